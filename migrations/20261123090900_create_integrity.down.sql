@@ -1,0 +1,2 @@
+DROP TABLE integrity_feed;
+DROP TABLE integrity_findings;
