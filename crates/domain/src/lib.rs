@@ -1,1 +1,16 @@
-//! To be written.
+//! Types, rules and decisions of the product. No I/O, no async, no keys: everything here can be
+//! tested as a table. The seven nouns name the files, as they do at every other layer.
+
+pub mod access;
+pub mod audit;
+pub mod clock;
+pub mod consents;
+pub mod deletion;
+pub mod ids;
+pub mod integrity;
+pub mod purpose;
+pub mod records;
+mod text;
+pub mod users;
+
+pub use text::UnknownText;

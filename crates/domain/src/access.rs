@@ -1,0 +1,270 @@
+//! The one policy: may this caller do this to this patient's data, for this purpose, now?
+//!
+//! [`decide`] is evaluated in the transaction that reads the row and writes the audit row, never
+//! cached across requests, so a withdrawal binds the next request. Lists apply the same rule in SQL
+//! (`store::records`), and a test holds the two against each other.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    consents::{Activity, Category, Consent, Grantee},
+    ids::{ConsentId, OrganizationId, UserId},
+    purpose::Purpose,
+    records::{RecordType, Standing},
+    text::text_enum,
+    users::Role,
+};
+
+/// Who asks, as the database knows them at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor {
+    /// Who.
+    pub id: UserId,
+    /// What they are.
+    pub role: Role,
+    /// Whether the account is active and the session valid.
+    pub is_active: bool,
+    /// The organisation they work for.
+    pub organization: Option<OrganizationId>,
+}
+
+text_enum! {
+    /// What is to be done with content.
+    Action {
+        /// Open a record.
+        Read = "READ",
+        /// Find records.
+        Search = "SEARCH",
+        /// Write a record.
+        Create = "CREATE",
+        /// Write a new version.
+        Amend = "AMEND",
+        /// Take a copy out.
+        Export = "EXPORT",
+    }
+}
+
+impl Action {
+    /// The activity a consent must list to allow this.
+    pub const fn activity(self) -> Activity {
+        match self {
+            Self::Read => Activity::Read,
+            Self::Search => Activity::Search,
+            Self::Create => Activity::Create,
+            Self::Amend => Activity::Amend,
+            Self::Export => Activity::Export,
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub actor: Actor,
+    /// Whose data.
+    pub patient: UserId,
+    /// What is to be done.
+    pub action: Action,
+    /// Why.
+    pub purpose: Purpose,
+    /// What kind of record.
+    pub record_type: RecordType,
+    /// Whether the record may still be had.
+    pub standing: Standing,
+    /// Where data would go, ISO 3166-1 alpha-2, if not to the home country.
+    pub destination: Option<&'a str>,
+    /// Why it cannot wait, if the caller breaks the glass.
+    pub emergency: Option<&'a str>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Why something is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// It is the caller's own data.
+    Own,
+    /// This consent allows it.
+    Consent(ConsentId),
+    /// An emergency: the patient is told and the access reviewed.
+    Emergency,
+}
+
+/// Why something is refused. A caller never learns which: refused and absent look the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The account is deactivated or the session revoked.
+    Actor,
+    /// The purpose is not one of the caller's role.
+    Purpose,
+    /// Administrators never touch content.
+    AdminContent,
+    /// The record was erased.
+    Gone,
+    /// The record is in the grace time of a deletion.
+    Restricted,
+    /// This refusal of the patient forbids it.
+    ConsentDeny(ConsentId),
+    /// No consent allows it.
+    NoConsent,
+}
+
+impl Refusal {
+    /// The text an audit row holds.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Actor => "ACTOR",
+            Self::Purpose => "PURPOSE",
+            Self::AdminContent => "ADMIN_CONTENT",
+            Self::Gone => "GONE",
+            Self::Restricted => "RESTRICTED",
+            Self::ConsentDeny(_) => "CONSENT_DENY",
+            Self::NoConsent => "NO_CONSENT",
+        }
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes, on this ground.
+    Permit(Ground),
+    /// No, for this reason.
+    Deny(Refusal),
+}
+
+impl Decision {
+    /// Whether the answer is yes.
+    pub const fn is_permit(self) -> bool {
+        matches!(self, Self::Permit(_))
+    }
+
+    /// The consent that decided, for or against.
+    pub const fn consent(self) -> Option<ConsentId> {
+        match self {
+            Self::Permit(Ground::Consent(id)) | Self::Deny(Refusal::ConsentDeny(id)) => Some(id),
+            Self::Permit(Ground::Own | Ground::Emergency) | Self::Deny(_) => None,
+        }
+    }
+}
+
+/// The shortest reason for breaking the glass. Unit: characters.
+pub const MIN_EMERGENCY_REASON_CHARS: usize = 20;
+
+/// Decides. `consents` are the patient's rows, in any order; those of others are ignored.
+pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
+    let Question {
+        actor,
+        patient,
+        action,
+        purpose,
+        ..
+    } = *question;
+    let own = actor.id == patient;
+    let own_request = own && purpose == Purpose::PatientRequest;
+
+    if !actor.is_active {
+        return Decision::Deny(Refusal::Actor);
+    }
+    if !purpose.is_open_to(actor.role) && !own_request {
+        return Decision::Deny(Refusal::Purpose);
+    }
+    if question.standing == Standing::Erased {
+        return Decision::Deny(Refusal::Gone);
+    }
+    if own_request
+        && matches!(
+            action,
+            Action::Read | Action::Search | Action::Export | Action::Create
+        )
+    {
+        return Decision::Permit(Ground::Own);
+    }
+    if actor.role == Role::Admin {
+        return Decision::Deny(Refusal::AdminContent);
+    }
+    if question.standing == Standing::Restricted {
+        return Decision::Deny(Refusal::Restricted);
+    }
+
+    let applicable = || consents.iter().filter(|consent| applies(consent, question));
+    if let Some(denial) = applicable().filter(|c| c.is_denial()).min_by_key(|c| c.id) {
+        return Decision::Deny(Refusal::ConsentDeny(denial.id));
+    }
+    if let Some(best) = applicable().min_by_key(|consent| rank(consent, question)) {
+        return Decision::Permit(Ground::Consent(best.id));
+    }
+    if is_emergency(question) {
+        return Decision::Permit(Ground::Emergency);
+    }
+    Decision::Deny(Refusal::NoConsent)
+}
+
+fn applies(consent: &Consent, question: &Question<'_>) -> bool {
+    consent.patient == question.patient
+        && consent.is_active(question.now)
+        && question.purpose.covering().contains(&consent.purpose)
+        && consent.categories.iter().any(|category| match category {
+            Category::All => true,
+            Category::Only(record_type) => *record_type == question.record_type,
+        })
+        && if consent.is_denial() {
+            consent.grantees.is_empty() || closest_grantee(consent, question.actor).is_some()
+        } else {
+            consent.activities.contains(&question.action.activity())
+                && closest_grantee(consent, question.actor).is_some()
+                && question
+                    .destination
+                    .is_none_or(|country| allows_transfer(consent, country))
+        }
+}
+
+fn allows_transfer(consent: &Consent, destination: &str) -> bool {
+    consent.activities.contains(&Activity::Transfer)
+        && consent.grantees.iter().any(|grantee| match grantee {
+            Grantee::Org { country, .. } => country == destination,
+            Grantee::User { .. } | Grantee::Role { .. } => false,
+        })
+}
+
+/// How closely a consent names the actor: 0 in person, 1 through the organisation, 2 by role.
+fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
+    let closeness = |grantee: &Grantee| match grantee {
+        Grantee::User { id } => (*id == actor.id).then_some(0),
+        Grantee::Org { id, .. } => (Some(*id) == actor.organization).then_some(1),
+        Grantee::Role { role } => (*role == actor.role).then_some(2),
+    };
+    consent.grantees.iter().filter_map(closeness).min()
+}
+
+/// The consent that is named where several allow: the most specific, then the first to expire.
+fn rank(consent: &Consent, question: &Question<'_>) -> impl Ord + use<> {
+    let named = consent
+        .categories
+        .contains(&Category::Only(question.record_type));
+    let exact = consent.purpose == question.purpose;
+    let expiry = consent.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    (
+        closest_grantee(consent, question.actor),
+        !named,
+        !exact,
+        expiry,
+        consent.id,
+    )
+}
+
+fn is_emergency(question: &Question<'_>) -> bool {
+    question.actor.role == Role::Doctor
+        && matches!(
+            question.purpose,
+            Purpose::BreakGlass | Purpose::EmergencyTreatment
+        )
+        && matches!(question.action, Action::Read | Action::Search)
+        && question
+            .emergency
+            .is_some_and(|reason| reason.trim().chars().count() >= MIN_EMERGENCY_REASON_CHARS)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! The audit row: what is written for everything that is done, or refused.
+
+use std::net::IpAddr;
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    ids::{ConsentId, RequestId, UserId},
+    purpose::Purpose,
+    text::text_enum,
+};
+
+text_enum! {
+    /// What was done.
+    AuditAction {
+        /// An account was made.
+        AuthRegister = "AUTH_REGISTER",
+        /// Somebody logged in.
+        AuthLogin = "AUTH_LOGIN",
+        /// Somebody failed to.
+        AuthLoginFailed = "AUTH_LOGIN_FAILED",
+        /// An account changed.
+        UserUpdate = "USER_UPDATE",
+        /// A role was given.
+        UserRoleChange = "USER_ROLE_CHANGE",
+        /// Accounts were listed.
+        UserSearch = "USER_SEARCH",
+        /// A record was written.
+        RecordCreate = "RECORD_CREATE",
+        /// A record was opened, or its metadata disclosed.
+        RecordRead = "RECORD_READ",
+        /// Records were searched.
+        RecordSearch = "RECORD_SEARCH",
+        /// A record was compared with its hash and the chain.
+        RecordVerify = "RECORD_VERIFY",
+        /// A record's hash was found on the chain.
+        RecordAnchor = "RECORD_ANCHOR",
+        /// A consent was given.
+        ConsentGrant = "CONSENT_GRANT",
+        /// A consent was taken back.
+        ConsentWithdraw = "CONSENT_WITHDRAW",
+        /// Consents were read.
+        ConsentRead = "CONSENT_READ",
+        /// Something was refused.
+        AccessDenied = "ACCESS_DENIED",
+        /// The audit trail was read.
+        AuditRead = "AUDIT_READ",
+        /// An erasure or a restriction was asked for.
+        DeletionRequest = "DELETION_REQUEST",
+        /// Deletion requests were read.
+        DeletionRead = "DELETION_READ",
+        /// A key was destroyed.
+        KeyDestroy = "KEY_DESTROY",
+        /// A key was made or changed.
+        KeyRotate = "KEY_ROTATE",
+        /// Something does not fit together.
+        IntegrityFailure = "INTEGRITY_FAILURE",
+    }
+}
+
+text_enum! {
+    /// What it was done to.
+    ResourceType {
+        /// An account.
+        User = "USER",
+        /// A log-in.
+        Session = "SESSION",
+        /// A record.
+        MedicalRecord = "MEDICAL_RECORD",
+        /// A consent.
+        Consent = "CONSENT",
+        /// The trail itself.
+        AuditLog = "AUDIT_LOG",
+        /// A deletion request.
+        DeletionRequest = "DELETION_REQUEST",
+        /// A finding.
+        Finding = "FINDING",
+    }
+}
+
+text_enum! {
+    /// How sensitive what was touched is.
+    Classification {
+        /// Anybody may know.
+        Public = "PUBLIC",
+        /// The operator may know.
+        Internal = "INTERNAL",
+        /// About a person.
+        Personal = "PERSONAL",
+        /// About a person, and delicate.
+        SensitivePersonal = "SENSITIVE_PERSONAL",
+        /// About a person's health.
+        Medical = "MEDICAL",
+        /// About a person's health, and under special protection.
+        MedicalRestricted = "MEDICAL_RESTRICTED",
+        /// About keys, log-ins and rights.
+        Security = "SECURITY",
+    }
+}
+
+text_enum! {
+    /// In what form data was touched.
+    EncryptionStatus {
+        /// It stayed sealed, or was sealed.
+        EncryptedAtRest = "ENCRYPTED_AT_REST",
+        /// It was opened for somebody.
+        DecryptedForDisclosure = "DECRYPTED_FOR_DISCLOSURE",
+        /// It left in clear.
+        ExportedPlaintext = "EXPORTED_PLAINTEXT",
+        /// It left sealed.
+        ExportedEncrypted = "EXPORTED_ENCRYPTED",
+        /// Its key is gone.
+        KeyDestroyed = "KEY_DESTROYED",
+        /// Only what is stored in clear was touched.
+        MetadataOnly = "METADATA_ONLY",
+        /// No such data was touched.
+        NotApplicable = "NOT_APPLICABLE",
+    }
+}
+
+/// The longest user agent kept. Unit: characters.
+pub const MAX_USER_AGENT_CHARS: usize = 256;
+
+/// Who asked, from where.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The one id of the request.
+    pub request: RequestId,
+    /// The peer, or the address a trusted proxy names.
+    pub address: IpAddr,
+    /// What the client says it is, shortened and without control characters.
+    pub user_agent: Option<String>,
+}
+
+impl Origin {
+    /// An origin with its user agent made fit to be stored.
+    pub fn new(request: RequestId, address: IpAddr, user_agent: Option<&str>) -> Self {
+        let tidy = |text: &str| {
+            text.chars()
+                .filter(|c| !c.is_control())
+                .take(MAX_USER_AGENT_CHARS)
+                .collect::<String>()
+        };
+        Self {
+            request,
+            address,
+            user_agent: user_agent.map(tidy),
+        }
+    }
+
+    /// The origin of a job of ours.
+    pub fn job(request: RequestId) -> Self {
+        Self {
+            request,
+            address: IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+            user_agent: None,
+        }
+    }
+}
+
+/// One row of `audit_logs` before the database gives it an id and a time.
+#[derive(Debug, Clone)]
+pub struct AuditEntry {
+    /// Who did it.
+    pub user: UserId,
+    /// What.
+    pub action: AuditAction,
+    /// To what kind of thing.
+    pub resource_type: ResourceType,
+    /// To which one; the request's id where there is none.
+    pub resource_id: Uuid,
+    /// What was before. Never health data or secrets.
+    pub old_value: Option<Value>,
+    /// What is now; the reason, for a refusal. Never health data or secrets.
+    pub new_value: Option<Value>,
+    /// From where.
+    pub origin: Origin,
+    /// Why.
+    pub purpose: Purpose,
+    /// The consent that decided, for or against.
+    pub consent: Option<ConsentId>,
+    /// How sensitive.
+    pub classification: Classification,
+    /// The country data went to, if it left the home country.
+    pub destination: Option<String>,
+    /// In what form.
+    pub encryption: EncryptionStatus,
+    /// Whose data, so that the patient can read this row.
+    pub patient: Option<UserId>,
+}
+
+impl AuditEntry {
+    /// An entry about no data in particular; the rest is set by field.
+    pub fn new(user: UserId, action: AuditAction, purpose: Purpose, origin: &Origin) -> Self {
+        Self {
+            user,
+            action,
+            resource_type: ResourceType::User,
+            resource_id: origin.request.0,
+            old_value: None,
+            new_value: None,
+            origin: origin.clone(),
+            purpose,
+            consent: None,
+            classification: Classification::Internal,
+            destination: None,
+            encryption: EncryptionStatus::NotApplicable,
+            patient: None,
+        }
+    }
+}
+
+impl AuditAction {
+    /// How long the row is kept. Unit: days. Access 3 years, changes 5, security, consent and
+    /// deletion 7 (`docs/data-model.md`, retention).
+    pub const fn retention(self) -> TimeDelta {
+        let years = match self {
+            Self::RecordRead
+            | Self::RecordSearch
+            | Self::RecordVerify
+            | Self::UserSearch
+            | Self::ConsentRead
+            | Self::DeletionRead
+            | Self::AuditRead => 3,
+            Self::RecordCreate | Self::RecordAnchor | Self::UserUpdate => 5,
+            Self::AuthRegister
+            | Self::AuthLogin
+            | Self::AuthLoginFailed
+            | Self::UserRoleChange
+            | Self::ConsentGrant
+            | Self::ConsentWithdraw
+            | Self::AccessDenied
+            | Self::DeletionRequest
+            | Self::KeyDestroy
+            | Self::KeyRotate
+            | Self::IntegrityFailure => 7,
+        };
+        TimeDelta::days(years * 365 + years / 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_agent_is_shortened_and_cannot_break_a_line() {
+        let origin = Origin::new(
+            RequestId(Uuid::nil()),
+            IpAddr::from([127, 0, 0, 1]),
+            Some(&format!("a\r\nb{}", "c".repeat(300))),
+        );
+        let agent = origin.user_agent.unwrap_or_default();
+        assert!(agent.starts_with("abc"));
+        assert_eq!(agent.chars().count(), MAX_USER_AGENT_CHARS);
+    }
+
+    #[test]
+    fn every_action_fits_its_column() {
+        assert!(
+            AuditAction::ALL
+                .iter()
+                .all(|action| action.as_str().len() <= 50)
+        );
+    }
+}

@@ -1,0 +1,323 @@
+//! Consents: who may do what with which of a patient's data, for what, from when to when.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ConsentId, OrganizationId, UserId},
+    purpose::Purpose,
+    records::RecordType,
+    text::text_enum,
+    users::Role,
+};
+
+text_enum! {
+    /// What may be done with data, or that nothing may.
+    Activity {
+        /// Open a record.
+        Read = "READ",
+        /// Find records.
+        Search = "SEARCH",
+        /// Write a record.
+        Create = "CREATE",
+        /// Write a new version.
+        Amend = "AMEND",
+        /// Take a copy out.
+        Export = "EXPORT",
+        /// Send abroad.
+        Transfer = "TRANSFER",
+        /// A refusal: nobody named here may do anything.
+        Deny = "DENY",
+    }
+}
+
+/// The text in `data_categories` that stands for all eight record types.
+pub const ALL_RECORDS: &str = "ALL_RECORDS";
+
+/// One record type, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Category {
+    /// Every record.
+    All,
+    /// Records of this type.
+    Only(RecordType),
+}
+
+impl Category {
+    /// The text it is stored as.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => ALL_RECORDS,
+            Self::Only(record_type) => record_type.as_str(),
+        }
+    }
+}
+
+impl Serialize for Category {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Category {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == ALL_RECORDS {
+            return Ok(Self::All);
+        }
+        text.parse()
+            .map(Self::Only)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Who is let in, or kept out: one element of `third_parties`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Grantee {
+    /// One person.
+    User {
+        /// Who.
+        id: UserId,
+    },
+    /// Everybody of a role.
+    Role {
+        /// Which role.
+        role: Role,
+    },
+    /// Everybody of an organisation.
+    Org {
+        /// Which organisation.
+        id: OrganizationId,
+        /// Where it is, ISO 3166-1 alpha-2.
+        country: String,
+    },
+}
+
+/// One row of `data_processing_consents`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Which.
+    pub id: ConsentId,
+    /// Whose data.
+    pub patient: UserId,
+    /// What for.
+    pub purpose: Purpose,
+    /// From when on.
+    pub given_at: DateTime<Utc>,
+    /// Until when, exclusive; never ends where `None`.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub withdrawn_at: Option<DateTime<Utc>>,
+    /// Which data.
+    pub categories: Vec<Category>,
+    /// What may be done, or [`Activity::Deny`].
+    pub activities: Vec<Activity>,
+    /// Who. Nobody where empty; a refusal that names nobody keeps everybody out.
+    pub grantees: Vec<Grantee>,
+}
+
+impl Consent {
+    /// Whether it holds at `now`: from the moment it was given, up to but not including its end.
+    pub fn is_active(&self, now: DateTime<Utc>) -> bool {
+        self.given_at <= now
+            && self.expires_at.is_none_or(|end| now < end)
+            && self.withdrawn_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether this row refuses rather than allows.
+    pub fn is_denial(&self) -> bool {
+        self.activities.contains(&Activity::Deny)
+    }
+}
+
+/// Why a consent cannot be given as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConsent {
+    /// No category.
+    #[error("name at least one data category, or ALL_RECORDS")]
+    NoCategory,
+    /// No activity.
+    #[error("name at least one processing activity, or DENY")]
+    NoActivity,
+    /// A refusal that also allows.
+    #[error("DENY stands alone: a consent either refuses or allows")]
+    MixedDenial,
+    /// Nobody is let in.
+    #[error("name at least one grantee")]
+    NoGrantee,
+    /// It would be over before it began.
+    #[error("a consent must expire after now")]
+    AlreadyExpired,
+    /// More than [`MAX_GRANTEES`] grantees.
+    #[error("at most {MAX_GRANTEES} grantees")]
+    TooManyGrantees,
+    /// Not two capital letters.
+    #[error("a country is two capital letters, as ISO 3166-1 alpha-2 writes it")]
+    Country,
+    /// Not a purpose a third party can act for.
+    #[error("nobody but the patient acts for PATRQT, so it needs no consent")]
+    OwnPurpose,
+}
+
+/// The most grantees one consent may name; more are more consents.
+pub const MAX_GRANTEES: usize = 100;
+
+/// What a patient wants to allow or refuse.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What for.
+    pub purpose: Purpose,
+    /// Which data.
+    pub categories: Vec<Category>,
+    /// What may be done.
+    pub activities: Vec<Activity>,
+    /// Who.
+    pub grantees: Vec<Grantee>,
+    /// Until when.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Terms {
+    /// Whether these terms make sense at `now`.
+    ///
+    /// # Errors
+    /// The first rule they break.
+    pub fn check(&self, now: DateTime<Utc>) -> Result<(), InvalidConsent> {
+        let denial = self.activities.contains(&Activity::Deny);
+        let countries = self.grantees.iter().filter_map(|grantee| match grantee {
+            Grantee::Org { country, .. } => Some(country),
+            Grantee::User { .. } | Grantee::Role { .. } => None,
+        });
+        if self.purpose == Purpose::PatientRequest {
+            return Err(InvalidConsent::OwnPurpose);
+        }
+        if self.categories.is_empty() {
+            return Err(InvalidConsent::NoCategory);
+        }
+        if self.activities.is_empty() {
+            return Err(InvalidConsent::NoActivity);
+        }
+        if denial && self.activities.len() > 1 {
+            return Err(InvalidConsent::MixedDenial);
+        }
+        if self.grantees.is_empty() && !denial {
+            return Err(InvalidConsent::NoGrantee);
+        }
+        if self.grantees.len() > MAX_GRANTEES {
+            return Err(InvalidConsent::TooManyGrantees);
+        }
+        if self.expires_at.is_some_and(|end| end <= now) {
+            return Err(InvalidConsent::AlreadyExpired);
+        }
+        for country in countries {
+            if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
+                return Err(InvalidConsent::Country);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn third_parties_are_stored_in_the_form_the_design_settled() {
+        let user = Grantee::User {
+            id: UserId(Uuid::nil()),
+        };
+        let role = Grantee::Role { role: Role::Doctor };
+        assert_eq!(
+            json!([user, role]),
+            json!([
+                {"kind": "user", "id": "00000000-0000-0000-0000-000000000000"},
+                {"kind": "role", "role": "DOCTOR"}
+            ])
+        );
+        assert_eq!(
+            json!([Category::All, Category::Only(RecordType::Imaging)]),
+            json!(["ALL_RECORDS", "IMAGING"])
+        );
+    }
+
+    #[test]
+    fn a_consent_holds_in_a_half_open_interval() {
+        let start = DateTime::UNIX_EPOCH;
+        let second = TimeDelta::seconds(1);
+        let consent = Consent {
+            id: ConsentId(Uuid::nil()),
+            patient: UserId(Uuid::nil()),
+            purpose: Purpose::Treatment,
+            given_at: start,
+            expires_at: Some(start + second * 9),
+            withdrawn_at: Some(start + second * 5),
+            categories: vec![Category::All],
+            activities: vec![Activity::Read],
+            grantees: vec![],
+        };
+        for (at, active) in [(-1, false), (0, true), (4, true), (5, false), (9, false)] {
+            assert_eq!(consent.is_active(start + second * at), active, "at {at}");
+        }
+    }
+
+    #[test]
+    fn terms_that_make_no_sense_are_refused() {
+        let now = DateTime::UNIX_EPOCH;
+        let good = Terms {
+            purpose: Purpose::Treatment,
+            categories: vec![Category::All],
+            activities: vec![Activity::Read],
+            grantees: vec![Grantee::Role { role: Role::Doctor }],
+            expires_at: None,
+        };
+        let refusal = |change: fn(&mut Terms)| {
+            let mut terms = good.clone();
+            change(&mut terms);
+            terms.check(now).err()
+        };
+        assert_eq!(refusal(|_| ()), None);
+        assert_eq!(
+            refusal(|t| t.categories.clear()),
+            Some(InvalidConsent::NoCategory)
+        );
+        assert_eq!(
+            refusal(|t| t.activities.clear()),
+            Some(InvalidConsent::NoActivity)
+        );
+        assert_eq!(
+            refusal(|t| t.activities.push(Activity::Deny)),
+            Some(InvalidConsent::MixedDenial)
+        );
+        assert_eq!(
+            refusal(|t| t.grantees.clear()),
+            Some(InvalidConsent::NoGrantee)
+        );
+        assert_eq!(
+            refusal(|t| t.expires_at = Some(DateTime::UNIX_EPOCH)),
+            Some(InvalidConsent::AlreadyExpired)
+        );
+        assert_eq!(
+            refusal(|t| t.purpose = Purpose::PatientRequest),
+            Some(InvalidConsent::OwnPurpose)
+        );
+        let refuse_all = |t: &mut Terms| {
+            t.activities = vec![Activity::Deny];
+            t.grantees.clear();
+        };
+        assert_eq!(refusal(refuse_all), None);
+        let abroad = |t: &mut Terms| {
+            let id = OrganizationId(Uuid::nil());
+            t.grantees = vec![Grantee::Org {
+                id,
+                country: "id".into(),
+            }];
+        };
+        assert_eq!(refusal(abroad), Some(InvalidConsent::Country));
+    }
+}

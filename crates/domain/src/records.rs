@@ -1,0 +1,221 @@
+//! Records: their types, their hash, and the metadata that may be searched in clear.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::text::text_enum;
+
+text_enum! {
+    /// The eight kinds of document of the specification.
+    RecordType {
+        /// What was found to be wrong.
+        Diagnosis = "DIAGNOSIS",
+        /// What the laboratory measured.
+        LabResult = "LAB_RESULT",
+        /// What was prescribed.
+        Prescription = "PRESCRIPTION",
+        /// What is to be done.
+        TreatmentPlan = "TREATMENT_PLAN",
+        /// What came before.
+        MedicalHistory = "MEDICAL_HISTORY",
+        /// What was measured at the bedside.
+        VitalSigns = "VITAL_SIGNS",
+        /// What pictures show.
+        Imaging = "IMAGING",
+        /// What was given against infection.
+        Vaccination = "VACCINATION",
+    }
+}
+
+/// A text that is not 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 lower-case hexadecimal digits")]
+pub struct InvalidHash;
+
+/// The SHA-256 of a document's canonical bytes: `medical_records.data_hash`, and what is anchored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DataHash(pub [u8; 32]);
+
+impl DataHash {
+    /// Reads 64 lower-case hexadecimal digits, without `0x`.
+    ///
+    /// # Errors
+    /// [`InvalidHash`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidHash> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return Err(InvalidHash);
+        }
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+fn hex_digit(digit: u8) -> Result<u8, InvalidHash> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(InvalidHash),
+    }
+}
+
+impl fmt::Display for DataHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DataHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataHash({self})")
+    }
+}
+
+/// Why searchable metadata was refused. Names the key, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMetadata {
+    /// Not a JSON object.
+    #[error("metadata is an object of key and value")]
+    NotAnObject,
+    /// A key that is not on the list of this record type.
+    #[error("{key:?} is not a metadata key of {record_type}; allowed are {}", .allowed.join(", "))]
+    UnknownKey {
+        /// The key, cut to 40 characters.
+        key: String,
+        /// The type whose list was asked.
+        record_type: RecordType,
+        /// The list.
+        allowed: &'static [&'static str],
+    },
+    /// A value that could hold free text.
+    #[error(
+        "{key:?} takes a code or a date of at most 64 characters without blanks, a number or true/false"
+    )]
+    FreeText {
+        /// The key.
+        key: String,
+    },
+}
+
+/// Keys stored in clear because they must be searched: dates, states, places, modalities. No
+/// names, no free text, no diagnosis or medication codes (those go through the blind index).
+pub const fn metadata_keys(record_type: RecordType) -> &'static [&'static str] {
+    match record_type {
+        RecordType::Diagnosis => &["date", "status", "department", "severity"],
+        RecordType::LabResult => &["date", "status", "department", "testType", "facility"],
+        RecordType::Prescription => &["date", "status", "department", "validUntil"],
+        RecordType::TreatmentPlan => &["date", "status", "department", "start", "end"],
+        RecordType::MedicalHistory => &["date", "status", "department", "section"],
+        RecordType::VitalSigns => &["date", "status", "department", "device"],
+        RecordType::Imaging => &["date", "status", "department", "modality", "bodyPart"],
+        RecordType::Vaccination => &["date", "status", "department", "nextDue"],
+    }
+}
+
+/// Searchable metadata that is on the list of its record type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    /// Checks keys and values against the list of `record_type`.
+    ///
+    /// # Errors
+    /// The first key that is not on the list, or whose value could hold free text.
+    pub fn check(value: Value, record_type: RecordType) -> Result<Self, InvalidMetadata> {
+        let Value::Object(map) = value else {
+            return Err(InvalidMetadata::NotAnObject);
+        };
+        let allowed = metadata_keys(record_type);
+        for (key, value) in &map {
+            if !allowed.contains(&key.as_str()) {
+                let key = key.chars().take(40).collect();
+                return Err(InvalidMetadata::UnknownKey {
+                    key,
+                    record_type,
+                    allowed,
+                });
+            }
+            let coded = match value {
+                Value::String(text) => {
+                    text.len() <= 64 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+                }
+                Value::Number(_) | Value::Bool(_) => true,
+                Value::Null | Value::Array(_) | Value::Object(_) => false,
+            };
+            if !coded {
+                return Err(InvalidMetadata::FreeText { key: key.clone() });
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// The object as it is stored.
+    pub fn into_json(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+/// Whether a record's content may still be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Nothing stands in the way.
+    Open,
+    /// In the grace time of a deletion: only the subject reads.
+    Restricted,
+    /// Erased: nobody can read it.
+    Erased,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hash_reads_back_what_it_prints_and_refuses_everything_else() {
+        let text = "00ff".repeat(16);
+        assert_eq!(
+            DataHash::parse(&text).map(|h| h.to_string()),
+            Ok(text.clone())
+        );
+        for wrong in [
+            "",
+            "0x",
+            &text[2..],
+            &text.to_uppercase(),
+            &text.replace('0', "g"),
+        ] {
+            assert_eq!(DataHash::parse(wrong), Err(InvalidHash), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn metadata_takes_listed_codes_and_no_free_text() {
+        let ok = json!({"date": "2026-11-23", "modality": "CT"});
+        assert!(Metadata::check(ok, RecordType::Imaging).is_ok());
+        assert!(matches!(
+            Metadata::check(json!({"code": "J45.9"}), RecordType::Diagnosis),
+            Err(InvalidMetadata::UnknownKey { .. })
+        ));
+        for free in [
+            json!("two words"),
+            json!(["a"]),
+            json!(null),
+            json!("x".repeat(65)),
+        ] {
+            assert!(matches!(
+                Metadata::check(json!({"status": free}), RecordType::Diagnosis),
+                Err(InvalidMetadata::FreeText { .. })
+            ));
+        }
+        assert_eq!(
+            Metadata::check(json!([]), RecordType::Diagnosis),
+            Err(InvalidMetadata::NotAnObject)
+        );
+    }
+}
