@@ -1,1 +1,23 @@
-//! To be written.
+//! What a developer's machine needs to run the whole product: the pinned tools, a PostgreSQL of
+//! its own, a chain node, the two programs, and a client to speak to them.
+//!
+//! `cargo dev` and the `tests` crate are built on this library. It starts our programs as
+//! processes and speaks to them through the outer door; it depends on none of our other crates.
+//!
+//! The one thing to know: everything started here is tied to the process that started it
+//! ([`process::Tied`]), so that nothing is left running, however that process ends.
+
+pub mod config;
+mod error;
+pub mod postgres;
+pub mod process;
+pub mod repository;
+pub mod say;
+pub mod scratch;
+mod secret;
+pub mod tools;
+
+pub use error::Error;
+
+/// What the functions of this crate answer.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,52 @@
+//! The first start: `initdb`, in a way that cannot be interrupted half-way.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::home::Home;
+use super::{Binaries, Options, SUPERUSER};
+use crate::{Error, Result};
+
+/// Makes the data directory beside its place and moves it there when it is whole.
+pub(super) fn init(home: &Home, binaries: &Binaries, options: &Options) -> Result<()> {
+    let part = home.dir.join("data.part");
+    if part.exists() {
+        fs::remove_dir_all(&part).map_err(Error::file("could not remove", &part))?;
+    }
+    let locale = if cfg!(target_os = "macos") {
+        "C"
+    } else {
+        "C.UTF-8"
+    };
+    let mut initdb = home.user.command(binaries.program("initdb"));
+    initdb
+        .arg("-D")
+        .arg(&part)
+        .args([
+            "-U",
+            SUPERUSER,
+            "--auth=scram-sha-256",
+            "-E",
+            "UTF8",
+            "--no-instructions",
+        ])
+        .arg(format!("--locale={locale}"))
+        .arg(format!(
+            "--pwfile={}",
+            home.dir.join("superuser-password").display()
+        ));
+    if options.throw_away {
+        initdb.args(["--no-sync", "--wal-segsize=1"]);
+    }
+    let output = initdb.output().map_err(Error::spawn("initdb"))?;
+    if !output.status.success() {
+        return Err(Error::Failed {
+            program: "initdb".to_owned(),
+            status: output.status.to_string(),
+            output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        });
+    }
+    fs::set_permissions(&part, PermissionsExt::from_mode(0o700))
+        .and_then(|()| fs::rename(&part, home.data()))
+        .map_err(Error::file("could not move", &part))
+}
