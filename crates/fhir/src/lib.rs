@@ -1,1 +1,35 @@
-//! To be written.
+//! FHIR R4 documents for the eight record types.
+//!
+//! Owns what a medical document must look like: reading it without loss
+//! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
+//! and fit for its record type ([`check`]), and what the server writes into it
+//! ([`stamp`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
+//! left to `vault`, decisions about people to `domain`.
+//!
+//! An [`Issue`] never repeats what a document says: the value is health data.
+
+pub mod canonical;
+mod decimal;
+mod issue;
+mod primitives;
+pub mod reader;
+mod record_types;
+mod stamp;
+mod temporal;
+
+pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
+pub use reader::Json;
+pub use record_types::{Checked, Completeness, RecordType};
+pub use stamp::{Identity, SALT_URL, stamp};
+
+/// Whether `document` is FHIR R4 and fit for its record type.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn check(document: &Json, record_type: RecordType) -> Result<Checked, Vec<Issue>> {
+    record_types::roots(document, record_type)?;
+    Ok(Checked {
+        completeness: Completeness::Complete,
+    })
+}

@@ -1,0 +1,206 @@
+//! Writes into a document what the server owns: identity, version, salt, patient.
+//!
+//! The salt makes the hash on a public chain unguessable while `data_hash` stays
+//! the plain SHA-256 of the stored bytes. Whatever an earlier export carried in
+//! these places is overwritten; a document about somebody else is refused.
+
+use crate::issue::{Issue, IssueCode, Path, object, text};
+use crate::primitives;
+use crate::reader::Json;
+use crate::record_types::{self, RecordType, patient_element, resource_type};
+
+/// The extension in `meta.extension` that holds the salt as 64 hex digits.
+///
+/// The domain ends in `.example`, which RFC 2606 keeps from being owned by
+/// anybody: the URL names the extension and is not meant to be fetched.
+pub const SALT_URL: &str = "https://meditrustal.example/fhir/StructureDefinition/salt";
+
+/// What the server knows about a record version.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The record's id, which becomes the resource's.
+    pub record_id: &'a str,
+    /// The patient's id: the document is about `Patient/<patient_id>`.
+    pub patient_id: &'a str,
+    /// The version of the record, from 1.
+    pub version: u32,
+    /// When this version was made, as a FHIR `instant`.
+    pub last_updated: &'a str,
+    /// 256 random bits as 64 lower-case hex digits.
+    pub salt_hex: &'a str,
+}
+
+/// Sets what the server owns: `id`, `meta.versionId`, `meta.lastUpdated`, the
+/// salt, and the patient in the document or in every entry of its `Bundle`.
+///
+/// A document that passed [`crate::check`] passes it again afterwards.
+///
+/// # Errors
+///
+/// The document names another patient, is not of the record type's kind, or the
+/// identity is not well formed.
+pub fn stamp(
+    mut document: Json,
+    record_type: RecordType,
+    identity: &Identity<'_>,
+) -> Result<Json, Vec<Issue>> {
+    check_identity(identity)?;
+    record_types::roots(&document, record_type)?;
+    let mut issues = Vec::new();
+    let patient = format!("Patient/{}", identity.patient_id);
+
+    if resource_type(&document) == Some("Bundle") {
+        let bundle = Path::root("Bundle");
+        for (index, entry) in items_mut(&mut document, "entry").iter_mut().enumerate() {
+            if let Some(resource) = member_mut(entry, "resource") {
+                let entry_path = bundle.element("entry").at(index);
+                set_patient(
+                    resource,
+                    &patient,
+                    entry_path.element("resource"),
+                    &mut issues,
+                );
+            }
+        }
+    } else {
+        let kind = resource_type(&document).unwrap_or_default().to_owned();
+        set_patient(&mut document, &patient, Path::root(&kind), &mut issues);
+    }
+    set_identity(&mut document, identity, &mut issues);
+    if issues.is_empty() {
+        Ok(document)
+    } else {
+        Err(issues)
+    }
+}
+
+fn check_identity(identity: &Identity<'_>) -> Result<(), Vec<Issue>> {
+    let salt = identity.salt_hex.as_bytes();
+    let hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let wrong = if !primitives::is_id(identity.record_id) {
+        "the record id is not a FHIR id"
+    } else if !primitives::is_id(identity.patient_id) {
+        "the patient id is not a FHIR id"
+    } else if !primitives::is_instant(identity.last_updated) {
+        "the time of the version is not a FHIR instant"
+    } else if salt.len() != 64 || !salt.iter().all(hex) {
+        "the salt is not 64 hex digits"
+    } else {
+        return Ok(());
+    };
+    Err(vec![Issue::error(
+        IssueCode::Exception,
+        "",
+        "identity",
+        wrong,
+    )])
+}
+
+fn set_identity(document: &mut Json, identity: &Identity<'_>, issues: &mut Vec<Issue>) {
+    let Json::Object(members) = document else {
+        return;
+    };
+    set(members, "id", text(identity.record_id));
+    members.retain(|(key, _)| key != "_id");
+    if !members.iter().any(|(key, _)| key == "meta") {
+        members.push(("meta".to_owned(), object([])));
+    }
+    let Some(Json::Object(meta)) = member_mut(document, "meta") else {
+        issues.push(Issue::error(
+            IssueCode::Structure,
+            "meta",
+            "type",
+            "meta is an object",
+        ));
+        return;
+    };
+    meta.retain(|(key, _)| key != "_versionId" && key != "_lastUpdated");
+    set(
+        meta,
+        "versionId",
+        Json::String(identity.version.to_string()),
+    );
+    set(meta, "lastUpdated", text(identity.last_updated));
+    let salt = object([
+        ("url", text(SALT_URL)),
+        ("valueString", text(identity.salt_hex)),
+    ]);
+    match meta.iter_mut().find(|(key, _)| key == "extension") {
+        Some((_, Json::Array(extensions))) => {
+            extensions.retain(|e| e.get("url").and_then(Json::as_str) != Some(SALT_URL));
+            extensions.push(salt);
+        }
+        _ => set(meta, "extension", Json::Array(vec![salt])),
+    }
+}
+
+fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut Vec<Issue>) {
+    let contained = resource
+        .get("contained")
+        .and_then(Json::as_array)
+        .unwrap_or_default();
+    for (index, inner) in contained.iter().enumerate() {
+        let named = patient_of(inner);
+        if named.is_some_and(|(_, subject)| !names(subject, patient)) {
+            issues.push(somebody_else(path.element("contained").at(index)));
+        }
+    }
+    let Some(element) = resource_type(resource).and_then(patient_element) else {
+        return;
+    };
+    let Json::Object(members) = resource else {
+        return;
+    };
+    match members.iter_mut().find(|(key, _)| key == element) {
+        Some((_, subject)) if !names(subject, patient) => {
+            issues.push(somebody_else(path.element(element)));
+        }
+        // The patient's id may have come in capitals.
+        Some((_, Json::Object(subject))) => set(subject, "reference", text(patient)),
+        Some(_) => {}
+        None => members.push((element.to_owned(), object([("reference", text(patient))]))),
+    }
+}
+
+fn patient_of(resource: &Json) -> Option<(&'static str, &Json)> {
+    let element = resource_type(resource).and_then(patient_element)?;
+    Some((element, resource.get(element)?))
+}
+
+fn names(subject: &Json, patient: &str) -> bool {
+    let reference = subject.get("reference").and_then(Json::as_str);
+    reference.is_some_and(|reference| reference.eq_ignore_ascii_case(patient))
+}
+
+fn somebody_else(path: Path<'_>) -> Issue {
+    Issue::error(
+        IssueCode::BusinessRule,
+        path.render(),
+        "patient",
+        "the document does not refer to the patient of the record",
+    )
+}
+
+fn set(members: &mut Vec<(String, Json)>, key: &str, value: Json) {
+    match members.iter_mut().find(|(name, _)| name == key) {
+        Some((_, old)) => *old = value,
+        None => members.push((key.to_owned(), value)),
+    }
+}
+
+fn member_mut<'a>(json: &'a mut Json, key: &str) -> Option<&'a mut Json> {
+    let Json::Object(members) = json else {
+        return None;
+    };
+    members
+        .iter_mut()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value)
+}
+
+fn items_mut<'a>(json: &'a mut Json, key: &str) -> &'a mut [Json] {
+    match member_mut(json, key) {
+        Some(Json::Array(items)) => items,
+        _ => &mut [],
+    }
+}
