@@ -15,8 +15,17 @@ use crate::{Error, Result, secret};
 pub(super) struct Home {
     pub(super) dir: PathBuf,
     pub(super) user: RunAs,
+    throw_away: bool,
     /// Held as long as this lives; the system lets go of it when we die.
     _lock: File,
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.throw_away {
+            fs::remove_dir_all(&self.dir).ok();
+        }
+    }
 }
 
 impl Home {
@@ -45,10 +54,13 @@ impl Home {
     /// A home under the directory for temporary files, with a name of its own.
     pub(super) fn throw_away() -> Result<Self> {
         let name = format!("meditrustal-postgres-{}", &secret::fresh()?[..16]);
-        Self::first(&[
+        let places = [
             std::env::temp_dir().join(&name),
             Path::new("/var/tmp").join(&name),
-        ])
+        ];
+        let mut home = Self::first(&places)?;
+        home.throw_away = true;
+        Ok(home)
     }
 
     pub(super) fn data(&self) -> PathBuf {
@@ -100,6 +112,7 @@ impl Home {
         Ok(Self {
             dir,
             user,
+            throw_away: false,
             _lock: lock,
         })
     }

@@ -159,7 +159,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if self.options.throw_away {
             self.server.stop(&[(Signal::QUIT, Duration::from_secs(5))]);
-            fs::remove_dir_all(&self.home.dir).ok();
         } else {
             self.stop();
         }

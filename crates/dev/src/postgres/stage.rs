@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 
 use crate::repository::{fingerprint, make_open_dir};
-use crate::{Error, Result, tools};
+use crate::{Error, Result, secret, tools};
 
 /// The staged copy of `native`; made when it is not there, and never changed after.
 ///
@@ -26,8 +26,7 @@ pub(super) fn stage(native: &Path) -> Result<PathBuf> {
     if staged.is_dir() {
         return Ok(staged);
     }
-    let part = place.join(format!(".part-{}", std::process::id()));
-    fs::remove_dir_all(&part).ok();
+    let part = place.join(format!(".part-{}", secret::fresh()?));
     bring(native, &part).map_err(Error::file("could not stage PostgreSQL in", &part))?;
     for (source, target) in tools::links(native)? {
         let link = part.join(&target);
