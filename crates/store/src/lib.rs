@@ -1,1 +1,32 @@
-//! To be written.
+//! PostgreSQL, and nothing else: every SQL statement of the product lives here, checked against the
+//! schema when it is compiled (`.sqlx` holds what the database said, so building needs none).
+//!
+//! `&mut PgConnection` runs one statement; [`Tx`] runs several that stand or fall together. The use
+//! case begins and commits. Nothing here decides anything: who may do what is `domain::access`.
+
+pub mod anchors;
+pub mod audit;
+pub mod chain_events;
+pub mod consents;
+pub mod cursor;
+pub mod deletion;
+mod error;
+pub mod feed;
+pub mod findings;
+pub mod idempotency;
+pub mod keys;
+pub mod migrate;
+mod pool;
+pub mod provision;
+pub mod reconciliation;
+pub mod records;
+mod rows;
+pub mod sessions;
+pub mod users;
+
+pub use error::StoreError;
+pub use pool::{Pool, PoolSettings, connect};
+pub use sqlx::PgConnection;
+
+/// A transaction: what is done in it is committed together or not at all.
+pub type Tx<'a> = sqlx::Transaction<'a, sqlx::Postgres>;

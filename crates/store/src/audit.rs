@@ -1,0 +1,226 @@
+//! The audit trail: appended to by everybody, read by administrators and by the patient it is about.
+
+use chrono::{DateTime, Utc};
+use domain::{audit::AuditEntry, ids::UserId};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Appends rows in one statement. The database chooses ids and times.
+///
+/// # Errors
+/// [`StoreError`]: then nothing may be disclosed.
+pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let column = |cell: fn(&AuditEntry) -> Uuid| entries.iter().map(cell).collect::<Vec<_>>();
+    let text = |cell: fn(&AuditEntry) -> &str| {
+        entries
+            .iter()
+            .map(|e| cell(e).to_owned())
+            .collect::<Vec<String>>()
+    };
+    let users = column(|e| e.user.0);
+    let actions = text(|e| e.action.as_str());
+    let resource_types = text(|e| e.resource_type.as_str());
+    let resource_ids = column(|e| e.resource_id);
+    let old_values: Vec<Option<Value>> = entries.iter().map(|e| e.old_value.clone()).collect();
+    let new_values: Vec<Option<Value>> = entries.iter().map(|e| e.new_value.clone()).collect();
+    let addresses: Vec<String> = entries
+        .iter()
+        .map(|e| e.origin.address.to_string())
+        .collect();
+    let agents: Vec<Option<String>> = entries
+        .iter()
+        .map(|e| e.origin.user_agent.clone())
+        .collect();
+    let requests = column(|e| e.origin.request.0);
+    let purposes = text(|e| e.purpose.as_str());
+    let consents: Vec<Option<Uuid>> = entries.iter().map(|e| e.consent.map(|c| c.0)).collect();
+    let days: Vec<i32> = entries
+        .iter()
+        .map(|e| i32::try_from(e.action.retention().num_days()).unwrap_or(i32::MAX))
+        .collect();
+    let classes = text(|e| e.classification.as_str());
+    let destinations: Vec<Option<String>> = entries.iter().map(|e| e.destination.clone()).collect();
+    let encryption = text(|e| e.encryption.as_str());
+    let patients: Vec<Option<Uuid>> = entries.iter().map(|e| e.patient.map(|p| p.0)).collect();
+
+    sqlx::query!(
+        "INSERT INTO audit_logs (
+             user_id, action_type, resource_type, resource_id, old_value, new_value, ip_address,
+             user_agent, request_id, purpose, consent_reference, retention_period,
+             data_classification, is_cross_border, destination_country, encryption_status, patient_id
+         )
+         SELECT e.user_id, e.action, e.resource_type, e.resource_id, e.old_value, e.new_value,
+                e.address::inet, e.agent, e.request, e.purpose, e.consent,
+                make_interval(days => e.days), e.class, e.destination IS NOT NULL, e.destination,
+                e.encryption, e.patient
+         FROM UNNEST(
+             $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::text[],
+             $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::text[],
+             $15::text[], $16::uuid[]
+         ) WITH ORDINALITY AS e(
+             user_id, action, resource_type, resource_id, old_value, new_value, address,
+             agent, request, purpose, consent, days, class, destination, encryption, patient, nth
+         )
+         ORDER BY e.nth",
+        &users,
+        &actions,
+        &resource_types,
+        &resource_ids,
+        &old_values as &[Option<Value>],
+        &new_values as &[Option<Value>],
+        &addresses,
+        &agents as &[Option<String>],
+        &requests,
+        &purposes,
+        &consents as &[Option<Uuid>],
+        &days,
+        &classes,
+        &destinations as &[Option<String>],
+        &encryption,
+        &patients as &[Option<Uuid>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One row of the trail as it is read back.
+#[derive(Debug, Clone)]
+pub struct AuditRow {
+    /// Its number.
+    pub id: i64,
+    /// When it happened.
+    pub event_time: DateTime<Utc>,
+    /// Who did it.
+    pub user: UserId,
+    /// What.
+    pub action_type: String,
+    /// To what kind of thing.
+    pub resource_type: String,
+    /// To which one.
+    pub resource_id: Uuid,
+    /// What was before.
+    pub old_value: Option<Value>,
+    /// What is now, or why it was refused.
+    pub new_value: Option<Value>,
+    /// From where.
+    pub ip_address: String,
+    /// With what.
+    pub user_agent: Option<String>,
+    /// In which request.
+    pub request_id: Uuid,
+    /// Why.
+    pub purpose: String,
+    /// The consent that decided.
+    pub consent_reference: Option<Uuid>,
+    /// How long the row is kept. Unit: days.
+    pub retention_days: i32,
+    /// How sensitive.
+    pub data_classification: String,
+    /// Whether data left the home country.
+    pub is_cross_border: bool,
+    /// Where it went.
+    pub destination_country: Option<String>,
+    /// In what form.
+    pub encryption_status: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// Whose data.
+    pub patient: Option<UserId>,
+}
+
+/// Which rows to read. Empty filters match everything.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Done by.
+    pub user: Option<UserId>,
+    /// About.
+    pub resource: Option<Uuid>,
+    /// Of this kind.
+    pub action: Option<String>,
+    /// Of this patient's data.
+    pub patient: Option<UserId>,
+}
+
+/// Rows with an id below `before`, newest first. Served by `idx_audit_logs_{user,patient,resource}_page`
+/// or the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page(
+    conn: &mut PgConnection,
+    filter: &AuditFilter,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<AuditRow>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT
+            id,
+            event_time,
+            user_id,
+            action_type,
+            resource_type,
+            resource_id,
+            old_value,
+            new_value,
+            host(ip_address) AS "ip_address!",
+            user_agent,
+            request_id,
+            purpose,
+            consent_reference,
+            EXTRACT(DAY FROM retention_period)::int AS "retention_days!",
+            data_classification,
+            is_cross_border,
+            destination_country,
+            encryption_status,
+            created_at,
+            patient_id
+         FROM audit_logs
+         WHERE id < $1
+           AND ($2::uuid IS NULL OR user_id = $2)
+           AND ($3::uuid IS NULL OR resource_id = $3)
+           AND ($4::text IS NULL OR action_type = $4)
+           AND ($5::uuid IS NULL OR patient_id = $5)
+         ORDER BY id DESC
+         LIMIT $6"#,
+        before,
+        filter.user.map(|id| id.0),
+        filter.resource,
+        filter.action.as_deref(),
+        filter.patient.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AuditRow {
+            id: row.id,
+            event_time: row.event_time,
+            user: UserId(row.user_id),
+            action_type: row.action_type,
+            resource_type: row.resource_type,
+            resource_id: row.resource_id,
+            old_value: row.old_value,
+            new_value: row.new_value,
+            ip_address: row.ip_address,
+            user_agent: row.user_agent,
+            request_id: row.request_id,
+            purpose: row.purpose,
+            consent_reference: row.consent_reference,
+            retention_days: row.retention_days,
+            data_classification: row.data_classification,
+            is_cross_border: row.is_cross_border,
+            destination_country: row.destination_country,
+            encryption_status: row.encryption_status,
+            created_at: row.created_at,
+            patient: row.patient_id.map(UserId),
+        })
+        .collect())
+}

@@ -1,0 +1,269 @@
+//! The durable log of integrity events that subscribers follow.
+//!
+//! Writers hold one advisory lock from their insert to their commit, so positions are in commit
+//! order: a reader that remembers the last position it saw misses nothing, ever. A writer takes the
+//! lock last, after all its row locks, so it cannot be part of a deadlock.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{FindingId, RecordId, UserId},
+    integrity::{AnchorState, FeedKind, FindingKind},
+    records::{DataHash, RecordType},
+};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{StoreError, Tx, rows};
+
+/// The channel on which writers say that there is something new.
+pub const CHANNEL: &str = "integrity_feed";
+
+/// "feed" and a 1, in ASCII.
+const LOCK: i64 = 0x6665_6564_0001;
+
+/// What is told.
+#[derive(Debug, Clone)]
+pub struct FeedEntry {
+    /// What happened.
+    pub kind: FeedKind,
+    /// To which record; unknown for a hash that no record has.
+    pub record: Option<RecordId>,
+    /// Whose.
+    pub patient: Option<UserId>,
+    /// Of which type.
+    pub record_type: Option<RecordType>,
+    /// Its hash.
+    pub record_hash: Option<DataHash>,
+    /// The transaction, `0x` and 64 digits.
+    pub tx_hash: Option<String>,
+    /// The block's number.
+    pub block_number: Option<i64>,
+    /// The block's hash.
+    pub block_hash: Option<String>,
+    /// Where in the block.
+    pub log_index: Option<i64>,
+    /// Where in the registry's gapless sequence.
+    pub sequence: Option<i64>,
+    /// Where the anchor stands now.
+    pub state: Option<AnchorState>,
+    /// What was found wrong.
+    pub finding: Option<FindingId>,
+}
+
+impl FeedEntry {
+    /// An entry that says only that something happened; the rest is set by field.
+    pub const fn new(kind: FeedKind) -> Self {
+        Self {
+            kind,
+            record: None,
+            patient: None,
+            record_type: None,
+            record_hash: None,
+            tx_hash: None,
+            block_number: None,
+            block_hash: None,
+            log_index: None,
+            sequence: None,
+            state: None,
+            finding: None,
+        }
+    }
+}
+
+/// Appends entries in the order given, and wakes the readers when the transaction commits.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK)
+        .execute(&mut **tx)
+        .await?;
+    let text =
+        |cell: fn(&FeedEntry) -> Option<String>| entries.iter().map(cell).collect::<Vec<_>>();
+    let number = |cell: fn(&FeedEntry) -> Option<i64>| entries.iter().map(cell).collect::<Vec<_>>();
+    let id = |cell: fn(&FeedEntry) -> Option<Uuid>| entries.iter().map(cell).collect::<Vec<_>>();
+    sqlx::query!(
+        "INSERT INTO integrity_feed (
+             kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+             block_hash, log_index, sequence, state, finding_id
+         )
+         SELECT kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+                block_hash, log_index, sequence, state, finding_id
+         FROM UNNEST(
+             $1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+             $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::uuid[]
+         ) WITH ORDINALITY AS e(
+             kind, record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+             block_hash, log_index, sequence, state, finding_id, nth
+         )
+         ORDER BY nth",
+        &text(|e| Some(e.kind.to_string())) as &[Option<String>],
+        &id(|e| e.record.map(|r| r.0)) as &[Option<Uuid>],
+        &id(|e| e.patient.map(|p| p.0)) as &[Option<Uuid>],
+        &text(|e| e.record_type.map(|t| t.to_string())) as &[Option<String>],
+        &text(|e| e.record_hash.map(|h| h.to_string())) as &[Option<String>],
+        &text(|e| e.tx_hash.clone()) as &[Option<String>],
+        &number(|e| e.block_number) as &[Option<i64>],
+        &text(|e| e.block_hash.clone()) as &[Option<String>],
+        &number(|e| e.log_index) as &[Option<i64>],
+        &number(|e| e.sequence) as &[Option<i64>],
+        &text(|e| e.state.map(|s| s.to_string())) as &[Option<String>],
+        &id(|e| e.finding.map(|f| f.0)) as &[Option<Uuid>],
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// An entry with its position, and what is known of the finding it speaks of.
+#[derive(Debug, Clone)]
+pub struct FeedRow {
+    /// Where it stands in the log.
+    pub position: i64,
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// What it says.
+    pub entry: FeedEntry,
+    /// The finding, if it speaks of one.
+    pub finding: Option<FeedFinding>,
+}
+
+/// A finding as a subscriber is told of it.
+#[derive(Debug, Clone)]
+pub struct FeedFinding {
+    /// Which.
+    pub id: FindingId,
+    /// What is wrong.
+    pub kind: FindingKind,
+    /// Since when.
+    pub opened_at: DateTime<Utc>,
+    /// Until when.
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// The evidence: hashes and states, no health data.
+    pub details: Value,
+}
+
+/// The last position there is; 0 for an empty log.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn last_position(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    let last = sqlx::query_scalar!("SELECT max(position) FROM integrity_feed")
+        .fetch_one(conn)
+        .await?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Entries after `position`, oldest first. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn after(
+    conn: &mut PgConnection,
+    position: i64,
+    limit: i64,
+) -> Result<Vec<FeedRow>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT
+            feed.position,
+            feed.kind,
+            feed.at,
+            feed.record_id,
+            feed.patient_id,
+            feed.record_type,
+            feed.record_hash,
+            feed.tx_hash,
+            feed.block_number,
+            feed.block_hash,
+            feed.log_index,
+            feed.sequence,
+            feed.state,
+            feed.finding_id,
+            finding.kind AS "finding_kind?",
+            finding.opened_at AS "opened_at?",
+            finding.resolved_at AS "resolved_at?",
+            finding.details AS "details?"
+         FROM integrity_feed AS feed
+         LEFT JOIN integrity_findings AS finding ON finding.id = feed.finding_id
+         WHERE feed.position > $1
+         ORDER BY feed.position
+         LIMIT $2"#,
+        position,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let finding = match (row.finding_id, row.finding_kind, row.opened_at) {
+                (Some(id), Some(kind), Some(opened_at)) => Some(FeedFinding {
+                    id: FindingId(id),
+                    kind: rows::text(&kind, "finding kind")?,
+                    opened_at,
+                    resolved_at: row.resolved_at,
+                    details: row.details.unwrap_or_default(),
+                }),
+                _ => None,
+            };
+            let entry = FeedEntry {
+                kind: rows::text(&row.kind, "event kind")?,
+                record: row.record_id.map(RecordId),
+                patient: row.patient_id.map(UserId),
+                record_type: row
+                    .record_type
+                    .map(|t| rows::text(&t, "record type"))
+                    .transpose()?,
+                record_hash: row.record_hash.map(|h| rows::hash(&h)).transpose()?,
+                tx_hash: row.tx_hash,
+                block_number: row.block_number,
+                block_hash: row.block_hash,
+                log_index: row.log_index,
+                sequence: row.sequence,
+                state: row
+                    .state
+                    .map(|s| rows::text(&s, "anchor state"))
+                    .transpose()?,
+                finding: row.finding_id.map(FindingId),
+            };
+            Ok(FeedRow {
+                position: row.position,
+                at: row.at,
+                entry,
+                finding,
+            })
+        })
+        .collect()
+}
+
+/// Wakes whenever a writer says there is something new. Its connection is its own, outside the pool.
+#[derive(Debug)]
+pub struct Listener(sqlx::postgres::PgListener);
+
+impl Listener {
+    /// Starts listening.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had.
+    pub async fn start(url: &str) -> Result<Self, StoreError> {
+        let mut listener = sqlx::postgres::PgListener::connect(url).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(Self(listener))
+    }
+
+    /// Waits for the next notice. One that was lost costs latency only: readers also poll.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the connection broke; start another.
+    pub async fn notice(&mut self) -> Result<(), StoreError> {
+        self.0.recv().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! What was found wrong: opened once, closed by what resolves it.
+
+use domain::{
+    ids::{FindingId, RecordId},
+    integrity::FindingKind,
+    records::DataHash,
+};
+use serde_json::Value;
+
+use crate::{StoreError, Tx};
+
+/// Opens a finding. `None` where the same one is open already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    record: Option<RecordId>,
+    record_hash: Option<DataHash>,
+    details: &Value,
+) -> Result<Option<FindingId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (kind, record_id, record_hash) WHERE resolved_at IS NULL DO NOTHING
+         RETURNING id",
+        FindingId::fresh().0,
+        kind.as_str(),
+        record.map(|id| id.0),
+        record_hash.map(|hash| hash.to_string()),
+        details,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
+/// Resolves what is open of this kind about this record or hash. Gives the findings it closed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resolve(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    record: Option<RecordId>,
+    record_hash: Option<DataHash>,
+) -> Result<Vec<FindingId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "UPDATE integrity_findings
+         SET resolved_at = CURRENT_TIMESTAMP
+         WHERE resolved_at IS NULL
+           AND kind = $1
+           AND record_id IS NOT DISTINCT FROM $2
+           AND ($3::text IS NULL OR record_hash = $3)
+         RETURNING id",
+        kind.as_str(),
+        record.map(|id| id.0),
+        record_hash.map(|hash| hash.to_string()),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(FindingId).collect())
+}

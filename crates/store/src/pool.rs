@@ -1,0 +1,81 @@
+//! The connection pool, mapped from the specification's figures.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::StoreError;
+
+/// Connections to one database under one role.
+pub type Pool = sqlx::PgPool;
+
+/// How many connections, for how long. The defaults are the specification's: min 5, max 20,
+/// overflow 10, timeout 30 s, recycle 1800 s.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolSettings {
+    /// Kept open even when idle.
+    pub min: u32,
+    /// Kept after a burst.
+    pub steady: u32,
+    /// Opened beyond `steady` under load, and closed again when released.
+    pub overflow: u32,
+    /// How long a caller waits for a connection.
+    pub timeout: Duration,
+    /// How old a connection may grow.
+    pub recycle: Duration,
+    /// How long one statement may run before the server ends it.
+    pub statement_timeout: Duration,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            min: 5,
+            steady: 20,
+            overflow: 10,
+            timeout: Duration::from_secs(30),
+            recycle: Duration::from_secs(1800),
+            statement_timeout: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Opens a pool. Connections are made when needed, so a database that is still starting is waited for.
+///
+/// # Errors
+/// [`StoreError`] where `url` is no PostgreSQL address.
+pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<Pool, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name(application).options([
+        (
+            "statement_timeout",
+            settings.statement_timeout.as_millis().to_string(),
+        ),
+        ("idle_in_transaction_session_timeout", "15000".to_owned()),
+        ("lock_timeout", "5000".to_owned()),
+        ("timezone", "UTC".to_owned()),
+    ]);
+    // A released connection is closed while more than the steady number is open. The pool is known
+    // only after it is made, hence the cell.
+    let itself: Arc<OnceLock<Pool>> = Arc::default();
+    let known = Arc::clone(&itself);
+    let pool = PgPoolOptions::new()
+        .min_connections(settings.min)
+        .max_connections(settings.steady + settings.overflow)
+        .acquire_timeout(settings.timeout)
+        .max_lifetime(settings.recycle)
+        .test_before_acquire(false)
+        .after_release(move |_, _| {
+            let keep = known
+                .get()
+                .is_none_or(|pool: &Pool| pool.size() <= settings.steady);
+            Box::pin(async move { Ok(keep) })
+        })
+        .connect_lazy_with(options);
+    // Cannot be set already: the cell was made above and handed to nobody else.
+    drop(itself.set(pool.clone()));
+    Ok(pool)
+}

@@ -1,0 +1,25 @@
+//! Turning columns into domain types.
+
+use std::str::FromStr;
+
+use domain::records::DataHash;
+
+use crate::StoreError;
+
+/// Reads an enum column.
+pub(crate) fn text<T: FromStr>(value: &str, what: &'static str) -> Result<T, StoreError> {
+    value.parse().map_err(|_| StoreError::Unreadable { what })
+}
+
+/// Reads a `data_hash` column.
+pub(crate) fn hash(value: &str) -> Result<DataHash, StoreError> {
+    DataHash::parse(value).map_err(|_| StoreError::Unreadable { what: "data hash" })
+}
+
+/// Reads a JSONB column.
+pub(crate) fn json<T: for<'de> serde::Deserialize<'de>>(
+    value: serde_json::Value,
+    what: &'static str,
+) -> Result<T, StoreError> {
+    serde_json::from_value(value).map_err(|_| StoreError::Unreadable { what })
+}

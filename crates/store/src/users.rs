@@ -1,0 +1,306 @@
+//! Accounts.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::Actor,
+    ids::{OrganizationId, SessionId, UserId},
+    users::{Email, Role, User, Username},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{StoreError, rows};
+
+/// An account to be made.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    /// Its id.
+    pub id: UserId,
+    /// Its address.
+    pub email: &'a Email,
+    /// Its name.
+    pub username: &'a Username,
+    /// The password's hash in PHC form.
+    pub hashed_password: &'a str,
+    /// What it may be.
+    pub role: Role,
+}
+
+/// Why an account could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertUserError {
+    /// Somebody has this address.
+    #[error("this e-mail address is taken")]
+    EmailTaken,
+    /// Somebody has this name.
+    #[error("this user name is taken")]
+    UsernameTaken,
+    /// The database gave no answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// [`InsertUserError`]; a name or an address counts as taken whatever its capitals.
+pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User, InsertUserError> {
+    let inserted = sqlx::query!(
+        "INSERT INTO users (id, email, username, hashed_password, role)
+         VALUES ($1, $2, $3, $4, $5)
+         RETURNING created_at",
+        user.id.0,
+        user.email.as_str(),
+        user.username.as_str(),
+        user.hashed_password,
+        user.role.as_str(),
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(StoreError::from)
+    .map_err(|error| match error.constraint() {
+        Some("users_email_key" | "users_email_folded_key") => InsertUserError::EmailTaken,
+        Some("users_username_key" | "users_username_folded_key") => InsertUserError::UsernameTaken,
+        _ => InsertUserError::Store(error),
+    })?;
+    Ok(User {
+        id: user.id,
+        email: user.email.as_str().to_owned(),
+        username: user.username.as_str().to_owned(),
+        role: user.role,
+        is_active: true,
+        blockchain_address: None,
+        organization: None,
+        created_at: inserted.created_at,
+    })
+}
+
+struct UserRow {
+    id: Uuid,
+    email: String,
+    username: String,
+    role: String,
+    is_active: bool,
+    blockchain_address: Option<String>,
+    organization_id: Option<Uuid>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreError;
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: UserId(row.id),
+            email: row.email,
+            username: row.username,
+            role: rows::text(&row.role, "role")?,
+            is_active: row.is_active,
+            blockchain_address: row.blockchain_address,
+            organization: row.organization_id.map(OrganizationId),
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Accounts by id, in no particular order; unknown ids are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_ids(conn: &mut PgConnection, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let found = sqlx::query_as!(
+        UserRow,
+        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
+         FROM users
+         WHERE id = ANY($1)",
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(User::try_from).collect()
+}
+
+/// What a log-in is checked against.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The account.
+    pub user: User,
+    /// The password's hash in PHC form.
+    pub hashed_password: String,
+}
+
+/// The account with this e-mail address or user name, folded. Served by the folded unique indexes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_login(
+    conn: &mut PgConnection,
+    login: &str,
+) -> Result<Option<Credentials>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT id, email, username, role, is_active, blockchain_address, organization_id,
+                created_at, hashed_password
+         FROM users
+         WHERE NOT is_system
+           AND (lower(email) = $1 OR lower(username) = $1)
+         LIMIT 1",
+        login.trim().to_lowercase(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = found else { return Ok(None) };
+    let user = UserRow {
+        id: row.id,
+        email: row.email,
+        username: row.username,
+        role: row.role,
+        is_active: row.is_active,
+        blockchain_address: row.blockchain_address,
+        organization_id: row.organization_id,
+        created_at: row.created_at,
+    };
+    Ok(Some(Credentials {
+        user: user.try_into()?,
+        hashed_password: row.hashed_password,
+    }))
+}
+
+/// Where a page of accounts goes on: after the account made then, with that id.
+pub type UserCursor = (DateTime<Utc>, UserId);
+
+/// Which accounts to list. Empty filters match everything.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Of this role.
+    pub role: Option<Role>,
+    /// Whose name begins with this, whatever its capitals.
+    pub username_prefix: Option<String>,
+}
+
+/// Accounts, newest first; system users are left out. Served by `idx_users_created_at`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page(
+    conn: &mut PgConnection,
+    filter: &UserFilter,
+    after: Option<UserCursor>,
+    limit: i64,
+) -> Result<Vec<User>, StoreError> {
+    let prefix = filter
+        .username_prefix
+        .as_ref()
+        .map(|text| text.trim().to_lowercase());
+    let found = sqlx::query_as!(
+        UserRow,
+        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
+         FROM users
+         WHERE NOT is_system
+           AND ($1::text IS NULL OR role = $1)
+           AND ($2::text IS NULL OR starts_with(lower(username), $2))
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+         ORDER BY created_at DESC, id DESC
+         LIMIT $5",
+        filter.role.map(Role::as_str),
+        prefix,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(User::try_from).collect()
+}
+
+/// Gives an account a role. Answers the account as it is now and the role it had before; `None`
+/// where there is no such account.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_role(
+    conn: &mut PgConnection,
+    id: UserId,
+    role: Role,
+) -> Result<Option<(User, Role)>, StoreError> {
+    let found = sqlx::query!(
+        r#"WITH before AS (
+             SELECT id, role FROM users WHERE id = $1 AND NOT is_system FOR UPDATE
+         )
+         UPDATE users
+         SET role = $2
+         FROM before
+         WHERE users.id = before.id
+         RETURNING users.id, users.email, users.username, users.role, users.is_active,
+                   users.blockchain_address, users.organization_id, users.created_at,
+                   before.role AS "role_before!""#,
+        id.0,
+        role.as_str(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = found else { return Ok(None) };
+    let before = rows::text(&row.role_before, "role")?;
+    let user = UserRow {
+        id: row.id,
+        email: row.email,
+        username: row.username,
+        role: row.role,
+        is_active: row.is_active,
+        blockchain_address: row.blockchain_address,
+        organization_id: row.organization_id,
+        created_at: row.created_at,
+    };
+    Ok(Some((user.try_into()?, before)))
+}
+
+/// Who stands behind these sessions at this moment, for `domain::access`. A session that is unknown,
+/// revoked or over, and a deactivated account, give an inactive actor; an unknown account gives none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn actors(
+    conn: &mut PgConnection,
+    sessions: &[(UserId, SessionId)],
+) -> Result<Vec<(SessionId, Actor)>, StoreError> {
+    let users: Vec<Uuid> = sessions.iter().map(|(user, _)| user.0).collect();
+    let ids: Vec<Uuid> = sessions.iter().map(|(_, session)| session.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT
+            asked.session_id AS "session_id!",
+            users.id,
+            users.role,
+            users.organization_id,
+            users.is_active AND COALESCE(
+                sessions.is_valid AND sessions.expires_at > CURRENT_TIMESTAMP, FALSE
+            ) AS "is_active!"
+         FROM UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id)
+         JOIN users ON users.id = asked.user_id AND NOT users.is_system
+         LEFT JOIN sessions ON sessions.id = asked.session_id AND sessions.user_id = users.id"#,
+        &users,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let actor = Actor {
+                id: UserId(row.id),
+                role: rows::text(&row.role, "role")?,
+                is_active: row.is_active,
+                organization: row.organization_id.map(OrganizationId),
+            };
+            Ok((SessionId(row.session_id), actor))
+        })
+        .collect()
+}
+
+/// The database's clock: what consents and expiries are decided by.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT CURRENT_TIMESTAMP AS "now!""#)
+        .fetch_one(conn)
+        .await?)
+}
