@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IChainedEvents} from "../../src/IChainedEvents.sol";
+import {IMedicalRecordRegistry} from "../../src/IMedicalRecordRegistry.sol";
+import {MedicalRecordRegistry} from "../../src/MedicalRecordRegistry.sol";
+import {ChainedTest} from "../ChainedTest.sol";
+
+/// @notice A registry with one holder of each role, and what it should say.
+abstract contract RegistryTest is ChainedTest {
+    bytes32 internal constant REGISTRAR_ROLE = keccak256("REGISTRAR_ROLE");
+    bytes32 internal constant STEWARD_ROLE = keccak256("STEWARD_ROLE");
+    bytes32 internal constant CHECKPOINT_ROLE = keccak256("CHECKPOINT_ROLE");
+    bytes32 internal constant PAUSER_ROLE = keccak256("PAUSER_ROLE");
+
+    bytes32 internal constant LAB = keccak256("a lab result");
+    bytes32 internal constant LAB_2 = keccak256("the lab result, corrected");
+    bytes32 internal constant LAB_3 = keccak256("the lab result, corrected twice");
+
+    address internal immutable registrar = makeAddr("registrar");
+    address internal immutable colleague = makeAddr("colleague");
+    address internal immutable steward = makeAddr("steward");
+    address internal immutable checkpointer = makeAddr("checkpointer");
+
+    MedicalRecordRegistry internal registry;
+
+    function setUp() public virtual {
+        vm.warp(1_790_000_000);
+        vm.roll(22_000_000);
+        registry = new MedicalRecordRegistry(1 days, admin);
+        vm.startPrank(admin);
+        registry.grantRole(REGISTRAR_ROLE, registrar);
+        registry.grantRole(REGISTRAR_ROLE, colleague);
+        registry.grantRole(STEWARD_ROLE, steward);
+        registry.grantRole(CHECKPOINT_ROLE, checkpointer);
+        registry.grantRole(PAUSER_ROLE, pauser);
+        vm.stopPrank();
+    }
+
+    function _chain() internal view override returns (IChainedEvents) {
+        return registry;
+    }
+
+    function _anchor(bytes32 recordHash) internal {
+        vm.prank(registrar);
+        registry.anchor(recordHash);
+    }
+
+    function _expectAnchored(bytes32 recordHash, bytes32 predecessor, address by)
+        internal
+        returns (uint48 seq, bytes25 head)
+    {
+        (seq, head) = _next(
+            abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)"), recordHash, predecessor, by)
+        );
+        vm.expectEmit(address(registry));
+        emit IMedicalRecordRegistry.RecordAnchored(recordHash, predecessor, by, seq, head);
+    }
+
+    function _expectClosed(bytes32 recordHash, IMedicalRecordRegistry.Status status, address by, uint8 reason)
+        internal
+        returns (uint48 seq, bytes25 head)
+    {
+        (seq, head) = _next(
+            abi.encode(
+                keccak256("RecordClosed(bytes32,uint8,address,uint8,uint48,bytes25)"), recordHash, status, by, reason
+            )
+        );
+        vm.expectEmit(address(registry));
+        emit IMedicalRecordRegistry.RecordClosed(recordHash, status, by, reason, seq, head);
+    }
+
+    function _assertRecord(
+        bytes32 recordHash,
+        IMedicalRecordRegistry.Status status,
+        address by,
+        uint256 blockNumber,
+        uint256 timestamp
+    ) internal view {
+        (IMedicalRecordRegistry.Status s, address r, uint48 b, uint40 t) = registry.anchorOf(recordHash);
+        assertEq(uint8(s), uint8(status), "status");
+        assertEq(r, by, "registrar");
+        assertEq(b, blockNumber, "block");
+        assertEq(t, timestamp, "timestamp");
+    }
+}
