@@ -1,0 +1,28 @@
+// The tabs a new visitor finds. The operations are files of their own, so that a test can
+// hold them against schema.graphql.
+import welcome from './examples/1-welcome.graphql';
+import logIn from './examples/2-log-in.graphql';
+import logInVariables from './examples/2-log-in.json';
+import myRecords from './examples/3-my-records.graphql';
+import oneRecord from './examples/4-one-record.graphql';
+import oneRecordVariables from './examples/4-one-record.json';
+import createRecord from './examples/5-create-record.graphql';
+import createRecordVariables from './examples/5-create-record.json';
+import grantConsent from './examples/6-grant-consent.graphql';
+import grantConsentVariables from './examples/6-grant-consent.json';
+import accessLog from './examples/7-access-log.graphql';
+import integrityEvents from './examples/8-integrity-events.graphql';
+
+/** Stands in the examples' variables for the id of whoever logs in. */
+export const OWN_ID = '<your id>';
+
+export const examples = [
+  { query: welcome },
+  { query: logIn, variables: logInVariables },
+  { query: myRecords },
+  { query: oneRecord, variables: oneRecordVariables },
+  { query: createRecord, variables: createRecordVariables },
+  { query: grantConsent, variables: grantConsentVariables },
+  { query: accessLog },
+  { query: integrityEvents },
+];

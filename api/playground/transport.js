@@ -1,0 +1,190 @@
+// Speaks to the API: POST /graphql, and a WebSocket at /graphql for subscriptions.
+//
+// Every failure becomes an Error with a sentence a developer can act on, since GraphiQL
+// shows its message in the response pane.
+import { getIntrospectionQuery, getOperationAST, parse } from 'graphql';
+import { createClient } from 'graphql-ws';
+import { begin, end, notice, session } from './session.js';
+import { state } from './state.js';
+
+const HTTP_URL = new URL('/graphql', location.href);
+const SOCKET_URL = new URL(HTTP_URL);
+SOCKET_URL.protocol = HTTP_URL.protocol === 'https:' ? 'wss:' : 'ws:';
+
+/**
+ * What the line under the response says: null, or
+ * `{ kind: 'http', status, millis, bytes, requestId }` or
+ * `{ kind: 'stream', phase: 'connecting' | 'waiting' | 'ended' | 'failed', events, text? }`.
+ */
+export const status = state(null);
+
+/** GraphiQL's fetcher: a promise for queries and mutations, an observable for subscriptions. */
+export async function fetcher({ query, variables, operationName }, { headers = {} } = {}) {
+  if (operationName === 'IntrospectionQuery') return introspect(query, headers);
+  if (isSubscription(query, operationName)) return stream({ query, variables, operationName }, headers);
+
+  const started = performance.now();
+  const { result, response, bytes } = await post({ query, variables, operationName }, headers);
+  status.set({
+    kind: 'http',
+    status: response.status,
+    millis: performance.now() - started,
+    bytes,
+    requestId: response.headers.get('x-request-id') ?? result.errors?.[0]?.extensions?.requestId,
+  });
+  notify(result, headers);
+  return result;
+}
+
+/** Runs the `logIn` mutation; throws with the API's own words. */
+export async function logIn(login, password) {
+  const { result } = await post({
+    query: `mutation LogIn($input: LogInInput!) {
+      logIn(input: $input) { accessToken expiresAt user { id username email role } }
+    }`,
+    variables: { input: { login, password } },
+    operationName: 'LogIn',
+  });
+  if (!result.data?.logIn) throw new Error(result.errors?.[0]?.message ?? 'The API gave no token.');
+  begin(result.data.logIn);
+}
+
+async function post(body, headers = {}) {
+  const response = await fetch(HTTP_URL, {
+    method: 'POST',
+    headers: {
+      ...headers,
+      'content-type': 'application/json',
+      accept: 'application/graphql-response+json, application/json;q=0.9',
+    },
+    body: JSON.stringify(body),
+    credentials: 'omit',
+    cache: 'no-store',
+  }).catch((cause) => {
+    throw new Error(`No answer from ${HTTP_URL}. Is the API running? (${cause.message})`);
+  });
+  const text = await response.text();
+  const result = readJson(text);
+  if (result === null || typeof result !== 'object') {
+    throw new Error(`The API answered ${response.status} ${response.statusText} with something that is not JSON: ${text.slice(0, 200) || '(nothing)'}`);
+  }
+  return { result, response, bytes: new TextEncoder().encode(text).length };
+}
+
+function readJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// Asks for more than GraphiQL does (@oneOf, deprecated inputs), and for what GraphiQL
+// asked if the API does not know that.
+async function introspect(query, headers) {
+  const full = getIntrospectionQuery({
+    schemaDescription: true,
+    specifiedByUrl: true,
+    directiveIsRepeatable: true,
+    inputValueDeprecation: true,
+    oneOf: true,
+  });
+  let answer;
+  for (const attempt of [full, query]) {
+    answer = await post({ query: attempt, operationName: 'IntrospectionQuery' }, headers);
+    if (answer.result.data?.__schema) return answer.result;
+    if (answer.response.status === 429) break;
+  }
+  const reason = answer.result.errors?.[0]?.message ?? `status ${answer.response.status}`;
+  notice.set({
+    kind: 'hint',
+    text: 'This API does not publish its schema: no manual, no suggestions. Operations still run.',
+  });
+  throw new Error(
+    `This API does not publish its schema ("${reason}"), so there is no manual and no auto-completion here. ` +
+      'Operations still run. For development, start the API with MEDITRUSTAL_INTROSPECTION=true.',
+  );
+}
+
+function notify({ data, errors }, headers) {
+  if (data?.logIn?.accessToken && data.logIn.user) return begin(data.logIn);
+  if (!errors?.some((error) => error.extensions?.code === 'UNAUTHENTICATED')) return;
+  const now = session.get();
+  if (now && authorization(headers) === `Bearer ${now.token}`) {
+    end({ kind: 'error', text: 'The API no longer accepts your token. Log in again.' });
+  } else if (!now) {
+    notice.set({ kind: 'hint', text: 'That needs an account: log in here.' });
+  }
+}
+
+function isSubscription(query, operationName) {
+  try {
+    return getOperationAST(parse(query), operationName)?.operation === 'subscription';
+  } catch {
+    return false; // The API explains syntax errors better than we could.
+  }
+}
+
+function authorization(headers) {
+  const name = Object.keys(headers).find((key) => key.toLowerCase() === 'authorization');
+  return name && headers[name];
+}
+
+function stream(payload, headers) {
+  return {
+    subscribe(sink) {
+      let events = 0;
+      let over = false;
+      const show = (phase, text) => status.set({ kind: 'stream', phase, events, text });
+      const finish = (phase, text) => {
+        over = true;
+        show(phase, text);
+      };
+      const token = authorization(headers);
+      const client = createClient({
+        url: SOCKET_URL.href,
+        connectionParams: token ? { authorization: token } : {},
+        retryAttempts: 0, // A silent retry would lose events without anyone noticing.
+        connectionAckWaitTimeout: 10_000,
+        keepAlive: 15_000,
+        on: { connected: () => show('waiting') },
+      });
+      show('connecting');
+      const dispose = client.subscribe(payload, {
+        next(result) {
+          events += 1;
+          show('waiting');
+          notify(result, headers);
+          sink.next(result);
+        },
+        error(cause) {
+          const error = readableSocketError(cause);
+          finish('failed', error.message);
+          notify({ errors: Array.isArray(cause) ? cause : [] }, headers);
+          if (Array.isArray(cause)) {
+            sink.next({ errors: cause });
+            sink.complete();
+          } else sink.error(error);
+        },
+        complete() {
+          if (!over) finish('ended');
+          sink.complete();
+        },
+      });
+      return {
+        unsubscribe() {
+          if (!over) finish('ended');
+          dispose();
+        },
+      };
+    },
+  };
+}
+
+function readableSocketError(cause) {
+  if (Array.isArray(cause)) return new Error(cause[0]?.message ?? 'The API refused the subscription.');
+  if (cause instanceof CloseEvent || (typeof cause?.code === 'number' && 'reason' in cause)) {
+    return new Error(`The API closed the connection: ${cause.code}${cause.reason ? ` ${cause.reason}` : ''}.`);
+  }
+  return cause instanceof Error ? cause : new Error(`No WebSocket connection to ${SOCKET_URL}. Is the API running?`);
+}
