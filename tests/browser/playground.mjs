@@ -1,0 +1,304 @@
+// Goes through the playground as a developer would, in a real browser:
+//
+//   node tests/browser/playground.mjs --url http://127.0.0.1:8000 --login ana --password-file F
+//       [--screenshot OUT.png] [--dark] [--expect-event] [--timeout SECONDS]
+//
+// Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come
+// true in time, and on any console error, page error, breach of the content security policy,
+// or request to another origin. With --expect-event the last step waits for one event: the
+// caller, who sees "subscription: connected", makes something happen.
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import puppeteer from 'puppeteer-core';
+import { chromium } from './chromium.mjs';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--no-default-browser-check',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-dev-shm-usage',
+  '--disable-domain-reliability',
+  '--disable-sync',
+  '--no-proxy-server',
+];
+
+class Failure extends Error {}
+
+const options = readOptions();
+const origin = new URL(options.url).origin;
+const complaints = [];
+let browser;
+let profile;
+let page;
+
+const interrupted = (signal) => () => cleanUp().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+process.once('SIGINT', interrupted('SIGINT'));
+process.once('SIGTERM', interrupted('SIGTERM'));
+
+try {
+  await run();
+} catch (error) {
+  process.exitCode = 1;
+  console.error(`playground: FAILED: ${error instanceof Failure ? error.message : error.stack}`);
+  complaints.forEach((complaint) => console.error(`  ${complaint}`));
+  await screenshot().catch(() => {});
+} finally {
+  await cleanUp();
+}
+
+async function run() {
+  const password = (await readFile(options['password-file'], 'utf8')).replace(/\r?\n$/, '');
+  await start();
+
+  await step('page loads', async () => {
+    const answer = await page.goto(`${origin}/playground`, { waitUntil: 'load' });
+    if (answer.status() !== 200) throw new Failure(`GET /playground answered ${answer.status()}`);
+    if (!answer.headers()['content-security-policy']) throw new Failure('/playground has no content security policy');
+    expectEqual(await page.title(), 'MediTrustAl', 'the title');
+    await see('.graphiql-query-editor .monaco-editor .view-line', 'the query editor');
+    return `${origin}/playground`;
+  });
+
+  await step('schema is known', async () => {
+    await click('button[aria-label="Show Documentation Explorer"]');
+    await seeText('.graphiql-doc-explorer', /Root Types/i, 'the root types in the documentation explorer');
+    await click('.graphiql-doc-explorer-content a ::-p-text(Query)');
+    await seeText('.graphiql-doc-explorer', /medicalRecords/, 'the field medicalRecords in the documentation explorer');
+    return 'documentation explorer shows Query';
+  });
+
+  await step('logs in', async () => {
+    await page.type('.account-bar input[name="login"]', options.login);
+    await page.type('.account-bar input[name="password"]', password);
+    await click('.account-bar button[type="submit"]');
+    await until('the account bar to answer', () =>
+      document.querySelector('.account-bar .account') || document.querySelector('.account-error')?.textContent,
+    );
+    const refused = await textOf('.account-error');
+    if (refused) throw new Failure(`the API refused to log in ${options.login}: ${refused}`);
+    await click('.graphiql-editor-tools button[data-name="headers"]');
+    await seeText('.graphiql-editor-tool .graphiql-editor:not(.hidden) .view-lines', /"Authorization":\s*"Bearer /, 'the token in the Headers editor');
+    return `as ${await textOf('.account-bar .account strong')}`;
+  });
+
+  await step('runs the query', async () => {
+    const username = await textOf('.account-bar .account strong');
+    await click('.graphiql-execute-button');
+    await seeText('.result-window', new RegExp(`"username":\\s*"${escape(username)}"`), `the user name ${username} in the response`);
+    return `Welcome → ${username}, ${(await textOf('.status-line')).replace(/ · request .*/, '')}`;
+  });
+
+  await step('every example is valid', async () => {
+    const titles = await page.$$eval('.graphiql-tab button[id^="graphiql-session-tab-"]', (tabs) => tabs.map((tab) => tab.textContent));
+    for (const title of titles) {
+      await openTab(title);
+      await seeText('.graphiql-query-editor .view-lines', new RegExp(`(query|mutation|subscription)\\s+${title}\\b`), `the operation ${title}`);
+      await editorSettles();
+      const wrong = await page.evaluate(() =>
+        globalThis.__MONACO.editor
+          .getModelMarkers({})
+          .filter(({ resource, severity }) => severity >= 8 && /operation\.graphql|variables\.json/.test(resource.path))
+          .map(({ message, startLineNumber }) => `line ${startLineNumber}: ${message}`),
+      );
+      if (wrong.length) throw new Failure(`the example ${title} does not fit the schema: ${wrong.join('; ')}`);
+    }
+    return titles.join(', ');
+  });
+
+  await step('subscription', async () => {
+    await openTab('IntegrityEvents');
+    await click('.graphiql-execute-button');
+    await until('the subscription to connect', () =>
+      ['waiting', 'failed', 'ended'].includes(document.querySelector('.status-line')?.dataset.phase),
+    );
+    const line = await textOf('.status-line');
+    if (!line.startsWith('Connected')) throw new Failure(`the subscription did not connect: ${line}`);
+    return 'connected';
+  });
+
+  if (options['expect-event']) {
+    await step('event', async () => {
+      await seeText('.result-window', /"integrityEvents":\s*\{/, 'an event in the response');
+      return await textOf('.status-line');
+    });
+  }
+
+  if (options.screenshot) {
+    await step('screenshot', async () => {
+      await screenshot();
+      return options.screenshot;
+    });
+  }
+}
+
+async function start() {
+  const { executablePath, env } = await chromium();
+  profile = await mkdtemp(join(tmpdir(), 'meditrustal-profile-'));
+  browser = await puppeteer.launch({
+    executablePath,
+    env: { ...env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
+    userDataDir: profile,
+    headless: 'shell', // the packaged Chromium is the headless shell, which knows no other way
+    args: FLAGS,
+    defaultViewport: { width: 1440, height: 900 },
+    timeout: options.timeoutMillis,
+  });
+  page = await browser.newPage();
+  page.setDefaultTimeout(options.timeoutMillis);
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: options.dark ? 'dark' : 'light' }]);
+  await watch(page);
+  console.log(`browser: ${await browser.version()}`);
+}
+
+/** Collects whatever must not happen, in the page and in its workers. */
+async function watch(watched) {
+  const session = await watched.createCDPSession();
+  await session.send('Log.enable');
+  await session.send('Audits.enable');
+  // Log.entryAdded has what no script logs: refused by the policy, failed to load.
+  session.on('Log.entryAdded', ({ entry }) => {
+    if (entry.level === 'error') complaints.push(`browser log: ${entry.text} ${entry.url ?? ''}`.trim());
+  });
+  session.on('Audits.issueAdded', ({ issue }) => {
+    const breach = issue.details.contentSecurityPolicyIssueDetails;
+    if (breach) complaints.push(`content security policy: ${breach.violatedDirective} ${breach.blockedURL ?? ''}`.trim());
+  });
+  watched.on('console', (message) => {
+    if (['error', 'assert'].includes(message.type())) complaints.push(`console: ${message.text()}`);
+  });
+  watched.on('pageerror', (error) => complaints.push(`page error: ${error.message ?? error}`));
+  watched.on('requestfailed', (request) => complaints.push(`request failed: ${request.url()} ${request.failure()?.errorText}`));
+  watched.on('response', (response) => {
+    if (response.status() >= 400) complaints.push(`status ${response.status()}: ${response.url()}`);
+  });
+  watched.on('request', (request) => foreign(request.url()));
+  watched.on('workercreated', (worker) => foreign(worker.url()));
+  session.on('Network.webSocketCreated', ({ url }) => foreign(url.replace(/^ws/, 'http')));
+  await session.send('Network.enable');
+}
+
+function foreign(url) {
+  const parsed = new URL(url);
+  if (parsed.protocol === 'data:') return; // stays inside the page
+  if (parsed.origin !== origin || parsed.protocol === 'blob:') complaints.push(`request to another origin: ${url.slice(0, 200)}`);
+}
+
+async function step(name, action) {
+  const before = performance.now();
+  const detail = await action();
+  if (complaints.length) throw new Failure(`${name}: the browser complained`);
+  console.log(`${name}: ${detail} (${Math.round(performance.now() - before)} ms)`);
+}
+
+async function openTab(title) {
+  await page.waitForSelector(`.graphiql-tab button[title="${title}"]`);
+  // By script: the tab may be scrolled out of the bar, and being draggable it would move under a mouse.
+  await page.$eval(`.graphiql-tab button[title="${title}"]`, (tab) => tab.click());
+}
+
+/** Waits until Monaco's workers have looked at what is in the editor: markers unchanged for half a second. */
+async function editorSettles() {
+  await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        let timer = setTimeout(resolve, 500);
+        const listener = globalThis.__MONACO.editor.onDidChangeMarkers(() => {
+          clearTimeout(timer);
+          timer = setTimeout(() => {
+            listener.dispose();
+            resolve();
+          }, 500);
+        });
+      }),
+  );
+}
+
+async function click(selector) {
+  await see(selector, selector);
+  await page.locator(selector).click();
+}
+
+async function see(selector, what) {
+  await page.waitForSelector(selector, { visible: true }).catch(() => {
+    throw new Failure(`waited ${options.timeout} s for ${what}`);
+  });
+}
+
+async function seeText(selector, pattern, what) {
+  const found = () =>
+    page.waitForFunction(
+      (css, source, flags) => {
+        // Monaco writes non-breaking spaces.
+        const text = [...document.querySelectorAll(css)].map((node) => node.innerText).join('\n').replaceAll('\u00a0', ' ');
+        return new RegExp(source, flags).test(text);
+      },
+      {},
+      selector,
+      pattern.source,
+      pattern.flags,
+    );
+  await found().catch(async () => {
+    const shown = (await textOf(selector)).slice(0, 400) || 'nothing';
+    throw new Failure(`waited ${options.timeout} s for ${what}; there is: ${shown}`);
+  });
+}
+
+async function until(what, condition) {
+  await page.waitForFunction(condition).catch(() => {
+    throw new Failure(`waited ${options.timeout} s for ${what}`);
+  });
+}
+
+async function textOf(selector) {
+  return page.$eval(selector, (node) => node.innerText.replaceAll('\u00a0', ' ').trim()).catch(() => '');
+}
+
+async function screenshot() {
+  if (!options.screenshot || !page) return;
+  await mkdir(dirname(resolve(options.screenshot)), { recursive: true });
+  await page.screenshot({ path: options.screenshot });
+}
+
+async function cleanUp() {
+  await browser?.close().catch(() => {});
+  if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 }).catch(() => {});
+  profile = browser = undefined;
+}
+
+function expectEqual(got, wanted, what) {
+  if (got !== wanted) throw new Failure(`${what} is ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
+}
+
+function escape(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function readOptions() {
+  const text = { type: 'string' };
+  const flag = { type: 'boolean', default: false };
+  try {
+    const { values } = parseArgs({
+      options: {
+        url: text,
+        login: text,
+        'password-file': text,
+        screenshot: text,
+        timeout: { type: 'string', default: '30' },
+        'expect-event': flag,
+        dark: flag,
+      },
+    });
+    for (const name of ['url', 'login', 'password-file']) {
+      if (!values[name]) throw new Error(`--${name} is missing`);
+    }
+    return { ...values, timeoutMillis: Number(values.timeout) * 1000 };
+  } catch (error) {
+    console.error(`playground: ${error.message}`);
+    process.exit(2);
+  }
+}
