@@ -1,1 +1,25 @@
-//! To be written.
+//! The chain's node and the registry on it, and nothing else: no type of alloy leaves this crate.
+//!
+//! - [`Deployment`]: which registry, on which chain, since which block.
+//! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
+//! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL.
+//! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
+
+mod bindings;
+mod client;
+mod deployment;
+mod error;
+pub mod event;
+mod hash;
+mod rpc;
+mod send;
+mod signer;
+mod wire;
+
+pub use client::{Block, Client, Fees, OnChainAnchor, OnChainStatus, Receipt, RegistryHead};
+pub use deployment::{Deployment, DeploymentError};
+pub use error::{CheckError, ClientError, InvalidUrl};
+pub use event::{RegistryEvent, RegistryLog};
+pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
+pub use send::Sent;
+pub use signer::{ANCHOR_GAS_LIMIT, SignedAnchor, Signer, SignerError};

@@ -1,0 +1,392 @@
+//! What a node is asked. One call, one deadline; retrying is the caller's.
+
+use std::time::Duration;
+
+use alloy::{
+    primitives::{FixedBytes, keccak256},
+    sol_types::SolCall,
+};
+use domain::records::DataHash;
+use serde_json::{Value, json};
+
+use crate::{
+    bindings::MedicalRecordRegistry::{REGISTRAR_ROLECall, anchorOfCall, hasRoleCall, headCall},
+    deployment::Deployment,
+    error::{CheckError, ClientError, InvalidUrl},
+    event::RawLog,
+    hash::{BlockHash, ChainAddress, CodeHash, Head, TxHash},
+    rpc::Rpc,
+    send::{self, Sent},
+    wire::{self, Bytes, Quantity, Quantity64},
+};
+
+/// One node and the registry on its chain. Cheap to clone; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    rpc: Rpc,
+    deployment: Deployment,
+}
+
+/// What a transaction offers. Unit: wei per gas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fees {
+    /// The most it pays in all.
+    pub max_fee_per_gas: u128,
+    /// The most of it that goes to whoever makes the block.
+    pub max_priority_fee_per_gas: u128,
+}
+
+/// What became of a transaction that is in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Whether it had an effect.
+    pub succeeded: bool,
+    /// Its block's number.
+    pub block_number: u64,
+    /// Its block's hash.
+    pub block_hash: BlockHash,
+}
+
+/// What became of a record, says the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChainStatus {
+    /// It stands.
+    Active,
+    /// A newer one took its place.
+    Superseded,
+    /// It was declared wrong.
+    Revoked,
+    /// Its document, key and salt were destroyed.
+    Erased,
+}
+
+/// What the registry knows of a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnChainAnchor {
+    /// What became of it.
+    pub status: OnChainStatus,
+    /// Who anchored it.
+    pub registrar: ChainAddress,
+    /// In which block.
+    pub block_number: u64,
+    /// When that block was made. Unit: seconds since 1970.
+    pub timestamp: u64,
+}
+
+/// A block's place in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: BlockHash,
+    /// The hash of the one before.
+    pub parent_hash: BlockHash,
+    /// When it was made. Unit: seconds since 1970.
+    pub timestamp: u64,
+}
+
+/// Where the registry's chain of events stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryHead {
+    /// The rolling hash after the last event.
+    pub head: Head,
+    /// How many events there have been.
+    pub sequence: u64,
+    /// Whether new entries are refused.
+    pub paused: bool,
+}
+
+impl Client {
+    /// A client of the node at `url`. Does not connect.
+    ///
+    /// # Errors
+    /// [`InvalidUrl`].
+    pub fn new(url: &str, timeout: Duration, deployment: &Deployment) -> Result<Self, InvalidUrl> {
+        Ok(Self {
+            rpc: Rpc::new(url, timeout)?,
+            deployment: deployment.clone(),
+        })
+    }
+
+    /// The registry it speaks of.
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// Refuses a node of another chain, and anything but our registry at its address.
+    ///
+    /// # Errors
+    /// [`CheckError`]: each says what to do.
+    pub async fn check(&self) -> Result<(), CheckError> {
+        let Deployment {
+            chain_id: wanted,
+            registry,
+            code_hash,
+            ..
+        } = self.deployment;
+        let found = self
+            .rpc
+            .get::<Quantity64>("eth_chainId", json!([]))
+            .await?
+            .0;
+        if found != wanted {
+            return Err(CheckError::WrongChain { wanted, found });
+        }
+        let params = json!([registry.to_string(), "latest"]);
+        let code = self.rpc.get::<Bytes>("eth_getCode", params).await?.0;
+        if code.is_empty() {
+            return Err(CheckError::NoCode { registry });
+        }
+        let found = CodeHash(keccak256(code).0);
+        if found != code_hash {
+            return Err(CheckError::WrongCode {
+                registry,
+                wanted: code_hash,
+                found,
+            });
+        }
+        Ok(())
+    }
+
+    /// Fees for a transaction that should be in one of the next blocks: twice the base fee, which
+    /// carries six full blocks, and what the node calls a fair tip.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn fees(&self) -> Result<Fees, ClientError> {
+        let latest: wire::Header = self
+            .rpc
+            .get("eth_getBlockByNumber", json!(["latest", false]))
+            .await?;
+        let tip: Quantity = self.rpc.get("eth_maxPriorityFeePerGas", json!([])).await?;
+        let base = latest.base_fee_per_gas.map_or(0, |fee| fee.0);
+        Ok(Fees {
+            max_fee_per_gas: base.saturating_mul(2).saturating_add(tip.0).max(1),
+            max_priority_fee_per_gas: tip.0,
+        })
+    }
+
+    /// How many transactions of this account are in blocks. Those still waiting do not count: the
+    /// database knows them better than any node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn next_nonce(&self, account: ChainAddress) -> Result<u64, ClientError> {
+        let params = json!([account.to_string(), "latest"]);
+        Ok(self
+            .rpc
+            .get::<Quantity64>("eth_getTransactionCount", params)
+            .await?
+            .0)
+    }
+
+    /// Hands a signed transaction to the node. Sending it again is harmless.
+    ///
+    /// # Errors
+    /// [`ClientError`] where it is not known whether the node took it: send the same bytes again.
+    pub async fn send(&self, raw: &[u8]) -> Result<Sent, ClientError> {
+        let params = json!([alloy::hex::encode_prefixed(raw)]);
+        let answer = self
+            .rpc
+            .get::<TxHash>("eth_sendRawTransaction", params)
+            .await;
+        match answer {
+            Ok(_) => Ok(Sent::Accepted),
+            Err(ClientError::Refused { message, .. }) => Ok(send::classify(&message)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What became of a transaction. `None` while it is in no block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn receipt(&self, tx: TxHash) -> Result<Option<Receipt>, ClientError> {
+        let params = json!([tx.to_string()]);
+        let found: Option<wire::Receipt> =
+            self.rpc.ask("eth_getTransactionReceipt", params).await?;
+        Ok(found.map(|receipt| Receipt {
+            succeeded: receipt.status.is_some_and(|status| status.0 == 1),
+            block_number: receipt.block_number.0,
+            block_hash: receipt.block_hash,
+        }))
+    }
+
+    /// What the registry knows of a hash, now. `None` if it was never anchored.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn anchor_of(&self, hash: &DataHash) -> Result<Option<OnChainAnchor>, ClientError> {
+        let call = anchorOfCall {
+            recordHash: FixedBytes(hash.0),
+        };
+        let answer = self.call(&call, json!("latest")).await?;
+        let status = match answer._0 {
+            0 => return Ok(None),
+            1 => OnChainStatus::Active,
+            2 => OnChainStatus::Superseded,
+            3 => OnChainStatus::Revoked,
+            4 => OnChainStatus::Erased,
+            other => {
+                let what = format!("status {other}");
+                return Err(ClientError::Unreadable {
+                    method: "eth_call",
+                    what,
+                });
+            }
+        };
+        Ok(Some(OnChainAnchor {
+            status,
+            registrar: answer._1.into(),
+            block_number: answer._2.to(),
+            timestamp: answer._3.to(),
+        }))
+    }
+
+    /// Whether the registry lets this account anchor.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn is_registrar(&self, account: ChainAddress) -> Result<bool, ClientError> {
+        let role = self.call(&REGISTRAR_ROLECall {}, json!("latest")).await?;
+        let call = hasRoleCall {
+            role,
+            account: account.to_alloy(),
+        };
+        self.call(&call, json!("latest")).await
+    }
+
+    /// Where the registry's chain of events stood after one block. Nodes that keep no old state
+    /// refuse this for old blocks.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn registry_head(&self, at: BlockHash) -> Result<RegistryHead, ClientError> {
+        let at = json!({ "blockHash": at.to_string() });
+        let answer = self.call(&headCall {}, at).await?;
+        Ok(RegistryHead {
+            head: Head(answer._0.0),
+            sequence: answer._1.to(),
+            paused: answer._2,
+        })
+    }
+
+    /// The newest block.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn head(&self) -> Result<Block, ClientError> {
+        let header: wire::Header = self
+            .rpc
+            .get("eth_getBlockByNumber", json!(["latest", false]))
+            .await?;
+        Ok(header.into())
+    }
+
+    /// The newest block that cannot be undone. `None` on a chain that knows no such thing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn finalized(&self) -> Result<Option<Block>, ClientError> {
+        let header: Option<wire::Header> = self
+            .rpc
+            .ask("eth_getBlockByNumber", json!(["finalized", false]))
+            .await?;
+        Ok(header.map(Into::into))
+    }
+
+    /// The block with this number on the node's chain. `None` beyond its end.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn block_by_number(&self, number: u64) -> Result<Option<Block>, ClientError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let params = json!([format!("{number:#x}"), false]);
+        let header: Option<wire::Header> = self.rpc.ask(METHOD, params).await?;
+        let block = header.map(Block::from);
+        match block {
+            Some(block) if block.number != number => Err(ClientError::Unreadable {
+                method: METHOD,
+                what: format!("block {} instead of {number}", block.number),
+            }),
+            found => Ok(found),
+        }
+    }
+
+    /// The registry's logs in blocks `from..=to`, in order, each once.
+    ///
+    /// # Errors
+    /// [`ClientError`]; see [`ClientError::asks_for_less`].
+    pub async fn logs_in(&self, from: u64, to: u64) -> Result<Vec<RawLog>, ClientError> {
+        let filter = json!([{
+            "address": self.deployment.registry.to_string(),
+            "fromBlock": format!("{from:#x}"),
+            "toBlock": format!("{to:#x}"),
+        }]);
+        self.logs(filter, |log| (from..=to).contains(&log.block_number))
+            .await
+    }
+
+    /// The registry's logs in exactly this block, in order, each once.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a node that does not know the block refuses.
+    pub async fn logs_of(&self, block: &Block) -> Result<Vec<RawLog>, ClientError> {
+        let filter = json!([{
+            "address": self.deployment.registry.to_string(),
+            "blockHash": block.hash.to_string(),
+        }]);
+        self.logs(filter, |log| {
+            (log.block_hash, log.block_number) == (block.hash, block.number)
+        })
+        .await
+    }
+
+    async fn logs(
+        &self,
+        filter: Value,
+        asked_for: impl Fn(&RawLog) -> bool,
+    ) -> Result<Vec<RawLog>, ClientError> {
+        const METHOD: &str = "eth_getLogs";
+        let answer: Vec<wire::Logged> = self.rpc.get(METHOD, filter).await?;
+        let mut logs: Vec<RawLog> = answer.into_iter().map(RawLog::from).collect();
+        let foreign = logs
+            .iter()
+            .find(|log| log.address != self.deployment.registry || !asked_for(log));
+        if let Some(log) = foreign {
+            let what = format!("a log of {} in block {}", log.address, log.block_number);
+            return Err(ClientError::Unreadable {
+                method: METHOD,
+                what,
+            });
+        }
+        logs.sort_unstable_by_key(RawLog::place);
+        logs.dedup_by_key(|log| log.place());
+        Ok(logs)
+    }
+
+    async fn call<C: SolCall>(&self, call: &C, at: Value) -> Result<C::Return, ClientError> {
+        const METHOD: &str = "eth_call";
+        let params = json!([{
+            "to": self.deployment.registry.to_string(),
+            "data": alloy::hex::encode_prefixed(call.abi_encode()),
+        }, at]);
+        let answer: Bytes = self.rpc.get(METHOD, params).await?;
+        C::abi_decode_returns_validate(&answer.0).map_err(|error| ClientError::Unreadable {
+            method: METHOD,
+            what: error.to_string(),
+        })
+    }
+}
+
+impl From<wire::Header> for Block {
+    fn from(header: wire::Header) -> Self {
+        Self {
+            number: header.number.0,
+            hash: header.hash,
+            parent_hash: header.parent_hash,
+            timestamp: header.timestamp.0,
+        }
+    }
+}

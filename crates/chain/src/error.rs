@@ -1,0 +1,118 @@
+//! What can go wrong between us and a node. No text here ever holds the node's URL: it may carry a
+//! password or an access key.
+
+use crate::hash::{ChainAddress, CodeHash};
+
+/// `CHAIN_RPC_URL` cannot be used. Does not print it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUrl {
+    /// It is no address.
+    #[error("the node's address cannot be read; it looks like http://host:8545")]
+    Unreadable,
+    /// This build speaks plain HTTP only.
+    #[error("the node's address must begin with http://; let a local proxy speak https for us")]
+    NotHttp,
+}
+
+/// Why a node gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, or it broke.
+    #[error("the chain's node cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// It took longer than it may.
+    #[error("the chain's node did not answer {method} in time")]
+    TimedOut {
+        /// What was asked.
+        method: &'static str,
+    },
+    /// A proxy or a limiter answered in its place.
+    #[error("the chain's node answered {method} with HTTP status {status}")]
+    Http {
+        /// What was asked.
+        method: &'static str,
+        /// 429 asks for patience, 413 for less.
+        status: u16,
+    },
+    /// The node said no.
+    #[error("the chain's node refused {method} ({code}): {message}")]
+    Refused {
+        /// What was asked.
+        method: &'static str,
+        /// Its code.
+        code: i64,
+        /// Its words, cut to 300 characters.
+        message: String,
+    },
+    /// The answer is longer than we read.
+    #[error("the chain's node answered {method} with more than {limit} bytes")]
+    TooLong {
+        /// What was asked.
+        method: &'static str,
+        /// Where we stopped reading.
+        limit: usize,
+    },
+    /// The answer is not what was asked for.
+    #[error("the chain's node answered {method} with something else: {what}")]
+    Unreadable {
+        /// What was asked.
+        method: &'static str,
+        /// What was wrong with it.
+        what: String,
+    },
+}
+
+impl ClientError {
+    /// Whether asking for fewer blocks could help: nodes refuse long ranges in many words.
+    pub fn asks_for_less(&self) -> bool {
+        match self {
+            Self::TimedOut { .. }
+            | Self::Refused { .. }
+            | Self::TooLong { .. }
+            | Self::Unreadable { .. } => true,
+            Self::Http { status, .. } => *status != 429,
+            Self::Unreachable(_) => false,
+        }
+    }
+}
+
+/// Why this node must not be used with this deployment. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The node did not say.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Another chain.
+    #[error(
+        "the node is on chain {found}, the registry was deployed on chain {wanted}: point CHAIN_RPC_URL \
+         to chain {wanted} or MEDITRUSTAL_DEPLOYMENT_FILE to a deployment on chain {found}"
+    )]
+    WrongChain {
+        /// The deployment's.
+        wanted: u64,
+        /// The node's.
+        found: u64,
+    },
+    /// The right chain number, but not the chain: reset, or not synchronised.
+    #[error(
+        "there is no contract at {registry}: the chain was reset or the node is still synchronising; \
+         deploy the registry again, or wait"
+    )]
+    NoCode {
+        /// Where it should be.
+        registry: ChainAddress,
+    },
+    /// Something else is there.
+    #[error(
+        "the contract at {registry} is not the registry of the deployment file (its code hashes to \
+         {found}, not to {wanted}): use the deployment file that belongs to it"
+    )]
+    WrongCode {
+        /// Where.
+        registry: ChainAddress,
+        /// The deployment's.
+        wanted: CodeHash,
+        /// The node's.
+        found: CodeHash,
+    },
+}

@@ -1,0 +1,184 @@
+//! JSON-RPC over HTTP. Written out because the libraries for it put the URL, and with it a password
+//! or an access key, into their traces and errors.
+
+use std::{fmt, time::Duration};
+
+use reqwest::Url;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::error::{ClientError, InvalidUrl};
+
+/// The longest answer that is read. Unit: bytes. A hundred thousand logs of the registry.
+const MAX_ANSWER_BYTES: usize = 96 << 20;
+
+/// The longest message of a node that is kept. Unit: characters.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+#[derive(Clone)]
+pub(crate) struct Rpc {
+    http: reqwest::Client,
+    url: Url,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc")
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<T> {
+    #[serde(default = "Option::default")]
+    result: Option<T>,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: i64,
+    message: String,
+}
+
+impl Rpc {
+    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
+        let url = Url::parse(url).map_err(|_| InvalidUrl::Unreadable)?;
+        if url.scheme() != "http" {
+            return Err(InvalidUrl::NotHttp);
+        }
+        // Without system proxies, cookies or TLS there is nothing in it that can fail to be set up.
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|_| InvalidUrl::Unreadable)?;
+        Ok(Self { http, url, timeout })
+    }
+
+    /// Asks, and reads an answer that may be `null`.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<Option<T>, ClientError> {
+        let answered = tokio::time::timeout(self.timeout, self.post(method, params)).await;
+        let body = answered.map_err(|_| ClientError::TimedOut { method })??;
+        let answer: Answer<T> =
+            serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable {
+                method,
+                what: error.to_string(),
+            })?;
+        match answer.error {
+            Some(Refusal { code, message }) => {
+                let message = message.chars().take(MAX_MESSAGE_CHARS).collect();
+                Err(ClientError::Refused {
+                    method,
+                    code,
+                    message,
+                })
+            }
+            None => Ok(answer.result),
+        }
+    }
+
+    /// Asks for something that cannot be `null`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<T, ClientError> {
+        let answer = self.ask(method, params).await?;
+        answer.ok_or_else(|| ClientError::Unreadable {
+            method,
+            what: "null".to_owned(),
+        })
+    }
+
+    async fn post(&self, method: &'static str, params: Value) -> Result<Vec<u8>, ClientError> {
+        let question = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() {
+                ClientError::TimedOut { method }
+            } else {
+                ClientError::Unreachable(error.without_url())
+            }
+        };
+        let mut response = self
+            .http
+            .post(self.url.clone())
+            .json(&question)
+            .send()
+            .await
+            .map_err(failed)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(ClientError::TooLong {
+                    method,
+                    limit: MAX_ANSWER_BYTES,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        // Some nodes send a proper refusal with an improper status.
+        if !status.is_success() && serde_json::from_slice::<Answer<Value>>(&body).is_err() {
+            return Err(ClientError::Http {
+                method,
+                status: status.as_u16(),
+            });
+        }
+        Ok(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_ours_shows_the_url() {
+        let rpc = Rpc::new(
+            "http://user:hunter2@node.example/v3/key",
+            Duration::from_secs(1),
+        );
+        let shown = format!("{rpc:?}");
+        assert!(shown.contains("node.example"));
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("key"),
+            "{shown}"
+        );
+        assert_eq!(
+            Rpc::new("https://x", Duration::ZERO).err(),
+            Some(InvalidUrl::NotHttp)
+        );
+        assert_eq!(
+            Rpc::new("x", Duration::ZERO).err(),
+            Some(InvalidUrl::Unreadable)
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_node_is_named_without_its_credentials() {
+        // Port 9 on loopback: nobody answers there.
+        let rpc = Rpc::new(
+            "http://user:hunter2@127.0.0.1:9/key",
+            Duration::from_secs(5),
+        )
+        .expect("a url");
+        let error = rpc
+            .get::<Value>("eth_chainId", json!([]))
+            .await
+            .expect_err("nobody is there");
+        let shown = format!("{error} {error:?}");
+        assert!(matches!(error, ClientError::Unreachable(_)), "{shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("/key"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Signs anchoring transactions. No network: a transaction's hash is known before it is sent, so it
+//! can be stored, together with the bytes, before anything leaves this machine.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
+    eips::Encodable2718,
+    primitives::{Address, FixedBytes, Signature, TxKind, U256},
+    signers::k256::{ecdsa::SigningKey, elliptic_curve::zeroize::Zeroizing},
+    sol_types::SolCall,
+};
+use domain::records::DataHash;
+
+use crate::{
+    bindings::MedicalRecordRegistry::anchorCall,
+    client::Fees,
+    deployment::Deployment,
+    hash::{ChainAddress, TxHash},
+};
+
+/// The gas an anchor may use. Unit: gas.
+///
+/// An anchor uses 55,122 (`docs/contracts.md`, gas). The limit is fixed so that signing needs no
+/// node; what is not used is not paid. The margin is for a repricing of storage.
+pub const ANCHOR_GAS_LIMIT: u64 = 100_000;
+
+/// A transaction that anchors one record, ready to be sent any number of times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedAnchor {
+    /// Its hash: `blockchain_record_id`.
+    pub tx_hash: TxHash,
+    /// What `eth_sendRawTransaction` takes.
+    pub raw: Vec<u8>,
+    /// The most it pays. Unit: wei per gas. A replacement must offer at least an eighth more.
+    pub max_fee_per_gas: u128,
+}
+
+/// Why there is no key, or no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// The file cannot be opened.
+    #[error("the registrar's key file {path} cannot be read")]
+    NotRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others on this machine can read it.
+    #[error("the registrar's key file {path} can be read by others: run chmod 600 on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not 64 hexadecimal digits, or no number of the curve.
+    #[error("the registrar's key file {path} holds no secp256k1 key of 64 hexadecimal digits")]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The curve's library refused.
+    #[error("the transaction could not be signed")]
+    NotSigned,
+}
+
+/// The registrar's key. It is wiped from memory when dropped and never printed.
+pub struct Signer {
+    key: SigningKey,
+    address: ChainAddress,
+    chain_id: u64,
+    registry: Address,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Signer {
+    /// Reads the registrar's key: hexadecimal, with or without `0x`, in a file only its owner reads.
+    ///
+    /// # Errors
+    /// [`SignerError`]; none shows any of the file.
+    pub fn load(key_file: &Path, deployment: &Deployment) -> Result<Self, SignerError> {
+        let path = || key_file.to_owned();
+        let not_read = |source| SignerError::NotRead {
+            path: path(),
+            source,
+        };
+        refuse_exposed(key_file)?;
+        let text = Zeroizing::new(std::fs::read(key_file).map_err(not_read)?);
+        let digits = text.trim_ascii();
+        let digits = digits.strip_prefix(b"0x").unwrap_or(digits);
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        alloy::hex::decode_to_slice(digits, bytes.as_mut_slice())
+            .map_err(|_| SignerError::NotAKey { path: path() })?;
+        let key = SigningKey::from_slice(bytes.as_slice())
+            .map_err(|_| SignerError::NotAKey { path: path() })?;
+        Ok(Self::new(key, deployment))
+    }
+
+    fn new(key: SigningKey, deployment: &Deployment) -> Self {
+        let address = ChainAddress::from(Address::from_public_key(key.verifying_key()));
+        let registry = deployment.registry.to_alloy();
+        Self {
+            key,
+            address,
+            chain_id: deployment.chain_id,
+            registry,
+        }
+    }
+
+    /// The account whose nonces are taken and who owns what is anchored.
+    pub const fn address(&self) -> ChainAddress {
+        self.address
+    }
+
+    /// Signs `anchor(hash)` as an EIP-1559 transaction. The same arguments give the same bytes.
+    ///
+    /// # Errors
+    /// [`SignerError::NotSigned`].
+    pub fn sign_anchor(
+        &self,
+        nonce: u64,
+        hash: &DataHash,
+        fees: Fees,
+    ) -> Result<SignedAnchor, SignerError> {
+        let call = anchorCall {
+            recordHash: FixedBytes(hash.0),
+        };
+        let tx = TxEip1559 {
+            chain_id: self.chain_id,
+            nonce,
+            gas_limit: ANCHOR_GAS_LIMIT,
+            max_fee_per_gas: fees.max_fee_per_gas,
+            max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
+            to: TxKind::Call(self.registry),
+            value: U256::ZERO,
+            access_list: alloy::eips::eip2930::AccessList::default(),
+            input: call.abi_encode().into(),
+        };
+        let (signature, recovery) = self
+            .key
+            .sign_prehash_recoverable(tx.signature_hash().as_slice())
+            .map_err(|_| SignerError::NotSigned)?;
+        let signed = tx.into_signed(Signature::from((signature, recovery)));
+        Ok(SignedAnchor {
+            tx_hash: TxHash(signed.hash().0),
+            raw: TxEnvelope::from(signed).encoded_2718(),
+            max_fee_per_gas: fees.max_fee_per_gas,
+        })
+    }
+}
+
+#[cfg(unix)]
+fn refuse_exposed(key_file: &Path) -> Result<(), SignerError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = std::fs::metadata(key_file).map_err(|source| SignerError::NotRead {
+        path: key_file.to_owned(),
+        source,
+    })?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(SignerError::Exposed {
+            path: key_file.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_: &Path) -> Result<(), SignerError> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
