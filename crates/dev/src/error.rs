@@ -60,6 +60,14 @@ pub enum Error {
     /// Something that is needed is not there, or not as it has to be; the text says what to do.
     #[error("{0}")]
     Needs(String),
+    /// The chain node did not answer, or refused.
+    #[error("the chain node could not answer {method}: {why}")]
+    Chain {
+        /// The JSON-RPC method.
+        method: String,
+        /// What it said.
+        why: String,
+    },
     /// The database refused.
     #[error("the database could not answer: {0}")]
     Database(#[from] sqlx::Error),

@@ -7,6 +7,7 @@
 //! The one thing to know: everything started here is tied to the process that started it
 //! ([`process::Tied`]), so that nothing is left running, however that process ends.
 
+pub mod chain;
 pub mod config;
 mod error;
 pub mod postgres;

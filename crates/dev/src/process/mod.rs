@@ -1,8 +1,10 @@
 //! Processes that cannot outlive the process that started them.
 
 mod log;
+mod supervised;
 mod tied;
 
 pub use log::tail;
 pub use rustix::process::Signal;
+pub use supervised::{Program, Supervised};
 pub use tied::{Tie, Tied};

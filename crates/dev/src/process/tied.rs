@@ -52,8 +52,8 @@ impl Tie {
     }
 }
 
-/// A running child process, tied to this one.
-#[derive(Debug)]
+/// A running child process, tied to this one. A clone is another handle of the same process.
+#[derive(Debug, Clone)]
 pub struct Tied {
     pid: Pid,
     state: Arc<State>,

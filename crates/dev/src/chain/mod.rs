@@ -1,0 +1,46 @@
+//! A chain of our own: anvil, and the registry deployed on it.
+
+mod node;
+mod registry;
+
+use std::time::Duration;
+
+pub use node::{Mining, Node, Options, State};
+pub use registry::{Deployment, REGISTRAR_KEY, deploy_registry};
+
+use crate::{Error, Result};
+
+/// Asks a node; `params` is a JSON array.
+///
+/// # Errors
+///
+/// When the node does not answer within ten seconds, or answers with an error.
+pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Result<serde_json::Value> {
+    let failed = |why: String| Error::Chain {
+        method: method.to_owned(),
+        why,
+    };
+    let request = serde_json::json!({
+        "jsonrpc": "2.0", "id": 1, "method": method, "params": params,
+    });
+    let answer = reqwest::Client::new()
+        .post(url)
+        .timeout(Duration::from_secs(10))
+        .json(&request)
+        .send()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let mut answer: serde_json::Value = answer
+        .json()
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    match answer.get("error") {
+        Some(error) => Err(failed(error.to_string())),
+        None => Ok(answer["result"].take()),
+    }
+}
+
+/// The number in a node's `"0x2a"`.
+pub fn quantity(value: &serde_json::Value) -> Option<u64> {
+    u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok()
+}

@@ -1,0 +1,112 @@
+//! The registry on a development chain.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{quantity, rpc};
+use crate::tools::{Tools, exclusive};
+use crate::{Error, Result, config, secret};
+
+/// anvil's account 0, known to everybody: deploys and administers. For development chains only.
+const DEPLOYER_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+/// anvil's account 1, known to everybody: the registrar. For development chains only.
+pub const REGISTRAR_KEY: &str =
+    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const REGISTRAR: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+/// What the deployment file says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// The chain's id.
+    pub chain_id: u64,
+    /// The registry's address, in EIP-55 spelling.
+    pub registry: String,
+    /// The first block that may hold the registry's events.
+    pub block: u64,
+    /// The Keccak-256 of the registry's code.
+    pub code_hash: String,
+    /// Who may anchor records.
+    pub registrar: String,
+}
+
+/// Deploys the registry, unless `file` says where it is and the chain agrees.
+///
+/// # Errors
+///
+/// When the node does not answer, or when forge fails: with what it said.
+pub async fn deploy_registry(tools: &Tools, rpc_url: &str, file: &Path) -> Result<Deployment> {
+    if let Some(deployment) = read(file)
+        && stands(rpc_url, &deployment).await?
+    {
+        return Ok(deployment);
+    }
+    let (tools, url, target) = (tools.clone(), rpc_url.to_owned(), file.to_owned());
+    let deployed = tokio::task::spawn_blocking(move || deploy(&tools, &url, &target)).await;
+    deployed.map_err(|error| Error::Needs(format!("the deployment was cut off: {error}")))??;
+    read(file).ok_or_else(|| {
+        Error::Needs(format!(
+            "forge left no deployment that can be read in {}",
+            file.display()
+        ))
+    })
+}
+
+fn read(file: &Path) -> Option<Deployment> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// Whether the chain is the file's, with the file's code at the file's address.
+async fn stands(url: &str, deployment: &Deployment) -> Result<bool> {
+    let chain_id = rpc(url, "eth_chainId", json!([])).await?;
+    let code = rpc(url, "eth_getCode", json!([deployment.registry, "latest"])).await?;
+    if quantity(&chain_id) != Some(deployment.chain_id) || code.as_str() == Some("0x") {
+        return Ok(false);
+    }
+    let hash = rpc(url, "web3_sha3", json!([code])).await?;
+    Ok(hash
+        .as_str()
+        .is_some_and(|hash| hash.eq_ignore_ascii_case(&deployment.code_hash)))
+}
+
+/// Runs the deploy script; one at a time, because forge keeps one cache for each clone.
+fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
+    let root = tools.root();
+    let _lock = exclusive(root, "deploy", "another run is deploying: waiting")?;
+    // The script may write inside the clone only.
+    let written = root
+        .join(".dev")
+        .join(format!("deployment-{}.json", &secret::fresh()?[..16]));
+    let output = Command::new(tools.forge())
+        .args([
+            "script",
+            "contracts/script/Deploy.s.sol",
+            "--broadcast",
+            "--non-interactive",
+        ])
+        .args(["--rpc-url", url, "--private-key", DEPLOYER_KEY])
+        .env_clear()
+        .envs(config::passed_on())
+        .env("DEPLOYMENT_FILE", &written)
+        .env("REGISTRAR_ADDRESS", REGISTRAR)
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::spawn("forge"))?;
+    if !output.status.success() {
+        fs::remove_file(&written).ok();
+        let said = [output.stdout, output.stderr].concat();
+        return Err(Error::Failed {
+            program: "forge script contracts/script/Deploy.s.sol".to_owned(),
+            status: output.status.to_string(),
+            output: String::from_utf8_lossy(&said).trim().to_owned(),
+        });
+    }
+    fs::copy(&written, file)
+        .and_then(|_| fs::remove_file(&written))
+        .map_err(Error::file("could not move the deployment to", file))
+}
