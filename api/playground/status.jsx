@@ -27,7 +27,7 @@ function Stream({ phase, events, text }) {
     case 'waiting':
       return events ? `Connected · ${count}` : 'Connected · waiting for the first event';
     case 'failed':
-      return `Disconnected after ${count}: ${text}`;
+      return events ? `Disconnected after ${count}: ${text}` : `Not connected: ${text}`;
     default:
       return `Stopped after ${count}`;
   }

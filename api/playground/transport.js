@@ -11,6 +11,9 @@ const HTTP_URL = new URL('/graphql', location.href);
 const SOCKET_URL = new URL(HTTP_URL);
 SOCKET_URL.protocol = HTTP_URL.protocol === 'https:' ? 'wss:' : 'ws:';
 
+// Close codes of graphql-transport-ws for a connection that may not be, or not be any longer.
+const NOT_AUTHENTICATED = [4401, 4403];
+
 /**
  * What the line under the response says: null, or
  * `{ kind: 'http', status, millis, bytes, requestId }` or
@@ -135,6 +138,7 @@ function stream(payload, headers) {
     subscribe(sink) {
       let events = 0;
       let over = false;
+      let refusal;
       const show = (phase, text) => status.set({ kind: 'stream', phase, events, text });
       const finish = (phase, text) => {
         over = true;
@@ -152,7 +156,8 @@ function stream(payload, headers) {
       show('connecting');
       const dispose = client.subscribe(payload, {
         next(result) {
-          events += 1;
+          if (result.data) events += 1;
+          else refusal = result.errors?.[0]?.message;
           show('waiting');
           notify(result, headers);
           sink.next(result);
@@ -160,14 +165,17 @@ function stream(payload, headers) {
         error(cause) {
           const error = readableSocketError(cause);
           finish('failed', error.message);
-          notify({ errors: Array.isArray(cause) ? cause : [] }, headers);
           if (Array.isArray(cause)) {
+            notify({ errors: cause }, headers);
             sink.next({ errors: cause });
             sink.complete();
-          } else sink.error(error);
+          } else {
+            if (NOT_AUTHENTICATED.includes(cause?.code)) notify({ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }, headers);
+            sink.error(error);
+          }
         },
         complete() {
-          if (!over) finish('ended');
+          if (!over) finish(refusal ? 'failed' : 'ended', refusal);
           sink.complete();
         },
       });
