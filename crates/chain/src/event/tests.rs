@@ -1,1 +1,172 @@
+//! `history.json` is what anvil gave for the registry at the address below, freshly deployed: five
+//! grants of roles, then one event of every kind.
 
+use super::*;
+
+fn history() -> Vec<RawLog> {
+    let logs: Vec<wire::Logged> =
+        serde_json::from_str(include_str!("history.json")).expect("the fixture");
+    logs.into_iter().map(RawLog::from).collect()
+}
+
+fn deployment() -> Deployment {
+    Deployment {
+        chain_id: 31_337,
+        registry: "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+            .parse()
+            .expect("an address"),
+        block: 1,
+        code_hash: crate::hash::CodeHash([0; 32]),
+        registrar: account(),
+    }
+}
+
+fn account() -> ChainAddress {
+    "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+        .parse()
+        .expect("an address")
+}
+
+fn numbered(logs: &[RawLog]) -> Vec<RegistryLog> {
+    logs.iter()
+        .filter_map(|log| decode(log).expect("a log of the registry"))
+        .collect()
+}
+
+/// The number of the first log that does not follow, if any.
+fn break_in(logs: &[RegistryLog]) -> Option<usize> {
+    let (mut sequence, mut head) = (0, first_head(&deployment()));
+    for (nth, log) in logs.iter().enumerate() {
+        head = next_head(&head, &log.body);
+        sequence += 1;
+        if (log.sequence, log.head) != (sequence, head) {
+            return Some(nth);
+        }
+    }
+    None
+}
+
+#[test]
+fn every_event_of_the_registry_is_read() {
+    let hash = |byte: u8| DataHash([byte; 32]);
+    let read: Vec<RegistryEvent> = numbered(&history())
+        .into_iter()
+        .map(|log| log.event)
+        .collect();
+    let by = account();
+    assert_eq!(
+        read,
+        [
+            RegistryEvent::RecordAnchored {
+                record: hash(0xaa),
+                predecessor: None,
+                registrar: by
+            },
+            RegistryEvent::RecordAnchored {
+                record: hash(0xbb),
+                predecessor: Some(hash(0xaa)),
+                registrar: by,
+            },
+            RegistryEvent::RecordClosed {
+                record: hash(0xbb),
+                closing: Closing::Erased,
+                by,
+                reason: 7
+            },
+            RegistryEvent::BatchAnchored {
+                root: hash(0xcc),
+                registrar: by,
+                size: 1000
+            },
+            RegistryEvent::CheckpointAnchored {
+                tree_size: 42,
+                root: hash(0xdd),
+                by,
+                previous_size: 0,
+            },
+            RegistryEvent::PausedSet { paused: true, by },
+            RegistryEvent::PausedSet { paused: false, by },
+        ]
+    );
+}
+
+#[test]
+fn the_head_computed_from_the_events_is_the_contracts() {
+    let logs = numbered(&history());
+    assert_eq!(break_in(&logs), None);
+    // What head() answered after the last one.
+    let last = "0xabc82a21cb89b1323536e4f2efba2592b1f155b5919fc147af";
+    assert_eq!(
+        logs.last().map(|log| log.head.to_string()).as_deref(),
+        Some(last)
+    );
+}
+
+#[test]
+fn a_log_that_was_dropped_swapped_or_forged_breaks_the_chain_of_heads() {
+    let history = numbered(&history());
+    for nth in 0..history.len() - 1 {
+        let mut dropped = history.clone();
+        dropped.remove(nth);
+        assert_eq!(break_in(&dropped), Some(nth), "dropped {nth}");
+
+        let mut swapped = history.clone();
+        swapped.swap(nth, nth + 1);
+        assert_eq!(break_in(&swapped), Some(nth), "swapped {nth}");
+    }
+    let forge = |forge: fn(&mut RawLog)| {
+        let mut logs = self::history();
+        logs.iter_mut()
+            .filter(|log| log.block_number == 6)
+            .for_each(forge);
+        break_in(&numbered(&logs))
+    };
+    assert_eq!(
+        forge(|log| log.topics[1].0[31] ^= 1),
+        Some(2),
+        "another record"
+    );
+    assert_eq!(
+        forge(|log| log.topics[3].0[31] ^= 1),
+        Some(2),
+        "another account"
+    );
+    assert_eq!(forge(|log| log.data[31] ^= 1), Some(2), "another reason");
+    assert_eq!(forge(|log| log.data[63] ^= 1), Some(2), "another number");
+    assert_eq!(forge(|log| log.data[64] ^= 1), Some(2), "another head");
+}
+
+#[test]
+fn a_log_that_the_registry_cannot_have_written_is_an_error() {
+    let spoil = |spoil: fn(&mut RawLog)| {
+        let mut log = history().remove(7);
+        assert_eq!(log.block_number, 6, "the closing");
+        spoil(&mut log);
+        decode(&log)
+    };
+    assert!(spoil(|_| ()).is_ok());
+    assert!(
+        spoil(|log| log.topics[0].0[0] ^= 1).is_err(),
+        "an unknown event"
+    );
+    assert!(
+        spoil(|log| log.topics.truncate(3)).is_err(),
+        "a missing topic"
+    );
+    assert!(spoil(|log| log.topics.clear()).is_err(), "no topic at all");
+    assert!(spoil(|log| log.data.truncate(95)).is_err(), "short data");
+    assert!(spoil(|log| log.data.push(0)).is_err(), "long data");
+    assert!(spoil(|log| log.data[0] = 1).is_err(), "a reason above 255");
+    assert!(
+        spoil(|log| log.data[95] = 1).is_err(),
+        "a head longer than 25 bytes"
+    );
+    assert!(
+        spoil(|log| log.topics[2].0[31] = 1).is_err(),
+        "closed as Active"
+    );
+    assert!(
+        spoil(|log| log.topics[2].0[0] = 1).is_err(),
+        "a status above 255"
+    );
+}
