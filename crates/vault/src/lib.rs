@@ -1,1 +1,11 @@
-//! To be written.
+//! Keys, and everything done with them: sealing, hashing, passwords, tokens.
+//!
+//! The only crate that names cipher, hash, password and token libraries, and the only one that sees
+//! key material, which is wiped when dropped and never printed. The indexer does not link it.
+
+pub mod digest;
+pub mod envelope;
+pub mod keyring;
+pub mod password;
+pub mod random;
+pub mod token;
