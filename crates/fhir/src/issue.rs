@@ -203,6 +203,11 @@ impl<'a> Path<'a> {
         self
     }
 
+    /// Whether this is the place of an element of this name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// `FHIRPath` as in `Observation.component[1].code`.
     pub(crate) fn render(&self) -> String {
         let mut rendered = match self.parent {

@@ -10,12 +10,16 @@
 
 pub mod canonical;
 mod decimal;
+mod invariants;
 mod issue;
+mod narrative;
 mod primitives;
 pub mod reader;
 mod record_types;
 mod stamp;
+mod table;
 mod temporal;
+pub mod validate;
 
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use reader::Json;
@@ -28,7 +32,12 @@ pub use stamp::{Identity, SALT_URL, stamp};
 ///
 /// Everything that is wrong with it.
 pub fn check(document: &Json, record_type: RecordType) -> Result<Checked, Vec<Issue>> {
-    record_types::roots(document, record_type)?;
+    let roots = record_types::roots(document, record_type);
+    let issues = validate::before_stamping(document);
+    if !issues.is_empty() {
+        return Err(issues);
+    }
+    roots?;
     Ok(Checked {
         completeness: Completeness::Complete,
     })

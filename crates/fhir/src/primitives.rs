@@ -112,8 +112,8 @@ impl Primitive {
             Self::DateTime => Moment::parse(text).is_some(),
             Self::Id => is_id(text),
             Self::Instant => is_instant(text),
-            Self::Oid => text.starts_with("urn:oid:") && is_uri(text),
-            Self::Uuid => text.starts_with("urn:uuid:") && is_uri(text),
+            Self::Oid => text.strip_prefix("urn:oid:").is_some_and(is_oid),
+            Self::Uuid => text.strip_prefix("urn:uuid:").is_some_and(is_uuid),
             Self::String | Self::Markdown => is_string(text),
             Self::Time => is_time(text),
             Self::Xhtml => !text.is_empty(), // its own pass: `narrative`
@@ -142,10 +142,10 @@ fn is_string(text: &str) -> bool {
     text.bytes().all(allowed) && !text.trim_ascii().is_empty()
 }
 
-/// Words with single spaces between them.
-fn is_code(text: &str) -> bool {
+/// Words with single spaces between them; as in XML, only ASCII is white space.
+pub(crate) fn is_code(text: &str) -> bool {
     text.split(' ')
-        .all(|word| !word.is_empty() && !word.contains(char::is_whitespace))
+        .all(|word| !word.is_empty() && !word.contains(|c: char| c.is_ascii_whitespace()))
         && is_string(text)
 }
 
@@ -153,13 +153,17 @@ fn is_uri(text: &str) -> bool {
     if text.is_empty() || text.bytes().any(|b| b <= b' ' || b == 0x7F) {
         return false;
     }
-    if let Some(uuid) = text.strip_prefix("urn:uuid:") {
-        return is_uuid(uuid);
+    // A canonical may end in a version or a fragment.
+    let plain = text.split(['|', '#']).next().unwrap_or(text);
+    match (
+        plain.strip_prefix("urn:uuid:"),
+        plain.strip_prefix("urn:oid:"),
+    ) {
+        // RFC 4122 reads capitals too; only FHIR's own uuid type does not.
+        (Some(uuid), _) => is_uuid(&uuid.to_ascii_lowercase()),
+        (None, Some(oid)) => is_oid(oid),
+        (None, None) => true,
     }
-    if let Some(oid) = text.strip_prefix("urn:oid:") {
-        return is_oid(oid);
-    }
-    true
 }
 
 fn is_uuid(text: &str) -> bool {

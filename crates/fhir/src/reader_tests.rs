@@ -10,9 +10,7 @@ fn problem(text: &str) -> Problem {
 fn numbers_keep_their_lexeme_and_members_their_order() {
     let json = read(br#" {"b":[6.0,1e+02,-0.00],"a":"\u00e9\ud83d\ude00\/"} "#).unwrap();
 
-    let Json::Object(members) = &json else {
-        panic!("an object")
-    };
+    let members = json.as_object().unwrap();
     assert_eq!(members[0].0, "b");
     let lexemes = ["6.0", "1e+02", "-0.00"].map(|n| Json::Number(n.to_owned()));
     assert_eq!(members[0].1, Json::Array(lexemes.to_vec()));

@@ -134,16 +134,10 @@ fn set_identity(document: &mut Json, identity: &Identity<'_>, issues: &mut Vec<I
     }
 }
 
+/// Sets the patient of a resource and of what it contains.
 fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut Vec<Issue>) {
-    let contained = resource
-        .get("contained")
-        .and_then(Json::as_array)
-        .unwrap_or_default();
-    for (index, inner) in contained.iter().enumerate() {
-        let named = patient_of(inner);
-        if named.is_some_and(|(_, subject)| !names(subject, patient)) {
-            issues.push(somebody_else(path.element("contained").at(index)));
-        }
+    for (index, inner) in items_mut(resource, "contained").iter_mut().enumerate() {
+        set_patient(inner, patient, path.element("contained").at(index), issues);
     }
     let Some(element) = resource_type(resource).and_then(patient_element) else {
         return;
@@ -160,11 +154,6 @@ fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut 
         Some(_) => {}
         None => members.push((element.to_owned(), object([("reference", text(patient))]))),
     }
-}
-
-fn patient_of(resource: &Json) -> Option<(&'static str, &Json)> {
-    let element = resource_type(resource).and_then(patient_element)?;
-    Some((element, resource.get(element)?))
 }
 
 fn names(subject: &Json, patient: &str) -> bool {

@@ -1,0 +1,386 @@
+//! Walks a document along the table: is it R4?
+//!
+//! Finds unknown elements, wrong cardinalities, two types of one choice, values
+//! outside of their format, codes outside of required value sets, references to
+//! the wrong kind of thing, and empty objects; then asks each node's invariants.
+//! Profiles, terminologies beyond the required value sets, and what a reference
+//! points to outside of the document are not looked at.
+
+use crate::invariants::Scope;
+use crate::issue::{Issue, IssueCode, Path};
+use crate::narrative;
+use crate::primitives::{Primitive, is_code};
+use crate::reader::{Json, member};
+use crate::record_types::patient_element;
+use crate::table::{self, Field, Kind, Node, Table};
+
+/// After this many issues the walk stops collecting.
+pub const MAX_ISSUES: usize = 100;
+
+/// The longest code or name that a message repeats.
+const MAX_ECHO: usize = 20;
+
+type Members = [(String, Json)];
+
+/// Everything that keeps `document` from being a FHIR R4 resource.
+///
+/// At most [`MAX_ISSUES`] and one that says that there are more.
+pub fn base(document: &Json) -> Vec<Issue> {
+    walk(document, false)
+}
+
+/// As [`base`], but the patient may still be missing: [`crate::stamp`] sets it.
+pub(crate) fn before_stamping(document: &Json) -> Vec<Issue> {
+    walk(document, true)
+}
+
+fn walk(document: &Json, patient_later: bool) -> Vec<Issue> {
+    let mut walk = Walk {
+        table: table::r4(),
+        issues: Vec::new(),
+        patient_later,
+    };
+    let kind = document
+        .get("resourceType")
+        .and_then(Json::as_str)
+        .and_then(|kind| {
+            table::r4().resource(kind).map(|node| node.name) // known, hence not health data
+        });
+    walk.resource(document, Path::root(kind.unwrap_or("Resource")), None);
+    walk.issues
+}
+
+struct Walk {
+    table: &'static Table,
+    issues: Vec<Issue>,
+    patient_later: bool,
+}
+
+/// Where in a document the walk is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The resource that contains the one at hand, or that itself.
+    container: &'a Members,
+    /// The resource at hand.
+    resource: &'a Members,
+}
+
+impl Walk {
+    fn resource(&mut self, json: &Json, path: Path<'_>, container: Option<&Members>) {
+        let Some(members) = json.as_object() else {
+            return self.fail(
+                IssueCode::Structure,
+                path,
+                "type",
+                "a resource is an object",
+            );
+        };
+        let Some(name) = member(members, "resourceType").and_then(Json::as_str) else {
+            let message = "a resource has a resourceType";
+            return self.fail(IssueCode::Structure, path, "resource-type", message);
+        };
+        let Some(node) = self.table.resource(name) else {
+            let message = "not a resource of FHIR R4";
+            return self.fail(IssueCode::Structure, path, "resource-type", message);
+        };
+        let place = Place {
+            container: container.unwrap_or(members),
+            resource: members,
+        };
+        let later = if self.patient_later {
+            patient_element(name)
+        } else {
+            None
+        };
+        self.node(node, members, path, place, later);
+    }
+
+    fn node(
+        &mut self,
+        node: &'static Node,
+        members: &Members,
+        path: Path<'_>,
+        place: Place<'_>,
+        later: Option<&str>,
+    ) {
+        if !node.is_resource && members.iter().all(|(key, _)| key == "id") {
+            self.fail(
+                IssueCode::Invariant,
+                path,
+                "ele-1",
+                "an element has a value or children",
+            );
+        }
+        let with_extras = members.iter().any(|(key, _)| key.starts_with('_'));
+        let mut seen: u128 = 0;
+        for (key, value) in members {
+            if node.is_resource && key == "resourceType" {
+                continue;
+            }
+            let name = key.strip_prefix('_').unwrap_or(key);
+            let is_extra = name.len() < key.len();
+            let field = match node.field(name) {
+                Some(field) if !is_extra || matches!(field.kind, Kind::Primitive(_)) => field,
+                _ => {
+                    self.unknown(key, path, node);
+                    continue;
+                }
+            };
+            if is_extra && member(members, name).is_some() {
+                continue; // looked at together with its value
+            }
+            if seen & (1 << field.element) != 0 {
+                let message = "a choice has one type only";
+                self.fail(IssueCode::Structure, path.element(name), "choice", message);
+            }
+            seen |= 1 << field.element;
+            let extra = if is_extra {
+                Some(value)
+            } else if with_extras {
+                let extra = members
+                    .iter()
+                    .find(|(k, _)| k.strip_prefix('_') == Some(name));
+                extra.map(|(_, value)| value)
+            } else {
+                None
+            };
+            let value = (!is_extra).then_some(value);
+            self.member(field, value, extra, path.element(name), place);
+        }
+        let mut missing = node.required & !seen;
+        while missing != 0 {
+            let element = node.elements[missing.trailing_zeros() as usize];
+            missing &= missing - 1;
+            if later != Some(element) {
+                let at = path.element(element.trim_end_matches("[x]"));
+                self.fail(
+                    IssueCode::Required,
+                    at,
+                    "required",
+                    "this element is required",
+                );
+            }
+        }
+        let scope = Scope {
+            this: members,
+            resource: place.resource,
+            container: place.container,
+        };
+        for rule in &node.rules {
+            if !(rule.holds)(scope) {
+                self.fail(IssueCode::Invariant, path, rule.key, rule.human);
+            }
+        }
+    }
+
+    /// An element's value, and for a primitive the object with its id and extensions.
+    fn member(
+        &mut self,
+        field: &'static Field,
+        value: Option<&Json>,
+        extra: Option<&Json>,
+        path: Path<'_>,
+        place: Place<'_>,
+    ) {
+        if !field.is_list {
+            return self.value(field, value, extra, path, place);
+        }
+        let (Some(values), Some(extras)) = (list(value), list(extra)) else {
+            return self.fail(IssueCode::Structure, path, "cardinality", "this is a list");
+        };
+        let length = values.len().max(extras.len());
+        if length == 0 {
+            self.fail(IssueCode::Structure, path, "empty", "a list is not empty");
+        }
+        for index in 0..length {
+            let not_null = |item: &&Json| **item != Json::Null;
+            let value = values.get(index).filter(not_null);
+            let extra = extras.get(index).filter(not_null);
+            self.value(field, value, extra, path.at(index), place);
+        }
+    }
+
+    fn value(
+        &mut self,
+        field: &'static Field,
+        value: Option<&Json>,
+        extra: Option<&Json>,
+        path: Path<'_>,
+        place: Place<'_>,
+    ) {
+        match (field.kind, value) {
+            (_, None) if extra.is_none() => {
+                self.fail(IssueCode::Structure, path, "empty", "a value is not null");
+            }
+            (_, Some(Json::Array(_))) => {
+                self.fail(
+                    IssueCode::Structure,
+                    path,
+                    "cardinality",
+                    "this is not a list",
+                );
+            }
+            (Kind::Primitive(primitive), _) => {
+                if let Some(value) = value {
+                    self.primitive(primitive, value, field, path);
+                }
+                match extra {
+                    Some(Json::Object(members)) => {
+                        self.node(self.table.element(), members, path, place, None);
+                    }
+                    Some(_) => {
+                        let message = "ids and extensions are in an object";
+                        self.fail(IssueCode::Structure, path, "type", message);
+                    }
+                    None => {}
+                }
+            }
+            (Kind::Node(at), Some(Json::Object(members))) => {
+                let node = self.table.node(at);
+                self.node(node, members, path, place, None);
+                if node.name == "Reference" {
+                    self.reference(members, field.targets, path, place);
+                }
+                if let Some(url) = field.binding {
+                    self.bound_concept(members, url, path);
+                }
+            }
+            (Kind::Node(_), _) => {
+                self.fail(IssueCode::Structure, path, "type", "this is an object");
+            }
+            (Kind::Resource, Some(resource)) => {
+                // What a Bundle or Parameters carries stands for itself.
+                let contained = path.is("contained").then_some(place.container);
+                self.resource(resource, path, contained);
+            }
+            (Kind::Resource, None) => {}
+        }
+    }
+
+    fn primitive(&mut self, primitive: Primitive, value: &Json, field: &Field, path: Path<'_>) {
+        if !primitive.accepts(value) {
+            let message = format!("not a {} of FHIR", primitive.name());
+            return self.fail(
+                IssueCode::Value,
+                path,
+                &format!("type:{}", primitive.name()),
+                &message,
+            );
+        }
+        let Some(text) = value.as_str() else { return };
+        if primitive == Primitive::Xhtml
+            && let Err(fault) = narrative::check(text)
+        {
+            self.fail(IssueCode::Invariant, path, fault.rule(), fault.message());
+        }
+        let Some(url) = field.binding else { return };
+        if self
+            .table
+            .value_set(url)
+            .is_some_and(|set| !set.has_code(text))
+        {
+            let name = last_segment(url);
+            let message = format!("{} is not in the value set {name}", echo(text));
+            self.fail(
+                IssueCode::CodeInvalid,
+                path,
+                &format!("binding:{name}"),
+                &message,
+            );
+        }
+    }
+
+    fn bound_concept(&mut self, concept: &Members, url: &str, path: Path<'_>) {
+        let Some(set) = self.table.value_set(url) else {
+            return;
+        };
+        let codings = member(concept, "coding")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        let text =
+            |coding: &Json, key: &str| coding.get(key).and_then(Json::as_str).map(str::to_owned);
+        let bound = codings.iter().any(|coding| {
+            let system = text(coding, "system").unwrap_or_default();
+            text(coding, "code").is_some_and(|code| set.has_coding(&system, &code))
+        });
+        if !bound {
+            let name = last_segment(url);
+            let message = format!("no coding is in the value set {name}");
+            self.fail(
+                IssueCode::CodeInvalid,
+                path,
+                &format!("binding:{name}"),
+                &message,
+            );
+        }
+    }
+
+    /// Whether a reference points to a kind of resource that it may point to.
+    fn reference(&mut self, members: &Members, targets: &str, path: Path<'_>, place: Place<'_>) {
+        if targets.is_empty() {
+            return;
+        }
+        let reference = member(members, "reference").and_then(Json::as_str);
+        let stated = member(members, "type").and_then(Json::as_str);
+        let pointed = reference.and_then(|reference| target(reference, place.container));
+        for kind in [pointed, stated].into_iter().flatten() {
+            let known = self.table.resource(kind).is_some();
+            if known && !targets.split(',').any(|target| target == kind) {
+                let message = format!("a reference to {kind} is not allowed here");
+                self.fail(IssueCode::Value, path, "target", &message);
+            }
+        }
+    }
+
+    fn unknown(&mut self, key: &str, path: Path<'_>, node: &Node) {
+        let message = format!("{} has no element {}", node.name, echo(key));
+        self.fail(IssueCode::Structure, path, "unknown-element", &message);
+    }
+
+    fn fail(&mut self, code: IssueCode, path: Path<'_>, rule: &str, message: &str) {
+        if self.issues.len() < MAX_ISSUES {
+            self.issues
+                .push(Issue::error(code, path.render(), rule, message));
+        } else if self.issues.len() == MAX_ISSUES {
+            let message = "there are more issues than are listed";
+            self.issues.push(Issue::error(
+                IssueCode::TooCostly,
+                "",
+                "max-issues",
+                message,
+            ));
+        }
+    }
+}
+
+/// The items of a list; none if there is no value, `None` if it is no list.
+fn list(value: Option<&Json>) -> Option<&[Json]> {
+    value.map_or(Some(&[]), Json::as_array)
+}
+
+/// The kind of resource that a reference names, if it says.
+pub(crate) fn target<'a>(reference: &'a str, container: &'a Members) -> Option<&'a str> {
+    if let Some(id) = reference.strip_prefix('#') {
+        let within = member(container, "contained").and_then(Json::as_array)?;
+        let named = |resource: &&Json| resource.get("id").and_then(Json::as_str) == Some(id);
+        return within.iter().find(named)?.get("resourceType")?.as_str();
+    }
+    let without_version = reference.split("/_history/").next()?;
+    let mut segments = without_version.rsplit('/');
+    segments.next()?; // the id
+    segments.next()
+}
+
+fn last_segment(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+/// A code or a name for a message; nothing that could be a sentence.
+fn echo(text: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "-_.+/:".contains(c);
+    if text.len() <= MAX_ECHO && is_code(text) && text.chars().all(harmless) {
+        format!("'{text}'")
+    } else {
+        "this one".to_owned()
+    }
+}
