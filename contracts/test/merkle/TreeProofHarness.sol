@@ -7,7 +7,7 @@ import {TreeProof} from "../../src/TreeProof.sol";
 contract TreeProofHarness {
     function isIncluded(bytes32 root, uint64 size, bytes32 leaf, uint64 index, bytes32[] calldata proof)
         external
-        pure
+        view
         returns (bool)
     {
         return TreeProof.isIncluded(root, size, leaf, index, proof);
@@ -15,7 +15,7 @@ contract TreeProofHarness {
 
     function isConsistent(uint64 oldSize, bytes32 oldRoot, uint64 newSize, bytes32 newRoot, bytes32[] calldata proof)
         external
-        pure
+        view
         returns (bool)
     {
         return TreeProof.isConsistent(oldSize, oldRoot, newSize, newRoot, proof);
