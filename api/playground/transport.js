@@ -194,5 +194,5 @@ function readableSocketError(cause) {
   if (cause instanceof CloseEvent || (typeof cause?.code === 'number' && 'reason' in cause)) {
     return new Error(`The API closed the connection: ${cause.code}${cause.reason ? ` ${cause.reason}` : ''}.`);
   }
-  return cause instanceof Error ? cause : new Error(`No WebSocket connection to ${SOCKET_URL}. Is the API running?`);
+  return cause instanceof Error ? cause : new Error(`no WebSocket at ${SOCKET_URL}; the API is down or does not allow this page's origin.`);
 }

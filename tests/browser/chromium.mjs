@@ -4,7 +4,7 @@
 // users, or two tests at once, meet half a browser there. Hence this: unpack aside, then rename.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { access, constants, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, chmod, constants, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const target = join(process.env.CARGO_TARGET_DIR ?? join(repository, 'target'), 'browser');
 
 /**
  * `{ executablePath, env }` for puppeteer.
@@ -42,8 +43,11 @@ async function unpacked() {
   const packaged = dirname(createRequire(import.meta.url).resolve('@sparticuz/chromium'));
   const root = join(packaged, '..', '..');
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
-  const parent = await cacheDirectory();
-  const home = join(parent, `chromium-${version}`);
+  const name = `chromium-${version}`;
+  const shared = join(target, name);
+  if (existsSync(join(shared, 'chromium'))) return shared;
+  const parent = await writableDirectory();
+  const home = join(parent, name);
   if (existsSync(home)) return home;
 
   const draft = await mkdtemp(join(parent, '.unpacking-'));
@@ -54,6 +58,7 @@ async function unpacked() {
     }
     await writeFile(join(draft, 'fonts.conf'), fontsConf(home));
     await writeFile(join(draft, 'chromium'), await read('chromium.br'), { mode: 0o755 });
+    await chmod(draft, 0o755);
     await rename(draft, home);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
@@ -62,9 +67,8 @@ async function unpacked() {
   return home;
 }
 
-/** target/browser, or a directory of this user's in the temporary directory if target is not ours to write. */
-async function cacheDirectory() {
-  const target = join(process.env.CARGO_TARGET_DIR ?? join(repository, 'target'), 'browser');
+/** target/browser, or this user's own directory among the temporary ones if target is not ours to write. */
+async function writableDirectory() {
   try {
     await mkdir(target, { recursive: true });
     await access(target, constants.W_OK);

@@ -52,11 +52,13 @@ try {
 }
 
 async function run() {
-  const password = (await readFile(options['password-file'], 'utf8')).replace(/\r?\n$/, '');
+  const password = await readPassword();
   await start();
 
   await step('page loads', async () => {
-    const answer = await page.goto(`${origin}/playground`, { waitUntil: 'load' });
+    const answer = await page.goto(`${origin}/playground`, { waitUntil: 'load' }).catch((error) => {
+      throw new Failure(`cannot open ${origin}/playground: ${error.message}`);
+    });
     if (answer.status() !== 200) throw new Failure(`GET /playground answered ${answer.status()}`);
     if (!answer.headers()['content-security-policy']) throw new Failure('/playground has no content security policy');
     expectEqual(await page.title(), 'MediTrustAl', 'the title');
@@ -136,6 +138,13 @@ async function run() {
   }
 }
 
+async function readPassword() {
+  const text = await readFile(options['password-file'], 'utf8').catch((error) => {
+    throw new Failure(`cannot read the password: ${error.message}`);
+  });
+  return text.replace(/\r?\n$/, '');
+}
+
 async function start() {
   const { executablePath, env } = await chromium();
   profile = await mkdtemp(join(tmpdir(), 'meditrustal-profile-'));
@@ -144,6 +153,7 @@ async function start() {
     env: { ...env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
     userDataDir: profile,
     headless: 'shell', // the packaged Chromium is the headless shell, which knows no other way
+    pipe: true, // no debugging port, and the browser ends with us even if we are killed
     args: FLAGS,
     defaultViewport: { width: 1440, height: 900 },
     timeout: options.timeoutMillis,
@@ -177,7 +187,11 @@ async function watch(watched) {
     if (response.status() >= 400) complaints.push(`status ${response.status()}: ${response.url()}`);
   });
   watched.on('request', (request) => foreign(request.url()));
-  watched.on('workercreated', (worker) => foreign(worker.url()));
+  watched.on('workercreated', (worker) => {
+    foreign(worker.url());
+    worker.client.on('Network.requestWillBeSent', ({ request }) => foreign(request.url));
+    worker.client.send('Network.enable').catch(() => {}); // the worker may be gone again
+  });
   session.on('Network.webSocketCreated', ({ url }) => foreign(url.replace(/^ws/, 'http')));
   await session.send('Network.enable');
 }
