@@ -1,1 +1,667 @@
-//! To be written by the indexer's author.
+//! Holding records, anchors and events against one another, and moving anchors to where the chain
+//! says they are. Rows are locked as the relay locks them: outbox by id, then anchors by record.
+
+use domain::{
+    ids::{RecordId, UserId},
+    integrity::{AnchorState, FindingKind},
+    records::{DataHash, RecordType},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{StoreError, Tx, cursor::Registry, rows};
+
+/// An anchor, locked until the transaction ends.
+#[derive(Debug, Clone)]
+pub struct LockedAnchor {
+    /// Which record.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// What was to be anchored.
+    pub record_hash: DataHash,
+    /// Where it stands.
+    pub state: AnchorState,
+    /// The transaction it was last known by.
+    pub tx_hash: String,
+    /// Whether the record itself is still there.
+    pub record_exists: bool,
+}
+
+/// The anchors of these hashes, locked together with their outbox rows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_by_hash(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    hashes: &[DataHash],
+) -> Result<Vec<LockedAnchor>, StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    sqlx::query!(
+        "SELECT outbox.id
+         FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor USING (record_id)
+         WHERE anchor.chain_id = $1
+           AND anchor.record_hash = ANY($2)
+         ORDER BY outbox.id
+         FOR UPDATE OF outbox",
+        chain_id,
+        &hashes,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let found = sqlx::query!(
+        r#"SELECT
+            anchor.record_id,
+            anchor.patient_id,
+            anchor.record_type,
+            anchor.record_hash,
+            anchor.state,
+            anchor.tx_hash,
+            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!"
+         FROM record_anchors AS anchor
+         WHERE anchor.chain_id = $1
+           AND anchor.record_hash = ANY($2)
+         ORDER BY anchor.record_id
+         FOR UPDATE OF anchor"#,
+        chain_id,
+        &hashes,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(LockedAnchor {
+                record: RecordId(row.record_id),
+                patient: UserId(row.patient_id),
+                record_type: rows::text(&row.record_type, "record type")?,
+                record_hash: rows::hash(&row.record_hash)?,
+                state: rows::text(&row.state, "anchor state")?,
+                tx_hash: row.tx_hash,
+                record_exists: row.record_exists,
+            })
+        })
+        .collect()
+}
+
+/// Those of these hashes that some record has. Served by `idx_medical_records_data_hash`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hashes_of_records(
+    conn: &mut PgConnection,
+    hashes: &[DataHash],
+) -> Result<Vec<DataHash>, StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    let found = sqlx::query_scalar!(
+        "SELECT DISTINCT data_hash FROM medical_records WHERE data_hash = ANY($1)",
+        &hashes,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.iter().map(|hash| rows::hash(hash)).collect()
+}
+
+/// The accounts that anchor for us, as EIP-55 writes them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn signers(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT address FROM signers WHERE chain_id = $1 ORDER BY address",
+        chain_id,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Where the chain says an anchor is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Which record.
+    pub record: RecordId,
+    /// The transaction that was mined.
+    pub tx_hash: String,
+    /// The account that anchored it.
+    pub registrar: String,
+    /// The block's number.
+    pub block_number: i64,
+    /// The block's hash.
+    pub block_hash: String,
+    /// Where in the block.
+    pub log_index: i64,
+    /// Where in the registry's gapless sequence.
+    pub sequence: i64,
+}
+
+/// Confirms locked anchors: the anchor, its outbox row, and the record's transaction hash where
+/// another attempt than the first was mined.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[Confirmation]) -> Result<(), StoreError> {
+    if confirmed.is_empty() {
+        return Ok(());
+    }
+    let records: Vec<Uuid> = confirmed.iter().map(|c| c.record.0).collect();
+    let text = |cell: fn(&Confirmation) -> &String| {
+        confirmed
+            .iter()
+            .map(|c| cell(c).clone())
+            .collect::<Vec<String>>()
+    };
+    let number = |cell: fn(&Confirmation) -> i64| confirmed.iter().map(cell).collect::<Vec<_>>();
+    let transactions = text(|c| &c.tx_hash);
+    sqlx::query!(
+        "UPDATE record_anchors AS anchor
+         SET state = 'CONFIRMED',
+             tx_hash = e.tx_hash,
+             registrar = e.registrar,
+             block_number = e.block_number,
+             block_hash = e.block_hash,
+             log_index = e.log_index,
+             sequence = e.sequence,
+             confirmed_at = CURRENT_TIMESTAMP,
+             finalized_at = NULL
+         FROM UNNEST(
+             $1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[]
+         ) AS e(record_id, tx_hash, registrar, block_number, block_hash, log_index, sequence)
+         WHERE anchor.record_id = e.record_id",
+        &records,
+        &transactions,
+        &text(|c| &c.registrar),
+        &number(|c| c.block_number),
+        &text(|c| &c.block_hash),
+        &number(|c| c.log_index),
+        &number(|c| c.sequence),
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE anchor_outbox SET state = 'MINED' WHERE record_id = ANY($1) AND state <> 'MINED'",
+        &records,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE medical_records AS record
+         SET blockchain_record_id = e.tx_hash
+         FROM UNNEST($1::uuid[], $2::text[]) AS e(record_id, tx_hash)
+         WHERE record.id = e.record_id
+           AND record.blockchain_record_id <> e.tx_hash",
+        &records,
+        &transactions,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// An anchor whose state the indexer moved, and where it was or is.
+#[derive(Debug, Clone)]
+pub struct MovedAnchor {
+    /// Which record.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// What is anchored.
+    pub record_hash: DataHash,
+    /// Where it stood before.
+    pub state: AnchorState,
+    /// The transaction.
+    pub tx_hash: String,
+    /// The block's number.
+    pub block_number: Option<i64>,
+    /// The block's hash.
+    pub block_hash: Option<String>,
+    /// Where in the block.
+    pub log_index: Option<i64>,
+    /// Where in the registry's gapless sequence.
+    pub sequence: Option<i64>,
+}
+
+/// Takes back the anchors above a block: they are REORGED, and the relay sends them again at once.
+/// Gives them as they were, in record order. Served by `idx_record_anchors_confirmed` but for those
+/// that were final.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reorg_above(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    block: i64,
+) -> Result<Vec<MovedAnchor>, StoreError> {
+    sqlx::query!(
+        "SELECT outbox.id
+         FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor USING (record_id)
+         WHERE anchor.chain_id = $1
+           AND anchor.block_number > $2
+           AND anchor.state IN ('CONFIRMED', 'FINALIZED')
+         ORDER BY outbox.id
+         FOR UPDATE OF outbox",
+        chain_id,
+        block,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let found = sqlx::query!(
+        "SELECT record_id, patient_id, record_type, record_hash, state, tx_hash, block_number,
+                block_hash, log_index, sequence
+         FROM record_anchors
+         WHERE chain_id = $1
+           AND block_number > $2
+           AND state IN ('CONFIRMED', 'FINALIZED')
+         ORDER BY record_id
+         FOR UPDATE",
+        chain_id,
+        block,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let records: Vec<Uuid> = found.iter().map(|row| row.record_id).collect();
+    sqlx::query!(
+        "UPDATE record_anchors
+         SET state = 'REORGED',
+             registrar = NULL,
+             block_number = NULL,
+             block_hash = NULL,
+             log_index = NULL,
+             sequence = NULL,
+             confirmed_at = NULL,
+             finalized_at = NULL
+         WHERE record_id = ANY($1)",
+        &records,
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE anchor_outbox
+         SET state = 'QUEUED',
+             next_send_at = CURRENT_TIMESTAMP
+         WHERE record_id = ANY($1)",
+        &records,
+    )
+    .execute(&mut **tx)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(MovedAnchor {
+                record: RecordId(row.record_id),
+                patient: UserId(row.patient_id),
+                record_type: rows::text(&row.record_type, "record type")?,
+                record_hash: rows::hash(&row.record_hash)?,
+                state: rows::text(&row.state, "anchor state")?,
+                tx_hash: row.tx_hash,
+                block_number: row.block_number,
+                block_hash: row.block_hash,
+                log_index: row.log_index,
+                sequence: row.sequence,
+            })
+        })
+        .collect()
+}
+
+/// Finalises at most `limit` confirmed anchors in blocks up to `block`, oldest blocks first. Gives
+/// them as they were. Served by `idx_record_anchors_confirmed`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn finalize(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    block: i64,
+    limit: i64,
+) -> Result<Vec<MovedAnchor>, StoreError> {
+    let found = sqlx::query!(
+        "WITH due AS (
+             SELECT record_id
+             FROM record_anchors
+             WHERE record_id IN (
+                 SELECT record_id
+                 FROM record_anchors
+                 WHERE chain_id = $1
+                   AND state = 'CONFIRMED'
+                   AND block_number <= $2
+                 ORDER BY block_number
+                 LIMIT $3
+             )
+             ORDER BY record_id
+             FOR UPDATE
+         )
+         UPDATE record_anchors AS anchor
+         SET state = 'FINALIZED',
+             finalized_at = CURRENT_TIMESTAMP
+         FROM due
+         WHERE anchor.record_id = due.record_id
+         RETURNING anchor.record_id, patient_id, record_type, record_hash, tx_hash, block_number,
+             block_hash, log_index, sequence",
+        chain_id,
+        block,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(MovedAnchor {
+                record: RecordId(row.record_id),
+                patient: UserId(row.patient_id),
+                record_type: rows::text(&row.record_type, "record type")?,
+                record_hash: rows::hash(&row.record_hash)?,
+                state: AnchorState::Confirmed,
+                tx_hash: row.tx_hash,
+                block_number: row.block_number,
+                block_hash: row.block_hash,
+                log_index: row.log_index,
+                sequence: row.sequence,
+            })
+        })
+        .collect()
+}
+
+/// The next records after `after`, by id: what the sweep looks at next.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn records_after(
+    conn: &mut PgConnection,
+    after: RecordId,
+    limit: i64,
+) -> Result<Vec<RecordId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM medical_records WHERE id > $1 ORDER BY id LIMIT $2",
+        after.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(RecordId).collect())
+}
+
+/// What is known of one record. Texts are as they stand in the row: a tampered one may be anything.
+#[derive(Debug, Clone)]
+pub struct RecordFacts {
+    /// Which record.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// `medical_records.data_hash`.
+    pub data_hash: String,
+    /// `medical_records.blockchain_record_id`.
+    pub blockchain_record_id: String,
+    /// Its anchor.
+    pub anchor: Option<AnchorFacts>,
+    /// The live event of the hash that was to be anchored.
+    pub event: Option<EventFacts>,
+}
+
+/// What is known of a record's anchor.
+#[derive(Debug, Clone)]
+pub struct AnchorFacts {
+    /// On which chain.
+    pub chain_id: i64,
+    /// What was to be anchored.
+    pub record_hash: String,
+    /// Where it stands.
+    pub state: AnchorState,
+    /// The transaction.
+    pub tx_hash: String,
+}
+
+/// What is known of a live event.
+#[derive(Debug, Clone)]
+pub struct EventFacts {
+    /// The account that anchored.
+    pub actor: String,
+    /// The transaction.
+    pub tx_hash: String,
+}
+
+/// What records, anchors and events say about these records. Served by the primary keys and
+/// `idx_chain_events_subject`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn record_facts(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    records: &[RecordId],
+) -> Result<Vec<RecordFacts>, StoreError> {
+    let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT
+            record.id,
+            record.patient_id,
+            record.record_type,
+            record.data_hash,
+            record.blockchain_record_id,
+            anchor.chain_id AS "anchor_chain_id?",
+            anchor.record_hash AS "record_hash?",
+            anchor.state AS "state?",
+            anchor.tx_hash AS "tx_hash?",
+            event.actor AS "actor?",
+            event.tx_hash AS "event_tx_hash?"
+         FROM medical_records AS record
+         LEFT JOIN record_anchors AS anchor ON anchor.record_id = record.id
+         LEFT JOIN chain_events AS event
+             ON event.subject_hash = anchor.record_hash
+            AND event.undone_at IS NULL
+            AND event.kind = 'RECORD_ANCHORED'
+            AND event.chain_id = $1
+            AND event.registry = $2
+         WHERE record.id = ANY($3)
+         ORDER BY record.id"#,
+        registry.chain_id,
+        registry.address,
+        &records,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let anchor = match (row.anchor_chain_id, row.record_hash, row.state, row.tx_hash) {
+                (Some(chain_id), Some(record_hash), Some(state), Some(tx_hash)) => {
+                    let state = rows::text(&state, "anchor state")?;
+                    Some(AnchorFacts {
+                        chain_id,
+                        record_hash,
+                        state,
+                        tx_hash,
+                    })
+                }
+                _ => None,
+            };
+            let event = match (row.actor, row.event_tx_hash) {
+                (Some(actor), Some(tx_hash)) => Some(EventFacts { actor, tx_hash }),
+                _ => None,
+            };
+            Ok(RecordFacts {
+                record: RecordId(row.id),
+                patient: UserId(row.patient_id),
+                record_type: rows::text(&row.record_type, "record type")?,
+                data_hash: row.data_hash,
+                blockchain_record_id: row.blockchain_record_id,
+                anchor,
+                event,
+            })
+        })
+        .collect()
+}
+
+/// The next anchored hashes after event `after`, by the event's id: what the sweep looks at next.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hashes_after(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, DataHash)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT id, subject_hash AS "subject_hash!"
+         FROM chain_events
+         WHERE id > $3
+           AND chain_id = $1
+           AND registry = $2
+           AND undone_at IS NULL
+           AND kind = 'RECORD_ANCHORED'
+           AND subject_hash IS NOT NULL
+         ORDER BY id
+         LIMIT $4"#,
+        registry.chain_id,
+        registry.address,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| Ok((row.id, rows::hash(&row.subject_hash)?)))
+        .collect()
+}
+
+/// What is known of a hash that is live on the chain.
+#[derive(Debug, Clone)]
+pub struct HashFacts {
+    /// The hash.
+    pub hash: DataHash,
+    /// Its event.
+    pub event: EventFacts,
+    /// The event's block.
+    pub block_number: i64,
+    /// The record it was to anchor, by the anchors.
+    pub anchored: Option<AnchoredRecord>,
+    /// Whether some record has this hash.
+    pub has_record: bool,
+}
+
+/// A record as its anchor remembers it.
+#[derive(Debug, Clone)]
+pub struct AnchoredRecord {
+    /// Which.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// Whether it is still there.
+    pub exists: bool,
+}
+
+/// What anchors and records say about these hashes; those without a live event are left out. Served
+/// by `idx_chain_events_subject`, the anchors' unique hash and `idx_medical_records_data_hash`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hash_facts(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    hashes: &[DataHash],
+) -> Result<Vec<HashFacts>, StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    let found = sqlx::query!(
+        r#"SELECT
+            event.subject_hash AS "subject_hash!",
+            event.actor,
+            event.tx_hash,
+            event.block_number,
+            anchor.record_id AS "record_id?",
+            anchor.patient_id AS "patient_id?",
+            anchor.record_type AS "record_type?",
+            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "exists!",
+            EXISTS (SELECT FROM medical_records WHERE data_hash = event.subject_hash) AS "has_record!"
+         FROM chain_events AS event
+         LEFT JOIN record_anchors AS anchor ON anchor.record_hash = event.subject_hash
+         WHERE event.subject_hash = ANY($3)
+           AND event.undone_at IS NULL
+           AND event.kind = 'RECORD_ANCHORED'
+           AND event.chain_id = $1
+           AND event.registry = $2
+         ORDER BY event.id"#,
+        registry.chain_id,
+        registry.address,
+        &hashes,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let anchored = match (row.record_id, row.patient_id, row.record_type) {
+                (Some(record), Some(patient), Some(record_type)) => Some(AnchoredRecord {
+                    record: RecordId(record),
+                    patient: UserId(patient),
+                    record_type: rows::text(&record_type, "record type")?,
+                    exists: row.exists,
+                }),
+                _ => None,
+            };
+            Ok(HashFacts {
+                hash: rows::hash(&row.subject_hash)?,
+                event: EventFacts {
+                    actor: row.actor,
+                    tx_hash: row.tx_hash,
+                },
+                block_number: row.block_number,
+                anchored,
+                has_record: row.has_record,
+            })
+        })
+        .collect()
+}
+
+/// A finding of the indexer that is open.
+#[derive(Debug, Clone)]
+pub struct OpenFinding {
+    /// What is wrong.
+    pub kind: FindingKind,
+    /// With which record.
+    pub record: Option<RecordId>,
+    /// With which hash.
+    pub record_hash: Option<DataHash>,
+}
+
+/// The indexer's open findings, oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_findings(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<OpenFinding>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT kind, record_id, record_hash
+         FROM integrity_findings
+         WHERE resolved_at IS NULL
+           AND kind IN ('MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR')
+         ORDER BY opened_at, id
+         LIMIT $1",
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(OpenFinding {
+                kind: rows::text(&row.kind, "finding kind")?,
+                record: row.record_id.map(RecordId),
+                record_hash: row.record_hash.map(|hash| rows::hash(&hash)).transpose()?,
+            })
+        })
+        .collect()
+}
