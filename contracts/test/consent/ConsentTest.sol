@@ -32,7 +32,7 @@ abstract contract ConsentTest is ChainedTest {
         deadline = vm.getBlockTimestamp() + 1 hours;
     }
 
-    function _chain() internal view override returns (IChainedEvents) {
+    function _chain() internal view virtual override returns (IChainedEvents) {
         return consents;
     }
 

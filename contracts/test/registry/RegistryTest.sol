@@ -37,7 +37,7 @@ abstract contract RegistryTest is ChainedTest {
         vm.stopPrank();
     }
 
-    function _chain() internal view override returns (IChainedEvents) {
+    function _chain() internal view virtual override returns (IChainedEvents) {
         return registry;
     }
 
