@@ -68,6 +68,9 @@ pub enum Error {
         /// What it said.
         why: String,
     },
+    /// The api did not do what was asked of it.
+    #[error(transparent)]
+    Api(#[from] crate::client::ClientError),
     /// The database refused.
     #[error("the database could not answer: {0}")]
     Database(#[from] sqlx::Error),

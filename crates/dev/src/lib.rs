@@ -8,6 +8,7 @@
 //! ([`process::Tied`]), so that nothing is left running, however that process ends.
 
 pub mod chain;
+pub mod client;
 pub mod config;
 mod error;
 pub mod postgres;
@@ -16,9 +17,19 @@ pub mod repository;
 pub mod say;
 pub mod scratch;
 mod secret;
+pub mod stack;
 pub mod tools;
 
 pub use error::Error;
+
+/// A word that nothing else is named: eight hexadecimal digits.
+///
+/// # Errors
+///
+/// When the system has no randomness to give.
+pub fn fresh_name() -> Result<String> {
+    secret::fresh().map(|secret| secret.chars().take(8).collect())
+}
 
 /// What the functions of this crate answer.
 pub type Result<T> = std::result::Result<T, Error>;

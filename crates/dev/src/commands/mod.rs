@@ -1,3 +1,11 @@
-//! One file per command.
+//! One file per command, and what they share.
 
+pub(crate) mod demo;
+mod person;
+mod seeds;
 pub(crate) mod sqlx;
+mod steps;
+pub(crate) mod stop;
+mod tamper;
+pub(crate) mod tools;
+pub(crate) mod up;

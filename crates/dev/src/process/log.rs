@@ -23,6 +23,29 @@ pub fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }
 
+/// What is shown of a program's log while it runs; the file has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// Nothing.
+    Nothing,
+    /// Warnings and errors.
+    Problems,
+    /// Every line.
+    All,
+}
+
+impl Echo {
+    fn shows(self, line: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Problems => ["WARN", "ERROR", "panicked at"]
+                .iter()
+                .any(|it| line.contains(it)),
+            Self::All => true,
+        }
+    }
+}
+
 /// Shows what is added to a log, with a name before each line, until it is dropped.
 ///
 /// The child writes to the file and not to us, so that it can still write when we are gone.
@@ -34,12 +57,12 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Follows a log that exists, from its start.
-    pub(super) fn start(name: &str, log: &Path) -> Self {
+    pub(super) fn start(name: &str, log: &Path, echo: Echo) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let (name, file, seen) = (name.to_owned(), File::open(log), Arc::clone(&done));
         let thread = thread::spawn(move || {
             if let Ok(file) = file {
-                follow(&name, file, &seen);
+                follow(&name, file, echo, &seen);
             }
         });
         Self {
@@ -58,7 +81,7 @@ impl Drop for Follower {
     }
 }
 
-fn follow(name: &str, file: File, done: &AtomicBool) {
+fn follow(name: &str, file: File, echo: Echo, done: &AtomicBool) {
     let mut reader = BufReader::new(file);
     let mut line = String::new();
     loop {
@@ -66,7 +89,9 @@ fn follow(name: &str, file: File, done: &AtomicBool) {
         while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
             // Half a line is kept until the rest of it is there.
             if line.ends_with('\n') {
-                say::progress(format_args!("{name:>8} │ {}", line.trim_end()));
+                if echo.shows(&line) {
+                    say::progress(format_args!("{name:>8} │ {}", line.trim_end()));
+                }
                 line.clear();
             }
         }

@@ -4,7 +4,7 @@ mod log;
 mod supervised;
 mod tied;
 
-pub use log::tail;
+pub use log::{Echo, tail};
 pub use rustix::process::Signal;
 pub use supervised::{Program, Supervised};
 pub use tied::{Tie, Tied};

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::log::Follower;
-use super::{Signal, Tie, Tied, tail};
+use super::{Echo, Signal, Tie, Tied, tail};
 use crate::{Error, Result, config};
 
 /// How often readiness is asked for.
@@ -32,8 +32,8 @@ pub struct Program {
     pub ready_url: String,
     /// How long that may take.
     pub ready_within: Duration,
-    /// Whether its log is shown on our standard error as well, with its name before each line.
-    pub echo: bool,
+    /// What of its log is shown on our standard error as well, with its name before each line.
+    pub echo: Echo,
 }
 
 /// A running program of ours. Dropping it stops it.
@@ -52,9 +52,8 @@ impl Supervised {
     /// When it cannot be started, ends, or is not ready in time: with the end of its log.
     pub async fn start(program: Program) -> Result<Self> {
         File::create(&program.log).map_err(Error::file("could not write", &program.log))?;
-        let follower = program
-            .echo
-            .then(|| Follower::start(&program.name, &program.log));
+        let follower = (program.echo != Echo::Nothing)
+            .then(|| Follower::start(&program.name, &program.log, program.echo));
         let process = launch(&program)?;
         let started = Self {
             program,

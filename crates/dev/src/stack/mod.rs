@@ -1,0 +1,143 @@
+//! Everything together: a database, a chain, the registry on it, the api and the indexer as two
+//! processes, each with what it may know and no more.
+//!
+//! `cargo dev` keeps it under `.dev`; a test throws it away. Both go through the same steps.
+
+mod database;
+mod foundation;
+mod programs;
+mod run;
+mod secrets;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use database::Database;
+pub use foundation::Foundation;
+pub use programs::Programs;
+pub use run::{Person, Run, RunFile};
+
+use crate::chain::Mining;
+use crate::client::Client;
+use crate::process::{Echo, Supervised};
+use crate::{Result, config, say};
+
+/// How a stack is put up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The clone's root directory.
+    pub root: PathBuf,
+    /// Whether the data outlives this process: then it is kept in `.dev`, once for each clone.
+    pub keep: bool,
+    /// The api's port; 0 for one that is free.
+    pub api_port: u16,
+    /// When the chain makes blocks.
+    pub mining: Mining,
+    /// What is shown of the programs' logs.
+    pub echo: Echo,
+    /// Whether it is told what is going on.
+    pub progress: bool,
+    /// A superuser's URL of a PostgreSQL that runs already.
+    pub database_url: Option<String>,
+    /// A chain that runs already, with anvil's well-known accounts.
+    pub chain_rpc_url: Option<String>,
+    /// More settings of our own PostgreSQL.
+    pub postgres: Vec<(String, String)>,
+    /// More environment of the api; a later entry wins.
+    pub api: Vec<(String, String)>,
+    /// More environment of the indexer; a later entry wins.
+    pub indexer: Vec<(String, String)>,
+}
+
+impl Options {
+    /// What `cargo dev` runs: kept, a block each second, what the environment names is used.
+    pub fn persistent(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            keep: true,
+            api_port: 8000,
+            mining: Mining::Every(Duration::from_secs(1)),
+            echo: Echo::Problems,
+            progress: true,
+            database_url: config::database_url(),
+            chain_rpc_url: config::chain_rpc_url(),
+            postgres: Vec::new(),
+            api: Vec::new(),
+            indexer: Vec::new(),
+        }
+    }
+
+    /// What a test runs: all its own, on free ports, mining at once, silent, gone at the end.
+    pub fn throw_away(root: &Path) -> Self {
+        Self {
+            keep: false,
+            api_port: 0,
+            mining: Mining::Instant,
+            echo: Echo::Nothing,
+            progress: false,
+            database_url: None,
+            chain_rpc_url: None,
+            ..Self::persistent(root)
+        }
+    }
+
+    fn say(&self, text: impl std::fmt::Display) {
+        if self.progress {
+            say::progress(text);
+        }
+    }
+}
+
+/// A running stack. Dropping it stops it: the api first, the database last.
+#[derive(Debug)]
+pub struct Stack {
+    /// The GraphQL server.
+    pub api: Supervised,
+    /// What follows the chain.
+    pub indexer: Supervised,
+    /// What they stand on.
+    pub foundation: Foundation,
+}
+
+impl Stack {
+    /// Puts everything up, one upon the other, and waits until both programs are ready.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not work, with what to do or the end of its log.
+    pub async fn start(options: Options) -> Result<Self> {
+        let foundation = Foundation::start(options).await?;
+        let options = foundation.options();
+        let port = match options.api_port {
+            0 => crate::postgres::free_port()?,
+            port => port,
+        };
+        options.say("starting the api and the indexer");
+        let (api, indexer) = tokio::try_join!(
+            foundation.api("api", port, &options.api),
+            foundation.indexer("indexer", &options.indexer),
+        )?;
+        Ok(Self {
+            api,
+            indexer,
+            foundation,
+        })
+    }
+
+    /// Stops everything in order, each waiting for the one before.
+    pub async fn stop(self) {
+        self.api.stop().await;
+        self.indexer.stop().await;
+        self.foundation.stop().await;
+    }
+
+    /// Where the api listens: `http://127.0.0.1:8000`.
+    pub fn url(&self) -> String {
+        self.api.program().ready_url.replace("/health/ready", "")
+    }
+
+    /// A client of its GraphQL, logged in as nobody.
+    pub fn client(&self) -> Client {
+        Client::new(&format!("{}/graphql", self.url()))
+    }
+}
