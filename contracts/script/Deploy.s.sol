@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {Script} from "forge-std/Script.sol";
 import {console} from "forge-std/console.sol";
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {ConsentRegistry} from "../src/ConsentRegistry.sol";
 import {MedicalRecordRegistry} from "../src/MedicalRecordRegistry.sol";
 
@@ -18,48 +18,77 @@ import {MedicalRecordRegistry} from "../src/MedicalRecordRegistry.sol";
 /// @dev An admin that is not the deployer never shares its power, not even for a block: the deployer then grants
 /// nothing, and the script prints the calls that the admin must send.
 contract Deploy is Script {
-    address private _deployer;
-    address private _admin;
+    /// @notice Who will be what.
+    struct Plan {
+        address deployer;
+        address admin;
+        uint48 adminDelay;
+        address registrar;
+        address steward;
+        address checkpointer;
+        address pauser;
+        bool withConsents;
+    }
 
     function run() external {
-        _deployer = msg.sender;
-        _admin = vm.envOr("ADMIN_ADDRESS", _deployer);
-        address registrar = vm.envOr("REGISTRAR_ADDRESS", _admin);
-        address pauser = vm.envOr("PAUSER_ADDRESS", _admin);
-        uint256 delay = vm.envOr("ADMIN_DELAY", uint256(0));
-        require(delay <= type(uint48).max, "ADMIN_DELAY is longer than 48 bits of seconds");
+        Plan memory plan = _planOfEnvironment();
         // The first block that can hold a transaction sent from now on.
         uint256 fromBlock = block.number + 1;
 
         vm.startBroadcast();
-        MedicalRecordRegistry registry = new MedicalRecordRegistry(uint48(delay), _admin);
-        _grant(registry, registry.REGISTRAR_ROLE(), registrar);
-        _grant(registry, registry.STEWARD_ROLE(), vm.envOr("STEWARD_ADDRESS", _admin));
-        _grant(registry, registry.CHECKPOINT_ROLE(), vm.envOr("CHECKPOINT_ADDRESS", _admin));
-        _grant(registry, registry.PAUSER_ROLE(), pauser);
-
-        string memory consents = "null";
-        if (vm.envOr("DEPLOY_CONSENT_REGISTRY", false)) {
-            ConsentRegistry consentRegistry = new ConsentRegistry(uint48(delay), _admin);
-            _grant(consentRegistry, consentRegistry.PAUSER_ROLE(), pauser);
-            consents = _quoted(vm.toString(address(consentRegistry)));
-        }
+        (MedicalRecordRegistry registry, ConsentRegistry consents) = deploy(plan);
         vm.stopBroadcast();
 
-        string memory json = string.concat("{\n", _field("chainId", vm.toString(block.chainid)));
-        json = string.concat(json, _field("registry", _quoted(vm.toString(address(registry)))));
-        json = string.concat(json, _field("consentRegistry", consents));
-        json = string.concat(json, _field("block", vm.toString(fromBlock)));
-        json = string.concat(json, _field("codeHash", _quoted(vm.toString(address(registry).codehash))));
-        json = string.concat(json, _field("deployer", _quoted(vm.toString(_deployer))));
-        json = string.concat(json, "  \"registrar\": ", _quoted(vm.toString(registrar)), "\n}\n");
+        string memory json = describe(plan, registry, consents, fromBlock);
         string memory file = vm.envOr("DEPLOYMENT_FILE", string(""));
         if (bytes(file).length != 0) vm.writeFile(file, json);
         console.log(json);
     }
 
-    function _grant(AccessControl target, bytes32 role, address account) private {
-        if (_admin == _deployer) {
+    /// @notice Deploys, and grants the roles if the deployer is the admin.
+    function deploy(Plan memory plan) public returns (MedicalRecordRegistry registry, ConsentRegistry consents) {
+        registry = new MedicalRecordRegistry(plan.adminDelay, plan.admin);
+        _grant(plan, registry, registry.REGISTRAR_ROLE(), plan.registrar);
+        _grant(plan, registry, registry.STEWARD_ROLE(), plan.steward);
+        _grant(plan, registry, registry.CHECKPOINT_ROLE(), plan.checkpointer);
+        _grant(plan, registry, registry.PAUSER_ROLE(), plan.pauser);
+        if (plan.withConsents) {
+            consents = new ConsentRegistry(plan.adminDelay, plan.admin);
+            _grant(plan, consents, consents.PAUSER_ROLE(), plan.pauser);
+        }
+    }
+
+    /// @notice The deployment as api and indexer read it.
+    function describe(Plan memory plan, MedicalRecordRegistry registry, ConsentRegistry consents, uint256 fromBlock)
+        public
+        view
+        returns (string memory json)
+    {
+        bool none = address(consents) == address(0);
+        json = string.concat("{\n", _field("chainId", vm.toString(block.chainid)));
+        json = string.concat(json, _field("registry", _quoted(vm.toString(address(registry)))));
+        json = string.concat(json, _field("consentRegistry", none ? "null" : _quoted(vm.toString(address(consents)))));
+        json = string.concat(json, _field("block", vm.toString(fromBlock)));
+        json = string.concat(json, _field("codeHash", _quoted(vm.toString(address(registry).codehash))));
+        json = string.concat(json, _field("deployer", _quoted(vm.toString(plan.deployer))));
+        json = string.concat(json, "  \"registrar\": ", _quoted(vm.toString(plan.registrar)), "\n}\n");
+    }
+
+    function _planOfEnvironment() private view returns (Plan memory plan) {
+        plan.deployer = msg.sender;
+        plan.admin = vm.envOr("ADMIN_ADDRESS", plan.deployer);
+        uint256 delay = vm.envOr("ADMIN_DELAY", uint256(0));
+        require(delay <= type(uint48).max, "ADMIN_DELAY is longer than 48 bits of seconds");
+        plan.adminDelay = uint48(delay);
+        plan.registrar = vm.envOr("REGISTRAR_ADDRESS", plan.admin);
+        plan.steward = vm.envOr("STEWARD_ADDRESS", plan.admin);
+        plan.checkpointer = vm.envOr("CHECKPOINT_ADDRESS", plan.admin);
+        plan.pauser = vm.envOr("PAUSER_ADDRESS", plan.admin);
+        plan.withConsents = vm.envOr("DEPLOY_CONSENT_REGISTRY", false);
+    }
+
+    function _grant(Plan memory plan, AccessControl target, bytes32 role, address account) private {
+        if (plan.admin == plan.deployer) {
             target.grantRole(role, account);
         } else {
             console.log("The admin must still call", address(target));
