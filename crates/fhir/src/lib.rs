@@ -9,9 +9,11 @@
 //! An [`Issue`] never repeats what a document says: the value is health data.
 
 pub mod canonical;
+mod completeness;
 mod decimal;
 mod invariants;
 mod issue;
+mod kinds;
 mod narrative;
 mod primitives;
 pub mod reader;
@@ -21,24 +23,28 @@ mod table;
 mod temporal;
 pub mod validate;
 
+pub use completeness::{Checked, Completeness};
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use reader::Json;
-pub use record_types::{Checked, Completeness, RecordType};
+pub use record_types::RecordType;
 pub use stamp::{Identity, SALT_URL, stamp};
 
-/// Whether `document` is FHIR R4 and fit for its record type.
+/// Whether `document` is FHIR R4 and of a kind that its record type takes, and how
+/// complete it is.
+///
+/// The patient may still be missing from it: [`stamp`] sets them.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it.
+/// Everything that is wrong with it: what its record type does not take, or else
+/// what is not R4.
 pub fn check(document: &Json, record_type: RecordType) -> Result<Checked, Vec<Issue>> {
-    let roots = record_types::roots(document, record_type);
+    let roots = kinds::roots(document, record_type)?;
     let issues = validate::before_stamping(document);
     if !issues.is_empty() {
         return Err(issues);
     }
-    roots?;
     Ok(Checked {
-        completeness: Completeness::Complete,
+        completeness: completeness::of(&roots, record_type),
     })
 }

@@ -40,129 +40,33 @@ impl Fault {
 
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
 
-const ELEMENTS: &[&str] = &[
-    "a",
-    "abbr",
-    "acronym",
-    "address",
-    "area",
-    "b",
-    "bdo",
-    "big",
-    "blockquote",
-    "br",
-    "caption",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "dfn",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "i",
-    "img",
-    "ins",
-    "del",
-    "kbd",
-    "li",
-    "map",
-    "ol",
-    "p",
-    "pre",
-    "q",
-    "samp",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "tt",
-    "u",
-    "ul",
-    "var",
-];
+const ELEMENTS: &str = "a abbr acronym address area b bdo big blockquote br caption cite code col \
+    colgroup dd del dfn div dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li map ol p pre q samp small \
+    span strong sub sup table tbody td tfoot th thead tr tt u ul var";
 
 /// Attributes that every element may have.
-const ATTRIBUTES: &[&str] = &[
-    "abbr",
-    "accesskey",
-    "align",
-    "axis",
-    "bgcolor",
-    "char",
-    "charoff",
-    "class",
-    "colspan",
-    "dir",
-    "headers",
-    "id",
-    "lang",
-    "nowrap",
-    "rowspan",
-    "scope",
-    "span",
-    "style",
-    "tabindex",
-    "title",
-    "valign",
-    "width",
-    "height",
-    "xml:lang",
-    "xmlns",
-];
+const ATTRIBUTES: &str = "abbr accesskey align axis bgcolor char charoff class colspan dir headers \
+    height id lang nowrap rowspan scope span style tabindex title valign width xml:lang xmlns";
 
 /// Attributes of one element.
-const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
-    (
-        "a",
-        &[
-            "charset", "coords", "href", "hreflang", "name", "rel", "rev", "shape", "type",
-        ],
-    ),
-    ("area", &["alt", "coords", "href", "nohref", "shape"]),
-    ("blockquote", &["cite"]),
-    ("col", &["width"]),
-    (
-        "img",
-        &[
-            "alt", "border", "height", "ismap", "longdesc", "src", "usemap", "width",
-        ],
-    ),
-    ("map", &["name"]),
-    ("ol", &["start", "type"]),
-    ("pre", &["space", "xml:space"]),
-    ("q", &["cite"]),
-    (
-        "table",
-        &[
-            "border",
-            "cellpadding",
-            "cellspacing",
-            "frame",
-            "rules",
-            "summary",
-            "width",
-        ],
-    ),
-    ("ul", &["type"]),
-];
+fn own_attributes(element: &str) -> &'static str {
+    match element {
+        "a" => "charset coords href hreflang name rel rev shape type",
+        "area" => "alt coords href nohref shape",
+        "blockquote" | "q" => "cite",
+        "img" => "alt border ismap longdesc src usemap",
+        "map" => "name",
+        "ol" => "start type",
+        "pre" => "space xml:space",
+        "table" => "border cellpadding cellspacing frame rules summary",
+        "ul" => "type",
+        _ => "",
+    }
+}
+
+fn lists(words: &str, word: &str) -> bool {
+    words.split_ascii_whitespace().any(|listed| listed == word)
+}
 
 /// Checks the value of `Narrative.div`.
 pub(crate) fn check(div: &str) -> Result<(), Fault> {
@@ -234,7 +138,7 @@ impl<'a> Scanner<'a> {
         if first && name != "div" {
             return Err(Fault::NotADiv);
         }
-        if !ELEMENTS.contains(&name) {
+        if !lists(ELEMENTS, name) {
             return Err(Fault::NotAllowed);
         }
         let mut attributes: Vec<&str> = Vec::new();
@@ -285,11 +189,7 @@ impl<'a> Scanner<'a> {
             return Err(Fault::NotWellFormed);
         }
         check_entities(value)?;
-        let own = OWN_ATTRIBUTES
-            .iter()
-            .find(|(owner, _)| *owner == element)
-            .map(|(_, own)| *own);
-        if !ATTRIBUTES.contains(&name) && !own.unwrap_or_default().contains(&name) {
+        if !lists(ATTRIBUTES, name) && !lists(own_attributes(element), name) {
             return Err(Fault::NotAllowed);
         }
         let safe = match name {
@@ -391,88 +291,5 @@ fn is_safe_style(style: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn div(inner: &str) -> Result<(), Fault> {
-        check(&format!(
-            "<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>"
-        ))
-    }
-
-    #[test]
-    fn txt_1_formatting_links_and_pictures_are_allowed() {
-        for good in [
-            "text",
-            "<p class=\"a\" style='color: red'>a &amp; b&#160;&nbsp;<br/></p><!-- note -->",
-            "<table border=\"1\"><tbody><tr ><td colspan=\"2\">a</td></tr></tbody></table >",
-            "<a href=\"https://a.example/?a=1&amp;b=2\">a</a><a href=\"#x\">b</a>",
-            "<img src=\"#picture\" alt=\"a\"/>",
-            "<img src=\"data:image/png;base64,AAAA\"/>",
-            "<p style=\"background-image: url(tbl_bck10.png)\">a</p>",
-        ] {
-            assert_eq!(div(good), Ok(()), "{good}");
-        }
-    }
-
-    #[test]
-    fn txt_1_whatever_could_run_or_load_is_refused() {
-        for (bad, fault) in [
-            ("<script>a</script>", Fault::NotAllowed),
-            ("<form>a</form>", Fault::NotAllowed),
-            ("<iframe/>", Fault::NotAllowed),
-            ("<p onclick=\"a()\">a</p>", Fault::NotAllowed),
-            ("<a href=\"javascript:a()\">a</a>", Fault::Unsafe),
-            ("<a href=\" JavaScript:a()\">a</a>", Fault::Unsafe),
-            ("<a href=\"java&#115;cript:a()\">a</a>", Fault::Unsafe),
-            ("<a href=\"data:text/html,a\">a</a>", Fault::Unsafe),
-            ("<img src=\"data:image/svg+xml,a\"/>", Fault::Unsafe),
-            (
-                "<p style=\"background: URL(http://a)\">a</p>",
-                Fault::Unsafe,
-            ),
-            ("<p xmlns=\"urn:other\">a</p>", Fault::NotADiv),
-        ] {
-            assert_eq!(div(bad), Err(fault), "{bad}");
-        }
-    }
-
-    #[test]
-    fn txt_1_a_narrative_is_one_well_formed_div() {
-        for bad in [
-            "<p>a",
-            "a</p>",
-            "<p><b>a</p></b>",
-            "a & b",
-            "<p a>b</p>",
-            "<p id=a>b</p>",
-            "<p id=\"a\"id=\"b\">c</p>",
-            "<p id=\"a\" id=\"b\">c</p>",
-            "<p",
-            "<!-- a",
-            "<![CDATA[a]]>",
-            "<?a?>",
-            "<!DOCTYPE a>",
-            "< p>a</p>",
-            "&#xZ;",
-            "&;",
-        ] {
-            assert_eq!(div(bad), Err(Fault::NotWellFormed), "{bad}");
-        }
-        assert_eq!(check("text"), Err(Fault::NotADiv));
-        assert_eq!(check(""), Err(Fault::NotADiv));
-        assert_eq!(
-            check("<p xmlns=\"http://www.w3.org/1999/xhtml\">a</p>"),
-            Err(Fault::NotADiv)
-        );
-        assert_eq!(check("<div>a</div>"), Err(Fault::NotADiv));
-        let two = "<div xmlns=\"http://www.w3.org/1999/xhtml\">a</div><div>b</div>";
-        assert_eq!(check(two), Err(Fault::NotADiv));
-    }
-
-    #[test]
-    fn txt_2_a_narrative_says_something() {
-        assert_eq!(div(" \n"), Err(Fault::Empty));
-        assert_eq!(div("<p><br/></p>"), Err(Fault::Empty));
-    }
-}
+#[path = "narrative_tests.rs"]
+mod tests;

@@ -5,9 +5,11 @@
 //! these places is overwritten; a document about somebody else is refused.
 
 use crate::issue::{Issue, IssueCode, Path, object, text};
+use crate::kinds;
 use crate::primitives;
 use crate::reader::Json;
-use crate::record_types::{self, RecordType, patient_element, resource_type};
+use crate::record_types::{RecordType, patient_element, resource_type};
+use crate::validate::target;
 
 /// The extension in `meta.extension` that holds the salt as 64 hex digits.
 ///
@@ -45,7 +47,7 @@ pub fn stamp(
     identity: &Identity<'_>,
 ) -> Result<Json, Vec<Issue>> {
     check_identity(identity)?;
-    record_types::roots(&document, record_type)?;
+    kinds::roots(&document, record_type)?;
     let mut issues = Vec::new();
     let patient = format!("Patient/{}", identity.patient_id);
 
@@ -140,6 +142,19 @@ fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut 
         set_patient(inner, patient, path.element("contained").at(index), issues);
     }
     let Some(element) = resource_type(resource).and_then(patient_element) else {
+        // Other kinds may leave the patient out, but not name another one.
+        for element in ["subject", "patient"] {
+            let reference = resource
+                .get(element)
+                .and_then(|subject| subject.get("reference"));
+            let kind = reference
+                .and_then(Json::as_str)
+                .and_then(|text| target(text, &[]));
+            if kind == Some("Patient") && !resource.get(element).is_some_and(|s| names(s, patient))
+            {
+                issues.push(somebody_else(path.element(element)));
+            }
+        }
         return;
     };
     let Json::Object(members) = resource else {

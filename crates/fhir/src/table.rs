@@ -109,6 +109,14 @@ impl Table {
         self.value_sets.get(url)
     }
 
+    /// All invariants, those of bases once for each that extends them.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &'static Rule> {
+        self.nodes
+            .iter()
+            .flat_map(|node| node.rules.iter().copied())
+    }
+
     fn parse(text: &'static str) -> Self {
         let mut drafts: Vec<Draft> = Vec::new();
         let mut value_sets: HashMap<&'static str, ValueSet> = HashMap::new();

@@ -9,7 +9,7 @@
 use crate::invariants::Scope;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::narrative;
-use crate::primitives::{Primitive, is_code};
+use crate::primitives::{Primitive, is_code, is_id};
 use crate::reader::{Json, member};
 use crate::record_types::patient_element;
 use crate::table::{self, Field, Kind, Node, Table};
@@ -209,7 +209,8 @@ impl Walk {
         place: Place<'_>,
     ) {
         match (field.kind, value) {
-            (_, None) if extra.is_none() => {
+            // In a list, null stands for a value that only has an extension.
+            (_, None | Some(Json::Null)) if value.is_some() || extra.is_none() => {
                 self.fail(IssueCode::Structure, path, "empty", "a value is not null");
             }
             (_, Some(Json::Array(_))) => {
@@ -317,10 +318,19 @@ impl Walk {
 
     /// Whether a reference points to a kind of resource that it may point to.
     fn reference(&mut self, members: &Members, targets: &str, path: Path<'_>, place: Place<'_>) {
+        let reference = member(members, "reference").and_then(Json::as_str);
+        if reference.is_some_and(|text| !self.is_reference(text)) {
+            let message = "neither an absolute URL, nor a resource of R4 and its id, nor #";
+            self.fail(
+                IssueCode::Value,
+                path.element("reference"),
+                "reference",
+                message,
+            );
+        }
         if targets.is_empty() {
             return;
         }
-        let reference = member(members, "reference").and_then(Json::as_str);
         let stated = member(members, "type").and_then(Json::as_str);
         let pointed = reference.and_then(|reference| target(reference, place.container));
         for kind in [pointed, stated].into_iter().flatten() {
@@ -330,6 +340,28 @@ impl Walk {
                 self.fail(IssueCode::Value, path, "target", &message);
             }
         }
+    }
+
+    /// Whether a literal reference has one of the forms of R4, section 2.3.0.1.
+    fn is_reference(&self, text: &str) -> bool {
+        if text.starts_with('#') || text.contains(':') {
+            return true;
+        }
+        let mut segments = text.split('/');
+        let kind = segments.next().unwrap_or_default();
+        let ids = [
+            segments.next(),
+            segments.next(),
+            segments.next(),
+            segments.next(),
+        ];
+        let id = |segment: Option<&str>| segment.is_some_and(is_id);
+        self.table.resource(kind).is_some()
+            && match ids {
+                [identity, None, ..] => id(identity),
+                [identity, Some("_history"), version, None] => id(identity) && id(version),
+                _ => false,
+            }
     }
 
     fn unknown(&mut self, key: &str, path: Path<'_>, node: &Node) {

@@ -1,0 +1,236 @@
+//! Whether a document is of a kind that its record type takes.
+//!
+//! These rules are hard: a document of the wrong kind is refused. What makes one
+//! of the right kind complete is `completeness`'s.
+
+use std::collections::BTreeSet;
+
+use crate::issue::{Issue, IssueCode, Path};
+use crate::reader::Json;
+use crate::record_types::{RecordType, patient_element, resource_type};
+use crate::validate::target;
+
+const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
+const DIAGNOSTIC_SERVICE: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
+
+/// Imaging among the diagnostic services of HL7 version 2, table 0074.
+const IMAGING_SERVICES: &[&str] = &[
+    "CT", "CUS", "IMG", "NMR", "NMS", "OUS", "RAD", "RUS", "RX", "VUS", "XRC",
+];
+
+/// The laboratory among the diagnostic services of the same table.
+const LABORATORY_SERVICES: &[&str] = &[
+    "BG", "BLB", "CG", "CH", "CP", "GE", "HM", "IMM", "LAB", "MB", "MCB", "MYC", "OSL", "PAR",
+    "PAT", "SP", "SR", "TX", "URN", "VR",
+];
+
+/// What a `List` or a `Composition` of a medical history is made of.
+const HISTORY: &[&str] = &[
+    "Condition",
+    "Procedure",
+    "FamilyMemberHistory",
+    "AllergyIntolerance",
+];
+
+/// The roots of a document of this type: itself, or what its `Bundle` holds.
+///
+/// # Errors
+///
+/// The document is of a kind that its record type does not take.
+pub(crate) fn roots(document: &Json, record_type: RecordType) -> Result<Vec<&Json>, Vec<Issue>> {
+    let Some(kind) = resource_type(document) else {
+        let message = "a document is an object with a resourceType";
+        return Err(vec![Issue::error(
+            IssueCode::Structure,
+            "",
+            "resource-type",
+            message,
+        )]);
+    };
+    if kind == "Bundle" && record_type.may_be_bundle() {
+        return bundled(document, record_type);
+    }
+    if !record_type.roots().contains(&kind) || !record_type.may_stand_alone(kind) {
+        return Err(vec![refuse(
+            "resourceType",
+            record_type,
+            takes(record_type),
+        )]);
+    }
+    let issues = misfiled(document, record_type, Path::root(kind));
+    if issues.is_empty() {
+        Ok(vec![document])
+    } else {
+        Err(issues)
+    }
+}
+
+fn bundled(bundle: &Json, record_type: RecordType) -> Result<Vec<&Json>, Vec<Issue>> {
+    let mut issues = Vec::new();
+    if bundle.get("type").and_then(Json::as_str) != Some("collection") {
+        let message = "the Bundle of a record has the type collection";
+        issues.push(refuse("Bundle.type", record_type, message));
+    }
+    let entries = bundle
+        .get("entry")
+        .and_then(Json::as_array)
+        .unwrap_or_default();
+    if entries.is_empty() {
+        issues.push(refuse(
+            "Bundle.entry",
+            record_type,
+            "the Bundle of a record is not empty",
+        ));
+    }
+    let path = Path::root("Bundle");
+    let mut roots = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let path = path.element("entry").at(index);
+        let path = path.element("resource");
+        let resource = entry.get("resource");
+        let kind = resource.and_then(resource_type);
+        match resource.filter(|_| kind.is_some_and(|kind| record_type.roots().contains(&kind))) {
+            Some(resource) => {
+                issues.extend(misfiled(resource, record_type, path));
+                roots.push(resource);
+            }
+            None => issues.push(refuse(path.render(), record_type, takes(record_type))),
+        }
+    }
+    let patients: BTreeSet<&str> = roots
+        .iter()
+        .filter_map(|root| patient_reference(root))
+        .collect();
+    if patients.len() > 1 {
+        let message = "all entries of a record are about one patient";
+        issues.push(refuse("Bundle.entry", record_type, message));
+    }
+    if issues.is_empty() {
+        Ok(roots)
+    } else {
+        Err(issues)
+    }
+}
+
+fn refuse(path: impl Into<String>, record_type: RecordType, message: impl Into<String>) -> Issue {
+    Issue::error(IssueCode::BusinessRule, path, record_type.rule(), message)
+}
+
+/// What a record type takes, for a person.
+fn takes(record_type: RecordType) -> String {
+    let roots = record_type.roots();
+    let alone: Vec<&str> = roots
+        .iter()
+        .copied()
+        .filter(|kind| record_type.may_stand_alone(kind))
+        .collect();
+    let mut takes = format!("{} takes {}", record_type.as_str(), alone.join(", "));
+    if record_type.may_be_bundle() {
+        takes += " or a Bundle of ";
+        takes += &roots.join(", ");
+    }
+    takes
+}
+
+/// Whom a resource says it is about.
+fn patient_reference(resource: &Json) -> Option<&str> {
+    let element = resource_type(resource).and_then(patient_element)?;
+    resource.get(element)?.get("reference")?.as_str()
+}
+
+/// What shows that a resource of the right kind belongs under another record type:
+/// a category of something else, or a list of something else.
+///
+/// A missing category shows nothing; it leaves the document incomplete.
+fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let kind = resource_type(resource).unwrap_or_default();
+    let category = |system: &str, codes: &[&str]| has_category(resource, system, codes);
+    let uncategorised = resource.get("category").is_none();
+    let fits = match (record_type, kind) {
+        (RecordType::LabResult, "Observation") => {
+            uncategorised || category(OBSERVATION_CATEGORY, &["laboratory"])
+        }
+        (RecordType::VitalSigns, "Observation") => {
+            uncategorised || category(OBSERVATION_CATEGORY, &["vital-signs"])
+        }
+        (RecordType::LabResult, "DiagnosticReport") => {
+            !category(DIAGNOSTIC_SERVICE, IMAGING_SERVICES)
+        }
+        (RecordType::Imaging, "DiagnosticReport") => {
+            !category(DIAGNOSTIC_SERVICE, LABORATORY_SERVICES)
+        }
+        _ => true,
+    };
+    if !fits {
+        let message = format!("this category is not of {}", record_type.as_str());
+        issues.push(refuse(
+            path.element("category").render(),
+            record_type,
+            message,
+        ));
+    }
+    if matches!(kind, "List" | "Composition") {
+        let container = resource.as_object().unwrap_or_default();
+        let is_history = |reference: &str| {
+            target(reference, container).is_some_and(|kind| HISTORY.contains(&kind))
+        };
+        if !listed(resource).into_iter().all(is_history) {
+            let message = format!("a medical history lists {}", HISTORY.join(", "));
+            issues.push(refuse(path.render(), record_type, message));
+        }
+    }
+    issues
+}
+
+fn has_category(resource: &Json, system: &str, codes: &[&str]) -> bool {
+    let concepts = resource
+        .get("category")
+        .and_then(Json::as_array)
+        .unwrap_or_default();
+    let codings = |concept| {
+        Json::get(concept, "coding")
+            .and_then(Json::as_array)
+            .unwrap_or_default()
+    };
+    concepts.iter().flat_map(codings).any(|coding| {
+        coding.get("system").and_then(Json::as_str) == Some(system)
+            && coding
+                .get("code")
+                .and_then(Json::as_str)
+                .is_some_and(|code| codes.contains(&code))
+    })
+}
+
+/// The references that a `List` or a `Composition` is made of.
+fn listed(resource: &Json) -> Vec<&str> {
+    let entries = resource
+        .get("entry")
+        .and_then(Json::as_array)
+        .unwrap_or_default();
+    let mut found: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| entry.get("item")?.get("reference")?.as_str())
+        .collect();
+    add_sections(resource, &mut found);
+    found
+}
+
+fn add_sections<'a>(json: &'a Json, found: &mut Vec<&'a str>) {
+    for section in json
+        .get("section")
+        .and_then(Json::as_array)
+        .unwrap_or_default()
+    {
+        let entries = section
+            .get("entry")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        found.extend(
+            entries
+                .iter()
+                .filter_map(|entry| entry.get("reference")?.as_str()),
+        );
+        add_sections(section, found);
+    }
+}
