@@ -187,7 +187,7 @@ fn launch(tools: &Tools, options: &Options, dir: &Path, port: u16) -> Result<Tie
     let path = dir.join("anvil.log");
     let failed = || Error::file("could not write", &path);
     let log = File::create(&path).map_err(failed())?;
-    let mut anvil = Command::new(tools.anvil());
+    let mut anvil = Command::new(tools.anvil()?);
     anvil
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args([

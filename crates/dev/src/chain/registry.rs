@@ -81,7 +81,7 @@ fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
     let written = root
         .join(".dev")
         .join(format!("deployment-{}.json", &secret::fresh()?[..16]));
-    let output = Command::new(tools.forge())
+    let output = Command::new(tools.forge()?)
         .args([
             "script",
             "contracts/script/Deploy.s.sol",

@@ -23,8 +23,8 @@ impl Tools {
             say::line(format_args!("{what:<18} {}", path.display()));
         };
         show(&format!("PostgreSQL {}", postgres.version), &postgres.dir);
-        show("anvil", &tools.anvil());
-        show("forge", &tools.forge());
+        show("anvil", &tools.anvil()?);
+        show("forge", &tools.forge()?);
         if let Some(playground) = tools.playground() {
             show("playground", &playground);
         }

@@ -47,7 +47,7 @@ impl Up {
         }
         let mut interrupt = Interrupt::new()?;
         let stack = tokio::select! {
-            stack = put_up(options, &root, self.empty) => stack?,
+            stack = put_up(options, &root, self.empty) => stack.inspect_err(advise)?,
             () = interrupt.wait() => return Ok(()),
         };
         let file = RunFile {
@@ -73,6 +73,13 @@ async fn put_up(options: Options, root: &Path, empty: bool) -> Result<Stack> {
         seeds::plant(&stack.foundation, &stack.client(), root).await?;
     }
     Ok(stack)
+}
+
+/// What is left to do when something that is kept does not start any more.
+fn advise(error: &Error) {
+    if matches!(error, Error::NotReady { .. }) {
+        say::progress("note: if the kept data is the reason, `cargo dev --fresh` starts over");
+    }
 }
 
 /// Removes what is ours; what was given to us is not ours to remove.

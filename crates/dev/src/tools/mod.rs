@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) use links::{heal as heal_links, links};
 
 use crate::repository::make_open_dir;
-use crate::{Error, Result, say};
+use crate::{Error, Result, config, say};
 
 /// How much of the lock file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +59,20 @@ impl Tools {
     }
 
     /// The chain node's own program; npm's script beside it would not pass signals on.
-    pub fn anvil(&self) -> PathBuf {
+    ///
+    /// # Errors
+    ///
+    /// When there is none for this machine, neither pinned nor in `PATH`.
+    pub fn anvil(&self) -> Result<PathBuf> {
         self.foundry("anvil")
     }
 
     /// The contracts' compiler and deployer.
-    pub fn forge(&self) -> PathBuf {
+    ///
+    /// # Errors
+    ///
+    /// As [`Tools::anvil`].
+    pub fn forge(&self) -> Result<PathBuf> {
         self.foundry("forge")
     }
 
@@ -73,7 +81,7 @@ impl Tools {
         Some(self.root.join("api/playground/dist")).filter(|dist| dist.is_dir())
     }
 
-    fn foundry(&self, name: &str) -> PathBuf {
+    fn foundry(&self, name: &str) -> Result<PathBuf> {
         let os = if cfg!(target_os = "macos") {
             "darwin"
         } else {
@@ -85,7 +93,17 @@ impl Tools {
             "amd64"
         };
         let package = format!("node_modules/@foundry-rs/{name}-{os}-{machine}/bin/{name}");
-        self.root.join(package)
+        let installed = config::path().into_iter().map(|dir| dir.join(name));
+        [self.root.join(package)]
+            .into_iter()
+            .chain(installed)
+            .find(|file| file.is_file())
+            .ok_or_else(|| {
+                Error::Needs(format!(
+                    "the lock file has no {name} for {os} on {machine}, and PATH has none either: \
+                     install Foundry 1.7 from getfoundry.sh"
+                ))
+            })
     }
 
     /// Its own stamp makes this cheap when nothing changed.
