@@ -119,7 +119,7 @@ contract TreeProofTest is Vectors {
             at = uint64(_random(2) == 0 ? _random(size) : size + _random(1000));
             if (at == index) return false;
         } else if (kind == 5) {
-            leaf ^= bytes32(1 << _random(256));
+            leaf ^= bytes32(2 ** _random(256));
         } else if (kind == 6) {
             root = _roots[1 + _random(SIZES)];
             if (root == _roots[size]) return false;
@@ -146,9 +146,9 @@ contract TreeProofTest is Vectors {
         if (kind < 4) {
             proof = _forgeProof(proof, kind);
         } else if (kind == 4) {
-            oldRoot ^= bytes32(1 << _random(256));
+            oldRoot ^= bytes32(2 ** _random(256));
         } else if (kind == 5) {
-            root ^= bytes32(1 << _random(256));
+            root ^= bytes32(2 ** _random(256));
         } else {
             // The honest proof of another old tree.
             from = uint64(1 + _random(size - 1));
@@ -171,7 +171,7 @@ contract TreeProofTest is Vectors {
             uint256 other = (at + 1) % proof.length;
             (proof[at], proof[other]) = (proof[other], proof[at]);
         } else {
-            proof[at] ^= bytes32(1 << _random(256));
+            proof[at] ^= bytes32(2 ** _random(256));
         }
         return proof;
     }

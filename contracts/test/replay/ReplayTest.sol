@@ -75,7 +75,7 @@ abstract contract ReplayTest is ChainedTest {
             assertFalse(replay.isComplete(_spliced(i, 2), head, seq), "doubled");
             for (uint256 bit; bit < 32 * honest[i].topics.length; bit += 7) {
                 Entry[] memory forged = _spliced(i, 1);
-                forged[i].topics[bit / 32] ^= bytes32(1 << (bit % 32 * 8));
+                forged[i].topics[bit / 32] ^= bytes32(2 ** (bit % 32 * 8));
                 // A log whose first topic is none of ours is dropped, and noticed as that.
                 assertFalse(replay.isComplete(forged, head, seq), "a topic changed");
             }
