@@ -1,0 +1,426 @@
+//! Every change the indexer makes: one transaction each, fenced, so that events, anchors, findings,
+//! trail, feed and cursor stand or fall together.
+//!
+//! Locks are taken in one order: cursor, outbox by id, anchors by record, the feed last.
+
+use std::collections::{HashMap, HashSet};
+
+use chain::ChainAddress;
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    ids::{FindingId, RequestId},
+    integrity::{AnchorState, FeedKind},
+    purpose::Purpose,
+    users,
+};
+use serde_json::json;
+use store::{
+    Pool, StoreError, Tx, audit, chain_events,
+    chain_events::EventRow,
+    cursor,
+    cursor::{Move, Registry},
+    feed,
+    feed::FeedEntry,
+    findings, reconciliation,
+    reconciliation::MovedAnchor,
+};
+
+use crate::{
+    follow::Followed,
+    place::{Place, column},
+    reconcile::{self, Changes, Confirmed, Known, Suspicion},
+    trouble::Trouble,
+};
+
+/// The most anchors finalised in one transaction.
+const FINALIZE_AT_ONCE: i64 = 500;
+
+/// One leader's right to write, and what it knows of the chain.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    pub(crate) pool: Pool,
+    pub(crate) registry: Registry,
+    pub(crate) fence: i64,
+    /// The account of the deployment; those in `signers` are ours too.
+    pub(crate) registrar: ChainAddress,
+}
+
+/// What a transaction did, for the log and the status.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Applied {
+    pub(crate) events: u64,
+    pub(crate) anchors: u64,
+    pub(crate) findings: u64,
+}
+
+impl Writer {
+    /// Applies a stretch that follows the cursor.
+    pub(crate) async fn advance(
+        &self,
+        from: Place,
+        stretch: &Followed,
+        chain_head: u64,
+        settled: u64,
+    ) -> Result<Applied, Trouble> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        self.move_cursor(&mut tx, from, stretch.end, chain_head, settled)
+            .await?;
+        chain_events::insert(&mut tx, &self.registry, &event_rows(stretch)).await?;
+        let changes = self.reconcile(&mut tx, stretch).await?;
+        let confirmations: Vec<_> = changes
+            .confirmed
+            .iter()
+            .map(|confirmed| confirmed.confirmation.clone())
+            .collect();
+        reconciliation::confirm(&mut tx, &confirmations).await?;
+        cursor::remember(&mut tx, &self.registry, &stretch.blocks).await?;
+        cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
+
+        let origin = Origin::job(RequestId::fresh());
+        let mut trail: Vec<AuditEntry> = changes
+            .confirmed
+            .iter()
+            .map(|confirmed| anchor_found(confirmed, &origin))
+            .collect();
+        let mut news: Vec<FeedEntry> = changes.confirmed.iter().flat_map(told_confirmed).collect();
+        let found = open(&mut tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
+        audit::insert(&mut tx, &trail).await?;
+        feed::append(&mut tx, &news).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(Applied {
+            events: stretch.logs.len() as u64,
+            anchors: changes.confirmed.len() as u64,
+            findings: found,
+        })
+    }
+
+    /// Goes back to a block of ours: what lies above was undone.
+    pub(crate) async fn rewind(
+        &self,
+        from: Place,
+        to: Place,
+        chain_head: u64,
+        settled: u64,
+    ) -> Result<Applied, Trouble> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let block = column(to.block.number);
+        self.move_cursor(&mut tx, from, to, chain_head, settled)
+            .await?;
+        let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
+        let moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        cursor::forget_above(&mut tx, &self.registry, block).await?;
+
+        let origin = Origin::job(RequestId::fresh());
+        let trail: Vec<AuditEntry> = moved
+            .iter()
+            .map(|anchor| anchor_undone(anchor, &origin))
+            .collect();
+        let news: Vec<FeedEntry> = moved
+            .iter()
+            .map(|anchor| told_moved(anchor, FeedKind::AnchorReorged, AnchorState::Reorged))
+            .collect();
+        audit::insert(&mut tx, &trail).await?;
+        feed::append(&mut tx, &news).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(Applied {
+            events,
+            anchors: moved.len() as u64,
+            findings: 0,
+        })
+    }
+
+    /// Notes that the chain's head or its finality moved though nothing new was applied.
+    pub(crate) async fn note(
+        &self,
+        at: Place,
+        chain_head: u64,
+        settled: u64,
+    ) -> Result<(), Trouble> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        self.move_cursor(&mut tx, at, at, chain_head, settled)
+            .await?;
+        cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    /// Finalises the anchors up to a block that cannot be undone.
+    pub(crate) async fn finalize(&self, settled: u64) -> Result<u64, Trouble> {
+        let mut total = 0;
+        loop {
+            let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+            if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
+                return Err(Trouble::Overtaken);
+            }
+            let chain = self.registry.chain_id;
+            let moved =
+                reconciliation::finalize(&mut tx, chain, column(settled), FINALIZE_AT_ONCE).await?;
+            let news: Vec<FeedEntry> = moved
+                .iter()
+                .map(|anchor| told_moved(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized))
+                .collect();
+            feed::append(&mut tx, &news).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            total += moved.len() as u64;
+            if column(moved.len() as u64) < FINALIZE_AT_ONCE {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Opens and resolves what the sweep found.
+    pub(crate) async fn settle(
+        &self,
+        opened: &[Suspicion],
+        resolved: &[Suspicion],
+    ) -> Result<(u64, u64), Trouble> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
+            return Err(Trouble::Overtaken);
+        }
+        let origin = Origin::job(RequestId::fresh());
+        let (mut trail, mut news) = (Vec::new(), Vec::new());
+        let found = open(&mut tx, opened, &origin, &mut trail, &mut news).await?;
+        let mut closed = 0;
+        for gone in resolved {
+            let ids = findings::resolve(&mut tx, gone.kind, gone.record, gone.record_hash).await?;
+            for id in ids {
+                closed += 1;
+                trail.push(finding_row(gone, id, "RESOLVED", &origin));
+                news.push(told_finding(gone, id, FeedKind::FindingResolved));
+            }
+        }
+        audit::insert(&mut tx, &trail).await?;
+        feed::append(&mut tx, &news).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok((found, closed))
+    }
+
+    async fn move_cursor(
+        &self,
+        tx: &mut Tx<'_>,
+        from: Place,
+        to: Place,
+        chain_head: u64,
+        settled: u64,
+    ) -> Result<(), Trouble> {
+        let (from, to) = (from.to_row(), to.to_row());
+        let change = Move {
+            fence: self.fence,
+            from: &from,
+            to: &to,
+            chain_head: column(chain_head),
+            finalized_block: column(settled),
+        };
+        if cursor::advance(tx, &self.registry, change).await? {
+            Ok(())
+        } else {
+            Err(Trouble::Overtaken)
+        }
+    }
+
+    async fn reconcile(&self, tx: &mut Tx<'_>, stretch: &Followed) -> Result<Changes, Trouble> {
+        let hashes = reconcile::anchored(&stretch.logs);
+        if hashes.is_empty() {
+            return Ok(Changes::default());
+        }
+        let chain = self.registry.chain_id;
+        let anchors = reconciliation::lock_by_hash(tx, chain, &hashes).await?;
+        let anchors: HashMap<_, _> = anchors
+            .into_iter()
+            .map(|anchor| (anchor.record_hash, anchor))
+            .collect();
+        let strange: Vec<_> = hashes
+            .into_iter()
+            .filter(|hash| !anchors.contains_key(hash))
+            .collect();
+        let unanchored = if strange.is_empty() {
+            HashSet::new()
+        } else {
+            reconciliation::hashes_of_records(tx, &strange)
+                .await?
+                .into_iter()
+                .collect()
+        };
+        let registrars = self.registrars(tx).await?;
+        Ok(reconcile::reconcile(
+            &stretch.logs,
+            &Known {
+                anchors,
+                unanchored,
+                registrars,
+            },
+        ))
+    }
+
+    /// The accounts that anchor for us: the deployment's, and every one the api ever signed with.
+    pub(crate) async fn registrars(
+        &self,
+        conn: &mut store::PgConnection,
+    ) -> Result<HashSet<ChainAddress>, StoreError> {
+        let signers = reconciliation::signers(conn, self.registry.chain_id).await?;
+        let known = signers.iter().filter_map(|signer| signer.parse().ok());
+        Ok(known.chain([self.registrar]).collect())
+    }
+}
+
+/// Opens what is not open yet, with its trail and its news; gives how many that were.
+async fn open(
+    tx: &mut Tx<'_>,
+    suspicions: &[Suspicion],
+    origin: &Origin,
+    trail: &mut Vec<AuditEntry>,
+    news: &mut Vec<FeedEntry>,
+) -> Result<u64, StoreError> {
+    let mut opened = 0;
+    for found in suspicions {
+        let Suspicion {
+            kind,
+            record,
+            record_hash,
+            details,
+            ..
+        } = found;
+        let Some(id) = findings::open(tx, *kind, *record, *record_hash, details).await? else {
+            continue;
+        };
+        opened += 1;
+        tracing::warn!(finding.kind = %kind, finding.id = %id, "Found {kind}");
+        trail.push(finding_row(found, id, "OPENED", origin));
+        news.push(told_finding(found, id, FeedKind::FindingOpened));
+    }
+    Ok(opened)
+}
+
+fn event_rows(stretch: &Followed) -> Vec<EventRow> {
+    stretch
+        .logs
+        .iter()
+        .map(|log| EventRow {
+            block_number: column(log.block_number),
+            block_hash: log.block_hash.to_string(),
+            tx_hash: log.tx_hash.to_string(),
+            log_index: column(log.log_index),
+            kind: log.event.kind(),
+            subject: log.event.subject(),
+            actor: log.event.actor().to_string(),
+            sequence: column(log.sequence),
+            head: log.head.to_string(),
+            payload: log.event.payload(),
+        })
+        .collect()
+}
+
+fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        classification: Classification::Internal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..AuditEntry::new(
+            users::INDEXER,
+            action,
+            Purpose::SystemAdministration,
+            origin,
+        )
+    }
+}
+
+fn anchor_found(found: &Confirmed, origin: &Origin) -> AuditEntry {
+    let Confirmed {
+        anchor,
+        confirmation,
+    } = found;
+    AuditEntry {
+        resource_id: anchor.record.0,
+        patient: Some(anchor.patient),
+        old_value: Some(json!({ "state": anchor.state, "txHash": anchor.tx_hash })),
+        new_value: Some(json!({
+            "state": AnchorState::Confirmed,
+            "txHash": confirmation.tx_hash,
+            "blockNumber": confirmation.block_number,
+        })),
+        ..row(AuditAction::RecordAnchor, origin)
+    }
+}
+
+fn anchor_undone(anchor: &MovedAnchor, origin: &Origin) -> AuditEntry {
+    AuditEntry {
+        resource_id: anchor.record.0,
+        patient: Some(anchor.patient),
+        old_value: Some(json!({
+            "state": anchor.state,
+            "txHash": anchor.tx_hash,
+            "blockNumber": anchor.block_number,
+        })),
+        new_value: Some(json!({ "state": AnchorState::Reorged, "txHash": anchor.tx_hash })),
+        ..row(AuditAction::RecordAnchor, origin)
+    }
+}
+
+fn finding_row(about: &Suspicion, id: FindingId, state: &str, origin: &Origin) -> AuditEntry {
+    let (resource_type, resource_id) = match about.record {
+        Some(record) => (ResourceType::MedicalRecord, record.0),
+        None => (ResourceType::Finding, id.0),
+    };
+    AuditEntry {
+        resource_type,
+        resource_id,
+        patient: about.patient,
+        new_value: Some(json!({ "finding": id, "kind": about.kind, "state": state })),
+        classification: Classification::Security,
+        ..row(AuditAction::IntegrityFailure, origin)
+    }
+}
+
+/// That it is in a block; and before that, that another attempt took its place, if one did.
+fn told_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
+    let Confirmed {
+        anchor,
+        confirmation,
+    } = found;
+    let confirmed = FeedEntry {
+        record: Some(anchor.record),
+        patient: Some(anchor.patient),
+        record_type: Some(anchor.record_type),
+        record_hash: Some(anchor.record_hash),
+        tx_hash: Some(confirmation.tx_hash.clone()),
+        block_number: Some(confirmation.block_number),
+        block_hash: Some(confirmation.block_hash.clone()),
+        log_index: Some(confirmation.log_index),
+        sequence: Some(confirmation.sequence),
+        state: Some(AnchorState::Confirmed),
+        ..FeedEntry::new(FeedKind::AnchorConfirmed)
+    };
+    let replaced = found.replaced().then(|| FeedEntry {
+        kind: FeedKind::AnchorReplaced,
+        ..confirmed.clone()
+    });
+    replaced.into_iter().chain([confirmed]).collect()
+}
+
+fn told_moved(anchor: &MovedAnchor, kind: FeedKind, state: AnchorState) -> FeedEntry {
+    FeedEntry {
+        record: Some(anchor.record),
+        patient: Some(anchor.patient),
+        record_type: Some(anchor.record_type),
+        record_hash: Some(anchor.record_hash),
+        tx_hash: Some(anchor.tx_hash.clone()),
+        block_number: anchor.block_number,
+        block_hash: anchor.block_hash.clone(),
+        log_index: anchor.log_index,
+        sequence: anchor.sequence,
+        state: Some(state),
+        ..FeedEntry::new(kind)
+    }
+}
+
+fn told_finding(about: &Suspicion, id: FindingId, kind: FeedKind) -> FeedEntry {
+    FeedEntry {
+        record: about.record,
+        patient: about.patient,
+        record_type: about.record_type,
+        record_hash: about.record_hash,
+        finding: Some(id),
+        ..FeedEntry::new(kind)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the operator sets: the only place that reads the environment. `meditrustal-indexer --help`
+//! prints all of it.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum};
+
+/// Follows the registry's events and reconciles them into PostgreSQL
+#[derive(Debug, Parser)]
+#[command(name = "meditrustal-indexer", version, about)]
+pub(crate) struct Config {
+    /// Where the database is, under the indexer's own role
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: String,
+
+    /// Where the chain's node answers JSON-RPC
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
+    pub(crate) chain_rpc_url: String,
+
+    /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    pub(crate) deployment_file: PathBuf,
+
+    /// Where /health/live and /health/ready answer
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_INDEXER_LISTEN",
+        default_value = "127.0.0.1:8001"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// How often the node is asked for new blocks, in milliseconds
+    #[arg(long, env = "MEDITRUSTAL_POLL_MS", default_value = "500",
+          value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    poll_ms: u64,
+
+    /// How often a batch of records is compared with the chain, in milliseconds
+    #[arg(long, env = "MEDITRUSTAL_SWEEP_MS", default_value = "2000",
+          value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    sweep_ms: u64,
+
+    /// Accept, once, that the chain was undone below finality or that its logs do not follow: go
+    /// back to this block and read on from there
+    #[arg(long, value_name = "BLOCK")]
+    pub(crate) accept_reorg_to: Option<u64>,
+
+    /// What to log: a level, or `tracing`'s filter syntax
+    #[arg(long, env = "MEDITRUSTAL_LOG", default_value = "info")]
+    pub(crate) log: String,
+
+    /// How to print it
+    #[arg(long, env = "MEDITRUSTAL_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// How often the node is asked for new blocks.
+    pub(crate) const fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+
+    /// How often a batch of records is compared with the chain.
+    pub(crate) const fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}

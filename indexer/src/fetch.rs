@@ -1,0 +1,261 @@
+//! Reading stretches of the chain: by range below finality, several at a time, larger while the node
+//! bears it; block by block and by hash above.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chain::{Block, Client, ClientError, RegistryLog, event};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::JoinHandle;
+
+use crate::{
+    follow::{Stretch, linked},
+    place::{BlockRef, Standing},
+    trouble::Trouble,
+};
+
+/// Requests in flight. Unit: requests. More of them made nothing faster.
+const IN_FLIGHT: usize = 4;
+
+/// The size of a range: first, smallest and largest. Unit: blocks.
+const FIRST_SIZE: u64 = 100;
+const SMALLEST_SIZE: u64 = 1;
+const LARGEST_SIZE: u64 = 2_000;
+
+/// How many logs of a range are enough not to ask for more next time. Unit: logs.
+const PLENTY: usize = 5_000;
+
+/// The most blocks above finality that are read in one go. Unit: blocks.
+const RECENT_AT_ONCE: u64 = 64;
+
+/// How large ranges may be just now: halved when the node refuses, grown when it does not.
+#[derive(Debug, Clone)]
+pub(crate) struct Appetite(Arc<AtomicU64>);
+
+impl Default for Appetite {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(FIRST_SIZE)))
+    }
+}
+
+impl Appetite {
+    fn size(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn refused(&self, size: u64) {
+        self.0
+            .fetch_min((size / 2).max(SMALLEST_SIZE), Ordering::Relaxed);
+    }
+
+    /// Only a range of the full size says that more can be borne.
+    fn served(&self, size: u64, logs: usize) {
+        if logs < PLENTY && size >= self.size() {
+            self.0
+                .store((size * 2).min(LARGEST_SIZE), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Ranges `from..=to` below finality, in order, read ahead of whoever applies them.
+pub(crate) struct Ranges {
+    client: Client,
+    appetite: Appetite,
+    next: u64,
+    to: u64,
+    running: VecDeque<JoinHandle<Result<Vec<Stretch>, Trouble>>>,
+    ready: VecDeque<Stretch>,
+}
+
+impl Ranges {
+    pub(crate) fn new(client: &Client, appetite: &Appetite, from: u64, to: u64) -> Self {
+        Self {
+            client: client.clone(),
+            appetite: appetite.clone(),
+            next: from,
+            to,
+            running: VecDeque::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The next stretch; `None` when all of it was given.
+    pub(crate) async fn next(&mut self) -> Result<Option<Stretch>, Trouble> {
+        loop {
+            if let Some(stretch) = self.ready.pop_front() {
+                return Ok(Some(stretch));
+            }
+            while self.running.len() < IN_FLIGHT && self.next <= self.to {
+                let (from, size) = (self.next, self.appetite.size());
+                let to = self.to.min(from.saturating_add(size - 1));
+                self.next = to + 1;
+                let (client, appetite) = (self.client.clone(), self.appetite.clone());
+                let read = async move { ranges(&client, &appetite, from, to).await };
+                self.running.push_back(tokio::spawn(read));
+            }
+            let Some(running) = self.running.front_mut() else {
+                return Ok(None);
+            };
+            let read = running.await;
+            self.running.pop_front();
+            // A task ends without a value only when the program is ending.
+            self.ready.extend(read.map_err(|_| Trouble::Moved)??);
+        }
+    }
+}
+
+impl Drop for Ranges {
+    fn drop(&mut self) {
+        for running in &self.running {
+            running.abort();
+        }
+    }
+}
+
+/// Reads a range, in as many pieces as the node wants it.
+async fn ranges(
+    client: &Client,
+    appetite: &Appetite,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Stretch>, Trouble> {
+    let mut pieces = vec![(from, to)];
+    let mut read = Vec::new();
+    while let Some((from, to)) = pieces.pop() {
+        match range(client, from, to).await {
+            Ok(stretch) => {
+                appetite.served(to - from + 1, stretch.logs.len());
+                read.push(stretch);
+            }
+            Err(Trouble::Node(error)) if from < to && error.asks_for_less() => {
+                tracing::debug!("Asking for less than blocks {from} to {to}: {error}");
+                appetite.refused(to - from + 1);
+                let middle = from + (to - from) / 2;
+                pieces.push((middle + 1, to));
+                pieces.push((from, middle));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Reads one range below finality.
+pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<Stretch, Trouble> {
+    let (logs, end) = tokio::try_join!(client.logs_in(from, to), client.block_by_number(to))?;
+    // Final by one answer, unknown by the next: two nodes behind one address.
+    let end = end.ok_or(Trouble::Moved)?;
+    let registry = registry_at(client, &end).await?;
+    let logs = decode(&logs)?;
+    if logs
+        .last()
+        .is_some_and(|log| log.block_number == to && log.block_hash != end.hash)
+    {
+        return Err(Trouble::Moved);
+    }
+    Ok(Stretch {
+        blocks: vec![end],
+        logs,
+        registry,
+    })
+}
+
+/// Reads blocks above finality, each by its hash, linked to `before` by their parents.
+pub(crate) async fn recent(
+    client: &Client,
+    before: BlockRef,
+    from: u64,
+    to: u64,
+) -> Result<Stretch, Trouble> {
+    let to = to.min(from + RECENT_AT_ONCE - 1);
+    let read: Vec<(Block, Vec<RegistryLog>)> = stream::iter(from..=to)
+        .map(|number| one(client, number))
+        .buffered(IN_FLIGHT)
+        .try_collect()
+        .await?;
+    let (blocks, logs): (Vec<Block>, Vec<Vec<RegistryLog>>) = read.into_iter().unzip();
+    if !linked(before.hash, &blocks) {
+        return Err(Trouble::Moved);
+    }
+    let registry = match blocks.last() {
+        Some(last) => registry_at(client, last).await?,
+        None => None,
+    };
+    Ok(Stretch {
+        blocks,
+        logs: logs.concat(),
+        registry,
+    })
+}
+
+async fn one(client: &Client, number: u64) -> Result<(Block, Vec<RegistryLog>), Trouble> {
+    let block = client
+        .block_by_number(number)
+        .await?
+        .ok_or(Trouble::Moved)?;
+    let logs = match client.logs_of(&block).await {
+        Ok(logs) => logs,
+        // Undone between the two questions, or not known to the node that was asked second.
+        Err(ClientError::Refused { .. }) => return Err(Trouble::Moved),
+        Err(error) => return Err(error.into()),
+    };
+    Ok((block, decode(&logs)?))
+}
+
+/// What the registry says of itself after a block: shows a log that is missing at the end. A node
+/// that keeps no old state cannot tell; then the next event shows it.
+async fn registry_at(client: &Client, block: &Block) -> Result<Option<Standing>, Trouble> {
+    match client.registry_head(block.hash).await {
+        Ok(registry) => Ok(Some(registry.into())),
+        Err(ClientError::Refused { message, .. }) => {
+            tracing::debug!("No state at block {}: {message}", block.number);
+            Ok(None)
+        }
+        // Before the registry was there: its call answers with nothing.
+        Err(ClientError::Unreadable { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn decode(logs: &[event::RawLog]) -> Result<Vec<RegistryLog>, Trouble> {
+    let mut numbered = Vec::with_capacity(logs.len());
+    for log in logs {
+        numbered.extend(event::decode(log)?);
+    }
+    Ok(numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appetite_shrinks_on_refusal_and_grows_back_on_success() {
+        let appetite = Appetite::default();
+        appetite.served(100, 10);
+        assert_eq!(appetite.size(), 200);
+        appetite.served(100, 10);
+        assert_eq!(
+            appetite.size(),
+            200,
+            "a smaller range says nothing about a larger one"
+        );
+        appetite.refused(200);
+        assert_eq!(appetite.size(), 100);
+        appetite.served(100, PLENTY);
+        assert_eq!(appetite.size(), 100, "that was plenty");
+        for _ in 0..20 {
+            appetite.refused(appetite.size());
+        }
+        assert_eq!(appetite.size(), SMALLEST_SIZE);
+        for _ in 0..20 {
+            appetite.served(appetite.size(), 0);
+        }
+        assert_eq!(appetite.size(), LARGEST_SIZE);
+    }
+}

@@ -1,0 +1,255 @@
+//! Whether logs follow one another and what came before: numbers without gaps, heads that commit to
+//! all of it. Pure.
+
+use std::fmt;
+
+use chain::{Block, BlockHash, RegistryLog, event};
+use store::cursor::BlockRow;
+
+use crate::place::{BlockRef, Place, Standing, column};
+
+/// The evidence that logs are missing, swapped or forged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Break {
+    /// Where it shows.
+    pub(crate) block: BlockRef,
+    /// What follows from all that came before.
+    pub(crate) computed: Standing,
+    /// What the log, or the registry itself, says.
+    pub(crate) claimed: Standing,
+}
+
+impl fmt::Display for Break {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            block,
+            computed,
+            claimed,
+        } = self;
+        write!(
+            f,
+            "the registry's events do not follow at block {} ({}): by our count the next is number {} \
+             with head {}, the chain says number {} with head {}",
+            block.number,
+            block.hash,
+            computed.sequence,
+            computed.head,
+            claimed.sequence,
+            claimed.head
+        )
+    }
+}
+
+/// A stretch of the chain as it was read: every log of the registry in it, in order.
+#[derive(Debug, Clone)]
+pub(crate) struct Stretch {
+    /// Blocks to remember, in order; the last is where the stretch ends.
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) logs: Vec<RegistryLog>,
+    /// What the registry said of itself at the end, where the node could tell.
+    pub(crate) registry: Option<Standing>,
+}
+
+/// A stretch that follows.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    /// Where it ends.
+    pub(crate) end: Place,
+    /// The blocks to remember.
+    pub(crate) blocks: Vec<BlockRow>,
+    pub(crate) logs: Vec<RegistryLog>,
+}
+
+/// Checks a stretch against where the registry stood before it. `None` for a stretch without blocks.
+pub(crate) fn follow(before: Standing, stretch: Stretch) -> Result<Option<Followed>, Break> {
+    let Stretch {
+        blocks,
+        logs,
+        registry,
+    } = stretch;
+    let Some(last) = blocks.last() else {
+        return Ok(None);
+    };
+    let end = BlockRef::from(last);
+    let mut standing = before;
+    let mut rows = Vec::with_capacity(blocks.len());
+    let mut pending = logs.iter().peekable();
+    for block in &blocks {
+        while let Some(log) = pending.next_if(|log| log.block_number <= block.number) {
+            standing = next(standing, log)?;
+        }
+        rows.push(BlockRow {
+            number: column(block.number),
+            hash: block.hash.to_string(),
+            parent_hash: block.parent_hash.to_string(),
+            sequence: column(standing.sequence),
+            head: standing.head.to_string(),
+        });
+    }
+    // The logs were asked for up to the last block; one beyond it is not ours to ignore.
+    for log in pending {
+        standing = next(standing, log)?;
+    }
+    match registry {
+        Some(claimed) if claimed != standing => Err(Break {
+            block: end,
+            computed: standing,
+            claimed,
+        }),
+        _ => Ok(Some(Followed {
+            end: Place {
+                block: end,
+                standing,
+            },
+            blocks: rows,
+            logs,
+        })),
+    }
+}
+
+fn next(before: Standing, log: &RegistryLog) -> Result<Standing, Break> {
+    let computed = Standing {
+        sequence: before.sequence + 1,
+        head: event::next_head(&before.head, &log.body),
+    };
+    let claimed = Standing {
+        sequence: log.sequence,
+        head: log.head,
+    };
+    if computed == claimed {
+        return Ok(claimed);
+    }
+    let block = BlockRef {
+        number: log.block_number,
+        hash: log.block_hash,
+    };
+    Err(Break {
+        block,
+        computed,
+        claimed,
+    })
+}
+
+/// Whether blocks are linked by parent hashes, beginning at `before`.
+pub(crate) fn linked(before: BlockHash, blocks: &[Block]) -> bool {
+    let parents = std::iter::once(before).chain(blocks.iter().map(|block| block.hash));
+    parents
+        .zip(blocks)
+        .all(|(parent, block)| block.parent_hash == parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use chain::{ChainAddress, Head, RegistryEvent, TxHash};
+
+    use super::*;
+
+    const START: Standing = Standing {
+        sequence: 0,
+        head: Head([1; 25]),
+    };
+
+    fn block(number: u8) -> Block {
+        Block {
+            number: u64::from(number),
+            hash: BlockHash([number; 32]),
+            parent_hash: BlockHash([number.wrapping_sub(1); 32]),
+            timestamp: 0,
+        }
+    }
+
+    /// Logs 1, 2, 3 … in the given blocks.
+    fn logs(blocks: &[u8]) -> Vec<RegistryLog> {
+        let mut standing = START;
+        let log = |(nth, number): (u8, &u8)| {
+            let body = [nth; 32];
+            standing = Standing {
+                sequence: standing.sequence + 1,
+                head: event::next_head(&standing.head, &body),
+            };
+            RegistryLog {
+                block_number: u64::from(*number),
+                block_hash: BlockHash([*number; 32]),
+                tx_hash: TxHash([nth; 32]),
+                log_index: u64::from(nth),
+                sequence: standing.sequence,
+                head: standing.head,
+                body,
+                event: RegistryEvent::PausedSet {
+                    paused: true,
+                    by: ChainAddress([0; 20]),
+                },
+            }
+        };
+        (0_u8..).zip(blocks).map(log).collect()
+    }
+
+    fn stretch(blocks: &[u8], logs: Vec<RegistryLog>, registry: Option<Standing>) -> Stretch {
+        Stretch {
+            blocks: blocks.iter().copied().map(block).collect(),
+            logs,
+            registry,
+        }
+    }
+
+    #[test]
+    fn blocks_are_remembered_with_where_the_registry_stood_after_each() {
+        let logs = logs(&[2, 2, 4]);
+        let followed = follow(START, stretch(&[1, 2, 3, 4], logs.clone(), None));
+        let followed = followed.expect("it follows").expect("it has blocks");
+        let sequences: Vec<i64> = followed.blocks.iter().map(|row| row.sequence).collect();
+        assert_eq!(sequences, [0, 2, 2, 3]);
+        assert_eq!(followed.end.standing.head, logs[2].head);
+        assert_eq!(followed.end.block.number, 4);
+    }
+
+    #[test]
+    fn a_long_stretch_remembers_only_its_end() {
+        let followed = follow(START, stretch(&[9], logs(&[2, 2, 9]), None));
+        let followed = followed.expect("it follows").expect("it has blocks");
+        assert_eq!(followed.blocks.len(), 1);
+        assert_eq!(followed.end.standing.sequence, 3);
+    }
+
+    #[test]
+    fn a_missing_log_shows_at_the_next_one_or_at_the_registrys_own_word() {
+        let whole = logs(&[2, 3, 4]);
+        let last = Standing {
+            sequence: 3,
+            head: whole[2].head,
+        };
+
+        let without_first = stretch(&[2, 3, 4], whole[1..].to_vec(), None);
+        let seen = follow(START, without_first).expect_err("number 1 is missing");
+        assert_eq!(
+            (
+                seen.block.number,
+                seen.computed.sequence,
+                seen.claimed.sequence
+            ),
+            (3, 1, 2)
+        );
+
+        let without_last = stretch(&[2, 3, 4], whole[..2].to_vec(), Some(last));
+        let seen = follow(START, without_last).expect_err("the registry has spoken three times");
+        assert_eq!(
+            (seen.block.number, seen.computed.sequence, seen.claimed),
+            (4, 2, last)
+        );
+
+        assert!(follow(START, stretch(&[2, 3, 4], whole, Some(last))).is_ok());
+        assert!(matches!(
+            follow(START, stretch(&[], Vec::new(), None)),
+            Ok(None)
+        ));
+    }
+
+    #[test]
+    fn blocks_are_linked_by_their_parents() {
+        let blocks = [block(5), block(6)];
+        assert!(linked(BlockHash([4; 32]), &blocks));
+        assert!(!linked(BlockHash([9; 32]), &blocks));
+        assert!(!linked(BlockHash([4; 32]), &[block(5), block(7)]));
+        assert!(linked(BlockHash([4; 32]), &[]));
+    }
+}

@@ -1,0 +1,98 @@
+//! Places in the registry's history, and how they are written in columns.
+
+use chain::{Block, BlockHash, Deployment, Head, RegistryHead, event};
+use store::{StoreError, cursor};
+
+/// A block that is known by number and hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockRef {
+    pub(crate) number: u64,
+    pub(crate) hash: BlockHash,
+}
+
+impl From<&Block> for BlockRef {
+    fn from(block: &Block) -> Self {
+        Self {
+            number: block.number,
+            hash: block.hash,
+        }
+    }
+}
+
+/// Where the registry's chain of events stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) sequence: u64,
+    pub(crate) head: Head,
+}
+
+impl Standing {
+    /// Before the first event.
+    pub(crate) fn first(deployment: &Deployment) -> Self {
+        Self {
+            sequence: 0,
+            head: event::first_head(deployment),
+        }
+    }
+}
+
+impl From<RegistryHead> for Standing {
+    fn from(registry: RegistryHead) -> Self {
+        Self {
+            sequence: registry.sequence,
+            head: registry.head,
+        }
+    }
+}
+
+/// How far the registry was followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) block: BlockRef,
+    pub(crate) standing: Standing,
+}
+
+impl Place {
+    pub(crate) fn to_row(self) -> cursor::Position {
+        cursor::Position {
+            block_number: column(self.block.number),
+            block_hash: self.block.hash.to_string(),
+            sequence: column(self.standing.sequence),
+            head: self.standing.head.to_string(),
+        }
+    }
+
+    pub(crate) fn from_row(row: &cursor::Position) -> Result<Self, StoreError> {
+        read(row.block_number, &row.block_hash, row.sequence, &row.head)
+    }
+
+    pub(crate) fn from_block_row(row: &cursor::BlockRow) -> Result<Self, StoreError> {
+        read(row.number, &row.hash, row.sequence, &row.head)
+    }
+}
+
+fn read(number: i64, hash: &str, sequence: i64, head: &str) -> Result<Place, StoreError> {
+    let unreadable = |what| StoreError::Unreadable { what };
+    let hash = hash.parse().map_err(|_| unreadable("block hash"))?;
+    let head = head.parse().map_err(|_| unreadable("rolling head"))?;
+    Ok(Place {
+        block: BlockRef {
+            number: self::number(number),
+            hash,
+        },
+        standing: Standing {
+            sequence: self::number(sequence),
+            head,
+        },
+    })
+}
+
+/// A number as a column holds it. Blocks and sequences (48 bits) never come near the limit.
+pub(crate) fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A column as a number; none of ours is ever negative.
+pub(crate) fn number(column: i64) -> u64 {
+    u64::try_from(column).unwrap_or(0)
+}

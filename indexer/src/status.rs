@@ -1,0 +1,272 @@
+//! What the operator sees of a running indexer: one value, written by the loop, read by the health
+//! endpoints.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use crate::trouble::Halt;
+
+/// How long the node or the database may be silent before we are not ready.
+const MAX_SILENCE: Duration = Duration::from_secs(15);
+
+/// How far behind we may be and still be ready. Unit: blocks.
+const MAX_READY_LAG: u64 = 64;
+
+/// How long the loop may take for one round and still count as alive.
+const MAX_ROUND: Duration = Duration::from_mins(2);
+
+/// What this process is just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Not yet anything.
+    Starting,
+    /// Another one leads; this one takes over when it ends.
+    Standby,
+    /// It follows the chain.
+    Leader,
+}
+
+#[derive(Debug)]
+struct Known {
+    role: Role,
+    head: u64,
+    finalized: u64,
+    cursor: u64,
+    sequence: u64,
+    events: u64,
+    confirmed: u64,
+    findings_opened: u64,
+    findings_resolved: u64,
+    reorgs: u64,
+    deepest_reorg: u64,
+    /// Since when events are counted, how many there were then, and the last rate.
+    counted: (Instant, u64),
+    events_per_second: f64,
+    halted: Option<Halt>,
+    last_error: Option<String>,
+    last_good: Option<Instant>,
+    last_round: Instant,
+}
+
+/// A snapshot, as it is shown.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    pub(crate) ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    role: Role,
+    head: u64,
+    finalized: u64,
+    cursor: u64,
+    lag_blocks: u64,
+    sequence: u64,
+    events_applied: u64,
+    events_per_second: f64,
+    anchors_confirmed: u64,
+    findings_opened: u64,
+    findings_resolved: u64,
+    reorgs: u64,
+    deepest_reorg_blocks: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    halted: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+/// Shared between the loop and the health endpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct Status(Arc<Mutex<Known>>);
+
+impl Status {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self(Arc::new(Mutex::new(Known {
+            role: Role::Starting,
+            head: 0,
+            finalized: 0,
+            cursor: 0,
+            sequence: 0,
+            events: 0,
+            confirmed: 0,
+            findings_opened: 0,
+            findings_resolved: 0,
+            reorgs: 0,
+            deepest_reorg: 0,
+            counted: (now, 0),
+            events_per_second: 0.0,
+            halted: None,
+            last_error: None,
+            last_good: None,
+            last_round: now,
+        })))
+    }
+
+    /// A value of plain numbers is whole even if a writer panicked.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is(&self, role: Role) {
+        self.known().role = role;
+    }
+
+    /// The node answered.
+    pub(crate) fn saw_head(&self, head: u64, finalized: u64) {
+        let mut known = self.known();
+        (known.head, known.finalized) = (head, finalized);
+    }
+
+    pub(crate) fn at(&self, cursor: u64, sequence: u64) {
+        let mut known = self.known();
+        (known.cursor, known.sequence) = (cursor, sequence);
+    }
+
+    pub(crate) fn applied(&self, events: u64, confirmed: u64, findings: u64) {
+        let mut known = self.known();
+        known.events += events;
+        known.confirmed += confirmed;
+        known.findings_opened += findings;
+    }
+
+    pub(crate) fn swept(&self, opened: u64, resolved: u64) {
+        let mut known = self.known();
+        known.findings_opened += opened;
+        known.findings_resolved += resolved;
+    }
+
+    pub(crate) fn reorged(&self, depth: u64) {
+        let mut known = self.known();
+        known.reorgs += 1;
+        known.deepest_reorg = known.deepest_reorg.max(depth);
+    }
+
+    /// A round of the loop that did what it should. Gives whether it is the first since trouble.
+    pub(crate) fn good(&self) -> bool {
+        let mut known = self.known();
+        let now = Instant::now();
+        let (since, count) = known.counted;
+        let seconds = now.duration_since(since).as_secs_f64();
+        if seconds >= 1.0 {
+            // Exact below 2^53 events, and it is only shown.
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let events = (known.events - count) as f64;
+            known.events_per_second = (events / seconds * 10.0).round() / 10.0;
+            known.counted = (now, known.events);
+        }
+        let recovered = known.last_good.is_none() || known.last_error.is_some();
+        known.last_good = Some(now);
+        known.last_round = now;
+        known.last_error = None;
+        known.halted = None;
+        recovered
+    }
+
+    /// A round that did not. Gives whether this is news.
+    pub(crate) fn bad(&self, error: String, halted: Option<Halt>) -> bool {
+        let mut known = self.known();
+        let news = known.last_error.as_ref() != Some(&error);
+        known.last_error = Some(error);
+        known.halted = halted;
+        known.last_round = Instant::now();
+        news
+    }
+
+    /// The loop goes round, whatever comes of it.
+    pub(crate) fn round(&self) {
+        self.known().last_round = Instant::now();
+    }
+
+    pub(crate) fn alive(&self) -> bool {
+        self.known().last_round.elapsed() < MAX_ROUND
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let known = self.known();
+        let lag = known.head.saturating_sub(known.cursor);
+        let reason = not_ready(&known, lag);
+        Report {
+            ready: reason.is_none(),
+            reason,
+            role: known.role,
+            head: known.head,
+            finalized: known.finalized,
+            cursor: known.cursor,
+            lag_blocks: lag,
+            sequence: known.sequence,
+            events_applied: known.events,
+            events_per_second: known.events_per_second,
+            anchors_confirmed: known.confirmed,
+            findings_opened: known.findings_opened,
+            findings_resolved: known.findings_resolved,
+            reorgs: known.reorgs,
+            deepest_reorg_blocks: known.deepest_reorg,
+            halted: known.halted.as_ref().map(Halt::name),
+            last_error: known.last_error.clone(),
+        }
+    }
+}
+
+fn not_ready(known: &Known, lag: u64) -> Option<String> {
+    if let Some(halt) = &known.halted {
+        return Some(halt.to_string());
+    }
+    let silent = known.last_good.is_none_or(|at| at.elapsed() > MAX_SILENCE);
+    if silent {
+        let why = known
+            .last_error
+            .as_deref()
+            .unwrap_or("nothing was read from the chain yet");
+        return Some(why.to_owned());
+    }
+    (known.role == Role::Leader && lag > MAX_READY_LAG)
+        .then(|| format!("catching up: {lag} blocks behind"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_follows_what_happened() {
+        let status = Status::new();
+        assert!(!status.report().ready, "nothing was read yet");
+
+        status.is(Role::Leader);
+        status.saw_head(100, 90);
+        status.at(10, 3);
+        assert!(status.good(), "the first good round is news");
+        assert_eq!(
+            status.report().reason.as_deref(),
+            Some("catching up: 90 blocks behind")
+        );
+
+        status.at(100, 3);
+        assert!(!status.good(), "the second is not");
+        assert!(status.report().ready);
+
+        assert!(status.bad("gone".to_owned(), None), "trouble is news once");
+        assert!(!status.bad("gone".to_owned(), None));
+        assert!(status.report().ready, "a hiccup is no outage");
+
+        let halt = Halt::TooDeep {
+            fork: Some(7),
+            settled: 9,
+        };
+        status.bad("halted".to_owned(), Some(halt));
+        let report = status.report();
+        assert!(
+            !report.ready
+                && report
+                    .reason
+                    .is_some_and(|why| why.contains("--accept-reorg-to"))
+        );
+        assert!(status.good());
+        assert!(status.report().ready);
+    }
+}

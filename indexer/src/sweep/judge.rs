@@ -1,0 +1,159 @@
+//! What does not fit together, from what is known of one record or one hash. Pure.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chain::ChainAddress;
+use domain::{
+    ids::RecordId,
+    integrity::{AnchorState, FindingKind},
+    records::DataHash,
+};
+use serde_json::{Value, json};
+use store::reconciliation::{HashFacts, OpenFinding, RecordFacts};
+
+use crate::reconcile::Suspicion;
+
+/// What is wrong with a record that is there.
+pub(crate) fn record(
+    facts: &RecordFacts,
+    chain_id: i64,
+    registrars: &HashSet<ChainAddress>,
+) -> Vec<Suspicion> {
+    let suspicion = |kind, hash: &str, details: Value| Suspicion {
+        kind,
+        record: Some(facts.record),
+        patient: Some(facts.patient),
+        record_type: Some(facts.record_type),
+        // A tampered text may be no hash at all; the record still names the finding.
+        record_hash: DataHash::parse(hash).ok(),
+        details,
+    };
+    let Some(anchor) = &facts.anchor else {
+        let details = json!({ "reason": "NO_ANCHOR" });
+        return vec![suspicion(
+            FindingKind::MissingOnChain,
+            &facts.data_hash,
+            details,
+        )];
+    };
+    // Another deployment's affair.
+    if anchor.chain_id != chain_id {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    let anchored = &anchor.record_hash;
+    if facts.data_hash != *anchored {
+        let details = json!({ "column": "data_hash", "anchored": anchored });
+        wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
+    } else if facts.blockchain_record_id != anchor.tx_hash {
+        let details = json!({ "column": "blockchain_record_id", "anchored": anchor.tx_hash });
+        wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
+    }
+    match &facts.event {
+        Some(event) => {
+            let ours = event
+                .actor
+                .parse()
+                .is_ok_and(|actor| registrars.contains(&actor));
+            if !ours {
+                let details = json!({ "registrar": event.actor, "txHash": event.tx_hash });
+                wrong.push(suspicion(FindingKind::ForeignRegistrar, anchored, details));
+            }
+        }
+        None if said_to_be_anchored(anchor.state) => {
+            let details = json!({ "reason": "NO_EVENT", "state": anchor.state });
+            wrong.push(suspicion(FindingKind::MissingOnChain, anchored, details));
+        }
+        None => {}
+    }
+    wrong
+}
+
+fn said_to_be_anchored(state: AnchorState) -> bool {
+    match state {
+        AnchorState::Confirmed | AnchorState::Finalized => true,
+        AnchorState::Pending
+        | AnchorState::Submitted
+        | AnchorState::Replaced
+        | AnchorState::Reorged
+        | AnchorState::Failed => false,
+    }
+}
+
+/// What is wrong with a hash that is live on the chain.
+pub(crate) fn hash(facts: &HashFacts) -> Option<Suspicion> {
+    let known = match &facts.anchored {
+        Some(anchored) => anchored.exists,
+        None => facts.has_record,
+    };
+    (!known).then(|| Suspicion {
+        kind: FindingKind::UnknownOnChain,
+        record: facts.anchored.as_ref().map(|anchored| anchored.record),
+        patient: facts.anchored.as_ref().map(|anchored| anchored.patient),
+        record_type: facts.anchored.as_ref().map(|anchored| anchored.record_type),
+        record_hash: Some(facts.hash),
+        details: json!({
+            "registrar": facts.event.actor,
+            "txHash": facts.event.tx_hash,
+            "blockNumber": facts.block_number,
+        }),
+    })
+}
+
+/// What to open and what to resolve. A finding is resolved when what it is about was looked at and is
+/// right; one about a record that is gone stays open.
+pub(crate) fn compare(
+    open: &[OpenFinding],
+    wrong: Vec<Suspicion>,
+    records: &[RecordFacts],
+    hashes: &[HashFacts],
+) -> (Vec<Suspicion>, Vec<Suspicion>) {
+    type Key = (FindingKind, Option<RecordId>, Option<DataHash>);
+    let is_open: BTreeSet<Key> = open
+        .iter()
+        .map(|f| (f.kind, f.record, f.record_hash))
+        .collect();
+    let is_wrong: BTreeSet<Key> = wrong
+        .iter()
+        .map(|s| (s.kind, s.record, s.record_hash))
+        .collect();
+    let resolved = open
+        .iter()
+        .filter(|finding| !is_wrong.contains(&(finding.kind, finding.record, finding.record_hash)))
+        .filter_map(|finding| {
+            let (mut patient, mut record_type) = (None, None);
+            if finding.kind == FindingKind::UnknownOnChain {
+                // Gone from the chain, or known now: both are right.
+                let facts = hashes
+                    .iter()
+                    .find(|facts| Some(facts.hash) == finding.record_hash);
+                if let Some(anchored) = facts.and_then(|facts| facts.anchored.as_ref()) {
+                    patient = Some(anchored.patient);
+                    record_type = Some(anchored.record_type);
+                }
+            } else {
+                let facts = records
+                    .iter()
+                    .find(|facts| Some(facts.record) == finding.record)?;
+                patient = Some(facts.patient);
+                record_type = Some(facts.record_type);
+            }
+            Some(Suspicion {
+                kind: finding.kind,
+                record: finding.record,
+                patient,
+                record_type,
+                record_hash: finding.record_hash,
+                details: Value::Null,
+            })
+        })
+        .collect();
+    let opened = wrong
+        .into_iter()
+        .filter(|s| !is_open.contains(&(s.kind, s.record, s.record_hash)))
+        .collect();
+    (opened, resolved)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+use domain::{ids::UserId, records::RecordType};
+use store::reconciliation::{AnchorFacts, AnchoredRecord, EventFacts};
+use uuid::Uuid;
+
+use super::*;
+
+const OURS: ChainAddress = ChainAddress([1; 20]);
+const THEIRS: ChainAddress = ChainAddress([2; 20]);
+const TX: &str = "0x01";
+
+fn digits(byte: u8) -> String {
+    DataHash([byte; 32]).to_string()
+}
+
+fn event(actor: ChainAddress) -> EventFacts {
+    EventFacts {
+        actor: actor.to_string(),
+        tx_hash: TX.to_owned(),
+    }
+}
+
+fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
+    RecordFacts {
+        record: RecordId(Uuid::from_u128(1)),
+        patient: UserId(Uuid::from_u128(2)),
+        record_type: RecordType::LabResult,
+        data_hash: digits(0xaa),
+        blockchain_record_id: TX.to_owned(),
+        anchor: Some(AnchorFacts {
+            chain_id: 1,
+            record_hash: digits(0xaa),
+            state,
+            tx_hash: TX.to_owned(),
+        }),
+        event,
+    }
+}
+
+#[test]
+fn every_tampering_has_its_finding() {
+    use AnchorState::{Confirmed, Failed, Finalized, Pending, Reorged, Submitted};
+    use FindingKind::{ForeignRegistrar, HashMismatch, MissingOnChain};
+
+    let right = || facts(Confirmed, Some(event(OURS)));
+    let with = |change: fn(&mut RecordFacts)| {
+        let mut facts = right();
+        change(&mut facts);
+        facts
+    };
+    let cases = [
+        ("right", right(), vec![]),
+        ("final", facts(Finalized, Some(event(OURS))), vec![]),
+        ("not sent yet", facts(Pending, None), vec![]),
+        ("sent", facts(Submitted, None), vec![]),
+        ("undone", facts(Reorged, None), vec![]),
+        ("given up", facts(Failed, None), vec![]),
+        (
+            "the event is gone",
+            facts(Confirmed, None),
+            vec![MissingOnChain],
+        ),
+        (
+            "the final event is gone",
+            facts(Finalized, None),
+            vec![MissingOnChain],
+        ),
+        (
+            "by a stranger",
+            facts(Submitted, Some(event(THEIRS))),
+            vec![ForeignRegistrar],
+        ),
+        (
+            "another hash",
+            with(|f| f.data_hash = digits(0xbb)),
+            vec![HashMismatch],
+        ),
+        (
+            "no hash at all",
+            with(|f| f.data_hash = "x".repeat(64)),
+            vec![HashMismatch],
+        ),
+        (
+            "another transaction",
+            with(|f| f.blockchain_record_id = "0x02".to_owned()),
+            vec![HashMismatch],
+        ),
+        (
+            "the anchor was deleted",
+            with(|f| f.anchor = None),
+            vec![MissingOnChain],
+        ),
+        (
+            "record and anchor were changed alike",
+            with(|f| {
+                f.data_hash = digits(0xbb);
+                f.anchor.as_mut().expect("an anchor").record_hash = digits(0xbb);
+                f.event = None;
+            }),
+            vec![MissingOnChain],
+        ),
+        (
+            "the anchor alone was changed",
+            with(|f| {
+                f.anchor.as_mut().expect("an anchor").record_hash = digits(0xbb);
+                f.event = None;
+            }),
+            vec![HashMismatch, MissingOnChain],
+        ),
+        (
+            "another chain's",
+            with(|f| {
+                f.anchor.as_mut().expect("an anchor").chain_id = 2;
+                f.event = None;
+            }),
+            vec![],
+        ),
+    ];
+    let registrars = HashSet::from([OURS]);
+    for (name, facts, wanted) in cases {
+        let found = record(&facts, 1, &registrars);
+        assert_eq!(
+            found.iter().map(|s| s.kind).collect::<Vec<_>>(),
+            wanted,
+            "{name}"
+        );
+        assert!(
+            found.iter().all(|s| s.record == Some(facts.record)),
+            "{name}"
+        );
+    }
+}
+
+fn hash_facts(exists: Option<bool>, has_record: bool) -> HashFacts {
+    HashFacts {
+        hash: DataHash([0xaa; 32]),
+        event: event(OURS),
+        block_number: 3,
+        anchored: exists.map(|exists| AnchoredRecord {
+            record: RecordId(Uuid::from_u128(1)),
+            patient: UserId(Uuid::from_u128(2)),
+            record_type: RecordType::LabResult,
+            exists,
+        }),
+        has_record,
+    }
+}
+
+#[test]
+fn a_hash_without_a_record_is_unknown() {
+    let cases = [
+        ("as it should be", hash_facts(Some(true), true), false),
+        (
+            "the record's hash was changed",
+            hash_facts(Some(true), false),
+            false,
+        ),
+        (
+            "the record was deleted",
+            hash_facts(Some(false), false),
+            true,
+        ),
+        ("the anchor was deleted", hash_facts(None, true), false),
+        ("nobody knows it", hash_facts(None, false), true),
+    ];
+    for (name, facts, unknown) in cases {
+        assert_eq!(hash(&facts).is_some(), unknown, "{name}");
+    }
+}
+
+#[test]
+fn findings_open_once_and_resolve_when_it_is_right_again() {
+    let registrars = HashSet::from([OURS]);
+    let right = facts(AnchorState::Confirmed, Some(event(OURS)));
+    let tampered = RecordFacts {
+        data_hash: digits(0xbb),
+        ..right.clone()
+    };
+    let open = |s: &Suspicion| OpenFinding {
+        kind: s.kind,
+        record: s.record,
+        record_hash: s.record_hash,
+    };
+
+    let wrong = record(&tampered, 1, &registrars);
+    let (opened, resolved) = compare(&[], wrong.clone(), std::slice::from_ref(&tampered), &[]);
+    assert_eq!((opened.len(), resolved.len()), (1, 0));
+
+    let standing = [open(&opened[0])];
+    let (again, resolved) = compare(&standing, wrong, &[tampered], &[]);
+    assert_eq!((again.len(), resolved.len()), (0, 0));
+
+    let (opened, resolved) = compare(&standing, Vec::new(), &[right], &[]);
+    assert_eq!((opened.len(), resolved.len()), (0, 1));
+    assert!(resolved[0].patient.is_some());
+
+    let (opened, resolved) = compare(&standing, Vec::new(), &[], &[]);
+    assert_eq!(
+        (opened.len(), resolved.len()),
+        (0, 0),
+        "the record is gone: that is not right"
+    );
+
+    let unknown = [open(&hash(&hash_facts(None, false)).expect("unknown"))];
+    let (_, resolved) = compare(&unknown, Vec::new(), &[], &[hash_facts(Some(true), true)]);
+    assert_eq!(resolved.len(), 1, "known now");
+    let (_, resolved) = compare(&unknown, Vec::new(), &[], &[]);
+    assert_eq!(resolved.len(), 1, "undone on the chain");
+}

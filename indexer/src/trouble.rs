@@ -1,0 +1,104 @@
+//! What can keep the indexer from going on, and what it does about it.
+
+use std::error::Error;
+
+use chain::{CheckError, ClientError, event::Undecodable};
+use store::StoreError;
+
+use crate::follow::Break;
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The database: give up the lead, wait, begin again from what is stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database answers nothing at all: as above.
+    #[error("the database did not answer in time")]
+    Stalled,
+    /// Another indexer leads: stand by.
+    #[error("another indexer has taken over")]
+    Overtaken,
+    /// The node: wait, ask again.
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    /// The wrong node, or a chain that was reset: wait, check again.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The chain moved while it was read: look again at once.
+    #[error("the chain moved while it was read")]
+    Moved,
+    /// Nothing may be applied past this.
+    #[error("{0}")]
+    Halt(Box<Halt>),
+}
+
+/// Why nothing more is applied until the evidence changes or an operator decides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Halt {
+    /// A log that the registry cannot have written.
+    #[error("{0}")]
+    Undecodable(Undecodable),
+    /// Logs are missing, swapped or forged, also when asked for again.
+    #[error(
+        "{0}; if the node is right, restart with --accept-reorg-to and a block before the break"
+    )]
+    Break(Break),
+    /// The chain was undone below what was final.
+    #[error(
+        "the chain was undone below block {settled}, which was final; the newest block that is still the \
+         same is {}: if this is right, restart with --accept-reorg-to and that block or one before",
+        .fork.map_or_else(|| "no longer remembered".to_owned(), |block| block.to_string())
+    )]
+    TooDeep {
+        /// The newest block both have, if one is still remembered.
+        fork: Option<u64>,
+        /// What was final.
+        settled: u64,
+    },
+}
+
+impl Halt {
+    /// A name for it that does not change.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Undecodable(_) => "UNDECODABLE_LOG",
+            Self::Break(_) => "EVENTS_DO_NOT_FOLLOW",
+            Self::TooDeep { .. } => "REORG_BELOW_FINALITY",
+        }
+    }
+}
+
+impl From<Halt> for Trouble {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(Box::new(halt))
+    }
+}
+
+impl From<Undecodable> for Trouble {
+    fn from(undecodable: Undecodable) -> Self {
+        Halt::Undecodable(undecodable).into()
+    }
+}
+
+impl From<Break> for Trouble {
+    fn from(seen: Break) -> Self {
+        Halt::Break(seen).into()
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        // A transparent error repeats its cause.
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = next.source();
+    }
+    line
+}
