@@ -107,7 +107,8 @@ impl Writer {
         self.move_cursor(&mut tx, from, to, chain_head, settled)
             .await?;
         let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
-        let moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        let mut moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        moved.sort_unstable_by_key(|anchor| anchor.sequence);
         cursor::forget_above(&mut tx, &self.registry, block).await?;
 
         let origin = Origin::job(RequestId::fresh());
@@ -153,8 +154,10 @@ impl Writer {
                 return Err(Trouble::Overtaken);
             }
             let chain = self.registry.chain_id;
-            let moved =
+            let mut moved =
                 reconciliation::finalize(&mut tx, chain, column(settled), FINALIZE_AT_ONCE).await?;
+            // Locked by record, told in the order of the chain.
+            moved.sort_unstable_by_key(|anchor| anchor.sequence);
             let news: Vec<FeedEntry> = moved
                 .iter()
                 .map(|anchor| told_moved(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized))
