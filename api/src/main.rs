@@ -1,3 +1,46 @@
-//! To be written.
+//! MediTrustAl's GraphQL server and its operator's command line.
 
-fn main() {}
+mod app;
+mod audit;
+mod caller;
+mod commands;
+mod config;
+mod consents;
+mod cors;
+mod deletion;
+mod error;
+mod feed;
+mod gate;
+mod graphql;
+mod hashing;
+mod health;
+mod http;
+mod integrity;
+mod loaders;
+mod page;
+mod playground;
+mod records;
+mod relay;
+mod schema;
+mod users;
+mod websocket;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    cli.log.start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::fail(&error),
+    };
+    match runtime.block_on(cli.command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => commands::fail(error.as_ref()),
+    }
+}

@@ -45,6 +45,23 @@ pub async fn register_signer(
     .await?)
 }
 
+/// The nonce a signer stands at; `None` where it was never made known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn known_nonce(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT next_nonce FROM signers WHERE chain_id = $1 AND address = $2",
+        signer.chain_id,
+        signer.address,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// Locks the signer until the transaction ends and gives its next nonce. Writers of one signer, in
 /// whatever process, follow one another from here on.
 ///

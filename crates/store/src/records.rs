@@ -187,7 +187,7 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
 }
 
 /// A record's envelope, and the wrapped key that opens it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SealedRecord {
     /// Which.
     pub id: RecordId,

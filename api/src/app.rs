@@ -1,0 +1,80 @@
+//! What every use case may reach: the database, the keys, the chain, and the few tasks of this process.
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use chain::Client;
+use domain::clock::Clock;
+use store::{Pool, StoreError, Tx};
+use tokio_util::sync::CancellationToken;
+use vault::{keyring::Keyring, token::TokenKey};
+
+use crate::{
+    feed::Feed,
+    hashing::Hashing,
+    records::{disclosure::Desk, writer::Writer},
+};
+
+/// One api process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// The master keys.
+    pub(crate) keyring: Arc<Keyring>,
+    /// Signs access tokens.
+    pub(crate) tokens: TokenKey,
+    /// Hashes passwords, a few at a time.
+    pub(crate) hashing: Hashing,
+    /// Asks the chain.
+    pub(crate) chain: Client,
+    /// Stores records, many to a transaction.
+    pub(crate) writer: Writer,
+    /// Opens records, many to a transaction.
+    pub(crate) desk: Desk,
+    /// What subscribers follow.
+    pub(crate) feed: Feed,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// Origins of browser frontends.
+    pub(crate) allowed_origins: Vec<HeaderValue>,
+    /// Whether introspection is answered and validation errors explained.
+    pub(crate) introspection: bool,
+    /// Cancelled when the process is to stop.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl App {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had.
+    pub(crate) async fn begin(&self) -> Result<Tx<'static>, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+}
+
+/// Ends a transaction for good. Written down is written down from here on.
+///
+/// # Errors
+/// [`StoreError`]; then nothing of it happened, or nobody knows: disclose nothing.
+pub(crate) async fn commit(tx: Tx<'_>) -> Result<(), StoreError> {
+    Ok(tx.commit().await?)
+}

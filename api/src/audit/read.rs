@@ -1,0 +1,70 @@
+//! Reading the trail. Reading it is itself written down, first.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    purpose::Purpose,
+    users::Role,
+};
+use store::audit::{self, AuditFilter, AuditRow};
+
+use crate::{
+    app::{App, commit},
+    caller::{Caller, refuse_role},
+    error::Error,
+};
+
+/// Rows of everybody, newest first, one more than asked for where there are more.
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators.
+pub(crate) async fn all(
+    app: &App,
+    caller: &Caller,
+    filter: &AuditFilter,
+    before: i64,
+    size: i64,
+) -> Result<Vec<AuditRow>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role != Role::Admin {
+        return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
+    }
+    let rows = audit::page(&mut tx, filter, before, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        classification: Classification::Security,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::AuditRead, Purpose::Compliance)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(rows)
+}
+
+/// Rows about the caller's own data, newest first.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) async fn own(
+    app: &App,
+    caller: &Caller,
+    before: i64,
+    size: i64,
+) -> Result<Vec<AuditRow>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let filter = AuditFilter {
+        patient: Some(actor.id),
+        ..AuditFilter::default()
+    };
+    let rows = audit::page(&mut tx, &filter, before, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::AuditRead, Purpose::PatientRequest)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(rows)
+}

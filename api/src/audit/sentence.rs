@@ -1,0 +1,46 @@
+//! An audit row as a sentence that a patient reads.
+
+use domain::{ids::UserId, purpose::Purpose, users::User};
+use store::audit::AuditRow;
+
+/// Who did what, why and on what ground.
+pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
+    let who = match who {
+        _ if row.user == reader => "You".to_owned(),
+        Some(user) if user.username.starts_with("system:") => "The system".to_owned(),
+        Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
+        None => "Somebody".to_owned(),
+    };
+    let did = match row.action_type.as_str() {
+        "RECORD_CREATE" => "added a record to your file",
+        "RECORD_READ" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
+            "opened a record of yours"
+        }
+        "RECORD_READ" => "saw that you have a record, but not what it says",
+        "RECORD_SEARCH" => "looked through the list of your records",
+        "RECORD_VERIFY" => "compared a record of yours with the blockchain",
+        "RECORD_ANCHOR" => "found a record of yours on the blockchain",
+        "CONSENT_GRANT" => "gave a consent",
+        "CONSENT_WITHDRAW" => "took a consent back",
+        "CONSENT_READ" => "read your consents",
+        "ACCESS_DENIED" => "tried to reach your data and was refused",
+        "USER_ROLE_CHANGE" => "changed the role of your account",
+        "DELETION_REQUEST" => "asked for data to be erased or restricted",
+        "DELETION_READ" => "read your deletion requests",
+        "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
+        _ => "did something with your data",
+    };
+    let why = row
+        .purpose
+        .parse::<Purpose>()
+        .ok()
+        .filter(|purpose| *purpose != Purpose::PatientRequest)
+        .map(|purpose| format!(", for {}", purpose.in_words()))
+        .unwrap_or_default();
+    let ground = match row.consent_reference {
+        Some(_) if row.action_type == "ACCESS_DENIED" => ", because you refused it",
+        Some(_) if row.action_type.starts_with("RECORD_") => ", by your consent",
+        _ => "",
+    };
+    format!("{who} {did}{why}{ground}.")
+}

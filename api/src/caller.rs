@@ -1,0 +1,103 @@
+//! Who is asking, from where: what every use case begins with.
+
+use domain::{
+    access::Actor,
+    audit::{AuditAction, AuditEntry, Origin, ResourceType},
+    ids::{SessionId, UserId},
+    purpose::Purpose,
+    users::{ANONYMOUS, Role},
+};
+use serde_json::json;
+use store::{PgConnection, Tx, audit, users};
+use vault::token::{Bearer, TokenError};
+
+use crate::{app::commit, error::Error};
+
+/// One request: where it came from, and what its token says if one came with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    /// Its id, address and user agent.
+    pub(crate) origin: Origin,
+    /// What its token says.
+    pub(crate) token: Option<Result<Bearer, TokenError>>,
+}
+
+impl Visit {
+    /// The caller, if a valid token came with the request.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
+    pub(crate) fn caller(&self) -> Result<Caller, Error> {
+        match self.token {
+            None | Some(Err(TokenError::Invalid)) => Err(Error::Unauthenticated),
+            Some(Err(TokenError::Expired)) => Err(Error::TokenExpired),
+            Some(Ok(bearer)) => Ok(Caller {
+                user: bearer.user,
+                session: bearer.session,
+                origin: self.origin.clone(),
+            }),
+        }
+    }
+}
+
+/// Somebody whose token is valid. Whether their session still is, and what they may be, only the
+/// database knows: see [`Caller::actor`].
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who.
+    pub(crate) user: UserId,
+    /// By which log-in.
+    pub(crate) session: SessionId,
+    /// From where.
+    pub(crate) origin: Origin,
+}
+
+impl Caller {
+    /// The caller as the database knows them in this transaction.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where the session is over or the account deactivated.
+    pub(crate) async fn actor(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
+        let actors = users::actors(conn, &[(self.user, self.session)]).await?;
+        match actors.first() {
+            Some((_, actor)) if actor.is_active => Ok(*actor),
+            _ => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// An audit entry of this caller, to be completed by field.
+    pub(crate) fn entry(&self, action: AuditAction, purpose: Purpose) -> AuditEntry {
+        AuditEntry::new(self.user, action, purpose, &self.origin)
+    }
+}
+
+/// Writes down that an operation was refused for want of a role, and gives the error to answer with.
+///
+/// # Errors
+/// The database's, where the refusal could not be written.
+pub(crate) async fn refuse_role(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    actor: Actor,
+    needed: Role,
+    wanted: AuditAction,
+) -> Result<Error, Error> {
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        new_value: Some(json!({ "reason": "ROLE", "wanted": wanted })),
+        ..caller.entry(AuditAction::AccessDenied, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(Error::Forbidden(needed))
+}
+
+/// An audit entry of nobody in particular, for what happens before a log-in.
+pub(crate) fn anonymous_entry(action: AuditAction, visit: &Visit) -> AuditEntry {
+    AuditEntry::new(
+        ANONYMOUS,
+        action,
+        Purpose::SystemAdministration,
+        &visit.origin,
+    )
+}

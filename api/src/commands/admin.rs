@@ -1,0 +1,107 @@
+//! Administrators: only the operator, on the command line, makes them.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
+    ids::{RequestId, UserId},
+    purpose::Purpose,
+    users::{Email, Role, SCHEDULER, Username, check_password},
+};
+use serde_json::json;
+use store::{PoolSettings, audit, users::NewUser};
+use vault::password;
+
+use super::{Failure, say};
+use crate::app::commit;
+
+/// What can be done about administrators.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make an account with the role ADMIN
+    Create(CreateAdmin),
+}
+
+/// Settings of `admin create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateAdmin {
+    /// Where the database is, under the role meditrustal_api
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    url: String,
+
+    /// Where mail reaches them
+    #[arg(long)]
+    email: String,
+
+    /// What they call themselves
+    #[arg(long)]
+    username: String,
+
+    /// A file whose first line is the password; - reads standard input
+    #[arg(long)]
+    password_file: PathBuf,
+}
+
+impl AdminCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Self::Create(settings) = self;
+        let email = Email::parse(&settings.email)?;
+        let username = Username::parse(&settings.username)?;
+        let new_password = read_password(&settings.password_file)?;
+        check_password(&new_password)?;
+        let hashed = password::hash(&new_password);
+
+        let one = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let pool = store::connect(&settings.url, "meditrustal admin", one)?;
+        let mut tx = pool.begin().await?;
+        let id = UserId::fresh();
+        let user = NewUser {
+            id,
+            email: &email,
+            username: &username,
+            hashed_password: &hashed,
+            role: Role::Admin,
+        };
+        store::users::insert(&mut tx, &user).await?;
+        let entry = AuditEntry {
+            resource_type: ResourceType::User,
+            resource_id: id.0,
+            new_value: Some(json!({ "role": Role::Admin, "by": "command line" })),
+            classification: Classification::Security,
+            ..AuditEntry::new(
+                SCHEDULER,
+                AuditAction::UserRoleChange,
+                Purpose::SystemAdministration,
+                &Origin::job(RequestId::fresh()),
+            )
+        };
+        audit::insert(&mut tx, &[entry]).await?;
+        commit(tx).await?;
+        say(&format!(
+            "administrator {} made, id {id}",
+            username.as_str()
+        ))
+    }
+}
+
+fn read_password(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)?;
+    } else {
+        text = std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "the password file {} cannot be read: {error}",
+                path.display()
+            )
+        })?;
+    }
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}

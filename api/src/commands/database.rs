@@ -1,0 +1,112 @@
+//! The database: its roles, itself, its schema.
+
+use clap::{Args, Subcommand};
+use store::{migrate, provision};
+
+use super::{Failure, say};
+
+/// What can be done to the database as a whole.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatabaseCommand {
+    /// Make the four roles and the database; harmless to repeat
+    Create(CreateDatabase),
+}
+
+/// Settings of `database create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateDatabase {
+    /// Where the server is, under a role that may make roles and databases
+    #[arg(long, env = "ADMIN_DATABASE_URL", hide_env_values = true)]
+    admin_database_url: String,
+
+    /// The name of the database
+    #[arg(long, env = "MEDITRUSTAL_DATABASE", default_value = "meditrustal")]
+    database: String,
+
+    /// What meditrustal_migrator logs in with
+    #[arg(long, env = "MEDITRUSTAL_MIGRATOR_PASSWORD", hide_env_values = true)]
+    migrator_password: String,
+
+    /// What meditrustal_api logs in with
+    #[arg(long, env = "MEDITRUSTAL_API_PASSWORD", hide_env_values = true)]
+    api_password: String,
+
+    /// What meditrustal_indexer logs in with
+    #[arg(long, env = "MEDITRUSTAL_INDEXER_PASSWORD", hide_env_values = true)]
+    indexer_password: String,
+
+    /// What meditrustal_backup logs in with
+    #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true)]
+    backup_password: String,
+}
+
+impl DatabaseCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Self::Create(settings) = self;
+        let passwords = provision::Passwords {
+            migrator: settings.migrator_password,
+            api: settings.api_password,
+            indexer: settings.indexer_password,
+            backup: settings.backup_password,
+        };
+        provision::create(&settings.admin_database_url, &settings.database, &passwords).await?;
+        say(&format!(
+            "database {} and its four roles are ready",
+            settings.database
+        ))
+    }
+}
+
+/// What can be done to the schema.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Apply what is missing
+    Up(MigrateDatabase),
+    /// Take the last migration back
+    Down {
+        #[command(flatten)]
+        database: MigrateDatabase,
+        /// How many to take back
+        #[arg(long, default_value = "1")]
+        steps: usize,
+    },
+    /// Say what is applied and what is missing
+    Status(MigrateDatabase),
+}
+
+/// Which database.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateDatabase {
+    /// Where the database is, under the role meditrustal_migrator
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    url: String,
+}
+
+impl MigrateCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Up(database) => match migrate::up(&database.url).await? {
+                0 => say("the schema is up to date"),
+                count => say(&format!("{count} migration(s) applied")),
+            },
+            Self::Down { database, steps } => {
+                let count = migrate::down(&database.url, steps).await?;
+                say(&format!("{count} migration(s) taken back"))
+            }
+            Self::Status(database) => {
+                for migration in migrate::status(&database.url).await? {
+                    let state = if migration.applied {
+                        "applied"
+                    } else {
+                        "missing"
+                    };
+                    say(&format!(
+                        "{state}  {}  {}",
+                        migration.version, migration.description
+                    ))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

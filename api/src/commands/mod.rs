@@ -1,0 +1,102 @@
+//! What the operator can tell the program to do.
+
+mod admin;
+mod database;
+mod keys;
+mod serve;
+
+use std::{error::Error, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{LogConfig, LogFormat, ServeConfig},
+    schema,
+};
+
+/// Medical records that hospitals, patients and auditors can trust
+#[derive(Debug, Parser)]
+#[command(name = "meditrustal", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogConfig,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve GraphQL
+    Serve(Box<ServeConfig>),
+    /// Make the roles and the database
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
+    /// Move the schema of the database
+    #[command(subcommand)]
+    Migrate(database::MigrateCommand),
+    /// Make administrators
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// Make key files
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Print schema.graphql
+    Schema,
+}
+
+/// Whatever made a command fail. Its text says what to do.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+impl Command {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve(config) => serve::serve(*config).await,
+            Self::Database(command) => command.run().await,
+            Self::Migrate(command) => command.run().await,
+            Self::Admin(command) => command.run().await,
+            Self::Keys(command) => command.run(),
+            Self::Schema => say(schema::sdl().trim_end()),
+        }
+    }
+}
+
+/// Prints a result for the operator.
+///
+/// # Errors
+/// Where nobody reads it any more.
+fn say(line: &str) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Tells the operator why a command failed, and the causes behind it.
+pub(crate) fn fail(error: &dyn Error) -> ExitCode {
+    let mut text = format!("meditrustal: {error}");
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text.push_str(&format!("\n  because {deeper}"));
+        cause = deeper.source();
+    }
+    // Nobody to tell: the exit code says it.
+    writeln!(std::io::stderr(), "{text}").ok();
+    ExitCode::FAILURE
+}
+
+impl LogConfig {
+    /// Starts logging, to standard error.
+    pub(crate) fn start(&self) {
+        let filter = EnvFilter::try_new(&self.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        match self.format {
+            LogFormat::Text => log.with_ansi(false).init(),
+            LogFormat::Json => log.json().init(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `meditrustal serve`: puts one api process together, and takes it apart again in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer};
+use domain::clock::Clock;
+use store::{
+    anchors::{self, SignerAccount},
+    migrate,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
+use tokio_util::sync::CancellationToken;
+use vault::{keyring::Keyring, token::TokenKey};
+
+use super::Failure;
+use crate::{
+    app::{App, Parts},
+    config::ServeConfig,
+    feed::Feed,
+    hashing::Hashing,
+    http,
+    playground::Playground,
+    records::{
+        disclosure::Desk,
+        writer::{Workshop, Writer},
+    },
+    relay::Relay,
+    schema::Schema,
+};
+
+/// How long the node may take to answer.
+const NODE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often fees are asked for.
+const FEES_EVERY: Duration = Duration::from_secs(5);
+/// What is offered until the node has said what is usual. Unit: wei per gas.
+const FIRST_FEES: Fees = Fees {
+    max_fee_per_gas: 20_000_000_000,
+    max_priority_fee_per_gas: 1_000_000_000,
+};
+/// How long requests may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// What made it impossible to begin; each says what to do.
+pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
+    let stopping = CancellationToken::new();
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr()?;
+    let (app, relay) = assemble(&config, stopping.clone()).await?;
+    let playground = config
+        .playground_dir
+        .as_deref()
+        .map(Playground::load)
+        .transpose()?;
+    let schema = Schema::new(app.clone(), config.request_timeout());
+    let router = http::router(schema, playground);
+    let relay = tokio::spawn(relay.run());
+
+    tracing::info!(%address, "Ready: GraphQL at http://{address}/graphql");
+    let stop = stopping.clone();
+    let server = axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(async move { stop.cancelled().await });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        signal = told_to_stop() => signal?,
+        ended = &mut server => ended??,
+    }
+    tracing::info!("Stopping: requests under way are finished first");
+    stopping.cancel();
+    if tokio::time::timeout(GRACE, server).await.is_err() {
+        tracing::warn!("Some requests were cut off after {} s", GRACE.as_secs());
+    }
+    relay.abort();
+    app.pool.close().await;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another with --listen").into()
+    })
+}
+
+async fn assemble(
+    config: &ServeConfig,
+    stopping: CancellationToken,
+) -> Result<(App, Relay), Failure> {
+    let pool = store::connect(
+        &config.database.url,
+        "meditrustal api",
+        config.database.pool(),
+    )?;
+    migrate::require_current(&pool).await?;
+    let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
+    let tokens = TokenKey::load(&config.token_key_file)?;
+    let deployment = Deployment::load(&config.deployment_file)?;
+    let signer = Signer::load(&config.registrar_key_file, &deployment)?;
+    let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+    let chain_id = i64::try_from(deployment.chain_id)?;
+    let address = signer.address().to_string();
+    check_node(&client, &signer).await?;
+    begin_nonces(&pool, &client, &signer, chain_id).await?;
+
+    let (fees, current_fees) = watch::channel(FIRST_FEES);
+    tokio::spawn(watch_fees(client.clone(), fees));
+    let bell = Arc::new(Notify::new());
+    let writer = Writer::start(Workshop {
+        pool: pool.clone(),
+        keyring: Arc::clone(&keyring),
+        signer,
+        chain_id,
+        fees: current_fees,
+        bell: Arc::clone(&bell),
+    });
+    let relay = Relay {
+        pool: pool.clone(),
+        client: client.clone(),
+        chain_id,
+        signer: address,
+        bell,
+    };
+    let app = App::from(Parts {
+        desk: Desk::open(pool.clone()),
+        feed: Feed::start(pool.clone(), config.database.url.clone()),
+        pool,
+        keyring,
+        tokens,
+        hashing: Hashing::new(),
+        chain: client,
+        writer,
+        clock: Clock::System,
+        allowed_origins: config.allowed_origins.clone(),
+        introspection: config.introspection,
+        stopping,
+    });
+    Ok((app, relay))
+}
+
+/// Refuses the wrong chain and the wrong contract. A node that cannot be reached is no reason not to
+/// begin: writes wait in the outbox.
+async fn check_node(client: &Client, signer: &Signer) -> Result<(), Failure> {
+    match client.check().await {
+        Ok(()) => {}
+        Err(CheckError::Client(error)) => {
+            tracing::warn!(%error, "The node cannot be checked; records wait in the outbox until it answers");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let address = signer.address();
+    match client.is_registrar(address).await {
+        Ok(false) => Err(format!(
+            "the registry does not let {address} anchor: give it the registrar's role, or use another key"
+        )
+        .into()),
+        Ok(true) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.
+async fn begin_nonces(
+    pool: &store::Pool,
+    client: &Client,
+    signer: &Signer,
+    chain_id: i64,
+) -> Result<(), Failure> {
+    let address = signer.address();
+    let on_chain = match client.next_nonce(address).await {
+        Ok(nonce) => Some(i64::try_from(nonce)?),
+        Err(error) => {
+            log_silence(&error);
+            None
+        }
+    };
+    let mut conn = pool.acquire().await?;
+    let account = SignerAccount {
+        chain_id,
+        address: &address.to_string(),
+    };
+    let ours = match on_chain {
+        Some(nonce) => anchors::register_signer(&mut conn, account, nonce).await?,
+        None => anchors::known_nonce(&mut conn, account).await?.ok_or(
+            "this account has never signed here and the node does not answer: start it, so that the first nonce is known",
+        )?,
+    };
+    if on_chain.is_some_and(|on_chain| on_chain > ours) {
+        return Err(format!(
+            "the chain knows {} transaction(s) of {address} that this database does not: the key is used \
+             elsewhere, or the database was restored from an old backup",
+            on_chain.unwrap_or(ours) - ours
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn log_silence(error: &ClientError) {
+    tracing::warn!(%error, "The node does not say the signer's nonce; going on from ours");
+}
+
+async fn watch_fees(client: Client, fees: watch::Sender<Fees>) {
+    loop {
+        match client.fees().await {
+            Ok(now) => fees.send_replace(now),
+            Err(error) => {
+                tracing::debug!(%error, "The node does not say what is usual; offering what it said last");
+                *fees.borrow()
+            }
+        };
+        tokio::time::sleep(FEES_EVERY).await;
+    }
+}
+
+async fn told_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended,
+        _ = terminate.recv() => Ok(()),
+    }
+}

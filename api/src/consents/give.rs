@@ -1,0 +1,199 @@
+//! Giving, taking back and listing one's own consents.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    consents::{Consent, Grantee, Terms},
+    ids::ConsentId,
+    purpose::Purpose,
+};
+use serde_json::{Value, json};
+use store::{
+    audit,
+    consents::{self, ConsentCursor},
+    idempotency::{self, Remembered},
+    users,
+};
+use vault::digest;
+
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+};
+
+const GRANT: &str = "grantConsent";
+/// The longest key by which a client may ask twice. Unit: bytes; the column's.
+pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 128;
+
+/// Gives a consent, with its audit row. The same key gives the same consent.
+///
+/// # Errors
+/// [`Error::BadInput`] for terms that make no sense or a grantee that does not exist,
+/// [`Error::Conflict`] for a key that was used for something else.
+pub(crate) async fn grant(
+    app: &App,
+    caller: &Caller,
+    terms: &Terms,
+    key: Option<&str>,
+) -> Result<Consent, Error> {
+    check_key(key)?;
+    let request_hash = digest::hex_of(evidence_of(terms).to_string().as_bytes());
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if let Some(key) = key
+        && let Some(known) = idempotency::find(&mut tx, GRANT, &[(actor.id, key)])
+            .await?
+            .first()
+    {
+        if known.request_hash != request_hash {
+            return Err(used_before());
+        }
+        let id = ConsentId(known.resource);
+        return consents::by_id(&mut tx, id, actor.id)
+            .await?
+            .ok_or(Error::Internal);
+    }
+    terms.check(users::now(&mut tx).await?)?;
+    let named: Vec<_> = terms
+        .grantees
+        .iter()
+        .filter_map(|grantee| match grantee {
+            Grantee::User { id } => Some(*id),
+            Grantee::Role { .. } | Grantee::Org { .. } => None,
+        })
+        .collect();
+    let known = users::by_ids(&mut tx, &named).await?;
+    if named
+        .iter()
+        .any(|id| !known.iter().any(|user| user.id == *id))
+    {
+        return Err(Error::bad("grantees", "there is no such user"));
+    }
+
+    let consent = consents::insert(&mut tx, ConsentId::fresh(), actor.id, terms).await?;
+    if let Some(key) = key {
+        let remembered = Remembered {
+            user: actor.id,
+            key: key.to_owned(),
+            request_hash,
+            resource: consent.id.0,
+        };
+        if !idempotency::insert(&mut tx, GRANT, &[remembered]).await? {
+            return Err(Error::Busy {
+                retry_after_seconds: 1,
+            });
+        }
+    }
+    let entry = AuditEntry {
+        new_value: Some(evidence(&consent)),
+        ..entry(caller, AuditAction::ConsentGrant, consent.id)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(consent)
+}
+
+/// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not one of the caller's.
+pub(crate) async fn withdraw(app: &App, caller: &Caller, id: ConsentId) -> Result<Consent, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let Some(consent) = consents::withdraw(&mut tx, id, actor.id).await? else {
+        return consents::by_id(&mut tx, id, actor.id)
+            .await?
+            .ok_or(Error::NotFound("consent"));
+    };
+    let entry = AuditEntry {
+        old_value: Some(json!({ "withdrawnAt": null })),
+        new_value: Some(evidence(&consent)),
+        ..entry(caller, AuditAction::ConsentWithdraw, id)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(consent)
+}
+
+/// The caller's consents, newest first, one more than asked for where there are more.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) async fn list(
+    app: &App,
+    caller: &Caller,
+    active_only: bool,
+    after: Option<ConsentCursor>,
+    size: i64,
+) -> Result<Vec<Consent>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let consents = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::Consent,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(actor.id),
+        ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(consents)
+}
+
+/// Refuses a key that does not fit its column.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(crate) fn check_key(key: Option<&str>) -> Result<(), Error> {
+    match key {
+        Some(key) if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY => Err(Error::bad(
+            "idempotencyKey",
+            format!("an idempotency key has 1 to {MAX_IDEMPOTENCY_KEY} bytes"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What a key that was used for another request is answered with.
+pub(crate) fn used_before() -> Error {
+    Error::Conflict {
+        field: "idempotencyKey",
+        message: "this idempotency key was used for another request".to_owned(),
+    }
+}
+
+fn entry(caller: &Caller, action: AuditAction, id: ConsentId) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Consent,
+        resource_id: id.0,
+        consent: Some(id),
+        classification: Classification::SensitivePersonal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(caller.user),
+        ..caller.entry(action, Purpose::PatientRequest)
+    }
+}
+
+/// A consent in full: the evidence that an audit row keeps.
+fn evidence(consent: &Consent) -> Value {
+    json!({
+        "purpose": consent.purpose,
+        "dataCategories": consent.categories,
+        "processingActivities": consent.activities,
+        "thirdParties": consent.grantees,
+        "givenAt": consent.given_at,
+        "expiresAt": consent.expires_at,
+        "withdrawnAt": consent.withdrawn_at,
+    })
+}
+
+fn evidence_of(terms: &Terms) -> Value {
+    json!([
+        terms.purpose,
+        terms.categories,
+        terms.activities,
+        terms.grantees,
+        terms.expires_at
+    ])
+}

@@ -1,0 +1,62 @@
+//! Which browser frontends may call: those the operator names, and the process's own pages.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::schema::Schema;
+
+/// Whether this origin may open a stream or read an answer. A request without one is no browser's.
+pub(crate) fn is_allowed(schema: &Schema, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    is_own(origin, headers) || schema.app().allowed_origins.contains(origin)
+}
+
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    matches!((origin, host), (Some((_, authority)), Some(host)) if authority == host)
+}
+
+/// Lets the frontends that are named read answers.
+pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let named = origin.filter(|origin| schema.app().allowed_origins.contains(origin));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = named {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-request-id, retry-after"),
+        );
+    }
+    response
+}
+
+/// Answers a browser that asks first.
+pub(crate) async fn preflight() -> Response {
+    (
+        StatusCode::NO_CONTENT,
+        [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                "authorization, content-type",
+            ),
+            (header::ACCESS_CONTROL_MAX_AGE, "600"),
+        ],
+    )
+        .into_response()
+}

@@ -1,0 +1,196 @@
+//! Requests to erase or restrict: recorded and listed. Carrying them out is not built yet.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    consents::Category,
+    deletion::DeletionRequestType as Kind,
+    ids::DeletionRequestId,
+    purpose::Purpose,
+    users::Role,
+};
+use serde_json::json;
+use store::{
+    audit,
+    deletion::{self, DeletionRequest},
+};
+use uuid::Uuid;
+
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+    graphql::{
+        enums::{DataCategory, DeletionRequestType},
+        request,
+    },
+    page::{self, Connection, Cursor},
+};
+
+/// A request to erase or restrict, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
+
+impl DataDeletionRequest {
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::of_moment(self.0.requested_at, self.0.id.0)
+    }
+}
+
+#[Object]
+impl DataDeletionRequest {
+    /// Which.
+    async fn id(&self) -> Uuid {
+        self.0.id.0
+    }
+
+    /// What is asked for.
+    async fn request_type(&self) -> DeletionRequestType {
+        self.0.request_type.into()
+    }
+
+    /// Where it stands: `pending` until the subject has proved to be the subject.
+    async fn status(&self) -> &str {
+        self.0.status.as_str()
+    }
+
+    /// Of which data.
+    async fn data_categories(&self) -> Vec<DataCategory> {
+        self.0
+            .categories
+            .iter()
+            .map(|category| (*category).into())
+            .collect()
+    }
+
+    /// When it was made.
+    async fn requested_at(&self) -> DateTime<Utc> {
+        self.0.requested_at
+    }
+
+    /// When it was carried out.
+    async fn completed_at(&self) -> Option<DateTime<Utc>> {
+        self.0.completed_at
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct DeletionQuery;
+
+#[Object]
+impl DeletionQuery {
+    /// Your own requests, newest first; everybody's, for administrators.
+    async fn data_deletion_requests(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+    ) -> Result<Connection<DataDeletionRequest>> {
+        let (app, caller) = request(ctx)?;
+        let size = page::size(first)?;
+        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
+        let found = list(app, &caller, from, size).await?;
+        let found = found
+            .into_iter()
+            .map(|r| DataDeletionRequest(Arc::new(r)))
+            .collect();
+        Ok(Connection::new(
+            found,
+            size,
+            after.is_some(),
+            DataDeletionRequest::cursor,
+        ))
+    }
+}
+
+/// What to erase or restrict.
+#[derive(Debug, InputObject)]
+pub(crate) struct RequestDataDeletionInput {
+    /// What is asked for.
+    request_type: DeletionRequestType,
+    /// Of which data.
+    data_categories: Vec<DataCategory>,
+}
+
+/// The request.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct RequestDataDeletionPayload {
+    /// The request.
+    request: DataDeletionRequest,
+}
+
+#[derive(Default)]
+pub(crate) struct DeletionMutation;
+
+#[Object]
+impl DeletionMutation {
+    /// Asks for your data to be erased or restricted.
+    async fn request_data_deletion(
+        &self,
+        ctx: &Context<'_>,
+        input: RequestDataDeletionInput,
+    ) -> Result<RequestDataDeletionPayload> {
+        let (app, caller) = request(ctx)?;
+        let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();
+        let request = record(app, &caller, input.request_type.into(), &categories).await?;
+        Ok(RequestDataDeletionPayload {
+            request: DataDeletionRequest(Arc::new(request)),
+        })
+    }
+}
+
+async fn record(
+    app: &App,
+    caller: &Caller,
+    kind: Kind,
+    categories: &[Category],
+) -> Result<DeletionRequest, Error> {
+    if categories.is_empty() {
+        return Err(Error::bad(
+            "dataCategories",
+            "name at least one data category, or ALL_RECORDS",
+        ));
+    }
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let id = DeletionRequestId::fresh();
+    let request = deletion::insert(&mut tx, id, actor.id, kind, categories).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::DeletionRequest,
+        resource_id: id.0,
+        new_value: Some(
+            json!({ "requestType": kind, "dataCategories": categories, "status": request.status }),
+        ),
+        classification: Classification::SensitivePersonal,
+        patient: Some(actor.id),
+        ..caller.entry(AuditAction::DeletionRequest, Purpose::Compliance)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(request)
+}
+
+async fn list(
+    app: &App,
+    caller: &Caller,
+    after: Option<deletion::DeletionCursor>,
+    size: i64,
+) -> Result<Vec<DeletionRequest>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let subject = (actor.role != Role::Admin).then_some(actor.id);
+    let found = deletion::page(&mut tx, subject, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::DeletionRequest,
+        classification: Classification::Personal,
+        patient: subject,
+        ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(found)
+}

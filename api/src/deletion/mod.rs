@@ -1,0 +1,3 @@
+//! Requests to erase or restrict.
+
+pub(crate) mod graphql;

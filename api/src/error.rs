@@ -1,0 +1,212 @@
+//! Every way a request can fail, and the stable code each has at the edge (`docs/errors.md`).
+//!
+//! Internal text never leaves: what went wrong inside is logged once, here, with the request's id,
+//! and the caller is told a code. What a caller may not see does not exist: same code, same words.
+
+use async_graphql::{ErrorExtensionValues, Value};
+use domain::{
+    consents::InvalidConsent, ids::RecordId, records::InvalidMetadata, users::InvalidAccount,
+};
+use store::StoreError;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nobody is logged in, or the session is over.
+    #[error("log in first: send `Authorization: Bearer <access token>`")]
+    Unauthenticated,
+    /// The token was good until lately.
+    #[error("the access token has expired; log in again")]
+    TokenExpired,
+    /// E-mail, user name or password is wrong; which one is not said.
+    #[error("the log-in or the password is wrong")]
+    WrongCredentials,
+    /// This is open to another role. Never used for a record: a hidden one does not exist.
+    #[error("this needs the role {0}")]
+    Forbidden(domain::users::Role),
+    /// There is none, or this caller may not know that there is.
+    #[error("there is no such {0}, or you may not see it")]
+    NotFound(&'static str),
+    /// A value cannot be used.
+    #[error("{message}")]
+    BadInput {
+        /// The field of the input.
+        field: &'static str,
+        /// What it should be.
+        message: String,
+    },
+    /// Somebody has it already, or it was changed meanwhile.
+    #[error("{message}")]
+    Conflict {
+        /// The field of the input.
+        field: &'static str,
+        /// What is in the way.
+        message: String,
+    },
+    /// The document is not FHIR R4, or not fit for its record type.
+    #[error("the document has {} issue(s); see extensions.issues", .0.len())]
+    Document(Vec<fhir::Issue>),
+    /// A record is not what its hash, or the chain, says.
+    #[error(
+        "record {0} failed its integrity check and is not shown; the finding is being looked into"
+    )]
+    Integrity(RecordId),
+    /// Too much at once; try again after a moment.
+    #[error("too many requests at once; try again in {retry_after_seconds} s")]
+    Busy {
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
+    /// The database or the node cannot be reached.
+    #[error("the service cannot do this right now; try again in a moment")]
+    Unavailable,
+    /// Ours to mend.
+    #[error("something went wrong on our side; quote the request id when you report it")]
+    Internal,
+}
+
+impl Error {
+    /// The stable code a client branches on.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::WrongCredentials => "WRONG_CREDENTIALS",
+            Self::Forbidden(_) => "FORBIDDEN",
+            Self::NotFound(_) => "NOT_FOUND",
+            Self::BadInput { .. } => "BAD_USER_INPUT",
+            Self::Conflict { .. } => "CONFLICT",
+            Self::Document(_) => "INVALID_DOCUMENT",
+            Self::Integrity(_) => "INTEGRITY_VIOLATION",
+            Self::Busy { .. } => "BUSY",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// A value that cannot be used.
+    pub(crate) fn bad(field: &'static str, message: impl ToString) -> Self {
+        Self::BadInput {
+            field,
+            message: message.to_string(),
+        }
+    }
+
+    /// The same refusal for another request of the same group.
+    pub(crate) const fn again(&self) -> Self {
+        match self {
+            Self::Busy {
+                retry_after_seconds,
+            } => Self::Busy {
+                retry_after_seconds: *retry_after_seconds,
+            },
+            Self::Unavailable => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+
+    /// Writes the code and what goes with it.
+    pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
+        extensions.set("code", self.code());
+        match self {
+            Self::BadInput { field, .. } | Self::Conflict { field, .. } => {
+                extensions.set("field", *field);
+            }
+            Self::Document(issues) => {
+                extensions.set("field", "document");
+                extensions.set("issues", Value::List(issues.iter().map(issue).collect()));
+            }
+            Self::Busy {
+                retry_after_seconds,
+            } => {
+                extensions.set("retryAfterSeconds", *retry_after_seconds);
+            }
+            Self::Unauthenticated
+            | Self::TokenExpired
+            | Self::WrongCredentials
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::Integrity(_)
+            | Self::Unavailable
+            | Self::Internal => {}
+        }
+    }
+}
+
+fn issue(issue: &fhir::Issue) -> Value {
+    let text = |text: &str| Value::String(text.to_owned());
+    Value::Object(
+        [
+            ("severity", text(issue.severity.as_str())),
+            ("code", text(issue.code.as_str())),
+            ("path", text(&issue.path)),
+            ("rule", text(&issue.rule)),
+            ("message", text(&issue.message)),
+        ]
+        .into_iter()
+        .map(|(key, value)| (async_graphql::Name::new(key), value))
+        .collect(),
+    )
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let sql_state = error.sql_state();
+        match error {
+            StoreError::Busy(_) => {
+                tracing::warn!(sql_state, "The database is busy");
+                Self::Busy {
+                    retry_after_seconds: 2,
+                }
+            }
+            StoreError::Unreachable(_) => {
+                tracing::warn!(sql_state, "The database cannot be reached");
+                Self::Unavailable
+            }
+            StoreError::Unreadable { what } => {
+                tracing::error!(what, "The database holds what cannot be read");
+                Self::Internal
+            }
+            StoreError::Refused(_) => {
+                tracing::error!(
+                    sql_state,
+                    constraint = error.constraint(),
+                    "The database refused a statement"
+                );
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<InvalidAccount> for Error {
+    fn from(error: InvalidAccount) -> Self {
+        let field = match error {
+            InvalidAccount::Email => "email",
+            InvalidAccount::Username => "username",
+            InvalidAccount::PasswordTooShort | InvalidAccount::PasswordTooLong => "password",
+        };
+        Self::bad(field, error)
+    }
+}
+
+impl From<InvalidConsent> for Error {
+    fn from(error: InvalidConsent) -> Self {
+        let field = match error {
+            InvalidConsent::NoCategory => "dataCategories",
+            InvalidConsent::NoActivity | InvalidConsent::MixedDenial => "processingActivities",
+            InvalidConsent::NoGrantee
+            | InvalidConsent::TooManyGrantees
+            | InvalidConsent::Country => "grantees",
+            InvalidConsent::AlreadyExpired => "expiresAt",
+            InvalidConsent::OwnPurpose => "purpose",
+        };
+        Self::bad(field, error)
+    }
+}
+
+impl From<InvalidMetadata> for Error {
+    fn from(error: InvalidMetadata) -> Self {
+        Self::bad("metadata", error)
+    }
+}

@@ -1,0 +1,86 @@
+//! What subscribers follow: one reader of the durable log per process, many listeners.
+//!
+//! A notice only wakes the reader, which reads after its own position; it also polls, so a notice that
+//! is lost costs latency and nothing else. A listener that falls behind reads the log itself.
+
+use std::{sync::Arc, time::Duration};
+
+use store::{
+    Pool, StoreError,
+    feed::{self, FeedRow, Listener},
+};
+use tokio::sync::broadcast;
+
+/// How long a lost notice can go unnoticed.
+const POLL: Duration = Duration::from_secs(1);
+/// How many entries are read at a time.
+pub(crate) const BATCH: i64 = 500;
+/// How many entries a listener may fall behind before it reads the log itself.
+const BUFFER: usize = 4096;
+
+/// The entries of the log as they are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed(broadcast::Sender<Arc<FeedRow>>);
+
+impl Feed {
+    /// Starts following the log from its present end.
+    pub(crate) fn start(pool: Pool, url: String) -> Self {
+        let (sender, _) = broadcast::channel(BUFFER);
+        tokio::spawn(follow(pool, url, sender.clone()));
+        Self(sender)
+    }
+
+    /// Entries from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<FeedRow>> {
+        self.0.subscribe()
+    }
+}
+
+async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>) {
+    let mut listener = None;
+    let mut position = None;
+    loop {
+        match pass_on(&pool, &mut position, &sender).await {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(
+                sql_state = error.sql_state(),
+                "The feed cannot be read; trying again"
+            ),
+        }
+        if listener.is_none() {
+            listener = Listener::start(&url).await.ok();
+        }
+        let wait = async {
+            match &mut listener {
+                Some(listening) => listening.notice().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        if let Ok(false) = tokio::time::timeout(POLL, wait).await {
+            listener = None;
+        }
+    }
+}
+
+async fn pass_on(
+    pool: &Pool,
+    position: &mut Option<i64>,
+    sender: &broadcast::Sender<Arc<FeedRow>>,
+) -> Result<(), StoreError> {
+    let mut conn = pool.acquire().await?;
+    let mut from = match *position {
+        Some(position) => position,
+        None => feed::last_position(&mut conn).await?,
+    };
+    loop {
+        let rows = feed::after(&mut conn, from, BATCH).await?;
+        let Some(last) = rows.last() else { break };
+        from = last.position;
+        for row in rows {
+            // Nobody listening is no failure.
+            sender.send(Arc::new(row)).ok();
+        }
+    }
+    *position = Some(from);
+    Ok(())
+}

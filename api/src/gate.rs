@@ -1,0 +1,418 @@
+//! What a document may cost, counted before anything of it runs.
+//!
+//! async-graphql walks a fragment anew wherever it is spread, so 1 KiB of text can keep it busy for
+//! half a minute (`docs/threat-model.md`, T1). Here every fragment is counted once and its sum reused:
+//! the walk is linear in the document, and sums saturate.
+
+use std::collections::HashMap;
+
+use async_graphql::{
+    Name, Value as Const,
+    parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet},
+};
+use async_graphql::{Positioned, Variables};
+
+use crate::page::{DEFAULT_SIZE, MAX_SIZE};
+
+/// What one document may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Unit: bytes.
+    pub(crate) document_bytes: usize,
+    /// Brackets within brackets, so that parsing needs little stack.
+    pub(crate) nesting: usize,
+    /// Fields, after fragments are spread.
+    pub(crate) nodes: u64,
+    /// Fields within fields.
+    pub(crate) depth: u64,
+    /// Renamed fields.
+    pub(crate) aliases: u64,
+    /// Directives, wherever they stand.
+    pub(crate) directives: u64,
+    /// Named operations and fragments.
+    pub(crate) definitions: usize,
+    /// Fields of the answer: each field as often as the lists around it are long.
+    pub(crate) cost: u64,
+}
+
+impl Limits {
+    /// The limits, with room for GraphiQL's introspection query where that is answered.
+    pub(crate) const fn new(introspection: bool) -> Self {
+        Self {
+            document_bytes: 16 * 1024,
+            nesting: 64,
+            nodes: 1000,
+            depth: if introspection { 16 } else { 10 },
+            aliases: 15,
+            directives: 20,
+            definitions: 64,
+            cost: 20_000,
+        }
+    }
+}
+
+/// Why a document is not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// Too long, too deep, too wide.
+    #[error("the document has more than {limit} {what}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// A fragment that contains itself.
+    #[error("a fragment spreads itself")]
+    FragmentCycle,
+    /// A number with a decimal point written into the document.
+    #[error("send decimals in variables: written into a query they lose their digits")]
+    InlineDecimal,
+    /// There is no operation of that name, or more than one and no name.
+    #[error("say which operation to run: operationName names none of the document's")]
+    NoSuchOperation,
+}
+
+/// Refuses text that is too long or too deeply nested to be parsed safely.
+///
+/// # Errors
+/// [`Refused::TooMuch`].
+pub(crate) fn check_text(query: &str, limits: &Limits) -> Result<(), Refused> {
+    if query.len() > limits.document_bytes {
+        return Err(too_much("bytes", limits.document_bytes));
+    }
+    let mut depth = 0_usize;
+    for byte in query.bytes() {
+        match byte {
+            b'{' | b'[' | b'(' => depth += 1,
+            b'}' | b']' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limits.nesting {
+            return Err(too_much("nested brackets", limits.nesting));
+        }
+    }
+    Ok(())
+}
+
+/// Counts a parsed document and gives the kind of the operation that would run.
+///
+/// # Errors
+/// [`Refused`].
+pub(crate) fn check(
+    document: &ExecutableDocument,
+    operation_name: Option<&str>,
+    variables: &Variables,
+    limits: &Limits,
+) -> Result<OperationType, Refused> {
+    let definitions = document.operations.iter().count() + document.fragments.len();
+    if definitions > limits.definitions {
+        return Err(too_much("operations and fragments", limits.definitions));
+    }
+    let mut walk = Walk {
+        document,
+        variables,
+        limits,
+        fragments: HashMap::new(),
+        stack: Vec::new(),
+    };
+    // Every operation is counted, also those that will not run: all of them are validated.
+    let mut total = Sum::default();
+    for (_, operation) in document.operations.iter() {
+        let mut sum = walk.selection_set(&operation.node.selection_set.node)?;
+        sum.directives += walk.directives(&operation.node.directives)?;
+        for variable in &operation.node.variable_definitions {
+            sum.directives += walk.directives(&variable.node.directives)?;
+            if let Some(default) = &variable.node.default_value {
+                constant(&default.node)?;
+            }
+        }
+        total = total.beside(sum);
+    }
+    for name in document.fragments.keys() {
+        walk.fragment(name)?;
+    }
+    total.check(limits)?;
+    let mut operations = document.operations.iter();
+    let chosen = match operation_name {
+        Some(name) => operations.find(|(known, _)| known.is_some_and(|known| known == name)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    chosen
+        .map(|(_, operation)| operation.node.ty)
+        .ok_or(Refused::NoSuchOperation)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    nodes: u64,
+    depth: u64,
+    aliases: u64,
+    directives: u64,
+    cost: u64,
+}
+
+impl Sum {
+    fn beside(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.saturating_add(other.nodes),
+            depth: self.depth.max(other.depth),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+            cost: self.cost.saturating_add(other.cost),
+        }
+    }
+
+    fn check(&self, limits: &Limits) -> Result<(), Refused> {
+        for (what, counted, limit) in [
+            ("fields", self.nodes, limits.nodes),
+            ("levels", self.depth, limits.depth),
+            ("aliases", self.aliases, limits.aliases),
+            ("directives", self.directives, limits.directives),
+            ("fields in the answer", self.cost, limits.cost),
+        ] {
+            if counted > limit {
+                return Err(Refused::TooMuch { what, limit });
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Walk<'a> {
+    document: &'a ExecutableDocument,
+    variables: &'a Variables,
+    limits: &'a Limits,
+    fragments: HashMap<Name, Sum>,
+    stack: Vec<Name>,
+}
+
+impl Walk<'_> {
+    fn selection_set(&mut self, set: &SelectionSet) -> Result<Sum, Refused> {
+        let mut sum = Sum::default();
+        for selection in &set.items {
+            let part = match &selection.node {
+                Selection::Field(field) => self.field(&field.node)?,
+                Selection::InlineFragment(inline) => {
+                    let mut part = self.selection_set(&inline.node.selection_set.node)?;
+                    part.directives = part
+                        .directives
+                        .saturating_add(self.directives(&inline.node.directives)?);
+                    part
+                }
+                Selection::FragmentSpread(spread) => {
+                    let mut part = self.fragment(&spread.node.fragment_name.node)?;
+                    part.directives = part
+                        .directives
+                        .saturating_add(self.directives(&spread.node.directives)?);
+                    part
+                }
+            };
+            sum = sum.beside(part);
+            // Early, so that a wide document stops at the first limit it meets.
+            sum.check(self.limits)?;
+        }
+        Ok(sum)
+    }
+
+    fn field(&mut self, field: &Field) -> Result<Sum, Refused> {
+        for (_, argument) in &field.arguments {
+            let literal = argument
+                .node
+                .clone()
+                .into_const_with(|_| Ok::<_, ()>(Const::Null));
+            constant(&literal.unwrap_or_default())?;
+        }
+        let inner = self.selection_set(&field.selection_set.node)?;
+        let times = self.length(field);
+        Ok(Sum {
+            nodes: inner.nodes.saturating_add(1),
+            depth: inner.depth.saturating_add(1),
+            aliases: inner.aliases.saturating_add(field.alias.is_some().into()),
+            directives: inner
+                .directives
+                .saturating_add(self.directives(&field.directives)?),
+            cost: inner.cost.saturating_mul(times).saturating_add(1),
+        })
+    }
+
+    /// How often what is in this field may appear: `first`, for a list.
+    fn length(&self, field: &Field) -> u64 {
+        const LISTS: [&str; 6] = [
+            "users",
+            "medicalRecords",
+            "consents",
+            "auditLogs",
+            "myAccessLog",
+            "dataDeletionRequests",
+        ];
+        let given =
+            |name: Name| Ok::<_, ()>(self.variables.get(&name).cloned().unwrap_or_default());
+        let first = field.get_argument("first").map(|first| {
+            match first.node.clone().into_const_with(given) {
+                Ok(Const::Number(number)) => number.as_u64(),
+                _ => None,
+            }
+        });
+        match first {
+            // What it may be at most where it cannot be known.
+            Some(first) => first.unwrap_or(MAX_SIZE.unsigned_abs().into()).max(1),
+            None if LISTS.contains(&field.name.node.as_str()) => DEFAULT_SIZE.unsigned_abs().into(),
+            None => 1,
+        }
+    }
+
+    fn fragment(&mut self, name: &Name) -> Result<Sum, Refused> {
+        if let Some(known) = self.fragments.get(name) {
+            return Ok(*known);
+        }
+        if self.stack.contains(name) {
+            return Err(Refused::FragmentCycle);
+        }
+        let document = self.document;
+        // A spread of nothing is for validation to refuse.
+        let Some(fragment) = document.fragments.get(name) else {
+            return Ok(Sum::default());
+        };
+        self.stack.push(name.clone());
+        let mut sum = self.selection_set(&fragment.node.selection_set.node)?;
+        sum.directives = sum
+            .directives
+            .saturating_add(self.directives(&fragment.node.directives)?);
+        self.stack.pop();
+        self.fragments.insert(name.clone(), sum);
+        Ok(sum)
+    }
+
+    fn directives(&self, directives: &[Positioned<Directive>]) -> Result<u64, Refused> {
+        for directive in directives {
+            for (_, argument) in &directive.node.arguments {
+                let literal = argument
+                    .node
+                    .clone()
+                    .into_const_with(|_| Ok::<_, ()>(Const::Null));
+                constant(&literal.unwrap_or_default())?;
+            }
+        }
+        Ok(directives.len() as u64)
+    }
+}
+
+/// Refuses a decimal that was written into the document: parsed, it has lost its last zeros already.
+fn constant(value: &Const) -> Result<(), Refused> {
+    match value {
+        Const::Number(number) if number.is_f64() => Err(Refused::InlineDecimal),
+        Const::List(items) => items.iter().try_for_each(constant),
+        Const::Object(members) => members.values().try_for_each(constant),
+        _ => Ok(()),
+    }
+}
+
+fn too_much(what: &'static str, limit: usize) -> Refused {
+    Refused::TooMuch {
+        what,
+        limit: limit as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use std::fmt::Write as _;
+
+    use async_graphql::parser::parse_query;
+
+    use super::*;
+
+    fn judge(query: &str) -> Result<OperationType, Refused> {
+        let limits = Limits::new(false);
+        check_text(query, &limits)?;
+        check(
+            &parse_query(query).unwrap(),
+            None,
+            &Variables::default(),
+            &limits,
+        )
+    }
+
+    fn refused(query: &str) -> &'static str {
+        match judge(query) {
+            Err(Refused::TooMuch { what, .. }) => what,
+            Err(Refused::FragmentCycle) => "cycle",
+            Err(Refused::InlineDecimal) => "decimal",
+            Err(Refused::NoSuchOperation) => "operation",
+            Ok(_) => "nothing",
+        }
+    }
+
+    #[test]
+    fn an_ordinary_page_passes() {
+        let query = "query { medicalRecords(first: 20) { nodes { id patient { username } anchor { state } } } }";
+        assert_eq!(judge(query), Ok(OperationType::Query));
+    }
+
+    #[test]
+    fn a_fragment_bomb_is_counted_in_no_time() {
+        let mut bomb = "query { ...F0 }".to_owned();
+        for level in 0..60 {
+            write!(
+                bomb,
+                " fragment F{level} on Query {{ ...F{next} ...F{next} }}",
+                next = level + 1
+            )
+            .unwrap();
+        }
+        bomb.push_str(" fragment F60 on Query { me { id } }");
+        assert_eq!(refused(&bomb), "fields");
+    }
+
+    #[test]
+    fn each_limit_has_its_name() {
+        let many = |unit: &str, times: usize| unit.repeat(times);
+        assert_eq!(refused(&format!("{{ {} }}", many("a ", 9000))), "bytes");
+        assert_eq!(
+            refused(&format!("{}x{}", many("{a", 70), many("}", 70))),
+            "nested brackets"
+        );
+        assert_eq!(refused(&format!("{{ {} }}", many("a ", 1001))), "fields");
+        assert_eq!(
+            refused(&format!("{}{{x}}{}", many("{a", 11), many("}", 11))),
+            "levels"
+        );
+        let aliases: String = (0..16).map(|n| format!("a{n}: me {{ id }} ")).collect();
+        assert_eq!(refused(&format!("{{ {aliases} }}")), "aliases");
+        assert_eq!(
+            refused(&format!(
+                "{{ me {} {{ id }} }}",
+                many("@include(if: true) ", 21)
+            )),
+            "directives"
+        );
+        assert_eq!(
+            refused(
+                "{ users(first: 100) { nodes { id } medicalRecords(first: 100) { nodes { a b c } } } }"
+            ),
+            "fields in the answer"
+        );
+        assert_eq!(
+            refused("{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"),
+            "cycle"
+        );
+        assert_eq!(refused("{ f(a: [{ b: 1.10 }]) }"), "decimal");
+        assert_eq!(
+            refused("query A { me { id } } query B { me { id } }"),
+            "operation"
+        );
+    }
+
+    #[test]
+    fn an_unused_bomb_is_counted_too() {
+        let fields = "a ".repeat(1001);
+        assert_eq!(
+            refused(&format!(
+                "{{ me {{ id }} }} fragment F on Query {{ {fields} }}"
+            )),
+            "fields"
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! JSON that keeps its numbers as they were written. FHIR decimals carry their precision (`1.10` is
+//! not `1.1`), and floating point would lose it on the way in and out.
+//!
+//! async-graphql's value has no place for a number's text, but it has `Binary`, which JSON never
+//! uses: a number that floating point would rewrite travels as its text in there.
+
+use async_graphql::{InputValueResult, Name, Scalar, ScalarType, Value};
+use fhir::Json;
+use serde_json::Number;
+
+/// A FHIR R4 resource as JSON. Numbers keep their digits: `1.10` stays `1.10`. Send it as a variable,
+/// not written into the query.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Document(pub(crate) Json);
+
+#[Scalar(
+    name = "JSON",
+    specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259"
+)]
+impl ScalarType for Document {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        Ok(Self(from_value(value)))
+    }
+
+    fn to_value(&self) -> Value {
+        to_value(&self.0)
+    }
+}
+
+impl From<serde_json::Value> for Document {
+    fn from(value: serde_json::Value) -> Self {
+        Self(match value {
+            serde_json::Value::Null => Json::Null,
+            serde_json::Value::Bool(value) => Json::Bool(value),
+            serde_json::Value::Number(number) => Json::Number(number.to_string()),
+            serde_json::Value::String(text) => Json::String(text),
+            serde_json::Value::Array(items) => {
+                Json::Array(items.into_iter().map(|item| Self::from(item).0).collect())
+            }
+            serde_json::Value::Object(members) => Json::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (key, Self::from(value).0))
+                    .collect(),
+            ),
+        })
+    }
+}
+
+impl From<Document> for serde_json::Value {
+    fn from(document: Document) -> Self {
+        match document.0 {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(lexeme) => lexeme.parse().map_or(Self::Null, Self::Number),
+            Json::String(text) => Self::String(text),
+            Json::Array(items) => items
+                .into_iter()
+                .map(|item| Self::from(Document(item)))
+                .collect(),
+            Json::Object(members) => Self::Object(
+                members
+                    .into_iter()
+                    .map(|(k, v)| (k, Self::from(Document(v))))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn from_value(value: Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Number(number) => Json::Number(number.to_string()),
+        Value::Binary(lexeme) => Json::Number(String::from_utf8_lossy(&lexeme).into_owned()),
+        Value::String(text) => Json::String(text),
+        Value::Enum(name) => Json::String(name.to_string()),
+        Value::Boolean(value) => Json::Bool(value),
+        Value::List(items) => Json::Array(items.into_iter().map(from_value).collect()),
+        Value::Object(members) => Json::Object(
+            members
+                .into_iter()
+                .map(|(key, value)| (key.to_string(), from_value(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// A JSON value as async-graphql holds it.
+pub(crate) fn to_value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Boolean(*value),
+        Json::Number(lexeme) => match lexeme.parse::<Number>() {
+            Ok(number) if number.to_string() == *lexeme => Value::Number(number),
+            _ => Value::Binary(lexeme.clone().into_bytes().into()),
+        },
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(to_value).collect()),
+        Json::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(key, value)| (Name::new(key), to_value(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// Appends a value as JSON text.
+pub(crate) fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Number(number) => out.push_str(&number.to_string()),
+        Value::Binary(lexeme) => out.push_str(&String::from_utf8_lossy(lexeme)),
+        Value::String(text) => write_text(text, out),
+        Value::Enum(name) => write_text(name, out),
+        Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::List(items) => {
+            out.push('[');
+            for (nth, item) in items.iter().enumerate() {
+                if nth > 0 {
+                    out.push(',');
+                }
+                write(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            for (nth, (key, member)) in members.iter().enumerate() {
+                if nth > 0 {
+                    out.push(',');
+                }
+                write_text(key, out);
+                out.push(':');
+                write(member, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_digits_on_the_way_in_and_out() {
+        let text = r#"{"a":1.10,"b":6.0,"c":[1e3,-0.00,12345678901234567890123],"d":"x\n","e":null,"f":true}"#;
+        let json = fhir::reader::read(text.as_bytes()).unwrap();
+        let value = to_value(&json);
+        assert_eq!(Document::parse(value.clone()).unwrap().0, json);
+        let mut out = String::new();
+        write(&value, &mut out);
+        assert_eq!(out, text);
+    }
+}

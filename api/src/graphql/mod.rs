@@ -1,0 +1,46 @@
+//! What the seven nouns share at the edge: scalars, enums, and the two lines every resolver begins with.
+
+pub(crate) mod document;
+pub(crate) mod enums;
+pub(crate) mod scalars;
+
+use async_graphql::Context;
+
+use crate::{
+    app::App,
+    caller::{Caller, Visit},
+    error::Error,
+    loaders::Loaders,
+};
+
+/// The process and the caller.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] without a valid token.
+pub(crate) fn request<'a>(ctx: &Context<'a>) -> Result<(&'a App, Caller), Error> {
+    Ok((app(ctx)?, visit(ctx)?.caller()?))
+}
+
+/// The process.
+///
+/// # Errors
+/// [`Error::Internal`] where the schema was built without one.
+pub(crate) fn app<'a>(ctx: &Context<'a>) -> Result<&'a App, Error> {
+    ctx.data::<App>().map_err(|_| Error::Internal)
+}
+
+/// Where the request came from.
+///
+/// # Errors
+/// [`Error::Internal`] where the transport gave none.
+pub(crate) fn visit<'a>(ctx: &Context<'a>) -> Result<&'a Visit, Error> {
+    ctx.data::<Visit>().map_err(|_| Error::Internal)
+}
+
+/// The request's loaders.
+///
+/// # Errors
+/// [`Error::Internal`] where the transport gave none.
+pub(crate) fn loaders<'a>(ctx: &Context<'a>) -> Result<&'a Loaders, Error> {
+    ctx.data::<Loaders>().map_err(|_| Error::Internal)
+}

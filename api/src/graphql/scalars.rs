@@ -1,0 +1,41 @@
+//! Scalars whose text says what it is.
+
+use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+
+macro_rules! text_scalar {
+    ($(#[$meta:meta])* $name:ident, $graphql:literal) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $name(pub(crate) String);
+
+        #[Scalar(name = $graphql)]
+        impl ScalarType for $name {
+            fn parse(value: Value) -> InputValueResult<Self> {
+                match value {
+                    Value::String(text) => Ok(Self(text)),
+                    _ => Err(InputValueError::custom(concat!("a ", $graphql, " is a text"))),
+                }
+            }
+
+            fn to_value(&self) -> Value {
+                Value::String(self.0.clone())
+            }
+        }
+    };
+}
+
+text_scalar!(
+    /// A SHA-256: 64 lower-case hexadecimal digits, as `sha256sum` prints it.
+    Hash,
+    "Hash"
+);
+text_scalar!(
+    /// A transaction or block of the chain: `0x` and 64 lower-case hexadecimal digits.
+    TxHash,
+    "TxHash"
+);
+text_scalar!(
+    /// An account on the chain: `0x` and 40 hexadecimal digits, capitals as in EIP-55.
+    Address,
+    "Address"
+);

@@ -1,0 +1,401 @@
+//! HTTP: GraphQL over it, and what else a process has to answer.
+//!
+//! async-graphql-axum's extractor runs mutations by GET, takes forms for JSON, batches of any size and
+//! bodies of any length; this one takes `application/json` alone, once, bounded
+//! (`docs/threat-model.md`, T2).
+
+use std::net::SocketAddr;
+
+use async_graphql::{Name, Request, Response as Answer, Value, Variables};
+use async_graphql_axum::GraphQLResponse;
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use domain::{audit::Origin, ids::RequestId};
+use fhir::Json;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    caller::Visit,
+    cors,
+    graphql::document::{to_value, write},
+    health, playground,
+    schema::{Rejected, Schema, Via, has_run},
+    websocket,
+};
+
+/// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// Every address of the process.
+pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>) -> Router {
+    let api = Router::new()
+        .route(
+            "/graphql",
+            get(websocket_or_query).post(post).options(cors::preflight),
+        )
+        .layer(middleware::from_fn_with_state(schema.clone(), cors::answer))
+        .with_state(schema.clone());
+    let mut router = Router::new()
+        .merge(api)
+        .route("/health/live", get(|| async { "alive\n" }))
+        .route("/health/ready", get(health::ready).with_state(schema));
+    if let Some(playground) = playground {
+        router = router
+            .route("/", get(|| async { Redirect::temporary("/playground") }))
+            .merge(playground::router(playground));
+    }
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CatchPanicLayer::custom(|_| {
+            tracing::error!("A request panicked");
+            let told = Rejected::new("INTERNAL", "something went wrong on our side").response();
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                GraphQLResponse::from(told),
+            )
+                .into_response()
+        }))
+        .layer(middleware::from_fn(identify))
+}
+
+/// Gives each request its id and each answer the headers that every answer has.
+async fn identify(mut request: axum::extract::Request, next: Next) -> Response {
+    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    let id = RequestId::fresh();
+    request.extensions_mut().insert(id);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'",
+        ));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Who sent this, from where.
+pub(crate) fn visit(
+    schema: &Schema,
+    id: RequestId,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+) -> Visit {
+    let agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|value| value.to_str().ok());
+    let token = headers.get(header::AUTHORIZATION).map(|value| {
+        let text = value.to_str().unwrap_or_default();
+        check_bearer(schema, text)
+    });
+    Visit {
+        origin: Origin::new(id, peer.ip(), agent),
+        token,
+    }
+}
+
+/// Reads `Bearer <token>`.
+pub(crate) fn check_bearer(
+    schema: &Schema,
+    text: &str,
+) -> Result<vault::token::Bearer, vault::token::TokenError> {
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            schema.app().tokens.check(token.trim())
+        }
+        _ => Err(vault::token::TokenError::Invalid),
+    }
+}
+
+async fn post(
+    State(schema): State<Schema>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    axum::Extension(id): axum::Extension<RequestId>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
+    let visit = visit(&schema, id, peer, &headers);
+    let media = MediaType::wanted(&headers);
+    if !is_json(&headers) {
+        let told = Rejected::new(
+            "UNSUPPORTED_MEDIA_TYPE",
+            "send `Content-Type: application/json`",
+        );
+        return refuse(
+            &schema,
+            &told,
+            &visit,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            media,
+        );
+    }
+    let Ok(body) = body else {
+        let told = Rejected::new(
+            "TOO_LARGE",
+            format!("a request has at most {MAX_BODY} bytes"),
+        );
+        return refuse(&schema, &told, &visit, StatusCode::PAYLOAD_TOO_LARGE, media);
+    };
+    match read_body(&body) {
+        Ok(request) => run(&schema, request, Via::Post, &visit, media).await,
+        Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
+    }
+}
+
+async fn websocket_or_query(
+    State(schema): State<Schema>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    axum::Extension(id): axum::Extension<RequestId>,
+    method: Method,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    upgrade: websocket::Upgrade,
+) -> Response {
+    let visit = visit(&schema, id, peer, &headers);
+    if let Some(upgrade) = upgrade.0 {
+        return websocket::accept(schema, visit, &headers, upgrade);
+    }
+    let media = MediaType::wanted(&headers);
+    if method == Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    match read_query(query.as_deref().unwrap_or_default()) {
+        Ok(request) => run(&schema, request, Via::Get, &visit, media).await,
+        Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
+    }
+}
+
+async fn run(
+    schema: &Schema,
+    request: Request,
+    via: Via,
+    visit: &Visit,
+    media: MediaType,
+) -> Response {
+    if let Some(Err(error)) = visit.token {
+        // A token that is no good is told at once: a client would otherwise act as nobody unawares.
+        let code = match error {
+            vault::token::TokenError::Expired => "TOKEN_EXPIRED",
+            vault::token::TokenError::Invalid => "UNAUTHENTICATED",
+        };
+        let told = Rejected::new(code, format!("{error}; log in again"));
+        let mut response = refuse(schema, &told, visit, StatusCode::UNAUTHORIZED, media);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
+    }
+    match schema.admit(request, via, visit) {
+        Err(told) if told.is_wrong_method => {
+            let mut response = refuse(schema, &told, visit, StatusCode::METHOD_NOT_ALLOWED, media);
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("POST"));
+            response
+        }
+        Err(told) => refuse(schema, &told, visit, media.refused(), media),
+        Ok(request) => {
+            let response = schema.execute(request, visit).await;
+            let status = if has_run(&response) {
+                StatusCode::OK
+            } else {
+                media.refused()
+            };
+            answer(&response, status, media)
+        }
+    }
+}
+
+fn refuse(
+    schema: &Schema,
+    told: &Rejected,
+    visit: &Visit,
+    status: StatusCode,
+    media: MediaType,
+) -> Response {
+    answer(&schema.tidy(told.response(), visit), status, media)
+}
+
+/// What the client asked to be answered in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaType {
+    /// `application/json`: well-formed requests are answered 200, whatever came of them.
+    Json,
+    /// `application/graphql-response+json`: what was not run is answered 400.
+    GraphQl,
+}
+
+impl MediaType {
+    fn wanted(headers: &HeaderMap) -> Self {
+        let accepts = headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let first = accepts
+            .split(',')
+            .map(|part| part.split(';').next().unwrap_or_default().trim())
+            .find(|part| ["application/json", "application/graphql-response+json"].contains(part));
+        match first {
+            Some("application/graphql-response+json") => Self::GraphQl,
+            _ => Self::Json,
+        }
+    }
+
+    const fn refused(self) -> StatusCode {
+        match self {
+            Self::Json => StatusCode::OK,
+            Self::GraphQl => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::GraphQl => "application/graphql-response+json; charset=utf-8",
+        }
+    }
+}
+
+fn answer(response: &Answer, status: StatusCode, media: MediaType) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, media.as_str())],
+        to_json(response),
+    )
+        .into_response()
+}
+
+/// An answer as JSON text, its numbers as they were stored.
+pub(crate) fn to_json(response: &Answer) -> String {
+    let mut out = String::with_capacity(1024);
+    out.push('{');
+    if !response.errors.is_empty() {
+        // Errors hold no numbers but places in the document.
+        out.push_str("\"errors\":");
+        let errors = serde_json::to_value(&response.errors).unwrap_or_default();
+        out.push_str(&errors.to_string());
+    }
+    if has_run(response) {
+        if !response.errors.is_empty() {
+            out.push(',');
+        }
+        out.push_str("\"data\":");
+        write(&response.data, &mut out);
+    }
+    out.push('}');
+    out
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut parts = given.split(';').map(str::trim);
+    let is_json = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = parts
+        .filter_map(|part| part.split_once('='))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
+        .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
+    is_json && is_utf8
+}
+
+fn read_body(body: &[u8]) -> Result<Request, Rejected> {
+    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let limits = fhir::reader::Limits {
+        max_bytes: MAX_BODY,
+        ..fhir::reader::Limits::default()
+    };
+    let json = fhir::reader::read_within(body, limits)
+        .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
+    request_of(&json).ok_or_else(|| {
+        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`")
+    })
+}
+
+/// A GraphQL request as JSON. `None` where it is none.
+pub(crate) fn request_of(json: &Json) -> Option<Request> {
+    json.as_object()?;
+    let query = json.get("query")?.as_str()?;
+    let mut request = Request::new(query);
+    match json.get("operationName") {
+        None | Some(Json::Null) => {}
+        Some(Json::String(name)) => request = request.operation_name(name),
+        Some(_) => return None,
+    }
+    match json.get("variables") {
+        None | Some(Json::Null) => {}
+        Some(variables @ Json::Object(_)) => request = request.variables(variables_of(variables)),
+        Some(_) => return None,
+    }
+    match json.get("extensions") {
+        None | Some(Json::Null | Json::Object(_)) => Some(request),
+        Some(_) => None,
+    }
+}
+
+fn variables_of(json: &Json) -> Variables {
+    let mut variables = Variables::default();
+    if let Value::Object(members) = to_value(json) {
+        for (name, value) in members {
+            variables.insert(Name::new(name), value);
+        }
+    }
+    variables
+}
+
+fn read_query(query: &str) -> Result<Request, Rejected> {
+    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let mut members = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode(value).ok_or_else(|| bad("the address cannot be read"))?;
+        let json = match name {
+            "variables" | "extensions" => fhir::reader::read(value.as_bytes())
+                .map_err(|error| bad(&format!("`{name}` cannot be read: {error}")))?,
+            _ => Json::String(value),
+        };
+        members.push((name.to_owned(), json));
+    }
+    request_of(&Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (digits, tail) = rest.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = tail;
+            }
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,4 @@
+//! Integrity: the registry, and the events that verifiers follow.
+
+pub(crate) mod graphql;
+mod subscription;

@@ -1,0 +1,156 @@
+//! One subscriber's stream: from a cursor or from now, each entry once, in order, and only what the
+//! subscriber may see at that moment.
+
+use std::sync::Arc;
+
+use domain::{
+    access::{Action, Question, decide},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::RecordId,
+    purpose::Purpose,
+    records::Standing,
+    users::Role,
+};
+use futures::{Stream, stream};
+use serde_json::json;
+use store::{
+    StoreError, audit, consents,
+    feed::{self, FeedRow},
+    users,
+};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+    feed::BATCH,
+};
+
+/// Where a subscriber stands.
+struct Subscriber {
+    app: App,
+    caller: Caller,
+    record: Option<RecordId>,
+    position: i64,
+    /// Read from the log and not yet handed out.
+    waiting: std::vec::IntoIter<FeedRow>,
+    /// True once the log was read to its end: from then on, entries come as they are written.
+    is_live: bool,
+    live: Receiver<Arc<FeedRow>>,
+}
+
+/// Begins a stream, with its audit row.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over.
+pub(super) async fn follow(
+    app: App,
+    caller: Caller,
+    after: Option<i64>,
+    record: Option<RecordId>,
+) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
+    // Listening begins before the log is read, so nothing falls between the two.
+    let live = app.feed.listen();
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let position = match after {
+        Some(position) => position,
+        None => feed::last_position(&mut tx).await?,
+    };
+    let entry = AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        new_value: Some(json!({ "subscription": "integrityEvents", "record": record })),
+        classification: Classification::Internal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::AuditRead, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    let waiting = Vec::new().into_iter();
+    let subscriber = Subscriber {
+        app,
+        caller,
+        record,
+        position,
+        waiting,
+        is_live: false,
+        live,
+    };
+    Ok(stream::unfold(Some(subscriber), |subscriber| async {
+        let mut subscriber = subscriber?;
+        match subscriber.next().await {
+            Ok(row) => Some((Ok(row), Some(subscriber))),
+            // Told once; then the stream is over.
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+impl Subscriber {
+    async fn next(&mut self) -> Result<Arc<FeedRow>, Error> {
+        loop {
+            let row = self.entry().await?;
+            if row.position <= self.position {
+                continue;
+            }
+            self.position = row.position;
+            if self.record.is_some() && row.entry.record != self.record {
+                continue;
+            }
+            if self.may_see(&row).await? {
+                return Ok(row);
+            }
+        }
+    }
+
+    /// The next entry, from the log or as it is written.
+    async fn entry(&mut self) -> Result<Arc<FeedRow>, Error> {
+        loop {
+            if let Some(row) = self.waiting.next() {
+                return Ok(Arc::new(row));
+            }
+            if !self.is_live {
+                let mut conn = self.app.pool.acquire().await.map_err(StoreError::from)?;
+                let rows = feed::after(&mut conn, self.position, BATCH).await?;
+                self.is_live = rows.is_empty();
+                self.waiting = rows.into_iter();
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(row) => return Ok(row),
+                // Too slow for the buffer: the log has everything.
+                Err(RecvError::Lagged(_)) => self.is_live = false,
+                Err(RecvError::Closed) => return Err(Error::Unavailable),
+            }
+        }
+    }
+
+    /// Decided anew for each entry: a consent withdrawn or a session ended binds the next one.
+    async fn may_see(&self, row: &FeedRow) -> Result<bool, Error> {
+        let mut conn = self.app.pool.acquire().await.map_err(StoreError::from)?;
+        let actor = self.caller.actor(&mut conn).await?;
+        if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
+            return Ok(true);
+        }
+        let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
+            return Ok(false);
+        };
+        if actor.role != Role::Doctor {
+            return Ok(false);
+        }
+        let question = Question {
+            actor,
+            patient,
+            action: Action::Search,
+            purpose: Purpose::Treatment,
+            record_type,
+            standing: Standing::Open,
+            destination: None,
+            emergency: None,
+            now: users::now(&mut conn).await?,
+        };
+        let consents = consents::in_force(&mut conn, &[patient]).await?;
+        Ok(decide(&question, &consents).is_permit())
+    }
+}

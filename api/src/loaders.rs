@@ -1,0 +1,134 @@
+//! Loaders: what resolvers ask for one by one is fetched together. One set per request, because its
+//! cache must not outlive the caller's rights.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+use dataloader::{BatchFn, cached::Loader};
+use domain::{
+    ids::{RecordId, UserId},
+    users::User,
+};
+use store::{Pool, StoreError, anchors::Anchor};
+
+use crate::error::Error;
+
+/// How often a loader yields before it fetches what has gathered. It is no timer: an idle process
+/// goes on at once.
+const YIELDS: usize = 3;
+/// How many keys go into one statement.
+const MAX_BATCH: usize = 500;
+
+/// What a batch gives for one key. Every key is answered, so no caller waits for ever.
+type Loaded<V> = Result<Option<V>, LoadFailed>;
+
+/// The batch's statement failed; it was logged there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadFailed;
+
+impl From<LoadFailed> for Error {
+    fn from(_: LoadFailed) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// Fetches accounts.
+struct UserBatch(Pool);
+
+impl BatchFn<UserId, Loaded<Arc<User>>> for UserBatch {
+    async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Loaded<Arc<User>>> {
+        let found = async {
+            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            store::users::by_ids(&mut conn, keys).await
+        };
+        by_key(keys, found.await, |user| user.id)
+    }
+}
+
+/// Fetches anchors.
+struct AnchorBatch(Pool);
+
+impl BatchFn<RecordId, Loaded<Arc<Anchor>>> for AnchorBatch {
+    async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<Anchor>>> {
+        let found = async {
+            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            store::anchors::by_records(&mut conn, keys).await
+        };
+        by_key(keys, found.await, |anchor| anchor.record)
+    }
+}
+
+fn by_key<K: Copy + Eq + Hash, V>(
+    keys: &[K],
+    found: Result<Vec<V>, StoreError>,
+    key_of: impl Fn(&V) -> K,
+) -> HashMap<K, Loaded<Arc<V>>> {
+    match found {
+        Err(error) => {
+            // The conversion logs it.
+            drop(Error::from(error));
+            keys.iter().map(|key| (*key, Err(LoadFailed))).collect()
+        }
+        Ok(values) => {
+            let mut all: HashMap<K, Loaded<Arc<V>>> =
+                keys.iter().map(|key| (*key, Ok(None))).collect();
+            all.extend(
+                values
+                    .into_iter()
+                    .map(|value| (key_of(&value), Ok(Some(Arc::new(value))))),
+            );
+            all
+        }
+    }
+}
+
+/// The loaders of one request.
+#[derive(Clone)]
+pub(crate) struct Loaders {
+    users: Loader<UserId, Loaded<Arc<User>>, UserBatch>,
+    anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
+}
+
+impl Loaders {
+    /// Fresh loaders over this pool.
+    pub(crate) fn new(pool: &Pool) -> Self {
+        Self {
+            users: Loader::new(UserBatch(pool.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            anchors: Loader::new(AnchorBatch(pool.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+        }
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
+        Ok(self.users.try_load(id).await.map_err(|_| LoadFailed)??)
+    }
+
+    /// Where a record's anchor stands.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn anchor(&self, id: RecordId) -> Result<Option<Arc<Anchor>>, Error> {
+        Ok(self.anchors.try_load(id).await.map_err(|_| LoadFailed)??)
+    }
+
+    /// Fetches accounts that are about to be asked for, in one statement.
+    pub(crate) async fn prepare_users(&self, ids: Vec<UserId>) {
+        if !ids.is_empty() {
+            // A failure is kept under each key and told to whoever asks for it.
+            drop(self.users.try_load_many(ids).await);
+        }
+    }
+
+    /// Fetches anchors that are about to be asked for, in one statement.
+    pub(crate) async fn prepare_anchors(&self, ids: Vec<RecordId>) {
+        if !ids.is_empty() {
+            drop(self.anchors.try_load_many(ids).await);
+        }
+    }
+}

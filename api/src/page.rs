@@ -1,0 +1,229 @@
+//! Pages: opaque, versioned cursors and Relay's connections.
+
+use async_graphql::{
+    InputValueError, InputValueResult, OutputType, Scalar, ScalarType, SimpleObject, Value,
+};
+use chrono::{DateTime, Utc};
+use domain::records::DataHash;
+use uuid::Uuid;
+
+use crate::{
+    audit::graphql::{AccessLogEntry, AuditLog},
+    consents::graphql::Consent,
+    deletion::graphql::DataDeletionRequest,
+    error::Error,
+    records::graphql::MedicalRecord,
+    users::graphql::User,
+};
+
+/// How many nodes a page has when nobody says.
+pub(crate) const DEFAULT_SIZE: i32 = 20;
+/// How many nodes a page has at most.
+pub(crate) const MAX_SIZE: i32 = 100;
+
+/// Where a page goes on. Opaque: take it from `pageInfo.endCursor` and hand it back as `after`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cursor(String);
+
+#[Scalar(
+    name = "Cursor",
+    specified_by_url = "https://relay.dev/graphql/connections.htm#sec-Cursor"
+)]
+impl ScalarType for Cursor {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) if text.len() <= 80 => Ok(Self(text)),
+            _ => Err(InputValueError::custom(
+                "a cursor is a short text taken from a page",
+            )),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+/// The first byte of every cursor, so that a later layout can be told from this one.
+const VERSION: u8 = 1;
+
+impl Cursor {
+    /// A place in a list ordered by a time and an id.
+    pub(crate) fn of_moment(at: DateTime<Utc>, id: Uuid) -> Self {
+        let bytes = [
+            [VERSION].as_slice(),
+            &at.timestamp_micros().to_be_bytes(),
+            id.as_bytes(),
+        ];
+        Self(vault::digest::to_hex(&bytes.concat()))
+    }
+
+    /// A place in a list ordered by a number.
+    pub(crate) fn of_number(number: i64) -> Self {
+        Self::of_moment(
+            DateTime::UNIX_EPOCH,
+            Uuid::from_u64_pair(0, number.cast_unsigned()),
+        )
+    }
+
+    /// The time and the id it stands for.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of ours.
+    pub(crate) fn moment(&self) -> Result<(DateTime<Utc>, Uuid), Error> {
+        let bad = || Error::bad("after", "this is no cursor of this list");
+        // 25 bytes, read through the 32-byte hexadecimal reader that the domain has.
+        let padded = format!("{:0<64}", self.0);
+        let bytes = DataHash::parse(&padded).map_err(|_| bad())?.0;
+        if self.0.len() != 50 || bytes[0] != VERSION {
+            return Err(bad());
+        }
+        let micros = bytes[1..9]
+            .try_into()
+            .map(i64::from_be_bytes)
+            .map_err(|_| bad())?;
+        let id = Uuid::from_slice(&bytes[9..25]).map_err(|_| bad())?;
+        Ok((DateTime::from_timestamp_micros(micros).ok_or_else(bad)?, id))
+    }
+
+    /// The number it stands for.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of ours.
+    pub(crate) fn number(&self) -> Result<i64, Error> {
+        Ok(self.moment()?.1.as_u64_pair().1.cast_signed())
+    }
+}
+
+/// How many nodes are asked for.
+///
+/// # Errors
+/// [`Error::BadInput`] outside 1 to 100.
+pub(crate) fn size(first: i32) -> Result<i64, Error> {
+    if (1..=MAX_SIZE).contains(&first) {
+        Ok(first.into())
+    } else {
+        Err(Error::bad("first", format!("first is 1 to {MAX_SIZE}")))
+    }
+}
+
+/// Where a page stands in its list.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct PageInfo {
+    /// Whether there are more after this page.
+    has_next_page: bool,
+    /// Whether this page was reached by a cursor.
+    has_previous_page: bool,
+    /// The first node's cursor.
+    start_cursor: Option<Cursor>,
+    /// The last node's cursor: hand it back as `after`.
+    end_cursor: Option<Cursor>,
+}
+
+/// A node and where it stands.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(concrete(name = "UserEdge", params(User)))]
+#[graphql(concrete(name = "MedicalRecordEdge", params(MedicalRecord)))]
+#[graphql(concrete(name = "ConsentEdge", params(Consent)))]
+#[graphql(concrete(name = "AuditLogEdge", params(AuditLog)))]
+#[graphql(concrete(name = "AccessLogEdge", params(AccessLogEntry)))]
+#[graphql(concrete(name = "DataDeletionRequestEdge", params(DataDeletionRequest)))]
+pub(crate) struct Edge<T: OutputType> {
+    /// Where the node stands.
+    cursor: Cursor,
+    /// The node.
+    node: T,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(concrete(name = "UserConnection", params(User)))]
+#[graphql(concrete(name = "MedicalRecordConnection", params(MedicalRecord)))]
+#[graphql(concrete(name = "ConsentConnection", params(Consent)))]
+#[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
+#[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]
+#[graphql(concrete(name = "DataDeletionRequestConnection", params(DataDeletionRequest)))]
+pub(crate) struct Connection<T: OutputType>
+where
+    Edge<T>: OutputType,
+{
+    /// The nodes, each with its cursor.
+    edges: Vec<Edge<T>>,
+    /// The nodes alone.
+    nodes: Vec<T>,
+    /// Where this page stands.
+    page_info: PageInfo,
+}
+
+impl<T: OutputType + Clone> Connection<T>
+where
+    Edge<T>: OutputType,
+{
+    /// A page of at most `size` nodes, made of up to one more that tells whether the list goes on.
+    pub(crate) fn new(
+        mut nodes: Vec<T>,
+        size: i64,
+        continued: bool,
+        cursor: impl Fn(&T) -> Cursor,
+    ) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let has_next_page = nodes.len() > size;
+        nodes.truncate(size);
+        let edges: Vec<_> = nodes
+            .iter()
+            .map(|node| Edge {
+                cursor: cursor(node),
+                node: node.clone(),
+            })
+            .collect();
+        let page_info = PageInfo {
+            has_next_page,
+            has_previous_page: continued,
+            start_cursor: edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: edges.last().map(|edge| edge.cursor.clone()),
+        };
+        Self {
+            edges,
+            nodes,
+            page_info,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_does() {
+        let at = DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap();
+        let id = Uuid::from_u128(7);
+        let cursor = Cursor::of_moment(at, id);
+        assert_eq!(cursor.moment().unwrap(), (at, id));
+        assert_eq!(Cursor::of_number(42).number().unwrap(), 42);
+        for wrong in [
+            "",
+            "01",
+            &"0".repeat(50),
+            &"g".repeat(50),
+            &cursor.0[1..],
+            &format!("{}0", cursor.0),
+        ] {
+            assert!(Cursor(wrong.to_owned()).moment().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_one_to_a_hundred() {
+        for (first, ok) in [
+            (0, false),
+            (1, true),
+            (100, true),
+            (101, false),
+            (-1, false),
+        ] {
+            assert_eq!(size(first).is_ok(), ok, "{first}");
+        }
+    }
+}

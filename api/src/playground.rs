@@ -1,0 +1,165 @@
+//! GraphiQL, from our own files (`api/playground/build.mjs` makes them): nothing is fetched from
+//! anywhere else, and the content security policy would not let it.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path as Tail, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+
+/// Scripts, styles and workers from this origin alone. Styles may stand in the page: Monaco writes them.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
+     style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; \
+     connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Why there is no playground.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the playground in {directory} cannot be read ({what}); run `node api/playground/build.mjs`"
+)]
+pub(crate) struct NotBuilt {
+    directory: String,
+    what: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    files: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    path: String,
+    #[serde(rename = "type")]
+    media_type: String,
+    sha256: String,
+    immutable: bool,
+    #[serde(default)]
+    encodings: Encodings,
+}
+
+#[derive(Default, Deserialize)]
+struct Encodings {
+    br: Option<serde_json::Value>,
+    gz: Option<serde_json::Value>,
+}
+
+struct Asset {
+    media_type: HeaderValue,
+    etag: HeaderValue,
+    immutable: bool,
+    plain: Bytes,
+    brotli: Option<Bytes>,
+    gzip: Option<Bytes>,
+}
+
+/// The built files, in memory: only what the manifest lists can be asked for.
+#[derive(Clone)]
+pub(crate) struct Playground(Arc<HashMap<String, Asset>>);
+
+impl Playground {
+    /// Reads the files that `build.mjs` made.
+    ///
+    /// # Errors
+    /// [`NotBuilt`] where one is missing.
+    pub(crate) fn load(directory: &Path) -> Result<Self, NotBuilt> {
+        let fail = |what| NotBuilt {
+            directory: directory.display().to_string(),
+            what,
+        };
+        let manifest =
+            std::fs::read(directory.join("manifest.json")).map_err(|_| fail("no manifest.json"))?;
+        let manifest: Manifest = serde_json::from_slice(&manifest)
+            .map_err(|_| fail("manifest.json is of another version"))?;
+        let read = |path: &str| {
+            std::fs::read(directory.join(path))
+                .map(Bytes::from)
+                .map_err(|_| fail("a file is missing"))
+        };
+        let mut assets = HashMap::new();
+        for file in manifest.files {
+            let compressed = |known: &Option<serde_json::Value>, ending: &str| match known {
+                Some(_) => read(&format!("{}.{ending}", file.path)).map(Some),
+                None => Ok(None),
+            };
+            let asset = Asset {
+                media_type: HeaderValue::from_str(&file.media_type)
+                    .map_err(|_| fail("a media type is wrong"))?,
+                etag: HeaderValue::from_str(&format!("\"{}\"", file.sha256))
+                    .map_err(|_| fail("a digest is wrong"))?,
+                immutable: file.immutable,
+                brotli: compressed(&file.encodings.br, "br")?,
+                gzip: compressed(&file.encodings.gz, "gz")?,
+                plain: read(&file.path)?,
+            };
+            assets.insert(file.path, asset);
+        }
+        Ok(Self(Arc::new(assets)))
+    }
+
+    fn serve(&self, path: &str, asked: &HeaderMap) -> Response {
+        let Some(asset) = self.0.get(path) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        let accepts = |coding: &str| {
+            asked
+                .get(header::ACCEPT_ENCODING)
+                .and_then(|v| v.to_str().ok())
+                .is_some_and(|list| {
+                    list.split(',').any(|part| {
+                        part.split(';')
+                            .next()
+                            .is_some_and(|name| name.trim() == coding)
+                    })
+                })
+        };
+        let (body, encoding) = match (&asset.brotli, &asset.gzip) {
+            (Some(brotli), _) if accepts("br") => (brotli, Some("br")),
+            (_, Some(gzip)) if accepts("gzip") => (gzip, Some("gzip")),
+            _ => (&asset.plain, None),
+        };
+        let caching = if asset.immutable {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        };
+        let is_known = asked.get(header::IF_NONE_MATCH) == Some(&asset.etag);
+        let mut response = if is_known {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            body.clone().into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, asset.media_type.clone());
+        headers.insert(header::ETAG, asset.etag.clone());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY),
+        );
+        if let (false, Some(encoding)) = (is_known, encoding) {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
+    }
+}
+
+/// The page and its files.
+pub(crate) fn router(playground: Playground) -> Router {
+    Router::new()
+        .route("/playground", get(|State(p): State<Playground>, h: HeaderMap| async move { p.serve("index.html", &h) }))
+        .route(
+            "/playground/assets/{*file}",
+            get(|State(p): State<Playground>, Tail(file): Tail<String>, h: HeaderMap| async move {
+                p.serve(&format!("assets/{file}"), &h)
+            }),
+        )
+        .with_state(playground)
+}

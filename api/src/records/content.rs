@@ -1,0 +1,149 @@
+//! A record's content: opened, and compared with its hash and its anchor on every read. What does not
+//! match is a finding and never silent data.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    ids::RequestId,
+    integrity::{FeedKind, FindingKind},
+    purpose::Purpose,
+    records::DataHash,
+    users::SCHEDULER,
+};
+use serde_json::{Value, json};
+use store::{
+    audit,
+    feed::{self, FeedEntry},
+    findings,
+    records::{Record, SealedRecord},
+};
+use vault::{
+    digest,
+    envelope::Binding,
+    keyring::{Keyring, WrappedKey},
+};
+
+use crate::{
+    app::{App, commit},
+    error::Error,
+};
+
+/// What an envelope turned out to hold.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Exactly the bytes that were hashed.
+    Intact(Vec<u8>),
+    /// It opened, but its hash is another one.
+    Mismatch {
+        /// The hash of what is in there.
+        computed: DataHash,
+    },
+    /// It did not open.
+    Undecryptable,
+}
+
+/// Opens an envelope and compares it with the hash its row holds, and with the hash that was anchored
+/// where that is known. Pure computation: keys, ciphers, no I/O.
+pub(crate) fn open(
+    keyring: &Keyring,
+    record: &Record,
+    sealed: &SealedRecord,
+    anchored: Option<DataHash>,
+) -> Opened {
+    let Some(plain) = decrypt(keyring, record, sealed) else {
+        return Opened::Undecryptable;
+    };
+    let computed = digest::of_document(&plain);
+    let expected = computed.to_string() == record.data_hash;
+    if expected && anchored.is_none_or(|anchored| anchored == computed) {
+        Opened::Intact(plain)
+    } else {
+        Opened::Mismatch { computed }
+    }
+}
+
+fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<Vec<u8>> {
+    let key_id = sealed.key?;
+    let wrapped = WrappedKey {
+        bytes: sealed.wrapped_key.clone()?,
+        master_key_id: sealed.master_key_id.clone()?,
+    };
+    let key = keyring
+        .unwrap_patient_key(key_id, record.patient, &wrapped)
+        .ok()?;
+    let binding = Binding {
+        record: record.id,
+        patient: record.patient,
+        record_type: record.record_type,
+        version: u32::try_from(record.version).ok()?,
+        key: key_id,
+    };
+    key.open(&binding, &sealed.encrypted_data)
+        .ok()
+        .map(|plain| plain.to_vec())
+}
+
+/// Writes a finding down, once, with its audit row and its event.
+///
+/// # Errors
+/// The database's; the content is withheld either way.
+pub(crate) async fn report(
+    app: &App,
+    record: &Record,
+    kind: FindingKind,
+    details: Value,
+) -> Result<(), Error> {
+    tracing::error!(record.id = %record.id, finding = kind.as_str(), "Record {} failed its integrity check", record.id);
+    let stored = DataHash::parse(&record.data_hash).ok();
+    let mut tx = app.begin().await?;
+    let Some(finding) = findings::open(&mut tx, kind, Some(record.id), None, &details).await?
+    else {
+        return Ok(());
+    };
+    let entry = AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        resource_id: record.id.0,
+        new_value: Some(json!({ "finding": kind, "findingId": finding })),
+        classification: Classification::Security,
+        encryption: EncryptionStatus::EncryptedAtRest,
+        patient: Some(record.patient),
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::IntegrityFailure,
+            Purpose::SystemAdministration,
+            &Origin::job(RequestId::fresh()),
+        )
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    let event = FeedEntry {
+        record: Some(record.id),
+        patient: Some(record.patient),
+        record_type: Some(record.record_type),
+        record_hash: stored,
+        tx_hash: Some(record.blockchain_record_id.clone()),
+        finding: Some(finding),
+        ..FeedEntry::new(FeedKind::FindingOpened)
+    };
+    feed::append(&mut tx, &[event]).await?;
+    commit(tx).await?;
+    Ok(())
+}
+
+/// Gives the bytes, or withholds them and writes down why.
+///
+/// # Errors
+/// [`Error::Integrity`] where they are not what was hashed.
+pub(crate) async fn intact(app: &App, record: &Record, opened: Opened) -> Result<Vec<u8>, Error> {
+    let (kind, details) = match opened {
+        Opened::Intact(bytes) => return Ok(bytes),
+        Opened::Mismatch { computed } => (
+            FindingKind::ContentMismatch,
+            json!({ "stored": record.data_hash, "computed": computed.to_string() }),
+        ),
+        Opened::Undecryptable => (
+            FindingKind::Undecryptable,
+            json!({ "stored": record.data_hash }),
+        ),
+    };
+    report(app, record, kind, details).await?;
+    Err(Error::Integrity(record.id))
+}

@@ -1,0 +1,309 @@
+//! The desk that every single record passes: it decides, writes the audit row, and only then hands
+//! out an envelope. **No content leaves before its audit row is durable.**
+//!
+//! Requests that arrive together share one transaction: the facts are read, every request is decided
+//! (`domain::access`), and all audit rows are written and committed at once. What is refused and what
+//! does not exist take the same path, the same statements and the same answer.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    access::{Action, Actor, Decision, Question, decide},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    consents::Consent,
+    ids::{RecordId, SessionId, UserId},
+    purpose::Purpose,
+};
+use serde_json::json;
+use store::{
+    Pool, StoreError, audit, consents,
+    records::{self, Record, SealedRecord},
+    users,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::{app::commit, caller::Caller, error::Error};
+
+/// How many requests share a transaction at most.
+const GROUP: usize = 64;
+/// How many transactions run at once. More would only take connections from others.
+const GROUPS_AT_ONCE: usize = 4;
+/// How many requests may wait; more are refused at once.
+const QUEUE: usize = 4096;
+
+/// What somebody wants of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Wanted {
+    /// What is stored in clear.
+    Metadata,
+    /// The document.
+    Content,
+    /// To compare the document with its hash and the chain, without seeing it.
+    Verification,
+}
+
+/// One request at the desk.
+#[derive(Debug, Clone)]
+pub(crate) struct Inquiry {
+    /// Who asks.
+    pub(crate) caller: Caller,
+    /// For which record.
+    pub(crate) record: RecordId,
+    /// Why; `None` for what the caller's role acts for.
+    pub(crate) purpose: Option<Purpose>,
+    /// What they want.
+    pub(crate) wanted: Wanted,
+}
+
+/// What the desk hands out.
+#[derive(Debug)]
+pub(crate) struct Disclosed {
+    /// The record.
+    pub(crate) record: Arc<Record>,
+    /// The purpose it was decided for.
+    pub(crate) purpose: Purpose,
+    /// Its envelope, if the content was wanted.
+    pub(crate) sealed: Option<SealedRecord>,
+}
+
+type Reply = oneshot::Sender<Result<Disclosed, Error>>;
+
+/// Where requests are handed in.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk(mpsc::Sender<(Inquiry, Reply)>);
+
+impl Desk {
+    /// Opens the desk. It closes when the last handle is dropped.
+    pub(crate) fn open(pool: Pool) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(serve(pool, receiver));
+        Self(sender)
+    }
+
+    /// Asks for one record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for what is refused and for what does not exist.
+    pub(crate) async fn ask(&self, inquiry: Inquiry) -> Result<Disclosed, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send((inquiry, reply)).map_err(|_| Error::Busy {
+            retry_after_seconds: 1,
+        })?;
+        answer.await.map_err(|_| Error::Unavailable)?
+    }
+}
+
+async fn serve(pool: Pool, mut inbox: mpsc::Receiver<(Inquiry, Reply)>) {
+    let places = Arc::new(Semaphore::new(GROUPS_AT_ONCE));
+    loop {
+        // While every place is taken, requests gather into the next group.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let mut group = Vec::with_capacity(GROUP);
+        if inbox.recv_many(&mut group, GROUP).await == 0 {
+            return;
+        }
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let (inquiries, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            match settle(&pool, &inquiries).await {
+                Ok(answers) => {
+                    for (reply, answer) in replies.into_iter().zip(answers) {
+                        // Whoever went away meanwhile no longer wants to know.
+                        reply.send(answer).ok();
+                    }
+                }
+                Err(error) => {
+                    let busy = matches!(error, StoreError::Busy(_));
+                    drop(Error::from(error)); // logs it, once for the group
+                    for reply in replies {
+                        let told = if busy {
+                            Error::Busy {
+                                retry_after_seconds: 2,
+                            }
+                        } else {
+                            Error::Unavailable
+                        };
+                        reply.send(Err(told)).ok();
+                    }
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn settle(
+    pool: &Pool,
+    group: &[Inquiry],
+) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let mut ids: Vec<RecordId> = group.iter().map(|inquiry| inquiry.record).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let records: HashMap<RecordId, Arc<Record>> = records::by_ids(&mut tx, &ids)
+        .await?
+        .into_iter()
+        .map(|record| (record.id, Arc::new(record)))
+        .collect();
+    let mut sessions: Vec<(UserId, SessionId)> = group
+        .iter()
+        .map(|i| (i.caller.user, i.caller.session))
+        .collect();
+    sessions.sort_unstable();
+    sessions.dedup();
+    let actors: HashMap<SessionId, Actor> = users::actors(&mut tx, &sessions)
+        .await?
+        .into_iter()
+        .collect();
+    let mut patients: Vec<UserId> = records.values().map(|record| record.patient).collect();
+    patients.sort_unstable();
+    patients.dedup();
+    let consents = consents::in_force(&mut tx, &patients).await?;
+    let now = users::now(&mut tx).await?;
+
+    let mut entries = Vec::with_capacity(group.len());
+    let mut verdicts = Vec::with_capacity(group.len());
+    for inquiry in group {
+        let record = records.get(&inquiry.record);
+        let actor = actors
+            .get(&inquiry.caller.session)
+            .copied()
+            .filter(|actor| actor.is_active);
+        let Some(actor) = actor else {
+            verdicts.push(Err(Error::Unauthenticated));
+            entries.push(refusal(
+                inquiry,
+                record,
+                Purpose::SystemAdministration,
+                "ACTOR",
+                None,
+            ));
+            continue;
+        };
+        let purpose = inquiry
+            .purpose
+            .unwrap_or_else(|| default_purpose(actor, record));
+        match judge(record, actor, purpose, &consents, now) {
+            Ok((record, decision)) => {
+                entries.push(permission(inquiry, record, purpose, decision));
+                verdicts.push(Ok((Arc::clone(record), purpose)));
+            }
+            Err((reason, consent)) => {
+                entries.push(refusal(inquiry, record, purpose, reason, consent));
+                verdicts.push(Err(Error::NotFound("record")));
+            }
+        }
+    }
+    let mut wanted: Vec<RecordId> = group
+        .iter()
+        .zip(&verdicts)
+        .filter(|(inquiry, verdict)| verdict.is_ok() && inquiry.wanted != Wanted::Metadata)
+        .map(|(inquiry, _)| inquiry.record)
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let sealed = records::sealed(&mut tx, &wanted).await?;
+    let sealed: HashMap<RecordId, SealedRecord> = sealed.into_iter().map(|s| (s.id, s)).collect();
+    audit::insert(&mut tx, &entries).await?;
+    commit(tx).await?;
+
+    Ok(group
+        .iter()
+        .zip(verdicts)
+        .map(|(inquiry, verdict)| {
+            let (record, purpose) = verdict?;
+            let sealed = match inquiry.wanted {
+                Wanted::Metadata => None,
+                Wanted::Content | Wanted::Verification => sealed.get(&inquiry.record).cloned(),
+            };
+            Ok(Disclosed {
+                record,
+                purpose,
+                sealed,
+            })
+        })
+        .collect())
+}
+
+/// What somebody acts for who does not say: their own request for their own record, else what their
+/// role is there for.
+fn default_purpose(actor: Actor, record: Option<&Arc<Record>>) -> Purpose {
+    match record {
+        Some(record) if record.patient == actor.id => Purpose::PatientRequest,
+        _ => Purpose::default_of(actor.role),
+    }
+}
+
+type Refused = (&'static str, Option<domain::ids::ConsentId>);
+
+fn judge<'a>(
+    record: Option<&'a Arc<Record>>,
+    actor: Actor,
+    purpose: Purpose,
+    consents: &[Consent],
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<(&'a Arc<Record>, Decision), Refused> {
+    let record = record.ok_or(("UNKNOWN", None))?;
+    let question = Question {
+        actor,
+        patient: record.patient,
+        action: Action::Read,
+        purpose,
+        record_type: record.record_type,
+        standing: record.standing,
+        destination: None,
+        emergency: None,
+        now,
+    };
+    let decision = decide(&question, consents);
+    match decision {
+        Decision::Permit(_) => Ok((record, decision)),
+        Decision::Deny(reason) => Err((reason.as_str(), decision.consent())),
+    }
+}
+
+fn permission(
+    inquiry: &Inquiry,
+    record: &Record,
+    purpose: Purpose,
+    decision: Decision,
+) -> AuditEntry {
+    let (action, encryption) = match inquiry.wanted {
+        Wanted::Metadata => (AuditAction::RecordRead, EncryptionStatus::MetadataOnly),
+        Wanted::Content => (
+            AuditAction::RecordRead,
+            EncryptionStatus::DecryptedForDisclosure,
+        ),
+        Wanted::Verification => (AuditAction::RecordVerify, EncryptionStatus::EncryptedAtRest),
+    };
+    AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        resource_id: record.id.0,
+        new_value: Some(json!({ "version": record.version })),
+        consent: decision.consent(),
+        classification: Classification::Medical,
+        encryption,
+        patient: Some(record.patient),
+        ..inquiry.caller.entry(action, purpose)
+    }
+}
+
+fn refusal(
+    inquiry: &Inquiry,
+    record: Option<&Arc<Record>>,
+    purpose: Purpose,
+    reason: &str,
+    consent: Option<domain::ids::ConsentId>,
+) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        resource_id: record.map_or(inquiry.caller.origin.request.0, |record| record.id.0),
+        new_value: Some(json!({ "reason": reason, "asked": inquiry.record })),
+        consent,
+        classification: Classification::Medical,
+        patient: record.map(|record| record.patient),
+        ..inquiry.caller.entry(AuditAction::AccessDenied, purpose)
+    }
+}

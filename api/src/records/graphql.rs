@@ -1,0 +1,450 @@
+//! Records in the schema.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{RecordId, UserId},
+    purpose::Purpose,
+};
+use store::{
+    anchors,
+    records::{Record, RecordFilter},
+};
+use uuid::Uuid;
+
+use super::{
+    content, create,
+    disclosure::{Inquiry, Wanted},
+    list,
+    verify::{self, Verdict, Verification},
+};
+use crate::{
+    error::Error,
+    graphql::{
+        document::Document,
+        enums::{AnchorState, PurposeOfUse, RecordType},
+        loaders, request,
+        scalars::{Address, Hash, TxHash},
+    },
+    page::{self, Connection, Cursor},
+    users::graphql::User,
+};
+
+/// A sealed FHIR R4 document and what is known of it in clear.
+#[derive(Debug, Clone)]
+pub(crate) struct MedicalRecord {
+    record: Arc<Record>,
+    purpose: Purpose,
+}
+
+impl MedicalRecord {
+    pub(crate) fn new(record: Arc<Record>, purpose: Purpose) -> Self {
+        Self { record, purpose }
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::of_moment(self.record.created_at, self.record.id.0)
+    }
+
+    /// The exact bytes that were hashed, audited as a disclosure before they are opened.
+    async fn bytes(&self, ctx: &Context<'_>) -> Result<Vec<u8>, Error> {
+        let (app, caller) = request(ctx)?;
+        let anchor = loaders(ctx)?.anchor(self.record.id).await?;
+        let inquiry = Inquiry {
+            caller,
+            record: self.record.id,
+            purpose: Some(self.purpose),
+            wanted: Wanted::Content,
+        };
+        let disclosed = app.desk.ask(inquiry).await?;
+        let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
+        let opened = content::open(
+            &app.keyring,
+            &disclosed.record,
+            &sealed,
+            anchor.map(|a| a.record_hash),
+        );
+        content::intact(app, &disclosed.record, opened).await
+    }
+}
+
+/// Whether a document has everything its record type asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum Completeness {
+    /// It has.
+    Complete,
+    /// See `missing`.
+    Incomplete,
+}
+
+#[Object]
+impl MedicalRecord {
+    /// Which.
+    async fn id(&self) -> Uuid {
+        self.record.id.0
+    }
+
+    /// Whose.
+    async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.record.patient).await?)
+    }
+
+    /// Who wrote it; null where that is not known.
+    async fn author(&self, ctx: &Context<'_>) -> Option<Result<User>> {
+        let author = self.record.author?;
+        Some(User::load(ctx, author).await.map_err(Into::into))
+    }
+
+    /// The kind of document.
+    async fn record_type(&self) -> RecordType {
+        self.record.record_type.into()
+    }
+
+    /// Which version.
+    async fn version(&self) -> i32 {
+        self.record.version
+    }
+
+    /// Whether the document has everything its record type asks for.
+    async fn completeness(&self) -> Completeness {
+        if self.record.missing.is_none() {
+            Completeness::Complete
+        } else {
+            Completeness::Incomplete
+        }
+    }
+
+    /// What it lacks.
+    async fn missing(&self) -> Vec<String> {
+        self.record.missing.clone().unwrap_or_default()
+    }
+
+    /// What is searchable in clear.
+    async fn metadata(&self) -> Option<Document> {
+        self.record.metadata.clone().map(Into::into)
+    }
+
+    /// The SHA-256 of `canonical`: what the registry holds.
+    async fn data_hash(&self) -> Hash {
+        Hash(self.record.data_hash.clone())
+    }
+
+    /// The transaction that anchors it.
+    async fn blockchain_record_id(&self) -> TxHash {
+        TxHash(self.record.blockchain_record_id.clone())
+    }
+
+    /// Where its anchor stands.
+    async fn anchor(&self, ctx: &Context<'_>) -> Result<Anchor> {
+        let anchor = loaders(ctx)?
+            .anchor(self.record.id)
+            .await?
+            .ok_or(Error::NotFound("anchor"))?;
+        Ok(Anchor(anchor))
+    }
+
+    /// When it was stored.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.record.created_at
+    }
+
+    /// When its row last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.record.updated_at
+    }
+
+    /// The FHIR document. Asking for it is a disclosure of its own: audited, opened, and compared with
+    /// its hash.
+    async fn document(&self, ctx: &Context<'_>) -> Option<Result<Document>> {
+        let read = async {
+            let bytes = self.bytes(ctx).await?;
+            fhir::reader::read(&bytes)
+                .map(Document)
+                .map_err(|_| Error::Integrity(self.record.id))
+        };
+        Some(read.await.map_err(Into::into))
+    }
+
+    /// The exact bytes that were hashed: `sha256sum` of them prints `dataHash`. A disclosure, as
+    /// `document` is.
+    async fn canonical(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        let read = async {
+            let bytes = self.bytes(ctx).await?;
+            String::from_utf8(bytes).map_err(|_| Error::Integrity(self.record.id))
+        };
+        Some(read.await.map_err(Into::into))
+    }
+}
+
+/// Where a record's anchor stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Anchor(Arc<anchors::Anchor>);
+
+#[Object]
+impl Anchor {
+    /// The state.
+    async fn state(&self) -> AnchorState {
+        self.0.state.into()
+    }
+
+    /// The transaction.
+    async fn tx_hash(&self) -> TxHash {
+        TxHash(self.0.tx_hash.clone())
+    }
+
+    /// The account that anchored it.
+    async fn registrar(&self) -> Option<Address> {
+        self.0.registrar.clone().map(Address)
+    }
+
+    /// The block's number.
+    async fn block_number(&self) -> Option<i64> {
+        self.0.block_number
+    }
+
+    /// The block's hash.
+    async fn block_hash(&self) -> Option<TxHash> {
+        self.0.block_hash.clone().map(TxHash)
+    }
+
+    /// Where in the block.
+    async fn log_index(&self) -> Option<i64> {
+        self.0.log_index
+    }
+
+    /// Where in the registry's gapless sequence.
+    async fn sequence(&self) -> Option<i64> {
+        self.0.sequence
+    }
+
+    /// When it was seen in a block.
+    async fn confirmed_at(&self) -> Option<DateTime<Utc>> {
+        self.0.confirmed_at
+    }
+
+    /// When that block became final.
+    async fn finalized_at(&self) -> Option<DateTime<Utc>> {
+        self.0.finalized_at
+    }
+}
+
+/// What a verification found, a moment ago.
+#[derive(Debug)]
+pub(crate) struct RecordVerification(Verification);
+
+#[Object]
+impl RecordVerification {
+    /// The record.
+    async fn record(&self) -> MedicalRecord {
+        MedicalRecord::new(Arc::clone(&self.0.record), self.0.purpose)
+    }
+
+    /// What it comes to.
+    async fn verdict(&self) -> Verdict {
+        self.0.verdict
+    }
+
+    /// Whether the content is what was hashed.
+    async fn content_matches(&self) -> bool {
+        self.0.verdict != Verdict::Tampered
+    }
+
+    /// Whether the registry knows the hash of the content.
+    async fn on_chain(&self) -> bool {
+        self.0.on_chain.is_some()
+    }
+
+    /// The hash the record's row holds.
+    async fn data_hash(&self) -> Hash {
+        Hash(self.0.record.data_hash.clone())
+    }
+
+    /// The SHA-256 of what is stored; null if it does not open.
+    async fn computed_hash(&self) -> Option<Hash> {
+        self.0.computed.map(|hash| Hash(hash.to_string()))
+    }
+
+    /// Who anchored it, says the registry.
+    async fn chain_registrar(&self) -> Option<Address> {
+        self.0
+            .on_chain
+            .map(|anchor| Address(anchor.registrar.to_string()))
+    }
+
+    /// In which block, says the registry.
+    async fn chain_block(&self) -> Option<u64> {
+        self.0.on_chain.map(|anchor| anchor.block_number)
+    }
+
+    /// When, says the registry.
+    async fn chain_time(&self) -> Option<DateTime<Utc>> {
+        let seconds = i64::try_from(self.0.on_chain?.timestamp).ok()?;
+        DateTime::from_timestamp(seconds, 0)
+    }
+
+    /// What became of it, says the registry: NONE, ACTIVE, SUPERSEDED, REVOKED or ERASED.
+    async fn chain_status(&self) -> &'static str {
+        verify::status_text(self.0.on_chain.as_ref())
+    }
+
+    /// When this was found.
+    async fn checked_at(&self) -> DateTime<Utc> {
+        self.0.checked_at
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct RecordQuery;
+
+#[Object]
+impl RecordQuery {
+    /// One record. One that you may not see does not exist.
+    async fn medical_record(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which.")] id: Uuid,
+        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        purpose: Option<PurposeOfUse>,
+    ) -> Option<Result<MedicalRecord>> {
+        let read = async {
+            let (app, caller) = request(ctx)?;
+            let inquiry = Inquiry {
+                caller,
+                record: RecordId(id),
+                purpose: purpose.map(Into::into),
+                wanted: Wanted::Metadata,
+            };
+            let disclosed = app.desk.ask(inquiry).await?;
+            Ok(MedicalRecord::new(disclosed.record, disclosed.purpose))
+        };
+        Some(read.await.map_err(|error: Error| error.into()))
+    }
+
+    /// The records you may see, newest first. A patient sees their own, a doctor those of patients who
+    /// consented to SEARCH.
+    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
+    async fn medical_records(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only records of this patient.")] patient_id: Option<Uuid>,
+        #[graphql(desc = "Only records of this type.")] record_type: Option<RecordType>,
+        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        purpose: Option<PurposeOfUse>,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+    ) -> Result<Connection<MedicalRecord>> {
+        let (app, caller) = request(ctx)?;
+        let size = page::size(first)?;
+        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let from = from.map(|(at, id)| (at, RecordId(id)));
+        let filter = RecordFilter {
+            patient: patient_id.map(UserId),
+            record_type: record_type.map(Into::into),
+        };
+        let (found, purpose) =
+            list::list(app, &caller, purpose.map(Into::into), &filter, from, size).await?;
+        prepare(ctx, &found).await?;
+        let found = found
+            .into_iter()
+            .map(|r| MedicalRecord::new(Arc::new(r), purpose))
+            .collect();
+        Ok(Connection::new(
+            found,
+            size,
+            after.is_some(),
+            MedicalRecord::cursor,
+        ))
+    }
+
+    /// Opens a record, hashes it and asks the registry, now. Shows no content.
+    async fn verify_record(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which.")] id: Uuid,
+        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        purpose: Option<PurposeOfUse>,
+    ) -> Result<RecordVerification> {
+        let (app, caller) = request(ctx)?;
+        let found = verify::verify(app, caller, RecordId(id), purpose.map(Into::into)).await?;
+        Ok(RecordVerification(found))
+    }
+}
+
+/// Fetches what the query asks of each record, in one statement each.
+async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
+    let asks = |names: &[&str]| {
+        names.iter().any(|name| {
+            let look = ctx.look_ahead();
+            look.field("nodes").field(name).exists()
+                || look.field("edges").field("node").field(name).exists()
+        })
+    };
+    let loaders = loaders(ctx)?;
+    if asks(&["patient", "author"]) {
+        let people = records
+            .iter()
+            .flat_map(|r| [Some(r.patient), r.author])
+            .flatten();
+        loaders.prepare_users(people.collect()).await;
+    }
+    if asks(&["anchor", "document", "canonical"]) {
+        loaders
+            .prepare_anchors(records.iter().map(|r| r.id).collect())
+            .await;
+    }
+    Ok(())
+}
+
+/// A new record.
+#[derive(Debug, InputObject)]
+pub(crate) struct CreateMedicalRecordInput {
+    /// Whose.
+    patient_id: Uuid,
+    /// The kind of document.
+    record_type: RecordType,
+    /// A FHIR R4 resource fit for the record type. Send it as a variable.
+    document: Document,
+    /// What may be searched in clear: listed keys only, no free text.
+    metadata: Option<Document>,
+    /// Why; by default PATRQT for your own, TREAT for a doctor.
+    purpose: Option<PurposeOfUse>,
+    /// The same key gives the same record: send one, and a retry is harmless.
+    idempotency_key: Option<String>,
+}
+
+/// The new record.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct CreateMedicalRecordPayload {
+    /// The record; its anchor is PENDING.
+    record: MedicalRecord,
+}
+
+#[derive(Default)]
+pub(crate) struct RecordMutation;
+
+#[Object]
+impl RecordMutation {
+    /// Stores a new medical record and queues its anchor on the chain. Answers once the record is
+    /// durable; follow the anchor with `integrityEvents`.
+    async fn create_medical_record(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateMedicalRecordInput,
+    ) -> Result<CreateMedicalRecordPayload> {
+        let (app, caller) = request(ctx)?;
+        let submission = create::Submission {
+            patient: UserId(input.patient_id),
+            record_type: input.record_type.into(),
+            document: input.document.0,
+            metadata: input.metadata.map(Into::into),
+            purpose: input.purpose.map(Into::into),
+            idempotency_key: input.idempotency_key,
+        };
+        let (record, purpose) = create::create(app, &caller, submission).await?;
+        Ok(CreateMedicalRecordPayload {
+            record: MedicalRecord::new(Arc::new(record), purpose),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Comparing a record with its hash and with the chain, now.
+
+use chain::OnChainStatus;
+use chrono::{DateTime, Utc};
+use domain::{ids::RecordId, purpose::Purpose, records::DataHash};
+use store::records::Record;
+
+use super::{
+    content::{self, Opened},
+    disclosure::{Inquiry, Wanted},
+};
+use crate::{app::App, caller::Caller, error::Error};
+
+/// What a verification found.
+#[derive(Debug)]
+pub(crate) struct Verification {
+    /// The record.
+    pub(crate) record: std::sync::Arc<Record>,
+    /// Why it was looked at.
+    pub(crate) purpose: Purpose,
+    /// What it comes to.
+    pub(crate) verdict: Verdict,
+    /// The SHA-256 of what is stored, if it opens.
+    pub(crate) computed: Option<DataHash>,
+    /// What the registry says of that hash.
+    pub(crate) on_chain: Option<chain::OnChainAnchor>,
+    /// When it was looked at.
+    pub(crate) checked_at: DateTime<Utc>,
+}
+
+/// What a verification comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
+pub(crate) enum Verdict {
+    /// The content is what was hashed, and the registry knows the hash.
+    Verified,
+    /// The content is what was hashed; the registry does not know it yet.
+    Pending,
+    /// The content, its hash or its anchor was changed.
+    Tampered,
+    /// It was said to be anchored, and the registry does not know it.
+    MissingOnChain,
+}
+
+/// Opens a record for nobody, hashes it and asks the registry. Audited first, as a verification.
+///
+/// # Errors
+/// [`Error::NotFound`] where the caller may not read it; [`Error::Unavailable`] where the node gives
+/// no answer.
+pub(crate) async fn verify(
+    app: &App,
+    caller: Caller,
+    id: RecordId,
+    purpose: Option<Purpose>,
+) -> Result<Verification, Error> {
+    let inquiry = Inquiry {
+        caller,
+        record: id,
+        purpose,
+        wanted: Wanted::Verification,
+    };
+    let disclosed = app.desk.ask(inquiry).await?;
+    let (record, purpose) = (disclosed.record, disclosed.purpose);
+    let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
+
+    let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
+    let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
+    drop(conn);
+    let opened = content::open(
+        &app.keyring,
+        &record,
+        &sealed,
+        anchor.as_ref().map(|a| a.record_hash),
+    );
+    let computed = match &opened {
+        Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
+        Opened::Mismatch { computed } => Some(*computed),
+        Opened::Undecryptable => None,
+    };
+    let intact = match content::intact(app, &record, opened).await {
+        Ok(_) => true,
+        Err(Error::Integrity(_)) => false,
+        Err(error) => return Err(error),
+    };
+    let on_chain = match computed {
+        Some(hash) => app.chain.anchor_of(&hash).await.map_err(|error| {
+            tracing::warn!(%error, "The node gave no answer to a verification");
+            Error::Unavailable
+        })?,
+        None => None,
+    };
+    let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
+    let verdict = match (intact, &on_chain) {
+        (false, _) => Verdict::Tampered,
+        (true, Some(_)) => Verdict::Verified,
+        (true, None) if was_anchored => Verdict::MissingOnChain,
+        (true, None) => Verdict::Pending,
+    };
+    Ok(Verification {
+        record,
+        purpose,
+        verdict,
+        computed,
+        on_chain,
+        checked_at: app.clock.now(),
+    })
+}
+
+/// What the registry says became of a hash.
+pub(crate) const fn status_text(on_chain: Option<&chain::OnChainAnchor>) -> &'static str {
+    match on_chain {
+        None => "NONE",
+        Some(anchor) => match anchor.status {
+            OnChainStatus::Active => "ACTIVE",
+            OnChainStatus::Superseded => "SUPERSEDED",
+            OnChainStatus::Revoked => "REVOKED",
+            OnChainStatus::Erased => "ERASED",
+        },
+    }
+}

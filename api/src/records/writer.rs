@@ -1,0 +1,524 @@
+//! The one writer of records. What waits together is stored together: one lock on the signer's row,
+//! one commit, at most [`GROUP`] records. A lock per record is ten times slower
+//! (`docs/decisions/0002-one-writer.md`).
+//!
+//! In that one transaction: the decision, the nonces, the sealed records, the anchors with their
+//! signed transactions, the audit rows and the events. If it does not commit, nothing happened.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use chain::{Fees, SignedAnchor, Signer};
+use domain::{
+    access::{Action, Actor, Decision, Question, decide},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::{PatientKeyId, RecordId, SessionId, UserId},
+    integrity::{AnchorState, FeedKind},
+    purpose::Purpose,
+    records::{DataHash, RecordType, Standing},
+    users::Role,
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, StoreError, Tx,
+    anchors::{self, NewAnchor, SignerAccount},
+    audit, consents,
+    feed::{self, FeedEntry},
+    idempotency::{self, Remembered},
+    keys::{self, PatientKeyRow},
+    records::{self, NewRecord, Record},
+    users,
+};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use vault::{
+    envelope::{Binding, PatientKey},
+    keyring::{Keyring, WrappedKey},
+};
+
+use crate::{app::commit, caller::Caller, consents::give::used_before, error::Error};
+
+/// How many records share a transaction at most.
+const GROUP: usize = 64;
+/// How long the writer waits for company once one record is there.
+const GATHER: Duration = Duration::from_millis(5);
+/// How many records may wait; more are refused at once.
+const QUEUE: usize = 1024;
+const CREATE: &str = "createMedicalRecord";
+
+/// A record ready to be decided, sealed and signed.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Who writes it.
+    pub(crate) caller: Caller,
+    /// Why; `None` for what the caller's role acts for.
+    pub(crate) purpose: Option<Purpose>,
+    /// Its id.
+    pub(crate) id: RecordId,
+    /// Whose.
+    pub(crate) patient: UserId,
+    /// Of which type.
+    pub(crate) record_type: RecordType,
+    /// What is searchable.
+    pub(crate) metadata: Option<Value>,
+    /// What it lacks; `None` means complete.
+    pub(crate) missing: Option<Vec<String>>,
+    /// The same as issues: a doctor's record must have the bold ones.
+    pub(crate) incomplete: Option<Vec<fhir::Issue>>,
+    /// The SHA-256 of `canonical`.
+    pub(crate) data_hash: DataHash,
+    /// Exactly the bytes that are hashed and sealed.
+    pub(crate) canonical: Arc<[u8]>,
+    /// The client's key and the hash of its request.
+    pub(crate) idempotency: Option<(String, String)>,
+}
+
+type Answer = Result<(Record, Purpose), Error>;
+type Reply = oneshot::Sender<Answer>;
+
+/// Where drafts are handed in.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer(mpsc::Sender<(Draft, Reply)>);
+
+/// What the writer works with.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// The master keys.
+    pub(crate) keyring: Arc<Keyring>,
+    /// The account that anchors.
+    pub(crate) signer: Signer,
+    /// The chain it is on.
+    pub(crate) chain_id: i64,
+    /// What a transaction should offer now.
+    pub(crate) fees: watch::Receiver<Fees>,
+    /// Rung after each commit: there is something to send.
+    pub(crate) bell: Arc<Notify>,
+}
+
+impl Writer {
+    /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
+    pub(crate) fn start(workshop: Workshop) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(run(workshop, receiver));
+        Self(sender)
+    }
+
+    /// Stores a record.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the caller may not write for this patient; [`Error::Busy`] where too
+    /// many wait already.
+    pub(crate) async fn store(&self, draft: Draft) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send((draft, reply)).map_err(|_| Error::Busy {
+            retry_after_seconds: 1,
+        })?;
+        answer.await.map_err(|_| Error::Unavailable)?
+    }
+}
+
+async fn run(workshop: Workshop, mut inbox: mpsc::Receiver<(Draft, Reply)>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while inbox.recv_many(&mut group, GROUP).await > 0 {
+        let gathered_by = tokio::time::Instant::now() + GATHER;
+        while group.len() < GROUP {
+            let room = GROUP - group.len();
+            match tokio::time::timeout_at(gathered_by, inbox.recv_many(&mut group, room)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        let (drafts, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        for (reply, answer) in replies.into_iter().zip(store_all(&workshop, drafts).await) {
+            // Whoever went away meanwhile finds the record by its idempotency key.
+            reply.send(answer).ok();
+        }
+    }
+}
+
+/// Stores a group; where the database refuses it as a whole, each draft by itself, so that one that
+/// cannot be stored does not take the others with it.
+async fn store_all(workshop: &Workshop, drafts: Vec<Draft>) -> Vec<Answer> {
+    match store_group(workshop, &drafts).await {
+        Ok(answers) => answers,
+        Err(StoreError::Refused(_)) if drafts.len() > 1 => {
+            let mut answers = Vec::with_capacity(drafts.len());
+            for draft in drafts {
+                let alone = store_group(workshop, std::slice::from_ref(&draft)).await;
+                answers.push(alone.map_or_else(|e| Err(e.into()), one));
+            }
+            answers
+        }
+        Err(error) => {
+            let told = Error::from(error);
+            drafts.iter().map(|_| Err(told.again())).collect()
+        }
+    }
+}
+
+fn one(mut answers: Vec<Answer>) -> Answer {
+    answers.pop().unwrap_or(Err(Error::Internal))
+}
+
+/// A draft that may be stored, and why.
+struct Permitted<'a> {
+    place: usize,
+    draft: &'a Draft,
+    purpose: Purpose,
+    decision: Decision,
+}
+
+async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
+    let mut tx = workshop.pool.begin().await?;
+    let address = workshop.signer.address().to_string();
+    let signer = SignerAccount {
+        chain_id: workshop.chain_id,
+        address: &address,
+    };
+    // From here to the commit no other writer of this signer runs, in whatever process.
+    let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
+
+    let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
+    recall(&mut tx, drafts, &mut answers).await?;
+    let permitted = admit(&mut tx, drafts, &mut answers).await?;
+    let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
+    let patient_keys = keys_of(workshop, &mut tx, patients).await?;
+
+    let fees = *workshop.fees.borrow();
+    let mut stored = Vec::with_capacity(permitted.len());
+    for (nonce, permitted) in (first_nonce..).zip(permitted) {
+        let signed = u64::try_from(nonce).ok().and_then(|nonce| {
+            workshop
+                .signer
+                .sign_anchor(nonce, &permitted.draft.data_hash, fees)
+                .ok()
+        });
+        let key = patient_keys.get(&permitted.draft.patient);
+        let (Some(signed), Some((key_id, key))) = (signed, key) else {
+            // A gap in the nonces must not arise: give the whole group up.
+            tracing::error!("A record could not be sealed or signed");
+            return Ok(drafts.iter().map(|_| Err(Error::Unavailable)).collect());
+        };
+        stored.push(make(permitted, nonce, signed, *key_id, key));
+    }
+    let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = stored.into_iter().unzip();
+
+    if !records.is_empty() {
+        records::insert(&mut tx, &records).await?;
+        let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
+        anchors::insert(&mut tx, signer, &anchors).await?;
+    }
+    let keys: Vec<Remembered> = made.iter().filter_map(Made::remembered).collect();
+    if !idempotency::insert(&mut tx, CREATE, &keys).await? {
+        return Ok(drafts
+            .iter()
+            .map(|_| {
+                Err(Error::Busy {
+                    retry_after_seconds: 1,
+                })
+            })
+            .collect());
+    }
+    let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
+    audit::insert(&mut tx, &entries).await?;
+    let ids: Vec<RecordId> = records.iter().map(|record| record.id).collect();
+    let rows = records::by_ids(&mut tx, &ids).await?;
+    let events: Vec<FeedEntry> = made.iter().map(Made::event).collect();
+    feed::append(&mut tx, &events).await?;
+    commit(tx).await?;
+    workshop.bell.notify_one();
+
+    let mut rows: HashMap<RecordId, Record> = rows.into_iter().map(|row| (row.id, row)).collect();
+    for made in &made {
+        let row = rows.remove(&made.permitted.draft.id).ok_or(Error::Internal);
+        answers[made.permitted.place] = Some(row.map(|row| (row, made.permitted.purpose)));
+    }
+    Ok(answers
+        .into_iter()
+        .map(|answer| answer.unwrap_or(Err(Error::Internal)))
+        .collect())
+}
+
+/// Answers drafts whose key was used before: with the record it made, or with a conflict.
+async fn recall(
+    tx: &mut Tx<'_>,
+    drafts: &[Draft],
+    answers: &mut [Option<Answer>],
+) -> Result<(), StoreError> {
+    let asked: Vec<(UserId, &str)> = drafts
+        .iter()
+        .filter_map(|draft| Some((draft.caller.user, draft.idempotency.as_ref()?.0.as_str())))
+        .collect();
+    let known = idempotency::find(tx, CREATE, &asked).await?;
+    let ids: Vec<RecordId> = known.iter().map(|known| RecordId(known.resource)).collect();
+    let records = if ids.is_empty() {
+        Vec::new()
+    } else {
+        records::by_ids(tx, &ids).await?
+    };
+    let mut in_this_group: Vec<(UserId, &str)> = Vec::new();
+    for (draft, answer) in drafts.iter().zip(answers) {
+        let Some((key, request_hash)) = &draft.idempotency else {
+            continue;
+        };
+        let name = (draft.caller.user, key.as_str());
+        if let Some(known) = known.iter().find(|k| (k.user, k.key.as_str()) == name) {
+            let record = records.iter().find(|record| record.id.0 == known.resource);
+            *answer = Some(match record {
+                Some(record) if known.request_hash == *request_hash => Ok((
+                    record.clone(),
+                    draft.purpose.unwrap_or(Purpose::PatientRequest),
+                )),
+                _ => Err(used_before()),
+            });
+        } else if in_this_group.contains(&name) {
+            // Its twin is being stored: the next try finds it.
+            *answer = Some(Err(Error::Busy {
+                retry_after_seconds: 1,
+            }));
+        } else {
+            in_this_group.push(name);
+        }
+    }
+    Ok(())
+}
+
+/// Decides every draft that has no answer yet. Refusals get their audit row and the answer of a
+/// patient who does not exist.
+async fn admit<'a>(
+    tx: &mut Tx<'_>,
+    drafts: &'a [Draft],
+    answers: &mut [Option<Answer>],
+) -> Result<Vec<Permitted<'a>>, StoreError> {
+    let sessions: Vec<(UserId, SessionId)> = drafts
+        .iter()
+        .map(|draft| (draft.caller.user, draft.caller.session))
+        .collect();
+    let actors: HashMap<SessionId, Actor> =
+        users::actors(tx, &sessions).await?.into_iter().collect();
+    let patients: Vec<UserId> = drafts.iter().map(|draft| draft.patient).collect();
+    let known: Vec<UserId> = users::by_ids(tx, &patients)
+        .await?
+        .iter()
+        .map(|user| user.id)
+        .collect();
+    let consents = consents::in_force(tx, &patients).await?;
+    let now = users::now(tx).await?;
+    let mut permitted = Vec::new();
+    let mut refusals = Vec::new();
+    for (place, (draft, answer)) in drafts.iter().zip(answers).enumerate() {
+        let Some(actor) = actors
+            .get(&draft.caller.session)
+            .copied()
+            .filter(|a| a.is_active)
+        else {
+            *answer = Some(Err(Error::Unauthenticated));
+            continue;
+        };
+        if answer.is_some() {
+            continue;
+        }
+        let own = actor.id == draft.patient;
+        let purpose = draft.purpose.unwrap_or(if own {
+            Purpose::PatientRequest
+        } else {
+            Purpose::default_of(actor.role)
+        });
+        let question = Question {
+            actor,
+            patient: draft.patient,
+            action: Action::Create,
+            purpose,
+            record_type: draft.record_type,
+            standing: Standing::Open,
+            destination: None,
+            emergency: None,
+            now,
+        };
+        let reason = match decide(&question, &consents) {
+            _ if !known.contains(&draft.patient) => ("UNKNOWN", None),
+            Decision::Deny(reason) => (reason.as_str(), Decision::Deny(reason).consent()),
+            decision @ Decision::Permit(_) => {
+                // A doctor's record must be complete in what matters; a patient's may be what it is.
+                if let Some(issues) = draft
+                    .incomplete
+                    .as_ref()
+                    .filter(|_| actor.role == Role::Doctor && !own)
+                    && issues
+                        .iter()
+                        .any(|issue| issue.severity == fhir::Severity::Error)
+                {
+                    *answer = Some(Err(Error::Document(issues.clone())));
+                } else {
+                    permitted.push(Permitted {
+                        place,
+                        draft,
+                        purpose,
+                        decision,
+                    });
+                }
+                continue;
+            }
+        };
+        *answer = Some(Err(Error::NotFound("patient")));
+        let is_known = known.contains(&draft.patient);
+        refusals.push(AuditEntry {
+            resource_type: ResourceType::MedicalRecord,
+            new_value: Some(json!({ "reason": reason.0, "wanted": Action::Create, "recordType": draft.record_type })),
+            consent: reason.1,
+            classification: Classification::Medical,
+            patient: is_known.then_some(draft.patient),
+            ..draft.caller.entry(AuditAction::AccessDenied, purpose)
+        });
+    }
+    audit::insert(tx, &refusals).await?;
+    Ok(permitted)
+}
+
+/// The living key of each patient, unwrapped; made where there is none yet.
+async fn keys_of(
+    workshop: &Workshop,
+    tx: &mut Tx<'_>,
+    mut patients: Vec<UserId>,
+) -> Result<HashMap<UserId, (PatientKeyId, PatientKey)>, StoreError> {
+    patients.sort_unstable();
+    patients.dedup();
+    let mut rows = keys::living(tx, &patients).await?;
+    let missing: Vec<PatientKeyRow> = patients
+        .iter()
+        .filter(|patient| !rows.iter().any(|row| row.patient == **patient))
+        .map(|patient| {
+            let id = PatientKeyId::fresh();
+            let (_, wrapped) = workshop.keyring.new_patient_key(id, *patient);
+            PatientKeyRow {
+                id,
+                patient: *patient,
+                wrapped_key: Some(wrapped.bytes),
+                master_key_id: wrapped.master_key_id,
+            }
+        })
+        .collect();
+    if !missing.is_empty() {
+        keys::insert(tx, &missing).await?;
+        rows = keys::living(tx, &patients).await?;
+    }
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let wrapped = WrappedKey { bytes: row.wrapped_key?, master_key_id: row.master_key_id };
+            let key = workshop
+                .keyring
+                .unwrap_patient_key(row.id, row.patient, &wrapped)
+                .inspect_err(|error| tracing::error!(key.id = %row.id, %error, "A patient's key does not unwrap"))
+                .ok()?;
+            Some((row.patient, (row.id, key)))
+        })
+        .collect())
+}
+
+/// A record on its way into the tables.
+struct Made<'a> {
+    permitted: Permitted<'a>,
+    nonce: i64,
+    signed: SignedAnchor,
+}
+
+fn make<'a>(
+    permitted: Permitted<'a>,
+    nonce: i64,
+    signed: SignedAnchor,
+    key_id: PatientKeyId,
+    key: &PatientKey,
+) -> (NewRecord, Made<'a>) {
+    let draft = permitted.draft;
+    let binding = Binding {
+        record: draft.id,
+        patient: draft.patient,
+        record_type: draft.record_type,
+        version: 1,
+        key: key_id,
+    };
+    let record = NewRecord {
+        id: draft.id,
+        patient: draft.patient,
+        author: draft.caller.user,
+        record_type: draft.record_type,
+        metadata: draft.metadata.clone(),
+        missing: draft.missing.clone(),
+        encrypted_data: key.seal(&binding, &draft.canonical),
+        key: key_id,
+        data_hash: draft.data_hash,
+        blockchain_record_id: signed.tx_hash.to_string(),
+    };
+    (
+        record,
+        Made {
+            permitted,
+            nonce,
+            signed,
+        },
+    )
+}
+
+impl Made<'_> {
+    fn anchor(&self) -> NewAnchor {
+        let draft = self.permitted.draft;
+        NewAnchor {
+            record: draft.id,
+            patient: draft.patient,
+            record_type: draft.record_type,
+            record_hash: draft.data_hash,
+            nonce: self.nonce,
+            tx_hash: self.signed.tx_hash.to_string(),
+            raw_transaction: self.signed.raw.clone(),
+            max_fee_per_gas: self.signed.max_fee_per_gas,
+        }
+    }
+
+    fn remembered(&self) -> Option<Remembered> {
+        let draft = self.permitted.draft;
+        let (key, request_hash) = draft.idempotency.clone()?;
+        Some(Remembered {
+            user: draft.caller.user,
+            key,
+            request_hash,
+            resource: draft.id.0,
+        })
+    }
+
+    fn entry(&self) -> AuditEntry {
+        let Permitted {
+            draft,
+            purpose,
+            decision,
+            ..
+        } = self.permitted;
+        AuditEntry {
+            resource_type: ResourceType::MedicalRecord,
+            resource_id: draft.id.0,
+            new_value: Some(json!({
+                "version": 1,
+                "recordType": draft.record_type,
+                "dataHash": draft.data_hash.to_string(),
+            })),
+            consent: decision.consent(),
+            classification: Classification::Medical,
+            encryption: EncryptionStatus::EncryptedAtRest,
+            patient: Some(draft.patient),
+            ..draft.caller.entry(AuditAction::RecordCreate, purpose)
+        }
+    }
+
+    fn event(&self) -> FeedEntry {
+        let draft = self.permitted.draft;
+        FeedEntry {
+            record: Some(draft.id),
+            patient: Some(draft.patient),
+            record_type: Some(draft.record_type),
+            record_hash: Some(draft.data_hash),
+            tx_hash: Some(self.signed.tx_hash.to_string()),
+            state: Some(AnchorState::Pending),
+            ..FeedEntry::new(FeedKind::AnchorPending)
+        }
+    }
+}

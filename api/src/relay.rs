@@ -1,0 +1,162 @@
+//! Hands signed transactions to the node, again and again until they are mined. Sending the same bytes
+//! twice is harmless, so nothing here has to be remembered and two relays at once do no harm.
+
+use std::{sync::Arc, time::Duration};
+
+use chain::{Client, Sent, TxHash};
+use domain::integrity::{AnchorState, FeedKind};
+use store::{
+    Pool, StoreError,
+    anchors::{self, DueTransaction, MovedAnchor, SignerAccount},
+    feed::{self, FeedEntry},
+};
+use tokio::sync::Notify;
+
+use crate::app::commit;
+
+/// How often the outbox is looked at when no bell rings.
+const POLL: Duration = Duration::from_millis(500);
+/// How many transactions are handed over before the outbox is looked at again.
+const BATCH: i64 = 256;
+/// When a transaction that was taken and not mined is handed over again: nodes forget.
+const AGAIN_IN: Duration = Duration::from_secs(15);
+/// When a transaction that was not taken is tried again.
+const RETRY_IN: Duration = Duration::from_secs(2);
+
+/// What the relay works with.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// The node.
+    pub(crate) client: Client,
+    /// The chain.
+    pub(crate) chain_id: i64,
+    /// The account whose transactions are sent.
+    pub(crate) signer: String,
+    /// Rung when there is something new.
+    pub(crate) bell: Arc<Notify>,
+}
+
+impl Relay {
+    /// Sends until the process ends.
+    pub(crate) async fn run(self) {
+        loop {
+            let again = match self.round().await {
+                Ok(sent_all) => sent_all,
+                Err(error) => {
+                    tracing::warn!(
+                        sql_state = error.sql_state(),
+                        "The outbox cannot be read; trying again"
+                    );
+                    false
+                }
+            };
+            if !again {
+                // A bell that is rung while we work is heard at once afterwards.
+                tokio::time::timeout(POLL, self.bell.notified()).await.ok();
+            }
+        }
+    }
+
+    /// One look at the outbox. True where a full batch was sent: there may be more.
+    async fn round(&self) -> Result<bool, StoreError> {
+        let signer = SignerAccount {
+            chain_id: self.chain_id,
+            address: &self.signer,
+        };
+        let mut conn = self.pool.acquire().await?;
+        let due = anchors::due(&mut conn, signer, BATCH).await?;
+        drop(conn);
+        let mut taken = Vec::new();
+        let mut put_off = Vec::new();
+        let mut is_reachable = true;
+        for (nth, transaction) in due.iter().enumerate() {
+            match self.client.send(&transaction.raw_transaction).await {
+                Ok(Sent::Accepted | Sent::AlreadyKnown) => taken.push(transaction.outbox),
+                Ok(Sent::NonceTooLow) => self.settle(transaction, &mut put_off).await?,
+                Ok(Sent::Underpriced) => {
+                    tracing::warn!(
+                        nonce = transaction.nonce,
+                        "The node wants a higher fee than was signed"
+                    );
+                    put_off.push(transaction.outbox);
+                }
+                Ok(Sent::Refused(reason)) => {
+                    tracing::warn!(
+                        nonce = transaction.nonce,
+                        reason,
+                        "The node refused a transaction"
+                    );
+                    put_off.push(transaction.outbox);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, waiting = due.len() - nth, "The node cannot be reached; the outbox waits");
+                    put_off.extend(due[nth..].iter().map(|waiting| waiting.outbox));
+                    is_reachable = false;
+                    break;
+                }
+            }
+        }
+        if !put_off.is_empty() {
+            let mut conn = self.pool.acquire().await?;
+            anchors::put_off(&mut conn, &put_off, RETRY_IN).await?;
+        }
+        if !taken.is_empty() {
+            let mut tx = self.pool.begin().await?;
+            let moved = anchors::mark_sent(&mut tx, &taken, AGAIN_IN).await?;
+            let events: Vec<FeedEntry> = moved
+                .iter()
+                .map(|a| event(a, FeedKind::AnchorSubmitted, AnchorState::Submitted))
+                .collect();
+            feed::append(&mut tx, &events).await?;
+            commit(tx).await?;
+        }
+        Ok(is_reachable && due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX))
+    }
+
+    /// The nonce is used up: by this transaction, whose event the indexer will see, or without effect.
+    async fn settle(
+        &self,
+        transaction: &DueTransaction,
+        put_off: &mut Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let receipt = match transaction.tx_hash.parse::<TxHash>() {
+            Ok(hash) => self.client.receipt(hash).await,
+            Err(_) => Ok(None),
+        };
+        match receipt {
+            Ok(Some(receipt)) if !receipt.succeeded => {
+                let mut tx = self.pool.begin().await?;
+                if let Some(failed) = anchors::fail(&mut tx, transaction.outbox).await? {
+                    tracing::error!(record.id = %failed.record, "The registry refused the anchor of record {}", failed.record);
+                    let told = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
+                    feed::append(&mut tx, &[told]).await?;
+                }
+                commit(tx).await?;
+            }
+            Ok(None) => {
+                tracing::error!(
+                    nonce = transaction.nonce,
+                    "Nonce {} was used by a transaction that is not ours",
+                    transaction.nonce
+                );
+                put_off.push(transaction.outbox);
+            }
+            Ok(Some(_)) | Err(_) => put_off.push(transaction.outbox),
+        }
+        Ok(())
+    }
+}
+
+fn event(anchor: &MovedAnchor, kind: FeedKind, state: AnchorState) -> FeedEntry {
+    FeedEntry {
+        record: Some(anchor.record),
+        patient: Some(anchor.patient),
+        record_type: Some(anchor.record_type),
+        record_hash: Some(anchor.record_hash),
+        tx_hash: Some(anchor.tx_hash.clone()),
+        state: Some(state),
+        ..FeedEntry::new(kind)
+    }
+}

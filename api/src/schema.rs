@@ -1,0 +1,256 @@
+//! The schema, and the one way anything of it is run.
+//!
+//! async-graphql gives the schema and its execution; how requests come in, what they may cost and what
+//! errors say is ours ([`crate::gate`], [`crate::http`], [`crate::websocket`]).
+
+use std::time::Duration;
+
+use async_graphql::{
+    MergedObject, MergedSubscription, Request, Response, Schema as GraphQlSchema, ServerError,
+    Value, parser::types::OperationType,
+};
+use futures::{Stream, StreamExt};
+
+use crate::{
+    app::App,
+    audit::graphql::AuditQuery,
+    caller::Visit,
+    consents::graphql::{ConsentMutation, ConsentQuery},
+    deletion::graphql::{DeletionMutation, DeletionQuery},
+    error::Error,
+    gate::{self, Limits},
+    integrity::graphql::{IntegrityQuery, IntegritySubscription},
+    loaders::Loaders,
+    records::graphql::{RecordMutation, RecordQuery},
+    users::graphql::{UserMutation, UserQuery},
+};
+
+/// Everything that can be asked.
+#[derive(MergedObject, Default)]
+pub(crate) struct Query(
+    UserQuery,
+    RecordQuery,
+    ConsentQuery,
+    AuditQuery,
+    DeletionQuery,
+    IntegrityQuery,
+);
+
+/// Everything that can be done.
+#[derive(MergedObject, Default)]
+pub(crate) struct Mutation(
+    UserMutation,
+    RecordMutation,
+    ConsentMutation,
+    DeletionMutation,
+);
+
+/// Everything that can be followed.
+#[derive(MergedSubscription, Default)]
+pub(crate) struct Subscription(IntegritySubscription);
+
+type Inner = GraphQlSchema<Query, Mutation, Subscription>;
+
+/// The public contract, as `schema.graphql` holds it.
+pub(crate) fn sdl() -> String {
+    let sdl = Inner::build(
+        Query::default(),
+        Mutation::default(),
+        Subscription::default(),
+    )
+    .finish()
+    .sdl();
+    let tidy = sdl
+        .lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n");
+    format!("{}\n", tidy.trim())
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// A POST: queries and mutations.
+    Post,
+    /// A GET: queries alone.
+    Get,
+    /// A stream: subscriptions alone.
+    Stream,
+}
+
+/// Why a request was not run, before anything of it ran.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    /// The stable code.
+    pub(crate) code: &'static str,
+    /// What to tell the caller.
+    pub(crate) message: String,
+    /// Whether the operation is of a kind that this way does not carry.
+    pub(crate) is_wrong_method: bool,
+}
+
+impl Rejected {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            is_wrong_method: false,
+        }
+    }
+
+    /// The answer that says so.
+    pub(crate) fn response(&self) -> Response {
+        let mut error = ServerError::new(self.message.clone(), None);
+        let mut extensions = async_graphql::ErrorExtensionValues::default();
+        extensions.set("code", self.code);
+        error.extensions = Some(extensions);
+        Response::from_errors(vec![error])
+    }
+}
+
+/// The schema behind its gate. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Schema {
+    inner: Inner,
+    app: App,
+    limits: Limits,
+    timeout: Duration,
+}
+
+impl Schema {
+    /// The schema over this process.
+    pub(crate) fn new(app: App, timeout: Duration) -> Self {
+        let mut builder = Inner::build(
+            Query::default(),
+            Mutation::default(),
+            Subscription::default(),
+        )
+        .data(app.clone())
+        .disable_suggestions()
+        // The gate counts better; these only must not stand in its way.
+        .limit_recursive_depth(64);
+        if !app.introspection {
+            builder = builder.disable_introspection();
+        }
+        let limits = Limits::new(app.introspection);
+        Self {
+            inner: builder.finish(),
+            app,
+            limits,
+            timeout,
+        }
+    }
+
+    /// The process.
+    pub(crate) const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Lets a request through the gate.
+    ///
+    /// # Errors
+    /// [`Rejected`]; nothing of it ran.
+    pub(crate) fn admit(
+        &self,
+        mut request: Request,
+        via: Via,
+        visit: &Visit,
+    ) -> Result<Request, Rejected> {
+        gate::check_text(&request.query, &self.limits).map_err(over)?;
+        let name = request.operation_name.clone();
+        let variables = request.variables.clone();
+        let document = request.parsed_query().map_err(|error| {
+            let place = error.locations.first().map_or_else(String::new, |at| {
+                format!(" at line {}, column {}", at.line, at.column)
+            });
+            Rejected::new(
+                "GRAPHQL_PARSE_FAILED",
+                format!("the document cannot be parsed{place}"),
+            )
+        })?;
+        let kind =
+            gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
+        let wanted = match (kind, via) {
+            (OperationType::Query, Via::Post | Via::Get)
+            | (OperationType::Mutation, Via::Post)
+            | (OperationType::Subscription, Via::Stream) => None,
+            (OperationType::Mutation, Via::Get) => Some("send mutations by POST"),
+            (OperationType::Subscription, _) => {
+                Some("follow subscriptions over a WebSocket at this address")
+            }
+            (_, Via::Stream) => Some("only subscriptions run over a WebSocket; send this by POST"),
+        };
+        if let Some(message) = wanted {
+            return Err(Rejected {
+                is_wrong_method: true,
+                ..Rejected::new("WRONG_METHOD", message)
+            });
+        }
+        Ok(request
+            .data(visit.clone())
+            .data(Loaders::new(&self.app.pool)))
+    }
+
+    /// Runs a query or a mutation that was let through.
+    pub(crate) async fn execute(&self, request: Request, visit: &Visit) -> Response {
+        let response = match tokio::time::timeout(self.timeout, self.inner.execute(request)).await {
+            Ok(response) => response,
+            Err(_) => Rejected::new("TIMEOUT", "this took too long and was stopped").response(),
+        };
+        self.tidy(response, visit)
+    }
+
+    /// Follows a subscription that was let through.
+    pub(crate) fn follow(
+        &self,
+        request: Request,
+        visit: Visit,
+    ) -> impl Stream<Item = Response> + Send + use<> {
+        let schema = self.clone();
+        self.inner
+            .execute_stream(request)
+            .map(move |response| schema.tidy(response, &visit))
+    }
+
+    /// Gives every error a code and the request's id, and leaves out what async-graphql would tell of
+    /// the schema or of the value where introspection is off.
+    pub(crate) fn tidy(&self, mut response: Response, visit: &Visit) -> Response {
+        for error in &mut response.errors {
+            let ours = error
+                .source
+                .clone()
+                .and_then(|source| source.downcast::<Error>().ok());
+            let extensions = error.extensions.get_or_insert_default();
+            if let Some(ours) = ours {
+                ours.extend(extensions);
+            }
+            if extensions.get("code").is_none() {
+                extensions.set("code", "GRAPHQL_VALIDATION_FAILED");
+                error.message = if self.app.introspection {
+                    error.message.chars().take(300).collect()
+                } else {
+                    "the document or its variables do not fit the schema".to_owned()
+                };
+            }
+            extensions.set("requestId", visit.origin.request.to_string());
+        }
+        response
+    }
+}
+
+fn over(refused: gate::Refused) -> Rejected {
+    let code = match refused {
+        gate::Refused::TooMuch { .. } => "TOO_COMPLEX",
+        gate::Refused::FragmentCycle | gate::Refused::NoSuchOperation => {
+            "GRAPHQL_VALIDATION_FAILED"
+        }
+        gate::Refused::InlineDecimal => "BAD_USER_INPUT",
+    };
+    Rejected::new(code, refused.to_string())
+}
+
+/// Whether anything ran: a request that was refused has no data at all.
+pub(crate) fn has_run(response: &Response) -> bool {
+    response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
+}

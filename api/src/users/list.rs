@@ -1,0 +1,48 @@
+//! The administrators' list of accounts.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    purpose::Purpose,
+    users::{Role, User},
+};
+use serde_json::json;
+use store::{
+    audit,
+    users::{UserCursor, UserFilter},
+};
+
+use crate::{
+    app::{App, commit},
+    caller::{Caller, refuse_role},
+    error::Error,
+};
+
+/// Accounts, newest first, one more than asked for where there are more. Written down before they
+/// are shown.
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators.
+pub(crate) async fn list(
+    app: &App,
+    caller: &Caller,
+    filter: &UserFilter,
+    after: Option<UserCursor>,
+    size: i64,
+) -> Result<Vec<User>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role != Role::Admin {
+        return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);
+    }
+    let users = store::users::page(&mut tx, filter, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        new_value: Some(json!({ "count": users.len().min(usize::try_from(size).unwrap_or(0)) })),
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::UserSearch, Purpose::SystemAdministration)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(users)
+}

@@ -1,0 +1,80 @@
+//! Making an account. Everybody begins as a patient.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::UserId,
+    purpose::Purpose,
+    users::{Email, Role, User, Username, check_password},
+};
+use serde_json::json;
+use store::{
+    audit,
+    users::{InsertUserError, NewUser},
+};
+use vault::password;
+
+use crate::{
+    app::{App, commit},
+    caller::Visit,
+    error::Error,
+};
+
+/// Makes an account, with its audit row.
+///
+/// # Errors
+/// [`Error::BadInput`], or [`Error::Conflict`] where the address or the name is taken.
+pub(crate) async fn register(
+    app: &App,
+    visit: &Visit,
+    email: &str,
+    username: &str,
+    new_password: String,
+) -> Result<User, Error> {
+    let email = Email::parse(email)?;
+    let username = Username::parse(username)?;
+    check_password(&new_password)?;
+    let hashed = app
+        .hashing
+        .run(move || password::hash(&new_password))
+        .await?;
+
+    let mut tx = app.begin().await?;
+    let id = UserId::fresh();
+    let user = NewUser {
+        id,
+        email: &email,
+        username: &username,
+        hashed_password: &hashed,
+        role: Role::Patient,
+    };
+    let user = store::users::insert(&mut tx, &user).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: id.0,
+        new_value: Some(json!({ "role": user.role })),
+        classification: Classification::Security,
+        ..AuditEntry::new(
+            id,
+            AuditAction::AuthRegister,
+            Purpose::SystemAdministration,
+            &visit.origin,
+        )
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(user)
+}
+
+impl From<InsertUserError> for Error {
+    fn from(error: InsertUserError) -> Self {
+        let field = match error {
+            InsertUserError::Store(error) => return error.into(),
+            InsertUserError::EmailTaken => "email",
+            InsertUserError::UsernameTaken => "username",
+        };
+        Self::Conflict {
+            field,
+            message: error.to_string(),
+        }
+    }
+}

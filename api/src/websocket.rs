@@ -1,0 +1,365 @@
+//! Subscriptions over a WebSocket, by the protocol `graphql-transport-ws` and no other.
+//!
+//! What library defaults leave open is closed here: a foreign origin, a socket that never introduces
+//! itself, one that outlives its token, two streams of one name, streams without number, mutations
+//! (`docs/threat-model.md`, T3).
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequestParts,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use fhir::Json;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use vault::token::{Bearer, TokenError};
+
+use crate::{
+    caller::Visit,
+    cors,
+    http::{check_bearer, request_of, to_json},
+    schema::{Schema, Via},
+};
+
+/// The one protocol spoken.
+const PROTOCOL: &str = "graphql-transport-ws";
+/// How long a client may take to introduce itself.
+const INIT_WITHIN: Duration = Duration::from_secs(10);
+/// How often the client is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// How long it may be silent.
+const DEAD_AFTER: Duration = Duration::from_secs(45);
+/// How long it may take to accept one message.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// How many streams one socket may carry.
+const MAX_STREAMS: usize = 20;
+/// The longest message taken. Unit: bytes.
+const MAX_MESSAGE: usize = 64 * 1024;
+/// How many messages wait for a slow client; its streams then wait, too.
+const BUFFER: usize = 64;
+
+/// A request to become a WebSocket, if it is one.
+pub(crate) struct Upgrade(pub(crate) Option<WebSocketUpgrade>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        if !parts.headers.contains_key(header::UPGRADE) {
+            return Ok(Self(None));
+        }
+        // The legacy protocol, which has another name, is not spoken.
+        let offered = parts
+            .headers
+            .get(header::SEC_WEBSOCKET_PROTOCOL)
+            .and_then(|v| v.to_str().ok());
+        let is_ours =
+            offered.is_some_and(|list| list.split(',').any(|protocol| protocol.trim() == PROTOCOL));
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
+            .await
+            .ok();
+        Ok(Self(upgrade.filter(|_| is_ours)))
+    }
+}
+
+/// Makes the connection a WebSocket, for an origin that may have one.
+pub(crate) fn accept(
+    schema: Schema,
+    visit: Visit,
+    headers: &HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !cors::is_allowed(&schema, headers) {
+        return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
+    }
+    upgrade
+        .protocols([PROTOCOL])
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| Connection::new(schema, visit, socket).run())
+}
+
+/// Why a socket is closed: a code of the protocol and a word.
+struct Closing(u16, &'static str);
+
+impl Closing {
+    const GOING_AWAY: Self = Self(1001, "Going away");
+    const BAD_MESSAGE: Self = Self(4400, "Invalid message");
+    const UNAUTHORIZED: Self = Self(4401, "Unauthorized");
+    const EXPIRED: Self = Self(
+        4401,
+        "The access token has expired: connect again with a new one",
+    );
+    const FORBIDDEN: Self = Self(4403, "Forbidden");
+    const INIT_TIMEOUT: Self = Self(4408, "Connection initialisation timeout");
+    const TOO_MANY_INITS: Self = Self(4429, "Too many initialisation requests");
+}
+
+/// Something a stream has to say.
+struct Said {
+    id: String,
+    generation: u64,
+    what: What,
+}
+
+enum What {
+    Next(String),
+    Complete,
+}
+
+struct Stream {
+    generation: u64,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Connection {
+    schema: Schema,
+    visit: Visit,
+    socket: WebSocket,
+    bearer: Option<Bearer>,
+    streams: HashMap<String, Stream>,
+    generation: u64,
+    said: mpsc::Sender<Said>,
+    inbox: mpsc::Receiver<Said>,
+}
+
+impl Connection {
+    fn new(schema: Schema, visit: Visit, socket: WebSocket) -> Self {
+        let (said, inbox) = mpsc::channel(BUFFER);
+        Self {
+            schema,
+            visit,
+            socket,
+            bearer: None,
+            streams: HashMap::new(),
+            generation: 0,
+            said,
+            inbox,
+        }
+    }
+
+    async fn run(mut self) {
+        let Err(closing) = self.converse().await else {
+            return;
+        };
+        self.streams.clear();
+        let frame = CloseFrame {
+            code: closing.0,
+            reason: closing.1.into(),
+        };
+        // The other side may be gone: then there is nobody to tell.
+        drop(
+            tokio::time::timeout(SEND_WITHIN, self.socket.send(Message::Close(Some(frame)))).await,
+        );
+    }
+
+    /// Ok when the client has left; Err with what it is to be told otherwise.
+    async fn converse(&mut self) -> Result<(), Closing> {
+        let stopping = self.schema.app().stopping.clone();
+        let mut deadline = Instant::now() + INIT_WITHIN;
+        let mut heard = Instant::now();
+        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return Err(Closing::GOING_AWAY),
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(if self.bearer.is_some() { Closing::EXPIRED } else { Closing::INIT_TIMEOUT });
+                }
+                _ = ping.tick() => {
+                    if heard.elapsed() > DEAD_AFTER {
+                        return Ok(());
+                    }
+                    self.send(Message::Ping(Vec::new().into())).await?;
+                }
+                Some(said) = self.inbox.recv() => self.pass_on(said).await?,
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        Some(Ok(Message::Binary(_))) => return Err(Closing::BAD_MESSAGE),
+                        Some(Ok(Message::Text(text))) => {
+                            self.hear(text.as_str()).await?;
+                            if let Some(bearer) = self.bearer {
+                                deadline = self.end_of(bearer);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The moment the token is no longer good, on this process's steady clock.
+    fn end_of(&self, bearer: Bearer) -> Instant {
+        let left = (bearer.expires_at - self.schema.app().clock.now())
+            .to_std()
+            .unwrap_or_default();
+        Instant::now() + left
+    }
+
+    async fn hear(&mut self, text: &str) -> Result<(), Closing> {
+        let message = fhir::reader::read(text.as_bytes()).map_err(|_| Closing::BAD_MESSAGE)?;
+        let kind = message
+            .get("type")
+            .and_then(Json::as_str)
+            .ok_or(Closing::BAD_MESSAGE)?;
+        match kind {
+            "connection_init" => self.init(message.get("payload")).await,
+            "ping" => self.send_json(&json!({ "type": "pong" })).await,
+            "pong" => Ok(()),
+            "subscribe" => self.subscribe(&message).await,
+            "complete" => {
+                let id = message
+                    .get("id")
+                    .and_then(Json::as_str)
+                    .ok_or(Closing::BAD_MESSAGE)?;
+                self.streams.remove(id);
+                Ok(())
+            }
+            _ => Err(Closing::BAD_MESSAGE),
+        }
+    }
+
+    async fn init(&mut self, payload: Option<&Json>) -> Result<(), Closing> {
+        if self.bearer.is_some() {
+            return Err(Closing::TOO_MANY_INITS);
+        }
+        let given = ["authorization", "Authorization"]
+            .iter()
+            .find_map(|name| payload?.get(name)?.as_str())
+            .map(|text| check_bearer(&self.schema, text));
+        match given.or(self.visit.token) {
+            Some(Ok(bearer)) => {
+                self.bearer = Some(bearer);
+                self.visit.token = Some(Ok(bearer));
+                self.send_json(&json!({ "type": "connection_ack" })).await
+            }
+            Some(Err(TokenError::Expired)) => Err(Closing::EXPIRED),
+            Some(Err(TokenError::Invalid)) => Err(Closing::FORBIDDEN),
+            None => Err(Closing::UNAUTHORIZED),
+        }
+    }
+
+    async fn subscribe(&mut self, message: &Json) -> Result<(), Closing> {
+        if self.bearer.is_none() {
+            return Err(Closing::UNAUTHORIZED);
+        }
+        let id = message
+            .get("id")
+            .and_then(Json::as_str)
+            .filter(|id| !id.is_empty() && id.len() <= 128);
+        let id = id.ok_or(Closing::BAD_MESSAGE)?.to_owned();
+        let request = message
+            .get("payload")
+            .and_then(request_of)
+            .ok_or(Closing::BAD_MESSAGE)?;
+        if self.streams.contains_key(&id) {
+            return self.close_duplicate(&id).await;
+        }
+        if self.streams.len() >= MAX_STREAMS {
+            let told = format!("a socket carries at most {MAX_STREAMS} streams");
+            return self.refuse(&id, "TOO_MANY_STREAMS", &told).await;
+        }
+        let request = match self.schema.admit(request, Via::Stream, &self.visit) {
+            Ok(request) => request,
+            Err(told) => return self.refuse(&id, told.code, &told.message).await,
+        };
+        self.generation += 1;
+        let generation = self.generation;
+        let mut responses = Box::pin(self.schema.follow(request, self.visit.clone()));
+        let (said, name) = (self.said.clone(), id.clone());
+        let task = tokio::spawn(async move {
+            while let Some(response) = responses.next().await {
+                let what = What::Next(to_json(&response));
+                if said
+                    .send(Said {
+                        id: name.clone(),
+                        generation,
+                        what,
+                    })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            // The connection is gone: nobody is left to be told.
+            said.send(Said {
+                id: name,
+                generation,
+                what: What::Complete,
+            })
+            .await
+            .ok();
+        });
+        self.streams.insert(id, Stream { generation, task });
+        Ok(())
+    }
+
+    async fn pass_on(&mut self, said: Said) -> Result<(), Closing> {
+        // What a stream said that was completed meanwhile is not passed on.
+        if self
+            .streams
+            .get(&said.id)
+            .is_none_or(|stream| stream.generation != said.generation)
+        {
+            return Ok(());
+        }
+        match said.what {
+            What::Next(payload) => {
+                let id = Value::from(said.id);
+                self.send(Message::Text(
+                    format!(r#"{{"type":"next","id":{id},"payload":{payload}}}"#).into(),
+                ))
+                .await
+            }
+            What::Complete => {
+                self.streams.remove(&said.id);
+                self.send_json(&json!({ "type": "complete", "id": said.id }))
+                    .await
+            }
+        }
+    }
+
+    async fn refuse(&mut self, id: &str, code: &str, message: &str) -> Result<(), Closing> {
+        let request_id = self.visit.origin.request;
+        let error =
+            json!({ "message": message, "extensions": { "code": code, "requestId": request_id } });
+        self.send_json(&json!({ "type": "error", "id": id, "payload": [error] }))
+            .await
+    }
+
+    async fn close_duplicate(&mut self, id: &str) -> Result<(), Closing> {
+        let frame = CloseFrame {
+            code: 4409,
+            reason: format!("Subscriber for {id} already exists").into(),
+        };
+        self.streams.clear();
+        self.send(Message::Close(Some(frame))).await
+    }
+
+    async fn send_json(&mut self, message: &Value) -> Result<(), Closing> {
+        self.send(Message::Text(message.to_string().into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Closing> {
+        match tokio::time::timeout(SEND_WITHIN, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            // Gone, or so slow that it must come back with its cursor.
+            Ok(Err(_)) | Err(_) => Err(Closing::GOING_AWAY),
+        }
+    }
+}
