@@ -35,7 +35,16 @@ impl Programs {
             return Ok(programs.clone());
         }
         let output = Command::new(config::cargo())
-            .args(["build", "--package", "api", "--package", "indexer"])
+            // The features of all of the workspace, as `cargo test` builds it: what both share is
+            // compiled once. Naming the two packages would compile it again for their own.
+            .args([
+                "build",
+                "--workspace",
+                "--bin",
+                "meditrustal",
+                "--bin",
+                "meditrustal-indexer",
+            ])
             .arg("--message-format=json-render-diagnostics")
             .current_dir(root)
             .stdin(Stdio::null())
