@@ -12,6 +12,7 @@ mod resources;
 use std::fmt;
 
 use crate::reader::{Json, member};
+use crate::references::Contained;
 
 /// One invariant.
 pub(crate) struct Rule {
@@ -34,10 +35,10 @@ impl fmt::Debug for Rule {
 pub(crate) struct Scope<'a> {
     /// The object at hand.
     pub(crate) this: &'a [(String, Json)],
-    /// The resource it is part of.
-    pub(crate) resource: &'a [(String, Json)],
-    /// The resource that contains that one, or that itself.
-    pub(crate) container: &'a [(String, Json)],
+    /// What its resource contains, or what surrounds that if it is contained itself.
+    pub(crate) contained: &'a Contained<'a>,
+    /// Whether it is part of a contained resource.
+    pub(crate) is_contained: bool,
 }
 
 /// The invariants that are stated on the node of this name.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::reader::Json;
 use crate::record_types::{RecordType, patient_element, resource_type};
-use crate::validate::target;
+use crate::references::Contained;
 
 const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const DIAGNOSTIC_SERVICE: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
@@ -171,9 +171,11 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         ));
     }
     if matches!(kind, "List" | "Composition") {
-        let container = resource.as_object().unwrap_or_default();
+        let contained = Contained::of(resource.as_object().unwrap_or_default());
         let is_history = |reference: &str| {
-            target(reference, container).is_some_and(|kind| HISTORY.contains(&kind))
+            contained
+                .target(reference)
+                .is_some_and(|kind| HISTORY.contains(&kind))
         };
         if !listed(resource).into_iter().all(is_history) {
             let message = format!("a medical history lists {}", HISTORY.join(", "));

@@ -3,7 +3,7 @@
 //! Owns what a medical document must look like: reading it without loss
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
 //! and fit for its record type ([`check`]), and what the server writes into it
-//! ([`stamp`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
+//! ([`stamp()`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
 //! left to `vault`, decisions about people to `domain`.
 //!
 //! An [`Issue`] never repeats what a document says: the value is health data.
@@ -18,6 +18,7 @@ mod narrative;
 mod primitives;
 pub mod reader;
 mod record_types;
+mod references;
 mod stamp;
 mod table;
 mod temporal;
@@ -32,7 +33,7 @@ pub use stamp::{Identity, SALT_URL, stamp};
 /// Whether `document` is FHIR R4 and of a kind that its record type takes, and how
 /// complete it is.
 ///
-/// The patient may still be missing from it: [`stamp`] sets them.
+/// The patient may still be missing from it: [`stamp()`] sets them.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@ use crate::kinds;
 use crate::primitives;
 use crate::reader::Json;
 use crate::record_types::{RecordType, patient_element, resource_type};
-use crate::validate::target;
+use crate::references::Contained;
 
 /// The extension in `meta.extension` that holds the salt as 64 hex digits.
 ///
@@ -149,7 +149,7 @@ fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut 
                 .and_then(|subject| subject.get("reference"));
             let kind = reference
                 .and_then(Json::as_str)
-                .and_then(|text| target(text, &[]));
+                .and_then(|text| Contained::default().target(text));
             if kind == Some("Patient") && !resource.get(element).is_some_and(|s| names(s, patient))
             {
                 issues.push(somebody_else(path.element(element)));

@@ -9,9 +9,10 @@
 use crate::invariants::Scope;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::narrative;
-use crate::primitives::{Primitive, is_code, is_id};
+use crate::primitives::{Primitive, is_code};
 use crate::reader::{Json, member};
 use crate::record_types::patient_element;
+use crate::references::{self, Contained};
 use crate::table::{self, Field, Kind, Node, Table};
 
 /// After this many issues the walk stops collecting.
@@ -29,7 +30,7 @@ pub fn base(document: &Json) -> Vec<Issue> {
     walk(document, false)
 }
 
-/// As [`base`], but the patient may still be missing: [`crate::stamp`] sets it.
+/// As [`base`], but the patient may still be missing: [`crate::stamp()`] sets it.
 pub(crate) fn before_stamping(document: &Json) -> Vec<Issue> {
     walk(document, true)
 }
@@ -56,17 +57,17 @@ struct Walk {
     patient_later: bool,
 }
 
-/// Where in a document the walk is.
+/// What surrounds the object that the walk is at.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The resource that contains the one at hand, or that itself.
-    container: &'a Members,
-    /// The resource at hand.
-    resource: &'a Members,
+    /// The resources that `#` refers to.
+    contained: &'a Contained<'a>,
+    /// Whether the object is of one of them.
+    is_contained: bool,
 }
 
 impl Walk {
-    fn resource(&mut self, json: &Json, path: Path<'_>, container: Option<&Members>) {
+    fn resource(&mut self, json: &Json, path: Path<'_>, container: Option<&Contained<'_>>) {
         let Some(members) = json.as_object() else {
             return self.fail(
                 IssueCode::Structure,
@@ -83,9 +84,14 @@ impl Walk {
             let message = "not a resource of FHIR R4";
             return self.fail(IssueCode::Structure, path, "resource-type", message);
         };
+        let own = if container.is_none() {
+            Contained::of(members)
+        } else {
+            Contained::default()
+        };
         let place = Place {
-            container: container.unwrap_or(members),
-            resource: members,
+            contained: container.unwrap_or(&own),
+            is_contained: container.is_some(),
         };
         let later = if self.patient_later {
             patient_element(name)
@@ -161,10 +167,14 @@ impl Walk {
                 );
             }
         }
+        let Place {
+            contained,
+            is_contained,
+        } = place;
         let scope = Scope {
             this: members,
-            resource: place.resource,
-            container: place.container,
+            contained,
+            is_contained,
         };
         for rule in &node.rules {
             if !(rule.holds)(scope) {
@@ -251,7 +261,7 @@ impl Walk {
             }
             (Kind::Resource, Some(resource)) => {
                 // What a Bundle or Parameters carries stands for itself.
-                let contained = path.is("contained").then_some(place.container);
+                let contained = path.is("contained").then_some(place.contained);
                 self.resource(resource, path, contained);
             }
             (Kind::Resource, None) => {}
@@ -319,7 +329,7 @@ impl Walk {
     /// Whether a reference points to a kind of resource that it may point to.
     fn reference(&mut self, members: &Members, targets: &str, path: Path<'_>, place: Place<'_>) {
         let reference = member(members, "reference").and_then(Json::as_str);
-        if reference.is_some_and(|text| !self.is_reference(text)) {
+        if reference.is_some_and(|text| !references::is_well_formed(text)) {
             let message = "neither an absolute URL, nor a resource of R4 and its id, nor #";
             self.fail(
                 IssueCode::Value,
@@ -332,7 +342,7 @@ impl Walk {
             return;
         }
         let stated = member(members, "type").and_then(Json::as_str);
-        let pointed = reference.and_then(|reference| target(reference, place.container));
+        let pointed = reference.and_then(|reference| place.contained.target(reference));
         for kind in [pointed, stated].into_iter().flatten() {
             let known = self.table.resource(kind).is_some();
             if known && !targets.split(',').any(|target| target == kind) {
@@ -340,28 +350,6 @@ impl Walk {
                 self.fail(IssueCode::Value, path, "target", &message);
             }
         }
-    }
-
-    /// Whether a literal reference has one of the forms of R4, section 2.3.0.1.
-    fn is_reference(&self, text: &str) -> bool {
-        if text.starts_with('#') || text.contains(':') {
-            return true;
-        }
-        let mut segments = text.split('/');
-        let kind = segments.next().unwrap_or_default();
-        let ids = [
-            segments.next(),
-            segments.next(),
-            segments.next(),
-            segments.next(),
-        ];
-        let id = |segment: Option<&str>| segment.is_some_and(is_id);
-        self.table.resource(kind).is_some()
-            && match ids {
-                [identity, None, ..] => id(identity),
-                [identity, Some("_history"), version, None] => id(identity) && id(version),
-                _ => false,
-            }
     }
 
     fn unknown(&mut self, key: &str, path: Path<'_>, node: &Node) {
@@ -388,19 +376,6 @@ impl Walk {
 /// The items of a list; none if there is no value, `None` if it is no list.
 fn list(value: Option<&Json>) -> Option<&[Json]> {
     value.map_or(Some(&[]), Json::as_array)
-}
-
-/// The kind of resource that a reference names, if it says.
-pub(crate) fn target<'a>(reference: &'a str, container: &'a Members) -> Option<&'a str> {
-    if let Some(id) = reference.strip_prefix('#') {
-        let within = member(container, "contained").and_then(Json::as_array)?;
-        let named = |resource: &&Json| resource.get("id").and_then(Json::as_str) == Some(id);
-        return within.iter().find(named)?.get("resourceType")?.as_str();
-    }
-    let without_version = reference.split("/_history/").next()?;
-    let mut segments = without_version.rsplit('/');
-    segments.next()?; // the id
-    segments.next()
 }
 
 fn last_segment(url: &str) -> &str {

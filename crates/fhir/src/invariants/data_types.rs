@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Rule, Scope};
 use crate::decimal;
-use crate::reader::{Json, member};
+use crate::reader::Json;
 use crate::temporal::Moment;
 
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -147,11 +147,8 @@ const REFERENCE: &[Rule] = &[Rule {
         let Some(id) = s.text("reference").and_then(|r| r.strip_prefix('#')) else {
             return true;
         };
-        let contained = member(s.container, "contained").and_then(Json::as_array);
         // A lone # in a contained resource is the one that contains it.
-        let lone = id.is_empty() && !std::ptr::eq(s.container, s.resource);
-        let named = |resource: &Json| resource.get("id").and_then(Json::as_str) == Some(id);
-        lone || contained.unwrap_or_default().iter().any(named)
+        s.contained.has(id) || (id.is_empty() && s.is_contained)
     },
 }];
 

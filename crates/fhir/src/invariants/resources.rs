@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::{Rule, Scope};
 use crate::reader::Json;
-use crate::validate::target;
 
 const ALLERGY_VERIFICATION: &str =
     "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
@@ -172,7 +171,7 @@ const CARE_TEAM_PARTICIPANT: &[Rule] = &[Rule {
         let reference = s
             .object("member")
             .and_then(|member| member.text("reference"));
-        let kind = reference.and_then(|reference| target(reference, s.container));
+        let kind = reference.and_then(|reference| s.contained.target(reference));
         // PractitionerRole and others are other types; an unknown one may be anything.
         !s.has("onBehalfOf")
             || !matches!(
@@ -359,7 +358,7 @@ const OBSERVATION: &[Rule] = &[
             if !s.has_choice("value") {
                 return true;
             }
-            let own = codings(s);
+            let own: HashSet<_> = codings(s).into_iter().collect();
             !s.objects("component")
                 .flat_map(codings)
                 .any(|coding| own.contains(&coding))

@@ -1,0 +1,123 @@
+//! What a literal reference says about the resource it points to.
+
+use std::collections::HashMap;
+
+use crate::primitives::is_id;
+use crate::reader::{Json, member};
+use crate::table;
+
+/// The resources that one resource contains: their ids and types.
+#[derive(Debug, Default)]
+pub(crate) struct Contained<'a> {
+    types: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Contained<'a> {
+    /// What the resource with these members contains.
+    pub(crate) fn of(resource: &'a [(String, Json)]) -> Self {
+        let resources = member(resource, "contained")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        let text = |resource: &'a Json, key| resource.get(key).and_then(Json::as_str);
+        let named = |resource| {
+            Some((
+                text(resource, "id")?,
+                text(resource, "resourceType").unwrap_or_default(),
+            ))
+        };
+        Self {
+            types: resources.iter().filter_map(named).collect(),
+        }
+    }
+
+    /// Whether a resource of this id is contained.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.types.contains_key(id)
+    }
+
+    /// The type of resource that a reference points to, if it says.
+    pub(crate) fn target(&self, reference: &'a str) -> Option<&'a str> {
+        if let Some(id) = reference.strip_prefix('#') {
+            return self.types.get(id).copied();
+        }
+        let without_version = reference.split("/_history/").next()?;
+        let mut segments = without_version.rsplit('/');
+        segments.next()?; // the id
+        segments.next()
+    }
+}
+
+/// Whether a literal reference has one of the forms of R4, section 2.3.0.1: an
+/// absolute URL, a resource and its id with or without a version, or a fragment.
+pub(crate) fn is_well_formed(reference: &str) -> bool {
+    if reference.starts_with('#') || reference.contains(':') {
+        return true;
+    }
+    let mut segments = reference.split('/');
+    let kind = segments.next().unwrap_or_default();
+    let rest = [
+        segments.next(),
+        segments.next(),
+        segments.next(),
+        segments.next(),
+    ];
+    let id = |segment: Option<&str>| segment.is_some_and(is_id);
+    table::r4().resource(kind).is_some()
+        && match rest {
+            [identity, None, ..] => id(identity),
+            [identity, Some("_history"), version, None] => id(identity) && id(version),
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+    use super::*;
+    use crate::reader::read;
+
+    #[test]
+    fn a_reference_is_absolute_a_resource_with_an_id_or_a_fragment() {
+        for good in [
+            "Patient/1",
+            "Patient/1/_history/2",
+            "#p",
+            "#",
+            "urn:uuid:1",
+            "https://a/b",
+        ] {
+            assert!(is_well_formed(good), "{good}");
+        }
+        for bad in [
+            "",
+            "1",
+            "/",
+            "Patient/",
+            "Nobody/1",
+            "Patient/1/2",
+            "Patient/1/_history",
+            "Patient/1/_history/2/3",
+            "Patient/a b",
+            "a/Patient/1",
+        ] {
+            assert!(!is_well_formed(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_target_is_told_by_the_reference_or_by_what_is_contained() {
+        let list =
+            read(br#"{"contained":[{"resourceType":"Device","id":"d"},{"id":"x"},1]}"#).unwrap();
+        let contained = Contained::of(list.as_object().unwrap());
+
+        assert_eq!(contained.target("#d"), Some("Device"));
+        assert_eq!(contained.target("#e"), None);
+        assert_eq!(
+            contained.target("https://a/Patient/1/_history/2"),
+            Some("Patient")
+        );
+        assert_eq!(contained.target("Patient/1"), Some("Patient"));
+        assert_eq!(contained.target("urn:uuid:1"), None);
+    }
+}

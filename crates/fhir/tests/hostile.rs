@@ -1,0 +1,81 @@
+//! Documents of the largest size, made to be slow: work must grow with size, not its square.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::time::{Duration, Instant};
+
+use fhir::{canonical, reader, validate};
+
+/// Far more than linear work takes unoptimised, far less than quadratic work does.
+const ENOUGH: Duration = Duration::from_secs(5);
+
+/// `open`, then as many items as fit into the largest document, then `close`.
+fn largest(open: &str, item: impl Fn(usize) -> String, close: &str) -> String {
+    let mut document = open.to_owned();
+    for index in 0.. {
+        let next = item(index);
+        if document.len() + next.len() + close.len() + 1 > reader::MAX_BYTES {
+            break;
+        }
+        if index > 0 {
+            document.push(',');
+        }
+        document += &next;
+    }
+    document + close
+}
+
+fn contained(count: usize) -> String {
+    let one = |index: usize| format!(r#"{{"resourceType":"Patient","id":"c{index}"}}"#);
+    (0..count).map(one).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn the_largest_documents_are_read_checked_and_written_in_time() {
+    let list = r#"{"resourceType":"List","status":"current","mode":"working""#;
+    let observation = r#"{"resourceType":"Observation","status":"final","valueString":"a""#;
+    let coding = |index: usize| format!(r#"{{"system":"urn:s","code":"c{index}"}}"#);
+    let codings = (0..9_000).map(coding).collect::<Vec<_>>().join(",");
+    let documents = [
+        largest("[", |_| "[]".to_owned(), "]"),
+        largest("{", |index| format!("\"k{index}\":0"), "}"),
+        largest("{", |index| format!("\"_k{index}\":0"), "}"),
+        largest(&format!("{list},\"entry\":["), |_| "{}".to_owned(), "]}"),
+        largest(
+            &format!("{list},\"contained\":[{}],\"entry\":[", contained(10_000)),
+            |index| format!(r##"{{"item":{{"reference":"#c{index}"}}}}"##),
+            "]}",
+        ),
+        largest(
+            &format!("{observation},\"code\":{{\"coding\":[{codings}]}},\"component\":["),
+            |index| format!(r#"{{"code":{{"coding":[{{"system":"urn:s","code":"d{index}"}}]}}}}"#),
+            "]}",
+        ),
+        largest(
+            "{\"resourceType\":\"Bundle\",\"type\":\"collection\",\"entry\":[",
+            |index| {
+                format!(r#"{{"fullUrl":"urn:a:{index}","resource":{{"resourceType":"Patient"}}}}"#)
+            },
+            "]}",
+        ),
+        format!(
+            "{{\"resourceType\":\"Patient\",\"text\":{{\"status\":\"generated\",\"div\":\"<div>{}\"}}}}",
+            "<b>".repeat(300_000)
+        ),
+        format!("{}{}1", "{\"a\":".repeat(64), "0".repeat(1_000_000)),
+        format!("[1e{}]", "9".repeat(1_000_000)),
+    ];
+
+    for document in documents {
+        let start = Instant::now();
+        if let Ok(json) = reader::read(document.as_bytes()) {
+            validate::base(&json);
+            canonical::to_bytes(&json);
+        }
+        let shown = document.get(..60).unwrap();
+        assert!(
+            start.elapsed() < ENOUGH,
+            "{:?} for {shown}",
+            start.elapsed()
+        );
+    }
+}
