@@ -124,6 +124,7 @@ impl Chain {
                 Ok(Round::More)
             }
             Step::TooDeep { fork } => {
+                self.client.check().await?;
                 let halt = Halt::TooDeep {
                     fork,
                     settled: lead.settled,

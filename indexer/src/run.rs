@@ -191,20 +191,10 @@ impl Indexer {
 
     /// Says what is wrong, once.
     fn tell(&self, trouble: &Trouble) {
-        let halt = match trouble {
-            Trouble::Halt(halt) => Some(halt.as_ref().clone()),
-            Trouble::Store(_)
-            | Trouble::Stalled
-            | Trouble::Overtaken
-            | Trouble::Node(_)
-            | Trouble::Check(_)
-            | Trouble::Moved => None,
-        };
-        let text = with_causes(trouble);
-        let reason = halt.as_ref().map(crate::trouble::Halt::name);
-        if !self.status.bad(text.clone(), halt) {
+        let (text, halted) = (with_causes(trouble), trouble.halted());
+        if !self.status.bad(text.clone(), halted) {
             tracing::debug!("Still: {text}");
-        } else if let Some(reason) = reason {
+        } else if let Some(reason) = halted {
             tracing::error!(reason, "Nothing more is applied: {text}");
         } else {
             tracing::warn!("Waiting: {text}");

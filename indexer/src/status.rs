@@ -8,8 +8,6 @@ use std::{
 
 use serde::Serialize;
 
-use crate::trouble::Halt;
-
 /// How long the node or the database may be silent before we are not ready.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
 
@@ -47,7 +45,8 @@ struct Known {
     /// Since when events are counted, how many there were then, and the last rate.
     counted: (Instant, u64),
     events_per_second: f64,
-    halted: Option<Halt>,
+    /// Why nothing more is applied, by a name that does not change.
+    halted: Option<&'static str>,
     last_error: Option<String>,
     last_good: Option<Instant>,
     last_round: Instant,
@@ -168,7 +167,7 @@ impl Status {
     }
 
     /// A round that did not. Gives whether this is news.
-    pub(crate) fn bad(&self, error: String, halted: Option<Halt>) -> bool {
+    pub(crate) fn bad(&self, error: String, halted: Option<&'static str>) -> bool {
         let mut known = self.known();
         let news = known.last_error.as_ref() != Some(&error);
         known.last_error = Some(error);
@@ -206,18 +205,15 @@ impl Status {
             findings_resolved: known.findings_resolved,
             reorgs: known.reorgs,
             deepest_reorg_blocks: known.deepest_reorg,
-            halted: known.halted.as_ref().map(Halt::name),
+            halted: known.halted,
             last_error: known.last_error.clone(),
         }
     }
 }
 
 fn not_ready(known: &Known, lag: u64) -> Option<String> {
-    if let Some(halt) = &known.halted {
-        return Some(halt.to_string());
-    }
     let silent = known.last_good.is_none_or(|at| at.elapsed() > MAX_SILENCE);
-    if silent {
+    if silent || known.halted.is_some() {
         let why = known
             .last_error
             .as_deref()
@@ -254,17 +250,11 @@ mod tests {
         assert!(!status.bad("gone".to_owned(), None));
         assert!(status.report().ready, "a hiccup is no outage");
 
-        let halt = Halt::TooDeep {
-            fork: Some(7),
-            settled: 9,
-        };
-        status.bad("halted".to_owned(), Some(halt));
+        status.bad("undone".to_owned(), Some("REORG_BELOW_FINALITY"));
         let report = status.report();
-        assert!(
-            !report.ready
-                && report
-                    .reason
-                    .is_some_and(|why| why.contains("--accept-reorg-to"))
+        assert_eq!(
+            (report.ready, report.reason.as_deref()),
+            (false, Some("undone"))
         );
         assert!(status.good());
         assert!(status.report().ready);

@@ -58,13 +58,26 @@ pub(crate) enum Halt {
     },
 }
 
-impl Halt {
-    /// A name for it that does not change.
-    pub(crate) const fn name(&self) -> &'static str {
+impl Trouble {
+    /// Why nothing more is applied, by a name that does not change; `None` for what is waited for.
+    pub(crate) fn halted(&self) -> Option<&'static str> {
         match self {
-            Self::Undecodable(_) => "UNDECODABLE_LOG",
-            Self::Break(_) => "EVENTS_DO_NOT_FOLLOW",
-            Self::TooDeep { .. } => "REORG_BELOW_FINALITY",
+            Self::Halt(halt) => Some(match halt.as_ref() {
+                Halt::Undecodable(_) => "UNDECODABLE_LOG",
+                Halt::Break(_) => "EVENTS_DO_NOT_FOLLOW",
+                Halt::TooDeep { .. } => "REORG_BELOW_FINALITY",
+            }),
+            Self::Check(
+                CheckError::WrongChain { .. }
+                | CheckError::NoCode { .. }
+                | CheckError::WrongCode { .. },
+            ) => Some("WRONG_NODE"),
+            Self::Check(CheckError::Client(_))
+            | Self::Store(_)
+            | Self::Stalled
+            | Self::Overtaken
+            | Self::Node(_)
+            | Self::Moved => None,
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::{
 /// The registry's `VERSION`, bound into its first head.
 const VERSION: u64 = 1;
 
+/// The decoder repeats the whole log, however long it is. Unit: characters.
+const MAX_WHAT_CHARS: usize = 200;
+
 /// A log of the registry as the node gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawLog {
@@ -265,7 +268,7 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
         what,
     };
     let bound = Bound::decode_raw_log(&log.topics, &log.data)
-        .map_err(|error| undecodable(error.to_string()))?;
+        .map_err(|error| undecodable(error.to_string().chars().take(MAX_WHAT_CHARS).collect()))?;
     // The decoder ignores bytes that no field owns; the contract writes none.
     let written = bound.to_log_data();
     if written.topics() != log.topics || written.data.as_ref() != log.data {
