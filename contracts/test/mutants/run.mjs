@@ -1,0 +1,51 @@
+#!/usr/bin/env node
+// Puts each fault of mutants.mjs into a copy of the project and expects forge's tests to fail. The gas tests are left
+// out: they would notice every change, and prove nothing by it. Run in the root of the repository:
+//   node contracts/test/mutants/run.mjs [part of a name]
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mutants, survives } from './mutants.mjs';
+
+const copy = 'target/mutants';
+const forge = `${process.cwd()}/contracts/forge.mjs`;
+const wanted = process.argv[2] ?? '';
+
+rmSync(copy, { recursive: true, force: true });
+mkdirSync(copy, { recursive: true });
+const generated = /contracts\/(out|cache|broadcast)(\/|$)/;
+for (const path of ['contracts', 'foundry.toml']) {
+  cpSync(path, `${copy}/${path}`, { recursive: true, filter: (from) => !generated.test(from) });
+}
+// The npm solc reads nothing outside of the project, links included. These are what it and the contracts import.
+for (const name of ['@openzeppelin/contracts', '@layerzerolabs/toolbox-foundry', 'solc', 'command-exists', 'commander',
+  'follow-redirects', 'js-sha3', 'memorystream', 'semver', 'tmp']) {
+  cpSync(`node_modules/${name}`, `${copy}/node_modules/${name}`, { recursive: true });
+}
+
+function test() {
+  const run = spawnSync(forge, ['test', '--fail-fast', '--no-match-contract', 'Gas', '--dynamic-test-linking'], {
+    cwd: copy, encoding: 'utf8', env: { ...process.env, FOUNDRY_LINT_LINT_ON_BUILD: 'false' },
+  });
+  const output = run.stdout + run.stderr;
+  if (/Compiler run failed|Compilation failed/.test(output)) throw new Error(output);
+  return { passed: run.status === 0, by: /\[FAIL[^\]]*\] (\w+)/.exec(output)?.[1] };
+}
+
+if (!test().passed) throw new Error('the tests fail without any fault');
+let killed = 0;
+const alive = [];
+const chosen = mutants.filter(([name]) => name.includes(wanted));
+for (const [name, file, from, to] of chosen) {
+  const path = `${copy}/contracts/src/${file}`;
+  const source = readFileSync(path, 'utf8');
+  if (!source.includes(from)) throw new Error(`${name}: ${file} does not hold\n${from}`);
+  writeFileSync(path, source.replace(from, () => to));
+  const { passed, by } = test();
+  writeFileSync(path, source);
+  if (passed) alive.push(name);
+  else killed += 1;
+  console.log(`${passed ? 'SURVIVED' : 'killed'}  ${name}${passed ? '' : `  (${by})`}`);
+}
+console.log(`${killed} of ${chosen.length} killed`);
+for (const name of alive) console.log(`${name}: ${survives[name] ?? 'NOT EXPLAINED'}`);
+process.exit(alive.every((name) => survives[name]) ? 0 : 1);
