@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::reader::Json;
+use crate::json::Json;
 
 /// The canonical bytes of `json`: UTF-8, no white space, keys sorted.
 pub fn to_bytes(json: &Json) -> Vec<u8> {

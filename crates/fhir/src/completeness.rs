@@ -13,7 +13,7 @@ use self::elements::{
     is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_no_known_allergy, items,
 };
 use crate::issue::{Issue, IssueCode, Severity};
-use crate::reader::Json;
+use crate::json::Json;
 use crate::record_types::{RecordType, resource_type};
 
 /// A document that may be stored.

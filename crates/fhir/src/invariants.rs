@@ -11,7 +11,7 @@ mod resources;
 
 use std::fmt;
 
-use crate::reader::{Json, member};
+use crate::json::{Json, member};
 use crate::references::Contained;
 
 /// One invariant.

@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::reader::{Json, ReadError};
+use crate::json::Json;
+use crate::reader::ReadError;
 
 /// The code system of [`Issue::rule`] in an `OperationOutcome`.
 pub const RULE_SYSTEM: &str = "https://meditrustal.example/fhir/CodeSystem/rule";

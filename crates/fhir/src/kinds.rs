@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::issue::{Issue, IssueCode, Path};
-use crate::reader::Json;
+use crate::json::Json;
 use crate::record_types::{RecordType, patient_element, resource_type};
 use crate::references::Contained;
 

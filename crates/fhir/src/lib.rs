@@ -13,6 +13,7 @@ mod completeness;
 mod decimal;
 mod invariants;
 mod issue;
+mod json;
 mod kinds;
 mod narrative;
 mod primitives;
@@ -26,7 +27,7 @@ pub mod validate;
 
 pub use completeness::{Checked, Completeness};
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
-pub use reader::Json;
+pub use json::Json;
 pub use record_types::RecordType;
 pub use stamp::{Identity, SALT_URL, stamp};
 

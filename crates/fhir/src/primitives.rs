@@ -1,6 +1,6 @@
 //! The formats of FHIR's primitive types (R4, section 2.24.0.1).
 
-use crate::reader::Json;
+use crate::json::Json;
 use crate::temporal::{Moment, Precision, is_time};
 
 /// A primitive type of FHIR.

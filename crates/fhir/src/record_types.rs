@@ -1,6 +1,6 @@
 //! The eight record types, the resources each takes, and who a resource is about.
 
-use crate::reader::Json;
+use crate::json::Json;
 
 /// What a medical record is about (`medical_records.record_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

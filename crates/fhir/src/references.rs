@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::json::{Json, member};
 use crate::primitives::is_id;
-use crate::reader::{Json, member};
 use crate::table;
 
 /// The resources that one resource contains: their ids and types.

@@ -5,9 +5,9 @@
 //! these places is overwritten; a document about somebody else is refused.
 
 use crate::issue::{Issue, IssueCode, Path, object, text};
+use crate::json::Json;
 use crate::kinds;
 use crate::primitives;
-use crate::reader::Json;
 use crate::record_types::{RecordType, patient_element, resource_type};
 use crate::references::Contained;
 

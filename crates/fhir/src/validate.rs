@@ -8,9 +8,9 @@
 
 use crate::invariants::Scope;
 use crate::issue::{Issue, IssueCode, Path};
+use crate::json::{Json, member};
 use crate::narrative;
 use crate::primitives::{Primitive, is_code};
-use crate::reader::{Json, member};
 use crate::record_types::patient_element;
 use crate::references::{self, Contained};
 use crate::table::{self, Field, Kind, Node, Table};

@@ -1,6 +1,6 @@
 //! What bullets ask of single elements.
 
-use crate::reader::Json;
+use crate::json::Json;
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Rule, Scope};
 use crate::decimal;
-use crate::reader::Json;
+use crate::json::Json;
 use crate::temporal::Moment;
 
 const UCUM: &str = "http://unitsofmeasure.org";

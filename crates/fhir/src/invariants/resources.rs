@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Rule, Scope};
-use crate::reader::Json;
+use crate::json::Json;
 
 const ALLERGY_VERIFICATION: &str =
     "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
