@@ -61,7 +61,6 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
+    writeln!(file, "{}", text.trim_end())?;
     file.sync_all()
 }

@@ -113,7 +113,7 @@ impl TokenKey {
     /// # Errors
     /// [`TokenKeyError::Malformed`].
     pub fn parse(pem: &str) -> Result<Self, TokenKeyError> {
-        let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| TokenKeyError::Malformed)?;
+        let key = SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| TokenKeyError::Malformed)?;
         let public = key.verifying_key().to_bytes();
         // Set already where another key was read before: the provider is the same.
         ED25519.install_default().ok();
