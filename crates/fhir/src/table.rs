@@ -69,6 +69,13 @@ pub(crate) struct Field {
     pub(crate) binding: Option<&'static str>,
 }
 
+impl Field {
+    /// Whether values may have an id and extensions beside them.
+    pub(crate) fn is_primitive(&self) -> bool {
+        matches!(self.kind, Kind::Primitive(_))
+    }
+}
+
 /// What a value is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -109,51 +109,7 @@ impl Walk {
         place: Place<'_>,
         later: Option<&str>,
     ) {
-        if !node.is_resource && members.iter().all(|(key, _)| key == "id") {
-            self.fail(
-                IssueCode::Invariant,
-                path,
-                "ele-1",
-                "an element has a value or children",
-            );
-        }
-        let with_extras = members.iter().any(|(key, _)| key.starts_with('_'));
-        let mut seen: u128 = 0;
-        for (key, value) in members {
-            if node.is_resource && key == "resourceType" {
-                continue;
-            }
-            let name = key.strip_prefix('_').unwrap_or(key);
-            let is_extra = name.len() < key.len();
-            let field = match node.field(name) {
-                Some(field) if !is_extra || matches!(field.kind, Kind::Primitive(_)) => field,
-                _ => {
-                    self.unknown(key, path, node);
-                    continue;
-                }
-            };
-            if is_extra && member(members, name).is_some() {
-                continue; // looked at together with its value
-            }
-            if seen & (1 << field.element) != 0 {
-                let message = "a choice has one type only";
-                self.fail(IssueCode::Structure, path.element(name), "choice", message);
-            }
-            seen |= 1 << field.element;
-            let extra = if is_extra {
-                Some(value)
-            } else if with_extras {
-                let extra = members
-                    .iter()
-                    .find(|(k, _)| k.strip_prefix('_') == Some(name));
-                extra.map(|(_, value)| value)
-            } else {
-                None
-            };
-            let value = (!is_extra).then_some(value);
-            self.member(field, value, extra, path.element(name), place);
-        }
-        let mut missing = node.required & !seen;
+        let mut missing = node.required & !self.members(node, members, path, place);
         while missing != 0 {
             let element = node.elements[missing.trailing_zeros() as usize];
             missing &= missing - 1;
@@ -181,6 +137,51 @@ impl Walk {
                 self.fail(IssueCode::Invariant, path, rule.key, rule.human);
             }
         }
+    }
+
+    /// Walks the members of an object and says which elements of its node are there.
+    fn members(
+        &mut self,
+        node: &'static Node,
+        members: &Members,
+        path: Path<'_>,
+        place: Place<'_>,
+    ) -> u128 {
+        let with_extras = members.iter().any(|(key, _)| key.starts_with('_'));
+        let mut seen: u128 = 0;
+        for (key, value) in members {
+            if node.is_resource && key == "resourceType" {
+                continue;
+            }
+            let name = key.strip_prefix('_').unwrap_or(key);
+            let is_extra = name.len() < key.len();
+            let known = node
+                .field(name)
+                .filter(|field| !is_extra || field.is_primitive());
+            let Some(field) = known else {
+                self.unknown(key, path, node);
+                continue;
+            };
+            if is_extra && member(members, name).is_some() {
+                continue; // looked at together with its value
+            }
+            if seen & (1 << field.element) != 0 {
+                let message = "a choice has one type only";
+                self.fail(IssueCode::Structure, path.element(name), "choice", message);
+            }
+            seen |= 1 << field.element;
+            if is_extra {
+                self.member(field, None, Some(value), path.element(name), place);
+            } else {
+                let extra = if with_extras {
+                    extra(members, name)
+                } else {
+                    None
+                };
+                self.member(field, Some(value), extra, path.element(name), place);
+            }
+        }
+        seen
     }
 
     /// An element's value, and for a primitive the object with its id and extensions.
@@ -237,6 +238,7 @@ impl Walk {
                 }
                 match extra {
                     Some(Json::Object(members)) => {
+                        self.not_empty(members, value.is_some(), path);
                         self.node(self.table.element(), members, path, place, None);
                     }
                     Some(_) => {
@@ -248,6 +250,7 @@ impl Walk {
             }
             (Kind::Node(at), Some(Json::Object(members))) => {
                 let node = self.table.node(at);
+                self.not_empty(members, false, path);
                 self.node(node, members, path, place, None);
                 if node.name == "Reference" {
                     self.reference(members, field.targets, path, place);
@@ -265,6 +268,15 @@ impl Walk {
                 self.resource(resource, path, contained);
             }
             (Kind::Resource, None) => {}
+        }
+    }
+
+    /// `ele-1`: an element has a value or children, and an id is no child.
+    fn not_empty(&mut self, members: &Members, has_value: bool, path: Path<'_>) {
+        let only_id = members.iter().all(|(key, _)| key == "id");
+        if members.is_empty() || (only_id && !has_value) {
+            let message = "an element has a value or children";
+            self.fail(IssueCode::Invariant, path, "ele-1", message);
         }
     }
 
@@ -371,6 +383,14 @@ impl Walk {
             ));
         }
     }
+}
+
+/// The member with the id and the extensions of a primitive.
+fn extra<'a>(members: &'a Members, name: &str) -> Option<&'a Json> {
+    members
+        .iter()
+        .find(|(key, _)| key.strip_prefix('_') == Some(name))
+        .map(|(_, value)| value)
 }
 
 /// The items of a list; none if there is no value, `None` if it is no list.

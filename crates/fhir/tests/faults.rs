@@ -457,6 +457,17 @@ fn primitives_may_have_an_extension_instead_of_a_value() {
 }
 
 #[test]
+fn a_value_may_have_an_id_and_an_id_alone_is_nothing() {
+    let date =
+        |value| json!({"resourceType": "Patient", "birthDate": value, "_birthDate": {"id": "a"}});
+    let mut alone = date(json!("2024"));
+    alone.as_object_mut().unwrap().remove("birthDate");
+
+    assert_eq!(validate::base(&documents::tree(&date(json!("2024")))), []);
+    assert_eq!(validate::base(&documents::tree(&alone))[0].rule, "ele-1");
+}
+
+#[test]
 fn no_issue_repeats_what_a_document_says() {
     let secret = "Ana Wulandari, HIV";
     let cases = [
