@@ -11,6 +11,7 @@ mod elements;
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
     is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_no_known_allergy, items,
+    names_professional,
 };
 use crate::issue::{Issue, IssueCode, Severity};
 use crate::json::Json;
@@ -124,7 +125,9 @@ fn diagnosis(parts: &Parts<'_>) -> Vec<Bullet> {
         ),
         bold(
             "diagnosing doctor",
-            parts.every("Condition", |c| has(c, "asserter") || has(c, "recorder")),
+            parts.every("Condition", |c| {
+                names_professional(c, "asserter") || names_professional(c, "recorder")
+            }),
         ),
         bold(
             "date of diagnosis",
@@ -192,7 +195,7 @@ fn prescription(parts: &Parts<'_>) -> Vec<Bullet> {
         plain("duration", parts.every("MedicationRequest", duration)),
         bold(
             "prescribing doctor",
-            parts.every("MedicationRequest", |r| has(r, "requester")),
+            parts.every("MedicationRequest", |r| names_professional(r, "requester")),
         ),
     ]
 }

@@ -4,6 +4,8 @@
 //! the plain SHA-256 of the stored bytes. Whatever an earlier export carried in
 //! these places is overwritten; a document about somebody else is refused.
 
+use std::fmt;
+
 use crate::issue::{Issue, IssueCode, Path, object, text};
 use crate::json::Json;
 use crate::kinds;
@@ -17,8 +19,8 @@ use crate::references::Contained;
 /// anybody: the URL names the extension and is not meant to be fetched.
 pub const SALT_URL: &str = "https://meditrustal.example/fhir/StructureDefinition/salt";
 
-/// What the server knows about a record version.
-#[derive(Debug, Clone, Copy)]
+/// What the server knows about a record version. Its `Debug` hides the salt.
+#[derive(Clone, Copy)]
 pub struct Identity<'a> {
     /// The record's id, which becomes the resource's.
     pub record_id: &'a str,
@@ -30,6 +32,17 @@ pub struct Identity<'a> {
     pub last_updated: &'a str,
     /// 256 random bits as 64 lower-case hex digits.
     pub salt_hex: &'a str,
+}
+
+impl fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("record_id", &self.record_id)
+            .field("patient_id", &self.patient_id)
+            .field("version", &self.version)
+            .field("last_updated", &self.last_updated)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sets what the server owns: `id`, `meta.versionId`, `meta.lastUpdated`, the

@@ -246,6 +246,16 @@ fn a_document_without_an_element_leaves_its_bullet_open() {
 }
 
 #[test]
+fn a_diagnosis_by_the_patient_names_no_doctor() {
+    let mut document = without(RecordType::Diagnosis, &["/recorder"]);
+    document["asserter"] = json!({"reference": "Patient/1"});
+
+    let open = missing(RecordType::Diagnosis, &document);
+
+    assert_eq!(open, (vec!["diagnosing doctor"], true));
+}
+
+#[test]
 fn the_last_dose_of_a_series_has_no_next_one() {
     let mut document = without(RecordType::Vaccination, &["/entry/1"]);
     document["entry"][0]["resource"]["protocolApplied"][0]["doseNumberPositiveInt"] = json!(3);

@@ -197,6 +197,11 @@ fn an_identity_that_is_not_well_formed_is_refused() {
 }
 
 #[test]
+fn debug_hides_the_salt() {
+    assert!(!format!("{IDENTITY:?}").contains(IDENTITY.salt_hex));
+}
+
+#[test]
 fn what_is_no_object_is_refused_and_not_stamped() {
     for json in [
         Json::Null,

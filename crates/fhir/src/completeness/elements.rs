@@ -1,6 +1,7 @@
 //! What bullets ask of single elements.
 
 use crate::json::Json;
+use crate::references::Contained;
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -27,6 +28,14 @@ pub(super) fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
 
 fn text<'a>(json: &'a Json, key: &str) -> &'a str {
     json.get(key).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Whether somebody is named at `key` who is not plainly the patient, kin or a device.
+pub(super) fn names_professional(json: &Json, key: &str) -> bool {
+    json.get(key).is_some_and(|who| {
+        let kind = Contained::default().target(text(who, "reference"));
+        !matches!(kind, Some("Patient" | "RelatedPerson" | "Device"))
+    })
 }
 
 /// Whether a coding of the concept at `key` has a fitting system and code.
