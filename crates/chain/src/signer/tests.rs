@@ -44,7 +44,7 @@ fn the_bytes_are_those_that_anvil_signs_and_the_hash_is_theirs() {
         max_fee_per_gas: 2_000_000_000,
         max_priority_fee_per_gas: 1_000_000_000,
     };
-    let signed = signer
+    let anchor = signer
         .sign_anchor(7, &DataHash([0xaa; 32]), fees)
         .expect("a signature");
 
@@ -53,12 +53,12 @@ fn the_bytes_are_those_that_anvil_signs_and_the_hash_is_theirs() {
                   80a4eecdf927aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac080a0bb8f\
                   9faf201a19885192e3090f20de4a52d1b51f7dae140aaec4a0bf6abf2396a0399db59a4f202767c12161b5\
                   e9da7e26d9092618673072636a1df4a7749073d3";
-    assert_eq!(alloy::hex::encode(&signed.raw), vector);
+    assert_eq!(alloy::hex::encode(&anchor.raw), vector);
     assert_eq!(
-        signed.tx_hash.0,
-        alloy::primitives::keccak256(&signed.raw).0
+        anchor.tx_hash.0,
+        alloy::primitives::keccak256(&anchor.raw).0
     );
-    assert_eq!(signed.max_fee_per_gas, 2_000_000_000);
+    assert_eq!(anchor.max_fee_per_gas, 2_000_000_000);
 }
 
 #[test]
