@@ -23,12 +23,13 @@ use crate::{
 const IN_FLIGHT: usize = 4;
 
 /// The size of a range: first, smallest and largest. Unit: blocks.
-const FIRST_SIZE: u64 = 100;
+const FIRST_SIZE: u64 = 20;
 const SMALLEST_SIZE: u64 = 1;
 const LARGEST_SIZE: u64 = 2_000;
 
-/// How many logs of a range are enough not to ask for more next time. Unit: logs.
-const PLENTY: usize = 5_000;
+/// How many logs of a range are enough not to ask for more next time; twice as many are too many for
+/// one transaction. Unit: logs.
+const PLENTY: usize = 2_000;
 
 /// The most blocks above finality that are read in one go. Unit: blocks.
 const RECENT_AT_ONCE: u64 = 64;
@@ -55,7 +56,9 @@ impl Appetite {
 
     /// Only a range of the full size says that more can be borne.
     fn served(&self, size: u64, logs: usize) {
-        if logs < PLENTY && size >= self.size() {
+        if logs > 2 * PLENTY {
+            self.refused(size);
+        } else if logs < PLENTY && size >= self.size() {
             self.0
                 .store((size * 2).min(LARGEST_SIZE), Ordering::Relaxed);
         }
@@ -237,18 +240,20 @@ mod tests {
     #[test]
     fn appetite_shrinks_on_refusal_and_grows_back_on_success() {
         let appetite = Appetite::default();
-        appetite.served(100, 10);
-        assert_eq!(appetite.size(), 200);
-        appetite.served(100, 10);
+        appetite.served(FIRST_SIZE, 10);
+        assert_eq!(appetite.size(), 2 * FIRST_SIZE);
+        appetite.served(FIRST_SIZE, 10);
         assert_eq!(
             appetite.size(),
-            200,
-            "a smaller range says nothing about a larger one"
+            2 * FIRST_SIZE,
+            "a smaller range says nothing of a larger one"
         );
-        appetite.refused(200);
-        assert_eq!(appetite.size(), 100);
-        appetite.served(100, PLENTY);
-        assert_eq!(appetite.size(), 100, "that was plenty");
+        appetite.refused(2 * FIRST_SIZE);
+        assert_eq!(appetite.size(), FIRST_SIZE);
+        appetite.served(FIRST_SIZE, PLENTY);
+        assert_eq!(appetite.size(), FIRST_SIZE, "that was plenty");
+        appetite.served(FIRST_SIZE, 2 * PLENTY + 1);
+        assert_eq!(appetite.size(), FIRST_SIZE / 2, "that was too much");
         for _ in 0..20 {
             appetite.refused(appetite.size());
         }
