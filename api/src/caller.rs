@@ -1,6 +1,7 @@
 //! Who is asking, from where: what every use case begins with.
 
 use domain::{
+    UnknownText,
     access::Actor,
     audit::{AuditAction, AuditEntry, Origin, ResourceType},
     ids::{SessionId, UserId},
@@ -20,14 +21,19 @@ pub(crate) struct Visit {
     pub(crate) origin: Origin,
     /// What its token says.
     pub(crate) token: Option<Result<Bearer, TokenError>>,
+    /// Why, for everything in it that does not say so itself: `X-Purpose-Of-Use`.
+    pub(crate) purpose: Option<Result<Purpose, UnknownText>>,
 }
 
 impl Visit {
     /// The caller, if a valid token came with the request.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`].
+    /// [`Error::Unauthenticated`] or [`Error::TokenExpired`]; [`Error::BadInput`] for a purpose there is not.
     pub(crate) fn caller(&self) -> Result<Caller, Error> {
+        let purpose = self.purpose.clone().transpose();
+        let purpose =
+            purpose.map_err(|unknown| Error::bad("X-Purpose-Of-Use", unknown.to_string()))?;
         match self.token {
             None | Some(Err(TokenError::Invalid)) => Err(Error::Unauthenticated),
             Some(Err(TokenError::Expired)) => Err(Error::TokenExpired),
@@ -35,6 +41,7 @@ impl Visit {
                 user: bearer.user,
                 session: bearer.session,
                 origin: self.origin.clone(),
+                purpose,
             }),
         }
     }
@@ -50,6 +57,8 @@ pub(crate) struct Caller {
     pub(crate) session: SessionId,
     /// From where.
     pub(crate) origin: Origin,
+    /// Why, where an operation does not say so itself.
+    pub(crate) purpose: Option<Purpose>,
 }
 
 impl Caller {

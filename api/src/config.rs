@@ -41,7 +41,7 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_PLAYGROUND_DIR")]
     pub(crate) playground_dir: Option<PathBuf>,
 
-    /// Origins of browser frontends, comma separated, such as https://app.example.org
+    /// Origins of browser frontends, comma separated, such as <https://app.example.org>
     #[arg(long, env = "MEDITRUSTAL_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub(crate) allowed_origins: Vec<HeaderValue>,
 

@@ -85,10 +85,10 @@ impl Error {
     }
 
     /// A value that cannot be used.
-    pub(crate) fn bad(field: &'static str, message: impl ToString) -> Self {
+    pub(crate) fn bad(field: &'static str, message: impl Into<String>) -> Self {
         Self::BadInput {
             field,
-            message: message.to_string(),
+            message: message.into(),
         }
     }
 
@@ -186,7 +186,7 @@ impl From<InvalidAccount> for Error {
             InvalidAccount::Username => "username",
             InvalidAccount::PasswordTooShort | InvalidAccount::PasswordTooLong => "password",
         };
-        Self::bad(field, error)
+        Self::bad(field, error.to_string())
     }
 }
 
@@ -201,12 +201,12 @@ impl From<InvalidConsent> for Error {
             InvalidConsent::AlreadyExpired => "expiresAt",
             InvalidConsent::OwnPurpose => "purpose",
         };
-        Self::bad(field, error)
+        Self::bad(field, error.to_string())
     }
 }
 
 impl From<InvalidMetadata> for Error {
     fn from(error: InvalidMetadata) -> Self {
-        Self::bad("metadata", error)
+        Self::bad("metadata", error.to_string())
     }
 }

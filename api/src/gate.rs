@@ -120,9 +120,9 @@ pub(crate) fn check(
     let mut total = Sum::default();
     for (_, operation) in document.operations.iter() {
         let mut sum = walk.selection_set(&operation.node.selection_set.node)?;
-        sum.directives += walk.directives(&operation.node.directives)?;
+        sum.directives += Walk::directives(&operation.node.directives)?;
         for variable in &operation.node.variable_definitions {
-            sum.directives += walk.directives(&variable.node.directives)?;
+            sum.directives += Walk::directives(&variable.node.directives)?;
             if let Some(default) = &variable.node.default_value {
                 constant(&default.node)?;
             }
@@ -197,14 +197,14 @@ impl Walk<'_> {
                     let mut part = self.selection_set(&inline.node.selection_set.node)?;
                     part.directives = part
                         .directives
-                        .saturating_add(self.directives(&inline.node.directives)?);
+                        .saturating_add(Self::directives(&inline.node.directives)?);
                     part
                 }
                 Selection::FragmentSpread(spread) => {
                     let mut part = self.fragment(&spread.node.fragment_name.node)?;
                     part.directives = part
                         .directives
-                        .saturating_add(self.directives(&spread.node.directives)?);
+                        .saturating_add(Self::directives(&spread.node.directives)?);
                     part
                 }
             };
@@ -231,7 +231,7 @@ impl Walk<'_> {
             aliases: inner.aliases.saturating_add(field.alias.is_some().into()),
             directives: inner
                 .directives
-                .saturating_add(self.directives(&field.directives)?),
+                .saturating_add(Self::directives(&field.directives)?),
             cost: inner.cost.saturating_mul(times).saturating_add(1),
         })
     }
@@ -278,13 +278,13 @@ impl Walk<'_> {
         let mut sum = self.selection_set(&fragment.node.selection_set.node)?;
         sum.directives = sum
             .directives
-            .saturating_add(self.directives(&fragment.node.directives)?);
+            .saturating_add(Self::directives(&fragment.node.directives)?);
         self.stack.pop();
         self.fragments.insert(name.clone(), sum);
         Ok(sum)
     }
 
-    fn directives(&self, directives: &[Positioned<Directive>]) -> Result<u64, Refused> {
+    fn directives(directives: &[Positioned<Directive>]) -> Result<u64, Refused> {
         for directive in directives {
             for (_, argument) in &directive.node.arguments {
                 let literal = argument
@@ -379,7 +379,10 @@ mod tests {
             refused(&format!("{}{{x}}{}", many("{a", 11), many("}", 11))),
             "levels"
         );
-        let aliases: String = (0..16).map(|n| format!("a{n}: me {{ id }} ")).collect();
+        let mut aliases = String::new();
+        for n in 0..16 {
+            write!(aliases, "a{n}: me {{ id }} ").unwrap();
+        }
         assert_eq!(refused(&format!("{{ {aliases} }}")), "aliases");
         assert_eq!(
             refused(&format!(

@@ -4,7 +4,7 @@
 //! bodies of any length; this one takes `application/json` alone, once, bounded
 //! (`docs/threat-model.md`, T2).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use async_graphql::{Name, Request, Response as Answer, Value, Variables};
 use async_graphql_axum::GraphQLResponse;
@@ -30,8 +30,12 @@ use crate::{
     websocket,
 };
 
+/// Why the caller acts, for every operation of the request that does not say so itself.
+const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
 /// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
 const MAX_BODY: usize = 2 * 1024 * 1024;
+/// How long a request may take to arrive and be answered.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Every address of the process.
 pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>) -> Router {
@@ -62,7 +66,16 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             )
                 .into_response()
         }))
+        .layer(middleware::from_fn(deadline))
         .layer(middleware::from_fn(identify))
+}
+
+/// Ends a request whose body does not arrive.
+async fn deadline(request: axum::extract::Request, next: Next) -> Response {
+    match tokio::time::timeout(ARRIVE_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
 }
 
 /// Gives each request its id and each answer the headers that every answer has.
@@ -108,9 +121,13 @@ pub(crate) fn visit(
         let text = value.to_str().unwrap_or_default();
         check_bearer(schema, text)
     });
+    let purpose = headers
+        .get(PURPOSE_OF_USE)
+        .map(|value| value.to_str().unwrap_or_default().parse());
     Visit {
         origin: Origin::new(id, peer.ip(), agent),
         token,
+        purpose,
     }
 }
 
@@ -120,7 +137,7 @@ pub(crate) fn check_bearer(
     text: &str,
 ) -> Result<vault::token::Bearer, vault::token::TokenError> {
     match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+        Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
             schema.app().tokens.check(token.trim())
         }
         _ => Err(vault::token::TokenError::Invalid),

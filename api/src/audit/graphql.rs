@@ -202,7 +202,6 @@ pub(crate) struct AuditQuery;
 #[Object]
 impl AuditQuery {
     /// The audit trail, newest first. Needs the role ADMIN. Reading it is written down, too.
-    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
     async fn audit_logs(
         &self,
         ctx: &Context<'_>,

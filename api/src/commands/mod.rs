@@ -79,7 +79,7 @@ pub(crate) fn fail(error: &dyn Error) -> ExitCode {
     let mut text = format!("meditrustal: {error}");
     let mut cause = error.source();
     while let Some(deeper) = cause {
-        text.push_str(&format!("\n  because {deeper}"));
+        text = format!("{text}\n  because {deeper}");
         cause = deeper.source();
     }
     // Nobody to tell: the exit code says it.

@@ -166,7 +166,7 @@ impl IntegrityEvent {
         self.0.entry.state.map(Into::into)
     }
 
-    /// What was found wrong, for FINDING_OPENED and FINDING_RESOLVED.
+    /// What was found wrong, for `FINDING_OPENED` and `FINDING_RESOLVED`.
     async fn finding(&self) -> Option<Finding> {
         self.0.finding.clone().map(Finding)
     }

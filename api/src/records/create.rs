@@ -83,7 +83,7 @@ pub(crate) async fn create(
     let canonical = fhir::canonical::to_bytes(&stamped);
     let draft = Draft {
         caller: caller.clone(),
-        purpose: submission.purpose,
+        purpose: submission.purpose.or(caller.purpose),
         id,
         patient: submission.patient,
         record_type: submission.record_type,

@@ -184,6 +184,7 @@ async fn settle(
         };
         let purpose = inquiry
             .purpose
+            .or(inquiry.caller.purpose)
             .unwrap_or_else(|| default_purpose(actor, record));
         match judge(record, actor, purpose, &consents, now) {
             Ok((record, decision)) => {

@@ -324,7 +324,6 @@ impl RecordQuery {
 
     /// The records you may see, newest first. A patient sees their own, a doctor those of patients who
     /// consented to SEARCH.
-    #[expect(clippy::too_many_arguments, reason = "they are the field's arguments")]
     async fn medical_records(
         &self,
         ctx: &Context<'_>,

@@ -187,19 +187,19 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let fees = *workshop.fees.borrow();
     let mut stored = Vec::with_capacity(permitted.len());
     for (nonce, permitted) in (first_nonce..).zip(permitted) {
-        let signed = u64::try_from(nonce).ok().and_then(|nonce| {
+        let transaction = u64::try_from(nonce).ok().and_then(|nonce| {
             workshop
                 .signer
                 .sign_anchor(nonce, &permitted.draft.data_hash, fees)
                 .ok()
         });
         let key = patient_keys.get(&permitted.draft.patient);
-        let (Some(signed), Some((key_id, key))) = (signed, key) else {
+        let (Some(transaction), Some((key_id, key))) = (transaction, key) else {
             // A gap in the nonces must not arise: give the whole group up.
             tracing::error!("A record could not be sealed or signed");
             return Ok(drafts.iter().map(|_| Err(Error::Unavailable)).collect());
         };
-        stored.push(make(permitted, nonce, signed, *key_id, key));
+        stored.push(make(permitted, nonce, transaction, *key_id, key));
     }
     let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = stored.into_iter().unzip();
 
@@ -267,7 +267,13 @@ async fn recall(
             *answer = Some(match record {
                 Some(record) if known.request_hash == *request_hash => Ok((
                     record.clone(),
-                    draft.purpose.unwrap_or(Purpose::PatientRequest),
+                    draft
+                        .purpose
+                        .unwrap_or(if draft.caller.user == draft.patient {
+                            Purpose::PatientRequest
+                        } else {
+                            Purpose::Treatment
+                        }),
                 )),
                 _ => Err(used_before()),
             });

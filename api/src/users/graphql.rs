@@ -130,18 +130,7 @@ impl UserQuery {
     /// The account that is logged in.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let (app, caller) = request(ctx)?;
-        let mut conn = app
-            .pool
-            .acquire()
-            .await
-            .map_err(store::StoreError::from)
-            .map_err(Error::from)?;
-        caller.actor(&mut conn).await?;
-        let found = store::users::by_ids(&mut conn, &[caller.user])
-            .await
-            .map_err(Error::from)?;
-        let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
-        Ok(User::own(user))
+        Ok(User::own(list::own(app, &caller).await?))
     }
 
     /// Every account, newest first. Needs the role ADMIN.

@@ -17,6 +17,26 @@ use crate::{
     error::Error,
 };
 
+/// The caller's own account. Written down before it is shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over.
+pub(crate) async fn own(app: &App, caller: &Caller) -> Result<User, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = store::users::by_ids(&mut tx, &[actor.id]).await?;
+    let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
+    let entry = AuditEntry {
+        resource_id: actor.id.0,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(user)
+}
+
 /// Accounts, newest first, one more than asked for where there are more. Written down before they
 /// are shown.
 ///

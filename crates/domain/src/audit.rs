@@ -25,6 +25,8 @@ text_enum! {
         UserUpdate = "USER_UPDATE",
         /// A role was given.
         UserRoleChange = "USER_ROLE_CHANGE",
+        /// An account was read by its owner.
+        UserRead = "USER_READ",
         /// Accounts were listed.
         UserSearch = "USER_SEARCH",
         /// A record was written.
@@ -220,6 +222,7 @@ impl AuditAction {
             Self::RecordRead
             | Self::RecordSearch
             | Self::RecordVerify
+            | Self::UserRead
             | Self::UserSearch
             | Self::ConsentRead
             | Self::DeletionRead

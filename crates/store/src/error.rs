@@ -55,7 +55,7 @@ impl StoreError {
         match self {
             Self::Busy(error) | Self::Unreachable(error) | Self::Refused(error) => error
                 .as_database_error()
-                .and_then(|e| e.code())
+                .and_then(sqlx::error::DatabaseError::code)
                 .map(Into::into),
             Self::Unreadable { .. } => None,
         }

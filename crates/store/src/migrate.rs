@@ -16,11 +16,8 @@ pub enum MigrateError {
     #[error("the migration failed: {0}")]
     Failed(#[from] sqlx::migrate::MigrateError),
     /// The schema is not the one this program was built for.
-    #[error("the database lacks {missing} migration(s); run `meditrustal migrate up`")]
-    Behind {
-        /// How many.
-        missing: usize,
-    },
+    #[error("the database's schema is older than this program; run `meditrustal migrate up`")]
+    Behind,
 }
 
 /// One migration, and whether it is applied.
@@ -100,7 +97,7 @@ pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
     if current {
         Ok(())
     } else {
-        Err(MigrateError::Behind { missing: 1 })
+        Err(MigrateError::Behind)
     }
 }
 

@@ -201,6 +201,10 @@ static ED25519: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is jsonwebtoken's"
+)]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> JwtResult<Box<dyn JwtVerifier>> {
     if *algorithm != Algorithm::EdDSA {
         return Err(ErrorKind::InvalidAlgorithm.into());
