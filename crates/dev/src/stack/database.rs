@@ -1,7 +1,7 @@
 //! The database of a stack: a cluster of our own, or one that runs already.
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::Options;
 use crate::postgres::{self, Cluster};
@@ -17,6 +17,8 @@ pub enum Database {
     Own(Box<Cluster>),
     /// Somebody else's, by a superuser's URL.
     Given(Box<PgConnectOptions>),
+    /// A copy in the cluster of a template, by a superuser's URL and its own name.
+    Copy(Box<PgConnectOptions>, String),
 }
 
 impl Database {
@@ -45,7 +47,7 @@ impl Database {
     pub fn cluster(&self) -> Option<&Cluster> {
         match self {
             Self::Own(cluster) => Some(cluster),
-            Self::Given(_) => None,
+            Self::Given(_) | Self::Copy(..) => None,
         }
     }
 
@@ -53,7 +55,7 @@ impl Database {
     pub fn cluster_mut(&mut self) -> Option<&mut Cluster> {
         match self {
             Self::Own(cluster) => Some(cluster),
-            Self::Given(_) => None,
+            Self::Given(_) | Self::Copy(..) => None,
         }
     }
 
@@ -61,16 +63,24 @@ impl Database {
     pub fn url(&self, role: &str, password: &str) -> String {
         match self {
             Self::Own(cluster) => cluster.url(role, password, NAME),
-            Self::Given(given) => {
-                let role = given.as_ref().clone().username(role).password(password);
-                role.database(NAME).to_url_lossy().to_string()
-            }
+            Self::Given(server) | Self::Copy(server, _) => url_of(
+                &server.as_ref().clone().username(role).password(password),
+                self.name(),
+            ),
         }
     }
 
     /// The superuser's URL of the product's database.
     pub fn superuser_url(&self) -> String {
-        self.admin_url(NAME)
+        self.admin_url(self.name())
+    }
+
+    /// The product's database.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Own(_) | Self::Given(_) => NAME,
+            Self::Copy(_, name) => name,
+        }
     }
 
     /// The superuser's URL of the database that is always there.
@@ -81,12 +91,7 @@ impl Database {
     fn admin_url(&self, database: &str) -> String {
         match self {
             Self::Own(cluster) => cluster.superuser_url(database),
-            Self::Given(given) => given
-                .as_ref()
-                .clone()
-                .database(database)
-                .to_url_lossy()
-                .to_string(),
+            Self::Given(server) | Self::Copy(server, _) => url_of(server, database),
         }
     }
 
@@ -106,6 +111,61 @@ impl Database {
                     given.get_port()
                 )
             }
+            Self::Copy(_, name) => format!("the database {name}, a copy"),
         }
     }
+
+    /// A database of its own with everything that this one holds, which nobody may be using.
+    pub(super) async fn copy(&self, name: &str) -> Result<Self> {
+        let original = self.name();
+        let statements = [
+            format!("CREATE DATABASE {name} OWNER meditrustal_migrator TEMPLATE {original}"),
+            // Rights on a database are no part of what is copied.
+            format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
+            format!(
+                "GRANT CONNECT ON DATABASE {name} TO meditrustal_api, meditrustal_indexer, meditrustal_backup"
+            ),
+        ];
+        self.maintain(&statements).await?;
+        let server = self.maintenance_url().parse()?;
+        Ok(Self::Copy(Box::new(server), name.to_owned()))
+    }
+
+    /// Drops a copy, and cuts off whoever still uses it. Any other database stays.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not do it.
+    pub async fn end(&self) -> Result<()> {
+        match self {
+            Self::Own(_) | Self::Given(_) => Ok(()),
+            Self::Copy(_, name) => {
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                self.maintain(&[drop]).await
+            }
+        }
+    }
+
+    async fn maintain(&self, statements: &[String]) -> Result<()> {
+        let mut server = PgConnection::connect(&self.maintenance_url()).await?;
+        for statement in statements {
+            // Built from our own names alone.
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone()))
+                .execute(&mut server)
+                .await?;
+        }
+        server.close().await?;
+        Ok(())
+    }
+}
+
+/// A URL that every client of PostgreSQL understands: sqlx adds a word of its own.
+fn url_of(server: &PgConnectOptions, database: &str) -> String {
+    let mut url = server.clone().database(database).to_url_lossy();
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let common = pairs
+        .iter()
+        .filter(|(name, _)| name != "statement-cache-capacity");
+    url.query_pairs_mut().clear().extend_pairs(common);
+    url.to_string()
 }

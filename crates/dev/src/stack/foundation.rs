@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::secrets::{Passwords, keys};
 use super::{Database, Options, Programs};
 use crate::chain::{self, Deployment, Node, State, deploy_registry};
-use crate::postgres::{Cluster, free_port};
+use crate::postgres::Cluster;
 use crate::process::{Program, Supervised};
 use crate::repository::make_open_dir;
 use crate::scratch::Scratch;
@@ -30,12 +30,12 @@ pub struct Foundation {
     pub programs: Programs,
     /// Where the registry is.
     pub deployment: Deployment,
-    options: Options,
-    dir: PathBuf,
-    passwords: Passwords,
-    chain_rpc_url: String,
+    pub(super) options: Options,
+    pub(super) dir: PathBuf,
+    pub(super) passwords: Passwords,
+    pub(super) chain_rpc_url: String,
     /// Removed last, after all that uses it.
-    _scratch: Option<Scratch>,
+    pub(super) _scratch: Option<Scratch>,
 }
 
 impl Foundation {
@@ -170,8 +170,13 @@ impl Foundation {
     /// # Errors
     ///
     /// When it is not ready in time: with the end of its log.
-    pub async fn indexer(&self, name: &str, more: &[(String, String)]) -> Result<Supervised> {
-        let listen = format!("127.0.0.1:{}", free_port()?);
+    pub async fn indexer(
+        &self,
+        name: &str,
+        port: u16,
+        more: &[(String, String)],
+    ) -> Result<Supervised> {
+        let listen = format!("127.0.0.1:{port}");
         let mut environment = self.environment("meditrustal_indexer", &self.passwords.indexer);
         environment.push(("MEDITRUSTAL_INDEXER_LISTEN", listen.clone()));
         let program = self.programs.indexer.clone();
@@ -212,6 +217,7 @@ impl Foundation {
         if let Some(node) = &self.node {
             node.stop().await;
         }
+        self.database.end().await.ok();
         let database = self.database;
         blocking(move || {
             drop(database);
@@ -240,6 +246,22 @@ impl Foundation {
             keys(&programs, &dir).map(|_| ())
         })
         .await
+    }
+
+    /// The URL of the database for one of its roles: the owner, the programs, the backup.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such role.
+    pub fn url_of(&self, role: &str) -> Result<String> {
+        let password = match role {
+            "meditrustal_migrator" => &self.passwords.migrator,
+            "meditrustal_api" => &self.passwords.api,
+            "meditrustal_indexer" => &self.passwords.indexer,
+            "meditrustal_backup" => &self.passwords.backup,
+            _ => return Err(Error::Needs(format!("there is no role {role}"))),
+        };
+        Ok(self.url(role, password))
     }
 
     fn url(&self, role: &str, password: &str) -> String {
@@ -299,8 +321,7 @@ async fn start_chain(
     if let Some(url) = &options.chain_rpc_url {
         return Ok((None, deploy_registry(tools, url, &file).await?));
     }
-    let chain = dir.join("chain");
-    let state = chain.join("state.json");
+    let state = state_of(dir);
     if options.keep && file.is_file() && !state.is_file() {
         return Err(Error::Needs(format!(
             "the chain of the last run is gone ({} is not there), and the database remembers it: \
@@ -308,19 +329,24 @@ async fn start_chain(
             state.display()
         )));
     }
-    let state = if options.keep {
-        State::Kept(state)
-    } else {
-        State::Fresh
-    };
-    let wanted = chain::Options {
-        mining: options.mining,
-        state,
-        ..chain::Options::default()
-    };
-    let node = Node::start(tools, wanted, &chain).await?;
+    let node = start_node(options, tools, dir).await?;
     let deployment = deploy_registry(tools, &node.url(), &file).await?;
     Ok((Some(node), deployment))
+}
+
+/// A node that goes on with the chain in `dir`, or begins one there.
+pub(super) async fn start_node(options: &Options, tools: &Tools, dir: &Path) -> Result<Node> {
+    let wanted = chain::Options {
+        mining: options.mining,
+        state: State::Kept(state_of(dir)),
+        slots_in_an_epoch: options.slots_in_an_epoch,
+        ..chain::Options::default()
+    };
+    Node::start(tools, wanted, &dir.join("chain")).await
+}
+
+fn state_of(dir: &Path) -> PathBuf {
+    dir.join("chain/state.json")
 }
 
 /// Runs what blocks where it may.

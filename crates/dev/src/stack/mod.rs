@@ -8,6 +8,7 @@ mod foundation;
 mod programs;
 mod run;
 mod secrets;
+mod template;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +17,11 @@ pub use database::Database;
 pub use foundation::Foundation;
 pub use programs::Programs;
 pub use run::{Person, Run, RunFile};
+pub use template::Template;
 
 use crate::chain::Mining;
 use crate::client::Client;
+use crate::postgres::free_port;
 use crate::process::{Echo, Supervised};
 use crate::{Result, config, say};
 
@@ -33,6 +36,8 @@ pub struct Options {
     pub api_port: u16,
     /// When the chain makes blocks.
     pub mining: Mining,
+    /// A block is final when this many, twice, are on top of it.
+    pub slots_in_an_epoch: u32,
     /// What is shown of the programs' logs.
     pub echo: Echo,
     /// Whether it is told what is going on.
@@ -57,6 +62,7 @@ impl Options {
             keep: true,
             api_port: 8000,
             mining: Mining::Every(Duration::from_secs(1)),
+            slots_in_an_epoch: 2,
             echo: Echo::Problems,
             progress: true,
             database_url: config::database_url(),
@@ -106,16 +112,28 @@ impl Stack {
     ///
     /// The first thing that does not work, with what to do or the end of its log.
     pub async fn start(options: Options) -> Result<Self> {
-        let foundation = Foundation::start(options).await?;
+        Self::on(Foundation::start(options).await?).await
+    }
+
+    /// Starts both programs on a foundation, and waits until they are ready.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not: with the end of its log.
+    pub async fn on(foundation: Foundation) -> Result<Self> {
         let options = foundation.options();
-        let port = match options.api_port {
-            0 => crate::postgres::free_port()?,
-            port => port,
-        };
         options.say("starting the api and the indexer");
         let (api, indexer) = tokio::try_join!(
-            foundation.api("api", port, &options.api),
-            foundation.indexer("indexer", &options.indexer),
+            on_some_port(options.api_port, |port| foundation.api(
+                "api",
+                port,
+                &options.api
+            )),
+            on_some_port(0, |port| foundation.indexer(
+                "indexer",
+                port,
+                &options.indexer
+            )),
         )?;
         Ok(Self {
             api,
@@ -140,4 +158,22 @@ impl Stack {
     pub fn client(&self) -> Client {
         Client::new(&format!("{}/graphql", self.url()))
     }
+}
+
+/// Starts a program on this port; for 0 on one that is free, and on another one if somebody takes
+/// it before the program does.
+async fn on_some_port<F>(port: u16, start: impl Fn(u16) -> F) -> Result<Supervised>
+where
+    F: Future<Output = Result<Supervised>>,
+{
+    if port != 0 {
+        return start(port).await;
+    }
+    for _ in 0..3 {
+        match start(free_port()?).await {
+            Err(error) if error.to_string().contains("in use") => {}
+            done => return done,
+        }
+    }
+    start(free_port()?).await
 }
