@@ -48,7 +48,9 @@ impl Up {
         let mut interrupt = Interrupt::new()?;
         let stack = tokio::select! {
             stack = put_up(options, &root, self.empty) => stack.inspect_err(advise)?,
-            () = interrupt.wait() => return Ok(()),
+            () = interrupt.wait() => {
+                return Err(Error::Needs("interrupted before it was ready".to_owned()));
+            }
         };
         let file = RunFile {
             process: std::process::id(),
@@ -62,7 +64,14 @@ impl Up {
             },
         };
         run.tell(&file)?;
-        welcome(&file, stack.foundation.dir(), started.elapsed());
+        let foundation = &stack.foundation;
+        // A password that was given to us is not ours to show.
+        let own = foundation
+            .database
+            .cluster()
+            .map(|_| file.superuser_url.as_str());
+        let database = own.unwrap_or("the one of DATABASE_URL");
+        welcome(&file, database, foundation.dir(), started.elapsed());
         stay(stack, &mut interrupt).await
     }
 }
@@ -107,13 +116,13 @@ fn port_is_free(port: u16) -> Result<()> {
     })
 }
 
-fn welcome(file: &RunFile, dir: &Path, took: Duration) {
+fn welcome(file: &RunFile, database: &str, dir: &Path, took: Duration) {
     let url = &file.api_url;
     say::line(format_args!("\nMediTrustAl is ready after {took:.1?}.\n"));
     say::line(format_args!("  Playground   {url}/playground"));
     say::line(format_args!("  GraphQL      {url}/graphql"));
     say::line(format_args!("  Chain        {}", file.chain_rpc_url));
-    say::line(format_args!("  PostgreSQL   {}", file.superuser_url));
+    say::line(format_args!("  PostgreSQL   {database}"));
     say::line(format_args!(
         "  Logs         {}",
         dir.join("logs").display()
