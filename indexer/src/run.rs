@@ -27,6 +27,9 @@ use crate::{
 /// The longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// How often one that stands by looks whether it may lead: each look is a new connection.
+const STANDBY_WAIT: Duration = Duration::from_secs(1);
+
 /// Runs until told to stop.
 ///
 /// # Errors
@@ -87,7 +90,7 @@ impl Indexer {
         let mut wait = self.config.poll();
         while !self.stop.is_cancelled() {
             match self.lead_or_stand_by().await {
-                Ok(()) => wait = self.config.poll(),
+                Ok(()) => wait = STANDBY_WAIT,
                 Err(trouble) => {
                     self.tell(&trouble);
                     wait = self.longer(wait);
