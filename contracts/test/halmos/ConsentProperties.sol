@@ -28,6 +28,7 @@ contract ConsentProperties is Test {
         vm.prank(PATIENT);
         _consents.withdraw(PATIENT, DETAILS, 0, "");
         bytes32 before = _word(PATIENT, DETAILS);
+        vm.warp(1_790_000_000 + 1 days);
 
         _anyCall(caller);
 

@@ -29,8 +29,9 @@ contract RegistryProperties is Test {
         _registry.grantRole(_registry.CHECKPOINT_ROLE(), CHECKPOINTER);
         _registry.grantRole(_registry.PAUSER_ROLE(), PAUSER);
         vm.stopPrank();
+        // From two leaves on, a proof of one hash leads to three: halmos tries arrays of up to two.
         vm.prank(CHECKPOINTER);
-        _registry.anchorCheckpoint(3, keccak256("root of three"), new bytes32[](0));
+        _registry.anchorCheckpoint(2, keccak256("root of two"), new bytes32[](0));
     }
 
     /// @notice Nobody anchors but a registrar.
@@ -44,12 +45,14 @@ contract RegistryProperties is Test {
     /// @notice Anchoring a record changes no other.
     function check_AnchorTouchesNoOtherRecord(address caller, bytes32 recordHash, bytes32 other) external {
         vm.assume(other != recordHash);
-        bytes32 before = _recordWord(other);
 
         vm.prank(caller);
         _registry.anchor(recordHash);
 
-        assert(_recordWord(other) == before);
+        (IMedicalRecordRegistry.Status status, address registrar, uint48 number, uint40 time) =
+            _registry.anchorOf(other);
+        assert(status == IMedicalRecordRegistry.Status.None);
+        assert(registrar == address(0) && number == 0 && time == 0);
         assert(_registry.successorOf(other) == 0);
     }
 
@@ -134,9 +137,9 @@ contract RegistryProperties is Test {
     function check_CheckpointsStay(address caller) external {
         _anyCall(caller);
 
-        assert(_registry.latestTreeSize() >= 3);
-        assert(_registry.checkpointRoot(3) == keccak256("root of three"));
-        assert(_registry.latestTreeSize() == 3 || caller == CHECKPOINTER);
+        assert(_registry.latestTreeSize() >= 2);
+        assert(_registry.checkpointRoot(2) == keccak256("root of two"));
+        assert(_registry.latestTreeSize() == 2 || caller == CHECKPOINTER);
     }
 
     /// @notice Nothing gives the admin's role away in one call, whoever makes it.

@@ -43,6 +43,29 @@ contract RolesTest is RegistryTest {
         assertFalse(paused);
     }
 
+    /// @dev The same bytes stand in docs/contracts.md, computed by a third implementation: whoever follows the events
+    /// in another language can begin with these.
+    function test_Head_IsThatOfTheFixedVector() external {
+        vm.chainId(31337);
+        address somebody = 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266;
+        vm.setNonce(somebody, 0);
+        vm.startPrank(somebody);
+        registry = new MedicalRecordRegistry(0, somebody);
+        registry.grantRole(REGISTRAR_ROLE, somebody);
+        assertEq(address(registry), 0x5FbDB2315678afecb367f032d93F642f64180aa3);
+        _assertHead(0, hex"795f3e80a60304670fd0be61bdaf557730f112756726a2dbb6");
+
+        registry.anchor(bytes32(hex"1111111111111111111111111111111111111111111111111111111111111111"));
+        _assertHead(1, hex"015070bb771b1e8a95e4acdcba1ba0e3ee40a775aa261295f7");
+
+        registry.close(
+            bytes32(hex"1111111111111111111111111111111111111111111111111111111111111111"),
+            IMedicalRecordRegistry.Status.Revoked,
+            5
+        );
+        _assertHead(2, hex"500e5973dd9814e52983efeae527fc3905cba597b89ee8b32a");
+    }
+
     function test_Constants() external view {
         assertEq(registry.VERSION(), 1);
         assertEq(registry.PREDECESSOR(), address(0));
