@@ -1,1 +1,65 @@
-//! To be written.
+//! The world a test plays in: people, who speak GraphQL to the real api over HTTP and WebSocket;
+//! the real indexer; a real PostgreSQL and a real chain node, none of them shared with another test.
+//!
+//! ```ignore
+//! let world = World::start().await;
+//! let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+//! ana.lets(&dr_bo, &["READ", "CREATE"]).await;
+//! let record = dr_bo.creates(&ana, "LAB_RESULT", documents::lab_result()).await;
+//! world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+//! ```
+//!
+//! Whatever goes wrong here panics with a sentence. Nothing waits for a fixed time: a test waits for
+//! the thing, with [`eventually`] as the deadline.
+
+mod answer;
+pub mod documents;
+mod events;
+mod ground;
+mod person;
+mod program;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub use answer::Answer;
+pub use events::Events;
+pub use person::Person;
+pub use program::Program;
+pub use world::World;
+
+/// How long anything may take on a busy machine. No test is proven by it: it only ends those that
+/// wait for what never comes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until the answer is `Some`; panics when it never is.
+pub async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The id of what the api answered.
+pub fn id(of: &Value) -> String {
+    text(&of["id"])
+}
+
+/// A value that is text.
+pub fn text(value: &Value) -> String {
+    let text = value.as_str();
+    text.unwrap_or_else(|| panic!("{value} is no text"))
+        .to_owned()
+}

@@ -1,0 +1,65 @@
+//! What the api answered, and what a test says about it.
+
+use dev::client::{self, Problem};
+use serde_json::Value;
+
+/// One answer of the api, with the question for the message of a test that fails.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    question: String,
+    answer: client::Answer,
+}
+
+impl Answer {
+    pub(crate) fn new(question: &str, answer: client::Answer) -> Self {
+        let question = question.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { question, answer }
+    }
+
+    /// The data; the answer must hold no error.
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert!(
+            self.answer.errors.is_empty(),
+            "{} was refused: {:#?}",
+            self.question,
+            self.answer.errors
+        );
+        &self.answer.data
+    }
+
+    /// The data, whether there are errors beside them or not.
+    pub fn partial_data(&self) -> &Value {
+        &self.answer.data
+    }
+
+    /// All errors.
+    pub fn errors(&self) -> &[Problem] {
+        &self.answer.errors
+    }
+
+    /// The code of the first error; `None` without errors.
+    pub fn code(&self) -> Option<&str> {
+        self.answer.code()
+    }
+
+    /// The status of the HTTP answer.
+    pub fn status(&self) -> u16 {
+        self.answer.status
+    }
+
+    /// The only error has this code; answers that error.
+    #[track_caller]
+    pub fn fails_with(&self, code: &str) -> &Problem {
+        let codes: Vec<_> = self.errors().iter().map(Problem::code).collect();
+        assert_eq!(
+            codes,
+            [code],
+            "the codes of what {} was answered: {} {:#?}",
+            self.question,
+            self.answer.data,
+            self.errors()
+        );
+        &self.answer.errors[0]
+    }
+}

@@ -1,0 +1,75 @@
+//! What every world is copied from: made once for each test binary, gone with it.
+
+use dev::repository;
+use dev::stack::{Foundation, Options, Template};
+use dev::tools::{Scope, Tools};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+/// How many worlds there are at once. Each is three processes and a database.
+const WORLDS: usize = 4;
+
+static GROUND: OnceCell<Template> = OnceCell::const_new();
+static SEATS: Semaphore = Semaphore::const_new(WORLDS);
+
+/// The administrator who is there from the beginning, in every world.
+pub(crate) const FIRST_ADMIN: (&str, &str) = ("first.admin", "the first of all administrators");
+
+/// What a world is put up with.
+pub(crate) fn options() -> Options {
+    let root = repository::root().expect("the tests run inside a clone");
+    let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Options {
+        slots_in_an_epoch: 1,
+        postgres: vec![
+            setting("max_connections", "200"),
+            setting("shared_buffers", "64MB"),
+            // It would keep a template from being copied.
+            setting("autovacuum", "off"),
+        ],
+        api: vec![
+            setting("MEDITRUSTAL_LOG", "info"),
+            setting("MEDITRUSTAL_POOL_MIN_SIZE", "1"),
+        ],
+        indexer: vec![
+            setting("MEDITRUSTAL_LOG", "info"),
+            setting("MEDITRUSTAL_POLL_MS", "50"),
+            setting("MEDITRUSTAL_SWEEP_MS", "200"),
+        ],
+        ..Options::throw_away(&root)
+    }
+}
+
+/// The right to have a world.
+pub(crate) async fn seat() -> SemaphorePermit<'static> {
+    let seat = SEATS.acquire().await;
+    seat.expect("the seats are never closed")
+}
+
+/// A foundation copied from the common ground.
+pub(crate) async fn copy(options: Options) -> Foundation {
+    let ground = GROUND.get_or_init(make).await;
+    let copied = ground.copy(options).await;
+    copied.unwrap_or_else(|error| panic!("a world could not be copied: {error}"))
+}
+
+/// A foundation with a cluster of its own, which a test may stop, kill and start again.
+pub(crate) async fn fresh(options: Options) -> Foundation {
+    let root = options.root.clone();
+    // All of the tools at once: installing first without and then with the tests' part takes longer.
+    let tools = tokio::task::spawn_blocking(move || Tools::ensure(&root, Scope::Test)).await;
+    let tools = tools.expect("installing does not panic");
+    tools.unwrap_or_else(|error| panic!("the tools are not there: {error}"));
+    let foundation = Foundation::start(options).await;
+    let foundation = foundation.unwrap_or_else(|error| panic!("there is no ground: {error}"));
+    let (username, password) = FIRST_ADMIN;
+    let made = foundation
+        .create_admin("first.admin@meditrustal.example", username, password)
+        .await;
+    made.unwrap_or_else(|error| panic!("there is no administrator: {error}"));
+    foundation
+}
+
+async fn make() -> Template {
+    let template = Template::of(fresh(options()).await).await;
+    template.unwrap_or_else(|error| panic!("there is no ground: {error}"))
+}

@@ -1,0 +1,102 @@
+//! One of our programs as a test treats it.
+
+use std::fs;
+use std::process::ExitStatus;
+
+use dev::process::{Signal, Supervised};
+
+use crate::PATIENCE;
+
+/// The api or the indexer, running as it does in production. Dropping it kills it.
+#[derive(Debug)]
+pub struct Program(Supervised);
+
+impl Program {
+    pub(crate) fn new(supervised: Supervised) -> Self {
+        Self(supervised)
+    }
+
+    /// Where it listens: `http://127.0.0.1:43210`.
+    pub fn url(&self) -> String {
+        self.0.program().ready_url.replace("/health/ready", "")
+    }
+
+    /// `SIGKILL`, and waits until it is gone.
+    pub async fn kill(&self) {
+        self.signal(Signal::KILL);
+        self.ends().await;
+    }
+
+    /// `SIGTERM`; answers how it ended.
+    pub async fn stop(&self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ends().await
+    }
+
+    /// Stands still until [`Program::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Goes on after [`Program::pause`].
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Sends any signal.
+    pub fn signal(&self, signal: Signal) {
+        self.0.process().signal(signal);
+    }
+
+    /// Waits until it has ended by itself, or by a signal.
+    pub async fn ends(&self) -> ExitStatus {
+        let process = self.0.process().clone();
+        let ended = tokio::task::spawn_blocking(move || process.wait(PATIENCE)).await;
+        let name = &self.0.program().name;
+        ended
+            .expect("waiting does not panic")
+            .unwrap_or_else(|| panic!("the {name} has not ended within {PATIENCE:?}"))
+    }
+
+    /// Starts it again, on the same port, and waits until it is ready; the log goes on.
+    pub async fn restart(&mut self) {
+        let restarted = self.0.restart().await;
+        restarted.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&self) {
+        let ready = self.0.ready().await;
+        ready.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// What `GET /health/ready` or the like answers now; `None` when nobody does.
+    pub async fn health(&self, path: &str) -> Option<u16> {
+        let answer = reqwest::get(format!("{}{path}", self.url())).await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.0.program().log).unwrap_or_default()
+    }
+
+    /// What it logged as a warning or worse, for a test that fails.
+    pub(crate) fn complaints(&self) -> String {
+        let log = self.log();
+        let bad = log.lines().filter(|line| {
+            ["WARN", "ERROR", "panicked"]
+                .iter()
+                .any(|it| line.contains(it))
+        });
+        let name = &self.0.program().name;
+        bad.map(|line| format!("{name} │ {line}\n")).collect()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Nothing is kept, so there is nothing to wait for.
+        self.signal(Signal::KILL);
+    }
+}

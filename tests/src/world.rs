@@ -1,0 +1,312 @@
+//! One test's own world.
+
+use std::thread;
+
+use dev::chain;
+use dev::client::Client;
+use dev::process::Signal;
+use dev::stack::{Foundation, Options, Stack};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::{OnceCell, SemaphorePermit};
+
+use crate::ground::{self, FIRST_ADMIN};
+use crate::{Person, Program, eventually, id, text};
+
+const REGISTER: &str = "mutation Register($input: RegisterInput!) {
+  register(input: $input) { user { id username role } }
+}";
+const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
+  logIn(input: $input) { accessToken expiresAt user { id username role } }
+}";
+const SET_ROLE: &str = "mutation SetRole($input: SetRoleInput!) {
+  setRole(input: $input) { user { id role } }
+}";
+
+/// A database, a chain, an api and an indexer of a test's own. Dropping it ends all of them.
+#[derive(Debug)]
+pub struct World {
+    /// The GraphQL server.
+    pub api: Program,
+    /// What follows the chain.
+    pub indexer: Program,
+    /// What they stand on: the node, the database, the tools.
+    pub foundation: Foundation,
+    pool: PgPool,
+    first_admin: OnceCell<Person>,
+    _seat: SemaphorePermit<'static>,
+}
+
+impl World {
+    /// A world that mines each transaction at once; a block is final when two more are on top.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world with other options: when blocks are made, more environment of a program.
+    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let seat = ground::seat().await;
+        let mut options = ground::options();
+        change(&mut options);
+        Self::on(ground::copy(options).await, seat).await
+    }
+
+    /// A world with a PostgreSQL of its own, to be stopped, killed and started again. It takes
+    /// seconds, so only where that is the point. Its `fsync` is off, as for every test.
+    pub async fn with_its_own_postgres() -> Self {
+        let seat = ground::seat().await;
+        Self::on(ground::fresh(ground::options()).await, seat).await
+    }
+
+    async fn on(foundation: Foundation, seat: SemaphorePermit<'static>) -> Self {
+        let stack = Stack::on(foundation).await;
+        let stack = stack.unwrap_or_else(|error| panic!("the programs do not start: {error}"));
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy(&stack.foundation.database.superuser_url())
+            .expect("the URL is one");
+        Self {
+            api: Program::new(stack.api),
+            indexer: Program::new(stack.indexer),
+            foundation: stack.foundation,
+            pool,
+            first_admin: OnceCell::new(),
+            _seat: seat,
+        }
+    }
+
+    /// Another api on the same database and chain.
+    pub async fn second_api(&self) -> Program {
+        self.another_api("second-api", &[]).await
+    }
+
+    /// Another api with more environment; `name` names its log.
+    pub async fn another_api(&self, name: &str, more: &[(&str, &str)]) -> Program {
+        let common = &self.foundation.options().api;
+        let more = more
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = common.iter().cloned().chain(more).collect();
+        let started = self.foundation.api(name, free_port(), &environment).await;
+        Program::new(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Another indexer on the same database and chain.
+    pub async fn second_indexer(&self) -> Program {
+        let environment = &self.foundation.options().indexer;
+        let started = self
+            .foundation
+            .indexer("second-indexer", free_port(), environment)
+            .await;
+        Program::new(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    // People
+
+    /// Somebody who is not logged in.
+    pub fn nobody(&self) -> Person {
+        Person {
+            id: String::new(),
+            username: "nobody".to_owned(),
+            email: String::new(),
+            password: String::new(),
+            client: Client::new(&format!("{}/graphql", self.api.url())),
+        }
+    }
+
+    /// A new account, a patient's, logged in. Names have three letters or more.
+    pub async fn patient(&self, name: &str) -> Person {
+        let person = self.stranger(name);
+        self.registers(&person).await;
+        self.logs_in(&person).await
+    }
+
+    /// A new account that an administrator made a doctor's; its user name begins with `dr.`.
+    pub async fn doctor(&self, name: &str) -> Person {
+        let person = self.stranger(&format!("dr.{name}"));
+        let user = self.registers(&person).await;
+        let input = json!({ "userId": user, "role": "DOCTOR" });
+        let admin = self.first_admin().await;
+        admin.asks(SET_ROLE, json!({ "input": input })).await.data();
+        self.logs_in(&person).await
+    }
+
+    /// A new administrator, made by the operator's command as the first one always is.
+    pub async fn admin(&self, name: &str) -> Person {
+        let person = self.stranger(name);
+        let made = self
+            .foundation
+            .create_admin(&person.email, &person.username, &person.password)
+            .await;
+        made.unwrap_or_else(|error| panic!("{name} could not be made an administrator: {error}"));
+        self.logs_in(&person).await
+    }
+
+    /// The administrator that is there from the beginning.
+    pub async fn first_admin(&self) -> &Person {
+        let log_in = async || {
+            let (username, password) = FIRST_ADMIN;
+            let mut person = self.stranger(username);
+            password.clone_into(&mut person.password);
+            self.logs_in(&person).await
+        };
+        self.first_admin.get_or_init(log_in).await
+    }
+
+    /// Somebody who has no account yet: nobody, with a name.
+    pub fn stranger(&self, name: &str) -> Person {
+        Person {
+            username: name.to_owned(),
+            email: format!("{name}@meditrustal.example"),
+            password: format!("{name} tells nobody"),
+            ..self.nobody()
+        }
+    }
+
+    /// A stranger makes an account; answers its id.
+    pub async fn registers(&self, person: &Person) -> String {
+        let input = json!({
+            "email": person.email, "username": person.username, "password": person.password,
+        });
+        let answer = self
+            .nobody()
+            .asks(REGISTER, json!({ "input": input }))
+            .await;
+        id(&answer.data()["register"]["user"])
+    }
+
+    /// Somebody with an account logs in, again if they were already.
+    pub async fn logs_in(&self, person: &Person) -> Person {
+        let input = json!({ "login": person.username, "password": person.password });
+        let answer = self.nobody().asks(LOG_IN, json!({ "input": input })).await;
+        let session = &answer.data()["logIn"];
+        Person {
+            id: id(&session["user"]),
+            client: self
+                .nobody()
+                .client
+                .with_token(&text(&session["accessToken"])),
+            ..person.clone()
+        }
+    }
+
+    // Database
+
+    /// The rows of a query, by a superuser.
+    pub async fn sql(&self, query: &str) -> Vec<Value> {
+        let rows = sqlx::query_scalar(AssertSqlSafe(as_json(query)))
+            .fetch_all(&self.pool)
+            .await;
+        rows.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Any other statement, by a superuser; answers how many rows it was about.
+    pub async fn executes(&self, statement: &str) -> u64 {
+        let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+            .execute(&self.pool)
+            .await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"))
+            .rows_affected()
+    }
+
+    /// The audit rows that a condition is true of, oldest first.
+    pub async fn audit_rows(&self, condition: &str) -> Vec<Value> {
+        self.sql(&format!(
+            "SELECT * FROM audit_logs WHERE {condition} ORDER BY id"
+        ))
+        .await
+    }
+
+    /// A connection as one of the roles, such as `meditrustal_api`, on the same database.
+    pub async fn connects_as(&self, role: &str) -> PgConnection {
+        let url = self.foundation.url_of(role);
+        let url = url.unwrap_or_else(|error| panic!("{error}"));
+        let connected = PgConnection::connect(&url).await;
+        connected.unwrap_or_else(|error| panic!("{role} cannot connect: {error}"))
+    }
+
+    // Chain
+
+    /// Asks the node; `params` is a JSON array.
+    pub async fn rpc(&self, method: &str, params: Value) -> Value {
+        let answer = chain::rpc(self.foundation.chain_rpc_url(), method, params).await;
+        answer.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Mines this many blocks.
+    pub async fn mine(&self, blocks: u64) {
+        self.rpc("anvil_mine", json!([format!("{blocks:#x}")]))
+            .await;
+    }
+
+    /// The number of the last block.
+    pub async fn block_number(&self) -> u64 {
+        let number = self.rpc("eth_blockNumber", json!([])).await;
+        chain::quantity(&number).unwrap_or_else(|| panic!("{number} is no number of a block"))
+    }
+
+    /// Replaces the last `depth` blocks by empty ones; what was in them is dropped, not pending.
+    pub async fn reorg(&self, depth: u64) {
+        self.rpc("anvil_reorg", json!([depth, []])).await;
+    }
+
+    /// Waits until a record's anchor has this state; `FINALIZED` serves for `CONFIRMED` as well.
+    pub async fn wait_for_anchor(&self, record: &str, state: &str) -> Value {
+        let query = format!("SELECT * FROM record_anchors WHERE record_id = '{record}'");
+        let what = format!("the anchor of {record} is {state}");
+        eventually(&what, async || {
+            let anchor = self.sql(&query).await.pop()?;
+            let now = &anchor["state"];
+            let there = now == state || (state == "CONFIRMED" && now == "FINALIZED");
+            there.then_some(anchor)
+        })
+        .await
+    }
+
+    /// Waits until the indexer has applied the last block.
+    pub async fn wait_for_indexer(&self) {
+        let head = self.block_number().await;
+        eventually("the indexer has applied the last block", async || {
+            let cursor = self.sql("SELECT block_number FROM chain_cursors").await;
+            let applied = cursor.first()?["block_number"].as_u64()?;
+            (applied >= head).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprint!("{}{}", self.api.complaints(), self.indexer.complaints());
+        }
+        // Nothing is kept, so nobody is asked to finish anything.
+        self.api.signal(Signal::KILL);
+        self.indexer.signal(Signal::KILL);
+        if let Some(node) = &self.foundation.node {
+            node.process().signal(Signal::KILL);
+        }
+        let database = &self.foundation.database;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                // A database that stays goes with its cluster.
+                runtime.map(|runtime| runtime.block_on(database.end())).ok();
+            });
+        });
+    }
+}
+
+/// The rows of a query as JSON objects.
+fn as_json(query: &str) -> String {
+    format!("SELECT to_jsonb(answer) FROM ({query}) AS answer")
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.expect("there is a free port").port()
+}

@@ -1,0 +1,12 @@
+//! Everything that is proven with the real programs, in one binary: it is linked once, and its
+//! tests share one cluster.
+
+mod access;
+mod accounts;
+mod audit;
+mod durability;
+mod indexer;
+mod records;
+mod subscription;
+mod transport;
+mod world;

@@ -1,0 +1,1 @@
+//! Records: stored, listed, read, verified.

@@ -1,0 +1,1 @@
+//! HTTP and WebSocket, with whatever may come over them.
