@@ -7,13 +7,10 @@ use std::collections::{HashMap, HashSet};
 
 use chain::ChainAddress;
 use domain::{
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    ids::{FindingId, RequestId},
+    audit::{AuditEntry, Origin},
+    ids::RequestId,
     integrity::{AnchorState, FeedKind},
-    purpose::Purpose,
-    users,
 };
-use serde_json::json;
 use store::{
     Pool, StoreError, Tx, audit, chain_events,
     chain_events::EventRow,
@@ -22,14 +19,14 @@ use store::{
     feed,
     feed::FeedEntry,
     findings, reconciliation,
-    reconciliation::MovedAnchor,
 };
 
 use crate::{
     follow::Followed,
     place::{Place, column},
-    reconcile::{self, Changes, Confirmed, Known, Suspicion},
+    reconcile::{self, Changes, Known, Suspicion},
     trouble::Trouble,
+    words::{anchor_found, anchor_undone, finding_row, told_confirmed, told_finding, told_moved},
 };
 
 /// The most anchors finalised in one transaction.
@@ -312,118 +309,4 @@ fn event_rows(stretch: &Followed) -> Vec<EventRow> {
             payload: log.event.payload(),
         })
         .collect()
-}
-
-fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
-    AuditEntry {
-        resource_type: ResourceType::MedicalRecord,
-        classification: Classification::Internal,
-        encryption: EncryptionStatus::MetadataOnly,
-        ..AuditEntry::new(
-            users::INDEXER,
-            action,
-            Purpose::SystemAdministration,
-            origin,
-        )
-    }
-}
-
-fn anchor_found(found: &Confirmed, origin: &Origin) -> AuditEntry {
-    let Confirmed {
-        anchor,
-        confirmation,
-    } = found;
-    AuditEntry {
-        resource_id: anchor.record.0,
-        patient: Some(anchor.patient),
-        old_value: Some(json!({ "state": anchor.state, "txHash": anchor.tx_hash })),
-        new_value: Some(json!({
-            "state": AnchorState::Confirmed,
-            "txHash": confirmation.tx_hash,
-            "blockNumber": confirmation.block_number,
-        })),
-        ..row(AuditAction::RecordAnchor, origin)
-    }
-}
-
-fn anchor_undone(anchor: &MovedAnchor, origin: &Origin) -> AuditEntry {
-    AuditEntry {
-        resource_id: anchor.record.0,
-        patient: Some(anchor.patient),
-        old_value: Some(json!({
-            "state": anchor.state,
-            "txHash": anchor.tx_hash,
-            "blockNumber": anchor.block_number,
-        })),
-        new_value: Some(json!({ "state": AnchorState::Reorged, "txHash": anchor.tx_hash })),
-        ..row(AuditAction::RecordAnchor, origin)
-    }
-}
-
-fn finding_row(about: &Suspicion, id: FindingId, state: &str, origin: &Origin) -> AuditEntry {
-    let (resource_type, resource_id) = match about.record {
-        Some(record) => (ResourceType::MedicalRecord, record.0),
-        None => (ResourceType::Finding, id.0),
-    };
-    AuditEntry {
-        resource_type,
-        resource_id,
-        patient: about.patient,
-        new_value: Some(json!({ "finding": id, "kind": about.kind, "state": state })),
-        classification: Classification::Security,
-        ..row(AuditAction::IntegrityFailure, origin)
-    }
-}
-
-/// That it is in a block; and before that, that another attempt took its place, if one did.
-fn told_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
-    let Confirmed {
-        anchor,
-        confirmation,
-    } = found;
-    let confirmed = FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
-        tx_hash: Some(confirmation.tx_hash.clone()),
-        block_number: Some(confirmation.block_number),
-        block_hash: Some(confirmation.block_hash.clone()),
-        log_index: Some(confirmation.log_index),
-        sequence: Some(confirmation.sequence),
-        state: Some(AnchorState::Confirmed),
-        ..FeedEntry::new(FeedKind::AnchorConfirmed)
-    };
-    let replaced = found.replaced().then(|| FeedEntry {
-        kind: FeedKind::AnchorReplaced,
-        ..confirmed.clone()
-    });
-    replaced.into_iter().chain([confirmed]).collect()
-}
-
-fn told_moved(anchor: &MovedAnchor, kind: FeedKind, state: AnchorState) -> FeedEntry {
-    FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
-        tx_hash: Some(anchor.tx_hash.clone()),
-        block_number: anchor.block_number,
-        block_hash: anchor.block_hash.clone(),
-        log_index: anchor.log_index,
-        sequence: anchor.sequence,
-        state: Some(state),
-        ..FeedEntry::new(kind)
-    }
-}
-
-fn told_finding(about: &Suspicion, id: FindingId, kind: FeedKind) -> FeedEntry {
-    FeedEntry {
-        record: about.record,
-        patient: about.patient,
-        record_type: about.record_type,
-        record_hash: about.record_hash,
-        finding: Some(id),
-        ..FeedEntry::new(kind)
-    }
 }

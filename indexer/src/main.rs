@@ -16,6 +16,7 @@ mod run;
 mod status;
 mod sweep;
 mod trouble;
+mod words;
 
 use std::process::ExitCode;
 

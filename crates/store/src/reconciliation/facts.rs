@@ -1,0 +1,310 @@
+//! What the sweep looks at: records, hashes and open findings, with all that is known of them.
+
+use domain::{
+    ids::{RecordId, UserId},
+    integrity::{AnchorState, FindingKind},
+    records::{DataHash, RecordType},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{StoreError, cursor::Registry, rows};
+
+/// The next records after `after`, by id: what the sweep looks at next.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn records_after(
+    conn: &mut PgConnection,
+    after: RecordId,
+    limit: i64,
+) -> Result<Vec<RecordId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM medical_records WHERE id > $1 ORDER BY id LIMIT $2",
+        after.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(RecordId).collect())
+}
+
+/// What is known of one record. Texts are as they stand in the row: a tampered one may be anything.
+#[derive(Debug, Clone)]
+pub struct RecordFacts {
+    /// Which record.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// `medical_records.data_hash`.
+    pub data_hash: String,
+    /// `medical_records.blockchain_record_id`.
+    pub blockchain_record_id: String,
+    /// Its anchor.
+    pub anchor: Option<AnchorFacts>,
+    /// The live event of the hash that was to be anchored.
+    pub event: Option<EventFacts>,
+}
+
+/// What is known of a record's anchor.
+#[derive(Debug, Clone)]
+pub struct AnchorFacts {
+    /// On which chain.
+    pub chain_id: i64,
+    /// What was to be anchored.
+    pub record_hash: String,
+    /// Where it stands.
+    pub state: AnchorState,
+    /// The transaction.
+    pub tx_hash: String,
+}
+
+/// What is known of a live event.
+#[derive(Debug, Clone)]
+pub struct EventFacts {
+    /// The account that anchored.
+    pub actor: String,
+    /// The transaction.
+    pub tx_hash: String,
+}
+
+/// What records, anchors and events say about these records. Served by the primary keys and
+/// `idx_chain_events_subject`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn record_facts(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    records: &[RecordId],
+) -> Result<Vec<RecordFacts>, StoreError> {
+    let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT
+            record.id,
+            record.patient_id,
+            record.record_type,
+            record.data_hash,
+            record.blockchain_record_id,
+            anchor.chain_id AS "anchor_chain_id?",
+            anchor.record_hash AS "record_hash?",
+            anchor.state AS "state?",
+            anchor.tx_hash AS "tx_hash?",
+            event.actor AS "actor?",
+            event.tx_hash AS "event_tx_hash?"
+         FROM medical_records AS record
+         LEFT JOIN record_anchors AS anchor ON anchor.record_id = record.id
+         LEFT JOIN chain_events AS event
+             ON event.subject_hash = anchor.record_hash
+            AND event.undone_at IS NULL
+            AND event.kind = 'RECORD_ANCHORED'
+            AND event.chain_id = $1
+            AND event.registry = $2
+         WHERE record.id = ANY($3)
+         ORDER BY record.id"#,
+        registry.chain_id,
+        registry.address,
+        &records,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let anchor = match (row.anchor_chain_id, row.record_hash, row.state, row.tx_hash) {
+                (Some(chain_id), Some(record_hash), Some(state), Some(tx_hash)) => {
+                    let state = rows::text(&state, "anchor state")?;
+                    Some(AnchorFacts {
+                        chain_id,
+                        record_hash,
+                        state,
+                        tx_hash,
+                    })
+                }
+                _ => None,
+            };
+            let event = match (row.actor, row.event_tx_hash) {
+                (Some(actor), Some(tx_hash)) => Some(EventFacts { actor, tx_hash }),
+                _ => None,
+            };
+            Ok(RecordFacts {
+                record: RecordId(row.id),
+                patient: UserId(row.patient_id),
+                record_type: rows::text(&row.record_type, "record type")?,
+                data_hash: row.data_hash,
+                blockchain_record_id: row.blockchain_record_id,
+                anchor,
+                event,
+            })
+        })
+        .collect()
+}
+
+/// The next anchored hashes after event `after`, by the event's id: what the sweep looks at next.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hashes_after(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, DataHash)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT id, subject_hash AS "subject_hash!"
+         FROM chain_events
+         WHERE id > $3
+           AND chain_id = $1
+           AND registry = $2
+           AND undone_at IS NULL
+           AND kind = 'RECORD_ANCHORED'
+           AND subject_hash IS NOT NULL
+         ORDER BY id
+         LIMIT $4"#,
+        registry.chain_id,
+        registry.address,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    // A tampered text is no hash; the anchor that lost its event tells of it.
+    Ok(found
+        .into_iter()
+        .filter_map(|row| Some((row.id, rows::hash(&row.subject_hash).ok()?)))
+        .collect())
+}
+
+/// What is known of a hash that is live on the chain.
+#[derive(Debug, Clone)]
+pub struct HashFacts {
+    /// The hash.
+    pub hash: DataHash,
+    /// Its event.
+    pub event: EventFacts,
+    /// The event's block.
+    pub block_number: i64,
+    /// The record it was to anchor, by the anchors.
+    pub anchored: Option<AnchoredRecord>,
+    /// Whether some record has this hash.
+    pub has_record: bool,
+}
+
+/// A record as its anchor remembers it.
+#[derive(Debug, Clone)]
+pub struct AnchoredRecord {
+    /// Which.
+    pub record: RecordId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which type.
+    pub record_type: RecordType,
+    /// Whether it is still there.
+    pub exists: bool,
+}
+
+/// What anchors and records say about these hashes; those without a live event are left out. Served
+/// by `idx_chain_events_subject`, the anchors' unique hash and `idx_medical_records_data_hash`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hash_facts(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    hashes: &[DataHash],
+) -> Result<Vec<HashFacts>, StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    let found = sqlx::query!(
+        r#"SELECT
+            event.subject_hash AS "subject_hash!",
+            event.actor,
+            event.tx_hash,
+            event.block_number,
+            anchor.record_id AS "record_id?",
+            anchor.patient_id AS "patient_id?",
+            anchor.record_type AS "record_type?",
+            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "exists!",
+            EXISTS (SELECT FROM medical_records WHERE data_hash = event.subject_hash) AS "has_record!"
+         FROM chain_events AS event
+         LEFT JOIN record_anchors AS anchor ON anchor.record_hash = event.subject_hash
+         WHERE event.subject_hash = ANY($3)
+           AND event.undone_at IS NULL
+           AND event.kind = 'RECORD_ANCHORED'
+           AND event.chain_id = $1
+           AND event.registry = $2
+         ORDER BY event.id"#,
+        registry.chain_id,
+        registry.address,
+        &hashes,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            let anchored = match (row.record_id, row.patient_id, row.record_type) {
+                (Some(record), Some(patient), Some(record_type)) => Some(AnchoredRecord {
+                    record: RecordId(record),
+                    patient: UserId(patient),
+                    record_type: rows::text(&record_type, "record type")?,
+                    exists: row.exists,
+                }),
+                _ => None,
+            };
+            Ok(HashFacts {
+                hash: rows::hash(&row.subject_hash)?,
+                event: EventFacts {
+                    actor: row.actor,
+                    tx_hash: row.tx_hash,
+                },
+                block_number: row.block_number,
+                anchored,
+                has_record: row.has_record,
+            })
+        })
+        .collect()
+}
+
+/// A finding of the indexer that is open.
+#[derive(Debug, Clone)]
+pub struct OpenFinding {
+    /// What is wrong.
+    pub kind: FindingKind,
+    /// With which record.
+    pub record: Option<RecordId>,
+    /// With which hash.
+    pub record_hash: Option<DataHash>,
+}
+
+/// The indexer's open findings, oldest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_findings(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<OpenFinding>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT kind, record_id, record_hash
+         FROM integrity_findings
+         WHERE resolved_at IS NULL
+           AND kind IN ('MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR')
+         ORDER BY opened_at, id
+         LIMIT $1",
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(OpenFinding {
+                kind: rows::text(&row.kind, "finding kind")?,
+                record: row.record_id.map(RecordId),
+                record_hash: row.record_hash.map(|hash| rows::hash(&hash)).transpose()?,
+            })
+        })
+        .collect()
+}
