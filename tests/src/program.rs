@@ -90,7 +90,7 @@ impl Program {
                 .any(|it| line.contains(it))
         });
         let name = &self.0.program().name;
-        bad.map(|line| format!("{name} │ {line}\n")).collect()
+        bad.flat_map(|line| [name, " │ ", line, "\n"]).collect()
     }
 }
 
