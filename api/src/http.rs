@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use async_graphql::{Name, Request, Response as Answer, Value, Variables};
+use async_graphql::{Request, Response as Answer};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Router,
@@ -18,22 +18,19 @@ use axum::{
     routing::get,
 };
 use domain::{audit::Origin, ids::RequestId};
-use fhir::Json;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     caller::Visit,
     cors,
-    graphql::document::{to_value, write},
-    health, playground,
+    graphql::document::write,
+    health, playground, request,
     schema::{Rejected, Schema, Via, has_run},
     websocket,
 };
 
 /// Why the caller acts, for every operation of the request that does not say so itself.
 const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
-/// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
-const MAX_BODY: usize = 2 * 1024 * 1024;
 /// How long a request may take to arrive and be answered.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -56,7 +53,7 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             .merge(playground::router(playground));
     }
     router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(request::MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("A request panicked");
             let told = Rejected::new("INTERNAL", "something went wrong on our side").response();
@@ -169,11 +166,11 @@ async fn post(
     let Ok(body) = body else {
         let told = Rejected::new(
             "TOO_LARGE",
-            format!("a request has at most {MAX_BODY} bytes"),
+            format!("a request has at most {} bytes", request::MAX_BODY),
         );
         return refuse(&schema, &told, &visit, StatusCode::PAYLOAD_TOO_LARGE, media);
     };
-    match read_body(&body) {
+    match request::from_body(&body) {
         Ok(request) => run(&schema, request, Via::Post, &visit, media).await,
         Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
     }
@@ -196,7 +193,7 @@ async fn websocket_or_query(
     if method == Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    match read_query(query.as_deref().unwrap_or_default()) {
+    match request::from_query(query.as_deref().unwrap_or_default()) {
         Ok(request) => run(&schema, request, Via::Get, &visit, media).await,
         Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
     }
@@ -337,82 +334,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
         .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
     is_json && is_utf8
-}
-
-fn read_body(body: &[u8]) -> Result<Request, Rejected> {
-    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
-    let limits = fhir::reader::Limits {
-        max_bytes: MAX_BODY,
-        ..fhir::reader::Limits::default()
-    };
-    let json = fhir::reader::read_within(body, limits)
-        .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
-    request_of(&json).ok_or_else(|| {
-        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`")
-    })
-}
-
-/// A GraphQL request as JSON. `None` where it is none.
-pub(crate) fn request_of(json: &Json) -> Option<Request> {
-    json.as_object()?;
-    let query = json.get("query")?.as_str()?;
-    let mut request = Request::new(query);
-    match json.get("operationName") {
-        None | Some(Json::Null) => {}
-        Some(Json::String(name)) => request = request.operation_name(name),
-        Some(_) => return None,
-    }
-    match json.get("variables") {
-        None | Some(Json::Null) => {}
-        Some(variables @ Json::Object(_)) => request = request.variables(variables_of(variables)),
-        Some(_) => return None,
-    }
-    match json.get("extensions") {
-        None | Some(Json::Null | Json::Object(_)) => Some(request),
-        Some(_) => None,
-    }
-}
-
-fn variables_of(json: &Json) -> Variables {
-    let mut variables = Variables::default();
-    if let Value::Object(members) = to_value(json) {
-        for (name, value) in members {
-            variables.insert(Name::new(name), value);
-        }
-    }
-    variables
-}
-
-fn read_query(query: &str) -> Result<Request, Rejected> {
-    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
-    let mut members = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode(value).ok_or_else(|| bad("the address cannot be read"))?;
-        let json = match name {
-            "variables" | "extensions" => fhir::reader::read(value.as_bytes())
-                .map_err(|error| bad(&format!("`{name}` cannot be read: {error}")))?,
-            _ => Json::String(value),
-        };
-        members.push((name.to_owned(), json));
-    }
-    request_of(&Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let (digits, tail) = rest.split_at_checked(2)?;
-                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-                rest = tail;
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }

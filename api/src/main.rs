@@ -21,6 +21,7 @@ mod page;
 mod playground;
 mod records;
 mod relay;
+mod request;
 mod schema;
 mod users;
 mod websocket;

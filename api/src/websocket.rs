@@ -23,7 +23,8 @@ use vault::token::{Bearer, TokenError};
 use crate::{
     caller::Visit,
     cors,
-    http::{check_bearer, request_of, to_json},
+    http::{check_bearer, to_json},
+    request::from_json,
     schema::{Schema, Via},
 };
 
@@ -264,7 +265,7 @@ impl Connection {
         let id = id.ok_or(Closing::BAD_MESSAGE)?.to_owned();
         let request = message
             .get("payload")
-            .and_then(request_of)
+            .and_then(from_json)
             .ok_or(Closing::BAD_MESSAGE)?;
         if self.streams.contains_key(&id) {
             return self.close_duplicate(&id).await;

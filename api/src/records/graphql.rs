@@ -18,7 +18,8 @@ use super::{
     content, create,
     disclosure::{Inquiry, Wanted},
     list,
-    verify::{self, Verdict, Verification},
+    verification::RecordVerification,
+    verify,
 };
 use crate::{
     error::Error,
@@ -227,71 +228,6 @@ impl Anchor {
     /// When that block became final.
     async fn finalized_at(&self) -> Option<DateTime<Utc>> {
         self.0.finalized_at
-    }
-}
-
-/// What a verification found, a moment ago.
-#[derive(Debug)]
-pub(crate) struct RecordVerification(Verification);
-
-#[Object]
-impl RecordVerification {
-    /// The record.
-    async fn record(&self) -> MedicalRecord {
-        MedicalRecord::new(Arc::clone(&self.0.record), self.0.purpose)
-    }
-
-    /// What it comes to.
-    async fn verdict(&self) -> Verdict {
-        self.0.verdict
-    }
-
-    /// Whether the content is what was hashed.
-    async fn content_matches(&self) -> bool {
-        self.0.verdict != Verdict::Tampered
-    }
-
-    /// Whether the registry knows the hash of the content.
-    async fn on_chain(&self) -> bool {
-        self.0.on_chain.is_some()
-    }
-
-    /// The hash the record's row holds.
-    async fn data_hash(&self) -> Hash {
-        Hash(self.0.record.data_hash.clone())
-    }
-
-    /// The SHA-256 of what is stored; null if it does not open.
-    async fn computed_hash(&self) -> Option<Hash> {
-        self.0.computed.map(|hash| Hash(hash.to_string()))
-    }
-
-    /// Who anchored it, says the registry.
-    async fn chain_registrar(&self) -> Option<Address> {
-        self.0
-            .on_chain
-            .map(|anchor| Address(anchor.registrar.to_string()))
-    }
-
-    /// In which block, says the registry.
-    async fn chain_block(&self) -> Option<u64> {
-        self.0.on_chain.map(|anchor| anchor.block_number)
-    }
-
-    /// When, says the registry.
-    async fn chain_time(&self) -> Option<DateTime<Utc>> {
-        let seconds = i64::try_from(self.0.on_chain?.timestamp).ok()?;
-        DateTime::from_timestamp(seconds, 0)
-    }
-
-    /// What became of it, says the registry: NONE, ACTIVE, SUPERSEDED, REVOKED or ERASED.
-    async fn chain_status(&self) -> &'static str {
-        verify::status_text(self.0.on_chain.as_ref())
-    }
-
-    /// When this was found.
-    async fn checked_at(&self) -> DateTime<Utc> {
-        self.0.checked_at
     }
 }
 

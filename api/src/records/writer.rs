@@ -7,34 +7,34 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use chain::{Fees, SignedAnchor, Signer};
+use chain::{Fees, Signer};
 use domain::{
-    access::{Action, Actor, Decision, Question, decide},
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::{PatientKeyId, RecordId, SessionId, UserId},
-    integrity::{AnchorState, FeedKind},
+    audit::AuditEntry,
+    ids::{PatientKeyId, RecordId, UserId},
     purpose::Purpose,
-    records::{DataHash, RecordType, Standing},
-    users::Role,
+    records::{DataHash, RecordType},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{
     Pool, StoreError, Tx,
     anchors::{self, NewAnchor, SignerAccount},
-    audit, consents,
+    audit,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
     keys::{self, PatientKeyRow},
     records::{self, NewRecord, Record},
-    users,
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use vault::{
-    envelope::{Binding, PatientKey},
+    envelope::PatientKey,
     keyring::{Keyring, WrappedKey},
 };
 
-use crate::{app::commit, caller::Caller, consents::give::used_before, error::Error};
+use super::{
+    admission::{admit, recall},
+    made::{Made, make},
+};
+use crate::{app::commit, caller::Caller, error::Error};
 
 /// How many records share a transaction at most.
 const GROUP: usize = 64;
@@ -42,7 +42,7 @@ const GROUP: usize = 64;
 const GATHER: Duration = Duration::from_millis(5);
 /// How many records may wait; more are refused at once.
 const QUEUE: usize = 1024;
-const CREATE: &str = "createMedicalRecord";
+pub(super) const CREATE: &str = "createMedicalRecord";
 
 /// A record ready to be decided, sealed and signed.
 #[derive(Debug)]
@@ -71,7 +71,8 @@ pub(crate) struct Draft {
     pub(crate) idempotency: Option<(String, String)>,
 }
 
-type Answer = Result<(Record, Purpose), Error>;
+/// What a draft comes to: the record and the purpose it was stored for.
+pub(super) type Answer = Result<(Record, Purpose), Error>;
 type Reply = oneshot::Sender<Answer>;
 
 /// Where drafts are handed in.
@@ -160,14 +161,6 @@ fn one(mut answers: Vec<Answer>) -> Answer {
     answers.pop().unwrap_or(Err(Error::Internal))
 }
 
-/// A draft that may be stored, and why.
-struct Permitted<'a> {
-    place: usize,
-    draft: &'a Draft,
-    purpose: Purpose,
-    decision: Decision,
-}
-
 async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
     let mut tx = workshop.pool.begin().await?;
     let address = workshop.signer.address().to_string();
@@ -239,148 +232,6 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
         .collect())
 }
 
-/// Answers drafts whose key was used before: with the record it made, or with a conflict.
-async fn recall(
-    tx: &mut Tx<'_>,
-    drafts: &[Draft],
-    answers: &mut [Option<Answer>],
-) -> Result<(), StoreError> {
-    let asked: Vec<(UserId, &str)> = drafts
-        .iter()
-        .filter_map(|draft| Some((draft.caller.user, draft.idempotency.as_ref()?.0.as_str())))
-        .collect();
-    let known = idempotency::find(tx, CREATE, &asked).await?;
-    let ids: Vec<RecordId> = known.iter().map(|known| RecordId(known.resource)).collect();
-    let records = if ids.is_empty() {
-        Vec::new()
-    } else {
-        records::by_ids(tx, &ids).await?
-    };
-    let mut in_this_group: Vec<(UserId, &str)> = Vec::new();
-    for (draft, answer) in drafts.iter().zip(answers) {
-        let Some((key, request_hash)) = &draft.idempotency else {
-            continue;
-        };
-        let name = (draft.caller.user, key.as_str());
-        if let Some(known) = known.iter().find(|k| (k.user, k.key.as_str()) == name) {
-            let record = records.iter().find(|record| record.id.0 == known.resource);
-            *answer = Some(match record {
-                Some(record) if known.request_hash == *request_hash => Ok((
-                    record.clone(),
-                    draft
-                        .purpose
-                        .unwrap_or(if draft.caller.user == draft.patient {
-                            Purpose::PatientRequest
-                        } else {
-                            Purpose::Treatment
-                        }),
-                )),
-                _ => Err(used_before()),
-            });
-        } else if in_this_group.contains(&name) {
-            // Its twin is being stored: the next try finds it.
-            *answer = Some(Err(Error::Busy {
-                retry_after_seconds: 1,
-            }));
-        } else {
-            in_this_group.push(name);
-        }
-    }
-    Ok(())
-}
-
-/// Decides every draft that has no answer yet. Refusals get their audit row and the answer of a
-/// patient who does not exist.
-async fn admit<'a>(
-    tx: &mut Tx<'_>,
-    drafts: &'a [Draft],
-    answers: &mut [Option<Answer>],
-) -> Result<Vec<Permitted<'a>>, StoreError> {
-    let sessions: Vec<(UserId, SessionId)> = drafts
-        .iter()
-        .map(|draft| (draft.caller.user, draft.caller.session))
-        .collect();
-    let actors: HashMap<SessionId, Actor> =
-        users::actors(tx, &sessions).await?.into_iter().collect();
-    let patients: Vec<UserId> = drafts.iter().map(|draft| draft.patient).collect();
-    let known: Vec<UserId> = users::by_ids(tx, &patients)
-        .await?
-        .iter()
-        .map(|user| user.id)
-        .collect();
-    let consents = consents::in_force(tx, &patients).await?;
-    let now = users::now(tx).await?;
-    let mut permitted = Vec::new();
-    let mut refusals = Vec::new();
-    for (place, (draft, answer)) in drafts.iter().zip(answers).enumerate() {
-        let Some(actor) = actors
-            .get(&draft.caller.session)
-            .copied()
-            .filter(|a| a.is_active)
-        else {
-            *answer = Some(Err(Error::Unauthenticated));
-            continue;
-        };
-        if answer.is_some() {
-            continue;
-        }
-        let own = actor.id == draft.patient;
-        let purpose = draft.purpose.unwrap_or(if own {
-            Purpose::PatientRequest
-        } else {
-            Purpose::default_of(actor.role)
-        });
-        let question = Question {
-            actor,
-            patient: draft.patient,
-            action: Action::Create,
-            purpose,
-            record_type: draft.record_type,
-            standing: Standing::Open,
-            destination: None,
-            emergency: None,
-            now,
-        };
-        let reason = match decide(&question, &consents) {
-            _ if !known.contains(&draft.patient) => ("UNKNOWN", None),
-            Decision::Deny(reason) => (reason.as_str(), Decision::Deny(reason).consent()),
-            decision @ Decision::Permit(_) => {
-                // A doctor's record must be complete in what matters; a patient's may be what it is.
-                if let Some(issues) = draft
-                    .incomplete
-                    .as_ref()
-                    .filter(|_| actor.role == Role::Doctor && !own)
-                    && issues
-                        .iter()
-                        .any(|issue| issue.severity == fhir::Severity::Error)
-                {
-                    *answer = Some(Err(Error::Document(issues.clone())));
-                } else {
-                    permitted.push(Permitted {
-                        place,
-                        draft,
-                        purpose,
-                        decision,
-                    });
-                }
-                continue;
-            }
-        };
-        *answer = Some(Err(Error::NotFound("patient")));
-        let is_known = known.contains(&draft.patient);
-        refusals.push(AuditEntry {
-            resource_type: ResourceType::MedicalRecord,
-            new_value: Some(json!({ "reason": reason.0, "wanted": Action::Create, "recordType": draft.record_type })),
-            consent: reason.1,
-            classification: Classification::Medical,
-            patient: is_known.then_some(draft.patient),
-            ..draft.caller.entry(AuditAction::AccessDenied, purpose)
-        });
-    }
-    audit::insert(tx, &refusals).await?;
-    Ok(permitted)
-}
-
 /// The living key of each patient, unwrapped; made where there is none yet.
 async fn keys_of(
     workshop: &Workshop,
@@ -420,111 +271,4 @@ async fn keys_of(
             Some((row.patient, (row.id, key)))
         })
         .collect())
-}
-
-/// A record on its way into the tables.
-struct Made<'a> {
-    permitted: Permitted<'a>,
-    nonce: i64,
-    signed: SignedAnchor,
-}
-
-fn make<'a>(
-    permitted: Permitted<'a>,
-    nonce: i64,
-    signed: SignedAnchor,
-    key_id: PatientKeyId,
-    key: &PatientKey,
-) -> (NewRecord, Made<'a>) {
-    let draft = permitted.draft;
-    let binding = Binding {
-        record: draft.id,
-        patient: draft.patient,
-        record_type: draft.record_type,
-        version: 1,
-        key: key_id,
-    };
-    let record = NewRecord {
-        id: draft.id,
-        patient: draft.patient,
-        author: draft.caller.user,
-        record_type: draft.record_type,
-        metadata: draft.metadata.clone(),
-        missing: draft.missing.clone(),
-        encrypted_data: key.seal(&binding, &draft.canonical),
-        key: key_id,
-        data_hash: draft.data_hash,
-        blockchain_record_id: signed.tx_hash.to_string(),
-    };
-    (
-        record,
-        Made {
-            permitted,
-            nonce,
-            signed,
-        },
-    )
-}
-
-impl Made<'_> {
-    fn anchor(&self) -> NewAnchor {
-        let draft = self.permitted.draft;
-        NewAnchor {
-            record: draft.id,
-            patient: draft.patient,
-            record_type: draft.record_type,
-            record_hash: draft.data_hash,
-            nonce: self.nonce,
-            tx_hash: self.signed.tx_hash.to_string(),
-            raw_transaction: self.signed.raw.clone(),
-            max_fee_per_gas: self.signed.max_fee_per_gas,
-        }
-    }
-
-    fn remembered(&self) -> Option<Remembered> {
-        let draft = self.permitted.draft;
-        let (key, request_hash) = draft.idempotency.clone()?;
-        Some(Remembered {
-            user: draft.caller.user,
-            key,
-            request_hash,
-            resource: draft.id.0,
-        })
-    }
-
-    fn entry(&self) -> AuditEntry {
-        let Permitted {
-            draft,
-            purpose,
-            decision,
-            ..
-        } = self.permitted;
-        AuditEntry {
-            resource_type: ResourceType::MedicalRecord,
-            resource_id: draft.id.0,
-            new_value: Some(json!({
-                "version": 1,
-                "recordType": draft.record_type,
-                "dataHash": draft.data_hash.to_string(),
-            })),
-            consent: decision.consent(),
-            classification: Classification::Medical,
-            encryption: EncryptionStatus::EncryptedAtRest,
-            patient: Some(draft.patient),
-            ..draft.caller.entry(AuditAction::RecordCreate, purpose)
-        }
-    }
-
-    fn event(&self) -> FeedEntry {
-        let draft = self.permitted.draft;
-        FeedEntry {
-            record: Some(draft.id),
-            patient: Some(draft.patient),
-            record_type: Some(draft.record_type),
-            record_hash: Some(draft.data_hash),
-            tx_hash: Some(self.signed.tx_hash.to_string()),
-            state: Some(AnchorState::Pending),
-            ..FeedEntry::new(FeedKind::AnchorPending)
-        }
-    }
 }

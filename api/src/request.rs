@@ -1,0 +1,95 @@
+//! A GraphQL request as it arrives: in a body, in an address, in a message of a WebSocket.
+
+use async_graphql::{Name, Request, Value, Variables};
+use fhir::Json;
+
+use crate::{graphql::document::to_value, schema::Rejected};
+
+/// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
+pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// Reads the body of a POST.
+///
+/// # Errors
+/// [`Rejected`] where it is no request.
+pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
+    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let limits = fhir::reader::Limits {
+        max_bytes: MAX_BODY,
+        ..fhir::reader::Limits::default()
+    };
+    let json = fhir::reader::read_within(body, limits)
+        .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
+    from_json(&json).ok_or_else(|| {
+        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`")
+    })
+}
+
+/// A GraphQL request as JSON. `None` where it is none.
+pub(crate) fn from_json(json: &Json) -> Option<Request> {
+    json.as_object()?;
+    let query = json.get("query")?.as_str()?;
+    let mut request = Request::new(query);
+    match json.get("operationName") {
+        None | Some(Json::Null) => {}
+        Some(Json::String(name)) => request = request.operation_name(name),
+        Some(_) => return None,
+    }
+    match json.get("variables") {
+        None | Some(Json::Null) => {}
+        Some(variables @ Json::Object(_)) => request = request.variables(variables_of(variables)),
+        Some(_) => return None,
+    }
+    match json.get("extensions") {
+        None | Some(Json::Null | Json::Object(_)) => Some(request),
+        Some(_) => None,
+    }
+}
+
+fn variables_of(json: &Json) -> Variables {
+    let mut variables = Variables::default();
+    if let Value::Object(members) = to_value(json) {
+        for (name, value) in members {
+            variables.insert(Name::new(name), value);
+        }
+    }
+    variables
+}
+
+/// Reads the query of a GET.
+///
+/// # Errors
+/// [`Rejected`] where it is no request.
+pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
+    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let mut members = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode(value).ok_or_else(|| bad("the address cannot be read"))?;
+        let json = match name {
+            "variables" | "extensions" => fhir::reader::read(value.as_bytes())
+                .map_err(|error| bad(&format!("`{name}` cannot be read: {error}")))?,
+            _ => Json::String(value),
+        };
+        members.push((name.to_owned(), json));
+    }
+    from_json(&Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match first {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let (digits, tail) = rest.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = tail;
+            }
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
