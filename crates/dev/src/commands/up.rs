@@ -34,6 +34,7 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) async fn run(self) -> Result<()> {
         let started = Instant::now();
+        let mut interrupt = Interrupt::new()?;
         let root = repository::root()?;
         let run = Run::begin(&root)?;
         port_is_free(self.port)?;
@@ -45,7 +46,6 @@ impl Up {
         if self.fresh {
             forget(&root, &options)?;
         }
-        let mut interrupt = Interrupt::new()?;
         let stack = tokio::select! {
             stack = put_up(options, &root, self.empty) => stack.inspect_err(advise)?,
             () = interrupt.wait() => {
