@@ -1,1 +1,311 @@
-//! What the indexer makes of the chain.
+//! What the indexer makes of the chain: confirmed, final, undone, and what does not fit together.
+
+use dev::process::Signal;
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+
+/// keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)")
+const RECORD_ANCHORED: &str = "0xa4b319be190cda4e3b4e06f392702e039cab503672d8152b02683d2c56d7e834";
+/// anvil's accounts 0 and 2: the registry's administrator, and somebody else.
+const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+const STRANGER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+
+/// A world in which sixteen blocks can be undone.
+async fn world() -> World {
+    World::with(|options| options.slots_in_an_epoch = 8).await
+}
+
+/// A patient's own record, in a block.
+async fn anchored(world: &World, patient: &Person) -> String {
+    let record = patient
+        .creates(patient, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    id(&record)
+}
+
+async fn registry(world: &World) -> String {
+    text(&world.sql("SELECT registry FROM chain_cursors").await[0]["registry"])
+}
+
+/// Waits until what is stored as live is, row by row, what the chain holds.
+async fn events_equal_the_chain(world: &World) {
+    let registry = registry(world).await;
+    let logs = json!([{
+        "address": registry, "topics": [RECORD_ANCHORED], "fromBlock": "0x0", "toBlock": "latest",
+    }]);
+    eventually("the stored events are the chain's", async || {
+        let chain = world.rpc("eth_getLogs", logs.clone()).await;
+        let chain: Vec<String> = chain
+            .as_array()?
+            .iter()
+            .map(|log| format!("{} {} {}", log["blockHash"], log["logIndex"], log["topics"][1]))
+            .collect();
+        let stored = world
+            .sql(
+                "SELECT block_hash, '0x' || to_hex(log_index) AS log_index, '0x' || subject_hash AS hash
+                 FROM chain_events
+                 WHERE undone_at IS NULL AND kind = 'RECORD_ANCHORED'
+                 ORDER BY sequence",
+            )
+            .await;
+        let stored: Vec<String> = stored
+            .iter()
+            .map(|row| format!("{} {} {}", row["block_hash"], row["log_index"], row["hash"]))
+            .collect();
+        (stored == chain).then_some(())
+    })
+    .await;
+}
+
+async fn waits_for_open_findings(world: &World, kinds: &[&str]) -> Vec<Value> {
+    let query = "SELECT * FROM integrity_findings WHERE resolved_at IS NULL ORDER BY kind";
+    eventually(&format!("{kinds:?} are open"), async || {
+        let open = world.sql(query).await;
+        let found: Vec<&str> = open.iter().filter_map(|row| row["kind"].as_str()).collect();
+        (found == kinds).then(|| open.clone())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_anchor_becomes_confirmed_and_then_final_and_the_trail_says_so() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+
+    let record = anchored(&world, &ana).await;
+
+    world.mine(15).await;
+    world.wait_for_indexer().await;
+    let anchor = world.wait_for_anchor(&record, "CONFIRMED").await;
+    assert_eq!(
+        anchor["state"], "CONFIRMED",
+        "fifteen blocks are one too few"
+    );
+    world.mine(1).await;
+    world.wait_for_anchor(&record, "FINALIZED").await;
+    let outbox = world.sql("SELECT state FROM anchor_outbox").await;
+    assert_eq!(outbox, [json!({ "state": "MINED" })]);
+    let trail = world
+        .audit_rows(&format!(
+            "action_type = 'RECORD_ANCHOR' AND resource_id = '{record}'"
+        ))
+        .await;
+    assert_eq!(trail.len(), 1);
+    assert_eq!(trail[0]["user_id"], "00000000-0000-7000-8000-000000000003");
+    assert_eq!(trail[0]["patient_id"], json!(ana.id));
+    assert_eq!(trail[0]["new_value"]["state"], "CONFIRMED");
+}
+
+#[tokio::test]
+async fn an_anchor_that_was_undone_is_told_of_sent_again_and_confirmed_again() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let mut told = ana.watches(json!({})).await;
+    for depth in 1..=3 {
+        let record = anchored(&world, &ana).await;
+        world.mine(depth - 1).await;
+        world.wait_for_indexer().await;
+
+        world.reorg(depth).await;
+
+        let (undone, _) = told.until("ANCHOR_REORGED").await;
+        assert_eq!(
+            (&undone["recordId"], &undone["state"]),
+            (&json!(record), &json!("REORGED"))
+        );
+        let (again, _) = told.until("ANCHOR_CONFIRMED").await;
+        assert_eq!(again["recordId"], json!(record));
+        world.wait_for_anchor(&record, "CONFIRMED").await;
+        events_equal_the_chain(&world).await;
+        let verified = ana.verifies(&record).await;
+        assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+    }
+    let marked = "SELECT count(*) AS events FROM chain_events WHERE undone_at IS NOT NULL";
+    assert_eq!(
+        world.sql(marked).await[0]["events"],
+        3,
+        "marked, not deleted"
+    );
+}
+
+#[tokio::test]
+async fn reorganisations_in_quick_succession_leave_nothing_stale_and_nothing_out() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let mut records = Vec::new();
+    for round in 0..4 {
+        records.push(anchored(&world, &ana).await);
+        for _ in 0..3 {
+            world.reorg(1 + round % 2).await;
+        }
+    }
+
+    for record in &records {
+        world.wait_for_anchor(record, "CONFIRMED").await;
+    }
+
+    world.mine(1).await;
+    world.wait_for_indexer().await;
+    for record in &records {
+        world.wait_for_anchor(record, "CONFIRMED").await;
+    }
+    events_equal_the_chain(&world).await;
+}
+
+#[tokio::test]
+async fn what_was_undone_while_the_indexer_was_dead_is_seen_when_it_is_back() {
+    let mut world = world().await;
+    let ana = world.patient("ana").await;
+    let record = anchored(&world, &ana).await;
+    world.mine(3).await;
+    world.wait_for_indexer().await;
+
+    world.indexer.kill().await;
+    world.reorg(4).await;
+    world.indexer.restart().await;
+
+    eventually("the anchor was taken back", async || {
+        let rows = world.audit_rows("new_value ->> 'state' = 'REORGED'").await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    events_equal_the_chain(&world).await;
+}
+
+#[tokio::test]
+async fn a_chain_undone_below_finality_stops_the_indexer_and_it_says_why() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = anchored(&world, &ana).await;
+    world.mine(8).await;
+    world.wait_for_anchor(&record, "FINALIZED").await;
+    world.wait_for_indexer().await;
+
+    world.reorg(6).await;
+
+    eventually("the indexer is not ready", async || {
+        (world.indexer.health("/health/ready").await == Some(503)).then_some(())
+    })
+    .await;
+    assert_eq!(world.indexer.health("/health/live").await, Some(200));
+    assert!(world.indexer.log().contains("--accept-reorg-to"));
+    let anchor = world.wait_for_anchor(&record, "FINALIZED").await;
+    assert_eq!(
+        anchor["state"], "FINALIZED",
+        "nothing is taken back by a machine"
+    );
+}
+
+#[tokio::test]
+async fn a_tampered_row_is_found_told_and_resolved_when_it_is_right_again() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let record = anchored(&world, &ana).await;
+    let mut told = ana.watches(json!({})).await;
+    let set = async |hash: &str| {
+        let update =
+            format!("UPDATE medical_records SET data_hash = '{hash}' WHERE id = '{record}'");
+        assert_eq!(world.executes(&update).await, 1);
+    };
+    let hash = text(&world.sql("SELECT data_hash FROM medical_records").await[0]["data_hash"]);
+
+    set(&"0".repeat(64)).await;
+
+    let (opened, _) = told.until("FINDING_OPENED").await;
+    assert_eq!(opened["finding"]["kind"], "HASH_MISMATCH");
+    assert_eq!(opened["recordId"], json!(record));
+    waits_for_open_findings(&world, &["HASH_MISMATCH"]).await;
+    set(&hash).await;
+    let (resolved, _) = told.until("FINDING_RESOLVED").await;
+    assert_eq!(resolved["finding"]["id"], opened["finding"]["id"]);
+    waits_for_open_findings(&world, &[]).await;
+    let trail = world.audit_rows("action_type = 'INTEGRITY_FAILURE'").await;
+    let states: Vec<&Value> = trail.iter().map(|row| &row["new_value"]["state"]).collect();
+    assert_eq!(states, ["OPENED", "RESOLVED"]);
+}
+
+#[tokio::test]
+async fn a_deleted_record_and_a_hash_that_nobody_knows_are_found() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let record = anchored(&world, &ana).await;
+    let registry = registry(&world).await;
+    let sends = async |from: &str, data: String| {
+        let transaction = json!([{ "from": from, "to": registry, "data": data }]);
+        world.rpc("eth_sendTransaction", transaction).await;
+    };
+    let call = json!([{ "to": registry, "data": "0xf68e9553" }, "latest"]);
+    let role = text(&world.rpc("eth_call", call).await);
+
+    // grantRole(REGISTRAR_ROLE, stranger), then anchor(abab…)
+    let grantee = format!("{:0>64}", &STRANGER[2..]);
+    sends(ADMINISTRATOR, format!("0x2f2ff15d{}{grantee}", &role[2..])).await;
+    sends(STRANGER, format!("0xeecdf927{}", "ab".repeat(32))).await;
+    let unknown = waits_for_open_findings(&world, &["UNKNOWN_ON_CHAIN"]).await;
+
+    assert_eq!(unknown[0]["record_hash"], "ab".repeat(32));
+    assert_eq!(unknown[0]["record_id"], Value::Null);
+    assert_eq!(unknown[0]["details"]["registrar"], STRANGER);
+    let delete = format!("DELETE FROM medical_records WHERE id = '{record}'");
+    assert_eq!(world.executes(&delete).await, 1);
+    let open = waits_for_open_findings(&world, &["UNKNOWN_ON_CHAIN", "UNKNOWN_ON_CHAIN"]).await;
+    assert!(
+        open.iter()
+            .any(|finding| finding["record_id"] == json!(record))
+    );
+}
+
+#[tokio::test]
+async fn a_second_indexer_takes_over_and_the_first_cannot_write_any_more() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let second = world.second_indexer().await;
+    let fence = async || world.sql("SELECT fence FROM chain_cursors").await[0]["fence"].as_i64();
+    let first_fence = fence().await;
+
+    world.indexer.pause();
+    world
+        .executes(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE locktype = 'advisory' AND application_name = 'meditrustal-indexer'
+               AND datname = current_database()",
+        )
+        .await;
+    eventually("the second leads", async || {
+        (fence().await > first_fence).then_some(())
+    })
+    .await;
+    anchored(&world, &ana).await;
+    world.indexer.resume();
+
+    let record = anchored(&world, &ana).await;
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    events_equal_the_chain(&world).await;
+    let trail = world.audit_rows("action_type = 'RECORD_ANCHOR'").await;
+    assert_eq!(trail.len(), 2, "each anchor once");
+    assert!(second.stop().await.success());
+    anchored(&world, &ana).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stands_still_is_waited_for_and_a_signal_ends_it_cleanly() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let node = world
+        .foundation
+        .node
+        .as_ref()
+        .expect("a world has a node of its own");
+
+    node.process().signal(Signal::STOP);
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    assert_eq!(world.indexer.health("/health/live").await, Some(200));
+    node.process().signal(Signal::CONT);
+
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    assert!(world.indexer.stop().await.success());
+}
