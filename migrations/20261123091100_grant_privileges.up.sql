@@ -14,6 +14,15 @@ GRANT SELECT, INSERT ON integrity_feed TO meditrustal_api, meditrustal_indexer;
 GRANT SELECT, INSERT, UPDATE (resolved_at) ON integrity_findings TO meditrustal_api, meditrustal_indexer;
 GRANT SELECT ON record_anchors TO meditrustal_api, meditrustal_indexer;
 
+-- Both refuse to serve a schema older than they are. The migrator's own table is there whenever it runs.
+DO $$
+BEGIN
+    IF to_regclass('_sqlx_migrations') IS NOT NULL THEN
+        GRANT SELECT ON _sqlx_migrations TO meditrustal_api, meditrustal_indexer;
+    END IF;
+END
+$$;
+
 -- api
 GRANT SELECT, INSERT, UPDATE (email, username, hashed_password, blockchain_address, role, is_active, organization_id)
     ON users TO meditrustal_api;

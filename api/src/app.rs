@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use chain::Client;
+use chain::{ChainAddress, Client};
 use domain::clock::Clock;
 use store::{Pool, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) hashing: Hashing,
     /// Asks the chain.
     pub(crate) chain: Client,
+    /// The accounts whose anchors are ours.
+    pub(crate) registrars: Vec<ChainAddress>,
     /// Stores records, many to a transaction.
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.

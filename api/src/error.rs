@@ -167,6 +167,10 @@ impl From<StoreError> for Error {
                 tracing::error!(what, "The database holds what cannot be read");
                 Self::Internal
             }
+            // Text with U+0000, which PostgreSQL takes nowhere: not in a column, not to compare.
+            StoreError::Refused(_) if matches!(sql_state.as_deref(), Some("22021" | "22P05")) => {
+                Self::bad("input", "text cannot hold the character U+0000")
+            }
             StoreError::Refused(_) => {
                 tracing::error!(
                     sql_state,

@@ -9,7 +9,7 @@ use store::{
     Pool, StoreError,
     feed::{self, FeedRow, Listener},
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, task::JoinSet};
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -24,9 +24,9 @@ pub(crate) struct Feed(broadcast::Sender<Arc<FeedRow>>);
 
 impl Feed {
     /// Starts following the log from its present end.
-    pub(crate) fn start(pool: Pool, url: String) -> Self {
+    pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
         let (sender, _) = broadcast::channel(BUFFER);
-        tokio::spawn(follow(pool, url, sender.clone()));
+        tasks.spawn(follow(pool, url, sender.clone()));
         Self(sender)
     }
 

@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use async_graphql::{Request, Response as Answer};
+use async_graphql::{Request, Response as Answer, Value};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Router,
@@ -235,8 +235,26 @@ async fn run(
             } else {
                 media.refused()
             };
-            answer(&response, status, media)
+            let mut answer = answer(&response, status, media);
+            if let Some(seconds) = retry_after(&response) {
+                answer
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, seconds.into());
+            }
+            answer
         }
+    }
+}
+
+/// When to try again, if the answer says that too much was going on. Unit: seconds.
+fn retry_after(response: &Answer) -> Option<u32> {
+    let told = response
+        .errors
+        .iter()
+        .find_map(|error| error.extensions.as_ref()?.get("retryAfterSeconds"));
+    match told {
+        Some(Value::Number(seconds)) => u32::try_from(seconds.as_u64()?).ok(),
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) const MAX_SIZE: i32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor(String);
 
+/// Where a page goes on. Opaque: take it from `pageInfo.endCursor` and hand it back as `after`.
 #[Scalar(
     name = "Cursor",
     specified_by_url = "https://relay.dev/graphql/connections.htm#sec-Cursor"

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use async_graphql::{
-    MergedObject, MergedSubscription, Request, Response, Schema as GraphQlSchema, ServerError,
-    Value, parser::types::OperationType,
+    MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
+    ServerError, Value, parser::types::OperationType,
 };
 use futures::{Stream, StreamExt};
 
@@ -59,7 +59,7 @@ pub(crate) fn sdl() -> String {
         Subscription::default(),
     )
     .finish()
-    .sdl();
+    .sdl_with_options(SDLExportOptions::new().include_specified_by());
     let tidy = sdl
         .lines()
         .map(str::trim_end)

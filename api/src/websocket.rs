@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fhir::Json;
-use futures::StreamExt;
+use futures::{SinkExt as _, StreamExt};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use vault::token::{Bearer, TokenError};
@@ -25,7 +25,7 @@ use crate::{
     cors,
     http::{check_bearer, to_json},
     request::from_json,
-    schema::{Schema, Via},
+    schema::{Schema, Via, has_run},
 };
 
 /// The one protocol spoken.
@@ -111,6 +111,8 @@ struct Said {
 
 enum What {
     Next(String),
+    /// Nothing of it ran: the errors, as a JSON list.
+    Error(String),
     Complete,
 }
 
@@ -188,7 +190,12 @@ impl Connection {
                 message = self.socket.recv() => {
                     heard = Instant::now();
                     match message {
-                        None | Some(Err(_) | Ok(Message::Close(_))) => return Ok(()),
+                        None | Some(Err(_)) => return Ok(()),
+                        Some(Ok(Message::Close(_))) => {
+                            // Answers the client's closing frame, so that it sees a clean end.
+                            tokio::time::timeout(SEND_WITHIN, self.socket.close()).await.ok();
+                            return Ok(());
+                        }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Binary(_))) => return Err(Closing::BAD_MESSAGE),
                         Some(Ok(Message::Text(text))) => {
@@ -284,6 +291,18 @@ impl Connection {
         let (said, name) = (self.said.clone(), id.clone());
         let task = tokio::spawn(async move {
             while let Some(response) = responses.next().await {
+                if !has_run(&response) {
+                    let errors = serde_json::to_value(&response.errors).unwrap_or_default();
+                    let what = What::Error(errors.to_string());
+                    said.send(Said {
+                        id: name,
+                        generation,
+                        what,
+                    })
+                    .await
+                    .ok();
+                    return;
+                }
                 let what = What::Next(to_json(&response));
                 if said
                     .send(Said {
@@ -326,6 +345,12 @@ impl Connection {
                     format!(r#"{{"type":"next","id":{id},"payload":{payload}}}"#).into(),
                 ))
                 .await
+            }
+            What::Error(errors) => {
+                self.streams.remove(&said.id);
+                let id = Value::from(said.id);
+                let text = format!(r#"{{"type":"error","id":{id},"payload":{errors}}}"#);
+                self.send(Message::Text(text.into())).await
             }
             What::Complete => {
                 self.streams.remove(&said.id);

@@ -26,6 +26,7 @@ impl AuditLog {
     }
 }
 
+/// One row of the audit trail. Nobody can change or remove it.
 #[Object]
 impl AuditLog {
     /// Its number.
@@ -137,6 +138,7 @@ impl AccessLogEntry {
     }
 }
 
+/// Something that happened to your data.
 #[Object]
 impl AccessLogEntry {
     /// Its number.

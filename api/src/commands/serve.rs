@@ -11,6 +11,7 @@ use store::{
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
+    task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use vault::{keyring::Keyring, token::TokenKey};
@@ -51,7 +52,7 @@ pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let stopping = CancellationToken::new();
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let (app, relay) = assemble(&config, stopping.clone()).await?;
+    let (app, mut tasks) = assemble(&config, stopping.clone()).await?;
     let playground = config
         .playground_dir
         .as_deref()
@@ -59,7 +60,6 @@ pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
         .transpose()?;
     let schema = Schema::new(app.clone(), config.request_timeout());
     let router = http::router(schema, playground);
-    let relay = tokio::spawn(relay.run());
 
     tracing::info!(%address, "Ready: GraphQL at http://{address}/graphql");
     let stop = stopping.clone();
@@ -72,13 +72,18 @@ pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
     tokio::select! {
         signal = told_to_stop() => signal?,
         ended = &mut server => ended??,
+        // Each runs as long as the process: without one of them it would only seem to work.
+        Some(ended) = tasks.join_next() => return Err(match ended {
+            Ok(()) => "a background task ended; start again".into(),
+            Err(error) => format!("a background task failed ({error}); start again").into(),
+        }),
     }
     tracing::info!("Stopping: requests under way are finished first");
     stopping.cancel();
     if tokio::time::timeout(GRACE, server).await.is_err() {
         tracing::warn!("Some requests were cut off after {} s", GRACE.as_secs());
     }
-    relay.abort();
+    tasks.shutdown().await;
     app.pool.close().await;
     tracing::info!("Stopped");
     Ok(())
@@ -93,7 +98,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 async fn assemble(
     config: &ServeConfig,
     stopping: CancellationToken,
-) -> Result<(App, Relay), Failure> {
+) -> Result<(App, JoinSet<()>), Failure> {
     let pool = store::connect(
         &config.database.url,
         "meditrustal api",
@@ -106,21 +111,23 @@ async fn assemble(
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
     let chain_id = i64::try_from(deployment.chain_id)?;
+    let registrars = vec![deployment.registrar, signer.address()];
     let address = signer.address().to_string();
     check_node(&client, &signer).await?;
     begin_nonces(&pool, &client, &signer, chain_id).await?;
 
     let (fees, current_fees) = watch::channel(FIRST_FEES);
-    tokio::spawn(watch_fees(client.clone(), fees));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_fees(client.clone(), fees));
     let bell = Arc::new(Notify::new());
-    let writer = Writer::start(Workshop {
+    let workshop = Workshop {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
         signer,
         chain_id,
         fees: current_fees,
         bell: Arc::clone(&bell),
-    });
+    };
     let relay = Relay {
         pool: pool.clone(),
         client: client.clone(),
@@ -128,21 +135,23 @@ async fn assemble(
         signer: address,
         bell,
     };
+    tasks.spawn(relay.run());
     let app = App::from(Parts {
-        desk: Desk::open(pool.clone()),
-        feed: Feed::start(pool.clone(), config.database.url.clone()),
+        desk: Desk::open(pool.clone(), &mut tasks),
+        feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
+        writer: Writer::start(workshop, &mut tasks),
+        registrars,
         pool,
         keyring,
         tokens,
         hashing: Hashing::new(),
         chain: client,
-        writer,
         clock: Clock::System,
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
         stopping,
     });
-    Ok((app, relay))
+    Ok((app, tasks))
 }
 
 /// Refuses the wrong chain and the wrong contract. A node that cannot be reached is no reason not to

@@ -41,6 +41,7 @@ impl Consent {
     }
 }
 
+/// What a patient allows, or refuses, whom to do with which data, for what and until when.
 #[Object]
 impl Consent {
     /// Which.
@@ -118,6 +119,7 @@ pub(crate) enum GranteeKind {
 #[derive(Debug, Clone)]
 pub(crate) struct Grantee(Party);
 
+/// Who is let in, or kept out.
 #[Object]
 impl Grantee {
     /// What it is.

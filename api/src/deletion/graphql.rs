@@ -40,6 +40,7 @@ impl DataDeletionRequest {
     }
 }
 
+/// A request to erase or restrict, and where it stands.
 #[Object]
 impl DataDeletionRequest {
     /// Which.

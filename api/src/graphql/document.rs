@@ -13,6 +13,8 @@ use serde_json::Number;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Document(pub(crate) Json);
 
+/// Any JSON value, such as a FHIR R4 resource. Numbers keep their digits: `1.10` stays `1.10`. Send it as a variable,
+/// not written into the query.
 #[Scalar(
     name = "JSON",
     specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259"

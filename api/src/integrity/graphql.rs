@@ -31,6 +31,7 @@ pub(crate) struct Registry {
     progress: Option<Progress>,
 }
 
+/// The contract that records are anchored in, and how far its events were followed.
 #[Object]
 impl Registry {
     /// The chain it is on.
@@ -104,6 +105,7 @@ impl IntegrityQuery {
 #[derive(Debug)]
 pub(crate) struct IntegrityEvent(Arc<FeedRow>);
 
+/// Something that happened to the integrity of a record.
 #[Object]
 impl IntegrityEvent {
     /// Where it stands: hand it back as `after` and nothing is missed.
@@ -176,6 +178,7 @@ impl IntegrityEvent {
 #[derive(Debug)]
 pub(crate) struct Finding(FeedFinding);
 
+/// Something that does not fit together.
 #[Object]
 impl Finding {
     /// Which.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     access::{Action, Actor, Decision, Question, decide},
-    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
     records::Standing,
@@ -28,15 +28,16 @@ pub(super) struct Permitted<'a> {
     pub(super) decision: Decision,
 }
 
-/// Answers drafts whose key was used before: with the record it made, or with a conflict.
+/// Takes those out of `permitted` whose key was used before, and answers them: with the record it made,
+/// which is written down as a reading, or with a conflict.
 pub(super) async fn recall(
     tx: &mut Tx<'_>,
-    drafts: &[Draft],
+    permitted: &mut Vec<Permitted<'_>>,
     answers: &mut [Option<Answer>],
 ) -> Result<(), StoreError> {
-    let asked: Vec<(UserId, &str)> = drafts
+    let asked: Vec<(UserId, &str)> = permitted
         .iter()
-        .filter_map(|draft| Some((draft.caller.user, draft.idempotency.as_ref()?.0.as_str())))
+        .filter_map(|permitted| permitted.draft.key())
         .collect();
     let known = idempotency::find(tx, CREATE, &asked).await?;
     let ids: Vec<RecordId> = known.iter().map(|known| RecordId(known.resource)).collect();
@@ -46,39 +47,48 @@ pub(super) async fn recall(
         records::by_ids(tx, &ids).await?
     };
     let mut in_this_group: Vec<(UserId, &str)> = Vec::new();
-    for (draft, answer) in drafts.iter().zip(answers) {
-        let Some((key, request_hash)) = &draft.idempotency else {
-            continue;
+    let mut reads = Vec::new();
+    permitted.retain(|permitted| {
+        let Some(name) = permitted.draft.key() else {
+            return true;
         };
-        let name = (draft.caller.user, key.as_str());
-        if let Some(known) = known.iter().find(|k| (k.user, k.key.as_str()) == name) {
+        let answer = if let Some(known) = known.iter().find(|k| (k.user, k.key.as_str()) == name) {
             let record = records.iter().find(|record| record.id.0 == known.resource);
-            *answer = Some(match record {
-                Some(record) if known.request_hash == *request_hash => Ok((
-                    record.clone(),
-                    draft
-                        .purpose
-                        .unwrap_or(if draft.caller.user == draft.patient {
-                            Purpose::PatientRequest
-                        } else {
-                            Purpose::Treatment
-                        }),
-                )),
-                _ => Err(used_before()),
-            });
+            match record.filter(|_| permitted.draft.asks_for(&known.request_hash)) {
+                Some(record) => {
+                    reads.push(AuditEntry {
+                        resource_type: ResourceType::MedicalRecord,
+                        resource_id: record.id.0,
+                        new_value: Some(json!({ "version": record.version, "retry": true })),
+                        consent: permitted.decision.consent(),
+                        classification: Classification::Medical,
+                        encryption: EncryptionStatus::MetadataOnly,
+                        patient: Some(record.patient),
+                        ..permitted
+                            .draft
+                            .caller
+                            .entry(AuditAction::RecordRead, permitted.purpose)
+                    });
+                    Ok((record.clone(), permitted.purpose))
+                }
+                None => Err(used_before()),
+            }
         } else if in_this_group.contains(&name) {
             // Its twin is being stored: the next try finds it.
-            *answer = Some(Err(Error::Busy {
+            Err(Error::Busy {
                 retry_after_seconds: 1,
-            }));
+            })
         } else {
             in_this_group.push(name);
-        }
-    }
-    Ok(())
+            return true;
+        };
+        answers[permitted.place] = Some(answer);
+        false
+    });
+    audit::insert(tx, &reads).await
 }
 
-/// Decides every draft that has no answer yet. Refusals get their audit row and the answer of a
+/// Decides every draft. Refusals get their audit row and the answer of a
 /// patient who does not exist.
 pub(super) async fn admit<'a>(
     tx: &mut Tx<'_>,
@@ -110,9 +120,6 @@ pub(super) async fn admit<'a>(
             *answer = Some(Err(Error::Unauthenticated));
             continue;
         };
-        if answer.is_some() {
-            continue;
-        }
         let own = actor.id == draft.patient;
         let purpose = draft.purpose.unwrap_or(if own {
             Purpose::PatientRequest

@@ -3,7 +3,7 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    ids::RequestId,
+    ids::{FindingId, RequestId},
     integrity::{FeedKind, FindingKind},
     purpose::Purpose,
     records::DataHash,
@@ -93,7 +93,6 @@ pub(crate) async fn report(
     details: Value,
 ) -> Result<(), Error> {
     tracing::error!(record.id = %record.id, finding = kind.as_str(), "Record {} failed its integrity check", record.id);
-    let stored = DataHash::parse(&record.data_hash).ok();
     let mut tx = app.begin().await?;
     let Some(finding) = findings::open(&mut tx, kind, Some(record.id), None, &details).await?
     else {
@@ -114,18 +113,40 @@ pub(crate) async fn report(
         )
     };
     audit::insert(&mut tx, &[entry]).await?;
-    let event = FeedEntry {
+    feed::append(&mut tx, &[event(record, FeedKind::FindingOpened, finding)]).await?;
+    commit(tx).await?;
+    Ok(())
+}
+
+/// Closes what was found wrong with a record's content: it is right again.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn resolve(app: &App, record: &Record) -> Result<(), Error> {
+    let mut tx = app.begin().await?;
+    let mut resolved = Vec::new();
+    for kind in [FindingKind::ContentMismatch, FindingKind::Undecryptable] {
+        resolved.extend(findings::resolve(&mut tx, kind, Some(record.id), None).await?);
+    }
+    let events: Vec<FeedEntry> = resolved
+        .iter()
+        .map(|finding| event(record, FeedKind::FindingResolved, *finding))
+        .collect();
+    feed::append(&mut tx, &events).await?;
+    commit(tx).await?;
+    Ok(())
+}
+
+fn event(record: &Record, kind: FeedKind, finding: FindingId) -> FeedEntry {
+    FeedEntry {
         record: Some(record.id),
         patient: Some(record.patient),
         record_type: Some(record.record_type),
-        record_hash: stored,
+        record_hash: DataHash::parse(&record.data_hash).ok(),
         tx_hash: Some(record.blockchain_record_id.clone()),
         finding: Some(finding),
-        ..FeedEntry::new(FeedKind::FindingOpened)
-    };
-    feed::append(&mut tx, &[event]).await?;
-    commit(tx).await?;
-    Ok(())
+        ..FeedEntry::new(kind)
+    }
 }
 
 /// Gives the bytes, or withholds them and writes down why.

@@ -7,7 +7,7 @@ use domain::{
     records::{Metadata, RecordType},
 };
 use fhir::{Completeness, Identity, Json};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::records::Record;
 use vault::{digest, random};
 
@@ -51,14 +51,15 @@ pub(crate) async fn create(
     if submitted.len() > fhir::reader::MAX_BYTES {
         return Err(Error::bad("document", "a document has at most 1 MiB"));
     }
-    let request_hash = digest::hex_of(
-        &[
-            submission.patient.0.as_bytes(),
-            submission.record_type.as_str().as_bytes(),
-            &submitted,
-        ]
-        .concat(),
-    );
+    let purpose = submission.purpose.or(caller.purpose);
+    let request = json!([
+        submission.patient,
+        submission.record_type,
+        metadata,
+        purpose
+    ])
+    .to_string();
+    let request_hash = digest::hex_of(&[request.as_bytes(), &submitted].concat());
     let checked = fhir::check(&submission.document, kind).map_err(Error::Document)?;
     let incomplete = match &checked.completeness {
         Completeness::Complete => None,
@@ -83,7 +84,7 @@ pub(crate) async fn create(
     let canonical = fhir::canonical::to_bytes(&stamped);
     let draft = Draft {
         caller: caller.clone(),
-        purpose: submission.purpose.or(caller.purpose),
+        purpose,
         id,
         patient: submission.patient,
         record_type: submission.record_type,

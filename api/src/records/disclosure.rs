@@ -20,7 +20,10 @@ use store::{
     records::{self, Record, SealedRecord},
     users,
 };
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+};
 
 use crate::{app::commit, caller::Caller, error::Error};
 
@@ -74,9 +77,9 @@ pub(crate) struct Desk(mpsc::Sender<(Inquiry, Reply)>);
 
 impl Desk {
     /// Opens the desk. It closes when the last handle is dropped.
-    pub(crate) fn open(pool: Pool) -> Self {
+    pub(crate) fn open(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(pool, receiver));
+        tasks.spawn(serve(pool, receiver));
         Self(sender)
     }
 

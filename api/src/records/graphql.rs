@@ -80,6 +80,7 @@ pub(crate) enum Completeness {
     Incomplete,
 }
 
+/// A sealed FHIR R4 document and what is known of it in clear.
 #[Object]
 impl MedicalRecord {
     /// Which.
@@ -183,6 +184,7 @@ impl MedicalRecord {
 #[derive(Debug, Clone)]
 pub(crate) struct Anchor(Arc<anchors::Anchor>);
 
+/// Where a record's anchor stands.
 #[Object]
 impl Anchor {
     /// The state.

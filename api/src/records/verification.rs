@@ -15,6 +15,7 @@ use crate::graphql::scalars::{Address, Hash};
 #[derive(Debug)]
 pub(crate) struct RecordVerification(pub(super) Verification);
 
+/// What a verification found, a moment ago.
 #[Object]
 impl RecordVerification {
     /// The record.

@@ -39,6 +39,10 @@ pub(crate) enum Verdict {
     Tampered,
     /// It was said to be anchored, and the registry does not know it.
     MissingOnChain,
+    /// The registry knows the hash, and says that it was revoked or erased.
+    Revoked,
+    /// The registry knows the hash, from an account that is not ours.
+    ForeignRegistrar,
 }
 
 /// Opens a record for nobody, hashes it and asks the registry. Audited first, as a verification.
@@ -91,10 +95,17 @@ pub(crate) async fn verify(
     let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
     let verdict = match (intact, &on_chain) {
         (false, _) => Verdict::Tampered,
-        (true, Some(_)) => Verdict::Verified,
         (true, None) if was_anchored => Verdict::MissingOnChain,
         (true, None) => Verdict::Pending,
+        (true, Some(found)) => match found.status {
+            OnChainStatus::Revoked | OnChainStatus::Erased => Verdict::Revoked,
+            _ if !app.registrars.contains(&found.registrar) => Verdict::ForeignRegistrar,
+            OnChainStatus::Active | OnChainStatus::Superseded => Verdict::Verified,
+        },
     };
+    if intact {
+        content::resolve(app, &record).await?;
+    }
     Ok(Verification {
         record,
         purpose,

@@ -24,7 +24,10 @@ use store::{
     keys::{self, PatientKeyRow},
     records::{self, NewRecord, Record},
 };
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinSet,
+};
 use vault::{
     envelope::PatientKey,
     keyring::{Keyring, WrappedKey},
@@ -71,6 +74,20 @@ pub(crate) struct Draft {
     pub(crate) idempotency: Option<(String, String)>,
 }
 
+impl Draft {
+    /// The client's key, if it sent one: its own, nobody else's.
+    pub(super) fn key(&self) -> Option<(UserId, &str)> {
+        Some((self.caller.user, self.idempotency.as_ref()?.0.as_str()))
+    }
+
+    /// Whether this is the request that was remembered by that hash.
+    pub(super) fn asks_for(&self, request_hash: &str) -> bool {
+        self.idempotency
+            .as_ref()
+            .is_some_and(|(_, hash)| hash == request_hash)
+    }
+}
+
 /// What a draft comes to: the record and the purpose it was stored for.
 pub(super) type Answer = Result<(Record, Purpose), Error>;
 type Reply = oneshot::Sender<Answer>;
@@ -98,9 +115,9 @@ pub(crate) struct Workshop {
 
 impl Writer {
     /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
-    pub(crate) fn start(workshop: Workshop) -> Self {
+    pub(crate) fn start(workshop: Workshop, tasks: &mut JoinSet<()>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(run(workshop, receiver));
+        tasks.spawn(run(workshop, receiver));
         Self(sender)
     }
 
@@ -172,8 +189,8 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
 
     let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
-    recall(&mut tx, drafts, &mut answers).await?;
-    let permitted = admit(&mut tx, drafts, &mut answers).await?;
+    let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
+    recall(&mut tx, &mut permitted, &mut answers).await?;
     let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
     let patient_keys = keys_of(workshop, &mut tx, patients).await?;
 

@@ -71,6 +71,8 @@ impl User {
     }
 }
 
+/// A person with an account. Address and name are shown to themselves and, masked, to administrators;
+/// others see the user name and the role.
 #[Object]
 impl User {
     /// Who.

@@ -130,7 +130,7 @@ pub const MAX_USER_AGENT_CHARS: usize = 256;
 pub struct Origin {
     /// The one id of the request.
     pub request: RequestId,
-    /// The peer, or the address a trusted proxy names.
+    /// The peer's address.
     pub address: IpAddr,
     /// What the client says it is, shortened and without control characters.
     pub user_agent: Option<String>,

@@ -16,8 +16,13 @@ pub enum MigrateError {
     #[error("the migration failed: {0}")]
     Failed(#[from] sqlx::migrate::MigrateError),
     /// The schema is not the one this program was built for.
-    #[error("the database's schema is older than this program; run `meditrustal migrate up`")]
-    Behind,
+    #[error(
+        "the database lacks {missing} migration(s) of this program; run `meditrustal migrate up`"
+    )]
+    Behind {
+        /// How many.
+        missing: usize,
+    },
 }
 
 /// One migration, and whether it is applied.
@@ -85,19 +90,18 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 /// Refuses to go on with a schema older than this program.
 ///
 /// # Errors
-/// [`MigrateError::Behind`] where a migration is missing.
+/// [`MigrateError::Behind`] where a migration is missing; [`MigrateError::Store`] where the database
+/// gives no answer.
 pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
-    let current: bool = sqlx::query_scalar!(
-        r#"SELECT to_regclass('idempotency_keys') IS NOT NULL
-              AND has_table_privilege('data_processing_consents', 'SELECT') AS "current!""#
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap_or(false);
-    if current {
+    let missing = status_of(pool)
+        .await?
+        .iter()
+        .filter(|migration| !migration.applied)
+        .count();
+    if missing == 0 {
         Ok(())
     } else {
-        Err(MigrateError::Behind)
+        Err(MigrateError::Behind { missing })
     }
 }
 

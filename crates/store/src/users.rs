@@ -137,6 +137,10 @@ pub async fn by_login(
     conn: &mut PgConnection,
     login: &str,
 ) -> Result<Option<Credentials>, StoreError> {
+    // PostgreSQL holds no such text, and refuses even to look for it.
+    if login.contains('\0') {
+        return Ok(None);
+    }
     let found = sqlx::query!(
         "SELECT id, email, username, role, is_active, blockchain_address, organization_id,
                 created_at, hashed_password

@@ -12,21 +12,16 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     envelope::{self, PatientKey},
+    keyfile::{self, KeyFileError},
     random,
 };
 
 /// Why the keyring cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// The file cannot be read.
-    #[error("the master key file {path} cannot be read; `meditrustal keys new` makes one")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// The file is not what [`Keyring::generate`] writes.
     #[error("the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}}")]
     Malformed,
@@ -84,12 +79,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] where it is missing or malformed.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let text = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|source| KeyringError::Unreadable {
-                path: path.display().to_string(),
-                source,
-            })?;
+        let text = keyfile::read(path)?;
         Self::parse(&text)
     }
 

@@ -5,7 +5,10 @@
 
 pub mod digest;
 pub mod envelope;
+mod keyfile;
 pub mod keyring;
 pub mod password;
 pub mod random;
 pub mod token;
+
+pub use keyfile::KeyFileError;

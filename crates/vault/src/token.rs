@@ -17,7 +17,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{digest, random};
+use crate::{
+    digest,
+    keyfile::{self, KeyFileError},
+    random,
+};
 
 /// How long an access token lives.
 pub const LIFETIME: TimeDelta = TimeDelta::minutes(10);
@@ -31,15 +35,9 @@ const LEEWAY_SECONDS: u64 = 30;
 /// Why the token key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenKeyError {
-    /// The file cannot be read.
-    #[error("the token key file {path} cannot be read; `meditrustal keys new` makes one")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// Not an Ed25519 key in PKCS#8 PEM.
     #[error("the token key file is no Ed25519 private key in PKCS#8 PEM")]
     Malformed,
@@ -99,12 +97,7 @@ impl TokenKey {
     /// # Errors
     /// [`TokenKeyError`].
     pub fn load(path: &Path) -> Result<Self, TokenKeyError> {
-        let pem = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|source| TokenKeyError::Unreadable {
-                path: path.display().to_string(),
-                source,
-            })?;
+        let pem = keyfile::read(path)?;
         Self::parse(&pem)
     }
 
