@@ -1,0 +1,335 @@
+//! The migrated database against the specification's tables, column by column and index by index.
+//!
+//! The table below was written by reading the specification, with what the project settled where
+//! that leaves something open: what has a default is NOT NULL as well, and statuses have lists.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tests::World;
+
+use super::catalogue;
+
+struct Table {
+    name: &'static str,
+    /// What the specification says.
+    specified: &'static [&'static str],
+    /// What is ours: every column nullable or with a default.
+    own: &'static [&'static str],
+}
+
+const TABLES: [Table; 6] = [
+    Table {
+        name: "users",
+        specified: &[
+            "id uuid NOT NULL DEFAULT gen_random_uuid()",
+            "PRIMARY KEY (id)",
+            "email varchar(255) NOT NULL",
+            "UNIQUE (email)",
+            "username varchar(50) NOT NULL",
+            "UNIQUE (username)",
+            "hashed_password varchar(255) NOT NULL",
+            "blockchain_address varchar(42)",
+            "UNIQUE (blockchain_address)",
+            "role varchar(20) NOT NULL",
+            "CHECK role IN PATIENT DOCTOR ADMIN",
+            "is_active boolean NOT NULL DEFAULT true",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "INDEX idx_users_email btree (email)",
+            "INDEX idx_users_username btree (username)",
+            "INDEX idx_users_blockchain_address btree (blockchain_address)",
+        ],
+        own: &[
+            "organization_id uuid",
+            "is_system boolean NOT NULL DEFAULT false",
+            "INDEX users_email_folded_key UNIQUE btree (lower((email)::text))",
+            "INDEX users_username_folded_key UNIQUE btree (lower((username)::text))",
+            "INDEX users_blockchain_address_folded_key UNIQUE btree (lower((blockchain_address)::text))",
+            "INDEX idx_users_created_at btree (created_at DESC, id DESC) WHERE (NOT is_system)",
+        ],
+    },
+    Table {
+        name: "sessions",
+        specified: &[
+            "id uuid NOT NULL DEFAULT gen_random_uuid()",
+            "PRIMARY KEY (id)",
+            "user_id uuid NOT NULL",
+            "FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE",
+            "refresh_token varchar(255) NOT NULL",
+            "UNIQUE (refresh_token)",
+            "expires_at timestamptz NOT NULL",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "is_valid boolean NOT NULL DEFAULT true",
+            "INDEX idx_sessions_user_id btree (user_id)",
+            "INDEX idx_sessions_refresh_token btree (refresh_token)",
+        ],
+        own: &[
+            "family_id uuid",
+            "parent_id uuid",
+            "FOREIGN KEY (parent_id) REFERENCES sessions(id) ON DELETE CASCADE",
+            "used_at timestamptz",
+            "ip_address inet",
+            "user_agent text",
+            "INDEX idx_sessions_family_id btree (family_id)",
+            "INDEX idx_sessions_parent_id btree (parent_id)",
+        ],
+    },
+    Table {
+        name: "medical_records",
+        specified: &[
+            "id uuid NOT NULL DEFAULT gen_random_uuid()",
+            "PRIMARY KEY (id)",
+            "patient_id uuid NOT NULL",
+            "FOREIGN KEY (patient_id) REFERENCES users(id) ON DELETE CASCADE",
+            "blockchain_record_id varchar(66) NOT NULL",
+            "UNIQUE (blockchain_record_id)",
+            "record_type varchar(50) NOT NULL",
+            "CHECK record_type IN DIAGNOSIS LAB_RESULT PRESCRIPTION TREATMENT_PLAN MEDICAL_HISTORY \
+             VITAL_SIGNS IMAGING VACCINATION",
+            "record_metadata jsonb",
+            "encrypted_data bytea NOT NULL",
+            "data_hash varchar(64) NOT NULL",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "INDEX idx_medical_records_patient_id btree (patient_id)",
+            "INDEX idx_medical_records_blockchain_record_id btree (blockchain_record_id)",
+            "INDEX idx_medical_records_record_type btree (record_type)",
+            "INDEX idx_medical_records_record_metadata gin (record_metadata)",
+        ],
+        own: &[
+            "author_id uuid",
+            "FOREIGN KEY (author_id) REFERENCES users(id)",
+            "patient_key_id uuid",
+            "FOREIGN KEY (patient_key_id) REFERENCES patient_keys(id)",
+            "version integer NOT NULL DEFAULT 1",
+            "CHECK ((version >= 1))",
+            "predecessor_id uuid",
+            "FOREIGN KEY (predecessor_id) REFERENCES medical_records(id)",
+            "missing_elements jsonb",
+            "restricted_at timestamptz",
+            "erased_at timestamptz",
+            "INDEX idx_medical_records_patient_page btree (patient_id, created_at DESC, id DESC)",
+            "INDEX idx_medical_records_author_id btree (author_id, created_at DESC, id DESC)",
+            "INDEX idx_medical_records_predecessor_id btree (predecessor_id)",
+            "INDEX idx_medical_records_patient_key_id btree (patient_key_id)",
+            "INDEX idx_medical_records_data_hash btree (data_hash)",
+        ],
+    },
+    Table {
+        name: "audit_logs",
+        specified: &[
+            "id bigint NOT NULL DEFAULT nextval('audit_logs_id_seq'::regclass)",
+            "PRIMARY KEY (id)",
+            "event_time timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "user_id uuid NOT NULL",
+            "FOREIGN KEY (user_id) REFERENCES users(id)",
+            "action_type varchar(50) NOT NULL",
+            "resource_type varchar(50) NOT NULL",
+            "resource_id uuid NOT NULL",
+            "old_value jsonb",
+            "new_value jsonb",
+            "ip_address inet NOT NULL",
+            "user_agent text",
+            "request_id uuid NOT NULL",
+            "purpose varchar(100) NOT NULL",
+            "consent_reference uuid",
+            "retention_period interval NOT NULL",
+            "data_classification varchar(50) NOT NULL",
+            "CHECK data_classification IN PUBLIC INTERNAL PERSONAL SENSITIVE_PERSONAL MEDICAL \
+             MEDICAL_RESTRICTED SECURITY",
+            "is_cross_border boolean NOT NULL DEFAULT false",
+            "destination_country varchar(100)",
+            "encryption_status varchar(50) NOT NULL",
+            "CHECK encryption_status IN ENCRYPTED_AT_REST DECRYPTED_FOR_DISCLOSURE \
+             EXPORTED_PLAINTEXT EXPORTED_ENCRYPTED KEY_DESTROYED METADATA_ONLY NOT_APPLICABLE",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "INDEX idx_audit_logs_event_time btree (event_time)",
+            "INDEX idx_audit_logs_user_id btree (user_id)",
+            "INDEX idx_audit_logs_resource btree (resource_type, resource_id)",
+            "INDEX idx_audit_logs_purpose btree (purpose)",
+        ],
+        own: &[
+            "patient_id uuid",
+            "INDEX idx_audit_logs_user_page btree (user_id, id DESC)",
+            "INDEX idx_audit_logs_patient_page btree (patient_id, id DESC) WHERE (patient_id IS NOT NULL)",
+            "INDEX idx_audit_logs_resource_page btree (resource_id, id DESC)",
+        ],
+    },
+    Table {
+        name: "data_processing_consents",
+        specified: &[
+            "id uuid NOT NULL DEFAULT gen_random_uuid()",
+            "PRIMARY KEY (id)",
+            "user_id uuid NOT NULL",
+            "FOREIGN KEY (user_id) REFERENCES users(id)",
+            "purpose varchar(100) NOT NULL",
+            "consent_given_at timestamptz NOT NULL",
+            "consent_expires_at timestamptz",
+            "consent_withdrawn_at timestamptz",
+            "data_categories jsonb NOT NULL",
+            "processing_activities jsonb NOT NULL",
+            "third_parties jsonb",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "INDEX idx_data_processing_consents_user btree (user_id)",
+            "INDEX idx_data_processing_consents_purpose btree (purpose)",
+        ],
+        own: &[
+            "CHECK (((consent_expires_at IS NULL) OR (consent_expires_at > consent_given_at)))",
+            "INDEX idx_data_processing_consents_user_page btree (user_id, consent_given_at DESC, id DESC)",
+            "INDEX idx_data_processing_consents_third_parties gin (third_parties jsonb_path_ops)",
+        ],
+    },
+    Table {
+        name: "data_deletion_requests",
+        specified: &[
+            "id uuid NOT NULL DEFAULT gen_random_uuid()",
+            "PRIMARY KEY (id)",
+            "user_id uuid NOT NULL",
+            "FOREIGN KEY (user_id) REFERENCES users(id)",
+            "request_type varchar(50) NOT NULL",
+            "CHECK request_type IN ACCOUNT_ERASURE RECORD_ERASURE CATEGORY_ERASURE RESTRICTION",
+            "status varchar(50) NOT NULL DEFAULT 'pending'::character varying",
+            "CHECK status IN pending verified expired under_review on_hold approved \
+             partially_approved rejected scheduled cancelled executing completed failed",
+            "requested_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "completed_at timestamptz",
+            "data_categories jsonb NOT NULL",
+            "verification_method varchar(50) NOT NULL",
+            "verification_details jsonb",
+            "created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "updated_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP",
+            "INDEX idx_data_deletion_requests_user btree (user_id)",
+            "INDEX idx_data_deletion_requests_status btree (status)",
+        ],
+        own: &[
+            "INDEX idx_data_deletion_requests_user_page btree (user_id, requested_at DESC, id DESC)",
+        ],
+    },
+];
+
+/// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
+const OWN_TABLES: [&str; 11] = [
+    "anchor_attempts",
+    "anchor_outbox",
+    "chain_blocks",
+    "chain_cursors",
+    "chain_events",
+    "idempotency_keys",
+    "integrity_feed",
+    "integrity_findings",
+    "patient_keys",
+    "record_anchors",
+    "signers",
+];
+
+#[tokio::test]
+async fn the_database_is_what_the_specification_says_and_what_is_listed_here() {
+    let world = World::start().await;
+    let found = catalogue::shape(&world).await;
+
+    for table in &TABLES {
+        let prefix = format!("{}  ", table.name);
+        let found: BTreeSet<_> = found
+            .iter()
+            .filter_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
+            .collect();
+        let listed = table.specified.iter().chain(table.own);
+        let wanted: BTreeSet<_> = listed.map(|line| in_postgres_words(line)).collect();
+        let missing: Vec<_> = wanted.difference(&found).collect();
+        let unknown: Vec<_> = found.difference(&wanted).collect();
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "{}: not in the database: {missing:#?}; not in the list: {unknown:#?}",
+            table.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn there_are_the_specifications_tables_and_our_own_and_no_others() {
+    let world = World::start().await;
+    let found = tables(&catalogue::shape(&world).await);
+
+    let specified = TABLES.iter().map(|table| table.name.to_owned());
+    let own = OWN_TABLES.iter().map(|&name| name.to_owned());
+    assert_eq!(found, specified.chain(own).collect());
+}
+
+#[test]
+fn every_column_of_our_own_is_nullable_or_has_a_default() {
+    for table in &TABLES {
+        for line in table.own {
+            let column = !["INDEX", "FOREIGN KEY", "CHECK", "UNIQUE"]
+                .iter()
+                .any(|word| line.starts_with(word));
+            assert!(
+                !column || !line.contains("NOT NULL") || line.contains("DEFAULT"),
+                "{}: what knows the specification alone could not insert a row: {line}",
+                table.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_column_and_index_is_described() {
+    let world = World::start().await;
+    let found = catalogue::shape(&world).await;
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let manual = fs::read_to_string(root.join("docs/data-model.md")).expect("there is a manual");
+
+    let mut missing = Vec::new();
+    for table in tables(&found) {
+        let Some(section) = section(&manual, &table) else {
+            missing.push(format!("### `{table}`"));
+            continue;
+        };
+        let prefix = format!("{table}  ");
+        let of_table = found.iter().filter_map(|line| line.strip_prefix(&prefix));
+        for line in of_table {
+            let mut words = line.split(' ');
+            let name = match words.next() {
+                Some("INDEX") => words.next(),
+                Some("PRIMARY" | "FOREIGN" | "UNIQUE" | "CHECK") | None => None,
+                column => column,
+            };
+            if let Some(name) = name.filter(|name| !section.contains(&format!("`{name}`"))) {
+                missing.push(format!("{table}: `{name}`"));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "docs/data-model.md says nothing of {missing:#?}"
+    );
+}
+
+fn tables(shape: &catalogue::Catalogue) -> BTreeSet<String> {
+    let names = shape.iter().filter_map(|line| line.split("  ").next());
+    names.map(str::to_owned).collect()
+}
+
+/// What stands under a table's heading, down to the next heading.
+fn section<'a>(manual: &'a str, table: &str) -> Option<&'a str> {
+    let (_, rest) = manual.split_once(&format!("\n### `{table}`\n"))?;
+    let end = ["\n## ", "\n### "]
+        .iter()
+        .filter_map(|heading| rest.find(heading));
+    Some(&rest[..end.min().unwrap_or(rest.len())])
+}
+
+/// The spelling that the catalogue has for what the specification writes.
+fn in_postgres_words(line: &str) -> String {
+    let words: Vec<_> = line.split_whitespace().collect();
+    if let ["CHECK", column, "IN", values @ ..] = words.as_slice() {
+        let values = values
+            .iter()
+            .map(|value| format!("'{value}'::character varying"));
+        let values = values.collect::<Vec<_>>().join(", ");
+        return format!("CHECK ((({column})::text = ANY ((ARRAY[{values}])::text[])))");
+    }
+    line.replace(" varchar(", " character varying(")
+        .replace(" timestamptz", " timestamp with time zone")
+}
