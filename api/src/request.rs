@@ -21,13 +21,13 @@ pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
     let json = fhir::reader::read_within(body, limits)
         .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
     from_json(&json).ok_or_else(|| {
-        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`")
+        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`, all of it without NUL characters")
     })
 }
 
 /// A GraphQL request as JSON. `None` where it is none.
 pub(crate) fn from_json(json: &Json) -> Option<Request> {
-    json.as_object()?;
+    json.as_object().filter(|_| !holds_nul(json))?;
     let query = json.get("query")?.as_str()?;
     let mut request = Request::new(query);
     match json.get("operationName") {
@@ -43,6 +43,18 @@ pub(crate) fn from_json(json: &Json) -> Option<Request> {
     match json.get("extensions") {
         None | Some(Json::Null | Json::Object(_)) => Some(request),
         Some(_) => None,
+    }
+}
+
+/// Whether a text holds the one character that PostgreSQL cannot store.
+fn holds_nul(json: &Json) -> bool {
+    match json {
+        Json::String(text) => text.contains('\0') || text.contains("\\u0000"),
+        Json::Array(items) => items.iter().any(holds_nul),
+        Json::Object(members) => members
+            .iter()
+            .any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
     }
 }
 

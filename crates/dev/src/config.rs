@@ -15,7 +15,7 @@ const PASSED_ON: [&str; 6] = [
     "TMPDIR",
     "LANG",
     "RUST_BACKTRACE",
-    "RUST_LOG",
+    "MEDITRUSTAL_LOG",
 ];
 
 fn text(name: &str) -> Option<String> {

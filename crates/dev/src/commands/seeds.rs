@@ -110,7 +110,6 @@ async fn doctor(admin: &Insider, anybody: &Client, person: &Person) -> Result<In
     }
     let id = register(anybody, person).await?;
     make_doctor(admin, &id).await?;
-    // The role is part of the session.
     log_in(anybody, person).await
 }
 
