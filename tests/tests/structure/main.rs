@@ -3,4 +3,5 @@
 
 mod catalogue;
 mod migrations;
+mod privileges;
 mod specification;
