@@ -18,6 +18,7 @@ mod events;
 mod ground;
 mod person;
 mod program;
+mod raw;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub use answer::Answer;
 pub use events::Events;
 pub use person::Person;
 pub use program::Program;
+pub use raw::Reply;
 pub use world::World;
 
 /// How long anything may take on a busy machine. No test is proven by it: it only ends those that

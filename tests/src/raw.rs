@@ -1,0 +1,70 @@
+//! HTTP as it is, for what a well-behaved client never sends.
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use crate::Program;
+
+/// What came back, whatever it is.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// A header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().expect("a header is ASCII"))
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        let read = serde_json::from_str(&self.body);
+        read.unwrap_or_else(|error| panic!("no JSON: {error}: {}", self.body))
+    }
+
+    /// The code of the first error; empty when there is none.
+    pub fn code(&self) -> String {
+        let code = &self.json()["errors"][0]["extensions"]["code"];
+        code.as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Program {
+    /// Sends any request there is.
+    pub async fn takes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.body(body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{path} got no answer: {error}"));
+        Reply {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: answer.text().await.expect("the body arrives"),
+        }
+    }
+
+    /// Posts JSON text to `/graphql`, with more headers.
+    pub async fn posts(&self, headers: &[(&str, &str)], body: &str) -> Reply {
+        let json = [("content-type", "application/json")];
+        let headers = [&json[..], headers].concat();
+        self.takes("POST", "/graphql", &headers, body.to_owned())
+            .await
+    }
+}
