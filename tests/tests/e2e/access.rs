@@ -25,10 +25,11 @@ async fn found_by(person: &Person, variables: Value) -> BTreeSet<String> {
 }
 
 fn consent(activities: &[&str], categories: &[&str], grantees: Value) -> Value {
-    json!({
+    let mut terms = json!({
         "purpose": "TREAT", "dataCategories": categories, "processingActivities": activities,
-        "grantees": grantees,
-    })
+    });
+    terms["grantees"] = grantees;
+    terms
 }
 
 #[tokio::test]
