@@ -83,6 +83,18 @@ contract TreeProofTest is Vectors {
         assertFalse(_proofs.isIncluded(_roots[4], 4, _leaves[3], type(uint64).max, _inclusionProof(4, 3)));
     }
 
+    /// @dev Root and proof are honest and of another tree than the size says.
+    function test_IsIncluded_WhenTheSizeIsAnother() external view {
+        assertFalse(_proofs.isIncluded(_roots[128], 8, _leaves[127], 7, _inclusionProof(128, 127)));
+        assertFalse(_proofs.isIncluded(_roots[8], 128, _leaves[7], 7, _inclusionProof(8, 7)));
+    }
+
+    function test_IsConsistent_WhenTheSizesAreOthers() external view {
+        assertFalse(_proofs.isConsistent(4, _roots[4], 100, _roots[5], _consistencyProof(4, 5)));
+        assertFalse(_proofs.isConsistent(4, _roots[4], 5, _roots[100], _consistencyProof(4, 100)));
+        assertFalse(_proofs.isConsistent(3, _roots[7], 4, _roots[8], _consistencyProof(7, 8)));
+    }
+
     function test_IsConsistent_WhenTheOldTreeIsEmpty() external view {
         assertTrue(_proofs.isConsistent(0, 0, 7, _roots[7], new bytes32[](0)));
         assertFalse(_proofs.isConsistent(0, 0, 7, _roots[7], new bytes32[](1)));
