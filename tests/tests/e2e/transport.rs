@@ -1,1 +1,519 @@
-//! HTTP and WebSocket, with whatever may come over them.
+//! HTTP at its edges: what is taken, what is refused, and what every answer carries.
+
+use std::fmt::Write;
+use std::fs;
+
+use serde_json::{Value, json};
+use tests::{Program, World, documents, id};
+
+const NAME: &str = r#"{"query":"{ __typename }"}"#;
+
+#[tokio::test]
+async fn only_what_is_json_and_a_single_request_is_run() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    let deep = format!(
+        r#"{{"query":"{{ __typename }}","variables":{{"a":{}{}}}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
+    let long = format!(
+        r#"{{"query":"{{ __typename }}","variables":{{"a":"{}"}}}}"#,
+        "x".repeat(2 * 1024 * 1024)
+    );
+    let table = [
+        (Some("text/plain"), NAME, 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (
+            Some("application/x-www-form-urlencoded"),
+            "query=%7B__typename%7D",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            Some("multipart/form-data; boundary=x"),
+            "--x--",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            Some("application/json; charset=latin-1"),
+            NAME,
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            Some("application/json-patch+json"),
+            NAME,
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (None, NAME, 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (
+            Some("application/json"),
+            r#"[{"query":"{ __typename }"}]"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (Some("application/json"), "", 400, "BAD_REQUEST"),
+        (Some("application/json"), "{", 400, "BAD_REQUEST"),
+        (Some("application/json"), "{}", 400, "BAD_REQUEST"),
+        (
+            Some("application/json"),
+            r#"{"query":1}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            Some("application/json"),
+            r#"{"query":"{ me { id } }","query":"{ __typename }"}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            Some("application/json"),
+            r#"{"query":"{ __typename }","variables":[]}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            Some("application/json"),
+            r#"{"query":"{ __typename }","variables":{"a":1,"a":2}}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            Some("application/json"),
+            r#"{"query":"{ __typename }","variables":{"a":"\u0000"}}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            Some("application/json"),
+            r#"{"query":"{ __typename }","operationName":{}}"#,
+            400,
+            "BAD_REQUEST",
+        ),
+        (Some("application/json"), deep.as_str(), 400, "BAD_REQUEST"),
+        (Some("application/json"), long.as_str(), 413, "TOO_LARGE"),
+    ];
+
+    for (media, body, status, code) in table {
+        let mut headers = vec![("authorization", token.as_str())];
+        headers.extend(media.map(|media| ("content-type", media)));
+        let reply = world
+            .api
+            .takes("POST", "/graphql", &headers, body.to_owned())
+            .await;
+
+        let told: String = body.chars().take(80).collect();
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (status, code),
+            "{media:?} {told}"
+        );
+        assert_eq!(reply.json()["data"], Value::Null);
+    }
+    let reply = world
+        .api
+        .takes(
+            "POST",
+            "/graphql",
+            &[("content-type", "Application/JSON; charset=UTF-8")],
+            NAME,
+        )
+        .await;
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (200, r#"{"data":{"__typename":"Query"}}"#)
+    );
+}
+
+#[tokio::test]
+async fn a_query_may_come_by_get_and_a_mutation_never() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    let get = async |query: &str| {
+        let path = format!(
+            "/graphql?query={}",
+            query.replace(' ', "+").replace('"', "%22")
+        );
+        world
+            .api
+            .takes("GET", &path, &[("authorization", token.as_str())], "")
+            .await
+    };
+
+    let reply = get("{ me { username } }").await;
+    assert_eq!(
+        (reply.status, reply.json()["data"]["me"]["username"].clone()),
+        (200, json!("ana"))
+    );
+
+    let mutation = "mutation { requestDataDeletion(input: { requestType: RESTRICTION, dataCategories: [ALL_RECORDS] }) { request { id } } }";
+    for refused in [mutation, "subscription { integrityEvents { cursor } }"] {
+        let reply = get(refused).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (405, "WRONG_METHOD"),
+            "{refused}"
+        );
+        assert_eq!(reply.header("allow"), "POST");
+    }
+    let subscription = r#"{"query":"subscription { integrityEvents { cursor } }"}"#;
+    let reply = world
+        .api
+        .posts(&[("authorization", &token)], subscription)
+        .await;
+    assert_eq!(reply.code(), "WRONG_METHOD");
+    assert_eq!(
+        world
+            .sql("SELECT id FROM data_deletion_requests")
+            .await
+            .len(),
+        0
+    );
+    for method in ["HEAD", "PUT", "DELETE", "PATCH", "TRACE"] {
+        assert_eq!(
+            world.api.takes(method, "/graphql", &[], "").await.status,
+            405,
+            "{method}"
+        );
+    }
+    assert_eq!(get("").await.code(), "GRAPHQL_PARSE_FAILED");
+    assert_eq!(
+        world.api.takes("GET", "/graphql", &[], "").await.status,
+        400
+    );
+    assert_eq!(
+        world
+            .api
+            .takes("GET", "/graphql?query=%ff", &[], "")
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        world.api.takes("GET", "/somewhere", &[], "").await.status,
+        404
+    );
+}
+
+/// How much memory a program has in use. Unit: KiB.
+fn resident(world: &World) -> u64 {
+    let port = world
+        .api
+        .url()
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
+    let listens = format!("127.0.0.1:{port}");
+    for entry in fs::read_dir("/proc").expect("Linux").flatten() {
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let is_ours = environment
+            .split(|byte| *byte == 0)
+            .any(|it| it == format!("MEDITRUSTAL_LISTEN={listens}").as_bytes());
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        if is_ours && let Some(line) = status.lines().find(|line| line.starts_with("VmRSS:")) {
+            return line
+                .split_whitespace()
+                .nth(1)
+                .and_then(|it| it.parse().ok())
+                .expect("a number");
+        }
+    }
+    panic!("the api is not in /proc")
+}
+
+#[tokio::test]
+async fn a_document_that_would_cost_too_much_is_refused_unread() {
+    let world = World::start().await;
+    let mut bomb = "{ ...f0 }".to_owned();
+    for n in 0..25 {
+        write!(bomb, " fragment f{n} on Query {{ ...f{0} ...f{0} }}", n + 1).expect("text");
+    }
+    bomb.push_str(" fragment f25 on Query { me { id } }");
+    let table = [
+        ("fragments that double", bomb),
+        ("bytes", format!("{{ __typename }} #{}", "x".repeat(16 * 1024))),
+        ("nested brackets", format!("{{ a(b: {}{}) }}", "[".repeat(5000), "]".repeat(5000))),
+        ("fields", format!("{{ {} }}", "me { id } ".repeat(501))),
+        ("levels", format!("{{ {} id {} }}", "me { ".repeat(17), " }".repeat(17))),
+        ("aliases", format!("{{ {} }}", (0..16).fold(String::new(), |mut all, n| { write!(all, "a{n}: __typename ").expect("text"); all }))),
+        ("directives", format!("{{ __typename {} }}", "@include(if: true) ".repeat(21))),
+        ("definitions", (0..65).fold(String::new(), |mut all, n| { write!(all, "query q{n} {{ __typename }} ").expect("text"); all })),
+        ("fields in the answer", "{ users(first: 100) { nodes { id } } auditLogs(first: 100) { nodes { user { id username role isActive } } edges { node { id user { id username } } } } medicalRecords(first: 100) { nodes { id patient { id username email role } author { id username email role } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } edges { node { id patient { id username email role isActive } author { id username email role isActive } anchor { state txHash registrar blockNumber blockHash logIndex sequence confirmedAt } } } } consents(first: 100) { nodes { id grantees { kind user { id username } } } } myAccessLog(first: 1000000) { nodes { id sentence who { id } } } }".to_owned()),
+    ];
+    world.api.posts(&[], NAME).await;
+    let before = resident(&world);
+
+    for (what, query) in &table {
+        for _ in 0..5 {
+            let reply = world
+                .api
+                .posts(&[], &json!({ "query": query }).to_string())
+                .await;
+            assert_eq!(reply.code(), "TOO_COMPLEX", "{what}: {}", reply.body);
+        }
+    }
+    let cycle =
+        json!({ "query": "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }" });
+    let reply = world.api.posts(&[], &cycle.to_string()).await;
+    assert_eq!(reply.code(), "GRAPHQL_VALIDATION_FAILED");
+
+    let after = resident(&world);
+    assert!(after < before + 64 * 1024, "{before} KiB, then {after} KiB");
+    assert_eq!(world.api.posts(&[], NAME).await.status, 200);
+    assert!(!world.api.log().contains("panicked"), "{}", world.api.log());
+}
+
+#[tokio::test]
+async fn what_the_operator_did_not_switch_on_is_off() {
+    let world = World::start().await;
+    let origins = [
+        ("MEDITRUSTAL_INTROSPECTION", "false"),
+        (
+            "MEDITRUSTAL_ALLOWED_ORIGINS",
+            "https://app.example.org,https://b.example.org",
+        ),
+    ];
+    let api = world.another_api("strict", &origins).await;
+    let asks = async |query: &str| api.posts(&[], &json!({ "query": query }).to_string()).await;
+
+    for query in [
+        "{ __schema { types { name } } }",
+        "{ __type(name: \"User\") { name } }",
+    ] {
+        let reply = asks(query).await;
+        let json = reply.json();
+        assert!(
+            json["data"].is_null()
+                || json["data"]["__schema"].is_null() && json["data"]["__type"].is_null(),
+            "{}",
+            reply.body
+        );
+        assert!(!reply.body.contains("User\""), "{}", reply.body);
+    }
+    for query in [
+        "{ mee { id } }",
+        "{ me { idd } }",
+        "{ medicalRecord(id: 1) { id } }",
+        "{ medicalRecord { id } }",
+        "{ users(role: DOCTR) { nodes { id } } }",
+    ] {
+        let reply = asks(query).await;
+        assert_eq!(reply.code(), "GRAPHQL_VALIDATION_FAILED", "{query}");
+        let message = &reply.json()["errors"][0]["message"];
+        assert_eq!(
+            message, "the document or its variables do not fit the schema",
+            "{query}"
+        );
+    }
+    let reply = asks("{ secret-of-ana( }").await;
+    assert_eq!(reply.code(), "GRAPHQL_PARSE_FAILED");
+    assert!(!reply.body.contains("secret"), "{}", reply.body);
+
+    let from = async |api: &Program, origin: &str| {
+        let reply = api.posts(&[("origin", origin)], NAME).await;
+        assert_eq!(reply.header("vary"), "Origin");
+        reply.header("access-control-allow-origin").to_owned()
+    };
+    for origin in ["https://app.example.org", "https://b.example.org"] {
+        assert_eq!(from(&api, origin).await, origin);
+    }
+    for origin in [
+        "https://evil.example.org",
+        "http://app.example.org",
+        "https://app.example.org.evil.org",
+        "https://app.example.org:8443",
+        "null",
+        "https://APP.example.org",
+    ] {
+        assert_eq!(from(&api, origin).await, "", "{origin}");
+        let preflight = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+        ];
+        let reply = api.takes("OPTIONS", "/graphql", &preflight, "").await;
+        assert_eq!(reply.header("access-control-allow-origin"), "", "{origin}");
+    }
+    let preflight = [
+        ("origin", "https://app.example.org"),
+        ("access-control-request-method", "POST"),
+    ];
+    let reply = api.takes("OPTIONS", "/graphql", &preflight, "").await;
+    assert_eq!(
+        reply.header("access-control-allow-origin"),
+        "https://app.example.org"
+    );
+    assert_eq!(reply.header("access-control-allow-credentials"), "");
+    assert!(
+        reply
+            .header("access-control-allow-headers")
+            .contains("authorization")
+    );
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_media_type() {
+    let world = World::start().await;
+    let bad = r#"{"query":"{ nothing }"}"#;
+    let graphql = "application/graphql-response+json";
+    let table = [
+        (
+            NAME,
+            "application/json",
+            200,
+            "application/json; charset=utf-8",
+        ),
+        (
+            bad,
+            "application/json",
+            200,
+            "application/json; charset=utf-8",
+        ),
+        (bad, "*/*", 200, "application/json; charset=utf-8"),
+        (
+            NAME,
+            graphql,
+            200,
+            "application/graphql-response+json; charset=utf-8",
+        ),
+        (
+            bad,
+            graphql,
+            400,
+            "application/graphql-response+json; charset=utf-8",
+        ),
+        (
+            r#"{"query":"{"}"#,
+            graphql,
+            400,
+            "application/graphql-response+json; charset=utf-8",
+        ),
+        // It ran: what came of it is in the answer, not in the status.
+        (
+            r#"{"query":"{ medicalRecord(id: \"00000000-0000-4000-8000-000000000000\") { id } }"}"#,
+            graphql,
+            200,
+            "application/graphql-response+json; charset=utf-8",
+        ),
+    ];
+    let mut ids = std::collections::BTreeSet::new();
+
+    for (body, accept, status, media) in table {
+        let reply = world.api.posts(&[("accept", accept)], body).await;
+
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (status, media),
+            "{accept} {body}"
+        );
+        if reply.json()["errors"].is_array() {
+            let told = &reply.json()["errors"][0]["extensions"]["requestId"];
+            assert_eq!(told, reply.header("x-request-id"));
+        }
+    }
+    for (path, status, body) in [
+        ("/health/live", 200, "alive\n"),
+        ("/health/ready", 200, "ready\n"),
+        ("/nowhere", 404, ""),
+        (
+            "/graphql?query={__typename}",
+            200,
+            r#"{"data":{"__typename":"Query"}}"#,
+        ),
+    ] {
+        let reply = world
+            .api
+            .takes("GET", path, &[("x-request-id", "mine")], "")
+            .await;
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (status, body),
+            "{path}"
+        );
+        assert!(
+            ids.insert(reply.header("x-request-id").to_owned()),
+            "each its own"
+        );
+        assert_eq!(reply.header("x-request-id").len(), 36);
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+        assert_eq!(reply.header("referrer-policy"), "no-referrer");
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert!(
+            reply
+                .header("content-security-policy")
+                .contains("default-src 'none'")
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_tells_nothing_of_the_inside() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    // A column that is gone: the database refuses every statement about consents.
+    world
+        .executes("ALTER TABLE data_processing_consents RENAME COLUMN purpose TO why")
+        .await;
+    world
+        .executes("ALTER TABLE idempotency_keys RENAME TO elsewhere")
+        .await;
+    let create = json!({
+        "query": "mutation C($input: CreateMedicalRecordInput!) { createMedicalRecord(input: $input) { record { id } } }",
+        "variables": { "input": { "patientId": ana.id, "recordType": "VITAL_SIGNS", "document": serde_json::from_str::<Value>(&documents::vital_signs()).expect("JSON"), "idempotencyKey": "k" } },
+    });
+    let requests = [
+        json!({ "query": "{ consents { nodes { id } } }" }),
+        json!({ "query": format!("{{ medicalRecord(id: \"{record}\") {{ document }} }}") }),
+        json!({ "query": "{ medicalRecords(purpose: TREAT) { nodes { id } } }" }),
+        create,
+    ];
+
+    let mut refused = 0;
+    for request in requests {
+        let reply = world
+            .api
+            .posts(&[("authorization", &token)], &request.to_string())
+            .await;
+
+        refused += u32::from(!reply.code().is_empty());
+        let code = reply.code();
+        assert!(
+            ["INTERNAL", "UNAVAILABLE", "BUSY", ""].contains(&code.as_str()),
+            "{}",
+            reply.body
+        );
+        let said = reply.body.to_lowercase();
+        for inside in [
+            "select",
+            "purpose",
+            "relation",
+            "42703",
+            "42p01",
+            "data_processing",
+            "idempotency_keys",
+            "sqlx",
+            "postgres",
+            ".rs",
+            "36.6",
+        ] {
+            assert!(
+                code.is_empty() || !said.contains(inside),
+                "{inside}: {said}"
+            );
+        }
+    }
+    assert!(refused >= 3, "{refused} were refused");
+    assert!(
+        !world.api.log().contains("36.6"),
+        "nor does the log hold a document"
+    );
+}
