@@ -34,8 +34,10 @@ async fn tries(conn: &mut PgConnection, statement: &str) -> Result<u64, String> 
         .await;
     transaction.rollback().await.expect("it is taken back");
     done.map(|done| done.rows_affected()).map_err(|error| {
-        let code = error.as_database_error().and_then(|error| error.code());
-        code.map_or_else(|| error.to_string(), |code| code.into_owned())
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        code.map_or_else(|| error.to_string(), std::borrow::Cow::into_owned)
     })
 }
 
