@@ -1,1 +1,429 @@
-//! What people are told as it happens.
+//! The stream of integrity events: the protocol, who is told what, and that nothing is missed.
+
+use std::collections::BTreeSet;
+
+use dev::client::ClientError;
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tests::{Events, PATIENCE, Person, Program, World, documents, eventually, id, text};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const FOLLOW: &str = "subscription { integrityEvents { cursor } }";
+
+/// A socket on which a test says whatever it likes.
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    async fn open(api: &Program, protocol: &str, headers: &[(&str, &str)]) -> Result<Self, Error> {
+        let address = format!("{}/graphql", api.url().replacen("http", "ws", 1));
+        let mut request = ClientRequestBuilder::new(address.parse().expect("an address"));
+        request = request.with_sub_protocol(protocol);
+        for (name, value) in headers {
+            request = request.with_header(*name, *value);
+        }
+        connect_async(request).await.map(|(socket, _)| Self(socket))
+    }
+
+    async fn says(&mut self, message: impl Into<String>) {
+        self.0
+            .send(Message::text(message.into()))
+            .await
+            .expect("the socket is open");
+    }
+
+    /// The next message of the protocol, or the code that the socket was closed with.
+    async fn hears(&mut self) -> Result<Value, u16> {
+        loop {
+            let message = timeout(PATIENCE, self.0.next())
+                .await
+                .expect("an answer comes");
+            match message {
+                Some(Ok(Message::Text(text))) => {
+                    return Ok(serde_json::from_str(&text).expect("JSON"));
+                }
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(0, |it| it.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(0),
+            }
+        }
+    }
+}
+
+fn init(person: &Person) -> String {
+    let token = format!("Bearer {}", person.client.token().expect("logged in"));
+    json!({ "type": "connection_init", "payload": { "authorization": token } }).to_string()
+}
+
+fn subscribe(id: &str, query: &str) -> String {
+    json!({ "type": "subscribe", "id": id, "payload": { "query": query } }).to_string()
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_keep_the_protocol_is_closed_with_the_code_that_says_why() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let hello = init(&ana);
+    let many: String = "x".repeat(200);
+    let table: [(&str, Vec<String>, u16); 11] = [
+        ("subscribe before init", vec![subscribe("1", FOLLOW)], 4401),
+        (
+            "no token",
+            vec![r#"{"type":"connection_init"}"#.to_owned()],
+            4401,
+        ),
+        (
+            "a bad token",
+            vec![r#"{"type":"connection_init","payload":{"authorization":"Bearer x"}}"#.to_owned()],
+            4403,
+        ),
+        ("a second init", vec![hello.clone(), hello.clone()], 4429),
+        (
+            "an id twice",
+            vec![
+                hello.clone(),
+                subscribe("1", FOLLOW),
+                subscribe("1", FOLLOW),
+            ],
+            4409,
+        ),
+        ("no JSON", vec![hello.clone(), "{".to_owned()], 4400),
+        ("no type", vec![hello.clone(), "{}".to_owned()], 4400),
+        (
+            "an unknown type",
+            vec![hello.clone(), r#"{"type":"start"}"#.to_owned()],
+            4400,
+        ),
+        (
+            "an empty id",
+            vec![hello.clone(), subscribe("", FOLLOW)],
+            4400,
+        ),
+        (
+            "a long id",
+            vec![hello.clone(), subscribe(&many, FOLLOW)],
+            4400,
+        ),
+        ("silence", vec![], 4408),
+    ];
+
+    let api = &world.api;
+    let ends = table.map(|(what, messages, code)| async move {
+        let mut socket = Socket::open(api, "graphql-transport-ws", &[])
+            .await
+            .expect("a socket");
+        for message in messages {
+            socket.says(message).await;
+        }
+        let end = loop {
+            if let Err(end) = socket.hears().await {
+                break end;
+            }
+        };
+        (what, end, code)
+    });
+
+    for (what, end, code) in futures::future::join_all(ends).await {
+        assert_eq!(end, code, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_carries_subscriptions_alone_from_origins_that_are_allowed() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let refused = async |protocol: &str, headers: &[(&str, &str)]| match Socket::open(
+        &world.api, protocol, headers,
+    )
+    .await
+    {
+        Err(Error::Http(response)) => response.status().as_u16(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => 101,
+    };
+
+    let ours = world.api.url();
+    assert_eq!(
+        refused(
+            "graphql-transport-ws",
+            &[("origin", "https://evil.example.org")]
+        )
+        .await,
+        403
+    );
+    assert_eq!(
+        refused("graphql-transport-ws", &[("origin", "null")]).await,
+        403
+    );
+    assert_eq!(
+        refused("graphql-transport-ws", &[("origin", &ours)]).await,
+        101
+    );
+    assert_eq!(refused("graphql-ws", &[]).await, 400, "the legacy protocol");
+
+    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[])
+        .await
+        .expect("a socket");
+    socket.says(init(&ana)).await;
+    assert_eq!(
+        socket.hears().await.expect("a message")["type"],
+        "connection_ack"
+    );
+    socket.says(r#"{"type":"ping"}"#).await;
+    assert_eq!(socket.hears().await.expect("a message")["type"], "pong");
+    let mutation = "mutation { requestDataDeletion(input: { requestType: RESTRICTION, dataCategories: [ALL_RECORDS] }) { request { id } } }";
+    let bomb = format!(
+        "subscription {{ {} }}",
+        "integrityEvents { cursor } ".repeat(600)
+    );
+    for (query, code) in [
+        (mutation, "WRONG_METHOD"),
+        ("{ me { id } }", "WRONG_METHOD"),
+        (bomb.as_str(), "TOO_COMPLEX"),
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+    ] {
+        socket.says(subscribe("no", query)).await;
+        let told = socket.hears().await.expect("a message");
+        assert_eq!(
+            (&told["type"], &told["id"]),
+            (&json!("error"), &json!("no")),
+            "{query}"
+        );
+        assert_eq!(told["payload"][0]["extensions"]["code"], code, "{query}");
+    }
+    assert!(
+        world
+            .sql("SELECT id FROM data_deletion_requests")
+            .await
+            .is_empty()
+    );
+    for stream in 0..20 {
+        socket.says(subscribe(&stream.to_string(), FOLLOW)).await;
+    }
+    socket.says(subscribe("one too many", FOLLOW)).await;
+    let told = socket.hears().await.expect("a message");
+    assert_eq!(
+        told["payload"][0]["extensions"]["code"], "TOO_MANY_STREAMS",
+        "{told}"
+    );
+    // What was completed makes room, and its id may be used again.
+    socket.says(r#"{"type":"complete","id":"7"}"#).await;
+    socket.says(subscribe("7", FOLLOW)).await;
+    socket.says(r#"{"type":"ping"}"#).await;
+    assert_eq!(socket.hears().await.expect("a message")["type"], "pong");
+}
+
+/// The cursor of the first event there is, so that everything after it is told.
+async fn first_cursor(world: &World, patient: &Person) -> Value {
+    let mut told = patient.watches(json!({})).await;
+    // A subscription without a cursor tells what happens from now on, once it has begun.
+    eventually("the subscription has begun", async || {
+        let rows = world
+            .audit_rows("new_value ->> 'subscription' IS NOT NULL")
+            .await;
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    patient
+        .creates(patient, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    told.next().await["cursor"].clone()
+}
+
+async fn takes(events: &mut Events, how_many: usize) -> Vec<Value> {
+    let mut taken = Vec::new();
+    while taken.len() < how_many {
+        taken.push(events.next().await);
+    }
+    taken
+}
+
+#[tokio::test]
+async fn whoever_comes_back_with_a_cursor_is_told_what_they_missed_once_and_in_order() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let start = first_cursor(&world, &ana).await;
+    let mut told = ana.watches(json!({ "after": start })).await;
+    for _ in 0..3 {
+        ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+    }
+    let before = takes(&mut told, 5).await;
+    let last = before.last().expect("five")["cursor"].clone();
+
+    world.api.kill().await;
+    assert!(matches!(
+        loop {
+            if let Err(end) = told.try_next().await {
+                break end;
+            }
+        },
+        ClientError::Closed(_)
+    ));
+    world.api.restart().await;
+    for _ in 0..3 {
+        ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+    }
+    world.mine(2).await;
+    eventually("all is final", async || {
+        let rows = world
+            .sql("SELECT 1 FROM record_anchors WHERE state <> 'FINALIZED'")
+            .await;
+        rows.is_empty().then_some(())
+    })
+    .await;
+
+    let all = world
+        .sql("SELECT count(*) AS events FROM integrity_feed")
+        .await[0]["events"]
+        .as_u64();
+    let all = usize::try_from(all.expect("a number")).expect("a few") - 1;
+    let mut resumed = ana.watches(json!({ "after": last })).await;
+    let mut whole = ana.watches(json!({ "after": start })).await;
+    let after = takes(&mut resumed, all - before.len()).await;
+    let expected = takes(&mut whole, all).await;
+    let cursors = |events: &[Value]| {
+        events
+            .iter()
+            .map(|it| text(&it["cursor"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [cursors(&before), cursors(&after)].concat(),
+        cursors(&expected)
+    );
+    let distinct: BTreeSet<_> = cursors(&expected).into_iter().collect();
+    assert_eq!(distinct.len(), all, "none twice");
+    // Of each record the stations come in order.
+    let records = world.sql("SELECT id FROM medical_records").await;
+    for record in records.iter().map(id) {
+        let kinds: Vec<_> = expected
+            .iter()
+            .filter(|it| it["recordId"] == record.as_str())
+            .map(|it| text(&it["kind"]))
+            .collect();
+        let wanted = [
+            "ANCHOR_PENDING",
+            "ANCHOR_SUBMITTED",
+            "ANCHOR_CONFIRMED",
+            "ANCHOR_FINALIZED",
+        ];
+        let mut order: Vec<_> = kinds
+            .iter()
+            .map(|kind| wanted.iter().position(|it| it == kind))
+            .collect();
+        assert!(
+            order.iter().all(Option::is_some) && order.is_sorted(),
+            "{kinds:?}"
+        );
+        order.dedup();
+        assert_eq!(order.len(), kinds.len(), "{kinds:?}");
+        assert_eq!(kinds.last().map(String::as_str), Some("ANCHOR_FINALIZED"));
+    }
+}
+
+#[tokio::test]
+async fn everybody_is_told_of_what_they_may_see_at_that_moment_and_of_nothing_else() {
+    let world = World::start().await;
+    let (ana, eve, joe) = (
+        world.patient("ana").await,
+        world.patient("eve").await,
+        world.patient("joe").await,
+    );
+    let (dr_bo, dr_cy) = (world.doctor("bo").await, world.doctor("cy").await);
+    let ada = world.admin("ada").await;
+    let start = first_cursor(&world, &ana).await;
+    let consent = ana.lets(&dr_bo, &["SEARCH"]).await;
+    for doctor in [&dr_bo, &dr_cy] {
+        joe.lets(doctor, &["SEARCH"]).await;
+    }
+    let follow = async |person: &Person| person.watches(json!({ "after": start })).await;
+    let (mut bo_told, mut cy_told) = (follow(&dr_bo).await, follow(&dr_cy).await);
+    let (mut ana_told, mut eve_told) = (follow(&ana).await, follow(&eve).await);
+    let mut ada_told = follow(&ada).await;
+    let create = async |patient: &Person| {
+        let document = documents::vital_signs();
+        let record = id(&patient.creates(patient, "VITAL_SIGNS", document).await);
+        world.wait_for_anchor(&record, "CONFIRMED").await;
+        record
+    };
+    // All that is told until the anchor of the last record is confirmed.
+    let told_until = async |events: &mut Events, last: &str| {
+        let mut ids = BTreeSet::new();
+        loop {
+            let event = events.next().await;
+            ids.insert(text(&event["recordId"]));
+            if event["recordId"] == last && event["kind"] == "ANCHOR_CONFIRMED" {
+                return ids;
+            }
+        }
+    };
+
+    let hers = create(&ana).await;
+    assert!(told_until(&mut bo_told, &hers).await.contains(&hers));
+    ana.withdraws(&consent).await;
+    let withdrawn = create(&ana).await;
+    let other = create(&eve).await;
+    let last = create(&joe).await;
+
+    assert_eq!(told_until(&mut bo_told, &last).await, [last.clone()].into());
+    assert_eq!(told_until(&mut cy_told, &last).await, [last.clone()].into());
+    assert_eq!(
+        told_until(&mut eve_told, &other).await,
+        [other.clone()].into()
+    );
+    let told = told_until(&mut ana_told, &withdrawn).await;
+    assert!(
+        told.contains(&hers) && told.len() == 3,
+        "{told:?}, the first of all too"
+    );
+    let told = told_until(&mut ada_told, &last).await;
+    assert!(
+        [hers, withdrawn.clone(), other, last]
+            .iter()
+            .all(|it| told.contains(it)),
+        "{told:?}"
+    );
+    // A stream of one record tells of no other.
+    let mut one = ana
+        .watches(json!({ "after": start, "recordId": withdrawn }))
+        .await;
+    assert_eq!(
+        told_until(&mut one, &withdrawn).await,
+        [withdrawn.clone()].into()
+    );
+}
+
+#[tokio::test]
+async fn a_notice_that_is_lost_only_delays() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let start = first_cursor(&world, &ana).await;
+    let mut told = ana.watches(json!({ "after": start })).await;
+    let first = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    while told.next().await["recordId"] != first.as_str() {}
+
+    let ended = world
+        .sql(
+            "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity
+             WHERE datname = current_database() AND query ILIKE 'LISTEN%'",
+        )
+        .await;
+
+    assert!(
+        !ended.is_empty() && ended.iter().all(|row| row["ended"] == true),
+        "{ended:?}"
+    );
+    let second = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    while told.next().await["recordId"] != second.as_str() {}
+    // A cursor that is none is refused, and the subscription with it.
+    let mut bad = ana.watches(json!({ "after": "garbage" })).await;
+    assert!(bad.try_next().await.is_err());
+}
