@@ -1,1 +1,229 @@
-//! What survives when processes are killed.
+//! What was acknowledged is kept, whatever dies: the api, the chain's node, the database.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+
+const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
+  createMedicalRecord(input: $input) { record { id } }
+}";
+
+fn input(patient: &Person) -> Value {
+    let document: Value = serde_json::from_str(&documents::vital_signs()).expect("JSON");
+    json!({ "input": { "patientId": patient.id, "recordType": "VITAL_SIGNS", "document": document } })
+}
+
+/// Every record has one anchor, the nonces have no gap, and all of it comes to the chain.
+async fn all_is_anchored(world: &World) -> Vec<String> {
+    eventually("every anchor is confirmed", async || {
+        let open = "SELECT 1 FROM record_anchors WHERE state NOT IN ('CONFIRMED', 'FINALIZED')";
+        world.sql(open).await.is_empty().then_some(())
+    })
+    .await;
+    let records = world
+        .sql(
+            "SELECT r.id, count(a.*) AS anchors FROM medical_records r
+             LEFT JOIN record_anchors a ON a.record_id = r.id GROUP BY r.id",
+        )
+        .await;
+    assert!(records.iter().all(|row| row["anchors"] == 1), "{records:?}");
+    let nonces = world
+        .sql("SELECT nonce FROM anchor_outbox ORDER BY nonce")
+        .await;
+    let nonces: Vec<_> = nonces
+        .iter()
+        .filter_map(|row| row["nonce"].as_u64())
+        .collect();
+    let first = nonces[0];
+    let gapless: Vec<_> = (first..).take(records.len()).collect();
+    assert_eq!(nonces, gapless, "each nonce once");
+    let sequences = world
+        .sql("SELECT DISTINCT sequence FROM record_anchors")
+        .await;
+    assert_eq!(sequences.len(), records.len(), "each on the chain once");
+    records.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill_of_the_api() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..6)
+        .map(|_| {
+            let (ana, acknowledged, is_over) =
+                (ana.clone(), Arc::clone(&acknowledged), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    match ana.tries(CREATE, input(&ana)).await {
+                        Ok(answer) if answer.code().is_none() => {
+                            let record = id(&answer.data()["createMedicalRecord"]["record"]);
+                            acknowledged.lock().expect("no panic").push(record);
+                        }
+                        // Nobody is there: try again after a moment.
+                        Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    }
+                }
+            })
+        })
+        .collect();
+    let reaches = async |how_many: usize| {
+        eventually("records are acknowledged", async || {
+            (acknowledged.lock().expect("no panic").len() >= how_many).then_some(())
+        })
+        .await;
+    };
+
+    for round in 1..=3 {
+        reaches(round * 12).await;
+        world.api.kill().await;
+        world.api.restart().await;
+    }
+    reaches(48).await;
+    is_over.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+
+    let stored: BTreeSet<_> = all_is_anchored(&world).await.into_iter().collect();
+    let acknowledged = acknowledged.lock().expect("no panic").clone();
+    let distinct: BTreeSet<_> = acknowledged.iter().cloned().collect();
+    assert_eq!(
+        distinct.len(),
+        acknowledged.len(),
+        "none acknowledged twice"
+    );
+    assert!(
+        distinct.is_subset(&stored),
+        "{:?} are lost",
+        distinct.difference(&stored)
+    );
+    for record in &stored {
+        let opened = ana.reads(record).await;
+        assert_eq!(
+            opened.data()["medicalRecord"]["document"]["id"],
+            record.as_str()
+        );
+        let verified = ana.verifies(record).await;
+        assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+    }
+    let creates = world.audit_rows("action_type = 'RECORD_CREATE'").await;
+    assert_eq!(creates.len(), stored.len(), "each written down once");
+}
+
+#[tokio::test]
+async fn records_are_stored_while_the_node_is_away_and_anchored_when_it_is_back() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let before = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    world.wait_for_anchor(&before, "CONFIRMED").await;
+    world.foundation.node.as_ref().expect("ours").stop().await;
+
+    let mut records = Vec::new();
+    for _ in 0..5 {
+        let record = ana
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        assert_eq!(record["anchor"]["state"], "PENDING");
+        records.push(id(&record));
+    }
+
+    assert_eq!(
+        world.api.health("/health/ready").await,
+        Some(200),
+        "it can do its work"
+    );
+    for record in &records {
+        ana.reads(record).await.data();
+        // Nothing can be said of the chain, so nothing is said.
+        ana.verifies(record).await.fails_with("UNAVAILABLE");
+    }
+    let node = world.foundation.node.as_mut().expect("ours");
+    node.restart().await.expect("the node is back");
+    for record in &records {
+        world.wait_for_anchor(record, "CONFIRMED").await;
+        let verified = ana.verifies(record).await;
+        assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");
+    }
+    all_is_anchored(&world).await;
+}
+
+#[tokio::test]
+async fn two_apis_on_one_database_share_a_signer_without_a_gap() {
+    let world = World::start().await;
+    let second = world.second_api().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let (ana_there, eve_there) = (ana.at(&second), eve.at(&second));
+    let create = async |person: &Person| {
+        let answer = person.asks(CREATE, input(person)).await;
+        id(&answer.data()["createMedicalRecord"]["record"])
+    };
+
+    let people = [&ana, &ana_there, &eve, &eve_there];
+    let created = join_all((0..40).map(|nth| create(people[nth % people.len()]))).await;
+
+    let stored: BTreeSet<_> = all_is_anchored(&world).await.into_iter().collect();
+    assert_eq!(stored, created.into_iter().collect());
+    assert_eq!(stored.len(), 40);
+    // What one of them stored, the other one opens.
+    let hers = ana
+        .asks("{ medicalRecords(first: 50) { nodes { id } } }", json!({}))
+        .await;
+    for node in hers.data()["medicalRecords"]["nodes"]
+        .as_array()
+        .expect("a list")
+    {
+        ana_there.reads(&text(&node["id"])).await.data();
+    }
+    // One key for each patient, whoever was first.
+    assert_eq!(
+        world.sql("SELECT patient_id FROM patient_keys").await.len(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_programs_outlive_their_database() {
+    let mut world = World::with_its_own_postgres().await;
+    let ana = world.patient("ana").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    world.foundation.database.cluster().expect("ours").stop();
+
+    let refused = ana.reads(&record).await;
+    assert!(
+        ["UNAVAILABLE", "BUSY", "TIMEOUT"].contains(&refused.code().unwrap_or("none")),
+        "{refused:?}"
+    );
+    assert_eq!(world.api.health("/health/ready").await, Some(503));
+    assert_eq!(world.api.health("/health/live").await, Some(200));
+
+    let cluster = world.foundation.database.cluster_mut().expect("ours");
+    tokio::task::block_in_place(|| cluster.restart()).expect("the database is back");
+    eventually("the api is ready again", async || {
+        (world.api.health("/health/ready").await == Some(200)).then_some(())
+    })
+    .await;
+    eventually("the record is shown again", async || {
+        ana.reads(&record).await.code().is_none().then_some(())
+    })
+    .await;
+    let after = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    world.wait_for_anchor(&after, "CONFIRMED").await;
+    let mut told = ana.watches(json!({ "recordId": after })).await;
+    world.mine(3).await;
+    told.until("ANCHOR_FINALIZED").await;
+    assert!(!world.api.log().contains("panicked"), "{}", world.api.log());
+}
