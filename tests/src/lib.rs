@@ -19,6 +19,7 @@ mod ground;
 mod person;
 mod program;
 mod raw;
+mod wiretap;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub use events::Events;
 pub use person::Person;
 pub use program::Program;
 pub use raw::Reply;
+pub use wiretap::Wiretap;
 pub use world::World;
 
 /// How long anything may take on a busy machine. No test is proven by it: it only ends those that

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tests::{Person, World, documents, id, text};
+use tests::{Person, Wiretap, World, documents, eventually, id, text};
 
 const PAGE: &str = "query Page($first: Int!, $after: Cursor) {
   medicalRecords(first: $first, after: $after) {
@@ -417,4 +417,91 @@ async fn a_record_that_was_changed_behind_our_back_is_never_shown() {
     ana.reads(source).await.data();
     let trail = world.audit_rows("action_type = 'INTEGRITY_FAILURE'").await;
     assert!(trail.len() >= 3);
+}
+
+#[tokio::test]
+async fn a_longer_list_takes_no_more_statements() {
+    let world = World::start().await;
+    let patients = [
+        world.patient("ana").await,
+        world.patient("eve").await,
+        world.patient("joe").await,
+    ];
+    let dr_bo = world.doctor("bo").await;
+    for patient in &patients {
+        patient.lets(&dr_bo, &["SEARCH", "CREATE"]).await;
+    }
+    let signs = documents::vital_signs();
+    join_all((0..51).map(|nth| {
+        let by = if nth % 2 == 0 {
+            &dr_bo
+        } else {
+            &patients[nth % 3]
+        };
+        by.creates(&patients[nth % 3], "VITAL_SIGNS", &signs)
+    }))
+    .await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let dr_bo = dr_bo.at(&api);
+    let list = async |first: usize| {
+        let query = "query L($first: Int!) { medicalRecords(first: $first) { nodes {
+            id patient { username } author { username } anchor { state txHash }
+        } pageInfo { hasNextPage } } }";
+        let answer = dr_bo.asks(query, json!({ "first": first })).await;
+        let nodes = answer.data()["medicalRecords"]["nodes"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        assert_eq!(nodes.len(), first);
+        assert!(
+            nodes
+                .iter()
+                .all(|node| node["anchor"]["txHash"].is_string())
+        );
+    };
+    list(50).await;
+    // What is heard while nobody asks: the relay and the feed look around all the time.
+    tap.takes();
+    let idle = eventually("the background is heard", async || {
+        (tap.count() >= 8).then(|| tap.takes())
+    })
+    .await;
+
+    let mut statements = Vec::new();
+    for first in [1, 5, 50] {
+        // The least of three: a connection that is opened meanwhile has a word of its own to say.
+        let mut least = Vec::new();
+        for _ in 0..3 {
+            tap.takes();
+            list(first).await;
+            let mut heard = tap.takes();
+            heard.retain(|statement| !idle.contains(statement));
+            if least.is_empty() || heard.len() < least.len() {
+                least = heard;
+            }
+        }
+        statements.push(least);
+    }
+
+    let [one, five, fifty] = statements.as_slice() else {
+        panic!("three")
+    };
+    assert_eq!(
+        (five.len(), fifty.len()),
+        (one.len(), one.len()),
+        "{one:#?} {fifty:#?}"
+    );
+    let about = |what: &str| one.iter().filter(|it| it.contains(what)).count();
+    assert!(
+        about("FROM medical_records") == 1 && about("INTO audit_logs") == 1,
+        "{one:#?}"
+    );
+    assert!(
+        about("record_anchors") == 1 && about("FROM users") >= 1,
+        "{one:#?}"
+    );
 }

@@ -343,7 +343,7 @@ async fn everybody_is_told_of_what_they_may_see_at_that_moment_and_of_nothing_el
     let follow = async |person: &Person| person.watches(json!({ "after": start })).await;
     let (mut bo_told, mut cy_told) = (follow(&dr_bo).await, follow(&dr_cy).await);
     let (mut ana_told, mut eve_told) = (follow(&ana).await, follow(&eve).await);
-    let mut ada_told = follow(&ada).await;
+    let mut admin_told = follow(&ada).await;
     let create = async |patient: &Person| {
         let document = documents::vital_signs();
         let record = id(&patient.creates(patient, "VITAL_SIGNS", document).await);
@@ -380,7 +380,7 @@ async fn everybody_is_told_of_what_they_may_see_at_that_moment_and_of_nothing_el
         told.contains(&hers) && told.len() == 3,
         "{told:?}, the first of all too"
     );
-    let told = told_until(&mut ada_told, &last).await;
+    let told = told_until(&mut admin_told, &last).await;
     assert!(
         [hers, withdrawn.clone(), other, last]
             .iter()

@@ -1,0 +1,111 @@
+//! A listener on the line to PostgreSQL: hears every statement that a program runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Stands before a database and hands everything on. Hears whatever is executed, by its text.
+#[derive(Debug)]
+pub struct Wiretap {
+    url: String,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Wiretap {
+    /// Stands before the database of this URL, until the test's runtime ends.
+    pub async fn before(url: &str) -> Self {
+        let options: PgConnectOptions = url.parse().expect("the URL is one");
+        let server = (options.get_host().to_owned(), options.get_port());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+        let listener = listener.expect("there is a free port");
+        let port = listener.local_addr().expect("it has an address").port();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ears = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (server, ears) = (server.clone(), Arc::clone(&ears));
+                tokio::spawn(async move {
+                    let server = TcpStream::connect(server).await.ok()?;
+                    let (mut answers, questions) = server.into_split();
+                    let (asks, mut is_told) = client.into_split();
+                    tokio::spawn(async move { copy(&mut answers, &mut is_told).await });
+                    listen(asks, questions, &ears).await
+                });
+            }
+        });
+        let url = url.replace(&format!(":{}/", options.get_port()), &format!(":{port}/"));
+        Self { url, heard }
+    }
+
+    /// The database as it is reached past the listener.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many statements were executed since they were last taken.
+    pub fn count(&self) -> usize {
+        self.heard.lock().expect("no panic").len()
+    }
+
+    /// What was executed since this was last asked.
+    pub fn takes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heard.lock().expect("no panic"))
+    }
+}
+
+/// Hands on what the client says, message by message; `None` when it has left.
+///
+/// See the PostgreSQL manual, "Message Formats": a start-up message has no type, every other one
+/// has a byte for it; then comes the length, which counts itself.
+async fn listen(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    heard: &Mutex<Vec<String>>,
+) -> Option<()> {
+    const ENCRYPTION: [u32; 2] = [80_877_103, 80_877_104];
+    loop {
+        let length = client.read_u32().await.ok()?;
+        let rest = body(&mut client, length).await?;
+        server.write_u32(length).await.ok()?;
+        server.write_all(&rest).await.ok()?;
+        let code = rest.first_chunk().map(|code| u32::from_be_bytes(*code));
+        if !code.is_some_and(|code| ENCRYPTION.contains(&code)) {
+            break;
+        }
+    }
+    let mut prepared: HashMap<String, String> = HashMap::new();
+    loop {
+        let kind = client.read_u8().await.ok()?;
+        let length = client.read_u32().await.ok()?;
+        let rest = body(&mut client, length).await?;
+        let mut texts = rest
+            .split(|byte| *byte == 0)
+            .map(|text| String::from_utf8_lossy(text).into_owned());
+        match kind {
+            // Parse: the statement's name and its text.
+            b'P' => drop(prepared.insert(texts.next()?, texts.next()?)),
+            // Bind: the portal's name and the statement's. It is run once for each.
+            b'B' => {
+                let statement = prepared.get(&texts.nth(1)?).cloned();
+                let mut heard = heard.lock().expect("no panic");
+                heard.push(statement.unwrap_or_default());
+            }
+            b'Q' => heard.lock().expect("no panic").push(texts.next()?),
+            _ => {}
+        }
+        server.write_u8(kind).await.ok()?;
+        server.write_u32(length).await.ok()?;
+        server.write_all(&rest).await.ok()?;
+    }
+}
+
+async fn body(client: &mut OwnedReadHalf, length: u32) -> Option<Vec<u8>> {
+    let length = usize::try_from(length).ok()?.checked_sub(4)?;
+    let mut body = vec![0; length];
+    client.read_exact(&mut body).await.ok()?;
+    Some(body)
+}
