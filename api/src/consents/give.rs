@@ -5,6 +5,7 @@ use domain::{
     consents::{Consent, Grantee, Terms},
     ids::ConsentId,
     purpose::Purpose,
+    users::Role,
 };
 use serde_json::{Value, json};
 use store::{
@@ -17,7 +18,7 @@ use vault::digest;
 
 use crate::{
     app::{App, commit},
-    caller::Caller,
+    caller::{Caller, refuse_role},
     error::Error,
 };
 
@@ -29,7 +30,8 @@ pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 128;
 ///
 /// # Errors
 /// [`Error::BadInput`] for terms that make no sense or a grantee that does not exist,
-/// [`Error::Conflict`] for a key that was used for something else.
+/// [`Error::Conflict`] for a key that was used for something else, [`Error::Forbidden`] for
+/// administrators, who hold no records that they could open to anybody.
 pub(crate) async fn grant(
     app: &App,
     caller: &Caller,
@@ -40,6 +42,11 @@ pub(crate) async fn grant(
     let request_hash = digest::hex_of(evidence_of(terms).to_string().as_bytes());
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
+    if actor.role == Role::Admin {
+        return Err(
+            refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
+        );
+    }
     if let Some(key) = key
         && let Some(known) = idempotency::find(&mut tx, GRANT, &[(actor.id, key)])
             .await?
