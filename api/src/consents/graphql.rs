@@ -281,11 +281,11 @@ pub(crate) struct ConsentMutation;
 
 #[Object]
 impl ConsentMutation {
-    /// Allows, or refuses, somebody to do something with your records.
+    /// Allows, or refuses, somebody to do something with your records. Not for administrators.
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,
-        input: GrantConsentInput,
+        #[graphql(desc = "What to allow, or refuse.")] input: GrantConsentInput,
     ) -> Result<GrantConsentPayload> {
         let (app, caller) = request(ctx)?;
         let terms = Terms {
@@ -309,7 +309,7 @@ impl ConsentMutation {
     async fn withdraw_consent(
         &self,
         ctx: &Context<'_>,
-        input: WithdrawConsentInput,
+        #[graphql(desc = "Which consent to take back.")] input: WithdrawConsentInput,
     ) -> Result<WithdrawConsentPayload> {
         let (app, caller) = request(ctx)?;
         let consent = give::withdraw(app, &caller, ConsentId(input.id)).await?;

@@ -133,7 +133,7 @@ impl DeletionMutation {
     async fn request_data_deletion(
         &self,
         ctx: &Context<'_>,
-        input: RequestDataDeletionInput,
+        #[graphql(desc = "What to erase or restrict.")] input: RequestDataDeletionInput,
     ) -> Result<RequestDataDeletionPayload> {
         let (app, caller) = request(ctx)?;
         let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();

@@ -368,7 +368,7 @@ impl RecordMutation {
     async fn create_medical_record(
         &self,
         ctx: &Context<'_>,
-        input: CreateMedicalRecordInput,
+        #[graphql(desc = "The new record.")] input: CreateMedicalRecordInput,
     ) -> Result<CreateMedicalRecordPayload> {
         let (app, caller) = request(ctx)?;
         let submission = create::Submission {

@@ -218,7 +218,11 @@ pub(crate) struct UserMutation;
 #[Object]
 impl UserMutation {
     /// Makes an account. Everybody begins as a patient.
-    async fn register(&self, ctx: &Context<'_>, input: RegisterInput) -> Result<RegisterPayload> {
+    async fn register(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The new account.")] input: RegisterInput,
+    ) -> Result<RegisterPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let user =
             register::register(app, visit, &input.email, &input.username, input.password).await?;
@@ -228,7 +232,11 @@ impl UserMutation {
     }
 
     /// Logs in with a password.
-    async fn log_in(&self, ctx: &Context<'_>, input: LogInInput) -> Result<LogInPayload> {
+    async fn log_in(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who logs in.")] input: LogInInput,
+    ) -> Result<LogInPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let session = log_in::log_in(app, visit, &input.login, input.password).await?;
         Ok(LogInPayload {
@@ -239,7 +247,11 @@ impl UserMutation {
     }
 
     /// Makes a patient a doctor, or a doctor a patient. Needs the role ADMIN.
-    async fn set_role(&self, ctx: &Context<'_>, input: SetRoleInput) -> Result<SetRolePayload> {
+    async fn set_role(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who becomes what.")] input: SetRoleInput,
+    ) -> Result<SetRolePayload> {
         let (app, caller) = request(ctx)?;
         let user =
             set_role::set_role(app, &caller, UserId(input.user_id), input.role.into()).await?;
