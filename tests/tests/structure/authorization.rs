@@ -1,0 +1,355 @@
+//! Every field at the root of the schema, asked by every kind of caller.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tests::{Answer, World, documents, id, text};
+
+/// Who asks, in the order of the columns of [`CASES`].
+const CALLERS: [&str; 6] = [
+    "nobody",
+    "ana, whose data it is",
+    "budi, another patient",
+    "dr.citra, without a consent",
+    "dr.bo, whom ana lets read and search",
+    "an administrator",
+];
+
+/// A field, how it is asked for, and what comes back: a code; `ok`; `null`; how many nodes; or, where
+/// the nodes are about records, whether any is about ana's.
+///
+/// `$NAME` in a document stands for what the cast has under that name.
+struct Case(&'static str, &'static str, [&'static str; 6]);
+
+const CASES: [Case; 17] = [
+    Case(
+        "Query.me",
+        "{ me { id } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Query.users",
+        "{ users { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "6 nodes",
+        ],
+    ),
+    Case(
+        "Query.medicalRecord",
+        r#"{ medicalRecord(id: "$RECORD") { id } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "ok",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.medicalRecords",
+        r#"{ medicalRecords(patientId: "$ANA") { nodes { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "0 nodes",
+            "0 nodes",
+            "1 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.verifyRecord",
+        r#"{ verifyRecord(id: "$RECORD") { verdict } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "ok",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.consents",
+        "{ consents { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.auditLogs",
+        r#"{ auditLogs(resourceId: "$RECORD", actionType: "RECORD_CREATE") { nodes { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "1 nodes",
+        ],
+    ),
+    Case(
+        "Query.myAccessLog",
+        "{ myAccessLog { nodes { recordId } } }",
+        [
+            "UNAUTHENTICATED",
+            "ana's",
+            "not ana's",
+            "not ana's",
+            "not ana's",
+            "not ana's",
+        ],
+    ),
+    Case(
+        "Query.dataDeletionRequests",
+        "{ dataDeletionRequests { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "1 nodes",
+        ],
+    ),
+    Case(
+        "Query.registry",
+        "{ registry { address } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.register",
+        r#"mutation { register(input: {
+            email: "$FRESH@meditrustal.example", username: "$FRESH", password: "nobody else knows this"
+        }) { user { id } } }"#,
+        ["ok", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.logIn",
+        r#"mutation { logIn(input: { login: "ana", password: "ana tells nobody" }) { user { id } } }"#,
+        ["ok", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.setRole",
+        r#"mutation { setRole(input: { userId: "$BUDI", role: PATIENT }) { user { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.createMedicalRecord",
+        r#"mutation($document: JSON!) { createMedicalRecord(input: {
+            patientId: "$ANA", recordType: VITAL_SIGNS, document: $document
+        }) { record { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.grantConsent",
+        r#"mutation { grantConsent(input: {
+            purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ], grantees: [{ user: "$CITRA" }]
+        }) { consent { id } } }"#,
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "FORBIDDEN"],
+    ),
+    Case(
+        "Mutation.withdrawConsent",
+        r#"mutation { withdrawConsent(input: { id: "$CONSENT" }) { consent { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.requestDataDeletion",
+        "mutation { requestDataDeletion(input: {
+            requestType: RESTRICTION, dataCategories: [ALL_RECORDS]
+        }) { request { id } } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+];
+
+/// Fields that are asked for in a test of their own below.
+const ELSEWHERE: [&str; 1] = ["Subscription.integrityEvents"];
+
+#[tokio::test]
+async fn every_field_answers_every_caller_as_the_table_says() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let budi = world.patient("budi").await;
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let kim = world.admin("kim").await;
+    ana.lets(&bo, &["READ", "SEARCH"]).await;
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let record = id(&record);
+    let asked = "mutation { requestDataDeletion(input: {
+        requestType: ACCOUNT_ERASURE, dataCategories: [ALL_RECORDS]
+    }) { request { id } } }";
+    ana.asks(asked, json!({})).await.data();
+    let callers = [
+        world.nobody(),
+        ana.clone(),
+        budi.clone(),
+        citra.clone(),
+        bo.clone(),
+        kim,
+    ];
+
+    let mut wrong = Vec::new();
+    for Case(field, document, wanted) in &CASES {
+        for (nth, caller) in callers.iter().enumerate() {
+            // A fresh one each time, so that there is something to take back.
+            let consent = match document.contains("$CONSENT") {
+                true => ana.lets(&budi, &["READ"]).await,
+                false => String::new(),
+            };
+            let words = [
+                ("$ANA", ana.id.as_str()),
+                ("$BUDI", &budi.id),
+                ("$CITRA", &citra.id),
+                ("$RECORD", &record),
+                ("$CONSENT", &consent),
+                ("$FRESH", &format!("fresh{nth}")),
+            ];
+            let document = words
+                .iter()
+                .fold((*document).to_owned(), |text, (name, value)| {
+                    text.replace(name, value)
+                });
+            let variables = format!(r#"{{"document":{}}}"#, documents::vital_signs());
+            let variables = if document.contains("$document") {
+                variables.as_str()
+            } else {
+                "{}"
+            };
+            let answer = caller.asks_with(&document, variables).await;
+            let found = outcome(field, &answer, &record);
+            if found != wanted[nth] {
+                wrong.push(format!(
+                    "{field}, asked by {}: {found}, not {}",
+                    CALLERS[nth], wanted[nth]
+                ));
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// `Subscription.integrityEvents`: the first event each of them is told after a moment that all of
+/// them name, when something happened to ana's record first and to budi's then.
+#[tokio::test]
+async fn events_go_to_those_who_may_know_of_the_record() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let kim = world.admin("kim").await;
+    ana.lets(&bo, &["READ", "SEARCH"]).await;
+    budi.lets(&citra, &["READ", "SEARCH"]).await;
+    let mut everything = kim.watches(json!({})).await;
+    let first = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&first), "CONFIRMED").await;
+    world.mine(2).await;
+    let (moment, _) = everything.until("ANCHOR_FINALIZED").await;
+    for person in [&ana, &budi] {
+        let record = person
+            .creates(person, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    }
+
+    let after = json!({ "after": moment["cursor"] });
+    let nobody = world.nobody();
+    let refused = nobody
+        .client
+        .subscribe("subscription { integrityEvents { kind } }", &json!({}))
+        .await;
+    let refused = refused.map(|_| ()).expect_err("nobody is told anything");
+    assert!(refused.to_string().contains("4401"), "{refused}");
+    for (person, whose) in [
+        (&ana, &ana),
+        (&budi, &budi),
+        (&citra, &budi),
+        (&bo, &ana),
+        (&kim, &ana),
+    ] {
+        let event = person.watches(after.clone()).await.next().await;
+        assert_eq!(
+            event["patientId"], whose.id,
+            "{} is told {event}",
+            person.username
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_field_has_its_line_in_the_table() {
+    let world = World::start().await;
+    let introspection = "{ __schema {
+        queryType { name fields { name } }
+        mutationType { name fields { name } }
+        subscriptionType { name fields { name } }
+    } }";
+
+    let answer = world.nobody().asks(introspection, json!({})).await;
+
+    let schema = &answer.data()["__schema"];
+    let roots = ["queryType", "mutationType", "subscriptionType"].map(|root| &schema[root]);
+    let served: BTreeSet<_> = roots
+        .iter()
+        .flat_map(|root| {
+            let fields = root["fields"].as_array().expect("a root has fields").iter();
+            fields.map(|field| format!("{}.{}", text(&root["name"]), text(&field["name"])))
+        })
+        .collect();
+    let listed = CASES.iter().map(|Case(field, ..)| *field);
+    let listed: BTreeSet<_> = listed.chain(ELSEWHERE).map(str::to_owned).collect();
+    assert_eq!(served, listed, "what is served has to be what is tested");
+}
+
+fn outcome(field: &str, answer: &Answer, record: &str) -> String {
+    if let Some(code) = answer.code() {
+        return code.to_owned();
+    }
+    let name = field.split('.').next_back().unwrap_or_default();
+    match &answer.partial_data()[name] {
+        Value::Null => "null".to_owned(),
+        value => match value["nodes"].as_array() {
+            Some(nodes) if nodes.iter().any(|node| node.get("recordId").is_some()) => {
+                let hers = nodes.iter().any(|node| node["recordId"] == record);
+                if hers { "ana's" } else { "not ana's" }.to_owned()
+            }
+            Some(nodes) => format!("{} nodes", nodes.len()),
+            None => "ok".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,124 @@
+//! The GraphQL schema as a manual: everything in it says what it is.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tests::{World, text};
+
+const INTROSPECTION: &str = "{ __schema { types {
+    kind name description
+    fields(includeDeprecated: true) { name description args { name description } }
+    inputFields { name description }
+    enumValues(includeDeprecated: true) { name description }
+} } }";
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Names what has no description: `Type`, `Type.field`, `Type.field(argument)`.
+fn undescribed(types: &[Value]) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut look = |name: String, it: &Value| {
+        if it["description"]
+            .as_str()
+            .is_none_or(|words| words.trim().is_empty())
+        {
+            missing.push(name);
+        }
+    };
+    for of_type in types {
+        let name = text(&of_type["name"]);
+        look(name.clone(), of_type);
+        for part in ["fields", "inputFields", "enumValues"] {
+            for member in list(&of_type[part]) {
+                let member_name = format!("{name}.{}", text(&member["name"]));
+                look(member_name.clone(), member);
+                for argument in list(&member["args"]) {
+                    look(
+                        format!("{member_name}({})", text(&argument["name"])),
+                        argument,
+                    );
+                }
+            }
+        }
+    }
+    missing
+}
+
+#[tokio::test]
+async fn every_type_field_argument_and_value_is_described() {
+    let world = World::start().await;
+
+    let answer = world.nobody().asks(INTROSPECTION, json!({})).await;
+
+    let types = list(&answer.data()["__schema"]["types"]);
+    // GraphQL's own are described by GraphQL.
+    let builtin = ["Boolean", "Float", "ID", "Int", "String"];
+    let ours: Vec<_> = types
+        .iter()
+        .filter(|it| {
+            let name = it["name"].as_str().unwrap_or_default();
+            !name.starts_with("__") && !builtin.contains(&name)
+        })
+        .cloned()
+        .collect();
+    assert!(ours.len() > 40, "{} types are too few", ours.len());
+    let missing = undescribed(&ours);
+    assert!(
+        missing.is_empty(),
+        "these say nothing of themselves: {missing:#?}"
+    );
+}
+
+#[test]
+fn what_is_printed_is_what_is_checked_in() {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let programs = dev::stack::Programs::build(&root).expect("the programs build");
+
+    let printed = programs.operate(&["schema"], &[], "").expect("it prints");
+
+    let recorded = fs::read_to_string(root.join("schema.graphql")).expect("it is checked in");
+    assert!(
+        printed == recorded,
+        "schema.graphql is not what the api serves: run `meditrustal schema > schema.graphql`\n{}",
+        first_difference(&recorded, &printed)
+    );
+}
+
+fn first_difference(old: &str, new: &str) -> String {
+    let pairs = old.lines().zip(new.lines()).enumerate();
+    let differs = pairs.into_iter().find(|(_, (old, new))| old != new);
+    differs.map_or_else(
+        || "one is longer than the other".to_owned(),
+        |(line, (old, new))| format!("line {}: {old:?} is now {new:?}", line + 1),
+    )
+}
+
+/// Each example of the playground, held against the schema by GraphQL's own reference library.
+#[test]
+fn the_playgrounds_examples_fit_the_schema() {
+    const CHECK: &str = "
+        import { readFileSync, readdirSync } from 'node:fs';
+        import { buildSchema, parse, validate } from 'graphql';
+        const schema = buildSchema(readFileSync('schema.graphql', 'utf8'));
+        const folder = 'api/playground/examples';
+        const files = readdirSync(folder).filter((name) => name.endsWith('.graphql'));
+        if (!files.length) throw new Error('there are no examples');
+        for (const name of files) {
+            const wrong = validate(schema, parse(readFileSync(`${folder}/${name}`, 'utf8')));
+            if (wrong.length) throw new Error(`${name}: ${wrong.join('; ')}`);
+        }
+        console.log(files.length);";
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    dev::tools::Tools::ensure(&root, dev::tools::Scope::Test).expect("the tools are there");
+
+    let output = std::process::Command::new("node")
+        .args(["--input-type=module", "--eval", CHECK])
+        .current_dir(root)
+        .output()
+        .expect("node starts");
+
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
