@@ -210,7 +210,7 @@ impl AuditQuery {
         #[graphql(desc = "Only what this account did.")] user_id: Option<Uuid>,
         #[graphql(desc = "Only what was done to this.")] resource_id: Option<Uuid>,
         #[graphql(desc = "Only this action, such as RECORD_READ.")] action_type: Option<String>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
@@ -240,7 +240,7 @@ impl AuditQuery {
     async fn my_access_log(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request(ctx)?;

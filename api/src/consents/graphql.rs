@@ -173,14 +173,19 @@ impl ConsentQuery {
     async fn consents(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Leave out what was withdrawn or is over.", default)] active_only: bool,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(
+            desc = "Leave out what was withdrawn or is over.",
+            default_with = "Some(false)"
+        )]
+        active_only: Option<bool>,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
     ) -> Result<Connection<Consent>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
         let from = after.as_ref().map(Cursor::moment).transpose()?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
+        let active_only = active_only.unwrap_or_default();
         let found = give::list(app, &caller, active_only, from, size).await?;
         let people = found.iter().flat_map(people_of).collect();
         loaders(ctx)?.prepare_users(people).await;

@@ -87,7 +87,7 @@ impl DeletionQuery {
     async fn data_deletion_requests(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;

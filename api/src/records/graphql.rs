@@ -269,7 +269,7 @@ impl RecordQuery {
         #[graphql(desc = "Only records of this type.")] record_type: Option<RecordType>,
         #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
         purpose: Option<PurposeOfUse>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
     ) -> Result<Connection<MedicalRecord>> {
         let (app, caller) = request(ctx)?;

@@ -139,7 +139,7 @@ impl UserQuery {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: i32,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
         #[graphql(desc = "Only accounts of this role.")] role: Option<Role>,
         #[graphql(desc = "Only accounts whose user name begins with this.")] search: Option<String>,
