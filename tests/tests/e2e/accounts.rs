@@ -255,10 +255,8 @@ async fn an_administrator_gives_roles_but_not_the_highest_and_not_their_own() {
         let told = answer.fails_with("BAD_USER_INPUT");
         assert_eq!(told.extensions["field"], field);
     }
-    let relay = Person {
-        id: "00000000-0000-7000-8000-000000000002".to_owned(),
-        ..world.nobody()
-    };
+    let mut relay = world.nobody();
+    "00000000-0000-7000-8000-000000000002".clone_into(&mut relay.id);
     set(&ada, &relay, "DOCTOR").await.fails_with("NOT_FOUND");
     let roles = world.sql("SELECT username, role FROM users WHERE NOT is_system ORDER BY username");
     let roles: Vec<_> = roles.await.iter().map(|row| text(&row["role"])).collect();
