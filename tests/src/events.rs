@@ -1,13 +1,17 @@
 //! What a person is told over `integrityEvents`.
 
-use dev::client::{ClientError, Subscription};
+use dev::client::{Answer, ClientError, Subscription};
 use serde_json::Value;
 
 use crate::PATIENCE;
 
 /// A running subscription to `integrityEvents`. Dropping it ends it.
 #[derive(Debug)]
-pub struct Events(pub(crate) Subscription);
+pub struct Events {
+    subscription: Subscription,
+    /// What came before anybody asked.
+    first: Option<Result<Answer, ClientError>>,
+}
 
 impl Events {
     /// What [`crate::Person::watches`] asks for.
@@ -18,6 +22,18 @@ impl Events {
             finding { id kind openedAt resolvedAt details }
           }
         }";
+
+    pub(crate) fn new(subscription: Subscription) -> Self {
+        Self {
+            subscription,
+            first: None,
+        }
+    }
+
+    /// Waits until there is something to be taken, and leaves it there.
+    pub(crate) async fn looks_ahead(&mut self) {
+        self.first = Some(self.subscription.next_within(PATIENCE).await);
+    }
 
     /// The next event.
     pub async fn next(&mut self) -> Value {
@@ -31,7 +47,11 @@ impl Events {
     ///
     /// When it was closed, refused, or nothing came for as long as a test is patient.
     pub async fn try_next(&mut self) -> Result<Value, ClientError> {
-        let mut data = self.0.next_within(PATIENCE).await?.data()?;
+        let answer = match self.first.take() {
+            Some(answer) => answer,
+            None => self.subscription.next_within(PATIENCE).await,
+        };
+        let mut data = answer?.data()?;
         Ok(data["integrityEvents"].take())
     }
 

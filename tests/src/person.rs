@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use dev::client::{Client, ClientError};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
-use crate::{Answer, Events, id};
+use crate::{Answer, Events, eventually, id};
 
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
   createMedicalRecord(input: $input) {
@@ -52,6 +53,8 @@ pub struct Person {
     pub password: String,
     /// Speaks for them.
     pub client: Client,
+    /// The database that what they do is written down in, for a superuser.
+    pub trail: PgPool,
 }
 
 impl Person {
@@ -162,14 +165,31 @@ impl Person {
         self.asks(VERIFY, json!({ "id": record })).await
     }
 
-    /// Follows `integrityEvents`; `variables` may hold `after` and `recordId`.
-    ///
-    /// Without `after`, only what happens from now on is told; the subscription has begun when this
-    /// returns only as far as the socket goes, so a test that must miss nothing hands in a cursor.
+    /// Follows `integrityEvents`; `variables` may hold `after` and `recordId`. Without `after`,
+    /// everything is told that happens once this has returned.
     pub async fn watches(&self, variables: Value) -> Events {
+        let before = self.subscriptions().await;
         let subscribed = self.client.subscribe(Events::DOCUMENT, &variables).await;
-        Events(
-            subscribed.unwrap_or_else(|error| panic!("{} may not watch: {error}", self.username)),
-        )
+        let subscribed =
+            subscribed.unwrap_or_else(|error| panic!("{} may not watch: {error}", self.username));
+        let mut events = Events::new(subscribed);
+        // The protocol acknowledges no subscription; its audit row says that it has begun.
+        let begun = eventually("the subscription has begun", async || {
+            (self.subscriptions().await > before).then_some(())
+        });
+        tokio::select! {
+            () = begun => {}
+            () = events.looks_ahead() => {}
+        }
+        events
+    }
+
+    /// How often this account has subscribed, says the audit trail.
+    async fn subscriptions(&self) -> i64 {
+        let query = "SELECT count(*) FROM audit_logs
+                     WHERE user_id::text = $1 AND new_value ->> 'subscription' IS NOT NULL";
+        let count = sqlx::query_scalar(query).bind(&self.id);
+        let count = count.fetch_one(&self.trail).await;
+        count.unwrap_or_else(|error| panic!("the audit trail cannot be read: {error}"))
     }
 }

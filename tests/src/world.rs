@@ -112,6 +112,7 @@ impl World {
             email: String::new(),
             password: String::new(),
             client: Client::new(&format!("{}/graphql", self.api.url())),
+            trail: self.pool.clone(),
         }
     }
 
@@ -262,6 +263,21 @@ impl World {
             there.then_some(anchor)
         })
         .await
+    }
+
+    /// Waits until every record there is is in a block, and makes those blocks final.
+    pub async fn finalizes(&self) {
+        let left = async |state: &str| {
+            let query = format!("SELECT 1 FROM record_anchors WHERE state NOT IN ({state})");
+            self.sql(&query).await.is_empty().then_some(())
+        };
+        eventually("everything is in a block", async || {
+            left("'CONFIRMED', 'FINALIZED'").await
+        })
+        .await;
+        self.mine(u64::from(2 * self.foundation.options().slots_in_an_epoch))
+            .await;
+        eventually("everything is final", async || left("'FINALIZED'").await).await;
     }
 
     /// Waits until the indexer has applied the last block.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dev::client::ClientError;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tests::{Events, PATIENCE, Person, Program, World, documents, eventually, id, text};
+use tests::{Events, PATIENCE, Person, Program, World, documents, id, text};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
@@ -216,16 +216,8 @@ async fn a_socket_carries_subscriptions_alone_from_origins_that_are_allowed() {
 }
 
 /// The cursor of the first event there is, so that everything after it is told.
-async fn first_cursor(world: &World, patient: &Person) -> Value {
+async fn first_cursor(patient: &Person) -> Value {
     let mut told = patient.watches(json!({})).await;
-    // A subscription without a cursor tells what happens from now on, once it has begun.
-    eventually("the subscription has begun", async || {
-        let rows = world
-            .audit_rows("new_value ->> 'subscription' IS NOT NULL")
-            .await;
-        (!rows.is_empty()).then_some(())
-    })
-    .await;
     patient
         .creates(patient, "VITAL_SIGNS", documents::vital_signs())
         .await;
@@ -244,7 +236,7 @@ async fn takes(events: &mut Events, how_many: usize) -> Vec<Value> {
 async fn whoever_comes_back_with_a_cursor_is_told_what_they_missed_once_and_in_order() {
     let mut world = World::start().await;
     let ana = world.patient("ana").await;
-    let start = first_cursor(&world, &ana).await;
+    let start = first_cursor(&ana).await;
     let mut told = ana.watches(json!({ "after": start })).await;
     for _ in 0..3 {
         ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -267,14 +259,7 @@ async fn whoever_comes_back_with_a_cursor_is_told_what_they_missed_once_and_in_o
         ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
             .await;
     }
-    world.mine(2).await;
-    eventually("all is final", async || {
-        let rows = world
-            .sql("SELECT 1 FROM record_anchors WHERE state <> 'FINALIZED'")
-            .await;
-        rows.is_empty().then_some(())
-    })
-    .await;
+    world.finalizes().await;
 
     let all = world
         .sql("SELECT count(*) AS events FROM integrity_feed")
@@ -335,7 +320,7 @@ async fn everybody_is_told_of_what_they_may_see_at_that_moment_and_of_nothing_el
     );
     let (dr_bo, dr_cy) = (world.doctor("bo").await, world.doctor("cy").await);
     let ada = world.admin("ada").await;
-    let start = first_cursor(&world, &ana).await;
+    let start = first_cursor(&ana).await;
     let consent = ana.lets(&dr_bo, &["SEARCH"]).await;
     for doctor in [&dr_bo, &dr_cy] {
         joe.lets(doctor, &["SEARCH"]).await;
@@ -401,7 +386,7 @@ async fn everybody_is_told_of_what_they_may_see_at_that_moment_and_of_nothing_el
 async fn a_notice_that_is_lost_only_delays() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
-    let start = first_cursor(&world, &ana).await;
+    let start = first_cursor(&ana).await;
     let mut told = ana.watches(json!({ "after": start })).await;
     let first = id(&ana
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
