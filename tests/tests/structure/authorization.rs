@@ -226,9 +226,10 @@ async fn every_field_answers_every_caller_as_the_table_says() {
     for Case(field, document, wanted) in &CASES {
         for (nth, caller) in callers.iter().enumerate() {
             // A fresh one each time, so that there is something to take back.
-            let consent = match document.contains("$CONSENT") {
-                true => ana.lets(&budi, &["READ"]).await,
-                false => String::new(),
+            let consent = if document.contains("$CONSENT") {
+                ana.lets(&budi, &["READ"]).await
+            } else {
+                String::new()
             };
             let words = [
                 ("$ANA", ana.id.as_str()),
