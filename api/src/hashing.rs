@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 
@@ -27,23 +27,39 @@ impl Hashing {
         }
     }
 
-    /// Runs one hash or verification.
+    /// Takes a place in the queue, before anything else is taken for the same request.
     ///
     /// # Errors
     /// [`Error::Busy`] where too many wait already.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    pub(crate) fn queue(&self) -> Result<Queued, Error> {
         let busy = |_| Error::Busy {
             retry_after_seconds: 5,
         };
-        let _queued = self.queue.try_acquire().map_err(busy)?;
-        let _place = self
-            .places
-            .acquire()
-            .await
-            .map_err(|_| Error::Unavailable)?;
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(busy)?;
+        Ok(Queued {
+            _place: place,
+            cores: Arc::clone(&self.places),
+        })
+    }
+}
+
+/// A place in the queue. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    _place: OwnedSemaphorePermit,
+    cores: Arc<Semaphore>,
+}
+
+impl Queued {
+    /// Runs one hash or verification when its turn comes.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it panicked.
+    pub(crate) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let _core = self.cores.acquire().await.map_err(|_| Error::Unavailable)?;
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|_| Error::Internal)

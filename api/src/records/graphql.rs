@@ -354,7 +354,7 @@ pub(crate) struct CreateMedicalRecordInput {
 /// The new record.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct CreateMedicalRecordPayload {
-    /// The record; its anchor is PENDING.
+    /// The record. Its anchor begins as PENDING and may have moved on already.
     record: MedicalRecord,
 }
 

@@ -41,13 +41,13 @@ pub(crate) async fn log_in(
     if given_password.len() > MAX_PASSWORD_BYTES {
         return Err(Error::WrongCredentials);
     }
+    let queued = app.hashing.queue()?;
     let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
     let found = store::users::by_login(&mut conn, login).await?;
     drop(conn);
 
     let hashed = found.as_ref().map(|known| known.hashed_password.clone());
-    let matches = app
-        .hashing
+    let matches = queued
         .run(move || match hashed {
             Some(hashed) => password::verify(&given_password, &hashed),
             None => password::refuse(&given_password),

@@ -35,6 +35,7 @@ pub(crate) async fn register(
     check_password(&new_password)?;
     let hashed = app
         .hashing
+        .queue()?
         .run(move || password::hash(&new_password))
         .await?;
 
