@@ -46,5 +46,7 @@ $$;
 CREATE TRIGGER data_processing_consents_append_only
     BEFORE UPDATE OR DELETE ON data_processing_consents
     FOR EACH ROW EXECUTE FUNCTION refuse_consent_change();
+CREATE TRIGGER data_processing_consents_never_truncated BEFORE TRUNCATE ON data_processing_consents
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER data_processing_consents_touch_updated_at BEFORE UPDATE ON data_processing_consents
     FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
