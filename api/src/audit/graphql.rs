@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{read, sentence};
 use crate::{
     error::Error,
-    graphql::{document::Document, loaders, request},
+    graphql::{asks_nodes_for, document::Document, loaders, request},
     page::{self, Connection, Cursor},
     users::graphql::User,
 };
@@ -270,12 +270,7 @@ fn position(after: Option<&Cursor>) -> Result<i64, Error> {
 }
 
 async fn prepare(ctx: &Context<'_>, rows: &[AuditRow]) -> Result<(), Error> {
-    let wanted = ["user", "who", "sentence"].iter().any(|name| {
-        let look = ctx.look_ahead();
-        look.field("nodes").field(name).exists()
-            || look.field("edges").field("node").field(name).exists()
-    });
-    if wanted {
+    if asks_nodes_for(ctx, &["user", "who", "sentence"]) {
         loaders(ctx)?
             .prepare_users(rows.iter().map(|row| row.user).collect())
             .await;

@@ -44,3 +44,12 @@ pub(crate) fn visit<'a>(ctx: &Context<'a>) -> Result<&'a Visit, Error> {
 pub(crate) fn loaders<'a>(ctx: &Context<'a>) -> Result<&'a Loaders, Error> {
     ctx.data::<Loaders>().map_err(|_| Error::Internal)
 }
+
+/// Whether the query asks one of these fields of the nodes of the connection that is being resolved.
+pub(crate) fn asks_nodes_for(ctx: &Context<'_>, names: &[&str]) -> bool {
+    let look = ctx.look_ahead();
+    let (nodes, edges) = (look.field("nodes"), look.field("edges").field("node"));
+    names
+        .iter()
+        .any(|name| nodes.field(name).exists() || edges.field(name).exists())
+}

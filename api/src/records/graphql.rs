@@ -24,6 +24,7 @@ use super::{
 use crate::{
     error::Error,
     graphql::{
+        asks_nodes_for,
         document::Document,
         enums::{AnchorState, PurposeOfUse, RecordType},
         loaders, request,
@@ -311,22 +312,15 @@ impl RecordQuery {
 
 /// Fetches what the query asks of each record, in one statement each.
 async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
-    let asks = |names: &[&str]| {
-        names.iter().any(|name| {
-            let look = ctx.look_ahead();
-            look.field("nodes").field(name).exists()
-                || look.field("edges").field("node").field(name).exists()
-        })
-    };
     let loaders = loaders(ctx)?;
-    if asks(&["patient", "author"]) {
+    if asks_nodes_for(ctx, &["patient", "author"]) {
         let people = records
             .iter()
             .flat_map(|r| [Some(r.patient), r.author])
             .flatten();
         loaders.prepare_users(people.collect()).await;
     }
-    if asks(&["anchor", "document", "canonical"]) {
+    if asks_nodes_for(ctx, &["anchor", "document", "canonical"]) {
         loaders
             .prepare_anchors(records.iter().map(|r| r.id).collect())
             .await;
