@@ -1,10 +1,14 @@
 //! What the client promises, kept against a real node with the real registry on it.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 
 use chain::{
-    ANCHOR_GAS_LIMIT, CheckError, Client, ClientError, Deployment, OnChainStatus, RegistryEvent,
-    Sent, Signer, event,
+    ANCHOR_GAS_LIMIT, CheckError, Client, ClientError, Deployment, OnChainStatus, Receipt,
+    RegistryEvent, Sent, Signer, TxHash, event,
 };
 use dev::{
     chain::{Mining, Node, Options, REGISTRAR_KEY, deploy_registry, rpc},
@@ -64,6 +68,20 @@ impl Stage {
             .await
             .expect("anvil answers")
     }
+
+    /// The receipt of a transaction that was sent. anvil answers a send before it has mined, even where
+    /// it mines at once.
+    async fn mined(&self, tx_hash: TxHash) -> Receipt {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let answer = self.client.receipt(tx_hash).await.expect("an answer");
+            if let Some(receipt) = answer {
+                return receipt;
+            }
+            assert!(Instant::now() < deadline, "it is mined");
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -83,11 +101,7 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
         Some(Sent::Accepted)
     );
 
-    let receipt = client
-        .receipt(transaction.tx_hash)
-        .await
-        .expect("an answer")
-        .expect("it is mined");
+    let receipt = stage.mined(transaction.tx_hash).await;
     assert!(receipt.succeeded);
     let anchor = client
         .anchor_of(&hash)
@@ -151,6 +165,7 @@ async fn the_gas_limit_leaves_room_and_no_more() {
             .send(&transaction.raw)
             .await
             .expect("it is taken");
+        stage.mined(transaction.tx_hash).await;
         let receipt = stage
             .ask(
                 "eth_getTransactionReceipt",
