@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use domain::{
     access::{Action, Actor, Decision, Question, decide},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
@@ -26,6 +27,8 @@ pub(super) struct Permitted<'a> {
     pub(super) purpose: Purpose,
     /// Why it may be.
     pub(super) decision: Decision,
+    /// When, by the database's clock: the time that all rows of this transaction carry.
+    pub(super) at: DateTime<Utc>,
 }
 
 /// Takes those out of `permitted` whose key was used before, and answers them: with the record it made,
@@ -157,6 +160,7 @@ pub(super) async fn admit<'a>(
                         draft,
                         purpose,
                         decision,
+                        at: now,
                     });
                 }
                 continue;

@@ -19,7 +19,7 @@ use store::{
 use vault::{
     digest,
     envelope::Binding,
-    keyring::{Keyring, WrappedKey},
+    keyring::{KeyName, Keyring, WrappedKey},
 };
 
 use crate::{
@@ -67,15 +67,23 @@ fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<
         bytes: sealed.wrapped_key.clone()?,
         master_key_id: sealed.master_key_id.clone()?,
     };
-    let key = keyring
-        .unwrap_patient_key(key_id, record.patient, &wrapped)
-        .ok()?;
+    let name = KeyName {
+        id: key_id,
+        patient: record.patient,
+        created_at: sealed.key_created_at?,
+    };
+    let key = keyring.unwrap_patient_key(name, &wrapped).ok()?;
     let binding = Binding {
         record: record.id,
         patient: record.patient,
+        author: record.author,
         record_type: record.record_type,
         version: u32::try_from(record.version).ok()?,
+        predecessor: record.predecessor,
         key: key_id,
+        created_at: record.created_at,
+        metadata: record.metadata.as_ref(),
+        missing: record.missing.as_ref(),
     };
     key.open(&binding, &sealed.encrypted_data)
         .ok()

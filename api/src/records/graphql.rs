@@ -8,6 +8,7 @@ use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
 };
+use serde_json::Value;
 use store::{
     anchors,
     records::{Record, RecordFilter},
@@ -121,7 +122,13 @@ impl MedicalRecord {
 
     /// What it lacks.
     async fn missing(&self) -> Vec<String> {
-        self.record.missing.clone().unwrap_or_default()
+        let missing = self.record.missing.as_ref().and_then(Value::as_array);
+        missing
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What is searchable in clear.

@@ -29,12 +29,18 @@ pub(super) fn make<'a>(
     key: &PatientKey,
 ) -> (NewRecord, Made<'a>) {
     let draft = permitted.draft;
+    let missing = draft.missing.as_ref().map(|missing| json!(missing));
     let binding = Binding {
         record: draft.id,
         patient: draft.patient,
+        author: Some(draft.caller.user),
         record_type: draft.record_type,
         version: 1,
+        predecessor: None,
         key: key_id,
+        created_at: permitted.at,
+        metadata: draft.metadata.as_ref(),
+        missing: missing.as_ref(),
     };
     let record = NewRecord {
         id: draft.id,
@@ -42,11 +48,12 @@ pub(super) fn make<'a>(
         author: draft.caller.user,
         record_type: draft.record_type,
         metadata: draft.metadata.clone(),
-        missing: draft.missing.clone(),
         encrypted_data: key.seal(&binding, &draft.canonical),
+        missing,
         key: key_id,
         data_hash: draft.data_hash,
         blockchain_record_id: signed.tx_hash.to_string(),
+        created_at: permitted.at,
     };
     (
         record,

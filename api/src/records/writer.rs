@@ -8,6 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chain::{Fees, Signer};
+use chrono::{DateTime, Utc};
 use domain::{
     audit::AuditEntry,
     ids::{PatientKeyId, RecordId, UserId},
@@ -30,7 +31,7 @@ use tokio::{
 };
 use vault::{
     envelope::PatientKey,
-    keyring::{Keyring, WrappedKey},
+    keyring::{KeyName, Keyring, WrappedKey},
 };
 
 use super::{
@@ -191,7 +192,8 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
     let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
     recall(&mut tx, &mut permitted, &mut answers).await?;
-    let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
+    let patients: Vec<(UserId, DateTime<Utc>)> =
+        permitted.iter().map(|p| (p.draft.patient, p.at)).collect();
     let patient_keys = keys_of(workshop, &mut tx, patients).await?;
 
     let fees = *workshop.fees.borrow();
@@ -249,40 +251,47 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
         .collect())
 }
 
-/// The living key of each patient, unwrapped; made where there is none yet.
+/// The living key of each patient, unwrapped; made at the time beside it where there is none yet.
 async fn keys_of(
     workshop: &Workshop,
     tx: &mut Tx<'_>,
-    mut patients: Vec<UserId>,
+    mut patients: Vec<(UserId, DateTime<Utc>)>,
 ) -> Result<HashMap<UserId, (PatientKeyId, PatientKey)>, StoreError> {
     patients.sort_unstable();
-    patients.dedup();
-    let mut rows = keys::living(tx, &patients).await?;
+    patients.dedup_by_key(|(patient, _)| *patient);
+    let ids: Vec<UserId> = patients.iter().map(|(patient, _)| *patient).collect();
+    let mut rows = keys::living(tx, &ids).await?;
     let missing: Vec<PatientKeyRow> = patients
         .iter()
-        .filter(|patient| !rows.iter().any(|row| row.patient == **patient))
-        .map(|patient| {
-            let id = PatientKeyId::fresh();
-            let (_, wrapped) = workshop.keyring.new_patient_key(id, *patient);
-            PatientKeyRow {
-                id,
+        .filter(|(patient, _)| !rows.iter().any(|row| row.patient == *patient))
+        .map(|(patient, at)| {
+            let name = KeyName {
+                id: PatientKeyId::fresh(),
                 patient: *patient,
+                created_at: *at,
+            };
+            let (_, wrapped) = workshop.keyring.new_patient_key(name);
+            PatientKeyRow {
+                id: name.id,
+                patient: name.patient,
                 wrapped_key: Some(wrapped.bytes),
                 master_key_id: wrapped.master_key_id,
+                created_at: name.created_at,
             }
         })
         .collect();
     if !missing.is_empty() {
         keys::insert(tx, &missing).await?;
-        rows = keys::living(tx, &patients).await?;
+        rows = keys::living(tx, &ids).await?;
     }
     Ok(rows
         .into_iter()
         .filter_map(|row| {
             let wrapped = WrappedKey { bytes: row.wrapped_key?, master_key_id: row.master_key_id };
+            let name = KeyName { id: row.id, patient: row.patient, created_at: row.created_at };
             let key = workshop
                 .keyring
-                .unwrap_patient_key(row.id, row.patient, &wrapped)
+                .unwrap_patient_key(name, &wrapped)
                 .inspect_err(|error| tracing::error!(key.id = %row.id, %error, "A patient's key does not unwrap"))
                 .ok()?;
             Some((row.patient, (row.id, key)))

@@ -93,7 +93,7 @@ pub enum InvalidMetadata {
     },
     /// A value that could hold free text.
     #[error(
-        "{key:?} takes a code or a date of at most 64 characters without blanks, a number or true/false"
+        "{key:?} takes a code or a date of at most 64 characters without blanks, a whole number or true/false"
     )]
     FreeText {
         /// The key.
@@ -143,7 +143,9 @@ impl Metadata {
                 Value::String(text) => {
                     text.len() <= 64 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
                 }
-                Value::Number(_) | Value::Bool(_) => true,
+                // A fraction has many spellings; what the envelope binds must have one.
+                Value::Number(number) => number.is_i64() || number.is_u64(),
+                Value::Bool(_) => true,
                 Value::Null | Value::Array(_) | Value::Object(_) => false,
             };
             if !coded {
@@ -206,6 +208,7 @@ mod tests {
             json!("two words"),
             json!(["a"]),
             json!(null),
+            json!(1.5),
             json!("x".repeat(65)),
         ] {
             assert!(matches!(

@@ -1,5 +1,6 @@
 //! Patients' keys, wrapped. What unwraps them is never here.
 
+use chrono::{DateTime, Utc};
 use domain::ids::{PatientKeyId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -17,6 +18,8 @@ pub struct PatientKeyRow {
     pub wrapped_key: Option<Vec<u8>>,
     /// The master key it is wrapped by.
     pub master_key_id: String,
+    /// When it was made: the wrapping binds it.
+    pub created_at: DateTime<Utc>,
 }
 
 /// The living keys of these patients.
@@ -29,7 +32,7 @@ pub async fn living(
 ) -> Result<Vec<PatientKeyRow>, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = sqlx::query!(
-        "SELECT id, patient_id, wrapped_key, master_key_id
+        "SELECT id, patient_id, wrapped_key, master_key_id, created_at
          FROM patient_keys
          WHERE patient_id = ANY($1)
            AND destroyed_at IS NULL",
@@ -44,6 +47,7 @@ pub async fn living(
             patient: UserId(row.patient_id),
             wrapped_key: row.wrapped_key,
             master_key_id: row.master_key_id,
+            created_at: row.created_at,
         })
         .collect())
 }
@@ -58,17 +62,19 @@ pub async fn insert(tx: &mut Tx<'_>, keys: &[PatientKeyRow]) -> Result<(), Store
     let patients: Vec<Uuid> = keys.iter().map(|key| key.patient.0).collect();
     let wrapped: Vec<Option<Vec<u8>>> = keys.iter().map(|key| key.wrapped_key.clone()).collect();
     let masters: Vec<String> = keys.iter().map(|key| key.master_key_id.clone()).collect();
+    let made: Vec<DateTime<Utc>> = keys.iter().map(|key| key.created_at).collect();
     sqlx::query!(
-        "INSERT INTO patient_keys (id, patient_id, wrapped_key, master_key_id)
-         SELECT id, patient_id, wrapped_key, master_key_id
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::bytea[], $4::text[])
-             AS e(id, patient_id, wrapped_key, master_key_id)
+        "INSERT INTO patient_keys (id, patient_id, wrapped_key, master_key_id, created_at)
+         SELECT id, patient_id, wrapped_key, master_key_id, created_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::bytea[], $4::text[], $5::timestamptz[])
+             AS e(id, patient_id, wrapped_key, master_key_id, created_at)
          ORDER BY patient_id
          ON CONFLICT (patient_id) WHERE destroyed_at IS NULL DO NOTHING",
         &ids,
         &patients,
         &wrapped as &[Option<Vec<u8>>],
         &masters,
+        &made,
     )
     .execute(&mut **tx)
     .await?;

@@ -27,10 +27,13 @@ pub struct Record {
     pub record_type: RecordType,
     /// Which version.
     pub version: i32,
+    /// The version before it.
+    pub predecessor: Option<RecordId>,
     /// What is searchable.
     pub metadata: Option<Value>,
-    /// The bullets of the specification it lacks; `None` means complete.
-    pub missing: Option<Vec<String>>,
+    /// The bullets of the specification it lacks, a list of texts; `None` means complete. As the row
+    /// says it, because the envelope binds exactly that.
+    pub missing: Option<Value>,
     /// The SHA-256 of its canonical bytes, as the row says it. Text, because it is shown and compared
     /// even where somebody wrote nonsense over it.
     pub data_hash: String,
@@ -50,6 +53,7 @@ struct RecordRow {
     author_id: Option<Uuid>,
     record_type: String,
     version: i32,
+    predecessor_id: Option<Uuid>,
     record_metadata: Option<Value>,
     missing_elements: Option<Value>,
     data_hash: String,
@@ -74,11 +78,9 @@ impl TryFrom<RecordRow> for Record {
             author: row.author_id.map(UserId),
             record_type: rows::text(&row.record_type, "record type")?,
             version: row.version,
+            predecessor: row.predecessor_id.map(RecordId),
             metadata: row.record_metadata,
-            missing: row
-                .missing_elements
-                .map(|m| rows::json(m, "missing element"))
-                .transpose()?,
+            missing: row.missing_elements,
             data_hash: row.data_hash,
             blockchain_record_id: row.blockchain_record_id,
             standing,
@@ -102,7 +104,7 @@ pub struct NewRecord {
     /// What is searchable.
     pub metadata: Option<Value>,
     /// What it lacks; `None` means complete.
-    pub missing: Option<Vec<String>>,
+    pub missing: Option<Value>,
     /// The envelope.
     pub encrypted_data: Vec<u8>,
     /// The key it is sealed under.
@@ -111,6 +113,8 @@ pub struct NewRecord {
     pub data_hash: DataHash,
     /// The hash of the transaction that will anchor it.
     pub blockchain_record_id: String,
+    /// When it is stored: the transaction's time, which the envelope binds.
+    pub created_at: DateTime<Utc>,
 }
 
 /// Stores records in one statement.
@@ -123,10 +127,7 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
     let authors: Vec<Uuid> = records.iter().map(|r| r.author.0).collect();
     let types: Vec<String> = records.iter().map(|r| r.record_type.to_string()).collect();
     let metadata: Vec<Option<Value>> = records.iter().map(|r| r.metadata.clone()).collect();
-    let missing: Vec<Option<Value>> = records
-        .iter()
-        .map(|r| r.missing.as_ref().map(|m| json!(m)))
-        .collect();
+    let missing: Vec<Option<Value>> = records.iter().map(|r| r.missing.clone()).collect();
     let sealed: Vec<&[u8]> = records
         .iter()
         .map(|r| r.encrypted_data.as_slice())
@@ -137,19 +138,20 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         .iter()
         .map(|r| r.blockchain_record_id.clone())
         .collect();
+    let stored: Vec<DateTime<Utc>> = records.iter().map(|r| r.created_at).collect();
     sqlx::query!(
         "INSERT INTO medical_records (
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
-             encrypted_data, patient_key_id, data_hash, blockchain_record_id
+             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
          )
          SELECT id, patient_id, author_id, record_type, record_metadata, missing_elements,
-                encrypted_data, patient_key_id, data_hash, blockchain_record_id
+                encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
-             $7::bytea[], $8::uuid[], $9::text[], $10::text[]
+             $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[]
          ) AS e(
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
-             encrypted_data, patient_key_id, data_hash, blockchain_record_id
+             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
          )",
         &ids,
         &patients,
@@ -161,6 +163,7 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         &keys,
         &hashes,
         &transactions,
+        &stored,
     )
     .execute(&mut **tx)
     .await?;
@@ -175,8 +178,8 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         RecordRow,
-        "SELECT id, patient_id, author_id, record_type, version, record_metadata, missing_elements,
-                data_hash, blockchain_record_id, restricted_at, erased_at, created_at, updated_at
+        "SELECT id, patient_id, author_id, record_type, version, predecessor_id, record_metadata,
+                missing_elements, data_hash, blockchain_record_id, restricted_at, erased_at, created_at, updated_at
          FROM medical_records
          WHERE id = ANY($1)",
         &ids,
@@ -199,6 +202,8 @@ pub struct SealedRecord {
     pub wrapped_key: Option<Vec<u8>>,
     /// The master key it is wrapped by.
     pub master_key_id: Option<String>,
+    /// When that key was made.
+    pub key_created_at: Option<DateTime<Utc>>,
 }
 
 /// Envelopes of records the caller was permitted to open.
@@ -216,7 +221,8 @@ pub async fn sealed(
             record.encrypted_data AS "encrypted_data!",
             record.patient_key_id,
             key.wrapped_key AS "wrapped_key?",
-            key.master_key_id AS "master_key_id?"
+            key.master_key_id AS "master_key_id?",
+            key.created_at AS "key_created_at?"
          FROM medical_records AS record
          LEFT JOIN patient_keys AS key ON key.id = record.patient_key_id
          WHERE record.id = ANY($1)"#,
@@ -232,6 +238,7 @@ pub async fn sealed(
             key: row.patient_key_id.map(PatientKeyId),
             wrapped_key: row.wrapped_key,
             master_key_id: row.master_key_id,
+            key_created_at: row.key_created_at,
         })
         .collect())
 }
@@ -269,7 +276,7 @@ pub async fn page(
     let found = sqlx::query_as!(
         RecordRow,
         "SELECT record.id, record.patient_id, record.author_id, record.record_type, record.version,
-                record.record_metadata, record.missing_elements, record.data_hash,
+                record.predecessor_id, record.record_metadata, record.missing_elements, record.data_hash,
                 record.blockchain_record_id, record.restricted_at, record.erased_at,
                 record.created_at, record.updated_at
          FROM medical_records AS record

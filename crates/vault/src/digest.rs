@@ -1,6 +1,7 @@
 //! SHA-256.
 
 use domain::records::DataHash;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a document's canonical bytes: what `sha256sum` of them prints.
@@ -11,6 +12,42 @@ pub fn of_document(canonical: &[u8]) -> DataHash {
 /// The SHA-256 of a secret or a request, as 64 lower-case hexadecimal digits.
 pub fn hex_of(bytes: &[u8]) -> String {
     to_hex(&sha256(bytes))
+}
+
+/// The SHA-256 of a JSON value, however it was written: keys sorted by their bytes, no white space,
+/// strings and numbers as `serde_json` prints them.
+pub fn of_json(value: &Value) -> [u8; 32] {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    sha256(text.as_bytes())
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (nth, item) in items.iter().enumerate() {
+                text.push_str(if nth == 0 { "" } else { "," });
+                write_canonical(item, text);
+            }
+            text.push(']');
+        }
+        Value::Object(map) => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            text.push('{');
+            for (nth, (key, item)) in entries.into_iter().enumerate() {
+                text.push_str(if nth == 0 { "" } else { "," });
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_canonical(item, text);
+            }
+            text.push('}');
+        }
+    }
 }
 
 /// Lower-case hexadecimal digits.
@@ -37,5 +74,22 @@ mod tests {
         let wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex_of(b"abc"), wanted);
         assert_eq!(of_document(b"abc").to_string(), wanted);
+    }
+
+    #[test]
+    fn a_json_value_has_one_hash_however_it_was_written() {
+        let read = |text: &str| serde_json::from_str::<Value>(text).map(|value| of_json(&value)).ok();
+        let canonical = r#"{"a":[1,"\"",true,null],"b":{"c":-2}}"#;
+        let written = r#" { "b" : {"c": -2}, "a": [1, "\u0022", true, null] } "#;
+        assert_eq!(read(canonical), Some(sha256(canonical.as_bytes())));
+        assert_eq!(read(written), read(canonical));
+        for other in [
+            r#"{"a":[1,"\"",true],"b":{"c":-2}}"#,
+            r#"{"a":[1,"\"",true,null],"b":{"c":-2.0}}"#,
+            r#"{"a":[1,"\"",true,null,{"b":{"c":-2}}]}"#,
+            r#"[]"#,
+        ] {
+            assert_ne!(read(other), read(canonical), "{other}");
+        }
     }
 }

@@ -1,64 +1,90 @@
-//! The sealed form of a record.
+//! The sealed form of a record, which binds the whole row it stands in.
 //!
 //! ```text
 //!  0        1                          13                                  n
 //! ┌────────┬──────────────────────────┬───────────────────────┬───────────┐
 //! │ format │ nonce, 12 random bytes   │ ciphertext            │ tag, 16   │
-//! │ 0x01   │                          │ as long as the text   │           │
+//! │ 0x02   │                          │ as long as the text   │           │
 //! └────────┴──────────────────────────┴───────────────────────┴───────────┘
-//! key  = HKDF-SHA256(patient key, no salt, "meditrustal record key 1" ‖ record ‖ version)
-//! AAD  = "meditrustal record 1" ‖ record ‖ patient ‖ patient key ‖ version ‖ type
+//! key  = HKDF-SHA256(patient key, no salt, "meditrustal record key 2" ‖ record ‖ version)
+//! AAD  = "meditrustal record 2"
+//!        ‖ record 16 ‖ patient 16 ‖ patient key 16 ‖ version 4 ‖ author 16 ‖ predecessor 16
+//!        ‖ created_at 8 ‖ metadata 32 ‖ missing elements 32 ‖ type, its text
 //! ```
 //!
-//! Identifiers are their 16 bytes, the version 4 bytes big-endian, the type its text, last. The
-//! associated data binds an envelope to its row: moved to another one, it does not open. Every
-//! version is sealed under a key of its own, so the bound on random 96-bit nonces (2³² messages a
-//! key, NIST SP 800-38D, section 8.3) is never approached.
+//! Identifiers are their 16 bytes, 16 zero bytes where there is none; the version is big-endian;
+//! times are microseconds since 1970, signed and big-endian; JSON is the SHA-256 of its canonical
+//! bytes ([`crate::digest::of_json`]), 32 zero bytes where the column is null. Every field but the
+//! last has one width, so no two rows share associated data. An envelope opens in its own row, as it
+//! was written, and nowhere else. `docs/envelope.md` says which column is checked by what.
+//!
+//! Every version is sealed under a key of its own, so the bound on random 96-bit nonces (2³² messages
+//! a key, NIST SP 800-38D, section 8.3) is never approached.
 
 use aes_gcm::{
     Aes256Gcm, KeyInit,
     aead::{Aead, Payload},
 };
+use chrono::{DateTime, Utc};
 use domain::{
     ids::{PatientKeyId, RecordId, UserId},
     records::RecordType,
 };
 use hkdf::Hkdf;
+use serde_json::Value;
 use sha2::Sha256;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::random;
+use crate::{digest, random};
 
 /// The format this version writes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Unit: bytes.
 const NONCE_LEN: usize = 12;
 /// Unit: bytes.
 const TAG_LEN: usize = 16;
 
-/// What an envelope belongs to.
+/// What an envelope belongs to: the row, as it was written.
 #[derive(Debug, Clone, Copy)]
-pub struct Binding {
+pub struct Binding<'a> {
     /// Which record.
     pub record: RecordId,
     /// Whose.
     pub patient: UserId,
+    /// Who wrote it.
+    pub author: Option<UserId>,
     /// Of which type.
     pub record_type: RecordType,
     /// Which version.
     pub version: u32,
+    /// The version before it.
+    pub predecessor: Option<RecordId>,
     /// Under which key.
     pub key: PatientKeyId,
+    /// When it was stored. Counts to the microsecond, as the database does.
+    pub created_at: DateTime<Utc>,
+    /// What is searchable in clear.
+    pub metadata: Option<&'a Value>,
+    /// What the document lacks.
+    pub missing: Option<&'a Value>,
 }
 
-impl Binding {
+impl Binding<'_> {
     fn associated_data(&self) -> Vec<u8> {
+        let or_zero = |id: Option<Uuid>| id.unwrap_or(Uuid::nil()).into_bytes();
+        let json = |value: Option<&Value>| value.map_or([0; 32], digest::of_json);
         [
-            b"meditrustal record 1".as_slice(),
+            b"meditrustal record 2".as_slice(),
             self.record.0.as_bytes(),
             self.patient.0.as_bytes(),
             self.key.0.as_bytes(),
             &self.version.to_be_bytes(),
+            &or_zero(self.author.map(|id| id.0)),
+            &or_zero(self.predecessor.map(|id| id.0)),
+            &self.created_at.timestamp_micros().to_be_bytes(),
+            &json(self.metadata),
+            &json(self.missing),
             self.record_type.as_str().as_bytes(),
         ]
         .concat()
@@ -94,10 +120,10 @@ impl PatientKey {
         &self.0
     }
 
-    fn cipher(&self, binding: &Binding) -> Aes256Gcm {
+    fn cipher(&self, binding: &Binding<'_>) -> Aes256Gcm {
         let mut key = Zeroizing::new([0; 32]);
         let info = [
-            b"meditrustal record key 1".as_slice(),
+            b"meditrustal record key 2".as_slice(),
             binding.record.0.as_bytes(),
             &binding.version.to_be_bytes(),
         ];
@@ -108,11 +134,11 @@ impl PatientKey {
     }
 
     /// Seals a document for the row it will stand in.
-    pub fn seal(&self, binding: &Binding, document: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, binding: &Binding<'_>, document: &[u8]) -> Vec<u8> {
         self.seal_with(binding, document, random::bytes())
     }
 
-    fn seal_with(&self, binding: &Binding, document: &[u8], nonce: [u8; NONCE_LEN]) -> Vec<u8> {
+    fn seal_with(&self, binding: &Binding<'_>, document: &[u8], nonce: [u8; NONCE_LEN]) -> Vec<u8> {
         let payload = Payload {
             msg: document,
             aad: &binding.associated_data(),
@@ -130,7 +156,7 @@ impl PatientKey {
     /// [`OpenError`]; then nothing of the content is known.
     pub fn open(
         &self,
-        binding: &Binding,
+        binding: &Binding<'_>,
         envelope: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, sealed) = split(envelope)?;
@@ -183,7 +209,8 @@ pub(crate) fn unwrap(
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use uuid::Uuid;
+    use chrono::TimeDelta;
+    use serde_json::json;
 
     use super::*;
     use crate::digest::to_hex;
@@ -192,58 +219,102 @@ mod tests {
         PatientKey::from_bytes(Zeroizing::new([7; 32]))
     }
 
-    fn binding() -> Binding {
+    fn binding(metadata: &Value) -> Binding<'_> {
         Binding {
             record: RecordId(Uuid::from_u128(1)),
             patient: UserId(Uuid::from_u128(2)),
+            author: Some(UserId(Uuid::from_u128(4))),
             record_type: RecordType::Diagnosis,
             version: 1,
+            predecessor: None,
             key: PatientKeyId(Uuid::from_u128(3)),
+            created_at: DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap(),
+            metadata: Some(metadata),
+            missing: None,
         }
     }
 
     #[test]
     fn the_layout_is_pinned_by_a_vector_made_with_another_implementation() {
         // Python's `cryptography`: HKDF(SHA256, 32, salt=None, info=…).derive(b"\x07"*32), then AESGCM.
-        let envelope = key().seal_with(&binding(), b"{\"a\":6.0}", [9; 12]);
+        let metadata = json!({ "status": "final", "date": "2026-11-26" });
+        let binding = binding(&metadata);
+        let envelope = key().seal_with(&binding, b"{\"a\":6.0}", [9; 12]);
         assert_eq!(
             to_hex(&envelope),
-            include_str!("../vectors/envelope-1.hex").trim()
+            include_str!("../vectors/envelope-2.hex").trim()
         );
         assert_eq!(
-            key().open(&binding(), &envelope).unwrap().as_slice(),
+            key().open(&binding, &envelope).unwrap().as_slice(),
             b"{\"a\":6.0}"
         );
     }
 
     #[test]
     fn two_seals_of_one_document_differ() {
-        assert_ne!(key().seal(&binding(), b"x"), key().seal(&binding(), b"x"));
+        let binding = binding(&Value::Null);
+        assert_ne!(key().seal(&binding, b"x"), key().seal(&binding, b"x"));
     }
 
     #[test]
     fn an_envelope_opens_only_in_its_own_row() {
-        let envelope = key().seal(&binding(), b"secret");
+        let metadata = json!({ "status": "final" });
+        let binding = binding(&metadata);
+        let envelope = key().seal(&binding, b"secret");
+        let (other, null) = (json!({ "status": "draft" }), Value::Null);
+        let nine = Uuid::from_u128(9);
         let moved = [
             Binding {
-                record: RecordId(Uuid::from_u128(9)),
-                ..binding()
+                record: RecordId(nine),
+                ..binding
             },
             Binding {
-                patient: UserId(Uuid::from_u128(9)),
-                ..binding()
+                patient: UserId(nine),
+                ..binding
+            },
+            Binding {
+                author: Some(UserId(nine)),
+                ..binding
+            },
+            Binding {
+                author: None,
+                ..binding
             },
             Binding {
                 record_type: RecordType::LabResult,
-                ..binding()
+                ..binding
             },
             Binding {
                 version: 2,
-                ..binding()
+                ..binding
             },
             Binding {
-                key: PatientKeyId(Uuid::from_u128(9)),
-                ..binding()
+                predecessor: Some(RecordId(nine)),
+                ..binding
+            },
+            Binding {
+                key: PatientKeyId(nine),
+                ..binding
+            },
+            Binding {
+                created_at: binding.created_at + TimeDelta::microseconds(1),
+                ..binding
+            },
+            Binding {
+                metadata: Some(&other),
+                ..binding
+            },
+            Binding {
+                metadata: Some(&null),
+                ..binding
+            },
+            Binding {
+                metadata: None,
+                ..binding
+            },
+            Binding {
+                missing: Some(&null),
+                ..binding
             },
         ];
         for elsewhere in moved {
@@ -254,20 +325,21 @@ mod tests {
             );
         }
         let stranger = PatientKey::from_bytes(Zeroizing::new([8; 32]));
-        assert_eq!(stranger.open(&binding(), &envelope), Err(OpenError::Forged));
+        assert_eq!(stranger.open(&binding, &envelope), Err(OpenError::Forged));
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let envelope = key().seal(&binding(), b"a short document");
+        let binding = binding(&Value::Null);
+        let envelope = key().seal(&binding, b"a short document");
         for bit in 0..envelope.len() * 8 {
             let mut forged = envelope.clone();
             forged[bit / 8] ^= 1 << (bit % 8);
-            assert!(key().open(&binding(), &forged).is_err(), "bit {bit}");
+            assert!(key().open(&binding, &forged).is_err(), "bit {bit}");
         }
         for len in 0..envelope.len() {
             assert!(
-                key().open(&binding(), &envelope[..len]).is_err(),
+                key().open(&binding, &envelope[..len]).is_err(),
                 "cut to {len}"
             );
         }

@@ -6,6 +6,7 @@
 
 use std::{fmt, path::Path};
 
+use chrono::{DateTime, Utc};
 use domain::ids::{PatientKeyId, UserId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -64,6 +65,17 @@ impl fmt::Debug for Keyring {
     }
 }
 
+/// Which patient key it is: what its wrapping binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyName {
+    /// Its id.
+    pub id: PatientKeyId,
+    /// Whose.
+    pub patient: UserId,
+    /// When it was made. Counts to the microsecond, as the database does.
+    pub created_at: DateTime<Utc>,
+}
+
 /// A patient's key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
@@ -114,9 +126,9 @@ impl Keyring {
     }
 
     /// A fresh key for a patient, and its wrapped form.
-    pub fn new_patient_key(&self, id: PatientKeyId, patient: UserId) -> (PatientKey, WrappedKey) {
+    pub fn new_patient_key(&self, name: KeyName) -> (PatientKey, WrappedKey) {
         let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
-        let aad = associated_data(id, patient, &self.first.id);
+        let aad = associated_data(name, &self.first.id);
         let bytes = envelope::wrap(&self.first.key, &aad, key.as_bytes());
         (
             key,
@@ -133,20 +145,19 @@ impl Keyring {
     /// [`KeyringError`] where its master key is missing or the bytes were changed.
     pub fn unwrap_patient_key(
         &self,
-        id: PatientKeyId,
-        patient: UserId,
+        name: KeyName,
         wrapped: &WrappedKey,
     ) -> Result<PatientKey, KeyringError> {
-        let name = &wrapped.master_key_id;
+        let master_id = &wrapped.master_key_id;
         let master = self
             .masters()
-            .find(|master| master.id == *name)
-            .ok_or_else(|| KeyringError::UnknownMaster(name.clone()))?;
-        let aad = associated_data(id, patient, name);
+            .find(|master| master.id == *master_id)
+            .ok_or_else(|| KeyringError::UnknownMaster(master_id.clone()))?;
+        let aad = associated_data(name, master_id);
         let key = envelope::unwrap(&master.key, &aad, &wrapped.bytes)
-            .map_err(|_| KeyringError::Forged(name.clone()))?;
-        let bytes =
-            <[u8; 32]>::try_from(key.as_slice()).map_err(|_| KeyringError::Forged(name.clone()))?;
+            .map_err(|_| KeyringError::Forged(master_id.clone()))?;
+        let bytes = <[u8; 32]>::try_from(key.as_slice())
+            .map_err(|_| KeyringError::Forged(master_id.clone()))?;
         Ok(PatientKey::from_bytes(Zeroizing::new(bytes)))
     }
 
@@ -155,11 +166,15 @@ impl Keyring {
     }
 }
 
-fn associated_data(id: PatientKeyId, patient: UserId, master: &str) -> Vec<u8> {
+/// ```text
+/// "meditrustal patient key 2" ‖ id 16 ‖ patient 16 ‖ created_at 8 ‖ master key id, its text
+/// ```
+fn associated_data(name: KeyName, master: &str) -> Vec<u8> {
     [
-        b"meditrustal patient key 1".as_slice(),
-        id.0.as_bytes(),
-        patient.0.as_bytes(),
+        b"meditrustal patient key 2".as_slice(),
+        name.id.0.as_bytes(),
+        name.patient.0.as_bytes(),
+        &name.created_at.timestamp_micros().to_be_bytes(),
         master.as_bytes(),
     ]
     .concat()
@@ -172,13 +187,16 @@ mod tests {
 
     use super::*;
 
-    const ID: PatientKeyId = PatientKeyId(Uuid::from_u128(1));
-    const PATIENT: UserId = UserId(Uuid::from_u128(2));
+    const NAME: KeyName = KeyName {
+        id: PatientKeyId(Uuid::from_u128(1)),
+        patient: UserId(Uuid::from_u128(2)),
+        created_at: DateTime::UNIX_EPOCH,
+    };
 
     #[test]
     fn a_patient_key_survives_a_new_master_key_in_front() {
         let old = Keyring::generate("old");
-        let (key, wrapped) = Keyring::parse(&old).unwrap().new_patient_key(ID, PATIENT);
+        let (key, wrapped) = Keyring::parse(&old).unwrap().new_patient_key(NAME);
 
         let line =
             |text: &str| text[text.find('[').unwrap() + 1..text.rfind(']').unwrap()].to_owned();
@@ -189,26 +207,43 @@ mod tests {
         );
         let keyring = Keyring::parse(&both).unwrap();
 
-        let again = keyring.unwrap_patient_key(ID, PATIENT, &wrapped).unwrap();
+        let again = keyring.unwrap_patient_key(NAME, &wrapped).unwrap();
         assert_eq!(again.as_bytes(), key.as_bytes());
-        assert_eq!(keyring.new_patient_key(ID, PATIENT).1.master_key_id, "new");
+        assert_eq!(keyring.new_patient_key(NAME).1.master_key_id, "new");
     }
 
     #[test]
-    fn a_wrapped_key_moved_to_another_patient_does_not_unwrap() {
+    fn a_wrapped_key_moved_to_another_row_does_not_unwrap() {
         let keyring = Keyring::parse(&Keyring::generate("m")).unwrap();
-        let (_, wrapped) = keyring.new_patient_key(ID, PATIENT);
-        let stranger = UserId(Uuid::from_u128(3));
-        assert!(matches!(
-            keyring.unwrap_patient_key(ID, stranger, &wrapped),
-            Err(KeyringError::Forged(_))
-        ));
+        let (_, wrapped) = keyring.new_patient_key(NAME);
+        for other in [
+            KeyName {
+                id: PatientKeyId(Uuid::from_u128(3)),
+                ..NAME
+            },
+            KeyName {
+                patient: UserId(Uuid::from_u128(3)),
+                ..NAME
+            },
+            KeyName {
+                created_at: NAME.created_at + chrono::TimeDelta::microseconds(1),
+                ..NAME
+            },
+        ] {
+            assert!(
+                matches!(
+                    keyring.unwrap_patient_key(other, &wrapped),
+                    Err(KeyringError::Forged(_))
+                ),
+                "{other:?}"
+            );
+        }
         let lost = WrappedKey {
             master_key_id: "gone".into(),
             ..wrapped
         };
         assert!(matches!(
-            keyring.unwrap_patient_key(ID, PATIENT, &lost),
+            keyring.unwrap_patient_key(NAME, &lost),
             Err(KeyringError::UnknownMaster(_))
         ));
     }

@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod durability;
 mod indexer;
+mod keys;
 mod records;
 mod subscription;
 mod transport;
