@@ -78,7 +78,11 @@ mod tests {
 
     #[test]
     fn a_json_value_has_one_hash_however_it_was_written() {
-        let read = |text: &str| serde_json::from_str::<Value>(text).map(|value| of_json(&value)).ok();
+        let read = |text: &str| {
+            serde_json::from_str::<Value>(text)
+                .map(|value| of_json(&value))
+                .ok()
+        };
         let canonical = r#"{"a":[1,"\"",true,null],"b":{"c":-2}}"#;
         let written = r#" { "b" : {"c": -2}, "a": [1, "\u0022", true, null] } "#;
         assert_eq!(read(canonical), Some(sha256(canonical.as_bytes())));
@@ -87,7 +91,7 @@ mod tests {
             r#"{"a":[1,"\"",true],"b":{"c":-2}}"#,
             r#"{"a":[1,"\"",true,null],"b":{"c":-2.0}}"#,
             r#"{"a":[1,"\"",true,null,{"b":{"c":-2}}]}"#,
-            r#"[]"#,
+            "[]",
         ] {
             assert_ne!(read(other), read(canonical), "{other}");
         }

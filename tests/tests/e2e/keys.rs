@@ -33,8 +33,14 @@ async fn what_a_row_says_of_a_record_is_bound_to_its_document() {
         ("author_id", "NULL".to_owned()),
         ("version", "2".to_owned()),
         ("predecessor_id", format!("'{other}'")),
-        ("created_at", "created_at - interval '1 microsecond'".to_owned()),
-        ("record_metadata", r#"'{"status": "final", "department": "ICU-4"}'"#.to_owned()),
+        (
+            "created_at",
+            "created_at - interval '1 microsecond'".to_owned(),
+        ),
+        (
+            "record_metadata",
+            r#"'{"status": "final", "department": "ICU-4"}'"#.to_owned(),
+        ),
         ("record_metadata", "NULL".to_owned()),
         ("record_metadata", "'null'".to_owned()),
         ("missing_elements", r#"'["dosage"]'"#.to_owned()),
@@ -46,16 +52,29 @@ async fn what_a_row_says_of_a_record_is_bound_to_its_document() {
         assert_eq!(world.executes(&change).await, 1);
 
         let read = ana.reads(&record).await;
-        let told: Vec<_> = read.errors().iter().map(|it| it.code().to_owned()).collect();
+        let told: Vec<_> = read
+            .errors()
+            .iter()
+            .map(|it| it.code().to_owned())
+            .collect();
         assert!(
             told.iter().all(|code| code == "INTEGRITY_VIOLATION") && !told.is_empty(),
             "{change}: {told:?}"
         );
-        assert_eq!(read.partial_data()["medicalRecord"]["canonical"], Value::Null);
+        assert_eq!(
+            read.partial_data()["medicalRecord"]["canonical"],
+            Value::Null
+        );
         let verified = ana.verifies(&record).await;
-        assert_eq!(verified.data()["verifyRecord"]["verdict"], "TAMPERED", "{change}");
+        assert_eq!(
+            verified.data()["verifyRecord"]["verdict"],
+            "TAMPERED",
+            "{change}"
+        );
 
-        let back = format!("UPDATE medical_records AS m SET {column} = s.{column} FROM saved_medical_records AS s WHERE s.id = m.id AND m.id = '{record}'");
+        let back = format!(
+            "UPDATE medical_records AS m SET {column} = s.{column} FROM saved_medical_records AS s WHERE s.id = m.id AND m.id = '{record}'"
+        );
         assert_eq!(world.executes(&back).await, 1);
         ana.reads(&record).await.data();
     }
