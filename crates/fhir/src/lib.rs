@@ -2,8 +2,8 @@
 //!
 //! Owns what a medical document must look like: reading it without loss
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
-//! and fit for its record type ([`check`]), and what the server writes into it
-//! ([`stamp()`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
+//! and fit for its record type ([`check`]), what the server writes into it
+//! ([`stamp()`]), and what it says ([`summary`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
 //! left to `vault`, decisions about people to `domain`.
 //!
 //! An [`Issue`] never repeats what a document says: the value is health data.
@@ -21,6 +21,7 @@ pub mod reader;
 mod record_types;
 mod references;
 mod stamp;
+pub mod summary;
 mod table;
 mod temporal;
 pub mod validate;

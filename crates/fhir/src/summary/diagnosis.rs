@@ -1,0 +1,66 @@
+//! `DIAGNOSIS`: which, in whose judgement, since when.
+
+use super::elements::{Concept, Party};
+use super::parts::{Part, Parts};
+use super::silent;
+
+/// What a `DIAGNOSIS` says.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct DiagnosisSummary {
+    /// Each `Condition`.
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+/// A `Condition`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    /// `code`: in ICD-10 as a rule.
+    pub code: Option<Concept>,
+    /// `code.text`, or what its system calls it.
+    pub description: Option<String>,
+    /// `asserter`, else `recorder`.
+    pub doctor: Option<Party>,
+    /// `recordedDate`.
+    pub recorded: Option<String>,
+    /// `onset[x]`, in words.
+    pub onset: Option<String>,
+    /// `clinicalStatus`: active, resolved, …
+    pub clinical_status: Option<String>,
+    /// `verificationStatus`: confirmed, provisional, …
+    pub verification_status: Option<String>,
+    /// `severity`, in words.
+    pub severity: Option<String>,
+}
+
+silent!(DiagnosisSummary, Diagnosis);
+
+impl DiagnosisSummary {
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        Self {
+            diagnoses: parts.all("Condition").map(diagnosis).collect(),
+        }
+    }
+}
+
+fn diagnosis(condition: Part<'_>) -> Diagnosis {
+    let code = condition.concept("code");
+    Diagnosis {
+        description: code.as_ref().and_then(|code| code.text.clone()),
+        code,
+        doctor: condition
+            .party("asserter")
+            .or_else(|| condition.party("recorder")),
+        recorded: condition.written("recordedDate"),
+        onset: condition.choice("onset"),
+        clinical_status: first_code(condition, "clinicalStatus"),
+        verification_status: first_code(condition, "verificationStatus"),
+        severity: condition.concept("severity").and_then(|it| it.text),
+    }
+}
+
+/// The code of a concept whose system R4 prescribes.
+pub(super) fn first_code(part: Part<'_>, key: &str) -> Option<String> {
+    let concept = part.concept(key)?;
+    let code = concept.codings.into_iter().find_map(|coding| coding.code);
+    code.or(concept.text)
+}

@@ -1,0 +1,62 @@
+//! `LAB_RESULT`: what was tested, what came out, what is usual, where.
+
+use super::elements::{Concept, Party};
+use super::measurement::{Measurement, measurement};
+use super::parts::{Parts, distinct};
+use super::silent;
+
+/// What a `LAB_RESULT` says.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct LabResultSummary {
+    /// What was ordered: the `code` of each report, or of each `Observation` where there is none.
+    pub tests: Vec<Concept>,
+    /// Each `Observation`.
+    pub results: Vec<Measurement>,
+    /// `performer` of reports and observations.
+    pub facilities: Vec<Party>,
+    /// `resultsInterpreter` of reports.
+    pub interpreters: Vec<Party>,
+    /// When it was issued, else what time it is about: of the first report that says.
+    pub issued: Option<String>,
+    /// `conclusion` of reports.
+    pub conclusions: Vec<String>,
+}
+
+silent!(LabResultSummary);
+
+impl LabResultSummary {
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        let reports = || parts.all("DiagnosticReport");
+        let observations = || parts.all("Observation");
+        let ordered = distinct(reports().filter_map(|report| report.concept("code")));
+        let tests = if ordered.is_empty() {
+            distinct(observations().filter_map(|it| it.concept("code")))
+        } else {
+            ordered
+        };
+        let all = || reports().chain(observations());
+        Self {
+            tests,
+            results: observations().map(measurement).collect(),
+            facilities: distinct_parties(all().flat_map(|it| it.parties("performer"))),
+            interpreters: distinct(reports().flat_map(|it| it.parties("resultsInterpreter"))),
+            issued: all().find_map(|it| it.written("issued").or_else(|| it.choice("effective"))),
+            conclusions: reports()
+                .filter_map(|it| it.written("conclusion"))
+                .collect(),
+        }
+    }
+}
+
+/// One and the same may be named here and only referred to there.
+fn distinct_parties(all: impl Iterator<Item = Party>) -> Vec<Party> {
+    all.fold(Vec::new(), |mut kept: Vec<Party>, party| {
+        let is_known = kept.iter().any(|known| {
+            known == &party || (known.reference.is_some() && known.reference == party.reference)
+        });
+        if !is_known {
+            kept.push(party);
+        }
+        kept
+    })
+}

@@ -1,0 +1,92 @@
+//! An `Observation`: a laboratory value, a vital sign.
+
+use super::elements::{Concept, Party, Quantity};
+use super::parts::Part;
+use super::silent;
+
+/// An `Observation`, or one of its components.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Measurement {
+    /// `code`: in LOINC as a rule.
+    pub code: Option<Concept>,
+    /// What was measured, for people.
+    pub name: Option<String>,
+    /// The number of `valueQuantity` or `valueInteger`, as it was written.
+    pub value: Option<String>,
+    /// `<`, `<=`, `>=` or `>`, if the number is a bound.
+    pub comparator: Option<String>,
+    /// Its unit, for people.
+    pub unit: Option<String>,
+    /// Its unit's code, in UCUM as a rule.
+    pub unit_code: Option<String>,
+    /// Any other `value[x]`, in words.
+    pub text: Option<String>,
+    /// `dataAbsentReason`: why there is no value.
+    pub absent_reason: Option<String>,
+    /// `interpretation`: H, L, …, in words.
+    pub interpretations: Vec<Concept>,
+    /// `referenceRange`.
+    pub reference_ranges: Vec<ReferenceRange>,
+    /// `status`: preliminary, final, …
+    pub status: Option<String>,
+    /// `effective[x]`, in words: when it was measured.
+    pub effective: Option<String>,
+    /// `performer`.
+    pub performers: Vec<Party>,
+    /// Its parts, such as the two numbers of a blood pressure. They have no parts.
+    pub components: Vec<Measurement>,
+}
+
+/// What is usual.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ReferenceRange {
+    /// The least.
+    pub low: Option<Quantity>,
+    /// The most.
+    pub high: Option<Quantity>,
+    /// In words, or for whom.
+    pub text: Option<String>,
+}
+
+silent!(Measurement, ReferenceRange);
+
+pub(super) fn measurement(observation: Part<'_>) -> Measurement {
+    Measurement {
+        status: observation.written("status"),
+        effective: observation.choice("effective"),
+        performers: observation.parties("performer").collect(),
+        components: observation.items("component").map(measured).collect(),
+        ..measured(observation)
+    }
+}
+
+/// What an observation and its components have alike.
+fn measured(part: Part<'_>) -> Measurement {
+    let code = part.concept("code");
+    let quantity = part.json.get("valueQuantity").and_then(Quantity::of);
+    let quantity = quantity.unwrap_or_default();
+    let value = quantity.value.or_else(|| part.written("valueInteger"));
+    let text = part.choice("value").filter(|_| value.is_none());
+    Measurement {
+        name: code.as_ref().and_then(|code| code.text.clone()),
+        code,
+        value,
+        comparator: quantity.comparator,
+        unit: quantity.unit,
+        unit_code: quantity.code,
+        text,
+        absent_reason: part.concept("dataAbsentReason").and_then(|it| it.text),
+        interpretations: part.concepts("interpretation").collect(),
+        reference_ranges: part.items("referenceRange").map(reference_range).collect(),
+        ..Measurement::default()
+    }
+}
+
+fn reference_range(range: Part<'_>) -> ReferenceRange {
+    let bound = |key| range.json.get(key).and_then(Quantity::of);
+    ReferenceRange {
+        low: bound("low"),
+        high: bound("high"),
+        text: range.written("text"),
+    }
+}

@@ -1,0 +1,101 @@
+//! What a document says, as its record type asks for it: the specification's bullets, read out.
+//!
+//! [`summarise`] takes any tree and never fails: what a document does not state is absent from the
+//! summary, and nothing is invented or computed. Numbers keep the digits they were written with.
+//! Whoever shows a summary shows the document: it is health data, so its `Debug` says no more than
+//! its type's name.
+
+mod diagnosis;
+mod elements;
+mod imaging;
+mod lab_result;
+mod measurement;
+mod medical_history;
+mod parts;
+mod prescription;
+mod text;
+mod treatment_plan;
+mod vaccination;
+mod vital_signs;
+
+pub use diagnosis::{Diagnosis, DiagnosisSummary};
+pub use elements::{Coding, Concept, Party, Period, Quantity, Range};
+pub use imaging::ImagingSummary;
+pub use lab_result::LabResultSummary;
+pub use measurement::{Measurement, ReferenceRange};
+pub use medical_history::{
+    Allergy, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure, Relative,
+};
+pub use prescription::{Dosage, PrescribedMedication, PrescriptionSummary};
+pub use treatment_plan::{Activity, Goal, GoalTarget, TreatmentPlanSummary};
+pub use vaccination::{NextDose, Vaccination, VaccinationSummary};
+pub use vital_signs::VitalSignsSummary;
+
+use self::parts::Parts;
+use crate::json::Json;
+use crate::record_types::RecordType;
+
+/// A type that holds what a document says: its `Debug` must not.
+macro_rules! silent {
+    ($($name:ident),+ $(,)?) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+use silent;
+
+/// What a document says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Summary {
+    /// Of a `DIAGNOSIS`.
+    Diagnosis(DiagnosisSummary),
+    /// Of a `LAB_RESULT`.
+    LabResult(LabResultSummary),
+    /// Of a `PRESCRIPTION`.
+    Prescription(PrescriptionSummary),
+    /// Of a `TREATMENT_PLAN`.
+    TreatmentPlan(TreatmentPlanSummary),
+    /// Of a `MEDICAL_HISTORY`.
+    MedicalHistory(MedicalHistorySummary),
+    /// Of `VITAL_SIGNS`.
+    VitalSigns(VitalSignsSummary),
+    /// Of `IMAGING`.
+    Imaging(ImagingSummary),
+    /// Of a `VACCINATION`.
+    Vaccination(VaccinationSummary),
+}
+
+impl Summary {
+    /// Whether nothing at all was found.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Diagnosis(it) => *it == DiagnosisSummary::default(),
+            Self::LabResult(it) => *it == LabResultSummary::default(),
+            Self::Prescription(it) => *it == PrescriptionSummary::default(),
+            Self::TreatmentPlan(it) => *it == TreatmentPlanSummary::default(),
+            Self::MedicalHistory(it) => *it == MedicalHistorySummary::default(),
+            Self::VitalSigns(it) => *it == VitalSignsSummary::default(),
+            Self::Imaging(it) => *it == ImagingSummary::default(),
+            Self::Vaccination(it) => *it == VaccinationSummary::default(),
+        }
+    }
+}
+
+/// What `document` says of what its record type is about: its own elements, those of its `Bundle`'s
+/// entries, and those of what they contain.
+pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
+    let parts = Parts::of(document);
+    match record_type {
+        RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary::of(&parts)),
+        RecordType::LabResult => Summary::LabResult(LabResultSummary::of(&parts)),
+        RecordType::Prescription => Summary::Prescription(PrescriptionSummary::of(&parts)),
+        RecordType::TreatmentPlan => Summary::TreatmentPlan(TreatmentPlanSummary::of(&parts)),
+        RecordType::MedicalHistory => Summary::MedicalHistory(MedicalHistorySummary::of(&parts)),
+        RecordType::VitalSigns => Summary::VitalSigns(VitalSignsSummary::of(&parts)),
+        RecordType::Imaging => Summary::Imaging(ImagingSummary::of(&parts)),
+        RecordType::Vaccination => Summary::Vaccination(VaccinationSummary::of(&parts)),
+    }
+}

@@ -1,0 +1,112 @@
+//! The resources of a document, each with what it may refer to by a fragment.
+
+use super::elements::{Concept, Party, Period};
+use super::text;
+use crate::json::Json;
+use crate::record_types::resource_type;
+
+/// The resources of a document, in its order: roots, and after each what it contains.
+pub(super) struct Parts<'a>(Vec<Part<'a>>);
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(document: &'a Json) -> Self {
+        let roots: Vec<&Json> = if resource_type(document) == Some("Bundle") {
+            let entries = items(document, "entry").iter();
+            entries.filter_map(|entry| entry.get("resource")).collect()
+        } else {
+            vec![document]
+        };
+        let family = |root: &'a Json| {
+            let contained = items(root, "contained");
+            let part = |json| Part { json, contained };
+            std::iter::once(part(root)).chain(contained.iter().map(part))
+        };
+        Self(roots.into_iter().flat_map(family).collect())
+    }
+
+    /// The resources of this kind.
+    pub(super) fn all(&self, kind: &str) -> impl Iterator<Item = Part<'a>> {
+        let of_kind = move |part: &Part<'_>| resource_type(part.json) == Some(kind);
+        self.0.iter().copied().filter(of_kind)
+    }
+}
+
+/// An element or a resource, and the resources that its fragments may mean.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) json: &'a Json,
+    contained: &'a [Json],
+}
+
+impl<'a> Part<'a> {
+    /// The element at `key`.
+    pub(super) fn get(self, key: &str) -> Option<Self> {
+        self.json.get(key).map(|json| self.at(json))
+    }
+
+    /// The items at `key`.
+    pub(super) fn items(self, key: &str) -> impl Iterator<Item = Self> {
+        items(self.json, key).iter().map(move |json| self.at(json))
+    }
+
+    /// The text, number or truth value at `key`, as it was written.
+    pub(super) fn written(self, key: &str) -> Option<String> {
+        self.json.get(key).and_then(text::written)
+    }
+
+    /// The concept at `key`.
+    pub(super) fn concept(self, key: &str) -> Option<Concept> {
+        self.json.get(key).and_then(Concept::of)
+    }
+
+    /// The concepts at `key`.
+    pub(super) fn concepts(self, key: &str) -> impl Iterator<Item = Concept> {
+        items(self.json, key).iter().filter_map(Concept::of)
+    }
+
+    /// The period at `key`.
+    pub(super) fn period(self, key: &str) -> Option<Period> {
+        self.json.get(key).and_then(Period::of)
+    }
+
+    /// Whom or what the reference at `key` means.
+    pub(super) fn party(self, key: &str) -> Option<Party> {
+        self.get(key).and_then(Party::of)
+    }
+
+    /// Whom or what the references at `key` mean.
+    pub(super) fn parties(self, key: &str) -> impl Iterator<Item = Party> {
+        self.items(key).filter_map(Party::of)
+    }
+
+    /// A choice of types in words: `choice("onset")` reads `onsetDateTime`, `onsetAge`, …
+    pub(super) fn choice(self, stem: &str) -> Option<String> {
+        text::choice(self, stem)
+    }
+
+    /// The contained resource that a fragment names.
+    pub(super) fn contained(self, reference: &str) -> Option<Self> {
+        let id = reference.strip_prefix('#')?;
+        let mut contained = self.contained.iter();
+        let found = contained.find(|json| json.get("id").and_then(Json::as_str) == Some(id));
+        found.map(|json| self.at(json))
+    }
+
+    pub(super) fn at(self, json: &'a Json) -> Self {
+        Self { json, ..self }
+    }
+}
+
+pub(super) fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
+    json.get(key).and_then(Json::as_array).unwrap_or_default()
+}
+
+/// A list without what it already has: a study and its series name the same modality.
+pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut kept, it| {
+        if !kept.contains(&it) {
+            kept.push(it);
+        }
+        kept
+    })
+}

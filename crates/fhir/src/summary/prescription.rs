@@ -1,0 +1,114 @@
+//! `PRESCRIPTION`: what, how much, how often, for how long, by whom.
+
+use super::elements::{Concept, Party, Period, Quantity, Range};
+use super::parts::{Part, Parts, items};
+use super::{silent, text};
+use crate::json::Json;
+
+/// What a `PRESCRIPTION` says.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PrescriptionSummary {
+    /// Each `MedicationRequest`.
+    pub medications: Vec<PrescribedMedication>,
+}
+
+/// A `MedicationRequest`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PrescribedMedication {
+    /// `medication[x]`, or the `code` of the contained `Medication` it refers to.
+    pub medication: Option<Concept>,
+    /// `status`: active, stopped, …
+    pub status: Option<String>,
+    /// `dosageInstruction`.
+    pub dosages: Vec<Dosage>,
+    /// `dispenseRequest.expectedSupplyDuration`: how long what is handed out lasts.
+    pub supply: Option<Quantity>,
+    /// `dispenseRequest.validityPeriod`: when it may be handed out.
+    pub validity: Option<Period>,
+    /// `requester`.
+    pub prescriber: Option<Party>,
+    /// `authoredOn`.
+    pub authored: Option<String>,
+}
+
+/// One instruction.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Dosage {
+    /// The instruction in words: `text`, else `patientInstruction`.
+    pub instructions: Option<String>,
+    /// `doseAndRate.doseQuantity`.
+    pub dose: Option<Quantity>,
+    /// `doseAndRate.doseRange`.
+    pub dose_range: Option<Range>,
+    /// `timing`, in words: `2 times per 1 d`.
+    pub timing: Option<String>,
+    /// `timing.repeat.bounds[x]`, in words: for how long, or from when to when.
+    pub bounds: Option<String>,
+    /// `route`, in words.
+    pub route: Option<String>,
+}
+
+silent!(PrescriptionSummary, PrescribedMedication, Dosage);
+
+impl PrescriptionSummary {
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        Self {
+            medications: parts.all("MedicationRequest").map(prescribed).collect(),
+        }
+    }
+}
+
+fn prescribed(request: Part<'_>) -> PrescribedMedication {
+    let dispense = request.get("dispenseRequest");
+    PrescribedMedication {
+        medication: medication(request),
+        status: request.written("status"),
+        dosages: request.items("dosageInstruction").map(dosage).collect(),
+        supply: dispense
+            .and_then(|it| it.json.get("expectedSupplyDuration"))
+            .and_then(Quantity::of),
+        validity: dispense.and_then(|it| it.period("validityPeriod")),
+        prescriber: request.party("requester"),
+        authored: request.written("authoredOn"),
+    }
+}
+
+fn medication(request: Part<'_>) -> Option<Concept> {
+    if let stated @ Some(_) = request.concept("medicationCodeableConcept") {
+        return stated;
+    }
+    let reference = request.get("medicationReference")?;
+    let contained = reference
+        .written("reference")
+        .and_then(|it| reference.contained(&it));
+    let coded = contained.and_then(|medication| medication.concept("code"));
+    coded.or_else(|| {
+        let party = Party::of(reference)?;
+        party.name.or(party.reference).map(Concept::in_words)
+    })
+}
+
+fn dosage(instruction: Part<'_>) -> Dosage {
+    let rates = items(instruction.json, "doseAndRate");
+    let timing = instruction.get("timing");
+    Dosage {
+        instructions: instruction
+            .written("text")
+            .or_else(|| instruction.written("patientInstruction")),
+        dose: rates
+            .iter()
+            .find_map(|it| it.get("doseQuantity").and_then(Quantity::of)),
+        dose_range: rates
+            .iter()
+            .find_map(|it| it.get("doseRange").and_then(Range::of)),
+        timing: timing.and_then(|timing| text::timing(timing.json)),
+        bounds: timing
+            .and_then(|timing| timing.get("repeat"))
+            .and_then(|repeat| repeat.choice("bounds")),
+        route: instruction.json.get("route").and_then(route),
+    }
+}
+
+fn route(json: &Json) -> Option<String> {
+    Concept::of(json)?.text
+}

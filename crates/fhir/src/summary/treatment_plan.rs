@@ -1,0 +1,145 @@
+//! `TREATMENT_PLAN`: what for, what is done, when, and what came of it.
+
+use super::elements::{Concept, Party, Period, Quantity, Range};
+use super::parts::{Part, Parts};
+use super::{silent, text};
+
+/// What a `TREATMENT_PLAN` says.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct TreatmentPlanSummary {
+    /// `title`, of the first `CarePlan` that has one.
+    pub title: Option<String>,
+    /// `description`, likewise.
+    pub description: Option<String>,
+    /// `period`, likewise.
+    pub period: Option<Period>,
+    /// Each `Goal`, and goals that are only referred to.
+    pub goals: Vec<Goal>,
+    /// Each `activity`, and each `ServiceRequest`.
+    pub activities: Vec<Activity>,
+}
+
+/// A `Goal`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Goal {
+    /// `description`.
+    pub description: Option<Concept>,
+    /// `lifecycleStatus`: proposed, active, …
+    pub status: Option<String>,
+    /// `achievementStatus`, in words.
+    pub achievement: Option<String>,
+    /// `target`: how to tell that it is reached.
+    pub targets: Vec<GoalTarget>,
+}
+
+/// What is to be reached.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct GoalTarget {
+    /// `measure`: what is looked at.
+    pub measure: Option<Concept>,
+    /// `detail[x]`, in words.
+    pub detail: Option<String>,
+    /// `due[x]`, in words.
+    pub due: Option<String>,
+}
+
+/// Something that is done.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// `detail.code`, or a `ServiceRequest`'s `code`.
+    pub code: Option<Concept>,
+    /// `detail.description`, or what the activity refers to.
+    pub description: Option<String>,
+    /// `detail.status`, or a `ServiceRequest`'s `status`.
+    pub status: Option<String>,
+    /// `detail.scheduled[x]`, or a `ServiceRequest`'s `occurrence[x]`, in words.
+    pub scheduled: Option<String>,
+    /// `outcomeCodeableConcept` and `outcomeReference`, in words.
+    pub outcomes: Vec<String>,
+}
+
+silent!(TreatmentPlanSummary, Goal, GoalTarget, Activity);
+
+impl TreatmentPlanSummary {
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        let plans = || parts.all("CarePlan");
+        let elsewhere = plans()
+            .flat_map(|plan| plan.items("goal"))
+            .filter_map(outside);
+        let requests = parts.all("ServiceRequest").map(requested);
+        Self {
+            title: plans().find_map(|plan| plan.written("title")),
+            description: plans().find_map(|plan| plan.written("description")),
+            period: plans().find_map(|plan| plan.period("period")),
+            goals: parts.all("Goal").map(goal).chain(elsewhere).collect(),
+            activities: plans()
+                .flat_map(|plan| plan.items("activity"))
+                .map(activity)
+                .chain(requests)
+                .collect(),
+        }
+    }
+}
+
+fn goal(goal: Part<'_>) -> Goal {
+    Goal {
+        description: goal.concept("description"),
+        status: goal.written("lifecycleStatus"),
+        achievement: goal.concept("achievementStatus").and_then(|it| it.text),
+        targets: goal.items("target").map(target).collect(),
+    }
+}
+
+/// A goal that the document does not hold: what its reference says.
+fn outside(reference: Part<'_>) -> Option<Goal> {
+    let literal = reference.written("reference").unwrap_or_default();
+    let is_inside = literal.starts_with('#') || literal.starts_with("urn:uuid:");
+    let party = Party::of(reference).filter(|_| !is_inside)?;
+    Some(Goal {
+        description: party.name.or(party.reference).map(Concept::in_words),
+        ..Goal::default()
+    })
+}
+
+fn target(target: Part<'_>) -> GoalTarget {
+    let json = target.json;
+    let quantity = json.get("detailQuantity").and_then(Quantity::of);
+    let range = json.get("detailRange").and_then(Range::of);
+    GoalTarget {
+        measure: target.concept("measure"),
+        detail: quantity
+            .map(|it| text::quantity(&it))
+            .or_else(|| range.map(|it| text::range(&it)))
+            .or_else(|| target.choice("detail")),
+        due: target.choice("due"),
+    }
+}
+
+fn activity(activity: Part<'_>) -> Activity {
+    let detail = activity.get("detail");
+    let referred = activity
+        .party("reference")
+        .and_then(|party| party.name.or(party.reference));
+    let concepts = activity.concepts("outcomeCodeableConcept");
+    let references = activity.parties("outcomeReference");
+    Activity {
+        code: detail.and_then(|it| it.concept("code")),
+        description: detail.and_then(|it| it.written("description")).or(referred),
+        status: detail.and_then(|it| it.written("status")),
+        scheduled: detail.and_then(|it| it.choice("scheduled")),
+        outcomes: concepts
+            .filter_map(|it| it.text)
+            .chain(references.filter_map(|it| it.name.or(it.reference)))
+            .collect(),
+    }
+}
+
+fn requested(request: Part<'_>) -> Activity {
+    Activity {
+        code: request.concept("code"),
+        description: request.written("patientInstruction"),
+        status: request.written("status"),
+        scheduled: request.choice("occurrence"),
+        outcomes: Vec::new(),
+    }
+}

@@ -1,0 +1,91 @@
+//! `VACCINATION`: which, when, of which lot, and when the next is due.
+
+use super::elements::{Concept, Party};
+use super::parts::{Part, Parts};
+use super::silent;
+
+/// What a `VACCINATION` says.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct VaccinationSummary {
+    /// Each `Immunization`.
+    pub vaccinations: Vec<Vaccination>,
+    /// Each date of each recommendation.
+    pub next_doses: Vec<NextDose>,
+}
+
+/// An `Immunization`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Vaccination {
+    /// `vaccineCode`.
+    pub vaccine: Option<Concept>,
+    /// `occurrence[x]`, in words.
+    pub administered: Option<String>,
+    /// `lotNumber`.
+    pub lot_number: Option<String>,
+    /// `status`: completed, not-done, …
+    pub status: Option<String>,
+    /// `protocolApplied.doseNumber[x]`.
+    pub dose_number: Option<String>,
+    /// `protocolApplied.seriesDoses[x]`: of how many.
+    pub series_doses: Option<String>,
+    /// `manufacturer`.
+    pub manufacturer: Option<Party>,
+}
+
+/// A `dateCriterion` of an `ImmunizationRecommendation`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct NextDose {
+    /// `vaccineCode`, the first.
+    pub vaccine: Option<Concept>,
+    /// `dateCriterion.code`: what the date means: due, earliest, overdue, …
+    pub meaning: Option<Concept>,
+    /// `dateCriterion.value`.
+    pub date: Option<String>,
+    /// `doseNumber[x]`.
+    pub dose_number: Option<String>,
+}
+
+silent!(VaccinationSummary, Vaccination, NextDose);
+
+impl VaccinationSummary {
+    pub(super) fn of(parts: &Parts<'_>) -> Self {
+        Self {
+            vaccinations: parts.all("Immunization").map(vaccination).collect(),
+            next_doses: parts
+                .all("ImmunizationRecommendation")
+                .flat_map(|it| it.items("recommendation"))
+                .flat_map(next_doses)
+                .collect(),
+        }
+    }
+}
+
+fn vaccination(immunization: Part<'_>) -> Vaccination {
+    let protocol = |stem: &str| {
+        let mut protocols = immunization.items("protocolApplied");
+        protocols.find_map(|it| it.choice(stem))
+    };
+    Vaccination {
+        vaccine: immunization.concept("vaccineCode"),
+        administered: immunization.choice("occurrence"),
+        lot_number: immunization.written("lotNumber"),
+        status: immunization.written("status"),
+        dose_number: protocol("doseNumber"),
+        series_doses: protocol("seriesDoses"),
+        manufacturer: immunization.party("manufacturer"),
+    }
+}
+
+fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
+    let vaccine = recommendation.concepts("vaccineCode").next();
+    let dose_number = recommendation.choice("doseNumber");
+    recommendation
+        .items("dateCriterion")
+        .map(|criterion| NextDose {
+            vaccine: vaccine.clone(),
+            meaning: criterion.concept("code"),
+            date: criterion.written("value"),
+            dose_number: dose_number.clone(),
+        })
+        .collect()
+}
