@@ -10,7 +10,7 @@ use domain::{
 };
 use store::{Pool, StoreError, anchors::Anchor};
 
-use crate::error::Error;
+use crate::{error::Error, records::opened::Opened};
 
 /// How often a loader yields before it fetches what has gathered. It is no timer: an idle process
 /// goes on at once.
@@ -86,6 +86,8 @@ fn by_key<K: Copy + Eq + Hash, V>(
 pub(crate) struct Loaders {
     users: Loader<UserId, Loaded<Arc<User>>, UserBatch>,
     anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
+    /// What was opened already.
+    pub(crate) opened: Opened,
 }
 
 impl Loaders {
@@ -98,6 +100,7 @@ impl Loaders {
             anchors: Loader::new(AnchorBatch(pool.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
+            opened: Opened::default(),
         }
     }
 

@@ -40,3 +40,8 @@ text_scalar!(
     Address,
     "Address"
 );
+text_scalar!(
+    /// A decimal number as text, with the digits it was written with: `8.10` stays `8.10`.
+    Decimal,
+    "Decimal"
+);

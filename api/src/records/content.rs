@@ -90,6 +90,16 @@ fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<
         .map(|plain| plain.to_vec())
 }
 
+/// Reads opened bytes as a document. What was stored may be longer than what may come in: the patient
+/// was written into each of its entries.
+pub(crate) fn document(bytes: &[u8]) -> Option<fhir::Json> {
+    let limits = fhir::reader::Limits {
+        max_bytes: usize::MAX,
+        ..fhir::reader::Limits::default()
+    };
+    fhir::reader::read_within(bytes, limits).ok()
+}
+
 /// Writes a finding down, once, with its audit row and its event.
 ///
 /// # Errors

@@ -19,6 +19,8 @@ use super::{
     content, create,
     disclosure::{Inquiry, Wanted},
     list,
+    opened::{self, Withheld},
+    summary::RecordSummary,
     verification::RecordVerification,
     verify,
 };
@@ -51,25 +53,9 @@ impl MedicalRecord {
         Cursor::of_moment(self.record.created_at, self.record.id.0)
     }
 
-    /// The exact bytes that were hashed, audited as a disclosure before they are opened.
-    async fn bytes(&self, ctx: &Context<'_>) -> Result<Vec<u8>, Error> {
-        let (app, caller) = request(ctx)?;
-        let anchor = loaders(ctx)?.anchor(self.record.id).await?;
-        let inquiry = Inquiry {
-            caller,
-            record: self.record.id,
-            purpose: Some(self.purpose),
-            wanted: Wanted::Content,
-        };
-        let disclosed = app.desk.ask(inquiry).await?;
-        let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-        let opened = content::open(
-            &app.keyring,
-            &disclosed.record,
-            &sealed,
-            anchor.map(|a| a.record_hash),
-        );
-        content::intact(app, &disclosed.record, opened).await
+    /// The exact bytes that were hashed: audited, opened, and compared with their hash.
+    async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<[u8]>, Withheld> {
+        opened::bytes(ctx, self.record.id, self.purpose).await
     }
 }
 
@@ -165,16 +151,16 @@ impl MedicalRecord {
         self.record.updated_at
     }
 
-    /// The FHIR document. Asking for it is a disclosure of its own: audited, opened, and compared with
-    /// its hash.
+    /// The FHIR document. Asking for it, for `canonical` or for `summary` is a disclosure of its own, one
+    /// for all three: audited, opened, and compared with its hash.
     async fn document(&self, ctx: &Context<'_>) -> Option<Result<Document>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
-            fhir::reader::read(&bytes)
+            content::document(&bytes)
                 .map(Document)
-                .map_err(|_| Error::Integrity(self.record.id))
+                .ok_or_else(|| Error::Integrity(self.record.id).into())
         };
-        Some(read.await.map_err(Into::into))
+        Some(read.await.map_err(|withheld: Withheld| withheld.into()))
     }
 
     /// The exact bytes that were hashed: `sha256sum` of them prints `dataHash`. A disclosure, as
@@ -182,7 +168,17 @@ impl MedicalRecord {
     async fn canonical(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
-            String::from_utf8(bytes).map_err(|_| Error::Integrity(self.record.id))
+            String::from_utf8(bytes.to_vec()).map_err(|_| Error::Integrity(self.record.id).into())
+        };
+        Some(read.await.map_err(|withheld: Withheld| withheld.into()))
+    }
+
+    /// What the document says, as its record type asks for it. A disclosure, as `document` is.
+    async fn summary(&self, ctx: &Context<'_>) -> Option<Result<RecordSummary>> {
+        let read = async {
+            let bytes = self.bytes(ctx).await?;
+            RecordSummary::read(&bytes, self.record.id, self.record.record_type)
+                .map_err(Withheld::from)
         };
         Some(read.await.map_err(Into::into))
     }
@@ -327,7 +323,7 @@ async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
             .flatten();
         loaders.prepare_users(people.collect()).await;
     }
-    if asks_nodes_for(ctx, &["anchor", "document", "canonical"]) {
+    if asks_nodes_for(ctx, &["anchor", "document", "canonical", "summary"]) {
         loaders
             .prepare_anchors(records.iter().map(|r| r.id).collect())
             .await;

@@ -7,6 +7,8 @@ pub(crate) mod disclosure;
 pub(crate) mod graphql;
 pub(crate) mod list;
 mod made;
+pub(crate) mod opened;
+mod summary;
 mod verification;
 pub(crate) mod verify;
 pub(crate) mod writer;

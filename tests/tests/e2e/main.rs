@@ -9,5 +9,6 @@ mod indexer;
 mod keys;
 mod records;
 mod subscription;
+mod summary;
 mod transport;
 mod world;

@@ -1,0 +1,248 @@
+//! Summaries: what a document says, typed, and disclosed as the document is.
+
+use serde_json::{Value, json};
+use tests::{World, documents, id};
+
+const SUMMARY: &str = "query Summary($id: UUID!) { medicalRecord(id: $id) { recordType summary {
+  __typename
+  ... on DiagnosisSummary { diagnoses {
+    description recorded onset clinicalStatus severity
+    code { text codings { system code display } } doctor { name reference }
+  } }
+  ... on LabResultSummary {
+    issued conclusions tests { text } facilities { name } interpreters { name }
+    results {
+      name value unit unitCode status interpretations { text }
+      referenceRanges { low { value unit } high { value } text }
+    }
+  }
+  ... on PrescriptionSummary { medications {
+    status medication { text } supply { value unit } validity { start end } prescriber { name }
+    dosages { instructions timing bounds route dose { value unit } doseRange { low { value } } }
+  } }
+  ... on TreatmentPlanSummary {
+    title period { start end }
+    goals { description { text } targets { measure { text } detail due } }
+    activities { code { text } description scheduled outcomes }
+  }
+  ... on MedicalHistorySummary {
+    conditions { code { text } abatement } procedures { code { text } performed }
+    family { relationship { text } conditions { code { text } onset } }
+    allergies { code { text } manifestations { text } criticality } referred { name } titles
+  }
+  ... on VitalSignsSummary { measurements {
+    name value unit unitCode effective code { codings { code } }
+    components { name value unit code { codings { code } } }
+  } }
+  ... on ImagingSummary {
+    modalities { text } examinations { text } bodySites { text } findings notes radiologists { name }
+  }
+  ... on VaccinationSummary {
+    vaccinations { vaccine { text } administered lotNumber doseNumber seriesDoses }
+    nextDoses { date meaning { text } doseNumber }
+  }
+} } }";
+
+/// What was shown of a record, says the audit trail: how often its content, how often its row.
+async fn disclosures(world: &World, record: &str) -> (usize, usize) {
+    let rows = world
+        .audit_rows(&format!(
+            "resource_id = '{record}' AND action_type = 'RECORD_READ'"
+        ))
+        .await;
+    let content = |row: &&Value| row["encryption_status"] == "DECRYPTED_FOR_DISCLOSURE";
+    let opened = rows.iter().filter(content).count();
+    (opened, rows.len() - opened)
+}
+
+#[tokio::test]
+async fn every_kind_of_document_has_a_typed_summary() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["READ", "CREATE"]).await;
+    // What is told, and the text or number that must be there.
+    let table = [
+        (
+            "DIAGNOSIS",
+            "DiagnosisSummary",
+            "/diagnoses/0/code/codings/0/code",
+            "E11.9",
+        ),
+        (
+            "DIAGNOSIS",
+            "DiagnosisSummary",
+            "/diagnoses/0/doctor/name",
+            "dr. Siti Rahmawati, Sp.PD",
+        ),
+        ("LAB_RESULT", "LabResultSummary", "/results/0/value", "8.10"),
+        (
+            "LAB_RESULT",
+            "LabResultSummary",
+            "/results/0/referenceRanges/0/low/value",
+            "4.0",
+        ),
+        (
+            "LAB_RESULT",
+            "LabResultSummary",
+            "/facilities/0/name",
+            "Laboratorium Klinik Sehat Sentosa",
+        ),
+        (
+            "PRESCRIPTION",
+            "PrescriptionSummary",
+            "/medications/0/dosages/0/timing",
+            "2 times per 1 d, C",
+        ),
+        (
+            "PRESCRIPTION",
+            "PrescriptionSummary",
+            "/medications/0/supply/value",
+            "30",
+        ),
+        (
+            "TREATMENT_PLAN",
+            "TreatmentPlanSummary",
+            "/goals/0/targets/0/detail",
+            "6.0 % – 7.0 %",
+        ),
+        (
+            "MEDICAL_HISTORY",
+            "MedicalHistorySummary",
+            "/family/0/conditions/0/onset",
+            "52 years",
+        ),
+        (
+            "MEDICAL_HISTORY",
+            "MedicalHistorySummary",
+            "/allergies/0/criticality",
+            "high",
+        ),
+        (
+            "VITAL_SIGNS",
+            "VitalSignsSummary",
+            "/measurements/0/components/0/value",
+            "128",
+        ),
+        (
+            "VITAL_SIGNS",
+            "VitalSignsSummary",
+            "/measurements/2/value",
+            "36.6",
+        ),
+        (
+            "IMAGING",
+            "ImagingSummary",
+            "/bodySites/0/text",
+            "Thoracic structure",
+        ),
+        (
+            "VACCINATION",
+            "VaccinationSummary",
+            "/vaccinations/0/lotNumber",
+            "HB2603A17",
+        ),
+        (
+            "VACCINATION",
+            "VaccinationSummary",
+            "/nextDoses/0/date",
+            "2026-04-04",
+        ),
+    ];
+
+    for (record_type, _) in documents::ALL {
+        let record = dr_bo
+            .creates(&ana, record_type, documents::of(record_type))
+            .await;
+        let answer = dr_bo.asks(SUMMARY, json!({ "id": id(&record) })).await;
+
+        let summary = &answer.data()["medicalRecord"]["summary"];
+        let told: Vec<_> = table.iter().filter(|it| it.0 == record_type).collect();
+        assert!(!told.is_empty(), "{record_type} is not in the table");
+        for (_, of_type, place, value) in told {
+            assert_eq!(summary["__typename"], *of_type);
+            let found = summary.pointer(place).unwrap_or(&Value::Null);
+            assert_eq!(found, value, "{record_type}{place} in {summary:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn document_canonical_and_summary_of_one_query_are_one_disclosure() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    let fields = "document canonical summary { __typename }";
+    let one = format!("{{ medicalRecord(id: \"{record}\") {{ {fields} }} }}");
+    let twice = format!(
+        "{{ a: medicalRecord(id: \"{record}\") {{ canonical }} b: medicalRecord(id: \"{record}\") {{ {fields} }} }}"
+    );
+    let page = format!("{{ medicalRecords {{ nodes {{ {fields} }} }} }}");
+
+    ana.asks(&one, json!({})).await.data();
+    assert_eq!(disclosures(&world, &record).await, (1, 1));
+
+    let answer = ana.asks(&twice, json!({})).await;
+    let data = answer.data();
+    assert_eq!(data["a"]["canonical"], data["b"]["canonical"]);
+    assert_eq!(disclosures(&world, &record).await, (2, 3));
+
+    ana.asks(&page, json!({})).await.data();
+    assert_eq!(disclosures(&world, &record).await, (3, 4));
+}
+
+#[tokio::test]
+async fn a_summary_is_withheld_from_whom_the_document_is_withheld() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    let asked = json!({ "id": record });
+
+    dr_bo
+        .asks(SUMMARY, asked.clone())
+        .await
+        .fails_with("NOT_FOUND");
+
+    // Somebody changes a byte of what is stored: all three fields say so, and show nothing.
+    world
+        .executes(&format!(
+            "UPDATE medical_records SET encrypted_data = set_byte(encrypted_data, 60, 255 - get_byte(encrypted_data, 60)) WHERE id = '{record}'"
+        ))
+        .await;
+    let query = "query($id: UUID!) { medicalRecord(id: $id) { document canonical summary { __typename } } }";
+    let answer = ana.asks(query, asked).await;
+
+    let codes: Vec<_> = answer
+        .errors()
+        .iter()
+        .map(|it| it.code().to_owned())
+        .collect();
+    assert_eq!(codes, ["INTEGRITY_VIOLATION"; 3]);
+    let shown = &answer.partial_data()["medicalRecord"];
+    assert_eq!(
+        *shown,
+        json!({ "document": null, "canonical": null, "summary": null })
+    );
+    let findings = world.sql("SELECT 1 FROM integrity_findings").await;
+    assert_eq!(findings.len(), 1, "one finding, however many fields asked");
+}
+
+#[tokio::test]
+async fn a_document_of_the_largest_size_is_still_read_once_it_is_stored() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let mut document: Value = serde_json::from_str(&documents::of("DIAGNOSIS")).expect("JSON");
+    let spare = 1024 * 1024 - document.to_string().len() - 40;
+    document["note"][0]["text"] = json!("x".repeat(spare));
+
+    let record = id(&ana.creates(&ana, "DIAGNOSIS", &document).await);
+
+    let answer = ana.reads(&record).await;
+    assert_eq!(
+        answer.data()["medicalRecord"]["document"]["note"][0]["text"],
+        document["note"][0]["text"]
+    );
+}
