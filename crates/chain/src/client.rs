@@ -218,10 +218,19 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn anchor_of(&self, hash: &DataHash) -> Result<Option<OnChainAnchor>, ClientError> {
+        self.anchor_at(hash, json!("latest")).await
+    }
+
+    /// The same in the state that `at` names.
+    pub(crate) async fn anchor_at(
+        &self,
+        hash: &DataHash,
+        at: Value,
+    ) -> Result<Option<OnChainAnchor>, ClientError> {
         let call = anchorOfCall {
             recordHash: FixedBytes(hash.0),
         };
-        let answer = self.call(&call, json!("latest")).await?;
+        let answer = self.call(&call, at).await?;
         let status = match answer._0 {
             0 => return Ok(None),
             1 => OnChainStatus::Active,
@@ -366,7 +375,11 @@ impl Client {
         Ok(logs)
     }
 
-    async fn call<C: SolCall>(&self, call: &C, at: Value) -> Result<C::Return, ClientError> {
+    pub(crate) async fn call<C: SolCall>(
+        &self,
+        call: &C,
+        at: Value,
+    ) -> Result<C::Return, ClientError> {
         const METHOD: &str = "eth_call";
         let params = json!([{
             "to": self.deployment.registry.to_string(),

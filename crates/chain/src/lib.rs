@@ -3,6 +3,7 @@
 //! - [`Deployment`]: which registry, on which chain, since which block.
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
 //! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL.
+//! - [`Evidence`]: what the chain alone shows of one hash.
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
 mod bindings;
@@ -10,6 +11,7 @@ mod client;
 mod deployment;
 mod error;
 pub mod event;
+mod evidence;
 mod hash;
 mod rpc;
 mod send;
@@ -20,6 +22,7 @@ pub use client::{Block, Client, Fees, OnChainAnchor, OnChainStatus, Receipt, Reg
 pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl};
 pub use event::{RegistryEvent, RegistryLog};
+pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use send::Sent;
 pub use signer::{ANCHOR_GAS_LIMIT, SignedAnchor, Signer, SignerError};
