@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return commands::fail(&error),
     };
     match runtime.block_on(cli.command.run()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => commands::fail(error.as_ref()),
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod database;
 mod keys;
 mod serve;
+mod verify;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     /// Make key files
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Compare a document with the chain, without database, keys or api
+    Verify(verify::VerifyDocument),
     /// Print schema.graphql
     Schema,
 }
@@ -54,15 +57,17 @@ impl Command {
     ///
     /// # Errors
     /// What made it fail.
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Self::Serve(config) => serve::serve(*config).await,
-            Self::Database(command) => command.run().await,
-            Self::Migrate(command) => command.run().await,
-            Self::Admin(command) => command.run().await,
-            Self::Keys(command) => command.run(),
-            Self::Schema => say(schema::sdl().trim_end()),
+            Self::Serve(config) => serve::serve(*config).await?,
+            Self::Database(command) => command.run().await?,
+            Self::Migrate(command) => command.run().await?,
+            Self::Admin(command) => command.run().await?,
+            Self::Keys(command) => command.run()?,
+            Self::Verify(command) => return command.run().await,
+            Self::Schema => say(schema::sdl().trim_end())?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -21,11 +21,13 @@ use crate::{
 
 /// What opening a record came to, for every field that asks.
 type Content = Result<Arc<[u8]>, Arc<Error>>;
+/// Whoever comes first opens the record; the others wait for it.
+type Slots = HashMap<(RecordId, Purpose), Arc<OnceCell<Content>>>;
 
 /// The records that one request has opened. It must not outlive the request: the next one is decided
 /// anew.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Opened(Arc<Mutex<HashMap<(RecordId, Purpose), Arc<OnceCell<Content>>>>>);
+pub(crate) struct Opened(Arc<Mutex<Slots>>);
 
 /// Why a record was not opened, told to each field that asked for its content.
 #[derive(Debug)]

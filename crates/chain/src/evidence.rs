@@ -166,8 +166,7 @@ impl Client {
                     sequence: anchored.sequence,
                     predecessor,
                     successor,
-                    current: some(current.head.0)
-                        .filter(|head| head != hash && current.complete),
+                    current: some(current.head.0).filter(|head| head != hash && current.complete),
                 })
             }
         };

@@ -11,4 +11,5 @@ mod records;
 mod subscription;
 mod summary;
 mod transport;
+mod verifier;
 mod world;

@@ -1,0 +1,264 @@
+//! `meditrustal verify`: the real program, a document, a real chain, and nothing else.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// What the program said and how it ended.
+struct Verified {
+    code: i32,
+    said: String,
+}
+
+impl Verified {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.said).unwrap_or_else(|error| panic!("{error}: {}", self.said))
+    }
+}
+
+/// Runs `meditrustal verify - …` on this document, with no environment at all.
+async fn verify(world: &World, document: &[u8], arguments: &[&str]) -> Verified {
+    let mut child = Command::new(&world.foundation.programs.meditrustal)
+        .args(["verify", "-"])
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    // It may not want to read: a wrong chain is told at once.
+    pipe.write_all(document).await.ok();
+    drop(pipe);
+    let output = child.wait_with_output().await.expect("the program ends");
+    let said = [output.stdout, output.stderr].concat();
+    Verified {
+        code: output.status.code().expect("it ends by itself"),
+        said: String::from_utf8(said).expect("text"),
+    }
+}
+
+fn deployment(world: &World) -> String {
+    let file: PathBuf = world.foundation.dir().join("deployment.json");
+    file.to_str().expect("a path").to_owned()
+}
+
+/// Stores a document and waits until it is anchored; answers its hash and the bytes of `canonical`.
+async fn anchored(world: &World, person: &Person) -> (String, String) {
+    let record = person
+        .creates(person, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    let opened = person.reads(&id(&record)).await;
+    let canonical = text(&opened.data()["medicalRecord"]["canonical"]);
+    (text(&record["dataHash"]), canonical)
+}
+
+/// The registrar's account calls the registry directly: anvil signs for it.
+async fn calls(world: &World, data: String) {
+    let deployment = &world.foundation.deployment;
+    let call = json!([{ "from": deployment.registrar, "to": deployment.registry, "data": data }]);
+    let transaction = world.rpc("eth_sendTransaction", call).await;
+    eventually("the call is in a block", async || {
+        let receipt = world
+            .rpc("eth_getTransactionReceipt", json!([transaction]))
+            .await;
+        (receipt["status"] == "0x1").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_intact_document_is_verified_by_the_chain_alone() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (hash, canonical) = anchored(&world, &ana).await;
+    world.finalizes().await;
+    let rpc = world.foundation.chain_rpc_url().to_owned();
+    let file = deployment(&world);
+    let registry = world.foundation.deployment.registry.clone();
+    // Neither api nor database is needed any more.
+    world.api.kill().await;
+    world.indexer.kill().await;
+    world
+        .foundation
+        .database
+        .end()
+        .await
+        .expect("it is dropped");
+
+    let by_file = ["--rpc", &rpc, "--deployment", &file];
+    let told = verify(&world, canonical.as_bytes(), &by_file).await;
+    assert_eq!(told.code, 0, "{}", told.said);
+    for part in ["VERIFIED", &hash, "ACTIVE", "final", "deployment file"] {
+        assert!(told.said.contains(part), "{part} in {}", told.said);
+    }
+
+    let by_address = [
+        "--rpc",
+        &rpc,
+        "--registry",
+        &registry,
+        "--json",
+        "--current",
+    ];
+    let told = verify(&world, canonical.as_bytes(), &by_address).await;
+    assert_eq!(told.code, 0, "{}", told.said);
+    let told = told.json();
+    assert_eq!(told["verdict"], "VERIFIED");
+    assert_eq!(told["hash"], hash.as_str());
+    assert_eq!(told["codeCompared"], false);
+    let anchor = &told["anchor"];
+    assert_eq!(anchor["status"], "ACTIVE");
+    assert_eq!(anchor["isFinal"], true);
+    assert_eq!(anchor["sequence"], 1);
+    let registrar = &world.foundation.deployment.registrar;
+    assert!(text(&anchor["registrar"]).eq_ignore_ascii_case(registrar));
+    // The transaction it names is on the chain, in the block it names.
+    let receipt = world
+        .rpc("eth_getTransactionReceipt", json!([anchor["transaction"]]))
+        .await;
+    assert_eq!(receipt["blockHash"], anchor["blockHash"]);
+
+    // Whose anchor it must be can be said.
+    let by = [&by_file[..], &["--by", registrar]].concat();
+    assert_eq!(verify(&world, canonical.as_bytes(), &by).await.code, 0);
+    let by = [&by_file[..], &["--by", &registry]].concat();
+    let told = verify(&world, canonical.as_bytes(), &by).await;
+    assert_eq!(told.code, 1);
+    assert!(told.said.contains("FOREIGN_REGISTRAR"), "{}", told.said);
+}
+
+#[tokio::test]
+async fn a_changed_document_is_told_from_one_that_is_only_spelled_otherwise() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (hash, canonical) = anchored(&world, &ana).await;
+    let rpc = world.foundation.chain_rpc_url().to_owned();
+    let file = deployment(&world);
+    let arguments = ["--rpc", &rpc, "--deployment", &file, "--json"];
+
+    // One byte anywhere.
+    for place in [1, canonical.len() / 3, canonical.len() - 2] {
+        let mut bytes = canonical.clone().into_bytes();
+        bytes[place] ^= 1;
+        let told = verify(&world, &bytes, &arguments).await;
+        assert_eq!(told.code, 1, "{}", told.said);
+        assert_eq!(told.json()["verdict"], "NOT_ANCHORED");
+        assert_ne!(told.json()["hash"], hash.as_str());
+    }
+    // The same content in another spelling.
+    let value: Value = serde_json::from_str(&canonical).expect("JSON");
+    let pretty = format!("{value:#}");
+    for (spelled, hint) in [
+        (format!("{canonical}\n"), "line break"),
+        (pretty, "from byte 2 on"),
+    ] {
+        let told = verify(&world, spelled.as_bytes(), &arguments).await;
+        assert_eq!(told.code, 1, "{}", told.said);
+        let told = text(&told.json()["hint"]);
+        assert!(told.contains(hint), "{told}");
+        assert!(
+            told.contains(&format!("{hash}, which IS anchored")),
+            "{told}"
+        );
+    }
+    // Something that was never there.
+    let told = verify(&world, b"{}", &arguments).await;
+    assert_eq!((told.code, &told.json()["hint"]), (1, &Value::Null));
+    let told = verify(&world, b"no JSON", &arguments).await;
+    assert_eq!(told.code, 1, "{}", told.said);
+    assert!(text(&told.json()["hint"]).contains("not JSON"));
+}
+
+#[tokio::test]
+async fn a_superseded_document_is_verified_unless_the_current_one_is_asked_for() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (hash, canonical) = anchored(&world, &ana).await;
+    let (revoked, wrong) = anchored(&world, &ana).await;
+    let rpc = world.foundation.chain_rpc_url().to_owned();
+    let file = deployment(&world);
+    let arguments = ["--rpc", &rpc, "--deployment", &file, "--json"];
+    let (second, third) = ("22".repeat(32), "33".repeat(32));
+    // supersede(bytes32,bytes32) twice, and close(bytes32,uint8,uint8) as Revoked.
+    calls(&world, format!("0xf13cb8cd{hash}{second}")).await;
+    calls(&world, format!("0xf13cb8cd{second}{third}")).await;
+    calls(&world, format!("0x7e593e4a{revoked}{:064x}{:064x}", 3, 1)).await;
+
+    let told = verify(&world, canonical.as_bytes(), &arguments).await;
+    assert_eq!(told.code, 0, "{}", told.said);
+    let anchor = &told.json()["anchor"];
+    assert_eq!(anchor["status"], "SUPERSEDED");
+    assert_eq!(anchor["successor"], second.as_str());
+    assert_eq!(anchor["current"], third.as_str());
+    let in_words = verify(&world, canonical.as_bytes(), &arguments[..4]).await;
+    assert!(in_words.said.contains("a newer version took its place"));
+
+    let current = [&arguments[..], &["--current"]].concat();
+    let told = verify(&world, canonical.as_bytes(), &current).await;
+    assert_eq!(
+        (told.code, &told.json()["verdict"]),
+        (1, &json!("SUPERSEDED"))
+    );
+
+    let told = verify(&world, wrong.as_bytes(), &arguments).await;
+    assert_eq!((told.code, &told.json()["verdict"]), (1, &json!("REVOKED")));
+}
+
+#[tokio::test]
+async fn nobody_can_tell_by_another_chain_another_contract_or_no_node() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (_, canonical) = anchored(&world, &ana).await;
+    let rpc = world.foundation.chain_rpc_url().to_owned();
+    let right = fs::read_to_string(deployment(&world)).expect("the deployment file");
+    let right: Value = serde_json::from_str(&right).expect("JSON");
+    let with = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut changed = right.clone();
+        change(&mut changed);
+        let file = world.foundation.dir().join(name);
+        fs::write(&file, changed.to_string()).expect("it is written");
+        file.to_str().expect("a path").to_owned()
+    };
+    let other_chain = with("other-chain.json", &|it| it["chainId"] = json!(1));
+    let other_code = with("other-code.json", &|it| {
+        it["codeHash"] = json!(format!("0x{}", "11".repeat(32)));
+    });
+    let empty = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+    let table: [(&[&str], &str); 6] = [
+        (
+            &["--rpc", &rpc, "--deployment", &other_chain],
+            "on chain 31337",
+        ),
+        (
+            &["--rpc", &rpc, "--deployment", &other_code],
+            "is not the registry",
+        ),
+        (&["--rpc", &rpc, "--registry", empty], "no contract at"),
+        (
+            &["--rpc", "http://127.0.0.1:9", "--registry", empty],
+            "cannot be reached",
+        ),
+        (
+            &["--rpc", "https://node.example", "--registry", empty],
+            "http://",
+        ),
+        (&["--rpc", &rpc], "--registry"),
+    ];
+
+    for (arguments, reason) in table {
+        let told = verify(&world, canonical.as_bytes(), arguments).await;
+        assert_eq!(told.code, 2, "{arguments:?}: {}", told.said);
+        assert!(told.said.contains(reason), "{reason} in {}", told.said);
+    }
+    let json = ["--rpc", "http://127.0.0.1:9", "--registry", empty, "--json"];
+    let told = verify(&world, canonical.as_bytes(), &json).await;
+    assert_eq!((told.code, &told.json()["verdict"]), (2, &json!("UNKNOWN")));
+}
