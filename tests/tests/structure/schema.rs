@@ -74,7 +74,8 @@ async fn every_type_field_argument_and_value_is_described() {
 #[test]
 fn what_is_printed_is_what_is_checked_in() {
     let root = dev::repository::root().expect("the tests run inside a clone");
-    let programs = dev::stack::Programs::build(&root).expect("the programs build");
+    let programs =
+        dev::stack::Programs::build(&root, dev::stack::Profile::Dev).expect("the programs build");
 
     let printed = programs.operate(&["schema"], &[], "").expect("it prints");
 

@@ -36,7 +36,11 @@ pub(super) fn init(home: &Home, binaries: &Binaries, options: &Options) -> Resul
             home.dir.join("superuser-password").display()
         ));
     if options.throw_away {
-        initdb.args(["--no-sync", "--wal-segsize=1"]);
+        initdb.arg("--no-sync");
+    }
+    if !options.durable {
+        // Small, because it is thrown away soon; and slow, because it is often full.
+        initdb.arg("--wal-segsize=1");
     }
     let output = initdb.output().map_err(Error::spawn("initdb"))?;
     if !output.status.success() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     pub(super) root: PathBuf,
     pub(super) throw_away: bool,
+    pub(super) durable: bool,
     pub(super) settings: Vec<(String, String)>,
 }
 
@@ -16,6 +17,7 @@ impl Options {
         Self {
             root: root.to_owned(),
             throw_away: false,
+            durable: true,
             settings: Vec::new(),
         }
     }
@@ -26,8 +28,16 @@ impl Options {
         Self {
             root: root.to_owned(),
             throw_away: true,
+            durable: false,
             settings: Vec::new(),
         }
+    }
+
+    /// The same, with commits that wait for the disk: for what measures them.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
     }
 
     /// One more setting of the server, `name` as in `postgresql.conf`; a later one wins.
@@ -41,7 +51,7 @@ impl Options {
     ///
     /// No statement's parameters reach the log: they may be part of a record.
     pub(super) fn server(&self) -> Vec<(String, String)> {
-        let fsync = if self.throw_away { "off" } else { "on" };
+        let fsync = if self.durable { "on" } else { "off" };
         let mut all = vec![
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),

@@ -37,6 +37,9 @@ impl Database {
         } else {
             postgres::Options::throw_away(&options.root)
         };
+        if options.measured {
+            wanted = wanted.durable();
+        }
         for (name, value) in &options.postgres {
             wanted = wanted.setting(name, value);
         }

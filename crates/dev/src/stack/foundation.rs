@@ -59,9 +59,9 @@ impl Foundation {
         let tools = blocking(move || Tools::ensure(&root, Scope::Run)).await?;
 
         options.say("starting PostgreSQL and the chain, building the api and the indexer");
-        let (root, wanted) = (options.root.clone(), options.clone());
+        let (root, wanted, profile) = (options.root.clone(), options.clone(), options.profile);
         let (programs, database, (node, deployment)) = tokio::try_join!(
-            blocking(move || Programs::build(&root)),
+            blocking(move || Programs::build(&root, profile)),
             blocking(move || Database::start(&wanted)),
             start_chain(&options, &tools, &dir),
         )?;
@@ -336,9 +336,14 @@ async fn start_chain(
 
 /// A node that goes on with the chain in `dir`, or begins one there.
 pub(super) async fn start_node(options: &Options, tools: &Tools, dir: &Path) -> Result<Node> {
+    let state = if options.measured {
+        State::Fresh
+    } else {
+        State::Kept(state_of(dir))
+    };
     let wanted = chain::Options {
         mining: options.mining,
-        state: State::Kept(state_of(dir)),
+        state,
         slots_in_an_epoch: options.slots_in_an_epoch,
         ..chain::Options::default()
     };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use database::Database;
 pub use foundation::Foundation;
-pub use programs::Programs;
+pub use programs::{Profile, Programs};
 pub use run::{Person, Run, RunFile};
 pub use template::Template;
 
@@ -32,6 +32,11 @@ pub struct Options {
     pub root: PathBuf,
     /// Whether the data outlives this process: then it is kept in `.dev`, once for each clone.
     pub keep: bool,
+    /// How the programs are built.
+    pub profile: Profile,
+    /// Whether it is measured: each commit waits for the disk although nothing is kept, and the
+    /// chain's node need not write its state every 15 seconds, which takes longer and longer.
+    pub measured: bool,
     /// The api's port; 0 for one that is free.
     pub api_port: u16,
     /// When the chain makes blocks.
@@ -60,6 +65,8 @@ impl Options {
         Self {
             root: root.to_owned(),
             keep: true,
+            profile: Profile::Dev,
+            measured: false,
             api_port: 8000,
             mining: Mining::Every(Duration::from_secs(1)),
             slots_in_an_epoch: 2,
@@ -84,6 +91,17 @@ impl Options {
             database_url: None,
             chain_rpc_url: None,
             ..Self::persistent(root)
+        }
+    }
+
+    /// What a benchmark runs: gone at the end as a test's, and else as it is in production. An
+    /// optimised build, commits that wait for the disk, a block each second.
+    pub fn benchmark(root: &Path) -> Self {
+        Self {
+            profile: Profile::Release,
+            measured: true,
+            mining: Mining::Every(Duration::from_secs(1)),
+            ..Self::throw_away(root)
         }
     }
 

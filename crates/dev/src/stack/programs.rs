@@ -19,8 +19,17 @@ pub struct Programs {
     pub indexer: PathBuf,
 }
 
+/// How cargo builds them, by the profiles of `Cargo.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Quickly.
+    Dev,
+    /// Optimised, as it is run in production.
+    Release,
+}
+
 /// What this process has built already: a test binary that starts many stacks asks cargo once.
-static BUILT: Mutex<Option<Programs>> = Mutex::new(None);
+static BUILT: Mutex<Vec<(Profile, Programs)>> = Mutex::new(Vec::new());
 
 impl Programs {
     /// Builds both, with cargo's own progress on standard error; blocks, for minutes in a fresh
@@ -29,11 +38,15 @@ impl Programs {
     /// # Errors
     ///
     /// When they do not compile: cargo has said why.
-    pub fn build(root: &Path) -> Result<Self> {
+    pub fn build(root: &Path, profile: Profile) -> Result<Self> {
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(programs) = built.as_ref() {
+        if let Some((_, programs)) = built.iter().find(|(of, _)| *of == profile) {
             return Ok(programs.clone());
         }
+        let optimised: &[&str] = match profile {
+            Profile::Dev => &[],
+            Profile::Release => &["--release"],
+        };
         let output = Command::new(config::cargo())
             // The features of all of the workspace, as `cargo test` builds it: what both share is
             // compiled once. Naming the two packages would compile it again for their own.
@@ -45,6 +58,7 @@ impl Programs {
                 "--bin",
                 "meditrustal-indexer",
             ])
+            .args(optimised)
             .arg("--message-format=json-render-diagnostics")
             .current_dir(root)
             .stdin(Stdio::null())
@@ -67,7 +81,7 @@ impl Programs {
             meditrustal: find("meditrustal")?,
             indexer: find("meditrustal-indexer")?,
         };
-        *built = Some(programs.clone());
+        built.push((profile, programs.clone()));
         Ok(programs)
     }
 
