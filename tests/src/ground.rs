@@ -39,6 +39,20 @@ pub(crate) fn options() -> Options {
     }
 }
 
+/// What a benchmark's world is put up with: nothing that is only for tests.
+pub(crate) fn production() -> Options {
+    let root = repository::root().expect("the benchmarks run inside a clone");
+    let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    Options {
+        progress: true,
+        postgres: vec![
+            setting("shared_buffers", "512MB"),
+            setting("max_wal_size", "4GB"),
+        ],
+        ..Options::benchmark(&root)
+    }
+}
+
 /// The right to have a world.
 pub(crate) async fn seat() -> SemaphorePermit<'static> {
     let seat = SEATS.acquire().await;
@@ -59,6 +73,11 @@ pub(crate) async fn fresh(options: Options) -> Foundation {
     let tools = tokio::task::spawn_blocking(move || Tools::ensure(&root, Scope::Test)).await;
     let tools = tools.expect("installing does not panic");
     tools.unwrap_or_else(|error| panic!("the tools are not there: {error}"));
+    with_an_admin(options).await
+}
+
+/// The same, with no more of the tools than the programs need.
+pub(crate) async fn with_an_admin(options: Options) -> Foundation {
     let foundation = Foundation::start(options).await;
     let foundation = foundation.unwrap_or_else(|error| panic!("there is no ground: {error}"));
     let (username, password) = FIRST_ADMIN;

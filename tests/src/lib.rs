@@ -13,9 +13,11 @@
 //! the thing, with [`eventually`] as the deadline.
 
 mod answer;
+pub mod bench;
 pub mod documents;
 mod events;
 mod ground;
+pub mod load;
 mod person;
 mod program;
 mod raw;

@@ -1,6 +1,7 @@
 //! One of our programs as a test treats it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 
 use dev::process::{Signal, Supervised};
@@ -19,6 +20,35 @@ impl Program {
     /// Where it listens: `http://127.0.0.1:43210`.
     pub fn url(&self) -> String {
         self.0.program().ready_url.replace("/health/ready", "")
+    }
+
+    /// Its process id.
+    pub fn process_id(&self) -> u32 {
+        self.0.process().id()
+    }
+
+    /// Where it listens, for who speaks to it without a URL.
+    pub fn address(&self) -> SocketAddr {
+        let url = self.url();
+        let address = url.strip_prefix("http://").map(str::parse);
+        address
+            .and_then(Result::ok)
+            .unwrap_or_else(|| panic!("{url} has no address"))
+    }
+
+    /// What it holds in memory now, and held at most. Unit: million bytes. Linux alone tells.
+    pub fn memory(&self) -> (f64, f64) {
+        // proc(5), `/proc/pid/status`: in units of 1,024 bytes.
+        let path = format!("/proc/{}/status", self.process_id());
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let kibibytes: f64 = line.split_whitespace().next()?.parse().ok()?;
+            Some(kibibytes * 1024.0 / 1_000_000.0)
+        };
+        of("VmRSS:")
+            .zip(of("VmHWM:"))
+            .unwrap_or_else(|| panic!("{path} tells nothing"))
     }
 
     /// `SIGKILL`, and waits until it is gone.

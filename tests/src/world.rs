@@ -59,6 +59,15 @@ impl World {
         Self::on(ground::fresh(ground::options()).await, seat).await
     }
 
+    /// A world as it is in production, for benchmarks: an optimised build, commits that wait for the
+    /// disk, a block each second.
+    pub async fn as_in_production(change: impl FnOnce(&mut Options)) -> Self {
+        let seat = ground::seat().await;
+        let mut options = ground::production();
+        change(&mut options);
+        Self::on(ground::with_an_admin(options).await, seat).await
+    }
+
     async fn on(foundation: Foundation, seat: SemaphorePermit<'static>) -> Self {
         let stack = Stack::on(foundation).await;
         let stack = stack.unwrap_or_else(|error| panic!("the programs do not start: {error}"));

@@ -1,0 +1,254 @@
+//! Storing records: how many a second are acknowledged with one signer, and that each of them is
+//! there once, and is anchored in the end.
+//!
+//! Its limit is what PostgreSQL alone does with the same bytes: one row for each record, 64 to a
+//! transaction, without anything that a record needs besides.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dev::process::Signal;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::load::{Load, Measured, Reply, Turn, Until};
+use tests::{World, text};
+
+/// Records to a transaction: what the writer takes at most.
+const GROUP: u64 = 64;
+/// How long the chain may take to confirm what was stored within seconds.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(240);
+
+/// What was acknowledged: each record's id, with its hash. A second answer for one id would show.
+type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::read();
+    let world = World::as_in_production(|_| {}).await;
+    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let acknowledged = Acknowledged::default();
+    let mut report = Report::new();
+
+    progress("warming up");
+    let warm = Until::Passed(Duration::from_secs(2));
+    stores(&world, &ward, &acknowledged, "warm", 64, warm).await;
+    for clients in [64, 256] {
+        progress(format_args!("{clients} clients store records"));
+        let what = format!("create, {clients} clients");
+        let costs = Costs::begin(&world);
+        let until = Until::Passed(arguments.time);
+        let measured = stores(&world, &ward, &acknowledged, &what, clients, until).await;
+        let costs = costs.end(&world);
+        let limit = limit(&world, measured.right).await;
+        let rate = Figure::PerSecond(measured.per_second());
+        report.beside(&what, rate, Figure::PerSecond(limit), Bar::AtLeast(800.0));
+        report.load(&what, &measured, Bar::AtMost(250.0));
+        report.costs(&what, &costs, &measured);
+    }
+    let (_, most) = world.api.memory();
+    let bar = Bar::AtMost(150.0);
+    report.figure(
+        "resident memory of the api, at most",
+        Figure::Megabytes(most),
+        bar,
+    );
+
+    progress("the node stands still, 64 clients store records");
+    let node = world.foundation.node.as_ref().expect("the node is ours");
+    node.process().signal(Signal::STOP);
+    let until = Until::Passed(Duration::from_secs(3));
+    let without = stores(&world, &ward, &acknowledged, "no node", 64, until).await;
+    node.process().signal(Signal::CONT);
+    let what = "create while no block is made, 64 clients";
+    let rate = Figure::PerSecond(without.per_second());
+    report.figure(what, rate, Bar::AtLeast(1.0));
+    report.load(what, &without, Bar::AtMost(250.0));
+
+    progress("comparing what was acknowledged with what is there");
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
+    for (what, count) in ledger(&world, &acknowledged).await {
+        report.figure(what, Figure::Count(count), Bar::AtMost(0.0));
+    }
+    progress("waiting for the chain");
+    let began = Instant::now();
+    let left = unconfirmed(&world).await;
+    report.figure(
+        "anchors not confirmed",
+        Figure::Count(left),
+        Bar::AtMost(0.0),
+    );
+    report.note(format!(
+        "{} records in all; the last anchor was confirmed {:.0} s after the last record was stored",
+        acknowledged.len(),
+        began.elapsed().as_secs_f64()
+    ));
+    report.print("create");
+}
+
+/// Stores records until it is over.
+async fn stores(
+    world: &World,
+    ward: &Arc<Ward>,
+    acknowledged: &Acknowledged,
+    name: &str,
+    clients: usize,
+    until: Until,
+) -> Measured {
+    let load = Load {
+        server: world.api.address(),
+        clients,
+        until,
+    };
+    let (ward, kept) = (Arc::clone(ward), Arc::clone(acknowledged));
+    let name = name.to_owned();
+    let ask = move |turn: Turn| ward.create(turn, &format!("{name} {}", turn.nth));
+    let right = move |_: Turn, reply: &Reply<'_>| {
+        let record = reply.is_data().then(|| record(reply.body)).flatten();
+        let is_right = record.is_some();
+        kept.lock().expect("no panic").extend(record);
+        is_right
+    };
+    load.run(ask, right).await
+}
+
+/// The id and the hash in an answer.
+fn record(body: &[u8]) -> Option<(String, String)> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let record = &answer["data"]["createMedicalRecord"]["record"];
+    let of = |field: &str| record[field].as_str().map(str::to_owned);
+    Some((of("id")?, of("dataHash")?))
+}
+
+/// As many rows as records, with the same bytes in the column that has most of them, by PostgreSQL
+/// alone: one INSERT of 64 rows and a commit, one after the other. Rows a second.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nobody counts to 2^52 in a benchmark"
+)]
+async fn limit(world: &World, rows: u64) -> f64 {
+    let mut conn = PgConnection::connect(&world.foundation.database.superuser_url())
+        .await
+        .expect("the database answers");
+    sqlx::raw_sql(
+        "DROP TABLE IF EXISTS bare;
+         CREATE TABLE bare (id UUID PRIMARY KEY, encrypted_data BYTEA NOT NULL)",
+    )
+    .execute(&mut conn)
+    .await
+    .expect("a table");
+    let sealed: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT encrypted_data FROM medical_records ORDER BY id LIMIT 64")
+            .fetch_all(&mut conn)
+            .await
+            .expect("there are records");
+    let began = Instant::now();
+    let groups = rows.div_ceil(GROUP);
+    for _ in 0..groups {
+        sqlx::query("INSERT INTO bare SELECT uuidv7(), sealed FROM UNNEST($1::bytea[]) AS sealed")
+            .bind(&sealed)
+            .execute(&mut conn)
+            .await
+            .expect("a group");
+    }
+    let took = began.elapsed();
+    world.executes("DROP TABLE bare").await;
+    (groups * GROUP) as f64 / took.as_secs_f64()
+}
+
+/// What is wrong between what was acknowledged and what is stored, and how often.
+async fn ledger(world: &World, acknowledged: &[(String, String)]) -> BTreeMap<&'static str, u64> {
+    let mut conn = PgConnection::connect(&world.foundation.database.superuser_url())
+        .await
+        .expect("the database answers");
+    let (ids, hashes): (Vec<&str>, Vec<&str>) = acknowledged
+        .iter()
+        .map(|(id, hash)| (id.as_str(), hash.as_str()))
+        .unzip();
+    sqlx::raw_sql("CREATE TEMP TABLE told (id UUID, hash TEXT)")
+        .execute(&mut conn)
+        .await
+        .expect("a table");
+    sqlx::query(
+        "INSERT INTO told SELECT id::uuid, hash FROM UNNEST($1::text[], $2::text[]) AS e(id, hash)",
+    )
+    .bind(&ids)
+    .bind(&hashes)
+    .execute(&mut conn)
+    .await
+    .expect("they are written down");
+    let checks = [
+        (
+            "acknowledged twice",
+            "SELECT count(*) - count(DISTINCT id) FROM told",
+        ),
+        (
+            "acknowledged and not stored with that hash",
+            "SELECT count(*) FROM told LEFT JOIN medical_records AS record
+                 ON record.id = told.id AND record.data_hash = told.hash
+             WHERE record.id IS NULL",
+        ),
+        (
+            "stored and not acknowledged",
+            "SELECT count(*) FROM medical_records AS record LEFT JOIN told ON told.id = record.id
+             WHERE told.id IS NULL",
+        ),
+        (
+            "hashes stored twice",
+            "SELECT count(*) - count(DISTINCT data_hash) FROM medical_records",
+        ),
+        (
+            "without an anchor of that hash",
+            "SELECT count(*) FROM told LEFT JOIN record_anchors AS anchor
+                 ON anchor.record_id = told.id AND anchor.record_hash = told.hash
+             WHERE anchor.record_id IS NULL",
+        ),
+        (
+            "without one nonce of their own",
+            "SELECT count(*) FROM (
+                 SELECT told.id FROM told LEFT JOIN anchor_outbox AS outbox ON outbox.record_id = told.id
+                 GROUP BY told.id HAVING count(outbox.nonce) <> 1
+             ) AS wrong",
+        ),
+        (
+            "gaps between the nonces",
+            "SELECT COALESCE(max(nonce) - min(nonce) + 1 - count(DISTINCT nonce), 0) FROM anchor_outbox",
+        ),
+        (
+            "without one audit row of their own",
+            "SELECT count(*) FROM (
+                 SELECT told.id FROM told LEFT JOIN audit_logs AS row
+                     ON row.resource_id = told.id AND row.action_type = 'RECORD_CREATE'
+                 GROUP BY told.id HAVING count(row.id) <> 1
+             ) AS wrong",
+        ),
+        (
+            "idempotency keys without a record of their own",
+            "SELECT count(*) - count(DISTINCT resource_id) FROM idempotency_keys",
+        ),
+    ];
+    let mut found = BTreeMap::new();
+    for (what, query) in checks {
+        let count: i64 = sqlx::query_scalar(query)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        found.insert(what, count.unsigned_abs());
+    }
+    found
+}
+
+/// Waits until every anchor is in a block; how many are not, if that takes too long.
+async fn unconfirmed(world: &World) -> u64 {
+    let deadline = Instant::now() + CONFIRMED_WITHIN;
+    let query = "SELECT count(*)::text AS count FROM record_anchors WHERE state NOT IN ('CONFIRMED', 'FINALIZED')";
+    loop {
+        let rows = world.sql(query).await;
+        let left = text(&rows[0]["count"]).parse().expect("a number");
+        if left == 0 || Instant::now() > deadline {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading single records: decided, audited, opened and compared with their hash, at 64 clients.
+//!
+//! Its limit is a server written by hand that opens the same records with a row in the audit trail
+//! and does nothing else (`peers/reading.rs`). It commits by itself for each record; our desk commits
+//! for many.
+
+mod peers {
+    pub(crate) mod reading;
+}
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use tests::World;
+use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::load::{Load, Measured, Reply, Turn, Until, post};
+
+const CLIENTS: usize = 64;
+const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document } }";
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::read();
+    let world = World::as_in_production(|_| {}).await;
+    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let count = arguments.many(10_000);
+    progress(format_args!("storing {count} records"));
+    let records = Arc::new(ward.stores(&world, count).await);
+    let peer = peers::reading::serve(&world, &ward.doctors[0].id).await;
+    let mut report = Report::new();
+
+    progress("warming up");
+    let warm = Until::Asked(2_000);
+    reads(world.api.address(), "/graphql", &ward, &records, warm).await;
+    reads(peer, "/read", &ward, &records, warm).await;
+    let until = Until::Passed(arguments.time);
+    progress("64 clients read");
+    let costs = Costs::begin(&world);
+    let ours = reads(world.api.address(), "/graphql", &ward, &records, until).await;
+    let costs = costs.end(&world);
+    progress("the same from the server written by hand");
+    let of_peer = Costs::begin(&world);
+    let limit = reads(peer, "/read", &ward, &records, until).await;
+    let of_peer = of_peer.end(&world);
+
+    let what = "read a document, 64 clients";
+    let rate = |it: &Measured| Figure::PerSecond(it.per_second());
+    report.beside(what, rate(&ours), rate(&limit), Bar::AtLeast(2000.0));
+    report.load(what, &ours, Bar::AtMost(150.0));
+    report.figure(
+        "the same by hand: p99",
+        Figure::of(limit.percentile(99)),
+        Bar::None,
+    );
+    let (now, most) = world.api.memory();
+    report.figure(
+        "resident memory of the api, after it",
+        Figure::Megabytes(now),
+        Bar::None,
+    );
+    let bar = Bar::AtMost(150.0);
+    report.figure(
+        "resident memory of the api, at most",
+        Figure::Megabytes(most),
+        bar,
+    );
+    report.figure(
+        "disclosed without an audit row",
+        Figure::Count(unaudited(&world, ours.right).await),
+        Bar::AtMost(0.0),
+    );
+    report.costs("ours", &costs, &ours);
+    report.costs("by hand", &of_peer, &limit);
+    report.print("read");
+}
+
+/// Reads one record after the other, in an order that has nothing to do with when they were stored.
+async fn reads(
+    server: SocketAddr,
+    path: &'static str,
+    ward: &Arc<Ward>,
+    records: &Arc<Vec<String>>,
+    until: Until,
+) -> Measured {
+    let load = Load {
+        server,
+        clients: CLIENTS,
+        until,
+    };
+    let (ward, records) = (Arc::clone(ward), Arc::clone(records));
+    let ask = move |turn: Turn| {
+        // A prime beyond any number of records: each is read before one is read again.
+        let nth = turn.nth.wrapping_mul(1_000_003) % records.len() as u64;
+        let id = &records[usize::try_from(nth).unwrap_or_default()];
+        let body = json!({ "query": READ, "variables": { "id": id } }).to_string();
+        post(path, ward.token(turn), &body)
+    };
+    let right = |_: Turn, reply: &Reply<'_>| {
+        let start = br#"{"data":{"medicalRecord":{"document":{"#;
+        reply.status == 200 && reply.body.starts_with(start)
+    };
+    load.run(ask, right).await
+}
+
+/// How many fewer rows our own readings left than they were. The server written by hand writes of
+/// itself as the one that asked, from nowhere: its rows name no consent.
+async fn unaudited(world: &World, disclosed: u64) -> u64 {
+    let rows = world
+        .sql(
+            "SELECT count(*) AS count FROM audit_logs
+             WHERE action_type = 'RECORD_READ' AND encryption_status = 'DECRYPTED_FOR_DISCLOSURE'
+               AND consent_reference IS NOT NULL",
+        )
+        .await;
+    disclosed.saturating_sub(rows[0]["count"].as_u64().unwrap_or(0))
+}

@@ -1,0 +1,167 @@
+//! The same page among 10,000 records and among 1,000,000: it should not matter how many others
+//! there are.
+//!
+//! The records are written by SQL, 100 to a patient, with everything that a page shows; what is sealed
+//! in them is noise of the length that PostgreSQL keeps apart from the row anyway.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::World;
+use tests::bench::{Arguments, Bar, Figure, Report, Ward, progress};
+use tests::load::{Load, Measured, Reply, Turn, Until, post};
+
+const CLIENTS: usize = 4;
+const EACH: u64 = 100;
+const FIELDS: &str = "nodes { id recordType version dataHash createdAt patient { username } \
+    author { username } anchor { state } } pageInfo { hasNextPage endCursor }";
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::read();
+    let world = World::as_in_production(|_| {}).await;
+    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let author = &ward.doctors[0].id;
+    let (few, many) = (10_000, arguments.many(1_000_000));
+    let shapes = [
+        (
+            "a patient's records",
+            format!(
+                "query($patientId: UUID!) {{ medicalRecords(patientId: $patientId) {{ {FIELDS} }} }}"
+            ),
+        ),
+        (
+            "a patient's laboratory results",
+            format!(
+                "query($patientId: UUID!) {{ medicalRecords(patientId: $patientId, recordType: LAB_RESULT) {{ {FIELDS} }} }}"
+            ),
+        ),
+        (
+            "the records of all patients",
+            format!("query {{ medicalRecords {{ {FIELDS} }} }}"),
+        ),
+    ];
+
+    fill(&world, author, 0, few).await;
+    let among_few = pages(&world, &ward, &shapes, arguments.time).await;
+    progress(format_args!("writing {many} records"));
+    let began = Instant::now();
+    fill(&world, author, few, many).await;
+    progress(format_args!(
+        "they took {:.0} s",
+        began.elapsed().as_secs_f64()
+    ));
+    let among_many = pages(&world, &ward, &shapes, arguments.time).await;
+
+    let mut report = Report::new();
+    for (((what, _), few), many) in shapes.iter().zip(&among_few).zip(&among_many) {
+        for percent in [50, 99] {
+            let wait = |it: &Measured| Figure::of(it.percentile(percent));
+            let bar = if percent == 50 {
+                Bar::PartAtMost(1.2)
+            } else {
+                Bar::None
+            };
+            report.beside(format!("{what}: p{percent}"), wait(many), wait(few), bar);
+        }
+        let failed = Figure::Count(few.failed() + many.failed());
+        report.figure(
+            format!("{what}: not answered as wanted"),
+            failed,
+            Bar::AtMost(0.0),
+        );
+    }
+    report.note(format!(
+        "measured among {many} records, {CLIENTS} clients; the limit is the same page among {few}"
+    ));
+    report.print("scale");
+}
+
+/// Writes records until there are `to` of them, the newest last, and lets PostgreSQL count them.
+async fn fill(world: &World, author: &str, from: u64, to: u64) {
+    let (first, last) = (from / EACH + 1, to / EACH);
+    world
+        .executes(&format!(
+            "SET synchronous_commit = off;
+             INSERT INTO users (id, email, username, hashed_password, role)
+             SELECT uuidv7(), 'crowd.' || nth || '@meditrustal.example', 'crowd.' || nth, '!', 'PATIENT'
+             FROM generate_series({first}, {last}) AS nth;
+             INSERT INTO data_processing_consents (
+                 user_id, purpose, consent_given_at, data_categories, processing_activities, third_parties
+             )
+             SELECT id, 'TREAT', CURRENT_TIMESTAMP, '[\"ALL_RECORDS\"]', '[\"READ\", \"SEARCH\"]',
+                    '[{{\"kind\": \"role\", \"role\": \"DOCTOR\"}}]'
+             FROM users
+             WHERE username LIKE 'crowd.%' AND substr(username, 7)::int BETWEEN {first} AND {last};
+             INSERT INTO medical_records (
+                 id, patient_id, author_id, blockchain_record_id, record_type, record_metadata,
+                 encrypted_data, data_hash, created_at
+             )
+             SELECT uuidv7(), patient.id, '{author}', '0x' || lpad(to_hex(nth), 64, '0'),
+                    (ARRAY['DIAGNOSIS', 'LAB_RESULT', 'PRESCRIPTION', 'TREATMENT_PLAN', 'MEDICAL_HISTORY',
+                           'VITAL_SIGNS', 'IMAGING', 'VACCINATION'])[1 + (nth + nth / 8) % 8],
+                    '{{\"status\": \"final\"}}', decode(md5(nth::text), 'hex'), lpad(to_hex(nth), 64, '0'),
+                    CURRENT_TIMESTAMP - make_interval(secs => {to} - nth)
+             FROM generate_series({from} + 1, {to}) AS nth
+             JOIN users AS patient ON patient.username = 'crowd.' || (1 + (nth - 1) / {EACH})
+             ORDER BY nth;
+             INSERT INTO record_anchors (
+                 record_id, patient_id, record_type, record_hash, chain_id, state, tx_hash
+             )
+             -- Of another chain: the indexer would miss them on ours.
+             SELECT id, patient_id, record_type, data_hash, 1, 'FINALIZED', blockchain_record_id
+             FROM medical_records WHERE blockchain_record_id > '0x' || lpad(to_hex({from}), 64, '0')
+               AND blockchain_record_id <= '0x' || lpad(to_hex({to}), 64, '0')
+             ORDER BY id;
+             RESET synchronous_commit"
+        ))
+        .await;
+    for table in [
+        "users",
+        "data_processing_consents",
+        "medical_records",
+        "record_anchors",
+    ] {
+        world.executes(&format!("VACUUM ANALYZE {table}")).await;
+    }
+    world.executes("CHECKPOINT").await;
+}
+
+/// Each of the pages, for a while.
+async fn pages(
+    world: &World,
+    ward: &Arc<Ward>,
+    shapes: &[(&str, String)],
+    time: Duration,
+) -> Vec<Measured> {
+    let rows = world
+        .sql("SELECT id FROM users WHERE username LIKE 'crowd.%' ORDER BY created_at, id LIMIT 100")
+        .await;
+    let patients: Arc<Vec<Value>> =
+        Arc::new(rows.into_iter().map(|row| row["id"].clone()).collect());
+    let mut all = Vec::new();
+    for (what, query) in shapes {
+        progress(what);
+        let run = async |until: Until| {
+            let (ward, patients) = (Arc::clone(ward), Arc::clone(&patients));
+            let query = query.clone();
+            let ask = move |turn: Turn| {
+                let nth = usize::try_from(turn.nth).unwrap_or_default();
+                let patient = &patients[nth % patients.len()];
+                let body = json!({ "query": query, "variables": { "patientId": patient } });
+                post("/graphql", ward.token(turn), &body.to_string())
+            };
+            let load = Load {
+                server: world.api.address(),
+                clients: CLIENTS,
+                until,
+            };
+            load.run(ask, |_: Turn, reply: &Reply<'_>| reply.is_data())
+                .await
+        };
+        run(Until::Asked(200)).await;
+        all.push(run(Until::Passed(time)).await);
+    }
+    all
+}
