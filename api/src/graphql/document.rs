@@ -143,13 +143,30 @@ pub(crate) fn write(value: &Value, out: &mut String) {
 }
 
 fn write_text(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    // RFC 8259, section 7, says what must be escaped; hardly any text holds it.
+    let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
     use super::*;
+
+    #[test]
+    fn a_text_is_written_as_every_reader_of_json_reads_it() {
+        for text in ["", "plain", "q\"q", "b\\b", "line\nline", "\u{1f}\u{7f}é\u{2028}𝄞", "\0"] {
+            let mut out = String::new();
+            write_text(text, &mut out);
+            assert_eq!(out, serde_json::Value::from(text).to_string());
+        }
+    }
 
     #[test]
     fn numbers_keep_their_digits_on_the_way_in_and_out() {
