@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::eventually;
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
-use tests::{World, eventually};
 
 const PAGE: &str = "query Page($patientId: UUID!) { medicalRecords(patientId: $patientId, first: 20) { \
     nodes { id recordType version dataHash createdAt patient { username } author { username } anchor { state } } \
@@ -24,7 +24,7 @@ const DOCUMENTS: &str = "query Documents($patientId: UUID!) { medicalRecords(pat
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::read();
-    let world = World::as_in_production(|_| {}).await;
+    let world = arguments.world().await;
     let ward = Arc::new(Ward::open(&world, 8, 100).await);
     let count = arguments.many(50).max(25) * 100;
     progress(format_args!("storing {count} records"));

@@ -22,7 +22,7 @@ const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document }
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::read();
-    let world = World::as_in_production(|_| {}).await;
+    let world = arguments.world().await;
     let ward = Arc::new(Ward::open(&world, 8, 100).await);
     let count = arguments.many(10_000);
     progress(format_args!("storing {count} records"));

@@ -20,7 +20,7 @@ const FIELDS: &str = "nodes { id recordType version dataHash createdAt patient {
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::read();
-    let world = World::as_in_production(|_| {}).await;
+    let world = arguments.world().await;
     let ward = Arc::new(Ward::open(&world, 8, 100).await);
     let author = &ward.doctors[0].id;
     let (few, many) = (10_000, arguments.many(1_000_000));

@@ -161,7 +161,15 @@ mod tests {
 
     #[test]
     fn a_text_is_written_as_every_reader_of_json_reads_it() {
-        for text in ["", "plain", "q\"q", "b\\b", "line\nline", "\u{1f}\u{7f}é\u{2028}𝄞", "\0"] {
+        for text in [
+            "",
+            "plain",
+            "q\"q",
+            "b\\b",
+            "line\nline",
+            "\u{1f}\u{7f}é\u{2028}𝄞",
+            "\0",
+        ] {
             let mut out = String::new();
             write_text(text, &mut out);
             assert_eq!(out, serde_json::Value::from(text).to_string());

@@ -13,13 +13,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use domain::ids::{PatientKeyId, RecordId, UserId};
 use serde_json::Value;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPoolOptions, PgRow};
 use sqlx::types::Uuid;
+use sqlx::{PgPool, Row};
 use tests::World;
 use tokio::net::TcpListener;
 use vault::envelope::Binding;
-use vault::keyring::{Keyring, WrappedKey};
+use vault::keyring::{KeyName, Keyring, WrappedKey};
 
 struct Peer {
     pool: PgPool,
@@ -66,15 +66,15 @@ async fn read(State(peer): State<Arc<Peer>>, body: Bytes) -> Response {
     }
 }
 
-type Row = (Uuid, Vec<u8>, Uuid, i32, String, Vec<u8>, String);
-
 async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     let asked: Value = serde_json::from_slice(body).ok()?;
     let id: Uuid = asked["variables"]["id"].as_str()?.parse().ok()?;
     let mut conn = peer.pool.acquire().await.ok()?;
-    let (patient, sealed, key, version, kind, wrapped, master): Row = sqlx::query_as(
-        "SELECT record.patient_id, record.encrypted_data, record.patient_key_id, record.version,
-                record.record_type, key.wrapped_key, key.master_key_id
+    let row = sqlx::query(
+        "SELECT record.patient_id, record.author_id, record.record_type, record.version,
+                record.predecessor_id, record.created_at, record.record_metadata, record.missing_elements,
+                record.encrypted_data, record.patient_key_id, key.wrapped_key, key.master_key_id,
+                key.created_at AS key_created_at
          FROM medical_records AS record JOIN patient_keys AS key ON key.id = record.patient_key_id
          WHERE record.id = $1",
     )
@@ -82,6 +82,8 @@ async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     .fetch_optional(&mut *conn)
     .await
     .ok()??;
+    let version: i32 = row.try_get("version").ok()?;
+    let patient: Uuid = row.try_get("patient_id").ok()?;
     sqlx::query(
         "INSERT INTO audit_logs (
              user_id, action_type, resource_type, resource_id, new_value, ip_address, user_agent,
@@ -98,19 +100,36 @@ async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     .await
     .ok()?;
     drop(conn);
-    let (patient, key) = (UserId(patient), PatientKeyId(key));
-    let wrapped = WrappedKey {
-        bytes: wrapped,
-        master_key_id: master,
-    };
-    let patient_key = peer.keyring.unwrap_patient_key(key, patient, &wrapped);
-    let binding = Binding {
-        record: RecordId(id),
+    open(&peer.keyring, RecordId(id), UserId(patient), &row)
+}
+
+fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Option<Vec<u8>> {
+    let id = |column: &str| row.try_get::<Option<Uuid>, _>(column).ok().flatten();
+    let json = |column: &str| row.try_get::<Option<Value>, _>(column).ok().flatten();
+    let (metadata, missing) = (json("record_metadata"), json("missing_elements"));
+    let key = PatientKeyId(id("patient_key_id")?);
+    let name = KeyName {
+        id: key,
         patient,
-        record_type: kind.parse().ok()?,
-        version: u32::try_from(version).ok()?,
-        key,
+        created_at: row.try_get("key_created_at").ok()?,
     };
-    let opened = patient_key.ok()?.open(&binding, &sealed).ok()?;
-    Some(opened.to_vec())
+    let wrapped = WrappedKey {
+        bytes: row.try_get("wrapped_key").ok()?,
+        master_key_id: row.try_get("master_key_id").ok()?,
+    };
+    let binding = Binding {
+        record,
+        patient,
+        author: id("author_id").map(UserId),
+        record_type: row.try_get::<&str, _>("record_type").ok()?.parse().ok()?,
+        version: u32::try_from(row.try_get::<i32, _>("version").ok()?).ok()?,
+        predecessor: id("predecessor_id").map(RecordId),
+        key,
+        created_at: row.try_get("created_at").ok()?,
+        metadata: metadata.as_ref(),
+        missing: missing.as_ref(),
+    };
+    let sealed: &[u8] = row.try_get("encrypted_data").ok()?;
+    let patient_key = keyring.unwrap_patient_key(name, &wrapped).ok()?;
+    Some(patient_key.open(&binding, sealed).ok()?.to_vec())
 }

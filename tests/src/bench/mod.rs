@@ -1,6 +1,6 @@
 //! What the benchmarks share: how long they run, what they stand on, what they print.
 //!
-//! They are run by `cargo bench -p tests --bench <name>`; `docs/benchmarks.md` says what each of them
+//! They are run by `cargo bench --bench <name>`; `docs/benchmarks.md` says what each of them
 //! is for. The programs are built optimised, PostgreSQL waits for the disk, and everything shares the
 //! machine: the api, PostgreSQL, the chain's node, the indexer and whoever asks.
 
@@ -8,23 +8,31 @@ mod costs;
 mod report;
 mod ward;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use dev::repository;
+use dev::stack::Programs;
+
+use crate::World;
 pub use costs::Costs;
 pub use report::{Bar, Figure, Report};
 pub use ward::Ward;
 
 /// What the command line says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Arguments {
     /// How long each load runs.
     pub time: Duration,
     /// Whether this is only to see that it works: short, and with fewer records.
     pub quick: bool,
+    /// Where programs are that are measured instead of our own.
+    programs: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// `--seconds <n>`, and `--quick` for two seconds each and a tenth of the records.
+    /// `--seconds <n>`; `--quick` for two seconds each and a tenth of the records; `--programs <dir>`
+    /// for an api and an indexer that are built already, to compare two versions; the directory is relative to the clone's root.
     ///
     /// # Panics
     ///
@@ -33,6 +41,7 @@ impl Arguments {
         let mut given = Self {
             time: Duration::from_secs(10),
             quick: false,
+            programs: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -48,10 +57,25 @@ impl Arguments {
                     let seconds = seconds.expect("--seconds takes a whole number");
                     given.time = Duration::from_secs(seconds);
                 }
-                other => panic!("{other}? say --quick or --seconds <n>"),
+                "--programs" => given.programs = words.next().map(PathBuf::from),
+                other => panic!("{other}? say --quick, --seconds <n> or --programs <dir>"),
             }
         }
         given
+    }
+
+    /// The world that is measured.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be put up, as for `--programs` that are not there.
+    pub async fn world(&self) -> World {
+        let root = repository::root().expect("the benchmarks run inside a clone");
+        // cargo has gone into the package's own directory.
+        let found = self.programs.as_ref().map(|dir| root.join(dir));
+        let found = found.as_deref().map(Programs::in_directory).transpose();
+        let programs = found.unwrap_or_else(|error| panic!("{error}"));
+        World::as_in_production(|options| options.programs = programs).await
     }
 
     /// So many, or a tenth of them when it has to be quick.

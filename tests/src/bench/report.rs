@@ -86,7 +86,10 @@ impl Row {
             Bar::AtLeast(least) => Some(value >= least),
             Bar::AtMost(most) => Some(value <= most),
             Bar::PartAtLeast(least) => Some(self.part().is_some_and(|part| part >= least)),
-            Bar::PartAtMost(most) => Some(self.part().is_some_and(|part| part <= most)),
+            Bar::PartAtMost(most) => {
+                let limit = self.limit.map(Figure::value);
+                Some(limit.is_some_and(|limit| value <= most * limit))
+            }
         }
     }
 

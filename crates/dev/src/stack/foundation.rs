@@ -59,9 +59,12 @@ impl Foundation {
         let tools = blocking(move || Tools::ensure(&root, Scope::Run)).await?;
 
         options.say("starting PostgreSQL and the chain, building the api and the indexer");
-        let (root, wanted, profile) = (options.root.clone(), options.clone(), options.profile);
+        let (wanted, to_build) = (options.clone(), options.clone());
         let (programs, database, (node, deployment)) = tokio::try_join!(
-            blocking(move || Programs::build(&root, profile)),
+            blocking(move || match to_build.programs {
+                Some(programs) => Ok(programs),
+                None => Programs::build(&to_build.root, to_build.profile),
+            }),
             blocking(move || Database::start(&wanted)),
             start_chain(&options, &tools, &dir),
         )?;

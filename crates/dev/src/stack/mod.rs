@@ -34,6 +34,8 @@ pub struct Options {
     pub keep: bool,
     /// How the programs are built.
     pub profile: Profile,
+    /// Programs that are built already, such as those of another version.
+    pub programs: Option<Programs>,
     /// Whether it is measured: each commit waits for the disk although nothing is kept, and the
     /// chain's node need not write its state every 15 seconds, which takes longer and longer.
     pub measured: bool,
@@ -66,6 +68,7 @@ impl Options {
             root: root.to_owned(),
             keep: true,
             profile: Profile::Dev,
+            programs: None,
             measured: false,
             api_port: 8000,
             mining: Mining::Every(Duration::from_secs(1)),

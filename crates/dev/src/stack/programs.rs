@@ -32,6 +32,25 @@ pub enum Profile {
 static BUILT: Mutex<Vec<(Profile, Programs)>> = Mutex::new(Vec::new());
 
 impl Programs {
+    /// Those in a directory, such as `target/release` of another clone.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not there.
+    pub fn in_directory(dir: &Path) -> Result<Self> {
+        let find = |name: &str| {
+            let program = dir.join(name);
+            match File::open(&program) {
+                Ok(_) => Ok(program),
+                Err(error) => Err(Error::file("could not find", &program)(error)),
+            }
+        };
+        Ok(Self {
+            meditrustal: find("meditrustal")?,
+            indexer: find("meditrustal-indexer")?,
+        })
+    }
+
     /// Builds both, with cargo's own progress on standard error; blocks, for minutes in a fresh
     /// clone.
     ///
