@@ -1,4 +1,7 @@
 //! Passwords: Argon2id. Slow by design, so callers keep it off the async threads.
+//!
+//! The parameters stand in each hash, so that they may be raised: a hash of other parameters is
+//! checked by its own, and [`renew`] makes a new one while the password is at hand.
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -14,38 +17,102 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 /// Lanes.
 const LANES: u32 = 1;
+/// The most memory that a stored hash may ask for: more was not written by us. Unit: KiB.
+const MAX_MEMORY_KIB: u32 = 1 << 20;
 
-fn argon2id() -> Argon2<'static> {
+fn argon2id(memory_kib: u32, passes: u32) -> Argon2<'static> {
     let params =
-        Params::new(MEMORY_KIB, PASSES, LANES, None).expect("OWASP's parameters are Argon2's too");
+        Params::new(memory_kib, passes, LANES, None).expect("these parameters are Argon2's too");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-/// Hashes a password with a fresh 128-bit salt, in PHC form. Takes tens of milliseconds.
-pub fn hash(password: &str) -> String {
-    argon2id()
+fn hash_with(memory_kib: u32, passes: u32, password: &str) -> String {
+    argon2id(memory_kib, passes)
         .hash_password_with_salt(password.as_bytes(), &random::bytes::<16>())
         .expect("Argon2 takes any password below 4 GiB and a 16-byte salt")
         .to_string()
 }
 
-/// Whether the password is the one that was hashed. Takes as long for a hash that is none.
+/// Hashes a password with a fresh 128-bit salt, in PHC form. Takes tens of milliseconds.
+pub fn hash(password: &str) -> String {
+    hash_with(MEMORY_KIB, PASSES, password)
+}
+
+/// Whether the password is the one that was hashed, by the parameters that stand in the hash.
+///
+/// Takes as long as [`refuse`] also where those are cheaper than today's, so that an account with
+/// an old hash cannot be told from no account; as long as they say where they are dearer.
 pub fn verify(password: &str, hashed: &str) -> bool {
-    match PasswordHash::new(hashed) {
-        Ok(parsed) => argon2id()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok(),
-        Err(_) => refuse(password),
+    let Some(stored) = Stored::parse(hashed) else {
+        return refuse(password);
+    };
+    let matches = argon2id(MEMORY_KIB, PASSES)
+        .verify_password(password.as_bytes(), &stored.hash)
+        .is_ok();
+    // The rest of today's work, as one pass over as much memory as is missing.
+    let missing = (u64::from(MEMORY_KIB) * u64::from(PASSES)).saturating_sub(stored.work());
+    match u32::try_from(missing) {
+        Ok(missing) if missing >= Params::MIN_M_COST => {
+            matches & !refuse_with(missing, 1, password)
+        }
+        _ => matches,
     }
 }
 
 /// Spends the time of a verification and says no: for an account that does not exist.
 pub fn refuse(password: &str) -> bool {
-    hash(password).is_empty()
+    refuse_with(MEMORY_KIB, PASSES, password)
+}
+
+fn refuse_with(memory_kib: u32, passes: u32, password: &str) -> bool {
+    hash_with(memory_kib, passes, password).is_empty()
+}
+
+/// A new hash of a password that has just matched, where the old one was not made by today's
+/// algorithm and parameters; `None` where it was. Takes the time of a hash where it makes one.
+pub fn renew(password: &str, hashed: &str) -> Option<String> {
+    let is_current = Stored::parse(hashed).is_some_and(|stored| stored.is_current());
+    (!is_current).then(|| hash(password))
+}
+
+/// How a hash was made, to be written down: `argon2id m=19456,t=2,p=1`. Nothing of it is secret.
+pub fn parameters(hashed: &str) -> String {
+    Stored::parse(hashed).map_or_else(
+        || "unknown".to_owned(),
+        |stored| format!("{} {}", stored.hash.algorithm, stored.hash.params),
+    )
+}
+
+struct Stored {
+    hash: PasswordHash,
+    params: Params,
+}
+
+impl Stored {
+    fn parse(hashed: &str) -> Option<Self> {
+        let hash = PasswordHash::new(hashed).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        (params.m_cost() <= MAX_MEMORY_KIB).then_some(Self { hash, params })
+    }
+
+    /// Unit: KiB written.
+    fn work(&self) -> u64 {
+        u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
+    }
+
+    fn is_current(&self) -> bool {
+        let params = &self.params;
+        let cost = (params.m_cost(), params.t_cost(), params.p_cost());
+        self.hash.algorithm.as_str() == "argon2id"
+            && self.hash.version == Some(Version::V0x13.into())
+            && cost == (MEMORY_KIB, PASSES, LANES)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -65,5 +132,54 @@ mod tests {
         assert!(!verify("!", "!"));
         assert!(!verify("", "!"));
         assert!(!refuse("anything"));
+    }
+
+    #[test]
+    fn a_hash_of_other_parameters_is_checked_by_its_own_and_renewed() {
+        for (memory, passes, shown) in [
+            (8_192, 1, "argon2id m=8192,t=1,p=1"),
+            (MEMORY_KIB, 1, "argon2id m=19456,t=1,p=1"),
+            (MEMORY_KIB, 3, "argon2id m=19456,t=3,p=1"),
+        ] {
+            let old = hash_with(memory, passes, "correct horse battery");
+
+            assert!(verify("correct horse battery", &old), "{shown}");
+            assert!(!verify("correct horse batterz", &old), "{shown}");
+            assert_eq!(parameters(&old), shown);
+            let new = renew("correct horse battery", &old).expect("it is an old one");
+            assert_eq!(parameters(&new), "argon2id m=19456,t=2,p=1");
+            assert!(verify("correct horse battery", &new));
+            assert_eq!(renew("correct horse battery", &new), None);
+        }
+        let of_today = hash("correct horse battery");
+        let argon2i = of_today.replacen("argon2id", "argon2i", 1);
+        assert!(renew("correct horse battery", &argon2i).is_some());
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_all_memory_matches_nothing() {
+        let huge = hash("correct horse battery").replace("m=19456", "m=4294967295");
+        assert!(!verify("correct horse battery", &huge));
+        assert_eq!(parameters(&huge), "unknown");
+    }
+
+    #[test]
+    fn a_cheap_old_hash_takes_no_less_time_than_none() {
+        let old = hash_with(4_096, 1, "correct horse battery");
+        let time = |work: &dyn Fn() -> bool| {
+            let begun = Instant::now();
+            assert!(!work());
+            begun.elapsed()
+        };
+        // The shortest of some: whatever disturbs a measurement makes it longer.
+        let shortest = |work: &dyn Fn() -> bool| -> Duration {
+            let all = (0..7).map(|_| time(work));
+            all.min().unwrap_or_default()
+        };
+
+        let of_old = shortest(&|| verify("wrong", &old));
+        let of_none = shortest(&|| refuse("wrong"));
+
+        assert!(of_old * 4 > of_none * 3, "{of_old:?}, {of_none:?}");
     }
 }
