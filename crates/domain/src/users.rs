@@ -130,7 +130,7 @@ pub fn check_password(password: &str) -> Result<(), InvalidAccount> {
 }
 
 /// An account as others may come to see it. Never holds the password hash.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct User {
     /// Who.
     pub id: UserId,
@@ -148,6 +148,17 @@ pub struct User {
     pub organization: Option<OrganizationId>,
     /// When the account was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// Which account it is, and nothing about the person.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("is_active", &self.is_active)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +184,27 @@ mod tests {
             assert_eq!(Email::parse(wrong), Err(InvalidAccount::Email), "{wrong}");
         }
         assert!(Email::parse(&format!("{}@x.io", "a".repeat(255))).is_err());
+    }
+
+    #[test]
+    fn debug_shows_which_account_and_nothing_of_the_person() {
+        let user = User {
+            id: UserId(Uuid::nil()),
+            email: "ana.lee@x.io".to_owned(),
+            username: "ana.lee".to_owned(),
+            role: Role::Patient,
+            is_active: true,
+            blockchain_address: Some("0xabc".to_owned()),
+            organization: None,
+            created_at: DateTime::UNIX_EPOCH,
+        };
+
+        let shown = format!("{user:?} {:?}", Email::parse("ana.lee@x.io"));
+
+        assert!(shown.contains("00000000"), "{shown}");
+        for hidden in ["ana", "x.io", "0xabc"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
     }
 
     #[test]
