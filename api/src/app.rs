@@ -12,7 +12,10 @@ use vault::{keyring::Keyring, token::TokenKey};
 use crate::{
     feed::Feed,
     hashing::Hashing,
+    proxies::Proxies,
     records::{disclosure::Desk, writer::Writer},
+    throttle::Throttle,
+    websocket::Sockets,
 };
 
 /// One api process. Cheap to clone.
@@ -30,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) tokens: TokenKey,
     /// Hashes passwords, a few at a time.
     pub(crate) hashing: Hashing,
+    /// How often anybody may try to get in.
+    pub(crate) throttle: Throttle,
     /// Asks the chain.
     pub(crate) chain: Client,
     /// The accounts whose anchors are ours.
@@ -42,6 +47,10 @@ pub(crate) struct Parts {
     pub(crate) feed: Feed,
     /// What time it is.
     pub(crate) clock: Clock,
+    /// Which sockets are open.
+    pub(crate) sockets: Sockets,
+    /// Who may say whom they speak for.
+    pub(crate) proxies: Proxies,
     /// Origins of browser frontends.
     pub(crate) allowed_origins: Vec<HeaderValue>,
     /// Whether introspection is answered and validation errors explained.

@@ -4,14 +4,26 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
-use clap::Args;
+use chrono::TimeDelta;
+use clap::{Args, builder::RangedI64ValueParser};
+use domain::throttle::{Backoff, Bucket, Limits};
+use ipnet::IpNet;
 use store::PoolSettings;
+
+use crate::{
+    connections,
+    proxies::{self, Proxies, ProxyHeader},
+    websocket::Sockets,
+};
 
 /// Settings of `meditrustal serve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) database: DatabaseConfig,
+
+    #[command(flatten)]
+    pub(crate) throttle: ThrottleConfig,
 
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
@@ -45,6 +57,22 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub(crate) allowed_origins: Vec<HeaderValue>,
 
+    /// Networks of the proxies in front, comma separated, such as 10.0.0.0/8: only from there is the
+    /// header believed that says whom they speak for
+    #[arg(long, env = "MEDITRUSTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = proxies::network)]
+    trusted_proxies: Vec<IpNet>,
+
+    /// The header that they write; whatever a client sends in it must be appended to, or replaced
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_PROXY_HEADER",
+        default_value = "x-forwarded-for"
+    )]
+    proxy_header: ProxyHeader,
+
+    #[command(flatten)]
+    pub(crate) connections: ConnectionConfig,
+
     /// Answer introspection queries, and explain validation errors in detail
     #[arg(long, env = "MEDITRUSTAL_INTROSPECTION")]
     pub(crate) introspection: bool,
@@ -55,9 +83,150 @@ pub(crate) struct ServeConfig {
 }
 
 impl ServeConfig {
+    /// The proxies that are believed.
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies {
+            trusted: self.trusted_proxies.clone(),
+            header: self.proxy_header,
+        }
+    }
+
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// How many connections this process bears.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConnectionConfig {
+    /// Connections in all; the process needs a file descriptor for each
+    #[arg(long, env = "MEDITRUSTAL_CONNECTIONS", default_value = "4096", value_parser = count())]
+    connections: u32,
+
+    /// Connections of one address, unless it is a trusted proxy's
+    #[arg(long, env = "MEDITRUSTAL_CONNECTIONS_OF_ADDRESS", default_value = "512", value_parser = count())]
+    connections_of_address: u32,
+
+    /// How long a request's headers may take, and a connection be idle, in seconds
+    #[arg(long, env = "MEDITRUSTAL_HEADER_TIMEOUT", default_value = "30", value_parser = seconds())]
+    header_timeout: i64,
+
+    /// Sockets, for subscriptions, of one address
+    #[arg(long, env = "MEDITRUSTAL_SOCKETS_OF_ADDRESS", default_value = "256", value_parser = count())]
+    sockets_of_address: u32,
+
+    /// Sockets of one account
+    #[arg(long, env = "MEDITRUSTAL_SOCKETS_OF_ACCOUNT", default_value = "10", value_parser = count())]
+    sockets_of_account: u32,
+}
+
+impl ConnectionConfig {
+    /// The limits of connections.
+    pub(crate) fn limits(&self) -> connections::Limits {
+        connections::Limits {
+            all: self.connections as usize,
+            of_network: self.connections_of_address as usize,
+            headers_within: Duration::from_secs(self.header_timeout.unsigned_abs()),
+        }
+    }
+
+    /// The limits of sockets.
+    pub(crate) fn sockets(&self) -> Sockets {
+        Sockets::new(
+            self.sockets_of_address as usize,
+            self.sockets_of_account as usize,
+        )
+    }
+}
+
+/// How often anybody may try to get in. What a limit does is `domain::throttle`; the defaults lie
+/// between Vault's (5 failures, then 15 minutes) and the Matrix Authentication Service's (3 a minute
+/// for each address), with room for a hospital behind one address.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ThrottleConfig {
+    /// Failures under one name from one address before the first wait
+    #[arg(long, env = "MEDITRUSTAL_GUESSES", default_value = "5", value_parser = count())]
+    guesses: u32,
+
+    /// How long the first wait is, in seconds; each further one is twice as long
+    #[arg(long, env = "MEDITRUSTAL_FIRST_WAIT", default_value = "10", value_parser = seconds())]
+    first_wait: i64,
+
+    /// How long no wait is longer than, in seconds
+    #[arg(long, env = "MEDITRUSTAL_LONGEST_WAIT", default_value = "900", value_parser = seconds())]
+    longest_wait: i64,
+
+    /// Failures from one address before it must wait
+    #[arg(long, env = "MEDITRUSTAL_ADDRESS_FAILURES", default_value = "30", value_parser = count())]
+    address_failures: u32,
+
+    /// How many of them are forgotten each minute
+    #[arg(long, env = "MEDITRUSTAL_ADDRESS_FAILURES_A_MINUTE", default_value = "3", value_parser = count())]
+    address_failures_a_minute: u32,
+
+    /// New accounts from one address before it must wait
+    #[arg(long, env = "MEDITRUSTAL_REGISTRATIONS", default_value = "20", value_parser = count())]
+    registrations: u32,
+
+    /// How many of them are forgotten each minute
+    #[arg(long, env = "MEDITRUSTAL_REGISTRATIONS_A_MINUTE", default_value = "2", value_parser = count())]
+    registrations_a_minute: u32,
+
+    /// Failures under one name from all addresses before a new address has one guess instead of several
+    #[arg(long, env = "MEDITRUSTAL_ACCOUNT_FAILURES", default_value = "20", value_parser = count())]
+    account_failures: u32,
+
+    /// How many of them are forgotten each minute
+    #[arg(long, env = "MEDITRUSTAL_ACCOUNT_FAILURES_A_MINUTE", default_value = "2", value_parser = count())]
+    account_failures_a_minute: u32,
+
+    /// Failures of all before a new address has one guess for each name instead of several
+    #[arg(long, env = "MEDITRUSTAL_ALL_FAILURES", default_value = "300", value_parser = count())]
+    all_failures: u32,
+
+    /// How many of them are forgotten each minute
+    #[arg(long, env = "MEDITRUSTAL_ALL_FAILURES_A_MINUTE", default_value = "60", value_parser = count())]
+    all_failures_a_minute: u32,
+
+    /// How often counters that say nothing any more are removed, in seconds
+    #[arg(long, env = "MEDITRUSTAL_THROTTLE_SWEEP", default_value = "900", value_parser = seconds())]
+    throttle_sweep: i64,
+}
+
+/// At least one, and few enough to be counted with.
+fn count() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1..=1_000_000)
+}
+
+/// Up to half a day: counters are forgotten after a whole one.
+fn seconds() -> RangedI64ValueParser<i64> {
+    RangedI64ValueParser::new().range(1..=43_200)
+}
+
+impl ThrottleConfig {
+    /// What these settings allow.
+    pub(crate) fn limits(&self) -> Limits {
+        let bucket = |burst, a_minute: u32| Bucket {
+            burst,
+            drain: TimeDelta::microseconds(60_000_000 / i64::from(a_minute)),
+        };
+        Limits {
+            guesses: Backoff {
+                free: self.guesses,
+                first: TimeDelta::seconds(self.first_wait),
+                longest: TimeDelta::seconds(self.longest_wait),
+            },
+            address: bucket(self.address_failures, self.address_failures_a_minute),
+            registrations: bucket(self.registrations, self.registrations_a_minute),
+            account: bucket(self.account_failures, self.account_failures_a_minute),
+            everybody: bucket(self.all_failures, self.all_failures_a_minute),
+        }
+    }
+
+    /// How often old counters are removed.
+    pub(crate) fn sweep_every(&self) -> Duration {
+        Duration::from_secs(self.throttle_sweep.unsigned_abs())
     }
 }
 

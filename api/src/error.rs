@@ -57,6 +57,12 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after_seconds: u32,
     },
+    /// They have tried too often; see `crate::throttle`.
+    #[error("too many attempts; try again in {retry_after_seconds} s")]
+    Throttled {
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
     /// The database or the node cannot be reached.
     #[error("the service cannot do this right now; try again in a moment")]
     Unavailable,
@@ -79,6 +85,7 @@ impl Error {
             Self::Document(_) => "INVALID_DOCUMENT",
             Self::Integrity(_) => "INTEGRITY_VIOLATION",
             Self::Busy { .. } => "BUSY",
+            Self::Throttled { .. } => "THROTTLED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
@@ -117,6 +124,9 @@ impl Error {
                 extensions.set("issues", Value::List(issues.iter().map(issue).collect()));
             }
             Self::Busy {
+                retry_after_seconds,
+            }
+            | Self::Throttled {
                 retry_after_seconds,
             } => {
                 extensions.set("retryAfterSeconds", *retry_after_seconds);

@@ -114,6 +114,7 @@ pub(crate) fn visit(
     let agent = headers
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok());
+    let address = schema.app().proxies.origin(peer.ip(), headers);
     let token = headers.get(header::AUTHORIZATION).map(|value| {
         let text = value.to_str().unwrap_or_default();
         check_bearer(schema, text)
@@ -122,7 +123,7 @@ pub(crate) fn visit(
         .get(PURPOSE_OF_USE)
         .map(|value| value.to_str().unwrap_or_default().parse());
     Visit {
-        origin: Origin::new(id, peer.ip(), agent),
+        origin: Origin::new(id, address, agent),
         token,
         purpose,
     }

@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use domain::{ids::UserId, throttle::Network};
 use fhir::Json;
 use futures::{SinkExt as _, StreamExt};
 use serde_json::{Value, json};
@@ -22,10 +23,12 @@ use vault::token::{Bearer, TokenError};
 
 use crate::{
     caller::Visit,
+    connections::Held,
     cors,
     http::{check_bearer, to_json},
     request::from_json,
     schema::{Schema, Via, has_run},
+    seats::{Seat, Seats},
 };
 
 /// The one protocol spoken.
@@ -46,7 +49,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const BUFFER: usize = 64;
 
 /// A request to become a WebSocket, if it is one.
-pub(crate) struct Upgrade(pub(crate) Option<WebSocketUpgrade>);
+pub(crate) struct Upgrade(pub(crate) Option<(WebSocketUpgrade, Held)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     type Rejection = std::convert::Infallible;
@@ -65,7 +68,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .ok();
-        Ok(Self(upgrade.filter(|_| is_ours)))
+        let held = parts.extensions.get::<Held>().cloned();
+        Ok(Self(upgrade.filter(|_| is_ours).zip(held)))
+    }
+}
+
+/// Which sockets are open in this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Sockets {
+    of_network: Seats<Network>,
+    of_account: Seats<UserId>,
+}
+
+impl Sockets {
+    /// So many of each network and account.
+    pub(crate) fn new(of_network: usize, of_account: usize) -> Self {
+        Self {
+            of_network: Seats::new(of_network),
+            of_account: Seats::new(of_account),
+        }
     }
 }
 
@@ -74,16 +95,24 @@ pub(crate) fn accept(
     schema: Schema,
     visit: Visit,
     headers: &HeaderMap,
-    upgrade: WebSocketUpgrade,
+    (upgrade, held): (WebSocketUpgrade, Held),
 ) -> Response {
     if !cors::is_allowed(&schema, headers) {
         return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
     }
+    let network = Network::of(visit.origin.address);
+    let Some(seat) = schema.app().sockets.of_network.take(network) else {
+        let told = "too many WebSockets are open from this address\n";
+        return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
+    };
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| Connection::new(schema, visit, socket).run())
+        .on_upgrade(async move |socket| {
+            let _place = (held, seat);
+            Connection::new(schema, visit, socket).run().await;
+        })
 }
 
 /// Why a socket is closed: a code of the protocol and a word.
@@ -99,6 +128,7 @@ impl Closing {
     );
     const FORBIDDEN: Self = Self(4403, "Forbidden");
     const INIT_TIMEOUT: Self = Self(4408, "Connection initialisation timeout");
+    const TOO_MANY_SOCKETS: Self = Self(4430, "This account has too many sockets open");
     const TOO_MANY_INITS: Self = Self(4429, "Too many initialisation requests");
 }
 
@@ -132,6 +162,7 @@ struct Connection {
     visit: Visit,
     socket: WebSocket,
     bearer: Option<Bearer>,
+    seat: Option<Seat<UserId>>,
     streams: HashMap<String, Stream>,
     generation: u64,
     said: mpsc::Sender<Said>,
@@ -146,6 +177,7 @@ impl Connection {
             visit,
             socket,
             bearer: None,
+            seat: None,
             streams: HashMap::new(),
             generation: 0,
             said,
@@ -251,6 +283,8 @@ impl Connection {
             .map(|text| check_bearer(&self.schema, text));
         match given.or(self.visit.token) {
             Some(Ok(bearer)) => {
+                let seat = self.schema.app().sockets.of_account.take(bearer.user);
+                self.seat = Some(seat.ok_or(Closing::TOO_MANY_SOCKETS)?);
                 self.bearer = Some(bearer);
                 self.visit.token = Some(Ok(bearer));
                 self.send_json(&json!({ "type": "connection_ack" })).await

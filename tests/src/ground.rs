@@ -29,6 +29,12 @@ pub(crate) fn options() -> Options {
         api: vec![
             setting("MEDITRUSTAL_LOG", "info"),
             setting("MEDITRUSTAL_POOL_MIN_SIZE", "1"),
+            // Everybody comes from one address here. Tests of the limits set their own.
+            setting("MEDITRUSTAL_GUESSES", "1000"),
+            setting("MEDITRUSTAL_ADDRESS_FAILURES", "100000"),
+            setting("MEDITRUSTAL_REGISTRATIONS", "100000"),
+            setting("MEDITRUSTAL_ACCOUNT_FAILURES", "100000"),
+            setting("MEDITRUSTAL_ALL_FAILURES", "100000"),
         ],
         indexer: vec![
             setting("MEDITRUSTAL_LOG", "info"),

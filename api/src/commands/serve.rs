@@ -20,6 +20,7 @@ use super::Failure;
 use crate::{
     app::{App, Parts},
     config::ServeConfig,
+    connections,
     feed::Feed,
     hashing::Hashing,
     http,
@@ -30,6 +31,7 @@ use crate::{
     },
     relay::Relay,
     schema::Schema,
+    throttle::{self, Throttle},
 };
 
 /// How long the node may take to answer.
@@ -62,16 +64,13 @@ pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let router = http::router(schema, playground);
 
     tracing::info!(%address, "Ready: GraphQL at http://{address}/graphql");
-    let stop = stopping.clone();
-    let server = axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(async move { stop.cancelled().await });
-    let mut server = tokio::spawn(server.into_future());
+    let limits = config.connections.limits();
+    let (proxies, stop) = (config.proxies(), stopping.clone());
+    let server = async move { connections::serve(listener, router, limits, &proxies, stop).await };
+    let mut server = tokio::spawn(server);
     tokio::select! {
         signal = told_to_stop() => signal?,
-        ended = &mut server => ended??,
+        ended = &mut server => ended?,
         // Each runs as long as the process: without one of them it would only seem to work.
         Some(ended) = tasks.join_next() => return Err(match ended {
             Ok(()) => "a background task ended; start again".into(),
@@ -136,6 +135,7 @@ async fn assemble(
         bell,
     };
     tasks.spawn(relay.run());
+    tasks.spawn(throttle::sweep(pool.clone(), config.throttle.sweep_every()));
     let app = App::from(Parts {
         desk: Desk::open(pool.clone(), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
@@ -145,8 +145,11 @@ async fn assemble(
         keyring,
         tokens,
         hashing: Hashing::new(),
+        throttle: Throttle::new(config.throttle.limits()),
         chain: client,
         clock: Clock::System,
+        proxies: config.proxies(),
+        sockets: config.connections.sockets(),
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
         stopping,

@@ -3,18 +3,19 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    ids::SessionId,
+    ids::{SessionId, UserId},
     purpose::Purpose,
     users::{MAX_PASSWORD_BYTES, User},
 };
 use serde_json::json;
-use store::{audit, sessions::NewSession};
+use store::{Tx, audit, sessions::NewSession};
 use vault::{digest, password, random};
 
 use crate::{
     app::{App, commit},
     caller::{Visit, anonymous_entry},
     error::Error,
+    throttle::{self, Attempt},
 };
 
 /// Somebody who has just logged in.
@@ -31,40 +32,33 @@ pub(crate) struct LoggedIn {
 /// Checks a password and begins a session, with its audit row. A failure is written down too.
 ///
 /// # Errors
-/// [`Error::WrongCredentials`], whatever was wrong.
+/// [`Error::WrongCredentials`], whatever was wrong; [`Error::Throttled`] where too much was.
 pub(crate) async fn log_in(
     app: &App,
     visit: &Visit,
     login: &str,
     given_password: String,
 ) -> Result<LoggedIn, Error> {
-    if given_password.len() > MAX_PASSWORD_BYTES {
-        return Err(Error::WrongCredentials);
-    }
-    let queued = app.hashing.queue()?;
+    let queued = app.hashing.queue(&visit.origin)?;
+    let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(login)).await?;
     let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
     let found = store::users::by_login(&mut conn, login).await?;
     drop(conn);
 
     let hashed = found.as_ref().map(|known| known.hashed_password.clone());
-    let matches = queued
-        .run(move || match hashed {
-            Some(hashed) => password::verify(&given_password, &hashed),
-            None => password::refuse(&given_password),
-        })
-        .await?;
-    let Some(known) = found.filter(|known| matches && known.user.is_active) else {
-        let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
+    let checked = queued.run(move || check(&given_password, hashed.as_deref()));
+    let checked = checked.await?;
+    let known = found.filter(|known| known.user.is_active);
+    let (Some(known), Checked::Right { renewed }) = (known, checked) else {
+        let mut tx = app.begin().await?;
         let entry = AuditEntry {
             classification: Classification::Security,
-            // A keyless digest of the name typed, so that attempts on one name can be counted and a
-            // password typed into the wrong field is not stored.
-            new_value: Some(
-                json!({ "loginDigest": &digest::hex_of(login.trim().to_lowercase().as_bytes())[..16] }),
-            ),
+            new_value: Some(json!({ "loginDigest": throttle::login_digest(login) })),
             ..anonymous_entry(AuditAction::AuthLoginFailed, visit)
         };
-        audit::insert(&mut conn, &[entry]).await?;
+        audit::insert(&mut tx, &[entry]).await?;
+        pass.failed(app, &mut tx).await?;
+        commit(tx).await?;
         return Err(Error::WrongCredentials);
     };
 
@@ -95,10 +89,71 @@ pub(crate) async fn log_in(
         )
     };
     audit::insert(&mut tx, &[entry]).await?;
+    if let Some(renewed) = renewed {
+        renew(&mut tx, visit, user.id, &known.hashed_password, &renewed).await?;
+    }
+    pass.logged_in(app, &mut tx, &user).await?;
     commit(tx).await?;
     Ok(LoggedIn {
         user,
         access_token,
         expires_at,
     })
+}
+
+/// What came of a password.
+enum Checked {
+    Wrong,
+    /// With a new hash, where the old one was made by other parameters than today's.
+    Right {
+        renewed: Option<String>,
+    },
+}
+
+/// Takes the same time whether there is such an account or not.
+fn check(given: &str, hashed: Option<&str>) -> Checked {
+    let matching = match hashed {
+        // Longer than any that was ever taken: that says nothing of any account.
+        _ if given.len() > MAX_PASSWORD_BYTES => None,
+        Some(hashed) => Some(hashed).filter(|hashed| password::verify(given, hashed)),
+        None => {
+            password::refuse(given);
+            None
+        }
+    };
+    match matching {
+        Some(hashed) => Checked::Right {
+            renewed: password::renew(given, hashed),
+        },
+        None => Checked::Wrong,
+    }
+}
+
+/// Stores the password's hash by today's parameters, and writes that down.
+async fn renew(
+    tx: &mut Tx<'_>,
+    visit: &Visit,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> Result<(), Error> {
+    if !store::users::replace_password(tx, user, old, new).await? {
+        // Changed meanwhile: that one is newer.
+        return Ok(());
+    }
+    let hashed_by =
+        |hashed: &str| Some(json!({ "passwordHashedBy": password::parameters(hashed) }));
+    let entry = AuditEntry {
+        resource_id: user.0,
+        old_value: hashed_by(old),
+        new_value: hashed_by(new),
+        classification: Classification::Security,
+        ..AuditEntry::new(
+            user,
+            AuditAction::UserUpdate,
+            Purpose::SystemAdministration,
+            &visit.origin,
+        )
+    };
+    Ok(audit::insert(tx, &[entry]).await?)
 }

@@ -17,6 +17,7 @@ use crate::{
     app::{App, commit},
     caller::Visit,
     error::Error,
+    throttle::{self, Attempt, Pass},
 };
 
 /// Makes an account, with its audit row.
@@ -33,11 +34,10 @@ pub(crate) async fn register(
     let email = Email::parse(email)?;
     let username = Username::parse(username)?;
     check_password(&new_password)?;
-    let hashed = app
-        .hashing
-        .queue()?
-        .run(move || password::hash(&new_password))
-        .await?;
+    let queued = app.hashing.queue(&visit.origin)?;
+    // It counts whatever comes of it, so there is nothing to be said of it later.
+    let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Register).await?;
+    let hashed = queued.run(move || password::hash(&new_password)).await?;
 
     let mut tx = app.begin().await?;
     let id = UserId::fresh();

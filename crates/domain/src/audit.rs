@@ -21,6 +21,8 @@ text_enum! {
         AuthLogin = "AUTH_LOGIN",
         /// Somebody failed to.
         AuthLoginFailed = "AUTH_LOGIN_FAILED",
+        /// A name has to wait, from one address, before it may try again.
+        AuthLocked = "AUTH_LOCKED",
         /// An account changed.
         UserUpdate = "USER_UPDATE",
         /// A role was given.
@@ -231,6 +233,7 @@ impl AuditAction {
             Self::AuthRegister
             | Self::AuthLogin
             | Self::AuthLoginFailed
+            | Self::AuthLocked
             | Self::UserRoleChange
             | Self::ConsentGrant
             | Self::ConsentWithdraw

@@ -1,5 +1,5 @@
 //! Types, rules and decisions of the product. No I/O, no async, no keys: everything here can be
-//! tested as a table. The seven nouns name the files, as they do at every other layer.
+//! tested as a table. The nouns name the files, as they do at every other layer.
 
 pub mod access;
 pub mod audit;
@@ -11,6 +11,7 @@ pub mod integrity;
 pub mod purpose;
 pub mod records;
 mod text;
+pub mod throttle;
 pub mod users;
 
 pub use text::UnknownText;

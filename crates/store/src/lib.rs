@@ -22,6 +22,7 @@ pub mod reconciliation;
 pub mod records;
 mod rows;
 pub mod sessions;
+pub mod throttle;
 pub mod users;
 
 pub use error::StoreError;

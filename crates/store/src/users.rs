@@ -169,6 +169,27 @@ pub async fn by_login(
     }))
 }
 
+/// Puts a password's hash in the place of another. False where the other one is no longer there.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn replace_password(
+    conn: &mut PgConnection,
+    id: UserId,
+    old_hash: &str,
+    new_hash: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE users SET hashed_password = $3 WHERE id = $1 AND hashed_password = $2",
+        id.0,
+        old_hash,
+        new_hash,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Where a page of accounts goes on: after the account made then, with that id.
 pub type UserCursor = (DateTime<Utc>, UserId);
 

@@ -195,6 +195,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT * FROM data_processing_consents",
             "SELECT * FROM data_deletion_requests",
             "SELECT * FROM idempotency_keys",
+            "SELECT * FROM throttle_counters",
             "SELECT raw_transaction FROM anchor_attempts",
         ],
     )
@@ -316,6 +317,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE users SET is_active = FALSE",
             "UPDATE sessions SET is_valid = FALSE",
             "UPDATE signers SET next_nonce = next_nonce + 1",
+            "UPDATE throttle_counters SET failures = 0",
+            "DELETE FROM throttle_counters",
         ],
     )
     .await;

@@ -210,7 +210,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 11] = [
+const OWN_TABLES: [&str; 12] = [
     "anchor_attempts",
     "anchor_outbox",
     "chain_blocks",
@@ -222,6 +222,7 @@ const OWN_TABLES: [&str; 11] = [
     "patient_keys",
     "record_anchors",
     "signers",
+    "throttle_counters",
 ];
 
 #[tokio::test]

@@ -1,0 +1,323 @@
+//! Throttling: whoever tries to get in passes here first. The rule is `domain::throttle`, the
+//! counters are PostgreSQL's; here they are put together.
+//!
+//! ```ignore
+//! let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(login)).await?;
+//! // … is the secret right? In the transaction with the audit row:
+//! pass.failed(app, &mut tx).await?;       // or
+//! pass.succeeded(app, &mut tx).await?;
+//! ```
+//!
+//! The attempt is charged before it is made. A pass that is dropped was a failure.
+
+use std::time::Duration;
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, Origin},
+    ids::UserId,
+    purpose::Purpose,
+    throttle::{Counter, Kind, Limits, Network, Scope, Standing},
+    users::{ANONYMOUS, User},
+};
+use serde_json::json;
+use store::{
+    Pool, Tx, audit,
+    throttle::{Counters, Key, hold, save},
+};
+use tokio::sync::Semaphore;
+use vault::digest;
+
+use crate::{
+    app::{App, commit},
+    error::Error,
+};
+
+/// How many attempts look at their counters at once: attempts from one address wait for one row, and
+/// must not take all connections with them.
+const AT_ONCE: usize = 4;
+/// How many may wait for that.
+const WAITING: usize = 256;
+
+/// What is tried, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attempt<'a> {
+    /// To log in, by whatever means, under a name that was typed or an account that was shown.
+    LogIn(&'a str),
+    /// To prove more, by an account that is known: a code, the present password.
+    #[expect(dead_code, reason = "for a second factor and a change of password")]
+    Proof(UserId),
+    /// To go on with a session.
+    #[expect(dead_code, reason = "for refresh tokens")]
+    Refresh,
+    /// To make an account.
+    Register,
+}
+
+impl Attempt<'_> {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::LogIn(_) => Kind::LogIn,
+            Self::Proof(_) => Kind::Proof,
+            Self::Refresh => Kind::Refresh,
+            Self::Register => Kind::Register,
+        }
+    }
+
+    /// What it is counted under; unknown names like known ones.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::LogIn(login) => Some(name_of(login)),
+            Self::Proof(user) => Some(format!("proof {user}")),
+            Self::Refresh | Self::Register => None,
+        }
+    }
+}
+
+fn name_of(login: &str) -> String {
+    format!("log-in {}", login.trim().to_lowercase())
+}
+
+/// A keyless digest of the name typed, for the audit trail: attempts on one name can be counted, and
+/// a password typed into the wrong field is not stored.
+pub(crate) fn login_digest(login: &str) -> String {
+    digest::hex_of(login.trim().to_lowercase().as_bytes())[..16].to_owned()
+}
+
+/// The limits, and the door to the counters.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    limits: Limits,
+    at_once: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Throttle {
+    /// With these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            at_once: Semaphore::new(AT_ONCE),
+            waiting: Semaphore::new(AT_ONCE + WAITING),
+        }
+    }
+}
+
+/// An attempt that was let through and charged. What came of it is to be said in the end.
+#[derive(Debug)]
+#[must_use = "say whether it succeeded; what is dropped has failed"]
+pub(crate) struct Pass {
+    kind: Kind,
+    network: Network,
+    name: Option<String>,
+    /// Whether the address was charged: who gives back more than was taken could guess without end.
+    is_address_charged: bool,
+}
+
+/// Lets an attempt through.
+///
+/// # Errors
+/// [`Error::Throttled`], and when to try again. The first refusal of a name's wait is written down.
+pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Result<Pass, Error> {
+    let throttle = &app.throttle;
+    let _place = throttle.waiting.try_acquire().map_err(|_| Error::Busy {
+        retry_after_seconds: 5,
+    })?;
+    let _turn = throttle
+        .at_once
+        .acquire()
+        .await
+        .map_err(|_| Error::Unavailable)?;
+    let mut pass = Pass {
+        kind: attempt.kind(),
+        network: Network::of(origin.address),
+        name: attempt.name(),
+        is_address_charged: false,
+    };
+    let (pair, account) = (pass.pair(), pass.account());
+    let (address, everybody) = (pass.address(), everybody());
+    let held: Vec<Key> = pair.iter().chain([&address]).cloned().collect();
+    let seen: Vec<Key> = account.iter().chain([&everybody]).cloned().collect();
+
+    let mut tx = app.begin().await?;
+    let found = hold(&mut tx, &held, &seen).await?;
+    let standing = Standing {
+        pair: pair.as_ref().map(|key| found.of(key)),
+        address: found.of(&address),
+        account: account.as_ref().map(|key| found.of(key)),
+        everybody: found.of(&everybody),
+    };
+    match throttle.limits.charge(pass.kind, &standing, found.now) {
+        Ok(charged) => {
+            pass.is_address_charged = charged.address != standing.address;
+            let mut counters = vec![(address, charged.address)];
+            counters.extend(pair.zip(charged.pair));
+            save(&mut tx, &counters).await?;
+            commit(tx).await?;
+            Ok(pass)
+        }
+        Err(refused) => {
+            let wait = (refused.until - found.now).to_std().unwrap_or_default();
+            let retry_after_seconds = in_seconds(wait);
+            let untold = standing.pair.filter(|counter| !counter.is_told);
+            if let (Scope::Pair | Scope::Account, Some(key), Some(counter)) =
+                (refused.by, pair, untold)
+            {
+                let entry = locked(origin, attempt, refused.by, &counter, retry_after_seconds);
+                let told = Counter {
+                    is_told: true,
+                    ..counter
+                };
+                save(&mut tx, &[(key, told)]).await?;
+                audit::insert(&mut tx, &[entry]).await?;
+                commit(tx).await?;
+            }
+            Err(Error::Throttled {
+                retry_after_seconds,
+            })
+        }
+    }
+}
+
+/// What is written down when a name has to wait: once for each wait, because who does not wait
+/// must not fill the audit trail.
+fn locked(
+    origin: &Origin,
+    attempt: Attempt<'_>,
+    by: Scope,
+    counter: &Counter,
+    seconds: u32,
+) -> AuditEntry {
+    let mut why = json!({
+        "by": by,
+        "failures": counter.failures,
+        "retryAfterSeconds": seconds,
+    });
+    let user = match attempt {
+        Attempt::Proof(user) => user,
+        Attempt::LogIn(login) => {
+            why["loginDigest"] = json!(login_digest(login));
+            ANONYMOUS
+        }
+        Attempt::Refresh | Attempt::Register => ANONYMOUS,
+    };
+    AuditEntry {
+        classification: Classification::Security,
+        new_value: Some(why),
+        ..AuditEntry::new(
+            user,
+            AuditAction::AuthLocked,
+            Purpose::SystemAdministration,
+            origin,
+        )
+    }
+}
+
+fn in_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
+}
+
+impl Pass {
+    fn pair(&self) -> Option<Key> {
+        self.name.as_deref().map(|name| self.pair_of(name))
+    }
+
+    fn pair_of(&self, name: &str) -> Key {
+        key(Scope::Pair, &format!("{} {name}", self.network))
+    }
+
+    fn address(&self) -> Key {
+        key(self.kind.address_scope(), &self.network.to_string())
+    }
+
+    fn account(&self) -> Option<Key> {
+        self.name.as_deref().map(|name| key(Scope::Account, name))
+    }
+
+    /// The secret was wrong. To be said last before the commit: all failures wait for one row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn failed(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let keys: Vec<Key> = self.account().into_iter().chain([everybody()]).collect();
+        let found = hold(tx, &keys, &[]).await?;
+        let limits = &app.throttle.limits;
+        let counters: Vec<(Key, Counter)> = keys
+            .into_iter()
+            .map(|key| {
+                let counter = limits.failed(key.scope, &found.of(&key), found.now);
+                (key, counter)
+            })
+            .collect();
+        Ok(save(tx, &counters).await?)
+    }
+
+    /// The secret was right: what this attempt and those before it cost here is forgotten, and the
+    /// address is known as one of its own from now on.
+    ///
+    /// # Errors
+    /// The database's.
+    #[expect(dead_code, reason = "for a proof and a refresh")]
+    pub(crate) async fn succeeded(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let pairs = self.pair().into_iter().collect();
+        self.forget(app, tx, pairs).await
+    }
+
+    /// The same for somebody who has logged in: under both of their names.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn logged_in(
+        self,
+        app: &App,
+        tx: &mut Tx<'_>,
+        user: &User,
+    ) -> Result<(), Error> {
+        let names = [&user.username, &user.email].map(|name| name_of(name));
+        let mut pairs: Vec<Key> = self.pair().into_iter().collect();
+        pairs.extend(names.iter().map(|name| self.pair_of(name)));
+        pairs.sort();
+        pairs.dedup();
+        self.forget(app, tx, pairs).await
+    }
+
+    async fn forget(&self, app: &App, tx: &mut Tx<'_>, pairs: Vec<Key>) -> Result<(), Error> {
+        let address = self.is_address_charged.then(|| self.address());
+        let keys: Vec<Key> = pairs.iter().chain(&address).cloned().collect();
+        let found: Counters = hold(tx, &keys, &[]).await?;
+        let limits = &app.throttle.limits;
+        let mut counters: Vec<(Key, Counter)> = pairs
+            .into_iter()
+            .map(|key| (key, Counter::proven(found.now)))
+            .collect();
+        counters.extend(address.map(|key| {
+            let given_back = limits.succeeded(self.kind, &found.of(&key));
+            (key, given_back)
+        }));
+        Ok(save(tx, &counters).await?)
+    }
+}
+
+fn everybody() -> Key {
+    key(Scope::Everybody, "")
+}
+
+fn key(scope: Scope, subject: &str) -> Key {
+    Key {
+        scope,
+        subject: digest::hex_of(format!("throttle {scope} {subject}").as_bytes()),
+    }
+}
+
+/// Removes what says nothing any more, for as long as the process runs.
+pub(crate) async fn sweep(pool: Pool, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        match store::throttle::sweep(&pool).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "Forgot {removed} counters of attempts"),
+            Err(error) => tracing::warn!(%error, "Old counters of attempts cannot be removed"),
+        }
+    }
+}
