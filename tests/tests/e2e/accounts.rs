@@ -139,6 +139,43 @@ async fn a_wrong_password_and_an_unknown_account_are_told_apart_by_nobody() {
 }
 
 #[tokio::test]
+async fn what_looks_like_sql_is_text_and_nothing_else() {
+    let world = World::start().await;
+    let (ana, ada) = (world.patient("ana").await, world.admin("ada").await);
+    let hostile = [
+        "ana' OR '1'='1",
+        "ana'; UPDATE users SET role = 'ADMIN'; --",
+        "ana') OR TRUE --",
+        "%",
+        "ana\\",
+        "$1",
+        "'||(SELECT hashed_password FROM users LIMIT 1)||'",
+    ];
+
+    for text in hostile {
+        let answer = world.nobody().asks(LOG_IN, credentials(text, text)).await;
+        answer.fails_with("WRONG_CREDENTIALS");
+        let wrong = world
+            .nobody()
+            .asks(LOG_IN, credentials(&ana.username, text))
+            .await;
+        wrong.fails_with("WRONG_CREDENTIALS");
+        let find = "query F($text: String) { users(search: $text) { nodes { username } } }";
+        let found = ada.asks(find, json!({ "text": text })).await;
+        assert_eq!(found.data()["users"]["nodes"], json!([]), "{text}");
+        let made = account(&format!("{text}@x.example"), text, "twelve letters");
+        let made = world.nobody().asks(REGISTER, made).await;
+        assert_eq!(made.code(), Some("BAD_USER_INPUT"), "{text}");
+    }
+
+    let roles = world
+        .sql("SELECT role FROM users WHERE NOT is_system ORDER BY role")
+        .await;
+    let roles: Vec<_> = roles.iter().map(|row| text(&row["role"])).collect();
+    assert_eq!(roles, ["ADMIN", "ADMIN", "PATIENT"]);
+}
+
+#[tokio::test]
 async fn a_flood_of_log_ins_is_bounded_and_holds_nobody_else_up() {
     let patience = ("MEDITRUSTAL_REQUEST_TIMEOUT".to_owned(), "60".to_owned());
     let world = World::with(|options| options.api.push(patience)).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tests::{Person, World, documents, eventually, id, text};
 
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
@@ -226,4 +227,53 @@ async fn the_programs_outlive_their_database() {
     world.mine(3).await;
     told.until("ANCHOR_FINALIZED").await;
     assert!(!world.api.log().contains("panicked"), "{}", world.api.log());
+}
+
+#[tokio::test]
+async fn an_api_on_an_old_backup_does_not_start_and_says_why() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let create = async |world: &World| {
+        let record = ana
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    };
+    create(&world).await;
+    let database = &world.foundation.database;
+    let name = database.name().to_owned();
+    let server = database.superuser_url().replace(&name, "postgres");
+    let mut server = PgConnection::connect(&server).await.expect("a superuser");
+    let mut maintains = async |statement: String| {
+        let done = sqlx::raw_sql(AssertSqlSafe(statement.clone()));
+        let done = done.execute(&mut server).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    };
+
+    world.api.kill().await;
+    world.indexer.kill().await;
+    // Nobody may look while it is copied, not even this test.
+    maintains(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    ))
+    .await;
+    maintains(format!("CREATE DATABASE {name}_backup TEMPLATE {name}")).await;
+    world.api.restart().await;
+    world.indexer.restart().await;
+    create(&world).await;
+    create(&world).await;
+    world.api.kill().await;
+    world.indexer.kill().await;
+    maintains(format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    maintains(format!("ALTER DATABASE {name}_backup RENAME TO {name}")).await;
+    let environment = world.foundation.options().api.clone();
+    let started = world.foundation.api("restored", 0, &environment).await;
+
+    let said = started.expect_err("it must not serve").to_string();
+    let why = "the chain knows 2 transaction(s) of 0x";
+    assert!(said.contains(why), "{said}");
+    assert!(
+        said.contains("the database was restored from an old backup"),
+        "{said}"
+    );
 }

@@ -10,3 +10,4 @@ mod playground;
 mod privileges;
 mod schema;
 mod specification;
+mod threats;
