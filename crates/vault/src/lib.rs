@@ -3,6 +3,7 @@
 //! The only crate that names cipher, hash, password and token libraries, and the only one that sees
 //! key material, which is wiped when dropped and never printed. The indexer does not link it.
 
+pub mod blind_index;
 pub mod digest;
 pub mod envelope;
 mod keyfile;
