@@ -2,9 +2,10 @@
 //!
 //! Owns what a medical document must look like: reading it without loss
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
-//! and fit for its record type ([`check`]), what the server writes into it
-//! ([`stamp()`]), and what it says ([`summary`]). Pure: no I/O, no clock, no randomness. Hashing and encryption are
-//! left to `vault`, decisions about people to `domain`.
+//! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
+//! found by ([`searchable()`]), and what the server writes into it ([`stamp()`]).
+//! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
+//! `vault`, decisions about people to `domain`.
 //!
 //! An [`Issue`] never repeats what a document says: the value is health data.
 
@@ -20,6 +21,7 @@ mod primitives;
 pub mod reader;
 mod record_types;
 mod references;
+mod searchable;
 mod stamp;
 pub mod summary;
 mod table;
@@ -30,6 +32,7 @@ pub use completeness::{Checked, Completeness};
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use json::Json;
 pub use record_types::RecordType;
+pub use searchable::{MAX_CODES, Searchable, searchable};
 pub use stamp::{Identity, SALT_URL, stamp};
 
 /// Whether `document` is FHIR R4 and of a kind that its record type takes, and how

@@ -98,6 +98,15 @@ impl<'a> Moment<'a> {
     fn epoch_seconds(&self) -> i64 {
         self.epoch_days() * 86_400 + self.seconds
     }
+
+    /// When it began, in microseconds since 1970 began in UTC. What is finer is cut off.
+    pub(crate) fn unix_micros(&self) -> i64 {
+        /// From 1 March of year 0 to 1 January 1970. Unit: days.
+        const EPOCH: i64 = 719_468;
+        let digits = self.fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+        let micros = digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        (self.epoch_seconds() - EPOCH * 86_400) * 1_000_000 + micros
+    }
 }
 
 fn known(ordering: Ordering) -> Option<Ordering> {
@@ -258,6 +267,21 @@ mod tests {
         for (a, b, expected) in cases {
             let (a, b) = (Moment::parse(a).unwrap(), Moment::parse(b).unwrap());
             assert_eq!(a.compare(&b), expected);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_counted_from_1970_in_utc() {
+        let cases = [
+            ("1970", 0),
+            ("1969-12-31T23:59:59.25Z", -750_000),
+            ("2026-03", 1_772_323_200_000_000),
+            ("2026-03-04", 1_772_582_400_000_000),
+            ("2026-03-04T09:15:00.123456789+07:00", 1_772_590_500_123_456),
+        ];
+
+        for (text, micros) in cases {
+            assert_eq!(Moment::parse(text).unwrap().unix_micros(), micros, "{text}");
         }
     }
 }

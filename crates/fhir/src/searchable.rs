@@ -1,0 +1,250 @@
+//! What a document is found by: when it was so, its state, and its codes.
+//!
+//! Only what FHIR writes as a date or a code is read, never a text or a name. Where a document is a
+//! `Bundle`, its latest date counts, and its state only if all of its resources agree. Which of it is
+//! stored in clear and which as a keyed hash is not decided here.
+
+use std::fmt;
+
+use crate::json::Json;
+use crate::record_types::{RecordType, resource_type};
+use crate::temporal::Moment;
+
+/// How many codes of one document are searchable. More are left out: nobody looks a document up by its
+/// 257th.
+pub const MAX_CODES: usize = 256;
+
+/// Where HL7 lists what kind of laboratory or department a report comes from.
+const DIAGNOSTIC_SERVICES: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
+
+/// What a document is found by. Its `Debug` says how much there is, and never what.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Searchable {
+    /// When what it says was so. Unit: microseconds since 1970 began in UTC. A year, month or day
+    /// stands for its beginning in UTC.
+    pub effective_micros: Option<i64>,
+    /// What may be read off it in clear: dates, states, kinds. A date is its day (`2026-11-23`), or
+    /// less where the document says less.
+    pub metadata: Vec<(&'static str, String)>,
+    /// Its codes with their systems, each once, in the order of the document.
+    pub codes: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Searchable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (keys, codes) = (self.metadata.len(), self.codes.len());
+        write!(f, "{keys} metadata keys and {codes} codes")
+    }
+}
+
+/// Reads off a document what it is found by. What is not there is left out.
+pub fn searchable(document: &Json, record_type: RecordType) -> Searchable {
+    let roots = roots(document);
+    let everything: Vec<&Json> = roots
+        .iter()
+        .flat_map(|root| std::iter::once(*root).chain(each(root, "contained")))
+        .collect();
+    let mut metadata = Vec::new();
+
+    let date = latest(roots.iter().filter_map(|root| date_of(root)));
+    if let Some((_, text)) = date {
+        metadata.push(("date", day(text)));
+    }
+    if let Some(status) = shared_state(&roots) {
+        metadata.push(("status", status.to_owned()));
+    }
+    metadata.extend(particular(record_type, &roots, &everything));
+    Searchable {
+        effective_micros: date.map(|(micros, _)| micros),
+        metadata,
+        codes: codes(&everything),
+    }
+}
+
+fn roots(document: &Json) -> Vec<&Json> {
+    if resource_type(document) == Some("Bundle") {
+        each(document, "entry.resource")
+    } else {
+        vec![document]
+    }
+}
+
+/// Every value at the end of a dotted path, whatever arrays lie on the way.
+fn each<'a>(json: &'a Json, path: &str) -> Vec<&'a Json> {
+    path.split('.').fold(vec![json], |found, key| {
+        let members = found.into_iter().filter_map(|json| json.get(key));
+        members
+            .flat_map(|member| match member {
+                Json::Array(items) => items.iter().collect(),
+                single => vec![single],
+            })
+            .collect()
+    })
+}
+
+fn first_text<'a>(json: &'a Json, paths: &[&str]) -> Option<&'a str> {
+    let mut texts = paths
+        .iter()
+        .filter_map(|path| each(json, path).into_iter().find_map(Json::as_str));
+    texts.next()
+}
+
+/// A date as a point in time, and as it is written.
+type Dated<'a> = (i64, &'a str);
+
+fn dated(text: &str) -> Option<Dated<'_>> {
+    Some((Moment::parse(text)?.unix_micros(), text))
+}
+
+fn latest<'a>(dates: impl Iterator<Item = Dated<'a>>) -> Option<Dated<'a>> {
+    dates.max_by_key(|(micros, _)| *micros)
+}
+
+/// The day of a date, or the month or year that it is.
+fn day(text: &str) -> String {
+    text.chars().take("YYYY-MM-DD".len()).collect()
+}
+
+/// When a resource was so: the elements that say it, the best first.
+fn date_of(resource: &Json) -> Option<Dated<'_>> {
+    let paths: &[&str] = match resource_type(resource)? {
+        "Condition" => &["recordedDate", "onsetDateTime", "onsetPeriod.start"],
+        "Observation" => &[
+            "effectiveDateTime",
+            "effectivePeriod.start",
+            "effectiveInstant",
+            "issued",
+        ],
+        "DiagnosticReport" => &["effectiveDateTime", "effectivePeriod.start", "issued"],
+        "MedicationRequest" | "ServiceRequest" => &["authoredOn", "occurrenceDateTime"],
+        "CarePlan" => &["created", "period.start"],
+        "CareTeam" => &["period.start"],
+        "Goal" => &["startDate"],
+        "Procedure" => &["performedDateTime", "performedPeriod.start"],
+        "AllergyIntolerance" => &["recordedDate", "onsetDateTime"],
+        "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
+        "ImagingStudy" => &["started"],
+        "Media" => &["createdDateTime", "createdPeriod.start", "issued"],
+        "Immunization" => &["occurrenceDateTime", "recorded"],
+        _ => &[],
+    };
+    first_text(resource, paths).and_then(dated)
+}
+
+/// The state that all resources with a state are in.
+fn shared_state<'a>(roots: &[&'a Json]) -> Option<&'a str> {
+    let mut states = roots.iter().filter_map(|root| state_of(root));
+    let first = states.next()?;
+    states.all(|state| state == first).then_some(first)
+}
+
+fn state_of(resource: &Json) -> Option<&str> {
+    let paths: &[&str] = match resource_type(resource)? {
+        "Condition" | "AllergyIntolerance" => &[
+            "clinicalStatus.coding.code",
+            // What was entered in error has no clinical status any more (con-5, ait-2).
+            "verificationStatus.coding.code",
+        ],
+        "Goal" => &["lifecycleStatus"],
+        _ => &["status"],
+    };
+    first_text(resource, paths)
+}
+
+/// What is read off the documents of one type alone.
+fn particular(
+    record_type: RecordType,
+    roots: &[&Json],
+    everything: &[&Json],
+) -> Vec<(&'static str, String)> {
+    let is = |kind: &'static str| move |json: &&&Json| resource_type(json) == Some(kind);
+    let first = |kind, path: &str| {
+        let mut found = everything.iter().filter(is(kind));
+        found.find_map(|resource| first_text(resource, &[path]))
+    };
+    let first_day = |kind, path: &str| first(kind, path).and_then(dated).map(|(_, at)| day(at));
+    let told = match record_type {
+        RecordType::LabResult => vec![(
+            "testType",
+            roots
+                .iter()
+                .filter(is("DiagnosticReport"))
+                .find_map(|it| service(it)),
+        )],
+        RecordType::Prescription => vec![(
+            "validUntil",
+            first_day("MedicationRequest", "dispenseRequest.validityPeriod.end"),
+        )],
+        RecordType::TreatmentPlan => vec![
+            ("start", first_day("CarePlan", "period.start")),
+            ("end", first_day("CarePlan", "period.end")),
+        ],
+        RecordType::Imaging => {
+            let modality = first("ImagingStudy", "modality.code")
+                .or_else(|| first("ImagingStudy", "series.modality.code"))
+                .or_else(|| first("Media", "modality.coding.code"));
+            vec![("modality", modality.map(str::to_owned))]
+        }
+        RecordType::Vaccination => {
+            let due = everything
+                .iter()
+                .filter(is("ImmunizationRecommendation"))
+                .flat_map(|it| each(it, "recommendation.dateCriterion.value"))
+                .filter_map(Json::as_str)
+                .filter_map(dated)
+                .min_by_key(|(micros, _)| *micros);
+            vec![("nextDue", due.map(|(_, at)| day(at)))]
+        }
+        RecordType::Diagnosis | RecordType::MedicalHistory | RecordType::VitalSigns => Vec::new(),
+    };
+    told.into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
+}
+
+/// The kind of laboratory a report comes from: `CH` is chemistry.
+fn service(report: &Json) -> Option<String> {
+    let codings = each(report, "category.coding");
+    let mut services = codings
+        .iter()
+        .filter(|coding| coding.get("system").and_then(Json::as_str) == Some(DIAGNOSTIC_SERVICES));
+    services.find_map(|coding| Some(coding.get("code")?.as_str()?.to_owned()))
+}
+
+/// Where a resource says what was found, done, measured or given.
+fn coded_elements(resource: &Json) -> &'static [&'static str] {
+    match resource_type(resource) {
+        Some("Observation") => &["code", "component.code"],
+        Some("DiagnosticReport") => &["code", "conclusionCode"],
+        Some("MedicationRequest") => &["medicationCodeableConcept"],
+        Some("CarePlan") => &["activity.detail.code"],
+        Some("FamilyMemberHistory") => &["condition.code"],
+        Some("AllergyIntolerance") => &["code", "reaction.substance"],
+        Some("ImagingStudy") => &["procedureCode"],
+        Some("Immunization") => &["vaccineCode"],
+        Some("ImmunizationRecommendation") => &["recommendation.vaccineCode"],
+        Some("Condition" | "Medication" | "Procedure" | "ServiceRequest" | "List") => &["code"],
+        _ => &[],
+    }
+}
+
+fn codes(resources: &[&Json]) -> Vec<(String, String)> {
+    let mut codes: Vec<(String, String)> = Vec::new();
+    for resource in resources {
+        for path in coded_elements(resource) {
+            let concepts = each(resource, path);
+            for coding in concepts.iter().flat_map(|concept| each(concept, "coding")) {
+                let text = |key| coding.get(key).and_then(Json::as_str);
+                // A code without a system says nothing.
+                let (Some(system), Some(code)) = (text("system"), text("code")) else {
+                    continue;
+                };
+                let code = (system.to_owned(), code.to_owned());
+                if codes.len() < MAX_CODES && !codes.contains(&code) {
+                    codes.push(code);
+                }
+            }
+        }
+    }
+    codes
+}

@@ -1,0 +1,191 @@
+//! What the documents of each record type are found by.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+mod documents;
+
+use documents::{example, tree};
+use fhir::{MAX_CODES, RecordType, Searchable, reader, searchable};
+use serde_json::{Value, json};
+
+const ICD_10: &str = "http://hl7.org/fhir/sid/icd-10";
+const SNOMED: &str = "http://snomed.info/sct";
+const LOINC: &str = "http://loinc.org";
+const ATC: &str = "http://www.whocc.no/atc";
+const CVX: &str = "http://hl7.org/fhir/sid/cvx";
+
+fn found(record_type: RecordType, document: &Value) -> Searchable {
+    searchable(&tree(document), record_type)
+}
+
+/// A type, when its example was so, its metadata in words, and its codes with their systems.
+type Case = (
+    RecordType,
+    i64,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+/// Metadata in the form of a table's cell.
+fn in_words(found: &Searchable) -> String {
+    let pairs = found.metadata.iter();
+    let words: Vec<_> = pairs.map(|(key, value)| format!("{key} {value}")).collect();
+    words.join(", ")
+}
+
+#[test]
+fn every_type_says_when_it_was_its_state_and_its_codes() {
+    let table: [Case; 8] = [
+        (
+            RecordType::Diagnosis,
+            1_772_592_000_000_000,
+            "date 2026-03-04, status active",
+            &[(ICD_10, "E11.9"), (SNOMED, "44054006")],
+        ),
+        (
+            RecordType::LabResult,
+            1_772_410_500_000_000,
+            "date 2026-03-02, status final, testType CH",
+            &[(LOINC, "55399-0"), (LOINC, "4548-4"), (LOINC, "1558-6")],
+        ),
+        (
+            RecordType::Prescription,
+            1_772_592_600_000_000,
+            "date 2026-03-04, status active, validUntil 2026-06-04",
+            &[(ATC, "A10BA02")],
+        ),
+        (
+            RecordType::TreatmentPlan,
+            1_772_593_500_000_000,
+            "date 2026-03-04, status active, start 2026-03-04, end 2026-09-04",
+            &[(LOINC, "4548-4"), (SNOMED, "304549008")],
+        ),
+        (
+            // Of several the latest; they are in different states.
+            RecordType::MedicalHistory,
+            1_772_582_400_000_000,
+            "date 2026-03-04",
+            &[
+                (ICD_10, "A90"),
+                (SNOMED, "80146002"),
+                (ICD_10, "E11.9"),
+                (SNOMED, "91936005"),
+            ],
+        ),
+        (
+            RecordType::VitalSigns,
+            1_772_590_560_000_000,
+            "date 2026-03-04, status final",
+            &[
+                (LOINC, "85354-9"),
+                (LOINC, "8480-6"),
+                (LOINC, "8462-4"),
+                (LOINC, "8867-4"),
+                (LOINC, "8310-5"),
+                (LOINC, "9279-1"),
+            ],
+        ),
+        (
+            RecordType::Imaging,
+            1_773_104_700_000_000,
+            "date 2026-03-10, status final, modality DX",
+            &[(LOINC, "36643-5"), (SNOMED, "17621005")],
+        ),
+        (
+            RecordType::Vaccination,
+            1_772_595_000_000_000,
+            "date 2026-03-04, status completed, nextDue 2026-04-04",
+            &[(CVX, "43"), (ATC, "J07BC01")],
+        ),
+    ];
+
+    for (record_type, micros, metadata, codes) in table {
+        let found = found(record_type, &example(record_type));
+        let pairs = found.codes.iter();
+        let pairs: Vec<_> = pairs.map(|(s, c)| (s.as_str(), c.as_str())).collect();
+
+        assert_eq!(found.effective_micros, Some(micros), "{record_type:?}");
+        assert_eq!(in_words(&found), metadata, "{record_type:?}");
+        assert_eq!(pairs, codes, "{record_type:?}");
+    }
+}
+
+#[test]
+fn what_is_not_said_is_left_out_and_what_is_said_in_part_stays_so() {
+    let condition = |more: Value| {
+        let mut condition = json!({ "resourceType": "Condition" });
+        condition
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        condition
+    };
+    let coded = |code: &str| json!({ "coding": [{ "system": "s", "code": code }] });
+    let table = [
+        (condition(json!({})), None, ""),
+        (
+            condition(json!({ "onsetDateTime": "1998" })),
+            Some(883_612_800_000_000),
+            "date 1998",
+        ),
+        (
+            condition(json!({ "onsetDateTime": "1998", "recordedDate": "1999-02" })),
+            Some(917_827_200_000_000),
+            "date 1999-02",
+        ),
+        (
+            // What was entered in error says so where its clinical status is gone.
+            condition(json!({ "verificationStatus": coded("entered-in-error") })),
+            None,
+            "status entered-in-error",
+        ),
+    ];
+
+    for (document, micros, metadata) in table {
+        let found = found(RecordType::Diagnosis, &document);
+
+        assert_eq!(found.effective_micros, micros, "{document}");
+        assert_eq!(in_words(&found), metadata, "{document}");
+        assert_eq!(found.codes, []);
+    }
+}
+
+#[test]
+fn a_code_needs_a_system_counts_once_and_there_is_an_end_to_them() {
+    let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
+    let with = |codings: Vec<Value>| {
+        let document = json!({ "resourceType": "Condition", "code": { "coding": codings } });
+        found(RecordType::Diagnosis, &document).codes
+    };
+
+    let few = with(vec![
+        json!({ "code": "alone" }),
+        json!({ "system": "http://alone" }),
+        coding(ICD_10, "J45.9"),
+        coding(ICD_10, "J45.9"),
+    ]);
+    let many = with((0..300).map(|n| coding(ICD_10, &n.to_string())).collect());
+
+    assert_eq!(few, [(ICD_10.to_owned(), "J45.9".to_owned())]);
+    assert_eq!(many.len(), MAX_CODES);
+}
+
+#[test]
+fn no_text_and_no_name_is_read_off_and_nothing_of_it_is_printed() {
+    for (record_type, text) in documents::all() {
+        let found = searchable(&reader::read(text.as_bytes()).unwrap(), record_type);
+        let read = format!("{:?} {:?}", found.metadata, found.codes);
+
+        for word in [
+            "dr.",
+            "Siti",
+            "Metformin",
+            "diabetes",
+            "Laboratorium",
+            "RSUD",
+        ] {
+            assert!(!read.contains(word), "{record_type:?}: {word}");
+        }
+        let shown = format!("{found:?}");
+        assert!(shown.len() < 40 && !shown.contains("2026"), "{shown}");
+    }
+}
