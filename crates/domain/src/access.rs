@@ -201,6 +201,32 @@ pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
     Decision::Deny(Refusal::NoConsent)
 }
 
+/// The types of record of a patient that an actor may find for a purpose now: what [`decide`] permits
+/// for SEARCH. Restricted records are left to the caller: only a patient's own request finds them.
+pub fn searchable_types(
+    actor: Actor,
+    patient: UserId,
+    purpose: Purpose,
+    consents: &[Consent],
+    now: DateTime<Utc>,
+) -> Vec<RecordType> {
+    let may_find = |record_type: &RecordType| {
+        let question = Question {
+            actor,
+            patient,
+            action: Action::Search,
+            purpose,
+            record_type: *record_type,
+            standing: Standing::Open,
+            destination: None,
+            emergency: None,
+            now,
+        };
+        decide(&question, consents).is_permit()
+    };
+    RecordType::ALL.iter().copied().filter(may_find).collect()
+}
+
 fn applies(consent: &Consent, question: &Question<'_>) -> bool {
     consent.patient == question.patient
         && consent.is_active(question.now)

@@ -91,6 +91,12 @@ pub enum InvalidMetadata {
         /// The list.
         allowed: &'static [&'static str],
     },
+    /// The document itself says something else.
+    #[error("{key:?} is read off the document, which says something else: leave it out")]
+    Contradicted {
+        /// The key.
+        key: String,
+    },
     /// A value that could hold free text.
     #[error(
         "{key:?} takes a code or a date of at most 64 characters without blanks, a whole number or true/false"
@@ -139,25 +145,82 @@ impl Metadata {
                     allowed,
                 });
             }
-            let coded = match value {
-                Value::String(text) => {
-                    text.len() <= 64 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-                }
-                // A fraction has many spellings; what the envelope binds must have one.
-                Value::Number(number) => number.is_i64() || number.is_u64(),
-                Value::Bool(_) => true,
-                Value::Null | Value::Array(_) | Value::Object(_) => false,
-            };
-            if !coded {
+            if !is_coded(value) {
                 return Err(InvalidMetadata::FreeText { key: key.clone() });
             }
         }
         Ok(Self(map))
     }
 
+    /// Adds what was read off the document. What could hold free text, or is not on the list, is left
+    /// out; what the client gave must not say otherwise.
+    ///
+    /// # Errors
+    /// [`InvalidMetadata::Contradicted`].
+    pub fn joined(
+        given: Option<Self>,
+        read: Vec<(&'static str, String)>,
+        record_type: RecordType,
+    ) -> Result<Option<Self>, InvalidMetadata> {
+        let mut map = given.map(|metadata| metadata.0).unwrap_or_default();
+        for (key, value) in read {
+            let value = Value::String(value);
+            if !is_coded(&value) || !metadata_keys(record_type).contains(&key) {
+                continue;
+            }
+            if map.get(key).is_some_and(|given| *given != value) {
+                let key = key.to_owned();
+                return Err(InvalidMetadata::Contradicted { key });
+            }
+            map.insert(key.to_owned(), value);
+        }
+        Ok((!map.is_empty()).then_some(Self(map)))
+    }
+
+    /// Checks what records of any of these types are looked for by. Something that no type has is
+    /// refused, as it would find nothing and look like an answer.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; an unknown key is told with the list of the last type.
+    pub fn criteria(value: &Value, record_types: &[RecordType]) -> Result<Self, InvalidMetadata> {
+        let Value::Object(map) = value else {
+            return Err(InvalidMetadata::NotAnObject);
+        };
+        for (key, value) in map {
+            if !is_coded(value) {
+                return Err(InvalidMetadata::FreeText { key: key.clone() });
+            }
+            let has = |kind: &RecordType| metadata_keys(*kind).contains(&key.as_str());
+            if let Some(last) = record_types
+                .last()
+                .filter(|_| !record_types.iter().any(has))
+            {
+                return Err(InvalidMetadata::UnknownKey {
+                    key: key.chars().take(40).collect(),
+                    record_type: *last,
+                    allowed: metadata_keys(*last),
+                });
+            }
+        }
+        Ok(Self(map.clone()))
+    }
+
     /// The object as it is stored.
     pub fn into_json(self) -> Value {
         Value::Object(self.0)
+    }
+}
+
+/// Whether a value is a code, a date, a number or a truth, and cannot hold free text.
+fn is_coded(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            text.len() <= 64 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        }
+        // A fraction has many spellings; what the envelope binds must have one.
+        Value::Number(number) => number.is_i64() || number.is_u64(),
+        Value::Bool(_) => true,
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -218,6 +281,75 @@ mod tests {
         }
         assert_eq!(
             Metadata::check(json!([]), RecordType::Diagnosis),
+            Err(InvalidMetadata::NotAnObject)
+        );
+    }
+
+    #[test]
+    fn what_is_read_off_the_document_joins_what_was_given_and_is_not_contradicted() {
+        let given = |value| Metadata::check(value, RecordType::Imaging).ok();
+        let read = || {
+            vec![
+                ("status", "final".to_owned()),
+                ("modality", "CT".to_owned()),
+            ]
+        };
+        let join = |given, read| Metadata::joined(given, read, RecordType::Imaging);
+        let table = [
+            (
+                given(json!({})),
+                Some(json!({"status": "final", "modality": "CT"})),
+            ),
+            (
+                given(json!({"modality": "CT", "department": "er"})),
+                Some(json!({"status": "final", "modality": "CT", "department": "er"})),
+            ),
+        ];
+
+        for (given, joined) in table {
+            assert_eq!(
+                join(given, read()).map(|it| it.map(Metadata::into_json)),
+                Ok(joined)
+            );
+        }
+        assert_eq!(join(None, Vec::new()), Ok(None));
+        // What is no metadata of this type, or could be free text, is not stored in clear.
+        let left_out = vec![
+            ("nextDue", "2027".to_owned()),
+            ("modality", "two words".to_owned()),
+        ];
+        assert_eq!(join(None, left_out), Ok(None));
+        assert_eq!(
+            join(given(json!({"status": "preliminary"})), read()),
+            Err(InvalidMetadata::Contradicted {
+                key: "status".into()
+            })
+        );
+    }
+
+    #[test]
+    fn one_looks_for_what_some_type_has() {
+        let criteria = |value: Value, types: &[RecordType]| Metadata::criteria(&value, types);
+        let both = [RecordType::Imaging, RecordType::Vaccination];
+        assert!(criteria(json!({"modality": "CT", "nextDue": "2027"}), &both).is_ok());
+        assert!(criteria(json!({"modality": "CT"}), RecordType::ALL).is_ok());
+        assert!(matches!(
+            criteria(json!({"modality": "CT"}), &both[1..]),
+            Err(InvalidMetadata::UnknownKey {
+                record_type: RecordType::Vaccination,
+                ..
+            })
+        ));
+        assert!(matches!(
+            criteria(json!({"note": "x"}), RecordType::ALL),
+            Err(InvalidMetadata::UnknownKey { .. })
+        ));
+        assert!(matches!(
+            criteria(json!({"status": "two words"}), RecordType::ALL),
+            Err(InvalidMetadata::FreeText { .. })
+        ));
+        assert_eq!(
+            criteria(json!("x"), RecordType::ALL),
             Err(InvalidMetadata::NotAnObject)
         );
     }
