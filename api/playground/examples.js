@@ -12,6 +12,7 @@ import grantConsent from './examples/6-grant-consent.graphql';
 import grantConsentVariables from './examples/6-grant-consent.json';
 import accessLog from './examples/7-access-log.graphql';
 import integrityEvents from './examples/8-integrity-events.graphql';
+import search from './examples/9-search.graphql';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -20,6 +21,7 @@ export const examples = [
   { query: welcome },
   { query: logIn, variables: logInVariables },
   { query: myRecords },
+  { query: search },
   { query: oneRecord, variables: oneRecordVariables },
   { query: createRecord, variables: createRecordVariables },
   { query: grantConsent, variables: grantConsentVariables },

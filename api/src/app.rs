@@ -7,7 +7,7 @@ use chain::{ChainAddress, Client};
 use domain::clock::Clock;
 use store::{Pool, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
-use vault::{keyring::Keyring, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKey};
 
 use crate::{
     feed::Feed,
@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
+    /// The key of the blind index.
+    pub(crate) index_key: IndexKey,
     /// Signs access tokens.
     pub(crate) tokens: TokenKey,
     /// Hashes passwords, a few at a time.

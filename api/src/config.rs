@@ -41,6 +41,10 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     pub(crate) master_keys_file: PathBuf,
 
+    /// The key of the blind index, by which records are found by their codes
+    #[arg(long, env = "MEDITRUSTAL_INDEX_KEY_FILE")]
+    pub(crate) index_key_file: PathBuf,
+
     /// The Ed25519 key that signs access tokens, in PKCS#8 PEM
     #[arg(long, env = "MEDITRUSTAL_TOKEN_KEY_FILE")]
     pub(crate) token_key_file: PathBuf,

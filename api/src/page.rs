@@ -4,7 +4,7 @@ use async_graphql::{
     InputValueError, InputValueResult, OutputType, Scalar, ScalarType, SimpleObject, Value,
 };
 use chrono::{DateTime, Utc};
-use domain::records::DataHash;
+use domain::{ids::RecordId, records::DataHash};
 use uuid::Uuid;
 
 use crate::{
@@ -45,14 +45,19 @@ impl ScalarType for Cursor {
     }
 }
 
-/// The first byte of every cursor, so that a later layout can be told from this one.
-const VERSION: u8 = 1;
+/// The first byte of a cursor, so that layouts can be told from one another: a time and an id.
+const MOMENT: u8 = 1;
+/// A time and an id in a list of one filter and order.
+const PLACE: u8 = 2;
+
+/// Tells a list of one filter and order from all others.
+pub(crate) type Mark = [u8; 4];
 
 impl Cursor {
     /// A place in a list ordered by a time and an id.
     pub(crate) fn of_moment(at: DateTime<Utc>, id: Uuid) -> Self {
         let bytes = [
-            [VERSION].as_slice(),
+            [MOMENT].as_slice(),
             &at.timestamp_micros().to_be_bytes(),
             id.as_bytes(),
         ];
@@ -72,19 +77,44 @@ impl Cursor {
     /// # Errors
     /// [`Error::BadInput`] for what is no cursor of ours.
     pub(crate) fn moment(&self) -> Result<(DateTime<Utc>, Uuid), Error> {
-        let bad = || Error::bad("after", "this is no cursor of this list");
-        // 25 bytes, read through the 32-byte hexadecimal reader that the domain has.
-        let padded = format!("{:0<64}", self.0);
-        let bytes = DataHash::parse(&padded).map_err(|_| bad())?.0;
-        if self.0.len() != 50 || bytes[0] != VERSION {
-            return Err(bad());
+        let bytes = self.bytes(MOMENT, 25)?;
+        moment_in(&bytes[1..25])
+    }
+
+    /// A place in the list that `mark` tells from others.
+    pub(crate) fn of_place(mark: Mark, (at, id): (DateTime<Utc>, RecordId)) -> Self {
+        let bytes = [
+            [PLACE].as_slice(),
+            &mark,
+            &at.timestamp_micros().to_be_bytes(),
+            id.0.as_bytes(),
+        ];
+        Self(vault::digest::to_hex(&bytes.concat()))
+    }
+
+    /// The place it stands for in the list that `mark` tells from others.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of ours, or one of a list with another filter or order.
+    pub(crate) fn place(&self, mark: Mark) -> Result<(DateTime<Utc>, RecordId), Error> {
+        let bytes = self.bytes(PLACE, 29)?;
+        if bytes[1..5] != mark {
+            let told = "this cursor is from a list with another filter or order: begin without it";
+            return Err(Error::bad("after", told));
         }
-        let micros = bytes[1..9]
-            .try_into()
-            .map(i64::from_be_bytes)
-            .map_err(|_| bad())?;
-        let id = Uuid::from_slice(&bytes[9..25]).map_err(|_| bad())?;
-        Ok((DateTime::from_timestamp_micros(micros).ok_or_else(bad)?, id))
+        let (at, id) = moment_in(&bytes[5..29])?;
+        Ok((at, RecordId(id)))
+    }
+
+    /// The bytes of a cursor of this layout.
+    fn bytes(&self, layout: u8, length: usize) -> Result<[u8; 32], Error> {
+        // Read through the 32-byte hexadecimal reader that the domain has.
+        let padded = format!("{:0<64}", self.0);
+        DataHash::parse(&padded)
+            .ok()
+            .map(|bytes| bytes.0)
+            .filter(|bytes| self.0.len() == 2 * length && bytes[0] == layout)
+            .ok_or_else(bad_cursor)
     }
 
     /// The number it stands for.
@@ -94,6 +124,21 @@ impl Cursor {
     pub(crate) fn number(&self) -> Result<i64, Error> {
         Ok(self.moment()?.1.as_u64_pair().1.cast_signed())
     }
+}
+
+fn bad_cursor() -> Error {
+    Error::bad("after", "this is no cursor of this list")
+}
+
+/// A time and an id in 24 bytes.
+fn moment_in(bytes: &[u8]) -> Result<(DateTime<Utc>, Uuid), Error> {
+    let micros = bytes[..8]
+        .try_into()
+        .map(i64::from_be_bytes)
+        .map_err(|_| bad_cursor())?;
+    let id = Uuid::from_slice(&bytes[8..]).map_err(|_| bad_cursor())?;
+    let at = DateTime::from_timestamp_micros(micros).ok_or_else(bad_cursor)?;
+    Ok((at, id))
 }
 
 /// How many nodes are asked for.
@@ -142,7 +187,6 @@ pub(crate) struct Edge<T: OutputType> {
 /// One page of a list.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(concrete(name = "UserConnection", params(User)))]
-#[graphql(concrete(name = "MedicalRecordConnection", params(MedicalRecord)))]
 #[graphql(concrete(name = "ConsentConnection", params(Consent)))]
 #[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
 #[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]
@@ -152,11 +196,11 @@ where
     Edge<T>: OutputType,
 {
     /// The nodes, each with its cursor.
-    edges: Vec<Edge<T>>,
+    pub(crate) edges: Vec<Edge<T>>,
     /// The nodes alone.
-    nodes: Vec<T>,
+    pub(crate) nodes: Vec<T>,
     /// Where this page stands.
-    page_info: PageInfo,
+    pub(crate) page_info: PageInfo,
 }
 
 impl<T: OutputType + Clone> Connection<T>
@@ -216,6 +260,21 @@ mod tests {
         ] {
             assert!(Cursor(wrong.to_owned()).moment().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_cursor_of_one_list_is_none_of_another() {
+        let at = DateTime::from_timestamp_micros(-5).unwrap();
+        let place = (at, RecordId(Uuid::from_u128(7)));
+        let cursor = Cursor::of_place([1, 2, 3, 4], place);
+        assert_eq!(cursor.place([1, 2, 3, 4]).unwrap(), place);
+        assert!(cursor.place([1, 2, 3, 5]).is_err());
+        assert!(cursor.moment().is_err());
+        assert!(
+            Cursor::of_moment(at, place.1.0)
+                .place([1, 2, 3, 4])
+                .is_err()
+        );
     }
 
     #[test]

@@ -8,18 +8,20 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use vault::{keyring::Keyring, random, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring, random, token::TokenKey};
 
 use super::{Failure, say};
 
 /// What can be done about keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make master-keys.json, token-key.pem and registrar.key; refuses to overwrite
+    /// Make master-keys.json, index.key, token-key.pem and registrar.key; refuses to overwrite
     New(NewKeys),
+    /// Make index.key alone, where the others are from before there was one; refuses to overwrite
+    Index(NewKeys),
 }
 
-/// Settings of `keys new`.
+/// Settings of `keys new` and `keys index`.
 #[derive(Debug, Args)]
 pub(crate) struct NewKeys {
     /// Where to put them
@@ -29,16 +31,21 @@ pub(crate) struct NewKeys {
 
 impl KeysCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let Self::New(NewKeys { dir }) = self;
+        let index_key = ("index.key", IndexKey::generate());
+        let (dir, made) = match self {
+            Self::Index(NewKeys { dir }) => (dir, vec![index_key]),
+            Self::New(NewKeys { dir }) => {
+                let master = Keyring::generate(&format!("master-{}", random::hex::<4>()));
+                let registrar = random::hex::<32>().into();
+                let others = [
+                    ("master-keys.json", master),
+                    ("token-key.pem", TokenKey::generate()),
+                    ("registrar.key", registrar),
+                ];
+                (dir, others.into_iter().chain([index_key]).collect())
+            }
+        };
         fs::create_dir_all(&dir)?;
-        let made = [
-            (
-                "master-keys.json",
-                Keyring::generate(&format!("master-{}", random::hex::<4>())),
-            ),
-            ("token-key.pem", TokenKey::generate()),
-            ("registrar.key", random::hex::<32>().into()),
-        ];
         if let Some((name, _)) = made.iter().find(|(name, _)| dir.join(name).exists()) {
             let there = dir.join(name);
             return Err(format!(

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use vault::{keyring::Keyring, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKey};
 
 use super::Failure;
 use crate::{
@@ -105,6 +105,7 @@ async fn assemble(
     )?;
     migrate::require_current(&pool).await?;
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
+    let index_key = IndexKey::load(&config.index_key_file)?;
     let tokens = TokenKey::load(&config.token_key_file)?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
@@ -143,6 +144,7 @@ async fn assemble(
         registrars,
         pool,
         keyring,
+        index_key,
         tokens,
         hashing: Hashing::new(),
         throttle: Throttle::new(config.throttle.limits()),

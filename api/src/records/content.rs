@@ -82,6 +82,8 @@ fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<
         predecessor: record.predecessor,
         key: key_id,
         created_at: record.created_at,
+        effective_at: record.effective_at,
+        code_tokens: sealed.code_tokens.as_deref(),
         metadata: record.metadata.as_ref(),
         missing: record.missing.as_ref(),
     };

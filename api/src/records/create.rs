@@ -1,6 +1,6 @@
 //! Storing a record: checked, given what the server owns, hashed; then the writer's turn.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat};
 use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use store::records::Record;
 use vault::{digest, random};
 
-use super::writer::Draft;
+use super::writer::{Draft, FoundBy};
 use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
 
 /// What a caller hands in.
@@ -44,7 +44,8 @@ pub(crate) async fn create(
     check_key(submission.idempotency_key.as_deref())?;
     let metadata = submission
         .metadata
-        .map(|metadata| Metadata::check(metadata, submission.record_type).map(Metadata::into_json))
+        .clone()
+        .map(|metadata| Metadata::check(metadata, submission.record_type))
         .transpose()?;
     let kind = fhir::RecordType::parse(submission.record_type.as_str()).ok_or(Error::Internal)?;
     let submitted = fhir::canonical::to_bytes(&submission.document);
@@ -55,12 +56,13 @@ pub(crate) async fn create(
     let request = json!([
         submission.patient,
         submission.record_type,
-        metadata,
+        submission.metadata,
         purpose
     ])
     .to_string();
     let request_hash = digest::hex_of(&[request.as_bytes(), &submitted].concat());
     let checked = fhir::check(&submission.document, kind).map_err(Error::Document)?;
+    let found_by = findable(app, &submission, kind, metadata)?;
     let incomplete = match &checked.completeness {
         Completeness::Complete => None,
         Completeness::Incomplete { .. } => Some(checked.completeness.issues(kind)),
@@ -88,7 +90,7 @@ pub(crate) async fn create(
         id,
         patient: submission.patient,
         record_type: submission.record_type,
-        metadata,
+        found_by,
         missing,
         incomplete,
         data_hash: digest::of_document(&canonical),
@@ -96,4 +98,30 @@ pub(crate) async fn create(
         idempotency: submission.idempotency_key.map(|key| (key, request_hash)),
     };
     app.writer.store(draft).await
+}
+
+/// What the record will be found by: read off its document, and joined with what the caller gave.
+///
+/// # Errors
+/// [`Error::BadInput`] where the caller's metadata says otherwise than the document.
+fn findable(
+    app: &App,
+    submission: &Submission,
+    kind: fhir::RecordType,
+    given: Option<Metadata>,
+) -> Result<FoundBy, Error> {
+    let read = fhir::searchable(&submission.document, kind);
+    let metadata = Metadata::joined(given, read.metadata, submission.record_type)?;
+    let token = |(system, code): &(String, String)| {
+        app.index_key
+            .token(submission.patient, system, code)
+            .to_vec()
+    };
+    Ok(FoundBy {
+        metadata: metadata.map(Metadata::into_json),
+        effective_at: read
+            .effective_micros
+            .and_then(DateTime::from_timestamp_micros),
+        code_tokens: (!read.codes.is_empty()).then(|| read.codes.iter().map(token).collect()),
+    })
 }

@@ -11,13 +11,14 @@ use domain::{
 use serde_json::Value;
 use store::{
     anchors,
-    records::{Record, RecordFilter},
+    records::{Record, search::Order},
 };
 use uuid::Uuid;
 
 use super::{
     content, create,
     disclosure::{Inquiry, Wanted},
+    filter::{Criteria, RecordFilterInput, RecordOrder},
     list,
     opened::{self, Withheld},
     summary::RecordSummary,
@@ -33,7 +34,7 @@ use crate::{
         loaders, request,
         scalars::{Address, Hash, TxHash},
     },
-    page::{self, Connection, Cursor},
+    page::{self, Connection, Cursor, Edge, PageInfo},
     users::graphql::User,
 };
 
@@ -47,10 +48,6 @@ pub(crate) struct MedicalRecord {
 impl MedicalRecord {
     pub(crate) fn new(record: Arc<Record>, purpose: Purpose) -> Self {
         Self { record, purpose }
-    }
-
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.record.created_at, self.record.id.0)
     }
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
@@ -117,7 +114,14 @@ impl MedicalRecord {
             .collect()
     }
 
-    /// What is searchable in clear.
+    /// When what the document says was so, as far as it says: of a year, a month or a day the beginning
+    /// in UTC, of several resources the latest. Null where it does not say.
+    async fn effective_at(&self) -> Option<DateTime<Utc>> {
+        self.record.effective_at
+    }
+
+    /// What is searchable in clear: dates, states and kinds read off the document, and what was given
+    /// with it.
     async fn metadata(&self) -> Option<Document> {
         self.record.metadata.clone().map(Into::into)
     }
@@ -237,6 +241,20 @@ impl Anchor {
     }
 }
 
+/// One page of a list.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct MedicalRecordConnection {
+    /// The nodes, each with its cursor.
+    edges: Vec<Edge<MedicalRecord>>,
+    /// The nodes alone.
+    nodes: Vec<MedicalRecord>,
+    /// Where this page stands.
+    page_info: PageInfo,
+    /// How many there are on all pages together, exactly: of those that you may see. Counted anew each
+    /// time, so ask for it with the first page alone.
+    total_count: i64,
+}
+
 #[derive(Default)]
 pub(crate) struct RecordQuery;
 
@@ -265,38 +283,60 @@ impl RecordQuery {
     }
 
     /// The records you may see, newest first. A patient sees their own, a doctor those of patients who
-    /// consented to SEARCH.
+    /// consented to SEARCH. Cursors go on where they were taken, however much is written meanwhile.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn medical_records(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only records of this patient.")] patient_id: Option<Uuid>,
         #[graphql(desc = "Only records of this type.")] record_type: Option<RecordType>,
+        #[graphql(desc = "Only records of which all of this is true.")] filter: Option<
+            RecordFilterInput,
+        >,
+        #[graphql(
+            desc = "In which order.",
+            default_with = "Some(RecordOrder::CreatedDesc)"
+        )]
+        order_by: Option<RecordOrder>,
         #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
         purpose: Option<PurposeOfUse>,
         #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
-    ) -> Result<Connection<MedicalRecord>> {
+        #[graphql(desc = "Go on after this cursor, of a list with the same filter and order.")]
+        after: Option<Cursor>,
+    ) -> Result<MedicalRecordConnection> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
-        let from = from.map(|(at, id)| (at, RecordId(id)));
-        let filter = RecordFilter {
-            patient: patient_id.map(UserId),
-            record_type: record_type.map(Into::into),
+        // As for `first`: a variable that is left out comes as null.
+        let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
+        let criteria = Criteria::read(patient_id, record_type, filter.unwrap_or_default())?;
+        let mark = criteria.mark(order);
+        let search = list::Search {
+            criteria,
+            order,
+            purpose: purpose.map(Into::into),
+            after: after.as_ref().map(|it| it.place(mark)).transpose()?,
+            size,
+            total: ctx.look_ahead().field("totalCount").exists(),
         };
-        let (found, purpose) =
-            list::list(app, &caller, purpose.map(Into::into), &filter, from, size).await?;
-        prepare(ctx, &found).await?;
-        let found = found
+        let (found, purpose) = list::list(app, &caller, &search).await?;
+        prepare(ctx, &found.records).await?;
+        let records = found
+            .records
             .into_iter()
             .map(|r| MedicalRecord::new(Arc::new(r), purpose))
             .collect();
-        Ok(Connection::new(
-            found,
-            size,
-            after.is_some(),
-            MedicalRecord::cursor,
-        ))
+        let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
+            Cursor::of_place(mark, order.place(&node.record))
+        });
+        Ok(MedicalRecordConnection {
+            edges: page.edges,
+            nodes: page.nodes,
+            page_info: page.page_info,
+            total_count: found.total,
+        })
     }
 
     /// Opens a record, hashes it and asks the registry, now. Shows no content.

@@ -39,7 +39,9 @@ pub(super) fn make<'a>(
         predecessor: None,
         key: key_id,
         created_at: permitted.at,
-        metadata: draft.metadata.as_ref(),
+        effective_at: draft.found_by.effective_at,
+        code_tokens: draft.found_by.code_tokens.as_deref(),
+        metadata: draft.found_by.metadata.as_ref(),
         missing: missing.as_ref(),
     };
     let record = NewRecord {
@@ -47,7 +49,9 @@ pub(super) fn make<'a>(
         patient: draft.patient,
         author: draft.caller.user,
         record_type: draft.record_type,
-        metadata: draft.metadata.clone(),
+        metadata: draft.found_by.metadata.clone(),
+        effective_at: draft.found_by.effective_at,
+        code_tokens: draft.found_by.code_tokens.clone(),
         encrypted_data: key.seal(&binding, &draft.canonical),
         missing,
         key: key_id,

@@ -4,6 +4,7 @@ mod admission;
 pub(crate) mod content;
 pub(crate) mod create;
 pub(crate) mod disclosure;
+pub(crate) mod filter;
 pub(crate) mod graphql;
 pub(crate) mod list;
 mod made;

@@ -48,6 +48,17 @@ const GATHER: Duration = Duration::from_millis(5);
 const QUEUE: usize = 1024;
 pub(super) const CREATE: &str = "createMedicalRecord";
 
+/// What a record is searched by.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FoundBy {
+    /// What is searchable in clear.
+    pub(crate) metadata: Option<Value>,
+    /// When what the document says was so.
+    pub(crate) effective_at: Option<DateTime<Utc>>,
+    /// The document's codes in the blind index; `None` where it has none.
+    pub(crate) code_tokens: Option<Vec<Vec<u8>>>,
+}
+
 /// A record ready to be decided, sealed and signed.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -61,8 +72,8 @@ pub(crate) struct Draft {
     pub(crate) patient: UserId,
     /// Of which type.
     pub(crate) record_type: RecordType,
-    /// What is searchable.
-    pub(crate) metadata: Option<Value>,
+    /// What it is searched by.
+    pub(crate) found_by: FoundBy,
     /// What it lacks; `None` means complete.
     pub(crate) missing: Option<Vec<String>>,
     /// The same as issues: a doctor's record must have the bold ones.

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    consents::{Consent, Terms},
+    access::Actor,
+    consents::{Activity, Consent, Grantee, Terms},
     ids::{ConsentId, UserId},
+    purpose::Purpose,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -147,6 +149,66 @@ pub async fn in_force(
     .fetch_all(conn)
     .await?;
     found.into_iter().map(Consent::try_from).collect()
+}
+
+/// The consents in force that let an actor search for a purpose, as far as whom they name and what for
+/// says, and the same patients' refusals. `None` where more than `most` let them: too many to hold in
+/// hand. Served by `idx_data_processing_consents_third_parties`
+/// and `idx_data_processing_consents_user`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reaching(
+    conn: &mut PgConnection,
+    actor: Actor,
+    purpose: Purpose,
+    most: i64,
+) -> Result<Option<Vec<Consent>>, StoreError> {
+    let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
+    let organization = actor
+        .organization
+        .map(|id| json!([{"kind": "org", "id": id}]));
+    let found = sqlx::query_as!(
+        ConsentRow,
+        "WITH near AS MATERIALIZED (
+             SELECT user_id
+             FROM data_processing_consents
+             WHERE purpose = ANY($1)
+               AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
+               AND processing_activities ? 'SEARCH'
+               AND consent_given_at <= CURRENT_TIMESTAMP
+               AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
+               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+             LIMIT $5::bigint + 1
+         )
+         SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                data_categories, processing_activities, third_parties
+         FROM data_processing_consents
+         WHERE user_id IN (SELECT user_id FROM near)
+           AND purpose = ANY($1)
+           AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4
+               OR COALESCE(third_parties, '[]') = '[]')
+           AND consent_given_at <= CURRENT_TIMESTAMP
+           AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
+           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+         ORDER BY id",
+        &covering,
+        json!([Grantee::User { id: actor.id }]),
+        json!([Grantee::Role { role: actor.role }]),
+        organization,
+        most,
+    )
+    .fetch_all(conn)
+    .await?;
+    let found: Vec<Consent> = found
+        .into_iter()
+        .map(Consent::try_from)
+        .collect::<Result<_, _>>()?;
+    // What was looked for first is among the rows: as many of it as were asked for, or all there is.
+    let lets_search =
+        |c: &&Consent| c.activities.contains(&Activity::Search) && !c.grantees.is_empty();
+    let is_whole = i64::try_from(found.iter().filter(lets_search).count()).is_ok_and(|n| n <= most);
+    Ok(is_whole.then_some(found))
 }
 
 /// Where a page of consents goes on.

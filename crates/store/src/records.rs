@@ -2,17 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::Actor,
-    consents::Grantee,
     ids::{PatientKeyId, RecordId, UserId},
-    purpose::Purpose,
     records::{DataHash, RecordType, Standing},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows};
+
+pub mod search;
 
 /// A record without its content.
 #[derive(Debug, Clone)]
@@ -41,6 +40,8 @@ pub struct Record {
     pub blockchain_record_id: String,
     /// Whether its content may still be had.
     pub standing: Standing,
+    /// When what the document says was so, if it says when.
+    pub effective_at: Option<DateTime<Utc>>,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
     /// When its row last changed.
@@ -60,6 +61,7 @@ struct RecordRow {
     blockchain_record_id: String,
     restricted_at: Option<DateTime<Utc>>,
     erased_at: Option<DateTime<Utc>>,
+    effective_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -84,6 +86,7 @@ impl TryFrom<RecordRow> for Record {
             data_hash: row.data_hash,
             blockchain_record_id: row.blockchain_record_id,
             standing,
+            effective_at: row.effective_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -103,6 +106,10 @@ pub struct NewRecord {
     pub record_type: RecordType,
     /// What is searchable.
     pub metadata: Option<Value>,
+    /// When what it says was so.
+    pub effective_at: Option<DateTime<Utc>>,
+    /// Its codes in the blind index; `None` where it has none.
+    pub code_tokens: Option<Vec<Vec<u8>>>,
     /// What it lacks; `None` means complete.
     pub missing: Option<Value>,
     /// The envelope.
@@ -139,20 +146,39 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         .map(|r| r.blockchain_record_id.clone())
         .collect();
     let stored: Vec<DateTime<Utc>> = records.iter().map(|r| r.created_at).collect();
+    let effective: Vec<Option<DateTime<Utc>>> = records.iter().map(|r| r.effective_at).collect();
+    // An array of arrays must be even, so the tokens of all records travel as one and are told apart
+    // by the record's place.
+    let mut tokens = Vec::new();
+    let mut token_places = Vec::new();
+    for (place, record) in (1_i64..).zip(records) {
+        let own = record.code_tokens.iter().flatten();
+        token_places.extend(own.clone().map(|_| place));
+        tokens.extend(own.cloned());
+    }
     sqlx::query!(
         "INSERT INTO medical_records (
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
-             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
+             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, effective_at,
+             code_tokens
          )
          SELECT id, patient_id, author_id, record_type, record_metadata, missing_elements,
-                encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
+                encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at,
+                effective_at, coded.tokens
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
-             $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[]
-         ) AS e(
+             $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[],
+             $12::timestamptz[]
+         ) WITH ORDINALITY AS e(
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
-             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at
-         )",
+             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at,
+             effective_at, place
+         )
+         LEFT JOIN (
+             SELECT place, array_agg(token ORDER BY nth) AS tokens
+             FROM UNNEST($13::bytea[], $14::bigint[]) WITH ORDINALITY AS t(token, place, nth)
+             GROUP BY place
+         ) AS coded USING (place)",
         &ids,
         &patients,
         &authors,
@@ -164,6 +190,9 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         &hashes,
         &transactions,
         &stored,
+        &effective as &[Option<DateTime<Utc>>],
+        &tokens,
+        &token_places,
     )
     .execute(&mut **tx)
     .await?;
@@ -179,7 +208,8 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
     let found = sqlx::query_as!(
         RecordRow,
         "SELECT id, patient_id, author_id, record_type, version, predecessor_id, record_metadata,
-                missing_elements, data_hash, blockchain_record_id, restricted_at, erased_at, created_at, updated_at
+                missing_elements, data_hash, blockchain_record_id, restricted_at, erased_at,
+                effective_at, created_at, updated_at
          FROM medical_records
          WHERE id = ANY($1)",
         &ids,
@@ -196,6 +226,8 @@ pub struct SealedRecord {
     pub id: RecordId,
     /// The envelope.
     pub encrypted_data: Vec<u8>,
+    /// The record's codes in the blind index, which the envelope binds.
+    pub code_tokens: Option<Vec<Vec<u8>>>,
     /// The key it is sealed under.
     pub key: Option<PatientKeyId>,
     /// That key, wrapped; `None` where it was destroyed.
@@ -219,6 +251,7 @@ pub async fn sealed(
         r#"SELECT
             record.id AS "id!",
             record.encrypted_data AS "encrypted_data!",
+            record.code_tokens,
             record.patient_key_id,
             key.wrapped_key AS "wrapped_key?",
             key.master_key_id AS "master_key_id?",
@@ -235,97 +268,11 @@ pub async fn sealed(
         .map(|row| SealedRecord {
             id: RecordId(row.id),
             encrypted_data: row.encrypted_data,
+            code_tokens: row.code_tokens,
             key: row.patient_key_id.map(PatientKeyId),
             wrapped_key: row.wrapped_key,
             master_key_id: row.master_key_id,
             key_created_at: row.key_created_at,
         })
         .collect())
-}
-
-/// Where a page of records goes on.
-pub type RecordCursor = (DateTime<Utc>, RecordId);
-
-/// Which records to list.
-#[derive(Debug, Clone, Default)]
-pub struct RecordFilter {
-    /// Of this patient.
-    pub patient: Option<UserId>,
-    /// Of this type.
-    pub record_type: Option<RecordType>,
-}
-
-/// The records this actor may search for this purpose, newest first: the rule of
-/// `domain::access::decide` for SEARCH, in SQL, so that hidden rows are neither counted nor skipped.
-/// Served by `idx_medical_records_patient_page`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn page(
-    conn: &mut PgConnection,
-    actor: Actor,
-    purpose: Purpose,
-    filter: &RecordFilter,
-    after: Option<RecordCursor>,
-    limit: i64,
-) -> Result<Vec<Record>, StoreError> {
-    let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
-    let organization = actor
-        .organization
-        .map(|id| json!([{"kind": "org", "id": id}]));
-    let found = sqlx::query_as!(
-        RecordRow,
-        "SELECT record.id, record.patient_id, record.author_id, record.record_type, record.version,
-                record.predecessor_id, record.record_metadata, record.missing_elements, record.data_hash,
-                record.blockchain_record_id, record.restricted_at, record.erased_at,
-                record.created_at, record.updated_at
-         FROM medical_records AS record
-         WHERE record.erased_at IS NULL
-           AND ($1::uuid IS NULL OR record.patient_id = $1)
-           AND ($2::text IS NULL OR record.record_type = $2)
-           AND ($3::timestamptz IS NULL OR (record.created_at, record.id) < ($3, $4::uuid))
-           AND CASE WHEN $5 THEN record.patient_id = $6 ELSE
-               record.restricted_at IS NULL
-               AND EXISTS (
-                   SELECT FROM data_processing_consents AS consent
-                   WHERE consent.user_id = record.patient_id
-                     AND consent.purpose = ANY($7)
-                     AND consent.consent_given_at <= CURRENT_TIMESTAMP
-                     AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > CURRENT_TIMESTAMP)
-                     AND (consent.consent_withdrawn_at IS NULL OR consent.consent_withdrawn_at > CURRENT_TIMESTAMP)
-                     AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
-                     AND consent.processing_activities ? 'SEARCH'
-                     AND NOT consent.processing_activities ? 'DENY'
-                     AND (consent.third_parties @> $8 OR consent.third_parties @> $9 OR consent.third_parties @> $10)
-               )
-               AND NOT EXISTS (
-                   SELECT FROM data_processing_consents AS refusal
-                   WHERE refusal.user_id = record.patient_id
-                     AND refusal.purpose = ANY($7)
-                     AND refusal.consent_given_at <= CURRENT_TIMESTAMP
-                     AND (refusal.consent_expires_at IS NULL OR refusal.consent_expires_at > CURRENT_TIMESTAMP)
-                     AND (refusal.consent_withdrawn_at IS NULL OR refusal.consent_withdrawn_at > CURRENT_TIMESTAMP)
-                     AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
-                     AND refusal.processing_activities ? 'DENY'
-                     AND (COALESCE(refusal.third_parties, '[]') = '[]'
-                         OR refusal.third_parties @> $8 OR refusal.third_parties @> $9 OR refusal.third_parties @> $10)
-               )
-           END
-         ORDER BY record.created_at DESC, record.id DESC
-         LIMIT $11",
-        filter.patient.map(|id| id.0),
-        filter.record_type.map(RecordType::as_str),
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id.0),
-        purpose == Purpose::PatientRequest,
-        actor.id.0,
-        &covering,
-        json!([Grantee::User { id: actor.id }]),
-        json!([Grantee::Role { role: actor.role }]),
-        organization,
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    found.into_iter().map(Record::try_from).collect()
 }

@@ -9,12 +9,15 @@
 //! key  = HKDF-SHA256(patient key, no salt, "meditrustal record key 2" ‖ record ‖ version)
 //! AAD  = "meditrustal record 2"
 //!        ‖ record 16 ‖ patient 16 ‖ patient key 16 ‖ version 4 ‖ author 16 ‖ predecessor 16
-//!        ‖ created_at 8 ‖ metadata 32 ‖ missing elements 32 ‖ type, its text
+//!        ‖ created_at 8 ‖ effective_at 8 ‖ metadata 32 ‖ missing elements 32 ‖ code tokens 32
+//!        ‖ type, its text
 //! ```
 //!
 //! Identifiers are their 16 bytes, 16 zero bytes where there is none; the version is big-endian;
-//! times are microseconds since 1970, signed and big-endian; JSON is the SHA-256 of its canonical
-//! bytes ([`crate::digest::of_json`]), 32 zero bytes where the column is null. Every field but the
+//! times are microseconds since 1970, signed and big-endian, the least number where there is none; JSON
+//! is the SHA-256 of its canonical bytes ([`crate::digest::of_json`]), tokens are that of their number
+//! and each token with its length before it, in 4 bytes big-endian; 32 zero bytes where the column is
+//! null. Every field but the
 //! last has one width, so no two rows share associated data. An envelope opens in its own row, as it
 //! was written, and nowhere else. `docs/envelope.md` says which column is checked by what.
 //!
@@ -64,10 +67,14 @@ pub struct Binding<'a> {
     pub key: PatientKeyId,
     /// When it was stored. Counts to the microsecond, as the database does.
     pub created_at: DateTime<Utc>,
+    /// When what the document says was so.
+    pub effective_at: Option<DateTime<Utc>>,
     /// What is searchable in clear.
     pub metadata: Option<&'a Value>,
     /// What the document lacks.
     pub missing: Option<&'a Value>,
+    /// The document's codes in the blind index.
+    pub code_tokens: Option<&'a [Vec<u8>]>,
 }
 
 impl Binding<'_> {
@@ -83,12 +90,27 @@ impl Binding<'_> {
             &or_zero(self.author.map(|id| id.0)),
             &or_zero(self.predecessor.map(|id| id.0)),
             &self.created_at.timestamp_micros().to_be_bytes(),
+            &self
+                .effective_at
+                .map_or(i64::MIN, |at| at.timestamp_micros())
+                .to_be_bytes(),
             &json(self.metadata),
             &json(self.missing),
+            &self.code_tokens.map_or([0; 32], digest_of_tokens),
             self.record_type.as_str().as_bytes(),
         ]
         .concat()
     }
+}
+
+fn digest_of_tokens(tokens: &[Vec<u8>]) -> [u8; 32] {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+    let mut bytes = length(tokens.len()).to_vec();
+    for token in tokens {
+        bytes.extend(length(token.len()));
+        bytes.extend(token);
+    }
+    digest::of_document(&bytes).0
 }
 
 /// Why an envelope did not open.
@@ -229,8 +251,10 @@ mod tests {
             predecessor: None,
             key: PatientKeyId(Uuid::from_u128(3)),
             created_at: DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap(),
+            effective_at: DateTime::from_timestamp_micros(1_700_000_000_000_000),
             metadata: Some(metadata),
             missing: None,
+            code_tokens: None,
         }
     }
 
@@ -238,7 +262,11 @@ mod tests {
     fn the_layout_is_pinned_by_a_vector_made_with_another_implementation() {
         // Python's `cryptography`: HKDF(SHA256, 32, salt=None, info=…).derive(b"\x07"*32), then AESGCM.
         let metadata = json!({ "status": "final", "date": "2026-11-26" });
-        let binding = binding(&metadata);
+        let tokens = [vec![0x11; 16], vec![0x22; 16]];
+        let binding = Binding {
+            code_tokens: Some(&tokens),
+            ..binding(&metadata)
+        };
         let envelope = key().seal_with(&binding, b"{\"a\":6.0}", [9; 12]);
         assert_eq!(
             to_hex(&envelope),
@@ -263,6 +291,7 @@ mod tests {
         let envelope = key().seal(&binding, b"secret");
         let (other, null) = (json!({ "status": "draft" }), Value::Null);
         let nine = Uuid::from_u128(9);
+        let token = [vec![5; 16]];
         let moved = [
             Binding {
                 record: RecordId(nine),
@@ -314,6 +343,18 @@ mod tests {
             },
             Binding {
                 missing: Some(&null),
+                ..binding
+            },
+            Binding {
+                effective_at: None,
+                ..binding
+            },
+            Binding {
+                code_tokens: Some(&[]),
+                ..binding
+            },
+            Binding {
+                code_tokens: Some(&token),
                 ..binding
             },
         ];

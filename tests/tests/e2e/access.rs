@@ -10,18 +10,28 @@ use domain::users::Role;
 use serde_json::{Value, from_value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
-const LIST: &str = "query List($patient: UUID, $purpose: PurposeOfUse, $first: Int = 20) {
-  medicalRecords(patientId: $patient, purpose: $purpose, first: $first) {
-    nodes { id recordType } pageInfo { hasNextPage endCursor }
+const LIST: &str = "query List(
+  $patient: UUID, $filter: RecordFilterInput, $purpose: PurposeOfUse, $first: Int = 20, $after: Cursor
+) {
+  medicalRecords(patientId: $patient, filter: $filter, purpose: $purpose, first: $first, after: $after) {
+    totalCount nodes { id recordType } pageInfo { hasNextPage endCursor }
   }
 }";
 const NOBODYS: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The ids of the records somebody finds.
-async fn found_by(person: &Person, variables: Value) -> BTreeSet<String> {
-    let answer = person.asks(LIST, variables).await;
-    let nodes = &answer.data()["medicalRecords"]["nodes"];
-    nodes.as_array().expect("a list").iter().map(id).collect()
+/// The ids of the records somebody finds, on however many pages; the total must be their number.
+async fn found_by(person: &Person, mut variables: Value) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    loop {
+        let answer = person.asks(LIST, variables.clone()).await;
+        let page = &answer.data()["medicalRecords"];
+        ids.extend(page["nodes"].as_array().expect("a list").iter().map(id));
+        if page["pageInfo"]["hasNextPage"] == false {
+            assert_eq!(page["totalCount"], ids.len(), "{variables}");
+            return ids;
+        }
+        variables["after"] = page["pageInfo"]["endCursor"].clone();
+    }
 }
 
 fn consent(activities: &[&str], categories: &[&str], grantees: Value) -> Value {
@@ -485,12 +495,18 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                 let expected: BTreeSet<_> = records.iter().filter(may_find).map(id).collect();
 
                 let found = found_by(doctor, json!({ "purpose": purpose, "first": 100 })).await;
+                // The same by the other way there is: the rule in SQL, and metadata that all have.
+                let across =
+                    json!({ "purpose": purpose, "first": 100, "filter": { "metadata": {} } });
+                let found_across = found_by(doctor, across).await;
 
-                assert_eq!(
-                    found, expected,
-                    "{} for {purpose}: {consents:#?}",
-                    doctor.username
-                );
+                for found in [found, found_across] {
+                    assert_eq!(
+                        found, expected,
+                        "{} for {purpose}: {consents:#?}",
+                        doctor.username
+                    );
+                }
                 permits += expected.len();
                 refuses += records.len() - expected.len();
             }
@@ -502,6 +518,73 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
     );
     // If the list had asked the policy to correct it, the log would say so.
     assert!(!world.api.log().contains("SQL and the policy disagree"));
+}
+
+/// More patients than are looked up by name, so that the records of everybody are looked through.
+#[tokio::test]
+async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
+    let world = World::start().await;
+    let dr_bo = world.doctor("bo").await;
+    let town = "INSERT INTO users (email, username, hashed_password, role)
+                SELECT 'n' || n || '@town.example', 'n' || n, '!', 'PATIENT' FROM generate_series(1, 260) AS n;
+         INSERT INTO medical_records (
+             patient_id, blockchain_record_id, record_type, record_metadata, encrypted_data, data_hash)
+         SELECT id, '0x' || username || record_type, record_type, '{}', '', username || record_type
+         FROM users, UNNEST(ARRAY['IMAGING', 'DIAGNOSIS']) AS kind(record_type) WHERE username ~ '^n[0-9]+$';
+         INSERT INTO data_processing_consents (
+             user_id, purpose, consent_given_at, data_categories, processing_activities, third_parties)
+         SELECT users.id, 'TREAT', now() - INTERVAL '1 day', categories, activities, grantees
+         FROM users, (VALUES
+             (0, '[\"ALL_RECORDS\"]'::jsonb, '[\"SEARCH\"]'::jsonb, '[{\"kind\": \"role\", \"role\": \"DOCTOR\"}]'::jsonb),
+             (1, '[\"IMAGING\"]', '[\"SEARCH\"]', '[{\"kind\": \"role\", \"role\": \"DOCTOR\"}]'),
+             (2, '[\"DIAGNOSIS\"]', '[\"DENY\"]', '[]')
+         ) AS terms(nth, categories, activities, grantees)
+         WHERE username ~ '^n[0-9]+$' AND (substr(username, 2)::int + nth) % 4 < 2";
+    world.executes(town).await;
+
+    let consents = consents_of(&world).await;
+    let records = world
+        .sql("SELECT id, patient_id, record_type FROM medical_records")
+        .await;
+    let now =
+        from_value(world.sql("SELECT now() AS time").await[0]["time"].clone()).expect("a time");
+    let may_find = |record: &&Value| {
+        let question = Question {
+            actor: Actor {
+                id: from_value(json!(dr_bo.id)).expect("an id"),
+                role: Role::Doctor,
+                is_active: true,
+                organization: None,
+            },
+            patient: from_value(record["patient_id"].clone()).expect("an id"),
+            action: Action::Search,
+            purpose: Purpose::Treatment,
+            record_type: text(&record["record_type"]).parse().expect("a type"),
+            standing: Standing::Open,
+            destination: None,
+            emergency: None,
+            now,
+        };
+        decide(&question, &consents).is_permit()
+    };
+    let expected: BTreeSet<_> = records.iter().filter(may_find).map(id).collect();
+    assert!(
+        expected.len() > 100 && expected.len() < 400,
+        "{}",
+        expected.len()
+    );
+
+    assert_eq!(found_by(&dr_bo, json!({ "first": 100 })).await, expected);
+    assert!(!world.api.log().contains("SQL and the policy disagree"));
+    // A code is another hash for each patient, so it is looked for in one at a time.
+    let code = json!({ "code": { "system": "http://loinc.org", "code": "4548-4" } });
+    let answer = dr_bo.asks(LIST, json!({ "filter": code })).await;
+    assert_eq!(
+        answer.fails_with("BAD_USER_INPUT").extensions["field"],
+        "code"
+    );
+    let one = json!({ "filter": code, "patient": records[0]["patient_id"] });
+    assert_eq!(found_by(&dr_bo, one).await, BTreeSet::new());
 }
 
 /// Every consent there is, as the policy reads it.

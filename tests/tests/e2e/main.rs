@@ -9,6 +9,7 @@ mod flood;
 mod indexer;
 mod keys;
 mod records;
+mod search;
 mod subscription;
 mod summary;
 mod throttling;

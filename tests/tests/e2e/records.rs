@@ -230,12 +230,13 @@ async fn a_doctors_document_must_be_complete_and_a_patients_may_be_what_it_is() 
         assert_eq!(told.extensions["field"], "metadata", "{metadata}");
         assert!(!told.message.contains("sleep"), "{}", told.message);
     }
-    let more = json!({ "metadata": { "status": "final" } });
+    let more = json!({ "metadata": { "status": "final", "device": "cuff-7" } });
     let answer = ana
         .stores(&ana, "VITAL_SIGNS", documents::vital_signs(), more)
         .await;
     let record = &answer.data()["createMedicalRecord"]["record"];
-    assert_eq!(record["metadata"], json!({ "status": "final" }));
+    let read = json!({ "date": "2026-03-04", "status": "final", "device": "cuff-7" });
+    assert_eq!(record["metadata"], read);
 }
 
 #[tokio::test]

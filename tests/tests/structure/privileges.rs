@@ -186,6 +186,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
         &[
             "SELECT encrypted_data FROM medical_records",
             "SELECT record_metadata FROM medical_records",
+            "SELECT code_tokens FROM medical_records",
             "SELECT * FROM medical_records",
             "SELECT hashed_password FROM users",
             "SELECT email FROM users",

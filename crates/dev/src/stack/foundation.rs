@@ -153,6 +153,7 @@ impl Foundation {
             ("MEDITRUSTAL_LISTEN", listen.clone()),
             ("MEDITRUSTAL_REGISTRAR_KEY_FILE", key("registrar.key")),
             ("MEDITRUSTAL_MASTER_KEYS_FILE", key("master-keys.json")),
+            ("MEDITRUSTAL_INDEX_KEY_FILE", key("index.key")),
             ("MEDITRUSTAL_TOKEN_KEY_FILE", key("token-key.pem")),
             ("MEDITRUSTAL_ALLOWED_ORIGINS", origins),
             ("MEDITRUSTAL_INTROSPECTION", "true".to_owned()),

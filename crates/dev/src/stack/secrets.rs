@@ -44,12 +44,15 @@ impl Passwords {
 /// well-known one that the registry was deployed for.
 pub(super) fn keys(programs: &Programs, dir: &Path) -> Result<PathBuf> {
     let keys = dir.join("keys");
+    let path = keys.display().to_string();
     if !keys.join("master-keys.json").is_file() {
-        let path = keys.display().to_string();
         programs.operate(&["keys", "new", "--dir", &path], &[], "")?;
         let registrar = keys.join("registrar.key");
         fs::remove_file(&registrar).map_err(Error::file("could not replace", &registrar))?;
         write_private(&registrar, chain::REGISTRAR_KEY)?;
+    }
+    if !keys.join("index.key").is_file() {
+        programs.operate(&["keys", "index", "--dir", &path], &[], "")?;
     }
     Ok(keys)
 }

@@ -1,0 +1,224 @@
+//! What records are looked for by, and in which order, as the schema says it.
+
+use async_graphql::{Enum, InputObject};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::UserId,
+    records::{self, Metadata},
+};
+use serde_json::{Value, json};
+use store::records::search::{Filter, Order};
+use uuid::Uuid;
+use vault::digest;
+
+use super::graphql::Completeness;
+use crate::{
+    error::Error,
+    graphql::{document::Document, enums::RecordType},
+    page::Mark,
+};
+
+/// The longest system or code that is looked for. Unit: bytes.
+const MAX_CODE: usize = 512;
+
+/// Which records. What is left out matches everything; what is given must all be true.
+#[derive(Debug, Clone, Default, InputObject)]
+pub(crate) struct RecordFilterInput {
+    /// Of one of these types.
+    record_types: Option<Vec<RecordType>>,
+    /// Stored at this time or later.
+    created_from: Option<DateTime<Utc>>,
+    /// Stored before this time.
+    created_to: Option<DateTime<Utc>>,
+    /// True at this time or later, by what the document says (`effectiveAt`), or else by when it was
+    /// stored.
+    effective_from: Option<DateTime<Utc>>,
+    /// True before this time.
+    effective_to: Option<DateTime<Utc>>,
+    /// Written by this account.
+    author_id: Option<Uuid>,
+    /// In this state, a code of FHIR such as `final`, `active` or `completed`.
+    status: Option<String>,
+    /// With everything that its record type asks for, or not.
+    completeness: Option<Completeness>,
+    /// With each of these keys and values in its `metadata`, such as `{"modality": "CT"}`.
+    metadata: Option<Document>,
+    /// With this code: of a diagnosis, a medication, a laboratory test, a vaccine. Codes are stored as
+    /// keyed hashes that differ from patient to patient. Whoever is let in by more than 200 consents
+    /// has to name a `patientId`, too.
+    code: Option<CodeInput>,
+}
+
+/// A code and the system it is from.
+#[derive(Debug, Clone, InputObject)]
+pub(crate) struct CodeInput {
+    /// The system's URL, such as `http://loinc.org` or `http://hl7.org/fhir/sid/icd-10`.
+    system: String,
+    /// The code, exactly as the document writes it, such as `4548-4`.
+    code: String,
+}
+
+/// The order of a list of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum RecordOrder {
+    /// Last stored first.
+    CreatedDesc,
+    /// First stored first.
+    CreatedAsc,
+    /// Latest first by `effectiveAt`, or by when it was stored where that is null.
+    EffectiveDesc,
+    /// Earliest first by the same.
+    EffectiveAsc,
+}
+
+impl From<RecordOrder> for Order {
+    fn from(order: RecordOrder) -> Self {
+        match order {
+            RecordOrder::CreatedDesc => Self::CreatedDescending,
+            RecordOrder::CreatedAsc => Self::CreatedAscending,
+            RecordOrder::EffectiveDesc => Self::EffectiveDescending,
+            RecordOrder::EffectiveAsc => Self::EffectiveAscending,
+        }
+    }
+}
+
+/// What is looked for, checked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Criteria {
+    /// Of this patient.
+    pub(crate) patient: Option<UserId>,
+    /// What the database filters by; the codes' tokens come later.
+    pub(crate) filter: Filter,
+    /// The system and the code.
+    pub(crate) code: Option<(String, String)>,
+}
+
+impl Criteria {
+    /// Reads what was asked: the filter, and the two arguments that are older than it.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for metadata that no such record has, and for a code without a system.
+    pub(crate) fn read(
+        patient: Option<Uuid>,
+        record_type: Option<RecordType>,
+        input: RecordFilterInput,
+    ) -> Result<Self, Error> {
+        let mut types: Vec<records::RecordType> = match (record_type, input.record_types) {
+            (None, None) => Vec::new(),
+            (Some(one), None) => vec![one.into()],
+            (one, Some(many)) => {
+                let one = one.map(records::RecordType::from);
+                let many = many.into_iter().map(records::RecordType::from);
+                let types: Vec<_> = many.filter(|it| one.is_none_or(|one| one == *it)).collect();
+                if types.is_empty() {
+                    return Err(Error::bad(
+                        "recordTypes",
+                        "no record is of none of the types",
+                    ));
+                }
+                types
+            }
+        };
+        types.sort_unstable();
+        types.dedup();
+        let metadata = criteria(input.metadata, input.status, &types)?;
+        let code = input.code.map(|code| (code.system, code.code));
+        if let Some((system, code)) = &code
+            && (system.is_empty() || code.is_empty() || system.len().max(code.len()) > MAX_CODE)
+        {
+            let wanted =
+                format!("a code has a system and a code, of at most {MAX_CODE} bytes each");
+            return Err(Error::bad("code", wanted));
+        }
+        Ok(Self {
+            patient: patient.map(UserId),
+            filter: Filter {
+                record_types: types,
+                created_from: input.created_from,
+                created_to: input.created_to,
+                effective_from: input.effective_from,
+                effective_to: input.effective_to,
+                author: input.author_id.map(UserId),
+                complete: input.completeness.map(|it| it == Completeness::Complete),
+                metadata,
+                tokens: None,
+            },
+            code,
+        })
+    }
+
+    /// The names of what is filtered by, without the values: these are health data.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let filter = &self.filter;
+        let created = filter.created_from.is_some() || filter.created_to.is_some();
+        let effective = filter.effective_from.is_some() || filter.effective_to.is_some();
+        [
+            ("recordTypes", filter.record_types.len() > 1),
+            ("created", created),
+            ("effective", effective),
+            ("author", filter.author.is_some()),
+            ("completeness", filter.complete.is_some()),
+            ("metadata", filter.metadata.is_some()),
+            ("code", self.code.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+
+    /// Tells the lists of one filter and order from all others, so that no cursor strays.
+    pub(crate) fn mark(&self, order: Order) -> Mark {
+        let filter = &self.filter;
+        let all = json!([
+            self.patient,
+            filter.record_types,
+            filter.created_from,
+            filter.created_to,
+            filter.effective_from,
+            filter.effective_to,
+            filter.author,
+            filter.complete,
+            filter.metadata,
+            self.code,
+            match order {
+                Order::CreatedDescending => 0,
+                Order::CreatedAscending => 1,
+                Order::EffectiveDescending => 2,
+                Order::EffectiveAscending => 3,
+            }
+        ]);
+        let digest = digest::of_document(all.to_string().as_bytes()).0;
+        let mut mark = Mark::default();
+        mark.copy_from_slice(&digest[..size_of::<Mark>()]);
+        mark
+    }
+}
+
+fn criteria(
+    metadata: Option<Document>,
+    status: Option<String>,
+    types: &[records::RecordType],
+) -> Result<Option<Value>, Error> {
+    let mut metadata: Option<Value> = metadata.map(Into::into);
+    if let Some(status) = status {
+        let all = metadata.get_or_insert_with(|| json!({}));
+        if all
+            .get("status")
+            .is_some_and(|other| *other != status.as_str())
+        {
+            return Err(Error::bad("status", "no record is in two states"));
+        }
+        if let Some(all) = all.as_object_mut() {
+            all.insert("status".to_owned(), status.into());
+        }
+    }
+    let Some(metadata) = metadata else {
+        return Ok(None);
+    };
+    let types = if types.is_empty() {
+        records::RecordType::ALL
+    } else {
+        types
+    };
+    Ok(Some(Metadata::criteria(&metadata, types)?.into_json()))
+}
