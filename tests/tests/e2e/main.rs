@@ -8,6 +8,7 @@ mod durability;
 mod flood;
 mod indexer;
 mod keys;
+mod plans;
 mod records;
 mod search;
 mod subscription;
