@@ -1,4 +1,5 @@
-//! The limit of a page: a server written by hand that gives the same JSON from one statement.
+//! The limit of a page: a server written by hand that gives the same JSON from one statement, but for
+//! the mark in a cursor that tells filters and orders from one another.
 //!
 //! `/page` reads and nothing else. `/audited` does in its one statement what a page of ours has to
 //! do besides: a row in the audit trail for the search and one for each record that it shows. Neither
@@ -147,7 +148,7 @@ impl Peer {
         let (id, _, _, _, created_at, ..) = rows.get(SHOWN - 1)?;
         write!(
             text,
-            r#"],"pageInfo":{{"hasNextPage":{more},"endCursor":"01{:016x}{}"}}}}}}}}"#,
+            r#"],"pageInfo":{{"hasNextPage":{more},"endCursor":"0200000000{:016x}{}"}}}}}}}}"#,
             created_at.timestamp_micros(),
             id.simple()
         )

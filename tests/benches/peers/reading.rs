@@ -73,7 +73,7 @@ async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     let row = sqlx::query(
         "SELECT record.patient_id, record.author_id, record.record_type, record.version,
                 record.predecessor_id, record.created_at, record.record_metadata, record.missing_elements,
-                record.encrypted_data, record.patient_key_id, key.wrapped_key, key.master_key_id,
+                record.effective_at, record.code_tokens, record.encrypted_data, record.patient_key_id, key.wrapped_key, key.master_key_id,
                 key.created_at AS key_created_at
          FROM medical_records AS record JOIN patient_keys AS key ON key.id = record.patient_key_id
          WHERE record.id = $1",
@@ -107,6 +107,7 @@ fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Op
     let id = |column: &str| row.try_get::<Option<Uuid>, _>(column).ok().flatten();
     let json = |column: &str| row.try_get::<Option<Value>, _>(column).ok().flatten();
     let (metadata, missing) = (json("record_metadata"), json("missing_elements"));
+    let tokens: Option<Vec<Vec<u8>>> = row.try_get("code_tokens").ok()?;
     let key = PatientKeyId(id("patient_key_id")?);
     let name = KeyName {
         id: key,
@@ -126,6 +127,8 @@ fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Op
         predecessor: id("predecessor_id").map(RecordId),
         key,
         created_at: row.try_get("created_at").ok()?,
+        effective_at: row.try_get("effective_at").ok()?,
+        code_tokens: tokens.as_deref(),
         metadata: metadata.as_ref(),
         missing: missing.as_ref(),
     };

@@ -78,7 +78,7 @@ fn plans(log: &str) -> Vec<Value> {
     plans
 }
 
-/// By what medical_records is read anywhere in a plan: the names of indexes, or the kind of scan.
+/// By what `medical_records` is read anywhere in a plan: the names of indexes, or the kind of scan.
 fn ways(plan: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let text = |key: &str| plan[key].as_str().unwrap_or_default();
