@@ -23,7 +23,7 @@ use crate::{
 /// One node and the registry on its chain. Cheap to clone; clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    rpc: Rpc,
+    pub(crate) rpc: Rpc,
     deployment: Deployment,
 }
 

@@ -4,6 +4,8 @@
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
 //! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL.
 //! - [`Evidence`]: what the chain alone shows of one hash.
+//! - [`siwe`]: the message that a wallet signs; [`signed_by_key`] and [`Client::contract_accepts`] say
+//!   whether it did.
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
 mod bindings;
@@ -16,6 +18,8 @@ mod hash;
 mod rpc;
 mod send;
 mod signer;
+pub mod siwe;
+mod wallet;
 mod wire;
 
 pub use client::{Block, Client, Fees, OnChainAnchor, OnChainStatus, Receipt, RegistryHead};
@@ -26,3 +30,4 @@ pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use send::Sent;
 pub use signer::{ANCHOR_GAS_LIMIT, SignedAnchor, Signer, SignerError};
+pub use wallet::signed_by_key;

@@ -63,6 +63,10 @@ id!(
     OrganizationId
 );
 id!(
+    /// One link of a wallet to an account.
+    WalletId
+);
+id!(
     /// One request to the api; every audit row it writes carries it.
     RequestId
 );

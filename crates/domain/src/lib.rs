@@ -10,8 +10,10 @@ pub mod ids;
 pub mod integrity;
 pub mod purpose;
 pub mod records;
+pub mod second_factor;
 mod text;
 pub mod throttle;
 pub mod users;
+pub mod wallets;
 
 pub use text::UnknownText;

@@ -1,4 +1,5 @@
-//! The master keys, which wrap one key per patient and nothing else.
+//! The master keys, which wrap one key per patient and the secrets of second factors
+//! ([`crate::second_factor`]), and nothing else.
 //!
 //! The file is JSON: `{"keys":[{"id":"2026-11","key":"<64 hex digits>"}, …]}`. The first key wraps,
 //! all of them unwrap, so a rotation adds a key in front and re-wraps patient keys, never records.
@@ -26,11 +27,11 @@ pub enum KeyringError {
     /// The file is not what [`Keyring::generate`] writes.
     #[error("the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}}")]
     Malformed,
-    /// A patient key is wrapped by a master key that is not in the file.
+    /// A key or a secret is wrapped by a master key that is not in the file.
     #[error("master key {0:?} is not in the key file")]
     UnknownMaster(String),
-    /// A wrapped key was changed or moved.
-    #[error("a patient key does not unwrap under master key {0:?}")]
+    /// A wrapped key or secret was changed or moved.
+    #[error("a key or a secret does not unwrap under master key {0:?}")]
     Forged(String),
 }
 
@@ -76,7 +77,7 @@ pub struct KeyName {
     pub created_at: DateTime<Utc>,
 }
 
-/// A patient's key as it is stored.
+/// A patient's key, or another secret, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
     /// The wrapped bytes.
@@ -149,16 +150,28 @@ impl Keyring {
         wrapped: &WrappedKey,
     ) -> Result<PatientKey, KeyringError> {
         let master_id = &wrapped.master_key_id;
-        let master = self
-            .masters()
-            .find(|master| master.id == *master_id)
-            .ok_or_else(|| KeyringError::UnknownMaster(master_id.clone()))?;
         let aad = associated_data(name, master_id);
-        let key = envelope::unwrap(&master.key, &aad, &wrapped.bytes)
+        let key = envelope::unwrap(self.opening(master_id)?, &aad, &wrapped.bytes)
             .map_err(|_| KeyringError::Forged(master_id.clone()))?;
         let bytes = <[u8; 32]>::try_from(key.as_slice())
             .map_err(|_| KeyringError::Forged(master_id.clone()))?;
         Ok(PatientKey::from_bytes(Zeroizing::new(bytes)))
+    }
+
+    /// The key that seals, and its id.
+    pub(crate) fn sealing(&self) -> (&[u8; 32], &str) {
+        (&self.first.key, &self.first.id)
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// [`KeyringError::UnknownMaster`].
+    pub(crate) fn opening(&self, id: &str) -> Result<&[u8; 32], KeyringError> {
+        let found = self.masters().find(|master| master.id == id);
+        found
+            .map(|master| &*master.key)
+            .ok_or_else(|| KeyringError::UnknownMaster(id.to_owned()))
     }
 
     fn masters(&self) -> impl Iterator<Item = &MasterKey> {

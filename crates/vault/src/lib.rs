@@ -1,6 +1,6 @@
 //! Keys, and everything done with them: sealing, hashing, passwords, tokens.
 //!
-//! The only crate that names cipher, hash, password and token libraries, and the only one that sees
+//! The only crate that names cipher, hash, password, code and token libraries, and the only one that sees
 //! key material, which is wiped when dropped and never printed. The indexer does not link it.
 
 pub mod blind_index;
@@ -10,6 +10,7 @@ mod keyfile;
 pub mod keyring;
 pub mod password;
 pub mod random;
+pub mod second_factor;
 pub mod token;
 
 pub use keyfile::KeyFileError;

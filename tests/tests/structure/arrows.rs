@@ -31,7 +31,7 @@ const IN_TESTS: [(&str, &[&str]); 2] = [("chain", &["dev"]), ("tests", &["domain
 const ONLY: [(&[&str], &[&str]); 5] = [
     // `dev` applies migrations and plays an attacker, `tests` looks at what was written.
     (&["sqlx"], &["store", "dev", "tests"]),
-    (&["alloy"], &["chain"]),
+    (&["alloy", "signinwithethereum"], &["chain"]),
     (
         &[
             "aes-gcm",
@@ -43,6 +43,7 @@ const ONLY: [(&[&str], &[&str]); 5] = [
             "jsonwebtoken",
             "sha2",
             "signature",
+            "totp-rs",
             "zeroize",
         ],
         &["vault"],
