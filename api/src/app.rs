@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use chain::{ChainAddress, Client};
-use domain::clock::Clock;
+use chain::{ChainAddress, Client, siwe::Site};
+use domain::{clock::Clock, second_factor::Requirement};
 use store::{Pool, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKey};
@@ -15,6 +15,7 @@ use crate::{
     proxies::Proxies,
     records::{disclosure::Desk, writer::Writer},
     throttle::Throttle,
+    wallets::proof::Prover,
     websocket::Sockets,
 };
 
@@ -39,6 +40,12 @@ pub(crate) struct Parts {
     pub(crate) throttle: Throttle,
     /// Asks the chain.
     pub(crate) chain: Client,
+    /// Tries wallets' signatures.
+    pub(crate) prover: Prover,
+    /// Where people meet us: what their wallet shows them.
+    pub(crate) site: Site,
+    /// For what a second factor is asked for.
+    pub(crate) second_factor: Requirement,
     /// The accounts whose anchors are ours.
     pub(crate) registrars: Vec<ChainAddress>,
     /// Stores records, many to a transaction.

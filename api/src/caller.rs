@@ -6,6 +6,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Origin, ResourceType},
     ids::{SessionId, UserId},
     purpose::Purpose,
+    second_factor::Requirement,
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
@@ -23,6 +24,8 @@ pub(crate) struct Visit {
     pub(crate) token: Option<Result<Bearer, TokenError>>,
     /// Why, for everything in it that does not say so itself: `X-Purpose-Of-Use`.
     pub(crate) purpose: Option<Result<Purpose, UnknownText>>,
+    /// For what the operator asks for a second factor.
+    pub(crate) second_factor: Requirement,
 }
 
 impl Visit {
@@ -42,6 +45,7 @@ impl Visit {
                 session: bearer.session,
                 origin: self.origin.clone(),
                 purpose,
+                second_factor: self.second_factor,
             }),
         }
     }
@@ -59,14 +63,30 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     /// Why, where an operation does not say so itself.
     pub(crate) purpose: Option<Purpose>,
+    /// For what the operator asks for a second factor.
+    second_factor: Requirement,
 }
 
 impl Caller {
     /// The caller as the database knows them in this transaction.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] where the session is over or the account deactivated.
+    /// [`Error::Unauthenticated`] where the session is over or the account deactivated;
+    /// [`Error::SecondFactorMissing`] where the operator wants one of their role and this log-in
+    /// showed none.
     pub(crate) async fn actor(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
+        let actor = self.newcomer(conn).await?;
+        if self.second_factor.is_for(actor.role) && !actor.second_factor {
+            return Err(Error::SecondFactorMissing);
+        }
+        Ok(actor)
+    }
+
+    /// The same for what is open without a second factor, too: to look at oneself, and to set one up.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`].
+    pub(crate) async fn newcomer(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
         let actors = users::actors(conn, &[(self.user, self.session)]).await?;
         match actors.first() {
             Some((_, actor)) if actor.is_active => Ok(*actor),
@@ -99,6 +119,22 @@ pub(crate) async fn refuse_role(
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
     Ok(Error::Forbidden(needed))
+}
+
+/// Writes down that somebody was kept out for want of a second factor.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn kept_out(mut tx: Tx<'_>, visit: &Visit) -> Result<(), Error> {
+    let caller = visit.caller()?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: caller.user.0,
+        new_value: Some(json!({ "reason": "SECOND_FACTOR" })),
+        ..caller.entry(AuditAction::AccessDenied, Purpose::SystemAdministration)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await.map_err(Error::from)
 }
 
 /// An audit entry of nobody in particular, for what happens before a log-in.

@@ -6,7 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use axum::http::HeaderValue;
 use chrono::TimeDelta;
 use clap::{Args, builder::RangedI64ValueParser};
-use domain::throttle::{Backoff, Bucket, Limits};
+use domain::{
+    second_factor::Occasion,
+    throttle::{Backoff, Bucket, Limits},
+};
 use ipnet::IpNet;
 use store::PoolSettings;
 
@@ -76,6 +79,15 @@ pub(crate) struct ServeConfig {
 
     #[command(flatten)]
     pub(crate) connections: ConnectionConfig,
+
+    /// Where people meet us, such as <https://app.example.org>: what their wallet shows them when they
+    /// sign; without it, where we listen. The same for every api process
+    #[arg(long, env = "MEDITRUSTAL_SITE")]
+    pub(crate) site: Option<String>,
+
+    /// For what a second factor is required, comma separated: admins, break-glass
+    #[arg(long, env = "MEDITRUSTAL_REQUIRE_SECOND_FACTOR", value_delimiter = ',')]
+    pub(crate) require_second_factor: Vec<Occasion>,
 
     /// Answer introspection queries, and explain validation errors in detail
     #[arg(long, env = "MEDITRUSTAL_INTROSPECTION")]

@@ -21,6 +21,14 @@ pub(crate) enum Error {
     /// E-mail, user name or password is wrong; which one is not said.
     #[error("the log-in or the password is wrong")]
     WrongCredentials,
+    /// All was right, and a second factor is to be shown besides.
+    #[error("send a code of your second factor, or a recovery code, as `code`")]
+    SecondFactorRequired,
+    /// The operator wants a second factor of this role, and this log-in showed none.
+    #[error(
+        "this needs a second factor: set one up (`startSecondFactor`), or log in with the one you have"
+    )]
+    SecondFactorMissing,
     /// This is open to another role. Never used for a record: a hidden one does not exist.
     #[error("this needs the role {0}")]
     Forbidden(domain::users::Role),
@@ -78,6 +86,7 @@ impl Error {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::TokenExpired => "TOKEN_EXPIRED",
             Self::WrongCredentials => "WRONG_CREDENTIALS",
+            Self::SecondFactorRequired | Self::SecondFactorMissing => "SECOND_FACTOR_REQUIRED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::NotFound(_) => "NOT_FOUND",
             Self::BadInput { .. } => "BAD_USER_INPUT",
@@ -134,6 +143,8 @@ impl Error {
             Self::Unauthenticated
             | Self::TokenExpired
             | Self::WrongCredentials
+            | Self::SecondFactorRequired
+            | Self::SecondFactorMissing
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Integrity(_)

@@ -238,13 +238,14 @@ impl Walk<'_> {
 
     /// How often what is in this field may appear: `first`, for a list.
     fn length(&self, field: &Field) -> u64 {
-        const LISTS: [&str; 6] = [
+        const LISTS: [&str; 7] = [
             "users",
             "medicalRecords",
             "consents",
             "auditLogs",
             "myAccessLog",
             "dataDeletionRequests",
+            "myWallets",
         ];
         let given =
             |name: Name| Ok::<_, ()>(self.variables.get(&name).cloned().unwrap_or_default());

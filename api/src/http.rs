@@ -126,6 +126,7 @@ pub(crate) fn visit(
         origin: Origin::new(id, address, agent),
         token,
         purpose,
+        second_factor: schema.app().second_factor,
     }
 }
 

@@ -26,8 +26,10 @@ mod relay;
 mod request;
 mod schema;
 mod seats;
+mod second_factor;
 mod throttle;
 mod users;
+mod wallets;
 mod websocket;
 
 use std::process::ExitCode;

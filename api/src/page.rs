@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     records::graphql::MedicalRecord,
     users::graphql::User,
+    wallets::graphql::Wallet,
 };
 
 /// How many nodes a page has when nobody says.
@@ -177,6 +178,7 @@ pub(crate) struct PageInfo {
 #[graphql(concrete(name = "AuditLogEdge", params(AuditLog)))]
 #[graphql(concrete(name = "AccessLogEdge", params(AccessLogEntry)))]
 #[graphql(concrete(name = "DataDeletionRequestEdge", params(DataDeletionRequest)))]
+#[graphql(concrete(name = "WalletEdge", params(Wallet)))]
 pub(crate) struct Edge<T: OutputType> {
     /// Where the node stands.
     cursor: Cursor,
@@ -191,6 +193,7 @@ pub(crate) struct Edge<T: OutputType> {
 #[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
 #[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]
 #[graphql(concrete(name = "DataDeletionRequestConnection", params(DataDeletionRequest)))]
+#[graphql(concrete(name = "WalletConnection", params(Wallet)))]
 pub(crate) struct Connection<T: OutputType>
 where
     Edge<T>: OutputType,

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt};
 use crate::{
     app::App,
     audit::graphql::AuditQuery,
-    caller::Visit,
+    caller::{Visit, kept_out},
     consents::graphql::{ConsentMutation, ConsentQuery},
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
@@ -22,7 +22,9 @@ use crate::{
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
     records::graphql::{RecordMutation, RecordQuery},
+    second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
     users::graphql::{UserMutation, UserQuery},
+    wallets::graphql::{WalletMutation, WalletQuery},
 };
 
 /// Everything that can be asked.
@@ -34,6 +36,8 @@ pub(crate) struct Query(
     AuditQuery,
     DeletionQuery,
     IntegrityQuery,
+    WalletQuery,
+    SecondFactorQuery,
 );
 
 /// Everything that can be done.
@@ -43,6 +47,8 @@ pub(crate) struct Mutation(
     RecordMutation,
     ConsentMutation,
     DeletionMutation,
+    WalletMutation,
+    SecondFactorMutation,
 );
 
 /// Everything that can be followed.
@@ -198,7 +204,26 @@ impl Schema {
             Ok(response) => response,
             Err(_) => Rejected::new("TIMEOUT", "this took too long and was stopped").response(),
         };
+        let response = self.write_down(response, visit).await;
         self.tidy(response, visit)
+    }
+
+    /// Writes down where somebody was kept out for want of a second factor: what refused them did it
+    /// before it had anything to write. Unwritten, it is not told either.
+    async fn write_down(&self, response: Response, visit: &Visit) -> Response {
+        let missing = response.errors.iter().any(|error| {
+            let source = error.source.as_ref();
+            let ours = source.and_then(|source| source.downcast_ref::<Error>());
+            matches!(ours, Some(Error::SecondFactorMissing))
+        });
+        if !missing {
+            return response;
+        }
+        let written = async { kept_out(self.app.begin().await?, visit).await };
+        match written.await {
+            Ok(()) => response,
+            Err(error) => Rejected::new(error.code(), error.to_string()).response(),
+        }
     }
 
     /// Follows a subscription that was let through.
@@ -208,9 +233,13 @@ impl Schema {
         visit: Visit,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
-        self.inner
-            .execute_stream(request)
-            .map(move |response| schema.tidy(response, &visit))
+        self.inner.execute_stream(request).then(move |response| {
+            let (schema, visit) = (schema.clone(), visit.clone());
+            async move {
+                let response = schema.write_down(response, &visit).await;
+                schema.tidy(response, &visit)
+            }
+        })
     }
 
     /// Gives every error a code and the request's id, and leaves out what async-graphql would tell of

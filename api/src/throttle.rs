@@ -43,9 +43,11 @@ const WAITING: usize = 256;
 pub(crate) enum Attempt<'a> {
     /// To log in, by whatever means, under a name that was typed or an account that was shown.
     LogIn(&'a str),
-    /// To prove more, by an account that is known: a code, the present password.
-    #[expect(dead_code, reason = "for a second factor and a change of password")]
+    /// To prove more, by an account that is known: the present password.
     Proof(UserId),
+    /// To show a second factor. Apart from the rest: a password that is right every time must not make
+    /// wrong codes forgotten.
+    Code(UserId),
     /// To go on with a session.
     #[expect(dead_code, reason = "for refresh tokens")]
     Refresh,
@@ -57,7 +59,7 @@ impl Attempt<'_> {
     const fn kind(self) -> Kind {
         match self {
             Self::LogIn(_) => Kind::LogIn,
-            Self::Proof(_) => Kind::Proof,
+            Self::Proof(_) | Self::Code(_) => Kind::Proof,
             Self::Refresh => Kind::Refresh,
             Self::Register => Kind::Register,
         }
@@ -68,6 +70,7 @@ impl Attempt<'_> {
         match self {
             Self::LogIn(login) => Some(name_of(login)),
             Self::Proof(user) => Some(format!("proof {user}")),
+            Self::Code(user) => Some(format!("code {user}")),
             Self::Refresh | Self::Register => None,
         }
     }
@@ -193,7 +196,7 @@ fn locked(
         "retryAfterSeconds": seconds,
     });
     let user = match attempt {
-        Attempt::Proof(user) => user,
+        Attempt::Proof(user) | Attempt::Code(user) => user,
         Attempt::LogIn(login) => {
             why["loginDigest"] = json!(login_digest(login));
             ANONYMOUS
@@ -257,7 +260,6 @@ impl Pass {
     ///
     /// # Errors
     /// The database's.
-    #[expect(dead_code, reason = "for a proof and a refresh")]
     pub(crate) async fn succeeded(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
         let pairs = self.pair().into_iter().collect();
         self.forget(app, tx, pairs).await

@@ -21,6 +21,7 @@ pub mod load;
 mod person;
 mod program;
 mod raw;
+mod wallet;
 mod wiretap;
 mod world;
 

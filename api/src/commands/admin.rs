@@ -1,4 +1,5 @@
-//! Administrators: only the operator, on the command line, makes them.
+//! What only the operator does, on the command line: making administrators, and taking a second factor off
+//! whose device is lost.
 
 use std::{
     io::Read as _,
@@ -13,7 +14,7 @@ use domain::{
     users::{Email, Role, SCHEDULER, Username, check_password},
 };
 use serde_json::json;
-use store::{PoolSettings, audit, users::NewUser};
+use store::{PoolSettings, audit, second_factors, users::NewUser};
 use vault::password;
 
 use super::{Failure, say};
@@ -24,6 +25,20 @@ use crate::app::commit;
 pub(crate) enum AdminCommand {
     /// Make an account with the role ADMIN
     Create(CreateAdmin),
+    /// Take the second factor off somebody who has lost their device, and end their log-ins
+    ResetSecondFactor(ResetSecondFactor),
+}
+
+/// Settings of `admin reset-second-factor`.
+#[derive(Debug, Args)]
+pub(crate) struct ResetSecondFactor {
+    /// Where the database is, under the role meditrustal_api
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    url: String,
+
+    /// Whose
+    #[arg(long)]
+    username: String,
 }
 
 /// Settings of `admin create`.
@@ -48,18 +63,63 @@ pub(crate) struct CreateAdmin {
 
 impl AdminCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Self::Create(settings) = self;
+        match self {
+            Self::Create(settings) => settings.run().await,
+            Self::ResetSecondFactor(settings) => settings.run().await,
+        }
+    }
+}
+
+impl ResetSecondFactor {
+    async fn run(self) -> Result<(), Failure> {
+        let pool = connect(&self.url)?;
+        let mut tx = pool.begin().await?;
+        let found = store::users::by_login(&mut tx, &self.username).await?;
+        let user = found.ok_or("there is no such account")?.user;
+        if !second_factors::remove(&mut tx, user.id).await? {
+            return Err(format!("{} has no second factor", user.username).into());
+        }
+        second_factors::end_log_ins(&mut tx, user.id).await?;
+        let entry = AuditEntry {
+            resource_type: ResourceType::User,
+            resource_id: user.id.0,
+            new_value: Some(json!({ "by": "command line" })),
+            classification: Classification::Security,
+            patient: Some(user.id),
+            ..AuditEntry::new(
+                SCHEDULER,
+                AuditAction::SecondFactorRemove,
+                Purpose::SystemAdministration,
+                &Origin::job(RequestId::fresh()),
+            )
+        };
+        audit::insert(&mut tx, &[entry]).await?;
+        commit(tx).await?;
+        say(&format!(
+            "the second factor of {} is off, and their log-ins are over",
+            user.username
+        ))
+    }
+}
+
+fn connect(url: &str) -> Result<store::Pool, Failure> {
+    let one = PoolSettings {
+        min: 0,
+        ..PoolSettings::default()
+    };
+    Ok(store::connect(url, "meditrustal admin", one)?)
+}
+
+impl CreateAdmin {
+    async fn run(self) -> Result<(), Failure> {
+        let settings = self;
         let email = Email::parse(&settings.email)?;
         let username = Username::parse(&settings.username)?;
         let new_password = read_password(&settings.password_file)?;
         check_password(&new_password)?;
         let hashed = password::hash(&new_password);
 
-        let one = PoolSettings {
-            min: 0,
-            ..PoolSettings::default()
-        };
-        let pool = store::connect(&settings.url, "meditrustal admin", one)?;
+        let pool = connect(&settings.url)?;
         let mut tx = pool.begin().await?;
         let id = UserId::fresh();
         let user = NewUser {

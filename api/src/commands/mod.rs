@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Move the schema of the database
     #[command(subcommand)]
     Migrate(database::MigrateCommand),
-    /// Make administrators
+    /// Make administrators, and help those who have lost their second factor
     #[command(subcommand)]
     Admin(admin::AdminCommand),
     /// Make key files

@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer};
-use domain::clock::Clock;
+use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
+use domain::{clock::Clock, second_factor::Requirement};
 use store::{
     anchors::{self, SignerAccount},
     migrate,
@@ -32,6 +32,7 @@ use crate::{
     relay::Relay,
     schema::Schema,
     throttle::{self, Throttle},
+    wallets::proof::Prover,
 };
 
 /// How long the node may take to answer.
@@ -54,7 +55,7 @@ pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let stopping = CancellationToken::new();
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let (app, mut tasks) = assemble(&config, stopping.clone()).await?;
+    let (app, mut tasks) = assemble(&config, address, stopping.clone()).await?;
     let playground = config
         .playground_dir
         .as_deref()
@@ -96,6 +97,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn assemble(
     config: &ServeConfig,
+    listening: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
     let pool = store::connect(
@@ -148,6 +150,9 @@ async fn assemble(
         tokens,
         hashing: Hashing::new(),
         throttle: Throttle::new(config.throttle.limits()),
+        prover: Prover::new(client.clone()),
+        site: site(config, listening)?,
+        second_factor: Requirement::on(&config.require_second_factor),
         chain: client,
         clock: Clock::System,
         proxies: config.proxies(),
@@ -157,6 +162,13 @@ async fn assemble(
         stopping,
     });
     Ok((app, tasks))
+}
+
+/// Where people meet us: as configured, or where we listen.
+fn site(config: &ServeConfig, listening: SocketAddr) -> Result<Site, Failure> {
+    let here = format!("http://{listening}");
+    let origin = config.site.as_deref().unwrap_or(&here);
+    Site::parse(origin).map_err(|error| format!("--site cannot be {origin}: {error}").into())
 }
 
 /// Refuses the wrong chain and the wrong contract. A node that cannot be reached is no reason not to

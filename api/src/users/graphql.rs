@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     graphql::{app, enums::Role, loaders, request, scalars::Address, visit},
     page::{self, Connection, Cursor},
+    second_factor::demand::Code,
 };
 
 /// A person with an account. Address and name are shown to themselves and, masked, to administrators;
@@ -183,6 +184,8 @@ pub(crate) struct LogInInput {
     login: String,
     /// The password.
     password: String,
+    /// A code of the second factor, or a recovery code; asked for by `SECOND_FACTOR_REQUIRED`.
+    code: Option<String>,
 }
 
 /// A session.
@@ -194,6 +197,16 @@ pub(crate) struct LogInPayload {
     expires_at: DateTime<Utc>,
     /// Who is logged in.
     user: User,
+}
+
+impl From<log_in::LoggedIn> for LogInPayload {
+    fn from(session: log_in::LoggedIn) -> Self {
+        Self {
+            access_token: session.access_token,
+            expires_at: session.expires_at,
+            user: User::own(session.user),
+        }
+    }
 }
 
 /// Who becomes what.
@@ -238,12 +251,9 @@ impl UserMutation {
         #[graphql(desc = "Who logs in.")] input: LogInInput,
     ) -> Result<LogInPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
-        let session = log_in::log_in(app, visit, &input.login, input.password).await?;
-        Ok(LogInPayload {
-            access_token: session.access_token,
-            expires_at: session.expires_at,
-            user: User::own(session.user),
-        })
+        let code = Code(input.code);
+        let session = log_in::log_in(app, visit, &input.login, input.password, &code).await?;
+        Ok(session.into())
     }
 
     /// Makes a patient a doctor, or a doctor a patient. Needs the role ADMIN.

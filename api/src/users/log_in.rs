@@ -15,6 +15,7 @@ use crate::{
     app::{App, commit},
     caller::{Visit, anonymous_entry},
     error::Error,
+    second_factor::demand::{Code, Passed, Shown},
     throttle::{self, Attempt},
 };
 
@@ -32,12 +33,14 @@ pub(crate) struct LoggedIn {
 /// Checks a password and begins a session, with its audit row. A failure is written down too.
 ///
 /// # Errors
-/// [`Error::WrongCredentials`], whatever was wrong; [`Error::Throttled`] where too much was.
+/// [`Error::WrongCredentials`], whatever was wrong; [`Error::Throttled`] where too much was;
+/// [`Error::SecondFactorRequired`] where all was right but that no code was given.
 pub(crate) async fn log_in(
     app: &App,
     visit: &Visit,
     login: &str,
     given_password: String,
+    code: &Code,
 ) -> Result<LoggedIn, Error> {
     let queued = app.hashing.queue(&visit.origin)?;
     let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(login)).await?;
@@ -62,10 +65,36 @@ pub(crate) async fn log_in(
         return Err(Error::WrongCredentials);
     };
 
-    let session = SessionId::fresh();
     let user = known.user;
+    let shown = match code.show(app, user.id, &visit.origin).await? {
+        Shown::Passed(shown) => shown,
+        // The password was right: it is the code that has to wait.
+        Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
+    };
+    let Passed { mut tx, proof } = shown;
+    let session = begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
+    if let Some(renewed) = renewed {
+        renew(&mut tx, visit, user.id, &known.hashed_password, &renewed).await?;
+    }
+    pass.logged_in(app, &mut tx, &user).await?;
+    proof.conclude(app, &mut tx).await?;
+    commit(tx).await?;
+    Ok(session)
+}
+
+/// Begins a session for somebody who has proven who they are, with its audit row. The caller commits.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn begin(
+    app: &App,
+    tx: &mut Tx<'_>,
+    visit: &Visit,
+    user: &User,
+    second_factor: bool,
+) -> Result<LoggedIn, Error> {
+    let session = SessionId::fresh();
     let (access_token, expires_at) = app.tokens.issue(user.id, session, app.clock.now());
-    let mut tx = app.begin().await?;
     let remembered = NewSession {
         id: session,
         user: user.id,
@@ -76,7 +105,10 @@ pub(crate) async fn log_in(
         address: visit.origin.address,
         user_agent: visit.origin.user_agent.as_deref(),
     };
-    store::sessions::insert(&mut tx, &remembered).await?;
+    store::sessions::insert(tx, &remembered).await?;
+    if second_factor {
+        store::second_factors::shown_by(tx, session).await?;
+    }
     let entry = AuditEntry {
         resource_type: ResourceType::Session,
         resource_id: session.0,
@@ -88,14 +120,9 @@ pub(crate) async fn log_in(
             &visit.origin,
         )
     };
-    audit::insert(&mut tx, &[entry]).await?;
-    if let Some(renewed) = renewed {
-        renew(&mut tx, visit, user.id, &known.hashed_password, &renewed).await?;
-    }
-    pass.logged_in(app, &mut tx, &user).await?;
-    commit(tx).await?;
+    audit::insert(tx, &[entry]).await?;
     Ok(LoggedIn {
-        user,
+        user: user.clone(),
         access_token,
         expires_at,
     })

@@ -26,6 +26,17 @@ pub struct Actor {
     pub is_active: bool,
     /// The organisation they work for.
     pub organization: Option<OrganizationId>,
+    /// Whether this log-in showed a second factor.
+    pub second_factor: bool,
+}
+
+/// A request to break the glass.
+#[derive(Debug, Clone, Copy)]
+pub struct Emergency<'a> {
+    /// Why it cannot wait.
+    pub reason: &'a str,
+    /// Whether the operator asks for a second factor.
+    pub second_factor_required: bool,
 }
 
 text_enum! {
@@ -75,7 +86,7 @@ pub struct Question<'a> {
     /// Where data would go, ISO 3166-1 alpha-2, if not to the home country.
     pub destination: Option<&'a str>,
     /// Why it cannot wait, if the caller breaks the glass.
-    pub emergency: Option<&'a str>,
+    pub emergency: Option<Emergency<'a>>,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -106,6 +117,8 @@ pub enum Refusal {
     Restricted,
     /// This refusal of the patient forbids it.
     ConsentDeny(ConsentId),
+    /// Only an emergency would allow it, and only after a second factor.
+    SecondFactor,
     /// No consent allows it.
     NoConsent,
 }
@@ -120,6 +133,7 @@ impl Refusal {
             Self::Gone => "GONE",
             Self::Restricted => "RESTRICTED",
             Self::ConsentDeny(_) => "CONSENT_DENY",
+            Self::SecondFactor => "SECOND_FACTOR",
             Self::NoConsent => "NO_CONSENT",
         }
     }
@@ -195,10 +209,13 @@ pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
     if let Some(best) = applicable().min_by_key(|consent| rank(consent, question)) {
         return Decision::Permit(Ground::Consent(best.id));
     }
-    if is_emergency(question) {
-        return Decision::Permit(Ground::Emergency);
+    match question.emergency.filter(|it| is_emergency(question, it)) {
+        Some(emergency) if emergency.second_factor_required && !actor.second_factor => {
+            Decision::Deny(Refusal::SecondFactor)
+        }
+        Some(_) => Decision::Permit(Ground::Emergency),
+        None => Decision::Deny(Refusal::NoConsent),
     }
-    Decision::Deny(Refusal::NoConsent)
 }
 
 /// The types of record of a patient that an actor may find for a purpose now: what [`decide`] permits
@@ -280,16 +297,14 @@ fn rank(consent: &Consent, question: &Question<'_>) -> impl Ord + use<> {
     )
 }
 
-fn is_emergency(question: &Question<'_>) -> bool {
+fn is_emergency(question: &Question<'_>, emergency: &Emergency<'_>) -> bool {
     question.actor.role == Role::Doctor
         && matches!(
             question.purpose,
             Purpose::BreakGlass | Purpose::EmergencyTreatment
         )
         && matches!(question.action, Action::Read | Action::Search)
-        && question
-            .emergency
-            .is_some_and(|reason| reason.trim().chars().count() >= MIN_EMERGENCY_REASON_CHARS)
+        && emergency.reason.trim().chars().count() >= MIN_EMERGENCY_REASON_CHARS
 }
 
 #[cfg(test)]

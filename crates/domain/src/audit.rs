@@ -23,6 +23,16 @@ text_enum! {
         AuthLoginFailed = "AUTH_LOGIN_FAILED",
         /// A name has to wait, from one address, before it may try again.
         AuthLocked = "AUTH_LOCKED",
+        /// A wallet was linked.
+        WalletLink = "WALLET_LINK",
+        /// A wallet was unlinked.
+        WalletUnlink = "WALLET_UNLINK",
+        /// A second factor was begun, and does not count yet.
+        SecondFactorStart = "SECOND_FACTOR_START",
+        /// A second factor was shown for the first time, and counts from now on.
+        SecondFactorConfirm = "SECOND_FACTOR_CONFIRM",
+        /// A second factor was taken off by its owner, or reset by the operator.
+        SecondFactorRemove = "SECOND_FACTOR_REMOVE",
         /// An account changed.
         UserUpdate = "USER_UPDATE",
         /// A role was given.
@@ -81,6 +91,8 @@ text_enum! {
         DeletionRequest = "DELETION_REQUEST",
         /// A finding.
         Finding = "FINDING",
+        /// A link of a wallet.
+        Wallet = "WALLET",
     }
 }
 
@@ -234,6 +246,11 @@ impl AuditAction {
             | Self::AuthLogin
             | Self::AuthLoginFailed
             | Self::AuthLocked
+            | Self::WalletLink
+            | Self::WalletUnlink
+            | Self::SecondFactorStart
+            | Self::SecondFactorConfirm
+            | Self::SecondFactorRemove
             | Self::UserRoleChange
             | Self::ConsentGrant
             | Self::ConsentWithdraw

@@ -21,9 +21,11 @@ pub mod provision;
 pub mod reconciliation;
 pub mod records;
 mod rows;
+pub mod second_factors;
 pub mod sessions;
 pub mod throttle;
 pub mod users;
+pub mod wallets;
 
 pub use error::StoreError;
 pub use pool::{Pool, PoolSettings, connect};

@@ -190,6 +190,25 @@ pub async fn replace_password(
     Ok(done.rows_affected() == 1)
 }
 
+/// The password's hash of this account, in PHC form.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hashed_password(
+    conn: &mut PgConnection,
+    id: UserId,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT hashed_password
+         FROM users
+         WHERE id = $1
+           AND NOT is_system",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// Where a page of accounts goes on: after the account made then, with that id.
 pub type UserCursor = (DateTime<Utc>, UserId);
 
@@ -297,7 +316,8 @@ pub async fn actors(
             users.organization_id,
             users.is_active AND COALESCE(
                 sessions.is_valid AND sessions.expires_at > CURRENT_TIMESTAMP, FALSE
-            ) AS "is_active!"
+            ) AS "is_active!",
+            sessions.second_factor_at IS NOT NULL AS "second_factor!"
          FROM UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id)
          JOIN users ON users.id = asked.user_id AND NOT users.is_system
          LEFT JOIN sessions ON sessions.id = asked.session_id AND sessions.user_id = users.id"#,
@@ -314,6 +334,7 @@ pub async fn actors(
                 role: rows::text(&row.role, "role")?,
                 is_active: row.is_active,
                 organization: row.organization_id.map(OrganizationId),
+                second_factor: row.second_factor,
             };
             Ok((SessionId(row.session_id), actor))
         })

@@ -473,6 +473,7 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                     role: Role::Doctor,
                     is_active: true,
                     organization: organization.map(|it| from_value(json!(it)).expect("an id")),
+                    second_factor: false,
                 };
                 let may_find = |record: &&Value| {
                     let question = Question {
@@ -555,6 +556,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
                 role: Role::Doctor,
                 is_active: true,
                 organization: None,
+                second_factor: false,
             },
             patient: from_value(record["patient_id"].clone()).expect("an id"),
             action: Action::Search,

@@ -21,7 +21,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 26] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -127,6 +127,104 @@ const CASES: [Case; 17] = [
         "Query.registry",
         "{ registry { address } }",
         ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Query.myWallets",
+        "{ myWallets { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.mySecondFactor",
+        "{ mySecondFactor { isOn } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.walletChallenge",
+        r#"mutation { walletChallenge(input: {
+            address: "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC", purpose: LINK
+        }) { message } }"#,
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.linkWallet",
+        r#"mutation { linkWallet(input: {
+            message: "", signature: "0x", password: "nobody's password"
+        }) { wallet { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.unlinkWallet",
+        r#"mutation { unlinkWallet(input: { password: "nobody's password" }) { wallet { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.logInWithWallet",
+        r#"mutation { logInWithWallet(input: { message: "", signature: "0x" }) { user { id } } }"#,
+        [
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.startSecondFactor",
+        r#"mutation { startSecondFactor(input: { password: "nobody's password" }) { uri } }"#,
+        [
+            "UNAUTHENTICATED",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.confirmSecondFactor",
+        r#"mutation { confirmSecondFactor(input: { code: "123456" }) { recoveryCodes } }"#,
+        [
+            "UNAUTHENTICATED",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.removeSecondFactor",
+        r#"mutation { removeSecondFactor(input: { password: "nobody's password" }) { secondFactor { isOn } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
     ),
     Case(
         "Mutation.register",

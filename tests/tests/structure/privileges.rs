@@ -198,6 +198,10 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT * FROM idempotency_keys",
             "SELECT * FROM throttle_counters",
             "SELECT raw_transaction FROM anchor_attempts",
+            "SELECT sealed_secret FROM second_factors",
+            "SELECT * FROM recovery_codes",
+            "SELECT * FROM wallets",
+            "SELECT * FROM wallet_challenges",
         ],
     )
     .await;
@@ -277,6 +281,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "chain_events",
         "integrity_findings",
         "integrity_feed",
+        "recovery_codes",
+        "wallets",
     ] {
         let (delete, truncate) = (format!("DELETE FROM {table}"), format!("TRUNCATE {table}"));
         for role in [API, BACKUP] {
@@ -306,6 +312,11 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE chain_cursors SET block_number = 0",
             "INSERT INTO chain_blocks (number) VALUES (1)",
             "UPDATE integrity_feed SET kind = 'FINDING_RESOLVED'",
+            "UPDATE wallets SET address = ''",
+            "UPDATE wallets SET user_id = user_id",
+            "UPDATE wallet_challenges SET expires_at = now() + interval '9 years'",
+            "UPDATE recovery_codes SET code_hash = ''",
+            "UPDATE second_factors SET user_id = user_id",
         ],
     )
     .await;

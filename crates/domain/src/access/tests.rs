@@ -20,6 +20,7 @@ fn doctor() -> Actor {
         role: Role::Doctor,
         is_active: true,
         organization: Some(HOSPITAL),
+        second_factor: false,
     }
 }
 
@@ -62,6 +63,7 @@ fn the_first_steps_need_no_consent() {
         role: Role::Patient,
         is_active: true,
         organization: None,
+        second_factor: false,
     };
     let admin = Actor {
         id: UserId(Uuid::from_u128(9)),
@@ -152,7 +154,11 @@ fn the_first_steps_need_no_consent() {
 #[test]
 fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
     let reason = "unconscious, allergies unknown";
-    let asks = |purpose, action, emergency| {
+    let asks = |purpose, action, reason: Option<&str>| {
+        let emergency = reason.map(|reason| Emergency {
+            reason,
+            second_factor_required: false,
+        });
         decide(
             &Question {
                 action,
@@ -182,6 +188,63 @@ fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
         deny
     );
     assert_eq!(asks(Purpose::BreakGlass, Action::Read, None), deny);
+}
+
+#[test]
+fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
+    let permit = Decision::Permit(Ground::Emergency);
+    let missing = Decision::Deny(Refusal::SecondFactor);
+    let nothing = Decision::Deny(Refusal::NoConsent);
+    let good = "unconscious, allergies unknown";
+    let table = [
+        // required, shown, reason, purpose, consents: answer
+        (false, false, good, Purpose::BreakGlass, vec![], permit),
+        (false, true, good, Purpose::BreakGlass, vec![], permit),
+        (true, true, good, Purpose::BreakGlass, vec![], permit),
+        (true, false, good, Purpose::BreakGlass, vec![], missing),
+        (
+            true,
+            false,
+            good,
+            Purpose::EmergencyTreatment,
+            vec![],
+            missing,
+        ),
+        // What no emergency allows needs no second factor to be refused.
+        (
+            true,
+            false,
+            "too short",
+            Purpose::BreakGlass,
+            vec![],
+            nothing,
+        ),
+        (true, true, good, Purpose::Treatment, vec![], nothing),
+        // A consent allows without one: nothing is broken.
+        (
+            true,
+            false,
+            good,
+            Purpose::Treatment,
+            vec![consent(1)],
+            by(1),
+        ),
+    ];
+    for (row, (required, shown, reason, purpose, consents, wanted)) in table.into_iter().enumerate()
+    {
+        let actor = Actor {
+            second_factor: shown,
+            ..doctor()
+        };
+        let question = Question {
+            emergency: Some(Emergency {
+                reason,
+                second_factor_required: required,
+            }),
+            ..reads(actor, purpose)
+        };
+        assert_eq!(decide(&question, &consents), wanted, "row {row}");
+    }
 }
 
 #[test]
@@ -286,6 +349,7 @@ impl Dice {
                 role: self.pick(&[Role::Doctor, Role::Doctor, Role::Patient, Role::Admin]),
                 is_active: self.roll(20) > 0,
                 organization: self.pick(&[None, Some(HOSPITAL)]),
+                second_factor: self.roll(2) == 0,
             },
             patient: PATIENT,
             action: self.pick(Action::ALL),
@@ -301,7 +365,12 @@ impl Dice {
                 Standing::Open
             },
             destination: self.pick(&[None, None, Some("SG")]),
-            emergency: self.pick(&[None, Some("unconscious, allergies unknown"), Some("short")]),
+            emergency: self
+                .pick(&[None, Some("unconscious, allergies unknown"), Some("short")])
+                .map(|reason| Emergency {
+                    reason,
+                    second_factor_required: self.roll(2) == 0,
+                }),
             now: at(i64::try_from(self.roll(10)).unwrap_or(0)),
         }
     }
@@ -427,7 +496,9 @@ fn oracle(q: &Question<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
     let urgent = q.actor.role == Role::Doctor
         && ["BTG", "ETREAT"].contains(&code)
         && ["READ", "SEARCH"].contains(&q.action.as_str())
-        && q.emergency.is_some_and(|reason| reason.len() >= 20);
+        && q.emergency.is_some_and(|glass| {
+            glass.reason.len() >= 20 && (q.actor.second_factor || !glass.second_factor_required)
+        });
     (urgent, vec![])
 }
 

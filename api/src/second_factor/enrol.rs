@@ -1,0 +1,142 @@
+//! Beginning a second factor, confirming it by its first code, taking it off.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    purpose::Purpose,
+    second_factor::FactorState,
+};
+use serde_json::json;
+use store::{audit, second_factors, users};
+use vault::second_factor::{FactorSecret, recovery_codes, recovery_hash};
+
+use super::demand::{Code, step_of};
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+    users::password,
+};
+
+/// What is shown of a new second factor, once.
+pub(super) struct Begun {
+    /// What an app scans.
+    pub(super) uri: String,
+    /// What is typed where it cannot scan.
+    pub(super) secret: String,
+}
+
+/// Begins a second factor, with its audit row. It counts from its first code on.
+///
+/// # Errors
+/// [`Error::WrongCredentials`]; [`Error::Conflict`] where there is one that counts.
+pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Begun, Error> {
+    password::confirm(app, caller, given, AuditAction::SecondFactorStart).await?;
+    let secret = FactorSecret::fresh();
+    let sealed = app.keyring.seal_factor(caller.user, &secret);
+
+    let mut tx = app.begin().await?;
+    let found = users::by_ids(&mut tx, &[caller.user]).await?;
+    let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
+    let id = &sealed.master_key_id;
+    if !second_factors::start(&mut tx, user.id, &sealed.bytes, id).await? {
+        return Err(has_one());
+    }
+    audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
+    commit(tx).await?;
+    Ok(Begun {
+        uri: secret.uri(&user.username).to_string(),
+        secret: secret.base32().to_string(),
+    })
+}
+
+/// Makes the second factor that was begun count, and this log-in one that showed it, with its audit
+/// row. Answers the recovery codes, which are shown this once.
+///
+/// # Errors
+/// [`Error::NotFound`] where none was begun, [`Error::Conflict`] where it counts already,
+/// [`Error::BadInput`] for another code, which is written down.
+pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Vec<String>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.newcomer(&mut tx).await?;
+    let factor = second_factors::lock(&mut tx, actor.id).await?;
+    let factor = factor.ok_or(Error::NotFound("second factor"))?;
+    if factor.confirmed_at.is_some() {
+        return Err(has_one());
+    }
+    let Some(step) = step_of(app, actor.id, &factor, code.trim())? else {
+        let wanted = AuditAction::SecondFactorConfirm;
+        let refused = AuditEntry {
+            new_value: Some(json!({ "reason": "CODE", "wanted": wanted })),
+            ..entry(caller, AuditAction::AccessDenied)
+        };
+        audit::insert(&mut tx, &[refused]).await?;
+        commit(tx).await?;
+        let message = "this is not the code of this moment: is the clock of the device right?";
+        return Err(Error::bad("code", message));
+    };
+    let codes = recovery_codes();
+    let hashes: Vec<String> = codes.iter().map(|code| recovery_hash(code)).collect();
+    second_factors::use_step(&mut tx, actor.id, step).await?;
+    second_factors::confirm(&mut tx, actor.id, &hashes).await?;
+    second_factors::shown_by(&mut tx, caller.session).await?;
+    audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorConfirm)]).await?;
+    commit(tx).await?;
+    Ok(codes.iter().map(|code| code.to_string()).collect())
+}
+
+/// Takes one's second factor off, with its audit row: no log-in counts as having shown it any more.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::NotFound`] where there is
+/// none.
+pub(super) async fn remove(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    code: Code,
+) -> Result<(), Error> {
+    password::confirm(app, caller, given, AuditAction::SecondFactorRemove).await?;
+    let mut tx = code.demand(app, caller).await?;
+    if !second_factors::remove(&mut tx, caller.user).await? {
+        return Err(Error::NotFound("second factor"));
+    }
+    audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorRemove)]).await?;
+    commit(tx).await?;
+    Ok(())
+}
+
+/// How one's second factor stands, and whether one is required. Written down before it is shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bool), Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.newcomer(&mut tx).await?;
+    let state = second_factors::state(&mut tx, actor.id).await?;
+    let entry = AuditEntry {
+        resource_id: actor.id.0,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok((state, app.second_factor.is_for(actor.role)))
+}
+
+fn has_one() -> Error {
+    Error::Conflict {
+        field: "secondFactor",
+        message: "this account has a second factor; take it off first".to_owned(),
+    }
+}
+
+fn entry(caller: &Caller, action: AuditAction) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: caller.user.0,
+        classification: Classification::Security,
+        patient: Some(caller.user),
+        ..caller.entry(action, Purpose::SystemAdministration)
+    }
+}

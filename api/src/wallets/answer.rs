@@ -1,0 +1,145 @@
+//! A signed message: read, compared with what was asked, and its signature tried. What follows takes
+//! the challenge away in its own transaction, so that no answer counts twice.
+
+use chain::{ChainAddress, siwe};
+use domain::{
+    ids::UserId,
+    wallets::{ChallengePurpose, ProvenBy},
+};
+use store::{
+    PgConnection, StoreError,
+    users::now,
+    wallets::{ChallengeKey, challenge_waits, take_challenge},
+};
+use vault::digest;
+
+use crate::{app::App, error::Error};
+
+/// Why an answer is no good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Flaw {
+    /// The message is not what was asked to be signed.
+    #[error(transparent)]
+    Message(#[from] siwe::Refused),
+    /// Nobody here asked for it, or it was answered before.
+    #[error("this message was not asked for here, or was answered before; ask for a new one")]
+    Nonce,
+    /// The wallet did not sign it.
+    #[error("the wallet did not sign this message")]
+    Signature,
+}
+
+impl Flaw {
+    /// The word an audit row holds.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Message(refused) => refused.as_str(),
+            Self::Nonce => "NONCE",
+            Self::Signature => "SIGNATURE",
+        }
+    }
+
+    /// The field of the input that is to blame.
+    pub(super) const fn field(self) -> &'static str {
+        match self {
+            Self::Message(_) | Self::Nonce => "message",
+            Self::Signature => "signature",
+        }
+    }
+}
+
+/// Somebody's answer to a challenge.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The wallet that is said to have signed, as EIP-55 writes it.
+    pub(super) address: String,
+    /// The same, where the message waits for its signature.
+    wallet: Option<ChainAddress>,
+    nonce_hash: String,
+    purpose: ChallengePurpose,
+    user: Option<UserId>,
+    /// How the wallet proved itself, or why the answer is no good.
+    pub(super) verdict: Result<ProvenBy, Flaw>,
+}
+
+impl Answer {
+    /// Tries the signature. The node is asked only about a message that waits for one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the key does not match and the node does not answer; the challenge
+    /// waits on. [`Error::Busy`].
+    pub(super) async fn prove(
+        self,
+        app: &App,
+        message: &str,
+        signature: &str,
+    ) -> Result<Self, Error> {
+        let Some(wallet) = self.wallet else {
+            return Ok(self);
+        };
+        let proven = app.prover.of(wallet, message, signature).await?;
+        Ok(Self {
+            verdict: proven.ok_or(Flaw::Signature),
+            ..self
+        })
+    }
+
+    /// Takes the challenge away. False where it was answered meanwhile.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn take(&self, conn: &mut PgConnection) -> Result<bool, Error> {
+        Ok(take_challenge(conn, self.key()).await?)
+    }
+
+    fn key(&self) -> ChallengeKey<'_> {
+        ChallengeKey {
+            nonce_hash: &self.nonce_hash,
+            purpose: self.purpose,
+            address: &self.address,
+            user: self.user,
+        }
+    }
+}
+
+/// Reads a message, and finds out whether it waits for its signature. That is not looked at yet: see
+/// [`Answer::prove`].
+///
+/// # Errors
+/// The database's.
+pub(super) async fn read(
+    app: &App,
+    purpose: ChallengePurpose,
+    user: Option<UserId>,
+    message: &str,
+) -> Result<Answer, Error> {
+    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let expected = siwe::Expected {
+        site: &app.site,
+        chain_id: app.chain.deployment().chain_id,
+        purpose,
+        now: now(&mut conn).await?,
+    };
+    let nobodys = |flaw| Answer {
+        wallet: None,
+        address: String::new(),
+        nonce_hash: String::new(),
+        purpose,
+        user,
+        verdict: Err(flaw),
+    };
+    let claim = match siwe::read(message, &expected) {
+        Ok(claim) => claim,
+        Err(refused) => return Ok(nobodys(refused.into())),
+    };
+    let answer = Answer {
+        address: claim.address.to_string(),
+        nonce_hash: digest::hex_of(claim.nonce.as_bytes()),
+        ..nobodys(Flaw::Nonce)
+    };
+    let waits = challenge_waits(&mut conn, answer.key()).await?;
+    Ok(Answer {
+        wallet: waits.then_some(claim.address),
+        ..answer
+    })
+}

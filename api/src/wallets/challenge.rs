@@ -1,0 +1,64 @@
+//! Asking for a message to sign.
+
+use chain::{ChainAddress, siwe};
+use chrono::{DateTime, Utc};
+use domain::wallets::{CHALLENGE_LIFETIME, ChallengePurpose};
+use store::wallets::{self, ChallengeKey};
+use vault::{digest, random};
+
+use crate::{
+    app::{App, commit},
+    caller::Visit,
+    error::Error,
+};
+
+/// A message that waits for its signature.
+pub(super) struct Asked {
+    /// The exact text to sign.
+    pub(super) text: String,
+    /// Until when.
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+/// Makes a message for this wallet to sign. Linking needs somebody who is logged in; anybody may ask
+/// to log in, and learns nothing of whether there is such an account.
+///
+/// # Errors
+/// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address.
+pub(super) async fn ask(
+    app: &App,
+    visit: &Visit,
+    address: &str,
+    purpose: ChallengePurpose,
+) -> Result<Asked, Error> {
+    let address: ChainAddress = address
+        .parse()
+        .map_err(|error: chain::InvalidHex| Error::bad("address", error.to_string()))?;
+    // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
+    let nonce = random::hex::<16>();
+    let mut tx = app.begin().await?;
+    let user = match purpose {
+        ChallengePurpose::Link => Some(visit.caller()?.actor(&mut tx).await?.id),
+        ChallengePurpose::LogIn => None,
+    };
+    let key = ChallengeKey {
+        nonce_hash: &digest::hex_of(nonce.as_bytes()),
+        purpose,
+        address: &address.to_string(),
+        user,
+    };
+    let issued_at = wallets::insert_challenge(&mut tx, key).await?;
+    commit(tx).await?;
+    let challenge = siwe::Challenge {
+        site: &app.site,
+        chain_id: app.chain.deployment().chain_id,
+        purpose,
+        address,
+        nonce: &nonce,
+        issued_at,
+    };
+    Ok(Asked {
+        text: challenge.text(),
+        expires_at: issued_at + CHALLENGE_LIFETIME,
+    })
+}

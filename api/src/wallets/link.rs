@@ -1,0 +1,180 @@
+//! Linking a wallet to one's account, unlinking it, and the list of those that were.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::WalletId,
+    purpose::Purpose,
+    wallets::{ChallengePurpose, ProvenBy, Wallet},
+};
+use serde_json::json;
+use store::{
+    StoreError, Tx, audit,
+    wallets::{self, LinkError, NewWallet, WalletCursor},
+};
+
+use super::answer::{self, Answer, Flaw};
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+    second_factor::demand::Code,
+    users::password,
+};
+
+/// What proves once more who is there.
+#[derive(Debug)]
+pub(super) struct Again {
+    /// The password.
+    pub(super) password: String,
+    /// A code of the second factor, if there is one.
+    pub(super) code: Code,
+}
+
+/// Links the wallet that signed `message`, with its audit row. A wallet logs in for good, so a stolen
+/// access token alone must not add one: the password is asked again, and the second factor if there
+/// is one.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::BadInput`] for a message or
+/// a signature that is no good; [`Error::Conflict`] where the wallet is another account's or this
+/// account has one; [`Error::Unavailable`] where only the chain could tell and it does not answer.
+pub(super) async fn link(
+    app: &App,
+    caller: &Caller,
+    message: &str,
+    signature: &str,
+    again: &Again,
+) -> Result<Wallet, Error> {
+    password::confirm(app, caller, &again.password, AuditAction::WalletLink).await?;
+    let purpose = ChallengePurpose::Link;
+    let answer = answer::read(app, purpose, Some(caller.user), message).await?;
+    let answer = answer.prove(app, message, signature).await?;
+
+    let mut tx = again.code.demand(app, caller).await?;
+    caller.actor(&mut tx).await?;
+    let taken = answer.take(&mut tx).await?;
+    let proven_by = match answer.verdict {
+        Ok(proven_by) if taken => proven_by,
+        Ok(_) => return Err(refuse(tx, caller, Flaw::Nonce).await?),
+        Err(flaw) => return Err(refuse(tx, caller, flaw).await?),
+    };
+    let wallet = match insert(app, &mut tx, caller, &answer, proven_by).await {
+        Ok(wallet) => wallet,
+        Err(LinkError::Store(error)) => return Err(error.into()),
+        Err(conflict @ (LinkError::Taken | LinkError::HasOne)) => {
+            // The statement that failed took its transaction with it.
+            tx.rollback().await.map_err(StoreError::from)?;
+            return Err(conflicts(app.begin().await?, caller, &conflict).await?);
+        }
+    };
+    let entry = AuditEntry {
+        resource_id: wallet.id.0,
+        new_value: Some(json!({ "provenBy": proven_by, "chainId": wallet.chain_id })),
+        ..entry(caller, AuditAction::WalletLink)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(wallet)
+}
+
+async fn insert(
+    app: &App,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    answer: &Answer,
+    proven_by: ProvenBy,
+) -> Result<Wallet, LinkError> {
+    let new = NewWallet {
+        id: WalletId::fresh(),
+        user: caller.user,
+        address: &answer.address,
+        chain_id: app.chain.deployment().chain_id.cast_signed(),
+        proven_by,
+    };
+    wallets::link(tx, &new).await
+}
+
+/// Writes down that a wallet was not linked because of one that is, and gives the error to answer with.
+async fn conflicts(tx: Tx<'_>, caller: &Caller, conflict: &LinkError) -> Result<Error, Error> {
+    let reason = match conflict {
+        LinkError::Taken => "TAKEN",
+        LinkError::HasOne => "HAS_ONE",
+        LinkError::Store(_) => "STORE",
+    };
+    write_down(tx, caller, reason).await?;
+    Ok(Error::Conflict {
+        field: "message",
+        message: conflict.to_string(),
+    })
+}
+
+/// Writes down why a wallet was not linked, and gives the error to answer with.
+async fn refuse(tx: Tx<'_>, caller: &Caller, flaw: Flaw) -> Result<Error, Error> {
+    write_down(tx, caller, flaw.as_str()).await?;
+    Ok(Error::bad(flaw.field(), flaw.to_string()))
+}
+
+async fn write_down(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<(), Error> {
+    let entry = AuditEntry {
+        new_value: Some(json!({ "reason": reason, "wanted": AuditAction::WalletLink })),
+        ..entry(caller, AuditAction::AccessDenied)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    Ok(commit(tx).await?)
+}
+
+/// Unlinks the wallet of one's account, with its audit row.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::NotFound`] where none is
+/// linked.
+pub(super) async fn unlink(app: &App, caller: &Caller, again: &Again) -> Result<Wallet, Error> {
+    password::confirm(app, caller, &again.password, AuditAction::WalletUnlink).await?;
+    let mut tx = again.code.demand(app, caller).await?;
+    caller.actor(&mut tx).await?;
+    let wallet = wallets::unlink(&mut tx, caller.user)
+        .await?
+        .ok_or(Error::NotFound("wallet"))?;
+    let entry = AuditEntry {
+        resource_id: wallet.id.0,
+        ..entry(caller, AuditAction::WalletUnlink)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(wallet)
+}
+
+/// One's wallets, now and before, the newest first, one more than asked for where there are more.
+/// Written down before they are shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over.
+pub(super) async fn list(
+    app: &App,
+    caller: &Caller,
+    after: Option<WalletCursor>,
+    size: i64,
+) -> Result<Vec<Wallet>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = wallets::page(&mut tx, actor.id, after, size + 1).await?;
+    let entry = AuditEntry {
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        resource_id: actor.id.0,
+        resource_type: ResourceType::User,
+        ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(found)
+}
+
+fn entry(caller: &Caller, action: AuditAction) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Wallet,
+        classification: Classification::Security,
+        patient: Some(caller.user),
+        ..caller.entry(action, Purpose::SystemAdministration)
+    }
+}

@@ -1,0 +1,88 @@
+//! Logging in by signing a message. A contract is asked anew each time: its owners may have changed.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification},
+    wallets::ChallengePurpose,
+};
+use serde_json::json;
+use store::{StoreError, audit, users, wallets};
+
+use super::answer::{self, Answer, Flaw};
+use crate::{
+    app::{App, commit},
+    caller::{Visit, anonymous_entry},
+    error::Error,
+    second_factor::demand::{Code, Passed, Shown},
+    throttle::{self, Attempt, Pass},
+    users::log_in::{self, LoggedIn},
+};
+
+/// Begins a session for the account that this wallet is linked to, with its audit row. A failure is
+/// written down, too.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], whatever was wrong: the message, the signature, or that the wallet is
+/// nobody's. [`Error::SecondFactorRequired`]: then the same message serves again, with a code.
+/// [`Error::Unavailable`] where only the chain could tell and it does not answer;
+/// [`Error::Throttled`] where too much was wrong.
+pub(super) async fn log_in(
+    app: &App,
+    visit: &Visit,
+    message: &str,
+    signature: &str,
+    code: &Code,
+) -> Result<LoggedIn, Error> {
+    let answer = answer::read(app, ChallengePurpose::LogIn, None, message).await?;
+    let attempt = Attempt::LogIn(&answer.address);
+    let pass = throttle::pass(app, &visit.origin, attempt).await?;
+    let answer = answer.prove(app, message, signature).await?;
+    if let Err(flaw) = answer.verdict {
+        return Err(fail(app, visit, &answer, flaw.as_str(), pass).await?);
+    }
+    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let owner = wallets::owner(&mut conn, &answer.address).await?;
+    let owner: Vec<_> = owner.into_iter().collect();
+    let user = users::by_ids(&mut conn, &owner).await?.pop();
+    drop(conn);
+    let Some(user) = user else {
+        return Err(fail(app, visit, &answer, "NOBODYS", pass).await?);
+    };
+
+    let shown = match code.show(app, user.id, &visit.origin).await? {
+        Shown::Passed(shown) => shown,
+        Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
+    };
+    let Passed { mut tx, proof } = shown;
+    if !answer.take(&mut tx).await? {
+        tx.rollback().await.map_err(StoreError::from)?;
+        return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
+    }
+    let session = log_in::begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
+    pass.logged_in(app, &mut tx, &user).await?;
+    proof.conclude(app, &mut tx).await?;
+    commit(tx).await?;
+    Ok(session)
+}
+
+/// Writes down that nobody was logged in, takes the challenge away, and gives the error to answer with.
+async fn fail(
+    app: &App,
+    visit: &Visit,
+    answer: &Answer,
+    reason: &str,
+    pass: Pass,
+) -> Result<Error, Error> {
+    let mut tx = app.begin().await?;
+    answer.take(&mut tx).await?;
+    let entry = AuditEntry {
+        classification: Classification::Security,
+        new_value: Some(json!({
+            "walletDigest": throttle::login_digest(&answer.address), "reason": reason,
+        })),
+        ..anonymous_entry(AuditAction::AuthLoginFailed, visit)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    pass.failed(app, &mut tx).await?;
+    commit(tx).await?;
+    Ok(Error::WrongCredentials)
+}

@@ -1,0 +1,66 @@
+//! Whether a wallet signed: by its key, which costs nothing, or by its contract, which costs a few
+//! questions to the node. Those are bounded, so that strangers cannot keep it busy.
+
+use std::time::Duration;
+
+use chain::{ChainAddress, Client, signed_by_key};
+use domain::wallets::ProvenBy;
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+
+/// How many contracts are asked at once.
+const PLACES: usize = 8;
+/// How long a contract may take, three questions to the node in all. Shorter than a request may.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Tries wallets' signatures.
+#[derive(Debug)]
+pub(crate) struct Prover {
+    chain: Client,
+    places: Semaphore,
+}
+
+impl Prover {
+    /// Asks this node for contracts.
+    pub(crate) fn new(chain: Client) -> Self {
+        Self {
+            chain,
+            places: Semaphore::new(PLACES),
+        }
+    }
+
+    /// How the wallet at `address` proves that it signed `text`; `None` where it does not. The key is
+    /// tried first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the key does not match and the node does not say whether a
+    /// contract would: then nothing is known. [`Error::Busy`] where too many are asked already.
+    pub(crate) async fn of(
+        &self,
+        address: ChainAddress,
+        text: &str,
+        signature: &str,
+    ) -> Result<Option<ProvenBy>, Error> {
+        if signed_by_key(address, text, signature) {
+            return Ok(Some(ProvenBy::Key));
+        }
+        let _place = self.places.try_acquire().map_err(|_| Error::Busy {
+            retry_after_seconds: 5,
+        })?;
+        let asked = self.chain.contract_accepts(address, text, signature);
+        match tokio::time::timeout(WITHIN, asked).await {
+            Ok(Ok(accepted)) => Ok(accepted.then_some(ProvenBy::Contract)),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "The node does not say whether a contract accepts a signature");
+                Err(Error::Unavailable)
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "The node does not say in time whether a contract accepts a signature"
+                );
+                Err(Error::Unavailable)
+            }
+        }
+    }
+}
