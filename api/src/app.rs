@@ -7,14 +7,16 @@ use chain::{ChainAddress, Client, siwe::Site};
 use domain::{clock::Clock, second_factor::Requirement};
 use store::{Pool, StoreError, Tx};
 use tokio_util::sync::CancellationToken;
-use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
     feed::Feed,
     hashing::Hashing,
     proxies::Proxies,
     records::{disclosure::Desk, writer::Writer},
+    sessions::revocations::Revocations,
     throttle::Throttle,
+    tokens::Tokens,
     wallets::proof::Prover,
     websocket::Sockets,
 };
@@ -32,8 +34,8 @@ pub(crate) struct Parts {
     pub(crate) keyring: Arc<Keyring>,
     /// The key of the blind index.
     pub(crate) index_key: IndexKey,
-    /// Signs access tokens.
-    pub(crate) tokens: TokenKey,
+    /// Signs and checks access tokens.
+    pub(crate) tokens: Tokens,
     /// Hashes passwords, a few at a time.
     pub(crate) hashing: Hashing,
     /// How often anybody may try to get in.
@@ -54,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) desk: Desk,
     /// What subscribers follow.
     pub(crate) feed: Feed,
+    /// What ends open streams.
+    pub(crate) revocations: Revocations,
     /// What time it is.
     pub(crate) clock: Clock,
     /// Which sockets are open.

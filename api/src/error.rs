@@ -18,6 +18,9 @@ pub(crate) enum Error {
     /// The token was good until lately.
     #[error("the access token has expired; log in again")]
     TokenExpired,
+    /// A refresh token is unknown, used up or too old, or its log-in was ended; which of it is not said.
+    #[error("this log-in is over; log in again")]
+    SessionEnded,
     /// E-mail, user name or password is wrong; which one is not said.
     #[error("the log-in or the password is wrong")]
     WrongCredentials,
@@ -85,6 +88,7 @@ impl Error {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::SessionEnded => "SESSION_ENDED",
             Self::WrongCredentials => "WRONG_CREDENTIALS",
             Self::SecondFactorRequired | Self::SecondFactorMissing => "SECOND_FACTOR_REQUIRED",
             Self::Forbidden(_) => "FORBIDDEN",
@@ -142,6 +146,7 @@ impl Error {
             }
             Self::Unauthenticated
             | Self::TokenExpired
+            | Self::SessionEnded
             | Self::WrongCredentials
             | Self::SecondFactorRequired
             | Self::SecondFactorMissing
@@ -208,7 +213,7 @@ impl From<InvalidAccount> for Error {
     fn from(error: InvalidAccount) -> Self {
         let field = match error {
             InvalidAccount::Email => "email",
-            InvalidAccount::Username => "username",
+            InvalidAccount::Username | InvalidAccount::MixedScripts => "username",
             InvalidAccount::PasswordTooShort | InvalidAccount::PasswordTooLong => "password",
         };
         Self::bad(field, error.to_string())

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use store::{
     Pool, StoreError,
-    feed::{self, FeedRow, Listener},
+    feed::{self, FeedRow},
+    notices::Listener,
 };
 use tokio::{sync::broadcast, task::JoinSet};
 
@@ -48,7 +49,7 @@ async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>
             ),
         }
         if listener.is_none() {
-            listener = Listener::start(&url).await.ok();
+            listener = Listener::start(&url, feed::CHANNEL).await.ok();
         }
         let wait = async {
             match &mut listener {

@@ -238,8 +238,10 @@ impl Walk<'_> {
 
     /// How often what is in this field may appear: `first`, for a list.
     fn length(&self, field: &Field) -> u64 {
-        const LISTS: [&str; 7] = [
+        const LISTS: [&str; 9] = [
             "users",
+            "roleProposals",
+            "mySessions",
             "medicalRecords",
             "consents",
             "auditLogs",

@@ -24,7 +24,7 @@ use crate::{
     caller::Visit,
     cors,
     graphql::document::write,
-    health, playground, request,
+    health, jwks, playground, request,
     schema::{Rejected, Schema, Via, has_run},
     websocket,
 };
@@ -45,6 +45,10 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .with_state(schema.clone());
     let mut router = Router::new()
         .merge(api)
+        .route(
+            "/.well-known/jwks.json",
+            get(jwks::answer).with_state(schema.clone()),
+        )
         .route("/health/live", get(|| async { "alive\n" }))
         .route("/health/ready", get(health::ready).with_state(schema));
     if let Some(playground) = playground {
@@ -137,7 +141,8 @@ pub(crate) fn check_bearer(
 ) -> Result<vault::token::Bearer, vault::token::TokenError> {
     match text.split_once(' ') {
         Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
-            schema.app().tokens.check(token.trim())
+            let app = schema.app();
+            app.tokens.check(token.trim(), app.clock.now())
         }
         _ => Err(vault::token::TokenError::Invalid),
     }

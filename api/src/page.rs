@@ -13,7 +13,8 @@ use crate::{
     deletion::graphql::DataDeletionRequest,
     error::Error,
     records::graphql::MedicalRecord,
-    users::graphql::User,
+    sessions::graphql::Session,
+    users::graphql::{RoleProposal, User},
     wallets::graphql::Wallet,
 };
 
@@ -173,6 +174,8 @@ pub(crate) struct PageInfo {
 /// A node and where it stands.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(concrete(name = "UserEdge", params(User)))]
+#[graphql(concrete(name = "RoleProposalEdge", params(RoleProposal)))]
+#[graphql(concrete(name = "SessionEdge", params(Session)))]
 #[graphql(concrete(name = "MedicalRecordEdge", params(MedicalRecord)))]
 #[graphql(concrete(name = "ConsentEdge", params(Consent)))]
 #[graphql(concrete(name = "AuditLogEdge", params(AuditLog)))]
@@ -189,6 +192,8 @@ pub(crate) struct Edge<T: OutputType> {
 /// One page of a list.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(concrete(name = "UserConnection", params(User)))]
+#[graphql(concrete(name = "RoleProposalConnection", params(RoleProposal)))]
+#[graphql(concrete(name = "SessionConnection", params(Session)))]
 #[graphql(concrete(name = "ConsentConnection", params(Consent)))]
 #[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
 #[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]

@@ -23,6 +23,7 @@ use crate::{
     loaders::Loaders,
     records::graphql::{RecordMutation, RecordQuery},
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
+    sessions::graphql::{SessionMutation, SessionQuery},
     users::graphql::{UserMutation, UserQuery},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
@@ -31,6 +32,7 @@ use crate::{
 #[derive(MergedObject, Default)]
 pub(crate) struct Query(
     UserQuery,
+    SessionQuery,
     RecordQuery,
     ConsentQuery,
     AuditQuery,
@@ -44,6 +46,7 @@ pub(crate) struct Query(
 #[derive(MergedObject, Default)]
 pub(crate) struct Mutation(
     UserMutation,
+    SessionMutation,
     RecordMutation,
     ConsentMutation,
     DeletionMutation,

@@ -17,7 +17,7 @@ use domain::{
     ids::UserId,
     purpose::Purpose,
     throttle::{Counter, Kind, Limits, Network, Scope, Standing},
-    users::{ANONYMOUS, User},
+    users::{ANONYMOUS, User, fold},
 };
 use serde_json::json;
 use store::{
@@ -49,7 +49,6 @@ pub(crate) enum Attempt<'a> {
     /// wrong codes forgotten.
     Code(UserId),
     /// To go on with a session.
-    #[expect(dead_code, reason = "for refresh tokens")]
     Refresh,
     /// To make an account.
     Register,
@@ -77,13 +76,13 @@ impl Attempt<'_> {
 }
 
 fn name_of(login: &str) -> String {
-    format!("log-in {}", login.trim().to_lowercase())
+    format!("log-in {}", fold(login))
 }
 
 /// A keyless digest of the name typed, for the audit trail: attempts on one name can be counted, and
 /// a password typed into the wrong field is not stored.
 pub(crate) fn login_digest(login: &str) -> String {
-    digest::hex_of(login.trim().to_lowercase().as_bytes())[..16].to_owned()
+    digest::hex_of(fold(login).as_bytes())[..16].to_owned()
 }
 
 /// The limits, and the door to the counters.

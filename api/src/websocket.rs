@@ -29,6 +29,7 @@ use crate::{
     request::from_json,
     schema::{Schema, Via, has_run},
     seats::{Seat, Seats},
+    sessions::revocations::{Watch, ended, is_over},
 };
 
 /// The one protocol spoken.
@@ -126,6 +127,7 @@ impl Closing {
         4401,
         "The access token has expired: connect again with a new one",
     );
+    const ENDED: Self = Self(4401, "The session has ended: log in again");
     const FORBIDDEN: Self = Self(4403, "Forbidden");
     const INIT_TIMEOUT: Self = Self(4408, "Connection initialisation timeout");
     const TOO_MANY_SOCKETS: Self = Self(4430, "This account has too many sockets open");
@@ -163,6 +165,8 @@ struct Connection {
     socket: WebSocket,
     bearer: Option<Bearer>,
     seat: Option<Seat<UserId>>,
+    /// The end of the log-in, once it is known which one.
+    watch: Option<Watch>,
     streams: HashMap<String, Stream>,
     generation: u64,
     said: mpsc::Sender<Said>,
@@ -178,6 +182,7 @@ impl Connection {
             socket,
             bearer: None,
             seat: None,
+            watch: None,
             streams: HashMap::new(),
             generation: 0,
             said,
@@ -212,6 +217,7 @@ impl Connection {
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(if self.bearer.is_some() { Closing::EXPIRED } else { Closing::INIT_TIMEOUT });
                 }
+                () = ended(self.watch.as_ref()) => return Err(Closing::ENDED),
                 _ = ping.tick() => {
                     if heard.elapsed() > DEAD_AFTER {
                         return Ok(());
@@ -285,6 +291,12 @@ impl Connection {
             Some(Ok(bearer)) => {
                 let seat = self.schema.app().sockets.of_account.take(bearer.user);
                 self.seat = Some(seat.ok_or(Closing::TOO_MANY_SOCKETS)?);
+                let app = self.schema.app();
+                // Watched before its row is read: nothing falls between the two.
+                self.watch = Some(app.revocations.watch(bearer.session));
+                if is_over(app, bearer).await {
+                    return Err(Closing::ENDED);
+                }
                 self.bearer = Some(bearer);
                 self.visit.token = Some(Ok(bearer));
                 self.send_json(&json!({ "type": "connection_ack" })).await

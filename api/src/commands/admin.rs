@@ -11,10 +11,14 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
     ids::{RequestId, UserId},
     purpose::Purpose,
-    users::{Email, Role, SCHEDULER, Username, check_password},
+    users::{Email, Password, Role, SCHEDULER, Username},
 };
 use serde_json::json;
-use store::{PoolSettings, audit, second_factors, users::NewUser};
+use store::{
+    PoolSettings, audit, second_factors,
+    sessions::{self, Which},
+    users::NewUser,
+};
 use vault::password;
 
 use super::{Failure, say};
@@ -79,7 +83,7 @@ impl ResetSecondFactor {
         if !second_factors::remove(&mut tx, user.id).await? {
             return Err(format!("{} has no second factor", user.username).into());
         }
-        second_factors::end_log_ins(&mut tx, user.id).await?;
+        sessions::revoke(&mut tx, user.id, Which::All).await?;
         let entry = AuditEntry {
             resource_type: ResourceType::User,
             resource_id: user.id.0,
@@ -115,9 +119,8 @@ impl CreateAdmin {
         let settings = self;
         let email = Email::parse(&settings.email)?;
         let username = Username::parse(&settings.username)?;
-        let new_password = read_password(&settings.password_file)?;
-        check_password(&new_password)?;
-        let hashed = password::hash(&new_password);
+        let new_password = Password::choose(&read_password(&settings.password_file)?)?;
+        let hashed = password::hash(new_password.as_str());
 
         let pool = connect(&settings.url)?;
         let mut tx = pool.begin().await?;

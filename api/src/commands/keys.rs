@@ -8,9 +8,9 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use vault::{blind_index::IndexKey, keyring::Keyring, random, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring, random, token::TokenKeys};
 
-use super::{Failure, say};
+use super::{Failure, say, token_keys::AddTokenKey};
 
 /// What can be done about keys.
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,8 @@ pub(crate) enum KeysCommand {
     New(NewKeys),
     /// Make index.key alone, where the others are from before there was one; refuses to overwrite
     Index(NewKeys),
+    /// Put a new token key in front of the others; every api reads the file again by itself
+    AddTokenKey(AddTokenKey),
 }
 
 /// Settings of `keys new` and `keys index`.
@@ -33,13 +35,14 @@ impl KeysCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let index_key = ("index.key", IndexKey::generate());
         let (dir, made) = match self {
+            Self::AddTokenKey(settings) => return settings.run(),
             Self::Index(NewKeys { dir }) => (dir, vec![index_key]),
             Self::New(NewKeys { dir }) => {
                 let master = Keyring::generate(&format!("master-{}", random::hex::<4>()));
                 let registrar = random::hex::<32>().into();
                 let others = [
                     ("master-keys.json", master),
-                    ("token-key.pem", TokenKey::generate()),
+                    ("token-key.pem", TokenKeys::generate()),
                     ("registrar.key", registrar),
                 ];
                 (dir, others.into_iter().chain([index_key]).collect())

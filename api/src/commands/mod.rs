@@ -4,6 +4,7 @@ mod admin;
 mod database;
 mod keys;
 mod serve;
+mod token_keys;
 mod verify;
 
 use std::{error::Error, io::Write as _, process::ExitCode};

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKey};
+use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use super::Failure;
 use crate::{
@@ -31,7 +31,9 @@ use crate::{
     },
     relay::Relay,
     schema::Schema,
+    sessions::revocations::Revocations,
     throttle::{self, Throttle},
+    tokens::Tokens,
     wallets::proof::Prover,
 };
 
@@ -108,7 +110,8 @@ async fn assemble(
     migrate::require_current(&pool).await?;
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
     let index_key = IndexKey::load(&config.index_key_file)?;
-    let tokens = TokenKey::load(&config.token_key_file)?;
+    let mut tasks = JoinSet::new();
+    let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
@@ -119,7 +122,6 @@ async fn assemble(
     begin_nonces(&pool, &client, &signer, chain_id).await?;
 
     let (fees, current_fees) = watch::channel(FIRST_FEES);
-    let mut tasks = JoinSet::new();
     tasks.spawn(watch_fees(client.clone(), fees));
     let bell = Arc::new(Notify::new());
     let workshop = Workshop {
@@ -142,6 +144,7 @@ async fn assemble(
     let app = App::from(Parts {
         desk: Desk::open(pool.clone(), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
+        revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(workshop, &mut tasks),
         registrars,
         pool,

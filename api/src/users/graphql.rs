@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, users};
-use store::users::UserFilter;
+use store::{role_proposals, users::UserFilter};
 use uuid::Uuid;
 
-use super::{list, log_in, register, set_role};
+use super::{activity, list, log_in, password, profile, register, set_role};
 use crate::{
     app::App,
     error::Error,
-    graphql::{app, enums::Role, loaders, request, scalars::Address, visit},
+    graphql::{app, asks_nodes_for, enums::Role, loaders, request, scalars::Address, visit},
     page::{self, Connection, Cursor},
     second_factor::demand::Code,
+    sessions::{begin::LoggedIn, graphql::Session},
 };
 
 /// A person with an account. Address and name are shown to themselves and, masked, to administrators;
@@ -143,6 +144,9 @@ impl UserQuery {
         #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
         #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
         #[graphql(desc = "Only accounts of this role.")] role: Option<Role>,
+        #[graphql(desc = "Only active accounts, or only deactivated ones.")] is_active: Option<
+            bool,
+        >,
         #[graphql(desc = "Only accounts whose user name begins with this.")] search: Option<String>,
     ) -> Result<Connection<User>> {
         let (app, caller) = request(ctx)?;
@@ -150,12 +154,82 @@ impl UserQuery {
         let from = after.as_ref().map(Cursor::moment).transpose()?;
         let filter = UserFilter {
             role: role.map(Into::into),
-            username_prefix: search,
+            is_active,
+            username_prefix: search.as_deref().map(users::fold),
         };
         let from = from.map(|(at, id)| (at, UserId(id)));
         let users = list::list(app, &caller, &filter, from, size).await?;
         let users = users.into_iter().map(User::masked).collect();
         Ok(Connection::new(users, size, after.is_some(), User::cursor))
+    }
+
+    /// Roles that one administrator proposed and that wait for another one, newest first. Needs the role
+    /// ADMIN. To confirm one, ask for the same by `setRole`.
+    async fn role_proposals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+    ) -> Result<Connection<RoleProposal>> {
+        let (app, caller) = request(ctx)?;
+        let size = page::size(first)?;
+        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let found = set_role::waiting(app, &caller, from, size).await?;
+        if asks_nodes_for(ctx, &["user", "proposedBy"]) {
+            let people = found.iter().flat_map(|it| [it.user, it.proposed_by]);
+            loaders(ctx)?.prepare_users(people.collect()).await;
+        }
+        let proposals = found.into_iter().map(RoleProposal).collect();
+        Ok(Connection::new(
+            proposals,
+            size,
+            after.is_some(),
+            RoleProposal::cursor,
+        ))
+    }
+}
+
+/// A role that one administrator proposed and that waits for another one.
+#[derive(Debug, Clone)]
+pub(crate) struct RoleProposal(role_proposals::RoleProposal);
+
+impl RoleProposal {
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor::of_moment(self.0.proposed_at, self.0.id)
+    }
+}
+
+/// A role that one administrator proposed and that waits for another one.
+#[Object]
+impl RoleProposal {
+    /// Its id, as the audit rows name it.
+    async fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// Whose role.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.user).await?)
+    }
+
+    /// Which.
+    async fn role(&self) -> Role {
+        self.0.role.into()
+    }
+
+    /// By whom it was proposed.
+    async fn proposed_by(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.proposed_by).await?)
+    }
+
+    /// When.
+    async fn proposed_at(&self) -> DateTime<Utc> {
+        self.0.proposed_at
+    }
+
+    /// Until when it may be confirmed.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.0.expires_at
     }
 }
 
@@ -164,7 +238,8 @@ impl UserQuery {
 pub(crate) struct RegisterInput {
     /// Where mail reaches you.
     email: String,
-    /// 3 to 50 letters, digits, dots, hyphens or underscores.
+    /// 3 to 50 letters of one script, digits, dots, hyphens or underscores; starts with a letter.
+    /// Capitals and ways of typing a letter make no difference.
     username: String,
     /// At least 12 characters.
     password: String,
@@ -193,18 +268,27 @@ pub(crate) struct LogInInput {
 pub(crate) struct LogInPayload {
     /// Send it with every request: `Authorization: Bearer <accessToken>`.
     access_token: String,
-    /// Until when it is good.
+    /// Until when it is good: ten minutes.
     expires_at: DateTime<Utc>,
+    /// Exchange it by `refreshSession` for the next access token, once. Keep it as you would a password.
+    refresh_token: String,
+    /// Until when it is good, unused.
+    refresh_expires_at: DateTime<Utc>,
+    /// The log-in.
+    session: Session,
     /// Who is logged in.
     user: User,
 }
 
-impl From<log_in::LoggedIn> for LogInPayload {
-    fn from(session: log_in::LoggedIn) -> Self {
+impl From<LoggedIn> for LogInPayload {
+    fn from(LoggedIn { user, granted }: LoggedIn) -> Self {
         Self {
-            access_token: session.access_token,
-            expires_at: session.expires_at,
-            user: User::own(session.user),
+            access_token: granted.access_token,
+            expires_at: granted.expires_at,
+            refresh_token: granted.refresh_token.reveal(),
+            refresh_expires_at: granted.refresh_expires_at,
+            session: Session::new(granted.log_in, true),
+            user: User::own(user),
         }
     }
 }
@@ -214,13 +298,81 @@ impl From<log_in::LoggedIn> for LogInPayload {
 pub(crate) struct SetRoleInput {
     /// Whose role.
     user_id: Uuid,
-    /// PATIENT or DOCTOR.
+    /// Which one. ADMIN is given, and taken, by two administrators.
     role: Role,
 }
 
-/// The account with its new role.
+/// Whether a role was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum SetRoleOutcome {
+    /// The account has the role.
+    Done,
+    /// Another administrator has to ask for the same.
+    Waiting,
+}
+
+/// The account, and whether it has its new role.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct SetRolePayload {
+    /// The account as it is now.
+    user: User,
+    /// Whether the role was given, or waits for a second administrator.
+    outcome: SetRoleOutcome,
+    /// Until when a second administrator may ask for the same; null where nothing waits.
+    confirm_before: Option<DateTime<Utc>>,
+}
+
+/// A new password.
+#[derive(Debug, InputObject)]
+pub(crate) struct ChangePasswordInput {
+    /// The password until now.
+    current_password: String,
+    /// At least 12 characters.
+    new_password: String,
+}
+
+/// A changed password.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ChangePasswordPayload {
+    /// How many other log-ins were ended.
+    ended_sessions: i32,
+}
+
+/// What to change; leave out what stays.
+#[derive(Debug, InputObject)]
+pub(crate) struct UpdateProfileInput {
+    /// Your password.
+    current_password: String,
+    /// Where mail is to reach you.
+    email: Option<String>,
+    /// What you want to be called.
+    username: Option<String>,
+}
+
+/// The changed account.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct UpdateProfilePayload {
+    /// The account.
+    user: User,
+}
+
+/// That it is you.
+#[derive(Debug, InputObject)]
+pub(crate) struct DeactivateAccountInput {
+    /// Your password.
+    current_password: String,
+}
+
+/// Which account.
+#[derive(Debug, InputObject)]
+pub(crate) struct UserActivityInput {
+    /// Whose account.
+    user_id: Uuid,
+}
+
+/// The account, active or not.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct UserActivityPayload {
     /// The account.
     user: User,
 }
@@ -238,7 +390,7 @@ impl UserMutation {
     ) -> Result<RegisterPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let user =
-            register::register(app, visit, &input.email, &input.username, input.password).await?;
+            register::register(app, visit, &input.email, &input.username, &input.password).await?;
         Ok(RegisterPayload {
             user: User::own(user),
         })
@@ -252,21 +404,98 @@ impl UserMutation {
     ) -> Result<LogInPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let code = Code(input.code);
-        let session = log_in::log_in(app, visit, &input.login, input.password, &code).await?;
-        Ok(session.into())
+        let logged_in = log_in::log_in(app, visit, &input.login, &input.password, &code).await?;
+        Ok(logged_in.into())
     }
 
-    /// Makes a patient a doctor, or a doctor a patient. Needs the role ADMIN.
+    /// Changes your password. All your other log-ins are ended.
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A new password.")] input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload> {
+        let (app, caller) = request(ctx)?;
+        let (current, new) = (&input.current_password, &input.new_password);
+        let ended = password::change(app, &caller, current, new).await?;
+        Ok(ChangePasswordPayload {
+            ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX),
+        })
+    }
+
+    /// Changes your address or your user name.
+    async fn update_profile(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateProfileInput,
+    ) -> Result<UpdateProfilePayload> {
+        let (app, caller) = request(ctx)?;
+        let (email, username) = (input.email.as_deref(), input.username.as_deref());
+        let user = profile::update(app, &caller, &input.current_password, email, username).await?;
+        Ok(UpdateProfilePayload {
+            user: User::own(user),
+        })
+    }
+
+    /// Deactivates your account: all its log-ins are over, and it logs in no more until an administrator
+    /// makes it active again. Your records and consents stay as they are.
+    async fn deactivate_account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "That it is you.")] input: DeactivateAccountInput,
+    ) -> Result<UserActivityPayload> {
+        let (app, caller) = request(ctx)?;
+        let user = activity::deactivate_own(app, &caller, &input.current_password).await?;
+        Ok(UserActivityPayload {
+            user: User::own(user),
+        })
+    }
+
+    /// Deactivates somebody's account and ends all its log-ins. Needs the role ADMIN; not for one's own
+    /// account, and not for an administrator's.
+    async fn deactivate_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which account.")] input: UserActivityInput,
+    ) -> Result<UserActivityPayload> {
+        let (app, caller) = request(ctx)?;
+        let user = activity::set_of(app, &caller, UserId(input.user_id), false).await?;
+        Ok(UserActivityPayload {
+            user: User::masked(user),
+        })
+    }
+
+    /// Makes a deactivated account active again. Needs the role ADMIN; not for one's own account, and not
+    /// for an administrator's.
+    async fn reactivate_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which account.")] input: UserActivityInput,
+    ) -> Result<UserActivityPayload> {
+        let (app, caller) = request(ctx)?;
+        let user = activity::set_of(app, &caller, UserId(input.user_id), true).await?;
+        Ok(UserActivityPayload {
+            user: User::masked(user),
+        })
+    }
+
+    /// Gives an account a role. Needs the role ADMIN. One administrator makes a doctor, or a patient; the
+    /// role ADMIN is given and taken by two, who ask for the same within a day. Nobody changes their own.
     async fn set_role(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Who becomes what.")] input: SetRoleInput,
     ) -> Result<SetRolePayload> {
         let (app, caller) = request(ctx)?;
-        let user =
+        let (user, outcome) =
             set_role::set_role(app, &caller, UserId(input.user_id), input.role.into()).await?;
+        let (outcome, confirm_before) = match outcome {
+            set_role::Outcome::Done => (SetRoleOutcome::Done, None),
+            set_role::Outcome::Waits { until } => (SetRoleOutcome::Waiting, Some(until)),
+        };
         Ok(SetRolePayload {
             user: User::masked(user),
+            outcome,
+            confirm_before,
         })
     }
 }

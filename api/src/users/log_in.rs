@@ -1,36 +1,25 @@
 //! Logging in: the same time and the same answer for an unknown account and a wrong password.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    ids::{SessionId, UserId},
+    audit::{AuditAction, AuditEntry, Classification},
+    ids::UserId,
     purpose::Purpose,
-    users::{MAX_PASSWORD_BYTES, User},
+    users::{Password, fold},
 };
 use serde_json::json;
-use store::{Tx, audit, sessions::NewSession};
-use vault::{digest, password, random};
+use store::{Tx, audit, users::Credentials};
+use vault::password;
 
 use crate::{
     app::{App, commit},
     caller::{Visit, anonymous_entry},
     error::Error,
     second_factor::demand::{Code, Passed, Shown},
+    sessions::begin::{LoggedIn, begin},
     throttle::{self, Attempt},
 };
 
-/// Somebody who has just logged in.
-#[derive(Debug)]
-pub(crate) struct LoggedIn {
-    /// Who.
-    pub(crate) user: User,
-    /// What to send with each request from now on.
-    pub(crate) access_token: String,
-    /// Until when.
-    pub(crate) expires_at: DateTime<Utc>,
-}
-
-/// Checks a password and begins a session, with its audit row. A failure is written down too.
+/// Checks a password and begins a log-in, with its audit row. A failure is written down too.
 ///
 /// # Errors
 /// [`Error::WrongCredentials`], whatever was wrong; [`Error::Throttled`] where too much was;
@@ -39,24 +28,27 @@ pub(crate) async fn log_in(
     app: &App,
     visit: &Visit,
     login: &str,
-    given_password: String,
+    given_password: &str,
     code: &Code,
 ) -> Result<LoggedIn, Error> {
+    let login = fold(login);
+    // Longer than any that was ever taken: that says nothing of any account.
+    let given_password = Password::read(given_password).ok();
     let queued = app.hashing.queue(&visit.origin)?;
-    let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(login)).await?;
+    let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(&login)).await?;
     let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
-    let found = store::users::by_login(&mut conn, login).await?;
+    let found = store::users::by_login(&mut conn, &login).await?;
     drop(conn);
 
     let hashed = found.as_ref().map(|known| known.hashed_password.clone());
-    let checked = queued.run(move || check(&given_password, hashed.as_deref()));
+    let checked = queued.run(move || check(given_password.as_ref(), hashed.as_deref()));
     let checked = checked.await?;
     let known = found.filter(|known| known.user.is_active);
     let (Some(known), Checked::Right { renewed }) = (known, checked) else {
         let mut tx = app.begin().await?;
         let entry = AuditEntry {
             classification: Classification::Security,
-            new_value: Some(json!({ "loginDigest": throttle::login_digest(login) })),
+            new_value: Some(json!({ "loginDigest": throttle::login_digest(&login) })),
             ..anonymous_entry(AuditAction::AuthLoginFailed, visit)
         };
         audit::insert(&mut tx, &[entry]).await?;
@@ -65,67 +57,22 @@ pub(crate) async fn log_in(
         return Err(Error::WrongCredentials);
     };
 
-    let user = known.user;
-    let shown = match code.show(app, user.id, &visit.origin).await? {
+    let shown = match code.show(app, known.user.id, &visit.origin).await? {
         Shown::Passed(shown) => shown,
         // The password was right: it is the code that has to wait.
         Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
     };
     let Passed { mut tx, proof } = shown;
-    let session = begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
-    if let Some(renewed) = renewed {
-        renew(&mut tx, visit, user.id, &known.hashed_password, &renewed).await?;
+    if !still_stands(&mut tx, visit, &known, renewed).await? {
+        return Err(Error::Busy {
+            retry_after_seconds: 1,
+        });
     }
-    pass.logged_in(app, &mut tx, &user).await?;
+    let logged_in = begin(app, &mut tx, visit, &known.user, proof.is_shown()).await?;
+    pass.logged_in(app, &mut tx, &known.user).await?;
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;
-    Ok(session)
-}
-
-/// Begins a session for somebody who has proven who they are, with its audit row. The caller commits.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn begin(
-    app: &App,
-    tx: &mut Tx<'_>,
-    visit: &Visit,
-    user: &User,
-    second_factor: bool,
-) -> Result<LoggedIn, Error> {
-    let session = SessionId::fresh();
-    let (access_token, expires_at) = app.tokens.issue(user.id, session, app.clock.now());
-    let remembered = NewSession {
-        id: session,
-        user: user.id,
-        // Nobody holds this refresh token: the session ends with its access token.
-        refresh_token_hash: &digest::hex_of(&random::bytes::<32>()),
-        // A little longer than the token, which clocks may take for good half a minute longer.
-        expires_at: expires_at + TimeDelta::minutes(1),
-        address: visit.origin.address,
-        user_agent: visit.origin.user_agent.as_deref(),
-    };
-    store::sessions::insert(tx, &remembered).await?;
-    if second_factor {
-        store::second_factors::shown_by(tx, session).await?;
-    }
-    let entry = AuditEntry {
-        resource_type: ResourceType::Session,
-        resource_id: session.0,
-        classification: Classification::Security,
-        ..AuditEntry::new(
-            user.id,
-            AuditAction::AuthLogin,
-            Purpose::SystemAdministration,
-            &visit.origin,
-        )
-    };
-    audit::insert(tx, &[entry]).await?;
-    Ok(LoggedIn {
-        user: user.clone(),
-        access_token,
-        expires_at,
-    })
+    Ok(logged_in)
 }
 
 /// What came of a password.
@@ -138,35 +85,54 @@ enum Checked {
 }
 
 /// Takes the same time whether there is such an account or not.
-fn check(given: &str, hashed: Option<&str>) -> Checked {
-    let matching = match hashed {
-        // Longer than any that was ever taken: that says nothing of any account.
-        _ if given.len() > MAX_PASSWORD_BYTES => None,
-        Some(hashed) => Some(hashed).filter(|hashed| password::verify(given, hashed)),
-        None => {
-            password::refuse(given);
-            None
-        }
+fn check(given: Option<&Password>, hashed: Option<&str>) -> Checked {
+    let Some(given) = given.map(Password::as_str) else {
+        return Checked::Wrong;
     };
-    match matching {
-        Some(hashed) => Checked::Right {
+    let Some(hashed) = hashed else {
+        password::refuse(given);
+        return Checked::Wrong;
+    };
+    if password::verify(given, hashed) {
+        Checked::Right {
             renewed: password::renew(given, hashed),
-        },
-        None => Checked::Wrong,
+        }
+    } else {
+        Checked::Wrong
     }
 }
 
-/// Stores the password's hash by today's parameters, and writes that down.
+/// Whether what was checked is still so, now and until the transaction ends; with a new hash, where there
+/// is one. Whoever changes a password or deactivates an account ends its log-ins: none may slip through
+/// between the check and its row.
+async fn still_stands(
+    tx: &mut Tx<'_>,
+    visit: &Visit,
+    known: &Credentials,
+    renewed: Option<String>,
+) -> Result<bool, Error> {
+    let (user, old) = (known.user.id, &known.hashed_password);
+    // Written before it is read: two that both read first would wait for one another.
+    if let Some(new) = &renewed
+        && !renew(tx, visit, user, old, new).await?
+    {
+        return Ok(false);
+    }
+    let now = store::users::password_hash(tx, user).await?;
+    Ok(now.as_ref() == Some(renewed.as_ref().unwrap_or(old)))
+}
+
+/// Stores the password's hash by today's parameters, and writes that down. False where the old one was
+/// changed meanwhile.
 async fn renew(
     tx: &mut Tx<'_>,
     visit: &Visit,
     user: UserId,
     old: &str,
     new: &str,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     if !store::users::replace_password(tx, user, old, new).await? {
-        // Changed meanwhile: that one is newer.
-        return Ok(());
+        return Ok(false);
     }
     let hashed_by =
         |hashed: &str| Some(json!({ "passwordHashedBy": password::parameters(hashed) }));
@@ -182,5 +148,6 @@ async fn renew(
             &visit.origin,
         )
     };
-    Ok(audit::insert(tx, &[entry]).await?)
+    audit::insert(tx, &[entry]).await?;
+    Ok(true)
 }

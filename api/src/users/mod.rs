@@ -1,8 +1,10 @@
-//! Accounts: made, logged in to, given roles, listed.
+//! Accounts: made, logged in to, changed, given roles, deactivated, listed.
 
+pub(crate) mod activity;
 pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod log_in;
 pub(crate) mod password;
+pub(crate) mod profile;
 pub(crate) mod register;
 pub(crate) mod set_role;

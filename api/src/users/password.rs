@@ -1,12 +1,16 @@
-//! One's own password: what has to be known before an account is changed.
+//! One's own password: what has to be known before an account is changed, and what can be changed.
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     purpose::Purpose,
-    users::MAX_PASSWORD_BYTES,
+    users::{InvalidAccount, Password},
 };
 use serde_json::json;
-use store::{StoreError, audit, users};
+use store::{
+    StoreError, audit,
+    sessions::{self, Which},
+    users,
+};
 use vault::password;
 
 use crate::{
@@ -16,33 +20,46 @@ use crate::{
     throttle::{self, Attempt},
 };
 
+/// The hash that a password was found to be of.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    hash: String,
+}
+
 /// Checks that the caller knows the password of their own account: a token that was stolen does not
 /// suffice to take the account over. A failure is written down.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`], [`Error::WrongCredentials`], [`Error::Throttled`], [`Error::Busy`].
+/// [`Error::Unauthenticated`], [`Error::WrongCredentials`], [`Error::Busy`]; [`Error::Throttled`] for who
+/// guesses.
 pub(crate) async fn confirm(
     app: &App,
     caller: &Caller,
     given: &str,
     wanted: AuditAction,
-) -> Result<(), Error> {
+) -> Result<Confirmed, Error> {
     let queued = app.hashing.queue(&caller.origin)?;
     let pass = throttle::pass(app, &caller.origin, Attempt::Proof(caller.user)).await?;
     let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
     let actor = caller.newcomer(&mut conn).await?;
-    let hash = users::hashed_password(&mut conn, actor.id)
+    let hash = users::password_hash(&mut conn, actor.id)
         .await?
         .ok_or(Error::Unauthenticated)?;
     drop(conn);
-    let given = given.to_owned();
-    let matches = given.len() <= MAX_PASSWORD_BYTES
-        && queued.run(move || password::verify(&given, &hash)).await?;
+    let known = hash.clone();
+    let matches = match Password::read(given) {
+        Ok(given) => {
+            queued
+                .run(move || password::verify(given.as_str(), &known))
+                .await?
+        }
+        Err(_) => false,
+    };
     let mut tx = app.begin().await?;
     if matches {
         pass.succeeded(app, &mut tx).await?;
         commit(tx).await?;
-        return Ok(());
+        return Ok(Confirmed { hash });
     }
     let entry = AuditEntry {
         resource_type: ResourceType::User,
@@ -55,4 +72,46 @@ pub(crate) async fn confirm(
     pass.failed(app, &mut tx).await?;
     commit(tx).await?;
     Err(Error::WrongCredentials)
+}
+
+/// Changes the caller's password and ends all their other log-ins, with its audit row. Answers how many
+/// were ended.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], [`Error::BadInput`], [`Error::Conflict`] where it was changed meanwhile.
+pub(crate) async fn change(
+    app: &App,
+    caller: &Caller,
+    current: &str,
+    new: &str,
+) -> Result<usize, Error> {
+    let new = Password::choose(new)
+        .map_err(|error: InvalidAccount| Error::bad("newPassword", error.to_string()))?;
+    let confirmed = confirm(app, caller, current, AuditAction::UserUpdate).await?;
+    let new_hash = app
+        .hashing
+        .queue(&caller.origin)?
+        .run(move || password::hash(new.as_str()))
+        .await?;
+
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if !users::replace_password(&mut tx, actor.id, &confirmed.hash, &new_hash).await? {
+        return Err(Error::Conflict {
+            field: "currentPassword",
+            message: "the password was changed meanwhile".to_owned(),
+        });
+    }
+    let ended = sessions::revoke(&mut tx, actor.id, Which::AllBut(caller.session)).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: actor.id.0,
+        new_value: Some(json!({ "fields": ["password"], "endedSessions": ended.len() })),
+        classification: Classification::Security,
+        patient: Some(actor.id),
+        ..caller.entry(AuditAction::UserUpdate, Purpose::SystemAdministration)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(ended.len())
 }

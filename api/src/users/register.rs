@@ -4,7 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
-    users::{Email, Role, User, Username, check_password},
+    users::{Email, Password, Role, User, Username},
 };
 use serde_json::json;
 use store::{
@@ -29,15 +29,17 @@ pub(crate) async fn register(
     visit: &Visit,
     email: &str,
     username: &str,
-    new_password: String,
+    new_password: &str,
 ) -> Result<User, Error> {
     let email = Email::parse(email)?;
     let username = Username::parse(username)?;
-    check_password(&new_password)?;
+    let new_password = Password::choose(new_password)?;
     let queued = app.hashing.queue(&visit.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
     let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Register).await?;
-    let hashed = queued.run(move || password::hash(&new_password)).await?;
+    let hashed = queued
+        .run(move || password::hash(new_password.as_str()))
+        .await?;
 
     let mut tx = app.begin().await?;
     let id = UserId::fresh();

@@ -1,13 +1,19 @@
-//! Giving roles. One administrator makes a doctor; administrators are made on the command line.
+//! Giving roles. One administrator makes a doctor, or a patient again; the role ADMIN is given and taken
+//! by two, neither of them the subject: the first proposes, the other confirms within a day.
 
+use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
-    users::{Role, User},
+    users::{PROPOSAL_LASTS, Role, User},
 };
-use serde_json::json;
-use store::{audit, users};
+use serde_json::{Value, json};
+use store::{
+    Tx, audit,
+    role_proposals::{self, ProposalCursor, RoleProposal},
+    users,
+};
 
 use crate::{
     app::{App, commit},
@@ -15,17 +21,29 @@ use crate::{
     error::Error,
 };
 
-/// Gives an account the role PATIENT or DOCTOR, with its audit row.
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The account has the role.
+    Done,
+    /// Another administrator has to ask for the same, before this moment.
+    Waits {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+}
+
+/// Gives an account a role, or proposes it, with its audit row.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for the role ADMIN or for
-/// one's own account, [`Error::NotFound`].
+/// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for one's own account,
+/// [`Error::NotFound`].
 pub(crate) async fn set_role(
     app: &App,
     caller: &Caller,
     id: UserId,
     role: Role,
-) -> Result<User, Error> {
+) -> Result<(User, Outcome), Error> {
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -33,32 +51,129 @@ pub(crate) async fn set_role(
             refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserRoleChange).await?,
         );
     }
-    if role == Role::Admin {
-        let message = "administrators are made by `meditrustal admin create`";
-        return Err(Error::bad("role", message));
-    }
     if id == actor.id {
-        return Err(Error::bad("userId", "nobody changes their own role"));
+        let error = Error::bad("userId", "nobody changes their own role");
+        return refuse(tx, caller, id, "OWN_ACCOUNT", error).await;
     }
-    let (user, before) = users::set_role(&mut tx, id, role)
-        .await?
-        .ok_or(Error::NotFound("user"))?;
-    if before == Role::Admin {
-        return Err(Error::bad(
-            "userId",
-            "an administrator's role is not changed here",
-        ));
+    let Some(user) = users::lock(&mut tx, id).await? else {
+        return refuse(tx, caller, id, "NOT_FOUND", Error::NotFound("user")).await;
+    };
+    let needs_two = role != user.role && (role == Role::Admin || user.role == Role::Admin);
+    if !needs_two {
+        return give(tx, caller, user, role, None).await;
     }
+    match role_proposals::open(&mut tx, id, role).await? {
+        Some(proposal) if proposal.proposed_by == actor.id => {
+            wait(tx, caller, user, proposal).await
+        }
+        Some(proposal) => give(tx, caller, user, role, Some(proposal)).await,
+        None => {
+            let proposal =
+                role_proposals::propose(&mut tx, id, role, actor.id, PROPOSAL_LASTS).await?;
+            wait(tx, caller, user, proposal).await
+        }
+    }
+}
+
+async fn give(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    user: User,
+    role: Role,
+    confirmed: Option<RoleProposal>,
+) -> Result<(User, Outcome), Error> {
+    users::set_role(&mut tx, user.id, role).await?;
+    // Whatever else was proposed for this account was proposed for another role than it has now.
+    let confirmed_by = confirmed.as_ref().map(|_| caller.user);
+    role_proposals::close(&mut tx, user.id, confirmed_by).await?;
+    let said = match &confirmed {
+        Some(proposal) => json!({
+            "role": role, "proposal": proposal.id, "proposedBy": proposal.proposed_by,
+        }),
+        None => json!({ "role": role }),
+    };
+    write_down(&mut tx, caller, &user, said).await?;
+    commit(tx).await?;
+    Ok((User { role, ..user }, Outcome::Done))
+}
+
+async fn wait(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    user: User,
+    proposal: RoleProposal,
+) -> Result<(User, Outcome), Error> {
+    let until = proposal.expires_at;
+    let said = json!({ "proposed": proposal.role, "proposal": proposal.id, "until": until });
+    write_down(&mut tx, caller, &user, said).await?;
+    commit(tx).await?;
+    Ok((user, Outcome::Waits { until }))
+}
+
+async fn write_down(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    user: &User,
+    said: Value,
+) -> Result<(), Error> {
     let entry = AuditEntry {
-        resource_type: ResourceType::User,
-        resource_id: id.0,
-        old_value: Some(json!({ "role": before })),
-        new_value: Some(json!({ "role": role })),
-        classification: Classification::Security,
-        patient: Some(id),
-        ..caller.entry(AuditAction::UserRoleChange, Purpose::SystemAdministration)
+        old_value: Some(json!({ "role": user.role })),
+        new_value: Some(said),
+        patient: Some(user.id),
+        ..entry(caller, user.id, AuditAction::UserRoleChange)
+    };
+    Ok(audit::insert(tx, &[entry]).await?)
+}
+
+async fn refuse<T>(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    id: UserId,
+    reason: &str,
+    error: Error,
+) -> Result<T, Error> {
+    let entry = AuditEntry {
+        new_value: Some(json!({ "reason": reason, "wanted": AuditAction::UserRoleChange })),
+        ..entry(caller, id, AuditAction::AccessDenied)
     };
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
-    Ok(user)
+    Err(error)
+}
+
+fn entry(caller: &Caller, id: UserId, action: AuditAction) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: id.0,
+        classification: Classification::Security,
+        ..caller.entry(action, Purpose::SystemAdministration)
+    }
+}
+
+/// What waits for a second administrator, newest first, one more than asked for where there are more.
+/// Written down before it is shown.
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators.
+pub(crate) async fn waiting(
+    app: &App,
+    caller: &Caller,
+    after: Option<ProposalCursor>,
+    size: i64,
+) -> Result<Vec<RoleProposal>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role != Role::Admin {
+        return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);
+    }
+    let found = role_proposals::page(&mut tx, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        new_value: Some(json!({ "list": "roleProposals" })),
+        classification: Classification::Security,
+        ..caller.entry(AuditAction::UserSearch, Purpose::SystemAdministration)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(found)
 }

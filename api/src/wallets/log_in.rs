@@ -13,8 +13,8 @@ use crate::{
     caller::{Visit, anonymous_entry},
     error::Error,
     second_factor::demand::{Code, Passed, Shown},
+    sessions::begin::{LoggedIn, begin},
     throttle::{self, Attempt, Pass},
-    users::log_in::{self, LoggedIn},
 };
 
 /// Begins a session for the account that this wallet is linked to, with its audit row. A failure is
@@ -57,7 +57,7 @@ pub(super) async fn log_in(
         tx.rollback().await.map_err(StoreError::from)?;
         return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
     }
-    let session = log_in::begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
+    let session = begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
     pass.logged_in(app, &mut tx, &user).await?;
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;

@@ -33,12 +33,24 @@ text_enum! {
         SecondFactorConfirm = "SECOND_FACTOR_CONFIRM",
         /// A second factor was taken off by its owner, or reset by the operator.
         SecondFactorRemove = "SECOND_FACTOR_REMOVE",
+        /// Somebody ended log-ins of their own.
+        AuthLogout = "AUTH_LOGOUT",
+        /// A log-in went on by its refresh token.
+        AuthRefresh = "AUTH_REFRESH",
+        /// A refresh token was presented that was used before: the log-in was ended.
+        AuthRefreshReuse = "AUTH_REFRESH_REUSE",
         /// An account changed.
         UserUpdate = "USER_UPDATE",
+        /// An account was deactivated.
+        UserDeactivate = "USER_DEACTIVATE",
+        /// An account was made active again.
+        UserReactivate = "USER_REACTIVATE",
         /// A role was given.
         UserRoleChange = "USER_ROLE_CHANGE",
         /// An account was read by its owner.
         UserRead = "USER_READ",
+        /// Log-ins were listed by whose they are.
+        SessionSearch = "SESSION_SEARCH",
         /// Accounts were listed.
         UserSearch = "USER_SEARCH",
         /// A record was written.
@@ -238,6 +250,7 @@ impl AuditAction {
             | Self::RecordVerify
             | Self::UserRead
             | Self::UserSearch
+            | Self::SessionSearch
             | Self::ConsentRead
             | Self::DeletionRead
             | Self::AuditRead => 3,
@@ -251,6 +264,11 @@ impl AuditAction {
             | Self::SecondFactorStart
             | Self::SecondFactorConfirm
             | Self::SecondFactorRemove
+            | Self::AuthLogout
+            | Self::AuthRefresh
+            | Self::AuthRefreshReuse
+            | Self::UserDeactivate
+            | Self::UserReactivate
             | Self::UserRoleChange
             | Self::ConsentGrant
             | Self::ConsentWithdraw

@@ -11,6 +11,7 @@ pub mod integrity;
 pub mod purpose;
 pub mod records;
 pub mod second_factor;
+pub mod sessions;
 mod text;
 pub mod throttle;
 pub mod users;

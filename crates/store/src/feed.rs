@@ -242,28 +242,3 @@ pub async fn after(
         })
         .collect()
 }
-
-/// Wakes whenever a writer says there is something new. Its connection is its own, outside the pool.
-#[derive(Debug)]
-pub struct Listener(sqlx::postgres::PgListener);
-
-impl Listener {
-    /// Starts listening.
-    ///
-    /// # Errors
-    /// [`StoreError`] where no connection could be had.
-    pub async fn start(url: &str) -> Result<Self, StoreError> {
-        let mut listener = sqlx::postgres::PgListener::connect(url).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(Self(listener))
-    }
-
-    /// Waits for the next notice. One that was lost costs latency only: readers also poll.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the connection broke; start another.
-    pub async fn notice(&mut self) -> Result<(), StoreError> {
-        self.0.recv().await?;
-        Ok(())
-    }
-}

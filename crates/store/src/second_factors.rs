@@ -213,20 +213,3 @@ pub async fn shown_by(tx: &mut Tx<'_>, session: SessionId) -> Result<(), StoreEr
     .await?;
     Ok(())
 }
-
-/// Ends every log-in of this account.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn end_log_ins(conn: &mut PgConnection, user: UserId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE sessions
-         SET is_valid = FALSE
-         WHERE user_id = $1
-           AND is_valid",
-        user.0,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}

@@ -1,12 +1,28 @@
-//! Log-ins.
+//! Log-ins. One is a family of rows: the first stands for all of it, and each use of a refresh token adds
+//! a child, which names its parent. Whether a log-in is over, its first row says.
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
-use domain::ids::{SessionId, UserId};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    ids::{SessionId, UserId},
+    sessions::Presented,
+};
 use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{StoreError, Tx};
+
+/// The channel on which is said that log-ins were revoked.
+pub const CHANNEL: &str = "sessions_revoked";
+
+/// From where and with what a log-in is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'a> {
+    /// From where.
+    pub address: IpAddr,
+    /// With what.
+    pub user_agent: Option<&'a str>,
+}
 
 /// A log-in to be remembered.
 #[derive(Debug)]
@@ -15,14 +31,14 @@ pub struct NewSession<'a> {
     pub id: SessionId,
     /// Whose.
     pub user: UserId,
-    /// The SHA-256 of the refresh token, 64 hex digits.
+    /// The SHA-256 of its first refresh token, 64 hex digits.
     pub refresh_token_hash: &'a str,
     /// When it is over.
     pub expires_at: DateTime<Utc>,
-    /// From where.
-    pub address: IpAddr,
-    /// With what.
-    pub user_agent: Option<&'a str>,
+    /// Until when the refresh token may be used.
+    pub idle_expires_at: DateTime<Utc>,
+    /// From where, with what.
+    pub device: Device<'a>,
 }
 
 /// Remembers a log-in. It begins a family of its own.
@@ -32,17 +48,318 @@ pub struct NewSession<'a> {
 pub async fn insert(conn: &mut PgConnection, session: &NewSession<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sessions (
-             id, user_id, refresh_token, expires_at, family_id, ip_address, user_agent
+             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, ip_address, user_agent
          )
-         VALUES ($1, $2, $3, $4, $1, $5::text::inet, $6)",
+         VALUES ($1, $2, $3, $4, $5, $1, $6::text::inet, $7)",
         session.id.0,
         session.user.0,
         session.refresh_token_hash,
         session.expires_at,
-        session.address.to_string(),
-        session.user_agent,
+        session.idle_expires_at,
+        session.device.address.to_string(),
+        session.device.user_agent,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
+
+/// A refresh token's row, locked, and what is known of its log-in.
+#[derive(Debug)]
+pub struct Token {
+    /// The row.
+    pub id: SessionId,
+    /// The log-in.
+    pub family: SessionId,
+    /// Whose.
+    pub user: UserId,
+    /// What `domain::sessions` judges.
+    pub presented: Presented,
+    /// The moment it is judged by: this transaction's.
+    pub now: DateTime<Utc>,
+}
+
+/// Finds and locks the row of a refresh token, so that two who present it at once follow one another.
+/// Served by `idx_sessions_refresh_token`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Token>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT
+            token.id,
+            token.user_id,
+            root.id AS root_id,
+            root.is_valid,
+            root.expires_at,
+            token.idle_expires_at,
+            token.used_at,
+            users.is_active,
+            CURRENT_TIMESTAMP AS "now!"
+         FROM sessions AS token
+         JOIN sessions AS root ON root.id = token.family_id
+         JOIN users ON users.id = token.user_id AND NOT users.is_system
+         WHERE token.refresh_token = $1
+         FOR NO KEY UPDATE OF token"#,
+        hash,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(|row| Token {
+        id: SessionId(row.id),
+        family: SessionId(row.root_id),
+        user: UserId(row.user_id),
+        presented: Presented {
+            is_valid: row.is_valid,
+            is_active: row.is_active,
+            ends_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+            used_at: row.used_at,
+        },
+        now: row.now,
+    }))
+}
+
+/// What a refresh token was rotated to.
+#[derive(Debug)]
+pub struct Child<'a> {
+    /// Its row.
+    pub id: SessionId,
+    /// The SHA-256 of the new refresh token, 64 hex digits.
+    pub refresh_token_hash: &'a str,
+    /// Until when the new refresh token may be used.
+    pub idle_expires_at: DateTime<Utc>,
+    /// From where, with what.
+    pub device: Device<'a>,
+}
+
+/// Notes that a token was used, and what it was rotated to. False where it was used already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rotate(
+    conn: &mut PgConnection,
+    token: SessionId,
+    child: &Child<'_>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "WITH used AS (
+             UPDATE sessions SET used_at = CURRENT_TIMESTAMP
+             WHERE id = $1 AND used_at IS NULL
+             RETURNING id, user_id, family_id, expires_at
+         )
+         INSERT INTO sessions (
+             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, parent_id, ip_address,
+             user_agent
+         )
+         SELECT $2, used.user_id, $3, used.expires_at, $4, used.family_id, used.id, $5::text::inet, $6
+         FROM used",
+        token.0,
+        child.id.0,
+        child.refresh_token_hash,
+        child.idle_expires_at,
+        child.device.address.to_string(),
+        child.device.user_agent,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a token was rotated to already.
+#[derive(Debug)]
+pub struct KnownChild {
+    /// Its row.
+    pub id: SessionId,
+    /// The SHA-256 of its refresh token.
+    pub refresh_token_hash: String,
+    /// Until when that may be used.
+    pub idle_expires_at: DateTime<Utc>,
+}
+
+/// What this token was rotated to. Served by `sessions_parent_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn child_of(
+    conn: &mut PgConnection,
+    token: SessionId,
+) -> Result<Option<KnownChild>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT id, refresh_token, idle_expires_at FROM sessions WHERE parent_id = $1",
+        token.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.and_then(|row| {
+        Some(KnownChild {
+            id: SessionId(row.id),
+            refresh_token_hash: row.refresh_token,
+            idle_expires_at: row.idle_expires_at?,
+        })
+    }))
+}
+
+/// Which log-ins of an account.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// All but this one.
+    AllBut(SessionId),
+    /// This one.
+    One(SessionId),
+}
+
+/// Ends log-ins of an account that are not over, and tells every process. Answers which.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn revoke(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    which: Which,
+) -> Result<Vec<SessionId>, StoreError> {
+    let (one, but) = match which {
+        Which::All => (None, None),
+        Which::AllBut(session) => (None, Some(session.0)),
+        Which::One(session) => (Some(session.0), None),
+    };
+    let revoked = sqlx::query!(
+        r#"UPDATE sessions
+         SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP
+         WHERE user_id = $1
+           AND is_valid
+           AND expires_at > CURRENT_TIMESTAMP
+           AND ($2::uuid IS NULL OR family_id = $2)
+           AND ($3::uuid IS NULL OR family_id <> $3)
+         RETURNING id, parent_id IS NULL AS "is_root!""#,
+        user.0,
+        one,
+        but,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let roots: Vec<_> = revoked
+        .into_iter()
+        .filter(|row| row.is_root)
+        .map(|row| SessionId(row.id))
+        .collect();
+    if !roots.is_empty() {
+        sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(roots)
+}
+
+/// Log-ins that were revoked after this moment, and what time it is. Without a moment: the time alone.
+/// Served by `idx_sessions_revoked_at`.
+///
+/// A transaction may commit some time after the moment it stamps: ask from a little earlier than the
+/// time that was answered last.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn revoked_since(
+    conn: &mut PgConnection,
+    since: Option<DateTime<Utc>>,
+) -> Result<(Vec<SessionId>, DateTime<Utc>), StoreError> {
+    let now = crate::users::now(conn).await?;
+    let Some(since) = since else {
+        return Ok((Vec::new(), now));
+    };
+    let revoked = sqlx::query_scalar!(
+        "SELECT id FROM sessions WHERE revoked_at > $1 AND parent_id IS NULL",
+        since,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok((revoked.into_iter().map(SessionId).collect(), now))
+}
+
+/// A log-in as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct LogIn {
+    /// Its id.
+    pub id: SessionId,
+    /// When somebody logged in.
+    pub created_at: DateTime<Utc>,
+    /// When it is over at the latest.
+    pub expires_at: DateTime<Utc>,
+    /// Until when it can be gone on with, unless it is used before.
+    pub idle_expires_at: DateTime<Utc>,
+    /// When it was last gone on with; when it was begun, if never.
+    pub last_used_at: DateTime<Utc>,
+    /// From where it was last used.
+    pub address: Option<String>,
+    /// With what it was last used.
+    pub user_agent: Option<String>,
+}
+
+/// Where a page of log-ins goes on: after the one begun then, with that id.
+pub type LogInCursor = (DateTime<Utc>, SessionId);
+
+/// The log-ins of an account that are not over, newest first; only one of them where `only` names it.
+/// Served by `idx_sessions_user_page`; the last use of each by `idx_sessions_family_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page(
+    conn: &mut PgConnection,
+    user: UserId,
+    only: Option<SessionId>,
+    after: Option<LogInCursor>,
+    limit: i64,
+) -> Result<Vec<LogIn>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT
+            root.id,
+            root.created_at,
+            root.expires_at,
+            latest.idle_expires_at AS "idle_expires_at!",
+            latest.created_at AS last_used_at,
+            host(latest.ip_address) AS address,
+            latest.user_agent AS "user_agent?"
+         FROM sessions AS root
+         CROSS JOIN LATERAL (
+             SELECT created_at, idle_expires_at, ip_address, user_agent
+             FROM sessions
+             WHERE family_id = root.id
+             ORDER BY created_at DESC
+             LIMIT 1
+         ) AS latest
+         WHERE root.user_id = $1
+           AND root.parent_id IS NULL
+           AND root.is_valid
+           AND root.expires_at > CURRENT_TIMESTAMP
+           AND latest.idle_expires_at > CURRENT_TIMESTAMP
+           AND ($2::uuid IS NULL OR root.id = $2)
+           AND ($3::timestamptz IS NULL OR (root.created_at, root.id) < ($3, $4::uuid))
+         ORDER BY root.created_at DESC, root.id DESC
+         LIMIT $5"#,
+        user.0,
+        only.map(|id| id.0),
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| LogIn {
+            id: SessionId(row.id),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+            last_used_at: row.last_used_at,
+            address: row.address,
+            user_agent: row.user_agent,
+        })
+        .collect())
+}
+
+/// How far back of the time answered last [`revoked_since`] is to be asked: no transaction of ours lasts
+/// longer than its statement (8 s), its locks (5 s) and its idling (15 s) may.
+pub const LATE_COMMITS: TimeDelta = TimeDelta::seconds(60);

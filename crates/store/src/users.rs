@@ -9,7 +9,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, rows};
+use crate::{StoreError, Tx, rows};
 
 /// An account to be made.
 #[derive(Debug)]
@@ -37,7 +37,17 @@ pub enum InsertUserError {
     UsernameTaken,
     /// The database gave no answer.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for InsertUserError {
+    fn from(error: StoreError) -> Self {
+        match error.constraint() {
+            Some("users_email_key" | "users_email_folded_key") => Self::EmailTaken,
+            Some("users_username_key" | "users_username_folded_key") => Self::UsernameTaken,
+            _ => Self::Store(error),
+        }
+    }
 }
 
 /// Makes an account.
@@ -57,12 +67,7 @@ pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User,
     )
     .fetch_one(conn)
     .await
-    .map_err(StoreError::from)
-    .map_err(|error| match error.constraint() {
-        Some("users_email_key" | "users_email_folded_key") => InsertUserError::EmailTaken,
-        Some("users_username_key" | "users_username_folded_key") => InsertUserError::UsernameTaken,
-        _ => InsertUserError::Store(error),
-    })?;
+    .map_err(StoreError::from)?;
     Ok(User {
         id: user.id,
         email: user.email.as_str().to_owned(),
@@ -129,16 +134,17 @@ pub struct Credentials {
     pub hashed_password: String,
 }
 
-/// The account with this e-mail address or user name, folded. Served by the folded unique indexes.
+/// The account with this e-mail address or user name, folded (`domain::users::fold`). Served by the
+/// folded unique indexes.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn by_login(
     conn: &mut PgConnection,
-    login: &str,
+    folded: &str,
 ) -> Result<Option<Credentials>, StoreError> {
     // PostgreSQL holds no such text, and refuses even to look for it.
-    if login.contains('\0') {
+    if folded.contains('\0') {
         return Ok(None);
     }
     let found = sqlx::query!(
@@ -148,7 +154,7 @@ pub async fn by_login(
          WHERE NOT is_system
            AND (lower(email) = $1 OR lower(username) = $1)
          LIMIT 1",
-        login.trim().to_lowercase(),
+        folded,
     )
     .fetch_optional(conn)
     .await?;
@@ -190,25 +196,6 @@ pub async fn replace_password(
     Ok(done.rows_affected() == 1)
 }
 
-/// The password's hash of this account, in PHC form.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn hashed_password(
-    conn: &mut PgConnection,
-    id: UserId,
-) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "SELECT hashed_password
-         FROM users
-         WHERE id = $1
-           AND NOT is_system",
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await?)
-}
-
 /// Where a page of accounts goes on: after the account made then, with that id.
 pub type UserCursor = (DateTime<Utc>, UserId);
 
@@ -217,7 +204,9 @@ pub type UserCursor = (DateTime<Utc>, UserId);
 pub struct UserFilter {
     /// Of this role.
     pub role: Option<Role>,
-    /// Whose name begins with this, whatever its capitals.
+    /// Active, or deactivated.
+    pub is_active: Option<bool>,
+    /// Whose name begins with this, folded.
     pub username_prefix: Option<String>,
 }
 
@@ -231,10 +220,6 @@ pub async fn page(
     after: Option<UserCursor>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let prefix = filter
-        .username_prefix
-        .as_ref()
-        .map(|text| text.trim().to_lowercase());
     let found = sqlx::query_as!(
         UserRow,
         "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
@@ -242,11 +227,13 @@ pub async fn page(
          WHERE NOT is_system
            AND ($1::text IS NULL OR role = $1)
            AND ($2::text IS NULL OR starts_with(lower(username), $2))
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
+           AND ($3::boolean IS NULL OR is_active = $3)
+           AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5::uuid))
          ORDER BY created_at DESC, id DESC
-         LIMIT $5",
+         LIMIT $6",
         filter.role.map(Role::as_str),
-        prefix,
+        filter.username_prefix,
+        filter.is_active,
         after.map(|(at, _)| at),
         after.map(|(_, id)| id.0),
         limit,
@@ -256,45 +243,99 @@ pub async fn page(
     found.into_iter().map(User::try_from).collect()
 }
 
-/// Gives an account a role. Answers the account as it is now and the role it had before; `None`
-/// where there is no such account.
+/// Gives an account a role; lock it first.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn set_role(
-    conn: &mut PgConnection,
-    id: UserId,
-    role: Role,
-) -> Result<Option<(User, Role)>, StoreError> {
-    let found = sqlx::query!(
-        r#"WITH before AS (
-             SELECT id, role FROM users WHERE id = $1 AND NOT is_system FOR UPDATE
-         )
-         UPDATE users
-         SET role = $2
-         FROM before
-         WHERE users.id = before.id
-         RETURNING users.id, users.email, users.username, users.role, users.is_active,
-                   users.blockchain_address, users.organization_id, users.created_at,
-                   before.role AS "role_before!""#,
+pub async fn set_role(conn: &mut PgConnection, id: UserId, role: Role) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE users SET role = $2 WHERE id = $1 AND NOT is_system",
         id.0,
         role.as_str(),
     )
-    .fetch_optional(conn)
+    .execute(conn)
     .await?;
-    let Some(row) = found else { return Ok(None) };
-    let before = rows::text(&row.role_before, "role")?;
-    let user = UserRow {
-        id: row.id,
-        email: row.email,
-        username: row.username,
-        role: row.role,
-        is_active: row.is_active,
-        blockchain_address: row.blockchain_address,
-        organization_id: row.organization_id,
-        created_at: row.created_at,
-    };
-    Ok(Some((user.try_into()?, before)))
+    Ok(())
+}
+
+/// The hash that an active account's own password is checked against. Until the transaction ends, nobody
+/// changes the account: what was true of it when it was read stays true.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn password_hash(
+    conn: &mut PgConnection,
+    id: UserId,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT hashed_password FROM users WHERE id = $1 AND is_active AND NOT is_system FOR SHARE",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Changes address or name, whichever is given, and locks the account. `None` where there is none.
+///
+/// # Errors
+/// [`InsertUserError`]; a name or an address counts as taken whatever its capitals.
+pub async fn rename(
+    conn: &mut PgConnection,
+    id: UserId,
+    email: Option<&Email>,
+    username: Option<&Username>,
+) -> Result<Option<User>, InsertUserError> {
+    let found = sqlx::query_as!(
+        UserRow,
+        "UPDATE users
+         SET email = COALESCE($2, email), username = COALESCE($3, username)
+         WHERE id = $1 AND NOT is_system
+         RETURNING id, email, username, role, is_active, blockchain_address, organization_id, created_at",
+        id.0,
+        email.map(Email::as_str),
+        username.map(Username::as_str),
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(StoreError::from)?;
+    Ok(found.map(User::try_from).transpose()?)
+}
+
+/// The account, locked until the transaction ends. `None` where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreError> {
+    let found = sqlx::query_as!(
+        UserRow,
+        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
+         FROM users
+         WHERE id = $1 AND NOT is_system
+         FOR NO KEY UPDATE",
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    found.map(User::try_from).transpose()
+}
+
+/// Deactivates an account, or makes it active again.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn set_active(
+    conn: &mut PgConnection,
+    id: UserId,
+    is_active: bool,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE users SET is_active = $2 WHERE id = $1 AND NOT is_system",
+        id.0,
+        is_active,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Who stands behind these sessions at this moment, for `domain::access`. A session that is unknown,

@@ -50,6 +50,11 @@ fn write_canonical(value: &Value, text: &mut String) {
     }
 }
 
+/// The SHA-256 of anything, as it is.
+pub(crate) fn of(bytes: &[u8]) -> [u8; 32] {
+    sha256(bytes)
+}
+
 /// Lower-case hexadecimal digits.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

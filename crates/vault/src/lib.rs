@@ -10,6 +10,7 @@ mod keyfile;
 pub mod keyring;
 pub mod password;
 pub mod random;
+pub mod refresh;
 pub mod second_factor;
 pub mod token;
 

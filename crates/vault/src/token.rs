@@ -1,26 +1,30 @@
 //! Access tokens: JWT signed with Ed25519 and nothing else.
 
+mod provider;
+mod seen;
+
 use std::{fmt, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::{SessionId, UserId};
 use ed25519_dalek::{
-    Signer as _, SigningKey, VerifyingKey,
+    SigningKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding},
 };
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation,
-    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
-    errors::{ErrorKind, Result as JwtResult},
-};
+use hkdf::Hkdf;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use self::{provider::ED25519, seen::Seen};
 use crate::{
     digest,
     keyfile::{self, KeyFileError},
     random,
+    refresh::RefreshToken,
 };
 
 /// How long an access token lives.
@@ -29,8 +33,16 @@ pub const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 const ISSUER: &str = "meditrustal";
 /// For whom.
 const AUDIENCE: &str = "meditrustal-api";
+/// The `typ` of an access token (RFC 9068, section 2.1): no other token of ours can pass for one.
+const TYPE: &str = "at+jwt";
 /// How far clocks may differ. Unit: seconds.
 const LEEWAY_SECONDS: u64 = 30;
+/// The same, as a span.
+const LEEWAY: TimeDelta = TimeDelta::seconds(LEEWAY_SECONDS.cast_signed());
+/// What sets the keys of refresh tokens apart from everything else that a token key signs.
+const SUCCESSOR: &[u8] = b"meditrustal refresh token 1";
+/// The last line of a PEM block.
+const END_OF_BLOCK: &str = "-----END PRIVATE KEY-----";
 
 /// Why the token key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,21 +89,46 @@ struct Claims {
     exp: i64,
 }
 
-/// Signs and checks access tokens.
-pub struct TokenKey {
+/// One key of the file.
+struct TokenKey {
     id: String,
     signing: EncodingKey,
     verifying: DecodingKey,
-    validation: Validation,
-}
-
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenKey({})", self.id)
-    }
+    public: [u8; 32],
+    secret: Zeroizing<[u8; 32]>,
 }
 
 impl TokenKey {
+    fn parse(pem: &str) -> Result<Self, TokenKeyError> {
+        let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| TokenKeyError::Malformed)?;
+        let public = key.verifying_key().to_bytes();
+        Ok(Self {
+            id: digest::hex_of(&public)[..16].to_owned(),
+            signing: EncodingKey::from_ed_der(&key.to_bytes()),
+            verifying: DecodingKey::from_ed_der(&public),
+            public,
+            secret: Zeroizing::new(key.to_bytes()),
+        })
+    }
+}
+
+/// Signs and checks access tokens. The first key of the file signs, all of them verify, so a new key in
+/// front logs nobody out; one that is removed ends what it signed.
+pub struct TokenKeys {
+    keys: Vec<TokenKey>,
+    validation: Validation,
+    seen: Seen,
+}
+
+impl fmt::Debug for TokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.keys.iter().map(|key| &key.id))
+            .finish()
+    }
+}
+
+impl TokenKeys {
     /// Reads a key file.
     ///
     /// # Errors
@@ -101,26 +138,30 @@ impl TokenKey {
         Self::parse(&pem)
     }
 
-    /// Reads the text of a key file.
+    /// Reads the text of a key file: one PEM block after another.
     ///
     /// # Errors
     /// [`TokenKeyError::Malformed`].
-    pub fn parse(pem: &str) -> Result<Self, TokenKeyError> {
-        let key = SigningKey::from_pkcs8_pem(pem.trim()).map_err(|_| TokenKeyError::Malformed)?;
-        let public = key.verifying_key().to_bytes();
-        // Set already where another key was read before: the provider is the same.
+    pub fn parse(text: &str) -> Result<Self, TokenKeyError> {
+        let keys: Vec<_> = blocks(text)
+            .map(TokenKey::parse)
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err(TokenKeyError::Malformed);
+        }
+        // Set already where other keys were read before: the provider is the same.
         ED25519.install_default().ok();
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
+        // `sid`, `jti` and `iat` are required by their type: see `Claims`.
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         Ok(Self {
-            id: digest::hex_of(&public)[..16].to_owned(),
-            signing: EncodingKey::from_ed_der(&key.to_bytes()),
-            verifying: DecodingKey::from_ed_der(&public),
+            keys,
             validation,
+            seen: Seen::default(),
         })
     }
 
@@ -129,6 +170,36 @@ impl TokenKey {
         let key = SigningKey::from_bytes(&random::bytes());
         key.to_pkcs8_pem(LineEnding::LF)
             .expect("an Ed25519 key always encodes")
+    }
+
+    /// The text of a key file with a new key in front and this many of those that are there.
+    pub fn add(text: &str, keep: usize) -> Zeroizing<String> {
+        let mut all = Self::generate();
+        for block in blocks(text).take(keep) {
+            all.push_str(block);
+            all.push('\n');
+        }
+        all
+    }
+
+    /// The ids of the keys, the one that signs first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
+    }
+
+    /// The public keys as a JSON Web Key Set (RFC 7517, RFC 8037): who checks our tokens needs no more.
+    pub fn jwks(&self) -> String {
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .map(|key| {
+                serde_json::json!({
+                    "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
+                    "kid": key.id, "x": BASE64.encode(key.public),
+                })
+            })
+            .collect();
+        serde_json::json!({ "keys": keys }).to_string()
     }
 
     /// A token for this log-in, good for [`LIFETIME`].
@@ -150,10 +221,11 @@ impl TokenKey {
             exp: expires_at.timestamp(),
         };
         let header = Header {
-            kid: Some(self.id.clone()),
+            typ: Some(TYPE.to_owned()),
+            kid: Some(self.keys[0].id.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &claims, &self.signing)
+        let token = jsonwebtoken::encode(&header, &claims, &self.keys[0].signing)
             .expect("Ed25519 signs any message");
         (token, expires_at)
     }
@@ -162,15 +234,32 @@ impl TokenKey {
     ///
     /// # Errors
     /// [`TokenError`]; never says more than expired or not.
-    pub fn check(&self, token: &str) -> Result<Bearer, TokenError> {
-        let data = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
+    pub fn check(&self, token: &str, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
+        let name = digest::of(token.as_bytes());
+        if let Some(bearer) = self.seen.get(&name) {
+            return still_good(bearer, now);
+        }
+        let bearer = self.verify(token)?;
+        self.seen.put(name, bearer, now);
+        still_good(bearer, now)
+    }
+
+    /// Reads a token that was not seen before.
+    fn verify(&self, token: &str) -> Result<Bearer, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let is_ours = header
+            .typ
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(TYPE));
+        let key = self
+            .keys
+            .iter()
+            .find(|key| is_ours && header.kid.as_ref() == Some(&key.id))
+            .ok_or(TokenError::Invalid)?;
+        let data = jsonwebtoken::decode::<Claims>(token, &key.verifying, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid,
             })?;
-        if data.header.kid.as_deref() != Some(&self.id) {
-            return Err(TokenError::Invalid);
-        }
         let expires_at = DateTime::from_timestamp(data.claims.exp, 0).ok_or(TokenError::Invalid)?;
         Ok(Bearer {
             user: UserId(data.claims.sub),
@@ -178,112 +267,51 @@ impl TokenKey {
             expires_at,
         })
     }
-}
 
-/// jsonwebtoken with Ed25519 alone: its own backends bring RSA, two elliptic curves or a C library.
-static ED25519: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| match algorithm {
-        Algorithm::EdDSA => Ok(Box::new(Ed25519Signer(SigningKey::from_bytes(
-            key.as_bytes()
-                .try_into()
-                .map_err(|_| ErrorKind::InvalidEddsaKey)?,
-        )))),
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
-    },
-    verifier_factory: verifier,
-    key_utils: KeyUtils::new_unimplemented(),
-};
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature is jsonwebtoken's"
-)]
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> JwtResult<Box<dyn JwtVerifier>> {
-    if *algorithm != Algorithm::EdDSA {
-        return Err(ErrorKind::InvalidAlgorithm.into());
+    /// What a refresh token is rotated to: the same each time, so that a client which asked twice at once
+    /// is answered twice, and unknown to whoever has only the parent, or only the database.
+    pub fn successor(&self, parent: &RefreshToken, child: SessionId) -> RefreshToken {
+        successor(&self.keys[0], parent, child)
     }
-    let bytes = key
-        .try_get_as_bytes()?
-        .try_into()
-        .map_err(|_| ErrorKind::InvalidEddsaKey)?;
-    let key = VerifyingKey::from_bytes(bytes).map_err(|_| ErrorKind::InvalidEddsaKey)?;
-    Ok(Box::new(Ed25519Verifier(key)))
-}
 
-struct Ed25519Signer(SigningKey);
-
-impl signature::Signer<Vec<u8>> for Ed25519Signer {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        Ok(self.0.sign(message).to_bytes().to_vec())
+    /// The successor that was given already, by whichever key, if its hash is this one.
+    pub fn known_successor(
+        &self,
+        parent: &RefreshToken,
+        child: SessionId,
+        hash: &str,
+    ) -> Option<RefreshToken> {
+        self.keys
+            .iter()
+            .map(|key| successor(key, parent, child))
+            .find(|token| token.hash() == hash)
     }
 }
 
-impl JwtSigner for Ed25519Signer {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::EdDSA
-    }
+/// The PEM blocks of a key file.
+fn blocks(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(END_OF_BLOCK)
+        .map(str::trim)
+        .filter(|block| !block.is_empty())
 }
 
-struct Ed25519Verifier(VerifyingKey);
-
-impl signature::Verifier<Vec<u8>> for Ed25519Verifier {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        let bytes =
-            <[u8; 64]>::try_from(signature.as_slice()).map_err(|_| signature::Error::new())?;
-        // Strict: no weak keys, and one signature for one message.
-        self.0
-            .verify_strict(message, &bytes.into())
-            .map_err(|_| signature::Error::new())
-    }
+fn successor(key: &TokenKey, parent: &RefreshToken, child: SessionId) -> RefreshToken {
+    let mut bytes = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::new(None, key.secret.as_slice())
+        .expand_multi_info(
+            &[SUCCESSOR, parent.as_bytes(), child.0.as_bytes()],
+            bytes.as_mut_slice(),
+        )
+        .expect("HKDF-SHA256 gives up to 8160 bytes and 32 are asked for");
+    RefreshToken::from_bytes(bytes)
 }
 
-impl JwtVerifier for Ed25519Verifier {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::EdDSA
+fn still_good(bearer: Bearer, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
+    if bearer.expires_at + LEEWAY < now {
+        return Err(TokenError::Expired);
     }
+    Ok(bearer)
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use domain::clock::Clock;
-
-    use super::*;
-
-    const USER: UserId = UserId(Uuid::from_u128(1));
-    const SESSION: SessionId = SessionId(Uuid::from_u128(2));
-
-    #[test]
-    fn a_token_says_who_and_until_when() {
-        let key = TokenKey::parse(&TokenKey::generate()).unwrap();
-        let (token, expires_at) = key.issue(USER, SESSION, Clock::System.now());
-        let bearer = key.check(&token).unwrap();
-        assert_eq!((bearer.user, bearer.session), (USER, SESSION));
-        assert_eq!(bearer.expires_at.timestamp(), expires_at.timestamp());
-    }
-
-    #[test]
-    fn an_old_a_foreign_and_a_changed_token_are_refused() {
-        let key = TokenKey::parse(&TokenKey::generate()).unwrap();
-        let now = Clock::System.now();
-        let (old, _) = key.issue(USER, SESSION, now - TimeDelta::hours(1));
-        assert_eq!(key.check(&old), Err(TokenError::Expired));
-        let (early, _) = key.issue(USER, SESSION, now + TimeDelta::hours(1));
-        assert_eq!(key.check(&early), Err(TokenError::Invalid));
-
-        let stranger = TokenKey::parse(&TokenKey::generate()).unwrap();
-        let (token, _) = stranger.issue(USER, SESSION, now);
-        assert_eq!(key.check(&token), Err(TokenError::Invalid));
-
-        let (token, _) = key.issue(USER, SESSION, now);
-        let unsigned = token.rsplit_once('.').unwrap().0;
-        // {"alg":"none","typ":"JWT"}
-        let none = format!(
-            "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
-            unsigned.split_once('.').unwrap().1
-        );
-        for forged in ["", "a.b.c", unsigned, &none, &token[..token.len() - 4]] {
-            assert_eq!(key.check(forged), Err(TokenError::Invalid), "{forged}");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ mod plans;
 mod records;
 mod search;
 mod second_factor;
+mod sessions;
 mod subscription;
 mod summary;
 mod throttling;

@@ -21,7 +21,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 34] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -36,7 +36,31 @@ const CASES: [Case; 26] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "FORBIDDEN",
-            "6 nodes",
+            "7 nodes",
+        ],
+    ),
+    Case(
+        "Query.roleProposals",
+        "{ roleProposals { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.mySessions",
+        "{ mySessions(first: 1) { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
         ],
     ),
     Case(
@@ -238,6 +262,76 @@ const CASES: [Case; 26] = [
         r#"mutation { logIn(input: { login: "ana", password: "ana tells nobody" }) { user { id } } }"#,
         ["ok", "ok", "ok", "ok", "ok", "ok"],
     ),
+    // Whoever has a refresh token goes on with its log-in; who else they are does not matter.
+    Case(
+        "Mutation.refreshSession",
+        r#"mutation { refreshSession(input: { refreshToken: "$REFRESH" }) { accessToken } }"#,
+        ["ok", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.revokeSession",
+        r#"mutation { revokeSession(input: { id: "$SESSION" }) { endedSessions } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.changePassword",
+        r#"mutation { changePassword(input: {
+            currentPassword: "ana tells nobody", newPassword: "ana tells nobody"
+        }) { endedSessions } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.updateProfile",
+        r#"mutation { updateProfile(input: {
+            currentPassword: "ana tells nobody", username: "ana"
+        }) { user { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+            "WRONG_CREDENTIALS",
+        ],
+    ),
+    Case(
+        "Mutation.deactivateUser",
+        r#"mutation { deactivateUser(input: { userId: "$SPARE" }) { user { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.reactivateUser",
+        r#"mutation { reactivateUser(input: { userId: "$SPARE" }) { user { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
     Case(
         "Mutation.setRole",
         r#"mutation { setRole(input: { userId: "$BUDI", role: PATIENT }) { user { id } } }"#,
@@ -293,7 +387,46 @@ const CASES: [Case; 26] = [
 ];
 
 /// Fields that are asked for in a test of their own below.
-const ELSEWHERE: [&str; 1] = ["Subscription.integrityEvents"];
+const ELSEWHERE: [&str; 4] = [
+    "Mutation.deactivateAccount",
+    "Mutation.logOut",
+    "Mutation.logOutEverywhere",
+    "Subscription.integrityEvents",
+];
+
+/// What ends the log-in that asks: everybody ends their own and nobody else's.
+#[tokio::test]
+async fn everybody_ends_their_own_log_ins_and_account() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, kim) = (world.doctor("bo").await, world.admin("kim").await);
+    let deactivate = |password: &str| {
+        format!(
+            "mutation {{ deactivateAccount(input: {{ currentPassword: {} }}) {{ user {{ id }} }} }}",
+            json!(password)
+        )
+    };
+    let log_out = "mutation { logOut { endedSessions } }";
+    let everywhere = "mutation { logOutEverywhere { endedSessions } }";
+    let nobody = world.nobody();
+    for document in [log_out, everywhere, &deactivate(&ana.password)] {
+        let refused = nobody.asks(document, json!({})).await;
+        refused.fails_with("UNAUTHENTICATED");
+    }
+
+    for person in [&ana, &bo, &kim] {
+        for document in [log_out, everywhere, &deactivate(&person.password)] {
+            let own = world.logs_in(person).await;
+            own.asks(document, json!({})).await.data();
+            let over = own.asks("{ me { id } }", json!({})).await;
+            over.fails_with("UNAUTHENTICATED");
+        }
+        let guessed = deactivate(&person.password);
+        let refused = budi.asks(&guessed, json!({})).await;
+        refused.fails_with("WRONG_CREDENTIALS");
+        budi.asks("{ me { id } }", json!({})).await.data();
+    }
+}
 
 #[tokio::test]
 async fn every_field_answers_every_caller_as_the_table_says() {
@@ -302,6 +435,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
     let budi = world.patient("budi").await;
     let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
     let kim = world.admin("kim").await;
+    let spare = world.registers(&world.stranger("spare")).await;
     ana.lets(&bo, &["READ", "SEARCH"]).await;
     let record = ana
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -329,8 +463,22 @@ async fn every_field_answers_every_caller_as_the_table_says() {
             } else {
                 String::new()
             };
+            // Another log-in of ana's, to be gone on with or ended.
+            let log_in = if document.contains("$REFRESH") || document.contains("$SESSION") {
+                let log_in = r#"mutation { logIn(input: { login: "ana", password: "ana tells nobody" }) {
+                    refreshToken session { id }
+                } }"#;
+                let answer = world.nobody().asks(log_in, json!({})).await;
+                answer.data()["logIn"].clone()
+            } else {
+                json!({ "refreshToken": "", "session": { "id": "" } })
+            };
+            let (refresh, session) = (text(&log_in["refreshToken"]), id(&log_in["session"]));
             let words = [
-                ("$ANA", ana.id.as_str()),
+                ("$REFRESH", refresh.as_str()),
+                ("$SESSION", &session),
+                ("$SPARE", &spare),
+                ("$ANA", &ana.id),
                 ("$BUDI", &budi.id),
                 ("$CITRA", &citra.id),
                 ("$RECORD", &record),

@@ -72,8 +72,14 @@ const TABLES: [Table; 6] = [
             "ip_address inet",
             "user_agent text",
             "second_factor_at timestamptz",
+            "idle_expires_at timestamptz",
+            "revoked_at timestamptz",
             "INDEX idx_sessions_family_id btree (family_id)",
             "INDEX idx_sessions_parent_id btree (parent_id)",
+            "INDEX sessions_parent_key UNIQUE btree (parent_id) WHERE (parent_id IS NOT NULL)",
+            "INDEX idx_sessions_user_page btree (user_id, created_at DESC, id DESC) WHERE (parent_id IS NULL)",
+            "INDEX idx_sessions_family_page btree (family_id, created_at DESC)",
+            "INDEX idx_sessions_revoked_at btree (revoked_at) WHERE (revoked_at IS NOT NULL)",
         ],
     },
     Table {
@@ -217,7 +223,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 16] = [
+const OWN_TABLES: [&str; 17] = [
     "anchor_attempts",
     "anchor_outbox",
     "chain_blocks",
@@ -229,6 +235,7 @@ const OWN_TABLES: [&str; 16] = [
     "patient_keys",
     "record_anchors",
     "recovery_codes",
+    "role_proposals",
     "second_factors",
     "signers",
     "throttle_counters",

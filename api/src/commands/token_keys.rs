@@ -1,0 +1,51 @@
+//! A new token key in front of the others.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+};
+
+use clap::Args;
+use vault::token::TokenKeys;
+
+use super::{Failure, say};
+
+/// Settings of `keys add-token-key`.
+#[derive(Debug, Args)]
+pub(crate) struct AddTokenKey {
+    /// The file of the token keys
+    #[arg(long, env = "MEDITRUSTAL_TOKEN_KEY_FILE")]
+    file: PathBuf,
+
+    /// How many older keys to keep; an access token is good for ten minutes after its key has gone behind
+    #[arg(long, default_value = "1")]
+    keep: usize,
+}
+
+impl AddTokenKey {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        // Refused here where it could not be used: never is a good file replaced by a bad one.
+        TokenKeys::load(&self.file)?;
+        let text = TokenKeys::add(&fs::read_to_string(&self.file)?, self.keep);
+        let keys = TokenKeys::parse(&text)?;
+        // Whole or not at all: an api may read it at any moment.
+        let next = self.file.with_extension("next");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&next)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&next, &self.file)?;
+        for (nth, id) in keys.ids().enumerate() {
+            say(&format!(
+                "{id} {}",
+                if nth == 0 { "signs" } else { "verifies" }
+            ))?;
+        }
+        Ok(())
+    }
+}

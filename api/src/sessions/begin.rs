@@ -1,0 +1,112 @@
+//! Beginning a log-in, by whatever proved who it is.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::SessionId,
+    purpose::Purpose,
+    sessions::{ENDS_AFTER, IDLE_AFTER},
+    users::User,
+};
+use store::{
+    Tx, audit,
+    sessions::{Device, LogIn, NewSession},
+};
+use vault::refresh::RefreshToken;
+
+use crate::{app::App, caller::Visit, error::Error};
+
+/// What a client is given when it logs in, and each time it goes on.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    /// What to send with each request from now on.
+    pub(crate) access_token: String,
+    /// Until when.
+    pub(crate) expires_at: DateTime<Utc>,
+    /// What to ask for the next access token with, once.
+    pub(crate) refresh_token: RefreshToken,
+    /// Until when.
+    pub(crate) refresh_expires_at: DateTime<Utc>,
+    /// The log-in.
+    pub(crate) log_in: LogIn,
+}
+
+/// From where and with what a request came.
+pub(crate) fn device(visit: &Visit) -> Device<'_> {
+    Device {
+        address: visit.origin.address,
+        user_agent: visit.origin.user_agent.as_deref(),
+    }
+}
+
+/// Somebody who has just logged in.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    /// Who.
+    pub(crate) user: User,
+    /// What they are given.
+    pub(crate) granted: Granted,
+}
+
+/// Begins a log-in for somebody who has proved who they are, with its audit row, and with a second factor
+/// where they showed one.
+///
+/// The caller commits; before that, nothing of it may be given away.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn begin(
+    app: &App,
+    tx: &mut Tx<'_>,
+    visit: &Visit,
+    user: &User,
+    second_factor: bool,
+) -> Result<LoggedIn, Error> {
+    let now = store::users::now(tx).await?;
+    let id = SessionId::fresh();
+    let refresh_token = RefreshToken::fresh();
+    let session = NewSession {
+        id,
+        user: user.id,
+        refresh_token_hash: &refresh_token.hash(),
+        expires_at: now + ENDS_AFTER,
+        idle_expires_at: now + IDLE_AFTER,
+        device: device(visit),
+    };
+    store::sessions::insert(tx, &session).await?;
+    if second_factor {
+        store::second_factors::shown_by(tx, id).await?;
+    }
+    let entry = AuditEntry {
+        resource_type: ResourceType::Session,
+        resource_id: id.0,
+        classification: Classification::Security,
+        ..AuditEntry::new(
+            user.id,
+            AuditAction::AuthLogin,
+            Purpose::SystemAdministration,
+            &visit.origin,
+        )
+    };
+    audit::insert(tx, &[entry]).await?;
+    let (access_token, expires_at) = app.tokens.issue(user.id, id, app.clock.now());
+    let granted = Granted {
+        access_token,
+        expires_at,
+        refresh_token,
+        refresh_expires_at: now + IDLE_AFTER,
+        log_in: LogIn {
+            id,
+            created_at: now,
+            expires_at: now + ENDS_AFTER,
+            idle_expires_at: now + IDLE_AFTER,
+            last_used_at: now,
+            address: Some(visit.origin.address.to_string()),
+            user_agent: visit.origin.user_agent.clone(),
+        },
+    };
+    Ok(LoggedIn {
+        user: user.clone(),
+        granted,
+    })
+}

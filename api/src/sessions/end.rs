@@ -1,0 +1,71 @@
+//! Ending log-ins of one's own: this one, another one, all of them.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::SessionId,
+    purpose::Purpose,
+};
+use serde_json::json;
+use store::{
+    audit,
+    sessions::{self, Which},
+};
+
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+};
+
+/// Ends the log-in that the caller's token is of. Answers how many were ended.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where it is over already.
+pub(crate) async fn log_out(app: &App, caller: &Caller) -> Result<usize, Error> {
+    end(app, caller, Which::One(caller.session)).await
+}
+
+/// Ends all log-ins of the caller, the present one too. Answers how many were ended.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the present one is over already.
+pub(crate) async fn log_out_everywhere(app: &App, caller: &Caller) -> Result<usize, Error> {
+    end(app, caller, Which::All).await
+}
+
+/// Ends one log-in of the caller. Answers how many were ended.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] where there is no such log-in, where it is over or
+/// somebody else's.
+pub(crate) async fn revoke(app: &App, caller: &Caller, id: SessionId) -> Result<usize, Error> {
+    end(app, caller, Which::One(id)).await
+}
+
+async fn end(app: &App, caller: &Caller, which: Which) -> Result<usize, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let ended = sessions::revoke(&mut tx, actor.id, which).await?;
+    let entry = |action, session: SessionId| AuditEntry {
+        resource_type: ResourceType::Session,
+        resource_id: session.0,
+        classification: Classification::Security,
+        ..caller.entry(action, Purpose::SystemAdministration)
+    };
+    if let (Which::One(asked), []) = (which, ended.as_slice()) {
+        let refused = AuditEntry {
+            new_value: Some(json!({ "reason": "NOT_FOUND", "wanted": AuditAction::AuthLogout })),
+            ..entry(AuditAction::AccessDenied, asked)
+        };
+        audit::insert(&mut tx, &[refused]).await?;
+        commit(tx).await?;
+        return Err(Error::NotFound("session"));
+    }
+    let entries: Vec<_> = ended
+        .iter()
+        .map(|session| entry(AuditAction::AuthLogout, *session))
+        .collect();
+    audit::insert(&mut tx, &entries).await?;
+    commit(tx).await?;
+    Ok(ended.len())
+}

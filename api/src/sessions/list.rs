@@ -1,0 +1,41 @@
+//! The log-ins of one's own that are not over.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    purpose::Purpose,
+};
+use store::{
+    audit,
+    sessions::{self, LogIn, LogInCursor},
+};
+
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+};
+
+/// The caller's log-ins, newest first, one more than asked for where there are more. Written down before
+/// they are shown.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) async fn own(
+    app: &App,
+    caller: &Caller,
+    after: Option<LogInCursor>,
+    size: i64,
+) -> Result<Vec<LogIn>, Error> {
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = sessions::page(&mut tx, actor.id, None, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::Session,
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::SessionSearch, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(found)
+}

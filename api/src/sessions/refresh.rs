@@ -1,0 +1,175 @@
+//! Going on with a log-in: a refresh token is good for one use, and for the same answer once more within
+//! a few seconds (`docs/decisions/0010-refresh-tokens.md`).
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::{SessionId, UserId},
+    purpose::Purpose,
+    sessions::{IDLE_AFTER, Verdict, judge},
+    users::ANONYMOUS,
+};
+use serde_json::{Value, json};
+use store::{
+    Tx, audit,
+    sessions::{self, Child, Token, Which},
+};
+use vault::refresh::RefreshToken;
+
+use super::begin::{Granted, device};
+use crate::{
+    app::{App, commit},
+    caller::Visit,
+    error::Error,
+    throttle::{self, Attempt, Pass},
+};
+
+/// Exchanges a refresh token for the next one and an access token, with its audit row. A token that was
+/// used before ends its log-in; whatever is wrong is written down.
+///
+/// # Errors
+/// [`Error::SessionEnded`], whatever was wrong with the token; [`Error::Throttled`] for who guesses.
+pub(crate) async fn refresh(app: &App, visit: &Visit, given: &str) -> Result<Granted, Error> {
+    let pass = throttle::pass(app, &visit.origin, Attempt::Refresh).await?;
+    let mut tx = app.begin().await?;
+    let parent = RefreshToken::parse(given);
+    let token = match &parent {
+        Some(parent) => sessions::lock_token(&mut tx, &parent.hash()).await?,
+        None => None,
+    };
+    let (Some(parent), Some(token)) = (parent, token) else {
+        return refuse(app, tx, visit, pass, None, "UNKNOWN").await;
+    };
+    let known = match judge(&token.presented, token.now) {
+        Verdict::Rotate => Some(rotate(app, &mut tx, visit, &parent, &token).await?),
+        Verdict::Again => again(app, &mut tx, &parent, &token).await?,
+        Verdict::Reused => return end(app, tx, visit, pass, &token).await,
+        Verdict::Ended(why) => {
+            return refuse(app, tx, visit, pass, Some(&token), why.as_str()).await;
+        }
+    };
+    let Some(next) = known else {
+        // The key that made it is gone: nobody can be told what it was.
+        return refuse(app, tx, visit, pass, Some(&token), "EXPIRED").await;
+    };
+    let said = token.presented.used_at.map(|_| json!({ "again": true }));
+    grant(app, tx, visit, pass, &token, next, said).await
+}
+
+async fn rotate(
+    app: &App,
+    tx: &mut Tx<'_>,
+    visit: &Visit,
+    parent: &RefreshToken,
+    token: &Token,
+) -> Result<RefreshToken, Error> {
+    let id = SessionId::fresh();
+    let next = app.tokens.successor(parent, id);
+    let child = Child {
+        id,
+        refresh_token_hash: &next.hash(),
+        idle_expires_at: (token.now + IDLE_AFTER).min(token.presented.ends_at),
+        device: device(visit),
+    };
+    if !sessions::rotate(tx, token.id, &child).await? {
+        // The row is locked and was unused: somebody else writes to it past the lock.
+        return Err(Error::Internal);
+    }
+    Ok(next)
+}
+
+/// Answers the second of two that came at once, or came again because the first answer was lost: by the
+/// same successor, which is made again and not read from anywhere. `None` where it cannot be made.
+async fn again(
+    app: &App,
+    tx: &mut Tx<'_>,
+    parent: &RefreshToken,
+    token: &Token,
+) -> Result<Option<RefreshToken>, Error> {
+    let known = sessions::child_of(tx, token.id).await?;
+    Ok(known.and_then(|child| {
+        let hash = &child.refresh_token_hash;
+        app.tokens.known_successor(parent, child.id, hash)
+    }))
+}
+
+async fn grant(
+    app: &App,
+    mut tx: Tx<'_>,
+    visit: &Visit,
+    pass: Pass,
+    token: &Token,
+    next: RefreshToken,
+    said: Option<Value>,
+) -> Result<Granted, Error> {
+    let found = sessions::page(&mut tx, token.user, Some(token.family), None, 1).await?;
+    let log_in = found.into_iter().next().ok_or(Error::SessionEnded)?;
+    let entry = AuditEntry {
+        new_value: said,
+        ..entry(visit, token.user, token.family, AuditAction::AuthRefresh)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    pass.succeeded(app, &mut tx).await?;
+    commit(tx).await?;
+    let now = app.clock.now();
+    let (access_token, expires_at) = app.tokens.issue(token.user, token.family, now);
+    Ok(Granted {
+        access_token,
+        expires_at,
+        refresh_token: next,
+        refresh_expires_at: log_in.idle_expires_at,
+        log_in,
+    })
+}
+
+/// Somebody else had this token: nobody goes on with this log-in.
+async fn end(
+    app: &App,
+    mut tx: Tx<'_>,
+    visit: &Visit,
+    pass: Pass,
+    token: &Token,
+) -> Result<Granted, Error> {
+    sessions::revoke(&mut tx, token.user, Which::One(token.family)).await?;
+    let entry = entry(
+        visit,
+        token.user,
+        token.family,
+        AuditAction::AuthRefreshReuse,
+    );
+    audit::insert(&mut tx, &[entry]).await?;
+    pass.failed(app, &mut tx).await?;
+    commit(tx).await?;
+    tracing::warn!(session.id = %token.family, "A refresh token was used twice: log-in {} is ended", token.family);
+    Err(Error::SessionEnded)
+}
+
+async fn refuse(
+    app: &App,
+    mut tx: Tx<'_>,
+    visit: &Visit,
+    pass: Pass,
+    token: Option<&Token>,
+    reason: &str,
+) -> Result<Granted, Error> {
+    let said = json!({ "reason": reason, "wanted": AuditAction::AuthRefresh });
+    let (user, family) = token.map_or((ANONYMOUS, SessionId(visit.origin.request.0)), |token| {
+        (token.user, token.family)
+    });
+    let entry = AuditEntry {
+        new_value: Some(said),
+        ..entry(visit, user, family, AuditAction::AccessDenied)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    pass.failed(app, &mut tx).await?;
+    commit(tx).await?;
+    Err(Error::SessionEnded)
+}
+
+fn entry(visit: &Visit, user: UserId, family: SessionId, action: AuditAction) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Session,
+        resource_id: family.0,
+        classification: Classification::Security,
+        ..AuditEntry::new(user, action, Purpose::SystemAdministration, &visit.origin)
+    }
+}

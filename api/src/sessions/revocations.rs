@@ -1,0 +1,194 @@
+//! The end of what streams: a log-in that was revoked anywhere ends here within a second.
+//!
+//! Every request reads its session's row, so a revocation binds the next one at once. What stays open, a
+//! WebSocket or an event stream, is told: each process asks the database what was revoked lately, woken by
+//! a notice and once a second besides. A notice that is lost costs that second and nothing else.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use domain::ids::SessionId;
+use store::{
+    Pool, StoreError,
+    notices::Listener,
+    sessions::{self, LATE_COMMITS},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use vault::token::Bearer;
+
+use crate::{app::App, error::Error};
+
+/// How long a lost notice can go unnoticed. Less than the second within which a revocation binds.
+const POLL: Duration = Duration::from_millis(700);
+
+/// What is open in this process, by its log-in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Revocations(Arc<Mutex<HashMap<SessionId, Open>>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    ended: CancellationToken,
+    watchers: usize,
+}
+
+impl Revocations {
+    /// Starts following what is revoked.
+    pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
+        let revocations = Self::default();
+        tasks.spawn(follow(pool, url, revocations.clone()));
+        revocations
+    }
+
+    /// Watches a log-in. Begin before its row is read: then nothing falls between the two.
+    pub(crate) fn watch(&self, session: SessionId) -> Watch {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = all.entry(session).or_default();
+        open.watchers += 1;
+        Watch {
+            session,
+            ended: open.ended.clone(),
+            all: self.clone(),
+        }
+    }
+
+    fn tell(&self, session: SessionId) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = all.get(&session) {
+            open.ended.cancel();
+        }
+    }
+}
+
+/// One stream's eye on its log-in.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    session: SessionId,
+    ended: CancellationToken,
+    all: Revocations,
+}
+
+impl Watch {
+    /// Waits until the log-in is revoked.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = all.get_mut(&self.session) {
+            open.watchers -= 1;
+            if open.watchers == 0 {
+                all.remove(&self.session);
+            }
+        }
+    }
+}
+
+/// Waits until a log-in is revoked; for ever while none is known.
+pub(crate) async fn ended(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the log-in of a valid token is over. Where nobody can tell, it is not: each operation asks
+/// again.
+pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
+    let who = [(bearer.user, bearer.session)];
+    let found = async {
+        let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+        store::users::actors(&mut conn, &who).await
+    };
+    match found.await {
+        Ok(actors) => !actors.iter().any(|(_, actor)| actor.is_active),
+        Err(error) => {
+            // The conversion logs it.
+            drop(Error::from(error));
+            false
+        }
+    }
+}
+
+async fn follow(pool: Pool, url: String, revocations: Revocations) {
+    let mut listener = None;
+    let mut position = Position::default();
+    loop {
+        if let Err(error) = pass_on(&pool, &mut position, &revocations).await {
+            tracing::warn!(
+                sql_state = error.sql_state(),
+                "What was revoked cannot be read; trying again"
+            );
+        }
+        if listener.is_none() {
+            listener = Listener::start(&url, sessions::CHANNEL).await.ok();
+        }
+        let wait = async {
+            match &mut listener {
+                Some(listening) => listening.notice().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        if let Ok(false) = tokio::time::timeout(POLL, wait).await {
+            listener = None;
+        }
+    }
+}
+
+/// What was told already.
+#[derive(Default)]
+struct Position {
+    /// The database's time when it was asked last.
+    asked: Option<DateTime<Utc>>,
+    /// What it answered then: the next answer holds much of it again.
+    told: HashSet<SessionId>,
+}
+
+async fn pass_on(
+    pool: &Pool,
+    position: &mut Position,
+    revocations: &Revocations,
+) -> Result<(), StoreError> {
+    let mut conn = pool.acquire().await?;
+    let since = position.asked.map(|asked| asked - LATE_COMMITS);
+    let (revoked, now) = sessions::revoked_since(&mut conn, since).await?;
+    drop(conn);
+    for session in &revoked {
+        if !position.told.contains(session) {
+            revocations.tell(*session);
+        }
+    }
+    position.told = revoked.into_iter().collect();
+    position.asked = Some(now);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_watches_is_told_and_nothing_is_kept_of_who_left() {
+        let revocations = Revocations::default();
+        let (one, other) = (SessionId::fresh(), SessionId::fresh());
+        let (first, second) = (revocations.watch(one), revocations.watch(one));
+        let third = revocations.watch(other);
+
+        revocations.tell(one);
+
+        first.ended().await;
+        second.ended().await;
+        assert!(!third.ended.is_cancelled());
+        drop((first, second, third));
+        assert!(revocations.0.lock().is_ok_and(|all| all.is_empty()));
+        let again = revocations.watch(one);
+        assert!(!again.ended.is_cancelled());
+    }
+}

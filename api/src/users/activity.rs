@@ -1,0 +1,120 @@
+//! Deactivating accounts, and making them active again. A deactivated account logs in no more, and every
+//! log-in of it is over; nothing that it wrote or owns goes away.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::UserId,
+    purpose::Purpose,
+    users::{Role, User},
+};
+use serde_json::json;
+use store::{
+    audit,
+    sessions::{self, Which},
+    users,
+};
+
+use super::password::confirm;
+use crate::{
+    app::{App, commit},
+    caller::{Caller, refuse_role},
+    error::Error,
+};
+
+/// Deactivates the caller's own account, with its audit row.
+///
+/// # Errors
+/// [`Error::WrongCredentials`].
+pub(crate) async fn deactivate_own(
+    app: &App,
+    caller: &Caller,
+    current_password: &str,
+) -> Result<User, Error> {
+    confirm(app, caller, current_password, AuditAction::UserDeactivate).await?;
+    set(app, caller, None, false).await
+}
+
+/// Deactivates somebody's account, or makes it active again, with its audit row. One administrator does
+/// that to everybody but administrators, who are made and unmade by two (`setRole`).
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators, [`Error::NotFound`], [`Error::BadInput`] for one's own
+/// account and for an administrator's.
+pub(crate) async fn set_of(
+    app: &App,
+    caller: &Caller,
+    id: UserId,
+    is_active: bool,
+) -> Result<User, Error> {
+    set(app, caller, Some(id), is_active).await
+}
+
+/// Of the caller where `somebody` is none.
+async fn set(
+    app: &App,
+    caller: &Caller,
+    somebody: Option<UserId>,
+    is_active: bool,
+) -> Result<User, Error> {
+    let action = if is_active {
+        AuditAction::UserReactivate
+    } else {
+        AuditAction::UserDeactivate
+    };
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if somebody.is_some() && actor.role != Role::Admin {
+        return Err(refuse_role(tx, caller, actor, Role::Admin, action).await?);
+    }
+    let id = somebody.unwrap_or(actor.id);
+    let found = users::lock(&mut tx, id).await?;
+    let refused = match (&found, somebody) {
+        (None, _) => Some(("NOT_FOUND", Error::NotFound("user"))),
+        (Some(_), Some(id)) if id == actor.id => Some((
+            "OWN_ACCOUNT",
+            Error::bad("userId", "your own account: use `deactivateAccount`"),
+        )),
+        (Some(user), Some(_)) if user.role == Role::Admin => Some((
+            "ADMINISTRATOR",
+            Error::bad(
+                "userId",
+                "an administrator: two others take the role first, by `setRole`",
+            ),
+        )),
+        (Some(_), _) => None,
+    };
+    if let Some((reason, error)) = refused {
+        let entry = AuditEntry {
+            new_value: Some(json!({ "reason": reason, "wanted": action })),
+            ..entry(caller, id, AuditAction::AccessDenied)
+        };
+        audit::insert(&mut tx, &[entry]).await?;
+        commit(tx).await?;
+        return Err(error);
+    }
+    let before = found.ok_or(Error::NotFound("user"))?;
+    users::set_active(&mut tx, id, is_active).await?;
+    // Also when it becomes active: nothing that began while it was not is gone on with.
+    let ended = sessions::revoke(&mut tx, id, Which::All).await?;
+    let entry = AuditEntry {
+        old_value: Some(json!({ "isActive": before.is_active })),
+        new_value: Some(json!({ "isActive": is_active, "endedSessions": ended.len() })),
+        patient: Some(id),
+        ..entry(caller, id, action)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(User {
+        is_active,
+        ..before
+    })
+}
+
+fn entry(caller: &Caller, id: UserId, action: AuditAction) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: id.0,
+        classification: Classification::Security,
+        ..caller.entry(action, Purpose::SystemAdministration)
+    }
+}

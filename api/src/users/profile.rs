@@ -1,0 +1,59 @@
+//! Changing what one is called and where mail arrives.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    purpose::Purpose,
+    users::{Email, User, Username},
+};
+use serde_json::json;
+use store::{audit, users};
+
+use super::password::confirm;
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+};
+
+/// Changes the caller's address or name, with its audit row, which names what was changed and not to what.
+///
+/// # Errors
+/// [`Error::WrongCredentials`], [`Error::BadInput`], [`Error::Conflict`] where address or name is taken.
+pub(crate) async fn update(
+    app: &App,
+    caller: &Caller,
+    current_password: &str,
+    email: Option<&str>,
+    username: Option<&str>,
+) -> Result<User, Error> {
+    let email = email.map(Email::parse).transpose()?;
+    let username = username.map(Username::parse).transpose()?;
+    let fields: Vec<_> = [
+        email.as_ref().map(|_| "email"),
+        username.as_ref().map(|_| "username"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if fields.is_empty() {
+        return Err(Error::bad("email", "say what to change: email or username"));
+    }
+    confirm(app, caller, current_password, AuditAction::UserUpdate).await?;
+
+    let mut tx = app.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let user = users::rename(&mut tx, actor.id, email.as_ref(), username.as_ref())
+        .await?
+        .ok_or(Error::Unauthenticated)?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: actor.id.0,
+        new_value: Some(json!({ "fields": fields })),
+        classification: Classification::Personal,
+        patient: Some(actor.id),
+        ..caller.entry(AuditAction::UserUpdate, Purpose::default_of(actor.role))
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    commit(tx).await?;
+    Ok(user)
+}
