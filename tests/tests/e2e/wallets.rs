@@ -471,6 +471,35 @@ async fn a_log_in_with_a_wallet_fails_alike_whatever_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_wallet_is_shown_the_site_that_the_operator_names() {
+    let world = World::start().await;
+    let account = world.account(0).await;
+    let site = ("MEDITRUSTAL_SITE", "https://app.example.org");
+    let elsewhere = world.another_api("site", &[site]).await;
+    let (here, there) = (world.patient("ana").await, world.patient("budi").await);
+    let there = there.at(&elsewhere);
+
+    let message = there.challenge("LINK", &account).await;
+
+    let first =
+        format!("app.example.org wants you to sign in with your Ethereum account:\n{account}\n");
+    assert!(message.starts_with(&first), "{message}");
+    assert!(
+        message.contains("\nURI: https://app.example.org\n"),
+        "{message}"
+    );
+    let signature = world.signs(&account, &message).await;
+    there.links(&message, &signature).await.data();
+    let message = here.challenge("LINK", &account).await;
+    let signature = world.signs(&account, &message).await;
+    let told = here.at(&elsewhere).links(&message, &signature).await;
+    assert_eq!(
+        told.fails_with("BAD_USER_INPUT").extensions["field"],
+        "message"
+    );
+}
+
+#[tokio::test]
 async fn a_new_message_takes_away_those_that_are_over() {
     let world = World::start().await;
     let (nobody, account) = (world.nobody(), world.account(0).await);
