@@ -53,7 +53,9 @@ pub(super) async fn log_in(
         Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
     };
     let Passed { mut tx, proof } = shown;
-    if !answer.take(&mut tx).await? {
+    // Once more, and until this ends: it may have been unlinked, or the account deactivated.
+    let is_still_theirs = wallets::owner(&mut tx, &answer.address).await? == Some(user.id);
+    if !is_still_theirs || !answer.take(&mut tx).await? {
         tx.rollback().await.map_err(StoreError::from)?;
         return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
     }

@@ -225,8 +225,8 @@ async fn set_address(
     Ok(())
 }
 
-/// Who logs in with the wallet at this address, whatever its capitals; `None` for nobody. Served by
-/// `users_blockchain_address_folded_key`.
+/// Who logs in with the wallet at this address, whatever its capitals; `None` for nobody. It stays so until
+/// the transaction ends. Served by `users_blockchain_address_folded_key`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -236,7 +236,8 @@ pub async fn owner(conn: &mut PgConnection, address: &str) -> Result<Option<User
          FROM users
          WHERE lower(blockchain_address) = lower($1)
            AND NOT is_system
-           AND is_active",
+           AND is_active
+         FOR SHARE",
         address,
     )
     .fetch_optional(conn)
