@@ -2,7 +2,10 @@
 //! not `1.1`), and floating point would lose it on the way in and out.
 //!
 //! async-graphql's value has no place for a number's text, but it has `Binary`, which JSON never
-//! uses: a number that floating point would rewrite travels as its text in there.
+//! uses: a number that floating point would rewrite travels as its text in there, and a stored document
+//! as its bytes.
+
+use std::sync::Arc;
 
 use async_graphql::{InputValueResult, Name, Scalar, ScalarType, Value};
 use fhir::Json;
@@ -11,7 +14,23 @@ use serde_json::Number;
 /// A FHIR R4 resource as JSON. Numbers keep their digits: `1.10` stays `1.10`. Send it as a variable,
 /// not written into the query.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Document(pub(crate) Json);
+pub(crate) enum Document {
+    /// As it was read.
+    Read(Json),
+    /// As it is stored: canonical bytes, which are JSON text and go out as they are. Whoever makes one
+    /// has compared them with the hash that they were stored under.
+    Stored(Arc<[u8]>),
+}
+
+impl Document {
+    /// The document to be worked with.
+    pub(crate) fn into_json(self) -> Json {
+        match self {
+            Self::Read(json) => json,
+            Self::Stored(bytes) => fhir::reader::read(&bytes).unwrap_or(Json::Null),
+        }
+    }
+}
 
 /// Any JSON value, such as a FHIR R4 resource. Numbers keep their digits: `1.10` stays `1.10`. Send it as a variable,
 /// not written into the query.
@@ -21,51 +40,55 @@ pub(crate) struct Document(pub(crate) Json);
 )]
 impl ScalarType for Document {
     fn parse(value: Value) -> InputValueResult<Self> {
-        Ok(Self(from_value(value)))
+        Ok(Self::Read(from_value(value)))
     }
 
     fn to_value(&self) -> Value {
-        to_value(&self.0)
+        match self {
+            Self::Read(json) => to_value(json),
+            Self::Stored(bytes) => Value::Binary(bytes.to_vec().into()),
+        }
     }
 }
 
 impl From<serde_json::Value> for Document {
     fn from(value: serde_json::Value) -> Self {
-        Self(match value {
-            serde_json::Value::Null => Json::Null,
-            serde_json::Value::Bool(value) => Json::Bool(value),
-            serde_json::Value::Number(number) => Json::Number(number.to_string()),
-            serde_json::Value::String(text) => Json::String(text),
-            serde_json::Value::Array(items) => {
-                Json::Array(items.into_iter().map(|item| Self::from(item).0).collect())
-            }
-            serde_json::Value::Object(members) => Json::Object(
-                members
-                    .into_iter()
-                    .map(|(key, value)| (key, Self::from(value).0))
-                    .collect(),
-            ),
-        })
+        Self::Read(from_serde(value))
     }
 }
 
 impl From<Document> for serde_json::Value {
     fn from(document: Document) -> Self {
-        match document.0 {
-            Json::Null => Self::Null,
-            Json::Bool(value) => Self::Bool(value),
-            Json::Number(lexeme) => lexeme.parse().map_or(Self::Null, Self::Number),
-            Json::String(text) => Self::String(text),
-            Json::Array(items) => items
-                .into_iter()
-                .map(|item| Self::from(Document(item)))
-                .collect(),
-            Json::Object(members) => Self::Object(
-                members
-                    .into_iter()
-                    .map(|(k, v)| (k, Self::from(Document(v))))
-                    .collect(),
-            ),
+        to_serde(document.into_json())
+    }
+}
+
+fn from_serde(value: serde_json::Value) -> Json {
+    use serde_json::Value;
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(value),
+        Value::Number(number) => Json::Number(number.to_string()),
+        Value::String(text) => Json::String(text),
+        Value::Array(items) => Json::Array(items.into_iter().map(from_serde).collect()),
+        Value::Object(members) => {
+            let members = members.into_iter();
+            Json::Object(members.map(|(k, v)| (k, from_serde(v))).collect())
+        }
+    }
+}
+
+fn to_serde(json: Json) -> serde_json::Value {
+    use serde_json::Value;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(value),
+        Json::Number(lexeme) => lexeme.parse().map_or(Value::Null, Value::Number),
+        Json::String(text) => Value::String(text),
+        Json::Array(items) => Value::Array(items.into_iter().map(to_serde).collect()),
+        Json::Object(members) => {
+            let members = members.into_iter();
+            Value::Object(members.map(|(k, v)| (k, to_serde(v))).collect())
         }
     }
 }
@@ -181,9 +204,18 @@ mod tests {
         let text = r#"{"a":1.10,"b":6.0,"c":[1e3,-0.00,12345678901234567890123],"d":"x\n","e":null,"f":true}"#;
         let json = fhir::reader::read(text.as_bytes()).unwrap();
         let value = to_value(&json);
-        assert_eq!(Document::parse(value.clone()).unwrap().0, json);
+        assert_eq!(Document::parse(value.clone()).unwrap().into_json(), json);
         let mut out = String::new();
         write(&value, &mut out);
+        assert_eq!(out, text);
+    }
+
+    #[test]
+    fn what_is_stored_goes_out_byte_for_byte() {
+        let text = r#"{"a":1.10,"b":["x\n",null]}"#;
+        let stored = Document::Stored(text.as_bytes().into());
+        let mut out = String::new();
+        write(&stored.to_value(), &mut out);
         assert_eq!(out, text);
     }
 }

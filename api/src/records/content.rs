@@ -43,18 +43,14 @@ pub(crate) enum Opened {
 
 /// Opens an envelope and compares it with the hash its row holds, and with the hash that was anchored
 /// where that is known. Pure computation: keys, ciphers, no I/O.
-pub(crate) fn open(
-    keyring: &Keyring,
-    record: &Record,
-    sealed: &SealedRecord,
-    anchored: Option<DataHash>,
-) -> Opened {
+pub(crate) fn open(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Opened {
     let Some(plain) = decrypt(keyring, record, sealed) else {
         return Opened::Undecryptable;
     };
     let computed = digest::of_document(&plain);
-    let expected = computed.to_string() == record.data_hash;
-    if expected && anchored.is_none_or(|anchored| anchored == computed) {
+    let text = computed.to_string();
+    let anchored = sealed.anchored_hash.as_ref();
+    if text == record.data_hash && anchored.is_none_or(|anchored| text == *anchored) {
         Opened::Intact(plain)
     } else {
         Opened::Mismatch { computed }

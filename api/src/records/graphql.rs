@@ -16,7 +16,7 @@ use store::{
 use uuid::Uuid;
 
 use super::{
-    content, create,
+    create,
     disclosure::{Inquiry, Wanted},
     filter::{Criteria, RecordFilterInput, RecordOrder},
     list,
@@ -37,6 +37,9 @@ use crate::{
     page::{self, Connection, Cursor, Edge, PageInfo},
     users::graphql::User,
 };
+
+/// The fields of a record that disclose what it says.
+const CONTENT: [&str; 3] = ["document", "canonical", "summary"];
 
 /// A sealed FHIR R4 document and what is known of it in clear.
 #[derive(Debug, Clone)]
@@ -155,14 +158,12 @@ impl MedicalRecord {
         self.record.updated_at
     }
 
-    /// The FHIR document. Asking for it, for `canonical` or for `summary` is a disclosure of its own, one
-    /// for all three: audited, opened, and compared with its hash.
+    /// The FHIR document. Asking for it, for `canonical` or for `summary` is a disclosure, one for all
+    /// three: audited, opened, and compared with its hash.
     async fn document(&self, ctx: &Context<'_>) -> Option<Result<Document>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
-            content::document(&bytes)
-                .map(Document)
-                .ok_or_else(|| Error::Integrity(self.record.id).into())
+            Ok(Document::Stored(bytes))
         };
         Some(read.await.map_err(|withheld: Withheld| withheld.into()))
     }
@@ -270,14 +271,25 @@ impl RecordQuery {
     ) -> Option<Result<MedicalRecord>> {
         let read = async {
             let (app, caller) = request(ctx)?;
+            let look = ctx.look_ahead();
+            // One decision and one row for both, where the content is asked for.
+            let wanted = if CONTENT.iter().any(|field| look.field(field).exists()) {
+                Wanted::Content
+            } else {
+                Wanted::Metadata
+            };
             let inquiry = Inquiry {
                 caller,
                 record: RecordId(id),
                 purpose: purpose.map(Into::into),
-                wanted: Wanted::Metadata,
+                wanted,
             };
             let disclosed = app.desk.ask(inquiry).await?;
-            Ok(MedicalRecord::new(disclosed.record, disclosed.purpose))
+            let (record, purpose) = (disclosed.record, disclosed.purpose);
+            if let Some(sealed) = &disclosed.sealed {
+                opened::keep(ctx, &record, purpose, sealed).await?;
+            }
+            Ok(MedicalRecord::new(record, purpose))
         };
         Some(read.await.map_err(|error: Error| error.into()))
     }
@@ -363,7 +375,7 @@ async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
             .flatten();
         loaders.prepare_users(people.collect()).await;
     }
-    if asks_nodes_for(ctx, &["anchor", "document", "canonical", "summary"]) {
+    if asks_nodes_for(ctx, &["anchor"]) {
         loaders
             .prepare_anchors(records.iter().map(|r| r.id).collect())
             .await;
@@ -411,7 +423,7 @@ impl RecordMutation {
         let submission = create::Submission {
             patient: UserId(input.patient_id),
             record_type: input.record_type.into(),
-            document: input.document.0,
+            document: input.document.into_json(),
             metadata: input.metadata.map(Into::into),
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,

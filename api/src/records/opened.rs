@@ -8,6 +8,7 @@ use std::{
 
 use async_graphql::Context;
 use domain::{ids::RecordId, purpose::Purpose};
+use store::records::{Record, SealedRecord};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -15,8 +16,9 @@ use super::{
     disclosure::{Inquiry, Wanted},
 };
 use crate::{
+    app::App,
     error::Error,
-    graphql::{loaders, request},
+    graphql::{app, loaders, request},
 };
 
 /// What opening a record came to, for every field that asks.
@@ -58,19 +60,42 @@ pub(crate) async fn bytes(
     record: RecordId,
     purpose: Purpose,
 ) -> Result<Arc<[u8]>, Withheld> {
-    let cell = {
-        let opened = &loaders(ctx)?.opened.0;
-        // Nothing in here can panic half-way.
-        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(opened.entry((record, purpose)).or_default())
-    };
-    let content = cell.get_or_init(async || open(ctx, record, purpose).await.map_err(Arc::new));
+    let cell = cell(ctx, record, purpose)?;
+    let content = cell.get_or_init(async || ask(ctx, record, purpose).await.map_err(Arc::new));
     content.await.clone().map_err(Withheld)
 }
 
-async fn open(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<[u8]>, Error> {
+/// Opens an envelope that was disclosed together with its record, for the fields that ask for it
+/// later. What is wrong with it is told to them.
+///
+/// # Errors
+/// [`Error::Internal`] where the transport gave the request no place for it.
+pub(crate) async fn keep(
+    ctx: &Context<'_>,
+    record: &Record,
+    purpose: Purpose,
+    sealed: &SealedRecord,
+) -> Result<(), Error> {
+    let app = app(ctx)?;
+    let cell = cell(ctx, record.id, purpose)?;
+    cell.get_or_init(async || open(app, record, sealed).await.map_err(Arc::new))
+        .await;
+    Ok(())
+}
+
+fn cell(
+    ctx: &Context<'_>,
+    record: RecordId,
+    purpose: Purpose,
+) -> Result<Arc<OnceCell<Content>>, Error> {
+    let opened = &loaders(ctx)?.opened.0;
+    // Nothing in here can panic half-way.
+    let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::clone(opened.entry((record, purpose)).or_default()))
+}
+
+async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<[u8]>, Error> {
     let (app, caller) = request(ctx)?;
-    let anchor = loaders(ctx)?.anchor(record).await?;
     let inquiry = Inquiry {
         caller,
         record,
@@ -79,12 +104,11 @@ async fn open(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<A
     };
     let disclosed = app.desk.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-    let opened = content::open(
-        &app.keyring,
-        &disclosed.record,
-        &sealed,
-        anchor.map(|a| a.record_hash),
-    );
-    let bytes = content::intact(app, &disclosed.record, opened).await?;
+    open(app, &disclosed.record, &sealed).await
+}
+
+async fn open(app: &App, record: &Record, sealed: &SealedRecord) -> Result<Arc<[u8]>, Error> {
+    let opened = content::open(&app.keyring, record, sealed);
+    let bytes = content::intact(app, record, opened).await?;
     Ok(bytes.into())
 }

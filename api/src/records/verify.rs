@@ -69,12 +69,7 @@ pub(crate) async fn verify(
     let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     drop(conn);
-    let opened = content::open(
-        &app.keyring,
-        &record,
-        &sealed,
-        anchor.as_ref().map(|a| a.record_hash),
-    );
+    let opened = content::open(&app.keyring, &record, &sealed);
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
         Opened::Mismatch { computed } => Some(*computed),

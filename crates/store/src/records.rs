@@ -236,6 +236,9 @@ pub struct SealedRecord {
     pub master_key_id: Option<String>,
     /// When that key was made.
     pub key_created_at: Option<DateTime<Utc>>,
+    /// The hash that was to be anchored, as its row says it; `None` where there is no such row. Text,
+    /// because somebody may have written nonsense over it.
+    pub anchored_hash: Option<String>,
 }
 
 /// Envelopes of records the caller was permitted to open.
@@ -255,9 +258,11 @@ pub async fn sealed(
             record.patient_key_id,
             key.wrapped_key AS "wrapped_key?",
             key.master_key_id AS "master_key_id?",
-            key.created_at AS "key_created_at?"
+            key.created_at AS "key_created_at?",
+            anchor.record_hash AS "anchored_hash?"
          FROM medical_records AS record
          LEFT JOIN patient_keys AS key ON key.id = record.patient_key_id
+         LEFT JOIN record_anchors AS anchor ON anchor.record_id = record.id
          WHERE record.id = ANY($1)"#,
         &ids,
     )
@@ -273,6 +278,7 @@ pub async fn sealed(
             wrapped_key: row.wrapped_key,
             master_key_id: row.master_key_id,
             key_created_at: row.key_created_at,
+            anchored_hash: row.anchored_hash,
         })
         .collect())
 }

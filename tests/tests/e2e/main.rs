@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod database;
 mod durability;
 mod flood;
 mod indexer;

@@ -1,0 +1,215 @@
+//! What the database is asked, by listening on the line to it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+use tests::{Person, Wiretap, World, documents, eventually, text};
+
+/// Lists that are filled here, and so have as many nodes as are asked for.
+const FILLED: [&str; 6] = [
+    "auditLogs",
+    "consents",
+    "dataDeletionRequests",
+    "medicalRecords",
+    "myAccessLog",
+    "users",
+];
+/// The content of a record of a page is asked for at the desk, which takes up to 64 at a time.
+const AT_THE_DESK: [&str; 3] = ["document", "canonical", "summary"];
+
+const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name fields {
+    name args { name type { kind } } type { ...T } } } } }
+    fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+
+/// A schema as introspection tells it: each type's kind and fields, by its name.
+struct Schema(HashMap<String, Value>);
+
+impl Schema {
+    async fn of(person: &Person) -> Self {
+        let answer = person.asks(INTROSPECTION, json!({})).await;
+        let types = answer.data()["__schema"]["types"]
+            .as_array()
+            .expect("types");
+        Self(
+            types
+                .iter()
+                .map(|it| (text(&it["name"]), it.clone()))
+                .collect(),
+        )
+    }
+
+    fn fields(&self, of: &str) -> Vec<&Value> {
+        let fields = self.0[of]["fields"].as_array();
+        fields
+            .map(|fields| fields.iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// The name of a field's type, without what is around it.
+    fn type_of(field: &Value) -> String {
+        let mut found = &field["type"];
+        while !found["ofType"].is_null() {
+            found = &found["ofType"];
+        }
+        text(&found["name"])
+    }
+
+    /// Every list there is to ask for, with the type of its nodes.
+    fn lists(&self) -> BTreeMap<String, String> {
+        let fields = self.fields("Query").into_iter();
+        let lists = fields.filter_map(|field| {
+            let connection = Self::type_of(field);
+            let nodes = self
+                .fields(&connection)
+                .into_iter()
+                .find(|it| it["name"] == "nodes")?;
+            let is_paged = field["args"]
+                .as_array()?
+                .iter()
+                .any(|it| it["name"] == "first");
+            is_paged.then(|| (text(&field["name"]), Self::type_of(nodes)))
+        });
+        lists.collect()
+    }
+
+    /// All that can be selected of a type without an argument, and of what it holds one level down.
+    fn selection(&self, of: &str, levels: usize) -> String {
+        let mut selected = vec!["__typename".to_owned()];
+        for field in self.fields(of) {
+            let (name, kind) = (text(&field["name"]), Self::type_of(field));
+            let args = field["args"].as_array().into_iter().flatten();
+            let needs_one = args.into_iter().any(|it| it["type"]["kind"] == "NON_NULL");
+            if needs_one || AT_THE_DESK.contains(&name.as_str()) {
+                continue;
+            }
+            match self.0[&kind]["kind"].as_str() {
+                Some("SCALAR" | "ENUM") => selected.push(name),
+                _ if levels == 0 => {}
+                _ => selected.push(format!(
+                    "{name} {{ {} }}",
+                    self.selection(&kind, levels - 1)
+                )),
+            }
+        }
+        selected.join(" ")
+    }
+}
+
+#[tokio::test]
+async fn no_list_runs_more_statements_for_a_longer_page() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["SEARCH", "CREATE"]).await;
+    dr_bo
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    fill(&world, &ana, &dr_bo).await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let people = [ana.at(&api), world.first_admin().await.at(&api)];
+    let schema = Schema::of(&people[0]).await;
+    let lists = schema.lists();
+
+    // What is heard while nobody asks: the relay and the feed look around all the time.
+    tap.takes();
+    let idle = eventually("the background is heard", async || {
+        (tap.count() >= 8).then(|| tap.takes())
+    })
+    .await;
+
+    let mut longer = BTreeMap::new();
+    for (list, nodes) in &lists {
+        let selection = schema.selection(nodes, 1);
+        let query = format!(
+            "query L($first: Int!) {{ {list}(first: $first) {{
+                nodes {{ {selection} }} edges {{ cursor node {{ __typename }} }} pageInfo {{ hasNextPage }} }} }}"
+        );
+        for person in &people {
+            let answer = person.asks(&query, json!({ "first": 100 })).await;
+            let nodes = answer.partial_data()[list]["nodes"]
+                .as_array()
+                .map_or(0, Vec::len);
+            if nodes < 100 {
+                continue;
+            }
+            let mut counts = Vec::new();
+            for first in [1, 20, 100] {
+                counts.push(statements((&tap, &idle), person, &query, first).await.len());
+            }
+            longer.insert(list.as_str(), counts);
+        }
+    }
+
+    for list in FILLED {
+        assert!(
+            longer.contains_key(list),
+            "nobody sees 100 of {list}: {longer:?}"
+        );
+    }
+    for (list, counts) in longer {
+        assert!(
+            counts.iter().all(|count| *count == counts[0] && *count > 0),
+            "{list} runs {counts:?} statements for 1, 20 and 100 nodes"
+        );
+    }
+}
+
+/// What a query runs: the least of three, because a connection that is opened meanwhile has a word
+/// of its own to say; without what is heard when nobody asks.
+async fn statements(
+    (tap, idle): (&Wiretap, &[String]),
+    person: &Person,
+    query: &str,
+    first: usize,
+) -> Vec<String> {
+    let mut least: Option<Vec<String>> = None;
+    for _ in 0..3 {
+        tap.takes();
+        person.asks(query, json!({ "first": first })).await.data();
+        let mut heard = tap.takes();
+        heard.retain(|statement| !idle.contains(statement));
+        if least.as_ref().is_none_or(|least| heard.len() < least.len()) {
+            least = Some(heard);
+        }
+    }
+    least.unwrap_or_default()
+}
+
+/// A hundred more of everything: written by SQL, because only its number matters.
+async fn fill(world: &World, ana: &Person, dr_bo: &Person) {
+    let (patient, author) = (&ana.id, &dr_bo.id);
+    world
+        .executes(&format!(
+            "INSERT INTO users (email, username, hashed_password, role)
+             SELECT 'crowd.' || nth || '@meditrustal.example', 'crowd.' || nth, '!', 'PATIENT'
+             FROM generate_series(1, 100) AS nth;
+             INSERT INTO medical_records (
+                 patient_id, author_id, blockchain_record_id, record_type, encrypted_data, data_hash
+             )
+             SELECT '{patient}', '{author}', '0x' || lpad(to_hex(nth), 64, '0'), 'VITAL_SIGNS', 'x',
+                    lpad(to_hex(nth), 64, '0')
+             FROM generate_series(1, 100) AS nth;
+             INSERT INTO record_anchors (record_id, patient_id, record_type, record_hash, chain_id, tx_hash)
+             SELECT id, patient_id, record_type, data_hash, 1, blockchain_record_id
+             FROM medical_records WHERE encrypted_data = 'x';
+             INSERT INTO data_processing_consents (
+                 user_id, purpose, consent_given_at, data_categories, processing_activities, third_parties
+             )
+             SELECT '{patient}', 'HRESCH', CURRENT_TIMESTAMP, '[\"IMAGING\"]', '[\"READ\"]',
+                    '[{{\"kind\": \"user\", \"id\": \"{author}\"}}]'
+             FROM generate_series(1, 100);
+             INSERT INTO data_deletion_requests (user_id, request_type, data_categories, verification_method)
+             SELECT '{patient}', 'RECORD_ERASURE', '[\"IMAGING\"]', 'password' FROM generate_series(1, 100);
+             INSERT INTO audit_logs (
+                 user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
+                 retention_period, data_classification, encryption_status, patient_id
+             )
+             SELECT '{author}', 'RECORD_READ', 'MEDICAL_RECORD', gen_random_uuid(), '::1',
+                    gen_random_uuid(), 'TREAT', '3 years', 'MEDICAL', 'METADATA_ONLY', '{patient}'
+             FROM generate_series(1, 100)"
+        ))
+        .await;
+}
