@@ -16,10 +16,10 @@ use tests::load::{Load, Measured, Reply, Turn, Until, post};
 
 const PAGE: &str = "query Page($patientId: UUID!) { medicalRecords(patientId: $patientId, first: 20) { \
     nodes { id recordType version dataHash createdAt patient { username } author { username } anchor { state } } \
-    pageInfo { hasNextPage endCursor } } }";
+    pageInfo { hasNextPage } } }";
 const DOCUMENTS: &str = "query Documents($patientId: UUID!) { medicalRecords(patientId: $patientId, first: 20) { \
     nodes { id recordType version dataHash createdAt patient { username } author { username } anchor { state } document } \
-    pageInfo { hasNextPage endCursor } } }";
+    pageInfo { hasNextPage } } }";
 
 #[tokio::main]
 async fn main() {

@@ -15,7 +15,7 @@ use tests::load::{Load, Measured, Reply, Turn, Until, post};
 const CLIENTS: usize = 4;
 const EACH: u64 = 100;
 const FIELDS: &str = "nodes { id recordType version dataHash createdAt patient { username } \
-    author { username } anchor { state } } pageInfo { hasNextPage endCursor }";
+    author { username } anchor { state } } pageInfo { hasNextPage }";
 
 #[tokio::main]
 async fn main() {

@@ -12,6 +12,12 @@ use crate::StoreError;
 /// Connections to one database under one role.
 pub type Pool = sqlx::PgPool;
 
+/// How old a connection is before it is closed for being one of too many.
+///
+/// Under a load that lasts, a connection that was closed is missing a moment later. Another one costs
+/// PostgreSQL a process, both sides thousands of rounds of SHA-256, and every statement is parsed anew.
+const BURST: Duration = Duration::from_secs(30);
+
 /// How many connections, for how long. The defaults are the specification's: min 5, max 20,
 /// overflow 10, timeout 30 s, recycle 1800 s.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +26,8 @@ pub struct PoolSettings {
     pub min: u32,
     /// Kept after a burst.
     pub steady: u32,
-    /// Opened beyond `steady` under load, and closed again when released.
+    /// Opened beyond `steady` under load, and closed again when released, but not at once: see
+    /// [`BURST`].
     pub overflow: u32,
     /// How long a caller waits for a connection.
     pub timeout: Duration,
@@ -58,8 +65,8 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
         ("lock_timeout", "5000".to_owned()),
         ("timezone", "UTC".to_owned()),
     ]);
-    // A released connection is closed while more than the steady number is open. The pool is known
-    // only after it is made, hence the cell.
+    // A released connection that is not young any more is closed while more than the steady number is
+    // open. The pool is known only after it is made, hence the cell.
     let itself: Arc<OnceLock<Pool>> = Arc::default();
     let known = Arc::clone(&itself);
     let pool = PgPoolOptions::new()
@@ -68,10 +75,11 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
         .acquire_timeout(settings.timeout)
         .max_lifetime(settings.recycle)
         .test_before_acquire(false)
-        .after_release(move |_, _| {
-            let keep = known
-                .get()
-                .is_none_or(|pool: &Pool| pool.size() <= settings.steady);
+        .after_release(move |_, released| {
+            let keep = released.age < BURST
+                || known
+                    .get()
+                    .is_none_or(|pool: &Pool| pool.size() <= settings.steady);
             Box::pin(async move { Ok(keep) })
         })
         .connect_lazy_with(options);

@@ -145,14 +145,7 @@ impl Peer {
             .ok()?;
         }
         let more = rows.len() > SHOWN;
-        let (id, _, _, _, created_at, ..) = rows.get(SHOWN - 1)?;
-        write!(
-            text,
-            r#"],"pageInfo":{{"hasNextPage":{more},"endCursor":"0200000000{:016x}{}"}}}}}}}}"#,
-            created_at.timestamp_micros(),
-            id.simple()
-        )
-        .ok()?;
+        write!(text, r#"],"pageInfo":{{"hasNextPage":{more}}}}}}}}}"#).ok()?;
         Some(text)
     }
 }
