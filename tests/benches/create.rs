@@ -27,7 +27,7 @@ type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let ward = Arc::new(Ward::open(&world, 4, 100).await);
     let acknowledged = Acknowledged::default();
     let mut report = Report::new();
 

@@ -25,7 +25,7 @@ const DOCUMENTS: &str = "query Documents($patientId: UUID!) { medicalRecords(pat
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let ward = Arc::new(Ward::open(&world, 4, 100).await);
     let count = arguments.many(50).max(25) * 100;
     progress(format_args!("storing {count} records"));
     ward.stores(&world, count).await;

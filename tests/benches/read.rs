@@ -23,7 +23,7 @@ const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document }
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let ward = Arc::new(Ward::open(&world, 4, 100).await);
     let count = arguments.many(10_000);
     progress(format_args!("storing {count} records"));
     let records = Arc::new(ward.stores(&world, count).await);

@@ -21,7 +21,7 @@ const FIELDS: &str = "nodes { id recordType version dataHash createdAt patient {
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 8, 100).await);
+    let ward = Arc::new(Ward::open(&world, 4, 100).await);
     let author = &ward.doctors[0].id;
     let (few, many) = (10_000, arguments.many(1_000_000));
     let shapes = [

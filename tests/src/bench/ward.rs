@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::load::{Load, Reply, Turn, Until, post};
@@ -25,8 +24,11 @@ impl Ward {
     /// Makes them. The patients are written straight into the database: each log-in would cost a
     /// password's hash, and none of them logs in.
     pub async fn open(world: &World, doctors: usize, patients: usize) -> Self {
-        let names = (1..=doctors).map(|nth| format!("ward.{nth}"));
-        let doctors = join_all(names.map(async |name| world.doctor(&name).await)).await;
+        let mut logged_in = Vec::with_capacity(doctors);
+        for nth in 1..=doctors {
+            // One after the other: passwords are hashed when nothing else wants the processor.
+            logged_in.push(world.doctor(&format!("ward.{nth}")).await);
+        }
         world
             .executes(&format!(
                 "INSERT INTO users (id, email, username, hashed_password, role)
@@ -50,7 +52,7 @@ impl Ward {
             (*kind, lines.collect::<String>())
         });
         Self {
-            doctors,
+            doctors: logged_in,
             patients: rows.iter().map(|row| text(&row["id"])).collect(),
             documents: documents.collect(),
         }
