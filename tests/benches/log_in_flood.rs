@@ -31,7 +31,7 @@ async fn main() {
     let arguments = Arguments::read();
     // All of them come from one address.
     let many = ("MEDITRUSTAL_REGISTRATIONS".to_owned(), "1000".to_owned());
-    let world = World::as_in_production(|options| options.api.push(many)).await;
+    let world = arguments.world_with(|options| options.api.push(many)).await;
     progress("making people and records");
     let names = (0..FLOOD).map(|nth| format!("flood.{nth}"));
     let people: Arc<Vec<Person>> =

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dev::repository;
-use dev::stack::Programs;
+use dev::stack::{Options, Programs};
 
 use crate::World;
 pub use costs::Costs;
@@ -70,12 +70,25 @@ impl Arguments {
     ///
     /// When it cannot be put up, as for `--programs` that are not there.
     pub async fn world(&self) -> World {
+        self.world_with(|_| {}).await
+    }
+
+    /// The same with other options, such as more environment of the api.
+    ///
+    /// # Panics
+    ///
+    /// As [`Arguments::world`].
+    pub async fn world_with(&self, change: impl FnOnce(&mut Options)) -> World {
         let root = repository::root().expect("the benchmarks run inside a clone");
         // cargo has gone into the package's own directory.
         let found = self.programs.as_ref().map(|dir| root.join(dir));
         let found = found.as_deref().map(Programs::in_directory).transpose();
         let programs = found.unwrap_or_else(|error| panic!("{error}"));
-        World::as_in_production(|options| options.programs = programs).await
+        World::as_in_production(|options| {
+            options.programs = programs;
+            change(options);
+        })
+        .await
     }
 
     /// So many, or a tenth of them when it has to be quick.
