@@ -2,8 +2,8 @@
 import { Button, useGraphiQL, useGraphiQLActions } from '@graphiql/react';
 import { useEffect, useRef, useState } from 'react';
 import { useReadableEditors, useTokenInHeaders } from './editors.js';
-import { end, notice, session } from './session.js';
-import { logIn } from './transport.js';
+import { notice, session } from './session.js';
+import { logIn, logOut } from './transport.js';
 import icon from './icon.svg';
 
 export function AccountBar() {
@@ -55,10 +55,10 @@ function LogInForm() {
 }
 
 function LoggedIn({ user, expiresAt }) {
-  const logOut = useRef(null);
+  const button = useRef(null);
   // The form that had the focus is gone; without this a keyboard user starts over.
   useEffect(() => {
-    if (document.activeElement === document.body) logOut.current?.focus();
+    if (document.activeElement === document.body) button.current?.focus();
   }, []);
   return (
     <div className="account" role="group" aria-label="Account">
@@ -68,7 +68,7 @@ function LoggedIn({ user, expiresAt }) {
         {user.role && <span className="account-role">{user.role}</span>}
       </span>
       <span className="account-until">token until <time dateTime={expiresAt.toISOString()}>{clock(expiresAt)}</time></span>
-      <Button ref={logOut} type="button" onClick={() => end()}>Log out</Button>
+      <Button ref={button} type="button" onClick={logOut}>Log out</Button>
     </div>
   );
 }

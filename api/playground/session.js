@@ -1,31 +1,54 @@
-// Who is logged in, in this browser tab only: the token goes when the tab is closed.
+// Who is logged in, in this browser tab only: the tokens go when the tab is closed.
 import { state } from './state.js';
 
 const KEY = 'meditrustal:session';
+/** How long before its end a token is exchanged for the next one. Unit: milliseconds. */
+const AHEAD = 30_000;
+/** How long to wait for an API that does not answer. Unit: milliseconds. */
+const AGAIN = 5_000;
 
-/** `{ token, expiresAt: Date, user: { id, username, email, role } }`, or null. */
+/** `{ token, expiresAt: Date, refreshToken?, refreshExpiresAt?: Date, user: { id, username, email, role } }`, or null. */
 export const session = state(restore());
 
 /** What the account bar has to say besides who is logged in: `{ kind: 'hint' | 'error', text }`, or null. */
 export const notice = state(null);
 
 let timer;
-watchExpiry();
+let refresh;
+
+/** Says how to get the next tokens: answers the payload of `refreshSession`, or null where the log-in is over. */
+export function goOnBy(ask) {
+  refresh = ask;
+  watchExpiry();
+}
 
 function restore() {
   try {
-    const stored = JSON.parse(sessionStorage.getItem(KEY));
-    const expiresAt = new Date(stored.expiresAt);
-    return expiresAt > new Date() ? { ...stored, expiresAt } : null;
+    return withDates(JSON.parse(sessionStorage.getItem(KEY)));
   } catch {
     return null;
   }
 }
 
-/** Takes the payload of a `logIn` mutation, whether the bar or a tab ran it. */
-export function begin({ accessToken, expiresAt, user }) {
-  session.set({ token: accessToken, expiresAt: new Date(expiresAt), user });
-  sessionStorage.setItem(KEY, JSON.stringify(session.get()));
+function withDates(stored) {
+  const dated = {
+    ...stored,
+    expiresAt: new Date(stored.expiresAt),
+    refreshExpiresAt: stored.refreshExpiresAt && new Date(stored.refreshExpiresAt),
+  };
+  return isOver(dated) ? null : dated;
+}
+
+function isOver({ expiresAt, refreshToken, refreshExpiresAt }) {
+  const now = new Date();
+  return expiresAt <= now && !(refreshToken && refreshExpiresAt > now);
+}
+
+/** Takes the payload of a `logIn` or `refreshSession` mutation, whether the bar or a tab ran it. */
+export function begin({ accessToken, expiresAt, refreshToken, refreshExpiresAt, user }) {
+  const next = { token: accessToken, expiresAt, refreshToken, refreshExpiresAt, user: user ?? session.get()?.user };
+  session.set(withDates(next));
+  sessionStorage.setItem(KEY, JSON.stringify(next));
   notice.set(null);
   watchExpiry();
 }
@@ -41,10 +64,25 @@ function watchExpiry() {
   clearTimeout(timer);
   const now = session.get();
   if (!now) return;
-  // setTimeout counts in 32 bits: look again at least once a day.
-  const left = now.expiresAt - Date.now();
-  timer = setTimeout(
-    () => (now.expiresAt > new Date() ? watchExpiry() : end({ kind: 'hint', text: 'Your token has expired. Log in again.' })),
-    Math.min(Math.max(left, 0), 86_400_000),
-  );
+  if (now.refreshToken && refresh) {
+    timer = setTimeout(goOn, Math.max(now.expiresAt - Date.now() - AHEAD, 0));
+    return;
+  }
+  const left = Math.max(now.expiresAt - Date.now(), 0);
+  timer = setTimeout(() => end({ kind: 'hint', text: 'Your token has expired. Log in again.' }), left);
+}
+
+async function goOn() {
+  const asked = session.get();
+  try {
+    const next = await refresh(asked.refreshToken);
+    if (session.get() !== asked) return; // Somebody logged in or out meanwhile.
+    if (next) begin(next);
+    else end({ kind: 'hint', text: 'Your log-in is over. Log in again.' });
+  } catch {
+    // Nobody answers: the token may still be good, and the next attempt may be heard.
+    if (session.get() !== asked) return;
+    if (isOver(asked)) end({ kind: 'hint', text: 'Your log-in is over. Log in again.' });
+    else timer = setTimeout(goOn, AGAIN);
+  }
 }

@@ -4,7 +4,7 @@
 // shows its message in the response pane.
 import { getIntrospectionQuery, getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
-import { begin, end, notice, session } from './session.js';
+import { begin, end, goOnBy, notice, session } from './session.js';
 import { state } from './state.js';
 
 const HTTP_URL = new URL('/graphql', location.href);
@@ -43,13 +43,35 @@ export async function fetcher({ query, variables, operationName }, { headers = {
 export async function logIn(login, password) {
   const { result } = await post({
     query: `mutation LogIn($input: LogInInput!) {
-      logIn(input: $input) { accessToken expiresAt user { id username email role } }
+      logIn(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username email role } }
     }`,
     variables: { input: { login, password } },
     operationName: 'LogIn',
   });
   if (!result.data?.logIn) throw new Error(result.errors?.[0]?.message ?? 'The API gave no token.');
   begin(result.data.logIn);
+}
+
+goOnBy(async (refreshToken) => {
+  const { result } = await post({
+    query: `mutation Refresh($input: RefreshSessionInput!) {
+      refreshSession(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt }
+    }`,
+    variables: { input: { refreshToken } },
+    operationName: 'Refresh',
+  });
+  if (result.data?.refreshSession) return result.data.refreshSession;
+  if (result.errors?.[0]?.extensions?.code === 'SESSION_ENDED') return null;
+  throw new Error(result.errors?.[0]?.message ?? 'The API gave no token.');
+});
+
+/** Ends the log-in at the API. The tab forgets it in any case. */
+export async function logOut() {
+  const { token } = session.get() ?? {};
+  end();
+  if (!token) return;
+  const query = 'mutation LogOut { logOut { endedSessions } }';
+  await post({ query, operationName: 'LogOut' }, { authorization: `Bearer ${token}` }).catch(() => {});
 }
 
 async function post(body, headers = {}) {
@@ -111,6 +133,8 @@ async function introspect(query, headers) {
 
 function notify({ data, errors }, headers) {
   if (data?.logIn?.accessToken && data.logIn.user) return begin(data.logIn);
+  if (data?.refreshSession?.accessToken && session.get()) return begin(data.refreshSession);
+  if (data?.logOut || data?.logOutEverywhere) return end();
   if (!errors?.some((error) => error.extensions?.code === 'UNAUTHENTICATED')) return;
   const now = session.get();
   if (now && authorization(headers) === `Bearer ${now.token}`) {

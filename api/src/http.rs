@@ -26,7 +26,7 @@ use crate::{
     graphql::document::write,
     health, jwks, playground, request,
     schema::{Rejected, Schema, Via, has_run},
-    websocket,
+    sse, websocket,
 };
 
 /// Why the caller acts, for every operation of the request that does not say so itself.
@@ -226,6 +226,13 @@ async fn run(
             .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
+    if media == MediaType::Events {
+        let via = match via {
+            Via::Get | Via::EventsByGet => Via::EventsByGet,
+            Via::Post | Via::Stream | Via::Events => Via::Events,
+        };
+        return sse::answer(schema.clone(), request, via, visit.clone()).await;
+    }
     match schema.admit(request, via, visit) {
         Err(told) if told.is_wrong_method => {
             let mut response = refuse(schema, &told, visit, StatusCode::METHOD_NOT_ALLOWED, media);
@@ -235,7 +242,7 @@ async fn run(
             response
         }
         Err(told) => refuse(schema, &told, visit, media.refused(), media),
-        Ok(request) => {
+        Ok((_, request)) => {
             let response = schema.execute(request, visit).await;
             let status = if has_run(&response) {
                 StatusCode::OK
@@ -282,6 +289,8 @@ pub(crate) enum MediaType {
     Json,
     /// `application/graphql-response+json`: what was not run is answered 400.
     GraphQl,
+    /// `text/event-stream`: a stream of answers. What is refused before is JSON.
+    Events,
 }
 
 impl MediaType {
@@ -293,8 +302,16 @@ impl MediaType {
         let first = accepts
             .split(',')
             .map(|part| part.split(';').next().unwrap_or_default().trim())
-            .find(|part| ["application/json", "application/graphql-response+json"].contains(part));
+            .find(|part| {
+                [
+                    "application/json",
+                    "application/graphql-response+json",
+                    "text/event-stream",
+                ]
+                .contains(part)
+            });
         match first {
+            Some("text/event-stream") => Self::Events,
             Some("application/graphql-response+json") => Self::GraphQl,
             _ => Self::Json,
         }
@@ -303,13 +320,13 @@ impl MediaType {
     const fn refused(self) -> StatusCode {
         match self {
             Self::Json => StatusCode::OK,
-            Self::GraphQl => StatusCode::BAD_REQUEST,
+            Self::GraphQl | Self::Events => StatusCode::BAD_REQUEST,
         }
     }
 
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Json => "application/json; charset=utf-8",
+            Self::Json | Self::Events => "application/json; charset=utf-8",
             Self::GraphQl => "application/graphql-response+json; charset=utf-8",
         }
     }

@@ -29,6 +29,7 @@ mod schema;
 mod seats;
 mod second_factor;
 mod sessions;
+mod sse;
 mod throttle;
 mod tokens;
 mod users;

@@ -84,8 +84,12 @@ pub(crate) enum Via {
     Post,
     /// A GET: queries alone.
     Get,
-    /// A stream: subscriptions alone.
+    /// A WebSocket: subscriptions alone.
     Stream,
+    /// An event stream by POST: everything.
+    Events,
+    /// An event stream by GET: queries and subscriptions.
+    EventsByGet,
 }
 
 /// Why a request was not run, before anything of it ran.
@@ -156,7 +160,7 @@ impl Schema {
         &self.app
     }
 
-    /// Lets a request through the gate.
+    /// Lets a request through the gate, and says what kind of operation would run.
     ///
     /// # Errors
     /// [`Rejected`]; nothing of it ran.
@@ -165,7 +169,7 @@ impl Schema {
         mut request: Request,
         via: Via,
         visit: &Visit,
-    ) -> Result<Request, Rejected> {
+    ) -> Result<(OperationType, Request), Rejected> {
         gate::check_text(&request.query, &self.limits).map_err(over)?;
         let name = request.operation_name.clone();
         let variables = request.variables.clone();
@@ -181,13 +185,16 @@ impl Schema {
         let kind =
             gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
         let wanted = match (kind, via) {
-            (OperationType::Query, Via::Post | Via::Get)
+            (_, Via::Events)
+            | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)
             | (OperationType::Mutation, Via::Post)
-            | (OperationType::Subscription, Via::Stream) => None,
-            (OperationType::Mutation, Via::Get) => Some("send mutations by POST"),
-            (OperationType::Subscription, _) => {
-                Some("follow subscriptions over a WebSocket at this address")
+            | (OperationType::Subscription, Via::Stream | Via::EventsByGet) => None,
+            (OperationType::Mutation, Via::Get | Via::EventsByGet) => {
+                Some("send mutations by POST")
             }
+            (OperationType::Subscription, Via::Post | Via::Get) => Some(
+                "follow subscriptions over a WebSocket at this address, or ask for text/event-stream",
+            ),
             (_, Via::Stream) => Some("only subscriptions run over a WebSocket; send this by POST"),
         };
         if let Some(message) = wanted {
@@ -196,9 +203,10 @@ impl Schema {
                 ..Rejected::new("WRONG_METHOD", message)
             });
         }
-        Ok(request
+        let request = request
             .data(visit.clone())
-            .data(Loaders::new(&self.app.pool)))
+            .data(Loaders::new(&self.app.pool));
+        Ok((kind, request))
     }
 
     /// Runs a query or a mutation that was let through.

@@ -77,8 +77,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 /// Which sockets are open in this process.
 #[derive(Debug, Clone)]
 pub(crate) struct Sockets {
-    of_network: Seats<Network>,
-    of_account: Seats<UserId>,
+    /// Of each network.
+    pub(crate) of_network: Seats<Network>,
+    /// Of each account.
+    pub(crate) of_account: Seats<UserId>,
 }
 
 impl Sockets {
@@ -328,7 +330,7 @@ impl Connection {
             return self.refuse(&id, "TOO_MANY_STREAMS", &told).await;
         }
         let request = match self.schema.admit(request, Via::Stream, &self.visit) {
-            Ok(request) => request,
+            Ok((_, request)) => request,
             Err(told) => return self.refuse(&id, told.code, &told.message).await,
         };
         self.generation += 1;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Answer, Events, Person, Program, World, eventually, id, text};
+use tests::{Answer, Events, PATIENCE, Person, Program, World, eventually, id, text};
 use tokio::join;
 
 const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
@@ -454,4 +454,237 @@ async fn a_new_token_key_in_front_logs_nobody_out_and_an_old_one_that_goes_does(
         is_in(&with(&ana, &next)).await,
         "the keys stay as they were"
     );
+}
+
+/// An event stream as a client reads it: `(event, data)`, comments left out.
+struct EventStream {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl EventStream {
+    async fn open(person: &Person, api: &Program, query: &str) -> Self {
+        let mut request = reqwest::Client::new()
+            .post(format!("{}/graphql", api.url()))
+            .header("accept", "text/event-stream")
+            .header("content-type", "application/json")
+            .body(json!({ "query": query }).to_string());
+        if let Some(token) = person.client.token() {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let kind = answer.headers().get("content-type").expect("it has a type");
+        assert_eq!(kind, "text/event-stream");
+        Self {
+            answer,
+            text: String::new(),
+        }
+    }
+
+    /// The next event; `None` once the stream has ended.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    let lines = block.lines().filter_map(|line| line.split_once(':'));
+                    let mut values = lines.filter(|(key, _)| *key == name);
+                    values.next().map(|(_, value)| value.trim().to_owned())
+                };
+                if let Some(event) = field("event") {
+                    let data = field("data").unwrap_or_default();
+                    return Some((event, serde_json::from_str(&data).unwrap_or_default()));
+                }
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk()).await;
+            let chunk = chunk
+                .expect("something comes")
+                .expect("the stream is whole")?;
+            self.text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    }
+
+    /// The rest of it: the code of the last `next`, and that `complete` was the end.
+    async fn ends_with(&mut self) -> String {
+        let (event, data) = self.next().await.expect("it says why");
+        assert_eq!(event, "next", "{data}");
+        let (last, _) = self.next().await.expect("it says that it is complete");
+        assert_eq!(last, "complete");
+        assert_eq!(self.next().await, None);
+        text(&data["errors"][0]["extensions"]["code"])
+    }
+}
+
+const FOLLOW: &str = "subscription { integrityEvents { cursor kind recordId } }";
+
+#[tokio::test]
+async fn events_stream_over_http_until_the_log_in_ends_at_another_api() {
+    let world = World::start().await;
+    let other_api = world.second_api().await;
+    let ana = world.patient("ana").await;
+    let (stays, _) = log_in(&world, &ana).await;
+    let mut events = EventStream::open(&ana, &other_api, FOLLOW).await;
+    let mut undisturbed = EventStream::open(&stays, &other_api, FOLLOW).await;
+    eventually("both have begun", async || {
+        let begun = world
+            .audit_rows("new_value ->> 'subscription' IS NOT NULL")
+            .await;
+        (begun.len() == 2).then_some(())
+    })
+    .await;
+
+    let record = stays
+        .creates(&ana, "VITAL_SIGNS", tests::documents::vital_signs())
+        .await;
+    let (event, data) = events.next().await.expect("an event");
+    assert_eq!(event, "next");
+    assert_eq!(data["data"]["integrityEvents"]["recordId"], record["id"]);
+    assert!(undisturbed.next().await.is_some());
+    // Everything about this record is told before the end is looked for.
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    while events.next().await.expect("an event").1["data"]["integrityEvents"]["kind"]
+        != "ANCHOR_CONFIRMED"
+    {}
+
+    let since = Instant::now();
+    ana.asks("mutation { logOut { endedSessions } }", json!({}))
+        .await
+        .data();
+    let code = events.ends_with().await;
+
+    assert_eq!(code, "SESSION_ENDED");
+    assert!(since.elapsed() < A_SECOND + SLACK, "{:?}", since.elapsed());
+    world.mine(2).await;
+    while undisturbed.next().await.expect("an event").1["data"]["integrityEvents"]["kind"]
+        != "ANCHOR_FINALIZED"
+    {}
+}
+
+#[tokio::test]
+async fn an_event_stream_passes_the_same_gate_and_carries_single_answers_too() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let deep = format!("{{ {} x {} }}", "a { ".repeat(20), "} ".repeat(20));
+
+    let mut one = EventStream::open(&ana, &world.api, ME).await;
+    let mut refused = EventStream::open(&ana, &world.api, &deep).await;
+    let mut nobody = EventStream::open(&world.nobody(), &world.api, FOLLOW).await;
+
+    let (event, data) = one.next().await.expect("an answer");
+    assert_eq!(
+        (event.as_str(), &data["data"]["me"]["id"]),
+        ("next", &json!(ana.id))
+    );
+    assert_eq!(one.next().await.expect("an end").0, "complete");
+    assert_eq!(one.next().await, None);
+    assert_eq!(refused.ends_with().await, "TOO_COMPLEX");
+    assert_eq!(nobody.ends_with().await, "UNAUTHENTICATED");
+    let table = [
+        (
+            "GET",
+            "/graphql?query=%7Bme%7Bid%7D%7D",
+            "",
+            200,
+            "event: next",
+        ),
+        (
+            "GET",
+            "/graphql?query=mutation%7BlogOut%7BendedSessions%7D%7D",
+            "",
+            200,
+            "WRONG_METHOD",
+        ),
+        ("POST", "/graphql", "no JSON", 400, "BAD_REQUEST"),
+    ];
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    for (method, path, body, status, holds) in table {
+        let headers = [
+            ("accept", "text/event-stream"),
+            ("content-type", "application/json"),
+            ("authorization", &token),
+        ];
+        let reply = world.api.takes(method, path, &headers, body).await;
+        assert_eq!(reply.status, status, "{path}");
+        assert!(reply.body.contains(holds), "{}", reply.body);
+    }
+    let forged = [
+        ("accept", "text/event-stream"),
+        ("authorization", "Bearer x"),
+    ];
+    let reply = world
+        .api
+        .posts(&forged, r#"{"query":"{ me { id } }"}"#)
+        .await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (401, "UNAUTHENTICATED")
+    );
+}
+
+/// An access token of this log-in that is good for a few seconds only: issued as if nearly ten minutes ago.
+async fn nearly_over(world: &World, person: &Person, given: &Value) -> Person {
+    let key = fs::read_to_string(keys_of(world)).expect("the keys are there");
+    let keys = vault::token::TokenKeys::parse(&key).expect("they are keys");
+    let then = world
+        .sql("SELECT now() - INTERVAL '10 minutes' + INTERVAL '4 seconds' AS then")
+        .await;
+    let time = serde_json::from_value(then[0]["then"].clone()).expect("a time");
+    let user = serde_json::from_value(json!(person.id)).expect("an id");
+    let session = serde_json::from_value(given["session"]["id"].clone()).expect("an id");
+    let token = keys.issue(user, session, time).0;
+    with(person, &json!({ "accessToken": token }))
+}
+
+#[tokio::test]
+async fn a_client_whose_token_ends_comes_back_with_a_new_one_and_misses_nothing() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (ana, given) = log_in(&world, &ana).await;
+    let mut everything = ana.watches(json!({})).await;
+    let short = nearly_over(&world, &ana, &given).await;
+    let mut watched = short.watches(json!({})).await;
+    let mut streamed = EventStream::open(&short, &world.api, FOLLOW).await;
+    let record = async || {
+        let record = ana
+            .creates(&ana, "VITAL_SIGNS", tests::documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    };
+
+    record().await;
+    let mut seen = Vec::new();
+    let closed = loop {
+        match watched.try_next().await {
+            Ok(event) => seen.push(event["cursor"].clone()),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(
+        closed.contains("4401") && closed.contains("expired"),
+        "{closed}"
+    );
+    let mut told = streamed.next().await.expect("an event");
+    while told.1.get("errors").is_none() {
+        told = streamed.next().await.expect("an event");
+    }
+    assert_eq!(told.1["errors"][0]["extensions"]["code"], "TOKEN_EXPIRED");
+    record().await; // While nobody listens.
+    let next = refreshed(&world.nobody(), &given["refreshToken"]).await;
+    let last = seen.last().expect("something was told").clone();
+    let mut again = with(&ana, &next).watches(json!({ "after": last })).await;
+    record().await;
+    world.mine(2).await;
+
+    let mut all = Vec::new();
+    let mut finalized = 0;
+    while finalized < 3 {
+        let event = everything.next().await;
+        finalized += i32::from(event["kind"] == "ANCHOR_FINALIZED");
+        all.push(event["cursor"].clone());
+    }
+    while seen.len() < all.len() {
+        seen.push(again.next().await["cursor"].clone());
+    }
+    assert_eq!(seen, all, "each once, in order");
 }

@@ -144,7 +144,7 @@ fn welcome(file: &RunFile, database: &str, dir: &Path, took: Duration) {
         );
         say::line(format_args!(
             "    curl -s {url}/graphql -H 'content-type: application/json' \\\n      \
-             -d '{{\"query\":\"mutation{{logIn(input:{input}){{accessToken}}}}\"}}'"
+             -d '{{\"query\":\"mutation{{logIn(input:{input}){{accessToken refreshToken}}}}\"}}'"
         ));
     }
     say::line("\n  The main job, step by step: cargo dev demo      Stop: Ctrl-C\n");

@@ -1,0 +1,179 @@
+//! GraphQL over Server-Sent Events, in the protocol's *distinct connections* mode: one request, one
+//! stream. It passes the same gate as everything else, and ends with its token and its log-in.
+//!
+//! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>
+
+use std::{convert::Infallible, pin::Pin, time::Duration};
+
+use async_graphql::{Request, Response as Answer, parser::types::OperationType};
+use axum::{
+    http::StatusCode,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use domain::{ids::UserId, throttle::Network};
+use futures::{Stream, StreamExt as _, stream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caller::Visit,
+    http::to_json,
+    schema::{Rejected, Schema, Via},
+    seats::Seat,
+    sessions::revocations::{Watch, ended, is_over},
+};
+
+/// How often a stream that has nothing to say says so: proxies close what is silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Answers a request by an event stream. What the gate refuses is told in the stream as well, because a
+/// browser shows nothing of a stream that did not open. The token was checked before.
+pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Visit) -> Response {
+    let refused = |told: &Rejected| {
+        let answer = schema.tidy(told.response(), &visit);
+        let events = [next(&answer), complete()].map(Ok::<_, Infallible>);
+        Sse::new(stream::iter(events)).into_response()
+    };
+    let app = schema.app();
+    let bearer = visit.token.and_then(Result::ok);
+    // Watched before its row is read: nothing falls between the two.
+    let watch = bearer.map(|bearer| app.revocations.watch(bearer.session));
+    if let Some(bearer) = bearer
+        && is_over(app, bearer).await
+    {
+        return refused(&Over::Ended.told());
+    }
+    let network = app
+        .sockets
+        .of_network
+        .take(Network::of(visit.origin.address));
+    let account = bearer.map(|bearer| app.sockets.of_account.take(bearer.user));
+    let (Some(network), None | Some(Some(_))) = (network, &account) else {
+        let told = "too many streams are open of this account, or from this address\n";
+        return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
+    };
+    let (kind, request) = match schema.admit(request, via, &visit) {
+        Ok(admitted) => admitted,
+        Err(told) => return refused(&told),
+    };
+    let answers: Answers = match kind {
+        OperationType::Subscription => Box::pin(schema.follow(request, visit.clone())),
+        OperationType::Query | OperationType::Mutation => {
+            let answer = schema.execute(request, &visit).await;
+            Box::pin(stream::once(async { answer }))
+        }
+    };
+    let left = bearer.map(|bearer| {
+        let left = bearer.expires_at - app.clock.now();
+        Instant::now() + left.to_std().unwrap_or_default()
+    });
+    let open = Open {
+        answers,
+        stopping: app.stopping.clone(),
+        deadline: left,
+        watch,
+        _seats: (network, account.flatten()),
+        stage: Stage::Running,
+        schema: schema.clone(),
+        visit,
+    };
+    let events = stream::unfold(open, |mut open| async {
+        let event = open.next().await?;
+        Some((Ok::<_, Infallible>(event), open))
+    });
+    Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response()
+}
+
+/// Where a stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// Everything is said but that it is complete.
+    Last,
+    Over,
+}
+
+/// Why a stream ends before what it follows does.
+enum Over {
+    Stopping,
+    Expired,
+    Ended,
+}
+
+impl Over {
+    fn told(&self) -> Rejected {
+        match self {
+            Self::Stopping => Rejected::new(
+                "UNAVAILABLE",
+                "the api stops: connect again, after the last cursor",
+            ),
+            Self::Expired => Rejected::new(
+                "TOKEN_EXPIRED",
+                "the access token has expired: connect again with a new one, after the last cursor",
+            ),
+            Self::Ended => Rejected::new("SESSION_ENDED", "this log-in is over; log in again"),
+        }
+    }
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Answer> + Send>>;
+
+/// One open stream.
+struct Open {
+    answers: Answers,
+    stopping: CancellationToken,
+    deadline: Option<Instant>,
+    watch: Option<Watch>,
+    _seats: (Seat<Network>, Option<Seat<UserId>>),
+    stage: Stage,
+    schema: Schema,
+    visit: Visit,
+}
+
+impl Open {
+    async fn next(&mut self) -> Option<Event> {
+        match self.stage {
+            Stage::Over => return None,
+            Stage::Last => {
+                self.stage = Stage::Over;
+                return Some(complete());
+            }
+            Stage::Running => {}
+        }
+        let over = tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => Over::Stopping,
+            () = ended(self.watch.as_ref()) => Over::Ended,
+            () = until(self.deadline) => Over::Expired,
+            answer = self.answers.next() => {
+                let Some(answer) = answer else {
+                    self.stage = Stage::Over;
+                    return Some(complete());
+                };
+                return Some(next(&answer));
+            }
+        };
+        self.stage = Stage::Last;
+        Some(next(&self.schema.tidy(over.told().response(), &self.visit)))
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn next(answer: &Answer) -> Event {
+    Event::default().event("next").data(to_json(answer))
+}
+
+fn complete() -> Event {
+    Event::default().event("complete").data("")
+}
