@@ -244,6 +244,29 @@ pub fn searchable_types(
     RecordType::ALL.iter().copied().filter(may_find).collect()
 }
 
+/// Decides whether a version of this author may be followed by another. Patients amend and withdraw
+/// what they wrote themselves; what somebody else wrote about them, they do not: a consent to AMEND
+/// lets others do either.
+pub fn decide_amendment(
+    question: &Question<'_>,
+    author: Option<UserId>,
+    consents: &[Consent],
+) -> Decision {
+    let Question {
+        actor,
+        patient,
+        purpose,
+        standing,
+        ..
+    } = *question;
+    let own_work = actor.id == patient && author == Some(actor.id);
+    let own_request = purpose == Purpose::PatientRequest && actor.is_active;
+    if own_work && own_request && standing == Standing::Open {
+        return Decision::Permit(Ground::Own);
+    }
+    decide(question, consents)
+}
+
 fn applies(consent: &Consent, question: &Question<'_>) -> bool {
     consent.patient == question.patient
         && consent.is_active(question.now)

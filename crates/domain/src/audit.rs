@@ -55,6 +55,8 @@ text_enum! {
         UserSearch = "USER_SEARCH",
         /// A record was written.
         RecordCreate = "RECORD_CREATE",
+        /// A new version of a record was written, or the record withdrawn.
+        RecordAmend = "RECORD_AMEND",
         /// A record was opened, or its metadata disclosed.
         RecordRead = "RECORD_READ",
         /// Records were searched.
@@ -254,7 +256,7 @@ impl AuditAction {
             | Self::ConsentRead
             | Self::DeletionRead
             | Self::AuditRead => 3,
-            Self::RecordCreate | Self::RecordAnchor | Self::UserUpdate => 5,
+            Self::RecordCreate | Self::RecordAmend | Self::RecordAnchor | Self::UserUpdate => 5,
             Self::AuthRegister
             | Self::AuthLogin
             | Self::AuthLoginFailed

@@ -224,6 +224,52 @@ fn is_coded(value: &Value) -> bool {
     }
 }
 
+/// Why a version took the place of another, or why a record was withdrawn. It speaks of somebody's
+/// health, so it is sealed with the document and its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reason(String);
+
+/// A reason that says too little or too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a reason has {} to {} characters and none that control",
+    Reason::MIN_CHARS,
+    Reason::MAX_CHARS
+)]
+pub struct InvalidReason;
+
+impl Reason {
+    /// The shortest that says something. Unit: characters.
+    pub const MIN_CHARS: usize = 10;
+    /// The longest. Unit: characters.
+    pub const MAX_CHARS: usize = 500;
+
+    /// Takes a reason without the blanks around it; lines may be broken.
+    ///
+    /// # Errors
+    /// [`InvalidReason`].
+    pub fn parse(text: &str) -> Result<Self, InvalidReason> {
+        let text = text.trim();
+        let fits = (Self::MIN_CHARS..=Self::MAX_CHARS).contains(&text.chars().count());
+        if fits && text.chars().all(|c| c == '\n' || !c.is_control()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidReason)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reason(…)")
+    }
+}
+
 /// Whether a record's content may still be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
@@ -257,6 +303,27 @@ mod tests {
         ] {
             assert_eq!(DataHash::parse(wrong), Err(InvalidHash), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_reason_says_something_and_never_prints_itself() {
+        let right = "  the lower lobe\nnot the upper  ";
+        assert_eq!(
+            Reason::parse(right).map(|reason| reason.as_str().to_owned()),
+            Ok("the lower lobe\nnot the upper".to_owned())
+        );
+        assert!(Reason::parse(&"ä".repeat(500)).is_ok());
+        for wrong in [
+            "",
+            "too short",
+            "          ",
+            "with a bell \u{7}",
+            "with a nul \0",
+            &"ä".repeat(501),
+        ] {
+            assert_eq!(Reason::parse(wrong), Err(InvalidReason), "{wrong:?}");
+        }
+        assert_eq!(format!("{:?}", Reason::parse(right)), "Ok(Reason(…))");
     }
 
     #[test]

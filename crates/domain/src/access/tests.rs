@@ -57,6 +57,125 @@ fn by(id: u128) -> Decision {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
+    let patient = Actor {
+        id: PATIENT,
+        role: Role::Patient,
+        is_active: true,
+        organization: None,
+        second_factor: false,
+    };
+    let amends = |actor, purpose| Question {
+        action: Action::Amend,
+        ..reads(actor, purpose)
+    };
+    let hers = || amends(patient, Purpose::PatientRequest);
+    let his = || amends(doctor(), Purpose::Treatment);
+    let may_amend = || Consent {
+        activities: vec![Activity::Amend],
+        ..consent(7)
+    };
+    let admin = Actor {
+        role: Role::Admin,
+        ..patient
+    };
+    let own = Decision::Permit(Ground::Own);
+    let deny = Decision::Deny;
+    let inactive = Actor {
+        is_active: false,
+        ..patient
+    };
+    let table = [
+        ("her own upload", hers(), Some(PATIENT), None, own),
+        (
+            "an administrator's own",
+            amends(admin, Purpose::PatientRequest),
+            Some(PATIENT),
+            None,
+            own,
+        ),
+        (
+            "what a doctor wrote about her",
+            hers(),
+            Some(DOCTOR),
+            None,
+            deny(Refusal::NoConsent),
+        ),
+        (
+            "nobody knows whose",
+            hers(),
+            None,
+            None,
+            deny(Refusal::NoConsent),
+        ),
+        (
+            "her own, in the grace of a deletion",
+            Question {
+                standing: Standing::Restricted,
+                ..hers()
+            },
+            Some(PATIENT),
+            None,
+            deny(Refusal::Restricted),
+        ),
+        (
+            "her own, erased",
+            Question {
+                standing: Standing::Erased,
+                ..hers()
+            },
+            Some(PATIENT),
+            None,
+            deny(Refusal::Gone),
+        ),
+        (
+            "her own, deactivated",
+            amends(inactive, Purpose::PatientRequest),
+            Some(PATIENT),
+            None,
+            deny(Refusal::Actor),
+        ),
+        (
+            "her own, for treatment",
+            amends(patient, Purpose::Treatment),
+            Some(PATIENT),
+            None,
+            deny(Refusal::Purpose),
+        ),
+        (
+            "a doctor with the consent",
+            his(),
+            Some(PATIENT),
+            Some(may_amend()),
+            by(7),
+        ),
+        (
+            "a doctor who may only read",
+            his(),
+            Some(DOCTOR),
+            Some(consent(7)),
+            deny(Refusal::NoConsent),
+        ),
+        (
+            "a doctor's own work, without a consent",
+            his(),
+            Some(DOCTOR),
+            None,
+            deny(Refusal::NoConsent),
+        ),
+    ];
+    for (name, question, author, consent, wanted) in table {
+        let consents: Vec<Consent> = consent.into_iter().collect();
+        assert_eq!(
+            decide_amendment(&question, author, &consents),
+            wanted,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn the_first_steps_need_no_consent() {
     let patient = Actor {
         id: PATIENT,
