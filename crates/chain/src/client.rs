@@ -10,7 +10,9 @@ use domain::records::DataHash;
 use serde_json::{Value, json};
 
 use crate::{
-    bindings::MedicalRecordRegistry::{REGISTRAR_ROLECall, anchorOfCall, hasRoleCall, headCall},
+    bindings::MedicalRecordRegistry::{
+        REGISTRAR_ROLECall, anchorOfCall, hasRoleCall, headCall, successorOfCall,
+    },
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl},
     event::RawLog,
@@ -251,6 +253,18 @@ impl Client {
             block_number: answer._2.to(),
             timestamp: answer._3.to(),
         }))
+    }
+
+    /// The hash that superseded this one, says the registry, now. `None` if none did.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn successor_of(&self, hash: &DataHash) -> Result<Option<DataHash>, ClientError> {
+        let call = successorOfCall {
+            recordHash: FixedBytes(hash.0),
+        };
+        let successor = self.call(&call, json!("latest")).await?;
+        Ok((!successor.is_zero()).then_some(DataHash(successor.0)))
     }
 
     /// Whether the registry lets this account anchor.

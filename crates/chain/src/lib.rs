@@ -29,5 +29,5 @@ pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use send::Sent;
-pub use signer::{ANCHOR_GAS_LIMIT, SignedAnchor, Signer, SignerError};
+pub use signer::{ANCHOR_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError};
 pub use wallet::signed_by_key;

@@ -8,7 +8,7 @@ use std::{
 
 use chain::{
     ANCHOR_GAS_LIMIT, CheckError, Client, ClientError, Deployment, OnChainStatus, Receipt,
-    RegistryEvent, Sent, Signer, TxHash, event,
+    RegistryEvent, SUPERSEDE_GAS_LIMIT, Sent, SignedAnchor, Signer, TxHash, event,
 };
 use dev::{
     chain::{Mining, Node, Options, REGISTRAR_KEY, deploy_registry, rpc},
@@ -160,24 +160,84 @@ async fn the_gas_limit_leaves_room_and_no_more() {
             .signer
             .sign_anchor(nonce, &hash, fees)
             .expect("a signature");
-        stage
-            .client
-            .send(&transaction.raw)
-            .await
-            .expect("it is taken");
-        stage.mined(transaction.tx_hash).await;
-        let receipt = stage
-            .ask(
-                "eth_getTransactionReceipt",
-                json!([transaction.tx_hash.to_string()]),
-            )
-            .await;
-        let used = dev::chain::quantity(&receipt["gasUsed"]).expect("a number");
-        assert!(
-            used * 3 / 2 < ANCHOR_GAS_LIMIT && ANCHOR_GAS_LIMIT < used * 2,
-            "{used}"
-        );
+        leaves_room(&stage, &transaction, ANCHOR_GAS_LIMIT).await;
     }
+    for nonce in 2..4 {
+        let [old, new] =
+            [nonce - 1, nonce + 100].map(|byte| DataHash([u8::try_from(byte).expect("small"); 32]));
+        let transaction = stage
+            .signer
+            .sign_supersede(nonce, &old, &new, fees)
+            .expect("a signature");
+        leaves_room(&stage, &transaction, SUPERSEDE_GAS_LIMIT).await;
+    }
+}
+
+/// Half as much again as is used is allowed, and not twice as much.
+async fn leaves_room(stage: &Stage, transaction: &SignedAnchor, limit: u64) {
+    stage
+        .client
+        .send(&transaction.raw)
+        .await
+        .expect("it is taken");
+    let mined = stage.mined(transaction.tx_hash).await;
+    assert!(mined.succeeded);
+    let params = json!([transaction.tx_hash.to_string()]);
+    let receipt = stage.ask("eth_getTransactionReceipt", params).await;
+    let used = dev::chain::quantity(&receipt["gasUsed"]).expect("a number");
+    assert!(used * 3 / 2 < limit && limit < used * 2, "{used}");
+}
+
+#[tokio::test]
+async fn a_superseding_anchor_names_its_predecessor_and_needs_one() {
+    let stage = Stage::new(Mining::Instant).await;
+    let (client, signer) = (&stage.client, &stage.signer);
+    let fees = client.fees().await.expect("fees");
+    let [old, new, stranger] = [1, 2, 3].map(|byte| DataHash([byte; 32]));
+    let send = async |transaction: SignedAnchor| {
+        client.send(&transaction.raw).await.expect("it is taken");
+        stage.mined(transaction.tx_hash).await
+    };
+    let anchored = signer.sign_anchor(0, &old, fees).expect("a signature");
+    assert!(send(anchored).await.succeeded);
+    assert_eq!(client.successor_of(&old).await.expect("an answer"), None);
+
+    let amended = signer
+        .sign_supersede(1, &old, &new, fees)
+        .expect("a signature");
+    let receipt = send(amended).await;
+
+    assert!(receipt.succeeded);
+    assert_eq!(
+        client.successor_of(&old).await.expect("an answer"),
+        Some(new)
+    );
+    let status = async |hash| {
+        let anchor = client.anchor_of(&hash).await.expect("an answer");
+        anchor.map(|anchor| anchor.status)
+    };
+    assert_eq!(status(old).await, Some(OnChainStatus::Superseded));
+    assert_eq!(status(new).await, Some(OnChainStatus::Active));
+    let head = client.head().await.expect("a head");
+    let logs = client.logs_of(&head).await.expect("logs");
+    let log = event::decode(&logs[0])
+        .expect("it is read")
+        .expect("it is numbered");
+    let registrar = signer.address();
+    let wanted = RegistryEvent::RecordAnchored {
+        record: new,
+        predecessor: Some(old),
+        registrar,
+    };
+    assert_eq!(log.event, wanted);
+    // Of what was never anchored, and of what has a successor already, there is none.
+    for (nonce, old) in [(2, stranger), (3, old)] {
+        let refused = signer
+            .sign_supersede(nonce, &old, &DataHash([9; 32]), fees)
+            .expect("a signature");
+        assert!(!send(refused).await.succeeded, "{nonce}");
+    }
+    assert_eq!(status(DataHash([9; 32])).await, None);
 }
 
 #[tokio::test]
