@@ -5,7 +5,10 @@
 
 use async_graphql::{ErrorExtensionValues, Value};
 use domain::{
-    consents::InvalidConsent, ids::RecordId, records::InvalidMetadata, users::InvalidAccount,
+    consents::InvalidConsent,
+    ids::RecordId,
+    records::{InvalidMetadata, InvalidReason},
+    users::InvalidAccount,
 };
 use store::StoreError;
 
@@ -238,5 +241,11 @@ impl From<InvalidConsent> for Error {
 impl From<InvalidMetadata> for Error {
     fn from(error: InvalidMetadata) -> Self {
         Self::bad("metadata", error.to_string())
+    }
+}
+
+impl From<InvalidReason> for Error {
+    fn from(error: InvalidReason) -> Self {
+        Self::bad("reason", error.to_string())
     }
 }

@@ -238,11 +238,12 @@ impl Walk<'_> {
 
     /// How often what is in this field may appear: `first`, for a list.
     fn length(&self, field: &Field) -> u64 {
-        const LISTS: [&str; 9] = [
+        const LISTS: [&str; 10] = [
             "users",
             "roleProposals",
             "mySessions",
             "medicalRecords",
+            "history",
             "consents",
             "auditLogs",
             "myAccessLog",

@@ -8,7 +8,11 @@ use domain::{
     ids::{RecordId, UserId},
     users::User,
 };
-use store::{Pool, StoreError, anchors::Anchor};
+use store::{
+    Pool, StoreError,
+    anchors::Anchor,
+    versions::{Successor, Version},
+};
 
 use crate::{error::Error, records::opened::Opened};
 
@@ -57,6 +61,47 @@ impl BatchFn<RecordId, Loaded<Arc<Anchor>>> for AnchorBatch {
     }
 }
 
+/// Fetches what took the place of versions.
+struct SuccessorBatch(Pool);
+
+impl BatchFn<RecordId, Loaded<Arc<RecordId>>> for SuccessorBatch {
+    async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<RecordId>>> {
+        let found = async {
+            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            store::versions::successors(&mut conn, keys).await
+        };
+        let by_old = by_key(keys, found.await, |found: &Successor| found.of);
+        let id = |found: Arc<Successor>| Arc::new(found.successor);
+        let found = by_old.into_iter();
+        found
+            .map(|(old, new)| (old, new.map(|new| new.map(id))))
+            .collect()
+    }
+}
+
+/// All versions of a record, newest first.
+pub(crate) type Versions = Arc<Vec<Version>>;
+
+/// Fetches the versions of records, by any one of them.
+struct VersionBatch(Pool);
+
+impl BatchFn<RecordId, Loaded<Versions>> for VersionBatch {
+    async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Versions>> {
+        let found = async {
+            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            let found = store::versions::all(&mut conn, keys).await?;
+            let of_one = |one: &[Version]| one.to_vec();
+            let by_record = found.chunk_by(|a, b| a.asked == b.asked).map(of_one);
+            Ok(by_record.collect::<Vec<_>>())
+        };
+        by_key(keys, found.await, |versions: &Vec<Version>| {
+            versions
+                .first()
+                .map_or(RecordId(uuid::Uuid::nil()), |version| version.asked)
+        })
+    }
+}
+
 fn by_key<K: Copy + Eq + Hash, V>(
     keys: &[K],
     found: Result<Vec<V>, StoreError>,
@@ -86,6 +131,8 @@ fn by_key<K: Copy + Eq + Hash, V>(
 pub(crate) struct Loaders {
     users: Loader<UserId, Loaded<Arc<User>>, UserBatch>,
     anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
+    successors: Loader<RecordId, Loaded<Arc<RecordId>>, SuccessorBatch>,
+    versions: Loader<RecordId, Loaded<Versions>, VersionBatch>,
     /// What was opened already.
     pub(crate) opened: Opened,
 }
@@ -98,6 +145,12 @@ impl Loaders {
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
             anchors: Loader::new(AnchorBatch(pool.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            successors: Loader::new(SuccessorBatch(pool.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            versions: Loader::new(VersionBatch(pool.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
             opened: Opened::default(),
@@ -120,6 +173,28 @@ impl Loaders {
         Ok(self.anchors.try_load(id).await.map_err(|_| LoadFailed)??)
     }
 
+    /// What took the place of a version; `None` of the current one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn successor(&self, id: RecordId) -> Result<Option<RecordId>, Error> {
+        let found = self
+            .successors
+            .try_load(id)
+            .await
+            .map_err(|_| LoadFailed)??;
+        Ok(found.map(|id| *id))
+    }
+
+    /// All versions of the record that this is one of, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(crate) async fn versions(&self, id: RecordId) -> Result<Versions, Error> {
+        let found = self.versions.try_load(id).await.map_err(|_| LoadFailed)??;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Fetches accounts that are about to be asked for, in one statement.
     pub(crate) async fn prepare_users(&self, ids: Vec<UserId>) {
         if !ids.is_empty() {
@@ -132,6 +207,20 @@ impl Loaders {
     pub(crate) async fn prepare_anchors(&self, ids: Vec<RecordId>) {
         if !ids.is_empty() {
             drop(self.anchors.try_load_many(ids).await);
+        }
+    }
+
+    /// Fetches what took the place of versions, in one statement.
+    pub(crate) async fn prepare_successors(&self, ids: Vec<RecordId>) {
+        if !ids.is_empty() {
+            drop(self.successors.try_load_many(ids).await);
+        }
+    }
+
+    /// Fetches the versions of records, in one statement.
+    pub(crate) async fn prepare_versions(&self, ids: Vec<RecordId>) {
+        if !ids.is_empty() {
+            drop(self.versions.try_load_many(ids).await);
         }
     }
 }

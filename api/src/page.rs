@@ -194,6 +194,7 @@ pub(crate) struct Edge<T: OutputType> {
 #[graphql(concrete(name = "UserConnection", params(User)))]
 #[graphql(concrete(name = "RoleProposalConnection", params(RoleProposal)))]
 #[graphql(concrete(name = "SessionConnection", params(Session)))]
+#[graphql(concrete(name = "MedicalRecordVersionConnection", params(MedicalRecord)))]
 #[graphql(concrete(name = "ConsentConnection", params(Consent)))]
 #[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
 #[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]
@@ -225,6 +226,16 @@ where
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let has_next_page = nodes.len() > size;
         nodes.truncate(size);
+        Self::whole(nodes, has_next_page, continued, cursor)
+    }
+
+    /// A page of these nodes, where it is known whether the list goes on.
+    pub(crate) fn whole(
+        nodes: Vec<T>,
+        has_next_page: bool,
+        continued: bool,
+        cursor: impl Fn(&T) -> Cursor,
+    ) -> Self {
         let edges: Vec<_> = nodes
             .iter()
             .map(|node| Edge {

@@ -69,8 +69,8 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
         // The others change no anchor; they are kept as events.
         let RegistryEvent::RecordAnchored {
             record: hash,
+            predecessor,
             registrar,
-            ..
         } = log.event
         else {
             continue;
@@ -112,6 +112,15 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
                 .push(suspicion(FindingKind::ForeignRegistrar));
             continue;
         }
+        if predecessor != anchor.supersedes {
+            changes.suspicions.push(Suspicion {
+                details: other_predecessor(
+                    anchor.supersedes.map(|hash| hash.to_string()).as_deref(),
+                    predecessor.map(|hash| hash.to_string()).as_deref(),
+                ),
+                ..suspicion(FindingKind::HashMismatch)
+            });
+        }
         changes.confirmed.push(Confirmed {
             anchor: anchor.clone(),
             confirmation: Confirmation {
@@ -126,6 +135,11 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
         });
     }
     changes
+}
+
+/// The evidence of an event that names another version as superseded than was signed for.
+pub(crate) fn other_predecessor(signed: Option<&str>, anchored: Option<&str>) -> Value {
+    json!({ "column": "predecessor_hash", "signed": signed, "anchored": anchored })
 }
 
 /// The record hashes that a stretch anchors.
@@ -180,6 +194,7 @@ mod tests {
             patient: UserId(Uuid::from_u128(2)),
             record_type: RecordType::Imaging,
             record_hash: DataHash([0xaa; 32]),
+            supersedes: None,
             state,
             tx_hash: TxHash(tx).to_string(),
             record_exists,
@@ -296,6 +311,44 @@ mod tests {
             assert_eq!(found, Vec::from_iter(confirmed), "{name}");
             let kinds: Vec<FindingKind> = changes.suspicions.iter().map(|s| s.kind).collect();
             assert_eq!(kinds, suspicious, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_event_has_to_name_the_version_that_was_superseded() {
+        let [ours, other] = [DataHash([0xbb; 32]), DataHash([0xcc; 32])];
+        let cases = [
+            // what was signed for, what the event says → is it suspicious
+            (None, None, false),
+            (Some(ours), Some(ours), false),
+            (Some(ours), Some(other), true),
+            (Some(ours), None, true),
+            (None, Some(other), true),
+        ];
+        for (signed, predecessor, suspicious) in cases {
+            let known = known(
+                Some(LockedAnchor {
+                    supersedes: signed,
+                    ..anchor(AnchorState::Submitted, [9; 32], true)
+                }),
+                false,
+            );
+            let event = log(RegistryEvent::RecordAnchored {
+                record: DataHash([0xaa; 32]),
+                predecessor,
+                registrar: OURS,
+            });
+
+            let changes = reconcile(&[event], &known);
+
+            assert_eq!(changes.confirmed.len(), 1, "it is anchored all the same");
+            let kinds: Vec<FindingKind> = changes.suspicions.iter().map(|s| s.kind).collect();
+            let wanted: &[FindingKind] = if suspicious {
+                &[FindingKind::HashMismatch]
+            } else {
+                &[]
+            };
+            assert_eq!(kinds, wanted, "{signed:?} {predecessor:?}");
         }
     }
 

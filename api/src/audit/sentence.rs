@@ -13,6 +13,11 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
     };
     let did = match row.action_type.as_str() {
         "RECORD_CREATE" => "added a record to your file",
+        "RECORD_AMEND" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
+            "opened a record of yours to withdraw it"
+        }
+        "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
+        "RECORD_AMEND" => "wrote a new version of a record of yours",
         "RECORD_READ" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
             "opened a record of yours"
         }
@@ -48,4 +53,9 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         _ => "",
     };
     format!("{who} {did}{why}{ground}.")
+}
+
+fn withdraws(row: &AuditRow) -> bool {
+    let new = row.new_value.as_ref();
+    new.is_some_and(|new| new["withdrawn"] == true)
 }

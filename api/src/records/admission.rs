@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Actor, Decision, Question, decide},
+    access::{Actor, Decision, Question, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
@@ -12,9 +12,13 @@ use domain::{
     users::Role,
 };
 use serde_json::json;
-use store::{StoreError, Tx, audit, consents, idempotency, records, users};
+use store::{
+    StoreError, Tx, audit, consents, idempotency,
+    records::{self, Record},
+    users,
+};
 
-use super::writer::{Answer, CREATE, Draft};
+use super::writer::{Answer, Draft, OPERATIONS};
 use crate::{consents::give::used_before, error::Error};
 
 /// A draft that may be stored, and why.
@@ -38,24 +42,36 @@ pub(super) async fn recall(
     permitted: &mut Vec<Permitted<'_>>,
     answers: &mut [Option<Answer>],
 ) -> Result<(), StoreError> {
-    let asked: Vec<(UserId, &str)> = permitted
+    let mut known = Vec::new();
+    for operation in OPERATIONS {
+        let asked: Vec<(UserId, &str)> = permitted
+            .iter()
+            .filter(|permitted| permitted.draft.operation() == operation)
+            .filter_map(|permitted| permitted.draft.key())
+            .collect();
+        let found = idempotency::find(tx, operation, &asked).await?;
+        known.extend(found.into_iter().map(|known| (operation, known)));
+    }
+    let ids: Vec<RecordId> = known
         .iter()
-        .filter_map(|permitted| permitted.draft.key())
+        .map(|(_, known)| RecordId(known.resource))
         .collect();
-    let known = idempotency::find(tx, CREATE, &asked).await?;
-    let ids: Vec<RecordId> = known.iter().map(|known| RecordId(known.resource)).collect();
     let records = if ids.is_empty() {
         Vec::new()
     } else {
         records::by_ids(tx, &ids).await?
     };
-    let mut in_this_group: Vec<(UserId, &str)> = Vec::new();
+    let mut in_this_group: Vec<(&str, UserId, &str)> = Vec::new();
     let mut reads = Vec::new();
     permitted.retain(|permitted| {
-        let Some(name) = permitted.draft.key() else {
+        let Some((user, key)) = permitted.draft.key() else {
             return true;
         };
-        let answer = if let Some(known) = known.iter().find(|k| (k.user, k.key.as_str()) == name) {
+        let name = (permitted.draft.operation(), user, key);
+        let same = |operation, known: &idempotency::Remembered| {
+            (operation, known.user, known.key.as_str()) == name
+        };
+        let answer = if let Some((_, known)) = known.iter().find(|(of, known)| same(*of, known)) {
             let record = records.iter().find(|record| record.id.0 == known.resource);
             match record.filter(|_| permitted.draft.asks_for(&known.request_hash)) {
                 Some(record) => {
@@ -111,6 +127,12 @@ pub(super) async fn admit<'a>(
         .map(|user| user.id)
         .collect();
     let consents = consents::in_force(tx, &patients).await?;
+    let followed: Vec<RecordId> = drafts.iter().filter_map(|d| Some(d.follows?.id)).collect();
+    let followed = if followed.is_empty() {
+        Vec::new()
+    } else {
+        records::by_ids(tx, &followed).await?
+    };
     let now = users::now(tx).await?;
     let mut permitted = Vec::new();
     let mut refusals = Vec::new();
@@ -129,19 +151,25 @@ pub(super) async fn admit<'a>(
         } else {
             Purpose::default_of(actor.role)
         });
+        let old = draft.follows.map(|old| find(&followed, old.id, draft));
         let question = Question {
             actor,
             patient: draft.patient,
-            action: Action::Create,
+            action: draft.action(),
             purpose,
             record_type: draft.record_type,
-            standing: Standing::Open,
+            standing: old.flatten().map_or(Standing::Open, |old| old.standing),
             destination: None,
             emergency: None,
             now,
         };
-        let reason = match decide(&question, &consents) {
-            _ if !known.contains(&draft.patient) => ("UNKNOWN", None),
+        let decision = match old {
+            None => decide(&question, &consents),
+            Some(old) => decide_amendment(&question, old.and_then(|old| old.author), &consents),
+        };
+        let is_known = known.contains(&draft.patient) && old.is_none_or(|old| old.is_some());
+        let reason = match decision {
+            _ if !is_known => ("UNKNOWN", None),
             Decision::Deny(reason) => (reason.as_str(), Decision::Deny(reason).consent()),
             decision @ Decision::Permit(_) => {
                 // A doctor's record must be complete in what matters; a patient's may be what it is.
@@ -166,11 +194,12 @@ pub(super) async fn admit<'a>(
                 continue;
             }
         };
-        *answer = Some(Err(Error::NotFound("patient")));
+        let missing = if old.is_some() { "record" } else { "patient" };
+        *answer = Some(Err(Error::NotFound(missing)));
         let is_known = known.contains(&draft.patient);
         refusals.push(AuditEntry {
             resource_type: ResourceType::MedicalRecord,
-            new_value: Some(json!({ "reason": reason.0, "wanted": Action::Create, "recordType": draft.record_type })),
+            new_value: Some(json!({ "reason": reason.0, "wanted": draft.action(), "recordType": draft.record_type })),
             consent: reason.1,
             classification: Classification::Medical,
             patient: is_known.then_some(draft.patient),
@@ -179,4 +208,11 @@ pub(super) async fn admit<'a>(
     }
     audit::insert(tx, &refusals).await?;
     Ok(permitted)
+}
+
+/// The version that a draft follows, if it is what the draft was made from.
+fn find<'a>(records: &'a [Record], id: RecordId, draft: &Draft) -> Option<&'a Record> {
+    records.iter().find(|old| {
+        old.id == id && old.patient == draft.patient && old.record_type == draft.record_type
+    })
 }

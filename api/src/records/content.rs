@@ -76,6 +76,7 @@ fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<
         record_type: record.record_type,
         version: u32::try_from(record.version).ok()?,
         predecessor: record.predecessor,
+        is_withdrawn: record.is_withdrawn,
         key: key_id,
         created_at: record.created_at,
         effective_at: record.effective_at,

@@ -1,17 +1,11 @@
 //! Storing a record: checked, given what the server owns, hashed; then the writer's turn.
 
-use chrono::{DateTime, SecondsFormat};
-use domain::{
-    ids::{RecordId, UserId},
-    purpose::Purpose,
-    records::{Metadata, RecordType},
-};
-use fhir::{Completeness, Identity, Json};
+use domain::{ids::UserId, purpose::Purpose, records::RecordType};
+use fhir::Json;
 use serde_json::{Value, json};
 use store::records::Record;
-use vault::{digest, random};
 
-use super::writer::{Draft, FoundBy};
+use super::prepare::{self, About};
 use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
 
 /// What a caller hands in.
@@ -41,87 +35,25 @@ pub(crate) async fn create(
     caller: &Caller,
     submission: Submission,
 ) -> Result<(Record, Purpose), Error> {
+    let Submission {
+        patient,
+        record_type,
+        ..
+    } = submission;
     check_key(submission.idempotency_key.as_deref())?;
-    let metadata = submission
-        .metadata
-        .clone()
-        .map(|metadata| Metadata::check(metadata, submission.record_type))
-        .transpose()?;
-    let kind = fhir::RecordType::parse(submission.record_type.as_str()).ok_or(Error::Internal)?;
-    let submitted = fhir::canonical::to_bytes(&submission.document);
-    if submitted.len() > fhir::reader::MAX_BYTES {
-        return Err(Error::bad("document", "a document has at most 1 MiB"));
-    }
+    let submitted = prepare::submitted(&submission.document)?;
     let purpose = submission.purpose.or(caller.purpose);
-    let request = json!([
-        submission.patient,
-        submission.record_type,
-        submission.metadata,
-        purpose
-    ])
-    .to_string();
-    let request_hash = digest::hex_of(&[request.as_bytes(), &submitted].concat());
-    let checked = fhir::check(&submission.document, kind).map_err(Error::Document)?;
-    let found_by = findable(app, &submission, kind, metadata)?;
-    let incomplete = match &checked.completeness {
-        Completeness::Complete => None,
-        Completeness::Incomplete { .. } => Some(checked.completeness.issues(kind)),
-    };
-    let missing = match checked.completeness {
-        Completeness::Complete => None,
-        Completeness::Incomplete { missing, .. } => {
-            Some(missing.into_iter().map(ToString::to_string).collect())
-        }
-    };
-
-    let id = RecordId::fresh();
-    let identity = Identity {
-        record_id: &id.to_string(),
-        patient_id: &submission.patient.to_string(),
-        version: 1,
-        last_updated: &app.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        salt_hex: &random::hex::<32>(),
-    };
-    let stamped = fhir::stamp(submission.document, kind, &identity).map_err(Error::Document)?;
-    let canonical = fhir::canonical::to_bytes(&stamped);
-    let draft = Draft {
-        caller: caller.clone(),
+    let request = json!([patient, record_type, submission.metadata, purpose]);
+    let request_hash = prepare::request_hash(&request, &submitted);
+    let content = prepare::check(record_type, submission.document, submission.metadata)?;
+    let about = About {
+        caller,
         purpose,
-        id,
-        patient: submission.patient,
-        record_type: submission.record_type,
-        found_by,
-        missing,
-        incomplete,
-        data_hash: digest::of_document(&canonical),
-        canonical: canonical.into(),
+        patient,
+        record_type,
+        follows: None,
+        reason: None,
         idempotency: submission.idempotency_key.map(|key| (key, request_hash)),
     };
-    app.writer.store(draft).await
-}
-
-/// What the record will be found by: read off its document, and joined with what the caller gave.
-///
-/// # Errors
-/// [`Error::BadInput`] where the caller's metadata says otherwise than the document.
-fn findable(
-    app: &App,
-    submission: &Submission,
-    kind: fhir::RecordType,
-    given: Option<Metadata>,
-) -> Result<FoundBy, Error> {
-    let read = fhir::searchable(&submission.document, kind);
-    let metadata = Metadata::joined(given, read.metadata, submission.record_type)?;
-    let token = |(system, code): &(String, String)| {
-        app.index_key
-            .token(submission.patient, system, code)
-            .to_vec()
-    };
-    Ok(FoundBy {
-        metadata: metadata.map(Metadata::into_json),
-        effective_at: read
-            .effective_micros
-            .and_then(DateTime::from_timestamp_micros),
-        code_tokens: (!read.codes.is_empty()).then(|| read.codes.iter().map(token).collect()),
-    })
+    app.writer.store(prepare::draft(app, content, about)?).await
 }

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{
-    access::{Action, Actor, Decision, Question, decide},
+    access::{Action, Actor, Decision, Question, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
     ids::{RecordId, SessionId, UserId},
@@ -43,6 +43,28 @@ pub(crate) enum Wanted {
     Content,
     /// To compare the document with its hash and the chain, without seeing it.
     Verification,
+    /// To write a new version, without seeing this one.
+    Amendment,
+    /// The document, to withdraw it.
+    Withdrawal,
+}
+
+impl Wanted {
+    /// What has to be allowed for it.
+    const fn action(self) -> Action {
+        match self {
+            Self::Metadata | Self::Content | Self::Verification => Action::Read,
+            Self::Amendment | Self::Withdrawal => Action::Amend,
+        }
+    }
+
+    /// Whether the envelope is handed out.
+    const fn needs_envelope(self) -> bool {
+        match self {
+            Self::Content | Self::Verification | Self::Withdrawal => true,
+            Self::Metadata | Self::Amendment => false,
+        }
+    }
 }
 
 /// One request at the desk.
@@ -189,7 +211,7 @@ async fn settle(
             .purpose
             .or(inquiry.caller.purpose)
             .unwrap_or_else(|| default_purpose(actor, record));
-        match judge(record, actor, purpose, &consents, now) {
+        match judge(record, actor, inquiry.wanted, purpose, &consents, now) {
             Ok((record, decision)) => {
                 entries.push(permission(inquiry, record, purpose, decision));
                 verdicts.push(Ok((Arc::clone(record), purpose)));
@@ -203,7 +225,7 @@ async fn settle(
     let mut wanted: Vec<RecordId> = group
         .iter()
         .zip(&verdicts)
-        .filter(|(inquiry, verdict)| verdict.is_ok() && inquiry.wanted != Wanted::Metadata)
+        .filter(|(inquiry, verdict)| verdict.is_ok() && inquiry.wanted.needs_envelope())
         .map(|(inquiry, _)| inquiry.record)
         .collect();
     wanted.sort_unstable();
@@ -218,10 +240,8 @@ async fn settle(
         .zip(verdicts)
         .map(|(inquiry, verdict)| {
             let (record, purpose) = verdict?;
-            let sealed = match inquiry.wanted {
-                Wanted::Metadata => None,
-                Wanted::Content | Wanted::Verification => sealed.get(&inquiry.record).cloned(),
-            };
+            let wanted = inquiry.wanted.needs_envelope();
+            let sealed = sealed.get(&inquiry.record).filter(|_| wanted).cloned();
             Ok(Disclosed {
                 record,
                 purpose,
@@ -245,6 +265,7 @@ type Refused = (&'static str, Option<domain::ids::ConsentId>);
 fn judge<'a>(
     record: Option<&'a Arc<Record>>,
     actor: Actor,
+    wanted: Wanted,
     purpose: Purpose,
     consents: &[Consent],
     now: chrono::DateTime<chrono::Utc>,
@@ -253,7 +274,7 @@ fn judge<'a>(
     let question = Question {
         actor,
         patient: record.patient,
-        action: Action::Read,
+        action: wanted.action(),
         purpose,
         record_type: record.record_type,
         standing: record.standing,
@@ -261,7 +282,12 @@ fn judge<'a>(
         emergency: None,
         now,
     };
-    let decision = decide(&question, consents);
+    let decision = match wanted {
+        Wanted::Metadata | Wanted::Content | Wanted::Verification => decide(&question, consents),
+        Wanted::Amendment | Wanted::Withdrawal => {
+            decide_amendment(&question, record.author, consents)
+        }
+    };
     match decision {
         Decision::Permit(_) => Ok((record, decision)),
         Decision::Deny(reason) => Err((reason.as_str(), decision.consent())),
@@ -275,7 +301,13 @@ fn permission(
     decision: Decision,
 ) -> AuditEntry {
     let (action, encryption) = match inquiry.wanted {
-        Wanted::Metadata => (AuditAction::RecordRead, EncryptionStatus::MetadataOnly),
+        Wanted::Metadata | Wanted::Amendment => {
+            (AuditAction::RecordRead, EncryptionStatus::MetadataOnly)
+        }
+        Wanted::Withdrawal => (
+            AuditAction::RecordAmend,
+            EncryptionStatus::DecryptedForDisclosure,
+        ),
         Wanted::Content => (
             AuditAction::RecordRead,
             EncryptionStatus::DecryptedForDisclosure,
@@ -304,7 +336,11 @@ fn refusal(
     AuditEntry {
         resource_type: ResourceType::MedicalRecord,
         resource_id: record.map_or(inquiry.caller.origin.request.0, |record| record.id.0),
-        new_value: Some(json!({ "reason": reason, "asked": inquiry.record })),
+        new_value: Some(json!({
+            "reason": reason,
+            "asked": inquiry.record,
+            "wanted": inquiry.wanted.action(),
+        })),
         consent,
         classification: Classification::Medical,
         patient: record.map(|record| record.patient),

@@ -47,6 +47,8 @@ pub(crate) struct RecordFilterInput {
     /// keyed hashes that differ from patient to patient. Whoever is let in by more than 200 consents
     /// has to name a `patientId`, too.
     code: Option<CodeInput>,
+    /// Versions that another one has superseded, too; by default current ones alone.
+    include_superseded: Option<bool>,
 }
 
 /// A code and the system it is from.
@@ -142,6 +144,7 @@ impl Criteria {
                 complete: input.completeness.map(|it| it == Completeness::Complete),
                 metadata,
                 tokens: None,
+                with_superseded: input.include_superseded.unwrap_or_default(),
             },
             code,
         })
@@ -160,6 +163,7 @@ impl Criteria {
             ("completeness", filter.complete.is_some()),
             ("metadata", filter.metadata.is_some()),
             ("code", self.code.is_some()),
+            ("superseded", filter.with_superseded),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
@@ -179,6 +183,7 @@ impl Criteria {
             filter.author,
             filter.complete,
             filter.metadata,
+            filter.with_superseded,
             self.code,
             match order {
                 Order::CreatedDescending => 0,

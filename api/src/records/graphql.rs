@@ -9,17 +9,15 @@ use domain::{
     purpose::Purpose,
 };
 use serde_json::Value;
-use store::{
-    anchors,
-    records::{Record, search::Order},
-};
+use store::records::{Record, search::Order};
 use uuid::Uuid;
 
 use super::{
-    create,
+    anchor::Anchor,
+    content, create,
     disclosure::{Inquiry, Wanted},
     filter::{Criteria, RecordFilterInput, RecordOrder},
-    list,
+    history, list,
     opened::{self, Withheld},
     summary::RecordSummary,
     verification::RecordVerification,
@@ -30,9 +28,9 @@ use crate::{
     graphql::{
         asks_nodes_for,
         document::Document,
-        enums::{AnchorState, PurposeOfUse, RecordType},
+        enums::{PurposeOfUse, RecordType},
         loaders, request,
-        scalars::{Address, Hash, TxHash},
+        scalars::{Hash, TxHash},
     },
     page::{self, Connection, Cursor, Edge, PageInfo},
     users::graphql::User,
@@ -44,8 +42,8 @@ const CONTENT: [&str; 3] = ["document", "canonical", "summary"];
 /// A sealed FHIR R4 document and what is known of it in clear.
 #[derive(Debug, Clone)]
 pub(crate) struct MedicalRecord {
-    record: Arc<Record>,
-    purpose: Purpose,
+    pub(super) record: Arc<Record>,
+    pub(super) purpose: Purpose,
 }
 
 impl MedicalRecord {
@@ -92,9 +90,57 @@ impl MedicalRecord {
         self.record.record_type.into()
     }
 
-    /// Which version.
+    /// Which version. Each version is a record of its own, with its own id, hash and anchor.
     async fn version(&self) -> i32 {
         self.record.version
+    }
+
+    /// Whether no other version has taken its place.
+    async fn is_current(&self) -> bool {
+        self.record.is_current
+    }
+
+    /// Whether it withdraws the record: its document says *entered in error* and nothing follows it.
+    async fn is_withdrawn(&self) -> bool {
+        self.record.is_withdrawn
+    }
+
+    /// The version before; null for the first.
+    async fn predecessor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
+        let id = self.record.predecessor?;
+        history::version(ctx, id, self.purpose).await
+    }
+
+    /// The version that took its place; null for the current one.
+    async fn successor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
+        let found = async { loaders(ctx)?.successor(self.record.id).await };
+        match found.await.transpose()? {
+            Ok(id) => history::version(ctx, id, self.purpose).await,
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// All versions, newest first, whichever of them this is.
+    async fn history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
+        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+    ) -> Result<Connection<MedicalRecord>> {
+        history::page(ctx, self, first, after.as_ref()).await
+    }
+
+    /// Why this version took the place of the one before; null for the first. It is sealed with the
+    /// document: asking for it is a disclosure, as `document` is.
+    async fn reason(&self, ctx: &Context<'_>) -> Option<Result<String>> {
+        self.record.predecessor?;
+        let read = async {
+            let document = content::document(&self.bytes(ctx).await?)
+                .ok_or(Error::Integrity(self.record.id))?;
+            Ok(fhir::reason_of(&document).map(str::to_owned))
+        };
+        let read = read.await.map_err(|withheld: Withheld| withheld.into());
+        read.transpose()
     }
 
     /// Whether the document has everything its record type asks for.
@@ -189,59 +235,6 @@ impl MedicalRecord {
     }
 }
 
-/// Where a record's anchor stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Anchor(Arc<anchors::Anchor>);
-
-/// Where a record's anchor stands.
-#[Object]
-impl Anchor {
-    /// The state.
-    async fn state(&self) -> AnchorState {
-        self.0.state.into()
-    }
-
-    /// The transaction.
-    async fn tx_hash(&self) -> TxHash {
-        TxHash(self.0.tx_hash.clone())
-    }
-
-    /// The account that anchored it.
-    async fn registrar(&self) -> Option<Address> {
-        self.0.registrar.clone().map(Address)
-    }
-
-    /// The block's number.
-    async fn block_number(&self) -> Option<i64> {
-        self.0.block_number
-    }
-
-    /// The block's hash.
-    async fn block_hash(&self) -> Option<TxHash> {
-        self.0.block_hash.clone().map(TxHash)
-    }
-
-    /// Where in the block.
-    async fn log_index(&self) -> Option<i64> {
-        self.0.log_index
-    }
-
-    /// Where in the registry's gapless sequence.
-    async fn sequence(&self) -> Option<i64> {
-        self.0.sequence
-    }
-
-    /// When it was seen in a block.
-    async fn confirmed_at(&self) -> Option<DateTime<Utc>> {
-        self.0.confirmed_at
-    }
-
-    /// When that block became final.
-    async fn finalized_at(&self) -> Option<DateTime<Utc>> {
-        self.0.finalized_at
-    }
-}
-
 /// One page of a list.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct MedicalRecordConnection {
@@ -294,8 +287,8 @@ impl RecordQuery {
         Some(read.await.map_err(|error: Error| error.into()))
     }
 
-    /// The records you may see, newest first. A patient sees their own, a doctor those of patients who
-    /// consented to SEARCH. Cursors go on where they were taken, however much is written meanwhile.
+    /// The records you may see, newest first, each in its current version. A patient sees their own, a
+    /// doctor those of patients who consented to SEARCH. Cursors go on where they were taken, however much is written meanwhile.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -375,10 +368,15 @@ async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
             .flatten();
         loaders.prepare_users(people.collect()).await;
     }
+    let ids = || records.iter().map(|r| r.id).collect();
     if asks_nodes_for(ctx, &["anchor"]) {
-        loaders
-            .prepare_anchors(records.iter().map(|r| r.id).collect())
-            .await;
+        loaders.prepare_anchors(ids()).await;
+    }
+    if asks_nodes_for(ctx, &["successor"]) {
+        loaders.prepare_successors(ids()).await;
+    }
+    if asks_nodes_for(ctx, &["history"]) {
+        loaders.prepare_versions(ids()).await;
     }
     Ok(())
 }

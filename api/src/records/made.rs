@@ -10,12 +10,13 @@ use serde_json::json;
 use store::{anchors::NewAnchor, feed::FeedEntry, idempotency::Remembered, records::NewRecord};
 use vault::envelope::{Binding, PatientKey};
 
-use super::admission::Permitted;
+use super::{admission::Permitted, succession::Line};
 
 /// A record on its way into the tables.
 pub(super) struct Made<'a> {
     /// The draft, and why it may be stored.
     pub(super) permitted: Permitted<'a>,
+    line: Line,
     nonce: i64,
     signed: SignedAnchor,
 }
@@ -23,37 +24,40 @@ pub(super) struct Made<'a> {
 /// Seals a draft and joins it with its signed transaction.
 pub(super) fn make<'a>(
     permitted: Permitted<'a>,
-    nonce: i64,
-    signed: SignedAnchor,
+    line: Line,
+    (nonce, signed): (i64, SignedAnchor),
     key_id: PatientKeyId,
     key: &PatientKey,
 ) -> (NewRecord, Made<'a>) {
     let draft = permitted.draft;
-    let missing = draft.missing.as_ref().map(|missing| json!(missing));
     let binding = Binding {
         record: draft.id,
         patient: draft.patient,
         author: Some(draft.caller.user),
         record_type: draft.record_type,
-        version: 1,
-        predecessor: None,
+        version: draft.version.cast_unsigned(),
+        predecessor: draft.follows.map(|old| old.id),
+        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
         key: key_id,
         created_at: permitted.at,
         effective_at: draft.found_by.effective_at,
         code_tokens: draft.found_by.code_tokens.as_deref(),
         metadata: draft.found_by.metadata.as_ref(),
-        missing: missing.as_ref(),
+        missing: draft.missing.as_ref(),
     };
     let record = NewRecord {
         id: draft.id,
         patient: draft.patient,
         author: draft.caller.user,
         record_type: draft.record_type,
+        version: draft.version,
+        predecessor: draft.follows.map(|old| old.id),
+        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
         metadata: draft.found_by.metadata.clone(),
         effective_at: draft.found_by.effective_at,
         code_tokens: draft.found_by.code_tokens.clone(),
         encrypted_data: key.seal(&binding, &draft.canonical),
-        missing,
+        missing: draft.missing.clone(),
         key: key_id,
         data_hash: draft.data_hash,
         blockchain_record_id: signed.tx_hash.to_string(),
@@ -63,6 +67,7 @@ pub(super) fn make<'a>(
         record,
         Made {
             permitted,
+            line,
             nonce,
             signed,
         },
@@ -77,6 +82,8 @@ impl Made<'_> {
             patient: draft.patient,
             record_type: draft.record_type,
             record_hash: draft.data_hash,
+            predecessor_hash: self.line.predecessor,
+            supersedes: self.line.supersedes,
             nonce: self.nonce,
             tx_hash: self.signed.tx_hash.to_string(),
             raw_transaction: self.signed.raw.clone(),
@@ -102,19 +109,32 @@ impl Made<'_> {
             decision,
             ..
         } = self.permitted;
+        let mut new_value = json!({
+            "version": draft.version,
+            "recordType": draft.record_type,
+            "dataHash": draft.data_hash.to_string(),
+        });
+        let mut old_value = None;
+        let mut action = AuditAction::RecordCreate;
+        if let Some(old) = draft.follows {
+            action = AuditAction::RecordAmend;
+            new_value["withdrawn"] = json!(old.withdraws);
+            old_value = Some(json!({
+                "recordId": old.id,
+                "version": old.version,
+                "dataHash": self.line.predecessor.map(|hash| hash.to_string()),
+            }));
+        }
         AuditEntry {
             resource_type: ResourceType::MedicalRecord,
             resource_id: draft.id.0,
-            new_value: Some(json!({
-                "version": 1,
-                "recordType": draft.record_type,
-                "dataHash": draft.data_hash.to_string(),
-            })),
+            old_value,
+            new_value: Some(new_value),
             consent: decision.consent(),
             classification: Classification::Medical,
             encryption: EncryptionStatus::EncryptedAtRest,
             patient: Some(draft.patient),
-            ..draft.caller.entry(AuditAction::RecordCreate, purpose)
+            ..draft.caller.entry(action, purpose)
         }
     }
 

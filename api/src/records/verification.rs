@@ -71,6 +71,11 @@ impl RecordVerification {
         verify::status_text(self.0.on_chain.as_ref())
     }
 
+    /// The hash of the version that took its place, says the registry; null while there is none.
+    async fn chain_successor(&self) -> Option<Hash> {
+        self.0.successor.map(|hash| Hash(hash.to_string()))
+    }
+
     /// When this was found.
     async fn checked_at(&self) -> DateTime<Utc> {
         self.0.checked_at

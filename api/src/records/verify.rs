@@ -24,6 +24,8 @@ pub(crate) struct Verification {
     pub(crate) computed: Option<DataHash>,
     /// What the registry says of that hash.
     pub(crate) on_chain: Option<chain::OnChainAnchor>,
+    /// What took its place, says the registry.
+    pub(crate) successor: Option<DataHash>,
     /// When it was looked at.
     pub(crate) checked_at: DateTime<Utc>,
 }
@@ -33,6 +35,8 @@ pub(crate) struct Verification {
 pub(crate) enum Verdict {
     /// The content is what was hashed, and the registry knows the hash.
     Verified,
+    /// The same, and the registry knows a version that took its place: see `chainSuccessor`.
+    Superseded,
     /// The content is what was hashed; the registry does not know it yet.
     Pending,
     /// The content, its hash or its anchor was changed.
@@ -81,10 +85,7 @@ pub(crate) async fn verify(
         Err(error) => return Err(error),
     };
     let on_chain = match computed {
-        Some(hash) => app.chain.anchor_of(&hash).await.map_err(|error| {
-            tracing::warn!(%error, "The node gave no answer to a verification");
-            Error::Unavailable
-        })?,
+        Some(hash) => app.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,
     };
     let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
@@ -95,8 +96,15 @@ pub(crate) async fn verify(
         (true, Some(found)) => match found.status {
             OnChainStatus::Revoked | OnChainStatus::Erased => Verdict::Revoked,
             _ if !app.registrars.contains(&found.registrar) => Verdict::ForeignRegistrar,
-            OnChainStatus::Active | OnChainStatus::Superseded => Verdict::Verified,
+            OnChainStatus::Active => Verdict::Verified,
+            OnChainStatus::Superseded => Verdict::Superseded,
         },
+    };
+    let successor = match (verdict, computed) {
+        (Verdict::Superseded, Some(hash)) => {
+            app.chain.successor_of(&hash).await.map_err(no_answer)?
+        }
+        _ => None,
     };
     if intact {
         content::resolve(app, &record).await?;
@@ -107,8 +115,15 @@ pub(crate) async fn verify(
         verdict,
         computed,
         on_chain,
+        successor,
         checked_at: app.clock.now(),
     })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn no_answer(error: chain::ClientError) -> Error {
+    tracing::warn!(%error, "The node gave no answer to a verification");
+    Error::Unavailable
 }
 
 /// What the registry says became of a hash.

@@ -10,6 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use chain::{Fees, Signer};
 use chrono::{DateTime, Utc};
 use domain::{
+    access::Action,
     audit::AuditEntry,
     ids::{PatientKeyId, RecordId, UserId},
     purpose::Purpose,
@@ -37,6 +38,7 @@ use vault::{
 use super::{
     admission::{admit, recall},
     made::{Made, make},
+    succession::{Follows, Line, anchored, take_places},
 };
 use crate::{app::commit, caller::Caller, error::Error};
 
@@ -46,7 +48,11 @@ const GROUP: usize = 64;
 const GATHER: Duration = Duration::from_millis(5);
 /// How many records may wait; more are refused at once.
 const QUEUE: usize = 1024;
-pub(super) const CREATE: &str = "createMedicalRecord";
+/// What a client's key is for: the same text for two of them is two keys.
+pub(super) const OPERATIONS: [&str; 3] = [CREATE, AMEND, WITHDRAW];
+const CREATE: &str = "createMedicalRecord";
+const AMEND: &str = "amendMedicalRecord";
+const WITHDRAW: &str = "withdrawMedicalRecord";
 
 /// What a record is searched by.
 #[derive(Debug, Clone, Default)]
@@ -72,10 +78,14 @@ pub(crate) struct Draft {
     pub(crate) patient: UserId,
     /// Of which type.
     pub(crate) record_type: RecordType,
+    /// Which version of the record, from 1.
+    pub(crate) version: i32,
+    /// The version that it takes the place of.
+    pub(crate) follows: Option<Follows>,
     /// What it is searched by.
     pub(crate) found_by: FoundBy,
     /// What it lacks; `None` means complete.
-    pub(crate) missing: Option<Vec<String>>,
+    pub(crate) missing: Option<Value>,
     /// The same as issues: a doctor's record must have the bold ones.
     pub(crate) incomplete: Option<Vec<fhir::Issue>>,
     /// The SHA-256 of `canonical`.
@@ -87,6 +97,27 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// What has to be allowed.
+    pub(super) const fn action(&self) -> Action {
+        match self.follows {
+            None => Action::Create,
+            Some(_) => Action::Amend,
+        }
+    }
+
+    /// What the client's key is for.
+    pub(super) const fn operation(&self) -> &'static str {
+        match self.follows {
+            None => CREATE,
+            Some(Follows {
+                withdraws: false, ..
+            }) => AMEND,
+            Some(Follows {
+                withdraws: true, ..
+            }) => WITHDRAW,
+        }
+    }
+
     /// The client's key, if it sent one: its own, nobody else's.
     pub(super) fn key(&self) -> Option<(UserId, &str)> {
         Some((self.caller.user, self.idempotency.as_ref()?.0.as_str()))
@@ -203,6 +234,8 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
     let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
     recall(&mut tx, &mut permitted, &mut answers).await?;
+    take_places(&mut tx, &mut permitted, &mut answers).await?;
+    let followed = anchored(&mut tx, &permitted).await?;
     let patients: Vec<(UserId, DateTime<Utc>)> =
         permitted.iter().map(|p| (p.draft.patient, p.at)).collect();
     let patient_keys = keys_of(workshop, &mut tx, patients).await?;
@@ -210,19 +243,23 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let fees = *workshop.fees.borrow();
     let mut stored = Vec::with_capacity(permitted.len());
     for (nonce, permitted) in (first_nonce..).zip(permitted) {
+        let draft = permitted.draft;
+        let line = Line::after(draft.follows.and_then(|old| followed.get(&old.id)), signer);
         let transaction = u64::try_from(nonce).ok().and_then(|nonce| {
-            workshop
-                .signer
-                .sign_anchor(nonce, &permitted.draft.data_hash, fees)
-                .ok()
+            let signer = &workshop.signer;
+            match line.superseded() {
+                Some(old) => signer.sign_supersede(nonce, old, &draft.data_hash, fees),
+                None => signer.sign_anchor(nonce, &draft.data_hash, fees),
+            }
+            .ok()
         });
-        let key = patient_keys.get(&permitted.draft.patient);
+        let key = patient_keys.get(&draft.patient);
         let (Some(transaction), Some((key_id, key))) = (transaction, key) else {
             // A gap in the nonces must not arise: give the whole group up.
             tracing::error!("A record could not be sealed or signed");
             return Ok(drafts.iter().map(|_| Err(Error::Unavailable)).collect());
         };
-        stored.push(make(permitted, nonce, transaction, *key_id, key));
+        stored.push(make(permitted, line, (nonce, transaction), *key_id, key));
     }
     let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = stored.into_iter().unzip();
 
@@ -231,16 +268,18 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
         let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
         anchors::insert(&mut tx, signer, &anchors).await?;
     }
-    let keys: Vec<Remembered> = made.iter().filter_map(Made::remembered).collect();
-    if !idempotency::insert(&mut tx, CREATE, &keys).await? {
-        return Ok(drafts
+    for operation in OPERATIONS {
+        let keys: Vec<Remembered> = made
             .iter()
-            .map(|_| {
-                Err(Error::Busy {
-                    retry_after_seconds: 1,
-                })
-            })
-            .collect());
+            .filter(|made| made.permitted.draft.operation() == operation)
+            .filter_map(Made::remembered)
+            .collect();
+        if !idempotency::insert(&mut tx, operation, &keys).await? {
+            let busy = Error::Busy {
+                retry_after_seconds: 1,
+            };
+            return Ok(drafts.iter().map(|_| Err(busy.again())).collect());
+        }
     }
     let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
     audit::insert(&mut tx, &entries).await?;

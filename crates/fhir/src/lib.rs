@@ -27,13 +27,15 @@ pub mod summary;
 mod table;
 mod temporal;
 pub mod validate;
+mod withdrawal;
 
 pub use completeness::{Checked, Completeness};
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use json::Json;
 pub use record_types::RecordType;
 pub use searchable::{MAX_CODES, Searchable, searchable};
-pub use stamp::{Identity, SALT_URL, stamp};
+pub use stamp::{Identity, REASON_URL, SALT_URL, reason_of, stamp};
+pub use withdrawal::entered_in_error;
 
 /// Whether `document` is FHIR R4 and of a kind that its record type takes, and how
 /// complete it is.

@@ -137,7 +137,7 @@ fn is_integer(lexeme: &str, least: i32) -> bool {
 }
 
 /// Not empty and without control characters other than tab and line ends.
-fn is_string(text: &str) -> bool {
+pub(crate) fn is_string(text: &str) -> bool {
     let allowed = |b: u8| b >= 0x20 || matches!(b, b'\t' | b'\n' | b'\r');
     text.bytes().all(allowed) && !text.trim_ascii().is_empty()
 }

@@ -19,7 +19,11 @@ use crate::references::Contained;
 /// anybody: the URL names the extension and is not meant to be fetched.
 pub const SALT_URL: &str = "https://meditrustal.example/fhir/StructureDefinition/salt";
 
-/// What the server knows about a record version. Its `Debug` hides the salt.
+/// The extension in `meta.extension` that says why this version took the place of
+/// the one before. The first version has none.
+pub const REASON_URL: &str = "https://meditrustal.example/fhir/StructureDefinition/reason";
+
+/// What the server knows about a record version. Its `Debug` hides salt and reason.
 #[derive(Clone, Copy)]
 pub struct Identity<'a> {
     /// The record's id, which becomes the resource's.
@@ -32,6 +36,8 @@ pub struct Identity<'a> {
     pub last_updated: &'a str,
     /// 256 random bits as 64 lower-case hex digits.
     pub salt_hex: &'a str,
+    /// Why this version took the place of the one before: a FHIR `string`.
+    pub reason: Option<&'a str>,
 }
 
 impl fmt::Debug for Identity<'_> {
@@ -46,7 +52,7 @@ impl fmt::Debug for Identity<'_> {
 }
 
 /// Sets what the server owns: `id`, `meta.versionId`, `meta.lastUpdated`, the
-/// salt, and the patient in the document or in every entry of its `Bundle`.
+/// salt, the reason, and the patient in the document or in every entry of its `Bundle`.
 ///
 /// A document that passed [`crate::check`] passes it again afterwards.
 ///
@@ -100,6 +106,11 @@ fn check_identity(identity: &Identity<'_>) -> Result<(), Vec<Issue>> {
         "the time of the version is not a FHIR instant"
     } else if salt.len() != 64 || !salt.iter().all(hex) {
         "the salt is not 64 hex digits"
+    } else if identity
+        .reason
+        .is_some_and(|reason| !primitives::is_string(reason))
+    {
+        "the reason is not a FHIR string"
     } else {
         return Ok(());
     };
@@ -136,17 +147,33 @@ fn set_identity(document: &mut Json, identity: &Identity<'_>, issues: &mut Vec<I
         Json::String(identity.version.to_string()),
     );
     set(meta, "lastUpdated", text(identity.last_updated));
-    let salt = object([
-        ("url", text(SALT_URL)),
-        ("valueString", text(identity.salt_hex)),
-    ]);
+    let reason = identity.reason.map(|reason| extension(REASON_URL, reason));
+    let salt = extension(SALT_URL, identity.salt_hex);
+    let ours = [Some(salt), reason].into_iter().flatten();
     match meta.iter_mut().find(|(key, _)| key == "extension") {
         Some((_, Json::Array(extensions))) => {
-            extensions.retain(|e| e.get("url").and_then(Json::as_str) != Some(SALT_URL));
-            extensions.push(salt);
+            let url = |extension: &Json| {
+                extension
+                    .get("url")
+                    .and_then(Json::as_str)
+                    .map(str::to_owned)
+            };
+            extensions.retain(|e| !matches!(url(e).as_deref(), Some(SALT_URL | REASON_URL)));
+            extensions.extend(ours);
         }
-        _ => set(meta, "extension", Json::Array(vec![salt])),
+        _ => set(meta, "extension", Json::Array(ours.collect())),
     }
+}
+
+fn extension(url: &str, value: &str) -> Json {
+    object([("url", text(url)), ("valueString", text(value))])
+}
+
+/// Why a stamped document took the place of the one before; `None` for a first version.
+pub fn reason_of(document: &Json) -> Option<&str> {
+    let extensions = document.get("meta")?.get("extension")?.as_array()?;
+    let url = |extension: &&Json| extension.get("url").and_then(Json::as_str) == Some(REASON_URL);
+    extensions.iter().find(url)?.get("valueString")?.as_str()
 }
 
 /// Sets the patient of a resource and of what it contains.
@@ -198,14 +225,14 @@ fn somebody_else(path: Path<'_>) -> Issue {
     )
 }
 
-fn set(members: &mut Vec<(String, Json)>, key: &str, value: Json) {
+pub(crate) fn set(members: &mut Vec<(String, Json)>, key: &str, value: Json) {
     match members.iter_mut().find(|(name, _)| name == key) {
         Some((_, old)) => *old = value,
         None => members.push((key.to_owned(), value)),
     }
 }
 
-fn member_mut<'a>(json: &'a mut Json, key: &str) -> Option<&'a mut Json> {
+pub(crate) fn member_mut<'a>(json: &'a mut Json, key: &str) -> Option<&'a mut Json> {
     let Json::Object(members) = json else {
         return None;
     };
@@ -215,7 +242,7 @@ fn member_mut<'a>(json: &'a mut Json, key: &str) -> Option<&'a mut Json> {
         .map(|(_, value)| value)
 }
 
-fn items_mut<'a>(json: &'a mut Json, key: &str) -> &'a mut [Json] {
+pub(crate) fn items_mut<'a>(json: &'a mut Json, key: &str) -> &'a mut [Json] {
     match member_mut(json, key) {
         Some(Json::Array(items)) => items,
         _ => &mut [],

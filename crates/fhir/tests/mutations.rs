@@ -16,6 +16,7 @@ const IDENTITY: Identity<'_> = Identity {
     version: 1,
     last_updated: "2026-03-04T10:00:00.000Z",
     salt_hex: "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    reason: None,
 };
 
 /// What often breaks a reader, a format or a rule.

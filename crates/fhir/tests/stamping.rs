@@ -3,7 +3,10 @@
 
 mod documents;
 
-use fhir::{Identity, Json, RecordType, SALT_URL, canonical, check, reader, stamp, validate};
+use fhir::{
+    Identity, Json, REASON_URL, RecordType, SALT_URL, canonical, check, reader, reason_of, stamp,
+    validate,
+};
 use serde_json::{Value, json};
 
 const IDENTITY: Identity<'_> = Identity {
@@ -12,6 +15,7 @@ const IDENTITY: Identity<'_> = Identity {
     version: 3,
     last_updated: "2026-03-04T10:00:00.000Z",
     salt_hex: "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+    reason: None,
 };
 
 fn stamped(record_type: RecordType, document: &Value) -> Value {
@@ -51,6 +55,24 @@ fn the_server_owns_id_version_time_salt_and_patient() {
     assert_eq!(stamped["meta"]["extension"], salt);
     let patient = json!({"reference": format!("Patient/{}", IDENTITY.patient_id)});
     assert_eq!(stamped["subject"], patient);
+}
+
+#[test]
+fn a_later_version_says_why_and_an_earlier_reason_never_stays() {
+    let because = Identity {
+        reason: Some("the other lung"),
+        ..IDENTITY
+    };
+    let document = documents::tree(&documents::example(RecordType::Diagnosis));
+
+    let amended = stamp(document, RecordType::Diagnosis, &because).unwrap();
+    assert_eq!(reason_of(&amended), Some("the other lung"));
+    assert_eq!(validate::base(&amended), []);
+
+    let again = stamp(amended, RecordType::Diagnosis, &IDENTITY).unwrap();
+    assert_eq!(reason_of(&again), None);
+    let told = String::from_utf8(canonical::to_bytes(&again)).unwrap();
+    assert!(!told.contains(REASON_URL) && told.contains(SALT_URL));
 }
 
 #[test]
@@ -190,6 +212,10 @@ fn an_identity_that_is_not_well_formed_is_refused() {
             salt_hex: &IDENTITY.salt_hex.replace('a', "G"),
             ..IDENTITY
         },
+        Identity {
+            reason: Some("\u{7}"),
+            ..IDENTITY
+        },
     ] {
         let issues = stamp(document(), RecordType::Diagnosis, &identity).unwrap_err();
         assert_eq!(issues[0].rule, "identity");
@@ -198,7 +224,12 @@ fn an_identity_that_is_not_well_formed_is_refused() {
 
 #[test]
 fn debug_hides_the_salt() {
-    assert!(!format!("{IDENTITY:?}").contains(IDENTITY.salt_hex));
+    let identity = Identity {
+        reason: Some("the other lung"),
+        ..IDENTITY
+    };
+    let shown = format!("{identity:?}");
+    assert!(!shown.contains(IDENTITY.salt_hex) && !shown.contains("lung"));
 }
 
 #[test]

@@ -88,6 +88,10 @@ pub struct NewAnchor {
     pub record_type: RecordType,
     /// What is anchored.
     pub record_hash: DataHash,
+    /// What was anchored of the version before.
+    pub predecessor_hash: Option<DataHash>,
+    /// Whether the transaction names that one as superseded.
+    pub supersedes: bool,
     /// The signer's nonce.
     pub nonce: i64,
     /// The transaction's hash, `0x` and 64 digits.
@@ -121,16 +125,29 @@ pub async fn insert(
         .iter()
         .map(|a| a.max_fee_per_gas.to_string())
         .collect();
+    let predecessors: Vec<Option<String>> = anchors
+        .iter()
+        .map(|a| a.predecessor_hash.map(|hash| hash.to_string()))
+        .collect();
+    let superseding: Vec<bool> = anchors.iter().map(|a| a.supersedes).collect();
     sqlx::query!(
         "WITH entry AS (
              SELECT *
              FROM UNNEST(
                  $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-                 $9::bytea[], $10::text[]
-             ) AS e(record_id, patient_id, record_type, record_hash, nonce, tx_hash, raw, fee)
+                 $9::bytea[], $10::text[], $11::text[], $12::boolean[]
+             ) AS e(
+                 record_id, patient_id, record_type, record_hash, nonce, tx_hash, raw, fee,
+                 predecessor_hash, supersedes
+             )
          ), anchor AS (
-             INSERT INTO record_anchors (record_id, patient_id, record_type, record_hash, chain_id, tx_hash)
-             SELECT record_id, patient_id, record_type, record_hash, $1, tx_hash FROM entry
+             INSERT INTO record_anchors (
+                 record_id, patient_id, record_type, record_hash, chain_id, tx_hash,
+                 predecessor_hash, supersedes
+             )
+             SELECT record_id, patient_id, record_type, record_hash, $1, tx_hash,
+                    predecessor_hash, supersedes
+             FROM entry
          ), outbox AS (
              INSERT INTO anchor_outbox (record_id, chain_id, signer, nonce)
              SELECT record_id, $1, $2, nonce FROM entry ORDER BY nonce
@@ -153,6 +170,8 @@ pub async fn insert(
         &transactions,
         &raws as &[&[u8]],
         &fees,
+        &predecessors as &[Option<String>],
+        &superseding,
     )
     .execute(&mut **tx)
     .await?;

@@ -27,6 +27,7 @@ pub mod second_factors;
 pub mod sessions;
 pub mod throttle;
 pub mod users;
+pub mod versions;
 pub mod wallets;
 
 pub use error::StoreError;

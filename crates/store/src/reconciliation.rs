@@ -12,8 +12,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::facts::{
-    AnchorFacts, AnchoredRecord, EventFacts, HashFacts, OpenFinding, RecordFacts, hash_facts,
-    hashes_after, open_findings, record_facts, records_after,
+    AnchorFacts, AnchoredRecord, EventFacts, HashFacts, OpenFinding, PredecessorFacts, RecordFacts,
+    hash_facts, hashes_after, open_findings, record_facts, records_after,
 };
 use crate::{StoreError, Tx, rows};
 
@@ -28,6 +28,8 @@ pub struct LockedAnchor {
     pub record_type: RecordType,
     /// What was to be anchored.
     pub record_hash: DataHash,
+    /// What the transaction names as superseded.
+    pub supersedes: Option<DataHash>,
     /// Where it stands.
     pub state: AnchorState,
     /// The transaction it was last known by.
@@ -65,6 +67,7 @@ pub async fn lock_by_hash(
             anchor.patient_id,
             anchor.record_type,
             anchor.record_hash,
+            CASE WHEN anchor.supersedes THEN anchor.predecessor_hash END AS supersedes,
             anchor.state,
             anchor.tx_hash,
             EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!"
@@ -86,6 +89,8 @@ pub async fn lock_by_hash(
                 patient: UserId(row.patient_id),
                 record_type: rows::text(&row.record_type, "record type")?,
                 record_hash: rows::hash(&row.record_hash)?,
+                // A tampered text is no hash: then none fits, and the sweep tells of it.
+                supersedes: row.supersedes.and_then(|hash| DataHash::parse(&hash).ok()),
                 state: rows::text(&row.state, "anchor state")?,
                 tx_hash: row.tx_hash,
                 record_exists: row.record_exists,

@@ -26,8 +26,12 @@ pub struct Record {
     pub record_type: RecordType,
     /// Which version.
     pub version: i32,
-    /// The version before it.
+    /// The version before.
     pub predecessor: Option<RecordId>,
+    /// Whether no other version has taken its place.
+    pub is_current: bool,
+    /// Whether it withdraws the record.
+    pub is_withdrawn: bool,
     /// What is searchable.
     pub metadata: Option<Value>,
     /// The bullets of the specification it lacks, a list of texts; `None` means complete. As the row
@@ -55,6 +59,8 @@ struct RecordRow {
     record_type: String,
     version: i32,
     predecessor_id: Option<Uuid>,
+    superseded_at: Option<DateTime<Utc>>,
+    withdrawn: bool,
     record_metadata: Option<Value>,
     missing_elements: Option<Value>,
     data_hash: String,
@@ -81,6 +87,8 @@ impl TryFrom<RecordRow> for Record {
             record_type: rows::text(&row.record_type, "record type")?,
             version: row.version,
             predecessor: row.predecessor_id.map(RecordId),
+            is_current: row.superseded_at.is_none(),
+            is_withdrawn: row.withdrawn,
             metadata: row.record_metadata,
             missing: row.missing_elements,
             data_hash: row.data_hash,
@@ -104,6 +112,12 @@ pub struct NewRecord {
     pub author: UserId,
     /// Of which type.
     pub record_type: RecordType,
+    /// Which version, from 1.
+    pub version: i32,
+    /// The version before, of which [`crate::versions::supersede`] has just made an old one.
+    pub predecessor: Option<RecordId>,
+    /// Whether it withdraws the record.
+    pub is_withdrawn: bool,
     /// What is searchable.
     pub metadata: Option<Value>,
     /// When what it says was so.
@@ -156,23 +170,29 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         token_places.extend(own.clone().map(|_| place));
         tokens.extend(own.cloned());
     }
+    let versions: Vec<i32> = records.iter().map(|r| r.version).collect();
+    let predecessors: Vec<Option<Uuid>> = records
+        .iter()
+        .map(|r| r.predecessor.map(|id| id.0))
+        .collect();
+    let withdrawn: Vec<bool> = records.iter().map(|r| r.is_withdrawn).collect();
     sqlx::query!(
         "INSERT INTO medical_records (
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
              encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, effective_at,
-             code_tokens
+             code_tokens, version, predecessor_id, withdrawn
          )
          SELECT id, patient_id, author_id, record_type, record_metadata, missing_elements,
                 encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at,
-                effective_at, coded.tokens
+                effective_at, coded.tokens, version, predecessor_id, withdrawn
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
              $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[],
-             $12::timestamptz[]
+             $12::timestamptz[], $15::integer[], $16::uuid[], $17::boolean[]
          ) WITH ORDINALITY AS e(
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
              encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at,
-             effective_at, place
+             effective_at, version, predecessor_id, withdrawn, place
          )
          LEFT JOIN (
              SELECT place, array_agg(token ORDER BY nth) AS tokens
@@ -193,6 +213,9 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         &effective as &[Option<DateTime<Utc>>],
         &tokens,
         &token_places,
+        &versions,
+        &predecessors as &[Option<Uuid>],
+        &withdrawn,
     )
     .execute(&mut **tx)
     .await?;
@@ -207,9 +230,9 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         RecordRow,
-        "SELECT id, patient_id, author_id, record_type, version, predecessor_id, record_metadata,
-                missing_elements, data_hash, blockchain_record_id, restricted_at, erased_at,
-                effective_at, created_at, updated_at
+        "SELECT id, patient_id, author_id, record_type, version, predecessor_id, superseded_at,
+                withdrawn, record_metadata, missing_elements, data_hash, blockchain_record_id,
+                restricted_at, erased_at, effective_at, created_at, updated_at
          FROM medical_records
          WHERE id = ANY($1)",
         &ids,

@@ -10,16 +10,16 @@
 //! AAD  = "meditrustal record 2"
 //!        ‖ record 16 ‖ patient 16 ‖ patient key 16 ‖ version 4 ‖ author 16 ‖ predecessor 16
 //!        ‖ created_at 8 ‖ effective_at 8 ‖ metadata 32 ‖ missing elements 32 ‖ code tokens 32
-//!        ‖ type, its text
+//!        ‖ type, its text ‖ " withdrawn", if it is
 //! ```
 //!
 //! Identifiers are their 16 bytes, 16 zero bytes where there is none; the version is big-endian;
 //! times are microseconds since 1970, signed and big-endian, the least number where there is none; JSON
 //! is the SHA-256 of its canonical bytes ([`crate::digest::of_json`]), tokens are that of their number
 //! and each token with its length before it, in 4 bytes big-endian; 32 zero bytes where the column is
-//! null. Every field but the
-//! last has one width, so no two rows share associated data. An envelope opens in its own row, as it
-//! was written, and nowhere else. `docs/envelope.md` says which column is checked by what.
+//! null. Every field but the type has one width and no type ends as the mark does, so no two rows share
+//! associated data. An envelope opens in its own row, as it was written, and nowhere else.
+//! `docs/envelope.md` says which column is checked by what.
 //!
 //! Every version is sealed under a key of its own, so the bound on random 96-bit nonces (2³² messages
 //! a key, NIST SP 800-38D, section 8.3) is never approached.
@@ -63,6 +63,8 @@ pub struct Binding<'a> {
     pub version: u32,
     /// The version before it.
     pub predecessor: Option<RecordId>,
+    /// Whether it withdraws the record.
+    pub is_withdrawn: bool,
     /// Under which key.
     pub key: PatientKeyId,
     /// When it was stored. Counts to the microsecond, as the database does.
@@ -98,6 +100,11 @@ impl Binding<'_> {
             &json(self.missing),
             &self.code_tokens.map_or([0; 32], digest_of_tokens),
             self.record_type.as_str().as_bytes(),
+            if self.is_withdrawn {
+                b" withdrawn"
+            } else {
+                b""
+            },
         ]
         .concat()
     }
@@ -249,6 +256,7 @@ mod tests {
             record_type: RecordType::Diagnosis,
             version: 1,
             predecessor: None,
+            is_withdrawn: false,
             key: PatientKeyId(Uuid::from_u128(3)),
             created_at: DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap(),
             effective_at: DateTime::from_timestamp_micros(1_700_000_000_000_000),
@@ -295,6 +303,10 @@ mod tests {
         let moved = [
             Binding {
                 record: RecordId(nine),
+                ..binding
+            },
+            Binding {
+                is_withdrawn: true,
                 ..binding
             },
             Binding {

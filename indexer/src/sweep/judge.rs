@@ -9,9 +9,9 @@ use domain::{
     records::DataHash,
 };
 use serde_json::{Value, json};
-use store::reconciliation::{HashFacts, OpenFinding, RecordFacts};
+use store::reconciliation::{AnchorFacts, HashFacts, OpenFinding, RecordFacts};
 
-use crate::reconcile::Suspicion;
+use crate::reconcile::{Suspicion, other_predecessor};
 
 /// What is wrong with a record that is there.
 pub(crate) fn record(
@@ -48,6 +48,8 @@ pub(crate) fn record(
     } else if facts.blockchain_record_id != anchor.tx_hash {
         let details = json!({ "column": "blockchain_record_id", "anchored": anchor.tx_hash });
         wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
+    } else if let Some(details) = out_of_line(facts, anchor) {
+        wrong.push(suspicion(FindingKind::HashMismatch, anchored, details));
     }
     match &facts.event {
         Some(event) => {
@@ -67,6 +69,29 @@ pub(crate) fn record(
         None => {}
     }
     wrong
+}
+
+/// What does not fit in the line of versions: the row and its neighbours, the anchor, the event.
+fn out_of_line(facts: &RecordFacts, anchor: &AnchorFacts) -> Option<Value> {
+    let before = facts.predecessor.as_ref();
+    let follows = before.and_then(|before| before.record_hash.as_ref());
+    if follows != anchor.predecessor_hash.as_ref() || before.is_some() != follows.is_some() {
+        let signed = &anchor.predecessor_hash;
+        return Some(json!({ "column": "predecessor_id", "anchored": signed }));
+    }
+    if i64::from(facts.version) != before.map_or(1, |before| i64::from(before.version) + 1) {
+        return Some(json!({ "column": "version", "found": facts.version }));
+    }
+    if facts.is_superseded != facts.has_successor {
+        let details = json!({ "column": "superseded_at", "hasSuccessor": facts.has_successor });
+        return Some(details);
+    }
+    let signed = anchor
+        .predecessor_hash
+        .as_deref()
+        .filter(|_| anchor.supersedes);
+    let anchored = facts.event.as_ref()?.predecessor.as_deref();
+    (signed != anchored).then(|| other_predecessor(signed, anchored))
 }
 
 fn said_to_be_anchored(state: AnchorState) -> bool {

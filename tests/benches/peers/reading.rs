@@ -72,7 +72,7 @@ async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     let mut conn = peer.pool.acquire().await.ok()?;
     let row = sqlx::query(
         "SELECT record.patient_id, record.author_id, record.record_type, record.version,
-                record.predecessor_id, record.created_at, record.record_metadata, record.missing_elements,
+                record.predecessor_id, record.withdrawn, record.created_at, record.record_metadata, record.missing_elements,
                 record.effective_at, record.code_tokens, record.encrypted_data, record.patient_key_id, key.wrapped_key, key.master_key_id,
                 key.created_at AS key_created_at
          FROM medical_records AS record JOIN patient_keys AS key ON key.id = record.patient_key_id
@@ -125,6 +125,7 @@ fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Op
         record_type: row.try_get::<&str, _>("record_type").ok()?.parse().ok()?,
         version: u32::try_from(row.try_get::<i32, _>("version").ok()?).ok()?,
         predecessor: id("predecessor_id").map(RecordId),
+        is_withdrawn: row.try_get("withdrawn").ok()?,
         key,
         created_at: row.try_get("created_at").ok()?,
         effective_at: row.try_get("effective_at").ok()?,

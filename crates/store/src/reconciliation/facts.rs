@@ -42,10 +42,27 @@ pub struct RecordFacts {
     pub data_hash: String,
     /// `medical_records.blockchain_record_id`.
     pub blockchain_record_id: String,
+    /// `medical_records.version`.
+    pub version: i32,
+    /// The version before, as `medical_records.predecessor_id` says.
+    pub predecessor: Option<PredecessorFacts>,
+    /// Whether `medical_records.superseded_at` says that there is a later one.
+    pub is_superseded: bool,
+    /// Whether there is.
+    pub has_successor: bool,
     /// Its anchor.
     pub anchor: Option<AnchorFacts>,
     /// The live event of the hash that was to be anchored.
     pub event: Option<EventFacts>,
+}
+
+/// What is known of the version before.
+#[derive(Debug, Clone)]
+pub struct PredecessorFacts {
+    /// Its number.
+    pub version: i32,
+    /// What of it was to be anchored.
+    pub record_hash: Option<String>,
 }
 
 /// What is known of a record's anchor.
@@ -59,6 +76,10 @@ pub struct AnchorFacts {
     pub state: AnchorState,
     /// The transaction.
     pub tx_hash: String,
+    /// What was to be anchored of the version before.
+    pub predecessor_hash: Option<String>,
+    /// Whether the transaction names that as superseded.
+    pub supersedes: bool,
 }
 
 /// What is known of a live event.
@@ -68,6 +89,8 @@ pub struct EventFacts {
     pub actor: String,
     /// The transaction.
     pub tx_hash: String,
+    /// What it names as superseded.
+    pub predecessor: Option<String>,
 }
 
 /// What records, anchors and events say about these records. Served by the primary keys and
@@ -88,13 +111,25 @@ pub async fn record_facts(
             record.record_type,
             record.data_hash,
             record.blockchain_record_id,
+            record.version,
+            record.superseded_at IS NOT NULL AS "is_superseded!",
+            EXISTS (
+                SELECT FROM medical_records AS successor WHERE successor.predecessor_id = record.id
+            ) AS "has_successor!",
+            before.version AS "before_version?",
+            before_anchor.record_hash AS "before_hash?",
             anchor.chain_id AS "anchor_chain_id?",
             anchor.record_hash AS "record_hash?",
             anchor.state AS "state?",
             anchor.tx_hash AS "tx_hash?",
+            anchor.predecessor_hash AS "predecessor_hash?",
+            anchor.supersedes AS "supersedes?",
             event.actor AS "actor?",
-            event.tx_hash AS "event_tx_hash?"
+            event.tx_hash AS "event_tx_hash?",
+            event.payload ->> 'predecessor' AS event_predecessor
          FROM medical_records AS record
+         LEFT JOIN medical_records AS before ON before.id = record.predecessor_id
+         LEFT JOIN record_anchors AS before_anchor ON before_anchor.record_id = before.id
          LEFT JOIN record_anchors AS anchor ON anchor.record_id = record.id
          LEFT JOIN chain_events AS event
              ON event.subject_hash = anchor.record_hash
@@ -121,12 +156,18 @@ pub async fn record_facts(
                         record_hash,
                         state,
                         tx_hash,
+                        predecessor_hash: row.predecessor_hash,
+                        supersedes: row.supersedes.unwrap_or_default(),
                     })
                 }
                 _ => None,
             };
             let event = match (row.actor, row.event_tx_hash) {
-                (Some(actor), Some(tx_hash)) => Some(EventFacts { actor, tx_hash }),
+                (Some(actor), Some(tx_hash)) => Some(EventFacts {
+                    actor,
+                    tx_hash,
+                    predecessor: row.event_predecessor,
+                }),
                 _ => None,
             };
             Ok(RecordFacts {
@@ -135,6 +176,13 @@ pub async fn record_facts(
                 record_type: rows::text(&row.record_type, "record type")?,
                 data_hash: row.data_hash,
                 blockchain_record_id: row.blockchain_record_id,
+                version: row.version,
+                predecessor: row.before_version.map(|version| PredecessorFacts {
+                    version,
+                    record_hash: row.before_hash,
+                }),
+                is_superseded: row.is_superseded,
+                has_successor: row.has_successor,
                 anchor,
                 event,
             })
@@ -221,6 +269,7 @@ pub async fn hash_facts(
             event.subject_hash AS "subject_hash!",
             event.actor,
             event.tx_hash,
+            event.payload ->> 'predecessor' AS predecessor,
             event.block_number,
             anchor.record_id AS "record_id?",
             anchor.patient_id AS "patient_id?",
@@ -258,6 +307,7 @@ pub async fn hash_facts(
                 event: EventFacts {
                     actor: row.actor,
                     tx_hash: row.tx_hash,
+                    predecessor: row.predecessor,
                 },
                 block_number: row.block_number,
                 anchored,

@@ -45,6 +45,8 @@ pub struct Filter {
     pub metadata: Option<Value>,
     /// With a code among these tokens of the blind index.
     pub tokens: Option<Vec<Vec<u8>>>,
+    /// Versions that another one has superseded, too.
+    pub with_superseded: bool,
 }
 
 /// In which order.
@@ -106,8 +108,8 @@ pub struct Everybody {
 }
 
 /// Puts a statement together. The checked macros take literals alone, so the texts that statements
-/// share are handed to them as literals: the columns; what is filtered by, as `$1` to `$8`; and the rule
-/// of `domain::access::decide` for SEARCH, with `$9` to `$14`. A bound that is not given is the end of
+/// share are handed to them as literals: the columns; what is filtered by, as `$1` to `$9`; and the rule
+/// of `domain::access::decide` for SEARCH, with `$10` to `$15`. A bound that is not given is the end of
 /// time, so that a plan made for all values can still use an index for it.
 macro_rules! statement {
     (count $what:ident, $($argument:expr),+ $(,)?) => {
@@ -138,7 +140,7 @@ macro_rules! statement {
     (@texts $what:ident [$($piece:tt)*] $($argument:expr),+) => {
         $what!(
             "record.id, record.patient_id, record.author_id, record.record_type, record.version,
-             record.predecessor_id, record.record_metadata, record.missing_elements, record.data_hash,
+             record.predecessor_id, record.superseded_at, record.withdrawn, record.record_metadata, record.missing_elements, record.data_hash,
              record.blockchain_record_id, record.restricted_at, record.erased_at,
              record.effective_at, record.created_at, record.updated_at",
             "record.erased_at IS NULL
@@ -149,30 +151,31 @@ macro_rules! statement {
              AND ($5::uuid IS NULL OR record.author_id = $5)
              AND ($6::boolean IS NULL OR (record.missing_elements IS NULL) = $6)
              AND ($7::jsonb IS NULL OR record.record_metadata @> $7)
-             AND ($8::bytea[] IS NULL OR record.code_tokens && $8)",
+             AND ($8::bytea[] IS NULL OR record.code_tokens && $8)
+             AND ($9 OR record.superseded_at IS NULL)",
             "EXISTS (
                  SELECT FROM data_processing_consents AS consent
                  WHERE consent.user_id = record.patient_id
-                   AND consent.purpose = ANY($9)
+                   AND consent.purpose = ANY($10)
                    AND consent.consent_given_at <= CURRENT_TIMESTAMP
                    AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > CURRENT_TIMESTAMP)
                    AND (consent.consent_withdrawn_at IS NULL OR consent.consent_withdrawn_at > CURRENT_TIMESTAMP)
                    AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
                    AND consent.processing_activities ? 'SEARCH'
                    AND NOT consent.processing_activities ? 'DENY'
-                   AND (consent.third_parties @> $10 OR consent.third_parties @> $11 OR consent.third_parties @> $12)
+                   AND (consent.third_parties @> $11 OR consent.third_parties @> $12 OR consent.third_parties @> $13)
              )
              AND NOT EXISTS (
                  SELECT FROM data_processing_consents AS refusal
                  WHERE refusal.user_id = record.patient_id
-                   AND refusal.purpose = ANY($9)
+                   AND refusal.purpose = ANY($10)
                    AND refusal.consent_given_at <= CURRENT_TIMESTAMP
                    AND (refusal.consent_expires_at IS NULL OR refusal.consent_expires_at > CURRENT_TIMESTAMP)
                    AND (refusal.consent_withdrawn_at IS NULL OR refusal.consent_withdrawn_at > CURRENT_TIMESTAMP)
                    AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
                    AND refusal.processing_activities ? 'DENY'
                    AND (COALESCE(refusal.third_parties, '[]') = '[]'
-                       OR refusal.third_parties @> $10 OR refusal.third_parties @> $11 OR refusal.third_parties @> $12)
+                       OR refusal.third_parties @> $11 OR refusal.third_parties @> $12 OR refusal.third_parties @> $13)
              )";
             $($piece)*; $($argument),+
         )
@@ -184,21 +187,21 @@ macro_rules! page_of_these {
         sqlx::query_as!(
             RecordRow,
             "SELECT " + $columns + "
-             FROM UNNEST($9::uuid[], $10::text[]) AS visible(patient_id, types)
+             FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
              CROSS JOIN LATERAL (
                  SELECT " + $columns + "
                  FROM medical_records AS record
                  WHERE record.patient_id = visible.patient_id
                    AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
-                   AND ($11 OR record.restricted_at IS NULL)
+                   AND ($12 OR record.restricted_at IS NULL)
                    AND (" + $key + ", record.id)
-                       " + $beyond + " (COALESCE($12::timestamptz, " + $end + "), COALESCE($13::uuid, " + $last + "))
+                       " + $beyond + " (COALESCE($13::timestamptz, " + $end + "), COALESCE($14::uuid, " + $last + "))
                    AND " + $filter + "
                  ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-                 LIMIT $14
+                 LIMIT $15
              ) AS record
              ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-             LIMIT $14",
+             LIMIT $15",
             $($argument),+
         )
         .fetch_all($conn).await
@@ -212,14 +215,14 @@ macro_rules! page_of_everybody {
             "SELECT " + $columns + "
              FROM medical_records AS record
              WHERE " + $filter + "
-               AND ($15::uuid IS NULL OR record.patient_id = $15)
-               AND ($16::text[] IS NULL OR record.record_type = ANY($16))
+               AND ($16::uuid IS NULL OR record.patient_id = $16)
+               AND ($17::text[] IS NULL OR record.record_type = ANY($17))
                AND (" + $key + ", record.id)
-                   " + $beyond + " (COALESCE($17::timestamptz, " + $end + "), COALESCE($18::uuid, " + $last + "))
-               AND CASE WHEN $13 THEN record.patient_id = $14
+                   " + $beyond + " (COALESCE($18::timestamptz, " + $end + "), COALESCE($19::uuid, " + $last + "))
+               AND CASE WHEN $14 THEN record.patient_id = $15
                    ELSE record.restricted_at IS NULL AND " + $rule + " END
              ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-             LIMIT $19",
+             LIMIT $20",
             $($argument),+
         )
         .fetch_all($conn).await
@@ -230,13 +233,13 @@ macro_rules! count_of_these {
     ($columns:tt, $filter:tt, $rule:tt; ; $conn:expr, $($argument:expr),+) => {
         sqlx::query_scalar!(
             "SELECT COALESCE(sum(mine.number), 0)::bigint AS \"count!\"
-             FROM UNNEST($9::uuid[], $10::text[]) AS visible(patient_id, types)
+             FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
              CROSS JOIN LATERAL (
                  SELECT count(*) AS number
                  FROM medical_records AS record
                  WHERE record.patient_id = visible.patient_id
                    AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
-                   AND ($11 OR record.restricted_at IS NULL)
+                   AND ($12 OR record.restricted_at IS NULL)
                    AND " + $filter + "
              ) AS mine",
             $($argument),+
@@ -251,31 +254,31 @@ macro_rules! count_of_everybody {
             "WITH near AS MATERIALIZED (
                  SELECT DISTINCT user_id AS patient_id
                  FROM data_processing_consents
-                 WHERE purpose = ANY($9)
-                   AND (third_parties @> $10 OR third_parties @> $11 OR third_parties @> $12)
-                   AND ($15::uuid IS NULL OR user_id = $15)
+                 WHERE purpose = ANY($10)
+                   AND (third_parties @> $11 OR third_parties @> $12 OR third_parties @> $13)
+                   AND ($16::uuid IS NULL OR user_id = $16)
              ), let_in AS MATERIALIZED (
                  SELECT record.patient_id, record.record_type
                  FROM (
                      SELECT near.patient_id, kind.record_type
                      FROM near
-                     CROSS JOIN UNNEST($17::text[]) AS kind(record_type)
-                     WHERE NOT $13::boolean
+                     CROSS JOIN UNNEST($18::text[]) AS kind(record_type)
+                     WHERE NOT $14::boolean
                  ) AS record
                  WHERE " + $rule + "
                  UNION ALL
-                 SELECT $14::uuid, kind.record_type
-                 FROM UNNEST($17::text[]) AS kind(record_type)
-                 WHERE $13
+                 SELECT $15::uuid, kind.record_type
+                 FROM UNNEST($18::text[]) AS kind(record_type)
+                 WHERE $14
              )
              SELECT count(*) AS \"count!\"
              FROM let_in
              JOIN medical_records AS record
                ON record.patient_id = let_in.patient_id AND record.record_type = let_in.record_type
              WHERE " + $filter + "
-               AND ($13 OR record.restricted_at IS NULL)
-               AND ($15::uuid IS NULL OR record.patient_id = $15)
-               AND ($16::text[] IS NULL OR record.record_type = ANY($16))",
+               AND ($14 OR record.restricted_at IS NULL)
+               AND ($16::uuid IS NULL OR record.patient_id = $16)
+               AND ($17::text[] IS NULL OR record.record_type = ANY($17))",
             $($argument),+
         )
         .fetch_one($conn).await
@@ -307,6 +310,7 @@ pub async fn page_of(
         filter.complete,
         filter.metadata.as_ref(),
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
+        filter.with_superseded,
         &patients,
         &types as &[Option<String>],
         restricted,
@@ -338,6 +342,7 @@ pub async fn count_of(
         filter.complete,
         filter.metadata.as_ref(),
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
+        filter.with_superseded,
         &patients,
         &types as &[Option<String>],
         restricted,
@@ -407,6 +412,7 @@ pub async fn page_of_everybody(
         filter.complete,
         filter.metadata.as_ref(),
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
+        filter.with_superseded,
         &rule.covering,
         rule.in_person,
         rule.by_role,
@@ -445,6 +451,7 @@ pub async fn count_of_everybody(
         filter.complete,
         filter.metadata.as_ref(),
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
+        filter.with_superseded,
         &rule.covering,
         rule.in_person,
         rule.by_role,

@@ -1,5 +1,5 @@
 use domain::{ids::UserId, records::RecordType};
-use store::reconciliation::{AnchorFacts, AnchoredRecord, EventFacts};
+use store::reconciliation::{AnchorFacts, AnchoredRecord, EventFacts, PredecessorFacts};
 use uuid::Uuid;
 
 use super::*;
@@ -16,6 +16,7 @@ fn event(actor: ChainAddress) -> EventFacts {
     EventFacts {
         actor: actor.to_string(),
         tx_hash: TX.to_owned(),
+        predecessor: None,
     }
 }
 
@@ -26,11 +27,17 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
         record_type: RecordType::LabResult,
         data_hash: digits(0xaa),
         blockchain_record_id: TX.to_owned(),
+        version: 1,
+        predecessor: None,
+        is_superseded: false,
+        has_successor: false,
         anchor: Some(AnchorFacts {
             chain_id: 1,
             record_hash: digits(0xaa),
             state,
             tx_hash: TX.to_owned(),
+            predecessor_hash: None,
+            supersedes: false,
         }),
         event,
     }
@@ -128,6 +135,138 @@ fn every_tampering_has_its_finding() {
             "{name}"
         );
     }
+}
+
+/// A second version, as it should be.
+fn amended() -> RecordFacts {
+    let mut facts = facts(AnchorState::Confirmed, Some(event(OURS)));
+    facts.version = 2;
+    facts.predecessor = Some(PredecessorFacts {
+        version: 1,
+        record_hash: Some(digits(0xcc)),
+    });
+    let anchor = facts.anchor.as_mut().expect("an anchor");
+    (anchor.predecessor_hash, anchor.supersedes) = (Some(digits(0xcc)), true);
+    facts.event.as_mut().expect("an event").predecessor = Some(digits(0xcc));
+    facts
+}
+
+fn with(mut facts: RecordFacts, change: fn(&mut RecordFacts)) -> RecordFacts {
+    change(&mut facts);
+    facts
+}
+
+/// Each of these is a mismatch in this column, or right.
+fn found_in(cases: Vec<(&str, RecordFacts, Option<&str>)>) {
+    let registrars = HashSet::from([OURS]);
+    for (name, facts, column) in cases {
+        let found = record(&facts, 1, &registrars);
+        let columns: Vec<&str> = found
+            .iter()
+            .filter_map(|s| s.details["column"].as_str())
+            .collect();
+        assert_eq!(columns, Vec::from_iter(column), "{name}");
+        let mismatch = |s: &Suspicion| s.kind == FindingKind::HashMismatch;
+        assert!(found.iter().all(mismatch), "{name}");
+    }
+}
+
+#[test]
+fn a_version_out_of_line_is_found() {
+    let first = || facts(AnchorState::Confirmed, Some(event(OURS)));
+    found_in(vec![
+        ("as it should be", amended(), None),
+        (
+            "an old version",
+            with(first(), |f| {
+                (f.is_superseded, f.has_successor) = (true, true);
+            }),
+            None,
+        ),
+        (
+            "not sent yet",
+            with(amended(), |f| {
+                f.anchor.as_mut().expect("an anchor").state = AnchorState::Pending;
+                f.event = None;
+            }),
+            None,
+        ),
+        (
+            "anchored by itself, because the version before could not be superseded",
+            with(amended(), |f| {
+                f.anchor.as_mut().expect("an anchor").supersedes = false;
+                f.event.as_mut().expect("an event").predecessor = None;
+            }),
+            None,
+        ),
+        (
+            "moved behind another record",
+            with(amended(), |f| {
+                f.predecessor.as_mut().expect("one").record_hash = Some(digits(0xdd));
+            }),
+            Some("predecessor_id"),
+        ),
+        (
+            "behind one without an anchor",
+            with(amended(), |f| {
+                f.predecessor.as_mut().expect("one").record_hash = None;
+            }),
+            Some("predecessor_id"),
+        ),
+        (
+            "cut off from the version before",
+            with(amended(), |f| f.predecessor = None),
+            Some("predecessor_id"),
+        ),
+        (
+            "a first one put behind another",
+            with(first(), |f| {
+                f.version = 2;
+                f.predecessor = amended().predecessor;
+            }),
+            Some("predecessor_id"),
+        ),
+        (
+            "renumbered",
+            with(amended(), |f| f.version = 3),
+            Some("version"),
+        ),
+        (
+            "a first one renumbered",
+            with(first(), |f| f.version = 2),
+            Some("version"),
+        ),
+        (
+            "hidden from the lists",
+            with(first(), |f| f.is_superseded = true),
+            Some("superseded_at"),
+        ),
+        (
+            "an old one put back",
+            with(first(), |f| f.has_successor = true),
+            Some("superseded_at"),
+        ),
+    ]);
+}
+
+#[test]
+fn an_event_that_names_another_predecessor_is_found() {
+    found_in(vec![
+        (
+            "anchored behind another",
+            with(amended(), |f| {
+                f.event.as_mut().expect("an event").predecessor = Some(digits(0xdd));
+            }),
+            Some("predecessor_hash"),
+        ),
+        (
+            "anchored behind nothing",
+            with(amended(), |f| {
+                f.event.as_mut().expect("an event").predecessor = None;
+            }),
+            Some("predecessor_hash"),
+        ),
+    ]);
 }
 
 fn hash_facts(exists: Option<bool>, has_record: bool) -> HashFacts {

@@ -1,0 +1,169 @@
+//! Writing a version that takes the place of another: an amendment, or a withdrawal. The version that
+//! is there is never touched; it stays what it was, and says that it was superseded.
+
+use domain::{ids::RecordId, purpose::Purpose, records::Reason};
+use fhir::Json;
+use serde_json::{Value, json};
+use store::records::Record;
+
+use super::{
+    content,
+    disclosure::{Disclosed, Inquiry, Wanted},
+    prepare::{self, About, Content},
+    succession::Follows,
+};
+use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
+
+/// The version that is to be followed, and why.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Which version.
+    pub(crate) record: RecordId,
+    /// Its number, as the caller knows it.
+    pub(crate) expected_version: i32,
+    /// Why it is followed: content, and sealed as such.
+    pub(crate) reason: String,
+    /// What for; `None` for what the caller's role acts for.
+    pub(crate) purpose: Option<Purpose>,
+    /// The same key gives the same version.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// Stores a new version of a record; its anchor is PENDING and supersedes that of the one before.
+///
+/// # Errors
+/// [`Error::NotFound`] where the caller may not amend it or there is none; [`Error::Conflict`] where
+/// it is not the current version, or the key was used for something else; [`Error::Document`];
+/// [`Error::BadInput`].
+pub(crate) async fn amend(
+    app: &App,
+    caller: &Caller,
+    change: Change,
+    document: Json,
+    metadata: Option<Value>,
+) -> Result<(Record, Purpose), Error> {
+    let submitted = prepare::submitted(&document)?;
+    // First whether they may: what is hidden is not told apart by what is wrong with the rest.
+    let asked = ask(app, caller, change, Wanted::Amendment).await?;
+    let request = json!([asked.request(caller), metadata]);
+    let request_hash = prepare::request_hash(&request, &submitted);
+    let content = prepare::check(asked.old.record.record_type, document, metadata)?;
+    asked.store(app, caller, content, request_hash).await
+}
+
+/// Stores a last version of a record that says it was entered in error. The document of the version
+/// before is opened for it: written down first, and compared with its hash.
+///
+/// # Errors
+/// As of [`amend`]; [`Error::Integrity`] where the document is not what was anchored.
+pub(crate) async fn withdraw(
+    app: &App,
+    caller: &Caller,
+    change: Change,
+) -> Result<(Record, Purpose), Error> {
+    let asked = ask(app, caller, change, Wanted::Withdrawal).await?;
+    let old = &asked.old;
+    let document = fhir::entered_in_error(document_of(app, old).await?);
+    let content = Content {
+        read: fhir::searchable(&document, prepare::kind(old.record.record_type)?),
+        document,
+        metadata: Some(marked(old.record.metadata.clone())),
+        missing: old.record.missing.clone(),
+        incomplete: None,
+    };
+    let request_hash = prepare::request_hash(&asked.request(caller), &[]);
+    asked.store(app, caller, content, request_hash).await
+}
+
+/// A version that this caller may follow.
+struct Asked {
+    change: Change,
+    reason: Reason,
+    old: Disclosed,
+    withdraws: bool,
+}
+
+/// Asks the desk for the version that is to be followed, and looks whether it is the one that is meant.
+async fn ask(app: &App, caller: &Caller, change: Change, wanted: Wanted) -> Result<Asked, Error> {
+    check_key(change.idempotency_key.as_deref())?;
+    let reason = Reason::parse(&change.reason)?;
+    let inquiry = Inquiry {
+        caller: caller.clone(),
+        record: change.record,
+        purpose: change.purpose,
+        wanted,
+    };
+    let old = app.desk.ask(inquiry).await?;
+    let conflict = |message: String| Error::Conflict {
+        field: "expectedVersion",
+        message,
+    };
+    // Neither ever changes of one version; whether another took its place, the writer asks.
+    if old.record.version != change.expected_version {
+        let found = old.record.version;
+        return Err(conflict(format!("this is version {found} of the record")));
+    }
+    if old.record.is_withdrawn {
+        let message = "the record was withdrawn: nothing follows any more";
+        return Err(conflict(message.to_owned()));
+    }
+    Ok(Asked {
+        change,
+        reason,
+        old,
+        withdraws: wanted == Wanted::Withdrawal,
+    })
+}
+
+impl Asked {
+    /// What was asked for but the document, to tell one request from another.
+    fn request(&self, caller: &Caller) -> Value {
+        json!([
+            self.change.record,
+            self.change.expected_version,
+            self.change.purpose.or(caller.purpose),
+            self.reason.as_str(),
+        ])
+    }
+
+    async fn store(
+        self,
+        app: &App,
+        caller: &Caller,
+        content: Content,
+        request_hash: String,
+    ) -> Result<(Record, Purpose), Error> {
+        let old = &self.old.record;
+        let about = About {
+            caller,
+            purpose: Some(self.old.purpose),
+            patient: old.patient,
+            record_type: old.record_type,
+            follows: Some(Follows {
+                id: old.id,
+                version: old.version,
+                withdraws: self.withdraws,
+            }),
+            reason: Some(self.reason),
+            idempotency: self.change.idempotency_key.map(|key| (key, request_hash)),
+        };
+        app.writer.store(prepare::draft(app, content, about)?).await
+    }
+}
+
+async fn document_of(app: &App, old: &Disclosed) -> Result<Json, Error> {
+    let sealed = old.sealed.as_ref().ok_or(Error::NotFound("record"))?;
+    let opened = content::open(&app.keyring, &old.record, sealed);
+    let bytes = content::intact(app, &old.record, opened).await?;
+    content::document(&bytes).ok_or(Error::Integrity(old.record.id))
+}
+
+/// Metadata of what was entered in error: `status` is on the list of every record type.
+fn marked(metadata: Option<Value>) -> Value {
+    let mut metadata = match metadata {
+        Some(Value::Object(metadata)) => metadata,
+        _ => serde_json::Map::new(),
+    };
+    metadata.insert("status".to_owned(), json!("entered-in-error"));
+    Value::Object(metadata)
+}

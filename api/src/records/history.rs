@@ -1,0 +1,74 @@
+//! The versions of a record, each disclosed as a record of its own: decided and written down, first.
+
+use async_graphql::{Context, Result};
+use domain::{ids::RecordId, purpose::Purpose};
+use futures::future::join_all;
+
+use super::{
+    disclosure::{Inquiry, Wanted},
+    graphql::MedicalRecord,
+};
+use crate::{
+    error::Error,
+    graphql::{loaders, request},
+    page::{self, Connection, Cursor},
+};
+
+/// Another version of a record, for the purpose that the record was disclosed for; `None` where it may
+/// not be seen.
+pub(super) async fn version(
+    ctx: &Context<'_>,
+    id: RecordId,
+    purpose: Purpose,
+) -> Option<Result<MedicalRecord>> {
+    let found = async {
+        let (app, caller) = request(ctx)?;
+        let inquiry = Inquiry {
+            caller,
+            record: id,
+            purpose: Some(purpose),
+            wanted: Wanted::Metadata,
+        };
+        match app.desk.ask(inquiry).await {
+            Ok(seen) => Ok(Some(MedicalRecord::new(seen.record, seen.purpose))),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    found.await.map_err(Into::into).transpose()
+}
+
+/// A page of the versions of a record, newest first. The record itself was disclosed already; the
+/// others pass the desk together.
+///
+/// # Errors
+/// [`Error::BadInput`] for a page there is not.
+pub(super) async fn page(
+    ctx: &Context<'_>,
+    record: &MedicalRecord,
+    first: Option<i32>,
+    after: Option<&Cursor>,
+) -> Result<Connection<MedicalRecord>> {
+    let size = usize::try_from(page::size(first)?).unwrap_or(usize::MAX);
+    let from = after.map(Cursor::number).transpose()?;
+    let versions = loaders(ctx)?.versions(record.record.id).await?;
+    let left: Vec<RecordId> = versions
+        .iter()
+        .filter(|version| from.is_none_or(|from| i64::from(version.number) < from))
+        .map(|version| version.id)
+        .collect();
+    let shown = left.iter().take(size).map(async |id| {
+        if *id == record.record.id {
+            Some(Ok(record.clone()))
+        } else {
+            version(ctx, *id, record.purpose).await
+        }
+    });
+    let seen: Result<Vec<MedicalRecord>> = join_all(shown).await.into_iter().flatten().collect();
+    Ok(Connection::whole(
+        seen?,
+        left.len() > size,
+        after.is_some(),
+        |version| Cursor::of_number(version.record.version.into()),
+    ))
+}

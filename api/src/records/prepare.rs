@@ -1,0 +1,158 @@
+//! A version on its way to the writer: checked, given what the server owns, hashed.
+
+use chrono::{DateTime, SecondsFormat};
+use domain::{
+    ids::{RecordId, UserId},
+    purpose::Purpose,
+    records::{Metadata, Reason, RecordType},
+};
+use fhir::{Completeness, Identity, Json, Searchable};
+use serde_json::Value;
+use vault::{digest, random};
+
+use super::{
+    succession::Follows,
+    writer::{Draft, FoundBy},
+};
+use crate::{app::App, caller::Caller, error::Error};
+
+/// A document and what is stored beside it.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// The document, before the server puts its part into it.
+    pub(super) document: Json,
+    /// What is searchable in clear.
+    pub(super) metadata: Option<Value>,
+    /// What else the document is found by, as it was read off it.
+    pub(super) read: Searchable,
+    /// What the document lacks; `None` means complete.
+    pub(super) missing: Option<Value>,
+    /// The same as issues: a doctor's document must have the bold ones.
+    pub(super) incomplete: Option<Vec<fhir::Issue>>,
+}
+
+/// Whose version it is, who writes it and why.
+#[derive(Debug)]
+pub(super) struct About<'a> {
+    /// Who writes it.
+    pub(super) caller: &'a Caller,
+    /// Why; `None` for what the caller's role acts for.
+    pub(super) purpose: Option<Purpose>,
+    /// Whose.
+    pub(super) patient: UserId,
+    /// Of which type.
+    pub(super) record_type: RecordType,
+    /// Which version it takes the place of.
+    pub(super) follows: Option<Follows>,
+    /// Why it does.
+    pub(super) reason: Option<Reason>,
+    /// The client's key and the hash of its request.
+    pub(super) idempotency: Option<(String, String)>,
+}
+
+/// Checks a document against R4 and its record type, and metadata against the list of keys and what the
+/// document says.
+///
+/// # Errors
+/// [`Error::Document`] with every issue; [`Error::BadInput`], also where the metadata say otherwise than
+/// the document.
+pub(super) fn check(
+    record_type: RecordType,
+    document: Json,
+    metadata: Option<Value>,
+) -> Result<Content, Error> {
+    let given = metadata
+        .map(|metadata| Metadata::check(metadata, record_type))
+        .transpose()?;
+    let kind = kind(record_type)?;
+    let checked = fhir::check(&document, kind).map_err(Error::Document)?;
+    let mut read = fhir::searchable(&document, kind);
+    let metadata = Metadata::joined(given, std::mem::take(&mut read.metadata), record_type)?;
+    let incomplete = match &checked.completeness {
+        Completeness::Complete => None,
+        Completeness::Incomplete { .. } => Some(checked.completeness.issues(kind)),
+    };
+    let missing = match checked.completeness {
+        Completeness::Complete => None,
+        Completeness::Incomplete { missing, .. } => {
+            Some(missing.into_iter().map(ToString::to_string).collect())
+        }
+    };
+    Ok(Content {
+        document,
+        metadata: metadata.map(Metadata::into_json),
+        read,
+        missing,
+        incomplete,
+    })
+}
+
+/// What a document says, byte for byte, to tell one request from another.
+///
+/// # Errors
+/// [`Error::BadInput`] for one that is too long.
+pub(super) fn submitted(document: &Json) -> Result<Vec<u8>, Error> {
+    let bytes = fhir::canonical::to_bytes(document);
+    if bytes.len() > fhir::reader::MAX_BYTES {
+        return Err(Error::bad("document", "a document has at most 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// The hash that a request is known by beside its key: what it says, and the document it came with.
+pub(super) fn request_hash(request: &Value, document: &[u8]) -> String {
+    digest::hex_of(&[request.to_string().as_bytes(), document].concat())
+}
+
+/// Puts id, version, time, patient, salt and reason into the document, and hashes it.
+///
+/// # Errors
+/// [`Error::Document`] for one about somebody else.
+pub(super) fn draft(app: &App, content: Content, about: About<'_>) -> Result<Draft, Error> {
+    let id = RecordId::fresh();
+    let version = about.follows.map_or(1, |old| old.version.saturating_add(1));
+    let identity = Identity {
+        record_id: &id.to_string(),
+        patient_id: &about.patient.to_string(),
+        version: u32::try_from(version).map_err(|_| Error::Internal)?,
+        last_updated: &app.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        salt_hex: &random::hex::<32>(),
+        reason: about.reason.as_ref().map(Reason::as_str),
+    };
+    let kind = kind(about.record_type)?;
+    let stamped = fhir::stamp(content.document, kind, &identity).map_err(Error::Document)?;
+    let canonical = fhir::canonical::to_bytes(&stamped);
+    Ok(Draft {
+        caller: about.caller.clone(),
+        purpose: about.purpose,
+        id,
+        patient: about.patient,
+        record_type: about.record_type,
+        version,
+        follows: about.follows,
+        found_by: FoundBy {
+            metadata: content.metadata,
+            effective_at: content
+                .read
+                .effective_micros
+                .and_then(DateTime::from_timestamp_micros),
+            code_tokens: tokens(app, about.patient, &content.read.codes),
+        },
+        missing: content.missing,
+        incomplete: content.incomplete,
+        data_hash: digest::of_document(&canonical),
+        canonical: canonical.into(),
+        idempotency: about.idempotency,
+    })
+}
+
+/// A document's codes in the blind index, good for this patient alone.
+fn tokens(app: &App, patient: UserId, codes: &[(String, String)]) -> Option<Vec<Vec<u8>>> {
+    let token =
+        |(system, code): &(String, String)| app.index_key.token(patient, system, code).to_vec();
+    (!codes.is_empty()).then(|| codes.iter().map(token).collect())
+}
+
+pub(super) fn kind(record_type: RecordType) -> Result<fhir::RecordType, Error> {
+    fhir::RecordType::parse(record_type.as_str()).ok_or(Error::Internal)
+}

@@ -1,0 +1,164 @@
+//! Versions that take the place of others: who comes first, and how the new one is anchored.
+
+use std::collections::HashMap;
+
+use domain::{ids::RecordId, integrity::AnchorState, records::DataHash};
+use store::{
+    StoreError, Tx,
+    anchors::SignerAccount,
+    versions::{self, AnchoredVersion},
+};
+
+use super::{admission::Permitted, writer::Answer};
+use crate::error::Error;
+
+/// The version that a draft takes the place of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Follows {
+    /// Which.
+    pub(crate) id: RecordId,
+    /// Its number, as the caller knows it.
+    pub(crate) version: i32,
+    /// Whether the draft withdraws the record.
+    pub(crate) withdraws: bool,
+}
+
+/// What somebody is told whose version is not the current one any more.
+pub(super) fn overtaken() -> Error {
+    Error::Conflict {
+        field: "expectedVersion",
+        message: "another version has taken its place: read the record again".to_owned(),
+    }
+}
+
+/// Ends the versions whose places the drafts take: the optimistic lock. It is the database that
+/// decides, under the lock of each row; a draft that comes too late is taken out and answered with a
+/// conflict. Of two in one group the first one wins.
+pub(super) async fn take_places(
+    tx: &mut Tx<'_>,
+    permitted: &mut Vec<Permitted<'_>>,
+    answers: &mut [Option<Answer>],
+) -> Result<(), StoreError> {
+    let mut wanted: Vec<(RecordId, i32)> = Vec::new();
+    permitted.retain(|permitted| {
+        let Some(old) = permitted.draft.follows else {
+            return true;
+        };
+        let is_first = !wanted.iter().any(|(id, _)| *id == old.id);
+        if is_first {
+            wanted.push((old.id, old.version));
+        } else {
+            answers[permitted.place] = Some(Err(overtaken()));
+        }
+        is_first
+    });
+    let ended = versions::supersede(tx, &wanted).await?;
+    permitted.retain(|permitted| {
+        let follows = permitted.draft.follows;
+        let in_time = follows.is_none_or(|old| ended.contains(&old.id));
+        if !in_time {
+            answers[permitted.place] = Some(Err(overtaken()));
+        }
+        in_time
+    });
+    Ok(())
+}
+
+/// What is known of the anchors of the versions whose places the drafts take.
+pub(super) async fn anchored(
+    tx: &mut Tx<'_>,
+    permitted: &[Permitted<'_>],
+) -> Result<HashMap<RecordId, AnchoredVersion>, StoreError> {
+    let old: Vec<RecordId> = permitted
+        .iter()
+        .filter_map(|permitted| Some(permitted.draft.follows?.id))
+        .collect();
+    let found = versions::anchored(tx, &old).await?;
+    Ok(found.into_iter().map(|old| (old.record, old)).collect())
+}
+
+/// Where a version stands in its line, as its anchor will say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    /// What was anchored of the version before.
+    pub(super) predecessor: Option<DataHash>,
+    /// Whether the transaction names it as superseded.
+    pub(super) supersedes: bool,
+}
+
+impl Line {
+    /// A version supersedes the one before on the chain, if the same account signed for that on the
+    /// same chain and its transaction was not mined without effect. The registry would refuse anything
+    /// else, so such a version is anchored by itself (`docs/decisions/0016-versions.md`).
+    pub(super) fn after(old: Option<&AnchoredVersion>, signer: SignerAccount<'_>) -> Self {
+        Self {
+            predecessor: old.map(|old| old.record_hash),
+            supersedes: old.is_some_and(|old| {
+                let ours = old.chain_id == signer.chain_id && old.signer == signer.address;
+                ours && may_be_there(old.state)
+            }),
+        }
+    }
+
+    /// The hash that the transaction names as superseded.
+    pub(super) fn superseded(&self) -> Option<&DataHash> {
+        self.predecessor.as_ref().filter(|_| self.supersedes)
+    }
+}
+
+/// Whether an anchor is on the chain before any transaction of a higher nonce, as far as is known.
+fn may_be_there(state: AnchorState) -> bool {
+    match state {
+        AnchorState::Pending
+        | AnchorState::Submitted
+        | AnchorState::Confirmed
+        | AnchorState::Finalized
+        | AnchorState::Replaced
+        | AnchorState::Reorged => true,
+        AnchorState::Failed => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_version_supersedes_what_its_own_account_has_anchored() {
+        let hash = DataHash([0xaa; 32]);
+        let old = |state, chain_id, signer: &str| AnchoredVersion {
+            record: RecordId(Uuid::from_u128(1)),
+            record_hash: hash,
+            state,
+            chain_id,
+            signer: signer.to_owned(),
+        };
+        let us = SignerAccount {
+            chain_id: 7,
+            address: "0xUs",
+        };
+        for state in AnchorState::ALL {
+            let line = Line::after(Some(&old(*state, 7, "0xUs")), us);
+            assert_eq!(line.predecessor, Some(hash), "{state}: it is remembered");
+            assert_eq!(line.supersedes, *state != AnchorState::Failed, "{state}");
+        }
+        for foreign in [
+            old(AnchorState::Finalized, 7, "0xThem"),
+            old(AnchorState::Finalized, 8, "0xUs"),
+        ] {
+            let line = Line::after(Some(&foreign), us);
+            assert_eq!((line.predecessor, line.superseded()), (Some(hash), None));
+        }
+        let alone = Line {
+            predecessor: None,
+            supersedes: false,
+        };
+        assert_eq!(
+            Line::after(None, us),
+            alone,
+            "a first version, or a lost anchor"
+        );
+    }
+}
