@@ -13,6 +13,10 @@ import grantConsentVariables from './examples/6-grant-consent.json';
 import accessLog from './examples/7-access-log.graphql';
 import integrityEvents from './examples/8-integrity-events.graphql';
 import search from './examples/9-search.graphql';
+import amendRecord from './examples/10-amend-record.graphql';
+import amendRecordVariables from './examples/10-amend-record.json';
+import withdrawRecord from './examples/11-withdraw-record.graphql';
+import withdrawRecordVariables from './examples/11-withdraw-record.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -27,4 +31,6 @@ export const examples = [
   { query: grantConsent, variables: grantConsentVariables },
   { query: accessLog },
   { query: integrityEvents },
+  { query: amendRecord, variables: amendRecordVariables },
+  { query: withdrawRecord, variables: withdrawRecordVariables },
 ];

@@ -17,6 +17,22 @@ const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
     }
   }
 }";
+const AMEND: &str = "mutation Amend($input: AmendMedicalRecordInput!) {
+  amendMedicalRecord(input: $input) {
+    record {
+      id recordType version isCurrent isWithdrawn completeness metadata dataHash blockchainRecordId
+      patient { id } author { id username } anchor { state txHash }
+    }
+  }
+}";
+const RETRACT: &str = "mutation Retract($input: WithdrawMedicalRecordInput!) {
+  withdrawMedicalRecord(input: $input) {
+    record {
+      id recordType version isCurrent isWithdrawn completeness metadata dataHash blockchainRecordId
+      patient { id } author { id username } anchor { state txHash }
+    }
+  }
+}";
 const GRANT: &str = "mutation Grant($input: GrantConsentInput!) {
   grantConsent(input: $input) {
     consent {
@@ -36,7 +52,8 @@ const READ: &str = "query Read($id: UUID!, $purpose: PurposeOfUse) {
 }";
 const VERIFY: &str = "query Verify($id: UUID!) {
   verifyRecord(id: $id) {
-    verdict contentMatches onChain dataHash computedHash chainRegistrar chainBlock chainTime chainStatus checkedAt
+    verdict contentMatches onChain dataHash computedHash chainRegistrar chainBlock chainTime chainStatus
+    chainSuccessor checkedAt
   }
 }";
 
@@ -149,6 +166,21 @@ impl Person {
         self.asks_with(CREATE, &variables).await
     }
 
+    /// Writes a new version of a record, or tries to. `more` is input that is there besides, or takes
+    /// the place of what is: `expectedVersion`, `reason`, `metadata`, `purpose`, `idempotencyKey`.
+    pub async fn amends(&self, record: &Value, document: impl Display, more: Value) -> Answer {
+        let input = change(record, &more).to_string();
+        let open = input.strip_suffix('}').expect("an object ends so");
+        let variables = format!(r#"{{"input":{open},"document":{document}}}}}"#);
+        self.asks_with(AMEND, &variables).await
+    }
+
+    /// Withdraws a record as entered in error, or tries to; `more` as in [`Self::amends`].
+    pub async fn retracts(&self, record: &Value, more: Value) -> Answer {
+        self.asks(RETRACT, json!({ "input": change(record, &more) }))
+            .await
+    }
+
     /// Opens a record, or tries to, under the default purpose.
     pub async fn reads(&self, record: &str) -> Answer {
         self.asks(READ, json!({ "id": record })).await
@@ -192,4 +224,16 @@ impl Person {
         let count = count.fetch_one(&self.trail).await;
         count.unwrap_or_else(|error| panic!("the audit trail cannot be read: {error}"))
     }
+}
+
+fn change(record: &Value, more: &Value) -> Value {
+    let mut input = json!({
+        "id": record["id"],
+        "expectedVersion": record["version"],
+        "reason": "the sample was somebody else's",
+    });
+    if let (Some(input), Some(more)) = (input.as_object_mut(), more.as_object()) {
+        input.extend(more.clone());
+    }
+    input
 }

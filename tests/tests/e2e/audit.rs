@@ -64,7 +64,7 @@ async fn a_row_says_who_did_what_why_and_by_which_consent() {
         request.as_str()
     );
     let refused = json!({
-        "new_value": { "reason": "NO_CONSENT", "asked": mine }, "retention_period": "2556 days",
+        "new_value": { "reason": "NO_CONSENT", "asked": mine, "wanted": "READ" }, "retention_period": "2556 days",
         "encryption_status": "NOT_APPLICABLE",
     });
     assert_eq!(

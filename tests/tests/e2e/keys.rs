@@ -33,6 +33,7 @@ async fn what_a_row_says_of_a_record_is_bound_to_its_document() {
         ("author_id", "NULL".to_owned()),
         ("version", "2".to_owned()),
         ("predecessor_id", format!("'{other}'")),
+        ("withdrawn", "TRUE".to_owned()),
         (
             "created_at",
             "created_at - interval '1 microsecond'".to_owned(),

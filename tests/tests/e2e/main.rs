@@ -3,6 +3,7 @@
 
 mod access;
 mod accounts;
+mod amendments;
 mod audit;
 mod database;
 mod durability;

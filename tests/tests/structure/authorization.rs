@@ -21,7 +21,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 34] = [
+const CASES: [Case; 36] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -359,6 +359,34 @@ const CASES: [Case; 34] = [
         ],
     ),
     Case(
+        "Mutation.amendMedicalRecord",
+        r#"mutation($document: JSON!) { amendMedicalRecord(input: {
+            id: "$VERSION", expectedVersion: 1, document: $document, reason: "a digit was wrong"
+        }) { record { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.withdrawMedicalRecord",
+        r#"mutation { withdrawMedicalRecord(input: {
+            id: "$VERSION", expectedVersion: 1, reason: "a digit was wrong"
+        }) { record { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
         "Mutation.grantConsent",
         r#"mutation { grantConsent(input: {
             purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ], grantees: [{ user: "$CITRA" }]
@@ -457,7 +485,13 @@ async fn every_field_answers_every_caller_as_the_table_says() {
     let mut wrong = Vec::new();
     for Case(field, document, wanted) in &CASES {
         for (nth, caller) in callers.iter().enumerate() {
-            // A fresh one each time, so that there is something to take back.
+            // A fresh one each time, so that there is something to amend or to take back.
+            let version = if document.contains("$VERSION") {
+                let record = ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs());
+                id(&record.await)
+            } else {
+                String::new()
+            };
             let consent = if document.contains("$CONSENT") {
                 ana.lets(&budi, &["READ"]).await
             } else {
@@ -482,6 +516,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
                 ("$BUDI", &budi.id),
                 ("$CITRA", &citra.id),
                 ("$RECORD", &record),
+                ("$VERSION", &version),
                 ("$CONSENT", &consent),
                 ("$FRESH", &format!("fresh{nth}")),
             ];

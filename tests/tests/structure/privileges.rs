@@ -177,6 +177,24 @@ async fn a_consent_is_only_ever_withdrawn_and_once() {
 }
 
 #[tokio::test]
+async fn a_version_is_superseded_once_and_never_current_again() {
+    let (world, ..) = lived_in().await;
+    let supersede = "UPDATE medical_records SET superseded_at = now()";
+    may(&world, API, &[supersede]).await;
+
+    world.executes(supersede).await;
+
+    for role in [API, OWNER] {
+        may_not(
+            &world,
+            role,
+            &[supersede, "UPDATE medical_records SET superseded_at = NULL"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
     let (world, ..) = lived_in().await;
 
@@ -211,6 +229,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
         INDEXER,
         &[
             "SELECT id, patient_id, record_type, data_hash, blockchain_record_id FROM medical_records",
+            "SELECT version, predecessor_id, superseded_at FROM medical_records",
             "SELECT state, tx_hash FROM record_anchors",
             "SELECT tx_hash, outbox_id, attempt FROM anchor_attempts",
         ],
@@ -241,6 +260,7 @@ async fn the_indexer_writes_what_it_follows_and_nothing_else() {
         &[
             "UPDATE medical_records SET data_hash = repeat('0', 64)",
             "UPDATE medical_records SET encrypted_data = ''",
+            "UPDATE medical_records SET superseded_at = now()",
             "INSERT INTO medical_records (patient_id) SELECT id FROM users LIMIT 1",
             "DELETE FROM medical_records",
             "UPDATE users SET role = 'ADMIN'",
@@ -301,6 +321,9 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE medical_records SET data_hash = repeat('0', 64)",
             "UPDATE medical_records SET encrypted_data = ''",
             "UPDATE medical_records SET patient_id = patient_id",
+            "UPDATE medical_records SET predecessor_id = NULL",
+            "UPDATE medical_records SET withdrawn = FALSE",
+            "UPDATE record_anchors SET supersedes = TRUE",
             "UPDATE patient_keys SET wrapped_key = ''",
             "UPDATE users SET is_system = FALSE",
             "UPDATE users SET id = id",
@@ -333,6 +356,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         &[
             "SELECT encrypted_data FROM medical_records",
             "SELECT wrapped_key FROM patient_keys",
+            "UPDATE medical_records SET superseded_at = now()",
             "UPDATE users SET is_active = FALSE",
             "UPDATE sessions SET is_valid = FALSE, revoked_at = now(), used_at = now()",
             "UPDATE signers SET next_nonce = next_nonce + 1",
