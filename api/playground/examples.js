@@ -28,9 +28,9 @@ export const examples = [
   { query: search },
   { query: oneRecord, variables: oneRecordVariables },
   { query: createRecord, variables: createRecordVariables },
+  { query: amendRecord, variables: amendRecordVariables },
+  { query: withdrawRecord, variables: withdrawRecordVariables },
   { query: grantConsent, variables: grantConsentVariables },
   { query: accessLog },
   { query: integrityEvents },
-  { query: amendRecord, variables: amendRecordVariables },
-  { query: withdrawRecord, variables: withdrawRecordVariables },
 ];
