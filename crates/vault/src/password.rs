@@ -49,11 +49,11 @@ pub fn verify(password: &str, hashed: &str) -> bool {
     let matches = argon2id(MEMORY_KIB, PASSES)
         .verify_password(password.as_bytes(), &stored.hash)
         .is_ok();
-    // The rest of today's work, as one pass over as much memory as is missing.
+    // The rest of today's work, in as many passes as today: fresh memory costs more than used.
     let missing = (u64::from(MEMORY_KIB) * u64::from(PASSES)).saturating_sub(stored.work());
-    match u32::try_from(missing) {
+    match u32::try_from(missing / u64::from(PASSES)) {
         Ok(missing) if missing >= Params::MIN_M_COST => {
-            matches & !refuse_with(missing, 1, password)
+            matches & !refuse_with(missing, PASSES, password)
         }
         _ => matches,
     }

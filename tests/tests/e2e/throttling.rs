@@ -387,30 +387,37 @@ async fn an_unknown_account_an_old_one_and_a_wrong_password_take_the_same_time()
     let set = format!("UPDATE users SET hashed_password = '{OLD_HASH}' WHERE username = 'old'");
     world.executes(&set).await;
     let names = ["ana", "old", "nobody"];
-    let mut times = [const { Vec::new() }; 3];
     let mut told = BTreeSet::new();
+    let mut rounds = Vec::new();
 
-    for _ in 0..25 {
-        for (name, times) in names.iter().zip(&mut times) {
-            let begun = Instant::now();
-            let reply = log_in(&world.api, "", name, "not the password").await;
-            times.push(begun.elapsed());
-            told.insert((
-                reply.code(),
-                reply.json()["errors"][0]["message"].to_string(),
-            ));
+    // Whatever else the machine does makes one of them longer now and then, and not three times.
+    while rounds.len() < 3 && rounds.last().is_none_or(|medians| !is_even(medians)) {
+        let mut times = [const { Vec::new() }; 3];
+        for _ in 0..25 {
+            for (name, times) in names.iter().zip(&mut times) {
+                let begun = Instant::now();
+                let reply = log_in(&world.api, "", name, "not the password").await;
+                times.push(begun.elapsed());
+                let message = &reply.json()["errors"][0]["message"];
+                told.insert((reply.code(), message.to_string()));
+            }
         }
+        rounds.push(times.map(|mut times: Vec<Duration>| {
+            times.sort();
+            times[times.len() / 2]
+        }));
     }
 
     assert_eq!(told.len(), 1, "{told:?}");
-    let medians = times.map(|mut times: Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64()
-    });
-    let (least, most) = (
-        medians.iter().copied().fold(f64::INFINITY, f64::min),
-        medians.iter().copied().fold(0.0, f64::max),
-    );
-    // By far less than what a hash takes, which is most of the time.
-    assert!(most < least * 1.25, "{names:?} take {medians:?} s");
+    let is_one_even = rounds.iter().any(is_even);
+    assert!(is_one_even, "{names:?} take {rounds:?}");
+}
+
+/// Whether the longest is at most a quarter longer: by far less than what a hash takes, which is most
+/// of the time.
+fn is_even(medians: &[Duration; 3]) -> bool {
+    let (least, most) = (medians.iter().min(), medians.iter().max());
+    least
+        .zip(most)
+        .is_some_and(|(least, most)| *most < *least * 5 / 4)
 }
