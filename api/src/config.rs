@@ -173,8 +173,9 @@ pub(crate) struct ThrottleConfig {
     #[arg(long, env = "MEDITRUSTAL_LONGEST_WAIT", default_value = "900", value_parser = seconds())]
     longest_wait: i64,
 
-    /// Failures from one address before it must wait
-    #[arg(long, env = "MEDITRUSTAL_ADDRESS_FAILURES", default_value = "30", value_parser = count())]
+    /// Failures from one address before it must wait; more than it may have under way at once, which
+    /// are counted until they have succeeded
+    #[arg(long, env = "MEDITRUSTAL_ADDRESS_FAILURES", default_value = "100", value_parser = count())]
     address_failures: u32,
 
     /// How many of them are forgotten each minute
