@@ -93,6 +93,10 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_INTROSPECTION")]
     pub(crate) introspection: bool,
 
+    /// How many keys and records the deep check opens each second, at most; 0 leaves it out
+    #[arg(long, env = "MEDITRUSTAL_DEEP_CHECK_PER_SECOND", default_value = "20")]
+    pub(crate) deep_check_per_second: u32,
+
     /// How long one request may take, in seconds
     #[arg(long, env = "MEDITRUSTAL_REQUEST_TIMEOUT", default_value = "10")]
     request_timeout_seconds: u64,

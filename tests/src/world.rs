@@ -220,6 +220,21 @@ impl World {
             .rows_affected()
     }
 
+    /// Any statements, by a superuser whom no trigger and no foreign key notices: who breaks in leaves
+    /// no `updated_at` behind.
+    pub async fn attacks(&self, statements: &str) {
+        let url = self.foundation.database.superuser_url();
+        let mut attacker = PgConnection::connect(&url)
+            .await
+            .unwrap_or_else(|error| panic!("a superuser cannot connect: {error}"));
+        for statement in ["SET session_replication_role = replica", statements] {
+            let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+                .execute(&mut attacker)
+                .await;
+            done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+
     /// The audit rows that a condition is true of, oldest first.
     pub async fn audit_rows(&self, condition: &str) -> Vec<Value> {
         self.sql(&format!(

@@ -8,7 +8,7 @@ use super::{Failure, say};
 /// What can be done to the database as a whole.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Make the four roles and the database; harmless to repeat
+    /// Make the five roles and the database; harmless to repeat
     Create(CreateDatabase),
 }
 
@@ -35,6 +35,10 @@ pub(crate) struct CreateDatabase {
     #[arg(long, env = "MEDITRUSTAL_INDEXER_PASSWORD", hide_env_values = true)]
     indexer_password: String,
 
+    /// What meditrustal_keys logs in with
+    #[arg(long, env = "MEDITRUSTAL_KEYS_PASSWORD", hide_env_values = true)]
+    keys_password: String,
+
     /// What meditrustal_backup logs in with
     #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true)]
     backup_password: String,
@@ -47,11 +51,12 @@ impl DatabaseCommand {
             migrator: settings.migrator_password,
             api: settings.api_password,
             indexer: settings.indexer_password,
+            keys: settings.keys_password,
             backup: settings.backup_password,
         };
         provision::create(&settings.admin_database_url, &settings.database, &passwords).await?;
         say(&format!(
-            "database {} and its four roles are ready",
+            "database {} and its five roles are ready",
             settings.database
         ))
     }

@@ -1,16 +1,40 @@
-//! Key files, made with the operating system's randomness and readable by their owner alone.
+//! Key files, made with the operating system's randomness and readable by their owner alone; and the
+//! rotation of the master keys, step by step: `add`, `rotate`, `status`, `retire`.
 
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,
+    ops::Deref,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use clap::{Args, Subcommand};
-use vault::{blind_index::IndexKey, keyring::Keyring, random, token::TokenKeys};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    ids::{PatientKeyId, RequestId, UserId},
+    purpose::Purpose,
+    users::SCHEDULER,
+};
+use serde_json::{Value, json};
+use store::{Pool, PoolSettings, StoreError, audit, keys, migrate, second_factors};
+use uuid::Uuid;
+use vault::{
+    blind_index::IndexKey,
+    keyring::{Keyring, WrappedKey},
+    random,
+    token::TokenKeys,
+};
 
 use super::{Failure, say, token_keys::AddTokenKey};
+use crate::app::commit;
+
+/// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
+/// rotation notices: readers take no lock.
+const BATCH: i64 = 500;
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
 
 /// What can be done about keys.
 #[derive(Debug, Subcommand)]
@@ -21,6 +45,14 @@ pub(crate) enum KeysCommand {
     Index(NewKeys),
     /// Put a new token key in front of the others; every api reads the file again by itself
     AddTokenKey(AddTokenKey),
+    /// Put a fresh master key in front of the file; programs that run see it by themselves
+    Add(AddKey),
+    /// Wrap every patient's key, and every second factor, anew under the first master key; may be stopped and run again
+    Rotate(Rotation),
+    /// Say how many patients' keys each master key wraps, and which may be retired
+    Status(Rotation),
+    /// Take a master key out of the file that wraps nothing any more
+    Retire(RetireKey),
 }
 
 /// Settings of `keys new` and `keys index`.
@@ -31,37 +63,312 @@ pub(crate) struct NewKeys {
     dir: PathBuf,
 }
 
+/// Which file.
+#[derive(Debug, Args)]
+pub(crate) struct MasterKeysFile {
+    /// The master keys that wrap patients' keys
+    #[arg(long = "file", env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
+    path: PathBuf,
+}
+
+/// Settings of `keys add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddKey {
+    #[command(flatten)]
+    file: MasterKeysFile,
+
+    /// Its name, at most 64 bytes, not used before; made up if left out
+    #[arg(long)]
+    id: Option<String>,
+}
+
+/// Settings of `keys rotate` and `keys status`.
+#[derive(Debug, Args)]
+pub(crate) struct Rotation {
+    #[command(flatten)]
+    file: MasterKeysFile,
+
+    /// Where the database is, under the role meditrustal_keys
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    url: String,
+}
+
+/// Settings of `keys retire`.
+#[derive(Debug, Args)]
+pub(crate) struct RetireKey {
+    #[command(flatten)]
+    rotation: Rotation,
+
+    /// Which one
+    id: String,
+
+    /// How long to wait before looking a second time, in seconds: until every transaction has ended
+    /// that may have begun before the key in front was there
+    #[arg(long, default_value = "20")]
+    wait: u64,
+}
+
 impl KeysCommand {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let index_key = ("index.key", IndexKey::generate());
-        let (dir, made) = match self {
-            Self::AddTokenKey(settings) => return settings.run(),
-            Self::Index(NewKeys { dir }) => (dir, vec![index_key]),
-            Self::New(NewKeys { dir }) => {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::New(settings) => {
                 let master = Keyring::generate(&format!("master-{}", random::hex::<4>()));
-                let registrar = random::hex::<32>().into();
-                let others = [
-                    ("master-keys.json", master),
-                    ("token-key.pem", TokenKeys::generate()),
-                    ("registrar.key", registrar),
-                ];
-                (dir, others.into_iter().chain([index_key]).collect())
+                make(
+                    &settings.dir,
+                    &[
+                        ("master-keys.json", master),
+                        ("token-key.pem", TokenKeys::generate()),
+                        ("registrar.key", random::hex::<32>().into()),
+                        ("index.key", IndexKey::generate()),
+                    ],
+                )
             }
+            Self::Index(settings) => make(&settings.dir, &[("index.key", IndexKey::generate())]),
+            Self::AddTokenKey(settings) => settings.run(),
+            Self::Add(settings) => {
+                let id = settings
+                    .id
+                    .unwrap_or_else(|| format!("master-{}", random::hex::<4>()));
+                Keyring::add(&settings.file.path, &id)?;
+                say(&format!(
+                    "{id} wraps from now on; `meditrustal keys rotate` brings the older keys under it. \
+                     Back the file up"
+                ))
+            }
+            Self::Rotate(settings) => rotate(&settings).await,
+            Self::Status(settings) => status(&settings).await,
+            Self::Retire(settings) => retire(&settings).await,
+        }
+    }
+}
+
+impl Rotation {
+    async fn open(&self) -> Result<(Pool, Keyring), Failure> {
+        let keyring = Keyring::load(&self.file.path)?;
+        let one = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
         };
-        fs::create_dir_all(&dir)?;
-        if let Some((name, _)) = made.iter().find(|(name, _)| dir.join(name).exists()) {
-            let there = dir.join(name);
+        let pool = store::connect(&self.url, "meditrustal keys", one)?;
+        migrate::require_current(&pool).await?;
+        Ok((pool, keyring))
+    }
+}
+
+fn make<T: Deref<Target = String>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
+    fs::create_dir_all(dir)?;
+    if let Some((name, _)) = made.iter().find(|(name, _)| dir.join(name).exists()) {
+        let there = dir.join(name);
+        return Err(format!(
+            "{} is there already and is not overwritten",
+            there.display()
+        )
+        .into());
+    }
+    for (name, text) in made {
+        write_private(&dir.join(name), text)?;
+        say(&format!("{}", dir.join(name).display()))?;
+    }
+    Ok(())
+}
+
+/// Wraps what older master keys wrap under the first one, oldest name first, in batches that each
+/// commit: stopped anywhere, it goes on from there when run again. Two at once share the work.
+async fn rotate(settings: &Rotation) -> Result<(), Failure> {
+    let (pool, keyring) = settings.open().await?;
+    let ids = keyring.ids();
+    let [first, older @ ..] = ids.as_slice() else {
+        return Err("the key file has no key".into());
+    };
+    let mut conn = pool.acquire().await?;
+    let wrapped = keys::count_by_master(&mut conn).await?;
+    drop(conn);
+    let due: i64 = wrapped
+        .iter()
+        .filter(|(id, _)| older.contains(id))
+        .map(|(_, keys)| keys)
+        .sum();
+    let origin = Origin::job(RequestId::fresh());
+    let (mut done, mut failed) = (0, 0);
+    let began = Instant::now();
+    let mut shown = began;
+    for master in older {
+        let mut after = PatientKeyId(Uuid::nil());
+        while let Some((last, wrapped_anew, forged)) =
+            batch(&pool, &keyring, &origin, (master, first), after).await?
+        {
+            after = last;
+            done += wrapped_anew;
+            failed += forged;
+            if shown.elapsed() >= SHOW_EVERY {
+                shown = Instant::now();
+                say(&format!("{done} of {due}"))?;
+            }
+        }
+    }
+    let mut secrets = 0;
+    for master in older {
+        let mut after = UserId(Uuid::nil());
+        while let Some((last, sealed_anew, forged)) =
+            factors(&pool, &keyring, &origin, (master, first), after).await?
+        {
+            after = last;
+            secrets += sealed_anew;
+            failed += forged;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    say(&format!(
+        "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors, after \
+         {seconds:.1} s"
+    ))?;
+    if failed > 0 {
+        return Err(format!(
+            "{failed} key(s) or secret(s) do not unwrap and were left as they are; the log names them"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// One batch, one transaction. Gives the last id, how many were wrapped and how many would not unwrap;
+/// `None` at the end.
+async fn batch(
+    pool: &Pool,
+    keyring: &Keyring,
+    origin: &Origin,
+    (from, to): (&str, &str),
+    after: PatientKeyId,
+) -> Result<Option<(PatientKeyId, usize, usize)>, Failure> {
+    let mut tx = pool.begin().await.map_err(StoreError::from)?;
+    let rows = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
+    let Some(last) = rows.last().map(|row| row.id) else {
+        return Ok(None);
+    };
+    let mut wrapped = Vec::with_capacity(rows.len());
+    for (row, anew) in rows.iter().zip(keyring.rewrap(&rows).await?) {
+        match anew {
+            Ok(key) => wrapped.push(key),
+            Err(error) => {
+                tracing::error!(key.id = %row.id, %error, "Patient key {} is left as it is", row.id);
+            }
+        }
+    }
+    keys::rewrap(&mut tx, &wrapped).await?;
+    let failed = rows.len() - wrapped.len();
+    let details = json!({ "from": from, "to": to, "keys": wrapped.len(), "failed": failed });
+    audit::insert(&mut tx, &[entry(origin, details)]).await?;
+    commit(tx).await?;
+    Ok(Some((last, wrapped.len(), failed)))
+}
+
+/// One batch of secrets of second factors, one transaction, as [`batch`].
+async fn factors(
+    pool: &Pool,
+    keyring: &Keyring,
+    origin: &Origin,
+    (from, to): (&str, &str),
+    after: UserId,
+) -> Result<Option<(UserId, usize, usize)>, Failure> {
+    let mut tx = pool.begin().await.map_err(StoreError::from)?;
+    let rows = second_factors::lock_sealed_by(&mut tx, from, after, BATCH).await?;
+    let Some((last, _)) = rows.last() else {
+        return Ok(None);
+    };
+    let (last, count, mut failed) = (*last, rows.len(), 0);
+    for (user, bytes) in rows {
+        let sealed = WrappedKey {
+            bytes,
+            master_key_id: from.to_owned(),
+        };
+        match keyring.open_factor(user, &sealed) {
+            Ok(secret) => {
+                let anew = keyring.seal_factor(user, &secret);
+                second_factors::reseal(&mut tx, user, &anew.bytes, &anew.master_key_id).await?;
+            }
+            Err(error) => {
+                failed += 1;
+                tracing::error!(user.id = %user, %error, "The second factor of {user} is left as it is");
+            }
+        }
+    }
+    let sealed = count - failed;
+    let details = json!({ "from": from, "to": to, "secondFactors": sealed, "failed": failed });
+    audit::insert(&mut tx, &[entry(origin, details)]).await?;
+    commit(tx).await?;
+    Ok(Some((last, sealed, failed)))
+}
+
+async fn status(settings: &Rotation) -> Result<(), Failure> {
+    let (pool, keyring) = settings.open().await?;
+    let mut conn = pool.acquire().await?;
+    let wrapped = keys::count_by_master(&mut conn).await?;
+    let ids = keyring.ids();
+    for (nth, id) in ids.iter().enumerate() {
+        let keys = wrapped.iter().find(|(of, _)| of == id).map_or(0, |it| it.1);
+        let what = match (nth, keys) {
+            (0, _) => "wraps new keys",
+            (_, 0) => "may be retired",
+            (_, _) => "to be rotated",
+        };
+        say(&format!("{id}  {keys} key(s)  {what}"))?;
+    }
+    let lost: Vec<&(String, i64)> = wrapped.iter().filter(|it| !ids.contains(&it.0)).collect();
+    for (id, keys) in &lost {
+        say(&format!("{id}  {keys} key(s)  IS NOT IN THE FILE"))?;
+    }
+    if lost.is_empty() {
+        Ok(())
+    } else {
+        Err(
+            "records of these patients do not open: find the file that has these master keys"
+                .into(),
+        )
+    }
+}
+
+async fn retire(settings: &RetireKey) -> Result<(), Failure> {
+    let (pool, keyring) = settings.rotation.open().await?;
+    let id = &settings.id;
+    let ids = keyring.ids();
+    if !ids.contains(id) || ids.first() == Some(id) {
+        return Err(format!("{id} is not one of the older keys of the file").into());
+    }
+    for wait in [settings.wait, 0] {
+        let mut conn = pool.acquire().await?;
+        let wrapped = keys::count_by_master(&mut conn).await?;
+        if let Some((_, keys)) = wrapped.iter().find(|(of, _)| of == id) {
             return Err(format!(
-                "{} is there already and is not overwritten",
-                there.display()
+                "{id} still wraps {keys} key(s): run `meditrustal keys rotate` first"
             )
             .into());
         }
-        for (name, text) in &made {
-            write_private(&dir.join(name), text)?;
-            say(&format!("{}", dir.join(name).display()))?;
-        }
-        Ok(())
+        drop(conn);
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+    }
+    let mut tx = pool.begin().await?;
+    let origin = Origin::job(RequestId::fresh());
+    audit::insert(&mut tx, &[entry(&origin, json!({ "retired": id }))]).await?;
+    Keyring::remove(&settings.rotation.file.path, id)?;
+    commit(tx).await?;
+    say(&format!(
+        "{id} is out of the file; backups that are older than the rotation still need it"
+    ))
+}
+
+fn entry(origin: &Origin, details: Value) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::PatientKey,
+        resource_id: origin.request.0,
+        new_value: Some(details),
+        classification: Classification::Security,
+        encryption: EncryptionStatus::EncryptedAtRest,
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::KeyRotate,
+            Purpose::SystemAdministration,
+            origin,
+        )
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Make administrators, and help those who have lost their second factor
     #[command(subcommand)]
     Admin(admin::AdminCommand),
-    /// Make key files
+    /// Make key files, and rotate the master keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Compare a document with the chain, without database, keys or api
@@ -64,7 +64,7 @@ impl Command {
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => command.run().await?,
             Self::Admin(command) => command.run().await?,
-            Self::Keys(command) => command.run()?,
+            Self::Keys(command) => command.run().await?,
             Self::Verify(command) => return command.run().await,
             Self::Schema => say(schema::sdl().trim_end())?,
         }

@@ -24,6 +24,7 @@ use crate::{
     feed::Feed,
     hashing::Hashing,
     http,
+    integrity::deep_check::DeepCheck,
     playground::Playground,
     records::{
         disclosure::Desk,
@@ -141,6 +142,14 @@ async fn assemble(
     };
     tasks.spawn(relay.run());
     tasks.spawn(throttle::sweep(pool.clone(), config.throttle.sweep_every()));
+    if config.deep_check_per_second > 0 {
+        let check = DeepCheck {
+            pool: pool.clone(),
+            keyring: Arc::clone(&keyring),
+            per_second: config.deep_check_per_second,
+        };
+        tasks.spawn(check.run());
+    }
     let app = App::from(Parts {
         desk: Desk::open(pool.clone(), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),

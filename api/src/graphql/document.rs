@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_graphql::{InputValueResult, Name, Scalar, ScalarType, Value};
 use fhir::Json;
 use serde_json::Number;
+use vault::row::Content;
 
 /// A FHIR R4 resource as JSON. Numbers keep their digits: `1.10` stays `1.10`. Send it as a variable,
 /// not written into the query.
@@ -19,7 +20,7 @@ pub(crate) enum Document {
     Read(Json),
     /// As it is stored: canonical bytes, which are JSON text and go out as they are. Whoever makes one
     /// has compared them with the hash that they were stored under.
-    Stored(Arc<[u8]>),
+    Stored(Arc<Content>),
 }
 
 impl Document {
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn what_is_stored_goes_out_byte_for_byte() {
         let text = r#"{"a":1.10,"b":["x\n",null]}"#;
-        let stored = Document::Stored(text.as_bytes().into());
+        let stored = Document::Stored(Arc::new(text.as_bytes().to_vec().into()));
         let mut out = String::new();
         write(&stored.to_value(), &mut out);
         assert_eq!(out, text);

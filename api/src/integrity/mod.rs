@@ -1,4 +1,5 @@
 //! Integrity: the registry, and the events that verifiers follow.
 
+pub(crate) mod deep_check;
 pub(crate) mod graphql;
 mod subscription;

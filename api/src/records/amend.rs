@@ -153,8 +153,8 @@ impl Asked {
 
 async fn document_of(app: &App, old: &Disclosed) -> Result<Json, Error> {
     let sealed = old.sealed.as_ref().ok_or(Error::NotFound("record"))?;
-    let opened = content::open(&app.keyring, &old.record, sealed);
-    let bytes = content::intact(app, &old.record, opened).await?;
+    let opened = content::open(&app.keyring, sealed).await;
+    let bytes = content::intact(&app.pool, sealed, opened).await?;
     content::document(&bytes).ok_or(Error::Integrity(old.record.id))
 }
 

@@ -1,92 +1,35 @@
-//! A record's content: opened, and compared with its hash and its anchor on every read. What does not
-//! match is a finding and never silent data.
+//! A record's content: opened, and compared with its hash, its anchor and everything else that speaks of
+//! it, on every read. What does not match is a finding and never silent data. The judge is `vault::row`.
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    ids::{FindingId, RequestId},
+    ids::{FindingId, RequestId, UserId},
     integrity::{FeedKind, FindingKind},
     purpose::Purpose,
     records::DataHash,
+    stored::StoredRecord,
     users::SCHEDULER,
 };
 use serde_json::{Value, json};
 use store::{
-    audit,
+    Pool, StoreError, audit,
     feed::{self, FeedEntry},
     findings,
-    records::{Record, SealedRecord},
 };
 use vault::{
-    digest,
-    envelope::Binding,
-    keyring::{KeyName, Keyring, WrappedKey},
+    keyring::Keyring,
+    row::{self, Content, Opened},
 };
 
-use crate::{
-    app::{App, commit},
-    error::Error,
-};
+use crate::{app::commit, error::Error};
 
-/// What an envelope turned out to hold.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// Exactly the bytes that were hashed.
-    Intact(Vec<u8>),
-    /// It opened, but its hash is another one.
-    Mismatch {
-        /// The hash of what is in there.
-        computed: DataHash,
-    },
-    /// It did not open.
-    Undecryptable,
-}
-
-/// Opens an envelope and compares it with the hash its row holds, and with the hash that was anchored
-/// where that is known. Pure computation: keys, ciphers, no I/O.
-pub(crate) fn open(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Opened {
-    let Some(plain) = decrypt(keyring, record, sealed) else {
-        return Opened::Undecryptable;
+/// Unwraps the key of a row and opens it.
+pub(crate) async fn open(keyring: &Keyring, row: &StoredRecord) -> Opened {
+    let key = match &row.key {
+        Some(key) => keyring.unwrap(&[key]).await.pop().and_then(Result::ok),
+        None => None,
     };
-    let computed = digest::of_document(&plain);
-    let text = computed.to_string();
-    let anchored = sealed.anchored_hash.as_ref();
-    if text == record.data_hash && anchored.is_none_or(|anchored| text == *anchored) {
-        Opened::Intact(plain)
-    } else {
-        Opened::Mismatch { computed }
-    }
-}
-
-fn decrypt(keyring: &Keyring, record: &Record, sealed: &SealedRecord) -> Option<Vec<u8>> {
-    let key_id = sealed.key?;
-    let wrapped = WrappedKey {
-        bytes: sealed.wrapped_key.clone()?,
-        master_key_id: sealed.master_key_id.clone()?,
-    };
-    let name = KeyName {
-        id: key_id,
-        patient: record.patient,
-        created_at: sealed.key_created_at?,
-    };
-    let key = keyring.unwrap_patient_key(name, &wrapped).ok()?;
-    let binding = Binding {
-        record: record.id,
-        patient: record.patient,
-        author: record.author,
-        record_type: record.record_type,
-        version: u32::try_from(record.version).ok()?,
-        predecessor: record.predecessor,
-        is_withdrawn: record.is_withdrawn,
-        key: key_id,
-        created_at: record.created_at,
-        effective_at: record.effective_at,
-        code_tokens: sealed.code_tokens.as_deref(),
-        metadata: record.metadata.as_ref(),
-        missing: record.missing.as_ref(),
-    };
-    key.open(&binding, &sealed.encrypted_data)
-        .ok()
-        .map(|plain| plain.to_vec())
+    row::open(row, key.as_ref())
 }
 
 /// Reads opened bytes as a document. What was stored may be longer than what may come in: the patient
@@ -99,89 +42,136 @@ pub(crate) fn document(bytes: &[u8]) -> Option<fhir::Json> {
     fhir::reader::read_within(bytes, limits).ok()
 }
 
-/// Writes a finding down, once, with its audit row and its event.
-///
-/// # Errors
-/// The database's; the content is withheld either way.
-pub(crate) async fn report(
-    app: &App,
-    record: &Record,
-    kind: FindingKind,
-    details: Value,
-) -> Result<(), Error> {
-    tracing::error!(record.id = %record.id, finding = kind.as_str(), "Record {} failed its integrity check", record.id);
-    let mut tx = app.begin().await?;
-    let Some(finding) = findings::open(&mut tx, kind, Some(record.id), None, &details).await?
-    else {
-        return Ok(());
-    };
-    let entry = AuditEntry {
-        resource_type: ResourceType::MedicalRecord,
-        resource_id: record.id.0,
-        new_value: Some(json!({ "finding": kind, "findingId": finding })),
-        classification: Classification::Security,
-        encryption: EncryptionStatus::EncryptedAtRest,
-        patient: Some(record.patient),
-        ..AuditEntry::new(
-            SCHEDULER,
-            AuditAction::IntegrityFailure,
-            Purpose::SystemAdministration,
-            &Origin::job(RequestId::fresh()),
-        )
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    feed::append(&mut tx, &[event(record, FeedKind::FindingOpened, finding)]).await?;
-    commit(tx).await?;
-    Ok(())
-}
-
-/// Closes what was found wrong with a record's content: it is right again.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn resolve(app: &App, record: &Record) -> Result<(), Error> {
-    let mut tx = app.begin().await?;
-    let mut resolved = Vec::new();
-    for kind in [FindingKind::ContentMismatch, FindingKind::Undecryptable] {
-        resolved.extend(findings::resolve(&mut tx, kind, Some(record.id), None).await?);
-    }
-    let events: Vec<FeedEntry> = resolved
-        .iter()
-        .map(|finding| event(record, FeedKind::FindingResolved, *finding))
-        .collect();
-    feed::append(&mut tx, &events).await?;
-    commit(tx).await?;
-    Ok(())
-}
-
-fn event(record: &Record, kind: FeedKind, finding: FindingId) -> FeedEntry {
-    FeedEntry {
-        record: Some(record.id),
-        patient: Some(record.patient),
-        record_type: Some(record.record_type),
-        record_hash: DataHash::parse(&record.data_hash).ok(),
-        tx_hash: Some(record.blockchain_record_id.clone()),
-        finding: Some(finding),
-        ..FeedEntry::new(kind)
+/// What is wrong with a row, and the evidence: hashes and names of columns. `None` where nothing is.
+pub(crate) fn trouble(row: &StoredRecord, opened: &Opened) -> Option<(FindingKind, Value)> {
+    match opened {
+        Opened::Intact(_) => None,
+        Opened::Mismatch { computed, astray } => Some((
+            FindingKind::ContentMismatch,
+            json!({ "stored": row.data_hash, "computed": computed.to_string(), "columns": astray }),
+        )),
+        Opened::Undecryptable => Some((
+            FindingKind::Undecryptable,
+            json!({ "stored": row.data_hash }),
+        )),
     }
 }
 
 /// Gives the bytes, or withholds them and writes down why.
 ///
 /// # Errors
-/// [`Error::Integrity`] where they are not what was hashed.
-pub(crate) async fn intact(app: &App, record: &Record, opened: Opened) -> Result<Vec<u8>, Error> {
-    let (kind, details) = match opened {
-        Opened::Intact(bytes) => return Ok(bytes),
-        Opened::Mismatch { computed } => (
-            FindingKind::ContentMismatch,
-            json!({ "stored": record.data_hash, "computed": computed.to_string() }),
-        ),
-        Opened::Undecryptable => (
-            FindingKind::Undecryptable,
-            json!({ "stored": record.data_hash }),
-        ),
-    };
-    report(app, record, kind, details).await?;
-    Err(Error::Integrity(record.id))
+/// [`Error::Integrity`] where they are not what was hashed, or the row is not as it was written.
+pub(crate) async fn intact(
+    pool: &Pool,
+    row: &StoredRecord,
+    opened: Opened,
+) -> Result<Content, Error> {
+    let found = trouble(row, &opened);
+    if let Opened::Intact(bytes) = opened {
+        return Ok(bytes);
+    }
+    settle(pool, row, found).await?;
+    Err(Error::Integrity(row.id))
+}
+
+/// Writes down what is wrong with a record now: opens that finding, once, and closes those that are so
+/// no more, each with its audit row and its event.
+///
+/// # Errors
+/// The database's; the content is withheld either way.
+pub(crate) async fn settle(
+    pool: &Pool,
+    row: &StoredRecord,
+    found: Option<(FindingKind, Value)>,
+) -> Result<(), StoreError> {
+    let subject = Subject::of(row);
+    let mut tx = pool.begin().await?;
+    let mut events = Vec::new();
+    for kind in [FindingKind::ContentMismatch, FindingKind::Undecryptable] {
+        if found.as_ref().is_none_or(|(wanted, _)| *wanted != kind) {
+            let closed = findings::resolve(&mut tx, kind, Some(row.id), None).await?;
+            events.extend(closed.into_iter().map(|id| subject.resolved(id)));
+        }
+    }
+    if let Some((kind, details)) = found {
+        let opened = findings::open(&mut tx, kind, Some(row.id), None, &details).await?;
+        if let Some(id) = opened {
+            tracing::error!(record.id = %row.id, finding = kind.as_str(), "Record {} failed its integrity check", row.id);
+            audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
+            events.push(subject.opened(id));
+        }
+    }
+    feed::append(&mut tx, &events).await?;
+    commit(tx).await
+}
+
+/// What a finding is about, as far as the row can be believed.
+pub(crate) struct Subject {
+    resource: ResourceType,
+    id: uuid::Uuid,
+    patient: UserId,
+    event: FeedEntry,
+}
+
+impl Subject {
+    pub(crate) fn of(row: &StoredRecord) -> Self {
+        let event = FeedEntry {
+            record: Some(row.id),
+            patient: Some(row.patient),
+            record_type: row.record_type.parse().ok(),
+            record_hash: DataHash::parse(&row.data_hash).ok(),
+            tx_hash: Some(row.blockchain_record_id.clone()),
+            ..FeedEntry::new(FeedKind::FindingOpened)
+        };
+        Self {
+            resource: ResourceType::MedicalRecord,
+            id: row.id.0,
+            patient: row.patient,
+            event,
+        }
+    }
+
+    pub(crate) fn of_key(key: &domain::stored::StoredKey) -> Self {
+        let event = FeedEntry {
+            patient: Some(key.patient),
+            ..FeedEntry::new(FeedKind::FindingOpened)
+        };
+        Self {
+            resource: ResourceType::PatientKey,
+            id: key.id.0,
+            patient: key.patient,
+            event,
+        }
+    }
+
+    pub(crate) fn failure(&self, kind: FindingKind, finding: FindingId) -> AuditEntry {
+        AuditEntry {
+            resource_type: self.resource,
+            resource_id: self.id,
+            new_value: Some(json!({ "finding": kind, "findingId": finding })),
+            classification: Classification::Security,
+            encryption: EncryptionStatus::EncryptedAtRest,
+            patient: Some(self.patient),
+            ..AuditEntry::new(
+                SCHEDULER,
+                AuditAction::IntegrityFailure,
+                Purpose::SystemAdministration,
+                &Origin::job(RequestId::fresh()),
+            )
+        }
+    }
+
+    pub(crate) fn opened(&self, finding: FindingId) -> FeedEntry {
+        FeedEntry {
+            finding: Some(finding),
+            ..self.event.clone()
+        }
+    }
+
+    pub(crate) fn resolved(&self, finding: FindingId) -> FeedEntry {
+        FeedEntry {
+            kind: FeedKind::FindingResolved,
+            ..self.opened(finding)
+        }
+    }
 }

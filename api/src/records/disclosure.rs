@@ -13,11 +13,12 @@ use domain::{
     consents::Consent,
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
+    stored::StoredRecord,
 };
 use serde_json::json;
 use store::{
     Pool, StoreError, audit, consents,
-    records::{self, Record, SealedRecord},
+    records::{self, Record},
     users,
 };
 use tokio::{
@@ -87,8 +88,8 @@ pub(crate) struct Disclosed {
     pub(crate) record: Arc<Record>,
     /// The purpose it was decided for.
     pub(crate) purpose: Purpose,
-    /// Its envelope, if the content was wanted.
-    pub(crate) sealed: Option<SealedRecord>,
+    /// Its whole row, if the content was wanted.
+    pub(crate) sealed: Option<StoredRecord>,
 }
 
 type Reply = oneshot::Sender<Result<Disclosed, Error>>;
@@ -231,7 +232,7 @@ async fn settle(
     wanted.sort_unstable();
     wanted.dedup();
     let sealed = records::sealed(&mut tx, &wanted).await?;
-    let sealed: HashMap<RecordId, SealedRecord> = sealed.into_iter().map(|s| (s.id, s)).collect();
+    let sealed: HashMap<RecordId, StoredRecord> = sealed.into_iter().map(|s| (s.id, s)).collect();
     audit::insert(&mut tx, &entries).await?;
     commit(tx).await?;
 

@@ -11,6 +11,7 @@ use domain::{
 use serde_json::Value;
 use store::records::{Record, search::Order};
 use uuid::Uuid;
+use vault::row::Content;
 
 use super::{
     anchor::Anchor,
@@ -52,7 +53,7 @@ impl MedicalRecord {
     }
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
-    async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<[u8]>, Withheld> {
+    async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
         opened::bytes(ctx, self.record.id, self.purpose).await
     }
 }
@@ -280,7 +281,7 @@ impl RecordQuery {
             let disclosed = app.desk.ask(inquiry).await?;
             let (record, purpose) = (disclosed.record, disclosed.purpose);
             if let Some(sealed) = &disclosed.sealed {
-                opened::keep(ctx, &record, purpose, sealed).await?;
+                opened::keep(ctx, purpose, sealed).await?;
             }
             Ok(MedicalRecord::new(record, purpose))
         };

@@ -14,6 +14,7 @@ pub(crate) mod list;
 mod made;
 pub(crate) mod opened;
 mod prepare;
+mod sealing;
 mod succession;
 mod summary;
 mod verification;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use async_graphql::Context;
-use domain::{ids::RecordId, purpose::Purpose};
-use store::records::{Record, SealedRecord};
+use domain::{ids::RecordId, purpose::Purpose, stored::StoredRecord};
 use tokio::sync::OnceCell;
+use vault::row::Content;
 
 use super::{
     content,
@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// What opening a record came to, for every field that asks.
-type Content = Result<Arc<[u8]>, Arc<Error>>;
+type Answer = Result<Arc<Content>, Arc<Error>>;
 /// Whoever comes first opens the record; the others wait for it.
-type Slots = HashMap<(RecordId, Purpose), Arc<OnceCell<Content>>>;
+type Slots = HashMap<(RecordId, Purpose), Arc<OnceCell<Answer>>>;
 
 /// The records that one request has opened. It must not outlive the request: the next one is decided
 /// anew.
@@ -59,7 +59,7 @@ pub(crate) async fn bytes(
     ctx: &Context<'_>,
     record: RecordId,
     purpose: Purpose,
-) -> Result<Arc<[u8]>, Withheld> {
+) -> Result<Arc<Content>, Withheld> {
     let cell = cell(ctx, record, purpose)?;
     let content = cell.get_or_init(async || ask(ctx, record, purpose).await.map_err(Arc::new));
     content.await.clone().map_err(Withheld)
@@ -72,13 +72,12 @@ pub(crate) async fn bytes(
 /// [`Error::Internal`] where the transport gave the request no place for it.
 pub(crate) async fn keep(
     ctx: &Context<'_>,
-    record: &Record,
     purpose: Purpose,
-    sealed: &SealedRecord,
+    sealed: &StoredRecord,
 ) -> Result<(), Error> {
     let app = app(ctx)?;
-    let cell = cell(ctx, record.id, purpose)?;
-    cell.get_or_init(async || open(app, record, sealed).await.map_err(Arc::new))
+    let cell = cell(ctx, sealed.id, purpose)?;
+    cell.get_or_init(async || open(app, sealed).await.map_err(Arc::new))
         .await;
     Ok(())
 }
@@ -87,14 +86,14 @@ fn cell(
     ctx: &Context<'_>,
     record: RecordId,
     purpose: Purpose,
-) -> Result<Arc<OnceCell<Content>>, Error> {
+) -> Result<Arc<OnceCell<Answer>>, Error> {
     let opened = &loaders(ctx)?.opened.0;
     // Nothing in here can panic half-way.
     let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Arc::clone(opened.entry((record, purpose)).or_default()))
 }
 
-async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<[u8]>, Error> {
+async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Content>, Error> {
     let (app, caller) = request(ctx)?;
     let inquiry = Inquiry {
         caller,
@@ -104,11 +103,10 @@ async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Ar
     };
     let disclosed = app.desk.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-    open(app, &disclosed.record, &sealed).await
+    open(app, &sealed).await
 }
 
-async fn open(app: &App, record: &Record, sealed: &SealedRecord) -> Result<Arc<[u8]>, Error> {
-    let opened = content::open(&app.keyring, record, sealed);
-    let bytes = content::intact(app, record, opened).await?;
-    Ok(bytes.into())
+async fn open(app: &App, sealed: &StoredRecord) -> Result<Arc<Content>, Error> {
+    let opened = content::open(&app.keyring, sealed).await;
+    Ok(Arc::new(content::intact(&app.pool, sealed, opened).await?))
 }

@@ -4,9 +4,10 @@ use chain::OnChainStatus;
 use chrono::{DateTime, Utc};
 use domain::{ids::RecordId, purpose::Purpose, records::DataHash};
 use store::records::Record;
+use vault::row::Opened;
 
 use super::{
-    content::{self, Opened},
+    content,
     disclosure::{Inquiry, Wanted},
 };
 use crate::{app::App, caller::Caller, error::Error};
@@ -73,17 +74,16 @@ pub(crate) async fn verify(
     let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     drop(conn);
-    let opened = content::open(&app.keyring, &record, &sealed);
+    let opened = content::open(&app.keyring, &sealed).await;
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
-        Opened::Mismatch { computed } => Some(*computed),
+        Opened::Mismatch { computed, .. } => Some(*computed),
         Opened::Undecryptable => None,
     };
-    let intact = match content::intact(app, &record, opened).await {
-        Ok(_) => true,
-        Err(Error::Integrity(_)) => false,
-        Err(error) => return Err(error),
-    };
+    let found = content::trouble(&sealed, &opened);
+    drop(opened);
+    let intact = found.is_none();
+    content::settle(&app.pool, &sealed, found).await?;
     let on_chain = match computed {
         Some(hash) => app.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,
@@ -106,9 +106,6 @@ pub(crate) async fn verify(
         }
         _ => None,
     };
-    if intact {
-        content::resolve(app, &record).await?;
-    }
     Ok(Verification {
         record,
         purpose,

@@ -12,32 +12,29 @@ use chrono::{DateTime, Utc};
 use domain::{
     access::Action,
     audit::AuditEntry,
-    ids::{PatientKeyId, RecordId, UserId},
+    ids::{RecordId, UserId},
     purpose::Purpose,
     records::{DataHash, RecordType},
 };
 use serde_json::Value;
 use store::{
-    Pool, StoreError, Tx,
+    Pool, StoreError,
     anchors::{self, NewAnchor, SignerAccount},
     audit,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
-    keys::{self, PatientKeyRow},
     records::{self, NewRecord, Record},
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
 };
-use vault::{
-    envelope::PatientKey,
-    keyring::{KeyName, Keyring, WrappedKey},
-};
+use vault::keyring::Keyring;
 
 use super::{
     admission::{admit, recall},
     made::{Made, make},
+    sealing,
     succession::{Follows, Line, anchored, take_places},
 };
 use crate::{app::commit, caller::Caller, error::Error};
@@ -221,7 +218,19 @@ fn one(mut answers: Vec<Answer>) -> Answer {
     answers.pop().unwrap_or(Err(Error::Internal))
 }
 
+/// Nothing was stored: another process was a moment earlier with the same thing.
+fn all_busy(drafts: &[Draft]) -> Vec<Answer> {
+    let busy = |_| {
+        Err(Error::Busy {
+            retry_after_seconds: 1,
+        })
+    };
+    drafts.iter().map(busy).collect()
+}
+
 async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
+    let patients = drafts.iter().map(|draft| draft.patient).collect();
+    let sealing_keys = sealing::prepare(&workshop.pool, &workshop.keyring, patients).await?;
     let mut tx = workshop.pool.begin().await?;
     let address = workshop.signer.address().to_string();
     let signer = SignerAccount {
@@ -234,11 +243,19 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
     let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
     recall(&mut tx, &mut permitted, &mut answers).await?;
+    permitted.retain(|permitted| {
+        let can = sealing_keys.contains_key(&permitted.draft.patient);
+        if !can {
+            answers[permitted.place] = Some(Err(Error::Unavailable));
+        }
+        can
+    });
     take_places(&mut tx, &mut permitted, &mut answers).await?;
     let followed = anchored(&mut tx, &permitted).await?;
-    let patients: Vec<(UserId, DateTime<Utc>)> =
-        permitted.iter().map(|p| (p.draft.patient, p.at)).collect();
-    let patient_keys = keys_of(workshop, &mut tx, patients).await?;
+    let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
+    if !sealing::establish(&mut tx, &sealing_keys, &patients).await? {
+        return Ok(all_busy(drafts));
+    }
 
     let fees = *workshop.fees.borrow();
     let mut stored = Vec::with_capacity(permitted.len());
@@ -253,13 +270,19 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
             }
             .ok()
         });
-        let key = patient_keys.get(&draft.patient);
-        let (Some(transaction), Some((key_id, key))) = (transaction, key) else {
+        let key = sealing_keys.get(&draft.patient);
+        let (Some(transaction), Some(key)) = (transaction, key) else {
             // A gap in the nonces must not arise: give the whole group up.
             tracing::error!("A record could not be sealed or signed");
             return Ok(drafts.iter().map(|_| Err(Error::Unavailable)).collect());
         };
-        stored.push(make(permitted, line, (nonce, transaction), *key_id, key));
+        stored.push(make(
+            permitted,
+            line,
+            (nonce, transaction),
+            key.id(),
+            key.key(),
+        ));
     }
     let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = stored.into_iter().unzip();
 
@@ -275,10 +298,7 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
             .filter_map(Made::remembered)
             .collect();
         if !idempotency::insert(&mut tx, operation, &keys).await? {
-            let busy = Error::Busy {
-                retry_after_seconds: 1,
-            };
-            return Ok(drafts.iter().map(|_| Err(busy.again())).collect());
+            return Ok(all_busy(drafts));
         }
     }
     let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
@@ -298,53 +318,5 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     Ok(answers
         .into_iter()
         .map(|answer| answer.unwrap_or(Err(Error::Internal)))
-        .collect())
-}
-
-/// The living key of each patient, unwrapped; made at the time beside it where there is none yet.
-async fn keys_of(
-    workshop: &Workshop,
-    tx: &mut Tx<'_>,
-    mut patients: Vec<(UserId, DateTime<Utc>)>,
-) -> Result<HashMap<UserId, (PatientKeyId, PatientKey)>, StoreError> {
-    patients.sort_unstable();
-    patients.dedup_by_key(|(patient, _)| *patient);
-    let ids: Vec<UserId> = patients.iter().map(|(patient, _)| *patient).collect();
-    let mut rows = keys::living(tx, &ids).await?;
-    let missing: Vec<PatientKeyRow> = patients
-        .iter()
-        .filter(|(patient, _)| !rows.iter().any(|row| row.patient == *patient))
-        .map(|(patient, at)| {
-            let name = KeyName {
-                id: PatientKeyId::fresh(),
-                patient: *patient,
-                created_at: *at,
-            };
-            let (_, wrapped) = workshop.keyring.new_patient_key(name);
-            PatientKeyRow {
-                id: name.id,
-                patient: name.patient,
-                wrapped_key: Some(wrapped.bytes),
-                master_key_id: wrapped.master_key_id,
-                created_at: name.created_at,
-            }
-        })
-        .collect();
-    if !missing.is_empty() {
-        keys::insert(tx, &missing).await?;
-        rows = keys::living(tx, &ids).await?;
-    }
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let wrapped = WrappedKey { bytes: row.wrapped_key?, master_key_id: row.master_key_id };
-            let name = KeyName { id: row.id, patient: row.patient, created_at: row.created_at };
-            let key = workshop
-                .keyring
-                .unwrap_patient_key(name, &wrapped)
-                .inspect_err(|error| tracing::error!(key.id = %row.id, %error, "A patient's key does not unwrap"))
-                .ok()?;
-            Some((row.patient, (row.id, key)))
-        })
         .collect())
 }

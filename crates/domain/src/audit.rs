@@ -97,6 +97,8 @@ text_enum! {
         Session = "SESSION",
         /// A record.
         MedicalRecord = "MEDICAL_RECORD",
+        /// A key that a patient's records are sealed under, or all of them.
+        PatientKey = "PATIENT_KEY",
         /// A consent.
         Consent = "CONSENT",
         /// The trail itself.

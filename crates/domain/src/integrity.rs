@@ -43,6 +43,16 @@ text_enum! {
 }
 
 text_enum! {
+    /// What the deep check walks through.
+    CheckStage {
+        /// Patients' keys.
+        Keys = "KEYS",
+        /// Records.
+        Records = "RECORDS",
+    }
+}
+
+text_enum! {
     /// What a subscriber is told.
     FeedKind {
         /// A record was stored and its transaction signed.

@@ -12,6 +12,7 @@ pub mod purpose;
 pub mod records;
 pub mod second_factor;
 pub mod sessions;
+pub mod stored;
 mod text;
 pub mod throttle;
 pub mod users;

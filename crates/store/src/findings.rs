@@ -1,11 +1,13 @@
 //! What was found wrong: opened once, closed by what resolves it.
 
 use domain::{
-    ids::{FindingId, RecordId},
+    ids::{FindingId, PatientKeyId, RecordId},
     integrity::FindingKind,
     records::DataHash,
 };
 use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 
@@ -23,7 +25,7 @@ pub async fn open(
     let id = sqlx::query_scalar!(
         "INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
          VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (kind, record_id, record_hash) WHERE resolved_at IS NULL DO NOTHING
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id) WHERE resolved_at IS NULL DO NOTHING
          RETURNING id",
         FindingId::fresh().0,
         kind.as_str(),
@@ -61,4 +63,76 @@ pub async fn resolve(
     .fetch_all(&mut **tx)
     .await?;
     Ok(ids.into_iter().map(FindingId).collect())
+}
+
+/// Opens a finding about a patient's key. `None` where the same one is open already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_key(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    key: PatientKeyId,
+    details: &Value,
+) -> Result<Option<FindingId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO integrity_findings (id, kind, patient_key_id, details)
+         VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id) WHERE resolved_at IS NULL DO NOTHING
+         RETURNING id",
+        FindingId::fresh().0,
+        kind.as_str(),
+        key.0,
+        details,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
+/// Resolves what is open of this kind about this key. Gives the findings it closed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resolve_key(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    key: PatientKeyId,
+) -> Result<Vec<FindingId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "UPDATE integrity_findings
+         SET resolved_at = CURRENT_TIMESTAMP
+         WHERE resolved_at IS NULL
+           AND kind = $1
+           AND patient_key_id = $2
+         RETURNING id",
+        kind.as_str(),
+        key.0,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(FindingId).collect())
+}
+
+/// Which of these records have an open finding of the api: about their content. Served by
+/// `idx_integrity_findings_record_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_about(
+    conn: &mut PgConnection,
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, StoreError> {
+    let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
+    let ids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT record_id AS "record_id!"
+           FROM integrity_findings
+           WHERE record_id = ANY($1)
+             AND resolved_at IS NULL
+             AND kind IN ('CONTENT_MISMATCH', 'UNDECRYPTABLE')"#,
+        &records,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.into_iter().map(RecordId).collect())
 }

@@ -1,25 +1,35 @@
 //! Patients' keys, wrapped. What unwraps them is never here.
 
 use chrono::{DateTime, Utc};
-use domain::ids::{PatientKeyId, UserId};
+use domain::{
+    ids::{PatientKeyId, UserId},
+    stored::StoredKey,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 
-/// A patient's key as it is stored.
-#[derive(Debug, Clone)]
-pub struct PatientKeyRow {
-    /// Which.
-    pub id: PatientKeyId,
-    /// Whose.
-    pub patient: UserId,
-    /// The wrapped key; `None` once destroyed.
-    pub wrapped_key: Option<Vec<u8>>,
-    /// The master key it is wrapped by.
-    pub master_key_id: String,
-    /// When it was made: the wrapping binds it.
-    pub created_at: DateTime<Utc>,
+struct KeyRow {
+    id: Uuid,
+    patient_id: Uuid,
+    wrapped_key: Option<Vec<u8>>,
+    master_key_id: String,
+    created_at: DateTime<Utc>,
+    destroyed_at: Option<DateTime<Utc>>,
+}
+
+impl From<KeyRow> for StoredKey {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            id: PatientKeyId(row.id),
+            patient: UserId(row.patient_id),
+            wrapped_key: row.wrapped_key,
+            master_key_id: row.master_key_id,
+            created_at: row.created_at,
+            destroyed_at: row.destroyed_at,
+        }
+    }
 }
 
 /// The living keys of these patients.
@@ -29,10 +39,11 @@ pub struct PatientKeyRow {
 pub async fn living(
     conn: &mut PgConnection,
     patients: &[UserId],
-) -> Result<Vec<PatientKeyRow>, StoreError> {
+) -> Result<Vec<StoredKey>, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
-    let found = sqlx::query!(
-        "SELECT id, patient_id, wrapped_key, master_key_id, created_at
+    let found = sqlx::query_as!(
+        KeyRow,
+        "SELECT id, patient_id, wrapped_key, master_key_id, created_at, destroyed_at
          FROM patient_keys
          WHERE patient_id = ANY($1)
            AND destroyed_at IS NULL",
@@ -40,24 +51,15 @@ pub async fn living(
     )
     .fetch_all(conn)
     .await?;
-    Ok(found
-        .into_iter()
-        .map(|row| PatientKeyRow {
-            id: PatientKeyId(row.id),
-            patient: UserId(row.patient_id),
-            wrapped_key: row.wrapped_key,
-            master_key_id: row.master_key_id,
-            created_at: row.created_at,
-        })
-        .collect())
+    Ok(found.into_iter().map(Into::into).collect())
 }
 
 /// Stores new keys. Where a patient got a living key meanwhile, theirs is kept and this one dropped:
-/// ask [`living`] again afterwards.
+/// ask [`living_ids`] again afterwards.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn insert(tx: &mut Tx<'_>, keys: &[PatientKeyRow]) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut Tx<'_>, keys: &[&StoredKey]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = keys.iter().map(|key| key.id.0).collect();
     let patients: Vec<Uuid> = keys.iter().map(|key| key.patient.0).collect();
     let wrapped: Vec<Option<Vec<u8>>> = keys.iter().map(|key| key.wrapped_key.clone()).collect();
@@ -79,4 +81,99 @@ pub async fn insert(tx: &mut Tx<'_>, keys: &[PatientKeyRow]) -> Result<(), Store
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Which of these keys are alive.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn living_ids(
+    conn: &mut PgConnection,
+    keys: &[PatientKeyId],
+) -> Result<Vec<PatientKeyId>, StoreError> {
+    let ids: Vec<Uuid> = keys.iter().map(|id| id.0).collect();
+    let found = sqlx::query_scalar!(
+        "SELECT id FROM patient_keys WHERE id = ANY($1) AND destroyed_at IS NULL",
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(PatientKeyId).collect())
+}
+
+/// The next living keys that this master key wraps, in the order of ids, locked until the transaction
+/// ends. Those that somebody else has locked are passed over. Served by `idx_patient_keys_master_key_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_wrapped_by(
+    tx: &mut Tx<'_>,
+    master: &str,
+    after: PatientKeyId,
+    limit: i64,
+) -> Result<Vec<StoredKey>, StoreError> {
+    let found = sqlx::query_as!(
+        KeyRow,
+        "SELECT id, patient_id, wrapped_key, master_key_id, created_at, destroyed_at
+         FROM patient_keys
+         WHERE master_key_id = $1
+           AND id > $2
+           AND destroyed_at IS NULL
+         ORDER BY id
+         LIMIT $3
+         FOR UPDATE SKIP LOCKED",
+        master,
+        after.0,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found.into_iter().map(Into::into).collect())
+}
+
+/// Writes keys that were wrapped anew.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rewrap(tx: &mut Tx<'_>, keys: &[StoredKey]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.id.0).collect();
+    let wrapped: Vec<Option<Vec<u8>>> = keys.iter().map(|key| key.wrapped_key.clone()).collect();
+    let masters: Vec<String> = keys.iter().map(|key| key.master_key_id.clone()).collect();
+    sqlx::query!(
+        "UPDATE patient_keys AS key
+         SET wrapped_key = e.wrapped_key,
+             master_key_id = e.master_key_id
+         FROM UNNEST($1::uuid[], $2::bytea[], $3::text[]) AS e(id, wrapped_key, master_key_id)
+         WHERE key.id = e.id
+           AND key.destroyed_at IS NULL",
+        &ids,
+        &wrapped as &[Option<Vec<u8>>],
+        &masters,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// How many living keys, and secrets of second factors, each master key wraps, by its id.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count_by_master(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT master_key_id AS "master_key_id!", count(*) AS "keys!"
+           FROM (
+               SELECT master_key_id FROM patient_keys WHERE destroyed_at IS NULL
+               UNION ALL
+               SELECT master_key_id FROM second_factors
+           ) AS wrapped
+           GROUP BY master_key_id
+           ORDER BY master_key_id"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.master_key_id, row.keys))
+        .collect())
 }

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod chain_events;
 pub mod consents;
 pub mod cursor;
+pub mod deep_check;
 pub mod deletion;
 mod error;
 pub mod feed;

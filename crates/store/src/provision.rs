@@ -13,11 +13,13 @@ pub struct Passwords {
     pub api: String,
     /// Runs the indexer.
     pub indexer: String,
-    /// Reads everything, to copy it.
+    /// Re-wraps patients' keys, and copies them.
+    pub keys: String,
+    /// Reads everything but patients' keys, to copy it.
     pub backup: String,
 }
 
-/// Makes the four roles and the database `name`, or sets the roles' passwords where they exist.
+/// Makes the five roles and the database `name`, or sets the roles' passwords where they exist.
 ///
 /// # Errors
 /// [`StoreError`], above all where `superuser_url` may not make roles.
@@ -44,6 +46,11 @@ pub async fn create(
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
         ),
         (
+            "meditrustal_keys",
+            &passwords.keys,
+            "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
+        ),
+        (
             "meditrustal_backup",
             &passwords.backup,
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS",
@@ -54,9 +61,6 @@ pub async fn create(
         set(&mut conn, "meditrustal.attributes", attributes).await?;
         sqlx::raw_sql(MAKE_ROLE).execute(&mut conn).await?;
     }
-    sqlx::raw_sql("GRANT pg_read_all_data TO meditrustal_backup")
-        .execute(&mut conn)
-        .await?;
 
     let exists = sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
         .fetch_one(&mut conn)
@@ -70,7 +74,7 @@ pub async fn create(
         &[
             "CREATE DATABASE %I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0".to_owned(),
             "REVOKE ALL ON DATABASE %I FROM PUBLIC".to_owned(),
-            "GRANT CONNECT ON DATABASE %I TO meditrustal_api, meditrustal_indexer, meditrustal_backup".to_owned(),
+            "GRANT CONNECT ON DATABASE %I TO meditrustal_api, meditrustal_indexer, meditrustal_keys, meditrustal_backup".to_owned(),
         ],
     )
     .fetch_all(&mut conn)

@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows};
 
+mod sealed;
 pub mod search;
+
+pub use sealed::sealed;
 
 /// A record without its content.
 #[derive(Debug, Clone)]
@@ -240,68 +243,4 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
     .fetch_all(conn)
     .await?;
     found.into_iter().map(Record::try_from).collect()
-}
-
-/// A record's envelope, and the wrapped key that opens it.
-#[derive(Debug, Clone)]
-pub struct SealedRecord {
-    /// Which.
-    pub id: RecordId,
-    /// The envelope.
-    pub encrypted_data: Vec<u8>,
-    /// The record's codes in the blind index, which the envelope binds.
-    pub code_tokens: Option<Vec<Vec<u8>>>,
-    /// The key it is sealed under.
-    pub key: Option<PatientKeyId>,
-    /// That key, wrapped; `None` where it was destroyed.
-    pub wrapped_key: Option<Vec<u8>>,
-    /// The master key it is wrapped by.
-    pub master_key_id: Option<String>,
-    /// When that key was made.
-    pub key_created_at: Option<DateTime<Utc>>,
-    /// The hash that was to be anchored, as its row says it; `None` where there is no such row. Text,
-    /// because somebody may have written nonsense over it.
-    pub anchored_hash: Option<String>,
-}
-
-/// Envelopes of records the caller was permitted to open.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn sealed(
-    conn: &mut PgConnection,
-    ids: &[RecordId],
-) -> Result<Vec<SealedRecord>, StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let found = sqlx::query!(
-        r#"SELECT
-            record.id AS "id!",
-            record.encrypted_data AS "encrypted_data!",
-            record.code_tokens,
-            record.patient_key_id,
-            key.wrapped_key AS "wrapped_key?",
-            key.master_key_id AS "master_key_id?",
-            key.created_at AS "key_created_at?",
-            anchor.record_hash AS "anchored_hash?"
-         FROM medical_records AS record
-         LEFT JOIN patient_keys AS key ON key.id = record.patient_key_id
-         LEFT JOIN record_anchors AS anchor ON anchor.record_id = record.id
-         WHERE record.id = ANY($1)"#,
-        &ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(found
-        .into_iter()
-        .map(|row| SealedRecord {
-            id: RecordId(row.id),
-            encrypted_data: row.encrypted_data,
-            code_tokens: row.code_tokens,
-            key: row.patient_key_id.map(PatientKeyId),
-            wrapped_key: row.wrapped_key,
-            master_key_id: row.master_key_id,
-            key_created_at: row.key_created_at,
-            anchored_hash: row.anchored_hash,
-        })
-        .collect())
 }

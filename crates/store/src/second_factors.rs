@@ -213,3 +213,56 @@ pub async fn shown_by(tx: &mut Tx<'_>, session: SessionId) -> Result<(), StoreEr
     .await?;
     Ok(())
 }
+
+/// The next secrets that this master key seals, in the order of accounts, locked until the transaction
+/// ends. Those that somebody else has locked are passed over. Served by
+/// `idx_second_factors_master_key_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_sealed_by(
+    tx: &mut Tx<'_>,
+    master: &str,
+    after: UserId,
+    limit: i64,
+) -> Result<Vec<(UserId, Vec<u8>)>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT user_id, sealed_secret
+         FROM second_factors
+         WHERE master_key_id = $1
+           AND user_id > $2
+         ORDER BY user_id
+         LIMIT $3
+         FOR UPDATE SKIP LOCKED",
+        master,
+        after.0,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (UserId(row.user_id), row.sealed_secret))
+        .collect())
+}
+
+/// Writes a secret that was sealed anew.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reseal(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    sealed_secret: &[u8],
+    master_key_id: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE second_factors SET sealed_secret = $2, master_key_id = $3 WHERE user_id = $1",
+        user.0,
+        sealed_secret,
+        master_key_id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

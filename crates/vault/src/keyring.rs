@@ -1,69 +1,57 @@
-//! The master keys, which wrap one key per patient and the secrets of second factors
+//! The keyring: the master keys, which wrap one key per patient and the secrets of second factors
 //! ([`crate::second_factor`]), and nothing else.
 //!
-//! The file is JSON: `{"keys":[{"id":"2026-11","key":"<64 hex digits>"}, …]}`. The first key wraps,
-//! all of them unwrap, so a rotation adds a key in front and re-wraps patient keys, never records.
-//! A KMS would stand behind the same two functions.
+//! They lie in a file today, and whoever holds a [`Keyring`] cannot tell: it wraps and unwraps 32 bytes
+//! by the id of a master key, many at once, and is awaited. A KMS answers the same questions, with one
+//! round trip for a batch. A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients'
+//! keys ([`Keyring::rewrap`]), never records.
+//!
+//! The file may change while programs run: before something is wrapped, and when a master key is met
+//! that is not known, it is looked at again. So a new key in front needs no restart.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use chrono::{DateTime, Utc};
-use domain::ids::{PatientKeyId, UserId};
-use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use domain::{
+    ids::{PatientKeyId, UserId},
+    stored::StoredKey,
+};
+use zeroize::Zeroizing;
 
 use crate::{
-    envelope::{self, PatientKey},
-    keyfile::{self, KeyFileError},
+    envelope::PatientKey,
+    keyfile::{self, KeyFileError, Stamp},
+    masters::{self, Masters},
     random,
 };
 
-/// Why the keyring cannot be used.
+/// Why the keyring cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// The file is not what [`Keyring::generate`] writes.
-    #[error("the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}}")]
+    #[error(
+        "the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}} with an id for each"
+    )]
     Malformed,
     /// A key or a secret is wrapped by a master key that is not in the file.
     #[error("master key {0:?} is not in the key file")]
     UnknownMaster(String),
+    /// The first key wraps: it cannot be taken away.
+    #[error("master key {0:?} is the first one and wraps new keys: add another before it")]
+    InUse(String),
     /// A wrapped key or secret was changed or moved.
     #[error("a key or a secret does not unwrap under master key {0:?}")]
     Forged(String),
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeyFile {
-    keys: Vec<KeyLine>,
-}
-
-#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-struct KeyLine {
-    #[zeroize(skip)]
-    id: String,
-    key: String,
-}
-
-struct MasterKey {
-    id: String,
-    key: Zeroizing<[u8; 32]>,
-}
-
-/// The master keys, in memory. Wiped when dropped.
-pub struct Keyring {
-    first: MasterKey,
-    older: Vec<MasterKey>,
-}
-
-impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.masters().map(|master| &master.id))
-            .finish()
-    }
+    /// The key was destroyed, and with it what it had sealed.
+    #[error("the patient key was destroyed")]
+    Destroyed,
 }
 
 /// Which patient key it is: what its wrapping binds.
@@ -77,7 +65,17 @@ pub struct KeyName {
     pub created_at: DateTime<Utc>,
 }
 
-/// A patient's key, or another secret, as it is stored.
+impl KeyName {
+    pub(crate) const fn of(stored: &StoredKey) -> Self {
+        Self {
+            id: stored.id,
+            patient: stored.patient,
+            created_at: stored.created_at,
+        }
+    }
+}
+
+/// A secret as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrappedKey {
     /// The wrapped bytes.
@@ -86,195 +84,174 @@ pub struct WrappedKey {
     pub master_key_id: String,
 }
 
+struct Held {
+    masters: Arc<Masters>,
+    stamp: Stamp,
+}
+
+/// The master keys. Wiped when dropped; prints their ids alone.
+pub struct Keyring {
+    path: PathBuf,
+    held: Mutex<Held>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.held().masters.fmt(f)
+    }
+}
+
 impl Keyring {
     /// Reads the key file.
     ///
     /// # Errors
-    /// [`KeyringError`] where it is missing or malformed.
+    /// [`KeyringError`] where it is missing, malformed or readable by others.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let text = keyfile::read(path)?;
-        Self::parse(&text)
-    }
-
-    /// Reads the text of a key file.
-    ///
-    /// # Errors
-    /// [`KeyringError::Malformed`].
-    pub fn parse(text: &str) -> Result<Self, KeyringError> {
-        let file: KeyFile = serde_json::from_str(text).map_err(|_| KeyringError::Malformed)?;
-        let mut masters = file.keys.iter().map(|line| {
-            let key = domain::records::DataHash::parse(&line.key)
-                .map(|bytes| Zeroizing::new(bytes.0))
-                .map_err(|_| KeyringError::Malformed)?;
-            Ok(MasterKey {
-                id: line.id.clone(),
-                key,
-            })
-        });
-        let first = masters.next().ok_or(KeyringError::Malformed)??;
-        let older = masters.collect::<Result<_, KeyringError>>()?;
-        Ok(Self { first, older })
+        Ok(Self {
+            path: path.to_owned(),
+            held: Mutex::new(read(path)?),
+        })
     }
 
     /// The text of a new key file with one fresh key.
     pub fn generate(id: &str) -> Zeroizing<String> {
-        let keys = vec![KeyLine {
-            id: id.to_owned(),
-            key: random::hex::<32>(),
-        }];
-        let text = serde_json::to_string_pretty(&KeyFile { keys });
-        Zeroizing::new(text.expect("strings always serialise"))
+        masters::generate(id)
     }
 
-    /// A fresh key for a patient, and its wrapped form.
-    pub fn new_patient_key(&self, name: KeyName) -> (PatientKey, WrappedKey) {
-        let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
-        let aad = associated_data(name, &self.first.id);
-        let bytes = envelope::wrap(&self.first.key, &aad, key.as_bytes());
-        (
-            key,
-            WrappedKey {
-                bytes,
-                master_key_id: self.first.id.clone(),
-            },
-        )
-    }
-
-    /// Unwraps a patient's key.
+    /// Puts a fresh key in front of a key file, in one step: whoever reads it sees the old file or the
+    /// new one.
     ///
     /// # Errors
-    /// [`KeyringError`] where its master key is missing or the bytes were changed.
-    pub fn unwrap_patient_key(
+    /// [`KeyringError`]; then the file is as it was.
+    pub fn add(path: &Path, id: &str) -> Result<(), KeyringError> {
+        let text = masters::with_new_first(&keyfile::read(path)?, id)?;
+        Ok(keyfile::replace(path, &text)?)
+    }
+
+    /// Takes an older key out of a key file, in one step. What it wraps is lost.
+    ///
+    /// # Errors
+    /// [`KeyringError`]; then the file is as it was.
+    pub fn remove(path: &Path, id: &str) -> Result<(), KeyringError> {
+        let text = masters::without(&keyfile::read(path)?, id)?;
+        Ok(keyfile::replace(path, &text)?)
+    }
+
+    /// The ids of the master keys, the one that wraps first.
+    pub fn ids(&self) -> Vec<String> {
+        self.held().masters.ids().map(str::to_owned).collect()
+    }
+
+    /// Fresh keys for patients, wrapped under the newest master key.
+    ///
+    /// # Errors
+    /// [`KeyringError`] where the file changed and cannot be used.
+    pub async fn new_patient_keys(
         &self,
-        name: KeyName,
-        wrapped: &WrappedKey,
-    ) -> Result<PatientKey, KeyringError> {
-        let master_id = &wrapped.master_key_id;
-        let aad = associated_data(name, master_id);
-        let key = envelope::unwrap(self.opening(master_id)?, &aad, &wrapped.bytes)
-            .map_err(|_| KeyringError::Forged(master_id.clone()))?;
-        let bytes = <[u8; 32]>::try_from(key.as_slice())
-            .map_err(|_| KeyringError::Forged(master_id.clone()))?;
-        Ok(PatientKey::from_bytes(Zeroizing::new(bytes)))
+        names: &[KeyName],
+    ) -> Result<Vec<StoredKey>, KeyringError> {
+        let masters = self.newest()?;
+        let wrap = |name: &KeyName| {
+            let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
+            masters.wrap(*name, &key)
+        };
+        Ok(names.iter().map(wrap).collect())
     }
 
-    /// The key that seals, and its id.
-    pub(crate) fn sealing(&self) -> (&[u8; 32], &str) {
-        (&self.first.key, &self.first.id)
-    }
-
-    /// The key with this id.
+    /// Unwraps patients' keys, each by the master key that it names.
     ///
     /// # Errors
-    /// [`KeyringError::UnknownMaster`].
-    pub(crate) fn opening(&self, id: &str) -> Result<&[u8; 32], KeyringError> {
-        let found = self.masters().find(|master| master.id == id);
-        found
-            .map(|master| &*master.key)
-            .ok_or_else(|| KeyringError::UnknownMaster(id.to_owned()))
+    /// In each place [`KeyringError`], where the master key is missing or the row was changed.
+    pub async fn unwrap(&self, stored: &[&StoredKey]) -> Vec<Result<PatientKey, KeyringError>> {
+        let mut masters = Arc::clone(&self.held().masters);
+        if stored
+            .iter()
+            .any(|key| key.wrapped_key.is_some() && !masters.knows(&key.master_key_id))
+        {
+            // A row that names nonsense costs a look at the file, and no reading of it. A file that
+            // cannot be used just now leaves us with what we have.
+            masters = self.newest().unwrap_or(masters);
+        }
+        stored.iter().map(|key| masters.unwrap(key)).collect()
     }
 
-    fn masters(&self) -> impl Iterator<Item = &MasterKey> {
-        std::iter::once(&self.first).chain(&self.older)
+    /// Wraps keys anew, under the newest master key.
+    ///
+    /// # Errors
+    /// In each place [`KeyringError`], where it does not unwrap.
+    pub async fn rewrap(
+        &self,
+        stored: &[StoredKey],
+    ) -> Result<Vec<Result<StoredKey, KeyringError>>, KeyringError> {
+        let masters = self.newest()?;
+        let again = |key: &StoredKey| {
+            masters
+                .unwrap(key)
+                .map(|plain| masters.wrap(KeyName::of(key), &plain))
+        };
+        Ok(stored.iter().map(again).collect())
+    }
+
+    /// Seals a secret under the newest master key; `aad` makes the associated data of that key's id.
+    pub(crate) fn seal(&self, aad: impl Fn(&str) -> Vec<u8>, secret: &[u8]) -> WrappedKey {
+        // A file that cannot be used just now leaves us with what we have.
+        let newest = self.newest();
+        let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
+        masters.seal(aad, secret)
+    }
+
+    /// Opens what [`Keyring::seal`] sealed.
+    ///
+    /// # Errors
+    /// [`KeyringError`] where its master key is missing or it was changed or moved.
+    pub(crate) fn open(
+        &self,
+        aad: impl Fn(&str) -> Vec<u8>,
+        sealed: &WrappedKey,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let mut masters = Arc::clone(&self.held().masters);
+        if !masters.knows(&sealed.master_key_id) {
+            masters = self.newest().unwrap_or(masters);
+        }
+        masters.open(aad, sealed)
+    }
+
+    /// A keyring without a file.
+    #[cfg(test)]
+    pub(crate) fn parse(text: &str) -> Result<Self, KeyringError> {
+        Ok(Self {
+            path: PathBuf::new(),
+            held: Mutex::new(Held {
+                masters: Arc::new(Masters::parse(text)?),
+                stamp: Stamp::default(),
+            }),
+        })
+    }
+
+    /// The keys of the file as it is now; it is read where it is another one than before.
+    fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
+        let mut held = self.held();
+        if keyfile::stamp(&self.path)? != held.stamp {
+            *held = read(&self.path)?;
+        }
+        Ok(Arc::clone(&held.masters))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // What is held is replaced as a whole, so a panic elsewhere leaves it whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// ```text
-/// "meditrustal patient key 2" ‖ id 16 ‖ patient 16 ‖ created_at 8 ‖ master key id, its text
-/// ```
-fn associated_data(name: KeyName, master: &str) -> Vec<u8> {
-    [
-        b"meditrustal patient key 2".as_slice(),
-        name.id.0.as_bytes(),
-        name.patient.0.as_bytes(),
-        &name.created_at.timestamp_micros().to_be_bytes(),
-        master.as_bytes(),
-    ]
-    .concat()
+fn read(path: &Path) -> Result<Held, KeyringError> {
+    // The stamp first: a file that is replaced in between is read once more, not once too few.
+    let stamp = keyfile::stamp(path)?;
+    let text = keyfile::read(path)?;
+    Ok(Held {
+        masters: Arc::new(Masters::parse(&text)?),
+        stamp,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use uuid::Uuid;
-
-    use super::*;
-
-    const NAME: KeyName = KeyName {
-        id: PatientKeyId(Uuid::from_u128(1)),
-        patient: UserId(Uuid::from_u128(2)),
-        created_at: DateTime::UNIX_EPOCH,
-    };
-
-    #[test]
-    fn a_patient_key_survives_a_new_master_key_in_front() {
-        let old = Keyring::generate("old");
-        let (key, wrapped) = Keyring::parse(&old).unwrap().new_patient_key(NAME);
-
-        let line =
-            |text: &str| text[text.find('[').unwrap() + 1..text.rfind(']').unwrap()].to_owned();
-        let both = format!(
-            "{{\"keys\":[{},{}]}}",
-            line(&Keyring::generate("new")),
-            line(&old)
-        );
-        let keyring = Keyring::parse(&both).unwrap();
-
-        let again = keyring.unwrap_patient_key(NAME, &wrapped).unwrap();
-        assert_eq!(again.as_bytes(), key.as_bytes());
-        assert_eq!(keyring.new_patient_key(NAME).1.master_key_id, "new");
-    }
-
-    #[test]
-    fn a_wrapped_key_moved_to_another_row_does_not_unwrap() {
-        let keyring = Keyring::parse(&Keyring::generate("m")).unwrap();
-        let (_, wrapped) = keyring.new_patient_key(NAME);
-        for other in [
-            KeyName {
-                id: PatientKeyId(Uuid::from_u128(3)),
-                ..NAME
-            },
-            KeyName {
-                patient: UserId(Uuid::from_u128(3)),
-                ..NAME
-            },
-            KeyName {
-                created_at: NAME.created_at + chrono::TimeDelta::microseconds(1),
-                ..NAME
-            },
-        ] {
-            assert!(
-                matches!(
-                    keyring.unwrap_patient_key(other, &wrapped),
-                    Err(KeyringError::Forged(_))
-                ),
-                "{other:?}"
-            );
-        }
-        let lost = WrappedKey {
-            master_key_id: "gone".into(),
-            ..wrapped
-        };
-        assert!(matches!(
-            keyring.unwrap_patient_key(NAME, &lost),
-            Err(KeyringError::UnknownMaster(_))
-        ));
-    }
-
-    #[test]
-    fn a_malformed_file_is_refused_and_never_printed() {
-        for wrong in [
-            "",
-            "{}",
-            "{\"keys\":[]}",
-            "{\"keys\":[{\"id\":\"a\",\"key\":\"12\"}]}",
-        ] {
-            assert!(
-                matches!(Keyring::parse(wrong), Err(KeyringError::Malformed)),
-                "{wrong}"
-            );
-        }
-        let keyring = Keyring::parse(&Keyring::generate("m")).unwrap();
-        assert_eq!(format!("{keyring:?}"), "[\"m\"]");
-    }
-}
+mod tests;

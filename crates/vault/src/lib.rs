@@ -8,9 +8,11 @@ pub mod digest;
 pub mod envelope;
 mod keyfile;
 pub mod keyring;
+mod masters;
 pub mod password;
 pub mod random;
 pub mod refresh;
+pub mod row;
 pub mod second_factor;
 pub mod token;
 

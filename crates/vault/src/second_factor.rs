@@ -13,7 +13,7 @@ use totp_rs::{Builder, Secret, Totp};
 use zeroize::Zeroizing;
 
 use crate::{
-    digest, envelope,
+    digest,
     keyring::{Keyring, KeyringError, WrappedKey},
     random,
 };
@@ -94,13 +94,9 @@ fn seconds(moment: DateTime<Utc>) -> u64 {
 }
 
 impl Keyring {
-    /// Seals a secret for this user alone, under the first master key.
+    /// Seals a secret for this user alone, under the newest master key.
     pub fn seal_factor(&self, user: UserId, secret: &FactorSecret) -> WrappedKey {
-        let (key, id) = self.sealing();
-        WrappedKey {
-            bytes: envelope::wrap(key, &associated_data(user, id), secret.0.as_slice()),
-            master_key_id: id.to_owned(),
-        }
+        self.seal(|master| associated_data(user, master), secret.0.as_slice())
     }
 
     /// Opens a secret that was sealed for this user.
@@ -112,12 +108,10 @@ impl Keyring {
         user: UserId,
         sealed: &WrappedKey,
     ) -> Result<FactorSecret, KeyringError> {
-        let id = &sealed.master_key_id;
-        let forged = || KeyringError::Forged(id.clone());
-        let secret = envelope::unwrap(self.opening(id)?, &associated_data(user, id), &sealed.bytes)
-            .map_err(|_| forged())?;
-        let bytes = secret.as_slice().try_into().map_err(|_| forged())?;
-        Ok(FactorSecret(Zeroizing::new(bytes)))
+        let secret = self.open(|master| associated_data(user, master), sealed)?;
+        let bytes = secret.as_slice().try_into();
+        let forged = |_| KeyringError::Forged(sealed.master_key_id.clone());
+        Ok(FactorSecret(Zeroizing::new(bytes.map_err(forged)?)))
     }
 }
 

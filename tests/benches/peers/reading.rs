@@ -12,6 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use domain::ids::{PatientKeyId, RecordId, UserId};
+use domain::stored::StoredKey;
 use serde_json::Value;
 use sqlx::postgres::{PgPoolOptions, PgRow};
 use sqlx::types::Uuid;
@@ -19,7 +20,7 @@ use sqlx::{PgPool, Row};
 use tests::World;
 use tokio::net::TcpListener;
 use vault::envelope::Binding;
-use vault::keyring::{KeyName, Keyring, WrappedKey};
+use vault::keyring::Keyring;
 
 struct Peer {
     pool: PgPool,
@@ -100,23 +101,27 @@ async fn document(peer: &Peer, body: &[u8]) -> Option<Vec<u8>> {
     .await
     .ok()?;
     drop(conn);
-    open(&peer.keyring, RecordId(id), UserId(patient), &row)
+    open(&peer.keyring, RecordId(id), UserId(patient), &row).await
 }
 
-fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Option<Vec<u8>> {
+async fn open(
+    keyring: &Keyring,
+    record: RecordId,
+    patient: UserId,
+    row: &PgRow,
+) -> Option<Vec<u8>> {
     let id = |column: &str| row.try_get::<Option<Uuid>, _>(column).ok().flatten();
     let json = |column: &str| row.try_get::<Option<Value>, _>(column).ok().flatten();
     let (metadata, missing) = (json("record_metadata"), json("missing_elements"));
     let tokens: Option<Vec<Vec<u8>>> = row.try_get("code_tokens").ok()?;
     let key = PatientKeyId(id("patient_key_id")?);
-    let name = KeyName {
+    let stored = StoredKey {
         id: key,
         patient,
-        created_at: row.try_get("key_created_at").ok()?,
-    };
-    let wrapped = WrappedKey {
-        bytes: row.try_get("wrapped_key").ok()?,
+        wrapped_key: row.try_get("wrapped_key").ok()?,
         master_key_id: row.try_get("master_key_id").ok()?,
+        created_at: row.try_get("key_created_at").ok()?,
+        destroyed_at: None,
     };
     let binding = Binding {
         record,
@@ -134,6 +139,6 @@ fn open(keyring: &Keyring, record: RecordId, patient: UserId, row: &PgRow) -> Op
         missing: missing.as_ref(),
     };
     let sealed: &[u8] = row.try_get("encrypted_data").ok()?;
-    let patient_key = keyring.unwrap_patient_key(name, &wrapped).ok()?;
+    let patient_key = keyring.unwrap(&[&stored]).await.pop()?.ok()?;
     Some(patient_key.open(&binding, sealed).ok()?.to_vec())
 }

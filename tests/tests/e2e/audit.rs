@@ -288,6 +288,7 @@ async fn nobody_changes_or_removes_a_row_of_the_trail() {
         "meditrustal_api",
         "meditrustal_indexer",
         "meditrustal_migrator",
+        "meditrustal_keys",
         "meditrustal_backup",
     ] {
         connections.push(world.connects_as(role).await);

@@ -7,6 +7,7 @@ use tests::{Person, World, documents, id};
 const API: &str = "meditrustal_api";
 const INDEXER: &str = "meditrustal_indexer";
 const BACKUP: &str = "meditrustal_backup";
+const KEYS: &str = "meditrustal_keys";
 const OWNER: &str = "meditrustal_migrator";
 
 /// The database's word for "not allowed".
@@ -73,7 +74,7 @@ async fn nobody_changes_or_removes_an_audit_row() {
         "TRUNCATE audit_logs",
     ];
 
-    for role in [API, INDEXER, BACKUP, OWNER] {
+    for role in [API, INDEXER, KEYS, BACKUP, OWNER] {
         may_not(&world, role, &rewriting).await;
     }
     // Not even a superuser by mistake: the triggers refuse, not the privileges.
@@ -99,7 +100,7 @@ async fn the_programs_write_audit_rows_but_not_their_times_or_numbers() {
         ana.id
     );
 
-    for role in [API, INDEXER] {
+    for role in [API, INDEXER, KEYS] {
         may(
             &world,
             role,
@@ -368,7 +369,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
 }
 
 #[tokio::test]
-async fn the_backup_reads_everything_and_writes_nothing() {
+async fn the_backup_reads_everything_but_keys_and_writes_nothing() {
     let (world, ..) = lived_in().await;
     let tables = world
         .sql("SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')")
@@ -379,7 +380,11 @@ async fn the_backup_reads_everything_and_writes_nothing() {
     for table in &tables {
         let table = table["name"].as_str().expect("a table has a name");
         let read = tries(&mut backup, &format!("SELECT * FROM {table}")).await;
-        assert!(read.is_ok(), "a backup lacks {table}: {read:?}");
+        if table == "patient_keys" {
+            assert_eq!(read, Err(NOT_ALLOWED.to_owned()));
+        } else {
+            assert!(read.is_ok(), "a backup lacks {table}: {read:?}");
+        }
     }
     may_not(
         &world,
@@ -391,6 +396,57 @@ async fn the_backup_reads_everything_and_writes_nothing() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn who_re_wraps_keys_reads_no_record_and_who_copies_records_reads_no_key() {
+    let (world, ..) = lived_in().await;
+
+    may(
+        &world,
+        KEYS,
+        &[
+            "SELECT * FROM patient_keys",
+            "SELECT id FROM patient_keys FOR UPDATE SKIP LOCKED",
+            "UPDATE patient_keys SET wrapped_key = wrapped_key, master_key_id = master_key_id",
+        ],
+    )
+    .await;
+    may_not(
+        &world,
+        KEYS,
+        &[
+            "SELECT encrypted_data FROM medical_records",
+            "SELECT id FROM medical_records",
+            "SELECT * FROM users",
+            "SELECT * FROM sessions",
+            "SELECT * FROM audit_logs",
+            "SELECT * FROM record_anchors",
+            "SELECT * FROM integrity_findings",
+            "UPDATE patient_keys SET patient_id = patient_id",
+            "UPDATE patient_keys SET created_at = created_at",
+            "UPDATE patient_keys SET destroyed_at = now()",
+            "DELETE FROM patient_keys",
+            "TRUNCATE patient_keys",
+            "INSERT INTO patient_keys (patient_id, wrapped_key, master_key_id) SELECT patient_id, '', '' FROM patient_keys",
+        ],
+    )
+    .await;
+    may_not(
+        &world,
+        BACKUP,
+        &[
+            "SELECT wrapped_key FROM patient_keys",
+            "SELECT id FROM patient_keys",
+        ],
+    )
+    .await;
+    // What a later migration makes is copied, too.
+    let later = "CREATE TABLE made_later (id INTEGER); INSERT INTO made_later VALUES (1)";
+    let mut owner = world.connects_as(OWNER).await;
+    let made = sqlx::raw_sql(later).execute(&mut owner).await;
+    made.expect("the owner makes a table");
+    may(&world, BACKUP, &["SELECT id FROM made_later"]).await;
 }
 
 #[tokio::test]
@@ -414,7 +470,7 @@ async fn nobody_but_the_owner_makes_alters_or_drops() {
         "SELECT pg_read_file('/etc/passwd')",
     ];
 
-    for role in [API, INDEXER, BACKUP] {
+    for role in [API, INDEXER, KEYS, BACKUP] {
         let mut conn = world.connects_as(role).await;
         for statement in making {
             let refused = tries(&mut conn, statement).await;
@@ -453,8 +509,9 @@ async fn no_role_is_more_than_it_has_to_be() {
         roles,
         [
             role(API, false, &[]),
-            role(BACKUP, true, &["pg_read_all_data"]),
+            role(BACKUP, true, &[]),
             role(INDEXER, false, &[]),
+            role(KEYS, false, &[]),
             role(OWNER, false, &[]),
         ]
     );

@@ -225,12 +225,13 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 17] = [
+const OWN_TABLES: [&str; 18] = [
     "anchor_attempts",
     "anchor_outbox",
     "chain_blocks",
     "chain_cursors",
     "chain_events",
+    "deep_checks",
     "idempotency_keys",
     "integrity_feed",
     "integrity_findings",

@@ -19,6 +19,7 @@ const CREATE: &str = "
     CREATE ROLE meditrustal_migrator NOLOGIN;
     CREATE ROLE meditrustal_api NOLOGIN;
     CREATE ROLE meditrustal_indexer NOLOGIN;
+    CREATE ROLE meditrustal_keys NOLOGIN;
     CREATE ROLE meditrustal_backup NOLOGIN;
 ";
 const CREATE_DATABASE: &str = "CREATE DATABASE meditrustal OWNER meditrustal_migrator";

@@ -126,7 +126,7 @@ impl Database {
             // Rights on a database are no part of what is copied.
             format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
             format!(
-                "GRANT CONNECT ON DATABASE {name} TO meditrustal_api, meditrustal_indexer, meditrustal_backup"
+                "GRANT CONNECT ON DATABASE {name} TO meditrustal_api, meditrustal_indexer, meditrustal_keys, meditrustal_backup"
             ),
         ];
         self.maintain(&statements).await?;

@@ -243,6 +243,7 @@ impl Foundation {
                 ("MEDITRUSTAL_MIGRATOR_PASSWORD", &passwords.migrator),
                 ("MEDITRUSTAL_API_PASSWORD", &passwords.api),
                 ("MEDITRUSTAL_INDEXER_PASSWORD", &passwords.indexer),
+                ("MEDITRUSTAL_KEYS_PASSWORD", &passwords.keys),
                 ("MEDITRUSTAL_BACKUP_PASSWORD", &passwords.backup),
             ];
             programs.operate(&["database", "create"], &create, "")?;
@@ -262,6 +263,7 @@ impl Foundation {
             "meditrustal_migrator" => &self.passwords.migrator,
             "meditrustal_api" => &self.passwords.api,
             "meditrustal_indexer" => &self.passwords.indexer,
+            "meditrustal_keys" => &self.passwords.keys,
             "meditrustal_backup" => &self.passwords.backup,
             _ => return Err(Error::Needs(format!("there is no role {role}"))),
         };

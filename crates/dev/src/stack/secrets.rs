@@ -16,6 +16,7 @@ pub(super) struct Passwords {
     pub(super) migrator: String,
     pub(super) api: String,
     pub(super) indexer: String,
+    pub(super) keys: String,
     pub(super) backup: String,
 }
 
@@ -33,6 +34,7 @@ impl Passwords {
             migrator: secret::fresh()?,
             api: secret::fresh()?,
             indexer: secret::fresh()?,
+            keys: secret::fresh()?,
             backup: secret::fresh()?,
         };
         write_private(&file, &serde_json::json!(passwords).to_string())?;

@@ -1,0 +1,225 @@
+//! The deep check: walks every patient key and every record, by id, round and round, at a bounded rate;
+//! opens each, and writes down what does not fit. It is the only thing that looks at a record nobody
+//! reads.
+//!
+//! One process walks at a time, and another goes on where it stopped (`store::deep_check`). Rows are
+//! read, then judged off the async threads with no transaction open, then findings are written. What a
+//! document says is dropped, wiped, as soon as its hash is known.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use domain::{
+    ids::{RecordId, RequestId},
+    integrity::{CheckStage, FindingKind},
+    stored::{StoredKey, StoredRecord},
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, StoreError, audit,
+    deep_check::{self, KeyToCheck, Place},
+    feed, findings, records,
+};
+use uuid::Uuid;
+use vault::{
+    keyring::Keyring,
+    row::{self, Opened},
+};
+
+use crate::{
+    app::commit,
+    records::content::{self, Subject},
+};
+
+/// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
+const STEP: u32 = 16;
+/// How long to wait where there is nothing to check, or somebody else checks.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the check works with.
+#[derive(Debug)]
+pub(crate) struct DeepCheck {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// The master keys.
+    pub(crate) keyring: Arc<Keyring>,
+    /// How many rows a second, at most; not 0.
+    pub(crate) per_second: u32,
+}
+
+impl DeepCheck {
+    /// Checks until the process ends.
+    pub(crate) async fn run(self) {
+        let holder = RequestId::fresh();
+        loop {
+            let began = Instant::now();
+            let checked = match self.step(holder).await {
+                Ok(checked) => checked,
+                Err(error) => {
+                    tracing::warn!(
+                        sql_state = error.sql_state(),
+                        "The deep check cannot read or write; trying again"
+                    );
+                    0
+                }
+            };
+            let due = match u32::try_from(checked) {
+                Ok(0) | Err(_) => IDLE,
+                Ok(checked) => Duration::from_secs(1) * checked / self.per_second,
+            };
+            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+        }
+    }
+
+    /// Checks the next rows. Gives their number: 0 at the end of a round, and while another process
+    /// walks.
+    async fn step(&self, holder: RequestId) -> Result<usize, StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        let Some(place) = deep_check::hold(&mut conn, holder).await? else {
+            return Ok(0);
+        };
+        let limit = i64::from(STEP.min(self.per_second));
+        match place.stage {
+            CheckStage::Keys => {
+                let keys = deep_check::keys_after(&mut conn, place.position, limit).await?;
+                let Some(last) = keys.last().map(|it| it.key.id.0) else {
+                    return begin_records(&mut conn, holder).await;
+                };
+                drop(conn);
+                let wrong = self.keys(&keys).await?;
+                self.note(holder, CheckStage::Keys, last, keys.len(), wrong)
+                    .await
+            }
+            CheckStage::Records => {
+                let ids = deep_check::records_after(&mut conn, place.position, limit).await?;
+                let Some(last) = ids.last().copied() else {
+                    return end_round(&mut conn, holder).await;
+                };
+                let rows = records::sealed(&mut conn, &ids).await?;
+                let reported = findings::open_about(&mut conn, &ids).await?;
+                drop(conn);
+                let wrong = self.records(rows, &reported).await?;
+                self.note(holder, CheckStage::Records, last.0, ids.len(), wrong)
+                    .await
+            }
+        }
+    }
+
+    async fn note(
+        &self,
+        holder: RequestId,
+        stage: CheckStage,
+        position: Uuid,
+        checked: usize,
+        wrong: usize,
+    ) -> Result<usize, StoreError> {
+        let place = Place { stage, position };
+        let [done, bad] = [checked, wrong].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let mut conn = self.pool.acquire().await?;
+        deep_check::note(&mut conn, holder, place, done, bad).await?;
+        Ok(checked)
+    }
+
+    /// Checks keys. Gives how many are wrong.
+    async fn keys(&self, keys: &[KeyToCheck]) -> Result<usize, StoreError> {
+        let stored: Vec<&StoredKey> = keys.iter().map(|it| &it.key).collect();
+        let unwrapped = self.keyring.unwrap(&stored).await;
+        let mut wrong = 0;
+        for (it, unwrapped) in keys.iter().zip(unwrapped) {
+            let right = row::key_is_right(&it.key, unwrapped.is_ok(), it.destruction_is_known);
+            wrong += usize::from(!right);
+            if !right || it.is_reported {
+                settle_key(&self.pool, &it.key, right).await?;
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// Checks records. Gives how many are wrong.
+    async fn records(
+        &self,
+        rows: Vec<StoredRecord>,
+        reported: &[RecordId],
+    ) -> Result<usize, StoreError> {
+        let stored: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
+        let mut keys = self.keyring.unwrap(&stored).await.into_iter();
+        let keys: Vec<_> = rows
+            .iter()
+            .map(|row| row.key.as_ref().and_then(|_| keys.next()?.ok()))
+            .collect();
+        let judged = tokio::task::spawn_blocking(move || {
+            let judge = |(row, key): (StoredRecord, Option<_>)| {
+                let found = if row::is_erased(&row) {
+                    None
+                } else {
+                    let opened: Opened = row::open(&row, key.as_ref());
+                    content::trouble(&row, &opened)
+                };
+                (row, found)
+            };
+            rows.into_iter().zip(keys).map(judge).collect::<Vec<_>>()
+        });
+        // A panic in there is a fault of ours: the rows are tried again, and it is logged as one.
+        let judged: Vec<(StoredRecord, Option<(FindingKind, Value)>)> =
+            judged.await.unwrap_or_default();
+        let mut wrong = 0;
+        for (row, found) in judged {
+            wrong += usize::from(found.is_some());
+            if found.is_some() || reported.contains(&row.id) {
+                content::settle(&self.pool, &row, found).await?;
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+async fn begin_records(
+    conn: &mut store::PgConnection,
+    holder: RequestId,
+) -> Result<usize, StoreError> {
+    let place = Place {
+        stage: CheckStage::Records,
+        position: Uuid::nil(),
+    };
+    deep_check::note(conn, holder, place, 0, 0).await?;
+    Ok(0)
+}
+
+async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<usize, StoreError> {
+    if let Some(round) = deep_check::end_round(conn, holder).await?
+        && round.keys + round.records > 0
+    {
+        let seconds = (round.ended_at - round.began_at).num_seconds();
+        tracing::info!(
+            keys = round.keys,
+            records = round.records,
+            wrong = round.wrong,
+            seconds,
+            "Checked every key and every record"
+        );
+    }
+    Ok(0)
+}
+
+/// Writes down that a key is wrong, or right again.
+async fn settle_key(pool: &Pool, key: &StoredKey, right: bool) -> Result<(), StoreError> {
+    let subject = Subject::of_key(key);
+    let kind = FindingKind::Undecryptable;
+    let mut tx = pool.begin().await?;
+    let mut events = Vec::new();
+    if right {
+        let closed = findings::resolve_key(&mut tx, kind, key.id).await?;
+        events.extend(closed.into_iter().map(|id| subject.resolved(id)));
+    } else {
+        let details = json!({ "patientKey": key.id, "masterKey": key.master_key_id });
+        if let Some(id) = findings::open_key(&mut tx, kind, key.id, &details).await? {
+            tracing::error!(key.id = %key.id, "Patient key {} failed its integrity check", key.id);
+            audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
+            events.push(subject.opened(id));
+        }
+    }
+    feed::append(&mut tx, &events).await?;
+    commit(tx).await
+}

@@ -1,0 +1,108 @@
+//! The keys that a group of drafts is sealed under: fetched and unwrapped, or made, before the
+//! transaction begins, because a keyring may be far away; stored and looked at once more inside it.
+
+use std::collections::HashMap;
+
+use domain::{
+    ids::{PatientKeyId, UserId},
+    stored::StoredKey,
+};
+use store::{Pool, StoreError, Tx, keys, users};
+use vault::{
+    envelope::PatientKey,
+    keyring::{KeyName, Keyring},
+};
+
+/// A patient's key, ready to seal with.
+pub(super) struct SealingKey {
+    stored: StoredKey,
+    is_new: bool,
+    key: PatientKey,
+}
+
+impl SealingKey {
+    pub(super) fn id(&self) -> PatientKeyId {
+        self.stored.id
+    }
+
+    pub(super) fn key(&self) -> &PatientKey {
+        &self.key
+    }
+}
+
+/// The key of each patient; made where there is none yet. One that does not unwrap is left out: its
+/// patient's drafts cannot be sealed, and the others can.
+pub(super) async fn prepare(
+    pool: &Pool,
+    keyring: &Keyring,
+    mut patients: Vec<UserId>,
+) -> Result<HashMap<UserId, SealingKey>, StoreError> {
+    patients.sort_unstable();
+    patients.dedup();
+    let mut conn = pool.acquire().await?;
+    let mut stored: Vec<(StoredKey, bool)> = keys::living(&mut conn, &patients)
+        .await?
+        .into_iter()
+        .map(|key| (key, false))
+        .collect();
+    patients.retain(|patient| !stored.iter().any(|(key, _)| key.patient == *patient));
+    if !patients.is_empty() {
+        let created_at = users::now(&mut conn).await?;
+        drop(conn);
+        let names: Vec<KeyName> = patients
+            .into_iter()
+            .map(|patient| KeyName {
+                id: PatientKeyId::fresh(),
+                patient,
+                created_at,
+            })
+            .collect();
+        match keyring.new_patient_keys(&names).await {
+            Ok(new) => stored.extend(new.into_iter().map(|key| (key, true))),
+            Err(error) => tracing::error!(%error, "No key can be made for a new patient"),
+        }
+    }
+    let rows: Vec<&StoredKey> = stored.iter().map(|(key, _)| key).collect();
+    let unwrapped = keyring.unwrap(&rows).await;
+    Ok(stored
+        .into_iter()
+        .zip(unwrapped)
+        .filter_map(|((stored, is_new), key)| {
+            let key = key
+                .inspect_err(|error| {
+                    tracing::error!(key.id = %stored.id, %error, "A patient's key does not unwrap");
+                })
+                .ok()?;
+            Some((
+                stored.patient,
+                SealingKey {
+                    stored,
+                    is_new,
+                    key,
+                },
+            ))
+        })
+        .collect())
+}
+
+/// Stores those of these patients' keys that are new. Whether all of them are the living ones now: not
+/// where another process made one a moment ago, or one was destroyed.
+pub(super) async fn establish(
+    tx: &mut Tx<'_>,
+    prepared: &HashMap<UserId, SealingKey>,
+    patients: &[UserId],
+) -> Result<bool, StoreError> {
+    let mut used: Vec<&SealingKey> = patients.iter().filter_map(|id| prepared.get(id)).collect();
+    used.sort_unstable_by_key(|it| it.stored.patient);
+    used.dedup_by_key(|it| it.stored.patient);
+    let new: Vec<&StoredKey> = used
+        .iter()
+        .filter(|it| it.is_new)
+        .map(|it| &it.stored)
+        .collect();
+    if !new.is_empty() {
+        keys::insert(tx, &new).await?;
+    }
+    let ids: Vec<PatientKeyId> = used.iter().map(|it| it.id()).collect();
+    Ok(keys::living_ids(tx, &ids).await?.len() == ids.len())
+}

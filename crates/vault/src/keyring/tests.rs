@@ -1,0 +1,197 @@
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::*;
+
+const NAME: KeyName = KeyName {
+    id: PatientKeyId(Uuid::from_u128(1)),
+    patient: UserId(Uuid::from_u128(2)),
+    created_at: DateTime::UNIX_EPOCH,
+};
+
+/// A key file of its own, gone with the test.
+struct Home(PathBuf);
+
+impl Home {
+    fn with(text: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("keyring-{}", random::hex::<8>()));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("keys.json"), text).unwrap();
+        fs::set_permissions(dir.join("keys.json"), fs::Permissions::from_mode(0o600)).unwrap();
+        Self(dir)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("keys.json")
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// What is ready at once: a file is behind it.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(ready) => ready,
+        std::task::Poll::Pending => unreachable!("a file does not keep us waiting"),
+    }
+}
+
+fn one(keyring: &Keyring) -> StoredKey {
+    now(keyring.new_patient_keys(&[NAME]))
+        .unwrap()
+        .pop()
+        .unwrap()
+}
+
+fn open(keyring: &Keyring, key: &StoredKey) -> Result<PatientKey, KeyringError> {
+    now(keyring.unwrap(&[key])).pop().unwrap()
+}
+
+#[test]
+fn a_running_program_sees_a_new_master_key_and_keeps_its_old_ones() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = Keyring::load(&home.file()).unwrap();
+    let old = one(&running);
+
+    Keyring::add(&home.file(), "new").unwrap();
+    let command = Keyring::load(&home.file()).unwrap();
+    let new = now(command.rewrap(std::slice::from_ref(&old)))
+        .unwrap()
+        .pop()
+        .unwrap()
+        .unwrap();
+
+    assert_eq!(
+        (old.master_key_id.as_str(), new.master_key_id.as_str()),
+        ("old", "new")
+    );
+    let plain = open(&running, &new).unwrap();
+    assert_eq!(plain.as_bytes(), open(&running, &old).unwrap().as_bytes());
+    assert_eq!(one(&running).master_key_id, "new");
+    assert_eq!(running.ids(), ["new", "old"]);
+    let mode = fs::metadata(home.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn new_keys_are_wrapped_by_the_first_even_if_nothing_unknown_was_met() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = Keyring::load(&home.file()).unwrap();
+    Keyring::add(&home.file(), "new").unwrap();
+    assert_eq!(one(&running).master_key_id, "new");
+}
+
+#[test]
+fn a_key_that_is_taken_away_opens_no_more_and_the_first_one_stays() {
+    let home = Home::with(&Keyring::generate("old"));
+    let old = one(&Keyring::load(&home.file()).unwrap());
+    Keyring::add(&home.file(), "new").unwrap();
+
+    assert!(matches!(
+        Keyring::remove(&home.file(), "new"),
+        Err(KeyringError::InUse(_))
+    ));
+    assert!(matches!(
+        Keyring::remove(&home.file(), "other"),
+        Err(KeyringError::UnknownMaster(_))
+    ));
+    Keyring::remove(&home.file(), "old").unwrap();
+    let left = Keyring::load(&home.file()).unwrap();
+    assert_eq!(left.ids(), ["new"]);
+    assert!(matches!(
+        open(&left, &old),
+        Err(KeyringError::UnknownMaster(_))
+    ));
+}
+
+#[test]
+fn a_file_is_replaced_by_one_at_a_time_and_never_by_a_bad_one() {
+    let home = Home::with(&Keyring::generate("old"));
+    let before = fs::read_to_string(home.file()).unwrap();
+    assert!(matches!(
+        Keyring::add(&home.file(), "old"),
+        Err(KeyringError::Malformed)
+    ));
+    fs::write(home.0.join("keys.json.new"), "half").unwrap();
+    assert!(matches!(
+        Keyring::add(&home.file(), "new"),
+        Err(KeyringError::File(KeyFileError::Fixed { .. }))
+    ));
+    assert_eq!(fs::read_to_string(home.file()).unwrap(), before);
+}
+
+#[test]
+fn a_wrapped_key_moved_to_another_row_does_not_unwrap() {
+    let home = Home::with(&Keyring::generate("m"));
+    let keyring = Keyring::load(&home.file()).unwrap();
+    let key = one(&keyring);
+    for moved in [
+        StoredKey {
+            id: PatientKeyId(Uuid::from_u128(3)),
+            ..key.clone()
+        },
+        StoredKey {
+            patient: UserId(Uuid::from_u128(3)),
+            ..key.clone()
+        },
+        StoredKey {
+            created_at: key.created_at + TimeDelta::microseconds(1),
+            ..key.clone()
+        },
+    ] {
+        assert!(
+            matches!(open(&keyring, &moved), Err(KeyringError::Forged(_))),
+            "{moved:?}"
+        );
+    }
+    let lost = StoredKey {
+        master_key_id: "gone".into(),
+        ..key.clone()
+    };
+    assert!(matches!(
+        open(&keyring, &lost),
+        Err(KeyringError::UnknownMaster(_))
+    ));
+    let destroyed = StoredKey {
+        wrapped_key: None,
+        ..key
+    };
+    assert!(matches!(
+        open(&keyring, &destroyed),
+        Err(KeyringError::Destroyed)
+    ));
+}
+
+#[test]
+fn a_malformed_or_exposed_file_is_refused_and_never_printed() {
+    let line = format!(r#"{{"id":"a","key":"{}"}}"#, "12".repeat(32));
+    for wrong in [
+        "",
+        "{}",
+        r#"{"keys":[]}"#,
+        r#"{"keys":[{"id":"a","key":"12"}]}"#,
+        &format!(r#"{{"keys":[{line},{line}]}}"#),
+    ] {
+        let home = Home::with(wrong);
+        assert!(
+            matches!(Keyring::load(&home.file()), Err(KeyringError::Malformed)),
+            "{wrong}"
+        );
+    }
+    let home = Home::with(&Keyring::generate("m"));
+    let keyring = Keyring::load(&home.file()).unwrap();
+    assert_eq!(format!("{keyring:?}"), "[\"m\"]");
+    fs::set_permissions(home.file(), fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(
+        Keyring::load(&home.file()),
+        Err(KeyringError::File(KeyFileError::Exposed { .. }))
+    ));
+}

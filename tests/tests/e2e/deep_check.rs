@@ -1,0 +1,225 @@
+//! The deep check: it opens what nobody reads.
+
+use std::collections::BTreeMap;
+
+use domain::ids::RecordId;
+use domain::records::RecordType;
+use serde_json::{Value, json};
+use tests::{World, documents, eventually, id, text};
+use vault::envelope::Binding;
+use vault::keyring::Keyring;
+
+/// A world whose api checks this many rows a second.
+async fn world_that_checks(per_second: &str) -> World {
+    let setting = (
+        "MEDITRUSTAL_DEEP_CHECK_PER_SECOND".to_owned(),
+        per_second.to_owned(),
+    );
+    World::with(|options| options.api.push(setting)).await
+}
+
+/// The open findings of the deep check: what they are about, and of which kind.
+async fn open_findings(world: &World) -> BTreeMap<String, String> {
+    let query = "SELECT coalesce(record_id, patient_key_id) AS id, kind FROM integrity_findings
+                 WHERE resolved_at IS NULL AND kind IN ('CONTENT_MISMATCH', 'UNDECRYPTABLE')";
+    let rows = world.sql(query).await;
+    rows.iter()
+        .map(|row| (id(row), text(&row["kind"])))
+        .collect()
+}
+
+/// A real envelope of that very row with another document in it, as if the row had been sealed before.
+async fn older_envelope(world: &World, record: &str) -> String {
+    let mut conn = world.connects_as("meditrustal_api").await;
+    let record = RecordId(record.parse().expect("an id"));
+    let row = store::records::sealed(&mut conn, &[record]).await;
+    let row = row.expect("it can be read").pop().expect("there is one");
+    let file = world.foundation.dir().join("keys/master-keys.json");
+    let keyring = Keyring::load(&file).expect("the master keys of this world");
+    let stored = row.key.as_ref().expect("it has a key");
+    let key = keyring
+        .unwrap(&[stored])
+        .await
+        .pop()
+        .expect("an answer")
+        .expect("it unwraps");
+    let binding = Binding {
+        record: row.id,
+        patient: row.patient,
+        author: row.author,
+        record_type: row.record_type.parse::<RecordType>().expect("a type"),
+        version: u32::try_from(row.version).expect("a version"),
+        predecessor: row.predecessor,
+        is_withdrawn: row.is_withdrawn,
+        key: stored.id,
+        created_at: row.created_at,
+        effective_at: row.effective_at,
+        code_tokens: row.code_tokens.as_deref(),
+        metadata: row.metadata.as_ref(),
+        missing: row.missing.as_ref(),
+    };
+    let sealed = key.seal(&binding, br#"{"resourceType":"Observation"}"#);
+    vault::digest::to_hex(&sealed)
+}
+
+#[tokio::test]
+async fn what_was_changed_is_found_though_nobody_reads_it_and_so_is_that_it_is_right_again() {
+    let world = world_that_checks("1000").await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let mut records = Vec::new();
+    for _ in 0..8 {
+        records.push(id(&ana
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await));
+    }
+    let [
+        flipped,
+        cut,
+        moved,
+        one,
+        other,
+        rolled_back,
+        retimed,
+        untouched,
+    ] = records.as_slice()
+    else {
+        panic!("eight")
+    };
+    let hers = id(&eve
+        .creates(&eve, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    let key = &world
+        .sql(&format!(
+            "SELECT id FROM patient_keys WHERE patient_id = '{}'",
+            eve.id
+        ))
+        .await[0];
+    let key = id(key);
+    for table in ["medical_records", "patient_keys"] {
+        world
+            .executes(&format!(
+                "CREATE TABLE saved_{table} AS SELECT * FROM {table}"
+            ))
+            .await;
+    }
+    let mut told = world.admin("ada").await.watches(json!({})).await;
+    let older = older_envelope(&world, rolled_back).await;
+    let set = |record: &str, what: &str| {
+        format!("UPDATE medical_records SET {what} WHERE id = '{record}'; ")
+    };
+    let envelope_of = |record: &str| {
+        format!("(SELECT encrypted_data FROM saved_medical_records WHERE id = '{record}')")
+    };
+    let attack = [
+        set(flipped, "encrypted_data = set_byte(encrypted_data, 40, get_byte(encrypted_data, 40) # 16)"),
+        set(cut, "encrypted_data = substr(encrypted_data, 1, length(encrypted_data) - 1)"),
+        set(moved, &format!("encrypted_data = {}", envelope_of(untouched))),
+        set(one, &format!("encrypted_data = {}", envelope_of(other))),
+        set(other, &format!("encrypted_data = {}", envelope_of(one))),
+        set(rolled_back, &format!("encrypted_data = '\\x{older}'")),
+        set(retimed, "updated_at = updated_at + interval '1 microsecond'"),
+        "UPDATE patient_keys SET wrapped_key = set_byte(wrapped_key, 20, get_byte(wrapped_key, 20) # 1) ".to_owned(),
+        format!("WHERE id = '{key}'"),
+    ];
+
+    world.attacks(&attack.concat()).await;
+
+    let mut wanted = BTreeMap::new();
+    for record in [flipped, cut, moved, one, other, &hers, &key] {
+        wanted.insert(record.clone(), "UNDECRYPTABLE".to_owned());
+    }
+    for record in [rolled_back, retimed] {
+        wanted.insert(record.clone(), "CONTENT_MISMATCH".to_owned());
+    }
+    eventually("everything is found, and nothing else", async || {
+        (open_findings(&world).await == wanted).then_some(())
+    })
+    .await;
+    for (about, kind) in &wanted {
+        let failure = format!("action_type = 'INTEGRITY_FAILURE' AND resource_id = '{about}'");
+        let trail = world.audit_rows(&failure).await;
+        assert_eq!(trail.len(), 1, "{about}: once, however often it is seen");
+        assert_eq!(trail[0]["new_value"]["finding"], kind.as_str());
+    }
+    for record in &records {
+        let verified = ana.verifies(record).await;
+        let tampered = verified.data()["verifyRecord"]["verdict"] == "TAMPERED";
+        assert_eq!(tampered, record != untouched, "{record}: {verified:?}");
+        if tampered {
+            let read = ana.reads(record).await;
+            assert_eq!(
+                read.partial_data()["medicalRecord"]["canonical"],
+                Value::Null
+            );
+            assert_eq!(
+                read.partial_data()["medicalRecord"]["document"],
+                Value::Null
+            );
+        }
+    }
+
+    let back = "UPDATE medical_records AS r SET encrypted_data = s.encrypted_data, updated_at = s.updated_at
+                FROM saved_medical_records AS s WHERE s.id = r.id;
+                UPDATE patient_keys AS k SET wrapped_key = s.wrapped_key FROM saved_patient_keys AS s WHERE s.id = k.id";
+    world.attacks(back).await;
+    eventually("all of it is right again", async || {
+        open_findings(&world).await.is_empty().then_some(())
+    })
+    .await;
+    let (opened, _) = told.until("FINDING_OPENED").await;
+    assert!(opened["finding"]["kind"].is_string(), "{opened}");
+    told.until("FINDING_RESOLVED").await;
+    for record in &records {
+        ana.reads(record).await.data();
+    }
+    // No part of a document, and no key, is in the log.
+    let log = world.api.log();
+    assert!(
+        !log.contains("Observation") && !log.contains("valueQuantity"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_check_that_was_cut_off_goes_on_where_it_stopped() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    for _ in 0..12 {
+        ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+    }
+    let place = async || world.sql("SELECT * FROM deep_checks").await.remove(0);
+    let slow = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "3")];
+    let first = world.another_api("first-checker", &slow).await;
+    let stopped = eventually("it has checked some, and not all", async || {
+        let place = place().await;
+        let checked = place["records_checked"].as_u64()?;
+        (3..12).contains(&checked).then_some(place)
+    })
+    .await;
+    // While one has the walk, another has to wait.
+    let second = world.another_api("second-checker", &slow).await;
+    assert_eq!(place().await["holder"], stopped["holder"]);
+
+    first.kill().await;
+    world
+        .executes("UPDATE deep_checks SET held_until = now()")
+        .await;
+
+    let ended = eventually("the other one ends the round", async || {
+        let place = place().await;
+        place["last_ended_at"].is_string().then_some(place)
+    })
+    .await;
+    assert_eq!(
+        (
+            &ended["last_records"],
+            &ended["last_keys"],
+            &ended["last_wrong"]
+        ),
+        (&json!(12), &json!(1), &json!(0)),
+        "each once, by two processes: {ended}"
+    );
+    assert_ne!(ended["holder"], stopped["holder"]);
+    drop(second);
+}
