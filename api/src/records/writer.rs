@@ -43,6 +43,9 @@ use crate::{app::commit, caller::Caller, error::Error};
 const GROUP: usize = 64;
 /// How long the writer waits for company once one record is there.
 const GATHER: Duration = Duration::from_millis(5);
+/// How often a group is tried whose patients are given keys by another process meanwhile: each of them
+/// gets one once, so the second try finds it.
+const TRIES: usize = 3;
 /// How many records may wait; more are refused at once.
 const QUEUE: usize = 1024;
 /// What a client's key is for: the same text for two of them is two keys.
@@ -228,7 +231,22 @@ fn all_busy(drafts: &[Draft]) -> Vec<Answer> {
     drafts.iter().map(busy).collect()
 }
 
+/// Stores a group, again where another process gave one of its patients a key in between: the next try
+/// finds that key.
 async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
+    for _ in 0..TRIES {
+        if let Some(answers) = try_group(workshop, drafts).await? {
+            return Ok(answers);
+        }
+    }
+    Ok(all_busy(drafts))
+}
+
+/// `None` where a key that was to be used is not the patient's any more; then nothing was stored.
+async fn try_group(
+    workshop: &Workshop,
+    drafts: &[Draft],
+) -> Result<Option<Vec<Answer>>, StoreError> {
     let patients = drafts.iter().map(|draft| draft.patient).collect();
     let sealing_keys = sealing::prepare(&workshop.pool, &workshop.keyring, patients).await?;
     let mut tx = workshop.pool.begin().await?;
@@ -254,7 +272,8 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
     let followed = anchored(&mut tx, &permitted).await?;
     let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
     if !sealing::establish(&mut tx, &sealing_keys, &patients).await? {
-        return Ok(all_busy(drafts));
+        tx.rollback().await?;
+        return Ok(None);
     }
 
     let fees = *workshop.fees.borrow();
@@ -274,7 +293,9 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
         let (Some(transaction), Some(key)) = (transaction, key) else {
             // A gap in the nonces must not arise: give the whole group up.
             tracing::error!("A record could not be sealed or signed");
-            return Ok(drafts.iter().map(|_| Err(Error::Unavailable)).collect());
+            return Ok(Some(
+                drafts.iter().map(|_| Err(Error::Unavailable)).collect(),
+            ));
         };
         stored.push(make(
             permitted,
@@ -298,7 +319,7 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
             .filter_map(Made::remembered)
             .collect();
         if !idempotency::insert(&mut tx, operation, &keys).await? {
-            return Ok(all_busy(drafts));
+            return Ok(Some(all_busy(drafts)));
         }
     }
     let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
@@ -315,8 +336,10 @@ async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer
         let row = rows.remove(&made.permitted.draft.id).ok_or(Error::Internal);
         answers[made.permitted.place] = Some(row.map(|row| (row, made.permitted.purpose)));
     }
-    Ok(answers
-        .into_iter()
-        .map(|answer| answer.unwrap_or(Err(Error::Internal)))
-        .collect())
+    let answers = answers.into_iter();
+    Ok(Some(
+        answers
+            .map(|answer| answer.unwrap_or(Err(Error::Internal)))
+            .collect(),
+    ))
 }
