@@ -140,9 +140,10 @@ impl Queued {
             .name("hashing".to_owned())
             .spawn(move || {
                 yield_to_others();
-                // The turn ends with the work, also where nobody waits for it any more.
-                let _turn = turn;
-                drop(done.send(work()));
+                let result = work();
+                // Whoever is answered finds the turn passed on. A panic passes it on, too.
+                drop(turn);
+                drop(done.send(result));
             })
             .map_err(|error| {
                 tracing::error!(%error, "No thread for hashing can be started");
