@@ -13,7 +13,7 @@ use crate::{
     feed::Feed,
     hashing::Hashing,
     proxies::Proxies,
-    records::{disclosure::Desk, writer::Writer},
+    records::{disclosure::Desk, list::Lists, writer::Writer},
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
@@ -33,7 +33,7 @@ pub(crate) struct Parts {
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
     /// The key of the blind index.
-    pub(crate) index_key: IndexKey,
+    pub(crate) index_key: Arc<IndexKey>,
     /// Signs and checks access tokens.
     pub(crate) tokens: Tokens,
     /// Hashes passwords, a few at a time.
@@ -54,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.
     pub(crate) desk: Desk,
+    /// Finds lists of records, many to a transaction.
+    pub(crate) lists: Lists,
     /// What subscribers follow.
     pub(crate) feed: Feed,
     /// What ends open streams.

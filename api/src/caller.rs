@@ -75,7 +75,16 @@ impl Caller {
     /// [`Error::SecondFactorMissing`] where the operator wants one of their role and this log-in
     /// showed none.
     pub(crate) async fn actor(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
-        let actor = self.newcomer(conn).await?;
+        let actors = users::actors(conn, &[(self.user, self.session)]).await?;
+        self.admit(actors.first().map(|(_, actor)| *actor))
+    }
+
+    /// The caller as the database knows them, where it was asked already.
+    ///
+    /// # Errors
+    /// As [`Caller::actor`].
+    pub(crate) fn admit(&self, actor: Option<Actor>) -> Result<Actor, Error> {
+        let actor = newcomer(actor)?;
         if self.second_factor.is_for(actor.role) && !actor.second_factor {
             return Err(Error::SecondFactorMissing);
         }
@@ -88,16 +97,19 @@ impl Caller {
     /// [`Error::Unauthenticated`].
     pub(crate) async fn newcomer(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
         let actors = users::actors(conn, &[(self.user, self.session)]).await?;
-        match actors.first() {
-            Some((_, actor)) if actor.is_active => Ok(*actor),
-            _ => Err(Error::Unauthenticated),
-        }
+        newcomer(actors.first().map(|(_, actor)| *actor))
     }
 
     /// An audit entry of this caller, to be completed by field.
     pub(crate) fn entry(&self, action: AuditAction, purpose: Purpose) -> AuditEntry {
         AuditEntry::new(self.user, action, purpose, &self.origin)
     }
+}
+
+fn newcomer(actor: Option<Actor>) -> Result<Actor, Error> {
+    actor
+        .filter(|actor| actor.is_active)
+        .ok_or(Error::Unauthenticated)
 }
 
 /// Writes down that an operation was refused for want of a role, and gives the error to answer with.

@@ -195,18 +195,24 @@ impl Loaders {
         Ok(found.unwrap_or_default())
     }
 
+    /// Keeps accounts that are known already.
+    pub(crate) async fn keep_users(&self, users: impl IntoIterator<Item = Arc<User>>) {
+        let known = users.into_iter().map(|user| (user.id, Ok(Some(user))));
+        self.users.prime_many(known).await;
+    }
+
+    /// Keeps anchors that are known already.
+    pub(crate) async fn keep_anchors(&self, anchors: impl IntoIterator<Item = Anchor>) {
+        let anchors = anchors.into_iter();
+        let known = anchors.map(|anchor| (anchor.record, Ok(Some(Arc::new(anchor)))));
+        self.anchors.prime_many(known).await;
+    }
+
     /// Fetches accounts that are about to be asked for, in one statement.
     pub(crate) async fn prepare_users(&self, ids: Vec<UserId>) {
         if !ids.is_empty() {
             // A failure is kept under each key and told to whoever asks for it.
             drop(self.users.try_load_many(ids).await);
-        }
-    }
-
-    /// Fetches anchors that are about to be asked for, in one statement.
-    pub(crate) async fn prepare_anchors(&self, ids: Vec<RecordId>) {
-        if !ids.is_empty() {
-            drop(self.anchors.try_load_many(ids).await);
         }
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod connections;
 mod consents;
 mod cors;
+mod counter;
 mod deletion;
 mod error;
 mod feed;

@@ -18,6 +18,8 @@ use crate::app::commit;
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.
 const BATCH: i64 = 256;
+/// How many travel in one request. Public nodes take a hundred and more.
+const TOGETHER: usize = 64;
 /// When a transaction that was taken and not mined is handed over again: nodes forget.
 const AGAIN_IN: Duration = Duration::from_secs(15);
 /// When a transaction that was not taken is tried again.
@@ -71,32 +73,28 @@ impl Relay {
         let mut taken = Vec::new();
         let mut put_off = Vec::new();
         let mut is_reachable = true;
-        for (nth, transaction) in due.iter().enumerate() {
-            match self.client.send(&transaction.raw_transaction).await {
-                Ok(Sent::Accepted | Sent::AlreadyKnown) => taken.push(transaction.outbox),
-                Ok(Sent::NonceTooLow) => self.settle(transaction, &mut put_off).await?,
-                Ok(Sent::Underpriced) => {
-                    tracing::warn!(
-                        nonce = transaction.nonce,
-                        "The node wants a higher fee than was signed"
-                    );
-                    put_off.push(transaction.outbox);
-                }
-                Ok(Sent::Refused(reason)) => {
-                    tracing::warn!(
-                        nonce = transaction.nonce,
-                        reason,
-                        "The node refused a transaction"
-                    );
-                    put_off.push(transaction.outbox);
+        let mut waiting = due.as_slice();
+        while !waiting.is_empty() {
+            let (next, rest) = waiting.split_at(waiting.len().min(TOGETHER));
+            let raws: Vec<&[u8]> = next
+                .iter()
+                .map(|it| it.raw_transaction.as_slice())
+                .collect();
+            match self.client.send_all(&raws).await {
+                Ok(sent) => {
+                    for (transaction, sent) in next.iter().zip(sent) {
+                        self.note(transaction, sent, &mut taken, &mut put_off)
+                            .await?;
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, waiting = due.len() - nth, "The node cannot be reached; the outbox waits");
-                    put_off.extend(due[nth..].iter().map(|waiting| waiting.outbox));
+                    tracing::warn!(%error, waiting = waiting.len(), "The node cannot be reached; the outbox waits");
+                    put_off.extend(waiting.iter().map(|it| it.outbox));
                     is_reachable = false;
                     break;
                 }
             }
+            waiting = rest;
         }
         if !put_off.is_empty() {
             let mut conn = self.pool.acquire().await?;
@@ -113,6 +111,30 @@ impl Relay {
             commit(tx).await?;
         }
         Ok(is_reachable && due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX))
+    }
+
+    /// What the node said to one transaction.
+    async fn note(
+        &self,
+        transaction: &DueTransaction,
+        sent: Sent,
+        taken: &mut Vec<i64>,
+        put_off: &mut Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let nonce = transaction.nonce;
+        match sent {
+            Sent::Accepted | Sent::AlreadyKnown => taken.push(transaction.outbox),
+            Sent::NonceTooLow => self.settle(transaction, put_off).await?,
+            Sent::Underpriced => {
+                tracing::warn!(nonce, "The node wants a higher fee than was signed");
+                put_off.push(transaction.outbox);
+            }
+            Sent::Refused(reason) => {
+                tracing::warn!(nonce, reason, "The node refused a transaction");
+                put_off.push(transaction.outbox);
+            }
+        }
+        Ok(())
     }
 
     /// The nonce is used up: by this transaction, whose event the indexer will see, or without effect.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dev::process::Signal;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, analyze, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until};
 use tests::{World, text};
 
@@ -35,6 +35,7 @@ async fn main() {
     let warm = Until::Passed(Duration::from_secs(2));
     let warm = stores(&world, &ward, &acknowledged, "warm", 64, warm).await;
     let mut failed = warm.failed();
+    analyze(&world).await;
     for clients in [64, 256] {
         progress(format_args!("{clients} clients store records"));
         let what = format!("create, {clients} clients");

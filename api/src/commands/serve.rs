@@ -28,6 +28,7 @@ use crate::{
     playground::Playground,
     records::{
         disclosure::Desk,
+        list::Lists,
         writer::{Workshop, Writer},
     },
     relay::Relay,
@@ -110,7 +111,7 @@ async fn assemble(
     )?;
     migrate::require_current(&pool).await?;
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
-    let index_key = IndexKey::load(&config.index_key_file)?;
+    let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let deployment = Deployment::load(&config.deployment_file)?;
@@ -152,6 +153,7 @@ async fn assemble(
     }
     let app = App::from(Parts {
         desk: Desk::open(pool.clone(), &mut tasks),
+        lists: Lists::open(pool.clone(), Arc::clone(&index_key), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(workshop, &mut tasks),

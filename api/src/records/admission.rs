@@ -1,10 +1,8 @@
 //! Which drafts are stored: those that were not stored before, by somebody who may.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Actor, Decision, Question, decide, decide_amendment},
+    access::{Decision, Question, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
@@ -18,7 +16,7 @@ use store::{
     users,
 };
 
-use super::writer::{Answer, Draft, OPERATIONS};
+use super::writer::{Answer, Draft, OPERATIONS, Stored};
 use crate::{consents::give::used_before, error::Error};
 
 /// A draft that may be stored, and why.
@@ -88,7 +86,11 @@ pub(super) async fn recall(
                             .caller
                             .entry(AuditAction::RecordRead, permitted.purpose)
                     });
-                    Ok((record.clone(), permitted.purpose))
+                    Ok(Stored {
+                        record: record.clone(),
+                        purpose: permitted.purpose,
+                        anchor: None,
+                    })
                 }
                 None => Err(used_before()),
             }
@@ -118,8 +120,7 @@ pub(super) async fn admit<'a>(
         .iter()
         .map(|draft| (draft.caller.user, draft.caller.session))
         .collect();
-    let actors: HashMap<SessionId, Actor> =
-        users::actors(tx, &sessions).await?.into_iter().collect();
+    let (now, actors) = users::present(tx, &sessions).await?;
     let patients: Vec<UserId> = drafts.iter().map(|draft| draft.patient).collect();
     let known: Vec<UserId> = users::by_ids(tx, &patients)
         .await?
@@ -133,7 +134,6 @@ pub(super) async fn admit<'a>(
     } else {
         records::by_ids(tx, &followed).await?
     };
-    let now = users::now(tx).await?;
     let mut permitted = Vec::new();
     let mut refusals = Vec::new();
     for (place, (draft, answer)) in drafts.iter().zip(answers).enumerate() {

@@ -4,13 +4,13 @@
 use domain::{ids::RecordId, purpose::Purpose, records::Reason};
 use fhir::Json;
 use serde_json::{Value, json};
-use store::records::Record;
 
 use super::{
     content,
     disclosure::{Disclosed, Inquiry, Wanted},
     prepare::{self, About, Content},
     succession::Follows,
+    writer::Stored,
 };
 use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
 
@@ -41,7 +41,7 @@ pub(crate) async fn amend(
     change: Change,
     document: Json,
     metadata: Option<Value>,
-) -> Result<(Record, Purpose), Error> {
+) -> Result<Stored, Error> {
     let submitted = prepare::submitted(&document)?;
     // First whether they may: what is hidden is not told apart by what is wrong with the rest.
     let asked = ask(app, caller, change, Wanted::Amendment).await?;
@@ -56,11 +56,7 @@ pub(crate) async fn amend(
 ///
 /// # Errors
 /// As of [`amend`]; [`Error::Integrity`] where the document is not what was anchored.
-pub(crate) async fn withdraw(
-    app: &App,
-    caller: &Caller,
-    change: Change,
-) -> Result<(Record, Purpose), Error> {
+pub(crate) async fn withdraw(app: &App, caller: &Caller, change: Change) -> Result<Stored, Error> {
     let asked = ask(app, caller, change, Wanted::Withdrawal).await?;
     let old = &asked.old;
     let document = fhir::entered_in_error(document_of(app, old).await?);
@@ -132,7 +128,7 @@ impl Asked {
         caller: &Caller,
         content: Content,
         request_hash: String,
-    ) -> Result<(Record, Purpose), Error> {
+    ) -> Result<Stored, Error> {
         let old = &self.old.record;
         let about = About {
             caller,

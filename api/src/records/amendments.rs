@@ -1,7 +1,5 @@
 //! Amendments and withdrawals in the schema.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use domain::ids::RecordId;
 use uuid::Uuid;
@@ -85,9 +83,9 @@ impl AmendmentMutation {
         };
         let document = input.document.into_json();
         let metadata = input.metadata.map(Into::into);
-        let (record, purpose) = amend::amend(app, &caller, change, document, metadata).await?;
+        let stored = amend::amend(app, &caller, change, document, metadata).await?;
         Ok(AmendMedicalRecordPayload {
-            record: MedicalRecord::new(Arc::new(record), purpose),
+            record: MedicalRecord::stored(ctx, stored).await?,
         })
     }
 
@@ -106,9 +104,9 @@ impl AmendmentMutation {
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,
         };
-        let (record, purpose) = amend::withdraw(app, &caller, change).await?;
+        let stored = amend::withdraw(app, &caller, change).await?;
         Ok(WithdrawMedicalRecordPayload {
-            record: MedicalRecord::new(Arc::new(record), purpose),
+            record: MedicalRecord::stored(ctx, stored).await?,
         })
     }
 }

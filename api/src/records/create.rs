@@ -3,9 +3,11 @@
 use domain::{ids::UserId, purpose::Purpose, records::RecordType};
 use fhir::Json;
 use serde_json::{Value, json};
-use store::records::Record;
 
-use super::prepare::{self, About};
+use super::{
+    prepare::{self, About},
+    writer::Stored,
+};
 use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
 
 /// What a caller hands in.
@@ -34,7 +36,7 @@ pub(crate) async fn create(
     app: &App,
     caller: &Caller,
     submission: Submission,
-) -> Result<(Record, Purpose), Error> {
+) -> Result<Stored, Error> {
     let Submission {
         patient,
         record_type,

@@ -21,19 +21,21 @@ use store::{
     records::{self, Record},
     users,
 };
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
-    task::JoinSet,
+use tokio::task::JoinSet;
+
+use crate::{
+    app::commit,
+    caller::Caller,
+    counter::{Counter, Limits, turned_away},
+    error::Error,
 };
 
-use crate::{app::commit, caller::Caller, error::Error};
-
-/// How many requests share a transaction at most.
-const GROUP: usize = 64;
-/// How many transactions run at once. More would only take connections from others.
-const GROUPS_AT_ONCE: usize = 4;
-/// How many requests may wait; more are refused at once.
-const QUEUE: usize = 4096;
+/// How the desk serves.
+const LIMITS: Limits = Limits {
+    group: 64,
+    groups_at_once: 4,
+    queue: 4096,
+};
 
 /// What somebody wants of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,18 +94,21 @@ pub(crate) struct Disclosed {
     pub(crate) sealed: Option<StoredRecord>,
 }
 
-type Reply = oneshot::Sender<Result<Disclosed, Error>>;
-
 /// Where requests are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Desk(mpsc::Sender<(Inquiry, Reply)>);
+pub(crate) struct Desk(Counter<Inquiry, Disclosed>);
 
 impl Desk {
     /// Opens the desk. It closes when the last handle is dropped.
     pub(crate) fn open(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        tasks.spawn(serve(pool, receiver));
-        Self(sender)
+        let serve = move |group: Vec<Inquiry>| {
+            let pool = pool.clone();
+            async move {
+                let settled = settle(&pool, &group).await;
+                settled.unwrap_or_else(|error| turned_away(group.len(), error))
+            }
+        };
+        Self(Counter::open(LIMITS, tasks, serve))
     }
 
     /// Asks for one record.
@@ -111,52 +116,7 @@ impl Desk {
     /// # Errors
     /// [`Error::NotFound`] for what is refused and for what does not exist.
     pub(crate) async fn ask(&self, inquiry: Inquiry) -> Result<Disclosed, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.0.try_send((inquiry, reply)).map_err(|_| Error::Busy {
-            retry_after_seconds: 1,
-        })?;
-        answer.await.map_err(|_| Error::Unavailable)?
-    }
-}
-
-async fn serve(pool: Pool, mut inbox: mpsc::Receiver<(Inquiry, Reply)>) {
-    let places = Arc::new(Semaphore::new(GROUPS_AT_ONCE));
-    loop {
-        // While every place is taken, requests gather into the next group.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let mut group = Vec::with_capacity(GROUP);
-        if inbox.recv_many(&mut group, GROUP).await == 0 {
-            return;
-        }
-        let pool = pool.clone();
-        tokio::spawn(async move {
-            let (inquiries, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-            match settle(&pool, &inquiries).await {
-                Ok(answers) => {
-                    for (reply, answer) in replies.into_iter().zip(answers) {
-                        // Whoever went away meanwhile no longer wants to know.
-                        reply.send(answer).ok();
-                    }
-                }
-                Err(error) => {
-                    let busy = matches!(error, StoreError::Busy(_));
-                    drop(Error::from(error)); // logs it, once for the group
-                    for reply in replies {
-                        let told = if busy {
-                            Error::Busy {
-                                retry_after_seconds: 2,
-                            }
-                        } else {
-                            Error::Unavailable
-                        };
-                        reply.send(Err(told)).ok();
-                    }
-                }
-            }
-            drop(place);
-        });
+        self.0.ask(inquiry).await
     }
 }
 
@@ -179,15 +139,11 @@ async fn settle(
         .collect();
     sessions.sort_unstable();
     sessions.dedup();
-    let actors: HashMap<SessionId, Actor> = users::actors(&mut tx, &sessions)
-        .await?
-        .into_iter()
-        .collect();
+    let (now, actors) = users::present(&mut tx, &sessions).await?;
     let mut patients: Vec<UserId> = records.values().map(|record| record.patient).collect();
     patients.sort_unstable();
     patients.dedup();
     let consents = consents::in_force(&mut tx, &patients).await?;
-    let now = users::now(&mut tx).await?;
 
     let mut entries = Vec::with_capacity(group.len());
     let mut verdicts = Vec::with_capacity(group.len());

@@ -23,6 +23,7 @@ use super::{
     summary::RecordSummary,
     verification::RecordVerification,
     verify,
+    writer::Stored,
 };
 use crate::{
     error::Error,
@@ -50,6 +51,14 @@ pub(crate) struct MedicalRecord {
 impl MedicalRecord {
     pub(crate) fn new(record: Arc<Record>, purpose: Purpose) -> Self {
         Self { record, purpose }
+    }
+
+    /// One that was stored a moment ago, with its anchor.
+    pub(super) async fn stored(ctx: &Context<'_>, stored: Stored) -> Result<Self, Error> {
+        if let Some(anchor) = stored.anchor {
+            loaders(ctx)?.keep_anchors([anchor]).await;
+        }
+        Ok(Self::new(Arc::new(stored.record), stored.purpose))
     }
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
@@ -326,14 +335,20 @@ impl RecordQuery {
             after: after.as_ref().map(|it| it.place(mark)).transpose()?,
             size,
             total: ctx.look_ahead().field("totalCount").exists(),
+            with: list::With {
+                people: asks_nodes_for(ctx, &["patient", "author"]),
+                anchors: asks_nodes_for(ctx, &["anchor"]),
+                content: asks_nodes_for(ctx, &CONTENT),
+            },
         };
-        let (found, purpose) = list::list(app, &caller, &search).await?;
+        let found = app.lists.ask(caller, search).await?;
+        let loaders = loaders(ctx)?;
+        loaders.keep_users(found.people).await;
+        loaders.keep_anchors(found.anchors).await;
+        opened::keep_all(ctx, found.purpose, &found.sealed).await?;
         prepare(ctx, &found.records).await?;
-        let records = found
-            .records
-            .into_iter()
-            .map(|r| MedicalRecord::new(Arc::new(r), purpose))
-            .collect();
+        let of_purpose = |record| MedicalRecord::new(Arc::new(record), found.purpose);
+        let records = found.records.into_iter().map(of_purpose).collect();
         let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
             Cursor::of_place(mark, order.place(&node.record))
         });
@@ -359,20 +374,10 @@ impl RecordQuery {
     }
 }
 
-/// Fetches what the query asks of each record, in one statement each.
+/// Fetches what else the query asks of each record, in one statement each.
 async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
     let loaders = loaders(ctx)?;
-    if asks_nodes_for(ctx, &["patient", "author"]) {
-        let people = records
-            .iter()
-            .flat_map(|r| [Some(r.patient), r.author])
-            .flatten();
-        loaders.prepare_users(people.collect()).await;
-    }
     let ids = || records.iter().map(|r| r.id).collect();
-    if asks_nodes_for(ctx, &["anchor"]) {
-        loaders.prepare_anchors(ids()).await;
-    }
     if asks_nodes_for(ctx, &["successor"]) {
         loaders.prepare_successors(ids()).await;
     }
@@ -427,9 +432,9 @@ impl RecordMutation {
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,
         };
-        let (record, purpose) = create::create(app, &caller, submission).await?;
+        let stored = create::create(app, &caller, submission).await?;
         Ok(CreateMedicalRecordPayload {
-            record: MedicalRecord::new(Arc::new(record), purpose),
+            record: MedicalRecord::stored(ctx, stored).await?,
         })
     }
 }

@@ -1,38 +1,46 @@
 //! Finding records. Nothing is opened; what is shown of each is written down, first.
+//!
+//! Lists that wait together share a transaction, as single records do at their desk
+//! (`docs/decisions/0019-lists-share-a-transaction.md`): who asks, what consents hold, the audit rows, the
+//! people and the anchors are one statement each for all of them, and the commit is one.
 
-use chrono::{DateTime, Utc};
+mod find;
+mod trail;
+
+use std::{collections::HashMap, sync::Arc};
+
 use domain::{
-    access::{Action, Actor, Question, decide, searchable_types},
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    consents::Consent,
-    ids::{ConsentId, UserId},
+    access::Actor,
+    audit::AuditEntry,
+    ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
-    records::RecordType,
-    users::Role,
+    stored::StoredRecord,
+    users::User,
 };
-use serde_json::{Value, json};
 use store::{
-    StoreError, Tx, audit, consents,
+    Pool, StoreError, Tx,
+    anchors::{self, Anchor},
+    audit, consents,
     records::{
-        Record,
-        search::{self, Everybody, Filter, Order, Place, Visible},
+        self, Record,
+        search::{Order, Place},
     },
     users,
 };
+use tokio::task::JoinSet;
+use vault::blind_index::IndexKey;
 
+use self::find::{Seeker, find};
 use super::filter::Criteria;
 use crate::{
-    app::{App, commit},
+    app::commit,
     caller::Caller,
+    counter::{Counter, Limits, turned_away},
     error::Error,
 };
 
-/// By how many consents somebody may be let in and still have each patient looked up by name. Beyond,
-/// the newest of everybody's are looked through, which then comes to an end sooner.
-const MOST_CONSENTS: i64 = 200;
-
 /// What somebody looks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Search {
     /// Which records.
     pub(crate) criteria: Criteria,
@@ -46,279 +54,299 @@ pub(crate) struct Search {
     pub(crate) size: i64,
     /// Whether to count all there are.
     pub(crate) total: bool,
+    /// What is fetched besides.
+    pub(crate) with: With,
+}
+
+/// What is fetched with the records of a page.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct With {
+    /// Patients and authors.
+    pub(crate) people: bool,
+    /// Anchors.
+    pub(crate) anchors: bool,
+    /// Envelopes, to be opened: those whose content the caller may read.
+    pub(crate) content: bool,
 }
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
     /// One more than asked for where there are more.
     pub(crate) records: Vec<Record>,
     /// How many there are on all pages, if that was asked.
     pub(crate) total: i64,
-    grounds: Vec<Option<ConsentId>>,
+    /// The purpose they were found for.
+    pub(crate) purpose: Purpose,
+    /// Who is named by them, if that was asked.
+    pub(crate) people: Vec<Arc<User>>,
+    /// Where their anchors stand, if that was asked.
+    pub(crate) anchors: Vec<Anchor>,
+    /// What may be opened, if that was asked: disclosed, and written down as such.
+    pub(crate) sealed: Vec<StoredRecord>,
 }
 
-/// The records this caller may see, and the purpose they were found for.
-///
-/// # Errors
-/// [`Error::Unauthenticated`]; [`Error::BadInput`] where a code is looked for among too many patients.
-/// A patient whose records are hidden has an empty list.
-pub(crate) async fn list(
-    app: &App,
-    caller: &Caller,
-    search: &Search,
-) -> Result<(Found, Purpose), Error> {
-    let mut tx = app.begin().await?;
-    let actor = caller.actor(&mut tx).await?;
-    let now = users::now(&mut tx).await?;
-    let purpose = search
-        .purpose
-        .or(caller.purpose)
-        .unwrap_or_else(|| default_purpose(actor, search.criteria.patient));
-    let may_ask = may_ask(actor, purpose);
-    let found = if may_ask {
-        let reach = reach(&mut tx, actor, purpose, &search.criteria, now).await?;
-        find(app, &mut tx, search, reach, (actor, purpose, now)).await?
-    } else {
-        Found::default()
-    };
-    audit::insert(&mut tx, &entries(caller, search, purpose, may_ask, &found)).await?;
-    commit(tx).await?;
-    Ok((found, purpose))
+/// One list that somebody asks for.
+#[derive(Debug)]
+struct Asked {
+    caller: Caller,
+    search: Search,
 }
 
-fn may_ask(actor: Actor, purpose: Purpose) -> bool {
-    match actor.role {
-        // Administrators never touch content, not even its list.
-        Role::Admin => purpose == Purpose::PatientRequest,
-        Role::Patient | Role::Doctor => {
-            purpose == Purpose::PatientRequest || purpose.is_open_to(actor.role)
-        }
-    }
+/// A record of a page, and why it may be shown.
+#[derive(Debug)]
+struct Shown {
+    record: Record,
+    ground: Option<ConsentId>,
+    /// Whether its content is disclosed with it.
+    opens: bool,
 }
 
-/// Whose records a caller may find.
-enum Reach {
-    /// Their own.
-    Own(Vec<Visible>),
-    /// Those of these patients, by these consents.
-    These(Vec<Visible>, Vec<Consent>),
-    /// Those of more patients than are looked up by name.
-    Many,
-}
-
-async fn reach(
-    tx: &mut Tx<'_>,
-    actor: Actor,
+/// A page that was found, and whose it is.
+struct Page<'a> {
+    asked: &'a Asked,
     purpose: Purpose,
-    criteria: &Criteria,
-    now: DateTime<Utc>,
-) -> Result<Reach, StoreError> {
-    let wanted = |types: Vec<RecordType>| -> Vec<RecordType> {
-        let asked = &criteria.filter.record_types;
-        let is_asked = |kind: &RecordType| asked.is_empty() || asked.contains(kind);
-        types.into_iter().filter(is_asked).collect()
-    };
-    if purpose == Purpose::PatientRequest {
-        let is_asked = criteria.patient.is_none_or(|patient| patient == actor.id);
-        let all = wanted(RecordType::ALL.to_vec());
-        let own = Visible::of(actor.id, &all).filter(|_| is_asked);
-        return Ok(Reach::Own(own.into_iter().collect()));
-    }
-    let consents = match criteria.patient {
-        Some(patient) => consents::in_force(tx, &[patient]).await?,
-        None => match consents::reaching(tx, actor, purpose, MOST_CONSENTS).await? {
-            Some(consents) => consents,
-            None => return Ok(Reach::Many),
-        },
-    };
-    let mut patients: Vec<UserId> = consents.iter().map(|consent| consent.patient).collect();
-    patients.sort_unstable();
-    patients.dedup();
-    let visible = patients.into_iter().filter_map(|patient| {
-        let types = searchable_types(actor, patient, purpose, &consents, now);
-        Visible::of(patient, &wanted(types))
-    });
-    Ok(Reach::These(visible.collect(), consents))
+    shown: Vec<Shown>,
+    total: i64,
 }
 
-async fn find(
-    app: &App,
-    tx: &mut Tx<'_>,
-    search: &Search,
-    reach: Reach,
-    (actor, purpose, now): (Actor, Purpose, DateTime<Utc>),
-) -> Result<Found, Error> {
-    let Search {
-        criteria,
-        order,
-        after,
-        ..
-    } = search;
-    let (visible, consents, is_own) = match reach {
-        Reach::Own(visible) => (Some(visible), Some(Vec::new()), true),
-        Reach::These(visible, consents) => (Some(visible), Some(consents), false),
-        Reach::Many => (None, None, false),
-    };
-    if visible.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Found::default());
+impl Page<'_> {
+    /// Without the one that only says that there are more.
+    fn on_it(&self) -> &[Shown] {
+        let size = usize::try_from(self.asked.search.size).unwrap_or(usize::MAX);
+        &self.shown[..self.shown.len().min(size)]
     }
-    let filter = Filter {
-        tokens: tokens(app, criteria, visible.as_deref())?,
-        ..criteria.filter.clone()
-    };
-    // What an index finds across patients leads; else each patient's newest do.
-    let across = filter.tokens.is_some()
-        || (criteria.patient.is_none()
-            && !is_own
-            && (filter.author.is_some() || filter.metadata.is_some()));
-    let limit = search.size + 1;
-    let everybody = Everybody {
-        actor,
-        purpose,
-        patient: criteria.patient,
-    };
-    let mut total = 0;
-    let page = if let Some(visible) = visible.filter(|_| !across) {
-        if search.total {
-            total = search::count_of(tx, &visible, is_own, &filter).await?;
+
+    fn ids(&self) -> impl Iterator<Item = RecordId> {
+        self.on_it().iter().map(|shown| shown.record.id)
+    }
+
+    fn opened(&self) -> impl Iterator<Item = RecordId> {
+        let opened = self.on_it().iter().filter(|shown| shown.opens);
+        opened.map(|shown| shown.record.id)
+    }
+
+    fn people(&self) -> impl Iterator<Item = UserId> {
+        let people = |shown: &Shown| [Some(shown.record.patient), shown.record.author];
+        self.on_it().iter().flat_map(people).flatten()
+    }
+
+    fn wants(&self) -> With {
+        self.asked.search.with
+    }
+}
+
+/// Where lists are asked for.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    counter: Counter<Asked, Found>,
+    archive: Archive,
+}
+
+/// Where they are found.
+#[derive(Debug, Clone)]
+struct Archive {
+    pool: Pool,
+    index_key: Arc<IndexKey>,
+}
+
+impl Lists {
+    /// Opens the counter at which lists are asked for. It closes when the last handle is dropped.
+    pub(crate) fn open(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
+        let archive = Archive { pool, index_key };
+        let limits = Limits {
+            group: 16,
+            groups_at_once: 4,
+            queue: 1024,
+        };
+        let clerk = archive.clone();
+        let serve = move |group: Vec<Asked>| {
+            let clerk = clerk.clone();
+            async move { clerk.serve(&group).await }
+        };
+        Self {
+            counter: Counter::open(limits, tasks, serve),
+            archive,
         }
-        search::page_of(tx, &visible, is_own, &filter, *order, *after, limit).await?
-    } else {
-        if search.total {
-            total = search::count_of_everybody(tx, &everybody, &filter).await?;
+    }
+
+    /// The records this caller may see, and the purpose they were found for.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`]; [`Error::BadInput`] where a code is looked for among too many
+    /// patients; [`Error::Busy`]. A patient whose records are hidden has an empty list.
+    pub(crate) async fn ask(&self, caller: Caller, search: Search) -> Result<Found, Error> {
+        let asked = Asked { caller, search };
+        if asked.search.is_brief() {
+            return self.counter.ask(asked).await;
         }
-        search::page_of_everybody(tx, &everybody, &filter, *order, *after, limit).await?
-    };
-    let consents = match consents {
-        Some(consents) => consents,
-        None => consents::in_force(tx, &patients_of(&page)).await?,
-    };
-    let (records, grounds) = confirm(actor, purpose, now, page, &consents);
-    Ok(Found {
-        records,
-        total,
-        grounds,
+        let answer = self.archive.serve(std::slice::from_ref(&asked)).await.pop();
+        answer.unwrap_or(Err(Error::Internal))
+    }
+}
+
+impl Search {
+    /// Whether it takes so little that others need not wait longer for it: one patient's, by their own
+    /// index. What is looked for across patients, or counted, takes a transaction of its own.
+    fn is_brief(&self) -> bool {
+        self.criteria.patient.is_some() && self.criteria.code.is_none() && !self.total
+    }
+}
+
+impl Archive {
+    /// Finds a group of lists; where the database refuses it as a whole, each by itself, so that one
+    /// that cannot be found does not take the others with it.
+    async fn serve(&self, group: &[Asked]) -> Vec<Result<Found, Error>> {
+        match self.find_all(group).await {
+            Ok(found) => found,
+            Err(StoreError::Refused(_)) if group.len() > 1 => {
+                let mut answers = Vec::with_capacity(group.len());
+                for asked in group {
+                    let alone = self.find_all(std::slice::from_ref(asked)).await;
+                    answers.extend(alone.unwrap_or_else(|error| vec![Err(error.into())]));
+                }
+                answers
+            }
+            Err(error) if group.len() == 1 => vec![Err(error.into())],
+            Err(error) => turned_away(group.len(), error),
+        }
+    }
+
+    async fn find_all(&self, group: &[Asked]) -> Result<Vec<Result<Found, Error>>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let callers = group.iter().map(|asked| &asked.caller);
+        let sessions: Vec<_> = callers
+            .map(|caller| (caller.user, caller.session))
+            .collect();
+        let (now, actors) = users::present(&mut tx, &sessions).await?;
+        let consents = consents_for(&mut tx, group).await?;
+        let mut pages = Vec::with_capacity(group.len());
+        let mut entries: Vec<AuditEntry> = Vec::new();
+        for asked in group {
+            let actor = actors.get(&asked.caller.session).copied();
+            let actor = match asked.caller.admit(actor) {
+                Ok(actor) => actor,
+                Err(error) => {
+                    pages.push(Err(error));
+                    continue;
+                }
+            };
+            let purpose = purpose_of(asked, actor);
+            let seeker = Seeker {
+                actor,
+                purpose,
+                now,
+            };
+            let mut page = Page {
+                asked,
+                purpose,
+                shown: Vec::new(),
+                total: 0,
+            };
+            if !seeker.may_ask() {
+                entries.push(trail::of_refusal(asked, purpose));
+                pages.push(Ok(page));
+                continue;
+            }
+            let found = find(&mut tx, &self.index_key, &asked.search, seeker, &consents).await?;
+            pages.push(found.map(|(shown, total)| {
+                (page.shown, page.total) = (shown, total);
+                entries.extend(trail::of_page(asked, purpose, page.on_it(), total));
+                page
+            }));
+        }
+        let besides = Besides::fetch(&mut tx, pages.iter().flatten()).await?;
+        audit::insert(&mut tx, &entries).await?;
+        commit(tx).await?;
+        let pages = pages.into_iter();
+        Ok(pages.map(|page| Ok(besides.join(page?))).collect())
+    }
+}
+
+/// Every consent that holds now of the patients who are named.
+async fn consents_for(
+    tx: &mut Tx<'_>,
+    group: &[Asked],
+) -> Result<Vec<domain::consents::Consent>, StoreError> {
+    let named = group
+        .iter()
+        .filter_map(|asked| asked.search.criteria.patient);
+    let patients = distinct(named);
+    if patients.is_empty() {
+        return Ok(Vec::new());
+    }
+    consents::in_force(tx, &patients).await
+}
+
+fn purpose_of(Asked { caller, search }: &Asked, actor: Actor) -> Purpose {
+    let said = search.purpose.or(caller.purpose);
+    said.unwrap_or_else(|| {
+        if search.criteria.patient == Some(actor.id) {
+            Purpose::PatientRequest
+        } else {
+            Purpose::default_of(actor.role)
+        }
     })
 }
 
-/// The code that is looked for, as it is stored for each patient who may have it.
-fn tokens(
-    app: &App,
-    criteria: &Criteria,
-    visible: Option<&[Visible]>,
-) -> Result<Option<Vec<Vec<u8>>>, Error> {
-    let Some((system, code)) = &criteria.code else {
-        return Ok(None);
-    };
-    let Some(visible) = visible else {
-        let wanted = "so many patients let you in that a code is looked for in one at a time: name a patientId";
-        return Err(Error::bad("code", wanted));
-    };
-    let token = |one: &Visible| app.index_key.token(one.patient, system, code).to_vec();
-    Ok(Some(visible.iter().map(token).collect()))
+/// What was fetched for all pages of a group, one statement each.
+#[derive(Default)]
+struct Besides {
+    people: HashMap<UserId, Arc<User>>,
+    anchors: HashMap<RecordId, Anchor>,
+    sealed: HashMap<RecordId, StoredRecord>,
 }
 
-fn patients_of(page: &[Record]) -> Vec<UserId> {
-    let mut patients: Vec<UserId> = page.iter().map(|record| record.patient).collect();
-    patients.sort_unstable();
-    patients.dedup();
-    patients
-}
-
-/// Decides each record of a page once more, where the rule itself is written, and names the consent.
-/// The two never differ (a test holds them against each other); if they did, nothing is shown.
-fn confirm(
-    actor: Actor,
-    purpose: Purpose,
-    now: DateTime<Utc>,
-    page: Vec<Record>,
-    consents: &[Consent],
-) -> (Vec<Record>, Vec<Option<ConsentId>>) {
-    let decided = page.into_iter().filter_map(|record| {
-        let question = Question {
-            actor,
-            patient: record.patient,
-            action: Action::Search,
-            purpose,
-            record_type: record.record_type,
-            standing: record.standing,
-            destination: None,
-            emergency: None,
-            now,
-        };
-        let decision = decide(&question, consents);
-        if !decision.is_permit() {
-            tracing::error!(record.id = %record.id, "SQL and the policy disagree about record {}", record.id);
-            return None;
+impl Besides {
+    async fn fetch<'a>(
+        tx: &mut Tx<'_>,
+        pages: impl Iterator<Item = &'a Page<'a>> + Clone,
+    ) -> Result<Self, StoreError> {
+        let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
+        let mut besides = Self::default();
+        let people = distinct(of(|with| with.people).flat_map(Page::people));
+        if !people.is_empty() {
+            let found = users::by_ids(tx, &people).await?.into_iter();
+            besides.people = found.map(|user| (user.id, Arc::new(user))).collect();
         }
-        Some((record, decision.consent()))
-    });
-    decided.unzip()
+        let ids = distinct(of(|with| with.anchors).flat_map(Page::ids));
+        if !ids.is_empty() {
+            let found = anchors::by_records(tx, &ids).await?.into_iter();
+            besides.anchors = found.map(|anchor| (anchor.record, anchor)).collect();
+        }
+        let ids = distinct(of(|with| with.content).flat_map(Page::opened));
+        if !ids.is_empty() {
+            let found = records::sealed(tx, &ids).await?.into_iter();
+            besides.sealed = found.map(|row| (row.id, row)).collect();
+        }
+        Ok(besides)
+    }
+
+    fn join(&self, page: Page<'_>) -> Found {
+        let with = page.wants();
+        let (mut people, mut anchors) = (Vec::new(), Vec::new());
+        if with.people {
+            let named = distinct(page.people()).into_iter();
+            people.extend(named.filter_map(|id| self.people.get(&id).cloned()));
+        }
+        if with.anchors {
+            anchors.extend(page.ids().filter_map(|id| self.anchors.get(&id).cloned()));
+        }
+        let sealed = page.opened().filter_map(|id| self.sealed.get(&id).cloned());
+        Found {
+            people,
+            anchors,
+            sealed: sealed.collect(),
+            total: page.total,
+            purpose: page.purpose,
+            records: page.shown.into_iter().map(|shown| shown.record).collect(),
+        }
+    }
 }
 
-/// The rows that say what was looked for and what is shown.
-fn entries(
-    caller: &Caller,
-    search: &Search,
-    purpose: Purpose,
-    may_ask: bool,
-    found: &Found,
-) -> Vec<AuditEntry> {
-    let shown = usize::try_from(search.size)
-        .unwrap_or(usize::MAX)
-        .min(found.records.len());
-    let mut asked = AuditEntry {
-        resource_type: ResourceType::MedicalRecord,
-        new_value: Some(in_words(search, shown, found.total)),
-        classification: Classification::Medical,
-        encryption: EncryptionStatus::MetadataOnly,
-        patient: search.criteria.patient,
-        ..caller.entry(AuditAction::RecordSearch, purpose)
-    };
-    if !may_ask {
-        asked.action = AuditAction::AccessDenied;
-        asked.new_value = Some(json!({ "reason": "PURPOSE", "wanted": Action::Search }));
-    }
-    let reads = found
-        .records
-        .iter()
-        .zip(&found.grounds)
-        .take(shown)
-        .map(|(record, consent)| AuditEntry {
-            resource_type: ResourceType::MedicalRecord,
-            resource_id: record.id.0,
-            new_value: Some(json!({ "version": record.version })),
-            consent: *consent,
-            classification: Classification::Medical,
-            encryption: EncryptionStatus::MetadataOnly,
-            patient: Some(record.patient),
-            ..caller.entry(AuditAction::RecordRead, purpose)
-        });
-    std::iter::once(asked).chain(reads).collect()
-}
-
-/// What was looked for: the type, and of other filters the names. Their values are health data.
-fn in_words(search: &Search, shown: usize, total: i64) -> Value {
-    let record_type = match search.criteria.filter.record_types.as_slice() {
-        [one] => Some(*one),
-        _ => None,
-    };
-    let mut words = json!({ "recordType": record_type, "count": shown });
-    let filters = search.criteria.names();
-    if !filters.is_empty() {
-        words["filters"] = json!(filters);
-    }
-    if search.total {
-        words["total"] = json!(total);
-    }
-    words
-}
-
-fn default_purpose(actor: Actor, patient: Option<UserId>) -> Purpose {
-    if patient == Some(actor.id) {
-        Purpose::PatientRequest
-    } else {
-        Purpose::default_of(actor.role)
-    }
+fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
+    let mut ids: Vec<T> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

@@ -7,7 +7,12 @@ use domain::{
     integrity::{AnchorState, FeedKind},
 };
 use serde_json::json;
-use store::{anchors::NewAnchor, feed::FeedEntry, idempotency::Remembered, records::NewRecord};
+use store::{
+    anchors::{Anchor, NewAnchor},
+    feed::FeedEntry,
+    idempotency::Remembered,
+    records::NewRecord,
+};
 use vault::envelope::{Binding, PatientKey};
 
 use super::{admission::Permitted, succession::Line};
@@ -89,6 +94,12 @@ impl Made<'_> {
             raw_transaction: self.signed.raw.clone(),
             max_fee_per_gas: self.signed.max_fee_per_gas,
         }
+    }
+
+    /// The anchor as it stands when the transaction commits.
+    pub(super) fn pending(&self) -> Anchor {
+        let draft = self.permitted.draft;
+        Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string())
     }
 
     pub(super) fn remembered(&self) -> Option<Remembered> {

@@ -82,6 +82,21 @@ pub(crate) async fn keep(
     Ok(())
 }
 
+/// The same for all envelopes of a page.
+///
+/// # Errors
+/// As of [`keep`].
+pub(crate) async fn keep_all(
+    ctx: &Context<'_>,
+    purpose: Purpose,
+    sealed: &[StoredRecord],
+) -> Result<(), Error> {
+    for sealed in sealed {
+        keep(ctx, purpose, sealed).await?;
+    }
+    Ok(())
+}
+
 fn cell(
     ctx: &Context<'_>,
     record: RecordId,

@@ -5,7 +5,7 @@
 //! In that one transaction: the decision, the nonces, the sealed records, the anchors with their
 //! signed transactions, the audit rows and the events. If it does not commit, nothing happened.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chain::{Fees, Signer};
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use domain::{
 use serde_json::Value;
 use store::{
     Pool, StoreError,
-    anchors::{self, NewAnchor, SignerAccount},
+    anchors::{self, Anchor, NewAnchor, SignerAccount},
     audit,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
@@ -131,8 +131,20 @@ impl Draft {
     }
 }
 
-/// What a draft comes to: the record and the purpose it was stored for.
-pub(super) type Answer = Result<(Record, Purpose), Error>;
+/// What a draft came to.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// The record.
+    pub(crate) record: Record,
+    /// The purpose it was stored for.
+    pub(crate) purpose: Purpose,
+    /// Its anchor as it was stored with it; `None` where the client's key has found a record that was
+    /// there.
+    pub(crate) anchor: Option<Anchor>,
+}
+
+/// What a draft comes to.
+pub(super) type Answer = Result<Stored, Error>;
 type Reply = oneshot::Sender<Answer>;
 
 /// Where drafts are handed in.
@@ -324,17 +336,17 @@ async fn try_group(
     }
     let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
     audit::insert(&mut tx, &entries).await?;
-    let ids: Vec<RecordId> = records.iter().map(|record| record.id).collect();
-    let rows = records::by_ids(&mut tx, &ids).await?;
     let events: Vec<FeedEntry> = made.iter().map(Made::event).collect();
     feed::append(&mut tx, &events).await?;
     commit(tx).await?;
     workshop.bell.notify_one();
 
-    let mut rows: HashMap<RecordId, Record> = rows.into_iter().map(|row| (row.id, row)).collect();
-    for made in &made {
-        let row = rows.remove(&made.permitted.draft.id).ok_or(Error::Internal);
-        answers[made.permitted.place] = Some(row.map(|row| (row, made.permitted.purpose)));
+    for (record, made) in records.into_iter().zip(&made) {
+        answers[made.permitted.place] = Some(Ok(Stored {
+            record: record.into(),
+            purpose: made.permitted.purpose,
+            anchor: Some(made.pending()),
+        }));
     }
     let answers = answers.into_iter();
     Ok(Some(

@@ -99,6 +99,12 @@ pub struct RegistryHead {
     pub paused: bool,
 }
 
+const SEND: &str = "eth_sendRawTransaction";
+
+fn transaction(raw: &[u8]) -> Value {
+    json!([alloy::hex::encode_prefixed(raw)])
+}
+
 impl Client {
     /// A client of the node at `url`. Does not connect.
     ///
@@ -188,14 +194,31 @@ impl Client {
     /// # Errors
     /// [`ClientError`] where it is not known whether the node took it: send the same bytes again.
     pub async fn send(&self, raw: &[u8]) -> Result<Sent, ClientError> {
-        let params = json!([alloy::hex::encode_prefixed(raw)]);
-        let answer = self
-            .rpc
-            .get::<TxHash>("eth_sendRawTransaction", params)
-            .await;
-        match answer {
-            Ok(_) => Ok(Sent::Accepted),
-            Err(ClientError::Refused { message, .. }) => Ok(send::classify(&message)),
+        let answer = self.rpc.ask::<TxHash>(SEND, transaction(raw)).await;
+        send::outcome(answer.map(|_| ()))
+    }
+
+    /// Hands signed transactions to the node, in one request where it takes batches. What became of
+    /// each, in their order.
+    ///
+    /// # Errors
+    /// [`ClientError`] where it is not known which of them the node took: send the same bytes again.
+    pub async fn send_all(&self, raws: &[&[u8]]) -> Result<Vec<Sent>, ClientError> {
+        let params = raws.iter().map(|raw| transaction(raw)).collect();
+        match self.rpc.ask_all::<TxHash>(SEND, params).await {
+            Ok(answers) => {
+                let answers = answers.into_iter();
+                answers
+                    .map(|answer| send::outcome(answer.map(|_| ())))
+                    .collect()
+            }
+            Err(ClientError::Refused { .. } | ClientError::Unreadable { .. }) => {
+                let mut sent = Vec::with_capacity(raws.len());
+                for raw in raws {
+                    sent.push(self.send(raw).await?);
+                }
+                Ok(sent)
+            }
             Err(other) => Err(other),
         }
     }

@@ -4,8 +4,8 @@
 use std::{fmt, time::Duration};
 
 use reqwest::Url;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::error::{ClientError, InvalidUrl};
 
@@ -32,6 +32,8 @@ impl fmt::Debug for Rpc {
 
 #[derive(Deserialize)]
 struct Answer<T> {
+    #[serde(default)]
+    id: Option<usize>,
     #[serde(default = "Option::default")]
     result: Option<T>,
     error: Option<Refusal>,
@@ -41,6 +43,51 @@ struct Answer<T> {
 struct Refusal {
     code: i64,
     message: String,
+}
+
+impl<T> Answer<T> {
+    fn told(self, method: &'static str) -> Result<Option<T>, ClientError> {
+        match self.error {
+            Some(refusal) => Err(refusal.of(method)),
+            None => Ok(self.result),
+        }
+    }
+}
+
+impl Refusal {
+    fn of(self, method: &'static str) -> ClientError {
+        ClientError::Refused {
+            method,
+            code: self.code,
+            message: self.message.chars().take(MAX_MESSAGE_CHARS).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Question {
+    jsonrpc: &'static str,
+    id: usize,
+    method: &'static str,
+    params: Value,
+}
+
+impl Question {
+    const fn new(id: usize, method: &'static str, params: Value) -> Self {
+        Self {
+            jsonrpc: "2.0",
+            id,
+            method,
+            params,
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(method: &'static str, body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Unreadable {
+        method,
+        what: error.to_string(),
+    })
 }
 
 impl Rpc {
@@ -65,24 +112,41 @@ impl Rpc {
         method: &'static str,
         params: Value,
     ) -> Result<Option<T>, ClientError> {
-        let answered = tokio::time::timeout(self.timeout, self.post(method, params)).await;
-        let body = answered.map_err(|_| ClientError::TimedOut { method })??;
-        let answer: Answer<T> =
-            serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable {
-                method,
-                what: error.to_string(),
-            })?;
-        match answer.error {
-            Some(Refusal { code, message }) => {
-                let message = message.chars().take(MAX_MESSAGE_CHARS).collect();
-                Err(ClientError::Refused {
-                    method,
-                    code,
-                    message,
-                })
-            }
-            None => Ok(answer.result),
+        let body = self.post(method, &Question::new(0, method, params)).await?;
+        let answer: Answer<T> = read(method, &body)?;
+        answer.told(method)
+    }
+
+    /// Asks the same of many things in one request. The answers come in the order of the questions.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] and [`ClientError::Unreadable`] also of a node that takes no batches.
+    pub(crate) async fn ask_all<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Vec<Result<Option<T>, ClientError>>, ClientError> {
+        let questions = params.into_iter().enumerate();
+        let questions: Vec<Question> = questions
+            .map(|(id, params)| Question::new(id, method, params))
+            .collect();
+        let body = self.post(method, &questions).await?;
+        if let Ok(Answer::<Value> {
+            error: Some(error), ..
+        }) = serde_json::from_slice(&body)
+        {
+            return Err(error.of(method));
         }
+        let mut answers: Vec<Answer<T>> = read(method, &body)?;
+        // A node may answer them in any order.
+        answers.sort_unstable_by_key(|answer| answer.id);
+        let ids = answers.iter().map(|answer| answer.id);
+        if !ids.eq((0..questions.len()).map(Some)) {
+            let what = format!("{} answers to {}", answers.len(), questions.len());
+            return Err(ClientError::Unreadable { method, what });
+        }
+        let told = answers.into_iter().map(|answer| answer.told(method));
+        Ok(told.collect())
     }
 
     /// Asks for something that cannot be `null`.
@@ -98,8 +162,20 @@ impl Rpc {
         })
     }
 
-    async fn post(&self, method: &'static str, params: Value) -> Result<Vec<u8>, ClientError> {
-        let question = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    async fn post(
+        &self,
+        method: &'static str,
+        question: &impl Serialize,
+    ) -> Result<Vec<u8>, ClientError> {
+        let answered = tokio::time::timeout(self.timeout, self.exchange(method, question)).await;
+        answered.map_err(|_| ClientError::TimedOut { method })?
+    }
+
+    async fn exchange(
+        &self,
+        method: &'static str,
+        question: &impl Serialize,
+    ) -> Result<Vec<u8>, ClientError> {
         let failed = |error: reqwest::Error| {
             if error.is_timeout() {
                 ClientError::TimedOut { method }
@@ -110,7 +186,7 @@ impl Rpc {
         let mut response = self
             .http
             .post(self.url.clone())
-            .json(&question)
+            .json(question)
             .send()
             .await
             .map_err(failed)?;
@@ -138,6 +214,8 @@ impl Rpc {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a node says to a transaction. The texts differ by node and are part of no standard, so every
 //! one that is known is listed here; an unknown one is a refusal with the node's own words.
 
+use crate::error::ClientError;
+
 /// What a node did with a transaction that was sent to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
@@ -40,7 +42,16 @@ const UNDERPRICED: &[&str] = &[
     "below current base fee",
 ];
 
-pub(crate) fn classify(message: &str) -> Sent {
+/// What an answer of a node means for the transaction that was sent.
+pub(crate) fn outcome(answer: Result<(), ClientError>) -> Result<Sent, ClientError> {
+    match answer {
+        Ok(()) => Ok(Sent::Accepted),
+        Err(ClientError::Refused { message, .. }) => Ok(classify(&message)),
+        Err(other) => Err(other),
+    }
+}
+
+fn classify(message: &str) -> Sent {
     let folded = message.to_ascii_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| folded.contains(text));
     if says(KNOWN) {

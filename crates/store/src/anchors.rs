@@ -205,6 +205,25 @@ pub struct Anchor {
     pub finalized_at: Option<DateTime<Utc>>,
 }
 
+impl Anchor {
+    /// One that has just been stored.
+    pub fn pending(record: RecordId, record_hash: DataHash, tx_hash: String) -> Self {
+        Self {
+            record,
+            record_hash,
+            state: AnchorState::Pending,
+            tx_hash,
+            registrar: None,
+            block_number: None,
+            block_hash: None,
+            log_index: None,
+            sequence: None,
+            confirmed_at: None,
+            finalized_at: None,
+        }
+    }
+}
+
 /// The anchors of these records.
 ///
 /// # Errors

@@ -141,6 +141,30 @@ pub struct NewRecord {
     pub created_at: DateTime<Utc>,
 }
 
+/// As its row reads once it is stored.
+impl From<NewRecord> for Record {
+    fn from(new: NewRecord) -> Self {
+        Self {
+            id: new.id,
+            patient: new.patient,
+            author: Some(new.author),
+            record_type: new.record_type,
+            version: new.version,
+            predecessor: new.predecessor,
+            is_current: true,
+            is_withdrawn: new.is_withdrawn,
+            metadata: new.metadata,
+            missing: new.missing,
+            data_hash: new.data_hash.to_string(),
+            blockchain_record_id: new.blockchain_record_id,
+            standing: Standing::Open,
+            effective_at: new.effective_at,
+            created_at: new.created_at,
+            updated_at: new.created_at,
+        }
+    }
+}
+
 /// Stores records in one statement.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! Accounts.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
@@ -347,39 +349,59 @@ pub async fn actors(
     conn: &mut PgConnection,
     sessions: &[(UserId, SessionId)],
 ) -> Result<Vec<(SessionId, Actor)>, StoreError> {
+    let (_, actors) = present(conn, sessions).await?;
+    Ok(actors.into_iter().collect())
+}
+
+/// The same by log-in, with the database's clock ([`now`]).
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn present(
+    conn: &mut PgConnection,
+    sessions: &[(UserId, SessionId)],
+) -> Result<(DateTime<Utc>, HashMap<SessionId, Actor>), StoreError> {
     let users: Vec<Uuid> = sessions.iter().map(|(user, _)| user.0).collect();
     let ids: Vec<Uuid> = sessions.iter().map(|(_, session)| session.0).collect();
     let found = sqlx::query!(
         r#"SELECT
-            asked.session_id AS "session_id!",
-            users.id,
-            users.role,
+            clock.now AS "now!",
+            asked.session_id AS "session_id?",
+            users.id AS "id?",
+            users.role AS "role?",
             users.organization_id,
             users.is_active AND COALESCE(
                 sessions.is_valid AND sessions.expires_at > CURRENT_TIMESTAMP, FALSE
-            ) AS "is_active!",
+            ) AS "is_active?",
             sessions.second_factor_at IS NOT NULL AS "second_factor!"
-         FROM UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id)
-         JOIN users ON users.id = asked.user_id AND NOT users.is_system
+         FROM (SELECT CURRENT_TIMESTAMP AS now) AS clock
+         LEFT JOIN UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id) ON TRUE
+         LEFT JOIN users ON users.id = asked.user_id AND NOT users.is_system
          LEFT JOIN sessions ON sessions.id = asked.session_id AND sessions.user_id = users.id"#,
         &users,
         &ids,
     )
     .fetch_all(conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            let actor = Actor {
-                id: UserId(row.id),
-                role: rows::text(&row.role, "role")?,
-                is_active: row.is_active,
-                organization: row.organization_id.map(OrganizationId),
-                second_factor: row.second_factor,
-            };
-            Ok((SessionId(row.session_id), actor))
-        })
-        .collect()
+    let now = found
+        .first()
+        .ok_or(StoreError::Unreadable { what: "clock" })?;
+    let now = now.now;
+    let mut actors = HashMap::with_capacity(found.len());
+    for row in found {
+        let (Some(session), Some(id), Some(role)) = (row.session_id, row.id, row.role) else {
+            continue;
+        };
+        let actor = Actor {
+            id: UserId(id),
+            role: rows::text(&role, "role")?,
+            is_active: row.is_active.unwrap_or_default(),
+            organization: row.organization_id.map(OrganizationId),
+            second_factor: row.second_factor,
+        };
+        actors.insert(SessionId(session), actor);
+    }
+    Ok((now, actors))
 }
 
 /// The database's clock: what consents and expiries are decided by.

@@ -202,7 +202,7 @@ impl TokenKeys {
         serde_json::json!({ "keys": keys }).to_string()
     }
 
-    /// A token for this log-in, good for [`LIFETIME`].
+    /// A token for this log-in, good for [`LIFETIME`]. It counts as seen: who signed it need not verify it.
     pub fn issue(
         &self,
         user: UserId,
@@ -227,6 +227,9 @@ impl TokenKeys {
         };
         let token = jsonwebtoken::encode(&header, &claims, &self.keys[0].signing)
             .expect("Ed25519 signs any message");
+        if let Some(bearer) = bearer(&claims) {
+            self.seen.put(digest::of(token.as_bytes()), bearer, now);
+        }
         (token, expires_at)
     }
 
@@ -260,12 +263,7 @@ impl TokenKeys {
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid,
             })?;
-        let expires_at = DateTime::from_timestamp(data.claims.exp, 0).ok_or(TokenError::Invalid)?;
-        Ok(Bearer {
-            user: UserId(data.claims.sub),
-            session: SessionId(data.claims.sid),
-            expires_at,
-        })
+        bearer(&data.claims).ok_or(TokenError::Invalid)
     }
 
     /// What a refresh token is rotated to: the same each time, so that a client which asked twice at once
@@ -306,9 +304,22 @@ fn successor(key: &TokenKey, parent: &RefreshToken, child: SessionId) -> Refresh
     RefreshToken::from_bytes(bytes)
 }
 
+/// Whom the claims name; `None` where they end at no time there is.
+fn bearer(claims: &Claims) -> Option<Bearer> {
+    Some(Bearer {
+        user: UserId(claims.sub),
+        session: SessionId(claims.sid),
+        expires_at: DateTime::from_timestamp(claims.exp, 0)?,
+    })
+}
+
+/// A token is good from [`LIFETIME`] before its end on, whenever it was verified.
 fn still_good(bearer: Bearer, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
     if bearer.expires_at + LEEWAY < now {
         return Err(TokenError::Expired);
+    }
+    if bearer.expires_at - LIFETIME - LEEWAY > now {
+        return Err(TokenError::Invalid);
     }
     Ok(bearer)
 }

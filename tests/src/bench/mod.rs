@@ -97,6 +97,12 @@ impl Arguments {
     }
 }
 
+/// Counts what is in the tables, as autovacuum does once a minute: a database that is a few seconds old
+/// plans as if its tables were empty.
+pub async fn analyze(world: &World) {
+    world.executes("ANALYZE").await;
+}
+
 /// Tells how far a benchmark is, on standard error.
 pub fn progress(text: impl std::fmt::Display) {
     eprintln!("{text}");

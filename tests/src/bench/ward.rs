@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::analyze;
 use crate::load::{Load, Reply, Turn, Until, post};
 use crate::{Person, World, documents, text};
 
@@ -92,6 +93,7 @@ impl Ward {
         };
         let stored = load.run(ask, right).await;
         assert_eq!(stored.failed(), 0, "all of them are stored");
+        analyze(world).await;
         std::mem::take(&mut ids.lock().expect("no panic"))
     }
 

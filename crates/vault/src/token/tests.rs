@@ -10,6 +10,12 @@ fn keys() -> TokenKeys {
     TokenKeys::parse(&TokenKeys::generate()).unwrap()
 }
 
+/// The same keys twice: where a token is issued and where it was never seen.
+fn two_processes() -> [TokenKeys; 2] {
+    let text = TokenKeys::generate();
+    [(); 2].map(|()| TokenKeys::parse(&text).unwrap())
+}
+
 /// A token of these keys with another header, signed as any other.
 fn with_header(keys: &TokenKeys, change: impl FnOnce(&mut Header)) -> String {
     let now = Clock::System.now();
@@ -33,10 +39,10 @@ fn with_header(keys: &TokenKeys, change: impl FnOnce(&mut Header)) -> String {
 }
 
 #[test]
-fn a_token_says_who_and_until_when() {
-    let (keys, now) = (keys(), Clock::System.now());
-    let (token, expires_at) = keys.issue(USER, SESSION, now);
-    for _ in 0..2 {
+fn a_token_says_who_and_until_when_wherever_it_is_checked() {
+    let ([here, elsewhere], now) = (two_processes(), Clock::System.now());
+    let (token, expires_at) = here.issue(USER, SESSION, now);
+    for keys in [&here, &elsewhere, &elsewhere] {
         let bearer = keys.check(&token, now).unwrap();
         assert_eq!((bearer.user, bearer.session), (USER, SESSION));
         assert_eq!(bearer.expires_at.timestamp(), expires_at.timestamp());
@@ -44,13 +50,19 @@ fn a_token_says_who_and_until_when() {
 }
 
 #[test]
-fn an_old_a_foreign_and_a_changed_token_are_refused() {
-    let (keys, now) = (keys(), Clock::System.now());
-    let (old, _) = keys.issue(USER, SESSION, now - TimeDelta::hours(1));
-    assert_eq!(keys.check(&old, now), Err(TokenError::Expired));
-    let (early, _) = keys.issue(USER, SESSION, now + TimeDelta::hours(1));
-    assert_eq!(keys.check(&early, now), Err(TokenError::Invalid));
+fn an_old_and_an_early_token_are_refused_wherever_they_are_checked() {
+    let ([here, elsewhere], now) = (two_processes(), Clock::System.now());
+    let (old, _) = here.issue(USER, SESSION, now - TimeDelta::hours(1));
+    let (early, _) = here.issue(USER, SESSION, now + TimeDelta::hours(1));
+    for keys in [&here, &elsewhere] {
+        assert_eq!(keys.check(&old, now), Err(TokenError::Expired));
+        assert_eq!(keys.check(&early, now), Err(TokenError::Invalid));
+    }
+}
 
+#[test]
+fn a_foreign_and_a_changed_token_are_refused() {
+    let (keys, now) = (keys(), Clock::System.now());
     let (token, _) = self::keys().issue(USER, SESSION, now);
     assert_eq!(keys.check(&token, now), Err(TokenError::Invalid));
 
