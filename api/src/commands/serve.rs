@@ -129,7 +129,7 @@ async fn assemble(
     let workshop = Workshop {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
-        signer,
+        signer: Arc::new(signer),
         chain_id,
         fees: current_fees,
         bell: Arc::clone(&bell),

@@ -1,13 +1,15 @@
 //! A record's content: opened, and compared with its hash, its anchor and everything else that speaks of
 //! it, on every read. What does not match is a finding and never silent data. The judge is `vault::row`.
 
+use std::collections::HashMap;
+
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    ids::{FindingId, RequestId, UserId},
+    ids::{FindingId, PatientKeyId, RequestId, UserId},
     integrity::{FeedKind, FindingKind},
     purpose::Purpose,
     records::DataHash,
-    stored::StoredRecord,
+    stored::{StoredKey, StoredRecord},
     users::SCHEDULER,
 };
 use serde_json::{Value, json};
@@ -17,19 +19,32 @@ use store::{
     findings,
 };
 use vault::{
+    envelope::PatientKey,
     keyring::Keyring,
     row::{self, Content, Opened},
 };
 
 use crate::{app::commit, error::Error};
 
-/// Unwraps the key of a row and opens it.
+/// Unwraps the keys of rows, each once, and opens them.
+pub(crate) async fn open_all(keyring: &Keyring, rows: &[&StoredRecord]) -> Vec<Opened> {
+    let mut keys: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
+    keys.sort_unstable_by_key(|key| key.id);
+    keys.dedup_by_key(|key| key.id);
+    let unwrapped = keyring.unwrap(&keys).await;
+    let ids = keys.iter().map(|key| key.id);
+    let unwrapped: HashMap<PatientKeyId, PatientKey> = ids
+        .zip(unwrapped)
+        .filter_map(|(id, key)| Some((id, key.ok()?)))
+        .collect();
+    let key_of = |row: &StoredRecord| unwrapped.get(&row.key.as_ref()?.id);
+    rows.iter().map(|row| row::open(row, key_of(row))).collect()
+}
+
+/// The same of one.
 pub(crate) async fn open(keyring: &Keyring, row: &StoredRecord) -> Opened {
-    let key = match &row.key {
-        Some(key) => keyring.unwrap(&[key]).await.pop().and_then(Result::ok),
-        None => None,
-    };
-    row::open(row, key.as_ref())
+    let opened = open_all(keyring, &[row]).await.pop();
+    opened.unwrap_or(Opened::Undecryptable)
 }
 
 /// Reads opened bytes as a document. What was stored may be longer than what may come in: the patient

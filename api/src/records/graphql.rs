@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
+    stored::StoredRecord,
 };
 use serde_json::Value;
 use store::records::{Record, search::Order};
@@ -290,7 +291,7 @@ impl RecordQuery {
             let disclosed = app.desk.ask(inquiry).await?;
             let (record, purpose) = (disclosed.record, disclosed.purpose);
             if let Some(sealed) = &disclosed.sealed {
-                opened::keep(ctx, purpose, sealed).await?;
+                opened::keep(ctx, purpose, &[sealed]).await?;
             }
             Ok(MedicalRecord::new(record, purpose))
         };
@@ -345,7 +346,8 @@ impl RecordQuery {
         let loaders = loaders(ctx)?;
         loaders.keep_users(found.people).await;
         loaders.keep_anchors(found.anchors).await;
-        opened::keep_all(ctx, found.purpose, &found.sealed).await?;
+        let sealed: Vec<&StoredRecord> = found.sealed.iter().map(Arc::as_ref).collect();
+        opened::keep(ctx, found.purpose, &sealed).await?;
         prepare(ctx, &found.records).await?;
         let of_purpose = |record| MedicalRecord::new(Arc::new(record), found.purpose);
         let records = found.records.into_iter().map(of_purpose).collect();

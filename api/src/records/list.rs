@@ -83,7 +83,7 @@ pub(crate) struct Found {
     /// Where their anchors stand, if that was asked.
     pub(crate) anchors: Vec<Anchor>,
     /// What may be opened, if that was asked: disclosed, and written down as such.
-    pub(crate) sealed: Vec<StoredRecord>,
+    pub(crate) sealed: Vec<Arc<StoredRecord>>,
 }
 
 /// One list that somebody asks for.
@@ -294,7 +294,7 @@ fn purpose_of(Asked { caller, search }: &Asked, actor: Actor) -> Purpose {
 struct Besides {
     people: HashMap<UserId, Arc<User>>,
     anchors: HashMap<RecordId, Anchor>,
-    sealed: HashMap<RecordId, StoredRecord>,
+    sealed: HashMap<RecordId, Arc<StoredRecord>>,
 }
 
 impl Besides {
@@ -317,7 +317,7 @@ impl Besides {
         let ids = distinct(of(|with| with.content).flat_map(Page::opened));
         if !ids.is_empty() {
             let found = records::sealed(tx, &ids).await?.into_iter();
-            besides.sealed = found.map(|row| (row.id, row)).collect();
+            besides.sealed = found.map(|row| (row.id, Arc::new(row))).collect();
         }
         Ok(besides)
     }

@@ -1,10 +1,11 @@
-//! A record on its way into the tables: sealed, signed, and turned into the row of each.
+//! A record on its way into the tables: planned, signed, sealed, and turned into the row of each.
 
 use chain::SignedAnchor;
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::PatientKeyId,
     integrity::{AnchorState, FeedKind},
+    purpose::Purpose,
 };
 use serde_json::json;
 use store::{
@@ -15,91 +16,32 @@ use store::{
 };
 use vault::envelope::{Binding, PatientKey};
 
-use super::{admission::Permitted, succession::Line};
+use super::{admission::Permitted, signing::Order, succession::Line};
+
+/// A draft with its place on the chain: what can be written down before it is signed.
+pub(super) struct Planned<'a> {
+    /// The draft, and why it may be stored.
+    pub(super) permitted: Permitted<'a>,
+    /// The versions before.
+    pub(super) line: Line,
+    /// The signer's nonce.
+    pub(super) nonce: i64,
+}
 
 /// A record on its way into the tables.
 pub(super) struct Made<'a> {
-    /// The draft, and why it may be stored.
-    pub(super) permitted: Permitted<'a>,
-    line: Line,
-    nonce: i64,
+    planned: Planned<'a>,
     signed: SignedAnchor,
 }
 
-/// Seals a draft and joins it with its signed transaction.
-pub(super) fn make<'a>(
-    permitted: Permitted<'a>,
-    line: Line,
-    (nonce, signed): (i64, SignedAnchor),
-    key_id: PatientKeyId,
-    key: &PatientKey,
-) -> (NewRecord, Made<'a>) {
-    let draft = permitted.draft;
-    let binding = Binding {
-        record: draft.id,
-        patient: draft.patient,
-        author: Some(draft.caller.user),
-        record_type: draft.record_type,
-        version: draft.version.cast_unsigned(),
-        predecessor: draft.follows.map(|old| old.id),
-        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
-        key: key_id,
-        created_at: permitted.at,
-        effective_at: draft.found_by.effective_at,
-        code_tokens: draft.found_by.code_tokens.as_deref(),
-        metadata: draft.found_by.metadata.as_ref(),
-        missing: draft.missing.as_ref(),
-    };
-    let record = NewRecord {
-        id: draft.id,
-        patient: draft.patient,
-        author: draft.caller.user,
-        record_type: draft.record_type,
-        version: draft.version,
-        predecessor: draft.follows.map(|old| old.id),
-        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
-        metadata: draft.found_by.metadata.clone(),
-        effective_at: draft.found_by.effective_at,
-        code_tokens: draft.found_by.code_tokens.clone(),
-        encrypted_data: key.seal(&binding, &draft.canonical),
-        missing: draft.missing.clone(),
-        key: key_id,
-        data_hash: draft.data_hash,
-        blockchain_record_id: signed.tx_hash.to_string(),
-        created_at: permitted.at,
-    };
-    (
-        record,
-        Made {
-            permitted,
-            line,
-            nonce,
-            signed,
-        },
-    )
-}
-
-impl Made<'_> {
-    pub(super) fn anchor(&self) -> NewAnchor {
-        let draft = self.permitted.draft;
-        NewAnchor {
-            record: draft.id,
-            patient: draft.patient,
-            record_type: draft.record_type,
-            record_hash: draft.data_hash,
-            predecessor_hash: self.line.predecessor,
-            supersedes: self.line.supersedes,
+impl Planned<'_> {
+    /// What is to be signed for it.
+    pub(super) fn order(&self) -> Order {
+        Order {
             nonce: self.nonce,
-            tx_hash: self.signed.tx_hash.to_string(),
-            raw_transaction: self.signed.raw.clone(),
-            max_fee_per_gas: self.signed.max_fee_per_gas,
+            hash: self.permitted.draft.data_hash,
+            supersedes: self.line.superseded().copied(),
         }
-    }
-
-    /// The anchor as it stands when the transaction commits.
-    pub(super) fn pending(&self) -> Anchor {
-        let draft = self.permitted.draft;
-        Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string())
     }
 
     pub(super) fn remembered(&self) -> Option<Remembered> {
@@ -148,9 +90,89 @@ impl Made<'_> {
             ..draft.caller.entry(action, purpose)
         }
     }
+}
+
+/// Seals a draft and joins it with its signed transaction.
+pub(super) fn make<'a>(
+    planned: Planned<'a>,
+    signed: SignedAnchor,
+    key_id: PatientKeyId,
+    key: &PatientKey,
+) -> (NewRecord, Made<'a>) {
+    let permitted = &planned.permitted;
+    let draft = permitted.draft;
+    let binding = Binding {
+        record: draft.id,
+        patient: draft.patient,
+        author: Some(draft.caller.user),
+        record_type: draft.record_type,
+        version: draft.version.cast_unsigned(),
+        predecessor: draft.follows.map(|old| old.id),
+        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
+        key: key_id,
+        created_at: permitted.at,
+        effective_at: draft.found_by.effective_at,
+        code_tokens: draft.found_by.code_tokens.as_deref(),
+        metadata: draft.found_by.metadata.as_ref(),
+        missing: draft.missing.as_ref(),
+    };
+    let record = NewRecord {
+        id: draft.id,
+        patient: draft.patient,
+        author: draft.caller.user,
+        record_type: draft.record_type,
+        version: draft.version,
+        predecessor: draft.follows.map(|old| old.id),
+        is_withdrawn: draft.follows.is_some_and(|old| old.withdraws),
+        metadata: draft.found_by.metadata.clone(),
+        effective_at: draft.found_by.effective_at,
+        code_tokens: draft.found_by.code_tokens.clone(),
+        encrypted_data: key.seal(&binding, &draft.canonical),
+        missing: draft.missing.clone(),
+        key: key_id,
+        data_hash: draft.data_hash,
+        blockchain_record_id: signed.tx_hash.to_string(),
+        created_at: permitted.at,
+    };
+    (record, Made { planned, signed })
+}
+
+impl Made<'_> {
+    /// Where in the group it stands, and what it is stored for.
+    pub(super) const fn asked(&self) -> (usize, Purpose) {
+        let permitted = &self.planned.permitted;
+        (permitted.place, permitted.purpose)
+    }
+
+    pub(super) fn anchor(&self) -> NewAnchor {
+        let Planned {
+            permitted,
+            line,
+            nonce,
+        } = &self.planned;
+        let draft = permitted.draft;
+        NewAnchor {
+            record: draft.id,
+            patient: draft.patient,
+            record_type: draft.record_type,
+            record_hash: draft.data_hash,
+            predecessor_hash: line.predecessor,
+            supersedes: line.supersedes,
+            nonce: *nonce,
+            tx_hash: self.signed.tx_hash.to_string(),
+            raw_transaction: self.signed.raw.clone(),
+            max_fee_per_gas: self.signed.max_fee_per_gas,
+        }
+    }
+
+    /// The anchor as it stands when the transaction commits.
+    pub(super) fn pending(&self) -> Anchor {
+        let draft = self.planned.permitted.draft;
+        Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string())
+    }
 
     pub(super) fn event(&self) -> FeedEntry {
-        let draft = self.permitted.draft;
+        let draft = self.planned.permitted.draft;
         FeedEntry {
             record: Some(draft.id),
             patient: Some(draft.patient),

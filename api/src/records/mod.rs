@@ -15,6 +15,7 @@ mod made;
 pub(crate) mod opened;
 mod prepare;
 mod sealing;
+mod signing;
 mod succession;
 mod summary;
 mod verification;

@@ -65,34 +65,23 @@ pub(crate) async fn bytes(
     content.await.clone().map_err(Withheld)
 }
 
-/// Opens an envelope that was disclosed together with its record, for the fields that ask for it
-/// later. What is wrong with it is told to them.
+/// Opens envelopes that were disclosed together with their records, for the fields that ask for them
+/// later. What is wrong with one is told to those.
 ///
 /// # Errors
-/// [`Error::Internal`] where the transport gave the request no place for it.
+/// [`Error::Internal`] where the transport gave the request no place for them.
 pub(crate) async fn keep(
     ctx: &Context<'_>,
     purpose: Purpose,
-    sealed: &StoredRecord,
+    sealed: &[&StoredRecord],
 ) -> Result<(), Error> {
     let app = app(ctx)?;
-    let cell = cell(ctx, sealed.id, purpose)?;
-    cell.get_or_init(async || open(app, sealed).await.map_err(Arc::new))
-        .await;
-    Ok(())
-}
-
-/// The same for all envelopes of a page.
-///
-/// # Errors
-/// As of [`keep`].
-pub(crate) async fn keep_all(
-    ctx: &Context<'_>,
-    purpose: Purpose,
-    sealed: &[StoredRecord],
-) -> Result<(), Error> {
-    for sealed in sealed {
-        keep(ctx, purpose, sealed).await?;
+    let opened = content::open_all(&app.keyring, sealed).await;
+    for (sealed, opened) in sealed.iter().zip(opened) {
+        let cell = cell(ctx, sealed.id, purpose)?;
+        let intact = content::intact(&app.pool, sealed, opened).await;
+        // Whoever was there before has opened the same.
+        drop(cell.set(intact.map(Arc::new).map_err(Arc::new)));
     }
     Ok(())
 }

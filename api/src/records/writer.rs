@@ -2,8 +2,8 @@
 //! one commit, at most [`GROUP`] records. A lock per record is ten times slower
 //! (`docs/decisions/0002-one-writer.md`).
 //!
-//! In that one transaction: the decision, the nonces, the sealed records, the anchors with their
-//! signed transactions, the audit rows and the events. If it does not commit, nothing happened.
+//! In that one transaction: the decision, the nonces, the audit rows, the sealed records, the anchors with
+//! their signed transactions and the events. If it does not commit, nothing happened.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +33,9 @@ use vault::keyring::Keyring;
 
 use super::{
     admission::{admit, recall},
-    made::{Made, make},
+    made::{Made, Planned, make},
     sealing,
+    signing::sign,
     succession::{Follows, Line, anchored, take_places},
 };
 use crate::{app::commit, caller::Caller, error::Error};
@@ -159,7 +160,7 @@ pub(crate) struct Workshop {
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
     /// The account that anchors.
-    pub(crate) signer: Signer,
+    pub(crate) signer: Arc<Signer>,
     /// The chain it is on.
     pub(crate) chain_id: i64,
     /// What a transaction should offer now.
@@ -288,63 +289,66 @@ async fn try_group(
         return Ok(None);
     }
 
-    let fees = *workshop.fees.borrow();
-    let mut stored = Vec::with_capacity(permitted.len());
-    for (nonce, permitted) in (first_nonce..).zip(permitted) {
-        let draft = permitted.draft;
-        let line = Line::after(draft.follows.and_then(|old| followed.get(&old.id)), signer);
-        let transaction = u64::try_from(nonce).ok().and_then(|nonce| {
-            let signer = &workshop.signer;
-            match line.superseded() {
-                Some(old) => signer.sign_supersede(nonce, old, &draft.data_hash, fees),
-                None => signer.sign_anchor(nonce, &draft.data_hash, fees),
-            }
-            .ok()
-        });
-        let key = sealing_keys.get(&draft.patient);
-        let (Some(transaction), Some(key)) = (transaction, key) else {
-            // A gap in the nonces must not arise: give the whole group up.
-            tracing::error!("A record could not be sealed or signed");
-            return Ok(Some(
-                drafts.iter().map(|_| Err(Error::Unavailable)).collect(),
-            ));
-        };
-        stored.push(make(
+    let planned: Vec<Planned<'_>> = (first_nonce..)
+        .zip(permitted)
+        .map(|(nonce, permitted)| Planned {
+            line: Line::after(
+                permitted
+                    .draft
+                    .follows
+                    .and_then(|old| followed.get(&old.id)),
+                signer,
+            ),
             permitted,
-            line,
-            (nonce, transaction),
-            key.id(),
-            key.key(),
-        ));
-    }
-    let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = stored.into_iter().unzip();
-
-    if !records.is_empty() {
-        records::insert(&mut tx, &records).await?;
-        let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
-        anchors::insert(&mut tx, signer, &anchors).await?;
-    }
+            nonce,
+        })
+        .collect();
+    let orders = planned.iter().map(Planned::order).collect();
+    let signing = sign(&workshop.signer, orders, *workshop.fees.borrow());
+    // What names no transaction is written while they are being signed.
     for operation in OPERATIONS {
-        let keys: Vec<Remembered> = made
+        let keys: Vec<Remembered> = planned
             .iter()
-            .filter(|made| made.permitted.draft.operation() == operation)
-            .filter_map(Made::remembered)
+            .filter(|planned| planned.permitted.draft.operation() == operation)
+            .filter_map(Planned::remembered)
             .collect();
         if !idempotency::insert(&mut tx, operation, &keys).await? {
             return Ok(Some(all_busy(drafts)));
         }
     }
-    let entries: Vec<AuditEntry> = made.iter().map(Made::entry).collect();
+    let entries: Vec<AuditEntry> = planned.iter().map(Planned::entry).collect();
     audit::insert(&mut tx, &entries).await?;
+
+    let Some(transactions) = signing.done().await else {
+        // A gap in the nonces must not arise: give the whole group up.
+        tracing::error!("A transaction could not be signed");
+        return Ok(Some(
+            drafts.iter().map(|_| Err(Error::Unavailable)).collect(),
+        ));
+    };
+    let made = planned
+        .into_iter()
+        .zip(transactions)
+        .filter_map(|(planned, signed)| {
+            let key = sealing_keys.get(&planned.permitted.draft.patient)?;
+            Some(make(planned, signed, key.id(), key.key()))
+        });
+    let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = made.unzip();
+    if !records.is_empty() {
+        records::insert(&mut tx, &records).await?;
+        let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
+        anchors::insert(&mut tx, signer, &anchors).await?;
+    }
     let events: Vec<FeedEntry> = made.iter().map(Made::event).collect();
     feed::append(&mut tx, &events).await?;
     commit(tx).await?;
     workshop.bell.notify_one();
 
     for (record, made) in records.into_iter().zip(&made) {
-        answers[made.permitted.place] = Some(Ok(Stored {
+        let (place, purpose) = made.asked();
+        answers[place] = Some(Ok(Stored {
             record: record.into(),
-            purpose: made.permitted.purpose,
+            purpose,
             anchor: Some(made.pending()),
         }));
     }
