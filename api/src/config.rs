@@ -288,6 +288,7 @@ impl DatabaseConfig {
             overflow: self.pool_max_overflow,
             timeout: Duration::from_secs(self.pool_timeout),
             recycle: Duration::from_secs(self.pool_recycle),
+            by_index: true,
             ..PoolSettings::default()
         }
     }

@@ -176,7 +176,8 @@ impl Schema {
     ) -> Result<(OperationType, Request), Rejected> {
         gate::check_text(&request.query, &self.limits).map_err(over)?;
         let name = request.operation_name.clone();
-        let variables = request.variables.clone();
+        // Lent to the gate and given back: they may hold a whole document.
+        let variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query().map_err(|error| {
             let place = error.locations.first().map_or_else(String::new, |at| {
                 format!(" at line {}, column {}", at.line, at.column)
@@ -188,6 +189,7 @@ impl Schema {
         })?;
         let kind =
             gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
+        request.variables = variables;
         let wanted = match (kind, via) {
             (_, Via::Events)
             | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)

@@ -78,6 +78,13 @@ async fn main() {
         report.load(&format!("{what}: log-ins beside it"), flood, Bar::None);
         report.note(format!("{what}: of all rounds {}", all.join(", ")));
     }
+    let (_, most) = world.api.memory();
+    let bar = Bar::AtMost(150.0);
+    report.figure(
+        "resident memory of the api, at most",
+        Figure::Megabytes(most),
+        bar,
+    );
     report.print("log-in flood");
 }
 

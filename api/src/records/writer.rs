@@ -42,7 +42,7 @@ use crate::{app::commit, caller::Caller, error::Error};
 
 /// How many records share a transaction at most.
 const GROUP: usize = 64;
-/// How long the writer waits for company once one record is there.
+/// How long the writer waits for company where one record is there alone.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often a group is tried whose patients are given keys by another process meanwhile: each of them
 /// gets one once, so the second try finds it.
@@ -194,8 +194,10 @@ impl Writer {
 async fn run(workshop: Workshop, mut inbox: mpsc::Receiver<(Draft, Reply)>) {
     let mut group = Vec::with_capacity(GROUP);
     while inbox.recv_many(&mut group, GROUP).await > 0 {
+        // Where more than one waited there is a load, and the next ones gather while these are stored.
+        let is_alone = group.len() == 1;
         let gathered_by = tokio::time::Instant::now() + GATHER;
-        while group.len() < GROUP {
+        while is_alone && group.len() < GROUP {
             let room = GROUP - group.len();
             match tokio::time::timeout_at(gathered_by, inbox.recv_many(&mut group, room)).await {
                 Ok(1..) => {}

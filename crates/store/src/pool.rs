@@ -35,6 +35,10 @@ pub struct PoolSettings {
     pub recycle: Duration,
     /// How long one statement may run before the server ends it.
     pub statement_timeout: Duration,
+    /// Whether a table is read as a whole only where no index helps. For statements that all have
+    /// theirs: a plan made while a table is small is kept while it grows, and reading it whole is then
+    /// what takes the time.
+    pub by_index: bool,
 }
 
 impl Default for PoolSettings {
@@ -46,6 +50,7 @@ impl Default for PoolSettings {
             timeout: Duration::from_secs(30),
             recycle: Duration::from_secs(1800),
             statement_timeout: Duration::from_secs(8),
+            by_index: false,
         }
     }
 }
@@ -64,6 +69,10 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
         ("idle_in_transaction_session_timeout", "15000".to_owned()),
         ("lock_timeout", "5000".to_owned()),
         ("timezone", "UTC".to_owned()),
+        (
+            "enable_seqscan",
+            if settings.by_index { "off" } else { "on" }.to_owned(),
+        ),
     ]);
     // A released connection that is not young any more is closed while more than the steady number is
     // open. The pool is known only after it is made, hence the cell.
