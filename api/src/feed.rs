@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use store::{
     Pool, StoreError,
     feed::{self, FeedRow},
-    notices::Listener,
+    notices::Notices,
 };
 use tokio::{sync::broadcast, task::JoinSet};
 
@@ -38,28 +38,16 @@ impl Feed {
 }
 
 async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>) {
-    let mut listener = None;
+    let mut notices = Notices::of(url, feed::CHANNEL, POLL);
     let mut position = None;
     loop {
-        match pass_on(&pool, &mut position, &sender).await {
-            Ok(()) => {}
-            Err(error) => tracing::warn!(
+        if let Err(error) = pass_on(&pool, &mut position, &sender).await {
+            tracing::warn!(
                 sql_state = error.sql_state(),
                 "The feed cannot be read; trying again"
-            ),
+            );
         }
-        if listener.is_none() {
-            listener = Listener::start(&url, feed::CHANNEL).await.ok();
-        }
-        let wait = async {
-            match &mut listener {
-                Some(listening) => listening.notice().await.is_ok(),
-                None => std::future::pending().await,
-            }
-        };
-        if let Ok(false) = tokio::time::timeout(POLL, wait).await {
-            listener = None;
-        }
+        notices.next().await;
     }
 }
 

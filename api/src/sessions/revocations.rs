@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::SessionId;
 use store::{
     Pool, StoreError,
-    notices::Listener,
+    notices::Notices,
     sessions::{self, LATE_COMMITS},
 };
 use tokio::task::JoinSet;
@@ -118,7 +118,7 @@ pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
 }
 
 async fn follow(pool: Pool, url: String, revocations: Revocations) {
-    let mut listener = None;
+    let mut notices = Notices::of(url, sessions::CHANNEL, POLL);
     let mut position = Position::default();
     loop {
         if let Err(error) = pass_on(&pool, &mut position, &revocations).await {
@@ -127,18 +127,7 @@ async fn follow(pool: Pool, url: String, revocations: Revocations) {
                 "What was revoked cannot be read; trying again"
             );
         }
-        if listener.is_none() {
-            listener = Listener::start(&url, sessions::CHANNEL).await.ok();
-        }
-        let wait = async {
-            match &mut listener {
-                Some(listening) => listening.notice().await.is_ok(),
-                None => std::future::pending().await,
-            }
-        };
-        if let Ok(false) = tokio::time::timeout(POLL, wait).await {
-            listener = None;
-        }
+        notices.next().await;
     }
 }
 

@@ -1,30 +1,49 @@
 //! Notices of PostgreSQL: they wake whoever reads a table, and carry nothing. One that was lost costs
 //! latency only, because readers also poll.
 
-use crate::StoreError;
+use std::time::Duration;
 
-/// Wakes whenever a writer says on its channel that there is something new. Its connection is its own,
-/// outside the pool.
+use sqlx::postgres::PgListener;
+
+/// When to read again: whenever a writer says on the channel that there is something new, and now and then
+/// besides. Its connection is its own, outside the pool, and is made anew where it breaks.
 #[derive(Debug)]
-pub struct Listener(sqlx::postgres::PgListener);
+pub struct Notices {
+    url: String,
+    channel: &'static str,
+    poll: Duration,
+    listener: Option<PgListener>,
+}
 
-impl Listener {
-    /// Starts listening.
-    ///
-    /// # Errors
-    /// [`StoreError`] where no connection could be had.
-    pub async fn start(url: &str, channel: &str) -> Result<Self, StoreError> {
-        let mut listener = sqlx::postgres::PgListener::connect(url).await?;
-        listener.listen(channel).await?;
-        Ok(Self(listener))
+impl Notices {
+    /// Of this channel; a notice that is lost goes unnoticed for `poll`. Does not connect.
+    pub fn of(url: String, channel: &'static str, poll: Duration) -> Self {
+        Self {
+            url,
+            channel,
+            poll,
+            listener: None,
+        }
     }
 
-    /// Waits for the next notice.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the connection broke; start another.
-    pub async fn notice(&mut self) -> Result<(), StoreError> {
-        self.0.recv().await?;
-        Ok(())
+    /// Waits until it is time to read. Returns at once where it has just begun to listen: what was
+    /// written before that was not heard.
+    pub async fn next(&mut self) {
+        let Some(listener) = &mut self.listener else {
+            self.listener = listen(&self.url, self.channel).await.ok();
+            if self.listener.is_none() {
+                tokio::time::sleep(self.poll).await;
+            }
+            return;
+        };
+        if let Ok(Err(_)) = tokio::time::timeout(self.poll, listener.recv()).await {
+            self.listener = None;
+        }
     }
+}
+
+async fn listen(url: &str, channel: &str) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect(url).await?;
+    listener.listen(channel).await?;
+    Ok(listener)
 }

@@ -12,6 +12,7 @@ mod edits;
 mod flood;
 mod indexer;
 mod keys;
+mod lists;
 mod plans;
 mod records;
 mod rotation;
