@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
+    bulk::Transfers,
     feed::Feed,
     hashing::Hashing,
     proxies::Proxies,
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// Which sockets are open.
     pub(crate) sockets: Sockets,
+    /// How many imports and exports there is room for.
+    pub(crate) transfers: Transfers,
     /// Who may say whom they speak for.
     pub(crate) proxies: Proxies,
     /// Origins of browser frontends.

@@ -14,6 +14,9 @@ use async_graphql::{Positioned, Variables};
 
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 
+/// The list of an import's answers, at most 100 (`crate::records::import`).
+const IMPORTED: &str = "results";
+
 /// What one document may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -261,6 +264,8 @@ impl Walk<'_> {
         match first {
             // What it may be at most where it cannot be known.
             Some(first) => first.unwrap_or(MAX_SIZE.unsigned_abs().into()).max(1),
+            // As many as there are entries, of which nothing is known here.
+            None if field.name.node == IMPORTED => MAX_SIZE.unsigned_abs().into(),
             None if LISTS.contains(&field.name.node.as_str()) => DEFAULT_SIZE.unsigned_abs().into(),
             None => 1,
         }

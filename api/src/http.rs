@@ -15,12 +15,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{self, get},
 };
 use domain::{audit::Origin, ids::RequestId};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    bulk,
     caller::Visit,
     cors,
     graphql::document::write,
@@ -40,6 +41,14 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .route(
             "/graphql",
             get(websocket_or_query).post(post).options(cors::preflight),
+        )
+        .route(
+            "/import",
+            routing::post(bulk::import::answer).options(cors::preflight),
+        )
+        .route(
+            "/export",
+            get(bulk::export::answer).options(cors::preflight),
         )
         .layer(middleware::from_fn_with_state(schema.clone(), cors::answer))
         .with_state(schema.clone());
@@ -272,7 +281,8 @@ fn retry_after(response: &Answer) -> Option<u32> {
     }
 }
 
-fn refuse(
+/// The answer of something that was not run.
+pub(crate) fn refuse(
     schema: &Schema,
     told: &Rejected,
     visit: &Visit,
@@ -363,17 +373,17 @@ pub(crate) fn to_json(response: &Answer) -> String {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    content_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+}
+
+/// What the body says it is; `None` where it says nothing, or is not in UTF-8.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let mut parts = given.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let kind = parts.next()?;
     let is_utf8 = parts
         .filter_map(|part| part.split_once('='))
         .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
         .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    is_json && is_utf8
+    is_utf8.then_some(kind)
 }

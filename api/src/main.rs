@@ -2,6 +2,7 @@
 
 mod app;
 mod audit;
+mod bulk;
 mod caller;
 mod commands;
 mod config;

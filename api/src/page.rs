@@ -56,6 +56,16 @@ const PLACE: u8 = 2;
 pub(crate) type Mark = [u8; 4];
 
 impl Cursor {
+    /// A cursor as somebody hands it back, whatever it is.
+    pub(crate) const fn of_text(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text to hand back.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// A place in a list ordered by a time and an id.
     pub(crate) fn of_moment(at: DateTime<Utc>, id: Uuid) -> Self {
         let bytes = [

@@ -75,9 +75,7 @@ fn variables_of(json: &Json) -> Variables {
 pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
     let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
     let mut members = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode(value).ok_or_else(|| bad("the address cannot be read"))?;
+    for (name, value) in pairs(query)? {
         let json = match name {
             "variables" | "extensions" => fhir::reader::read(value.as_bytes())
                 .map_err(|error| bad(&format!("`{name}` cannot be read: {error}")))?,
@@ -86,6 +84,20 @@ pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
         members.push((name.to_owned(), json));
     }
     from_json(&Json::Object(members)).ok_or_else(|| bad("say `?query=…` or send a POST"))
+}
+
+/// The names and values of an address, in their order.
+///
+/// # Errors
+/// [`Rejected`] where a value cannot be read.
+pub(crate) fn pairs(query: &str) -> Result<Vec<(&str, String)>, Rejected> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let read = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((name, percent_decode(value)?))
+    });
+    let all: Option<Vec<_>> = read.collect();
+    all.ok_or_else(|| Rejected::new("BAD_REQUEST", "the address cannot be read"))
 }
 
 fn percent_decode(text: &str) -> Option<String> {

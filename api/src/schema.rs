@@ -22,7 +22,7 @@ use crate::{
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
     records::{
-        AmendmentMutation,
+        AmendmentMutation, ImportMutation,
         graphql::{RecordMutation, RecordQuery},
     },
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
@@ -52,6 +52,7 @@ pub(crate) struct Mutation(
     SessionMutation,
     RecordMutation,
     AmendmentMutation,
+    ImportMutation,
     ConsentMutation,
     DeletionMutation,
     WalletMutation,

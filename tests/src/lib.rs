@@ -21,6 +21,7 @@ pub mod load;
 mod person;
 mod program;
 mod raw;
+pub mod transfer;
 mod wallet;
 mod wiretap;
 mod world;

@@ -24,6 +24,8 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "RECORD_READ" => "saw that you have a record, but not what it says",
         "RECORD_SEARCH" => "looked through the list of your records",
         "RECORD_VERIFY" => "compared a record of yours with the blockchain",
+        "RECORD_EXPORT" => "took a copy of a record of yours out",
+        "RECORD_IMPORT" => "brought a record of yours back from an export",
         "RECORD_ANCHOR" => "found a record of yours on the blockchain",
         "CONSENT_GRANT" => "gave a consent",
         "CONSENT_WITHDRAW" => "took a consent back",

@@ -1,8 +1,11 @@
-//! What the operator can tell the program to do.
+//! What the operator, and whoever has records to bring in or take out, can tell the program to do.
 
 mod admin;
 mod database;
+mod export;
+mod import;
 mod keys;
+mod remote;
 mod serve;
 mod token_keys;
 mod verify;
@@ -46,6 +49,10 @@ pub(crate) enum Command {
     Keys(keys::KeysCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
+    /// Bring records in from a file: NDJSON, a FHIR Bundle, or an archive
+    Import(Box<import::ImportFile>),
+    /// Take a patient's records out into a file
+    Export(Box<export::ExportFile>),
     /// Print schema.graphql
     Schema,
 }
@@ -66,6 +73,8 @@ impl Command {
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Verify(command) => return command.run().await,
+            Self::Import(command) => return command.run().await,
+            Self::Export(command) => return command.run().await,
             Self::Schema => say(schema::sdl().trim_end())?,
         }
         Ok(ExitCode::SUCCESS)
@@ -78,6 +87,12 @@ impl Command {
 /// Where nobody reads it any more.
 fn say(line: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Tells the operator how far a command is, beside its result.
+fn note(line: &str) {
+    // Nobody to tell: the result says it.
+    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 /// Tells the operator why a command failed, and the causes behind it.

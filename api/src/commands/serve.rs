@@ -19,6 +19,7 @@ use vault::{blind_index::IndexKey, keyring::Keyring};
 use super::Failure;
 use crate::{
     app::{App, Parts},
+    bulk::Transfers,
     config::ServeConfig,
     connections,
     feed::Feed,
@@ -171,6 +172,7 @@ async fn assemble(
         clock: Clock::System,
         proxies: config.proxies(),
         sockets: config.connections.sockets(),
+        transfers: Transfers::default(),
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
         stopping,

@@ -109,7 +109,7 @@ pub(super) async fn recall(
     audit::insert(tx, &reads).await
 }
 
-/// Decides every draft. Refusals get their audit row and the answer of a
+/// Decides every draft that was not answered yet. Refusals get their audit row and the answer of a
 /// patient who does not exist.
 pub(super) async fn admit<'a>(
     tx: &mut Tx<'_>,
@@ -137,6 +137,9 @@ pub(super) async fn admit<'a>(
     let mut permitted = Vec::new();
     let mut refusals = Vec::new();
     for (place, (draft, answer)) in drafts.iter().zip(answers).enumerate() {
+        if answer.is_some() {
+            continue;
+        }
         let Some(actor) = actors
             .get(&draft.caller.session)
             .copied()

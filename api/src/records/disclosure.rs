@@ -44,6 +44,8 @@ pub(crate) enum Wanted {
     Metadata,
     /// The document.
     Content,
+    /// A copy of the document to take out.
+    Export,
     /// To compare the document with its hash and the chain, without seeing it.
     Verification,
     /// To write a new version, without seeing this one.
@@ -57,6 +59,7 @@ impl Wanted {
     const fn action(self) -> Action {
         match self {
             Self::Metadata | Self::Content | Self::Verification => Action::Read,
+            Self::Export => Action::Export,
             Self::Amendment | Self::Withdrawal => Action::Amend,
         }
     }
@@ -64,7 +67,7 @@ impl Wanted {
     /// Whether the envelope is handed out.
     const fn needs_envelope(self) -> bool {
         match self {
-            Self::Content | Self::Verification | Self::Withdrawal => true,
+            Self::Content | Self::Export | Self::Verification | Self::Withdrawal => true,
             Self::Metadata | Self::Amendment => false,
         }
     }
@@ -240,7 +243,9 @@ fn judge<'a>(
         now,
     };
     let decision = match wanted {
-        Wanted::Metadata | Wanted::Content | Wanted::Verification => decide(&question, consents),
+        Wanted::Metadata | Wanted::Content | Wanted::Export | Wanted::Verification => {
+            decide(&question, consents)
+        }
         Wanted::Amendment | Wanted::Withdrawal => {
             decide_amendment(&question, record.author, consents)
         }
@@ -268,6 +273,10 @@ fn permission(
         Wanted::Content => (
             AuditAction::RecordRead,
             EncryptionStatus::DecryptedForDisclosure,
+        ),
+        Wanted::Export => (
+            AuditAction::RecordExport,
+            EncryptionStatus::ExportedPlaintext,
         ),
         Wanted::Verification => (AuditAction::RecordVerify, EncryptionStatus::EncryptedAtRest),
     };

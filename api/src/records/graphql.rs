@@ -55,7 +55,7 @@ impl MedicalRecord {
     }
 
     /// One that was stored a moment ago, with its anchor.
-    pub(super) async fn stored(ctx: &Context<'_>, stored: Stored) -> Result<Self, Error> {
+    pub(crate) async fn stored(ctx: &Context<'_>, stored: Stored) -> Result<Self, Error> {
         if let Some(anchor) = stored.anchor {
             loaders(ctx)?.keep_anchors([anchor]).await;
         }

@@ -78,6 +78,9 @@ impl Planned<'_> {
                 "dataHash": self.line.predecessor.map(|hash| hash.to_string()),
             }));
         }
+        if draft.is_restored {
+            action = AuditAction::RecordImport;
+        }
         AuditEntry {
             resource_type: ResourceType::MedicalRecord,
             resource_id: draft.id.0,

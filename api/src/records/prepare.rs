@@ -108,27 +108,50 @@ pub(super) fn request_hash(request: &Value, document: &[u8]) -> String {
 ///
 /// # Errors
 /// [`Error::Document`] for one about somebody else.
-pub(super) fn draft(app: &App, content: Content, about: About<'_>) -> Result<Draft, Error> {
+pub(super) fn draft(app: &App, mut content: Content, about: About<'_>) -> Result<Draft, Error> {
     let id = RecordId::fresh();
-    let version = about.follows.map_or(1, |old| old.version.saturating_add(1));
+    let number = about.follows.map_or(1, |old| old.version.saturating_add(1));
     let identity = Identity {
         record_id: &id.to_string(),
         patient_id: &about.patient.to_string(),
-        version: u32::try_from(version).map_err(|_| Error::Internal)?,
+        version: u32::try_from(number).map_err(|_| Error::Internal)?,
         last_updated: &app.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
         salt_hex: &random::hex::<32>(),
         reason: about.reason.as_ref().map(Reason::as_str),
     };
     let kind = kind(about.record_type)?;
-    let stamped = fhir::stamp(content.document, kind, &identity).map_err(Error::Document)?;
-    let canonical = fhir::canonical::to_bytes(&stamped);
-    Ok(Draft {
+    let document = std::mem::replace(&mut content.document, Json::Null);
+    let stamped = fhir::stamp(document, kind, &identity).map_err(Error::Document)?;
+    let version = Version {
+        id,
+        number,
+        canonical: fhir::canonical::to_bytes(&stamped),
+        is_restored: false,
+    };
+    Ok(draft_of(app, content, about, version))
+}
+
+/// A version whose bytes are settled.
+pub(super) struct Version {
+    /// Its id.
+    pub(super) id: RecordId,
+    /// Its number, from 1.
+    pub(super) number: i32,
+    /// Exactly the bytes that are hashed and sealed.
+    pub(super) canonical: Vec<u8>,
+    /// Whether they are from an export.
+    pub(super) is_restored: bool,
+}
+
+/// A version on its way to the writer.
+pub(super) fn draft_of(app: &App, content: Content, about: About<'_>, version: Version) -> Draft {
+    Draft {
         caller: about.caller.clone(),
         purpose: about.purpose,
-        id,
+        id: version.id,
         patient: about.patient,
         record_type: about.record_type,
-        version,
+        version: version.number,
         follows: about.follows,
         found_by: FoundBy {
             metadata: content.metadata,
@@ -140,10 +163,11 @@ pub(super) fn draft(app: &App, content: Content, about: About<'_>) -> Result<Dra
         },
         missing: content.missing,
         incomplete: content.incomplete,
-        data_hash: digest::of_document(&canonical),
-        canonical: canonical.into(),
+        data_hash: digest::of_document(&version.canonical),
+        canonical: version.canonical.into(),
         idempotency: about.idempotency,
-    })
+        is_restored: version.is_restored,
+    }
 }
 
 /// A document's codes in the blind index, good for this patient alone.

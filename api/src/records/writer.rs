@@ -34,6 +34,7 @@ use vault::keyring::Keyring;
 use super::{
     admission::{admit, recall},
     made::{Made, Planned, make},
+    restore::recognise,
     sealing,
     signing::sign,
     succession::{Follows, Line, anchored, take_places},
@@ -67,7 +68,7 @@ pub(crate) struct FoundBy {
 }
 
 /// A record ready to be decided, sealed and signed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Draft {
     /// Who writes it.
     pub(crate) caller: Caller,
@@ -95,6 +96,8 @@ pub(crate) struct Draft {
     pub(crate) canonical: Arc<[u8]>,
     /// The client's key and the hash of its request.
     pub(crate) idempotency: Option<(String, String)>,
+    /// Whether it comes from an export, with the id, the salt and the hash that it has.
+    pub(crate) is_restored: bool,
 }
 
 impl Draft {
@@ -144,6 +147,13 @@ pub(crate) struct Stored {
     pub(crate) anchor: Option<Anchor>,
 }
 
+impl Stored {
+    /// Whether this draft made the record, and no earlier one that it repeats.
+    pub(crate) const fn is_new(&self) -> bool {
+        self.anchor.is_some()
+    }
+}
+
 /// What a draft comes to.
 pub(super) type Answer = Result<Stored, Error>;
 type Reply = oneshot::Sender<Answer>;
@@ -187,6 +197,17 @@ impl Writer {
         self.0.try_send((draft, reply)).map_err(|_| Error::Busy {
             retry_after_seconds: 1,
         })?;
+        answer.await.map_err(|_| Error::Unavailable)?
+    }
+
+    /// Stores a record of many: waits for room instead of being refused.
+    ///
+    /// # Errors
+    /// As of [`Writer::store`], but for a full queue.
+    pub(super) async fn store_in_turn(&self, draft: Draft) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.0.send((draft, reply)).await;
+        sent.map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 }
@@ -274,6 +295,7 @@ async fn try_group(
     let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
 
     let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
+    recognise(&mut tx, drafts, &mut answers).await?;
     let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
     recall(&mut tx, &mut permitted, &mut answers).await?;
     permitted.retain(|permitted| {

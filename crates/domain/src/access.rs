@@ -227,11 +227,33 @@ pub fn searchable_types(
     consents: &[Consent],
     now: DateTime<Utc>,
 ) -> Vec<RecordType> {
-    let may_find = |record_type: &RecordType| {
+    permitted_types(Action::Search, actor, patient, purpose, consents, now)
+}
+
+/// The same for EXPORT: what an actor may take out.
+pub fn exportable_types(
+    actor: Actor,
+    patient: UserId,
+    purpose: Purpose,
+    consents: &[Consent],
+    now: DateTime<Utc>,
+) -> Vec<RecordType> {
+    permitted_types(Action::Export, actor, patient, purpose, consents, now)
+}
+
+fn permitted_types(
+    action: Action,
+    actor: Actor,
+    patient: UserId,
+    purpose: Purpose,
+    consents: &[Consent],
+    now: DateTime<Utc>,
+) -> Vec<RecordType> {
+    let is_permitted = |record_type: &RecordType| {
         let question = Question {
             actor,
             patient,
-            action: Action::Search,
+            action,
             purpose,
             record_type: *record_type,
             standing: Standing::Open,
@@ -241,7 +263,11 @@ pub fn searchable_types(
         };
         decide(&question, consents).is_permit()
     };
-    RecordType::ALL.iter().copied().filter(may_find).collect()
+    RecordType::ALL
+        .iter()
+        .copied()
+        .filter(is_permitted)
+        .collect()
 }
 
 /// Decides whether a version of this author may be followed by another. Patients amend and withdraw

@@ -63,6 +63,10 @@ text_enum! {
         RecordSearch = "RECORD_SEARCH",
         /// A record was compared with its hash and the chain.
         RecordVerify = "RECORD_VERIFY",
+        /// A record was taken out, to be kept elsewhere.
+        RecordExport = "RECORD_EXPORT",
+        /// A version was brought back from an export, with its id, its salt and its hash.
+        RecordImport = "RECORD_IMPORT",
         /// A record's hash was found on the chain.
         RecordAnchor = "RECORD_ANCHOR",
         /// A consent was given.
@@ -252,13 +256,18 @@ impl AuditAction {
             Self::RecordRead
             | Self::RecordSearch
             | Self::RecordVerify
+            | Self::RecordExport
             | Self::UserRead
             | Self::UserSearch
             | Self::SessionSearch
             | Self::ConsentRead
             | Self::DeletionRead
             | Self::AuditRead => 3,
-            Self::RecordCreate | Self::RecordAmend | Self::RecordAnchor | Self::UserUpdate => 5,
+            Self::RecordCreate
+            | Self::RecordAmend
+            | Self::RecordImport
+            | Self::RecordAnchor
+            | Self::UserUpdate => 5,
             Self::AuthRegister
             | Self::AuthLogin
             | Self::AuthLoginFailed

@@ -185,7 +185,7 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
     issues
 }
 
-fn has_category(resource: &Json, system: &str, codes: &[&str]) -> bool {
+pub(crate) fn has_category(resource: &Json, system: &str, codes: &[&str]) -> bool {
     let concepts = resource
         .get("category")
         .and_then(Json::as_array)

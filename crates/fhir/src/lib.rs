@@ -3,7 +3,9 @@
 //! Owns what a medical document must look like: reading it without loss
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
 //! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
-//! found by ([`searchable()`]), and what the server writes into it ([`stamp()`]).
+//! found by ([`searchable()`]), which record type it is of where nobody says
+//! ([`record_type_of`]), and what the server writes into it ([`stamp()`]). Cuts
+//! uploads of many documents into single ones ([`upload`]).
 //! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
 //! `vault`, decisions about people to `domain`.
 //!
@@ -12,6 +14,7 @@
 pub mod canonical;
 mod completeness;
 mod decimal;
+mod filing;
 mod invariants;
 mod issue;
 mod json;
@@ -26,15 +29,17 @@ mod stamp;
 pub mod summary;
 mod table;
 mod temporal;
+pub mod upload;
 pub mod validate;
 mod withdrawal;
 
 pub use completeness::{Checked, Completeness};
+pub use filing::record_type_of;
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use json::Json;
 pub use record_types::RecordType;
 pub use searchable::{MAX_CODES, Searchable, searchable};
-pub use stamp::{Identity, REASON_URL, SALT_URL, reason_of, stamp};
+pub use stamp::{Identity, REASON_URL, SALT_URL, identity_of, reason_of, stamp};
 pub use withdrawal::entered_in_error;
 
 /// Whether `document` is FHIR R4 and of a kind that its record type takes, and how

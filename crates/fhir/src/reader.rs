@@ -131,6 +131,15 @@ pub fn read_within(bytes: &[u8], limits: Limits) -> Result<Json, ReadError> {
     reader.document().map_err(fail)
 }
 
+/// How deep arrays and objects are nested in a document that was read: 0 where there are none.
+pub fn depth(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 0,
+        Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Json::Object(members) => 1 + members.iter().map(|(_, it)| depth(it)).max().unwrap_or(0),
+    }
+}
+
 impl ReadError {
     fn new(bytes: &[u8], offset: usize, problem: Problem) -> Self {
         let before = bytes.get(..offset).unwrap_or(bytes);

@@ -171,9 +171,27 @@ fn extension(url: &str, value: &str) -> Json {
 
 /// Why a stamped document took the place of the one before; `None` for a first version.
 pub fn reason_of(document: &Json) -> Option<&str> {
+    extension_of(document, REASON_URL)
+}
+
+fn extension_of<'a>(document: &'a Json, wanted: &str) -> Option<&'a str> {
     let extensions = document.get("meta")?.get("extension")?.as_array()?;
-    let url = |extension: &&Json| extension.get("url").and_then(Json::as_str) == Some(REASON_URL);
+    let url = |extension: &&Json| extension.get("url").and_then(Json::as_str) == Some(wanted);
     extensions.iter().find(url)?.get("valueString")?.as_str()
+}
+
+/// What a document of this patient was stamped with, as it says itself; `None` where it was not. Only
+/// stamping it again with this, and finding the same bytes, shows that it is all true.
+pub fn identity_of<'a>(document: &'a Json, patient_id: &'a str) -> Option<Identity<'a>> {
+    let meta = document.get("meta")?;
+    Some(Identity {
+        record_id: document.get("id")?.as_str()?,
+        patient_id,
+        version: meta.get("versionId")?.as_str()?.parse().ok()?,
+        last_updated: meta.get("lastUpdated")?.as_str()?,
+        salt_hex: extension_of(document, SALT_URL)?,
+        reason: reason_of(document),
+    })
 }
 
 /// Sets the patient of a resource and of what it contains.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tests::transfer::{NDJSON, heart_rate};
 use tests::{Answer, World, documents, id, text};
 
 /// Who asks, in the order of the columns of [`CASES`].
@@ -21,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 36] = [
+const CASES: [Case; 37] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -359,6 +360,20 @@ const CASES: [Case; 36] = [
         ],
     ),
     Case(
+        "Mutation.importRecords",
+        r#"mutation($document: JSON!) { importRecords(input: {
+            patientId: "$ANA", entries: [{ document: $document }]
+        }) { results { code } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
         "Mutation.amendMedicalRecord",
         r#"mutation($document: JSON!) { amendMedicalRecord(input: {
             id: "$VERSION", expectedVersion: 1, document: $document, reason: "a digit was wrong"
@@ -545,6 +560,55 @@ async fn every_field_answers_every_caller_as_the_table_says() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What goes by files, asked by every kind of caller: status and code of an export, and what became of the
+/// one entry of an import.
+#[tokio::test]
+async fn files_answer_every_caller_as_the_fields_do() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let kim = world.admin("kim").await;
+    ana.lets(&bo, &["READ", "SEARCH"]).await;
+    let helper = world.doctor("dewi").await;
+    ana.lets(&helper, &["CREATE", "EXPORT"]).await;
+    let table = [
+        (world.nobody(), "401 UNAUTHENTICATED", "401 UNAUTHENTICATED"),
+        (ana.clone(), "200 CREATED", "200"),
+        (budi, "200 NOT_FOUND", "404 NOT_FOUND"),
+        (citra, "200 NOT_FOUND", "404 NOT_FOUND"),
+        (bo, "200 NOT_FOUND", "404 NOT_FOUND"),
+        (kim, "200 NOT_FOUND", "404 NOT_FOUND"),
+        (helper, "200 CREATED", "200"),
+    ];
+
+    for (person, imported, exported) in table {
+        let upload = (NDJSON, "");
+        let report = person
+            .imports(&world.api, &ana, upload, heart_rate(60))
+            .await;
+        let reply = person.exports(&world.api, &ana, "").await;
+
+        let told = report.lines.first().map(|line| {
+            let outcome = line["code"].as_str().or(line["outcome"].as_str());
+            outcome.unwrap_or_default().to_owned()
+        });
+        let told = told.unwrap_or_else(|| report.reply.code());
+        assert_eq!(
+            format!("{} {told}", report.reply.status),
+            imported,
+            "{}",
+            person.username
+        );
+        let code = if reply.status == 200 {
+            String::new()
+        } else {
+            reply.code()
+        };
+        let found = format!("{} {code}", reply.status);
+        assert_eq!(found.trim(), exported, "{}", person.username);
+    }
+}
+
 /// `Subscription.integrityEvents`: the first event each of them is told after a moment that all of
 /// them name, when something happened to ana's record first and to budi's then.
 #[tokio::test]
@@ -623,7 +687,12 @@ fn outcome(field: &str, answer: &Answer, record: &str) -> String {
         return code.to_owned();
     }
     let name = field.split('.').next_back().unwrap_or_default();
-    match &answer.partial_data()[name] {
+    let value = &answer.partial_data()[name];
+    // Of an import each entry has an answer of its own.
+    if let Some(code) = value["results"][0]["code"].as_str() {
+        return code.to_owned();
+    }
+    match value {
         Value::Null => "null".to_owned(),
         value => match value["nodes"].as_array() {
             Some(nodes) if nodes.iter().any(|node| node.get("recordId").is_some()) => {

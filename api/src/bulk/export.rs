@@ -1,0 +1,321 @@
+//! `GET /export`: a patient's records as NDJSON, as a `Bundle`, or as an archive that can be brought back.
+//!
+//! Nothing is opened before there is room for it on the way out. An export that ends before it is whole
+//! breaks the connection off, after it has said why.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    extract::{ConnectInfo, RawQuery, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::ids::RequestId;
+use fhir::{Issue, IssueCode, Severity};
+use serde_json::json;
+use store::records::{
+    Record,
+    search::{Filter, Place},
+};
+
+use super::{Gone, Over, Refused, Said, Transfer, query::Asked};
+use crate::{
+    error::Error,
+    http::visit,
+    page::{Cursor, Mark},
+    records::{
+        disclosure::Disclosed,
+        export::{self, Begun, Export},
+        filter::Criteria,
+    },
+    schema::Schema,
+};
+
+/// How often a group is asked for where something is busy.
+const TRIES: u32 = 5;
+/// How long a last word has to leave before the connection breaks off. Lost, it is still told that the
+/// export is not whole.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The bytes of a record in each line.
+    Lines,
+    /// One FHIR `Bundle`.
+    Bundle,
+    /// A record in each line, and what is known of it besides.
+    Archive,
+}
+
+impl std::str::FromStr for Form {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "ndjson" => Ok(Self::Lines),
+            "bundle" => Ok(Self::Bundle),
+            "archive" => Ok(Self::Archive),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Form {
+    const fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Lines => "application/fhir+ndjson",
+            Self::Bundle => "application/fhir+json",
+            Self::Archive => "application/x-ndjson",
+        })
+    }
+
+    /// A record and its bytes, where it stands in the export.
+    fn record(self, disclosed: &Disclosed, bytes: &[u8], cursor: &Cursor) -> Vec<u8> {
+        let record = &disclosed.record;
+        match self {
+            Self::Lines => [bytes, b"\n"].concat(),
+            Self::Bundle => entry(record, bytes),
+            Self::Archive => {
+                let is_withdrawn = record.is_withdrawn;
+                let head = json!({
+                    "meditrustal": 1, "recordType": record.record_type, "version": record.version,
+                    "dataHash": record.data_hash, "predecessorId": record.predecessor, "withdrawn": is_withdrawn,
+                    "metadata": record.metadata, "authorId": record.author, "createdAt": record.created_at,
+                    "blockchainRecordId": record.blockchain_record_id, "cursor": cursor.as_str(),
+                })
+                .to_string();
+                let open = head.strip_suffix('}').unwrap_or(&head);
+                [open.as_bytes(), b",\"resource\":", bytes, b"}\n"].concat()
+            }
+        }
+    }
+
+    /// What stands in the place of a record that is not shown.
+    fn withheld(self, record: &Record, error: &Error, cursor: &Cursor) -> Vec<u8> {
+        match self {
+            Self::Lines => [
+                outcome(Severity::Error, error.code(), &error.to_string()),
+                b"\n".to_vec(),
+            ]
+            .concat(),
+            Self::Bundle => entry(
+                record,
+                &outcome(Severity::Error, error.code(), &error.to_string()),
+            ),
+            Self::Archive => {
+                let line = json!({
+                    "meditrustal": 1, "recordId": record.id, "withheld": error.code(),
+                    "message": error.to_string(), "cursor": cursor.as_str(),
+                });
+                format!("{line}\n").into_bytes()
+            }
+        }
+    }
+
+    /// Why there is not all of it.
+    fn interrupted(self, over: &Over) -> Vec<u8> {
+        match self {
+            Self::Lines => [
+                outcome(Severity::Fatal, over.code, &over.message),
+                b"\n".to_vec(),
+            ]
+            .concat(),
+            // It stays open: nobody takes it for whole.
+            Self::Bundle => Vec::new(),
+            Self::Archive => {
+                let line = json!({ "meditrustal": 1, "ended": over.code, "message": over.message });
+                format!("{line}\n").into_bytes()
+            }
+        }
+    }
+}
+
+fn entry(record: &Record, resource: &[u8]) -> Vec<u8> {
+    let head = format!(r#"{{"fullUrl":"urn:uuid:{}","resource":"#, record.id);
+    [head.as_bytes(), resource, b"}"].concat()
+}
+
+fn outcome(severity: Severity, code: &str, message: &str) -> Vec<u8> {
+    let issue = Issue {
+        severity,
+        code: IssueCode::Exception,
+        path: String::new(),
+        rule: code.to_owned(),
+        message: message.to_owned(),
+    };
+    fhir::canonical::to_bytes(&fhir::operation_outcome(&[issue]))
+}
+
+/// Answers with the records that the caller may take out.
+pub(crate) async fn answer(
+    State(schema): State<Schema>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    axum::Extension(id): axum::Extension<RequestId>,
+    method: Method,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if method == Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let visit = visit(&schema, id, peer, &headers);
+    let begun = async {
+        let transfer = Transfer::begin(&schema, &visit, &headers, |room| &room.exports).await?;
+        let (export, form, after) = asked(query.as_deref())?;
+        let begun = export.begin(&transfer.app, &transfer.caller).await?;
+        Ok::<_, Refused>((transfer, begun, form, after))
+    };
+    match begun.await {
+        Ok((transfer, begun, form, after)) => {
+            let (said, answer) = Said::new();
+            let run = Run {
+                transfer,
+                mark: begun.mark(),
+                begun,
+                form,
+                after,
+                is_first: true,
+                said,
+            };
+            tokio::spawn(run.run());
+            ([(header::CONTENT_TYPE, form.media_type())], answer).into_response()
+        }
+        Err(refused) => refused.answer(&schema, &visit),
+    }
+}
+
+fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Place>), Refused> {
+    let mut asked = Asked::read(query)?;
+    let patient = asked.patient()?;
+    let form = asked.parse("format", "`format` is ndjson, bundle or archive")?;
+    let filter = Filter {
+        record_types: asked.record_type()?.into_iter().collect(),
+        created_from: asked.time("createdFrom")?,
+        created_to: asked.time("createdTo")?,
+        effective_from: asked.time("effectiveFrom")?,
+        effective_to: asked.time("effectiveTo")?,
+        with_superseded: asked.is("history")?,
+        ..Filter::default()
+    };
+    let export = Export {
+        patient,
+        purpose: asked.purpose()?,
+        criteria: Criteria {
+            patient: Some(patient),
+            filter,
+            code: None,
+        },
+    };
+    let after = asked.take("after");
+    asked.nothing_else()?;
+    let after = after.map(|text| Cursor::of_text(text).place(export.mark()));
+    Ok((export, form.unwrap_or(Form::Lines), after.transpose()?))
+}
+
+/// How an export ends before it is whole.
+enum Short {
+    Over(Over),
+    Gone,
+}
+
+impl From<Gone> for Short {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// One export.
+struct Run {
+    transfer: Transfer,
+    begun: Begun,
+    mark: Mark,
+    form: Form,
+    after: Option<Place>,
+    is_first: bool,
+    said: Said,
+}
+
+impl Run {
+    async fn run(mut self) {
+        match self.work().await {
+            Ok(()) | Err(Short::Gone) => {}
+            Err(Short::Over(over)) => {
+                if self.said.say(self.form.interrupted(&over)).await.is_ok() {
+                    tokio::time::sleep(LAST_WORD).await;
+                    self.said.break_off().await;
+                }
+            }
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Short> {
+        if self.form == Form::Bundle {
+            let head = r#"{"resourceType":"Bundle","type":"collection""#;
+            self.said.say(head).await?;
+        }
+        while let Some(group) = self.group().await? {
+            for disclosed in group {
+                self.tell(&disclosed).await?;
+            }
+        }
+        if self.form == Form::Bundle {
+            // FHIR has no empty lists.
+            self.said
+                .say(if self.is_first { "}" } else { "]}" })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The next records, decided on and written down; `None` after the last.
+    async fn group(&mut self) -> Result<Option<Vec<Disclosed>>, Short> {
+        let Transfer { app, caller, .. } = &self.transfer;
+        let mut left = TRIES;
+        loop {
+            let next = tokio::select! {
+                biased;
+                over = self.transfer.over() => return Err(Short::Over(over)),
+                () = self.said.unheard() => return Err(Short::Gone),
+                next = self.begun.next(app, caller, self.after) => next,
+            };
+            match next {
+                Ok(None) => return Ok(None),
+                Ok(Some((group, place))) => {
+                    self.after = Some(place);
+                    return Ok(Some(group));
+                }
+                Err(Error::Busy {
+                    retry_after_seconds,
+                }) if left > 0 => {
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
+                }
+                Err(error) => return Err(Short::Over((&error).into())),
+            }
+        }
+    }
+
+    /// Opens a record once there is room for it, and sends it.
+    async fn tell(&mut self, disclosed: &Disclosed) -> Result<(), Short> {
+        let room = tokio::select! {
+            biased;
+            over = self.transfer.over() => return Err(Short::Over(over)),
+            room = self.said.room() => room?,
+        };
+        let record = &disclosed.record;
+        let cursor = Cursor::of_place(self.mark, export::place(record));
+        let piece = match export::open(&self.transfer.app, disclosed).await {
+            Ok(bytes) => self.form.record(disclosed, &bytes, &cursor),
+            Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
+            Err(error) => return Err(Short::Over((&error).into())),
+        };
+        let before: &[u8] = match (self.form, self.is_first) {
+            (Form::Lines | Form::Archive, _) => b"",
+            (Form::Bundle, true) => b",\"entry\":[",
+            (Form::Bundle, false) => b",",
+        };
+        room.send(Ok([before, &piece].concat().into()));
+        self.is_first = false;
+        Ok(())
+    }
+}

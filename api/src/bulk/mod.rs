@@ -1,0 +1,315 @@
+//! Many records over plain HTTP: `POST /import` and `GET /export`. Both stream, both take long, and both
+//! obey what every stream obeys: they have a seat, end with their token and their log-in, and stop where
+//! the other side takes or gives nothing.
+//!
+//! What an entry comes to and what may be taken out is `records`' to say; this is the way there.
+
+pub(crate) mod export;
+pub(crate) mod import;
+mod query;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use domain::{ids::UserId, throttle::Network};
+use futures::{StreamExt as _, stream};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
+
+use crate::{
+    app::App,
+    caller::{Caller, Visit, kept_out},
+    cors,
+    error::Error,
+    http::{MediaType, refuse},
+    schema::{Rejected, Schema},
+    seats::Seat,
+    sessions::revocations::Watch,
+};
+
+/// How many imports run at once in this process. Each has at most 64 entries with the writer, so that
+/// half of its queue is left to everybody else.
+const IMPORTS: usize = 8;
+/// How many exports do.
+const EXPORTS: usize = 8;
+/// When to ask again where all of them are taken. Unit: seconds.
+const TRY_AGAIN: u32 = 5;
+/// How long the other side may take to accept a piece, or to send one.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many pieces wait for the other side.
+const WAITING: usize = 4;
+/// How much of a body that is refused is read, and for how long: whoever is still sending would
+/// otherwise lose the answer. Unit: bytes.
+const PASSED_OVER: usize = 1 << 20;
+const PASS_OVER_FOR: Duration = Duration::from_secs(2);
+
+/// How many imports and exports this process has room for.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    imports: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+}
+
+impl Default for Transfers {
+    fn default() -> Self {
+        Self {
+            imports: Arc::new(Semaphore::new(IMPORTS)),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
+        }
+    }
+}
+
+/// Why nothing was begun.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    told: Rejected,
+    retry_after: Option<u32>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            told: Rejected::new(code, message),
+            retry_after: None,
+        }
+    }
+
+    /// The answer.
+    fn answer(&self, schema: &Schema, visit: &Visit) -> Response {
+        let mut response = refuse(schema, &self.told, visit, self.status, MediaType::Json);
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Unauthenticated | Error::TokenExpired | Error::SessionEnded => {
+                StatusCode::UNAUTHORIZED
+            }
+            Error::SecondFactorRequired
+            | Error::SecondFactorMissing
+            | Error::Forbidden(_)
+            | Error::WrongCredentials => StatusCode::FORBIDDEN,
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::BadInput { .. } | Error::Document(_) => StatusCode::BAD_REQUEST,
+            Error::Conflict { .. } | Error::Integrity(_) => StatusCode::CONFLICT,
+            Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let retry_after = match &error {
+            Error::Busy {
+                retry_after_seconds,
+            }
+            | Error::Throttled {
+                retry_after_seconds,
+            } => Some(*retry_after_seconds),
+            _ => None,
+        };
+        Self {
+            retry_after,
+            ..Self::new(status, error.code(), error.to_string())
+        }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(told: Rejected) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            told,
+            retry_after: None,
+        }
+    }
+}
+
+/// One import or export that may begin.
+#[derive(Debug)]
+struct Transfer {
+    app: App,
+    caller: Caller,
+    /// The end of the log-in.
+    watch: Watch,
+    /// The end of the token.
+    deadline: Instant,
+    _seats: (Seat<Network>, Seat<UserId>, OwnedSemaphorePermit),
+}
+
+/// Why a transfer ends before it is done.
+#[derive(Debug, Clone)]
+struct Over {
+    code: &'static str,
+    message: String,
+}
+
+impl Over {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<&Error> for Over {
+    fn from(error: &Error) -> Self {
+        match error {
+            // The log-in ended while its records were on their way.
+            Error::Unauthenticated => session_ended(),
+            _ => Self::new(error.code(), error.to_string()),
+        }
+    }
+}
+
+fn session_ended() -> Over {
+    Over::new("SESSION_ENDED", "this log-in is over; log in again")
+}
+
+impl Transfer {
+    /// Lets a caller begin: from an origin that may, by a token and a log-in that are good, where there
+    /// is room.
+    async fn begin(
+        schema: &Schema,
+        visit: &Visit,
+        headers: &HeaderMap,
+        room: impl FnOnce(&Transfers) -> &Arc<Semaphore>,
+    ) -> Result<Self, Refused> {
+        if !cors::is_allowed(schema, headers) {
+            let told = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
+            return Err(Refused::new(StatusCode::FORBIDDEN, "FORBIDDEN", told));
+        }
+        let caller = visit.caller()?;
+        let Some(Ok(bearer)) = visit.token else {
+            return Err(Error::Unauthenticated.into());
+        };
+        let app = schema.app();
+        // Watched before its row is read: nothing falls between the two.
+        let watch = app.revocations.watch(caller.session);
+        look_at(app, visit, &caller).await?;
+        let network = app
+            .sockets
+            .of_network
+            .take(Network::of(visit.origin.address));
+        let account = app.sockets.of_account.take(caller.user);
+        let (Some(network), Some(account)) = (network, account) else {
+            let told = "too many streams are open of this account, or from this address: close one";
+            return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", told));
+        };
+        let Ok(place) = Arc::clone(room(&app.transfers)).try_acquire_owned() else {
+            return Err(Error::Busy {
+                retry_after_seconds: TRY_AGAIN,
+            }
+            .into());
+        };
+        let left = (bearer.expires_at - app.clock.now()).to_std();
+        Ok(Self {
+            app: app.clone(),
+            caller,
+            watch,
+            deadline: Instant::now() + left.unwrap_or_default(),
+            _seats: (network, account, place),
+        })
+    }
+
+    /// Waits until it must end, whatever it is doing.
+    async fn over(&self) -> Over {
+        tokio::select! {
+            biased;
+            () = self.app.stopping.cancelled() => Over::new("UNAVAILABLE", "the api stops; go on with another, or when it is back"),
+            () = self.watch.ended() => session_ended(),
+            () = tokio::time::sleep_until(self.deadline) => {
+                Over::new("TOKEN_EXPIRED", "the access token has expired: go on with a new one")
+            }
+        }
+    }
+}
+
+/// Whether the log-in is still good, and showed a second factor where one is wanted.
+async fn look_at(app: &App, visit: &Visit, caller: &Caller) -> Result<(), Error> {
+    let mut tx = app.begin().await?;
+    match caller.actor(&mut tx).await {
+        Ok(_) => Ok(()),
+        Err(Error::SecondFactorMissing) => {
+            kept_out(tx, visit).await?;
+            Err(Error::SecondFactorMissing)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What is said to the other side, piece by piece.
+#[derive(Debug)]
+struct Said(mpsc::Sender<std::io::Result<Bytes>>);
+
+/// Nobody listens any more.
+#[derive(Debug)]
+struct Gone;
+
+impl Said {
+    /// A body and what fills it. Whoever fills it waits for who reads it.
+    fn new() -> (Self, Body) {
+        let (said, heard) = mpsc::channel(WAITING);
+        let pieces = stream::unfold(heard, |mut heard| async {
+            let piece = heard.recv().await?;
+            Some((piece, heard))
+        });
+        (Self(said), Body::from_stream(pieces))
+    }
+
+    /// Waits until there is room for one more piece; then it can be made.
+    async fn room(&self) -> Result<mpsc::Permit<'_, std::io::Result<Bytes>>, Gone> {
+        match tokio::time::timeout(PATIENCE, self.0.reserve()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    async fn say(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
+        self.room().await?.send(Ok(piece.into()));
+        Ok(())
+    }
+
+    /// Ends the body as something that is not whole: the connection breaks off.
+    async fn break_off(&self) {
+        if let Ok(room) = self.room().await {
+            room.send(Err(std::io::Error::other("this is not all of it")));
+        }
+    }
+
+    /// Waits until nobody listens.
+    async fn unheard(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// Reads what is left of a body that is refused, within reason.
+async fn pass_over(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let read = async {
+        let mut left = PASSED_OVER;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever sends more than that, or slower, may lose the answer.
+    tokio::time::timeout(PASS_OVER_FOR, read).await.ok();
+}

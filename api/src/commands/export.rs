@@ -1,0 +1,223 @@
+//! `meditrustal export`: a patient's records from `GET /export` into a file, which has its name once it is
+//! whole.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use fhir::upload::{Cut, Cutter};
+use reqwest::Client;
+use serde_json::Value;
+use tokio::{
+    fs::{File, OpenOptions},
+    io::AsyncWriteExt as _,
+};
+
+use super::{
+    Failure, note,
+    remote::{Again, Line, Remote, in_words},
+};
+
+/// The longest line. Unit: bytes.
+const MAX_LINE: usize = 8 << 20;
+
+/// Settings of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is readable by you alone, and holds medical data in clear: keep it accordingly. Until it is whole it
+is called <file>.part.
+
+Exit codes:
+  0  the file is whole
+  1  the file is whole, but records were withheld: what is stored is not what was anchored
+  2  it did not come to an end: the message says what to do; run it again then")]
+pub(crate) struct ExportFile {
+    /// Where the records go
+    file: PathBuf,
+
+    #[command(flatten)]
+    remote: Remote,
+
+    /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
+    /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
+    #[arg(long = "format", default_value = "archive")]
+    form: Form,
+
+    /// Older versions, too
+    #[arg(long)]
+    history: bool,
+
+    /// Only records of this type, such as `LAB_RESULT`
+    #[arg(long)]
+    record_type: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Archive,
+    Ndjson,
+    Bundle,
+}
+
+impl Form {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Ndjson => "ndjson",
+            Self::Bundle => "bundle",
+        }
+    }
+}
+
+/// What has arrived.
+struct Arrived {
+    form: Form,
+    file: File,
+    records: u64,
+    withheld: u64,
+    cursor: Option<String>,
+}
+
+impl ExportFile {
+    /// Exports; the exit code says what it came to.
+    ///
+    /// # Errors
+    /// None: why it did not come to an end is told, and the code is 2.
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.export().await {
+            Ok(0) => Ok(ExitCode::SUCCESS),
+            Ok(_) => Ok(ExitCode::FAILURE),
+            Err(error) => {
+                super::fail(error.as_ref());
+                Ok(ExitCode::from(2))
+            }
+        }
+    }
+
+    /// How many records were withheld.
+    async fn export(self) -> Result<u64, Failure> {
+        let mut part = self.file.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let mut query = vec![
+            ("patient", self.remote.patient.to_string()),
+            ("format", self.form.as_str().to_owned()),
+        ];
+        query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));
+        query.extend(self.record_type.map(|it| ("recordType", it)));
+        query.extend(self.history.then(|| ("history", "true".to_owned())));
+        let mut line = self.remote.connect()?;
+        let mut arrived = Arrived {
+            form: self.form,
+            file: create(&part).await?,
+            records: 0,
+            withheld: 0,
+            cursor: None,
+        };
+        loop {
+            let before = arrived.cursor.clone();
+            match download(&mut line, &query, &mut arrived).await? {
+                None => break,
+                Some(again) => line.wait(again, arrived.cursor != before).await?,
+            }
+            if arrived.cursor.is_none() {
+                // Only an archive says where it can be gone on with.
+                arrived.file = create(&part).await?;
+                (arrived.records, arrived.withheld) = (0, 0);
+            }
+        }
+        arrived.file.sync_all().await?;
+        tokio::fs::rename(&part, &self.file)
+            .await
+            .map_err(|error| {
+                let (part, file) = (part.display(), self.file.display());
+                format!("{part} is whole and cannot be renamed to {file}: {error}")
+            })?;
+        let Arrived {
+            records, withheld, ..
+        } = arrived;
+        let file = self.file.display();
+        note(&match self.form {
+            Form::Archive | Form::Ndjson => format!("{records} in {file}, {withheld} withheld"),
+            Form::Bundle => format!("{file} is whole"),
+        });
+        Ok(withheld)
+    }
+}
+
+async fn create(part: &PathBuf) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let created = options.open(part).await;
+    created.map_err(|error| format!("{} cannot be written: {error}", part.display()).into())
+}
+
+/// Takes what there is after what has arrived; `None` once it is whole.
+async fn download(
+    line: &mut Line,
+    query: &[(&str, String)],
+    arrived: &mut Arrived,
+) -> Result<Option<Again>, Failure> {
+    let request = line.request(Client::get, "/export")?.query(query);
+    let after = arrived.cursor.as_deref().map(|cursor| ("after", cursor));
+    let request = request.query(&after.into_iter().collect::<Vec<_>>());
+    let mut response = match line.send(request).await? {
+        Ok(response) => response,
+        Err(again) => return Ok(Some(again)),
+    };
+    let mut lines = Cutter::lines(MAX_LINE);
+    loop {
+        let piece = match response.chunk().await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                arrived.file.flush().await?;
+                return Ok(None);
+            }
+            Err(error) => return Ok(Some(Again::after(in_words(&error)))),
+        };
+        if arrived.form == Form::Bundle {
+            arrived.file.write_all(&piece).await?;
+            continue;
+        }
+        let mut rest: &[u8] = &piece;
+        while let Some(cut) = lines.next(&mut rest)? {
+            let Cut::Entry(text) = cut else {
+                return Err("a line is too long to be a record: is this the api?".into());
+            };
+            if let Some(again) = arrived.take(text).await? {
+                return Ok(Some(again));
+            }
+        }
+    }
+}
+
+impl Arrived {
+    /// Keeps a line; `Some` where it says why there is not all of it.
+    async fn take(&mut self, mut text: Vec<u8>) -> Result<Option<Again>, Failure> {
+        let line: Value =
+            serde_json::from_slice(&text).map_err(|_| "a line is no JSON: is this the api?")?;
+        let issue = &line["issue"][0];
+        let code = issue["details"]["coding"][0]["code"]
+            .as_str()
+            .unwrap_or_default();
+        let outcome = line["resourceType"] == "OperationOutcome";
+        if let Some(ended) = line["ended"].as_str() {
+            let message = line["message"].as_str().unwrap_or_default();
+            return Again::ended(ended, message).map(Some);
+        }
+        if outcome && issue["severity"] == "fatal" {
+            let message = issue["diagnostics"].as_str().unwrap_or_default();
+            return Again::ended(code, message).map(Some);
+        }
+        if outcome || line["withheld"].is_string() {
+            self.withheld += 1;
+        } else {
+            self.records += 1;
+        }
+        text.push(b'\n');
+        self.file.write_all(&text).await?;
+        if self.form == Form::Archive {
+            self.cursor = line["cursor"].as_str().map(str::to_owned);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,216 @@
+//! An api somewhere, as the commands that bring records in and take them out reach it: with a token from a
+//! file, and again where the line broke.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Failure;
+
+/// How long a connection may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long the api may be silent.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// How often one thing is tried without getting any further.
+const TRIES: u32 = 8;
+/// How long no pause between two tries is longer than.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where the api is, and as whom to speak.
+#[derive(Debug, Args)]
+pub(super) struct Remote {
+    /// Where the api answers, such as <http://127.0.0.1:8000>
+    #[arg(long, env = "MEDITRUSTAL_URL")]
+    url: String,
+
+    /// A file that holds an access token, as `logIn` gives it; read again whenever the token has expired
+    #[arg(long, env = "MEDITRUSTAL_TOKEN_FILE")]
+    token_file: PathBuf,
+
+    /// Whose records: the id of the patient's account
+    #[arg(long)]
+    pub(super) patient: Uuid,
+
+    /// Why, such as TREAT; by default PATRQT for your own, TREAT for a doctor
+    #[arg(long)]
+    pub(super) purpose: Option<String>,
+}
+
+impl Remote {
+    /// What speaks to it.
+    pub(super) fn connect(self) -> Result<Line, Failure> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(SILENT_FOR)
+            // A token goes nowhere but where it was meant for.
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("meditrustal/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Line {
+            remote: self,
+            client,
+            token: None,
+            fruitless: 0,
+        })
+    }
+}
+
+/// A line to the api.
+pub(super) struct Line {
+    pub(super) remote: Remote,
+    client: Client,
+    /// The token that was sent last.
+    token: Option<String>,
+    /// How often in a row nothing came of it.
+    fruitless: u32,
+}
+
+/// Why something has to be asked for again.
+#[derive(Debug)]
+pub(super) struct Again {
+    why: String,
+    pause: Option<Duration>,
+    needs_token: bool,
+}
+
+impl Again {
+    /// The line broke, or the api said that it cannot go on.
+    pub(super) fn after(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            pause: None,
+            needs_token: false,
+        }
+    }
+
+    /// What an api said that ended early; an error for what trying again does not mend.
+    pub(super) fn ended(code: &str, message: &str) -> Result<Self, Failure> {
+        let again = Self::after(format!("{message} ({code})"));
+        match code {
+            "UNAVAILABLE" | "BUSY" | "TIMEOUT" => Ok(again),
+            "TOKEN_EXPIRED" | "SESSION_ENDED" | "UNAUTHENTICATED" => Ok(Self {
+                needs_token: true,
+                ..again
+            }),
+            _ => Err(again.why.into()),
+        }
+    }
+}
+
+impl Line {
+    /// A request, with the token that is in the file now.
+    pub(super) fn request(
+        &mut self,
+        request: impl FnOnce(&Client, String) -> RequestBuilder,
+        path: &str,
+    ) -> Result<RequestBuilder, Failure> {
+        let file = &self.remote.token_file;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(format!("{} is empty: put an access token into it", file.display()).into());
+        }
+        self.token = Some(token.to_owned());
+        let url = format!("{}{path}", self.remote.url.trim_end_matches('/'));
+        Ok(request(&self.client, url).bearer_auth(token))
+    }
+
+    /// Sends it. An inner error may be tried again.
+    pub(super) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Result<Response, Again>, Failure> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => {
+                return Err(format!("--url cannot be used: {error}").into());
+            }
+            Err(error) => return Ok(Err(Again::after(in_words(&error)))),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(Ok(response));
+        }
+        let seconds = response.headers().get("retry-after");
+        let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let (code, message) = told(response).await;
+        let mut again = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Again::after(format!("{message} ({code})"))
+            }
+            StatusCode::UNAUTHORIZED => Again::ended("UNAUTHENTICATED", &message)?,
+            _ => return Err(format!("the api refused: {message} ({code})").into()),
+        };
+        again.pause = seconds.map(Duration::from_secs);
+        Ok(Err(again))
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// Where it makes no sense to try again; says what to do instead.
+    pub(super) async fn wait(
+        &mut self,
+        again: Again,
+        has_come_further: bool,
+    ) -> Result<(), Failure> {
+        let Again {
+            why,
+            pause,
+            needs_token,
+        } = again;
+        if needs_token && !self.has_new_token() {
+            let file = self.remote.token_file.display();
+            let told = format!(
+                "{why}: log in again, put the new access token into {file}, and run this again"
+            );
+            return Err(told.into());
+        }
+        self.fruitless = if has_come_further {
+            1
+        } else {
+            self.fruitless + 1
+        };
+        if self.fruitless > TRIES {
+            return Err(format!("{why}: gave up after {TRIES} tries without getting any further; run this again later").into());
+        }
+        let usual = Duration::from_secs(1 << self.fruitless.min(5)).min(LONGEST_PAUSE);
+        let pause = pause.unwrap_or(usual / 2);
+        super::note(&format!("{why}; trying again in {} s", pause.as_secs_f32()));
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    fn has_new_token(&self) -> bool {
+        let text = std::fs::read_to_string(&self.remote.token_file).unwrap_or_default();
+        !text.trim().is_empty() && Some(text.trim()) != self.token.as_deref()
+    }
+}
+
+/// The code and the text of a refusal.
+async fn told(response: Response) -> (String, String) {
+    let status = response.status();
+    let body: Value = match response.text().await {
+        Ok(text) => serde_json::from_str(&text).unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let error = &body["errors"][0];
+    let text = |value: &Value, other: String| value.as_str().map_or(other, str::to_owned);
+    (
+        text(&error["extensions"]["code"], status.as_str().to_owned()),
+        text(&error["message"], format!("the answer was {status}")),
+    )
+}
+
+/// Why a request came to nothing, without the address it went to.
+pub(super) fn in_words(error: &reqwest::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    format!("the line to the api broke: {deepest}")
+}

@@ -1,0 +1,242 @@
+//! Taking records out: which ones, in groups, each decided on and written down at the desk before a byte of
+//! it leaves. Rights are read anew for every group; where they have become fewer, the export ends.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::{Action, Actor, Decision, Question, decide, exportable_types},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    consents::Consent,
+    ids::UserId,
+    purpose::Purpose,
+    records::{RecordType, Standing},
+};
+use futures::future::join_all;
+use serde_json::json;
+use store::{
+    Tx, audit, consents,
+    records::{
+        Record,
+        search::{self, Order, Place, Visible},
+    },
+    users,
+};
+use vault::row::Content;
+
+use super::{
+    content,
+    disclosure::{Disclosed, Inquiry, Wanted},
+    filter::Criteria,
+};
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+    page::Mark,
+};
+
+/// How many records are decided on, written down and fetched together. Their envelopes are what an export
+/// holds in memory; one of them is open at a time.
+pub(crate) const GROUP: i64 = 16;
+/// Oldest first: a version comes after the one whose place it takes.
+const ORDER: Order = Order::CreatedAscending;
+
+/// What is to be taken out.
+#[derive(Debug)]
+pub(crate) struct Export {
+    /// Whose records.
+    pub(crate) patient: UserId,
+    /// Which of them.
+    pub(crate) criteria: Criteria,
+    /// Why; `None` for what the caller's role acts for.
+    pub(crate) purpose: Option<Purpose>,
+}
+
+/// An export that was begun: what its caller may take out.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    export: Export,
+    purpose: Purpose,
+    types: Vec<RecordType>,
+}
+
+/// What somebody may do, as the database says now.
+struct Rights {
+    actor: Actor,
+    purpose: Purpose,
+    types: Vec<RecordType>,
+    consents: Vec<Consent>,
+    now: DateTime<Utc>,
+}
+
+impl Export {
+    /// Tells the places of this export from those of others.
+    pub(crate) fn mark(&self) -> Mark {
+        self.criteria.mark(ORDER)
+    }
+
+    /// Decides whether there is anything that this caller may take out, and writes it down.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is nothing, or no such patient.
+    pub(crate) async fn begin(self, app: &App, caller: &Caller) -> Result<Begun, Error> {
+        let mut tx = app.begin().await?;
+        let rights = self.rights(&mut tx, caller).await?;
+        audit::insert(&mut tx, &[self.entry(caller, &rights)]).await?;
+        commit(tx).await?;
+        if rights.types.is_empty() {
+            return Err(Error::NotFound("patient"));
+        }
+        Ok(Begun {
+            export: self,
+            purpose: rights.purpose,
+            types: rights.types,
+        })
+    }
+
+    async fn rights(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<Rights, Error> {
+        let actor = caller.actor(tx).await?;
+        let now = users::now(tx).await?;
+        let own = actor.id == self.patient;
+        let purpose = self.purpose.or(caller.purpose).unwrap_or(if own {
+            Purpose::PatientRequest
+        } else {
+            Purpose::default_of(actor.role)
+        });
+        let consents = consents::in_force(tx, &[self.patient]).await?;
+        let types = exportable_types(actor, self.patient, purpose, &consents, now);
+        Ok(Rights {
+            actor,
+            purpose,
+            types,
+            consents,
+            now,
+        })
+    }
+
+    /// The row that says what was asked for; each record has its own besides.
+    fn entry(&self, caller: &Caller, rights: &Rights) -> AuditEntry {
+        let asked = AuditEntry {
+            resource_type: ResourceType::MedicalRecord,
+            new_value: Some(json!({ "export": true, "filters": self.criteria.names() })),
+            classification: Classification::Medical,
+            encryption: EncryptionStatus::MetadataOnly,
+            patient: Some(self.patient),
+            ..caller.entry(AuditAction::RecordSearch, rights.purpose)
+        };
+        if !rights.types.is_empty() {
+            return asked;
+        }
+        let question = Question {
+            actor: rights.actor,
+            patient: self.patient,
+            action: Action::Export,
+            purpose: rights.purpose,
+            record_type: RecordType::ALL[0],
+            standing: Standing::Open,
+            destination: None,
+            emergency: None,
+            now: rights.now,
+        };
+        let decision = decide(&question, &rights.consents);
+        let reason = match decision {
+            Decision::Deny(refusal) => refusal.as_str(),
+            Decision::Permit(_) => "NO_CONSENT",
+        };
+        AuditEntry {
+            action: AuditAction::AccessDenied,
+            new_value: Some(json!({ "reason": reason, "wanted": Action::Export })),
+            consent: decision.consent(),
+            encryption: EncryptionStatus::NotApplicable,
+            ..asked
+        }
+    }
+}
+
+impl Begun {
+    /// Tells the places of this export from those of others.
+    pub(crate) fn mark(&self) -> Mark {
+        self.export.mark()
+    }
+
+    /// The next group, each record decided on and written down. Those that may not be had any more, or
+    /// never could, are left out. `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where the caller may take out less than when it began.
+    pub(crate) async fn next(
+        &self,
+        app: &App,
+        caller: &Caller,
+        after: Option<Place>,
+    ) -> Result<Option<(Vec<Disclosed>, Place)>, Error> {
+        let found = self.found(app, caller, after).await?;
+        let Some(last) = found.last() else {
+            return Ok(None);
+        };
+        let place = ORDER.place(last);
+        let inquiries = found.iter().map(|record| Inquiry {
+            caller: caller.clone(),
+            record: record.id,
+            purpose: Some(self.purpose),
+            wanted: Wanted::Export,
+        });
+        let answers = join_all(inquiries.map(|inquiry| app.desk.ask(inquiry))).await;
+        let mut disclosed = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer {
+                Ok(one) => disclosed.push(one),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some((disclosed, place)))
+    }
+
+    async fn found(
+        &self,
+        app: &App,
+        caller: &Caller,
+        after: Option<Place>,
+    ) -> Result<Vec<Record>, Error> {
+        let mut tx = app.begin().await?;
+        let rights = self.export.rights(&mut tx, caller).await?;
+        if !self.types.iter().all(|one| rights.types.contains(one)) {
+            return Err(Error::Conflict {
+                field: "consent",
+                message: "you may take out less than when this began: begin again".to_owned(),
+            });
+        }
+        let asked = &self.export.criteria.filter.record_types;
+        let types: Vec<RecordType> = self
+            .types
+            .iter()
+            .copied()
+            .filter(|one| asked.is_empty() || asked.contains(one))
+            .collect();
+        let Some(visible) = Visible::of(self.export.patient, &types) else {
+            return Ok(Vec::new());
+        };
+        let is_own = self.purpose == Purpose::PatientRequest;
+        let filter = &self.export.criteria.filter;
+        let visible = [visible];
+        let found = search::page_of(&mut tx, &visible, is_own, filter, ORDER, after, GROUP).await?;
+        commit(tx).await?;
+        Ok(found)
+    }
+}
+
+/// Opens what the desk handed out: exactly the bytes that were hashed.
+///
+/// # Errors
+/// [`Error::Integrity`] where they are not, which is written down.
+pub(crate) async fn open(app: &App, disclosed: &Disclosed) -> Result<Content, Error> {
+    let sealed = disclosed.sealed.as_ref();
+    let sealed = sealed.ok_or(Error::NotFound("record"))?;
+    let opened = content::open(&app.keyring, sealed).await;
+    content::intact(&app.pool, sealed, opened).await
+}
+
+/// Where a record stands in an export.
+pub(crate) fn place(record: &Record) -> Place {
+    ORDER.place(record)
+}

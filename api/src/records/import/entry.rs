@@ -1,0 +1,150 @@
+//! One entry of an import as it arrives: a FHIR resource, an entry of a `Bundle`, or a line of an archive,
+//! which is a resource and what an export says of it besides.
+
+use domain::{
+    ids::RecordId,
+    records::{DataHash, RecordType},
+};
+use fhir::{Json, reader};
+use serde_json::Value;
+
+use super::super::restore::Exported;
+use crate::error::Error;
+
+/// The longest entry. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white space in it.
+pub(crate) const MAX_BYTES: usize = crate::request::MAX_BODY;
+/// How much deeper than a document what it comes in may be nested.
+const WRAPPING: usize = 2;
+
+/// What is to be stored.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The document.
+    pub(crate) document: Json,
+    /// Of which type, if anybody says.
+    pub(crate) record_type: Option<RecordType>,
+    /// What is searchable in clear.
+    pub(crate) metadata: Option<Value>,
+    /// What an export says of it besides.
+    exported: Option<Exported>,
+}
+
+impl Entry {
+    /// A document of which it is said what it is.
+    pub(super) const fn new(
+        document: Json,
+        record_type: Option<RecordType>,
+        metadata: Option<Value>,
+    ) -> Self {
+        Self {
+            document,
+            record_type,
+            metadata,
+            exported: None,
+        }
+    }
+
+    /// Reads a line: a resource, or a line of an archive.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where it is no JSON, [`Error::BadInput`] where it is neither.
+    pub(crate) fn of_line(line: &[u8]) -> Result<Self, Error> {
+        let json = read(line)?;
+        if json.get("meditrustal").is_none() {
+            return Ok(Self::new(fit(json)?, None, None));
+        }
+        let exported = exported(&json)?;
+        let Json::Object(members) = json else {
+            return Err(no_line("resource"));
+        };
+        let resource = members.into_iter().find(|(name, _)| name == "resource");
+        let (_, document) = resource.ok_or_else(|| no_line("resource"))?;
+        Ok(Self {
+            document: fit(document)?,
+            record_type: Some(exported.record_type),
+            metadata: exported.metadata.clone(),
+            exported: Some(exported),
+        })
+    }
+
+    /// Reads an entry of a `Bundle`.
+    ///
+    /// # Errors
+    /// [`Error::Document`] where it is no JSON, or asks for something else than to be stored.
+    pub(crate) fn of_bundle(entry: &[u8]) -> Result<Self, Error> {
+        let resource = fhir::upload::resource_of(read(entry)?).map_err(Error::Document)?;
+        Ok(Self::new(fit(resource)?, None, None))
+    }
+
+    /// The document and what an export says of it.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] where none does.
+    pub(super) fn into_exported(self) -> Result<(Json, Exported), Error> {
+        let message =
+            "only lines of an export in the form `archive` can be brought back as they were";
+        let exported = self
+            .exported
+            .ok_or_else(|| Error::bad("restore", message))?;
+        Ok((self.document, exported))
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Json, Error> {
+    let limits = reader::Limits {
+        max_bytes: MAX_BYTES,
+        max_depth: reader::MAX_DEPTH + WRAPPING,
+    };
+    reader::read_within(bytes, limits).map_err(|error| Error::Document(vec![error.into()]))
+}
+
+/// A document that may be stored, by its depth: what it came in allowed more.
+fn fit(document: Json) -> Result<Json, Error> {
+    if reader::depth(&document) > reader::MAX_DEPTH {
+        let message = format!(
+            "a document is nested at most {} levels deep",
+            reader::MAX_DEPTH
+        );
+        return Err(Error::bad("document", message));
+    }
+    Ok(document)
+}
+
+fn no_line(field: &'static str) -> Error {
+    let message = "this is no line of an archive that was written to its end: export it again";
+    Error::bad(field, message)
+}
+
+fn exported(line: &Json) -> Result<Exported, Error> {
+    let text = |name: &str| line.get(name).and_then(Json::as_str);
+    let bad = no_line;
+    if text("withheld").is_some() {
+        let message = "this record was withheld when it was exported, so it is not in here";
+        return Err(Error::bad("resource", message));
+    }
+    let predecessor = match line.get("predecessorId") {
+        None | Some(Json::Null) => None,
+        Some(id) => {
+            let id = id.as_str().and_then(|id| id.parse().ok());
+            Some(RecordId(id.ok_or_else(|| bad("predecessorId"))?))
+        }
+    };
+    let metadata = match line.get("metadata") {
+        None | Some(Json::Null) => None,
+        Some(metadata) => {
+            let bytes = fhir::canonical::to_bytes(metadata);
+            Some(serde_json::from_slice(&bytes).map_err(|_| bad("metadata"))?)
+        }
+    };
+    Ok(Exported {
+        record_type: text("recordType")
+            .and_then(|name| name.parse().ok())
+            .ok_or_else(|| bad("recordType"))?,
+        metadata,
+        data_hash: text("dataHash")
+            .and_then(|hash| DataHash::parse(hash).ok())
+            .ok_or_else(|| bad("dataHash"))?,
+        predecessor,
+        is_withdrawn: matches!(line.get("withdrawn"), Some(Json::Bool(true))),
+    })
+}

@@ -1,0 +1,195 @@
+//! Versions that are brought back from an export: the bytes that were hashed, with the id, the salt and the
+//! hash that they had. A patient brings their own back, and nobody else.
+//!
+//! A file proves nothing about who wrote what is in it, so whoever brings a version back is its author
+//! (`docs/decisions/0025-export-and-restore.md`).
+
+use std::collections::HashMap;
+
+use domain::{
+    access::Actor,
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::{RecordId, SessionId, UserId},
+    purpose::Purpose,
+    records::{DataHash, RecordType, Standing},
+};
+use fhir::Json;
+use serde_json::{Value, json};
+use store::{
+    StoreError, Tx, audit,
+    records::{self, Record},
+    users, versions,
+};
+use uuid::Uuid;
+use vault::digest;
+
+use super::{
+    prepare::{self, About, Version},
+    succession::Follows,
+    writer::{Answer, Draft, Stored},
+};
+use crate::{app::App, caller::Caller, error::Error};
+
+/// What an export says of a version beside its document.
+#[derive(Debug, Clone)]
+pub(crate) struct Exported {
+    /// Of which type it was.
+    pub(crate) record_type: RecordType,
+    /// What it was found by.
+    pub(crate) metadata: Option<Value>,
+    /// The SHA-256 of its bytes.
+    pub(crate) data_hash: DataHash,
+    /// The version before.
+    pub(crate) predecessor: Option<RecordId>,
+    /// Whether it withdrew the record.
+    pub(crate) is_withdrawn: bool,
+}
+
+/// The version as it was. Its document must be what the server would make of it for this caller: whoever
+/// stamps it again with the identity that it states gets the same bytes.
+///
+/// # Errors
+/// [`Error::BadInput`] where it is not, [`Error::Document`] where it is somebody else's.
+pub(super) fn draft(
+    app: &App,
+    caller: &Caller,
+    document: Json,
+    exported: Exported,
+) -> Result<Draft, Error> {
+    let canonical = fhir::canonical::to_bytes(&document);
+    if digest::of_document(&canonical) != exported.data_hash {
+        let message = "the document is not the one that was exported: its hash is another";
+        return Err(Error::bad("dataHash", message));
+    }
+    let (id, number) = identity(caller, &document, &canonical, exported.record_type)?;
+    let follows = follows(number, &exported)?;
+    let content = prepare::check(exported.record_type, document, exported.metadata)?;
+    let about = About {
+        caller,
+        purpose: Some(Purpose::PatientRequest),
+        patient: caller.user,
+        record_type: exported.record_type,
+        follows,
+        reason: None,
+        idempotency: None,
+    };
+    let version = Version {
+        id,
+        number,
+        canonical,
+        is_restored: true,
+    };
+    Ok(prepare::draft_of(app, content, about, version))
+}
+
+/// The id and the number that a document was stamped with for this patient.
+fn identity(
+    caller: &Caller,
+    document: &Json,
+    canonical: &[u8],
+    record_type: RecordType,
+) -> Result<(RecordId, i32), Error> {
+    let foreign = || {
+        let message = "this is no record that was exported here: import it without `restore`";
+        Error::bad("resource", message)
+    };
+    let patient = caller.user.to_string();
+    let identity = fhir::identity_of(document, &patient).ok_or_else(foreign)?;
+    let kind = prepare::kind(record_type)?;
+    let again = fhir::stamp(document.clone(), kind, &identity).map_err(Error::Document)?;
+    let id: Uuid = identity.record_id.parse().map_err(|_| foreign())?;
+    let number = i32::try_from(identity.version).map_err(|_| foreign())?;
+    let is_ours = fhir::canonical::to_bytes(&again) == canonical
+        && id.to_string() == identity.record_id
+        && number > 0;
+    is_ours
+        .then_some((RecordId(id), number))
+        .ok_or_else(foreign)
+}
+
+fn follows(number: i32, exported: &Exported) -> Result<Option<Follows>, Error> {
+    match exported.predecessor {
+        None if number == 1 && !exported.is_withdrawn => Ok(None),
+        Some(id) if number > 1 => Ok(Some(Follows {
+            id,
+            version: number - 1,
+            withdraws: exported.is_withdrawn,
+        })),
+        _ => {
+            let message = "every version but the first takes the place of another: export them with `history`";
+            Err(Error::bad("predecessorId", message))
+        }
+    }
+}
+
+/// Answers what need not be brought back, because it is there, and what cannot be, because something
+/// else is. Must come before anything is decided: a version that is there is not written again.
+pub(super) async fn recognise(
+    tx: &mut Tx<'_>,
+    drafts: &[Draft],
+    answers: &mut [Option<Answer>],
+) -> Result<(), StoreError> {
+    let restored: Vec<&Draft> = drafts.iter().filter(|draft| draft.is_restored).collect();
+    if restored.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<RecordId> = restored.iter().map(|draft| draft.id).collect();
+    let sessions: Vec<(UserId, SessionId)> = restored
+        .iter()
+        .map(|draft| (draft.caller.user, draft.caller.session))
+        .collect();
+    let actors: HashMap<SessionId, Actor> =
+        users::actors(tx, &sessions).await?.into_iter().collect();
+    let there = records::by_ids(tx, &ids).await?;
+    let anchored = versions::anchored(tx, &ids).await?;
+    let mut reads = Vec::new();
+    for (draft, answer) in drafts.iter().zip(answers) {
+        let actor = actors.get(&draft.caller.session);
+        if !draft.is_restored || !actor.is_some_and(|actor| actor.is_active) {
+            continue;
+        }
+        *answer = match there.iter().find(|record| record.id == draft.id) {
+            Some(record) if is_it(record, draft) => {
+                reads.push(seen(record, draft));
+                Some(Ok(Stored {
+                    record: record.clone(),
+                    purpose: Purpose::PatientRequest,
+                    anchor: None,
+                }))
+            }
+            Some(_) => Some(Err(conflict("another record has this id"))),
+            None if anchored.iter().any(|anchor| anchor.record == draft.id) => Some(Err(conflict(
+                "the record is lost here and its anchor is not: tell the operator",
+            ))),
+            None => None,
+        };
+    }
+    audit::insert(tx, &reads).await
+}
+
+fn is_it(record: &Record, draft: &Draft) -> bool {
+    record.patient == draft.patient
+        && record.data_hash == draft.data_hash.to_string()
+        && record.standing != Standing::Erased
+}
+
+fn seen(record: &Record, draft: &Draft) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        resource_id: record.id.0,
+        new_value: Some(json!({ "version": record.version, "retry": true })),
+        classification: Classification::Medical,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(record.patient),
+        ..draft
+            .caller
+            .entry(AuditAction::RecordRead, Purpose::PatientRequest)
+    }
+}
+
+fn conflict(message: &str) -> Error {
+    Error::Conflict {
+        field: "id",
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Which record type a document is of, where nobody says.
+
+use crate::issue::{Issue, IssueCode};
+use crate::json::Json;
+use crate::kinds;
+use crate::record_types::{RecordType, resource_type};
+
+const CONDITION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/condition-category";
+
+/// The record type that takes a document: by its kind and its category. `preferred` decides between
+/// several that do, and nothing else.
+///
+/// # Errors
+/// None takes it, or several do and neither the document nor `preferred` says which is meant.
+pub fn record_type_of(
+    document: &Json,
+    preferred: Option<RecordType>,
+) -> Result<RecordType, Vec<Issue>> {
+    let takes = |record_type: &RecordType| kinds::roots(document, *record_type).ok();
+    let candidates: Vec<(RecordType, Vec<&Json>)> = RecordType::ALL
+        .into_iter()
+        .filter_map(|record_type| Some((record_type, takes(&record_type)?)))
+        .collect();
+    let is_one = |wanted: RecordType| candidates.iter().any(|(one, _)| *one == wanted);
+    match candidates.as_slice() {
+        [] => Err(none(document)),
+        [(only, _)] => Ok(*only),
+        [(_, roots), ..] => of_conditions(roots)
+            .or(preferred)
+            .filter(|wanted| is_one(*wanted))
+            .ok_or_else(|| {
+                let names: Vec<_> = candidates.iter().map(|(one, _)| one.as_str()).collect();
+                let names = names.join(" or ");
+                refuse(format!(
+                    "it could be {names}: add a category, or say the record type"
+                ))
+            }),
+    }
+}
+
+/// A list of problems is a history; a diagnosis is made in an encounter.
+fn of_conditions(roots: &[&Json]) -> Option<RecordType> {
+    let says = |code: &str| {
+        let codes = [code];
+        roots.iter().all(|root| {
+            resource_type(root) == Some("Condition")
+                && kinds::has_category(root, CONDITION_CATEGORY, &codes)
+        })
+    };
+    match (says("encounter-diagnosis"), says("problem-list-item")) {
+        (true, false) => Some(RecordType::Diagnosis),
+        (false, true) => Some(RecordType::MedicalHistory),
+        _ => None,
+    }
+}
+
+/// Why no record type takes a document: what the only one that takes its kind says, if there is one.
+fn none(document: &Json) -> Vec<Issue> {
+    let Some(kind) = resource_type(document) else {
+        return refuse("a document is an object with a resourceType");
+    };
+    let mut of_kind = RecordType::ALL
+        .into_iter()
+        .filter(|record_type| record_type.roots().contains(&kind));
+    match (of_kind.next(), of_kind.next()) {
+        (Some(only), None) => kinds::roots(document, only).err().unwrap_or_default(),
+        (None, _) if kind != "Bundle" => refuse("no record type takes a resource of this kind"),
+        _ => refuse("no record type takes this resource with this category or content"),
+    }
+}
+
+fn refuse(message: impl Into<String>) -> Vec<Issue> {
+    vec![Issue::error(
+        IssueCode::BusinessRule,
+        "resourceType",
+        "record-type",
+        message,
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+    use super::*;
+    use crate::reader;
+
+    fn with_category(kind: &str, system: &str, code: &str) -> String {
+        format!(
+            r#"{{"resourceType":"{kind}","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/{system}","code":"{code}"}}]}}]}}"#
+        )
+    }
+
+    #[test]
+    fn a_document_is_filed_by_its_kind_and_category() {
+        use RecordType::{
+            Diagnosis, Imaging, LabResult, MedicalHistory, Prescription, TreatmentPlan,
+            Vaccination, VitalSigns,
+        };
+        let bare = |kind: &str| format!(r#"{{"resourceType":"{kind}"}}"#);
+        let cases = [
+            (bare("MedicationRequest"), Some(Prescription)),
+            (bare("CarePlan"), Some(TreatmentPlan)),
+            (bare("AllergyIntolerance"), Some(MedicalHistory)),
+            (bare("ImagingStudy"), Some(Imaging)),
+            (bare("Immunization"), Some(Vaccination)),
+            (
+                with_category("Observation", "observation-category", "laboratory"),
+                Some(LabResult),
+            ),
+            (
+                with_category("Observation", "observation-category", "vital-signs"),
+                Some(VitalSigns),
+            ),
+            (
+                with_category("Observation", "observation-category", "social-history"),
+                None,
+            ),
+            (bare("Observation"), None),
+            (
+                with_category("DiagnosticReport", "v2-0074", "CH"),
+                Some(LabResult),
+            ),
+            (
+                with_category("DiagnosticReport", "v2-0074", "RAD"),
+                Some(Imaging),
+            ),
+            (bare("DiagnosticReport"), None),
+            (
+                with_category("Condition", "condition-category", "encounter-diagnosis"),
+                Some(Diagnosis),
+            ),
+            (
+                with_category("Condition", "condition-category", "problem-list-item"),
+                Some(MedicalHistory),
+            ),
+            (bare("Condition"), None),
+            // A goal stands in a Bundle alone.
+            (bare("Goal"), None),
+            (bare("Patient"), None),
+            ("{}".to_owned(), None),
+            ("[]".to_owned(), None),
+            (
+                format!(
+                    r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"resource":{}}}]}}"#,
+                    bare("Goal")
+                ),
+                Some(TreatmentPlan),
+            ),
+        ];
+        for (document, expected) in cases {
+            let read = reader::read(document.as_bytes()).unwrap();
+            assert_eq!(record_type_of(&read, None).ok(), expected, "{document}");
+        }
+    }
+
+    #[test]
+    fn what_is_preferred_decides_between_several_and_nothing_else() {
+        let filed = |text: &str, preferred| {
+            let read = reader::read(text.as_bytes()).unwrap();
+            record_type_of(&read, Some(preferred)).ok()
+        };
+        let bare = r#"{"resourceType":"Observation"}"#;
+        assert_eq!(
+            filed(bare, RecordType::VitalSigns),
+            Some(RecordType::VitalSigns)
+        );
+        assert_eq!(
+            filed(bare, RecordType::Imaging),
+            None,
+            "that does not take it"
+        );
+        let lab = with_category("Observation", "observation-category", "laboratory");
+        assert_eq!(
+            filed(&lab, RecordType::VitalSigns),
+            Some(RecordType::LabResult)
+        );
+        let diagnosis = with_category("Condition", "condition-category", "encounter-diagnosis");
+        assert_eq!(
+            filed(&diagnosis, RecordType::MedicalHistory),
+            Some(RecordType::Diagnosis)
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! A FHIR `Bundle` that is read as it arrives: only what frames its entries is understood here.
+//!
+//! What kind of Bundle it is must be known before the first entry is taken, because an entry that was
+//! taken stays: `resourceType` and `type` stand before `entry`.
+
+use crate::issue::{Issue, IssueCode};
+use crate::json::Json;
+
+use super::{Cut, Kept};
+
+/// The types of `Bundle` whose entries can be taken one by one. A `transaction` promises all or nothing,
+/// a `document` and a `message` are one statement, a `history` holds what was, a response holds answers.
+const TAKEN: [&[u8]; 3] = [b"collection", b"searchset", b"batch"];
+
+/// The longest name, or value of `resourceType` or `type`, that is looked at. Unit: bytes.
+const MAX_WORD: usize = 64;
+
+/// Why the rest of an upload cannot be made sense of. Repeats nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Something else than a `Bundle`.
+    #[error(
+        "this is no FHIR Bundle: a single resource, or several without a Bundle, go as NDJSON, one in each line"
+    )]
+    NotABundle,
+    /// A `Bundle` that means something else than its entries one by one.
+    #[error(
+        "a Bundle of the type collection, searchset or batch is taken, and none of another type"
+    )]
+    Type,
+    /// The entries come before it is known what they are in.
+    #[error(
+        "`resourceType` and `type` stand before `entry` in a Bundle that is read as it arrives; or send NDJSON"
+    )]
+    EntryFirst,
+    /// A member that may stand there once stands there again.
+    #[error("a Bundle has one `resourceType`, one `type` and one `entry`")]
+    Twice,
+    /// No JSON.
+    #[error("a character that JSON does not allow here, after {offset} bytes of the Bundle")]
+    Json {
+        /// How many bytes came before.
+        offset: u64,
+    },
+    /// The upload ends inside of it.
+    #[error("the upload ends before its Bundle does")]
+    TooEarly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    ResourceType,
+    Type,
+    Entry,
+    Other,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    FirstName,
+    Name,
+    InName,
+    Colon,
+    Value(Member),
+    InValue(Member),
+    FirstEntry,
+    Entry,
+    InEntry,
+    AfterEntry,
+    AfterValue,
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct Bundle {
+    place: Place,
+    span: Span,
+    kept: Kept,
+    word: Vec<u8>,
+    is_named_so: bool,
+    is_taken: bool,
+    has_entries: bool,
+    offset: u64,
+}
+
+impl Bundle {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            place: Place::Start,
+            span: Span::default(),
+            kept: Kept::new(limit),
+            word: Vec::new(),
+            is_named_so: false,
+            is_taken: false,
+            has_entries: false,
+            offset: 0,
+        }
+    }
+
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
+        while let [byte, rest @ ..] = *input {
+            if self.place == Place::InEntry {
+                if let Some(cut) = self.entry(input) {
+                    return Ok(Some(cut));
+                }
+                continue;
+            }
+            if self.frame(*byte)? {
+                *input = rest;
+                self.offset += 1;
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn end(&mut self) -> Result<(), Broken> {
+        match self.place {
+            Place::Done => Ok(()),
+            _ => Err(Broken::TooEarly),
+        }
+    }
+
+    /// Takes what is there of an entry.
+    fn entry(&mut self, input: &mut &[u8]) -> Option<Cut> {
+        let mut taken = input.len();
+        let mut is_over = false;
+        for (at, byte) in input.iter().enumerate() {
+            match self.span.step(*byte) {
+                Step::Inside => {}
+                Step::Ends => (taken, is_over) = (at + 1, true),
+                Step::EndedBefore => (taken, is_over) = (at, true),
+            }
+            if is_over {
+                break;
+            }
+        }
+        self.kept.add(&input[..taken]);
+        self.offset += taken as u64;
+        *input = &input[taken..];
+        if !is_over {
+            return None;
+        }
+        self.place = Place::AfterEntry;
+        Some(self.kept.cut())
+    }
+
+    /// One byte of what is around the entries. False where it was not used: it belongs to what follows.
+    fn frame(&mut self, byte: u8) -> Result<bool, Broken> {
+        let is_blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        match (self.place, byte) {
+            (Place::InName, b'"') => {
+                self.place = Place::Colon;
+            }
+            // A name that is written with escapes could be `entry` in disguise.
+            (Place::InName, b'\\' | 0..0x20) => return self.refuse(),
+            (Place::InName, _) => self.remember(byte),
+            (Place::InValue(member), _) => {
+                let step = self.span.step(byte);
+                if step != Step::EndedBefore && member != Member::Other {
+                    self.remember(byte);
+                }
+                if step != Step::Inside {
+                    self.place = Place::AfterValue;
+                    self.known(member)?;
+                }
+                return Ok(step != Step::EndedBefore);
+            }
+            _ if is_blank => {}
+            (Place::Start, b'{') => self.place = Place::FirstName,
+            (Place::FirstName | Place::Name, b'"') => {
+                self.word.clear();
+                self.place = Place::InName;
+            }
+            (Place::FirstName | Place::AfterValue, b'}') => {
+                self.whole()?;
+                self.place = Place::Done;
+            }
+            (Place::Colon, b':') => self.place = Place::Value(self.member()?),
+            (Place::Value(Member::Entry), b'[') => self.place = Place::FirstEntry,
+            (Place::Value(member), _) if member != Member::Entry && self.span.begin(byte) => {
+                self.word.clear();
+                if member != Member::Other {
+                    self.remember(byte);
+                }
+                self.place = Place::InValue(member);
+            }
+            (Place::AfterValue, b',') => self.place = Place::Name,
+            (Place::FirstEntry | Place::AfterEntry, b']') => self.place = Place::AfterValue,
+            (Place::AfterEntry, b',') => self.place = Place::Entry,
+            (Place::FirstEntry | Place::Entry, _) if self.span.begin(byte) => {
+                self.kept.add(&[byte]);
+                self.place = Place::InEntry;
+            }
+            _ => return self.refuse(),
+        }
+        Ok(true)
+    }
+
+    fn remember(&mut self, byte: u8) {
+        if self.word.len() <= MAX_WORD {
+            self.word.push(byte);
+        }
+    }
+
+    /// Which member it is whose name was read, and whether it may stand here.
+    fn member(&mut self) -> Result<Member, Broken> {
+        let (member, again) = match self.word.as_slice() {
+            b"resourceType" => (Member::ResourceType, self.is_named_so),
+            b"type" => (Member::Type, self.is_taken),
+            b"entry" => (Member::Entry, self.has_entries),
+            _ => (Member::Other, false),
+        };
+        if again {
+            return Err(Broken::Twice);
+        }
+        if member == Member::Entry {
+            if !(self.is_named_so && self.is_taken) {
+                return Err(Broken::EntryFirst);
+            }
+            self.has_entries = true;
+        }
+        Ok(member)
+    }
+
+    /// What a value says that was read whole.
+    fn known(&mut self, member: Member) -> Result<(), Broken> {
+        let text = self
+            .word
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""));
+        match member {
+            Member::ResourceType if text == Some(b"Bundle") => self.is_named_so = true,
+            Member::Type if text.is_some_and(|text| TAKEN.contains(&text)) => self.is_taken = true,
+            // A resource that is no Bundle may have a `type`, too.
+            Member::Type if self.is_named_so => return Err(Broken::Type),
+            Member::ResourceType | Member::Type => return Err(Broken::NotABundle),
+            Member::Entry | Member::Other => {}
+        }
+        Ok(())
+    }
+
+    fn whole(&self) -> Result<(), Broken> {
+        match (self.is_named_so, self.is_taken) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Broken::Type),
+            (false, _) => Err(Broken::NotABundle),
+        }
+    }
+
+    fn refuse<T>(&self) -> Result<T, Broken> {
+        Err(if self.place == Place::Start {
+            Broken::NotABundle
+        } else {
+            Broken::Json {
+                offset: self.offset,
+            }
+        })
+    }
+}
+
+/// Where one JSON value ends, by its brackets and quotes alone.
+#[derive(Debug, Default)]
+struct Span {
+    depth: u64,
+    is_text: bool,
+    is_escaped: bool,
+    is_word: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The byte is part of the value.
+    Inside,
+    /// It is its last one.
+    Ends,
+    /// The value had ended before it.
+    EndedBefore,
+}
+
+impl Span {
+    /// Whether a value may begin so.
+    fn begin(&mut self, byte: u8) -> bool {
+        *self = Self::default();
+        match byte {
+            b'{' | b'[' => self.depth = 1,
+            b'"' => self.is_text = true,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.is_word = true,
+            _ => return false,
+        }
+        true
+    }
+
+    fn step(&mut self, byte: u8) -> Step {
+        if self.is_word {
+            return match byte {
+                b'+' | b'-' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => Step::Inside,
+                _ => Step::EndedBefore,
+            };
+        }
+        if self.is_text {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => self.is_text = false,
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => self.is_text = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
+            }
+        }
+        if self.depth == 0 && !self.is_text {
+            Step::Ends
+        } else {
+            Step::Inside
+        }
+    }
+}
+
+/// The resource of an entry that is to be stored as something new.
+///
+/// # Errors
+/// There is none, or the entry asks for something else: to change, to delete, to read.
+pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
+    let method = entry.get("request").map(|request| request.get("method"));
+    let refused = |path: &str, message: &str| {
+        vec![Issue::error(
+            IssueCode::BusinessRule,
+            path,
+            "bundle-entry",
+            message,
+        )]
+    };
+    if method.is_some_and(|method| method.and_then(Json::as_str) != Some("POST")) {
+        let message = "an entry is stored as something new, by POST: amend or withdraw what is there by its id";
+        return Err(refused("Bundle.entry.request.method", message));
+    }
+    let Json::Object(members) = entry else {
+        return Err(refused(
+            "Bundle.entry",
+            "an entry is an object with a resource",
+        ));
+    };
+    let resource = members.into_iter().find(|(name, _)| name == "resource");
+    resource.map(|(_, resource)| resource).ok_or_else(|| {
+        refused(
+            "Bundle.entry.resource",
+            "an entry is an object with a resource",
+        )
+    })
+}

@@ -1,0 +1,119 @@
+//! Cuts an upload into its entries while it arrives: the lines of NDJSON, or the entries of a `Bundle`.
+//!
+//! Owns where an entry begins and ends. What is in it is for [`crate::reader`], so a broken entry
+//! costs itself alone. Holds one entry at a time, however long the upload is, and no more of it than
+//! the limit: the rest of a longer one is passed over and told as [`Cut::TooLong`].
+
+mod bundle;
+mod lines;
+
+pub use bundle::{Broken, resource_of};
+
+use bundle::Bundle;
+use lines::Lines;
+
+/// One entry of an upload.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Cut {
+    /// Its bytes: of NDJSON a line without its end, which may be blank; of a `Bundle` the object in
+    /// `entry`.
+    Entry(Vec<u8>),
+    /// It was longer than allowed, and is not kept.
+    TooLong,
+}
+
+impl std::fmt::Debug for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Entry(bytes) => write!(f, "entry of {} bytes", bytes.len()),
+            Self::TooLong => f.write_str("too long"),
+        }
+    }
+}
+
+/// Cuts one upload.
+#[derive(Debug)]
+pub struct Cutter(Form);
+
+#[derive(Debug)]
+enum Form {
+    Lines(Lines),
+    Bundle(Bundle),
+}
+
+impl Cutter {
+    /// For NDJSON: a line, an entry. At most `limit` bytes of it.
+    pub fn lines(limit: usize) -> Self {
+        Self(Form::Lines(Lines::new(limit)))
+    }
+
+    /// For a FHIR `Bundle`: what is in its `entry`, each of at most `limit` bytes.
+    pub fn bundle(limit: usize) -> Self {
+        Self(Form::Bundle(Bundle::new(limit)))
+    }
+
+    /// Takes bytes off the front of `input` until an entry is complete. `None` when `input` is used up.
+    ///
+    /// # Errors
+    /// [`Broken`] where the rest of the upload cannot be made sense of. It ends there.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
+        match &mut self.0 {
+            Form::Lines(lines) => Ok(lines.next(input)),
+            Form::Bundle(bundle) => bundle.next(input),
+        }
+    }
+
+    /// Ends the upload; gives the last line, if nothing ended it.
+    ///
+    /// # Errors
+    /// [`Broken`] where the upload ends too early.
+    pub fn end(&mut self) -> Result<Option<Cut>, Broken> {
+        match &mut self.0 {
+            Form::Lines(lines) => Ok(lines.end()),
+            Form::Bundle(bundle) => bundle.end().map(|()| None),
+        }
+    }
+}
+
+/// An entry as far as it has arrived.
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    limit: usize,
+    is_too_long: bool,
+}
+
+impl Kept {
+    fn new(limit: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit,
+            is_too_long: false,
+        }
+    }
+
+    fn add(&mut self, more: &[u8]) {
+        if self.is_too_long || self.bytes.len() + more.len() > self.limit {
+            self.is_too_long = true;
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend(more);
+        }
+    }
+
+    fn cut(&mut self) -> Cut {
+        let bytes = std::mem::take(&mut self.bytes);
+        if std::mem::take(&mut self.is_too_long) {
+            Cut::TooLong
+        } else {
+            Cut::Entry(bytes)
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.is_too_long
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use super::*;
+
+const LIMIT: usize = 40;
+
+/// What an upload comes to, fed in pieces of this size.
+fn cuts_of(mut cutter: Cutter, upload: &[u8], piece: usize) -> (Vec<String>, Option<Broken>) {
+    let mut cuts = Vec::new();
+    let mut tell = |cut: Cut| match cut {
+        Cut::Entry(bytes) => cuts.push(String::from_utf8_lossy(&bytes).into_owned()),
+        Cut::TooLong => cuts.push("(too long)".to_owned()),
+    };
+    let mut broken = None;
+    'upload: for mut piece in upload.chunks(piece) {
+        while !piece.is_empty() {
+            match cutter.next(&mut piece) {
+                Ok(Some(cut)) => tell(cut),
+                Ok(None) => assert!(piece.is_empty(), "nothing is left over"),
+                Err(error) => {
+                    broken = Some(error);
+                    break 'upload;
+                }
+            }
+        }
+    }
+    if broken.is_none() {
+        match cutter.end() {
+            Ok(last) => last.into_iter().for_each(&mut tell),
+            Err(error) => broken = Some(error),
+        }
+    }
+    (cuts, broken)
+}
+
+/// However the network cuts it, it comes to the same.
+fn all_alike(cutter: impl Fn() -> Cutter, upload: &str) -> (Vec<String>, Option<Broken>) {
+    let upload = upload.as_bytes();
+    let whole = cuts_of(cutter(), upload, upload.len().max(1));
+    for piece in 1..=upload.len().min(70) {
+        assert_eq!(
+            cuts_of(cutter(), upload, piece),
+            whole,
+            "in pieces of {piece}"
+        );
+    }
+    whole
+}
+
+#[test]
+fn lines_are_cut_at_their_ends_and_keep_their_numbers() {
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LIMIT));
+    let cases: [(String, &[&str]); 7] = [
+        (String::new(), &[]),
+        ("{}\n[]\n".to_owned(), &["{}", "[]"]),
+        ("{}\r\n[]".to_owned(), &["{}\r", "[]"]),
+        ("\n\n{}\n".to_owned(), &["", "", "{}"]),
+        (format!("{long}\n{{}}\n"), &["(too long)", "{}"]),
+        (format!("{{}}\n{long}"), &["{}", "(too long)"]),
+        // What a line says is not looked at.
+        ("\"{\n\"}\n".to_owned(), &["\"{", "\"}"]),
+    ];
+    for (upload, expected) in cases {
+        let (cuts, broken) = all_alike(|| Cutter::lines(LIMIT), &upload);
+        assert_eq!(
+            (cuts, broken),
+            (expected.iter().map(ToString::to_string).collect(), None)
+        );
+    }
+}
+
+#[test]
+fn a_bundle_is_cut_into_its_entries() {
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LIMIT));
+    let of = |entries: &str| {
+        format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries}]}}"#)
+    };
+    let cases: [(String, &[&str]); 9] = [
+        (r#"{"resourceType":"Bundle","type":"collection"}"#.to_owned(), &[]),
+        (of(""), &[]),
+        (of(r#"{"a":1},{"b":[2,{"c":"]}"}]}"#), &[r#"{"a":1}"#, r#"{"b":[2,{"c":"]}"}]}"#]),
+        (of(r#" {"a":"\"}"} , {"b":"\\"}"#), &[r#"{"a":"\"}"}"#, r#"{"b":"\\"}"#]),
+        (of(&format!("{{}},{long},{{}}")), &["{}", "(too long)", "{}"]),
+        // No objects: the reader's to refuse, one by one.
+        (of(r#"1,"a",null,[],{}"#), &["1", "\"a\"", "null", "[]", "{}"]),
+        // Neither: brackets that do not fit each other are told of that entry alone.
+        (of(r#"{"a":[}},{}"#), &[r#"{"a":[}}"#, "{}"]),
+        (
+            r#" {"id":"x", "meta":{"tag":[{"code":"entry"}]},"resourceType" : "Bundle","type":"searchset",
+               "total":3,"link":[{"relation":"self"}],"entry":[{"x":1}] ,"signature":{"data":"]}"} } "#
+                .to_owned(),
+            &[r#"{"x":1}"#],
+        ),
+        (
+            r#"{"type":"collection","resourceType":"Bundle","entry":[{}]}"#.to_owned(),
+            &["{}"],
+        ),
+    ];
+    for (upload, expected) in cases {
+        let (cuts, broken) = all_alike(|| Cutter::bundle(LIMIT), &upload);
+        let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!((cuts, broken), (expected, None), "{upload}");
+    }
+}
+
+#[test]
+fn what_is_no_bundle_of_entries_one_by_one_is_refused_by_its_reason() {
+    let head = r#"{"resourceType":"Bundle","type":"collection""#;
+    let at = |offset| Broken::Json { offset };
+    let cases = [
+        ("", 0, Broken::TooEarly),
+        ("[]", 0, Broken::NotABundle),
+        ("\u{feff}{}", 0, Broken::NotABundle),
+        ("{}", 0, Broken::NotABundle),
+        (
+            r#"{"resourceType":"Observation","entry":[{}]}"#,
+            0,
+            Broken::NotABundle,
+        ),
+        (r#"{"resourceType":7}"#, 0, Broken::NotABundle),
+        (r#"{"resourceType":"Bundle"}"#, 0, Broken::Type),
+        (
+            r#"{"resourceType":"Bundle","entry":[{}]}"#,
+            0,
+            Broken::EntryFirst,
+        ),
+        (
+            r#"{"type":"collection","entry":[{}]}"#,
+            0,
+            Broken::EntryFirst,
+        ),
+        (
+            r#"{"entry":[{}],"resourceType":"Bundle","type":"collection"}"#,
+            0,
+            Broken::EntryFirst,
+        ),
+        (
+            r#"{"resourceType":"Bundle","type":"transaction","entry":[{}]}"#,
+            0,
+            Broken::Type,
+        ),
+        (
+            r#"{"resourceType":"Bundle","type":"document","entry":[{}]}"#,
+            0,
+            Broken::Type,
+        ),
+        (r#"{"resourceType":"Bundle","type":null}"#, 0, Broken::Type),
+        (
+            r#"{"resourceType":"Bundle","resourceType":"Bundle"}"#,
+            0,
+            Broken::Twice,
+        ),
+        (&format!(r#"{head},"type":"batch"}}"#), 0, Broken::Twice),
+        (
+            &format!(r#"{head},"entry":[{{}}],"entry":[]}}"#),
+            1,
+            Broken::Twice,
+        ),
+        // An entry in disguise.
+        (&format!(r#"{head},"\u0065ntry":[{{}}]}}"#), 0, at(46)),
+        (&format!(r#"{head},"entry":{{}}}}"#), 0, at(53)),
+        (&format!(r#"{head},"entry":[{{}} {{}}]}}"#), 1, at(57)),
+        (&format!(r#"{head},"entry":[{{}},]}}"#), 1, at(57)),
+        (&format!(r#"{head},"entry":[{{}}]}} {{}}"#), 1, at(59)),
+        (&format!(r#"{head},"entry":[{{}}"#), 1, Broken::TooEarly),
+        (&format!(r#"{head},"entry":[{{"a":"#), 0, Broken::TooEarly),
+        (head, 0, Broken::TooEarly),
+    ];
+    for (upload, before, expected) in cases {
+        let (cuts, broken) = all_alike(|| Cutter::bundle(LIMIT), upload);
+        assert_eq!((cuts.len(), broken), (before, Some(expected)), "{upload}");
+    }
+}
+
+#[test]
+fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
+    let read = |text: &str| crate::reader::read(text.as_bytes()).unwrap();
+    let resource = |entry: &str| resource_of(read(entry)).map_err(|issues| issues[0].path.clone());
+
+    let found = Ok(read("{\"resourceType\":\"Goal\"}"));
+    let entry = r#""fullUrl":"urn:uuid:1","resource":{"resourceType":"Goal"}"#;
+    assert_eq!(resource(&format!("{{{entry}}}")), found);
+    assert_eq!(
+        resource(&format!(
+            r#"{{{entry},"request":{{"method":"POST","url":"Goal"}}}}"#
+        )),
+        found
+    );
+    let method = Err("Bundle.entry.request.method".to_owned());
+    for other in [r#"{"method":"PUT"}"#, r#"{"method":"DELETE"}"#, "{}", "1"] {
+        assert_eq!(
+            resource(&format!(r#"{{{entry},"request":{other}}}"#)),
+            method,
+            "{other}"
+        );
+    }
+    assert_eq!(resource("{}"), Err("Bundle.entry.resource".to_owned()));
+    assert_eq!(resource("[]"), Err("Bundle.entry".to_owned()));
+}

@@ -1,0 +1,173 @@
+//! Bringing records in and taking them out, by the files that carry them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{Person, Program, Reply, World, documents};
+
+/// NDJSON of FHIR resources.
+pub const NDJSON: &str = "application/fhir+ndjson";
+/// A FHIR Bundle.
+pub const BUNDLE: &str = "application/fhir+json";
+
+/// A document in one line, its numbers as they were.
+pub fn in_line(document: &str) -> String {
+    document.replace('\n', " ").trim().to_owned()
+}
+
+/// A heart rate of so many beats, as a line.
+pub fn heart_rate(beats: u32) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}}]}},"effectiveDateTime":"2026-11-23T08:15:00Z","valueQuantity":{{"value":{beats}.0,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}}}"#
+    )
+}
+
+/// So many heart rates, a line each, all different.
+pub fn heart_rates(count: u32) -> String {
+    let lines: Vec<_> = (0..count).map(|nth| heart_rate(40 + nth)).collect();
+    lines.join("\n") + "\n"
+}
+
+/// The example document of every record type, a line each.
+pub fn one_of_each() -> String {
+    let lines = documents::ALL.map(|(record_type, _)| in_line(&documents::of(record_type)));
+    lines.join("\n") + "\n"
+}
+
+/// What an import reported.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What came back, whatever it is.
+    pub reply: Reply,
+    /// Its lines, without the last.
+    pub lines: Vec<Value>,
+    /// The last line.
+    pub end: Value,
+}
+
+impl Report {
+    /// Reads a report.
+    pub fn of(reply: Reply) -> Self {
+        let lines = reply.body.lines();
+        let mut lines: Vec<Value> = lines
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            })
+            .collect();
+        let end = lines.pop().unwrap_or_default();
+        Self { reply, lines, end }
+    }
+
+    /// The values of one name in all lines.
+    pub fn each(&self, name: &str) -> Vec<Value> {
+        self.lines.iter().map(|line| line[name].clone()).collect()
+    }
+}
+
+impl Person {
+    /// The header that says who asks.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.client.token().unwrap_or_default())
+    }
+
+    /// Uploads records of a patient, or tries to; `more` is what the address says besides, such as
+    /// `&from=3`.
+    pub async fn imports(
+        &self,
+        api: &Program,
+        patient: &Person,
+        (media, more): (&str, &str),
+        upload: impl Into<reqwest::Body>,
+    ) -> Report {
+        let path = format!("/import?patient={}{more}", patient.id);
+        let headers = [
+            ("authorization", self.bearer()),
+            ("content-type", media.to_owned()),
+        ];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        Report::of(api.takes("POST", &path, &headers, upload).await)
+    }
+
+    /// Downloads a patient's records, or tries to; `more` as in [`Self::imports`].
+    pub async fn exports(&self, api: &Program, patient: &Person, more: &str) -> Reply {
+        let path = format!("/export?patient={}{more}", patient.id);
+        let bearer = self.bearer();
+        let headers = [("authorization", bearer.as_str())];
+        api.takes("GET", &path, &headers, "").await
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// What it said beside its result.
+    pub complaint: String,
+}
+
+impl World {
+    /// Ana with a record of every type, of which a doctor has amended one twice and withdrawn another.
+    pub async fn a_life(&self) -> (Person, Person) {
+        let (ana, dr_bo) = (self.patient("ana").await, self.doctor("bo").await);
+        ana.lets(&dr_bo, &["READ", "CREATE", "AMEND", "EXPORT"])
+            .await;
+        let report = dr_bo
+            .imports(&self.api, &ana, (NDJSON, ""), one_of_each())
+            .await;
+        assert_eq!(report.end["created"], 8, "{:?}", report.lines);
+        let lab = json!({ "id": report.lines[1]["recordId"], "version": 1 });
+        let metadata = json!({ "metadata": { "department": "LAB" } });
+        let second = dr_bo.amends(&lab, documents::lab_result(), metadata).await;
+        let second = &second.data()["amendMedicalRecord"]["record"];
+        dr_bo
+            .amends(second, documents::lab_result(), json!({}))
+            .await
+            .data();
+        let diagnosis = json!({ "id": report.lines[0]["recordId"], "version": 1 });
+        dr_bo.retracts(&diagnosis, json!({})).await.data();
+        (ana, dr_bo)
+    }
+
+    /// A directory of this test's own.
+    pub fn files(&self) -> PathBuf {
+        let directory = self.foundation.dir().join("files");
+        fs::create_dir_all(&directory).expect("a directory can be made");
+        directory
+    }
+
+    /// The path of a file in there.
+    pub fn file(&self, name: &str) -> String {
+        let path = self.files().join(name);
+        path.to_str().expect("a path is text").to_owned()
+    }
+
+    /// `meditrustal …` as somebody whose token is in a file, and nothing else in the environment.
+    pub fn command(&self, person: &Person, patient: &Person, arguments: &[&str]) -> Command {
+        let token = self.file(&format!("{}.token", person.username));
+        fs::write(&token, person.client.token().unwrap_or_default()).expect("a token is written");
+        let mut command = Command::new(&self.foundation.programs.meditrustal);
+        command
+            .args(arguments)
+            .args(["--patient", &patient.id])
+            .env_clear()
+            .env("MEDITRUSTAL_URL", self.api.url())
+            .env("MEDITRUSTAL_TOKEN_FILE", token);
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn runs(&self, person: &Person, patient: &Person, arguments: &[&str]) -> Ended {
+        let output = self.command(person, patient, arguments).output().await;
+        let output = output.expect("the program starts");
+        Ended {
+            code: output.status.code(),
+            complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Records brought in by the file: each entry by itself, reported in its order, and never twice.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tests::transfer::{BUNDLE, NDJSON, Report, heart_rate, heart_rates, in_line, one_of_each};
+use tests::{World, documents, text};
+
+/// How many records there are.
+async fn stored(world: &World) -> u64 {
+    let rows = world
+        .sql("SELECT count(*) AS count FROM medical_records")
+        .await;
+    rows[0]["count"].as_u64().expect("a number")
+}
+
+fn ids(report: &Report) -> BTreeSet<String> {
+    report.each("recordId").iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn a_record_of_every_type_comes_in_by_lines_and_is_anchored() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["CREATE", "READ"]).await;
+
+    let report = dr_bo
+        .imports(&world.api, &ana, (NDJSON, ""), one_of_each())
+        .await;
+
+    assert_eq!(report.reply.status, 200);
+    assert_eq!(report.reply.header("content-type"), "application/x-ndjson");
+    assert_eq!(
+        report.end,
+        json!({ "ended": "COMPLETE", "created": 8, "alreadyThere": 0, "refused": 0 })
+    );
+    let types: Vec<_> = documents::ALL
+        .map(|(record_type, _)| json!(record_type))
+        .into();
+    assert_eq!(
+        report.each("recordType"),
+        types,
+        "filed by what they are, in order"
+    );
+    let numbers: Vec<_> = (1..=8).map(|number| json!(number)).collect();
+    assert_eq!(report.each("entry"), numbers);
+    // By the way of every other record: anchored, audited, readable, its numbers as they were.
+    for line in &report.lines {
+        let record = text(&line["recordId"]);
+        world.wait_for_anchor(&record, "CONFIRMED").await;
+        let read = dr_bo.reads(&record).await;
+        assert_eq!(read.data()["medicalRecord"]["dataHash"], line["dataHash"]);
+        assert_eq!(
+            read.data()["medicalRecord"]["author"]["id"],
+            dr_bo.id.as_str()
+        );
+    }
+    let rows = world.audit_rows("action_type = 'RECORD_CREATE'").await;
+    assert_eq!(rows.len(), 8);
+    assert_eq!(rows[0]["request_id"], report.reply.header("x-request-id"));
+    let lab = text(&report.lines[1]["recordId"]);
+    let canonical = text(&dr_bo.reads(&lab).await.data()["medicalRecord"]["canonical"]);
+    assert!(
+        canonical.contains(r#""value":6.0"#) || canonical.contains(".0"),
+        "{canonical}"
+    );
+}
+
+#[tokio::test]
+async fn a_bundle_is_taken_apart_and_others_are_refused_by_their_reason() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let of = |kind: &str, entries: &[String]| {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|it| format!(r#"{{"fullUrl":"urn:x","resource":{it}}}"#))
+            .collect();
+        format!(
+            r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{}]}}"#,
+            entries.join(",")
+        )
+    };
+
+    for kind in ["collection", "searchset", "batch"] {
+        let beats = kind.len().try_into().expect("few");
+        let upload = of(
+            kind,
+            &[
+                heart_rate(beats),
+                "{\"resourceType\":\"Patient\"}".to_owned(),
+                in_line(&documents::lab_result()),
+            ],
+        );
+        let report = ana
+            .imports(&world.api, &ana, (BUNDLE, &format!("&key={kind}")), upload)
+            .await;
+
+        assert_eq!(
+            report.each("outcome"),
+            [json!("CREATED"), json!("REFUSED"), json!("CREATED")],
+            "{kind}"
+        );
+        assert_eq!(report.end["created"], 2);
+    }
+    let before = stored(&world).await;
+    let put = of("batch", &[heart_rate(99)]).replace(
+        "urn:x\"",
+        "urn:x\",\"request\":{\"method\":\"PUT\",\"url\":\"Observation/1\"}",
+    );
+    let report = ana.imports(&world.api, &ana, (BUNDLE, ""), put).await;
+    assert_eq!(
+        report.lines[0]["operationOutcome"]["issue"][0]["expression"],
+        json!(["Bundle.entry.request.method"])
+    );
+    let line = heart_rate(99);
+    let others = [
+        of("transaction", std::slice::from_ref(&line)),
+        of("document", std::slice::from_ref(&line)),
+        line.clone(),
+        format!(r#"{{"entry":[{{"resource":{line}}}],"resourceType":"Bundle","type":"batch"}}"#),
+        "[]".to_owned(),
+        String::new(),
+    ];
+    for upload in others {
+        let report = ana
+            .imports(&world.api, &ana, (BUNDLE, ""), upload.clone())
+            .await;
+        assert_eq!(report.end["ended"], "BAD_REQUEST", "{upload}");
+        assert!(!text(&report.end["message"]).is_empty() && report.lines.is_empty());
+    }
+    assert_eq!(stored(&world).await, before, "nothing of it was stored");
+    // What came before the break is stored, and told.
+    let whole = of("batch", &[heart_rate(100)]);
+    let torn = whole.strip_suffix("]}").expect("its end").to_owned();
+    let report = ana.imports(&world.api, &ana, (BUNDLE, ""), torn).await;
+    assert_eq!(
+        (report.lines.len(), &report.end["ended"]),
+        (1, &json!("BAD_REQUEST"))
+    );
+    assert_eq!(
+        (&report.end["created"], &report.end["resumeFrom"]),
+        (&json!(1), &json!(2))
+    );
+}
+
+#[tokio::test]
+async fn a_broken_line_is_told_with_its_number_and_place_and_stops_no_other() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let secret = heart_rate(61).replace("\"final\"", "\"Ana is pregnant since the spring\"");
+    let foreign = heart_rate(62).replace(
+        "\"status\"",
+        &format!(
+            r#""subject":{{"reference":"Patient/{}"}},"status""#,
+            world.patient("budi").await.id
+        ),
+    );
+    let too_long = format!(r#"{{"resourceType":"{}"}}"#, "x".repeat(2 << 20));
+    let too_deep = format!("{}1{}", "[".repeat(80), "]".repeat(80));
+    let lines = [
+        heart_rate(60),
+        "{\"resourceType\":".to_owned(),
+        String::new(),
+        secret,
+        "[]".to_owned(),
+        foreign,
+        too_long,
+        too_deep,
+        r#"{"resourceType":"Observation"}"#.to_owned(),
+        r#"{"resourceType":"Patient"}"#.to_owned(),
+        r#"{"meditrustal":1,"resource":{}}"#.to_owned(),
+        heart_rate(63),
+    ];
+
+    let report = ana
+        .imports(&world.api, &ana, (NDJSON, ""), lines.join("\n"))
+        .await;
+
+    let numbers: Vec<_> = [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+        .map(|number| json!(number))
+        .into();
+    assert_eq!(
+        report.each("entry"),
+        numbers,
+        "a line's number is the editor's; a blank one is not told"
+    );
+    let codes: Vec<_> = report
+        .lines
+        .iter()
+        .map(|line| line["code"].as_str())
+        .collect();
+    let document = Some("INVALID_DOCUMENT");
+    let input = Some("BAD_USER_INPUT");
+    assert_eq!(
+        codes,
+        [
+            None, document, document, document, document, input, document, document, document,
+            input, None
+        ]
+    );
+    let issue = |nth: usize| report.lines[nth]["operationOutcome"]["issue"][0].clone();
+    assert_eq!(issue(1)["details"]["coding"][0]["code"], "json");
+    assert_eq!(issue(2)["expression"], json!(["Observation.status"]));
+    assert_eq!(issue(4)["expression"], json!(["Observation.subject"]));
+    assert_eq!(
+        report.lines[1]["operationOutcome"]["resourceType"],
+        "OperationOutcome"
+    );
+    assert_eq!(
+        (&report.end["created"], &report.end["refused"]),
+        (&json!(2), &json!(9))
+    );
+    assert!(
+        !report.reply.body.contains("pregnant"),
+        "nothing of a document is repeated"
+    );
+    assert!(!world.api.log().contains("pregnant"));
+    assert_eq!(stored(&world).await, 2);
+    // What could be of two types is of the one that the address says.
+    let bare =
+        r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueString":"y"}"#;
+    let filed = ana
+        .imports(&world.api, &ana, (NDJSON, "&recordType=VITAL_SIGNS"), bare)
+        .await;
+    assert_eq!(filed.lines[0]["recordType"], "VITAL_SIGNS");
+}
+
+#[tokio::test]
+async fn the_same_upload_twice_makes_nothing_twice_and_reports_the_same_records() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    // With a twin in the same group, and more than one group.
+    let upload = heart_rates(150) + &heart_rate(40) + "\n";
+
+    let first = ana
+        .imports(&world.api, &ana, (NDJSON, ""), upload.clone())
+        .await;
+    let again = ana
+        .imports(&world.api, &ana, (NDJSON, ""), upload.clone())
+        .await;
+
+    assert_eq!(
+        (&first.end["created"], &first.end["alreadyThere"]),
+        (&json!(150), &json!(1))
+    );
+    assert_eq!(
+        (&again.end["created"], &again.end["alreadyThere"]),
+        (&json!(0), &json!(151))
+    );
+    assert_eq!(first.each("dataHash"), again.each("dataHash"));
+    assert_eq!(stored(&world).await, 150);
+    // Two at once, and from a file that has grown at its head.
+    let grown = heart_rate(1) + "\n" + &upload;
+    let (one, other) = tokio::join!(
+        ana.imports(&world.api, &ana, (NDJSON, ""), grown.clone()),
+        ana.imports(&world.api, &ana, (NDJSON, ""), grown.clone()),
+    );
+    assert_eq!(ids(&one), ids(&other));
+    assert_eq!(stored(&world).await, 151);
+    // What is another import on purpose is stored once more.
+    let on_purpose = ana
+        .imports(&world.api, &ana, (NDJSON, "&key=again"), heart_rate(1))
+        .await;
+    assert_eq!(on_purpose.end["created"], 1);
+}
+
+#[tokio::test]
+async fn a_few_records_come_in_by_a_mutation_each_with_its_outcome() {
+    const IMPORT: &str = "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+        created alreadyThere refused
+        results { entry outcome code message issues { path rule } record { id recordType dataHash author { id } } }
+    } }";
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let entries = format!(
+        r#"[{{"document":{}}},{{"document":{{"resourceType":"Observation"}},"recordType":"VITAL_SIGNS"}},{{"document":{},"metadata":{{"device":"cuff"}}}}]"#,
+        documents::lab_result(),
+        heart_rate(60)
+    );
+    let input = format!(
+        r#"{{"input":{{"patientId":"{}","entries":{entries}}}}}"#,
+        ana.id
+    );
+
+    let first = ana.asks_with(IMPORT, &input).await;
+    let again = ana.asks_with(IMPORT, &input).await;
+
+    let (first, again) = (
+        &first.data()["importRecords"],
+        &again.data()["importRecords"],
+    );
+    assert_eq!(
+        (&first["created"], &first["refused"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(
+        (&again["created"], &again["alreadyThere"]),
+        (&json!(0), &json!(2))
+    );
+    assert_eq!(first["results"][0]["record"], again["results"][0]["record"]);
+    assert_eq!(first["results"][2]["record"]["recordType"], "VITAL_SIGNS");
+    let refused = &first["results"][1];
+    assert_eq!(
+        (&refused["entry"], &refused["outcome"], &refused["code"]),
+        (&json!(2), &json!("REFUSED"), &json!("INVALID_DOCUMENT"))
+    );
+    assert!(
+        !refused["issues"].as_array().expect("a list").is_empty() && refused["record"].is_null()
+    );
+    // The upload is the same way: what the mutation stored, it finds.
+    let upload = ana
+        .imports(
+            &world.api,
+            &ana,
+            (NDJSON, ""),
+            in_line(&documents::lab_result()),
+        )
+        .await;
+    assert_eq!(
+        upload.lines[0]["recordId"],
+        first["results"][0]["record"]["id"]
+    );
+    // Hidden, and too many.
+    let hidden = dr_bo.asks_with(IMPORT, &input).await;
+    assert_eq!(
+        hidden.data()["importRecords"]["results"][0]["code"],
+        "NOT_FOUND"
+    );
+    let many = json!({ "input": { "patientId": ana.id, "entries": vec![json!({ "document": {} }); 101] } });
+    ana.asks(IMPORT, many).await.fails_with("BAD_USER_INPUT");
+}
