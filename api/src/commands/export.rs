@@ -113,17 +113,9 @@ impl ExportFile {
             withheld: 0,
             cursor: None,
         };
-        loop {
-            let before = arrived.cursor.clone();
-            match download(&mut line, &query, &mut arrived).await? {
-                None => break,
-                Some(again) => line.wait(again, arrived.cursor != before).await?,
-            }
-            if arrived.cursor.is_none() {
-                // Only an archive says where it can be gone on with.
-                arrived.file = create(&part).await?;
-                (arrived.records, arrived.withheld) = (0, 0);
-            }
+        if let Err(error) = whole(&mut line, &query, &mut arrived, &part).await {
+            remove_empty(&part).await;
+            return Err(error);
         }
         arrived.file.sync_all().await?;
         tokio::fs::rename(&part, &self.file)
@@ -149,6 +141,35 @@ async fn create(part: &PathBuf) -> Result<File, Failure> {
     options.write(true).create(true).truncate(true).mode(0o600);
     let created = options.open(part).await;
     created.map_err(|error| format!("{} cannot be written: {error}", part.display()).into())
+}
+
+/// Downloads again and again until it is whole.
+async fn whole(
+    line: &mut Line,
+    query: &[(&str, String)],
+    arrived: &mut Arrived,
+    part: &PathBuf,
+) -> Result<(), Failure> {
+    loop {
+        let before = arrived.cursor.clone();
+        match download(line, query, arrived).await? {
+            None => return Ok(()),
+            Some(again) => line.wait(again, arrived.cursor != before).await?,
+        }
+        if arrived.cursor.is_none() {
+            // Only an archive says where it can be gone on with.
+            arrived.file = create(part).await?;
+            (arrived.records, arrived.withheld) = (0, 0);
+        }
+    }
+}
+
+/// Of an export of which nothing has arrived, nothing is left.
+async fn remove_empty(part: &PathBuf) {
+    let found = tokio::fs::metadata(part).await;
+    if found.is_ok_and(|file| file.len() == 0) {
+        tokio::fs::remove_file(part).await.ok();
+    }
 }
 
 /// Takes what there is after what has arrived; `None` once it is whole.

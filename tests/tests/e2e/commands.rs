@@ -58,10 +58,11 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
     // What is wrong is said with what to do.
     let eve = world.patient("eve").await;
     let none = world.nobody();
+    let nothing = world.file("nothing.ndjson");
     let cases: [(&Person, &[&str], &str); 6] = [
         (
             &eve,
-            &["export", "x.ndjson"],
+            &["export", &nothing],
             "there is no such patient, or you may not see it (NOT_FOUND)",
         ),
         (&none, &["import", &file], "put an access token into it"),
@@ -87,6 +88,7 @@ async fn the_commands_say_what_to_do_and_go_on_where_they_stopped() {
         assert_eq!(output.code, Some(2), "{arguments:?} {}", output.complaint);
         assert!(output.complaint.contains(wanted), "{}", output.complaint);
     }
+    assert!(!world.files().join("nothing.ndjson.part").exists());
     let over = world.logs_in(&ana).await;
     over.asks("mutation { logOut { endedSessions } }", json!({}))
         .await
