@@ -57,13 +57,7 @@ async fn main() {
         report.load(&what, &measured, at_most);
         report.costs(&what, &costs, &measured);
     }
-    let (_, most) = world.api.memory();
-    let bar = Bar::AtMost(150.0);
-    report.figure(
-        "resident memory of the api, at most",
-        Figure::Megabytes(most),
-        bar,
-    );
+    report.memory(&world);
 
     progress("the node stands still, 64 clients store records");
     let node = world.foundation.node.as_ref().expect("the node is ours");

@@ -78,13 +78,7 @@ async fn main() {
         report.load(&format!("{what}: log-ins beside it"), flood, Bar::None);
         report.note(format!("{what}: of all rounds {}", all.join(", ")));
     }
-    let (_, most) = world.api.memory();
-    let bar = Bar::AtMost(150.0);
-    report.figure(
-        "resident memory of the api, at most",
-        Figure::Megabytes(most),
-        bar,
-    );
+    report.memory(&world);
     report.print("log-in flood");
 }
 

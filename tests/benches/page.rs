@@ -91,13 +91,7 @@ async fn main() {
         report.costs("  audits, too", &audited_costs, &audited);
         report.costs("  with documents", &document_costs, &documents);
     }
-    let (_, most) = world.api.memory();
-    let bar = Bar::AtMost(150.0);
-    report.figure(
-        "resident memory of the api, at most",
-        Figure::Megabytes(most),
-        bar,
-    );
+    report.memory(&world);
     report.print("page");
 }
 

@@ -53,18 +53,13 @@ async fn main() {
         Figure::of(limit.percentile(99)),
         Bar::None,
     );
-    let (now, most) = world.api.memory();
+    let (now, _) = world.api.memory();
     report.figure(
         "resident memory of the api, after it",
         Figure::Megabytes(now),
         Bar::None,
     );
-    let bar = Bar::AtMost(150.0);
-    report.figure(
-        "resident memory of the api, at most",
-        Figure::Megabytes(most),
-        bar,
-    );
+    report.memory(&world);
     report.figure(
         "disclosed without an audit row",
         Figure::Count(unaudited(&world, ours.right).await),

@@ -1,12 +1,13 @@
 //! Bringing records in and taking them out, by the files that carry them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{Person, Program, Reply, World, documents};
+use crate::{Person, Program, Reply, World, documents, text};
 
 /// NDJSON of FHIR resources.
 pub const NDJSON: &str = "application/fhir+ndjson";
@@ -65,6 +66,19 @@ impl Report {
     pub fn each(&self, name: &str) -> Vec<Value> {
         self.lines.iter().map(|line| line[name].clone()).collect()
     }
+}
+
+/// The records that a report names.
+pub fn ids(report: &Report) -> BTreeSet<String> {
+    report.each("recordId").iter().map(text).collect()
+}
+
+/// How many records there are.
+pub async fn stored(world: &World) -> u64 {
+    let rows = world
+        .sql("SELECT count(*) AS count FROM medical_records")
+        .await;
+    rows[0]["count"].as_u64().expect("a number")
 }
 
 impl Person {

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Failure, note,
-    remote::{Again, Line, Remote, in_words},
+    remote::{Again, Line, Remote, exit_code, in_words},
 };
 
 /// The longest line. Unit: bytes.
@@ -83,14 +83,7 @@ impl ExportFile {
     /// # Errors
     /// None: why it did not come to an end is told, and the code is 2.
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        match self.export().await {
-            Ok(0) => Ok(ExitCode::SUCCESS),
-            Ok(_) => Ok(ExitCode::FAILURE),
-            Err(error) => {
-                super::fail(error.as_ref());
-                Ok(ExitCode::from(2))
-            }
-        }
+        Ok(exit_code(self.export().await))
     }
 
     /// How many records were withheld.

@@ -11,7 +11,7 @@ use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
     Failure, note,
-    remote::{Again, Line, Remote, in_words},
+    remote::{Again, Line, Remote, exit_code, in_words},
 };
 
 /// How much of the file is read at once. Unit: bytes.
@@ -105,14 +105,7 @@ impl ImportFile {
     /// # Errors
     /// None: why it did not come to an end is told, and the code is 2.
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        match self.import().await {
-            Ok(0) => Ok(ExitCode::SUCCESS),
-            Ok(_) => Ok(ExitCode::FAILURE),
-            Err(error) => {
-                super::fail(error.as_ref());
-                Ok(ExitCode::from(2))
-            }
-        }
+        Ok(exit_code(self.import().await))
     }
 
     /// How many entries were refused.

@@ -1,7 +1,7 @@
 //! An api somewhere, as the commands that bring records in and take them out reach it: with a token from a
 //! file, and again where the line broke.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
@@ -188,6 +188,19 @@ impl Line {
     fn has_new_token(&self) -> bool {
         let text = std::fs::read_to_string(&self.remote.token_file).unwrap_or_default();
         !text.trim().is_empty() && Some(text.trim()) != self.token.as_deref()
+    }
+}
+
+/// How a command ends: 0, or 1 where this many records were left aside; 2 where it did not come to an end,
+/// after it was told why.
+pub(super) fn exit_code(left_aside: Result<u64, Failure>) -> ExitCode {
+    match left_aside {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            super::fail(error.as_ref());
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -149,11 +149,8 @@ pub(super) async fn admit<'a>(
             continue;
         };
         let own = actor.id == draft.patient;
-        let purpose = draft.purpose.unwrap_or(if own {
-            Purpose::PatientRequest
-        } else {
-            Purpose::default_of(actor.role)
-        });
+        let usual = || actor.default_purpose(Some(draft.patient));
+        let purpose = draft.purpose.unwrap_or_else(usual);
         let old = draft.follows.map(|old| find(&followed, old.id, draft));
         let question = Question {
             actor,

@@ -170,7 +170,7 @@ async fn settle(
         let purpose = inquiry
             .purpose
             .or(inquiry.caller.purpose)
-            .unwrap_or_else(|| default_purpose(actor, record));
+            .unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
         match judge(record, actor, inquiry.wanted, purpose, &consents, now) {
             Ok((record, decision)) => {
                 entries.push(permission(inquiry, record, purpose, decision));
@@ -209,15 +209,6 @@ async fn settle(
             })
         })
         .collect())
-}
-
-/// What somebody acts for who does not say: their own request for their own record, else what their
-/// role is there for.
-fn default_purpose(actor: Actor, record: Option<&Arc<Record>>) -> Purpose {
-    match record {
-        Some(record) if record.patient == actor.id => Purpose::PatientRequest,
-        _ => Purpose::default_of(actor.role),
-    }
 }
 
 type Refused = (&'static str, Option<domain::ids::ConsentId>);

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Actor, Decision, Question, decide, exportable_types},
+    access::{Action, Actor, Decision, Question, decide, permitted_types},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
     ids::UserId,
@@ -96,14 +96,10 @@ impl Export {
     async fn rights(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<Rights, Error> {
         let actor = caller.actor(tx).await?;
         let now = users::now(tx).await?;
-        let own = actor.id == self.patient;
-        let purpose = self.purpose.or(caller.purpose).unwrap_or(if own {
-            Purpose::PatientRequest
-        } else {
-            Purpose::default_of(actor.role)
-        });
+        let said = self.purpose.or(caller.purpose);
+        let purpose = said.unwrap_or_else(|| actor.default_purpose(Some(self.patient)));
         let consents = consents::in_force(tx, &[self.patient]).await?;
-        let types = exportable_types(actor, self.patient, purpose, &consents, now);
+        let types = permitted_types(Action::Export, actor, self.patient, purpose, &consents, now);
         Ok(Rights {
             actor,
             purpose,

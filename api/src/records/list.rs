@@ -12,6 +12,7 @@ use std::{collections::HashMap, sync::Arc};
 use domain::{
     access::Actor,
     audit::AuditEntry,
+    consents::Consent,
     ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
     stored::StoredRecord,
@@ -264,10 +265,7 @@ impl Archive {
 }
 
 /// Every consent that holds now of the patients who are named.
-async fn consents_for(
-    tx: &mut Tx<'_>,
-    group: &[Asked],
-) -> Result<Vec<domain::consents::Consent>, StoreError> {
+async fn consents_for(tx: &mut Tx<'_>, group: &[Asked]) -> Result<Vec<Consent>, StoreError> {
     let named = group
         .iter()
         .filter_map(|asked| asked.search.criteria.patient);
@@ -280,13 +278,7 @@ async fn consents_for(
 
 fn purpose_of(Asked { caller, search }: &Asked, actor: Actor) -> Purpose {
     let said = search.purpose.or(caller.purpose);
-    said.unwrap_or_else(|| {
-        if search.criteria.patient == Some(actor.id) {
-            Purpose::PatientRequest
-        } else {
-            Purpose::default_of(actor.role)
-        }
-    })
+    said.unwrap_or_else(|| actor.default_purpose(search.criteria.patient))
 }
 
 /// What was fetched for all pages of a group, one statement each.

@@ -4,10 +4,7 @@
 //! A file proves nothing about who wrote what is in it, so whoever brings a version back is its author
 //! (`docs/decisions/0025-export-and-restore.md`).
 
-use std::collections::HashMap;
-
 use domain::{
-    access::Actor,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
@@ -138,8 +135,7 @@ pub(super) async fn recognise(
         .iter()
         .map(|draft| (draft.caller.user, draft.caller.session))
         .collect();
-    let actors: HashMap<SessionId, Actor> =
-        users::actors(tx, &sessions).await?.into_iter().collect();
+    let (_, actors) = users::present(tx, &sessions).await?;
     let there = records::by_ids(tx, &ids).await?;
     let anchored = versions::anchored(tx, &ids).await?;
     let mut reads = Vec::new();

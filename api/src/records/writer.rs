@@ -39,7 +39,7 @@ use super::{
     signing::sign,
     succession::{Follows, Line, anchored, take_places},
 };
-use crate::{app::commit, caller::Caller, error::Error};
+use crate::{app::commit, caller::Caller, counter::turned_away, error::Error};
 
 /// How many records share a transaction at most.
 const GROUP: usize = 64;
@@ -246,10 +246,7 @@ async fn store_all(workshop: &Workshop, drafts: Vec<Draft>) -> Vec<Answer> {
             }
             answers
         }
-        Err(error) => {
-            let told = Error::from(error);
-            drafts.iter().map(|_| Err(told.again())).collect()
-        }
+        Err(error) => turned_away(drafts.len(), error),
     }
 }
 

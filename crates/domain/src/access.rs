@@ -30,6 +30,18 @@ pub struct Actor {
     pub second_factor: bool,
 }
 
+impl Actor {
+    /// What they act for who do not say: their own request for what is theirs, else what their role is
+    /// there for.
+    pub fn default_purpose(&self, patient: Option<UserId>) -> Purpose {
+        if patient == Some(self.id) {
+            Purpose::PatientRequest
+        } else {
+            Purpose::default_of(self.role)
+        }
+    }
+}
+
 /// A request to break the glass.
 #[derive(Debug, Clone, Copy)]
 pub struct Emergency<'a> {
@@ -218,30 +230,9 @@ pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
     }
 }
 
-/// The types of record of a patient that an actor may find for a purpose now: what [`decide`] permits
-/// for SEARCH. Restricted records are left to the caller: only a patient's own request finds them.
-pub fn searchable_types(
-    actor: Actor,
-    patient: UserId,
-    purpose: Purpose,
-    consents: &[Consent],
-    now: DateTime<Utc>,
-) -> Vec<RecordType> {
-    permitted_types(Action::Search, actor, patient, purpose, consents, now)
-}
-
-/// The same for EXPORT: what an actor may take out.
-pub fn exportable_types(
-    actor: Actor,
-    patient: UserId,
-    purpose: Purpose,
-    consents: &[Consent],
-    now: DateTime<Utc>,
-) -> Vec<RecordType> {
-    permitted_types(Action::Export, actor, patient, purpose, consents, now)
-}
-
-fn permitted_types(
+/// The types of record of a patient on which an actor may do this for a purpose now: what [`decide`]
+/// permits. Restricted records are left to the caller: only a patient's own request finds them.
+pub fn permitted_types(
     action: Action,
     actor: Actor,
     patient: UserId,

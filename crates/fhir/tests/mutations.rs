@@ -5,8 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod documents;
+mod numbers;
 
 use fhir::{Identity, RecordType, canonical, check, operation_outcome, reader, stamp, validate};
+use numbers::Numbers;
 
 const MUTATIONS: usize = 20_000;
 
@@ -56,19 +58,6 @@ const SPLICES: &[&str] = &[
     "\"meta\":{},",
     "http://loinc.org",
 ];
-
-/// `SplitMix64`: every run sees the same numbers.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-}
 
 fn mutate(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
     for _ in 0..=numbers.below(3) {

@@ -1,5 +1,6 @@
 //! The table that a benchmark ends with.
 
+use crate::World;
 use std::fmt;
 use std::time::Duration;
 
@@ -165,6 +166,13 @@ impl Report {
     /// What a load cost, for each right answer.
     pub fn costs(&mut self, what: &str, costs: &Costs, measured: &Measured) {
         self.note(format!("{what}: {}", costs.each(measured.right)));
+    }
+
+    /// What the api held in memory at most so far, beside its bar.
+    pub fn memory(&mut self, world: &World) {
+        let (_, most) = world.api.memory();
+        let what = "resident memory of the api, at most";
+        self.figure(what, Figure::Megabytes(most), Bar::AtMost(150.0));
     }
 
     /// A sentence beneath the table.

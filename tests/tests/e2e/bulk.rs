@@ -1,22 +1,8 @@
 //! Records brought in by the file: each entry by itself, reported in its order, and never twice.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
-use tests::transfer::{BUNDLE, NDJSON, Report, heart_rate, heart_rates, in_line, one_of_each};
+use tests::transfer::{BUNDLE, NDJSON, heart_rate, heart_rates, ids, in_line, one_of_each, stored};
 use tests::{World, documents, text};
-
-/// How many records there are.
-async fn stored(world: &World) -> u64 {
-    let rows = world
-        .sql("SELECT count(*) AS count FROM medical_records")
-        .await;
-    rows[0]["count"].as_u64().expect("a number")
-}
-
-fn ids(report: &Report) -> BTreeSet<String> {
-    report.each("recordId").iter().map(text).collect()
-}
 
 #[tokio::test]
 async fn a_record_of_every_type_comes_in_by_lines_and_is_anchored() {

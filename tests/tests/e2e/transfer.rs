@@ -1,26 +1,12 @@
 //! The way in and out for files: what breaks, what is refused, what ends it, and how much there is room for.
 
-use std::collections::BTreeSet;
-
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use tests::transfer::{NDJSON, Report, heart_rate, heart_rates, in_line};
+use tests::transfer::{NDJSON, heart_rate, heart_rates, ids, in_line, stored};
 use tests::{Person, World, documents, eventually, text};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-
-/// How many records there are.
-async fn stored(world: &World) -> u64 {
-    let rows = world
-        .sql("SELECT count(*) AS count FROM medical_records")
-        .await;
-    rows[0]["count"].as_u64().expect("a number")
-}
-
-fn ids(report: &Report) -> BTreeSet<String> {
-    report.each("recordId").iter().map(text).collect()
-}
 
 /// An upload that goes on for as long as the test says something.
 fn open_upload() -> (mpsc::UnboundedSender<String>, reqwest::Body) {

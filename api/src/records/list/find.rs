@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Actor, Question, decide, searchable_types},
+    access::{Action, Actor, Question, decide, permitted_types},
     consents::Consent,
     ids::UserId,
     purpose::Purpose,
@@ -108,7 +108,7 @@ async fn reach<'a>(
     patients.sort_unstable();
     patients.dedup();
     let visible = patients.into_iter().filter_map(|patient| {
-        let types = searchable_types(actor, patient, purpose, &consents, now);
+        let types = permitted_types(Action::Search, actor, patient, purpose, &consents, now);
         Visible::of(patient, &wanted(types))
     });
     Ok(Reach::These(visible.collect(), consents))
