@@ -77,7 +77,7 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after_seconds: u32,
     },
-    /// The database or the node cannot be reached.
+    /// The database or the node cannot be reached, or cannot do its work.
     #[error("the service cannot do this right now; try again in a moment")]
     Unavailable,
     /// Ours to mend.
@@ -107,6 +107,15 @@ impl Error {
         }
     }
 
+    /// The code as it is told to somebody. `INTERNAL` is a bug of ours: that it was told stands in the log,
+    /// whatever was said there before of why.
+    pub(crate) fn told(&self) -> &'static str {
+        if matches!(self, Self::Internal) {
+            tracing::error!("Answered INTERNAL");
+        }
+        self.code()
+    }
+
     /// A value that cannot be used.
     pub(crate) fn bad(field: &'static str, message: impl Into<String>) -> Self {
         Self::BadInput {
@@ -130,7 +139,7 @@ impl Error {
 
     /// Writes the code and what goes with it.
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
-        extensions.set("code", self.code());
+        extensions.set("code", self.told());
         match self {
             Self::BadInput { field, .. } | Self::Conflict { field, .. } => {
                 extensions.set("field", *field);
@@ -190,6 +199,10 @@ impl From<StoreError> for Error {
             }
             StoreError::Unreachable(_) => {
                 tracing::warn!(sql_state, "The database cannot be reached");
+                Self::Unavailable
+            }
+            StoreError::Unable { why, .. } => {
+                tracing::error!(sql_state, "The database cannot do its work: {why}");
                 Self::Unavailable
             }
             StoreError::Unreadable { what } => {

@@ -240,7 +240,7 @@ impl Schema {
         let written = async { kept_out(self.app.begin().await?, visit).await };
         match written.await {
             Ok(()) => response,
-            Err(error) => Rejected::new(error.code(), error.to_string()).response(),
+            Err(error) => Rejected::new(error.told(), error.to_string()).response(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! One test's own world.
 
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use dev::chain;
@@ -24,6 +26,9 @@ const SET_ROLE: &str = "mutation SetRole($input: SetRoleInput!) {
   setRole(input: $input) { user { id role } }
 }";
 
+/// What stands in a log where one of our programs has a bug.
+const BUGS: [&str; 3] = ["Answered INTERNAL", "A request panicked", "panicked at"];
+
 /// A database, a chain, an api and an indexer of a test's own. Dropping it ends all of them.
 #[derive(Debug)]
 pub struct World {
@@ -35,6 +40,7 @@ pub struct World {
     pub foundation: Foundation,
     pool: PgPool,
     first_admin: OnceCell<Person>,
+    is_broken_on_purpose: AtomicBool,
     _seat: SemaphorePermit<'static>,
 }
 
@@ -81,8 +87,31 @@ impl World {
             foundation: stack.foundation,
             pool,
             first_admin: OnceCell::new(),
+            is_broken_on_purpose: AtomicBool::new(false),
             _seat: seat,
         }
+    }
+
+    /// Says that this test breaks what our programs may rely on, so that `INTERNAL` is right. In any other
+    /// world it is a bug of ours, and fails the test when the world ends.
+    pub fn is_broken_on_purpose(&self) {
+        self.is_broken_on_purpose.store(true, Ordering::Relaxed);
+    }
+
+    /// What any of our programs logged that it must never log.
+    fn bugs(&self) -> Vec<String> {
+        if self.is_broken_on_purpose.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let logs = fs::read_dir(self.foundation.dir().join("logs"));
+        let logs = logs.into_iter().flatten().flatten();
+        let texts = logs.map(|log| fs::read_to_string(log.path()).unwrap_or_default());
+        let is_bug = |line: &&str| BUGS.iter().any(|it| line.contains(it));
+        let lines = texts.map(|text| {
+            let lines = text.lines().filter(is_bug).map(str::to_owned);
+            lines.collect::<Vec<_>>()
+        });
+        lines.flatten().collect()
     }
 
     /// Another api on the same database and chain.
@@ -337,6 +366,11 @@ impl Drop for World {
                 runtime.map(|runtime| runtime.block_on(database.end())).ok();
             });
         });
+        let bugs = self.bugs();
+        if !bugs.is_empty() && !thread::panicking() {
+            let (api, indexer) = (self.api.complaints(), self.indexer.complaints());
+            panic!("a bug of ours came out: {bugs:#?}\n{api}{indexer}");
+        }
     }
 }
 

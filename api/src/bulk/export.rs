@@ -94,17 +94,17 @@ impl Form {
     fn withheld(self, record: &Record, error: &Error, cursor: &Cursor) -> Vec<u8> {
         match self {
             Self::Lines => [
-                outcome(Severity::Error, error.code(), &error.to_string()),
+                outcome(Severity::Error, error.told(), &error.to_string()),
                 b"\n".to_vec(),
             ]
             .concat(),
             Self::Bundle => entry(
                 record,
-                &outcome(Severity::Error, error.code(), &error.to_string()),
+                &outcome(Severity::Error, error.told(), &error.to_string()),
             ),
             Self::Archive => {
                 let line = json!({
-                    "meditrustal": 1, "recordId": record.id, "withheld": error.code(),
+                    "meditrustal": 1, "recordId": record.id, "withheld": error.told(),
                     "message": error.to_string(), "cursor": cursor.as_str(),
                 });
                 format!("{line}\n").into_bytes()

@@ -124,7 +124,7 @@ impl From<Error> for Refused {
         };
         Self {
             retry_after,
-            ..Self::new(status, error.code(), error.to_string())
+            ..Self::new(status, error.told(), error.to_string())
         }
     }
 }
@@ -172,7 +172,7 @@ impl From<&Error> for Over {
         match error {
             // The log-in ended while its records were on their way.
             Error::Unauthenticated => session_ended(),
-            _ => Self::new(error.code(), error.to_string()),
+            _ => Self::new(error.told(), error.to_string()),
         }
     }
 }

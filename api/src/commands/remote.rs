@@ -14,8 +14,6 @@ use super::Failure;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the api may be silent.
 const SILENT_FOR: Duration = Duration::from_secs(60);
-/// How often one thing is tried without getting any further.
-const TRIES: u32 = 8;
 /// How long no pause between two tries is longer than.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -37,6 +35,10 @@ pub(super) struct Remote {
     /// Why, such as TREAT; by default PATRQT for your own, TREAT for a doctor
     #[arg(long)]
     pub(super) purpose: Option<String>,
+
+    /// How often it is tried without getting any further, the longer apart the more often
+    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    tries: u32,
 }
 
 impl Remote {
@@ -175,8 +177,9 @@ impl Line {
         } else {
             self.fruitless + 1
         };
-        if self.fruitless > TRIES {
-            return Err(format!("{why}: gave up after {TRIES} tries without getting any further; run this again later").into());
+        let tries = self.remote.tries;
+        if self.fruitless > tries {
+            return Err(format!("{why}: gave up after {tries} tries without getting any further; run this again later").into());
         }
         let usual = Duration::from_secs(1 << self.fruitless.min(5)).min(LONGEST_PAUSE);
         let pause = pause.unwrap_or(usual / 2);

@@ -3,12 +3,22 @@
 /// Why the database gave no answer. Printing one never shows SQL, values or constraint names.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Every connection was taken for as long as we were willing to wait.
+    /// Too much was going on, or two were in each other's way: nothing happened, and the same again after
+    /// a moment may succeed.
     #[error("the database is busy")]
     Busy(#[source] sqlx::Error),
     /// No connection could be had, or it broke.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The database answers, and cannot do its work until an operator mends it.
+    #[error("the database cannot do its work: {why}")]
+    Unable {
+        /// What is wrong with it, for an operator.
+        why: &'static str,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// A row holds what this version cannot read.
     #[error("the database holds a {what} that cannot be read")]
     Unreadable {
@@ -20,23 +30,87 @@ pub enum StoreError {
     Refused(#[source] sqlx::Error),
 }
 
+/// What a code of PostgreSQL comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Busy,
+    Unreachable,
+    Unable(&'static str),
+    Refused,
+}
+
+/// Codes and whole classes of them (the first two characters) of the manual's appendix "PostgreSQL Error
+/// Codes"; the longest that fits decides, and what is not here is refused.
+const CLASSES: [(&str, Class); 25] = [
+    // The connection: refused, broken, its protocol not spoken as it should be.
+    ("08", Class::Unreachable),
+    ("25006", Class::Unable("it is read-only")),
+    // A transaction that ended before its work did: whatever ended it, nothing of it happened.
+    ("25P02", Class::Busy),
+    ("25P03", Class::Busy),
+    ("25P04", Class::Busy),
+    ("28", Class::Unable("it does not let this role log in")),
+    ("3D000", Class::Unable("the database of this name is gone")),
+    // Serialisation failures and deadlocks: another one was in the way.
+    ("40001", Class::Busy),
+    ("40003", Class::Unreachable),
+    ("40P01", Class::Busy),
+    ("53", Class::Unable("it is short of resources")),
+    ("53100", Class::Unable("its disk is full")),
+    ("53200", Class::Unable("it is out of memory")),
+    ("53300", Class::Busy),
+    ("55P03", Class::Busy),
+    // Operator intervention: shut down, crashed, starting, dropped.
+    ("57", Class::Unreachable),
+    ("57014", Class::Busy),
+    ("57P04", Class::Unable("the database was dropped")),
+    // Outside PostgreSQL itself: its disk, its files.
+    (
+        "58",
+        Class::Unable("its machine fails it: see PostgreSQL's log"),
+    ),
+    (
+        "58030",
+        Class::Unable("its disk fails: see PostgreSQL's log"),
+    ),
+    ("F0", Class::Unable("its configuration is broken")),
+    ("XX001", Class::Unable("its data is damaged")),
+    ("XX002", Class::Unable("an index of it is damaged")),
+    // Only now and then: a standby that had to cancel, a snapshot that is gone.
+    ("72000", Class::Busy),
+    ("40", Class::Busy),
+];
+
+impl Class {
+    fn of(code: &str) -> Self {
+        CLASSES
+            .iter()
+            .filter(|(prefix, _)| code.starts_with(prefix))
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map_or(Self::Refused, |(_, class)| *class)
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut => Self::Busy(error),
+        let class = match &error {
+            sqlx::Error::PoolTimedOut => Class::Busy,
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unreachable(error),
-            sqlx::Error::Database(ref database) => match database.code().as_deref() {
-                // Shutting down, starting up, crashed, or too many connections.
-                Some("57P01" | "57P02" | "57P03" | "53300" | "25006") => Self::Unreachable(error),
-                // Cancelled by statement_timeout, lock_timeout, or chosen to end a deadlock.
-                Some("57014" | "55P03" | "40P01" | "40001") => Self::Busy(error),
-                _ => Self::Refused(error),
-            },
-            other => Self::Refused(other),
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::WorkerCrashed => Class::Unreachable,
+            sqlx::Error::Database(database) => {
+                database.code().map_or(Class::Refused, |it| Class::of(&it))
+            }
+            _ => Class::Refused,
+        };
+        match class {
+            Class::Busy => Self::Busy(error),
+            Class::Unreachable => Self::Unreachable(error),
+            Class::Unable(why) => Self::Unable { why, source: error },
+            Class::Refused => Self::Refused(error),
         }
     }
 }
@@ -53,11 +127,159 @@ impl StoreError {
     /// The PostgreSQL error code, for the log. Holds no data.
     pub fn sql_state(&self) -> Option<String> {
         match self {
-            Self::Busy(error) | Self::Unreachable(error) | Self::Refused(error) => error
+            Self::Busy(error)
+            | Self::Unreachable(error)
+            | Self::Unable { source: error, .. }
+            | Self::Refused(error) => error
                 .as_database_error()
                 .and_then(sqlx::error::DatabaseError::code)
                 .map(Into::into),
             Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, error::Error, fmt};
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// What PostgreSQL says, with this code.
+    #[derive(Debug)]
+    struct Said(&'static str);
+
+    impl fmt::Display for Said {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Anna has a cough")
+        }
+    }
+
+    impl Error for Said {}
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &'static str {
+            "Anna has a cough"
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn name(error: &StoreError) -> &'static str {
+        match error {
+            StoreError::Busy(_) => "busy",
+            StoreError::Unreachable(_) => "unreachable",
+            StoreError::Unable { .. } => "unable",
+            StoreError::Unreadable { .. } => "unreadable",
+            StoreError::Refused(_) => "refused",
+        }
+    }
+
+    #[test]
+    fn every_code_means_what_it_means_to_the_caller() {
+        let cases = [
+            ("08000", "unreachable"),
+            ("08003", "unreachable"),
+            ("08006", "unreachable"),
+            ("08P01", "unreachable"),
+            ("22001", "refused"),
+            ("22021", "refused"),
+            ("23503", "refused"),
+            ("23505", "refused"),
+            ("25001", "refused"),
+            ("25006", "unable"),
+            ("25P02", "busy"),
+            ("25P03", "busy"),
+            ("25P04", "busy"),
+            ("28000", "unable"),
+            ("28P01", "unable"),
+            ("3D000", "unable"),
+            ("40000", "busy"),
+            ("40001", "busy"),
+            ("40003", "unreachable"),
+            ("40P01", "busy"),
+            ("42501", "refused"),
+            ("42601", "refused"),
+            ("42P01", "refused"),
+            ("53000", "unable"),
+            ("53100", "unable"),
+            ("53200", "unable"),
+            ("53300", "busy"),
+            ("53400", "unable"),
+            ("55000", "refused"),
+            ("55P03", "busy"),
+            ("57000", "unreachable"),
+            ("57014", "busy"),
+            ("57P01", "unreachable"),
+            ("57P02", "unreachable"),
+            ("57P03", "unreachable"),
+            ("57P04", "unable"),
+            ("57P05", "unreachable"),
+            ("58000", "unable"),
+            ("58030", "unable"),
+            ("58P01", "unable"),
+            ("72000", "busy"),
+            ("F0000", "unable"),
+            ("P0001", "refused"),
+            ("XX000", "refused"),
+            ("XX001", "unable"),
+            ("XX002", "unable"),
+        ];
+        for (code, expected) in cases {
+            let error = StoreError::from(sqlx::Error::Database(Box::new(Said(code))));
+            assert_eq!(name(&error), expected, "{code}");
+            assert_eq!(error.sql_state().as_deref(), Some(code));
+            assert!(!error.to_string().contains("Anna"), "{error}");
+        }
+        for (prefix, _) in CLASSES {
+            let is_tried = cases.iter().any(|(code, _)| code.starts_with(prefix));
+            assert!(is_tried, "{prefix} has no case");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_in_words() {
+        let error = StoreError::from(sqlx::Error::Database(Box::new(Said("53100"))));
+        assert_eq!(
+            error.to_string(),
+            "the database cannot do its work: its disk is full"
+        );
+    }
+
+    #[test]
+    fn what_is_no_word_of_the_database_has_its_meaning_too() {
+        let broken = std::io::Error::other("reset");
+        let cases = [
+            (sqlx::Error::PoolTimedOut, "busy"),
+            (sqlx::Error::PoolClosed, "unreachable"),
+            (sqlx::Error::Io(broken), "unreachable"),
+            (
+                sqlx::Error::Protocol("unexpected".to_owned()),
+                "unreachable",
+            ),
+            (sqlx::Error::BeginFailed, "unreachable"),
+            (sqlx::Error::WorkerCrashed, "unreachable"),
+            (sqlx::Error::RowNotFound, "refused"),
+            (sqlx::Error::ColumnNotFound("id".to_owned()), "refused"),
+        ];
+        for (error, expected) in cases {
+            let said = error.to_string();
+            assert_eq!(name(&StoreError::from(error)), expected, "{said}");
         }
     }
 }

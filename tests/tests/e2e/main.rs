@@ -28,6 +28,7 @@ mod summary;
 mod throttling;
 mod transfer;
 mod transport;
+mod trouble;
 mod verifier;
 mod wallets;
 mod world;

@@ -459,6 +459,7 @@ async fn an_error_tells_nothing_of_the_inside() {
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await);
     let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    world.is_broken_on_purpose();
     // A column that is gone: the database refuses every statement about consents.
     world
         .executes("ALTER TABLE data_processing_consents RENAME COLUMN purpose TO why")

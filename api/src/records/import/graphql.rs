@@ -188,7 +188,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: Result<Stored, Error>) -> Re
             entry,
             outcome: ImportOutcome::Refused,
             record: None,
-            code: Some(error.code().to_owned()),
+            code: Some(error.told().to_owned()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
                 issues.into_iter().map(Into::into).collect()

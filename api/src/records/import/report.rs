@@ -42,7 +42,7 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
             let mut line = json!({
                 "entry": number,
                 "outcome": "REFUSED",
-                "code": error.code(),
+                "code": error.told(),
                 "message": error.to_string(),
             });
             match error {
