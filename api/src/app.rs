@@ -13,6 +13,7 @@ use crate::{
     bulk::Transfers,
     feed::Feed,
     hashing::Hashing,
+    health::Health,
     proxies::Proxies,
     records::{disclosure::Desk, list::Lists, writer::Writer},
     sessions::revocations::Revocations,
@@ -61,7 +62,9 @@ pub(crate) struct Parts {
     pub(crate) feed: Feed,
     /// What ends open streams.
     pub(crate) revocations: Revocations,
-    /// What time it is.
+    /// Whether this process can do its work.
+    pub(crate) health: Health,
+    /// What time it is, by the database's clock.
     pub(crate) clock: Clock,
     /// Which sockets are open.
     pub(crate) sockets: Sockets,

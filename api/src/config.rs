@@ -5,8 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use chrono::TimeDelta;
-use clap::{Args, builder::RangedI64ValueParser};
+use clap::{
+    Args, CommandFactory as _,
+    builder::{PossibleValuesParser, RangedI64ValueParser},
+};
 use domain::{
+    environment::{self, Environment, RISKS, Risk, TooRisky, is_here},
     second_factor::Occasion,
     throttle::{Backoff, Bucket, Limits},
 };
@@ -97,6 +101,16 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_DEEP_CHECK_PER_SECOND", default_value = "20")]
     pub(crate) deep_check_per_second: u32,
 
+    /// How old the chain's newest block may be before this process says that it is not ready, in seconds; 0
+    /// for a chain that makes blocks only when there is something to put into them
+    #[arg(long, env = "MEDITRUSTAL_HEAD_AGE", default_value = "120", value_parser = clap::value_parser!(u32))]
+    head_age: u32,
+
+    /// How long no indexer may lead, or the node be silent, before this process says that it is not ready,
+    /// in seconds
+    #[arg(long, env = "MEDITRUSTAL_INDEXER_SILENCE", default_value = "30", value_parser = clap::value_parser!(u32).range(5..=3600))]
+    indexer_silence: u32,
+
     /// How long one request may take, in seconds
     #[arg(long, env = "MEDITRUSTAL_REQUEST_TIMEOUT", default_value = "10")]
     request_timeout_seconds: u64,
@@ -109,6 +123,52 @@ impl ServeConfig {
             trusted: self.trusted_proxies.clone(),
             header: self.proxy_header,
         }
+    }
+
+    /// What of these settings is insecure.
+    pub(crate) fn risks(&self) -> Vec<Risk> {
+        let mut risks: Vec<Risk> = environment::plain_node(&self.chain_rpc_url)
+            .into_iter()
+            .collect();
+        if !is_here(&self.listen.ip().to_string()) && self.trusted_proxies.is_empty() {
+            risks.push(Risk::new(
+                "plain-http",
+                "requests from beyond this machine are not encrypted: listen on 127.0.0.1 behind a proxy with \
+                 TLS, or name the networks of your proxies with --trusted-proxies",
+            ));
+        }
+        // The widest networks that anybody has to themselves are 10.0.0.0/8 and fc00::/7.
+        let is_everybody = |network: &&IpNet| match network {
+            IpNet::V4(network) => network.prefix_len() < 8,
+            IpNet::V6(network) => network.prefix_len() < 7,
+        };
+        risks.extend(self.trusted_proxies.iter().filter(is_everybody).map(|all| {
+            let told = format!(
+                "--trusted-proxies {all} believes anybody whom they speak for: name your proxies' networks alone"
+            );
+            Risk::new("trusts-all-proxies", told)
+        }));
+        risks
+    }
+
+    /// The pool of a process that answers requests. Who waited half of the time for a connection has no
+    /// time left to use it: they are told to come again while they still listen.
+    pub(crate) fn pool(&self) -> PoolSettings {
+        let pool = self.database.pool();
+        PoolSettings {
+            timeout: pool.timeout.min(self.request_timeout() / 2),
+            ..pool
+        }
+    }
+
+    /// How old the newest block may be; `None` for any age.
+    pub(crate) fn head_age(&self) -> Option<Duration> {
+        (self.head_age > 0).then(|| Duration::from_secs(self.head_age.into()))
+    }
+
+    /// How long the indexers or the node may be silent.
+    pub(crate) fn silence(&self) -> Duration {
+        Duration::from_secs(self.indexer_silence.into())
     }
 
     /// How long one request may take.
@@ -270,7 +330,8 @@ pub(crate) struct DatabaseConfig {
     #[arg(long, env = "MEDITRUSTAL_POOL_MAX_OVERFLOW", default_value = "10")]
     pool_max_overflow: u32,
 
-    /// How long a request waits for a connection, in seconds
+    /// How long one waits for a connection, in seconds; a request waits half of what it may take at most,
+    /// and is then told to come again (BUSY)
     #[arg(long, env = "MEDITRUSTAL_POOL_TIMEOUT", default_value = "30")]
     pool_timeout: u64,
 
@@ -292,6 +353,55 @@ impl DatabaseConfig {
             ..PoolSettings::default()
         }
     }
+}
+
+/// Whether real records are kept here.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SafetyConfig {
+    /// Where real records are kept: production. Where none are: development; then what is insecure is warned
+    /// of and not refused
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_ENVIRONMENT",
+        default_value = "production",
+        global = true
+    )]
+    environment: Environment,
+
+    /// What is accepted in production although it is insecure, comma separated: the words in brackets of
+    /// what was refused
+    #[arg(long, env = "MEDITRUSTAL_ACCEPTED_RISKS", value_delimiter = ',', global = true,
+          value_parser = PossibleValuesParser::new(RISKS))]
+    accepted_risks: Vec<String>,
+}
+
+impl SafetyConfig {
+    /// Warns of what is insecure.
+    ///
+    /// # Errors
+    /// [`TooRisky`] where it must not be.
+    pub(crate) fn judge(&self, risks: Vec<Risk>) -> Result<(), TooRisky> {
+        for risk in self.environment.judge(risks, &self.accepted_risks)? {
+            tracing::warn!("Not safe for real records: {risk}");
+        }
+        Ok(())
+    }
+}
+
+/// Variables of the environment that are set for us, and mean nothing to us.
+pub(crate) fn unknown_settings() -> Vec<Risk> {
+    let mut own = Vec::new();
+    let mut commands = vec![crate::commands::Cli::command()];
+    while let Some(command) = commands.pop() {
+        let names = command.get_arguments().filter_map(|it| it.get_env());
+        own.extend(names.map(|name| name.to_string_lossy().into_owned()));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let unknown = environment::unknown(variables, &own);
+    let told = unknown.iter().map(ToString::to_string);
+    told.map(|told| Risk::new("unknown-settings", told))
+        .collect()
 }
 
 /// How to log.

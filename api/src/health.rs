@@ -1,31 +1,281 @@
-//! Whether the process can do its work. A chain node that is down does not count: writes go on and
-//! wait in the outbox.
+//! Whether the process can do its work, and whether the work of all comes to its end.
+//!
+//! [`Watch`] looks at regular intervals, by doing what requests do; `/health/ready` and `/health/serving` only
+//! tell what it saw, so that asking costs the database nothing. They are for machines: what they say holds
+//! no address and nothing of a record.
 
-use std::time::Duration;
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use axum::{Json, extract::State, http::StatusCode};
+use chain::Client;
+use chrono::TimeDelta;
+use domain::clock::{Ahead, Clock};
+use serde::Serialize;
+use store::{
+    PgConnection, Pool, PoolSettings, StoreError,
+    cursor::Registry,
+    health::{self, Probed},
+};
 
 use crate::schema::Schema;
 
-/// How long the database may take to say that it is there.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long the database may take.
+const DATABASE_WITHIN: Duration = Duration::from_secs(4);
+/// How long what was seen counts.
+const COUNTS_FOR: Duration = Duration::from_secs(15);
+/// How far the clocks may be apart without a word.
+const CLOCK_TOLD: TimeDelta = TimeDelta::seconds(5);
+/// How far they may be apart at all.
+pub(crate) const CLOCK_REFUSED: TimeDelta = TimeDelta::seconds(60);
 
-/// 200 where the database answers, 503 where it does not.
-pub(crate) async fn ready(State(schema): State<Schema>) -> impl IntoResponse {
-    let ask = async {
-        let mut conn = schema
-            .app()
-            .pool
-            .acquire()
-            .await
-            .map_err(store::StoreError::from)?;
-        store::users::now(&mut conn).await
+/// What is wrong with each part; nothing where it is well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+struct Parts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    indexer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+}
+
+impl Parts {
+    const fn can_serve(&self) -> bool {
+        self.database.is_none() && self.clock.is_none()
+    }
+
+    const fn is_ready(&self) -> bool {
+        self.can_serve() && self.indexer.is_none() && self.node.is_none()
+    }
+}
+
+#[derive(Debug)]
+struct Seen {
+    parts: Parts,
+    at: Instant,
+}
+
+/// What was seen last. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Health(Arc<Mutex<Seen>>);
+
+impl Default for Health {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Seen {
+            parts: Parts {
+                database: Some("not looked at yet".to_owned()),
+                ..Parts::default()
+            },
+            at: Instant::now(),
+        })))
+    }
+}
+
+/// What is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Told {
+    ready: bool,
+    failing: Parts,
+}
+
+impl Health {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // What is held is replaced as a whole, so a panic elsewhere leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parts(&self) -> Parts {
+        let seen = self.seen();
+        let mut parts = seen.parts.clone();
+        let age = seen.at.elapsed();
+        if age > COUNTS_FOR {
+            parts.database = Some(format!("not looked at for {} s", age.as_secs()));
+        }
+        parts
+    }
+
+    fn saw(&self, parts: Parts) {
+        let before = std::mem::replace(
+            &mut *self.seen(),
+            Seen {
+                parts: parts.clone(),
+                at: Instant::now(),
+            },
+        );
+        let before = before.parts;
+        tell("database", before.database, parts.database);
+        tell("clock", before.clock, parts.clock);
+        tell("indexer", before.indexer, parts.indexer);
+        tell("node", before.node, parts.node);
+    }
+}
+
+/// Logs a change of one part.
+fn tell(part: &str, before: Option<String>, now: Option<String>) {
+    match (before, now) {
+        (None, Some(why)) => tracing::error!(part, "Not ready: {why}"),
+        (Some(_), None) => tracing::info!(part, "Well"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// 200 where this process can serve and what it serves comes to its end: the database works, the clocks
+/// agree, an indexer leads, the chain moves. 503 and why where it does not.
+pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<Told>) {
+    let parts = schema.app().health.parts();
+    answer(parts.is_ready(), parts)
+}
+
+/// 200 where this process can serve requests: the database works, the clocks agree. Records that are made
+/// wait for the chain.
+pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<Told>) {
+    let parts = schema.app().health.parts();
+    answer(parts.can_serve(), parts)
+}
+
+fn answer(ready: bool, failing: Parts) -> (StatusCode, Json<Told>) {
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    match tokio::time::timeout(DEADLINE, ask).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ready\n"),
-        Ok(Err(_)) | Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database does not answer\n",
-        ),
+    (status, Json(Told { ready, failing }))
+}
+
+/// Looks at everything that the work needs.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Where the database is: a connection of its own tells even where the pool has none left.
+    pub(crate) url: String,
+    /// The limits of that connection.
+    pub(crate) settings: PoolSettings,
+    /// The connections that requests use.
+    pub(crate) pool: Pool,
+    /// Which registry an indexer is to follow.
+    pub(crate) registry: Registry,
+    /// The chain's node.
+    pub(crate) client: Client,
+    /// The database's clock, kept here.
+    pub(crate) clock: &'static Ahead,
+    /// How old the newest block may be; `None` for any age.
+    pub(crate) head_age: Option<Duration>,
+    /// How long the indexers or the node may be silent.
+    pub(crate) silence: Duration,
+    /// Where it is told.
+    pub(crate) health: Health,
+}
+
+/// Since when something is missed.
+struct Missed(Instant);
+
+impl Missed {
+    fn is_there(&mut self) {
+        self.0 = Instant::now();
+    }
+
+    fn longer_than(&self, silence: Duration, what: impl Display) -> Option<String> {
+        (self.0.elapsed() > silence)
+            .then(|| format!("{what} for more than {} s", silence.as_secs()))
+    }
+}
+
+impl Watch {
+    /// Looks again and again.
+    pub(crate) async fn run(self) {
+        let mut conn = None;
+        let mut leader = Missed(Instant::now());
+        let mut node = Missed(Instant::now());
+        let mut was_apart = false;
+        loop {
+            let (database, head) = tokio::join!(self.database(&mut conn), self.client.head());
+            let mut parts = Parts::default();
+            match database {
+                Ok(probed) => {
+                    let Probed { clock, led_ago } = probed;
+                    self.clock.measured(clock.ahead, clock.uncertain);
+                    let is_apart = clock.ahead.abs() > CLOCK_TOLD;
+                    if is_apart && !was_apart {
+                        let seconds = clock.ahead.num_seconds();
+                        tracing::warn!(seconds, "The database's clock is ahead of this machine's");
+                    }
+                    was_apart = is_apart;
+                    parts.clock = (clock.ahead.abs() > CLOCK_REFUSED).then(|| {
+                        format!(
+                            "the database's is {} s ahead of this machine's",
+                            clock.ahead.num_seconds()
+                        )
+                    });
+                    if led_ago.is_some_and(|seconds| seconds < self.silence.as_secs_f64()) {
+                        leader.is_there();
+                    }
+                }
+                Err(why) => {
+                    conn = None;
+                    parts.database = Some(why);
+                }
+            }
+            // Who cannot be asked about is not to blame.
+            if parts.database.is_none() {
+                parts.indexer = leader.longer_than(self.silence, "none has led");
+            }
+            parts.node = match head {
+                Ok(head) => {
+                    node.is_there();
+                    self.stuck(head.timestamp)
+                }
+                Err(_) => node.longer_than(self.silence, "it has not answered"),
+            };
+            self.health.saw(parts);
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    fn stuck(&self, made: u64) -> Option<String> {
+        let now = Clock::Other(self.clock).now().timestamp();
+        let age = u64::try_from(now).unwrap_or_default().saturating_sub(made);
+        let most = self.head_age?.as_secs();
+        (age > most).then(|| format!("its newest block is {age} s old"))
+    }
+
+    /// Why the database does not do what requests ask of it.
+    async fn database(&self, conn: &mut Option<PgConnection>) -> Result<Probed, String> {
+        let work = async {
+            let conn = match conn {
+                Some(conn) => conn,
+                None => {
+                    let made =
+                        health::connect(&self.url, "meditrustal health", &self.settings).await?;
+                    conn.insert(made)
+                }
+            };
+            health::probe(conn, &self.registry).await
+        };
+        let probed = in_time(work).await?;
+        // That all are taken is no fault: who comes then is told to come again.
+        let pooled = async {
+            let mut tx = self.pool.begin().await?;
+            store::users::now(&mut tx).await?;
+            Ok::<(), StoreError>(tx.commit().await?)
+        };
+        match tokio::time::timeout(DATABASE_WITHIN, pooled).await {
+            Ok(Ok(())) | Err(_) | Ok(Err(StoreError::Busy(_))) => Ok(probed),
+            Ok(Err(error)) => Err(error.to_string()),
+        }
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(DATABASE_WITHIN, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the database does not answer in time".to_owned()),
     }
 }

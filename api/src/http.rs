@@ -59,7 +59,11 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             get(jwks::answer).with_state(schema.clone()),
         )
         .route("/health/live", get(|| async { "alive\n" }))
-        .route("/health/ready", get(health::ready).with_state(schema));
+        .route(
+            "/health/ready",
+            get(health::ready).with_state(schema.clone()),
+        )
+        .route("/health/serving", get(health::serving).with_state(schema));
     if let Some(playground) = playground {
         router = router
             .route("/", get(|| async { Redirect::temporary("/playground") }))

@@ -48,8 +48,21 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse();
+    let unknown = config::unknown_settings();
+    let cli = match commands::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // What is missing may be what was mistyped.
+            for setting in unknown.iter().filter(|_| error.use_stderr()) {
+                commands::note(&format!("meditrustal: {setting}"));
+            }
+            error.exit()
+        }
+    };
     cli.log.start();
+    if let Err(risky) = cli.safety.judge(unknown) {
+        return commands::fail(&risky);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,7 +70,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return commands::fail(&error),
     };
-    match runtime.block_on(cli.command.run()) {
+    match runtime.block_on(cli.command.run(&cli.safety)) {
         Ok(code) => code,
         Err(error) => commands::fail(error.as_ref()),
     }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chain::ChainAddress;
+use chrono::TimeDelta;
 use domain::{
     audit::{AuditEntry, Origin},
     ids::RequestId,
@@ -18,7 +19,7 @@ use store::{
     cursor::{Move, Registry},
     feed,
     feed::FeedEntry,
-    findings, reconciliation,
+    findings, health, inspect, reconciliation,
 };
 
 use crate::{
@@ -127,19 +128,22 @@ impl Writer {
         })
     }
 
-    /// Notes that the chain's head or its finality moved though nothing new was applied.
+    /// Notes that the chain's head or its finality moved, or where both are though nothing did. Answers how
+    /// far the database's clock is ahead of ours.
     pub(crate) async fn note(
         &self,
         at: Place,
         chain_head: u64,
         settled: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<TimeDelta, Trouble> {
         let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let clock = inspect::measure(&mut tx).await?;
         self.move_cursor(&mut tx, at, at, chain_head, settled)
             .await?;
         cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
+        health::take_space(&mut tx).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        Ok(())
+        Ok(clock.ahead)
     }
 
     /// Finalises the anchors up to a block that cannot be undone.

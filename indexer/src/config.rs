@@ -3,7 +3,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum, builder::PossibleValuesParser};
+use domain::environment::{self, Environment, RISKS, Risk, TooRisky};
 
 /// Follows the registry's events and reconciles them into PostgreSQL
 #[derive(Debug, Parser)]
@@ -39,6 +40,22 @@ pub(crate) struct Config {
           value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
     sweep_ms: u64,
 
+    /// How old the chain's newest block may be before this process says that it is not ready, in seconds; 0
+    /// for a chain that makes blocks only when there is something to put into them
+    #[arg(long, env = "MEDITRUSTAL_HEAD_AGE", default_value = "120")]
+    head_age: u32,
+
+    /// Where real records are kept: production. Where none are: development; then what is insecure is warned
+    /// of and not refused
+    #[arg(long, env = "MEDITRUSTAL_ENVIRONMENT", default_value = "production")]
+    environment: Environment,
+
+    /// What is accepted in production although it is insecure, comma separated: the words in brackets of
+    /// what was refused
+    #[arg(long, env = "MEDITRUSTAL_ACCEPTED_RISKS", value_delimiter = ',',
+          value_parser = PossibleValuesParser::new(RISKS))]
+    accepted_risks: Vec<String>,
+
     /// Accept, once, that the chain was undone below finality or that its logs do not follow: go
     /// back to this block and read on from there
     #[arg(long, value_name = "BLOCK")]
@@ -62,7 +79,37 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Variables of the environment that are set for us, and mean nothing to us.
+pub(crate) fn unknown_settings() -> Vec<Risk> {
+    let command = Config::command();
+    let names = command.get_arguments().filter_map(|it| it.get_env());
+    let own: Vec<_> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let unknown = environment::unknown(variables, &own);
+    let told = unknown.iter().map(ToString::to_string);
+    told.map(|told| Risk::new("unknown-settings", told))
+        .collect()
+}
+
 impl Config {
+    /// Warns of what is insecure.
+    ///
+    /// # Errors
+    /// [`TooRisky`] where it must not be.
+    pub(crate) fn judge(&self, risks: Vec<Risk>) -> Result<(), TooRisky> {
+        for risk in self.environment.judge(risks, &self.accepted_risks)? {
+            tracing::warn!("Not safe for real records: {risk}");
+        }
+        Ok(())
+    }
+
+    /// How old the newest block may be; `None` for any age.
+    pub(crate) fn head_age(&self) -> Option<Duration> {
+        (self.head_age > 0).then(|| Duration::from_secs(self.head_age.into()))
+    }
+
     /// How often the node is asked for new blocks.
     pub(crate) const fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)

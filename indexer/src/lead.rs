@@ -1,5 +1,7 @@
 //! One round of a leader: look at the chain, plan, and do what the plan says.
 
+use std::time::{Duration, Instant};
+
 use chain::Client;
 use store::{Pool, StoreError, chain_events, cursor, cursor::Registry};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,9 @@ use crate::{
     status::{Role, Status},
     trouble::{Halt, Trouble},
 };
+
+/// How often a leader writes although there is nothing new: the api says that nobody leads where it does not.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How many remembered blocks are compared at once when the fork is looked for.
 const COMPARED_AT_ONCE: usize = 16;
@@ -40,6 +45,8 @@ pub(crate) struct Lead {
     settled: u64,
     /// The chain's head and finality as they were last written; `None` before the first round.
     noted: Option<Seen>,
+    /// When that was.
+    noted_at: Instant,
 }
 
 /// Where the chain is.
@@ -175,12 +182,14 @@ impl Chain {
             at,
             settled: number(cursor.finalized_block),
             noted: None,
+            noted_at: Instant::now(),
         })
     }
 
     /// Where the chain is, and how our newest blocks compare: as many as it takes to find a common one.
     async fn look(&self, lead: &Lead) -> Result<(Seen, Vec<Compared>), Trouble> {
         let (head, finalized) = tokio::try_join!(self.client.head(), self.client.finalized())?;
+        self.status.head_was_made(head.timestamp);
         let seen = Seen {
             head: head.number,
             finalized: finalized.map_or(0, |block| block.number),
@@ -340,8 +349,10 @@ impl Chain {
     /// Writes down where the chain is, if it moved, and finalises what became final.
     async fn settle(&self, lead: &mut Lead, seen: Seen) -> Result<(), Trouble> {
         let settled = lead.settled.max(seen.finalized.min(lead.at.block.number));
-        if lead.noted != Some(seen) {
-            in_time(lead.writer.note(lead.at, seen.head, settled)).await?;
+        if lead.noted != Some(seen) || lead.noted_at.elapsed() > HEARTBEAT {
+            let noted = lead.writer.note(lead.at, seen.head, settled);
+            self.status.clock(in_time(noted).await?);
+            lead.noted_at = Instant::now();
         }
         // In the first round as well: some may have become final while nobody led.
         if lead.noted.is_none() || settled > lead.settled {

@@ -18,7 +18,7 @@ mod sweep;
 mod trouble;
 mod words;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,22 @@ use crate::config::{Config, LogFormat};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
+    let unknown = config::unknown_settings();
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) => {
+            // What is missing may be what was mistyped.
+            for setting in unknown.iter().filter(|_| error.use_stderr()) {
+                writeln!(std::io::stderr(), "meditrustal-indexer: {setting}").ok();
+            }
+            error.exit()
+        }
+    };
     log(&config);
+    if let Err(risky) = config.judge(unknown) {
+        tracing::error!("{risky}");
+        return ExitCode::FAILURE;
+    }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
     match run::run(config, stop).await {

@@ -7,9 +7,11 @@ use std::{
 };
 
 use chain::{Client, Deployment};
+use domain::environment;
 use store::{
     PoolSettings,
     cursor::{Leadership, Registry},
+    inspect::{self, InspectError},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,7 @@ use crate::{
     health,
     lead::{Chain, Lead, Round},
     place::column,
-    status::{Role, Status},
+    status::{Role, Status, clock_trouble},
     sweep::Sweep,
     trouble::{Trouble, with_causes},
 };
@@ -45,14 +47,20 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         statement_timeout: DATABASE_TIMEOUT,
         ..PoolSettings::default()
     };
+    config.judge(
+        environment::plain_node(&config.chain_rpc_url)
+            .into_iter()
+            .collect(),
+    )?;
     let pool = store::connect(&config.database_url, "meditrustal-indexer", settings)?;
-    let status = Status::new();
+    let status = Status::new(config.head_age());
     let at = health::serve(config.listen, status.clone(), stop.clone()).await?;
     tracing::info!("Health at http://{at}/health/ready");
     let registry = Registry {
         chain_id: column(deployment.chain_id),
         address: deployment.registry.to_string(),
     };
+    look_at_database(&config, &settings, &status, &stop).await?;
     let accepted = config.accept_reorg_to;
     let chain = Chain::new(
         client,
@@ -74,6 +82,33 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     .await;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// Refuses a database that cannot be used or must not be; waits for one that is away.
+async fn look_at_database(
+    config: &Config,
+    settings: &PoolSettings,
+    status: &Status,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn Error>> {
+    let found = loop {
+        let looked = inspect::inspect(&config.database_url, "meditrustal-indexer", settings);
+        match until(stop, looked).await {
+            None => return Ok(()),
+            Some(Err(InspectError::Store(error))) => {
+                if status.bad(with_causes(&error), None) {
+                    tracing::warn!("Waiting: {}", with_causes(&error));
+                }
+                until(stop, tokio::time::sleep(STANDBY_WAIT)).await;
+            }
+            Some(found) => break found?,
+        }
+    };
+    config.judge(found.risks)?;
+    match clock_trouble(found.clock.ahead) {
+        Some(trouble) => Err(trouble.into()),
+        None => Ok(()),
+    }
 }
 
 struct Indexer {

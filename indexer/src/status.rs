@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
+use domain::clock::Clock;
 use serde::Serialize;
 
 /// How long the node or the database may be silent before we are not ready.
@@ -16,6 +18,22 @@ const MAX_READY_LAG: u64 = 64;
 
 /// How long the loop may take for one round and still count as alive.
 const MAX_ROUND: Duration = Duration::from_mins(2);
+
+/// How far the database's clock and ours may be apart. Unit: seconds.
+const MAX_APART: i64 = 60;
+
+/// How far they may be apart without a word. Unit: seconds.
+const APART_TOLD: i64 = 5;
+
+/// What is wrong with clocks that are so far apart.
+pub(crate) fn clock_trouble(ahead: TimeDelta) -> Option<String> {
+    (ahead.num_seconds().abs() > MAX_APART).then(|| {
+        format!(
+            "the database's clock is {} s ahead of this machine's: set the one that is wrong",
+            ahead.num_seconds()
+        )
+    })
+}
 
 /// What this process is just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,6 +51,12 @@ pub(crate) enum Role {
 struct Known {
     role: Role,
     head: u64,
+    /// When the newest block was made. Unit: seconds since 1970. `None` before there was one.
+    head_made: Option<u64>,
+    /// How old it may be.
+    head_age: Option<Duration>,
+    /// How far the database's clock is ahead of ours.
+    ahead: TimeDelta,
     finalized: u64,
     cursor: u64,
     sequence: u64,
@@ -83,11 +107,15 @@ pub(crate) struct Report {
 pub(crate) struct Status(Arc<Mutex<Known>>);
 
 impl Status {
-    pub(crate) fn new() -> Self {
+    /// `head_age` is how old the newest block may be; `None` for any age.
+    pub(crate) fn new(head_age: Option<Duration>) -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(Known {
             role: Role::Starting,
             head: 0,
+            head_made: None,
+            head_age,
+            ahead: TimeDelta::zero(),
             finalized: 0,
             cursor: 0,
             sequence: 0,
@@ -113,6 +141,21 @@ impl Status {
 
     pub(crate) fn is(&self, role: Role) {
         self.known().role = role;
+    }
+
+    /// When the newest block was made. Unit: seconds since 1970.
+    pub(crate) fn head_was_made(&self, at: u64) {
+        self.known().head_made = Some(at);
+    }
+
+    /// How far the database's clock is ahead of ours.
+    pub(crate) fn clock(&self, ahead: TimeDelta) {
+        let before = std::mem::replace(&mut self.known().ahead, ahead);
+        let is_apart = |by: TimeDelta| by.num_seconds().abs() > APART_TOLD;
+        if is_apart(ahead) && !is_apart(before) {
+            let seconds = ahead.num_seconds();
+            tracing::warn!(seconds, "The database's clock is ahead of this machine's");
+        }
     }
 
     /// The node answered.
@@ -220,8 +263,25 @@ fn not_ready(known: &Known, lag: u64) -> Option<String> {
             .unwrap_or("nothing was read from the chain yet");
         return Some(why.to_owned());
     }
+    if let Some(trouble) = clock_trouble(known.ahead) {
+        return Some(trouble);
+    }
+    if let Some(trouble) = stuck(known) {
+        return Some(trouble);
+    }
     (known.role == Role::Leader && lag > MAX_READY_LAG)
         .then(|| format!("catching up: {lag} blocks behind"))
+}
+
+fn stuck(known: &Known) -> Option<String> {
+    if known.role != Role::Leader {
+        return None;
+    }
+    let now = (Clock::System.now() + known.ahead).timestamp();
+    let now = u64::try_from(now).unwrap_or_default();
+    let age = now.saturating_sub(known.head_made?);
+    let most = known.head_age?.as_secs();
+    (age > most).then(|| format!("the node is stuck: its newest block is {age} s old"))
 }
 
 #[cfg(test)]
@@ -230,7 +290,7 @@ mod tests {
 
     #[test]
     fn readiness_follows_what_happened() {
-        let status = Status::new();
+        let status = Status::new(Some(Duration::from_secs(60)));
         assert!(!status.report().ready, "nothing was read yet");
 
         status.is(Role::Leader);
@@ -249,6 +309,17 @@ mod tests {
         assert!(status.bad("gone".to_owned(), None), "trouble is news once");
         assert!(!status.bad("gone".to_owned(), None));
         assert!(status.report().ready, "a hiccup is no outage");
+
+        status.clock(TimeDelta::minutes(2));
+        let reason = status.report().reason.unwrap_or_default();
+        assert!(reason.contains("120 s ahead"), "{reason}");
+        status.clock(TimeDelta::zero());
+        status.head_was_made(1_700_000_000);
+        let reason = status.report().reason.unwrap_or_default();
+        assert!(reason.contains("stuck"), "{reason}");
+        let now = Clock::System.now().timestamp();
+        status.head_was_made(u64::try_from(now).expect("after 1970"));
+        assert!(status.report().ready);
 
         status.bad("undone".to_owned(), Some("REORG_BELOW_FINALITY"));
         let report = status.report();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitStatus;
 
 use dev::process::{Signal, Supervised};
+use serde_json::Value;
 
 use crate::PATIENCE;
 
@@ -104,6 +105,16 @@ impl Program {
     pub async fn health(&self, path: &str) -> Option<u16> {
         let answer = reqwest::get(format!("{}{path}", self.url())).await.ok()?;
         Some(answer.status().as_u16())
+    }
+
+    /// What `GET /health/ready` or the like answers, parsed; null when nobody does.
+    pub async fn says(&self, path: &str) -> Value {
+        let answer = reqwest::get(format!("{}{path}", self.url())).await;
+        let text = match answer {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
     /// Everything it has logged.

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    config::{LogConfig, LogFormat, ServeConfig},
+    config::{LogConfig, LogFormat, SafetyConfig, ServeConfig},
     schema,
 };
 
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) log: LogConfig,
+    #[command(flatten)]
+    pub(crate) safety: SafetyConfig,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -65,9 +67,9 @@ impl Command {
     ///
     /// # Errors
     /// What made it fail.
-    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+    pub(crate) async fn run(self, safety: &SafetyConfig) -> Result<ExitCode, Failure> {
         match self {
-            Self::Serve(config) => serve::serve(*config).await?,
+            Self::Serve(config) => serve::serve(*config, safety).await?,
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => command.run().await?,
             Self::Admin(command) => command.run().await?,
@@ -90,7 +92,7 @@ fn say(line: &str) -> Result<(), Failure> {
 }
 
 /// Tells the operator how far a command is, beside its result.
-fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     // Nobody to tell: the result says it.
     writeln!(std::io::stderr(), "{line}").ok();
 }

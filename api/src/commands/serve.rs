@@ -3,10 +3,17 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
-use domain::{clock::Clock, second_factor::Requirement};
+use chrono::TimeDelta;
+use domain::{
+    clock::{Ahead, Clock},
+    second_factor::Requirement,
+};
 use store::{
+    PoolSettings,
     anchors::{self, SignerAccount},
-    migrate,
+    cursor::Registry,
+    inspect::{self, Inspection},
+    keys, migrate,
 };
 use tokio::{
     net::TcpListener,
@@ -20,10 +27,11 @@ use super::Failure;
 use crate::{
     app::{App, Parts},
     bulk::Transfers,
-    config::ServeConfig,
+    config::{SafetyConfig, ServeConfig},
     connections,
     feed::Feed,
     hashing::Hashing,
+    health::{self, Health},
     http,
     integrity::deep_check::DeepCheck,
     playground::Playground,
@@ -52,15 +60,20 @@ const FIRST_FEES: Fees = Fees {
 /// How long requests may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The database's clock: what every process goes by.
+static DATABASE_CLOCK: Ahead = Ahead::unknown();
+/// Connections of a process beside its pool: two for notices, one for health.
+const BESIDE_THE_POOL: u32 = 3;
+
 /// Serves until told to stop.
 ///
 /// # Errors
 /// What made it impossible to begin; each says what to do.
-pub(super) async fn serve(config: ServeConfig) -> Result<(), Failure> {
+pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<(), Failure> {
     let stopping = CancellationToken::new();
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let (app, mut tasks) = assemble(&config, address, stopping.clone()).await?;
+    let (app, mut tasks) = assemble(&config, safety, address, stopping.clone()).await?;
     let playground = config
         .playground_dir
         .as_deref()
@@ -102,16 +115,15 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn assemble(
     config: &ServeConfig,
+    safety: &SafetyConfig,
     listening: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
-    let pool = store::connect(
-        &config.database.url,
-        "meditrustal api",
-        config.database.pool(),
-    )?;
+    let settings = look_at_database(config, safety).await?;
+    let pool = store::connect(&config.database.url, "meditrustal api", settings)?;
     migrate::require_current(&pool).await?;
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
+    require_master_keys(&pool, &keyring).await?;
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
@@ -152,7 +164,24 @@ async fn assemble(
         };
         tasks.spawn(check.run());
     }
+    let health = Health::default();
+    let watch = health::Watch {
+        url: config.database.url.clone(),
+        settings,
+        pool: pool.clone(),
+        registry: Registry {
+            chain_id,
+            address: client.deployment().registry.to_string(),
+        },
+        client: client.clone(),
+        clock: &DATABASE_CLOCK,
+        head_age: config.head_age(),
+        silence: config.silence(),
+        health: health.clone(),
+    };
+    tasks.spawn(watch.run());
     let app = App::from(Parts {
+        health,
         desk: Desk::open(pool.clone(), &mut tasks),
         lists: Lists::open(pool.clone(), Arc::clone(&index_key), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
@@ -169,7 +198,7 @@ async fn assemble(
         site: site(config, listening)?,
         second_factor: Requirement::on(&config.require_second_factor),
         chain: client,
-        clock: Clock::System,
+        clock: Clock::Other(&DATABASE_CLOCK),
         proxies: config.proxies(),
         sockets: config.connections.sockets(),
         transfers: Transfers::default(),
@@ -178,6 +207,61 @@ async fn assemble(
         stopping,
     });
     Ok((app, tasks))
+}
+
+/// Refuses a database that cannot be used or must not be; gives the pool for what it allows.
+async fn look_at_database(
+    config: &ServeConfig,
+    safety: &SafetyConfig,
+) -> Result<PoolSettings, Failure> {
+    let as_pool = config.database.pool();
+    let found = inspect::inspect(&config.database.url, "meditrustal api", &as_pool).await?;
+    let Inspection {
+        clock,
+        risks,
+        connections,
+    } = found;
+    safety.judge([config.risks(), risks].concat())?;
+    if clock.ahead.abs() > health::CLOCK_REFUSED {
+        return Err(format!(
+            "the database's clock is {} s ahead of this machine's: set the one that is wrong",
+            clock.ahead.num_seconds()
+        )
+        .into());
+    }
+    DATABASE_CLOCK.measured(clock.ahead, TimeDelta::zero());
+    let settings = config.pool();
+    let allowed = connections.map_or(u32::MAX, |all| all.saturating_sub(BESIDE_THE_POOL).max(1));
+    if settings.most() > allowed {
+        tracing::warn!(
+            "The database allows this role {} connections, {BESIDE_THE_POOL} of which are not the pool's: \
+             it has {allowed} instead of {}",
+            allowed.saturating_add(BESIDE_THE_POOL),
+            settings.most()
+        );
+    }
+    Ok(settings.at_most(allowed))
+}
+
+/// Refuses a file of master keys that lacks one by which something is wrapped.
+async fn require_master_keys(pool: &store::Pool, keyring: &Keyring) -> Result<(), Failure> {
+    let mut conn = pool.acquire().await?;
+    let known = keyring.ids();
+    let missing: Vec<_> = keys::masters_in_use(&mut conn)
+        .await?
+        .into_iter()
+        .filter(|id| !known.contains(id))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "the file of master keys lacks {}, which wraps keys of patients or secrets of second factors: put it \
+         back from your backup; this file has {}",
+        missing.join(", "),
+        known.join(", ")
+    )
+    .into())
 }
 
 /// Where people meet us: as configured, or where we listen.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod clock;
 pub mod consents;
 pub mod deletion;
+pub mod environment;
 pub mod ids;
 pub mod integrity;
 pub mod purpose;

@@ -177,3 +177,40 @@ pub async fn count_by_master(conn: &mut PgConnection) -> Result<Vec<(String, i64
         .map(|row| (row.master_key_id, row.keys))
         .collect())
 }
+
+/// The ids of the master keys that wrap anything, by one step in an index for each of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"WITH RECURSIVE used(id) AS (
+               (SELECT master_key_id
+                FROM (SELECT master_key_id FROM patient_keys
+                      UNION ALL
+                      SELECT master_key_id FROM second_factors) AS wrapped
+                ORDER BY master_key_id
+                LIMIT 1)
+               UNION ALL
+               SELECT (SELECT master_key_id
+                       FROM (SELECT master_key_id FROM patient_keys
+                             UNION ALL
+                             SELECT master_key_id FROM second_factors) AS wrapped
+                       WHERE master_key_id > used.id
+                       ORDER BY master_key_id
+                       LIMIT 1)
+               FROM used
+               WHERE used.id IS NOT NULL
+           )
+           SELECT id AS "id!"
+           FROM used
+           WHERE id IS NOT NULL
+             AND (EXISTS (SELECT FROM second_factors WHERE master_key_id = used.id)
+                  OR EXISTS (SELECT FROM patient_keys
+                             WHERE master_key_id = used.id AND destroyed_at IS NULL))
+           ORDER BY id"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}

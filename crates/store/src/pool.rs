@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
-use crate::StoreError;
+use crate::{StoreError, session};
 
 /// Connections to one database under one role.
 pub type Pool = sqlx::PgPool;
@@ -55,35 +55,47 @@ impl Default for PoolSettings {
     }
 }
 
+impl PoolSettings {
+    /// How many connections there are at most.
+    pub const fn most(&self) -> u32 {
+        self.steady.saturating_add(self.overflow)
+    }
+
+    /// The same with no more connections than the database allows: a pool that wants more waits for them
+    /// in vain while others are idle.
+    #[must_use]
+    pub fn at_most(self, allowed: u32) -> Self {
+        let steady = self.steady.min(allowed);
+        Self {
+            min: self.min.min(steady),
+            steady,
+            overflow: self.overflow.min(allowed - steady),
+            ..self
+        }
+    }
+}
+
 /// Opens a pool. Connections are made when needed, so a database that is still starting is waited for.
 ///
 /// # Errors
 /// [`StoreError`] where `url` is no PostgreSQL address.
 pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<Pool, StoreError> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name(application).options([
-        (
-            "statement_timeout",
-            settings.statement_timeout.as_millis().to_string(),
-        ),
-        ("idle_in_transaction_session_timeout", "15000".to_owned()),
-        ("lock_timeout", "5000".to_owned()),
-        ("timezone", "UTC".to_owned()),
-        (
-            "enable_seqscan",
-            if settings.by_index { "off" } else { "on" }.to_owned(),
-        ),
-    ]);
+    let options = session::options(url, application)?;
+    let limits = session::limits(&settings);
     // A released connection that is not young any more is closed while more than the steady number is
     // open. The pool is known only after it is made, hence the cell.
     let itself: Arc<OnceLock<Pool>> = Arc::default();
     let known = Arc::clone(&itself);
     let pool = PgPoolOptions::new()
         .min_connections(settings.min)
-        .max_connections(settings.steady + settings.overflow)
+        .max_connections(settings.most())
         .acquire_timeout(settings.timeout)
         .max_lifetime(settings.recycle)
         .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let limits = limits.clone();
+            Box::pin(async move { session::set(connection, &limits).await })
+        })
         .after_release(move |_, released| {
             let keep = released.age < BURST
                 || known
@@ -95,4 +107,25 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
     // Cannot be set already: the cell was made above and handed to nobody else.
     drop(itself.set(pool.clone()));
     Ok(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_wants_no_more_than_the_database_allows() {
+        let figures = |settings: PoolSettings| (settings.min, settings.steady, settings.overflow);
+        let usual = PoolSettings::default();
+        for (allowed, expected) in [
+            (u32::MAX, (5, 20, 10)),
+            (30, (5, 20, 10)),
+            (25, (5, 20, 5)),
+            (20, (5, 20, 0)),
+            (3, (3, 3, 0)),
+        ] {
+            assert_eq!(figures(usual.at_most(allowed)), expected, "{allowed}");
+            assert!(usual.at_most(allowed).most() <= allowed);
+        }
+    }
 }

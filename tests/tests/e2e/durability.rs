@@ -206,7 +206,10 @@ async fn the_programs_outlive_their_database() {
         ["UNAVAILABLE", "BUSY", "TIMEOUT"].contains(&refused.code().unwrap_or("none")),
         "{refused:?}"
     );
-    assert_eq!(world.api.health("/health/ready").await, Some(503));
+    eventually("the api is not ready", async || {
+        (world.api.health("/health/ready").await == Some(503)).then_some(())
+    })
+    .await;
     assert_eq!(world.api.health("/health/live").await, Some(200));
 
     let cluster = world.foundation.database.cluster_mut().expect("ours");

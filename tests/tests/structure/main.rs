@@ -9,5 +9,6 @@ mod migrations;
 mod playground;
 mod privileges;
 mod schema;
+mod settings;
 mod specification;
 mod threats;

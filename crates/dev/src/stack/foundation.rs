@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::secrets::{Passwords, keys};
 use super::{Database, Options, Programs};
-use crate::chain::{self, Deployment, Node, State, deploy_registry};
+use crate::chain::{self, Deployment, Mining, Node, State, deploy_registry};
 use crate::postgres::Cluster;
 use crate::process::{Program, Supervised};
 use crate::repository::make_open_dir;
@@ -285,7 +285,18 @@ impl Foundation {
                 deployment.display().to_string(),
             ),
             ("MEDITRUSTAL_LOG_FORMAT", "text".to_owned()),
+            ("MEDITRUSTAL_ENVIRONMENT", "development".to_owned()),
+            ("MEDITRUSTAL_HEAD_AGE", self.head_age()),
         ]
+    }
+
+    /// How old the newest block may be, in seconds: any age where none is made without a reason.
+    fn head_age(&self) -> String {
+        let seconds = match self.options.mining {
+            Mining::Instant | Mining::OnDemand => 0,
+            Mining::Every(_) => 120,
+        };
+        seconds.to_string()
     }
 
     async fn program(

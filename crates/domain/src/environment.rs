@@ -1,0 +1,368 @@
+//! Whether real records are kept here, and the names of what can be set.
+
+use std::{fmt, str::FromStr};
+
+/// Whether real records are kept here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// They are: what is insecure is refused.
+    #[default]
+    Production,
+    /// They are not: what is insecure is warned of.
+    Development,
+}
+
+impl Environment {
+    /// What it is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Development => "development",
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Environment {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Production, Self::Development]
+            .into_iter()
+            .find(|it| it.as_str() == name)
+            .ok_or_else(|| "it is production or development".to_owned())
+    }
+}
+
+/// Something that is right where nothing is at stake, and is refused where real records are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Risk {
+    name: &'static str,
+    told: String,
+}
+
+/// The names of all risks, by which an operator can accept them.
+pub const RISKS: [&str; 7] = [
+    "database-role",
+    "durability",
+    "plain-database",
+    "plain-http",
+    "plain-node",
+    "trusts-all-proxies",
+    "unknown-settings",
+];
+
+impl Risk {
+    /// A risk of [`RISKS`], in words that say what to do.
+    pub fn new(name: &'static str, told: impl Into<String>) -> Self {
+        Self {
+            name,
+            told: told.into(),
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.told, self.name)
+    }
+}
+
+/// What keeps a program from being started where real records are kept: all of it at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooRisky(Vec<Risk>);
+
+impl fmt::Display for TooRisky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this is not safe for real records:")?;
+        for risk in &self.0 {
+            write!(f, "\n  - {risk}")?;
+        }
+        f.write_str(
+            "\nmend it; or name in MEDITRUSTAL_ACCEPTED_RISKS what is to be accepted (the words in brackets); \
+             or set MEDITRUSTAL_ENVIRONMENT=development where no real records are kept",
+        )
+    }
+}
+
+impl std::error::Error for TooRisky {}
+
+impl Environment {
+    /// What is to be warned of.
+    ///
+    /// # Errors
+    /// [`TooRisky`] where one of them must not be, and nobody accepted it.
+    pub fn judge(self, risks: Vec<Risk>, accepted: &[String]) -> Result<Vec<Risk>, TooRisky> {
+        let is_borne = |risk: &Risk| {
+            self == Self::Development || accepted.iter().any(|name| name == risk.name)
+        };
+        let (borne, refused): (Vec<_>, Vec<_>) = risks.into_iter().partition(is_borne);
+        if refused.is_empty() {
+            Ok(borne)
+        } else {
+            Err(TooRisky(refused))
+        }
+    }
+}
+
+/// Whether a host is this machine: by its name, or by an address that never leaves it.
+pub fn is_here(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.to_canonical().is_loopback())
+}
+
+/// The risk of a node that is reached by plain HTTP beyond this machine.
+pub fn plain_node(url: &str) -> Option<Risk> {
+    let rest = url.strip_prefix("http://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    (!is_here(host)).then(|| {
+        Risk::new(
+            "plain-node",
+            "the line to the chain's node leaves this machine and is not encrypted, so that who is on it can \
+             lie to us: use a local TLS proxy or a tunnel",
+        )
+    })
+}
+
+/// What all settings of ours begin with in the environment.
+pub const PREFIX: &str = "MEDITRUSTAL_";
+
+/// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
+pub const SETTINGS: [&str; 56] = [
+    "ACCEPTED_RISKS",
+    "ACCOUNT_FAILURES",
+    "ACCOUNT_FAILURES_A_MINUTE",
+    "ADDRESS_FAILURES",
+    "ADDRESS_FAILURES_A_MINUTE",
+    "ALLOWED_ORIGINS",
+    "ALL_FAILURES",
+    "ALL_FAILURES_A_MINUTE",
+    "API_PASSWORD",
+    "BACKUP_PASSWORD",
+    "BROWSER",
+    "CONNECTIONS",
+    "CONNECTIONS_OF_ADDRESS",
+    "DATABASE",
+    "DEEP_CHECK_PER_SECOND",
+    "DEPLOYMENT_FILE",
+    "ENVIRONMENT",
+    "FIRST_WAIT",
+    "GUESSES",
+    "HEADER_TIMEOUT",
+    "HEAD_AGE",
+    "INDEXER_LISTEN",
+    "INDEXER_PASSWORD",
+    "INDEXER_SILENCE",
+    "INDEX_KEY_FILE",
+    "INTROSPECTION",
+    "KEYS_PASSWORD",
+    "LISTEN",
+    "LOG",
+    "LOG_FORMAT",
+    "LONGEST_WAIT",
+    "MASTER_KEYS_FILE",
+    "MIGRATOR_PASSWORD",
+    "PG_BIN",
+    "PLAYGROUND_DIR",
+    "POLL_MS",
+    "POOL_MAX_OVERFLOW",
+    "POOL_MAX_SIZE",
+    "POOL_MIN_SIZE",
+    "POOL_RECYCLE",
+    "POOL_TIMEOUT",
+    "PROXY_HEADER",
+    "REGISTRAR_KEY_FILE",
+    "REGISTRATIONS",
+    "REGISTRATIONS_A_MINUTE",
+    "REQUEST_TIMEOUT",
+    "REQUIRE_SECOND_FACTOR",
+    "SITE",
+    "SOCKETS_OF_ACCOUNT",
+    "SOCKETS_OF_ADDRESS",
+    "SWEEP_MS",
+    "THROTTLE_SWEEP",
+    "TOKEN_FILE",
+    "TOKEN_KEY_FILE",
+    "TRUSTED_PROXIES",
+    "URL",
+];
+
+/// A setting that nobody knows, and the one that may have been meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    name: String,
+    meant: Option<String>,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, meant } = self;
+        write!(f, "{name} is no setting of ours")?;
+        match meant {
+            Some(meant) => write!(f, "; did you mean {meant}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which of these variables are set for us, and mean nothing to us. `own` are names that the program knows
+/// besides [`SETTINGS`].
+pub fn unknown(variables: impl IntoIterator<Item = String>, own: &[String]) -> Vec<Unknown> {
+    let known: Vec<String> = SETTINGS
+        .iter()
+        .map(|name| format!("{PREFIX}{name}"))
+        .chain(own.iter().cloned())
+        .collect();
+    let mut unknown: Vec<_> = variables
+        .into_iter()
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name))
+        .map(|name| {
+            let nearest = known
+                .iter()
+                .min_by_key(|known| strsim::osa_distance(known, &name));
+            let meant = nearest
+                .filter(|known| strsim::osa_distance(known, &name) <= known.len() / 4)
+                .cloned();
+            Unknown { name, meant }
+        })
+        .collect();
+    unknown.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_setting_is_told_with_the_one_that_was_meant() {
+        let variables = [
+            "HOME",
+            "MEDITRUSTAL_GUESSES",
+            "MEDITRUSTAL_GUESES",
+            "MEDITRUSTAL_MASTER_KEY_FILE",
+            "MEDITRUSTAL_INTROSPECTOIN",
+            "MEDITRUSTAL_FAVOURITE_COLOUR_OF_THE_WARD",
+            "MEDITRUSTAL_NEWEST",
+        ];
+        let told: Vec<_> = unknown(
+            variables.map(str::to_owned),
+            &["MEDITRUSTAL_NEWEST".to_owned()],
+        )
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+
+        assert_eq!(
+            told,
+            [
+                "MEDITRUSTAL_FAVOURITE_COLOUR_OF_THE_WARD is no setting of ours",
+                "MEDITRUSTAL_GUESES is no setting of ours; did you mean MEDITRUSTAL_GUESSES?",
+                "MEDITRUSTAL_INTROSPECTOIN is no setting of ours; did you mean MEDITRUSTAL_INTROSPECTION?",
+                "MEDITRUSTAL_MASTER_KEY_FILE is no setting of ours; did you mean MEDITRUSTAL_MASTER_KEYS_FILE?",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_never_leaves_the_machine_is_here() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.8.8.8",
+            "::1",
+            "[::1]",
+            "::ffff:127.0.0.1",
+            "/run/postgresql",
+        ] {
+            assert!(is_here(host), "{host}");
+        }
+        let elsewhere = [
+            "db",
+            "10.0.0.1",
+            "0.0.0.0",
+            "::",
+            "localhost.example.org",
+            "1270.0.0.1",
+            "",
+        ];
+        for host in elsewhere {
+            assert!(!is_here(host), "{host}");
+        }
+        for url in [
+            "http://127.0.0.1:8545",
+            "http://user:word@localhost/path",
+            "http://[::1]:8545/",
+            "https://node.example.org",
+        ] {
+            assert_eq!(plain_node(url), None, "{url}");
+        }
+        for url in [
+            "http://node.example.org:8545",
+            "http://127.0.0.1@evil.example/",
+        ] {
+            assert!(plain_node(url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_risk_is_refused_in_production_unless_it_is_accepted() {
+        let risks = || {
+            vec![
+                Risk::new("durability", "one"),
+                Risk::new("plain-http", "two"),
+            ]
+        };
+        let accepted = ["durability".to_owned()];
+
+        let refused = Environment::Production
+            .judge(risks(), &[])
+            .expect_err("both");
+        assert!(
+            refused.to_string().contains("one (durability)"),
+            "{refused}"
+        );
+        assert!(
+            refused.to_string().contains("two (plain-http)"),
+            "{refused}"
+        );
+        let refused = Environment::Production
+            .judge(risks(), &accepted)
+            .expect_err("one");
+        assert!(!refused.to_string().contains("one"), "{refused}");
+        assert_eq!(
+            Environment::Production
+                .judge(risks()[..1].to_vec(), &accepted)
+                .map(|it| it.len()),
+            Ok(1)
+        );
+        assert_eq!(
+            Environment::Development
+                .judge(risks(), &[])
+                .map(|it| it.len()),
+            Ok(2)
+        );
+    }
+
+    #[test]
+    fn nothing_is_production_unless_it_says_otherwise() {
+        assert_eq!(Environment::default(), Environment::Production);
+        assert_eq!("development".parse(), Ok(Environment::Development));
+        assert!("Development ".parse::<Environment>().is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether the database can do the work: a transaction like any other, a look at its disk, and what the
+//! indexer last wrote.
+
+use sqlx::{Connection, PgConnection, Row};
+
+use crate::{StoreError, cursor::Registry, inspect, inspect::Measured, session};
+
+/// What a probe saw.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// The clocks.
+    pub clock: Measured,
+    /// How long ago an indexer that leads last said that all is well. Unit: seconds. `None` before the first.
+    pub led_ago: Option<f64>,
+}
+
+/// A connection for probes alone, with the limits of all others.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn connect(
+    url: &str,
+    application: &str,
+    settings: &crate::PoolSettings,
+) -> Result<PgConnection, StoreError> {
+    let options = session::options(url, application)?;
+    let mut conn = PgConnection::connect_with(&options).await?;
+    session::set(&mut conn, &session::limits(settings)).await?;
+    Ok(conn)
+}
+
+/// Writes and commits, in a table that every request that logs in writes to; what was written is taken away
+/// in the same transaction, so that nobody sees it.
+///
+/// # Errors
+/// [`StoreError`]: then requests that write cannot be served either.
+pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probed, StoreError> {
+    let clock = inspect::measure(conn).await?;
+    let mut tx = conn.begin().await?;
+    sqlx::query!(
+        "WITH written AS (
+             INSERT INTO throttle_counters (scope, subject, due_at)
+             VALUES ('ACCOUNT', 'health ' || pg_backend_pid(), clock_timestamp())
+             RETURNING subject
+         )
+         SELECT subject FROM written"
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM throttle_counters
+         WHERE scope = 'ACCOUNT' AND subject = 'health ' || pg_backend_pid()"
+    )
+    .execute(&mut *tx)
+    .await?;
+    take_space(&mut tx).await?;
+    let led = sqlx::query_scalar!(
+        r#"SELECT EXTRACT(EPOCH FROM clock_timestamp() - updated_at)::double precision AS "ago!"
+           FROM chain_cursors
+           WHERE chain_id = $1 AND registry = $2"#,
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Probed {
+        clock,
+        led_ago: led,
+    })
+}
+
+/// Takes new space on the database's disk, and gives it back: 200 kB of a temporary file. Pages that have
+/// room are written to on a full disk, too, and so do not tell.
+///
+/// # Errors
+/// [`StoreError::Unable`] where there is no space.
+pub async fn take_space(tx: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::raw_sql("SET LOCAL work_mem = 64")
+        .execute(&mut *tx)
+        .await?;
+    let row = sqlx::raw_sql(
+        "SELECT count(*) FROM (SELECT repeat('x', 100) || n AS text FROM generate_series(1, 2000) AS n
+                               ORDER BY text OFFSET 0) AS sorted",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let _: i64 = row.try_get(0)?;
+    sqlx::raw_sql("SET LOCAL work_mem TO DEFAULT")
+        .execute(tx)
+        .await?;
+    Ok(())
+}

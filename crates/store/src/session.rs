@@ -1,0 +1,53 @@
+//! What every connection is told before it is used: how long anything may take.
+//!
+//! By `SET` and not with the start-up packet: a pooler such as PgBouncer refuses that, or drops it in
+//! silence. `inspect` reads it back.
+
+use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
+
+use crate::{PoolSettings, StoreError};
+
+/// How long a transaction may do nothing. Unit: milliseconds.
+const IDLE_IN_TRANSACTION: u128 = 15_000;
+/// How long a statement waits for a lock. Unit: milliseconds.
+const LOCK: u128 = 5_000;
+
+/// Where to connect, with nothing in the start-up packet that a pooler does not know.
+pub(crate) fn options(url: &str, application: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(options
+        .application_name(application)
+        // From PostgreSQL 12 numbers are exact without it.
+        .extra_float_digits(None))
+}
+
+/// Settings of a session and their values.
+pub(crate) type Limits = Vec<(&'static str, String)>;
+
+/// What a pool of these settings tells each of its connections.
+pub(crate) fn limits(settings: &PoolSettings) -> Limits {
+    let seqscan = if settings.by_index { "off" } else { "on" };
+    let statement = settings.statement_timeout.as_millis();
+    vec![
+        ("statement_timeout", statement.to_string()),
+        (
+            "idle_in_transaction_session_timeout",
+            IDLE_IN_TRANSACTION.to_string(),
+        ),
+        ("lock_timeout", LOCK.to_string()),
+        ("enable_seqscan", seqscan.to_owned()),
+    ]
+}
+
+/// Tells a connection.
+pub(crate) async fn set(conn: &mut PgConnection, limits: &Limits) -> Result<(), sqlx::Error> {
+    let statements: Vec<_> = limits
+        .iter()
+        .map(|(name, value)| format!("SET {name} = {value}"))
+        .collect();
+    // Names and numbers of our own alone.
+    sqlx::raw_sql(AssertSqlSafe(statements.join("; ")))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
