@@ -36,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) definitions: usize,
     /// Fields of the answer: each field as often as the lists around it are long.
     pub(crate) cost: u64,
+    /// Whether the schema may be asked for.
+    pub(crate) introspection: bool,
 }
 
 impl Limits {
@@ -50,6 +52,7 @@ impl Limits {
             directives: 20,
             definitions: 64,
             cost: 20_000,
+            introspection,
         }
     }
 }
@@ -71,6 +74,9 @@ pub(crate) enum Refused {
     /// A number with a decimal point written into the document.
     #[error("send decimals in variables: written into a query they lose their digits")]
     InlineDecimal,
+    /// `__schema` or `__type`, where they are not answered.
+    #[error("introspection is switched off here: take the schema from its file, schema.graphql")]
+    Introspection,
     /// There is no operation of that name, or more than one and no name.
     #[error("say which operation to run: operationName names none of the document's")]
     NoSuchOperation,
@@ -219,6 +225,10 @@ impl Walk<'_> {
     }
 
     fn field(&mut self, field: &Field) -> Result<Sum, Refused> {
+        let name = field.name.node.as_str();
+        if !self.limits.introspection && matches!(name, "__schema" | "__type") {
+            return Err(Refused::Introspection);
+        }
         for (_, argument) in &field.arguments {
             let literal = argument
                 .node
@@ -349,6 +359,7 @@ mod tests {
             Err(Refused::TooMuch { what, .. }) => what,
             Err(Refused::FragmentCycle) => "cycle",
             Err(Refused::InlineDecimal) => "decimal",
+            Err(Refused::Introspection) => "introspection",
             Err(Refused::NoSuchOperation) => "operation",
             Ok(_) => "nothing",
         }
@@ -415,6 +426,21 @@ mod tests {
             refused("query A { me { id } } query B { me { id } }"),
             "operation"
         );
+    }
+
+    #[test]
+    fn introspection_is_refused_where_it_is_off_wherever_it_stands() {
+        for query in [
+            "{ __schema { queryType { name } } }",
+            "{ a: __type(name: \"User\") { name } }",
+            "{ me { id } ...F } fragment F on Query { ... { __schema { types { name } } } }",
+        ] {
+            assert_eq!(refused(query), "introspection");
+            let limits = Limits::new(true);
+            let document = parse_query(query).unwrap();
+            check(&document, None, &Variables::default(), &limits).unwrap();
+        }
+        assert_eq!(refused("{ __typename me { __typename } }"), "nothing");
     }
 
     #[test]

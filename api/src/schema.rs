@@ -19,6 +19,7 @@ use crate::{
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
     gate::{self, Limits},
+    graphql::root::NullableFields,
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
     records::{
@@ -63,13 +64,13 @@ pub(crate) struct Mutation(
 #[derive(MergedSubscription, Default)]
 pub(crate) struct Subscription(IntegritySubscription);
 
-type Inner = GraphQlSchema<Query, Mutation, Subscription>;
+type Inner = GraphQlSchema<NullableFields<Query>, NullableFields<Mutation>, Subscription>;
 
 /// The public contract, as `schema.graphql` holds it.
 pub(crate) fn sdl() -> String {
     let sdl = Inner::build(
-        Query::default(),
-        Mutation::default(),
+        NullableFields::default(),
+        NullableFields::default(),
         Subscription::default(),
     )
     .finish()
@@ -140,8 +141,8 @@ impl Schema {
     /// The schema over this process.
     pub(crate) fn new(app: App, timeout: Duration) -> Self {
         let mut builder = Inner::build(
-            Query::default(),
-            Mutation::default(),
+            NullableFields::default(),
+            NullableFields::default(),
             Subscription::default(),
         )
         .data(app.clone())
@@ -293,6 +294,7 @@ fn over(refused: gate::Refused) -> Rejected {
             "GRAPHQL_VALIDATION_FAILED"
         }
         gate::Refused::InlineDecimal => "BAD_USER_INPUT",
+        gate::Refused::Introspection => "INTROSPECTION_DISABLED",
     };
     Rejected::new(code, refused.to_string())
 }

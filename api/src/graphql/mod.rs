@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod enums;
+pub(crate) mod root;
 pub(crate) mod scalars;
 
 use async_graphql::Context;

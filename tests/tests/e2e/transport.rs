@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tests::{Program, World, documents, id};
 
+const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
 const NAME: &str = r#"{"query":"{ __typename }"}"#;
 
 #[tokio::test]
@@ -270,6 +271,73 @@ async fn a_document_that_would_cost_too_much_is_refused_unread() {
 }
 
 #[tokio::test]
+async fn a_field_that_fails_leaves_the_others_what_they_have() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let register = |alias: &str, name: &str| {
+        format!(
+            r#"{alias}: register(input: {{
+                email: "{name}@example.org", username: "{name}", password: "a long pass phrase"
+            }}) {{ user {{ username }} }}"#
+        )
+    };
+
+    let three = [
+        register("a", "dewi"),
+        register("b", "dewi"),
+        register("c", "eka"),
+    ];
+    let answer = ana
+        .asks(&format!("mutation {{ {} }}", three.join(" ")), json!({}))
+        .await;
+    let problem = answer.fails_with("CONFLICT");
+    assert_eq!(problem.path, [json!("b")]);
+    let expected = json!({
+        "a": { "user": { "username": "dewi" } },
+        "b": null,
+        "c": { "user": { "username": "eka" } },
+    });
+    assert_eq!(*answer.partial_data(), expected);
+
+    let query = "query ($none: UUID!) {
+        me { username }
+        users { nodes { id } }
+        medicalRecord(id: $none) { id }
+        verifyRecord(id: $none) { verdict }
+        consents(first: 0) { nodes { id } }
+    }";
+    let mixed = ana.asks(query, json!({ "none": NO_RECORD })).await;
+    let told: Vec<_> = mixed
+        .errors()
+        .iter()
+        .map(|error| (error.path.clone(), error.code().to_owned()))
+        .collect();
+    for expected in [
+        ("users", "FORBIDDEN"),
+        ("medicalRecord", "NOT_FOUND"),
+        ("verifyRecord", "NOT_FOUND"),
+        ("consents", "BAD_USER_INPUT"),
+    ] {
+        assert!(
+            told.contains(&(vec![json!(expected.0)], expected.1.to_owned())),
+            "{told:?}"
+        );
+    }
+    assert_eq!(told.len(), 4);
+    assert_eq!(mixed.partial_data()["me"]["username"], ana.username);
+
+    let unread = ana
+        .asks(
+            "query ($id: UUID!) { me { username } medicalRecord(id: $id) { id } }",
+            json!({ "id": "none" }),
+        )
+        .await;
+    let problem = unread.fails_with("GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(problem.path, [json!("medicalRecord")]);
+    assert_eq!(unread.partial_data()["me"]["username"], ana.username);
+}
+
+#[tokio::test]
 async fn what_the_operator_did_not_switch_on_is_off() {
     let world = World::start().await;
     let origins = [
@@ -285,16 +353,11 @@ async fn what_the_operator_did_not_switch_on_is_off() {
     for query in [
         "{ __schema { types { name } } }",
         "{ __type(name: \"User\") { name } }",
+        "{ __typename ...F } fragment F on Query { a: __schema { queryType { name } } }",
     ] {
         let reply = asks(query).await;
-        let json = reply.json();
-        assert!(
-            json["data"].is_null()
-                || json["data"]["__schema"].is_null() && json["data"]["__type"].is_null(),
-            "{}",
-            reply.body
-        );
-        assert!(!reply.body.contains("User\""), "{}", reply.body);
+        assert_eq!(reply.code(), "INTROSPECTION_DISABLED", "{query}");
+        assert_eq!(reply.json()["data"], Value::Null, "{}", reply.body);
     }
     for query in [
         "{ mee { id } }",

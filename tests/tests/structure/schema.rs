@@ -87,6 +87,30 @@ fn what_is_printed_is_what_is_checked_in() {
     );
 }
 
+/// One refused field must not erase the answers of the others: only a nullable field can be null alone.
+#[tokio::test]
+async fn every_field_of_query_and_mutation_is_nullable() {
+    const ROOTS: &str = "{ __schema {
+        queryType { name fields { name type { kind } } }
+        mutationType { name fields { name type { kind } } }
+    } }";
+    let world = World::start().await;
+
+    let answer = world.nobody().asks(ROOTS, json!({})).await;
+
+    let schema = &answer.data()["__schema"];
+    for root in ["queryType", "mutationType"] {
+        let fields = list(&schema[root]["fields"]);
+        assert!(fields.len() > 10, "{} fields are too few", fields.len());
+        let strict: Vec<_> = fields
+            .iter()
+            .filter(|field| field["type"]["kind"] == "NON_NULL")
+            .map(|field| text(&field["name"]))
+            .collect();
+        assert!(strict.is_empty(), "not nullable in {root}: {strict:?}");
+    }
+}
+
 fn first_difference(old: &str, new: &str) -> String {
     let pairs = old.lines().zip(new.lines()).enumerate();
     let differs = pairs.into_iter().find(|(_, (old, new))| old != new);

@@ -1,0 +1,57 @@
+//! The root of an operation, each of whose fields stands or fails alone.
+
+use std::borrow::Cow;
+
+use async_graphql::{
+    ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult,
+    Value,
+    parser::types::Field,
+    registry::{MetaType, Registry},
+    resolver_utils::resolve_container,
+};
+
+/// A root object whose fields are all nullable, whatever its resolvers return.
+///
+/// A field that fails is null beside its error, and the other fields keep what they have. Without this
+/// one refused field would erase the whole answer, also that of mutations that were carried out before.
+/// It holds for arguments that cannot be read, too, which async-graphql refuses before a resolver runs.
+#[derive(Debug, Default)]
+pub(crate) struct NullableFields<T>(T);
+
+impl<T: ObjectType> ContainerType for NullableFields<T> {
+    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let resolved = self.0.resolve_field(ctx).await;
+        Ok(resolved.unwrap_or_else(|error| {
+            ctx.add_error(error);
+            Some(Value::Null)
+        }))
+    }
+}
+
+impl<T: ObjectType> OutputType for NullableFields<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let qualified = T::create_type_info(registry);
+        if let Some(MetaType::Object { fields, .. }) = registry.types.get_mut(&*T::type_name()) {
+            for field in fields.values_mut() {
+                if let Some(nullable) = field.ty.strip_suffix('!') {
+                    field.ty = nullable.to_owned();
+                }
+            }
+        }
+        qualified
+    }
+
+    async fn resolve(
+        &self,
+        ctx: &ContextSelectionSet<'_>,
+        _: &Positioned<Field>,
+    ) -> ServerResult<Value> {
+        resolve_container(ctx, self).await
+    }
+}
+
+impl<T: ObjectType> ObjectType for NullableFields<T> {}
