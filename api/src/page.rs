@@ -23,11 +23,13 @@ pub(crate) const DEFAULT_SIZE: i32 = 20;
 /// How many nodes a page has at most.
 pub(crate) const MAX_SIZE: i32 = 100;
 
-/// Where a page goes on. Opaque: take it from `pageInfo.endCursor` and hand it back as `after`.
+/// An opaque position in a list. Take it from `pageInfo.endCursor` or from an edge, and pass it as
+/// `after` to the same list to read on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor(String);
 
-/// Where a page goes on. Opaque: take it from `pageInfo.endCursor` and hand it back as `after`.
+/// An opaque position in a list. Take it from `pageInfo.endCursor` or from an edge, and pass it as
+/// `after` to the same list to read on.
 #[Scalar(
     name = "Cursor",
     specified_by_url = "https://relay.dev/graphql/connections.htm#sec-Cursor"
@@ -168,20 +170,21 @@ pub(crate) fn size(first: Option<i32>) -> Result<i64, Error> {
     }
 }
 
-/// Where a page stands in its list.
+/// Tells whether a list goes on, and how to read its next page.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct PageInfo {
-    /// Whether there are more after this page.
+    /// Whether the list has more nodes after this page.
     has_next_page: bool,
-    /// Whether this page was reached by a cursor.
+    /// Whether this page was asked for with `after`, so that nodes come before it.
     has_previous_page: bool,
-    /// The first node's cursor.
+    /// The cursor of the first node on this page; null where the page is empty.
     start_cursor: Option<Cursor>,
-    /// The last node's cursor: hand it back as `after`.
+    /// The cursor of the last node on this page: pass it as `after` to read the next page. Null where
+    /// the page is empty.
     end_cursor: Option<Cursor>,
 }
 
-/// A node and where it stands.
+/// One node of a page together with its cursor.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(concrete(name = "UserEdge", params(User)))]
 #[graphql(concrete(name = "RoleProposalEdge", params(RoleProposal)))]
@@ -193,9 +196,9 @@ pub(crate) struct PageInfo {
 #[graphql(concrete(name = "DataDeletionRequestEdge", params(DataDeletionRequest)))]
 #[graphql(concrete(name = "WalletEdge", params(Wallet)))]
 pub(crate) struct Edge<T: OutputType> {
-    /// Where the node stands.
+    /// The position of the node in the list: pass it as `after` to read what follows the node.
     cursor: Cursor,
-    /// The node.
+    /// The item of the list at this position.
     node: T,
 }
 
@@ -214,11 +217,11 @@ pub(crate) struct Connection<T: OutputType>
 where
     Edge<T>: OutputType,
 {
-    /// The nodes, each with its cursor.
+    /// The nodes of this page in the order of the list, each with its cursor.
     pub(crate) edges: Vec<Edge<T>>,
-    /// The nodes alone.
+    /// The nodes of this page in the order of the list, without cursors.
     pub(crate) nodes: Vec<T>,
-    /// Where this page stands.
+    /// Whether the list goes on after this page, and the cursor to go on with.
     pub(crate) page_info: PageInfo,
 }
 

@@ -32,7 +32,11 @@ use crate::{
     wallets::graphql::{WalletMutation, WalletQuery},
 };
 
-/// Everything that can be asked.
+/// What can be read. Every field but `mySecondFactor` and `me` needs a session with a second factor
+/// where the operator requires one. A field that fails is null beside its error, which has a stable
+/// `extensions.code`. Every field may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
+/// `SECOND_FACTOR_REQUIRED`, `BUSY`, `UNAVAILABLE`, `INTERNAL`, and `BAD_USER_INPUT` for a header
+/// `X-Purpose-Of-Use` that is no purpose.
 #[derive(MergedObject, Default)]
 pub(crate) struct Query(
     UserQuery,
@@ -46,7 +50,11 @@ pub(crate) struct Query(
     SecondFactorQuery,
 );
 
-/// Everything that can be done.
+/// What can be changed. A mutation that fails is null beside its error. Each mutation names the error
+/// codes (`extensions.code`) that it answers itself. Besides these, every mutation may answer `BUSY`,
+/// `UNAVAILABLE` and `INTERNAL`; and every mutation that needs a session may answer `UNAUTHENTICATED`,
+/// `TOKEN_EXPIRED`, `SECOND_FACTOR_REQUIRED` where the operator requires a second factor that the
+/// session has not shown, and `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose.
 #[derive(MergedObject, Default)]
 pub(crate) struct Mutation(
     UserMutation,
@@ -60,7 +68,8 @@ pub(crate) struct Mutation(
     SecondFactorMutation,
 );
 
-/// Everything that can be followed.
+/// What can be followed, over a WebSocket (`graphql-transport-ws`) or as Server-Sent Events. A stream
+/// ends with the access token or the session it was begun with.
 #[derive(MergedSubscription, Default)]
 pub(crate) struct Subscription(IntegritySubscription);
 

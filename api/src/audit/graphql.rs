@@ -29,103 +29,104 @@ impl AuditLog {
 /// One row of the audit trail. Nobody can change or remove it.
 #[Object]
 impl AuditLog {
-    /// Its number.
+    /// The number of the row, in the order in which rows were written.
     async fn id(&self) -> ID {
         self.0.id.into()
     }
 
-    /// When it happened.
+    /// The time at which the action happened.
     async fn event_time(&self) -> DateTime<Utc> {
         self.0.event_time
     }
 
-    /// Who did it.
+    /// The account that acted; a system account where nobody was logged in.
     async fn user(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.user).await?)
     }
 
-    /// What was done.
+    /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.
     async fn action_type(&self) -> &str {
         &self.0.action_type
     }
 
-    /// To what kind of thing.
+    /// The kind of thing it was done to, such as `MEDICAL_RECORD`.
     async fn resource_type(&self) -> &str {
         &self.0.resource_type
     }
 
-    /// To which one; the request's id where there is none.
+    /// The ID of the thing it was done to; the ID of the request where there is none.
     async fn resource_id(&self) -> Uuid {
         self.0.resource_id
     }
 
-    /// What was before. Never health data.
+    /// The state before the action; null where there is nothing to say. Never health data.
     async fn old_value(&self) -> Option<Document> {
         self.0.old_value.clone().map(Into::into)
     }
 
-    /// What is now, or why it was refused. Never health data.
+    /// The state after the action, or the reason of a refusal; null where there is nothing to say.
+    /// Never health data.
     async fn new_value(&self) -> Option<Document> {
         self.0.new_value.clone().map(Into::into)
     }
 
-    /// From where.
+    /// The network address that the request came from.
     async fn ip_address(&self) -> &str {
         &self.0.ip_address
     }
 
-    /// With what.
+    /// The `User-Agent` header of the request; null where it sent none.
     async fn user_agent(&self) -> Option<&str> {
         self.0.user_agent.as_deref()
     }
 
-    /// In which request: the `X-Request-Id` of its answer.
+    /// The ID of the request: the `X-Request-Id` of its answer.
     async fn request_id(&self) -> Uuid {
         self.0.request_id
     }
 
-    /// Why: a code of PurposeOfUse.
+    /// Why the data was accessed: a code of `PurposeOfUse`.
     async fn purpose(&self) -> &str {
         &self.0.purpose
     }
 
-    /// The consent that decided, for or against.
+    /// The ID of the consent that permitted or refused the action; null where none decided.
     async fn consent_reference(&self) -> Option<Uuid> {
         self.0.consent_reference
     }
 
-    /// How long the row is kept, as ISO 8601 writes it.
+    /// How long the row is kept, as an ISO 8601 duration such as `P3650D`.
     async fn retention_period(&self) -> String {
         format!("P{}D", self.0.retention_days)
     }
 
-    /// How sensitive what was touched is.
+    /// How sensitive the data is that was accessed, such as MEDICAL or SECURITY.
     async fn data_classification(&self) -> &str {
         &self.0.data_classification
     }
 
-    /// Whether data left the home country.
+    /// Whether data was sent to another country.
     async fn is_cross_border(&self) -> bool {
         self.0.is_cross_border
     }
 
-    /// Where it went, ISO 3166-1 alpha-2.
+    /// The country that the data was sent to, as ISO 3166-1 alpha-2 writes it; null where it stayed.
     async fn destination_country(&self) -> Option<&str> {
         self.0.destination_country.as_deref()
     }
 
-    /// In what form data was touched.
+    /// In which form the data was accessed, such as `METADATA_ONLY` or `DECRYPTED_FOR_DISCLOSURE`.
     async fn encryption_status(&self) -> &str {
         &self.0.encryption_status
     }
 
-    /// When the row was written.
+    /// The time at which the row was written.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 }
 
-/// Something that happened to your data.
+/// One access, or attempted access, to the caller's own data.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLogEntry {
     row: Arc<AuditRow>,
@@ -138,46 +139,46 @@ impl AccessLogEntry {
     }
 }
 
-/// Something that happened to your data.
+/// One access, or attempted access, to the caller's own data.
 #[Object]
 impl AccessLogEntry {
-    /// Its number.
+    /// The number of the row of the audit trail.
     async fn id(&self) -> ID {
         self.row.id.into()
     }
 
-    /// When.
+    /// The time of the access.
     async fn at(&self) -> DateTime<Utc> {
         self.row.event_time
     }
 
-    /// Who.
+    /// The account that accessed the data, or tried to.
     async fn who(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.row.user).await?)
     }
 
-    /// What was done.
+    /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.
     async fn action(&self) -> &str {
         &self.row.action_type
     }
 
-    /// To which record.
+    /// The ID of the record that was accessed; null where the access was not to a single record.
     async fn record_id(&self) -> Option<Uuid> {
         (self.row.resource_type == "MEDICAL_RECORD" && self.row.resource_id != self.row.request_id)
             .then_some(self.row.resource_id)
     }
 
-    /// Why: a code of PurposeOfUse.
+    /// Why the data was accessed: a code of `PurposeOfUse`.
     async fn purpose(&self) -> &str {
         &self.row.purpose
     }
 
-    /// Whether it was allowed.
+    /// Whether the access was permitted; false where it was refused.
     async fn allowed(&self) -> bool {
         self.row.action_type != "ACCESS_DENIED"
     }
 
-    /// Whether somebody broke the glass.
+    /// Whether the access was permitted as an emergency, without a consent.
     async fn emergency(&self) -> bool {
         self.row.action_type != "ACCESS_DENIED"
             && self.row.consent_reference.is_none()
@@ -186,12 +187,12 @@ impl AccessLogEntry {
                 .any(|p| p.as_str() == self.row.purpose)
     }
 
-    /// The consent that decided, for or against.
+    /// The ID of the consent that permitted or refused the access; null where none decided.
     async fn consent_id(&self) -> Option<Uuid> {
         self.row.consent_reference
     }
 
-    /// All of it as a sentence.
+    /// The whole entry as one English sentence, to be shown to the patient.
     async fn sentence(&self, ctx: &Context<'_>) -> Result<String> {
         let who = loaders(ctx)?.user(self.row.user).await?;
         Ok(sentence::of(&self.row, who.as_deref(), self.reader))
@@ -203,15 +204,18 @@ pub(crate) struct AuditQuery;
 
 #[Object]
 impl AuditQuery {
-    /// The audit trail, newest first. Needs the role ADMIN. Reading it is written down, too.
+    /// The audit trail, newest row first. Needs the role ADMIN (`FORBIDDEN` otherwise). Reading it is
+    /// recorded in it, too.
     async fn audit_logs(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only what this account did.")] user_id: Option<Uuid>,
-        #[graphql(desc = "Only what was done to this.")] resource_id: Option<Uuid>,
-        #[graphql(desc = "Only this action, such as RECORD_READ.")] action_type: Option<String>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "Only actions of the account with this ID.")] user_id: Option<Uuid>,
+        #[graphql(desc = "Only actions on the thing with this ID.")] resource_id: Option<Uuid>,
+        #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<String>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -236,12 +240,15 @@ impl AuditQuery {
         ))
     }
 
-    /// Who did what with your data, newest first, refused attempts too.
+    /// Who did what with the caller's data, newest first, refused attempts included. Open to every
+    /// role.
     async fn my_access_log(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;

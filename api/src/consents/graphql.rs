@@ -21,7 +21,8 @@ use crate::{
     users::graphql::User,
 };
 
-/// What a patient allows, or refuses, whom to do with which data, for what and until when.
+/// A consent of a patient: whom it permits, or refuses, which processing of which data, for what
+/// purpose and how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Consent {
     consent: Arc<consents::Consent>,
@@ -41,25 +42,26 @@ impl Consent {
     }
 }
 
-/// What a patient allows, or refuses, whom to do with which data, for what and until when.
+/// A consent of a patient: whom it permits, or refuses, which processing of which data, for what
+/// purpose and how long.
 #[Object]
 impl Consent {
-    /// Which.
+    /// The ID of the consent, to withdraw it by `withdrawConsent`.
     async fn id(&self) -> Uuid {
         self.consent.id.0
     }
 
-    /// Whose data.
+    /// The patient who gave the consent, and whose data it is about.
     async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.consent.patient).await?)
     }
 
-    /// What for.
+    /// The purpose of use that the consent is given for.
     async fn purpose(&self) -> PurposeOfUse {
         self.consent.purpose.into()
     }
 
-    /// Which data.
+    /// The categories of records that the consent is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
         self.consent
             .categories
@@ -68,7 +70,7 @@ impl Consent {
             .collect()
     }
 
-    /// What may be done with them, or DENY.
+    /// What may be done with the data; DENY, alone, where the consent refuses everything.
     async fn processing_activities(&self) -> Vec<ProcessingActivity> {
         self.consent
             .activities
@@ -77,52 +79,53 @@ impl Consent {
             .collect()
     }
 
-    /// Who is let in, or kept out.
+    /// The people, roles and organisations that the consent permits or refuses. Empty for a refusal to
+    /// everybody.
     async fn grantees(&self) -> Vec<Grantee> {
         self.consent.grantees.iter().cloned().map(Grantee).collect()
     }
 
-    /// From when on.
+    /// The time at which the consent was given, and from which it is in force.
     async fn given_at(&self) -> DateTime<Utc> {
         self.consent.given_at
     }
 
-    /// Until when, exclusive; null for no end.
+    /// The time at which the consent ends, exclusive; null where it has no end.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.consent.expires_at
     }
 
-    /// When it was taken back.
+    /// The time at which the consent was withdrawn; null where it was not.
     async fn withdrawn_at(&self) -> Option<DateTime<Utc>> {
         self.consent.withdrawn_at
     }
 
-    /// Whether it holds now.
+    /// Whether the consent is in force now: neither withdrawn nor expired.
     async fn is_active(&self) -> bool {
         // Given a moment ago by the database's clock, which may be ahead of this one.
         self.consent.is_active(self.now.max(self.consent.given_at))
     }
 }
 
-/// What a grantee is.
+/// Which kind of grantee a consent names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum GranteeKind {
-    /// One person.
+    /// One person: see `user`.
     User,
-    /// Everybody of a role.
+    /// Everybody who has a role: see `role`.
     Role,
-    /// Everybody of an organisation.
+    /// Everybody who works for an organisation: see `organizationId`.
     Organization,
 }
 
-/// Who is let in, or kept out.
+/// One grantee of a consent: a person, a role or an organisation.
 #[derive(Debug, Clone)]
 pub(crate) struct Grantee(Party);
 
-/// Who is let in, or kept out.
+/// One grantee of a consent: a person, a role or an organisation.
 #[Object]
 impl Grantee {
-    /// What it is.
+    /// Which of the three it is.
     async fn kind(&self) -> GranteeKind {
         match self.0 {
             Party::User { .. } => GranteeKind::User,
@@ -131,7 +134,7 @@ impl Grantee {
         }
     }
 
-    /// The person.
+    /// The person, for the kind USER; null otherwise.
     async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         match self.0 {
             Party::User { id } => Ok(Some(User::load(ctx, id).await?)),
@@ -139,7 +142,7 @@ impl Grantee {
         }
     }
 
-    /// The role.
+    /// The role, for the kind ROLE; null otherwise.
     async fn role(&self) -> Option<Role> {
         match self.0 {
             Party::Role { role } => Some(role.into()),
@@ -147,7 +150,7 @@ impl Grantee {
         }
     }
 
-    /// The organisation.
+    /// The ID of the organisation, for the kind ORGANIZATION; null otherwise.
     async fn organization_id(&self) -> Option<Uuid> {
         match self.0 {
             Party::Org { id, .. } => Some(id.0),
@@ -155,7 +158,7 @@ impl Grantee {
         }
     }
 
-    /// The organisation's country, ISO 3166-1 alpha-2.
+    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it; null for other kinds.
     async fn country(&self) -> Option<&str> {
         match &self.0 {
             Party::Org { country, .. } => Some(country),
@@ -169,17 +172,19 @@ pub(crate) struct ConsentQuery;
 
 #[Object]
 impl ConsentQuery {
-    /// Your own consents, newest first.
+    /// The caller's own consents, newest first. Reading them is recorded in the audit trail.
     async fn consents(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Leave out what was withdrawn or is over.",
+            desc = "True to leave out consents that were withdrawn or have expired.",
             default_with = "Some(false)"
         )]
         active_only: Option<bool>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<Consent>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -210,23 +215,23 @@ fn people_of(consent: &consents::Consent) -> Vec<UserId> {
     named.chain([consent.patient]).collect()
 }
 
-/// Who is let in, or kept out: one of the three.
+/// A grantee of a new consent: exactly one of the three fields.
 #[derive(Debug, OneofObject)]
 pub(crate) enum GranteeInput {
-    /// One person, by id.
+    /// The ID of one person's account.
     User(Uuid),
-    /// Everybody of a role.
+    /// Everybody who has this role.
     Role(Role),
-    /// Everybody of an organisation.
+    /// Everybody who works for this organisation.
     Organization(OrganizationInput),
 }
 
-/// An organisation and where it is.
+/// An organisation and the country it is in.
 #[derive(Debug, InputObject)]
 pub(crate) struct OrganizationInput {
-    /// Which.
+    /// The ID of the organisation.
     id: Uuid,
-    /// Its country, ISO 3166-1 alpha-2.
+    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it.
     country: String,
 }
 
@@ -243,41 +248,43 @@ impl From<GranteeInput> for Party {
     }
 }
 
-/// What to allow, or refuse.
+/// The terms of a new consent.
 #[derive(Debug, InputObject)]
 pub(crate) struct GrantConsentInput {
-    /// What for.
+    /// The purpose of use that the consent is given for; not PATRQT, which needs no consent.
     purpose: PurposeOfUse,
-    /// Which data.
+    /// The categories of records that the consent is about; at least one.
     data_categories: Vec<DataCategory>,
-    /// What may be done with them; DENY, alone, for a refusal.
+    /// What may be done with the data; or DENY, alone, to refuse everything.
     processing_activities: Vec<ProcessingActivity>,
-    /// Who. A refusal that names nobody keeps everybody out.
+    /// Whom the consent permits or refuses, at most 100. A refusal that names nobody refuses everybody;
+    /// every other consent names at least one.
     grantees: Vec<GranteeInput>,
-    /// Until when; without it there is no end.
+    /// The time at which the consent ends, exclusive, in the future; null for no end.
     expires_at: Option<DateTime<Utc>>,
-    /// The same key gives the same consent.
+    /// A key of the client's choice, 1 to 128 bytes: repeating the request with the same key gives the
+    /// same consent and stores no second one.
     idempotency_key: Option<String>,
 }
 
-/// The consent.
+/// The result of `grantConsent`: the stored consent.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct GrantConsentPayload {
-    /// The consent.
+    /// The consent, which is in force from now on.
     consent: Consent,
 }
 
-/// Which consent to take back.
+/// The consent that is to be withdrawn.
 #[derive(Debug, InputObject)]
 pub(crate) struct WithdrawConsentInput {
-    /// Which.
+    /// The ID of one of the caller's consents.
     id: Uuid,
 }
 
-/// The consent as it is now.
+/// The result of `withdrawConsent`: the consent as it is now.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct WithdrawConsentPayload {
-    /// The consent.
+    /// The consent, which is not in force any more.
     consent: Consent,
 }
 
@@ -286,11 +293,16 @@ pub(crate) struct ConsentMutation;
 
 #[Object]
 impl ConsentMutation {
-    /// Allows, or refuses, somebody to do something with your records. Not for administrators.
+    /// Stores a consent of the caller, which permits or refuses others to process the caller's records.
+    /// Open to patients and doctors, not to administrators.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,
+    /// `expiresAt`, `idempotencyKey`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
+    /// used for another request).
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to allow, or refuse.")] input: GrantConsentInput,
+        #[graphql(desc = "The terms of the consent.")] input: GrantConsentInput,
     ) -> Result<GrantConsentPayload> {
         let (app, caller) = request(ctx)?;
         let terms = Terms {
@@ -310,11 +322,13 @@ impl ConsentMutation {
         })
     }
 
-    /// Takes a consent back. It binds the next request.
+    /// Withdraws a consent, with effect from the next request on. Repeating it changes nothing.
+    ///
+    /// Error codes: `NOT_FOUND` where it is not one of the caller's.
     async fn withdraw_consent(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which consent to take back.")] input: WithdrawConsentInput,
+        #[graphql(desc = "The consent that is to be withdrawn.")] input: WithdrawConsentInput,
     ) -> Result<WithdrawConsentPayload> {
         let (app, caller) = request(ctx)?;
         let consent = give::withdraw(app, &caller, ConsentId(input.id)).await?;

@@ -30,7 +30,7 @@ use crate::{
     page::{self, Connection, Cursor},
 };
 
-/// A request to erase or restrict, and where it stands.
+/// A person's request to have data erased or restricted, and its status.
 #[derive(Debug, Clone)]
 pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
 
@@ -40,25 +40,26 @@ impl DataDeletionRequest {
     }
 }
 
-/// A request to erase or restrict, and where it stands.
+/// A person's request to have data erased or restricted, and its status.
 #[Object]
 impl DataDeletionRequest {
-    /// Which.
+    /// The ID of the request.
     async fn id(&self) -> Uuid {
         self.0.id.0
     }
 
-    /// What is asked for.
+    /// What is to be done with the data.
     async fn request_type(&self) -> DeletionRequestType {
         self.0.request_type.into()
     }
 
-    /// Where it stands: `pending` until the subject has proved to be the subject.
+    /// The status of the request. It is `pending` until the person's identity has been verified;
+    /// nothing carries requests out yet.
     async fn status(&self) -> &str {
         self.0.status.as_str()
     }
 
-    /// Of which data.
+    /// The categories of records that the request is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
         self.0
             .categories
@@ -67,12 +68,12 @@ impl DataDeletionRequest {
             .collect()
     }
 
-    /// When it was made.
+    /// The time at which the request was made.
     async fn requested_at(&self) -> DateTime<Utc> {
         self.0.requested_at
     }
 
-    /// When it was carried out.
+    /// The time at which the request was carried out; null while it was not.
     async fn completed_at(&self) -> Option<DateTime<Utc>> {
         self.0.completed_at
     }
@@ -83,12 +84,15 @@ pub(crate) struct DeletionQuery;
 
 #[Object]
 impl DeletionQuery {
-    /// Your own requests, newest first; everybody's, for administrators.
+    /// The caller's own requests for erasure or restriction, newest first; for administrators
+    /// everybody's.
     async fn data_deletion_requests(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -108,19 +112,19 @@ impl DeletionQuery {
     }
 }
 
-/// What to erase or restrict.
+/// What is to be erased or restricted.
 #[derive(Debug, InputObject)]
 pub(crate) struct RequestDataDeletionInput {
-    /// What is asked for.
+    /// What is to be done with the data.
     request_type: DeletionRequestType,
-    /// Of which data.
+    /// The categories of records that the request is about; at least one.
     data_categories: Vec<DataCategory>,
 }
 
-/// The request.
+/// The result of `requestDataDeletion`: the stored request.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RequestDataDeletionPayload {
-    /// The request.
+    /// The request, with the status `pending`.
     request: DataDeletionRequest,
 }
 
@@ -129,11 +133,14 @@ pub(crate) struct DeletionMutation;
 
 #[Object]
 impl DeletionMutation {
-    /// Asks for your data to be erased or restricted.
+    /// Stores a request to have the caller's data erased or restricted. It is stored and listed;
+    /// nothing carries it out yet.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`dataCategories`).
     async fn request_data_deletion(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to erase or restrict.")] input: RequestDataDeletionInput,
+        #[graphql(desc = "What is to be erased or restricted.")] input: RequestDataDeletionInput,
     ) -> Result<RequestDataDeletionPayload> {
         let (app, caller) = request(ctx)?;
         let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();

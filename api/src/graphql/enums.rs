@@ -7,208 +7,218 @@ use domain::{consents::Category, records};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::users::Role")]
 pub(crate) enum Role {
-    /// Whose records they are.
+    /// A person whose records are stored, who gives and withdraws consents. Every new account has this
+    /// role.
     Patient,
-    /// Who treats.
+    /// A person who treats patients and, with their consent, reads and writes their records.
     Doctor,
-    /// Who runs the service; never sees content.
+    /// A person who runs the service: manages accounts and reads the audit trail, and never sees the
+    /// content of a record.
     Admin,
 }
 
-/// The kind of document.
+/// The kind of document that a record holds. It decides which FHIR R4 resources the document may have
+/// and what it must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::records::RecordType")]
 pub(crate) enum RecordType {
-    /// What was found to be wrong.
+    /// A diagnosis: `Condition` resources.
     Diagnosis,
-    /// What the laboratory measured.
+    /// A result of a laboratory: `Observation` and `DiagnosticReport` resources.
     LabResult,
-    /// What was prescribed.
+    /// A prescription of medicines: `MedicationRequest` resources.
     Prescription,
-    /// What is to be done.
+    /// A plan of the treatment, with goals and activities: `CarePlan`, `Goal`, `ServiceRequest` and
+    /// `CareTeam` resources.
     TreatmentPlan,
-    /// What came before.
+    /// The patient's medical history: `Condition`, `Procedure`, `FamilyMemberHistory`,
+    /// `AllergyIntolerance`, `List` and `Composition` resources.
     MedicalHistory,
-    /// What was measured at the bedside.
+    /// Vital signs, such as blood pressure, pulse or temperature: `Observation` resources.
     VitalSigns,
-    /// What pictures show.
+    /// An examination by imaging and its report: `ImagingStudy`, `DiagnosticReport` and `Media`
+    /// resources.
     Imaging,
-    /// What was given against infection.
+    /// A vaccination, given or recommended: `Immunization` and `ImmunizationRecommendation` resources.
     Vaccination,
 }
 
-/// What may be done with data, or that nothing may.
+/// What a consent permits to be done with data, or DENY, which forbids everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::consents::Activity")]
 pub(crate) enum ProcessingActivity {
-    /// Open a record.
+    /// To open a record and read its document.
     Read,
-    /// Find records.
+    /// To find records in lists, and to follow their integrity events.
     Search,
-    /// Write a record.
+    /// To store a new record for the patient.
     Create,
-    /// Write a new version.
+    /// To store a new version of a record, or to withdraw it.
     Amend,
-    /// Take a copy out.
+    /// To take a copy of a record out of the system.
     Export,
-    /// Send abroad.
+    /// To send data to a recipient in another country.
     Transfer,
-    /// A refusal: nobody named may do anything.
+    /// To refuse the named grantees every access for the purpose and the data categories of the
+    /// consent. It stands alone, and takes precedence over every consent that permits.
     Deny,
 }
 
-/// Where a record's anchor stands.
+/// How far the anchor of a record, its hash on the chain, has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::AnchorState")]
 pub(crate) enum AnchorState {
-    /// Signed, waiting to be sent.
+    /// The transaction is signed and waits to be sent.
     Pending,
-    /// Handed to a node.
+    /// The transaction was handed to a node of the chain, and waits to be mined.
     Submitted,
-    /// In a block.
+    /// The anchor was found in a block that may still be undone.
     Confirmed,
-    /// In a block that cannot be undone.
+    /// The anchor is in a block that cannot be undone any more.
     Finalized,
-    /// A transaction with a higher fee took its place.
+    /// Another transaction with a higher fee was mined in place of this one.
     Replaced,
-    /// Its block was undone; it is being sent again.
+    /// The block of the anchor was undone by a reorganisation of the chain; the transaction is sent
+    /// again.
     Reorged,
-    /// Mined without effect.
+    /// The transaction was mined and had no effect: the hash is not on the chain.
     Failed,
 }
 
-/// What a subject asks for.
+/// What a person asks to be done with their data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::deletion::DeletionRequestType")]
 pub(crate) enum DeletionRequestType {
-    /// Everything, the account included.
+    /// To erase all of the data, together with the account.
     AccountErasure,
-    /// Single records.
+    /// To erase single records of the account.
     RecordErasure,
-    /// Every record of some types.
+    /// To erase every record of the named categories.
     CategoryErasure,
-    /// Nothing erased, but nobody else reads.
+    /// To erase nothing, and to let nobody else read the data.
     Restriction,
 }
 
-/// What can be found wrong.
+/// What kind of inconsistency was found between a record, its anchor and the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FindingKind")]
 pub(crate) enum FindingKind {
-    /// A record is said to be anchored and the chain does not know it.
+    /// The record counts as anchored, and the registry does not know its hash.
     MissingOnChain,
-    /// The chain knows a hash that no record has.
+    /// The registry holds a hash that belongs to no record here.
     UnknownOnChain,
-    /// A record's hash is not the one that was anchored.
+    /// The hash in the record's row is not the hash that was anchored for it.
     HashMismatch,
-    /// Somebody else's account anchored it.
+    /// The hash of the record was anchored by an account that is not one of this service.
     ForeignRegistrar,
-    /// A record's content is not what its hash says.
+    /// The decrypted content of the record does not have the hash that was stored.
     ContentMismatch,
-    /// A record does not open.
+    /// The content of the record cannot be decrypted with its patient's key.
     Undecryptable,
-    /// An audit row is not what was anchored.
+    /// A row of the audit trail differs from what was anchored. Reserved: no check reports it yet.
     AuditTampered,
 }
 
-/// What happened.
+/// What an integrity event reports of a record, its anchor or a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FeedKind")]
 pub(crate) enum IntegrityEventKind {
-    /// A record was stored and its transaction signed.
+    /// The record was stored and its anchoring transaction was signed.
     AnchorPending,
-    /// Its transaction was handed to a node.
+    /// The anchoring transaction was handed to a node of the chain.
     AnchorSubmitted,
-    /// It is in a block.
+    /// The anchor was found in a block that may still be undone.
     AnchorConfirmed,
-    /// Its block is final.
+    /// The block of the anchor cannot be undone any more.
     AnchorFinalized,
-    /// Its block was undone.
+    /// The block of the anchor was undone; the transaction is sent again.
     AnchorReorged,
-    /// Another transaction took its place.
+    /// Another transaction was mined in place of the one that was sent.
     AnchorReplaced,
-    /// It was mined without effect.
+    /// The transaction was mined and had no effect.
     AnchorFailed,
-    /// Something is wrong.
+    /// An inconsistency was found: see `finding`.
     FindingOpened,
-    /// It is right again.
+    /// An inconsistency that was found before is gone: see `finding`.
     FindingResolved,
 }
 
-/// Why data is touched: a code of HL7 v3 PurposeOfUse.
+/// Why data is accessed: a code of HL7 v3 PurposeOfUse. For their own records everybody acts for
+/// PATRQT; for those of others doctors act for TREAT and what it contains, or HRESCH, and
+/// administrators for HOPERAT and what it contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::purpose::Purpose")]
 pub(crate) enum PurposeOfUse {
-    /// Treatment.
+    /// Treatment of the patient. It contains ETREAT, COC, CLINTRL and POPHLTH.
     #[graphql(name = "TREAT")]
     Treatment,
-    /// Emergency treatment.
+    /// Treatment in an emergency. A consent to TREAT does not extend to it.
     #[graphql(name = "ETREAT")]
     EmergencyTreatment,
-    /// Break the glass.
+    /// Access in an emergency (break the glass). A consent to TREAT does not extend to it.
     #[graphql(name = "BTG")]
     BreakGlass,
-    /// Treatment in an emergency room.
+    /// Treatment in an emergency room. A consent to TREAT does not extend to it.
     #[graphql(name = "ERTREAT")]
     EmergencyRoomTreatment,
-    /// Coordination of care.
+    /// Coordination of the patient's care. A consent to TREAT extends to it.
     #[graphql(name = "COC")]
     Coordination,
-    /// A clinical trial.
+    /// A clinical trial that the treatment is part of. A consent to TREAT does not extend to it.
     #[graphql(name = "CLINTRL")]
     ClinicalTrial,
-    /// Population health.
+    /// The health of a population. A consent to TREAT extends to it.
     #[graphql(name = "POPHLTH")]
     PopulationHealth,
-    /// Payment.
+    /// Payment for the patient's care.
     #[graphql(name = "HPAYMT")]
     Payment,
-    /// Running the organisation.
+    /// Running the organisation. It contains HSYSADMIN, HCOMPL and RECORDMGT.
     #[graphql(name = "HOPERAT")]
     Operations,
-    /// Running the system.
+    /// Administration of the computer system.
     #[graphql(name = "HSYSADMIN")]
     SystemAdministration,
-    /// Complying with a law.
+    /// Compliance with a law or regulation.
     #[graphql(name = "HCOMPL")]
     Compliance,
-    /// Managing records.
+    /// Management of the medical records.
     #[graphql(name = "RECORDMGT")]
     RecordManagement,
-    /// Research.
+    /// Medical research beyond the treatment. Only a consent to HRESCH itself permits it.
     #[graphql(name = "HRESCH")]
     Research,
-    /// Marketing.
+    /// Marketing of products or services.
     #[graphql(name = "HMARKT")]
     Marketing,
-    /// Public health.
+    /// Public health, such as reporting to an authority.
     #[graphql(name = "PUBHLTH")]
     PublicHealth,
-    /// The patient asked for it.
+    /// The patient's own request: what patients act for. It needs no consent.
     #[graphql(name = "PATRQT")]
     PatientRequest,
 }
 
-/// One record type, or all of them.
+/// The records that a consent or a deletion request is about: those of one type, or all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum DataCategory {
-    /// Every record.
+    /// Every record, of whatever type.
     AllRecords,
-    /// What was found to be wrong.
+    /// Every record of the type DIAGNOSIS.
     Diagnosis,
-    /// What the laboratory measured.
+    /// Every record of the type `LAB_RESULT`.
     LabResult,
-    /// What was prescribed.
+    /// Every record of the type PRESCRIPTION.
     Prescription,
-    /// What is to be done.
+    /// Every record of the type `TREATMENT_PLAN`.
     TreatmentPlan,
-    /// What came before.
+    /// Every record of the type `MEDICAL_HISTORY`.
     MedicalHistory,
-    /// What was measured at the bedside.
+    /// Every record of the type `VITAL_SIGNS`.
     VitalSigns,
-    /// What pictures show.
+    /// Every record of the type IMAGING.
     Imaging,
-    /// What was given against infection.
+    /// Every record of the type VACCINATION.
     Vaccination,
 }
 

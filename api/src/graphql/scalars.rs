@@ -26,17 +26,19 @@ macro_rules! text_scalar {
 }
 
 text_scalar!(
-    /// A SHA-256: 64 lower-case hexadecimal digits, as `sha256sum` prints it.
+    /// A SHA-256 hash: 64 lower-case hexadecimal digits, as `sha256sum` prints it.
     Hash,
     "Hash"
 );
 text_scalar!(
-    /// A transaction or block of the chain: `0x` and 64 lower-case hexadecimal digits.
+    /// The hash of a transaction, of a block or of a contract's code on the chain: `0x` and 64
+    /// lower-case hexadecimal digits.
     TxHash,
     "TxHash"
 );
 text_scalar!(
-    /// An account on the chain: `0x` and 40 hexadecimal digits, capitals as in EIP-55.
+    /// The address of an account or contract on the chain: `0x` and 40 hexadecimal digits, in capitals
+    /// and small letters as EIP-55 writes them.
     Address,
     "Address"
 );

@@ -24,51 +24,52 @@ use crate::{
     page::Cursor,
 };
 
-/// The contract that records are anchored in, and how far its events were followed.
+/// The contract that records are anchored in, and how far its events have been read.
 #[derive(Debug)]
 pub(crate) struct Registry {
     deployment: chain::Deployment,
     progress: Option<Progress>,
 }
 
-/// The contract that records are anchored in, and how far its events were followed.
+/// The contract that records are anchored in, and how far its events have been read.
 #[Object]
 impl Registry {
-    /// The chain it is on.
+    /// The ID of the chain that the contract is on (EIP-155).
     async fn chain_id(&self) -> u64 {
         self.deployment.chain_id
     }
 
-    /// The contract.
+    /// The address of the contract.
     async fn address(&self) -> Address {
         Address(self.deployment.registry.to_string())
     }
 
-    /// The Keccak-256 of the contract's code: compare it with a build of your own.
+    /// The Keccak-256 hash of the contract's code, to be compared with a build of one's own.
     async fn code_hash(&self) -> TxHash {
         TxHash(self.deployment.code_hash.to_string())
     }
 
-    /// The block it was deployed in: where its events begin.
+    /// The number of the block that the contract was deployed in, from which its events are read.
     async fn from_block(&self) -> u64 {
         self.deployment.block
     }
 
-    /// The last block whose events are known here.
+    /// The number of the last block whose events were read; null before the first one.
     async fn indexed_block(&self) -> Option<i64> {
         self.progress
             .as_ref()
             .map(|progress| progress.indexed_block)
     }
 
-    /// The last block that cannot be undone.
+    /// The number of the last block that cannot be undone; null before the first one.
     async fn finalized_block(&self) -> Option<i64> {
         self.progress
             .as_ref()
             .map(|progress| progress.finalized_block)
     }
 
-    /// How many events the contract has emitted, as far as is known here. The sequence has no gaps.
+    /// The number of events that the contract has emitted, as far as they were read; null before the
+    /// first one. The sequence has no gaps.
     async fn head_sequence(&self) -> Option<i64> {
         self.progress.as_ref().map(|progress| progress.sequence)
     }
@@ -79,7 +80,8 @@ pub(crate) struct IntegrityQuery;
 
 #[Object]
 impl IntegrityQuery {
-    /// The contract that records are anchored in: all a verifier needs to check the chain alone.
+    /// The contract that records are anchored in: what a verifier needs to check the chain
+    /// independently. Open to every role.
     async fn registry(&self, ctx: &Context<'_>) -> Result<Registry> {
         let (app, caller) = request(ctx)?;
         let deployment = app.chain.deployment().clone();
@@ -101,102 +103,102 @@ impl IntegrityQuery {
     }
 }
 
-/// Something that happened to the integrity of a record.
+/// A change of the integrity of a record: of its anchor, or of a finding about it.
 #[derive(Debug)]
 pub(crate) struct IntegrityEvent(Arc<FeedRow>);
 
-/// Something that happened to the integrity of a record.
+/// A change of the integrity of a record: of its anchor, or of a finding about it.
 #[Object]
 impl IntegrityEvent {
-    /// Where it stands: hand it back as `after` and nothing is missed.
+    /// The position of the event: pass it as `after` when subscribing again, and no event is missed.
     async fn cursor(&self) -> Cursor {
         Cursor::of_number(self.0.position)
     }
 
-    /// What happened.
+    /// What the event reports.
     async fn kind(&self) -> IntegrityEventKind {
         self.0.entry.kind.into()
     }
 
-    /// When it was written down.
+    /// The time at which the event was recorded.
     async fn at(&self) -> DateTime<Utc> {
         self.0.at
     }
 
-    /// To which record; null for a hash that no record has.
+    /// The ID of the record; null for a hash on the chain that belongs to no record.
     async fn record_id(&self) -> Option<Uuid> {
         self.0.entry.record.map(|id| id.0)
     }
 
-    /// Whose record.
+    /// The ID of the patient whose record it is; null where there is no record.
     async fn patient_id(&self) -> Option<Uuid> {
         self.0.entry.patient.map(|id| id.0)
     }
 
-    /// Its hash.
+    /// The hash of the record, or the hash found on the chain; null where there is none.
     async fn data_hash(&self) -> Option<Hash> {
         self.0.entry.record_hash.map(|hash| Hash(hash.to_string()))
     }
 
-    /// The transaction.
+    /// The hash of the anchoring transaction; null where there is none.
     async fn tx_hash(&self) -> Option<TxHash> {
         self.0.entry.tx_hash.clone().map(TxHash)
     }
 
-    /// The block's number.
+    /// The number of the block that the anchor is in; null where it is in none.
     async fn block_number(&self) -> Option<i64> {
         self.0.entry.block_number
     }
 
-    /// The block's hash.
+    /// The hash of the block that the anchor is in; null where it is in none.
     async fn block_hash(&self) -> Option<TxHash> {
         self.0.entry.block_hash.clone().map(TxHash)
     }
 
-    /// Where in the block.
+    /// The index of the event's log in its block, from 0; null where it is in none.
     async fn log_index(&self) -> Option<i64> {
         self.0.entry.log_index
     }
 
-    /// Where in the registry's gapless sequence.
+    /// The number of the event in the registry's sequence, which has no gaps; null where it is in none.
     async fn sequence(&self) -> Option<i64> {
         self.0.entry.sequence
     }
 
-    /// Where the anchor stands now.
+    /// The state of the anchor after the event; null where the event is about no anchor.
     async fn state(&self) -> Option<AnchorState> {
         self.0.entry.state.map(Into::into)
     }
 
-    /// What was found wrong, for `FINDING_OPENED` and `FINDING_RESOLVED`.
+    /// The finding, for `FINDING_OPENED` and `FINDING_RESOLVED`; null otherwise.
     async fn finding(&self) -> Option<Finding> {
         self.0.finding.clone().map(Finding)
     }
 }
 
-/// Something that does not fit together.
+/// An inconsistency that was found between a record, its anchor and the chain.
 #[derive(Debug)]
 pub(crate) struct Finding(FeedFinding);
 
-/// Something that does not fit together.
+/// An inconsistency that was found between a record, its anchor and the chain.
 #[Object]
 impl Finding {
-    /// Which.
+    /// The ID of the finding.
     async fn id(&self) -> Uuid {
         self.0.id.0
     }
 
-    /// What is wrong.
+    /// What kind of inconsistency it is.
     async fn kind(&self) -> FindingKind {
         self.0.kind.into()
     }
 
-    /// Since when.
+    /// The time at which it was found.
     async fn opened_at(&self) -> DateTime<Utc> {
         self.0.opened_at
     }
 
-    /// Until when.
+    /// The time at which it was found to be gone; null while it is open.
     async fn resolved_at(&self) -> Option<DateTime<Utc>> {
         self.0.resolved_at
     }
@@ -212,14 +214,18 @@ pub(crate) struct IntegritySubscription;
 
 #[Subscription]
 impl IntegritySubscription {
-    /// Every anchor, reorganisation and finding that you may know of: all of them for administrators,
-    /// those of their own records for patients, those of patients who consented for doctors. With
-    /// `after`, from there on, nothing missed; without, from now on.
+    /// Events of anchors, reorganisations and findings: for administrators those of all records; for
+    /// patients those of their own; for doctors those of patients who consented to SEARCH for TREAT.
+    /// With `after`, every event after it; otherwise those from now on. Each event is delivered in
+    /// order and at least once.
     async fn integrity_events(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Go on after this cursor of an earlier event.")] after: Option<Cursor>,
-        #[graphql(desc = "Only events of this record.")] record_id: Option<Uuid>,
+        #[graphql(
+            desc = "The `cursor` of an earlier event: the stream begins with the event after it. Null to begin now."
+        )]
+        after: Option<Cursor>,
+        #[graphql(desc = "Only events of the record with this ID.")] record_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
         let position = after.as_ref().map(Cursor::number).transpose()?;

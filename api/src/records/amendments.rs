@@ -13,50 +13,58 @@ use crate::graphql::{document::Document, enums::PurposeOfUse, request};
 /// A new version of a record.
 #[derive(Debug, InputObject)]
 pub(crate) struct AmendMedicalRecordInput {
-    /// The current version, by its id.
+    /// The ID of the current version, which the new one supersedes.
     id: Uuid,
-    /// Its number. If another version has taken its place meanwhile, the answer is CONFLICT.
+    /// The number of the current version. Where another version has superseded it meanwhile, the error
+    /// is `CONFLICT`.
     expected_version: i32,
-    /// The whole new document. Send it as a variable.
+    /// The whole new document, a FHIR R4 resource that fits the record type, at most 1 MiB. Send it as
+    /// a variable.
     document: Document,
-    /// Why, in 10 to 500 characters. It is sealed with the document.
+    /// Why the record is amended, in 10 to 500 characters. It is encrypted with the document.
     reason: String,
-    /// What may be searched in clear: listed keys only, no free text, beside what is read off the
-    /// document. What was given for the version before is not carried over.
+    /// Metadata to be stored unencrypted for searching: an object with the keys that the record type
+    /// permits, and no free text. The metadata of the version before is not carried over. Null for
+    /// none.
     metadata: Option<Document>,
-    /// What for; by default PATRQT for your own, TREAT for a doctor.
+    /// The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`,
+    /// else PATRQT for one's own record and TREAT for a doctor.
     purpose: Option<PurposeOfUse>,
-    /// The same key gives the same version: send one, and a retry is harmless.
+    /// A key of the client's choice, 1 to 128 bytes: repeating the request with the same key gives the
+    /// same version and stores no second one.
     idempotency_key: Option<String>,
 }
 
-/// The new version.
+/// The result of `amendMedicalRecord`: the new version.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct AmendMedicalRecordPayload {
-    /// The version. Its anchor begins as PENDING and may have moved on already.
+    /// The new version. Its anchor begins as PENDING and may have advanced already.
     record: MedicalRecord,
 }
 
-/// A record that should not have been written.
+/// The record that should not have been stored, and why.
 #[derive(Debug, InputObject)]
 pub(crate) struct WithdrawMedicalRecordInput {
-    /// The current version, by its id.
+    /// The ID of the current version of the record.
     id: Uuid,
-    /// Its number. If another version has taken its place meanwhile, the answer is CONFLICT.
+    /// The number of the current version. Where another version has superseded it meanwhile, the error
+    /// is `CONFLICT`.
     expected_version: i32,
-    /// Why, in 10 to 500 characters. It is sealed with the document.
+    /// Why the record is withdrawn, in 10 to 500 characters. It is encrypted with the document.
     reason: String,
-    /// What for; by default PATRQT for your own, TREAT for a doctor.
+    /// The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`,
+    /// else PATRQT for one's own record and TREAT for a doctor.
     purpose: Option<PurposeOfUse>,
-    /// The same key gives the same version: send one, and a retry is harmless.
+    /// A key of the client's choice, 1 to 128 bytes: repeating the request with the same key gives the
+    /// same version and stores no second one.
     idempotency_key: Option<String>,
 }
 
-/// The last version.
+/// The result of `withdrawMedicalRecord`: the last version of the record.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct WithdrawMedicalRecordPayload {
-    /// The version: the document before, marked as entered in error. Its anchor begins as PENDING and
-    /// may have moved on already.
+    /// The last version: the document of the one before, marked as entered in error. Its anchor begins
+    /// as PENDING and may have advanced already.
     record: MedicalRecord,
 }
 
@@ -65,13 +73,18 @@ pub(crate) struct AmendmentMutation;
 
 #[Object]
 impl AmendmentMutation {
-    /// Stores a new version of a record, which takes the place of the current one, here and on the
-    /// chain. The old one stays, and is still there to be read and verified. A doctor needs a consent
-    /// to AMEND; a patient amends what they wrote themselves.
+    /// Stores a new version of a record, which supersedes the current one, here and on the chain. The
+    /// superseded version stays readable and verifiable. A patient amends records that they stored
+    /// themselves, a doctor those whose patients consented to AMEND.
+    ///
+    /// Error codes: `NOT_FOUND` where the record does not exist or the caller may not amend it,
+    /// `CONFLICT` (`expectedVersion`: another version is current; `idempotencyKey`: used for another
+    /// request), `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `reason`,
+    /// `idempotencyKey`).
     async fn amend_medical_record(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The new version.")] input: AmendMedicalRecordInput,
+        #[graphql(desc = "The new version of the record.")] input: AmendMedicalRecordInput,
     ) -> Result<AmendMedicalRecordPayload> {
         let (app, caller) = request(ctx)?;
         let change = Change {
@@ -89,12 +102,17 @@ impl AmendmentMutation {
         })
     }
 
-    /// Withdraws a record that should not have been written: a last version says so, *entered in
-    /// error* as FHIR has it, and takes the place of the current one. Needs what amending needs.
+    /// Withdraws a record that should not have been stored: a last version, marked *entered in error*
+    /// as FHIR defines it, supersedes the current one. Needs the same permission as amending.
+    ///
+    /// Error codes: `NOT_FOUND` where the record does not exist or the caller may not amend it,
+    /// `CONFLICT` (`expectedVersion`: another version is current; `idempotencyKey`: used for another
+    /// request), `BAD_USER_INPUT` (`reason`, `idempotencyKey`), `INTEGRITY_VIOLATION` where the stored
+    /// document is not what was anchored.
     async fn withdraw_medical_record(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which, and why.")] input: WithdrawMedicalRecordInput,
+        #[graphql(desc = "The record to withdraw, and why.")] input: WithdrawMedicalRecordInput,
     ) -> Result<WithdrawMedicalRecordPayload> {
         let (app, caller) = request(ctx)?;
         let change = Change {

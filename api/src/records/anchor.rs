@@ -11,54 +11,57 @@ use crate::graphql::{
     scalars::{Address, TxHash},
 };
 
-/// Where a record's anchor stands.
+/// The anchor of a version of a record: its hash on the chain, and the state of the transaction that
+/// writes it there.
 #[derive(Debug, Clone)]
 pub(crate) struct Anchor(pub(super) Arc<anchors::Anchor>);
 
-/// Where a record's anchor stands.
+/// The anchor of a version of a record: its hash on the chain, and the state of the transaction that
+/// writes it there.
 #[Object]
 impl Anchor {
-    /// The state.
+    /// How far the anchor has come.
     async fn state(&self) -> AnchorState {
         self.0.state.into()
     }
 
-    /// The transaction.
+    /// The hash of the transaction that anchors the version.
     async fn tx_hash(&self) -> TxHash {
         TxHash(self.0.tx_hash.clone())
     }
 
-    /// The account that anchored it.
+    /// The account that anchored the version; null until it was found in a block.
     async fn registrar(&self) -> Option<Address> {
         self.0.registrar.clone().map(Address)
     }
 
-    /// The block's number.
+    /// The number of the block that the anchor is in; null while it is in none.
     async fn block_number(&self) -> Option<i64> {
         self.0.block_number
     }
 
-    /// The block's hash.
+    /// The hash of the block that the anchor is in; null while it is in none.
     async fn block_hash(&self) -> Option<TxHash> {
         self.0.block_hash.clone().map(TxHash)
     }
 
-    /// Where in the block.
+    /// The index of the anchor's log in its block, from 0; null while it is in none.
     async fn log_index(&self) -> Option<i64> {
         self.0.log_index
     }
 
-    /// Where in the registry's gapless sequence.
+    /// The number of the anchor's event in the registry's sequence, which has no gaps; null while it is
+    /// in no block.
     async fn sequence(&self) -> Option<i64> {
         self.0.sequence
     }
 
-    /// When it was seen in a block.
+    /// The time at which the anchor was found in a block; null while it is in none.
     async fn confirmed_at(&self) -> Option<DateTime<Utc>> {
         self.0.confirmed_at
     }
 
-    /// When that block became final.
+    /// The time at which that block was found to be final; null before.
     async fn finalized_at(&self) -> Option<DateTime<Utc>> {
         self.0.finalized_at
     }

@@ -21,55 +21,59 @@ use crate::{
 /// The longest system or code that is looked for. Unit: bytes.
 const MAX_CODE: usize = 512;
 
-/// Which records. What is left out matches everything; what is given must all be true.
+/// Conditions on records. A field that is left out matches every record; those that are given must all
+/// be met.
 #[derive(Debug, Clone, Default, InputObject)]
 pub(crate) struct RecordFilterInput {
-    /// Of one of these types.
+    /// Only records of one of these types.
     record_types: Option<Vec<RecordType>>,
-    /// Stored at this time or later.
+    /// Only records that were stored at this time or later.
     created_from: Option<DateTime<Utc>>,
-    /// Stored before this time.
+    /// Only records that were stored before this time.
     created_to: Option<DateTime<Utc>>,
-    /// True at this time or later, by what the document says (`effectiveAt`), or else by when it was
-    /// stored.
+    /// Only records whose `effectiveAt` is at this time or later. Where it is null, the time of storing
+    /// counts.
     effective_from: Option<DateTime<Utc>>,
-    /// True before this time.
+    /// Only records whose `effectiveAt` is before this time. Where it is null, the time of storing
+    /// counts.
     effective_to: Option<DateTime<Utc>>,
-    /// Written by this account.
+    /// Only records that the account with this ID stored.
     author_id: Option<Uuid>,
-    /// In this state, a code of FHIR such as `final`, `active` or `completed`.
+    /// Only records whose document has this FHIR status, such as `final`, `active` or `completed`.
     status: Option<String>,
-    /// With everything that its record type asks for, or not.
+    /// Only records that have everything their record type asks for, or only those that do not.
     completeness: Option<Completeness>,
-    /// With each of these keys and values in its `metadata`, such as `{"modality": "CT"}`.
+    /// Only records that have each of these keys and values in `metadata`, such as `{"modality":
+    /// "CT"}`.
     metadata: Option<Document>,
-    /// With this code: of a diagnosis, a medication, a laboratory test, a vaccine. Codes are stored as
-    /// keyed hashes that differ from patient to patient. Whoever is let in by more than 200 consents
-    /// has to name a `patientId`, too.
+    /// Only records that have this code: of a diagnosis, a medication, a laboratory test or a vaccine.
+    /// Codes are stored as keyed hashes that differ from patient to patient. A caller whom more than
+    /// 200 consents permit to search has to give a `patientId`, too.
     code: Option<CodeInput>,
-    /// Versions that another one has superseded, too; by default current ones alone.
+    /// True to list superseded versions, too; by default only current ones are listed.
     include_superseded: Option<bool>,
 }
 
-/// A code and the system it is from.
+/// A code together with the code system it is from.
 #[derive(Debug, Clone, InputObject)]
 pub(crate) struct CodeInput {
-    /// The system's URL, such as `http://loinc.org` or `http://hl7.org/fhir/sid/icd-10`.
+    /// The URL of the code system, such as `http://loinc.org` or `http://hl7.org/fhir/sid/icd-10`; at
+    /// most 512 bytes.
     system: String,
-    /// The code, exactly as the document writes it, such as `4548-4`.
+    /// The code, exactly as the document writes it, such as `4548-4`; at most 512 bytes.
     code: String,
 }
 
 /// The order of a list of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum RecordOrder {
-    /// Last stored first.
+    /// By the time of storing, the latest first.
     CreatedDesc,
-    /// First stored first.
+    /// By the time of storing, the earliest first.
     CreatedAsc,
-    /// Latest first by `effectiveAt`, or by when it was stored where that is null.
+    /// By `effectiveAt`, or the time of storing where that is null, the latest first.
     EffectiveDesc,
-    /// Earliest first by the same.
+    /// By `effectiveAt`, or the time of storing where that is null, the earliest first.
     EffectiveAsc,
 }
 

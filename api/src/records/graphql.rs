@@ -42,7 +42,8 @@ use crate::{
 /// The fields of a record that disclose what it says.
 const CONTENT: [&str; 3] = ["document", "canonical", "summary"];
 
-/// A sealed FHIR R4 document and what is known of it in clear.
+/// One version of a medical record: an encrypted FHIR R4 document and what is known of it without
+/// decrypting it.
 #[derive(Debug, Clone)]
 pub(crate) struct MedicalRecord {
     pub(super) record: Arc<Record>,
@@ -68,61 +69,64 @@ impl MedicalRecord {
     }
 }
 
-/// Whether a document has everything its record type asks for.
+/// Whether a document has everything that its record type asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum Completeness {
-    /// It has.
+    /// The document has everything that its record type asks for.
     Complete,
-    /// See `missing`.
+    /// The document lacks something: see `missing` of the record.
     Incomplete,
 }
 
-/// A sealed FHIR R4 document and what is known of it in clear.
+/// One version of a medical record: an encrypted FHIR R4 document and what is known of it without
+/// decrypting it.
 #[Object]
 impl MedicalRecord {
-    /// Which.
+    /// The ID of this version of the record.
     async fn id(&self) -> Uuid {
         self.record.id.0
     }
 
-    /// Whose.
+    /// The patient whose record it is.
     async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.record.patient).await?)
     }
 
-    /// Who wrote it; null where that is not known.
+    /// The account that stored the version; null where it is not known.
     async fn author(&self, ctx: &Context<'_>) -> Option<Result<User>> {
         let author = self.record.author?;
         Some(User::load(ctx, author).await.map_err(Into::into))
     }
 
-    /// The kind of document.
+    /// The kind of document that the record holds.
     async fn record_type(&self) -> RecordType {
         self.record.record_type.into()
     }
 
-    /// Which version. Each version is a record of its own, with its own id, hash and anchor.
+    /// The number of the version, from 1. Each version has an ID, a hash and an anchor of its own.
     async fn version(&self) -> i32 {
         self.record.version
     }
 
-    /// Whether no other version has taken its place.
+    /// Whether it is the current version: no other one has superseded it.
     async fn is_current(&self) -> bool {
         self.record.is_current
     }
 
-    /// Whether it withdraws the record: its document says *entered in error* and nothing follows it.
+    /// Whether this version withdraws the record: its document is marked *entered in error*, and no
+    /// version follows it.
     async fn is_withdrawn(&self) -> bool {
         self.record.is_withdrawn
     }
 
-    /// The version before; null for the first.
+    /// The version before this one; null for the first, and where the caller may not see it.
     async fn predecessor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.record.predecessor?;
         history::version(ctx, id, self.purpose).await
     }
 
-    /// The version that took its place; null for the current one.
+    /// The version that superseded this one; null for the current one, and where the caller may not see
+    /// it.
     async fn successor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let found = async { loaders(ctx)?.successor(self.record.id).await };
         match found.await.transpose()? {
@@ -131,17 +135,19 @@ impl MedicalRecord {
         }
     }
 
-    /// All versions, newest first, whichever of them this is.
+    /// The versions of the record that the caller may see, newest first, whichever of them this one is.
     async fn history(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<MedicalRecord>> {
         history::page(ctx, self, first, after.as_ref()).await
     }
 
-    /// Why this version took the place of the one before; null for the first. It is sealed with the
+    /// Why this version superseded the one before; null for the first. It is encrypted with the
     /// document: asking for it is a disclosure, as `document` is.
     async fn reason(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         self.record.predecessor?;
@@ -154,7 +160,7 @@ impl MedicalRecord {
         read.transpose()
     }
 
-    /// Whether the document has everything its record type asks for.
+    /// Whether the document has everything that its record type asks for.
     async fn completeness(&self) -> Completeness {
         if self.record.missing.is_none() {
             Completeness::Complete
@@ -163,7 +169,7 @@ impl MedicalRecord {
         }
     }
 
-    /// What it lacks.
+    /// What the document lacks of what its record type asks for; empty where it is complete.
     async fn missing(&self) -> Vec<String> {
         let missing = self.record.missing.as_ref().and_then(Value::as_array);
         missing
@@ -174,29 +180,30 @@ impl MedicalRecord {
             .collect()
     }
 
-    /// When what the document says was so, as far as it says: of a year, a month or a day the beginning
-    /// in UTC, of several resources the latest. Null where it does not say.
+    /// The clinically relevant time that the document states. Where it states a year, a month or a day,
+    /// the beginning of it in UTC; where it has several resources, the latest. Null where it states
+    /// none.
     async fn effective_at(&self) -> Option<DateTime<Utc>> {
         self.record.effective_at
     }
 
-    /// What is searchable in clear: dates, states and kinds read off the document, and what was given
-    /// with it.
+    /// What is stored unencrypted for searching: dates, states and kinds read from the document, and
+    /// the metadata given with it. Null where there is none.
     async fn metadata(&self) -> Option<Document> {
         self.record.metadata.clone().map(Into::into)
     }
 
-    /// The SHA-256 of `canonical`: what the registry holds.
+    /// The SHA-256 hash of `canonical`, which the registry on the chain holds.
     async fn data_hash(&self) -> Hash {
         Hash(self.record.data_hash.clone())
     }
 
-    /// The transaction that anchors it.
+    /// The hash of the transaction that anchors the version on the chain.
     async fn blockchain_record_id(&self) -> TxHash {
         TxHash(self.record.blockchain_record_id.clone())
     }
 
-    /// Where its anchor stands.
+    /// The state of the anchor on the chain.
     async fn anchor(&self, ctx: &Context<'_>) -> Result<Anchor> {
         let anchor = loaders(ctx)?
             .anchor(self.record.id)
@@ -205,18 +212,19 @@ impl MedicalRecord {
         Ok(Anchor(anchor))
     }
 
-    /// When it was stored.
+    /// The time at which the version was stored.
     async fn created_at(&self) -> DateTime<Utc> {
         self.record.created_at
     }
 
-    /// When its row last changed.
+    /// The time at which the row of the version last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.record.updated_at
     }
 
-    /// The FHIR document. Asking for it, for `canonical` or for `summary` is a disclosure, one for all
-    /// three: audited, opened, and compared with its hash.
+    /// The FHIR document, decrypted. Asking for `document`, `canonical` or `summary` is one disclosure:
+    /// it is recorded in the audit trail before the content is decrypted and compared with its hash.
+    /// Null with the error `INTEGRITY_VIOLATION` where they do not agree.
     async fn document(&self, ctx: &Context<'_>) -> Option<Result<Document>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
@@ -225,8 +233,8 @@ impl MedicalRecord {
         Some(read.await.map_err(|withheld: Withheld| withheld.into()))
     }
 
-    /// The exact bytes that were hashed: `sha256sum` of them prints `dataHash`. A disclosure, as
-    /// `document` is.
+    /// The exact bytes that were hashed, as text: `sha256sum` of them gives `dataHash`. A disclosure,
+    /// as `document` is.
     async fn canonical(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
@@ -235,7 +243,8 @@ impl MedicalRecord {
         Some(read.await.map_err(|withheld: Withheld| withheld.into()))
     }
 
-    /// What the document says, as its record type asks for it. A disclosure, as `document` is.
+    /// The main statements of the document, as fields that depend on its record type. A disclosure, as
+    /// `document` is.
     async fn summary(&self, ctx: &Context<'_>) -> Option<Result<RecordSummary>> {
         let read = async {
             let bytes = self.bytes(ctx).await?;
@@ -246,17 +255,17 @@ impl MedicalRecord {
     }
 }
 
-/// One page of a list.
+/// One page of a list of records, and their total number.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct MedicalRecordConnection {
-    /// The nodes, each with its cursor.
+    /// The nodes of this page in the order of the list, each with its cursor.
     edges: Vec<Edge<MedicalRecord>>,
-    /// The nodes alone.
+    /// The nodes of this page in the order of the list, without cursors.
     nodes: Vec<MedicalRecord>,
-    /// Where this page stands.
+    /// Whether the list goes on after this page, and the cursor to go on with.
     page_info: PageInfo,
-    /// How many there are on all pages together, exactly: of those that you may see. Counted anew each
-    /// time, so ask for it with the first page alone.
+    /// The exact number of records on all pages that the caller may see. It is counted for each
+    /// request, so ask for it with the first page only.
     total_count: i64,
 }
 
@@ -265,12 +274,16 @@ pub(crate) struct RecordQuery;
 
 #[Object]
 impl RecordQuery {
-    /// One record. One that you may not see does not exist.
+    /// One version of a record. Null with the error `NOT_FOUND` where it does not exist or the caller
+    /// may not see it; the two cannot be told apart. A patient may read their own records, a doctor
+    /// those whose patients consented to READ.
     async fn medical_record(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which.")] id: Uuid,
-        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        #[graphql(desc = "The ID of a version of a record.")] id: Uuid,
+        #[graphql(
+            desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
+        )]
         purpose: Option<PurposeOfUse>,
     ) -> Option<Result<MedicalRecord>> {
         let read = async {
@@ -298,8 +311,12 @@ impl RecordQuery {
         Some(read.await.map_err(|error: Error| error.into()))
     }
 
-    /// The records you may see, newest first, each in its current version. A patient sees their own, a
-    /// doctor those of patients who consented to SEARCH. Cursors go on where they were taken, however much is written meanwhile.
+    /// The records that the caller may see, by default the current version of each, newest first. A
+    /// patient sees their own, a doctor those of patients who consented to SEARCH. Cursors stay valid
+    /// whatever is stored meanwhile.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `recordTypes`, `status`, `metadata`, `code`,
+    /// `patientId`).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -307,20 +324,25 @@ impl RecordQuery {
     async fn medical_records(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only records of this patient.")] patient_id: Option<Uuid>,
+        #[graphql(desc = "Only records of the patient with this ID.")] patient_id: Option<Uuid>,
         #[graphql(desc = "Only records of this type.")] record_type: Option<RecordType>,
-        #[graphql(desc = "Only records of which all of this is true.")] filter: Option<
+        #[graphql(desc = "Only records that meet all of these conditions.")] filter: Option<
             RecordFilterInput,
         >,
         #[graphql(
-            desc = "In which order.",
+            desc = "The order of the list.",
             default_with = "Some(RecordOrder::CreatedDesc)"
         )]
         order_by: Option<RecordOrder>,
-        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        #[graphql(
+            desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
+        )]
         purpose: Option<PurposeOfUse>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor, of a list with the same filter and order.")]
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(
+            desc = "The cursor after which the page begins, from a list with the same filter and order; the first page without it."
+        )]
         after: Option<Cursor>,
     ) -> Result<MedicalRecordConnection> {
         let (app, caller) = request(ctx)?;
@@ -362,12 +384,18 @@ impl RecordQuery {
         })
     }
 
-    /// Opens a record, hashes it and asks the registry, now. Shows no content.
+    /// Decrypts a record, hashes it and compares the hash with the registry on the chain, at the time
+    /// of the request. Shows no content.
+    ///
+    /// Error codes: `NOT_FOUND` where it does not exist or the caller may not read it; `UNAVAILABLE`
+    /// where the chain does not answer.
     async fn verify_record(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which.")] id: Uuid,
-        #[graphql(desc = "Why; by default PATRQT for your own, TREAT for a doctor.")]
+        #[graphql(desc = "The ID of a version of a record.")] id: Uuid,
+        #[graphql(
+            desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
+        )]
         purpose: Option<PurposeOfUse>,
     ) -> Result<RecordVerification> {
         let (app, caller) = request(ctx)?;
@@ -389,27 +417,30 @@ async fn prepare(ctx: &Context<'_>, records: &[Record]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A new record.
+/// A new record and whose it is.
 #[derive(Debug, InputObject)]
 pub(crate) struct CreateMedicalRecordInput {
-    /// Whose.
+    /// The ID of the patient whose record it is.
     patient_id: Uuid,
-    /// The kind of document.
+    /// The kind of document that the record holds.
     record_type: RecordType,
-    /// A FHIR R4 resource fit for the record type. Send it as a variable.
+    /// A FHIR R4 resource that fits the record type, at most 1 MiB. Send it as a variable.
     document: Document,
-    /// What may be searched in clear: listed keys only, no free text.
+    /// Metadata to be stored unencrypted for searching: an object with the keys that the record type
+    /// permits, and no free text. Null for none.
     metadata: Option<Document>,
-    /// Why; by default PATRQT for your own, TREAT for a doctor.
+    /// The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`,
+    /// else PATRQT for one's own record and TREAT for a doctor.
     purpose: Option<PurposeOfUse>,
-    /// The same key gives the same record: send one, and a retry is harmless.
+    /// A key of the client's choice, 1 to 128 bytes: repeating the request with the same key gives the
+    /// same record and stores no second one.
     idempotency_key: Option<String>,
 }
 
-/// The new record.
+/// The result of `createMedicalRecord`: the stored record.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct CreateMedicalRecordPayload {
-    /// The record. Its anchor begins as PENDING and may have moved on already.
+    /// The record. Its anchor begins as PENDING and may have advanced already.
     record: MedicalRecord,
 }
 
@@ -418,12 +449,17 @@ pub(crate) struct RecordMutation;
 
 #[Object]
 impl RecordMutation {
-    /// Stores a new medical record and queues its anchor on the chain. Answers once the record is
-    /// durable; follow the anchor with `integrityEvents`.
+    /// Stores a new medical record and queues its anchor for the chain. It answers once the record is
+    /// durable; follow the anchor with `integrityEvents`. A patient stores their own records, a doctor
+    /// those of patients who consented to CREATE.
+    ///
+    /// Error codes: `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `idempotencyKey`),
+    /// `NOT_FOUND` where the patient does not exist or the caller may not store for them, `CONFLICT`
+    /// (`idempotencyKey`: used for another request).
     async fn create_medical_record(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The new record.")] input: CreateMedicalRecordInput,
+        #[graphql(desc = "The new record and whose it is.")] input: CreateMedicalRecordInput,
     ) -> Result<CreateMedicalRecordPayload> {
         let (app, caller) = request(ctx)?;
         let submission = create::Submission {

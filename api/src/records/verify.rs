@@ -31,22 +31,22 @@ pub(crate) struct Verification {
     pub(crate) checked_at: DateTime<Utc>,
 }
 
-/// What a verification comes to.
+/// The verdict of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
 pub(crate) enum Verdict {
-    /// The content is what was hashed, and the registry knows the hash.
+    /// The content has the stored hash, and the registry on the chain knows the hash.
     Verified,
-    /// The same, and the registry knows a version that took its place: see `chainSuccessor`.
+    /// As VERIFIED, and the registry knows a version that superseded this one: see `chainSuccessor`.
     Superseded,
-    /// The content is what was hashed; the registry does not know it yet.
+    /// The content has the stored hash; the registry does not know the hash yet.
     Pending,
-    /// The content, its hash or its anchor was changed.
+    /// The content, its hash or its anchor was changed, or the content cannot be decrypted.
     Tampered,
-    /// It was said to be anchored, and the registry does not know it.
+    /// The record counts as anchored, and the registry does not know its hash.
     MissingOnChain,
-    /// The registry knows the hash, and says that it was revoked or erased.
+    /// The registry knows the hash, as one that was revoked or erased.
     Revoked,
-    /// The registry knows the hash, from an account that is not ours.
+    /// The registry knows the hash, from an account that is not one of this service.
     ForeignRegistrar,
 }
 

@@ -7,18 +7,21 @@ use domain::second_factor::FactorState;
 use super::{demand::Code, enrol};
 use crate::graphql::request;
 
-/// Your second factor: codes of six digits from a device (RFC 6238), asked for at each log-in.
+/// The state of the caller's second factor: six-digit codes of a device (RFC 6238), asked for at each
+/// log-in.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct SecondFactor {
-    /// Whether it is asked for.
+    /// Whether a code is asked for at each log-in.
     is_on: bool,
-    /// Since when.
+    /// The time since which codes are asked for; null while they are not.
     confirmed_at: Option<DateTime<Utc>>,
-    /// When one was begun that waits for its first code.
+    /// The time at which a second factor was begun that still waits for its first code; null where none
+    /// does.
     started_at: Option<DateTime<Utc>>,
-    /// How many recovery codes have not been used.
+    /// The number of recovery codes that have not been used.
     recovery_codes_left: i32,
-    /// Whether the operator requires one of your role: without it you can do nothing but set one up.
+    /// Whether the operator requires a second factor of the caller's role. Without it the caller can
+    /// only set one up.
     is_required: bool,
 }
 
@@ -40,7 +43,7 @@ pub(crate) struct SecondFactorQuery;
 
 #[Object]
 impl SecondFactorQuery {
-    /// How your second factor stands.
+    /// The state of the caller's second factor. Open to every role, also without a second factor.
     async fn my_second_factor(&self, ctx: &Context<'_>) -> Result<SecondFactor> {
         let (app, caller) = request(ctx)?;
         let (state, is_required) = enrol::state(app, &caller).await?;
@@ -48,49 +51,50 @@ impl SecondFactorQuery {
     }
 }
 
-/// Your password, because a second factor is to outlive a stolen token.
+/// The proof that the owner of the account sets the second factor up.
 #[derive(Debug, InputObject)]
 pub(crate) struct StartSecondFactorInput {
-    /// Your password.
+    /// The password of the account.
     password: String,
 }
 
-/// A second factor that waits for its first code. Shown this once.
+/// The secret of a second factor that waits for its first code. It is shown this once.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct StartSecondFactorPayload {
-    /// What an authenticator app scans, as a QR code: `otpauth://totp/…`.
+    /// The `otpauth://totp/…` URI: show it as a QR code for an authenticator app to scan.
     uri: String,
-    /// What is typed into the app where it cannot scan.
+    /// The secret in Base32, to type into the app where it cannot scan.
     secret: String,
 }
 
-/// The first code.
+/// The first code of the new second factor.
 #[derive(Debug, InputObject)]
 pub(crate) struct ConfirmSecondFactorInput {
-    /// The six digits that the device shows.
+    /// The six digits that the authenticator app shows now.
     code: String,
 }
 
-/// A second factor that counts from now on.
+/// The result of `confirmSecondFactor`: the recovery codes.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ConfirmSecondFactorPayload {
-    /// Ten codes for the day the device is lost; each serves once in place of a code. Shown this once.
+    /// Ten recovery codes, for when the device is lost. Each is accepted once in place of a code. They
+    /// are shown this once.
     recovery_codes: Vec<String>,
 }
 
-/// Whose second factor to take off, proven twice.
+/// The proof that the owner of the account removes the second factor.
 #[derive(Debug, InputObject)]
 pub(crate) struct RemoveSecondFactorInput {
-    /// Your password.
+    /// The password of the account.
     password: String,
-    /// The six digits that the device shows, or a recovery code.
+    /// The six digits that the authenticator app shows now, or a recovery code.
     code: Option<String>,
 }
 
-/// How the second factor stands now.
+/// The result of `removeSecondFactor`: the state that is left.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RemoveSecondFactorPayload {
-    /// The second factor.
+    /// The state of the caller's second factor after the removal.
     second_factor: SecondFactor,
 }
 
@@ -99,12 +103,14 @@ pub(crate) struct SecondFactorMutation;
 
 #[Object]
 impl SecondFactorMutation {
-    /// Begins a second factor. It is asked for once `confirmSecondFactor` has seen its first code;
-    /// until then you may begin again.
+    /// Begins to set up a second factor. Codes are asked for once `confirmSecondFactor` has accepted
+    /// the first one; until then this may be repeated, with a new secret each time.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, `CONFLICT` (`secondFactor`: the account has one), `THROTTLED`.
     async fn start_second_factor(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Your password.")] input: StartSecondFactorInput,
+        #[graphql(desc = "The password of the account.")] input: StartSecondFactorInput,
     ) -> Result<StartSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
         let begun = enrol::start(app, &caller, &input.password).await?;
@@ -114,22 +120,29 @@ impl SecondFactorMutation {
         })
     }
 
-    /// Makes the second factor count: from now on `logIn` and `logInWithWallet` ask for a code.
+    /// Turns the second factor on: from now on `logIn` and `logInWithWallet` ask for a code.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`code`), `NOT_FOUND` where none was begun, `CONFLICT`
+    /// (`secondFactor`: it is on already).
     async fn confirm_second_factor(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The first code.")] input: ConfirmSecondFactorInput,
+        #[graphql(desc = "The first code of the new second factor.")]
+        input: ConfirmSecondFactorInput,
     ) -> Result<ConfirmSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
         let recovery_codes = enrol::confirm(app, &caller, &input.code).await?;
         Ok(ConfirmSecondFactorPayload { recovery_codes })
     }
 
-    /// Takes your second factor off, recovery codes and all.
+    /// Removes the caller's second factor and its recovery codes.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, `SECOND_FACTOR_REQUIRED` where the code is missing,
+    /// `NOT_FOUND` where there is none, `THROTTLED`.
     async fn remove_second_factor(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Your password and a code.")] input: RemoveSecondFactorInput,
+        #[graphql(desc = "The password and a code.")] input: RemoveSecondFactorInput,
     ) -> Result<RemoveSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
         enrol::remove(app, &caller, &input.password, Code(input.code)).await?;

@@ -13,10 +13,12 @@ use crate::{
     page::{self, Connection, Cursor},
 };
 
-/// A log-in: one device, or one tab of a browser, until somebody logs out.
+/// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
+/// it is revoked.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     log_in: LogIn,
+    /// Whether it is the session of this request.
     is_current: bool,
 }
 
@@ -31,40 +33,44 @@ impl Session {
     }
 }
 
-/// A log-in: one device, or one tab of a browser, until somebody logs out.
+/// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
+/// it is revoked.
 #[Object]
 impl Session {
-    /// Its id, to revoke it by.
+    /// The ID of the session, to revoke it by `revokeSession`.
     async fn id(&self) -> Uuid {
         self.log_in.id.0
     }
 
-    /// When it was begun.
+    /// The time at which the session was begun by a log-in.
     async fn created_at(&self) -> DateTime<Utc> {
         self.log_in.created_at
     }
 
-    /// When it was last gone on with by its refresh token; when it was begun, if never.
+    /// The time at which its refresh token was last exchanged; the time of the log-in where it never
+    /// was.
     async fn last_used_at(&self) -> DateTime<Utc> {
         self.log_in.last_used_at
     }
 
-    /// When it is over unless it is gone on with.
+    /// The time at which the session ends unless its refresh token is exchanged before.
     async fn refresh_expires_at(&self) -> DateTime<Utc> {
         self.log_in.idle_expires_at
     }
 
-    /// When it is over in any case.
+    /// The time at which the session ends, however often it is refreshed.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.log_in.expires_at
     }
 
-    /// From which address it was last used.
+    /// The network address that the session was last refreshed or begun from; null where it is not
+    /// known.
     async fn ip_address(&self) -> Option<&str> {
         self.log_in.address.as_deref()
     }
 
-    /// What the client said it was when it was last used.
+    /// The `User-Agent` header of the request that last refreshed or began the session; null where it
+    /// sent none.
     async fn user_agent(&self) -> Option<&str> {
         self.log_in.user_agent.as_deref()
     }
@@ -80,12 +86,14 @@ pub(crate) struct SessionQuery;
 
 #[Object]
 impl SessionQuery {
-    /// Where you are logged in, newest first. Revoke what you do not know.
+    /// The caller's open sessions, newest first. End those you do not know by `revokeSession`.
     async fn my_sessions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<Session>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -108,25 +116,25 @@ impl SessionQuery {
     }
 }
 
-/// The token to go on with.
+/// The refresh token to exchange.
 #[derive(Debug, InputObject)]
 pub(crate) struct RefreshSessionInput {
-    /// The `refreshToken` of `logIn` or of the last `refreshSession`.
+    /// The `refreshToken` of `logIn`, of `logInWithWallet` or of the last `refreshSession`.
     refresh_token: String,
 }
 
-/// The next tokens.
+/// The result of `refreshSession`: the next pair of tokens.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RefreshSessionPayload {
-    /// Send it with every request: `Authorization: Bearer <accessToken>`.
+    /// The access token: send it with every request, as `Authorization: Bearer <accessToken>`.
     access_token: String,
-    /// Until when it is good.
+    /// The time at which the access token expires.
     expires_at: DateTime<Utc>,
-    /// Take it instead of the one you sent, which is used up.
+    /// The next refresh token. The one that was sent is used up.
     refresh_token: String,
-    /// Until when it is good.
+    /// The time at which the refresh token expires if it is not used.
     refresh_expires_at: DateTime<Utc>,
-    /// The log-in that goes on.
+    /// The session that goes on.
     session: Session,
 }
 
@@ -142,10 +150,10 @@ impl From<Granted> for RefreshSessionPayload {
     }
 }
 
-/// What is over now.
+/// The result of ending sessions.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct LogOutPayload {
-    /// How many log-ins were ended.
+    /// The number of sessions that were ended.
     ended_sessions: i32,
 }
 
@@ -157,10 +165,10 @@ impl LogOutPayload {
     }
 }
 
-/// Which log-in.
+/// The session that is to be ended.
 #[derive(Debug, InputObject)]
 pub(crate) struct RevokeSessionInput {
-    /// One of `mySessions`.
+    /// The ID of one of the caller's `mySessions`.
     id: Uuid,
 }
 
@@ -169,38 +177,47 @@ pub(crate) struct SessionMutation;
 
 #[Object]
 impl SessionMutation {
-    /// Exchanges a refresh token for the next one and an access token. Send it without an `Authorization`
-    /// header. A refresh token is good for one use; whoever presents one that was used before ends the
-    /// log-in, for the thief and for the person alike. (For ten seconds the same answer is given again, so
-    /// that a client which asked twice at once is not taken for a thief.)
+    /// Exchanges a refresh token for the next refresh token and an access token. Needs no session; send
+    /// it without an `Authorization` header. A refresh token is good for one use: presenting one that
+    /// was used before ends its session. For ten seconds after the first use the same answer is given
+    /// again, so that a client that asks twice at once keeps its session.
+    ///
+    /// Error codes: `SESSION_ENDED`, whatever is wrong with the token; `THROTTLED`.
     async fn refresh_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The token to go on with.")] input: RefreshSessionInput,
+        #[graphql(desc = "The refresh token to exchange.")] input: RefreshSessionInput,
     ) -> Result<RefreshSessionPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let granted = refresh::refresh(app, visit, &input.refresh_token).await?;
         Ok(granted.into())
     }
 
-    /// Ends this log-in: its tokens are refused from now on, and what streams under it is closed.
+    /// Ends the session of this request: its tokens are refused from now on, and its streams are
+    /// closed.
+    ///
+    /// It has no error codes of its own.
     async fn log_out(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
         Ok(LogOutPayload::of(end::log_out(app, &caller).await?))
     }
 
-    /// Ends all your log-ins, this one too.
+    /// Ends all sessions of the caller, this one included.
+    ///
+    /// It has no error codes of its own.
     async fn log_out_everywhere(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
         let ended = end::log_out_everywhere(app, &caller).await?;
         Ok(LogOutPayload::of(ended))
     }
 
-    /// Ends one of your log-ins.
+    /// Ends one of the caller's sessions.
+    ///
+    /// Error codes: `NOT_FOUND` where it is over already, unknown, or somebody else's.
     async fn revoke_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which log-in.")] input: RevokeSessionInput,
+        #[graphql(desc = "The session that is to be ended.")] input: RevokeSessionInput,
     ) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
         let ended = end::revoke(app, &caller, SessionId(input.id)).await?;

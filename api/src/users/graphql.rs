@@ -18,8 +18,8 @@ use crate::{
     sessions::{begin::LoggedIn, graphql::Session},
 };
 
-/// A person with an account. Address and name are shown to themselves and, masked, to administrators;
-/// others see the user name and the role.
+/// A person with an account. Everybody sees the user name and the role; the e-mail address and the
+/// wallet are shown to the person alone, and the address, masked, to administrators.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     user: Arc<users::User>,
@@ -73,16 +73,17 @@ impl User {
     }
 }
 
-/// A person with an account. Address and name are shown to themselves and, masked, to administrators;
-/// others see the user name and the role.
+/// A person with an account. Everybody sees the user name and the role; the e-mail address and the
+/// wallet are shown to the person alone, and the address, masked, to administrators.
 #[Object]
 impl User {
-    /// Who.
+    /// The ID of the account.
     async fn id(&self) -> Uuid {
         self.user.id.0
     }
 
-    /// Where mail reaches them; masked for administrators, null for others.
+    /// The e-mail address of the account: whole for the person, masked (`a***@example.org`) for
+    /// administrators, null for everybody else.
     async fn email(&self) -> Option<String> {
         match self.contact {
             Contact::Whole => Some(self.user.email.clone()),
@@ -91,22 +92,24 @@ impl User {
         }
     }
 
-    /// What they call themselves.
+    /// The name that the person chose and may log in with.
     async fn username(&self) -> &str {
         &self.user.username
     }
 
-    /// What the account may be used for.
+    /// The role that decides what the account may do.
     async fn role(&self) -> Role {
         self.user.role.into()
     }
 
-    /// False once deactivated.
+    /// Whether the account is active; false once it was deactivated, and then nobody can log in with
+    /// it.
     async fn is_active(&self) -> bool {
         self.user.is_active
     }
 
-    /// A linked wallet; null for others.
+    /// The address of the wallet that is linked to the account; null where none is, and for everybody
+    /// but the person.
     async fn blockchain_address(&self) -> Option<Address> {
         match self.contact {
             Contact::Whole => self.user.blockchain_address.clone().map(Address),
@@ -114,7 +117,7 @@ impl User {
         }
     }
 
-    /// When the account was made.
+    /// The time at which the account was made.
     async fn created_at(&self) -> DateTime<Utc> {
         self.user.created_at
     }
@@ -131,23 +134,28 @@ pub(crate) struct UserQuery;
 
 #[Object]
 impl UserQuery {
-    /// The account that is logged in.
+    /// The account of the caller. Open to every role, also without a second factor.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let (app, caller) = request(ctx)?;
         Ok(User::own(list::own(app, &caller).await?))
     }
 
-    /// Every account, newest first. Needs the role ADMIN.
+    /// All accounts, newest first. Needs the role ADMIN (`FORBIDDEN` otherwise).
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
-        #[graphql(desc = "Only accounts of this role.")] role: Option<Role>,
-        #[graphql(desc = "Only active accounts, or only deactivated ones.")] is_active: Option<
-            bool,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+        #[graphql(desc = "Only accounts that have this role.")] role: Option<Role>,
+        #[graphql(
+            desc = "True for active accounts only, false for deactivated ones only; both by default."
+        )]
+        is_active: Option<bool>,
+        #[graphql(desc = "Only accounts whose user name begins with this text.")] search: Option<
+            String,
         >,
-        #[graphql(desc = "Only accounts whose user name begins with this.")] search: Option<String>,
     ) -> Result<Connection<User>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -163,13 +171,16 @@ impl UserQuery {
         Ok(Connection::new(users, size, after.is_some(), User::cursor))
     }
 
-    /// Roles that one administrator proposed and that wait for another one, newest first. Needs the role
-    /// ADMIN. To confirm one, ask for the same by `setRole`.
+    /// Changes of role that one administrator proposed and a second one has not confirmed, newest
+    /// first. Needs the role ADMIN (`FORBIDDEN` otherwise). A second administrator confirms one by
+    /// asking for the same with `setRole`.
     async fn role_proposals(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<RoleProposal>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -189,7 +200,7 @@ impl UserQuery {
     }
 }
 
-/// A role that one administrator proposed and that waits for another one.
+/// A change of role that one administrator proposed and that waits for a second administrator.
 #[derive(Debug, Clone)]
 pub(crate) struct RoleProposal(role_proposals::RoleProposal);
 
@@ -199,84 +210,87 @@ impl RoleProposal {
     }
 }
 
-/// A role that one administrator proposed and that waits for another one.
+/// A change of role that one administrator proposed and that waits for a second administrator.
 #[Object]
 impl RoleProposal {
-    /// Its id, as the audit rows name it.
+    /// The ID of the proposal, as the rows of the audit trail name it.
     async fn id(&self) -> Uuid {
         self.0.id
     }
 
-    /// Whose role.
+    /// The account whose role is to change.
     async fn user(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.user).await?)
     }
 
-    /// Which.
+    /// The role that the account is to have.
     async fn role(&self) -> Role {
         self.0.role.into()
     }
 
-    /// By whom it was proposed.
+    /// The administrator who proposed the change, and who cannot confirm it.
     async fn proposed_by(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.proposed_by).await?)
     }
 
-    /// When.
+    /// The time at which the change was proposed.
     async fn proposed_at(&self) -> DateTime<Utc> {
         self.0.proposed_at
     }
 
-    /// Until when it may be confirmed.
+    /// The time until which a second administrator may confirm the change.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.0.expires_at
     }
 }
 
-/// A new account.
+/// The data of a new account.
 #[derive(Debug, InputObject)]
 pub(crate) struct RegisterInput {
-    /// Where mail reaches you.
+    /// The e-mail address of the account, at most 255 characters. No other account may have it.
     email: String,
-    /// 3 to 50 letters of one script, digits, dots, hyphens or underscores; starts with a letter.
-    /// Capitals and ways of typing a letter make no difference.
+    /// The user name, which no other account may have: 3 to 50 letters of one script, digits, dots,
+    /// hyphens or underscores; it starts with a letter. Capitals and different encodings of a letter
+    /// make no difference.
     username: String,
-    /// At least 12 characters.
+    /// The password, of at least 12 characters and at most 1,024 bytes.
     password: String,
 }
 
-/// The new account.
+/// The result of `register`: the account that was made.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct RegisterPayload {
-    /// The account, a patient's.
+    /// The new account, which has the role PATIENT. Log in with `logIn`.
     user: User,
 }
 
-/// Who logs in.
+/// The credentials that a person logs in with.
 #[derive(Debug, InputObject)]
 pub(crate) struct LogInInput {
-    /// The e-mail address or the user name.
+    /// The e-mail address or the user name of the account.
     login: String,
-    /// The password.
+    /// The password of the account.
     password: String,
-    /// A code of the second factor, or a recovery code; asked for by `SECOND_FACTOR_REQUIRED`.
+    /// A six-digit code of the second factor, or a recovery code. Needed where the answer without it is
+    /// `SECOND_FACTOR_REQUIRED`.
     code: Option<String>,
 }
 
-/// A session.
+/// The result of a log-in: a new session and its tokens.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct LogInPayload {
-    /// Send it with every request: `Authorization: Bearer <accessToken>`.
+    /// The access token: send it with every request, as `Authorization: Bearer <accessToken>`.
     access_token: String,
-    /// Until when it is good: ten minutes.
+    /// The time at which the access token expires, ten minutes after it was issued.
     expires_at: DateTime<Utc>,
-    /// Exchange it by `refreshSession` for the next access token, once. Keep it as you would a password.
+    /// The refresh token: `refreshSession` exchanges it, once, for the next pair of tokens. Keep it as
+    /// secret as a password.
     refresh_token: String,
-    /// Until when it is good, unused.
+    /// The time at which the refresh token expires if it is not used.
     refresh_expires_at: DateTime<Utc>,
-    /// The log-in.
+    /// The session that the log-in began.
     session: Session,
-    /// Who is logged in.
+    /// The account that is logged in.
     user: User,
 }
 
@@ -293,87 +307,87 @@ impl From<LoggedIn> for LogInPayload {
     }
 }
 
-/// Who becomes what.
+/// The account whose role is to change, and the role it is to have.
 #[derive(Debug, InputObject)]
 pub(crate) struct SetRoleInput {
-    /// Whose role.
+    /// The ID of the account; not the caller's own.
     user_id: Uuid,
-    /// Which one. ADMIN is given, and taken, by two administrators.
+    /// The role to give. Giving or taking the role ADMIN needs two administrators.
     role: Role,
 }
 
-/// Whether a role was given.
+/// Whether a change of role took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum SetRoleOutcome {
-    /// The account has the role.
+    /// The account has the role now.
     Done,
-    /// Another administrator has to ask for the same.
+    /// The change is proposed: it takes effect once a second administrator asks for the same.
     Waiting,
 }
 
-/// The account, and whether it has its new role.
+/// The result of `setRole`: the account, and whether it has its new role.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct SetRolePayload {
-    /// The account as it is now.
+    /// The account as it is now, with its e-mail address masked.
     user: User,
     /// Whether the role was given, or waits for a second administrator.
     outcome: SetRoleOutcome,
-    /// Until when a second administrator may ask for the same; null where nothing waits.
+    /// The time until which a second administrator may ask for the same; null where nothing waits.
     confirm_before: Option<DateTime<Utc>>,
 }
 
-/// A new password.
+/// The password to replace and the new one.
 #[derive(Debug, InputObject)]
 pub(crate) struct ChangePasswordInput {
-    /// The password until now.
+    /// The password that the account has until now.
     current_password: String,
-    /// At least 12 characters.
+    /// The new password, of at least 12 characters and at most 1,024 bytes.
     new_password: String,
 }
 
-/// A changed password.
+/// The result of `changePassword`: the sessions it ended.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ChangePasswordPayload {
-    /// How many other log-ins were ended.
+    /// The number of other sessions of the account that were ended.
     ended_sessions: i32,
 }
 
-/// What to change; leave out what stays.
+/// What to change of the account. A field that is left out stays as it is; give at least one.
 #[derive(Debug, InputObject)]
 pub(crate) struct UpdateProfileInput {
-    /// Your password.
+    /// The password of the account, as proof of who asks.
     current_password: String,
-    /// Where mail is to reach you.
+    /// The new e-mail address; null to keep the present one.
     email: Option<String>,
-    /// What you want to be called.
+    /// The new user name, by the rules of `register`; null to keep the present one.
     username: Option<String>,
 }
 
-/// The changed account.
+/// The result of `updateProfile`: the changed account.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct UpdateProfilePayload {
-    /// The account.
+    /// The account as it is now.
     user: User,
 }
 
-/// That it is you.
+/// The proof that the owner of the account asks for its deactivation.
 #[derive(Debug, InputObject)]
 pub(crate) struct DeactivateAccountInput {
-    /// Your password.
+    /// The password of the account that is to be deactivated.
     current_password: String,
 }
 
-/// Which account.
+/// The account to deactivate or to make active again.
 #[derive(Debug, InputObject)]
 pub(crate) struct UserActivityInput {
-    /// Whose account.
+    /// The ID of the account.
     user_id: Uuid,
 }
 
-/// The account, active or not.
+/// The account after it was deactivated or made active again.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct UserActivityPayload {
-    /// The account.
+    /// The account as it is now: see `isActive`.
     user: User,
 }
 
@@ -382,11 +396,14 @@ pub(crate) struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Makes an account. Everybody begins as a patient.
+    /// Makes an account with the role PATIENT. Needs no session.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`email`, `username`, `password`), `CONFLICT` (`email`,
+    /// `username`: taken), `THROTTLED`.
     async fn register(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The new account.")] input: RegisterInput,
+        #[graphql(desc = "The data of the new account.")] input: RegisterInput,
     ) -> Result<RegisterPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let user =
@@ -396,11 +413,15 @@ impl UserMutation {
         })
     }
 
-    /// Logs in with a password.
+    /// Begins a session with a password and, where the account has one, a code of its second factor.
+    /// Needs no session.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, whatever was wrong; `SECOND_FACTOR_REQUIRED` where only the
+    /// code is missing; `THROTTLED`.
     async fn log_in(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who logs in.")] input: LogInInput,
+        #[graphql(desc = "The credentials of the account.")] input: LogInInput,
     ) -> Result<LogInPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let code = Code(input.code);
@@ -408,11 +429,14 @@ impl UserMutation {
         Ok(logged_in.into())
     }
 
-    /// Changes your password. All your other log-ins are ended.
+    /// Changes the caller's password and ends all other sessions of the account.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`newPassword`), `WRONG_CREDENTIALS`, `CONFLICT`
+    /// (`currentPassword`: the password was changed at the same time), `THROTTLED`.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A new password.")] input: ChangePasswordInput,
+        #[graphql(desc = "The present password and the new one.")] input: ChangePasswordInput,
     ) -> Result<ChangePasswordPayload> {
         let (app, caller) = request(ctx)?;
         let (current, new) = (&input.current_password, &input.new_password);
@@ -422,11 +446,14 @@ impl UserMutation {
         })
     }
 
-    /// Changes your address or your user name.
+    /// Changes the caller's e-mail address, user name, or both.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`email`, `username`), `WRONG_CREDENTIALS`, `CONFLICT` (`email`,
+    /// `username`: taken), `THROTTLED`.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateProfileInput,
+        #[graphql(desc = "The fields to change, and the password.")] input: UpdateProfileInput,
     ) -> Result<UpdateProfilePayload> {
         let (app, caller) = request(ctx)?;
         let (email, username) = (input.email.as_deref(), input.username.as_deref());
@@ -436,12 +463,14 @@ impl UserMutation {
         })
     }
 
-    /// Deactivates your account: all its log-ins are over, and it logs in no more until an administrator
-    /// makes it active again. Your records and consents stay as they are.
+    /// Deactivates the caller's account and ends all its sessions. Nobody can log in with it until an
+    /// administrator makes it active again. Records and consents stay as they are.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, `THROTTLED`.
     async fn deactivate_account(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "That it is you.")] input: DeactivateAccountInput,
+        #[graphql(desc = "The proof that the owner asks.")] input: DeactivateAccountInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
         let user = activity::deactivate_own(app, &caller, &input.current_password).await?;
@@ -450,12 +479,14 @@ impl UserMutation {
         })
     }
 
-    /// Deactivates somebody's account and ends all its log-ins. Needs the role ADMIN; not for one's own
-    /// account, and not for an administrator's.
+    /// Deactivates another person's account and ends all its sessions. Needs the role ADMIN.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account, or
+    /// an administrator's).
     async fn deactivate_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which account.")] input: UserActivityInput,
+        #[graphql(desc = "The account that is to be deactivated.")] input: UserActivityInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
         let user = activity::set_of(app, &caller, UserId(input.user_id), false).await?;
@@ -464,12 +495,14 @@ impl UserMutation {
         })
     }
 
-    /// Makes a deactivated account active again. Needs the role ADMIN; not for one's own account, and not
-    /// for an administrator's.
+    /// Makes a deactivated account active again. Needs the role ADMIN.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account, or
+    /// an administrator's).
     async fn reactivate_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which account.")] input: UserActivityInput,
+        #[graphql(desc = "The account that is to be active again.")] input: UserActivityInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
         let user = activity::set_of(app, &caller, UserId(input.user_id), true).await?;
@@ -478,12 +511,14 @@ impl UserMutation {
         })
     }
 
-    /// Gives an account a role. Needs the role ADMIN. One administrator makes a doctor, or a patient; the
-    /// role ADMIN is given and taken by two, who ask for the same within a day. Nobody changes their own.
+    /// Gives an account a role. Needs the role ADMIN. One administrator suffices to make a doctor or a
+    /// patient; to give or take the role ADMIN, two administrators ask for the same within a day.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account).
     async fn set_role(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who becomes what.")] input: SetRoleInput,
+        #[graphql(desc = "The account and the role it is to have.")] input: SetRoleInput,
     ) -> Result<SetRolePayload> {
         let (app, caller) = request(ctx)?;
         let (user, outcome) =

@@ -18,27 +18,27 @@ use crate::{
     users::graphql::LogInPayload,
 };
 
-/// What a signed message is good for.
+/// What a signed message may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::wallets::ChallengePurpose")]
 pub(crate) enum WalletChallengePurpose {
-    /// Linking the wallet to your account.
+    /// To link the wallet to the caller's account by `linkWallet`.
     Link,
-    /// Logging in.
+    /// To log in by `logInWithWallet`.
     LogIn,
 }
 
-/// How a wallet proved itself.
+/// How a wallet proved that it signed a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::wallets::ProvenBy")]
 pub(crate) enum WalletProof {
-    /// By the key that its address is made of.
+    /// By a signature of the key that its address is derived from.
     Key,
-    /// By the word of the contract at its address (EIP-1271).
+    /// By the answer of the contract at its address (EIP-1271).
     Contract,
 }
 
-/// A wallet that is, or was, linked to your account.
+/// A wallet that is, or was, linked to the caller's account.
 #[derive(Debug, Clone)]
 pub(crate) struct Wallet(wallets::Wallet);
 
@@ -48,35 +48,35 @@ impl Wallet {
     }
 }
 
-/// A wallet that is, or was, linked to your account.
+/// A wallet that is, or was, linked to the caller's account.
 #[Object]
 impl Wallet {
-    /// Which link: linked again, the wallet has another one.
+    /// The ID of the link. A wallet that is linked a second time has another one.
     async fn id(&self) -> Uuid {
         self.0.id.0
     }
 
-    /// Its address.
+    /// The address of the wallet.
     async fn address(&self) -> Address {
         Address(self.0.address.clone())
     }
 
-    /// The chain's number (EIP-155).
+    /// The ID of the chain that the wallet was linked on (EIP-155).
     async fn chain_id(&self) -> i64 {
         self.0.chain_id
     }
 
-    /// How it proved itself when it was linked.
+    /// How the wallet proved its signature when it was linked.
     async fn proven_by(&self) -> WalletProof {
         self.0.proven_by.into()
     }
 
-    /// Since when.
+    /// The time at which the wallet was linked.
     async fn linked_at(&self) -> DateTime<Utc> {
         self.0.linked_at
     }
 
-    /// Until when; null for the one that is linked.
+    /// The time at which the wallet was unlinked; null for the one that is linked.
     async fn unlinked_at(&self) -> Option<DateTime<Utc>> {
         self.0.unlinked_at
     }
@@ -87,13 +87,15 @@ pub(crate) struct WalletQuery;
 
 #[Object]
 impl WalletQuery {
-    /// The wallets that are, or were, linked to your account, newest first. One at most is linked; it
-    /// is also `me.blockchainAddress`.
+    /// The wallets that are, or were, linked to the caller's account, newest first. At most one is
+    /// linked at a time: it is also `me.blockchainAddress`.
     async fn my_wallets(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many, 1 to 100.", default = 20)] first: Option<i32>,
-        #[graphql(desc = "Go on after this cursor.")] after: Option<Cursor>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
     ) -> Result<Connection<Wallet>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
@@ -110,68 +112,71 @@ impl WalletQuery {
     }
 }
 
-/// Which wallet is to sign, and what for.
+/// The wallet that is to sign, and what the message is to be used for.
 #[derive(Debug, InputObject)]
 pub(crate) struct WalletChallengeInput {
-    /// Its address.
+    /// The address of the wallet: `0x` and 40 hexadecimal digits.
     address: String,
-    /// What for.
+    /// What the signed message is to be used for.
     purpose: WalletChallengePurpose,
 }
 
-/// What the wallet is to sign.
+/// The message for the wallet to sign.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct WalletChallengePayload {
-    /// The exact text (EIP-4361), for the wallet's `personal_sign`.
+    /// The exact text (EIP-4361), to be signed by the wallet's `personal_sign`.
     message: String,
-    /// Until when it may be answered.
+    /// The time until which the signed message is accepted, five minutes after it was made.
     expires_at: DateTime<Utc>,
 }
 
-/// A signed message, and who you are.
+/// The signed message, and the proof that the owner of the account links the wallet.
 #[derive(Debug, InputObject)]
 pub(crate) struct LinkWalletInput {
     /// The text of `walletChallenge`, unchanged.
     message: String,
-    /// The wallet's signature: `0x` and hexadecimal digits.
+    /// The signature of the wallet: `0x` and hexadecimal digits.
     signature: String,
-    /// Your password.
+    /// The password of the account.
     password: String,
-    /// A code of your second factor, if you have one.
+    /// A six-digit code of the second factor, or a recovery code; needed where the account has a second
+    /// factor.
     code: Option<String>,
 }
 
-/// A linked wallet.
+/// The result of `linkWallet`: the linked wallet.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct LinkWalletPayload {
-    /// The wallet.
+    /// The wallet, which the caller may log in with from now on.
     wallet: Wallet,
 }
 
-/// Who you are.
+/// The proof that the owner of the account unlinks the wallet.
 #[derive(Debug, InputObject)]
 pub(crate) struct UnlinkWalletInput {
-    /// Your password.
+    /// The password of the account.
     password: String,
-    /// A code of your second factor, if you have one.
+    /// A six-digit code of the second factor, or a recovery code; needed where the account has a second
+    /// factor.
     code: Option<String>,
 }
 
-/// A wallet that was linked.
+/// The result of `unlinkWallet`: the wallet that was linked.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct UnlinkWalletPayload {
-    /// The wallet.
+    /// The wallet, which nobody can log in with any more.
     wallet: Wallet,
 }
 
-/// A signed message.
+/// The signed message that a person logs in with.
 #[derive(Debug, InputObject)]
 pub(crate) struct LogInWithWalletInput {
     /// The text of `walletChallenge`, unchanged.
     message: String,
-    /// The wallet's signature: `0x` and hexadecimal digits.
+    /// The signature of the wallet: `0x` and hexadecimal digits.
     signature: String,
-    /// A code of your second factor, or a recovery code, if the account has one.
+    /// A six-digit code of the second factor, or a recovery code. Needed where the answer without it is
+    /// `SECOND_FACTOR_REQUIRED`; the same message may then be sent again.
     code: Option<String>,
 }
 
@@ -180,12 +185,16 @@ pub(crate) struct WalletMutation;
 
 #[Object]
 impl WalletMutation {
-    /// Gives a message to sign: to link a wallet to your account, or to log in with the one that is
-    /// linked. It is good for five minutes and for one answer.
+    /// Makes a message for a wallet to sign. It is accepted once, within five minutes. The purpose LINK
+    /// needs a session; the purpose `LOG_IN` needs none, and the answer does not reveal whether the
+    /// wallet is linked to an account.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`address`).
     async fn wallet_challenge(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which wallet, and what for.")] input: WalletChallengeInput,
+        #[graphql(desc = "The wallet, and the purpose of the message.")]
+        input: WalletChallengeInput,
     ) -> Result<WalletChallengePayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let purpose = input.purpose.into();
@@ -196,12 +205,16 @@ impl WalletMutation {
         })
     }
 
-    /// Links the wallet that signed the message to your account: you can log in with it from then on.
-    /// One wallet has one account, one account one wallet.
+    /// Links the wallet that signed the message to the caller's account, which can log in with it from
+    /// then on. One account has at most one wallet, and a wallet belongs to at most one account.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, `SECOND_FACTOR_REQUIRED` where the code is missing,
+    /// `BAD_USER_INPUT` (`message`, `signature`), `CONFLICT` (`message`: the wallet or the account is
+    /// linked already), `UNAVAILABLE` where the chain has to be asked and does not answer, `THROTTLED`.
     async fn link_wallet(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A signed message, and who you are.")] input: LinkWalletInput,
+        #[graphql(desc = "The signed message, the password and a code.")] input: LinkWalletInput,
     ) -> Result<LinkWalletPayload> {
         let (app, caller) = request(ctx)?;
         let again = Again {
@@ -214,11 +227,14 @@ impl WalletMutation {
         })
     }
 
-    /// Unlinks your wallet: nobody logs in with it any more.
+    /// Unlinks the wallet of the caller's account: nobody logs in with it any more.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, `SECOND_FACTOR_REQUIRED` where the code is missing,
+    /// `NOT_FOUND` where no wallet is linked, `THROTTLED`.
     async fn unlink_wallet(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who you are.")] input: UnlinkWalletInput,
+        #[graphql(desc = "The password and a code.")] input: UnlinkWalletInput,
     ) -> Result<UnlinkWalletPayload> {
         let (app, caller) = request(ctx)?;
         let again = Again {
@@ -231,11 +247,15 @@ impl WalletMutation {
         })
     }
 
-    /// Logs in with a linked wallet.
+    /// Begins a session with a message that a linked wallet signed. Needs no session.
+    ///
+    /// Error codes: `WRONG_CREDENTIALS`, whatever was wrong; `SECOND_FACTOR_REQUIRED` where only the
+    /// code is missing; `UNAVAILABLE` where the chain has to be asked and does not answer; `THROTTLED`.
     async fn log_in_with_wallet(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A signed message.")] input: LogInWithWalletInput,
+        #[graphql(desc = "The signed message and, where needed, a code.")]
+        input: LogInWithWalletInput,
     ) -> Result<LogInPayload> {
         let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
         let code = Code(input.code);

@@ -16,15 +16,17 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Names what has no description: `Type`, `Type.field`, `Type.field(argument)`.
+/// The shortest description that can say what a value is and what a caller does with it.
+const MIN_WORDS: usize = 4;
+
+/// Names what has no description, or one too short to say anything: `Type`, `Type.field`,
+/// `Type.field(argument)`.
 fn undescribed(types: &[Value]) -> Vec<String> {
     let mut missing = Vec::new();
     let mut look = |name: String, it: &Value| {
-        if it["description"]
-            .as_str()
-            .is_none_or(|words| words.trim().is_empty())
-        {
-            missing.push(name);
+        let description = it["description"].as_str().unwrap_or_default();
+        if description.split_whitespace().count() < MIN_WORDS {
+            missing.push(format!("{name}: {description:?}"));
         }
     };
     for of_type in types {
@@ -67,7 +69,7 @@ async fn every_type_field_argument_and_value_is_described() {
     let missing = undescribed(&ours);
     assert!(
         missing.is_empty(),
-        "these say nothing of themselves: {missing:#?}"
+        "a description has at least {MIN_WORDS} words: {missing:#?}"
     );
 }
 

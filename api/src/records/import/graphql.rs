@@ -22,84 +22,87 @@ const MAX_ENTRIES: usize = 100;
 /// How many are with the writer at once.
 const AT_ONCE: usize = 64;
 
-/// Records to be stored, each by itself.
+/// Several documents of one patient, each of which is stored as a record.
 #[derive(Debug, InputObject)]
 pub(crate) struct ImportRecordsInput {
-    /// Whose.
+    /// The ID of the patient whose records they are.
     patient_id: Uuid,
     /// The documents, at most 100. Send them as a variable.
     entries: Vec<ImportEntryInput>,
-    /// Why; by default PATRQT for your own, TREAT for a doctor.
+    /// The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`,
+    /// else PATRQT for one's own records and TREAT for a doctor.
     purpose: Option<PurposeOfUse>,
-    /// Tells this import from others: with the same key, or none, an entry that was stored before is not
-    /// stored again.
+    /// A name for this import, 1 to 128 bytes. An entry that was stored before with the same name, or
+    /// likewise without one, is not stored again.
     key: Option<String>,
 }
 
-/// One document.
+/// One document of an import and what is stored beside it.
 #[derive(Debug, InputObject)]
 pub(crate) struct ImportEntryInput {
-    /// A FHIR R4 resource fit for a record type.
+    /// A FHIR R4 resource that fits a record type, at most 1 MiB.
     document: Document,
-    /// The kind of document; by default as its resource and its category say.
+    /// The kind of document; by default it is derived from the resource and its category.
     record_type: Option<RecordType>,
-    /// What may be searched in clear: listed keys only, no free text.
+    /// Metadata to be stored unencrypted for searching: an object with the keys that the record type
+    /// permits, and no free text. Null for none.
     metadata: Option<Document>,
 }
 
-/// What became of an entry.
+/// What became of one entry of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum ImportOutcome {
-    /// It was stored.
+    /// The document was stored as a new record.
     Created,
-    /// It had been stored before.
+    /// The same entry had been stored before.
     AlreadyThere,
-    /// It was not stored; the others were not touched by that.
+    /// The document was not stored: see `code`. Other entries are not affected.
     Refused,
 }
 
-/// One thing that is wrong with a document, as in the `issues` of an error.
+/// One fault of a document, as in `extensions.issues` of an error.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct DocumentIssue {
-    /// `fatal`, `error` or `warning`.
+    /// How severe the fault is: `fatal`, `error` or `warning`.
     severity: String,
-    /// FHIR's issue type.
+    /// The kind of fault: a code of FHIR's value set `issue-type`.
     code: String,
-    /// Where: a `FHIRPath`.
+    /// The faulty element of the document, as a `FHIRPath`.
     path: String,
-    /// Which rule.
+    /// The name of the rule that the element breaks.
     rule: String,
-    /// A sentence for a person. Never repeats what the document says.
+    /// The fault as a sentence for a person. It never repeats the content of the document.
     message: String,
 }
 
-/// What became of one entry.
+/// The result of one entry of an import.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct ImportResult {
-    /// Its place in the list, from 1.
+    /// The number of the entry in the list, from 1.
     entry: i32,
-    /// What became of it.
+    /// What became of the entry.
     outcome: ImportOutcome,
-    /// The record; null where it was refused.
+    /// The record that was stored now or before; null where the entry was refused.
     record: Option<MedicalRecord>,
-    /// Why it was refused: a code, as in an error's extensions.
+    /// Why the entry was refused: `INVALID_DOCUMENT`, `BAD_USER_INPUT`, `NOT_FOUND` or `CONFLICT`, as
+    /// in an error's `extensions.code`. Null where it was not.
     code: Option<String>,
-    /// The same for a person.
+    /// Why the entry was refused, as a sentence for a person; null where it was not.
     message: Option<String>,
-    /// What is wrong with the document, where the code is `INVALID_DOCUMENT`.
+    /// What is wrong with the document, where the code is `INVALID_DOCUMENT`; empty otherwise.
     issues: Vec<DocumentIssue>,
 }
 
-/// What became of all of them.
+/// The result of `importRecords`: the totals, and the result of each entry.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ImportRecordsPayload {
-    /// How many were stored.
+    /// The number of entries that were stored as new records.
     created: i32,
-    /// How many had been stored before.
+    /// The number of entries that had been stored before.
     already_there: i32,
-    /// How many were refused.
+    /// The number of entries that were refused.
     refused: i32,
-    /// One for each entry, in their order.
+    /// One result for each entry, in the order of the entries.
     results: Vec<ImportResult>,
 }
 
@@ -108,12 +111,16 @@ pub(crate) struct ImportMutation;
 
 #[Object]
 impl ImportMutation {
-    /// Stores several records, each by itself: what is wrong with one stops no other, and sent again
-    /// nothing is stored twice. For files there is `POST /import`.
+    /// Stores several records of one patient, each independently: one that is refused does not affect
+    /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
+    /// Each entry needs the same permission as `createMedicalRecord`.
+    ///
+    /// Error codes of the whole: `BAD_USER_INPUT` (`entries`, `idempotencyKey`). Those of an entry are
+    /// in its `code`.
     async fn import_records(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The records.")] input: ImportRecordsInput,
+        #[graphql(desc = "The documents and whose they are.")] input: ImportRecordsInput,
     ) -> Result<ImportRecordsPayload> {
         let (app, caller) = request(ctx)?;
         if input.entries.len() > MAX_ENTRIES {

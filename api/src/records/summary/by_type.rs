@@ -9,268 +9,273 @@ use super::{
 };
 
 mirrors! {
-    /// What a `DIAGNOSIS` says.
+    /// The main statements of a document of the type DIAGNOSIS.
     DiagnosisSummary of DiagnosisSummary {
-        /// Each `Condition`.
+        /// The diagnoses: one for each `Condition` of the document.
         diagnoses: Vec<DiagnosedCondition>,
     }
 
-    /// A `Condition`.
+    /// One diagnosis, read from a `Condition`.
     DiagnosedCondition of Diagnosis {
-        /// `code`: in ICD-10 as a rule.
+        /// The `code` of the diagnosis, usually of ICD-10.
         code: Option<Concept>,
-        /// `code.text`, or what its system calls it.
+        /// The diagnosis in words: `code.text`, else the display of its first coding.
         description: Option<String>,
-        /// `asserter`, else `recorder`.
+        /// Who states the diagnosis: `asserter`, else `recorder`.
         doctor: Option<Party>,
-        /// `recordedDate`.
+        /// When the diagnosis was recorded: `recordedDate`, a FHIR date.
         recorded: Option<String>,
-        /// `onset[x]`, in words.
+        /// When the condition began: `onset[x]` as text.
         onset: Option<String>,
-        /// `clinicalStatus`: active, resolved, …
+        /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
-        /// `verificationStatus`: confirmed, provisional, …
+        /// The code of `verificationStatus`: confirmed, provisional, …
         verification_status: Option<String>,
-        /// `severity`, in words.
+        /// How severe the condition is: `severity` as text.
         severity: Option<String>,
     }
 
-    /// What a `LAB_RESULT` says.
+    /// The main statements of a document of the type `LAB_RESULT`.
     LabResultSummary of LabResultSummary {
-        /// What was ordered: the `code` of each report, or of each `Observation` where there is none.
+        /// The tests that were ordered: the `code` of each report, or of each `Observation` where there
+        /// is no report.
         tests: Vec<Concept>,
-        /// Each `Observation`.
+        /// The measured values: one for each `Observation` of the document.
         results: Vec<Measurement>,
-        /// `performer` of reports and observations.
+        /// The laboratories: `performer` of reports and observations.
         facilities: Vec<Party>,
-        /// `resultsInterpreter` of reports.
+        /// Who interpreted the results: `resultsInterpreter` of the reports.
         interpreters: Vec<Party>,
-        /// When it was issued, else what time it is about: of the first report that says.
+        /// When the result was issued, else the time it is about: of the first report that states one.
         issued: Option<String>,
-        /// `conclusion` of reports.
+        /// The conclusions in words: `conclusion` of the reports.
         conclusions: Vec<String>,
     }
 
-    /// What a `PRESCRIPTION` says.
+    /// The main statements of a document of the type PRESCRIPTION.
     PrescriptionSummary of PrescriptionSummary {
-        /// Each `MedicationRequest`.
+        /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
     }
 
-    /// A `MedicationRequest`.
+    /// One prescribed medicine, read from a `MedicationRequest`.
     PrescribedMedication of PrescribedMedication {
-        /// `medication[x]`, or the `code` of the contained `Medication` it refers to.
+        /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
         medication: Option<Concept>,
-        /// `status`: active, stopped, …
+        /// The `status` of the prescription: active, stopped, …
         status: Option<String>,
-        /// `dosageInstruction`.
+        /// How the medicine is to be taken: each `dosageInstruction`.
         dosages: Vec<Dosage>,
-        /// `dispenseRequest.expectedSupplyDuration`: how long what is handed out lasts.
+        /// How long the dispensed amount lasts: `dispenseRequest.expectedSupplyDuration`.
         supply: Option<Quantity>,
-        /// `dispenseRequest.validityPeriod`: when it may be handed out.
+        /// When the medicine may be dispensed: `dispenseRequest.validityPeriod`.
         validity: Option<Period>,
-        /// `requester`.
+        /// Who prescribed the medicine: `requester`.
         prescriber: Option<Party>,
-        /// `authoredOn`.
+        /// When the medicine was prescribed: `authoredOn`, a FHIR date.
         authored: Option<String>,
     }
 
-    /// One instruction.
+    /// One instruction on how a medicine is to be taken.
     Dosage of Dosage {
         /// The instruction in words: `text`, else `patientInstruction`.
         instructions: Option<String>,
-        /// `doseAndRate.doseQuantity`.
+        /// The amount of one dose: `doseAndRate.doseQuantity`.
         dose: Option<Quantity>,
-        /// `doseAndRate.doseRange`.
+        /// The range of amounts of one dose: `doseAndRate.doseRange`.
         dose_range: Option<QuantityRange>,
-        /// `timing`, in words: `2 times per 1 d`.
+        /// When the medicine is to be taken: `timing` as text, such as `2 times per 1 d`.
         timing: Option<String>,
-        /// `timing.repeat.bounds[x]`, in words: for how long, or from when to when.
+        /// How long, or from when to when, the medicine is to be taken: `timing.repeat.bounds[x]` as
+        /// text.
         bounds: Option<String>,
-        /// `route`, in words.
+        /// How the medicine enters the body: `route` as text.
         route: Option<String>,
     }
 
-    /// What a `TREATMENT_PLAN` says.
+    /// The main statements of a document of the type `TREATMENT_PLAN`.
     TreatmentPlanSummary of TreatmentPlanSummary {
-        /// `title`, of the first `CarePlan` that has one.
+        /// The `title` of the first `CarePlan` that has one.
         title: Option<String>,
-        /// `description`, likewise.
+        /// The `description` of the first `CarePlan` that has one.
         description: Option<String>,
-        /// `period`, likewise.
+        /// The `period` of the first `CarePlan` that has one.
         period: Option<Period>,
-        /// Each `Goal`, and goals that are only referred to.
+        /// The goals: each `Goal` of the document, and goals that are only referred to.
         goals: Vec<TreatmentGoal>,
-        /// Each `activity`, and each `ServiceRequest`.
+        /// What is to be done: each `activity` of the plans, and each `ServiceRequest`.
         activities: Vec<TreatmentActivity>,
     }
 
-    /// A `Goal`.
+    /// One goal of a treatment, read from a `Goal`.
     TreatmentGoal of Goal {
-        /// `description`.
+        /// The goal itself: its `description`.
         description: Option<Concept>,
-        /// `lifecycleStatus`: proposed, active, …
+        /// The code of `lifecycleStatus`: proposed, active, …
         status: Option<String>,
-        /// `achievementStatus`, in words.
+        /// How far the goal is achieved: `achievementStatus` as text.
         achievement: Option<String>,
-        /// `target`: how to tell that it is reached.
+        /// What tells that the goal is reached: each `target`.
         targets: Vec<TreatmentTarget>,
     }
 
-    /// What is to be reached.
+    /// One target of a goal: a measure, the value to reach and by when.
     TreatmentTarget of GoalTarget {
-        /// `measure`: what is looked at.
+        /// What is measured to tell whether the target is reached: `measure`.
         measure: Option<Concept>,
-        /// `detail[x]`, in words.
+        /// The value that is to be reached: `detail[x]` as text.
         detail: Option<String>,
-        /// `due[x]`, in words.
+        /// When the target is to be reached: `due[x]` as text.
         due: Option<String>,
     }
 
-    /// Something that is done.
+    /// One activity of a treatment plan.
     TreatmentActivity of Activity {
-        /// `detail.code`, or a `ServiceRequest`'s `code`.
+        /// The kind of activity: `detail.code`, or the `code` of a `ServiceRequest`.
         code: Option<Concept>,
-        /// `detail.description`, or what the activity refers to.
+        /// The activity in words: `detail.description`, or what the activity refers to.
         description: Option<String>,
-        /// `detail.status`, or a `ServiceRequest`'s `status`.
+        /// The status of the activity: `detail.status`, or the `status` of a `ServiceRequest`.
         status: Option<String>,
-        /// `detail.scheduled[x]`, or a `ServiceRequest`'s `occurrence[x]`, in words.
+        /// When the activity is to take place: `detail.scheduled[x]`, or `occurrence[x]` of a
+        /// `ServiceRequest`, as text.
         scheduled: Option<String>,
-        /// `outcomeCodeableConcept` and `outcomeReference`, in words.
+        /// What the activity resulted in: `outcomeCodeableConcept` and `outcomeReference` as text.
         outcomes: Vec<String>,
     }
 
-    /// What a `MEDICAL_HISTORY` says.
+    /// The main statements of a document of the type `MEDICAL_HISTORY`.
     MedicalHistorySummary of MedicalHistorySummary {
-        /// Each `Condition`.
+        /// Earlier and present conditions: one for each `Condition`.
         conditions: Vec<PastCondition>,
-        /// Each `Procedure`.
+        /// Earlier procedures: one for each `Procedure`.
         procedures: Vec<PastProcedure>,
-        /// Each `FamilyMemberHistory`.
+        /// The family history: one for each `FamilyMemberHistory`.
         family: Vec<RelativeHistory>,
-        /// Each `AllergyIntolerance`.
+        /// Allergies and intolerances: one for each `AllergyIntolerance`.
         allergies: Vec<Allergy>,
         /// What a `List` or a `Composition` refers to outside of the document.
         referred: Vec<Party>,
-        /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
-        /// the narrative.
+        /// The `title` of a `List`, of a `Composition` and of its sections, which may be all that the
+        /// document states beside its narrative.
         titles: Vec<String>,
     }
 
-    /// A `Condition`.
+    /// One condition of the medical history, read from a `Condition`.
     PastCondition of PastCondition {
-        /// `code`.
+        /// The `code` of the condition.
         code: Option<Concept>,
-        /// `onset[x]`, in words.
+        /// When the condition began: `onset[x]` as text.
         onset: Option<String>,
-        /// `abatement[x]`, in words.
+        /// When the condition ended: `abatement[x]` as text.
         abatement: Option<String>,
-        /// `clinicalStatus`: active, resolved, …
+        /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
     }
 
-    /// A `Procedure`.
+    /// One procedure of the medical history, read from a `Procedure`.
     PastProcedure of PastProcedure {
-        /// `code`.
+        /// The `code` of the procedure.
         code: Option<Concept>,
-        /// `performed[x]`, in words.
+        /// When the procedure was performed: `performed[x]` as text.
         performed: Option<String>,
-        /// `outcome`, in words.
+        /// What the procedure resulted in: `outcome` as text.
         outcome: Option<String>,
-        /// `status`: completed, …
+        /// The `status` of the procedure: completed, …
         status: Option<String>,
     }
 
-    /// A `FamilyMemberHistory`.
+    /// The history of one relative, read from a `FamilyMemberHistory`.
     RelativeHistory of Relative {
-        /// `relationship`.
+        /// How the relative is related to the patient: `relationship`.
         relationship: Option<Concept>,
-        /// What they have or had.
+        /// The conditions that the relative has or had.
         conditions: Vec<FamilyCondition>,
-        /// `deceased[x]`, in words.
+        /// Whether, or when, the relative died: `deceased[x]` as text.
         deceased: Option<String>,
     }
 
-    /// What a relative has or had.
+    /// One condition that a relative has or had.
     FamilyCondition of FamilyCondition {
-        /// `code`.
+        /// The `code` of the condition.
         code: Option<Concept>,
-        /// `onset[x]`, in words.
+        /// When the condition began: `onset[x]` as text.
         onset: Option<String>,
     }
 
-    /// An `AllergyIntolerance`.
+    /// One allergy or intolerance, read from an `AllergyIntolerance`.
     Allergy of Allergy {
-        /// `code`: the substance, or that none is known.
+        /// The substance, or the statement that no allergy is known: `code`.
         code: Option<Concept>,
-        /// `reaction.manifestation`.
+        /// The symptoms of reactions: each `reaction.manifestation`.
         manifestations: Vec<Concept>,
-        /// `criticality`: low, high, unable-to-assess.
+        /// The code of `criticality`: low, high or unable-to-assess.
         criticality: Option<String>,
-        /// `clinicalStatus`: active, resolved, …
+        /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
     }
 
-    /// What `VITAL_SIGNS` say.
+    /// The main statements of a document of the type `VITAL_SIGNS`.
     VitalSignsSummary of VitalSignsSummary {
-        /// Each `Observation`. A blood pressure has systolic and diastolic among its components.
+        /// The measured values: one for each `Observation`. A blood pressure has its systolic and
+        /// diastolic value among its components.
         measurements: Vec<Measurement>,
     }
 
-    /// What `IMAGING` says.
+    /// The main statements of a document of the type IMAGING.
     ImagingSummary of ImagingSummary {
-        /// `modality` of studies, series and media.
+        /// The imaging techniques: `modality` of studies, series and media.
         modalities: Vec<Concept>,
-        /// `code` of reports: which examination.
+        /// The examinations: the `code` of the reports.
         examinations: Vec<Concept>,
-        /// `bodySite` of series and media.
+        /// The parts of the body that were examined: `bodySite` of series and media.
         body_sites: Vec<Concept>,
-        /// `conclusion` of reports, then `conclusionCode` in words.
+        /// The findings in words: `conclusion` of the reports, then `conclusionCode` as text.
         findings: Vec<String>,
-        /// `note` of studies and media.
+        /// The notes in words: `note` of studies and media.
         notes: Vec<String>,
-        /// `resultsInterpreter` of reports.
+        /// Who interpreted the images: `resultsInterpreter` of the reports.
         radiologists: Vec<Party>,
-        /// `started` of a study, `effective[x]` of a report, `created[x]` of a media: the first that says.
+        /// When the examination took place: `started` of a study, `effective[x]` of a report or
+        /// `created[x]` of a media, the first that is stated.
         performed: Option<String>,
     }
 
-    /// What a `VACCINATION` says.
+    /// The main statements of a document of the type VACCINATION.
     VaccinationSummary of VaccinationSummary {
-        /// Each `Immunization`.
+        /// The vaccinations given: one for each `Immunization`.
         vaccinations: Vec<GivenVaccine>,
-        /// Each date of each recommendation.
+        /// The recommended next doses: one for each date of each recommendation.
         next_doses: Vec<NextDose>,
     }
 
-    /// An `Immunization`.
+    /// One vaccination, read from an `Immunization`.
     GivenVaccine of Vaccination {
-        /// `vaccineCode`.
+        /// The vaccine that was given: `vaccineCode`.
         vaccine: Option<Concept>,
-        /// `occurrence[x]`, in words.
+        /// When the vaccine was given: `occurrence[x]` as text.
         administered: Option<String>,
-        /// `lotNumber`.
+        /// The number of the lot that the vaccine came from: `lotNumber`.
         lot_number: Option<String>,
-        /// `status`: completed, not-done, …
+        /// The `status` of the vaccination: completed, not-done, …
         status: Option<String>,
-        /// `protocolApplied.doseNumber[x]`.
+        /// The number of the dose in its series: `protocolApplied.doseNumber[x]`.
         dose_number: Option<String>,
-        /// `protocolApplied.seriesDoses[x]`: of how many.
+        /// The number of doses in the series: `protocolApplied.seriesDoses[x]`.
         series_doses: Option<String>,
-        /// `manufacturer`.
+        /// Who made the vaccine: `manufacturer`.
         manufacturer: Option<Party>,
     }
 
-    /// A `dateCriterion` of an `ImmunizationRecommendation`.
+    /// One recommended dose, read from a `dateCriterion` of an `ImmunizationRecommendation`.
     NextDose of NextDose {
-        /// `vaccineCode`, the first.
+        /// The vaccine that is recommended: the first `vaccineCode`.
         vaccine: Option<Concept>,
-        /// `dateCriterion.code`: what the date means: due, earliest, overdue, …
+        /// The meaning of the date, such as due, earliest or overdue: `dateCriterion.code`.
         meaning: Option<Concept>,
-        /// `dateCriterion.value`.
+        /// The date of the dose: `dateCriterion.value`, a FHIR date.
         date: Option<String>,
-        /// `doseNumber[x]`.
+        /// The number of the dose in its series: `doseNumber[x]`.
         dose_number: Option<String>,
     }
 }

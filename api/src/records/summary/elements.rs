@@ -6,99 +6,105 @@ use super::{Mirror, mirrors};
 use crate::graphql::scalars::Decimal;
 
 mirrors! {
-    /// A code of some system.
+    /// One code of a code system.
     Coding of Coding {
-        /// The system's URI.
+        /// The URI of the code system that the code is from.
         system: Option<String>,
-        /// The code.
+        /// The code, as the code system defines it.
         code: Option<String>,
-        /// What the system calls it.
+        /// The meaning of the code in words, as the document gives it.
         display: Option<String>,
     }
 
-    /// A `CodeableConcept`.
+    /// A concept in words and codes, read from a `CodeableConcept`.
     Concept of Concept {
-        /// What a person reads: its text, or the first display, or the first code.
+        /// The concept in words: its text, else the display of its first coding, else its first code.
         text: Option<String>,
-        /// Its codes.
+        /// The codes of the concept, in one or more code systems.
         codings: Vec<Coding>,
     }
 
-    /// A `Quantity`, an `Age`, a `Duration`.
+    /// A number with its unit, read from a `Quantity`, an `Age` or a `Duration`.
     Quantity of Quantity {
-        /// The number, as it was written.
+        /// The number, with the digits that the document gives.
         value: Option<Decimal>,
-        /// `<`, `<=`, `>=` or `>`, if the number is a bound.
+        /// How the number bounds the real value: `<`, `<=`, `>=` or `>`. Null where the number is
+        /// exact.
         comparator: Option<String>,
-        /// The unit, for people.
+        /// The unit in words, as a person reads it.
         unit: Option<String>,
-        /// The unit's code, in UCUM as a rule.
+        /// The code of the unit, usually of UCUM.
         code: Option<String>,
     }
 
-    /// A `Range`.
+    /// A range of quantities, read from a `Range`.
     QuantityRange of Range {
-        /// The least.
+        /// The lower bound of the range, inclusive; null where there is none.
         low: Option<Quantity>,
-        /// The most.
+        /// The upper bound of the range, inclusive; null where there is none.
         high: Option<Quantity>,
     }
 
-    /// A `Period`. FHIR dates: a year, a month, a day or a moment.
+    /// A span of time, read from a `Period`. Its ends are FHIR dates: a year, a month, a day or a
+    /// moment.
     Period of Period {
-        /// Since when.
+        /// The beginning of the span, inclusive; null where it is not known.
         start: Option<String>,
-        /// Until when.
+        /// The end of the span, inclusive; null where it is open.
         end: Option<String>,
     }
 
-    /// Whom or what a `Reference` means.
+    /// A person, organisation or thing that a `Reference` names.
     Party of Party {
-        /// What a person reads: the reference's display, or the name of the contained resource.
+        /// The name that a person reads: the display of the reference, else the name of the contained
+        /// resource.
         name: Option<String>,
-        /// The reference, if it is a literal one.
+        /// The literal reference, such as `Practitioner/12`; null where there is none.
         reference: Option<String>,
     }
 
-    /// An `Observation`, or one of its components.
+    /// One measured value, read from an `Observation` or one of its components.
     Measurement of Measurement {
-        /// `code`: in LOINC as a rule.
+        /// What was measured: the `code`, usually of LOINC.
         code: Option<Concept>,
-        /// What was measured, for people.
+        /// What was measured, in words.
         name: Option<String>,
-        /// The number of `valueQuantity` or `valueInteger`, as it was written.
+        /// The number of `valueQuantity` or `valueInteger`, with the digits that the document gives;
+        /// null where the value is no number.
         value: Option<Decimal>,
-        /// `<`, `<=`, `>=` or `>`, if the number is a bound.
+        /// How the number bounds the real value: `<`, `<=`, `>=` or `>`. Null where the number is
+        /// exact.
         comparator: Option<String>,
-        /// Its unit, for people.
+        /// The unit of the number in words.
         unit: Option<String>,
-        /// Its unit's code, in UCUM as a rule.
+        /// The code of the unit, usually of UCUM.
         unit_code: Option<String>,
-        /// Any other `value[x]`, in words.
+        /// The value as text, where it is no number: any other `value[x]`.
         text: Option<String>,
-        /// `dataAbsentReason`: why there is no value.
+        /// Why there is no value: `dataAbsentReason` as text.
         absent_reason: Option<String>,
-        /// `interpretation`: H, L, …, in words.
+        /// The assessment of the value, such as H (high) or L (low): `interpretation`.
         interpretations: Vec<Concept>,
-        /// `referenceRange`.
+        /// The ranges of usual values: each `referenceRange`.
         reference_ranges: Vec<ReferenceRange>,
-        /// `status`: preliminary, final, …
+        /// The `status` of the value: preliminary, final, …
         status: Option<String>,
-        /// `effective[x]`, in words: when it was measured.
+        /// When the value was measured: `effective[x]` as text.
         effective: Option<String>,
-        /// `performer`.
+        /// Who measured the value: each `performer`.
         performers: Vec<Party>,
-        /// Its parts, such as the two numbers of a blood pressure. They have no parts.
+        /// The parts of the value, such as the two numbers of a blood pressure. A part has no parts
+        /// itself.
         components: Vec<Measurement>,
     }
 
-    /// What is usual.
+    /// A range of usual values, which a measured value is compared with.
     ReferenceRange of ReferenceRange {
-        /// The least.
+        /// The lower bound of the range, inclusive; null where there is none.
         low: Option<Quantity>,
-        /// The most.
+        /// The upper bound of the range, inclusive; null where there is none.
         high: Option<Quantity>,
-        /// In words, or for whom.
+        /// The range in words, or the people it applies to.
         text: Option<String>,
     }
 }

@@ -65,8 +65,8 @@ macro_rules! mirrors {
 }
 use mirrors;
 
-/// What a document says, as its record type asks for it. What it does not state is null or an empty
-/// list; nothing is computed.
+/// The main statements of a document, in the fields of its record type. What the document does not
+/// state is null or an empty list; nothing is computed.
 #[derive(Union)]
 pub(crate) enum RecordSummary {
     Diagnosis(DiagnosisSummary),
