@@ -1,4 +1,63 @@
 //! MediTrustAl's GraphQL server and its operator's command line.
+//!
+//! # A map of the api
+//!
+//! From the outermost layer to the innermost. A module uses modules of its own layer and of those below it.
+//!
+//! Programs
+//!
+//! - `commands`: the command line: `serve`, `verify`, `import`, `export`, `migrate`, `database`, `keys`, `admin`
+//! - `config`: the settings, read from the environment and from options
+//!
+//! Transport
+//!
+//! - `connections`: accepts TCP connections, limited in number and in time
+//! - `http`: the routes, and GraphQL over HTTP
+//! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
+//! - `sse`: GraphQL over Server-Sent Events
+//! - `bulk`: `POST /import` and `GET /export`
+//! - `request`: reads a GraphQL request from a body, a URL or a message
+//! - `cors`: which web pages may call
+//! - `health`: whether the process can do its work
+//! - `jwks`: the public keys of the access tokens
+//! - `playground`: serves GraphiQL
+//!
+//! Schema
+//!
+//! - `schema`: the GraphQL schema, and how a request is executed
+//!
+//! Nouns: the use cases, and the part of the schema of each
+//!
+//! - `users`: accounts, passwords, roles
+//! - `sessions`: sessions, refresh tokens, revocations
+//! - `second_factor`: codes of a device, recovery codes
+//! - `wallets`: wallets and the messages that they sign
+//! - `records`: medical records: stored, amended, disclosed, listed, verified, imported, exported
+//! - `consents`: consents: granted, withdrawn, listed
+//! - `audit`: the audit trail
+//! - `deletion`: requests to erase or restrict data
+//! - `integrity`: the registry, integrity events, the check of every record
+//!
+//! GraphQL vocabulary
+//!
+//! - `graphql`: scalars and enums of the schema, and what every resolver begins with
+//! - `page`: pages of a list and their cursors
+//! - `loaders`: fetch together what resolvers ask for one by one
+//!
+//! Process
+//!
+//! - `app`: what one process consists of
+//! - `caller`: who sends a request, and the audit entries of that person
+//! - `gate`: the limits of a GraphQL document
+//! - `counter`: collects requests that run as one batch
+//! - `seats`: counts what is open for each key, up to a limit
+//! - `throttle`: limits attempts to log in
+//! - `hashing`: hashes passwords on threads of their own
+//! - `tokens`: the keys of the access tokens
+//! - `proxies`: the client's address behind a trusted proxy
+//! - `feed`: reads the feed of integrity events for all subscribers
+//! - `relay`: sends signed transactions to the chain
+//! - `error`: every error and its code
 
 mod app;
 mod audit;

@@ -1,10 +1,11 @@
 //! What holds whatever the programs do: the arrows between the crates, the database's shape and its
-//! privileges, who may ask for what, and that what is generated is what it is generated from.
+//! privileges, who may ask for what, which files import which, and that what stands in two places is the same.
 
 mod arrows;
 mod authorization;
 mod catalogue;
 mod contracts;
+mod maps;
 mod migrations;
 mod playground;
 mod privileges;
