@@ -4,6 +4,7 @@
 mod arrows;
 mod authorization;
 mod catalogue;
+mod circles;
 mod contracts;
 mod maps;
 mod migrations;
