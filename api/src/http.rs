@@ -19,6 +19,7 @@ use axum::{
 };
 use domain::{audit::Origin, ids::RequestId};
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 
 use crate::{
     bulk,
@@ -92,12 +93,15 @@ async fn deadline(request: axum::extract::Request, next: Next) -> Response {
     }
 }
 
-/// Gives each request its id and each answer the headers that every answer has.
+/// Gives each request its id, which stands in every log line of it, and each answer the headers that
+/// every answer has.
 async fn identify(mut request: axum::extract::Request, next: Next) -> Response {
     const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     let id = RequestId::fresh();
     request.extensions_mut().insert(id);
-    let mut response = next.run(request).await;
+    // Of the highest level, so that no filter of the log takes the id away.
+    let span = tracing::error_span!("request", %id);
+    let mut response = next.run(request).instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);

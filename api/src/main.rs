@@ -67,6 +67,7 @@ mod commands;
 mod config;
 mod connections;
 mod consents;
+mod core_dumps;
 mod cors;
 mod counter;
 mod deletion;
@@ -79,6 +80,7 @@ mod health;
 mod http;
 mod integrity;
 mod jwks;
+mod key_checks;
 mod loaders;
 mod page;
 mod playground;
@@ -121,6 +123,9 @@ fn main() -> ExitCode {
     cli.log.start();
     if let Err(risky) = cli.safety.judge(unknown) {
         return commands::fail(&risky);
+    }
+    if let Err(error) = core_dumps::forbid() {
+        return commands::fail(&error);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

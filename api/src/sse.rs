@@ -17,6 +17,7 @@ use domain::{ids::UserId, throttle::Network};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     caller::Visit,
@@ -79,10 +80,15 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         stage: Stage::Running,
         schema: schema.clone(),
         visit,
+        span: Span::current(),
     };
-    let events = stream::unfold(open, |mut open| async {
-        let event = open.next().await?;
-        Some((Ok::<_, Infallible>(event), open))
+    let events = stream::unfold(open, |mut open| {
+        let span = open.span.clone();
+        let next = async {
+            let event = open.next().await?;
+            Some((Ok::<_, Infallible>(event), open))
+        };
+        next.instrument(span)
     });
     Sse::new(events)
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
@@ -133,6 +139,7 @@ struct Open {
     stage: Stage,
     schema: Schema,
     visit: Visit,
+    span: Span,
 }
 
 impl Open {

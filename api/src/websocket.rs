@@ -19,6 +19,7 @@ use fhir::Json;
 use futures::{SinkExt as _, StreamExt};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tracing::{Instrument as _, Span};
 use vault::token::{Bearer, TokenError};
 
 use crate::{
@@ -108,13 +109,15 @@ pub(crate) fn accept(
         let told = "too many WebSockets are open from this address\n";
         return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
     };
+    let span = Span::current();
     upgrade
         .protocols([PROTOCOL])
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
             let _place = (held, seat);
-            Connection::new(schema, visit, socket).run().await;
+            let connection = Connection::new(schema, visit, socket);
+            connection.run().instrument(span).await;
         })
 }
 
@@ -337,7 +340,7 @@ impl Connection {
         let generation = self.generation;
         let mut responses = Box::pin(self.schema.follow(request, self.visit.clone()));
         let (said, name) = (self.said.clone(), id.clone());
-        let task = tokio::spawn(async move {
+        let stream = async move {
             while let Some(response) = responses.next().await {
                 if !has_run(&response) {
                     let errors = serde_json::to_value(&response.errors).unwrap_or_default();
@@ -372,7 +375,8 @@ impl Connection {
             })
             .await
             .ok();
-        });
+        };
+        let task = tokio::spawn(stream.in_current_span());
         self.streams.insert(id, Stream { generation, task });
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod config;
+mod core_dumps;
 mod deadline;
 mod fetch;
 mod follow;
@@ -41,6 +42,10 @@ async fn main() -> ExitCode {
     log(&config);
     if let Err(risky) = config.judge(unknown) {
         tracing::error!("{risky}");
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = core_dumps::forbid() {
+        tracing::error!(%error, "Core dumps cannot be forbidden");
         return ExitCode::FAILURE;
     }
     let stop = CancellationToken::new();

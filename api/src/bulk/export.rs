@@ -19,6 +19,8 @@ use store::records::{
 };
 
 use super::{Gone, Over, Refused, Said, Transfer, query::Asked};
+use tracing::Instrument as _;
+
 use crate::{
     error::Error,
     http::visit,
@@ -177,7 +179,7 @@ pub(crate) async fn answer(
                 is_first: true,
                 said,
             };
-            tokio::spawn(run.run());
+            tokio::spawn(run.run().in_current_span());
             ([(header::CONTENT_TYPE, form.media_type())], answer).into_response()
         }
         Err(refused) => refused.answer(&schema, &visit),

@@ -18,6 +18,8 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use serde_json::Value;
 
 use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, pass_over, query::Asked};
+use tracing::Instrument as _;
+
 use crate::{
     error::Error,
     http::{content_type, visit},
@@ -104,7 +106,7 @@ pub(crate) async fn answer(
                 totals: Totals::default(),
                 said,
             };
-            tokio::spawn(run.run());
+            tokio::spawn(run.run().in_current_span());
             let ndjson = HeaderValue::from_static("application/x-ndjson");
             ([(header::CONTENT_TYPE, ndjson)], answer).into_response()
         }

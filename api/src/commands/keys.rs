@@ -28,7 +28,7 @@ use vault::{
 };
 
 use super::{Failure, say, token_keys::AddTokenKey};
-use crate::app::commit;
+use crate::{app::commit, key_checks::check_master_keys};
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
 /// rotation notices: readers take no lock.
@@ -151,6 +151,7 @@ impl Rotation {
         };
         let pool = store::connect(&self.url, "meditrustal keys", one)?;
         migrate::require_current(&pool).await?;
+        check_master_keys(&pool, &keyring).await?;
         Ok((pool, keyring))
     }
 }
@@ -281,9 +282,11 @@ async fn factors(
             bytes,
             master_key_id: from.to_owned(),
         };
-        match keyring.open_factor(user, &sealed) {
-            Ok(secret) => {
-                let anew = keyring.seal_factor(user, &secret);
+        let anew = keyring
+            .open_factor(user, &sealed)
+            .and_then(|secret| keyring.seal_factor(user, &secret));
+        match anew {
+            Ok(anew) => {
                 second_factors::reseal(&mut tx, user, &anew.bytes, &anew.master_key_id).await?;
             }
             Err(error) => {

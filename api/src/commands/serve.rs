@@ -34,6 +34,7 @@ use crate::{
     health::{self, Health},
     http,
     integrity::deep_check::DeepCheck,
+    key_checks::{check_index_key, check_master_keys},
     playground::Playground,
     records::{
         disclosure::Desk,
@@ -125,6 +126,8 @@ async fn assemble(
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
     require_master_keys(&pool, &keyring).await?;
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
+    check_master_keys(&pool, &keyring).await?;
+    check_index_key(&pool, &index_key).await?;
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let deployment = Deployment::load(&config.deployment_file)?;

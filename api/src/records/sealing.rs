@@ -13,6 +13,8 @@ use vault::{
     keyring::{KeyName, Keyring},
 };
 
+use crate::key_checks::{KeyCheckError, check_master_keys};
+
 /// A patient's key, ready to seal with.
 pub(super) struct SealingKey {
     stored: StoredKey,
@@ -57,7 +59,7 @@ pub(super) async fn prepare(
                 created_at,
             })
             .collect();
-        match keyring.new_patient_keys(&names).await {
+        match new_keys(pool, keyring, &names).await {
             Ok(new) => stored.extend(new.into_iter().map(|key| (key, true))),
             Err(error) => tracing::error!(%error, "No key can be made for a new patient"),
         }
@@ -83,6 +85,16 @@ pub(super) async fn prepare(
             ))
         })
         .collect())
+}
+
+/// Fresh keys, wrapped by a master key that the database knows.
+async fn new_keys(
+    pool: &Pool,
+    keyring: &Keyring,
+    names: &[KeyName],
+) -> Result<Vec<StoredKey>, KeyCheckError> {
+    check_master_keys(pool, keyring).await?;
+    Ok(keyring.new_patient_keys(names).await?)
 }
 
 /// Stores those of these patients' keys that are new. Whether all of them are the living ones now: not

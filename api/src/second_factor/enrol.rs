@@ -14,6 +14,7 @@ use crate::{
     app::{App, commit},
     caller::Caller,
     error::Error,
+    key_checks::{KeyCheckError, check_master_keys},
     users::password,
 };
 
@@ -32,7 +33,11 @@ pub(super) struct Begun {
 pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Begun, Error> {
     password::confirm(app, caller, given, AuditAction::SecondFactorStart).await?;
     let secret = FactorSecret::fresh();
+    check_master_keys(&app.pool, &app.keyring)
+        .await
+        .map_err(unusable)?;
     let sealed = app.keyring.seal_factor(caller.user, &secret);
+    let sealed = sealed.map_err(|error| unusable(error.into()))?;
 
     let mut tx = app.begin().await?;
     let found = users::by_ids(&mut tx, &[caller.user]).await?;
@@ -122,6 +127,12 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
     Ok((state, app.second_factor.is_for(actor.role)))
+}
+
+/// The master keys cannot be used: the operator's to mend.
+fn unusable(error: KeyCheckError) -> Error {
+    tracing::error!(%error, "No second factor can be sealed");
+    Error::Unavailable
 }
 
 fn has_one() -> Error {

@@ -57,6 +57,8 @@ pub struct StoredRecord {
     pub anchor: Option<StoredAnchor>,
     /// When the version that says it followed this one was stored.
     pub succeeded_at: Option<DateTime<Utc>>,
+    /// Whether a signed transaction, or the chain, names a version that followed this one.
+    pub is_anchored_as_superseded: bool,
     /// Those of its later times at which the audit trail says that the row was changed.
     pub changes: Vec<DateTime<Utc>>,
 }

@@ -101,6 +101,29 @@ pub async fn living_ids(
     Ok(found.into_iter().map(PatientKeyId).collect())
 }
 
+/// Some living key that this master key wraps, if there is one. Served by `idx_patient_keys_master_key_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn one_wrapped_by(
+    conn: &mut PgConnection,
+    master: &str,
+) -> Result<Option<StoredKey>, StoreError> {
+    let found = sqlx::query_as!(
+        KeyRow,
+        "SELECT id, patient_id, wrapped_key, master_key_id, created_at, destroyed_at
+         FROM patient_keys
+         WHERE master_key_id = $1
+           AND destroyed_at IS NULL
+         ORDER BY id
+         LIMIT 1",
+        master,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(Into::into))
+}
+
 /// The next living keys that this master key wraps, in the order of ids, locked until the transaction
 /// ends. Those that somebody else has locked are passed over. Served by `idx_patient_keys_master_key_id`.
 ///

@@ -17,6 +17,7 @@ pub mod findings;
 pub mod health;
 pub mod idempotency;
 pub mod inspect;
+pub mod key_checks;
 pub mod keys;
 pub mod migrate;
 pub mod notices;

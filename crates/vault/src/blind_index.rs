@@ -13,11 +13,15 @@
 use std::{fmt, path::Path};
 
 use domain::ids::UserId;
-use hkdf::hmac::{Hmac, KeyInit, Mac};
+use hkdf::{
+    Hkdf,
+    hmac::{Hmac, KeyInit, Mac},
+};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::{
+    key_check::{CheckValue, KeyCheck},
     keyfile::{self, KeyFileError},
     random,
 };
@@ -71,6 +75,22 @@ impl IndexKey {
         random::hex::<32>().into()
     }
 
+    /// By what this key is recognised. There is one index key, and its id is `index`.
+    ///
+    /// ```text
+    /// HKDF-SHA-256(index key, no salt, "meditrustal index key check 1"), 32 bytes
+    /// ```
+    pub fn check(&self) -> KeyCheck {
+        let mut value = [0; 32];
+        Hkdf::<Sha256>::new(None, self.0.as_slice())
+            .expand(b"meditrustal index key check 1", &mut value)
+            .expect("32 bytes are no more than HKDF gives");
+        KeyCheck {
+            id: "index".to_owned(),
+            value: CheckValue(value),
+        }
+    }
+
     /// What a code of this patient is stored and looked up as.
     pub fn token(&self, patient: UserId, system: &str, code: &str) -> Token {
         let length = u32::try_from(system.len()).unwrap_or(u32::MAX);
@@ -115,6 +135,14 @@ mod tests {
     }
 
     #[test]
+    fn the_check_value_is_what_another_implementation_computes() {
+        // Python 3: HKDF-SHA-256 by hmac, of bytes([0x2a] * 32) and 32 zero bytes of salt.
+        let check = key("2a").check();
+        assert_eq!(check.id, "index");
+        assert_eq!(crate::digest::to_hex(&check.value.0), CHECK_VECTOR);
+    }
+
+    #[test]
     fn a_token_depends_on_key_patient_system_and_code_and_where_one_ends() {
         let token = key("2a").token(ANA, ICD_10, "E11.9");
         for other in [
@@ -142,5 +170,6 @@ mod tests {
         }
     }
 
+    const CHECK_VECTOR: &str = "e523cabc907d28cce61b09eb13862728738345e78060a50f397f1b9becc3816d";
     const VECTOR: &str = "c4068d8c08bdaa05712d10bc73e34413";
 }

@@ -7,7 +7,9 @@
 //! keys ([`Keyring::rewrap`]), never records.
 //!
 //! The file may change while programs run: before something is wrapped, and when a master key is met
-//! that is not known, it is looked at again. So a new key in front needs no restart.
+//! that is not known, it is looked at again. So a new key in front needs no restart. It wraps as soon as
+//! its check value is in the database ([`Keyring::accept`]); until then the one behind it does. A file
+//! that names another key by an id that is known is not taken.
 
 use std::{
     fmt,
@@ -24,6 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     envelope::PatientKey,
+    key_check::KeyCheck,
     keyfile::{self, KeyFileError, Stamp},
     masters::{self, Masters},
     random,
@@ -49,6 +52,14 @@ pub enum KeyringError {
     /// A wrapped key or secret was changed or moved.
     #[error("a key or a secret does not unwrap under master key {0:?}")]
     Forged(String),
+    /// An id that is known names another key now.
+    #[error(
+        "master key {0:?} is not the key that was used under this id before: put the right key file back"
+    )]
+    OtherKey(String),
+    /// A key that the database does not know yet wraps nothing.
+    #[error("master key {0:?} has not been compared with the database yet")]
+    Unchecked(String),
     /// The key was destroyed, and with it what it had sealed.
     #[error("the patient key was destroyed")]
     Destroyed,
@@ -137,6 +148,24 @@ impl Keyring {
         Ok(keyfile::replace(path, &text)?)
     }
 
+    /// By what the keys of the file, as it is now, are recognised; `None` where all of them are compared
+    /// with the database already.
+    ///
+    /// # Errors
+    /// [`KeyringError`] where the file changed and cannot be used.
+    pub fn unchecked(&self) -> Result<Option<Vec<KeyCheck>>, KeyringError> {
+        let masters = self.newest()?;
+        Ok((!masters.are_checked()).then(|| masters.checks()))
+    }
+
+    /// Lets keys be used that the database knows by these values.
+    pub fn accept(&self, known: &[KeyCheck]) {
+        let masters = Arc::clone(&self.held().masters);
+        for check in known {
+            masters.accept(check);
+        }
+    }
+
     /// The ids of the master keys, the one that wraps first.
     pub fn ids(&self) -> Vec<String> {
         self.held().masters.ids().map(str::to_owned).collect()
@@ -155,7 +184,7 @@ impl Keyring {
             let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
             masters.wrap(*name, &key)
         };
-        Ok(names.iter().map(wrap).collect())
+        names.iter().map(wrap).collect()
     }
 
     /// Unwraps patients' keys, each by the master key that it names.
@@ -187,13 +216,20 @@ impl Keyring {
         let again = |key: &StoredKey| {
             masters
                 .unwrap(key)
-                .map(|plain| masters.wrap(KeyName::of(key), &plain))
+                .and_then(|plain| masters.wrap(KeyName::of(key), &plain))
         };
         Ok(stored.iter().map(again).collect())
     }
 
     /// Seals a secret under the newest master key; `aad` makes the associated data of that key's id.
-    pub(crate) fn seal(&self, aad: impl Fn(&str) -> Vec<u8>, secret: &[u8]) -> WrappedKey {
+    ///
+    /// # Errors
+    /// [`KeyringError::Unchecked`] where no key was compared with the database.
+    pub(crate) fn seal(
+        &self,
+        aad: impl Fn(&str) -> Vec<u8>,
+        secret: &[u8],
+    ) -> Result<WrappedKey, KeyringError> {
         // A file that cannot be used just now leaves us with what we have.
         let newest = self.newest();
         let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
@@ -219,20 +255,32 @@ impl Keyring {
     /// A keyring without a file.
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Self, KeyringError> {
-        Ok(Self {
+        let masters = Masters::parse(text)?;
+        let keyring = Self {
             path: PathBuf::new(),
             held: Mutex::new(Held {
-                masters: Arc::new(Masters::parse(text)?),
+                masters: Arc::new(masters),
                 stamp: Stamp::default(),
             }),
-        })
+        };
+        keyring.accept_all();
+        Ok(keyring)
+    }
+
+    /// As if the database knew every key.
+    #[cfg(test)]
+    pub(crate) fn accept_all(&self) {
+        let checks = self.held().masters.checks();
+        self.accept(&checks);
     }
 
     /// The keys of the file as it is now; it is read where it is another one than before.
     fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
         let mut held = self.held();
         if keyfile::stamp(&self.path)? != held.stamp {
-            *held = read(&self.path)?;
+            let newest = read(&self.path)?;
+            newest.masters.take_over(&held.masters)?;
+            *held = newest;
         }
         Ok(Arc::clone(&held.masters))
     }

@@ -6,6 +6,7 @@
 pub mod blind_index;
 pub mod digest;
 pub mod envelope;
+pub mod key_check;
 mod keyfile;
 pub mod keyring;
 mod masters;

@@ -3,14 +3,20 @@
 //! The file is JSON: `{"keys":[{"id":"2026-11","key":"<64 hex digits>"}, …]}`. The first key wraps, all
 //! of them unwrap.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use domain::{records::DataHash, stored::StoredKey};
+use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     envelope::{self, PatientKey},
+    key_check::{CheckValue, KeyCheck},
     keyring::{KeyName, KeyringError, WrappedKey},
     random,
 };
@@ -33,6 +39,32 @@ struct KeyLine {
 struct Master {
     id: String,
     key: Zeroizing<[u8; 32]>,
+    check: CheckValue,
+    /// Whether the database knows this key by this id. It wraps nothing before.
+    is_checked: AtomicBool,
+}
+
+impl Master {
+    fn new(id: String, key: Zeroizing<[u8; 32]>) -> Self {
+        Self {
+            check: check_value(&id, &key),
+            id,
+            key,
+            is_checked: AtomicBool::new(false),
+        }
+    }
+}
+
+/// ```text
+/// HKDF-SHA-256(master key, no salt, "meditrustal master key check 1" ‖ master key id), 32 bytes
+/// ```
+fn check_value(id: &str, key: &[u8; 32]) -> CheckValue {
+    let info = [b"meditrustal master key check 1".as_slice(), id.as_bytes()];
+    let mut value = [0; 32];
+    Hkdf::<Sha256>::new(None, key)
+        .expand_multi_info(&info, &mut value)
+        .expect("32 bytes are no more than HKDF gives");
+    CheckValue(value)
 }
 
 /// The master keys. Wiped when dropped; prints their ids alone.
@@ -55,10 +87,7 @@ impl Masters {
             let key = DataHash::parse(&line.key)
                 .map(|bytes| Zeroizing::new(bytes.0))
                 .map_err(|_| KeyringError::Malformed)?;
-            Ok(Master {
-                id: line.id.clone(),
-                key,
-            })
+            Ok(Master::new(line.id.clone(), key))
         });
         let first = masters.next().ok_or(KeyringError::Malformed)??;
         let older = masters.collect::<Result<Vec<_>, KeyringError>>()?;
@@ -78,21 +107,72 @@ impl Masters {
         self.all().map(|master| master.id.as_str())
     }
 
+    /// By what each is recognised.
+    pub(crate) fn checks(&self) -> Vec<KeyCheck> {
+        let check = |master: &Master| KeyCheck {
+            id: master.id.clone(),
+            value: master.check,
+        };
+        self.all().map(check).collect()
+    }
+
+    /// Whether the database knows each of them.
+    pub(crate) fn are_checked(&self) -> bool {
+        self.all()
+            .all(|master| master.is_checked.load(Ordering::Acquire))
+    }
+
+    /// Lets a key be used that the database knows by this value.
+    pub(crate) fn accept(&self, known: &KeyCheck) {
+        let same = |master: &&Master| master.id == known.id && master.check == known.value;
+        if let Some(master) = self.all().find(same) {
+            master.is_checked.store(true, Ordering::Release);
+        }
+    }
+
+    /// Takes over what was checked of an older set.
+    ///
+    /// # Errors
+    /// [`KeyringError::OtherKey`] where an id that was checked names other bytes now.
+    pub(crate) fn take_over(&self, older: &Self) -> Result<(), KeyringError> {
+        for known in older.checked() {
+            match self.all().find(|master| master.id == known.id) {
+                Some(same) if same.check == known.check => {
+                    same.is_checked.store(true, Ordering::Release);
+                }
+                Some(other) => return Err(KeyringError::OtherKey(other.id.clone())),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn checked(&self) -> impl Iterator<Item = &Master> {
+        self.all()
+            .filter(|master| master.is_checked.load(Ordering::Acquire))
+    }
+
+    /// The one that wraps: the first that is checked.
+    fn wrapping(&self) -> Result<&Master, KeyringError> {
+        let checked = self.checked().next();
+        checked.ok_or_else(|| KeyringError::Unchecked(self.first.id.clone()))
+    }
+
     pub(crate) fn knows(&self, id: &str) -> bool {
         self.ids().any(|known| known == id)
     }
 
-    /// Wraps a key under the first master key.
-    pub(crate) fn wrap(&self, name: KeyName, key: &PatientKey) -> StoredKey {
-        let wrapped = self.seal(|master| associated_data(name, master), key.as_bytes());
-        StoredKey {
+    /// Wraps a key under the first master key that is checked.
+    pub(crate) fn wrap(&self, name: KeyName, key: &PatientKey) -> Result<StoredKey, KeyringError> {
+        let wrapped = self.seal(|master| associated_data(name, master), key.as_bytes())?;
+        Ok(StoredKey {
             id: name.id,
             patient: name.patient,
             wrapped_key: Some(wrapped.bytes),
             master_key_id: wrapped.master_key_id,
             created_at: name.created_at,
             destroyed_at: None,
-        }
+        })
     }
 
     /// Unwraps a key.
@@ -108,13 +188,17 @@ impl Masters {
         Ok(PatientKey::from_bytes(Zeroizing::new(bytes)))
     }
 
-    /// Seals a secret under the first master key.
-    pub(crate) fn seal(&self, aad: impl Fn(&str) -> Vec<u8>, secret: &[u8]) -> WrappedKey {
-        let Master { id, key } = &self.first;
-        WrappedKey {
+    /// Seals a secret under the first master key that is checked.
+    pub(crate) fn seal(
+        &self,
+        aad: impl Fn(&str) -> Vec<u8>,
+        secret: &[u8],
+    ) -> Result<WrappedKey, KeyringError> {
+        let Master { id, key, .. } = self.wrapping()?;
+        Ok(WrappedKey {
             bytes: envelope::wrap(key, &aad(id), secret),
             master_key_id: id.clone(),
-        }
+        })
     }
 
     /// Opens a secret by the master key that it names.

@@ -85,7 +85,7 @@ fn decrypt(row: &StoredRecord, key: &PatientKey) -> Option<Content> {
 
 /// The columns that no envelope binds and that are not as they should be: the hash is that of the
 /// content and of the anchor, the transaction that of the anchor, the end of a version the beginning of the next,
-/// and every later time is one at which the audit trail says that the row was changed.
+/// a version that the chain says was followed has ended, and every later time is one at which the audit trail says that the row was changed.
 fn astray(row: &StoredRecord, computed: &str) -> Vec<&'static str> {
     let anchor = row.anchor.as_ref();
     let known = |at| row.changes.contains(&at);
@@ -102,7 +102,11 @@ fn astray(row: &StoredRecord, computed: &str) -> Vec<&'static str> {
             "updated_at",
             row.updated_at != row.created_at && !known(row.updated_at),
         ),
-        ("superseded_at", row.superseded_at != row.succeeded_at),
+        (
+            "superseded_at",
+            row.superseded_at != row.succeeded_at
+                || row.is_anchored_as_superseded && row.superseded_at.is_none(),
+        ),
         (
             "restricted_at",
             row.restricted_at.is_some_and(|at| !known(at)),

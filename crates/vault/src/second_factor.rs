@@ -95,7 +95,14 @@ fn seconds(moment: DateTime<Utc>) -> u64 {
 
 impl Keyring {
     /// Seals a secret for this user alone, under the newest master key.
-    pub fn seal_factor(&self, user: UserId, secret: &FactorSecret) -> WrappedKey {
+    ///
+    /// # Errors
+    /// [`KeyringError::Unchecked`] where no key was compared with the database.
+    pub fn seal_factor(
+        &self,
+        user: UserId,
+        secret: &FactorSecret,
+    ) -> Result<WrappedKey, KeyringError> {
         self.seal(|master| associated_data(user, master), secret.0.as_slice())
     }
 
@@ -218,7 +225,7 @@ mod tests {
     fn a_secret_opens_for_its_owner_alone() {
         let keyring = Keyring::parse(&Keyring::generate("m")).unwrap();
         let secret = FactorSecret::fresh();
-        let sealed = keyring.seal_factor(ANA, &secret);
+        let sealed = keyring.seal_factor(ANA, &secret).unwrap();
 
         let opened = keyring.open_factor(ANA, &sealed).unwrap();
         assert_eq!(*opened.0, *secret.0);

@@ -712,3 +712,50 @@ async fn a_version_whose_predecessor_never_came_to_the_chain_is_anchored_by_itse
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn a_version_that_was_rolled_back_is_withheld_and_found() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let first = measured(&ana).await;
+    let second = id(&amended(&ana, &first).await);
+    world.wait_for_anchor(&second, "CONFIRMED").await;
+    world.wait_for_indexer().await;
+    let first = id(&first);
+    ana.reads(&first).await.data();
+
+    world
+        .attacks(&format!(
+            "DELETE FROM medical_records WHERE id = '{second}';
+             UPDATE medical_records SET superseded_at = NULL WHERE id = '{first}'"
+        ))
+        .await;
+
+    assert_eq!(ana.reads(&first).await.code(), Some("INTEGRITY_VIOLATION"));
+    let verified = ana.verifies(&first).await;
+    assert_eq!(verified.data()["verifyRecord"]["verdict"], "TAMPERED");
+    let found = async |kind: &str, record: &str| {
+        let open = format!(
+            "SELECT 1 FROM integrity_findings
+             WHERE resolved_at IS NULL AND kind = '{kind}' AND record_id = '{record}'"
+        );
+        (!world.sql(&open).await.is_empty()).then_some(())
+    };
+    assert!(found("CONTENT_MISMATCH", &first).await.is_some());
+    eventually(
+        "the sweep finds the version and the one that is gone",
+        async || {
+            found("HASH_MISMATCH", &first).await?;
+            found("UNKNOWN_ON_CHAIN", &second).await
+        },
+    )
+    .await;
+    // Nor does it open where the rows of its anchor are gone, too: the chain's event names it.
+    world
+        .attacks(&format!(
+            "DELETE FROM record_anchors WHERE record_id = '{second}';
+             DELETE FROM anchor_outbox WHERE record_id = '{second}'"
+        ))
+        .await;
+    assert_eq!(ana.reads(&first).await.code(), Some("INTEGRITY_VIOLATION"));
+}

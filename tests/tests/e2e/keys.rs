@@ -1,7 +1,9 @@
 //! Keys and seals: what a row says is bound to its document.
 
+use std::fs;
+
 use serde_json::{Value, json};
-use tests::{Person, World, documents, id};
+use tests::{Person, World, documents, id, text};
 
 /// A record with everything a row can hold, by the doctor.
 async fn full_record(dr_bo: &Person, ana: &Person) -> String {
@@ -83,4 +85,67 @@ async fn what_a_row_says_of_a_record_is_bound_to_its_document() {
     world.attacks(key).await;
     let verified = ana.verifies(&record).await;
     assert_eq!(verified.data()["verifyRecord"]["verdict"], "TAMPERED");
+}
+
+#[tokio::test]
+async fn another_key_under_a_known_id_is_refused_by_name() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let file = |name: &str| world.foundation.dir().join("keys").join(name);
+    let right = |name: &str| fs::read_to_string(file(name)).expect("a key file");
+    let masters: Value = serde_json::from_str(&right("master-keys.json")).expect("JSON");
+    let id = text(&masters["keys"][0]["id"]);
+    let other = "ab".repeat(32);
+    let wrong_masters = json!({ "keys": [{ "id": id, "key": other }] }).to_string();
+
+    // The running api keeps the right key, and makes none for a new patient by the wrong one.
+    let kept = right("master-keys.json");
+    fs::write(file("master-keys.json"), &wrong_masters).expect("written");
+    let eve = world.patient("eve").await;
+    let stored = eve
+        .stores(&eve, "VITAL_SIGNS", documents::vital_signs(), json!({}))
+        .await;
+    assert!(stored.code().is_some(), "nothing was acknowledged");
+    ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    fs::write(file("master-keys.json"), &kept).expect("written");
+    eve.creates(&eve, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+
+    // Neither an api nor a command begins with it.
+    for (name, wrong, told) in [
+        (
+            "master-keys.json",
+            &wrong_masters,
+            format!("master key {id:?} is not the key"),
+        ),
+        (
+            "index.key",
+            &other,
+            "the index key is not the key".to_owned(),
+        ),
+    ] {
+        let kept = right(name);
+        fs::write(file(name), wrong).expect("written");
+        let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+        let refused = started.err().map(|error| error.to_string());
+        let refused = refused.unwrap_or_else(|| panic!("it started with a wrong {name}"));
+        assert!(refused.contains(&told), "{refused}");
+        fs::write(file(name), kept).expect("written");
+    }
+    // What is from before there were check values is tried on a key that it wrapped.
+    world.executes("TRUNCATE key_checks").await;
+    fs::write(file("master-keys.json"), &wrong_masters).expect("written");
+    let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+    assert!(started.is_err_and(|error| error.to_string().contains(&id)));
+    fs::write(file("master-keys.json"), kept).expect("written");
+    world.second_api().await;
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.expect("there is a free port").port()
 }

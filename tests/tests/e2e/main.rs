@@ -18,6 +18,7 @@ mod indexer;
 mod keys;
 mod lists;
 mod plans;
+mod process;
 mod records;
 mod restores;
 mod rotation;

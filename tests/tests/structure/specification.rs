@@ -225,7 +225,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 18] = [
+const OWN_TABLES: [&str; 19] = [
     "anchor_attempts",
     "anchor_outbox",
     "chain_blocks",
@@ -235,6 +235,7 @@ const OWN_TABLES: [&str; 18] = [
     "idempotency_keys",
     "integrity_feed",
     "integrity_findings",
+    "key_checks",
     "patient_keys",
     "record_anchors",
     "recovery_codes",

@@ -48,7 +48,7 @@ pub struct RecordFacts {
     pub predecessor: Option<PredecessorFacts>,
     /// Whether `medical_records.superseded_at` says that there is a later one.
     pub is_superseded: bool,
-    /// Whether there is.
+    /// Whether there is, or was by what was signed for it.
     pub has_successor: bool,
     /// Its anchor.
     pub anchor: Option<AnchorFacts>,
@@ -115,6 +115,8 @@ pub async fn record_facts(
             record.superseded_at IS NOT NULL AS "is_superseded!",
             EXISTS (
                 SELECT FROM medical_records AS successor WHERE successor.predecessor_id = record.id
+            ) OR EXISTS (
+                SELECT FROM record_anchors AS later WHERE later.predecessor_hash = record.data_hash
             ) AS "has_successor!",
             before.version AS "before_version?",
             before_anchor.record_hash AS "before_hash?",

@@ -41,6 +41,7 @@ struct SealedRow {
     anchored_hash: Option<String>,
     anchored_by: Option<String>,
     succeeded_at: Option<DateTime<Utc>>,
+    is_anchored_as_superseded: bool,
     changes: Vec<DateTime<Utc>>,
 }
 
@@ -91,6 +92,7 @@ impl From<SealedRow> for StoredRecord {
             restricted_at: row.restricted_at,
             erased_at: row.erased_at,
             succeeded_at: row.succeeded_at,
+            is_anchored_as_superseded: row.is_anchored_as_superseded,
             changes: row.changes,
         }
     }
@@ -138,6 +140,12 @@ pub async fn sealed(
             anchor.record_hash AS "anchored_hash?",
             anchor.tx_hash AS "anchored_by?",
             successor.created_at AS "succeeded_at?",
+            -- A successor whose row is gone: its anchor and the chain's event outlive it.
+            EXISTS (SELECT FROM record_anchors AS later WHERE later.predecessor_hash = record.data_hash)
+                OR EXISTS (
+                    SELECT FROM chain_events AS later
+                    WHERE later.payload ->> 'predecessor' = record.data_hash AND later.undone_at IS NULL
+                ) AS "is_anchored_as_superseded!",
             -- Hardly any row ever changed: the trail is asked about those alone, by its times.
             CASE
                 WHEN record.updated_at = record.created_at

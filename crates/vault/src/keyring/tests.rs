@@ -1,5 +1,5 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -44,6 +44,13 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// What a program holds that compared all keys with its database.
+fn load(file: &Path) -> Keyring {
+    let keyring = Keyring::load(file).unwrap();
+    keyring.accept_all();
+    keyring
+}
+
 fn one(keyring: &Keyring) -> StoredKey {
     now(keyring.new_patient_keys(&[NAME]))
         .unwrap()
@@ -58,11 +65,11 @@ fn open(keyring: &Keyring, key: &StoredKey) -> Result<PatientKey, KeyringError> 
 #[test]
 fn a_running_program_sees_a_new_master_key_and_keeps_its_old_ones() {
     let home = Home::with(&Keyring::generate("old"));
-    let running = Keyring::load(&home.file()).unwrap();
+    let running = load(&home.file());
     let old = one(&running);
 
     Keyring::add(&home.file(), "new").unwrap();
-    let command = Keyring::load(&home.file()).unwrap();
+    let command = load(&home.file());
     let new = now(command.rewrap(std::slice::from_ref(&old)))
         .unwrap()
         .pop()
@@ -75,6 +82,13 @@ fn a_running_program_sees_a_new_master_key_and_keeps_its_old_ones() {
     );
     let plain = open(&running, &new).unwrap();
     assert_eq!(plain.as_bytes(), open(&running, &old).unwrap().as_bytes());
+    assert_eq!(
+        one(&running).master_key_id,
+        "old",
+        "until the database knows the new one"
+    );
+    running.accept(&running.unchecked().unwrap().unwrap());
+    assert_eq!(running.unchecked().unwrap(), None);
     assert_eq!(one(&running).master_key_id, "new");
     assert_eq!(running.ids(), ["new", "old"]);
     let mode = fs::metadata(home.file()).unwrap().permissions().mode();
@@ -84,15 +98,54 @@ fn a_running_program_sees_a_new_master_key_and_keeps_its_old_ones() {
 #[test]
 fn new_keys_are_wrapped_by_the_first_even_if_nothing_unknown_was_met() {
     let home = Home::with(&Keyring::generate("old"));
-    let running = Keyring::load(&home.file()).unwrap();
+    let running = load(&home.file());
     Keyring::add(&home.file(), "new").unwrap();
+    running.accept(&running.unchecked().unwrap().unwrap());
     assert_eq!(one(&running).master_key_id, "new");
 }
 
 #[test]
+fn a_key_that_the_database_does_not_know_wraps_nothing() {
+    let home = Home::with(&Keyring::generate("m"));
+    let keyring = Keyring::load(&home.file()).unwrap();
+    let wrapped = now(keyring.new_patient_keys(&[NAME]));
+    assert!(matches!(wrapped, Err(KeyringError::Unchecked(id)) if id == "m"));
+
+    let mut other = keyring.unchecked().unwrap().unwrap();
+    other[0].value.0[0] ^= 1;
+    keyring.accept(&other);
+    assert!(now(keyring.new_patient_keys(&[NAME])).is_err());
+}
+
+#[test]
+fn a_file_that_names_another_key_by_a_known_id_is_not_taken() {
+    let home = Home::with(&Keyring::generate("m"));
+    let running = load(&home.file());
+    let key = one(&running);
+    keyfile::replace(&home.file(), &Keyring::generate("m")).unwrap();
+
+    let wrapped = now(running.new_patient_keys(&[NAME]));
+    assert!(matches!(wrapped, Err(KeyringError::OtherKey(id)) if id == "m"));
+    assert!(open(&running, &key).is_ok(), "the right one is kept");
+}
+
+#[test]
+fn a_check_value_is_what_another_implementation_computes() {
+    // Python 3: HKDF-SHA-256 by hmac, of bytes([0x12] * 32), 32 zero bytes of salt, and the label
+    // b"meditrustal master key check 1" + b"a".
+    let text = format!(r#"{{"keys":[{{"id":"a","key":"{}"}}]}}"#, "12".repeat(32));
+    let home = Home::with(&text);
+    let keyring = Keyring::load(&home.file()).unwrap();
+    let check = keyring.unchecked().unwrap().unwrap().remove(0);
+    assert_eq!(crate::digest::to_hex(&check.value.0), CHECK_VECTOR);
+}
+
+const CHECK_VECTOR: &str = "667f837c1a121a63ffb653f6381c12542e7ccd3e8f612599dfe9af46ae7a48af";
+
+#[test]
 fn a_key_that_is_taken_away_opens_no_more_and_the_first_one_stays() {
     let home = Home::with(&Keyring::generate("old"));
-    let old = one(&Keyring::load(&home.file()).unwrap());
+    let old = one(&load(&home.file()));
     Keyring::add(&home.file(), "new").unwrap();
 
     assert!(matches!(
@@ -131,7 +184,7 @@ fn a_file_is_replaced_by_one_at_a_time_and_never_by_a_bad_one() {
 #[test]
 fn a_wrapped_key_moved_to_another_row_does_not_unwrap() {
     let home = Home::with(&Keyring::generate("m"));
-    let keyring = Keyring::load(&home.file()).unwrap();
+    let keyring = load(&home.file());
     let key = one(&keyring);
     for moved in [
         StoredKey {
