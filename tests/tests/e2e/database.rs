@@ -97,8 +97,11 @@ impl Schema {
 }
 
 /// What is asked again and again, by a part of its text.
-const BACKGROUND: [&str; 3] = [
+const BACKGROUND: [&str; 5] = [
     "FROM anchor_outbox",
+    // Health, its last two.
+    "FROM chain_cursors",
+    "SELECT CURRENT_TIMESTAMP",
     "FROM integrity_feed AS feed",
     "FROM sessions WHERE revoked_at >",
 ];

@@ -17,14 +17,14 @@ fn names(text: &str, before: &str) -> BTreeSet<String> {
     named.map(name).filter(|name| !name.is_empty()).collect()
 }
 
-/// All Rust sources below a directory, as one text.
+/// All sources below a directory, in Rust and of the browser's tests, as one text.
 fn sources(directory: &Path) -> String {
     let mut all = String::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
         if path.is_dir() {
             all += &sources(&path);
-        } else if path.extension().is_some_and(|it| it == "rs") {
+        } else if path.extension().is_some_and(|it| it == "rs" || it == "mjs") {
             all += &fs::read_to_string(&path).expect("a source");
         }
     }
