@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
+    answer_budget::AnswerMemory,
     bulk::Transfers,
+    cost_limit::CostLimiter,
     feed::Feed,
     hashing::Hashing,
     health::Health,
@@ -42,6 +44,10 @@ pub(crate) struct Parts {
     pub(crate) hashing: Hashing,
     /// How often anybody may try to get in.
     pub(crate) throttle: Throttle,
+    /// How long answers may be.
+    pub(crate) answers: AnswerMemory,
+    /// How much each may ask for.
+    pub(crate) costs: CostLimiter,
     /// Asks the chain.
     pub(crate) chain: Client,
     /// Tries wallets' signatures.

@@ -7,13 +7,14 @@ use domain::{
     ids::{SessionId, UserId},
     purpose::Purpose,
     second_factor::Requirement,
+    throttle::Network,
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
 use store::{PgConnection, Tx, audit, users};
 use vault::token::{Bearer, TokenError};
 
-use crate::{app::commit, error::Error};
+use crate::{app::commit, error::Error, party::Party};
 
 /// One request: where it came from, and what its token says if one came with it.
 #[derive(Debug, Clone)]
@@ -29,6 +30,14 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
+    /// Whose share the request takes.
+    pub(crate) fn party(&self) -> Party {
+        match self.token {
+            Some(Ok(bearer)) => Party::Account(bearer.user),
+            None | Some(Err(_)) => Party::Network(Network::of(self.origin.address)),
+        }
+    }
+
     /// The caller, if a valid token came with the request.
     ///
     /// # Errors

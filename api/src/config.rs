@@ -12,13 +12,14 @@ use clap::{
 use domain::{
     environment::{self, Environment, RISKS, Risk, TooRisky, is_here},
     second_factor::Occasion,
+    sessions::IDLE_AFTER,
     throttle::{Backoff, Bucket, Limits},
 };
 use ipnet::IpNet;
-use store::PoolSettings;
+use store::{PoolSettings, housekeeping::Keep};
 
 use crate::{
-    connections,
+    answer_budget, connections, cost_limit,
     proxies::{self, Proxies, ProxyHeader},
     websocket::Sockets,
 };
@@ -31,6 +32,9 @@ pub(crate) struct ServeConfig {
 
     #[command(flatten)]
     pub(crate) throttle: ThrottleConfig,
+
+    #[command(flatten)]
+    pub(crate) housekeeping: HousekeepingConfig,
 
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
@@ -83,6 +87,9 @@ pub(crate) struct ServeConfig {
 
     #[command(flatten)]
     pub(crate) connections: ConnectionConfig,
+
+    #[command(flatten)]
+    pub(crate) shares: ShareConfig,
 
     /// Where people meet us, such as <https://app.example.org>: what their wallet shows them when they
     /// sign; without it, where we listen. The same for every api process
@@ -220,6 +227,62 @@ impl ConnectionConfig {
     }
 }
 
+/// How much one account may have of what all share, and one address where nobody is logged in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShareConfig {
+    /// How long one answer may be, in MiB
+    #[arg(long, env = "MEDITRUSTAL_ANSWER_MIB", default_value = "32", value_parser = mebibytes())]
+    answer_mib: i64,
+
+    /// How long all answers under way of one account may be together, in MiB
+    #[arg(long, env = "MEDITRUSTAL_ANSWERS_OF_ACCOUNT_MIB", default_value = "64", value_parser = mebibytes())]
+    answers_of_account_mib: i64,
+
+    /// How long all answers under way in this process may be together, in MiB; it needs up to three
+    /// times as much memory for them
+    #[arg(long, env = "MEDITRUSTAL_ANSWERS_MIB", default_value = "192", value_parser = mebibytes())]
+    answers_mib: i64,
+
+    /// What one account's requests may cost at a time, in fields of their answers; one that costs more
+    /// runs alone
+    #[arg(long, env = "MEDITRUSTAL_COST_AT_ONCE", default_value = "10000", value_parser = cost())]
+    cost_at_once: u32,
+
+    /// What one account's requests may cost in a minute, over all processes
+    #[arg(long, env = "MEDITRUSTAL_COST_A_MINUTE", default_value = "1000000", value_parser = cost())]
+    cost_a_minute: u32,
+}
+
+impl ShareConfig {
+    /// How long answers may be.
+    pub(crate) fn answers(&self) -> answer_budget::Limits {
+        let bytes = |mebibytes: i64| usize::try_from(mebibytes << 20).unwrap_or(usize::MAX);
+        answer_budget::Limits {
+            of_answer: bytes(self.answer_mib),
+            of_party: bytes(self.answers_of_account_mib),
+            of_process: bytes(self.answers_mib),
+        }
+    }
+
+    /// What requests may cost.
+    pub(crate) fn costs(&self) -> cost_limit::Limits {
+        cost_limit::Limits {
+            at_once: self.cost_at_once.into(),
+            a_minute: self.cost_a_minute.into(),
+        }
+    }
+}
+
+/// Up to a tebibyte.
+fn mebibytes() -> RangedI64ValueParser<i64> {
+    RangedI64ValueParser::new().range(1..=1 << 20)
+}
+
+/// At least one request at the gate's limit in a minute.
+fn cost() -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(1000..=1_000_000_000)
+}
+
 /// How often anybody may try to get in. What a limit does is `domain::throttle`; the defaults lie
 /// between Vault's (5 failures, then 15 minutes) and the Matrix Authentication Service's (3 a minute
 /// for each address), with room for a hospital behind one address.
@@ -254,6 +317,14 @@ pub(crate) struct ThrottleConfig {
     #[arg(long, env = "MEDITRUSTAL_REGISTRATIONS_A_MINUTE", default_value = "2", value_parser = count())]
     registrations_a_minute: u32,
 
+    /// Messages for a wallet to sign that one address asks for before it must wait
+    #[arg(long, env = "MEDITRUSTAL_CHALLENGES", default_value = "60", value_parser = count())]
+    challenges: u32,
+
+    /// How many of them are forgotten each minute
+    #[arg(long, env = "MEDITRUSTAL_CHALLENGES_A_MINUTE", default_value = "20", value_parser = count())]
+    challenges_a_minute: u32,
+
     /// Failures under one name from all addresses before a new address has one guess instead of several
     #[arg(long, env = "MEDITRUSTAL_ACCOUNT_FAILURES", default_value = "20", value_parser = count())]
     account_failures: u32,
@@ -269,10 +340,45 @@ pub(crate) struct ThrottleConfig {
     /// How many of them are forgotten each minute
     #[arg(long, env = "MEDITRUSTAL_ALL_FAILURES_A_MINUTE", default_value = "60", value_parser = count())]
     all_failures_a_minute: u32,
+}
 
-    /// How often counters that say nothing any more are removed, in seconds
-    #[arg(long, env = "MEDITRUSTAL_THROTTLE_SWEEP", default_value = "900", value_parser = seconds())]
-    throttle_sweep: i64,
+/// How long rows are kept that have had their time.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HousekeepingConfig {
+    /// How often old log-ins, idempotency keys and counters of attempts are removed, in seconds; by one
+    /// process at a time
+    #[arg(long, env = "MEDITRUSTAL_HOUSEKEEPING", default_value = "900", value_parser = seconds())]
+    housekeeping: i64,
+
+    /// How long a log-in is kept after its end, in days
+    #[arg(long, env = "MEDITRUSTAL_KEEP_ENDED_SESSIONS", default_value = "7", value_parser = days())]
+    keep_ended_sessions: u16,
+
+    /// How long an idempotency key is kept, in days: an import that is sent again later makes its records
+    /// twice
+    #[arg(long, env = "MEDITRUSTAL_KEEP_IDEMPOTENCY_KEYS", default_value = "90", value_parser = days())]
+    keep_idempotency_keys: u16,
+}
+
+impl HousekeepingConfig {
+    /// How long what is kept.
+    pub(crate) fn keep(&self) -> Keep {
+        Keep {
+            ended_sessions: self.keep_ended_sessions.into(),
+            used_tokens: i32::try_from(IDLE_AFTER.num_days()).unwrap_or(i32::MAX),
+            idempotency_keys: self.keep_idempotency_keys.into(),
+        }
+    }
+
+    /// How often old rows are removed.
+    pub(crate) fn every(&self) -> Duration {
+        Duration::from_secs(self.housekeeping.unsigned_abs())
+    }
+}
+
+/// From a day to ten years.
+fn days() -> RangedI64ValueParser<u16> {
+    RangedI64ValueParser::new().range(1..=3660)
 }
 
 /// At least one, and few enough to be counted with.
@@ -300,14 +406,10 @@ impl ThrottleConfig {
             },
             address: bucket(self.address_failures, self.address_failures_a_minute),
             registrations: bucket(self.registrations, self.registrations_a_minute),
+            challenges: bucket(self.challenges, self.challenges_a_minute),
             account: bucket(self.account_failures, self.account_failures_a_minute),
             everybody: bucket(self.all_failures, self.all_failures_a_minute),
         }
-    }
-
-    /// How often old counters are removed.
-    pub(crate) fn sweep_every(&self) -> Duration {
-        Duration::from_secs(self.throttle_sweep.unsigned_abs())
     }
 }
 

@@ -77,6 +77,22 @@ pub(crate) enum Error {
         /// When to try again.
         retry_after_seconds: u32,
     },
+    /// This account, or this address, asks for more than its share; see `crate::cost_limit`.
+    #[error(
+        "this asks for more than one account, or one address, may have in a minute or at a time; try again in {retry_after_seconds} s"
+    )]
+    OverBudget {
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
+    /// The answer would be longer than one may be; see `crate::answer_budget`.
+    #[error(
+        "the answer would have more than {most} bytes: ask for fewer records at a time (`first`), or for fewer of their fields; many documents are taken out by GET /export"
+    )]
+    AnswerTooLarge {
+        /// How long it may be. Unit: bytes.
+        most: usize,
+    },
     /// The database or the node cannot be reached, or cannot do its work.
     #[error("the service cannot do this right now; try again in a moment")]
     Unavailable,
@@ -101,7 +117,8 @@ impl Error {
             Self::Document(_) => "INVALID_DOCUMENT",
             Self::Integrity(_) => "INTEGRITY_VIOLATION",
             Self::Busy { .. } => "BUSY",
-            Self::Throttled { .. } => "THROTTLED",
+            Self::Throttled { .. } | Self::OverBudget { .. } => "THROTTLED",
+            Self::AnswerTooLarge { .. } => "TOO_LARGE_ANSWER",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
@@ -153,6 +170,9 @@ impl Error {
             }
             | Self::Throttled {
                 retry_after_seconds,
+            }
+            | Self::OverBudget {
+                retry_after_seconds,
             } => {
                 extensions.set("retryAfterSeconds", *retry_after_seconds);
             }
@@ -165,6 +185,7 @@ impl Error {
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Integrity(_)
+            | Self::AnswerTooLarge { .. }
             | Self::Unavailable
             | Self::Internal => {}
         }
@@ -230,7 +251,9 @@ impl From<InvalidAccount> for Error {
         let field = match error {
             InvalidAccount::Email => "email",
             InvalidAccount::Username | InvalidAccount::MixedScripts => "username",
-            InvalidAccount::PasswordTooShort | InvalidAccount::PasswordTooLong => "password",
+            InvalidAccount::PasswordTooShort
+            | InvalidAccount::PasswordTooLong
+            | InvalidAccount::PasswordGuessable => "password",
         };
         Self::bad(field, error.to_string())
     }

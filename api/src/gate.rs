@@ -104,7 +104,24 @@ pub(crate) fn check_text(query: &str, limits: &Limits) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Counts a parsed document and gives the kind of the operation that would run.
+/// The fields for which a record is opened.
+const OPENS: [&str; 5] = ["document", "canonical", "summary", "reason", "verifyRecord"];
+/// How much a field weighs that shows what a record says: it is decided on, written down, fetched, opened
+/// and compared, which takes as long as some dozen fields of a row.
+const CONTENT_WEIGHT: u64 = 25;
+/// How much a field of a mutation weighs: a transaction, its audit rows, and the wait for the disk.
+const MUTATION_WEIGHT: u64 = 50;
+
+/// What a document that is let through would run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// The kind of the operation.
+    pub(crate) kind: OperationType,
+    /// What it weighs with the processes' time: fields of the answer, of which some count more.
+    pub(crate) weight: u64,
+}
+
+/// Counts a parsed document and gives the operation that would run.
 ///
 /// # Errors
 /// [`Refused`].
@@ -113,7 +130,7 @@ pub(crate) fn check(
     operation_name: Option<&str>,
     variables: &Variables,
     limits: &Limits,
-) -> Result<OperationType, Refused> {
+) -> Result<Counted, Refused> {
     let definitions = document.operations.iter().count() + document.fragments.len();
     if definitions > limits.definitions {
         return Err(too_much("operations and fragments", limits.definitions));
@@ -127,6 +144,7 @@ pub(crate) fn check(
     };
     // Every operation is counted, also those that will not run: all of them are validated.
     let mut total = Sum::default();
+    let mut weight = 0_u64;
     for (_, operation) in document.operations.iter() {
         let mut sum = walk.selection_set(&operation.node.selection_set.node)?;
         sum.directives += Walk::directives(&operation.node.directives)?;
@@ -135,6 +153,12 @@ pub(crate) fn check(
             if let Some(default) = &variable.node.default_value {
                 constant(&default.node)?;
             }
+        }
+        // All of them are validated, so all of them are paid for.
+        weight = weight.saturating_add(sum.weight);
+        if operation.node.ty == OperationType::Mutation {
+            let fields = operation.node.selection_set.node.items.len() as u64;
+            weight = weight.saturating_add(fields.saturating_mul(MUTATION_WEIGHT));
         }
         total = total.beside(sum);
     }
@@ -148,7 +172,10 @@ pub(crate) fn check(
         None => operations.next().filter(|_| operations.next().is_none()),
     };
     chosen
-        .map(|(_, operation)| operation.node.ty)
+        .map(|(_, operation)| Counted {
+            kind: operation.node.ty,
+            weight,
+        })
         .ok_or(Refused::NoSuchOperation)
 }
 
@@ -159,6 +186,7 @@ struct Sum {
     aliases: u64,
     directives: u64,
     cost: u64,
+    weight: u64,
 }
 
 impl Sum {
@@ -169,6 +197,7 @@ impl Sum {
             aliases: self.aliases.saturating_add(other.aliases),
             directives: self.directives.saturating_add(other.directives),
             cost: self.cost.saturating_add(other.cost),
+            weight: self.weight.saturating_add(other.weight),
         }
     }
 
@@ -238,6 +267,11 @@ impl Walk<'_> {
         }
         let inner = self.selection_set(&field.selection_set.node)?;
         let times = self.length(field);
+        let own_weight = if OPENS.contains(&field.name.node.as_str()) {
+            CONTENT_WEIGHT
+        } else {
+            1
+        };
         Ok(Sum {
             nodes: inner.nodes.saturating_add(1),
             depth: inner.depth.saturating_add(1),
@@ -246,6 +280,10 @@ impl Walk<'_> {
                 .directives
                 .saturating_add(Self::directives(&field.directives)?),
             cost: inner.cost.saturating_mul(times).saturating_add(1),
+            weight: inner
+                .weight
+                .saturating_mul(times)
+                .saturating_add(own_weight),
         })
     }
 
@@ -343,7 +381,7 @@ mod tests {
 
     use super::*;
 
-    fn judge(query: &str) -> Result<OperationType, Refused> {
+    fn judge(query: &str) -> Result<Counted, Refused> {
         let limits = Limits::new(false);
         check_text(query, &limits)?;
         check(
@@ -368,7 +406,23 @@ mod tests {
     #[test]
     fn an_ordinary_page_passes() {
         let query = "query { medicalRecords(first: 20) { nodes { id patient { username } anchor { state } } } }";
-        assert_eq!(judge(query), Ok(OperationType::Query));
+        let counted = Counted {
+            kind: OperationType::Query,
+            weight: 121,
+        };
+        assert_eq!(judge(query), Ok(counted));
+    }
+
+    #[test]
+    fn content_and_mutations_weigh_more() {
+        let weight = |query| judge(query).map(|counted| counted.weight);
+
+        let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
+        assert_eq!(weight(fields), Ok(201));
+        let documents = "{ medicalRecords(first: 100) { nodes { document } } }";
+        assert_eq!(weight(documents), Ok(1 + 100 * (1 + CONTENT_WEIGHT)));
+        let mutation = "mutation { a: logOut { endedSessions } b: logOut { endedSessions } }";
+        assert_eq!(weight(mutation), Ok(4 + 2 * MUTATION_WEIGHT));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use async_graphql::{Request, Response as Answer, Value};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
@@ -22,6 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::{
+    answer_budget::Sending,
     bulk,
     caller::Visit,
     cors,
@@ -260,14 +261,25 @@ async fn run(
         }
         Err(told) => refuse(schema, &told, visit, media.refused(), media),
         Ok((_, request)) => {
-            let response = schema.execute(request, visit).await;
+            let (response, budget) = schema.execute(request, visit).await;
+            let later = retry_after(&response);
             let status = if has_run(&response) {
                 StatusCode::OK
+            } else if later.is_some() && media == MediaType::GraphQl {
+                StatusCode::TOO_MANY_REQUESTS
             } else {
                 media.refused()
             };
-            let mut answer = answer(&response, status, media);
-            if let Some(seconds) = retry_after(&response) {
+            let text = to_json(&response);
+            drop(response);
+            let body = match budget {
+                // Given back when the last byte was sent.
+                Some(budget) => Bytes::from_owner(Sending::new(text, budget)),
+                None => text.into(),
+            };
+            let kind = [(header::CONTENT_TYPE, media.as_str())];
+            let mut answer = (status, kind, Body::from(body)).into_response();
+            if let Some(seconds) = later {
                 answer
                     .headers_mut()
                     .insert(header::RETRY_AFTER, seconds.into());

@@ -48,6 +48,9 @@
 //!
 //! - `app`: what one process consists of
 //! - `caller`: who sends a request, and the audit entries of that person
+//! - `party`: the account or the network whose share a request takes
+//! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
+//! - `answer_budget`: limits how many bytes answers have
 //! - `gate`: the limits of a GraphQL document
 //! - `counter`: collects requests that run as one batch
 //! - `seats`: counts what is open for each key, up to a limit
@@ -57,8 +60,10 @@
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events for all subscribers
 //! - `relay`: sends signed transactions to the chain
+//! - `housekeeping`: removes old rows on a schedule
 //! - `error`: every error and its code
 
+mod answer_budget;
 mod app;
 mod audit;
 mod bulk;
@@ -69,6 +74,7 @@ mod connections;
 mod consents;
 mod core_dumps;
 mod cors;
+mod cost_limit;
 mod counter;
 mod deletion;
 mod error;
@@ -77,12 +83,14 @@ mod gate;
 mod graphql;
 mod hashing;
 mod health;
+mod housekeeping;
 mod http;
 mod integrity;
 mod jwks;
 mod key_checks;
 mod loaders;
 mod page;
+mod party;
 mod playground;
 mod proxies;
 mod records;

@@ -3,15 +3,16 @@
 //! async-graphql gives the schema and its execution; how requests come in, what they may cost and what
 //! errors say is ours ([`crate::gate`], [`crate::http`], [`crate::websocket`]).
 
-use std::time::Duration;
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
     ServerError, Value, parser::types::OperationType,
 };
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 
 use crate::{
+    answer_budget::AnswerBudget,
     app::App,
     audit::graphql::AuditQuery,
     caller::{Visit, kept_out},
@@ -19,7 +20,7 @@ use crate::{
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
     gate::{self, Limits},
-    graphql::root::NullableFields,
+    graphql::{document, root::NullableFields},
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
     records::{
@@ -198,10 +199,10 @@ impl Schema {
                 format!("the document cannot be parsed{place}"),
             )
         })?;
-        let kind =
+        let counted =
             gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
         request.variables = variables;
-        let wanted = match (kind, via) {
+        let wanted = match (counted.kind, via) {
             (_, Via::Events)
             | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)
             | (OperationType::Mutation, Via::Post)
@@ -222,12 +223,52 @@ impl Schema {
         }
         let request = request
             .data(visit.clone())
-            .data(Loaders::new(&self.app.pool));
-        Ok((kind, request))
+            .data(Loaders::new(&self.app.pool))
+            .data(self.app.answers.begin(visit.party()))
+            .data(Weight(counted.weight));
+        Ok((counted.kind, request))
     }
 
-    /// Runs a query or a mutation that was let through.
-    pub(crate) async fn execute(&self, request: Request, visit: &Visit) -> Response {
+    /// Runs a query or a mutation that was let through, when its party's others leave it room. The text
+    /// of the answer is paid for by the budget that comes with it: keep that until it was sent.
+    pub(crate) async fn execute(
+        &self,
+        request: Request,
+        visit: &Visit,
+    ) -> (Response, Option<AnswerBudget>) {
+        let budget = of_request::<AnswerBudget>(&request);
+        let running = match self.app.costs.enter(visit.party(), weight(&request)).await {
+            Ok(running) => running,
+            Err(error) => return (self.tidy(failed(error), visit), budget),
+        };
+        let response = self.run(request, visit).await;
+        drop(running);
+        self.charge_refusals(&response, visit).await;
+        let paid = budget
+            .as_ref()
+            .map(|budget| budget.charge_text(document::length(&response)));
+        match paid {
+            // Errors alone are short, and may say just this.
+            Some(Err(error)) if has_run(&response) => (self.tidy(failed(error), visit), budget),
+            Some(_) | None => (response, budget),
+        }
+    }
+
+    /// Charges what was refused: each refusal is a row that somebody else may have to read.
+    async fn charge_refusals(&self, response: &Response, visit: &Visit) {
+        let refused = response.errors.iter().filter(|error| {
+            let source = error.source.as_ref();
+            let ours = source.and_then(|source| source.downcast_ref::<Error>());
+            matches!(ours, Some(Error::NotFound(_)))
+        });
+        let cost = refused.count() as u64 * REFUSAL_COST;
+        if cost > 0 {
+            // Where there is not so much left, the next request is told.
+            self.app.costs.charge(visit.party(), cost).await.ok();
+        }
+    }
+
+    async fn run(&self, request: Request, visit: &Visit) -> Response {
         let response = match tokio::time::timeout(self.timeout, self.inner.execute(request)).await {
             Ok(response) => response,
             Err(_) => Rejected::new("TIMEOUT", "this took too long and was stopped").response(),
@@ -256,6 +297,27 @@ impl Schema {
 
     /// Follows a subscription that was let through.
     pub(crate) fn follow(
+        &self,
+        request: Request,
+        visit: Visit,
+    ) -> impl Stream<Item = Response> + Send + use<> {
+        let schema = self.clone();
+        let admitted = async move {
+            let party = visit.party();
+            // What went by is read again for each stream that begins.
+            let cost = weight(&request).saturating_add(STREAM_COST);
+            match schema.app.costs.charge(party, cost).await {
+                Ok(()) => schema.answers(request, visit).left_stream(),
+                Err(error) => {
+                    let refused = schema.tidy(failed(error), &visit);
+                    stream::once(async { refused }).right_stream()
+                }
+            }
+        };
+        stream::once(admitted).flatten()
+    }
+
+    fn answers(
         &self,
         request: Request,
         visit: Visit,
@@ -294,6 +356,32 @@ impl Schema {
         }
         response
     }
+}
+
+/// What a refusal costs.
+const REFUSAL_COST: u64 = 2000;
+/// What a stream costs that begins, besides the fields of one of its answers.
+const STREAM_COST: u64 = 500;
+
+/// What a request weighs with this process's time.
+#[derive(Debug, Clone, Copy)]
+struct Weight(u64);
+
+fn weight(request: &Request) -> u64 {
+    of_request(request).map_or(1, |Weight(weight)| weight)
+}
+
+/// What was put into a request when it was let through.
+fn of_request<T: Clone + 'static>(request: &Request) -> Option<T> {
+    let found = request.data.get(&TypeId::of::<T>())?;
+    found.downcast_ref::<T>().cloned()
+}
+
+/// The answer of a request that failed as a whole.
+fn failed(error: Error) -> Response {
+    let mut told = ServerError::new(error.to_string(), None);
+    told.source = Some(Arc::new(error));
+    Response::from_errors(vec![told])
 }
 
 fn over(refused: gate::Refused) -> Rejected {

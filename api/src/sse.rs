@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::{
+    answer_budget::AnswerBudget,
     caller::Visit,
     http::to_json,
     schema::{Rejected, Schema, Via},
@@ -60,10 +61,12 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         Ok(admitted) => admitted,
         Err(told) => return refused(&told),
     };
+    let mut paid = None;
     let answers: Answers = match kind {
         OperationType::Subscription => Box::pin(schema.follow(request, visit.clone())),
         OperationType::Query | OperationType::Mutation => {
-            let answer = schema.execute(request, &visit).await;
+            let (answer, budget) = schema.execute(request, &visit).await;
+            paid = budget;
             Box::pin(stream::once(async { answer }))
         }
     };
@@ -77,6 +80,7 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         deadline: left,
         watch,
         _seats: (network, account.flatten()),
+        _paid: paid,
         stage: Stage::Running,
         schema: schema.clone(),
         visit,
@@ -136,6 +140,8 @@ struct Open {
     deadline: Option<Instant>,
     watch: Option<Watch>,
     _seats: (Seat<Network>, Option<Seat<UserId>>),
+    /// What its one answer was paid for by.
+    _paid: Option<AnswerBudget>,
     stage: Stage,
     schema: Schema,
     visit: Visit,

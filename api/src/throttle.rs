@@ -21,7 +21,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit,
+    Tx, audit,
     throttle::{Counters, Key, hold, save},
 };
 use tokio::sync::Semaphore;
@@ -52,6 +52,8 @@ pub(crate) enum Attempt<'a> {
     Refresh,
     /// To make an account.
     Register,
+    /// To be given a message for a wallet to sign.
+    Challenge,
 }
 
 impl Attempt<'_> {
@@ -61,6 +63,7 @@ impl Attempt<'_> {
             Self::Proof(_) | Self::Code(_) => Kind::Proof,
             Self::Refresh => Kind::Refresh,
             Self::Register => Kind::Register,
+            Self::Challenge => Kind::Challenge,
         }
     }
 
@@ -70,7 +73,7 @@ impl Attempt<'_> {
             Self::LogIn(login) => Some(name_of(login)),
             Self::Proof(user) => Some(format!("proof {user}")),
             Self::Code(user) => Some(format!("code {user}")),
-            Self::Refresh | Self::Register => None,
+            Self::Refresh | Self::Register | Self::Challenge => None,
         }
     }
 }
@@ -200,7 +203,7 @@ fn locked(
             why["loginDigest"] = json!(login_digest(login));
             ANONYMOUS
         }
-        Attempt::Refresh | Attempt::Register => ANONYMOUS,
+        Attempt::Refresh | Attempt::Register | Attempt::Challenge => ANONYMOUS,
     };
     AuditEntry {
         classification: Classification::Security,
@@ -307,18 +310,5 @@ fn key(scope: Scope, subject: &str) -> Key {
     Key {
         scope,
         subject: digest::hex_of(format!("throttle {scope} {subject}").as_bytes()),
-    }
-}
-
-/// Removes what says nothing any more, for as long as the process runs.
-pub(crate) async fn sweep(pool: Pool, every: Duration) {
-    let mut ticks = tokio::time::interval(every);
-    loop {
-        ticks.tick().await;
-        match store::throttle::sweep(&pool).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::debug!(removed, "Forgot {removed} counters of attempts"),
-            Err(error) => tracing::warn!(%error, "Old counters of attempts cannot be removed"),
-        }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) fn options() -> Options {
             setting("MEDITRUSTAL_GUESSES", "1000"),
             setting("MEDITRUSTAL_ADDRESS_FAILURES", "100000"),
             setting("MEDITRUSTAL_REGISTRATIONS", "100000"),
+            setting("MEDITRUSTAL_CHALLENGES", "100000"),
+            setting("MEDITRUSTAL_COST_A_MINUTE", "1000000000"),
             setting("MEDITRUSTAL_ACCOUNT_FAILURES", "100000"),
             setting("MEDITRUSTAL_ALL_FAILURES", "100000"),
             // Where it is the point, a test sets it: elsewhere it would find first what another should.
@@ -56,6 +58,11 @@ pub(crate) fn production() -> Options {
         postgres: vec![
             setting("shared_buffers", "512MB"),
             setting("max_wal_size", "4GB"),
+        ],
+        // Few accounts stand for many: what one may have is measured by itself (`benches/shares.rs`).
+        api: vec![
+            setting("MEDITRUSTAL_COST_A_MINUTE", "1000000000"),
+            setting("MEDITRUSTAL_COST_AT_ONCE", "1000000"),
         ],
         ..Options::benchmark(&root)
     }

@@ -178,6 +178,11 @@ impl AccessLogEntry {
         self.row.action_type != "ACCESS_DENIED"
     }
 
+    /// How many times it happened in its request: what was refused many times for one reason is one entry.
+    async fn times(&self) -> i32 {
+        sentence::times(&self.row)
+    }
+
     /// Whether the access was permitted as an emergency, without a consent.
     async fn emergency(&self) -> bool {
         self.row.action_type != "ACCESS_DENIED"
@@ -225,6 +230,7 @@ impl AuditQuery {
             resource: resource_id,
             action: action_type,
             patient: None,
+            allowed: None,
         };
         let rows = read::all(app, &caller, &filter, before, size).await?;
         prepare(ctx, &rows).await?;
@@ -245,6 +251,14 @@ impl AuditQuery {
     async fn my_access_log(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "Only the entries of what this account did or tried.")] user_id: Option<
+            Uuid,
+        >,
+        #[graphql(desc = "Only the entries of this action, such as RECORD_READ.")] action: Option<
+            String,
+        >,
+        #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
+        allowed: Option<bool>,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
@@ -253,7 +267,13 @@ impl AuditQuery {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
         let before = position(after.as_ref())?;
-        let rows = read::own(app, &caller, before, size).await?;
+        let filter = AuditFilter {
+            user: user_id.map(UserId),
+            action,
+            allowed,
+            ..AuditFilter::default()
+        };
+        let rows = read::own(app, &caller, filter, before, size).await?;
         prepare(ctx, &rows).await?;
         let reader = caller.user;
         let rows = rows

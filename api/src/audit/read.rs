@@ -48,6 +48,7 @@ pub(crate) async fn all(
 pub(crate) async fn own(
     app: &App,
     caller: &Caller,
+    filter: AuditFilter,
     before: i64,
     size: i64,
 ) -> Result<Vec<AuditRow>, Error> {
@@ -55,7 +56,7 @@ pub(crate) async fn own(
     let actor = caller.actor(&mut tx).await?;
     let filter = AuditFilter {
         patient: Some(actor.id),
-        ..AuditFilter::default()
+        ..filter
     };
     let rows = audit::page(&mut tx, &filter, before, size + 1).await?;
     let entry = AuditEntry {

@@ -316,7 +316,9 @@ impl Run {
             (Form::Bundle, true) => b",\"entry\":[",
             (Form::Bundle, false) => b",",
         };
-        room.send(Ok([before, &piece].concat().into()));
+        let piece = [before, &piece].concat();
+        self.said.said(piece.len());
+        room.send(Ok(piece.into()));
         self.is_first = false;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! sends the same again, or goes on `from` where it was told. At most [`WINDOW`] entries and
 //! [`WINDOW_BYTES`] of them are on their way at a time, then nothing more is read.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
@@ -12,12 +12,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::ids::RequestId;
+use domain::{
+    ids::{RequestId, UserId},
+    records::RecordType,
+};
 use fhir::upload::{Cut, Cutter};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, pass_over, query::Asked};
+use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, pass_over, query::Asked};
 use tracing::Instrument as _;
 
 use crate::{
@@ -98,6 +102,7 @@ pub(crate) async fn answer(
                 form,
                 from,
                 source: Source::new(body, form),
+                asked: HashMap::new(),
                 read: 0,
                 told: from - 1,
                 window: FuturesOrdered::new(),
@@ -170,6 +175,7 @@ struct Source {
     piece: Bytes,
     cutter: Cutter,
     is_over: bool,
+    waits: Waits,
 }
 
 impl Source {
@@ -179,6 +185,7 @@ impl Source {
             piece: Bytes::new(),
             cutter: form.cutter(),
             is_over: false,
+            waits: Waits::default(),
         }
     }
 
@@ -190,10 +197,18 @@ impl Source {
             let cut = self.cutter.next(&mut rest).map_err(broken)?;
             let used = self.piece.len() - rest.len();
             drop(self.piece.split_to(used));
+            // Blank lines, and what stands around entries, are no progress.
+            if let Some(Cut::Entry(entry)) = &cut {
+                self.waits.bytes += entry.trim_ascii().len() as u64;
+            }
             if cut.is_some() || self.is_over {
                 return Ok(cut);
             }
-            match tokio::time::timeout(PATIENCE, self.body.next()).await {
+            let left = self.waits.left();
+            let mut wait = Wait::of(&mut self.waits);
+            let arrived = tokio::time::timeout(left, self.body.next()).await;
+            wait.end();
+            match arrived {
                 Ok(Some(Ok(piece))) => self.piece = piece,
                 Ok(None) => {
                     self.is_over = true;
@@ -206,7 +221,10 @@ impl Source {
                     ));
                 }
                 Err(_) => {
-                    let told = format!("nothing arrived for {} s", PATIENCE.as_secs());
+                    let told = format!(
+                        "nothing arrived for {} s, or too little of it was records: send it faster",
+                        PATIENCE.as_secs()
+                    );
                     return Err(Over::new("TIMEOUT", told));
                 }
             }
@@ -214,9 +232,41 @@ impl Source {
     }
 }
 
+/// A wait for the other side that counts also where it is given up for something else.
+struct Wait<'a> {
+    waits: &'a mut Waits,
+    begun: Option<Instant>,
+}
+
+impl<'a> Wait<'a> {
+    fn of(waits: &'a mut Waits) -> Self {
+        Self {
+            waits,
+            begun: Some(Instant::now()),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.waits.waited += begun.elapsed();
+        }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What an entry is refused for, as long as the import lasts: records of this patient and type.
+type Target = (UserId, RecordType);
+
 /// An entry that has come to something.
 struct Done {
     number: u64,
+    /// What it was to be; `None` where nobody was asked.
+    target: Option<Target>,
     bytes: usize,
     result: Result<Stored, Error>,
 }
@@ -226,6 +276,13 @@ struct Later {
     number: u64,
     bytes: usize,
     draft: Draft,
+}
+
+/// Whether records of a kind may be written for a patient, as the first of them found.
+enum Asking {
+    Permitted,
+    /// And how many more were refused for it without asking again.
+    Refused(u64),
 }
 
 /// How an import ends.
@@ -255,6 +312,8 @@ struct Run {
     window: FuturesOrdered<BoxFuture<'static, Done>>,
     window_bytes: usize,
     waiting: Option<Later>,
+    /// What the first entry of each kind came to; `None` while it is on its way.
+    asked: HashMap<Target, Option<Asking>>,
     totals: Totals,
     said: Said,
 }
@@ -262,6 +321,7 @@ struct Run {
 impl Run {
     async fn run(mut self) {
         let end = self.work().await;
+        self.write_down().await;
         let interrupted = match &end {
             End::Complete => None,
             End::Over(over) => Some((over.code, over.message.as_str())),
@@ -344,14 +404,28 @@ impl Run {
             }
         };
         match drafted {
+            Ok(draft) if self.is_refused(&draft) => {
+                let done = Done {
+                    number,
+                    target: None,
+                    bytes: 0,
+                    result: Err(Error::NotFound("patient")),
+                };
+                self.window.push_back(std::future::ready(done).boxed());
+            }
             Ok(draft) => {
+                let target = (draft.patient, draft.record_type);
+                let is_asked = matches!(self.asked.get(&target), Some(None));
+                self.asked.entry(target).or_insert(None);
                 let later = Later {
                     number,
                     bytes,
                     draft,
                 };
-                // A version is brought back when the one before it is there.
-                if later.draft.follows.is_some() && !self.window.is_empty() {
+                // A version is brought back when the one before it is there, and the second of its kind
+                // is stored when the first was not refused.
+                let waits = later.draft.follows.is_some() || is_asked;
+                if waits && !self.window.is_empty() {
                     self.waiting = Some(later);
                 } else {
                     self.store(later);
@@ -360,11 +434,41 @@ impl Run {
             Err(error) => {
                 let done = Done {
                     number,
+                    target: None,
                     bytes: 0,
                     result: Err(error),
                 };
                 self.window.push_back(std::future::ready(done).boxed());
             }
+        }
+    }
+
+    /// Whether an entry of this kind was refused already: then it is not asked again, so that a long import
+    /// writes no row into the patient's trail for each of its lines.
+    fn is_refused(&mut self, draft: &Draft) -> bool {
+        let target = (draft.patient, draft.record_type);
+        match self.asked.get_mut(&target) {
+            Some(Some(Asking::Refused(more))) => {
+                *more += 1;
+                true
+            }
+            Some(Some(Asking::Permitted) | None) | None => false,
+        }
+    }
+
+    /// Writes down what was refused without asking again, a row for each patient and type.
+    async fn write_down(&mut self) {
+        let refused = self
+            .asked
+            .drain()
+            .filter_map(|(target, asking)| match asking {
+                Some(Asking::Refused(more)) if more > 0 => Some((target, more)),
+                Some(Asking::Refused(_) | Asking::Permitted) | None => None,
+            });
+        let refused: Vec<_> = refused.collect();
+        let Transfer { app, caller, .. } = &self.transfer;
+        if let Err(error) = self.import.write_refused(app, caller, &refused).await {
+            tracing::warn!(%error, "What an import was refused could not be written down in full");
         }
     }
 
@@ -377,9 +481,11 @@ impl Run {
     fn store(&mut self, later: Later) {
         let app = self.transfer.app.clone();
         self.window_bytes += later.bytes;
+        let target = Some((later.draft.patient, later.draft.record_type));
         let done = async move {
             Done {
                 number: later.number,
+                target,
                 bytes: later.bytes,
                 result: store(&app, later.draft).await,
             }
@@ -394,6 +500,15 @@ impl Run {
             && interrupts(error)
         {
             return Err(End::Over(error.into()));
+        }
+        if let Some(target) = done.target
+            && let Some(asked) = self.asked.get_mut(&target)
+            && asked.is_none()
+        {
+            *asked = Some(match &done.result {
+                Err(Error::NotFound("patient")) => Asking::Refused(0),
+                Ok(_) | Err(_) => Asking::Permitted,
+            });
         }
         let line = in_line(&report::line(done.number, &done.result));
         tokio::select! {

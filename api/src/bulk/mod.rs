@@ -8,7 +8,10 @@ pub(crate) mod export;
 pub(crate) mod import;
 mod query;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -29,7 +32,7 @@ use crate::{
     error::Error,
     http::{MediaType, refuse},
     schema::{Rejected, Schema},
-    seats::Seat,
+    seats::{Seat, Seats},
     sessions::revocations::Watch,
 };
 
@@ -38,10 +41,15 @@ use crate::{
 const IMPORTS: usize = 8;
 /// How many exports do.
 const EXPORTS: usize = 8;
+/// How many of each one account has: others find room, however slowly its own go.
+const OF_ACCOUNT: usize = 2;
 /// When to ask again where all of them are taken. Unit: seconds.
 const TRY_AGAIN: u32 = 5;
-/// How long the other side may take to accept a piece, or to send one.
+/// How long the other side may take to accept a piece, or to send one; and how long it may let us wait in
+/// all, besides a second for each [`PER_SECOND`] bytes of what matters.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much the other side takes or sends at least. Unit: bytes in a second.
+const PER_SECOND: u64 = 1024;
 /// How many pieces wait for the other side.
 const WAITING: usize = 4;
 /// How much of a body that is refused is read, and for how long: whoever is still sending would
@@ -52,16 +60,70 @@ const PASS_OVER_FOR: Duration = Duration::from_secs(2);
 /// How many imports and exports this process has room for.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
-    imports: Arc<Semaphore>,
-    exports: Arc<Semaphore>,
+    imports: Room,
+    exports: Room,
 }
 
 impl Default for Transfers {
     fn default() -> Self {
         Self {
-            imports: Arc::new(Semaphore::new(IMPORTS)),
-            exports: Arc::new(Semaphore::new(EXPORTS)),
+            imports: Room::new(IMPORTS),
+            exports: Room::new(EXPORTS),
         }
+    }
+}
+
+/// Places for transfers of one kind, of which one account has a share.
+#[derive(Debug, Clone)]
+struct Room {
+    all: Arc<Semaphore>,
+    of_account: Seats<UserId>,
+}
+
+/// One of them.
+type Place = (Seat<UserId>, OwnedSemaphorePermit);
+
+impl Room {
+    fn new(places: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(places)),
+            of_account: Seats::new(OF_ACCOUNT),
+        }
+    }
+
+    fn take(&self, account: UserId) -> Result<Place, Refused> {
+        let Some(of_account) = self.of_account.take(account) else {
+            let told = format!(
+                "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
+            );
+            return Err(Refused {
+                retry_after: Some(TRY_AGAIN),
+                ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", told)
+            });
+        };
+        let Ok(of_all) = Arc::clone(&self.all).try_acquire_owned() else {
+            return Err(Error::Busy {
+                retry_after_seconds: TRY_AGAIN,
+            }
+            .into());
+        };
+        Ok((of_account, of_all))
+    }
+}
+
+/// How long the other side has let us wait, and how much came of it.
+#[derive(Debug, Default)]
+struct Waits {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Waits {
+    /// How long it may let us wait now.
+    fn left(&self) -> Duration {
+        let earned = Duration::from_millis(self.bytes.saturating_mul(1000) / PER_SECOND);
+        let left = (PATIENCE + earned).saturating_sub(self.waited);
+        left.min(PATIENCE)
     }
 }
 
@@ -109,7 +171,8 @@ impl From<Error> for Refused {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::BadInput { .. } | Error::Document(_) => StatusCode::BAD_REQUEST,
             Error::Conflict { .. } | Error::Integrity(_) => StatusCode::CONFLICT,
-            Error::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::Throttled { .. } | Error::OverBudget { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Error::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -118,6 +181,9 @@ impl From<Error> for Refused {
                 retry_after_seconds,
             }
             | Error::Throttled {
+                retry_after_seconds,
+            }
+            | Error::OverBudget {
                 retry_after_seconds,
             } => Some(*retry_after_seconds),
             _ => None,
@@ -148,7 +214,7 @@ struct Transfer {
     watch: Watch,
     /// The end of the token.
     deadline: Instant,
-    _seats: (Seat<Network>, Seat<UserId>, OwnedSemaphorePermit),
+    _seats: (Seat<Network>, Seat<UserId>, Place),
 }
 
 /// Why a transfer ends before it is done.
@@ -188,7 +254,7 @@ impl Transfer {
         schema: &Schema,
         visit: &Visit,
         headers: &HeaderMap,
-        room: impl FnOnce(&Transfers) -> &Arc<Semaphore>,
+        room: impl FnOnce(&Transfers) -> &Room,
     ) -> Result<Self, Refused> {
         if !cors::is_allowed(schema, headers) {
             let told = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
@@ -211,12 +277,7 @@ impl Transfer {
             let told = "too many streams are open of this account, or from this address: close one";
             return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", told));
         };
-        let Ok(place) = Arc::clone(room(&app.transfers)).try_acquire_owned() else {
-            return Err(Error::Busy {
-                retry_after_seconds: TRY_AGAIN,
-            }
-            .into());
-        };
+        let place = room(&app.transfers).take(caller.user)?;
         let left = (bearer.expires_at - app.clock.now()).to_std();
         Ok(Self {
             app: app.clone(),
@@ -255,7 +316,10 @@ async fn look_at(app: &App, visit: &Visit, caller: &Caller) -> Result<(), Error>
 
 /// What is said to the other side, piece by piece.
 #[derive(Debug)]
-struct Said(mpsc::Sender<std::io::Result<Bytes>>);
+struct Said {
+    pieces: mpsc::Sender<std::io::Result<Bytes>>,
+    waits: Mutex<Waits>,
+}
 
 /// Nobody listens any more.
 #[derive(Debug)]
@@ -269,19 +333,39 @@ impl Said {
             let piece = heard.recv().await?;
             Some((piece, heard))
         });
-        (Self(said), Body::from_stream(pieces))
+        let said = Self {
+            pieces: said,
+            waits: Mutex::default(),
+        };
+        (said, Body::from_stream(pieces))
     }
 
     /// Waits until there is room for one more piece; then it can be made.
     async fn room(&self) -> Result<mpsc::Permit<'_, std::io::Result<Bytes>>, Gone> {
-        match tokio::time::timeout(PATIENCE, self.0.reserve()).await {
+        let left = self.waits().left();
+        let begun = Instant::now();
+        let room = tokio::time::timeout(left, self.pieces.reserve()).await;
+        self.waits().waited += begun.elapsed();
+        match room {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
 
+    /// Notes how much was said.
+    fn said(&self, bytes: usize) {
+        self.waits().bytes += bytes as u64;
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn say(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
-        self.room().await?.send(Ok(piece.into()));
+        let piece = piece.into();
+        let room = self.room().await?;
+        self.said(piece.len());
+        room.send(Ok(piece));
         Ok(())
     }
 
@@ -294,7 +378,7 @@ impl Said {
 
     /// Waits until nobody listens.
     async fn unheard(&self) {
-        self.0.closed().await;
+        self.pieces.closed().await;
     }
 }
 
@@ -312,4 +396,37 @@ async fn pass_over(body: Body) {
     };
     // Whoever sends more than that, or slower, may lose the answer.
     tokio::time::timeout(PASS_OVER_FOR, read).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_slow_has_so_long_and_more_for_what_comes() {
+        let mut waits = Waits::default();
+        assert_eq!(waits.left(), PATIENCE);
+        waits.waited = PATIENCE - Duration::from_secs(1);
+        assert_eq!(waits.left(), Duration::from_secs(1), "nothing came");
+        waits.bytes = 5 * PER_SECOND;
+        assert_eq!(waits.left(), Duration::from_secs(6));
+        waits.bytes = 1 << 30;
+        assert_eq!(waits.left(), PATIENCE, "but never longer at a time");
+        waits.waited = Duration::from_secs(1 << 40);
+        assert_eq!(waits.left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_account_has_its_share_of_the_places() {
+        let room = Room::new(3);
+        let [ana, eve] = [(); 2].map(|()| UserId::fresh());
+        let taken: Vec<_> = std::iter::from_fn(|| room.take(ana).ok()).collect();
+
+        assert_eq!(taken.len(), OF_ACCOUNT);
+        let other = room.take(eve);
+        assert!(other.is_ok(), "others find room");
+        assert!(room.take(eve).is_err(), "as long as there is some");
+        drop(taken);
+        assert!(room.take(eve).is_ok());
+    }
 }

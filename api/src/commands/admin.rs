@@ -11,7 +11,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
     ids::{RequestId, UserId},
     purpose::Purpose,
-    users::{Email, Password, Role, SCHEDULER, Username},
+    users::{Email, Role, SCHEDULER, Username},
 };
 use serde_json::json;
 use store::{
@@ -22,7 +22,7 @@ use store::{
 use vault::password;
 
 use super::{Failure, say};
-use crate::app::commit;
+use crate::{app::commit, users::password::choose};
 
 /// What can be done about administrators.
 #[derive(Debug, Subcommand)]
@@ -119,7 +119,8 @@ impl CreateAdmin {
         let settings = self;
         let email = Email::parse(&settings.email)?;
         let username = Username::parse(&settings.username)?;
-        let new_password = Password::choose(&read_password(&settings.password_file)?)?;
+        let names = [username.as_str(), email.as_str()];
+        let new_password = choose(&read_password(&settings.password_file)?, &names)?;
         let hashed = password::hash(new_password.as_str());
 
         let pool = connect(&settings.url)?;

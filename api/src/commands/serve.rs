@@ -25,14 +25,16 @@ use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use super::Failure;
 use crate::{
+    answer_budget::AnswerMemory,
     app::{App, Parts},
     bulk::Transfers,
     config::{SafetyConfig, ServeConfig},
     connections,
+    cost_limit::CostLimiter,
     feed::Feed,
     hashing::Hashing,
     health::{self, Health},
-    http,
+    housekeeping, http,
     integrity::deep_check::DeepCheck,
     key_checks::{check_index_key, check_master_keys},
     playground::Playground,
@@ -44,7 +46,7 @@ use crate::{
     relay::Relay,
     schema::Schema,
     sessions::revocations::Revocations,
-    throttle::{self, Throttle},
+    throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
 };
@@ -158,7 +160,8 @@ async fn assemble(
         bell,
     };
     tasks.spawn(relay.run());
-    tasks.spawn(throttle::sweep(pool.clone(), config.throttle.sweep_every()));
+    let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
+    tasks.spawn(housekeeping::run(pool.clone(), keep, every));
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),
@@ -191,6 +194,8 @@ async fn assemble(
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(workshop, &mut tasks),
         registrars,
+        answers: AnswerMemory::new(config.shares.answers()),
+        costs: CostLimiter::new(config.shares.costs(), pool.clone()),
         pool,
         keyring,
         index_key,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{InputValueResult, Name, Scalar, ScalarType, Value};
+use async_graphql::{InputValueResult, Name, Response, Scalar, ScalarType, Value};
 use fhir::Json;
 use serde_json::Number;
 use vault::row::Content;
@@ -129,6 +129,35 @@ pub(crate) fn to_value(json: &Json) -> Value {
                 .map(|(key, value)| (Name::new(key), to_value(value)))
                 .collect(),
         ),
+    }
+}
+
+/// About how long an answer is as JSON text: exact but for what has to be escaped. Unit: bytes.
+pub(crate) fn length(response: &Response) -> usize {
+    let errors = response.errors.iter().map(|error| {
+        let extensions = error.extensions.iter();
+        // Places, paths and the names of members.
+        let around = 100 + 40 * error.path.len();
+        around + error.message.len() + extensions.map(|_| 200).sum::<usize>()
+    });
+    errors.sum::<usize>() + length_of(&response.data)
+}
+
+fn length_of(value: &Value) -> usize {
+    // Quotes, commas, colons and brackets.
+    match value {
+        Value::Null | Value::Boolean(_) => 5,
+        Value::Number(_) => 12,
+        Value::Binary(text) => text.len() + 1,
+        Value::String(text) => text.len() + 3,
+        Value::Enum(name) => name.len() + 3,
+        Value::List(items) => 3 + items.iter().map(length_of).sum::<usize>(),
+        Value::Object(members) => {
+            let members = members.iter();
+            3 + members
+                .map(|(name, member)| name.len() + 3 + length_of(member))
+                .sum::<usize>()
+        }
     }
 }
 

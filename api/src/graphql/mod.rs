@@ -8,6 +8,7 @@ pub(crate) mod scalars;
 use async_graphql::Context;
 
 use crate::{
+    answer_budget::AnswerBudget,
     app::App,
     caller::{Caller, Visit},
     error::Error,
@@ -44,6 +45,14 @@ pub(crate) fn visit<'a>(ctx: &Context<'a>) -> Result<&'a Visit, Error> {
 /// [`Error::Internal`] where the transport gave none.
 pub(crate) fn loaders<'a>(ctx: &Context<'a>) -> Result<&'a Loaders, Error> {
     ctx.data::<Loaders>().map_err(|_| Error::Internal)
+}
+
+/// What the answer may still hold.
+///
+/// # Errors
+/// [`Error::Internal`] where the transport gave none.
+pub(crate) fn budget<'a>(ctx: &Context<'a>) -> Result<&'a AnswerBudget, Error> {
+    ctx.data::<AnswerBudget>().map_err(|_| Error::Internal)
 }
 
 /// Whether the query asks one of these fields of the nodes of the connection that is being resolved.

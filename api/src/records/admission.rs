@@ -206,8 +206,38 @@ pub(super) async fn admit<'a>(
             ..draft.caller.entry(AuditAction::AccessDenied, purpose)
         });
     }
-    audit::insert(tx, &refusals).await?;
+    audit::insert(tx, &once_each(refusals)).await?;
     Ok(permitted)
+}
+
+/// Refusals of one request that say the same, as one with how many there were: nobody fills a patient's
+/// trail by asking for many things at once.
+fn once_each(refusals: Vec<AuditEntry>) -> Vec<AuditEntry> {
+    let mut told: Vec<(AuditEntry, u32)> = Vec::new();
+    for refusal in refusals {
+        let same = told.iter_mut().find(|(known, _)| {
+            known.origin.request == refusal.origin.request
+                && (known.user, known.patient, known.purpose, known.consent)
+                    == (
+                        refusal.user,
+                        refusal.patient,
+                        refusal.purpose,
+                        refusal.consent,
+                    )
+                && known.new_value == refusal.new_value
+        });
+        match same {
+            Some((_, times)) => *times += 1,
+            None => told.push((refusal, 1)),
+        }
+    }
+    let told = told.into_iter().map(|(mut refusal, times)| {
+        if let Some(value) = refusal.new_value.as_mut().filter(|_| times > 1) {
+            value["times"] = json!(times);
+        }
+        refusal
+    });
+    told.collect()
 }
 
 /// The version that a draft follows, if it is what the draft was made from.

@@ -88,6 +88,7 @@ async fn ask(app: &App, caller: &Caller, change: Change, wanted: Wanted) -> Resu
         record: change.record,
         purpose: change.purpose,
         wanted,
+        budget: None,
     };
     let old = app.desk.ask(inquiry).await?;
     let conflict = |message: String| Error::Conflict {

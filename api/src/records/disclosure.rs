@@ -24,6 +24,7 @@ use store::{
 use tokio::task::JoinSet;
 
 use crate::{
+    answer_budget::AnswerBudget,
     app::commit,
     caller::Caller,
     counter::{Counter, Limits, turned_away},
@@ -84,6 +85,17 @@ pub(crate) struct Inquiry {
     pub(crate) purpose: Option<Purpose>,
     /// What they want.
     pub(crate) wanted: Wanted,
+    /// What an envelope is paid for by, before it is fetched; `None` where few are had at a time.
+    pub(crate) budget: Option<AnswerBudget>,
+}
+
+impl Inquiry {
+    fn pay_for(&self, record: &Record) -> Result<(), Error> {
+        match &self.budget {
+            Some(budget) if self.wanted.needs_envelope() => budget.charge(record.sealed_bytes),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// What the desk hands out.
@@ -173,6 +185,11 @@ async fn settle(
             .unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
         match judge(record, actor, inquiry.wanted, purpose, &consents, now) {
             Ok((record, decision)) => {
+                // Nothing is fetched, opened or shown of what there is no room for.
+                if let Err(error) = inquiry.pay_for(record) {
+                    verdicts.push(Err(error));
+                    continue;
+                }
                 entries.push(permission(inquiry, record, purpose, decision));
                 verdicts.push(Ok((Arc::clone(record), purpose)));
             }

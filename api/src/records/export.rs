@@ -37,6 +37,8 @@ use crate::{
 /// How many records are decided on, written down and fetched together. Their envelopes are what an export
 /// holds in memory; one of them is open at a time.
 pub(crate) const GROUP: i64 = 16;
+/// How much of them, all but the last. Unit: bytes.
+const GROUP_BYTES: usize = 4 << 20;
 /// Oldest first: a version comes after the one whose place it takes.
 const ORDER: Order = Order::CreatedAscending;
 
@@ -165,7 +167,8 @@ impl Begun {
         caller: &Caller,
         after: Option<Place>,
     ) -> Result<Option<(Vec<Disclosed>, Place)>, Error> {
-        let found = self.found(app, caller, after).await?;
+        let mut found = self.found(app, caller, after).await?;
+        found.truncate(at_once(&found));
         let Some(last) = found.last() else {
             return Ok(None);
         };
@@ -175,6 +178,7 @@ impl Begun {
             record: record.id,
             purpose: Some(self.purpose),
             wanted: Wanted::Export,
+            budget: None,
         });
         let answers = join_all(inquiries.map(|inquiry| app.desk.ask(inquiry))).await;
         let mut disclosed = Vec::with_capacity(answers.len());
@@ -219,6 +223,17 @@ impl Begun {
         commit(tx).await?;
         Ok(found)
     }
+}
+
+/// How many of these are had at once: as many as there is room for, and at least one.
+fn at_once(found: &[Record]) -> usize {
+    let mut left = GROUP_BYTES;
+    let fits = found.iter().take_while(|record| {
+        let has_room = left > 0;
+        left = left.saturating_sub(record.sealed_bytes);
+        has_room
+    });
+    fits.count()
 }
 
 /// Opens what the desk handed out: exactly the bytes that were hashed.

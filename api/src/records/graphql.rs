@@ -29,7 +29,7 @@ use super::{
 use crate::{
     error::Error,
     graphql::{
-        asks_nodes_for,
+        asks_nodes_for, budget,
         document::Document,
         enums::{PurposeOfUse, RecordType},
         loaders, request,
@@ -300,6 +300,7 @@ impl RecordQuery {
                 record: RecordId(id),
                 purpose: purpose.map(Into::into),
                 wanted,
+                budget: Some(budget(ctx)?.clone()),
             };
             let disclosed = app.desk.ask(inquiry).await?;
             let (record, purpose) = (disclosed.record, disclosed.purpose);
@@ -363,6 +364,7 @@ impl RecordQuery {
                 anchors: asks_nodes_for(ctx, &["anchor"]),
                 content: asks_nodes_for(ctx, &CONTENT),
             },
+            budget: budget(ctx)?.clone(),
         };
         let found = app.lists.ask(caller, search).await?;
         let loaders = loaders(ctx)?;

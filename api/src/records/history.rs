@@ -28,6 +28,7 @@ pub(super) async fn version(
             record: id,
             purpose: Some(purpose),
             wanted: Wanted::Metadata,
+            budget: None,
         };
         match app.desk.ask(inquiry).await {
             Ok(seen) => Ok(Some(MedicalRecord::new(seen.record, seen.purpose))),

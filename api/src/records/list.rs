@@ -34,6 +34,7 @@ use vault::blind_index::IndexKey;
 use self::find::{Seeker, find};
 use super::filter::Criteria;
 use crate::{
+    answer_budget::AnswerBudget,
     app::commit,
     caller::Caller,
     counter::{Counter, Limits, turned_away},
@@ -57,6 +58,8 @@ pub(crate) struct Search {
     pub(crate) total: bool,
     /// What is fetched besides.
     pub(crate) with: With,
+    /// What envelopes are paid for by, before they are fetched.
+    pub(crate) budget: AnswerBudget,
 }
 
 /// What is fetched with the records of a page.
@@ -125,6 +128,12 @@ impl Page<'_> {
     fn opened(&self) -> impl Iterator<Item = RecordId> {
         let opened = self.on_it().iter().filter(|shown| shown.opens);
         opened.map(|shown| shown.record.id)
+    }
+
+    /// How much has to be fetched to open what is opened.
+    fn sealed_bytes(&self) -> usize {
+        let opened = self.on_it().iter().filter(|shown| shown.opens);
+        opened.map(|shown| shown.record.sealed_bytes).sum()
     }
 
     fn people(&self) -> impl Iterator<Item = UserId> {
@@ -250,10 +259,12 @@ impl Archive {
                 continue;
             }
             let found = find(&mut tx, &self.index_key, &asked.search, seeker, &consents).await?;
-            pages.push(found.map(|(shown, total)| {
+            pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
+                // Nothing is fetched, opened or shown of a page that there is no room for.
+                asked.search.budget.charge(page.sealed_bytes())?;
                 entries.extend(trail::of_page(asked, purpose, page.on_it(), total));
-                page
+                Ok(page)
             }));
         }
         let besides = Besides::fetch(&mut tx, pages.iter().flatten()).await?;

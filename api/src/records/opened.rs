@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_graphql::Context;
@@ -18,13 +21,21 @@ use super::{
 use crate::{
     app::App,
     error::Error,
-    graphql::{app, loaders, request},
+    graphql::{app, budget, loaders, request},
 };
 
 /// What opening a record came to, for every field that asks.
 type Answer = Result<Arc<Content>, Arc<Error>>;
 /// Whoever comes first opens the record; the others wait for it.
-type Slots = HashMap<(RecordId, Purpose), Arc<OnceCell<Answer>>>;
+type Slots = HashMap<(RecordId, Purpose), Arc<Slot>>;
+
+/// A record that is opened, and whether a field has shown it: the first was paid for when the record was
+/// disclosed.
+#[derive(Debug, Default)]
+struct Slot {
+    content: OnceCell<Answer>,
+    is_shown: AtomicBool,
+}
 
 /// The records that one request has opened. It must not outlive the request: the next one is decided
 /// anew.
@@ -54,15 +65,21 @@ impl From<Withheld> for async_graphql::Error {
 /// The exact bytes that were hashed, audited as a disclosure before they are opened.
 ///
 /// # Errors
-/// [`Withheld`]: the caller may not read it (any more), or it is not what was hashed.
+/// [`Withheld`]: the caller may not read it (any more), it is not what was hashed, or the answer would
+/// become too long.
 pub(crate) async fn bytes(
     ctx: &Context<'_>,
     record: RecordId,
     purpose: Purpose,
 ) -> Result<Arc<Content>, Withheld> {
-    let cell = cell(ctx, record, purpose)?;
-    let content = cell.get_or_init(async || ask(ctx, record, purpose).await.map_err(Arc::new));
-    content.await.clone().map_err(Withheld)
+    let slot = slot(ctx, record, purpose)?;
+    let ask = async || ask(ctx, record, purpose).await.map_err(Arc::new);
+    let content = slot.content.get_or_init(ask).await;
+    let content = content.clone().map_err(Withheld)?;
+    if slot.is_shown.swap(true, Ordering::Relaxed) {
+        budget(ctx)?.charge(content.len())?;
+    }
+    Ok(content)
 }
 
 /// Opens envelopes that were disclosed together with their records, for the fields that ask for them
@@ -78,19 +95,15 @@ pub(crate) async fn keep(
     let app = app(ctx)?;
     let opened = content::open_all(&app.keyring, sealed).await;
     for (sealed, opened) in sealed.iter().zip(opened) {
-        let cell = cell(ctx, sealed.id, purpose)?;
+        let slot = slot(ctx, sealed.id, purpose)?;
         let intact = content::intact(&app.pool, sealed, opened).await;
         // Whoever was there before has opened the same.
-        drop(cell.set(intact.map(Arc::new).map_err(Arc::new)));
+        drop(slot.content.set(intact.map(Arc::new).map_err(Arc::new)));
     }
     Ok(())
 }
 
-fn cell(
-    ctx: &Context<'_>,
-    record: RecordId,
-    purpose: Purpose,
-) -> Result<Arc<OnceCell<Answer>>, Error> {
+fn slot(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Slot>, Error> {
     let opened = &loaders(ctx)?.opened.0;
     // Nothing in here can panic half-way.
     let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +117,7 @@ async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Ar
         record,
         purpose: Some(purpose),
         wanted: Wanted::Content,
+        budget: Some(budget(ctx)?.clone()),
     };
     let disclosed = app.desk.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;

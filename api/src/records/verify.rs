@@ -66,6 +66,7 @@ pub(crate) async fn verify(
         record: id,
         purpose,
         wanted: Wanted::Verification,
+        budget: None,
     };
     let disclosed = app.desk.ask(inquiry).await?;
     let (record, purpose) = (disclosed.record, disclosed.purpose);

@@ -5,9 +5,10 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::SessionId,
     purpose::Purpose,
-    sessions::{ENDS_AFTER, IDLE_AFTER},
+    sessions::{ENDS_AFTER, IDLE_AFTER, MOST_SESSIONS},
     users::User,
 };
+use serde_json::json;
 use store::{
     Tx, audit,
     sessions::{Device, LogIn, NewSession},
@@ -46,6 +47,8 @@ pub(crate) struct LoggedIn {
     pub(crate) user: User,
     /// What they are given.
     pub(crate) granted: Granted,
+    /// How many older log-ins were ended, because there may be [`MOST_SESSIONS`].
+    pub(crate) ended: usize,
 }
 
 /// Begins a log-in for somebody who has proved who they are, with its audit row, and with a second factor
@@ -88,7 +91,21 @@ pub(crate) async fn begin(
             &visit.origin,
         )
     };
-    audit::insert(tx, &[entry]).await?;
+    let ended = store::sessions::end_oldest(tx, user.id, MOST_SESSIONS).await?;
+    let mut entries = vec![entry];
+    entries.extend(ended.iter().map(|session| AuditEntry {
+        resource_type: ResourceType::Session,
+        resource_id: session.0,
+        classification: Classification::Security,
+        new_value: Some(json!({ "reason": "TOO_MANY_SESSIONS" })),
+        ..AuditEntry::new(
+            user.id,
+            AuditAction::AuthLogout,
+            Purpose::SystemAdministration,
+            &visit.origin,
+        )
+    }));
+    audit::insert(tx, &entries).await?;
     let (access_token, expires_at) = app.tokens.issue(user.id, id, app.clock.now());
     let granted = Granted {
         access_token,
@@ -108,5 +125,6 @@ pub(crate) async fn begin(
     Ok(LoggedIn {
         user: user.clone(),
         granted,
+        ended: ended.len(),
     })
 }

@@ -292,10 +292,19 @@ pub(crate) struct LogInPayload {
     session: Session,
     /// The account that is logged in.
     user: User,
+    /// How many of the account's older log-ins were ended by this one: there are at most 20, and the oldest
+    /// ends. Each has its row in the audit trail.
+    ended_sessions: i32,
 }
 
 impl From<LoggedIn> for LogInPayload {
-    fn from(LoggedIn { user, granted }: LoggedIn) -> Self {
+    fn from(
+        LoggedIn {
+            user,
+            granted,
+            ended,
+        }: LoggedIn,
+    ) -> Self {
         Self {
             access_token: granted.access_token,
             expires_at: granted.expires_at,
@@ -303,6 +312,7 @@ impl From<LoggedIn> for LogInPayload {
             refresh_expires_at: granted.refresh_expires_at,
             session: Session::new(granted.log_in, true),
             user: User::own(user),
+            ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX),
         }
     }
 }

@@ -3,7 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     purpose::Purpose,
-    users::{InvalidAccount, Password},
+    users::{InvalidAccount, Password, User},
 };
 use serde_json::json;
 use store::{
@@ -19,6 +19,18 @@ use crate::{
     error::Error,
     throttle::{self, Attempt},
 };
+
+/// Reads what somebody chooses for a password of their account, known by these names.
+///
+/// # Errors
+/// The rule it breaks.
+pub(crate) fn choose(typed: &str, names: &[&str]) -> Result<Password, InvalidAccount> {
+    let chosen = Password::choose(typed)?;
+    if password::is_guessable(chosen.as_str(), names) {
+        return Err(InvalidAccount::PasswordGuessable);
+    }
+    Ok(chosen)
+}
 
 /// The hash that a password was found to be of.
 #[derive(Debug)]
@@ -74,6 +86,13 @@ pub(crate) async fn confirm(
     Err(Error::WrongCredentials)
 }
 
+/// The caller's account, for its names.
+async fn names(app: &App, caller: &Caller) -> Result<User, Error> {
+    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let found = users::by_ids(&mut conn, &[caller.user]).await?.pop();
+    found.ok_or(Error::Unauthenticated)
+}
+
 /// Changes the caller's password and ends all their other log-ins, with its audit row. Answers how many
 /// were ended.
 ///
@@ -85,9 +104,12 @@ pub(crate) async fn change(
     current: &str,
     new: &str,
 ) -> Result<usize, Error> {
-    let new = Password::choose(new)
-        .map_err(|error: InvalidAccount| Error::bad("newPassword", error.to_string()))?;
+    let bad = |error: InvalidAccount| Error::bad("newPassword", error.to_string());
+    // Before anything is asked of the database; with its names once the account is known.
+    Password::choose(new).map_err(bad)?;
     let confirmed = confirm(app, caller, current, AuditAction::UserUpdate).await?;
+    let own = names(app, caller).await?;
+    let new = choose(new, &[&own.username, &own.email]).map_err(bad)?;
     let new_hash = app
         .hashing
         .queue(&caller.origin)?

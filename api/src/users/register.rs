@@ -4,7 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
-    users::{Email, Password, Role, User, Username},
+    users::{Email, Role, User, Username},
 };
 use serde_json::json;
 use store::{
@@ -18,6 +18,7 @@ use crate::{
     caller::Visit,
     error::Error,
     throttle::{self, Attempt, Pass},
+    users::password::choose,
 };
 
 /// Makes an account, with its audit row.
@@ -33,7 +34,7 @@ pub(crate) async fn register(
 ) -> Result<User, Error> {
     let email = Email::parse(email)?;
     let username = Username::parse(username)?;
-    let new_password = Password::choose(new_password)?;
+    let new_password = choose(new_password, &[username.as_str(), email.as_str()])?;
     let queued = app.hashing.queue(&visit.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
     let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Register).await?;

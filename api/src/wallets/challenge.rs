@@ -10,6 +10,7 @@ use crate::{
     app::{App, commit},
     caller::Visit,
     error::Error,
+    throttle::{self, Attempt, Pass},
 };
 
 /// A message that waits for its signature.
@@ -24,7 +25,8 @@ pub(super) struct Asked {
 /// to log in, and learns nothing of whether there is such an account.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address.
+/// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address, [`Error::Throttled`] for an
+/// address of the network that asks for many.
 pub(super) async fn ask(
     app: &App,
     visit: &Visit,
@@ -34,6 +36,8 @@ pub(super) async fn ask(
     let address: ChainAddress = address
         .parse()
         .map_err(|error: chain::InvalidHex| Error::bad("address", error.to_string()))?;
+    // It counts whatever comes of it: each is a row until it has expired.
+    let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Challenge).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
     let nonce = random::hex::<16>();
     let mut tx = app.begin().await?;

@@ -5,6 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// How long a log-in lasts at most, however busy. NIST SP 800-63B-4, section 2.1.3, asks for a new one
 /// after 30 days at the latest.
 pub const ENDS_AFTER: TimeDelta = TimeDelta::days(30);
+/// How many log-ins an account has at most: the oldest ends when one more begins. A choice of ours: more
+/// devices than a person has, and few enough to look through.
+pub const MOST_SESSIONS: i64 = 20;
 /// How long a refresh token may lie unused. A choice of ours: who was away for a holiday logs in again.
 pub const IDLE_AFTER: TimeDelta = TimeDelta::days(14);
 /// How long after its first use a refresh token may be presented once more, by a client that asked twice

@@ -27,6 +27,10 @@ text_enum! {
         Account = "ACCOUNT",
         /// Failures of all.
         Everybody = "EVERYBODY",
+        /// Messages to sign that one address asked for.
+        Challenges = "CHALLENGES",
+        /// What one account, or an address where nobody is logged in, asks for in a minute.
+        Cost = "COST",
     }
 }
 
@@ -189,6 +193,8 @@ pub struct Limits {
     pub address: Bucket,
     /// New accounts from one address.
     pub registrations: Bucket,
+    /// Messages to sign, for one address.
+    pub challenges: Bucket,
     /// Failures of one name over all addresses, beyond which it is under pressure.
     pub account: Bucket,
     /// Failures of all, beyond which everybody is under pressure.
@@ -207,6 +213,8 @@ pub enum Kind {
     Refresh,
     /// To make an account. It counts even where it succeeds.
     Register,
+    /// To be given a message to sign. It counts even where it succeeds.
+    Challenge,
 }
 
 impl Kind {
@@ -214,6 +222,7 @@ impl Kind {
     pub const fn address_scope(self) -> Scope {
         match self {
             Self::Register => Scope::Registrations,
+            Self::Challenge => Scope::Challenges,
             Self::LogIn | Self::Proof | Self::Refresh => Scope::Address,
         }
     }
@@ -295,7 +304,7 @@ impl Limits {
     pub fn succeeded(&self, kind: Kind, address: &Counter) -> Counter {
         match kind {
             Kind::LogIn | Kind::Proof | Kind::Refresh => self.bucket(kind).give_back(address),
-            Kind::Register => *address,
+            Kind::Register | Kind::Challenge => *address,
         }
     }
 
@@ -304,13 +313,18 @@ impl Limits {
         match scope {
             Scope::Account => self.account.add(counter, now),
             Scope::Everybody => self.everybody.add(counter, now),
-            Scope::Pair | Scope::Address | Scope::Registrations => *counter,
+            Scope::Pair
+            | Scope::Address
+            | Scope::Registrations
+            | Scope::Challenges
+            | Scope::Cost => *counter,
         }
     }
 
     const fn bucket(&self, kind: Kind) -> Bucket {
         match kind {
             Kind::Register => self.registrations,
+            Kind::Challenge => self.challenges,
             Kind::LogIn | Kind::Proof | Kind::Refresh => self.address,
         }
     }

@@ -146,6 +146,8 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Of this patient's data.
     pub patient: Option<UserId>,
+    /// What was allowed, or what was refused.
+    pub allowed: Option<bool>,
 }
 
 /// Rows with an id below `before`, newest first. Served by `idx_audit_logs_{user,patient,resource}_page`
@@ -187,13 +189,15 @@ pub async fn page(
            AND ($3::uuid IS NULL OR resource_id = $3)
            AND ($4::text IS NULL OR action_type = $4)
            AND ($5::uuid IS NULL OR patient_id = $5)
+           AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
          ORDER BY id DESC
-         LIMIT $6"#,
+         LIMIT $7"#,
         before,
         filter.user.map(|id| id.0),
         filter.resource,
         filter.action.as_deref(),
         filter.patient.map(|id| id.0),
+        filter.allowed,
         limit,
     )
     .fetch_all(conn)

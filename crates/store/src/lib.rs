@@ -15,6 +15,7 @@ mod error;
 pub mod feed;
 pub mod findings;
 pub mod health;
+pub mod housekeeping;
 pub mod idempotency;
 pub mod inspect;
 pub mod key_checks;

@@ -45,6 +45,8 @@ pub struct Record {
     pub data_hash: String,
     /// The hash of the transaction that anchors it.
     pub blockchain_record_id: String,
+    /// How long its envelope is. Unit: bytes.
+    pub sealed_bytes: usize,
     /// Whether its content may still be had.
     pub standing: Standing,
     /// When what the document says was so, if it says when.
@@ -68,6 +70,7 @@ struct RecordRow {
     missing_elements: Option<Value>,
     data_hash: String,
     blockchain_record_id: String,
+    sealed_bytes: i32,
     restricted_at: Option<DateTime<Utc>>,
     erased_at: Option<DateTime<Utc>>,
     effective_at: Option<DateTime<Utc>>,
@@ -96,6 +99,7 @@ impl TryFrom<RecordRow> for Record {
             missing: row.missing_elements,
             data_hash: row.data_hash,
             blockchain_record_id: row.blockchain_record_id,
+            sealed_bytes: usize::try_from(row.sealed_bytes).unwrap_or_default(),
             standing,
             effective_at: row.effective_at,
             created_at: row.created_at,
@@ -157,6 +161,7 @@ impl From<NewRecord> for Record {
             missing: new.missing,
             data_hash: new.data_hash.to_string(),
             blockchain_record_id: new.blockchain_record_id,
+            sealed_bytes: new.encrypted_data.len(),
             standing: Standing::Open,
             effective_at: new.effective_at,
             created_at: new.created_at,
@@ -257,11 +262,12 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[RecordId]) -> Result<Vec<Rec
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         RecordRow,
-        "SELECT id, patient_id, author_id, record_type, version, predecessor_id, superseded_at,
+        r#"SELECT id, patient_id, author_id, record_type, version, predecessor_id, superseded_at,
                 withdrawn, record_metadata, missing_elements, data_hash, blockchain_record_id,
+                octet_length(encrypted_data) AS "sealed_bytes!",
                 restricted_at, erased_at, effective_at, created_at, updated_at
          FROM medical_records
-         WHERE id = ANY($1)",
+         WHERE id = ANY($1)"#,
         &ids,
     )
     .fetch_all(conn)

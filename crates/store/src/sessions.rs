@@ -253,6 +253,98 @@ pub async fn revoke(
     Ok(roots)
 }
 
+/// Ends the oldest log-ins of an account that are beyond the newest `most` that are not over, and tells
+/// every process. Answers which. Served by `idx_sessions_user_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn end_oldest(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    most: i64,
+) -> Result<Vec<SessionId>, StoreError> {
+    // Who logs in twice at once follows themselves: each sees what the other has begun.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('sessions of ' || $1::text, 0))",
+        user.0.to_string(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    let ended = sqlx::query!(
+        r#"UPDATE sessions
+         SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP
+         WHERE is_valid
+           AND family_id IN (
+             SELECT root.id
+             FROM sessions AS root
+             CROSS JOIN LATERAL (
+                 SELECT idle_expires_at
+                 FROM sessions
+                 WHERE family_id = root.id
+                 ORDER BY created_at DESC
+                 LIMIT 1
+             ) AS latest
+             WHERE root.user_id = $1
+               AND root.parent_id IS NULL
+               AND root.is_valid
+               AND root.expires_at > CURRENT_TIMESTAMP
+               AND latest.idle_expires_at > CURRENT_TIMESTAMP
+             ORDER BY root.created_at DESC, root.id DESC
+             OFFSET $2
+         )
+         RETURNING id, parent_id IS NULL AS "is_root!""#,
+        user.0,
+        most,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let roots = ended.into_iter().filter(|row| row.is_root);
+    let roots: Vec<_> = roots.map(|row| SessionId(row.id)).collect();
+    if !roots.is_empty() {
+        sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(roots)
+}
+
+/// Whether a log-in can be gone on with by this refresh token, as it seems now: it was never used, or a
+/// moment ago. Locks nothing and decides nothing. Served by `idx_sessions_refresh_token`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn peek_token(
+    conn: &mut PgConnection,
+    hash: &str,
+) -> Result<Option<(Presented, DateTime<Utc>)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT
+            root.is_valid,
+            root.expires_at,
+            token.idle_expires_at,
+            token.used_at,
+            users.is_active,
+            CURRENT_TIMESTAMP AS "now!"
+         FROM sessions AS token
+         JOIN sessions AS root ON root.id = token.family_id
+         JOIN users ON users.id = token.user_id AND NOT users.is_system
+         WHERE token.refresh_token = $1"#,
+        hash,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|row| {
+        let presented = Presented {
+            is_valid: row.is_valid,
+            is_active: row.is_active,
+            ends_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+            used_at: row.used_at,
+        };
+        (presented, row.now)
+    }))
+}
+
 /// Log-ins that were revoked after this moment, and what time it is. Without a moment: the time alone.
 /// Served by `idx_sessions_revoked_at`.
 ///

@@ -1,7 +1,9 @@
 //! How often somebody has tried: counters that all api processes share. What they come to is
 //! `domain::throttle`.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::throttle::{Counter, Scope};
 
 use crate::{Pool, StoreError, Tx, rows};
@@ -127,13 +129,68 @@ pub async fn save(tx: &mut Tx<'_>, counters: &[(Key, Counter)]) -> Result<(), St
     Ok(())
 }
 
-/// Removes at most 10,000 counters that say nothing any more: untouched for a day, which is longer
+/// What came of asking for a part of a budget that all processes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// It may be used.
+    Granted,
+    /// There is not so much left.
+    Exhausted {
+        /// When there will be.
+        wait: Duration,
+    },
+}
+
+/// Takes `span` of a budget that holds `all` and regains it in that time: one statement, so that
+/// processes which ask at once follow one another. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lease(
+    pool: &Pool,
+    subject: &str,
+    span: TimeDelta,
+    all: TimeDelta,
+) -> Result<Lease, StoreError> {
+    let micros = |span: TimeDelta| span.as_seconds_f64() * 1e6;
+    let found = sqlx::query!(
+        r#"WITH leased AS (
+             INSERT INTO throttle_counters AS counter (scope, subject, due_at)
+             VALUES ('COST', $1, clock_timestamp() + $2 * INTERVAL '1 microsecond')
+             ON CONFLICT (scope, subject) DO UPDATE
+             SET due_at = GREATEST(counter.due_at, clock_timestamp()) + $2 * INTERVAL '1 microsecond',
+                 updated_at = clock_timestamp()
+             WHERE GREATEST(counter.due_at, clock_timestamp()) + $2 * INTERVAL '1 microsecond'
+                   <= clock_timestamp() + $3 * INTERVAL '1 microsecond'
+             RETURNING due_at
+         )
+         SELECT
+            EXISTS (SELECT FROM leased) AS "is_granted!",
+            (SELECT due_at FROM throttle_counters WHERE scope = 'COST' AND subject = $1) AS due_at,
+            clock_timestamp() AS "now!""#,
+        subject,
+        micros(span),
+        micros(all),
+    )
+    .fetch_one(pool)
+    .await?;
+    if found.is_granted {
+        return Ok(Lease::Granted);
+    }
+    let due_at = found.due_at.unwrap_or(found.now);
+    let wait = due_at + span - all - found.now;
+    Ok(Lease::Exhausted {
+        wait: wait.to_std().unwrap_or_default(),
+    })
+}
+
+/// Removes at most `limit` counters that say nothing any more: untouched for a day, which is longer
 /// than any wait, and not of an address that is familiar. Answers how many. Reads the whole table:
 /// an index would have to follow each attempt.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn sweep(pool: &Pool) -> Result<u64, StoreError> {
+pub async fn sweep(tx: &mut Tx<'_>, limit: i64) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "DELETE FROM throttle_counters
          WHERE ctid = ANY(ARRAY(
@@ -143,11 +200,12 @@ pub async fn sweep(pool: &Pool) -> Result<u64, StoreError> {
                AND due_at < CURRENT_TIMESTAMP
                AND (proven_at IS NULL OR proven_at < CURRENT_TIMESTAMP - INTERVAL '90 days')
              ORDER BY scope, subject
-             LIMIT 10000
+             LIMIT $1
              FOR UPDATE SKIP LOCKED
          ))",
+        limit,
     )
-    .execute(pool)
+    .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
 }

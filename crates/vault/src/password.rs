@@ -83,6 +83,29 @@ pub fn parameters(hashed: &str) -> String {
     )
 }
 
+/// How many guesses a password has to withstand. Unit: the decimal logarithm. At Argon2's cost a core needs
+/// a month for so many; what is on a list of common passwords falls within the first hundred thousand.
+const MIN_GUESSES_LOG10: f64 = 8.0;
+/// How much of a password is looked at: what comes after makes it no easier. Unit: characters.
+const LOOKED_AT: usize = 100;
+
+/// Whether a password is easily guessed: on a list of common ones, a pattern, or made of these names of its
+/// own account (NIST SP 800-63B-4, section 3.1.1.2). Takes milliseconds.
+pub fn is_guessable(password: &str, names: &[&str]) -> bool {
+    let password: String = password.chars().take(LOOKED_AT).collect();
+    // An address is known by its parts, too.
+    let is_between = |c: char| !c.is_alphanumeric();
+    let parts = names.iter().flat_map(|name| name.split(is_between));
+    let known: Vec<&str> = names
+        .iter()
+        .copied()
+        .chain(parts)
+        .chain(["meditrustal"])
+        .filter(|name| !name.is_empty())
+        .collect();
+    zxcvbn::zxcvbn(&password, &known).guesses_log10() < MIN_GUESSES_LOG10
+}
+
 struct Stored {
     hash: PasswordHash,
     params: Params,
@@ -125,6 +148,51 @@ mod tests {
         assert!(verify("correct horse battery", &hashed));
         assert!(!verify("correct horse batterz", &hashed));
         assert_ne!(hashed, hash("correct horse battery"));
+    }
+
+    #[test]
+    fn common_passwords_patterns_and_own_names_are_guessable() {
+        let names = ["annabelle.smith", "annabelle.smith@hospital.example"];
+        for password in [
+            "password1234",
+            "P@ssw0rd1234",
+            "123456789012",
+            "qwertyuiopas",
+            "iloveyou1234",
+            "aaaaaaaaaaaa",
+            "administrator1",
+            "Welcome2026!",
+            "annabelle.smith",
+            "smith.annabelle1",
+            "Annabelle1990",
+            "meditrustal2026",
+            "hospital.example",
+        ] {
+            assert!(is_guessable(password, &names), "{password}");
+        }
+        for password in [
+            "correct horse battery",
+            "annabelle tells nobody",
+            "kata sandi rahasia",
+            "pqv7-0dmq-9zpl",
+            "правильная лошадь",
+        ] {
+            assert!(!is_guessable(password, &names), "{password}");
+        }
+    }
+
+    #[test]
+    fn a_long_password_is_looked_at_in_no_time() {
+        let begun = Instant::now();
+        let long: String = (0..1024_u32)
+            .filter_map(|nth| char::from_u32(33 + (nth * 7919 + nth * nth * 31) % 90))
+            .collect();
+        assert!(!is_guessable(&long, &[]));
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod rotation;
 mod search;
 mod second_factor;
 mod sessions;
+mod shares;
 mod starts;
 mod subscription;
 mod summary;

@@ -247,7 +247,7 @@ async fn an_address_makes_only_so_many_accounts() {
     .await;
     let make = async |name: &str, from: &str| {
         let input = json!({
-            "email": format!("{name}@x.example"), "username": name, "password": "twelve letters",
+            "email": format!("{name}@x.example"), "username": name, "password": "letters that nobody guesses",
         });
         asks(&world.api, from, REGISTER, input).await
     };
@@ -270,7 +270,7 @@ async fn an_address_makes_only_so_many_accounts() {
 
 #[tokio::test]
 async fn counters_that_say_nothing_any_more_are_removed() {
-    let world = world(&[("MEDITRUSTAL_THROTTLE_SWEEP", "1")]).await;
+    let world = world(&[("MEDITRUSTAL_HOUSEKEEPING", "1")]).await;
     world
         .executes(
             "INSERT INTO throttle_counters (scope, subject, due_at, proven_at, updated_at) VALUES

@@ -49,6 +49,7 @@ const ONLY: [(&[&str], &[&str]); 6] = [
             "signature",
             "totp-rs",
             "zeroize",
+            "zxcvbn",
         ],
         &["vault"],
     ),

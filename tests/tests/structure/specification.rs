@@ -67,7 +67,6 @@ const TABLES: [Table; 6] = [
         own: &[
             "family_id uuid",
             "parent_id uuid",
-            "FOREIGN KEY (parent_id) REFERENCES sessions(id) ON DELETE CASCADE",
             "used_at timestamptz",
             "ip_address inet",
             "user_agent text",

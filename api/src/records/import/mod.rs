@@ -9,8 +9,15 @@ pub(crate) mod report;
 
 use std::time::Duration;
 
-use domain::{ids::UserId, purpose::Purpose, records::RecordType};
+use domain::{
+    access::Action,
+    audit::{AuditAction, AuditEntry, Classification, ResourceType},
+    ids::UserId,
+    purpose::Purpose,
+    records::RecordType,
+};
 use serde_json::json;
+use store::{audit, users};
 
 pub(crate) use entry::{Entry, MAX_BYTES};
 
@@ -19,7 +26,11 @@ use super::{
     restore,
     writer::{Draft, Stored},
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{
+    app::{App, commit},
+    caller::Caller,
+    error::Error,
+};
 
 /// How often an entry is tried that others were in the way of: a twin in the same group, a database
 /// that is busy.
@@ -78,6 +89,44 @@ impl Import {
         prepare::draft(app, content, about)
     }
 
+    /// Writes down what was refused without asking again, after its like was refused: a row for each
+    /// patient and type, with how many there were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn write_refused(
+        &self,
+        app: &App,
+        caller: &Caller,
+        refused: &[((UserId, RecordType), u64)],
+    ) -> Result<(), Error> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let mut tx = app.begin().await?;
+        let patients: Vec<UserId> = refused.iter().map(|((patient, _), _)| *patient).collect();
+        let known = users::by_ids(&mut tx, &patients).await?;
+        let purpose = self
+            .purpose
+            .or(caller.purpose)
+            .unwrap_or(Purpose::Treatment);
+        let entries: Vec<AuditEntry> = refused
+            .iter()
+            .map(|((patient, record_type), times)| AuditEntry {
+                resource_type: ResourceType::MedicalRecord,
+                new_value: Some(json!({
+                    "reason": "AS_BEFORE", "wanted": Action::Create, "recordType": record_type, "times": times,
+                })),
+                classification: Classification::Medical,
+                patient: known.iter().map(|user| user.id).find(|id| id == patient),
+                ..caller.entry(AuditAction::AccessDenied, purpose)
+            })
+            .collect();
+        audit::insert(&mut tx, &entries).await?;
+        commit(tx).await?;
+        Ok(())
+    }
+
     fn type_of(&self, document: &fhir::Json) -> Result<RecordType, Error> {
         let preferred = self.prefers.map(prepare::kind).transpose()?;
         let found = fhir::record_type_of(document, preferred).map_err(Error::Document)?;
@@ -112,6 +161,7 @@ pub(crate) const fn interrupts(error: &Error) -> bool {
         | Error::SecondFactorMissing
         | Error::Busy { .. }
         | Error::Throttled { .. }
+        | Error::OverBudget { .. }
         | Error::Unavailable => true,
         Error::WrongCredentials
         | Error::Forbidden(_)
@@ -120,6 +170,7 @@ pub(crate) const fn interrupts(error: &Error) -> bool {
         | Error::Conflict { .. }
         | Error::Document(_)
         | Error::Integrity(_)
+        | Error::AnswerTooLarge { .. }
         | Error::Internal => false,
     }
 }

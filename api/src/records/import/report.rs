@@ -61,6 +61,8 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
                 | Error::Integrity(_)
                 | Error::Busy { .. }
                 | Error::Throttled { .. }
+                | Error::OverBudget { .. }
+                | Error::AnswerTooLarge { .. }
                 | Error::Unavailable
                 | Error::Internal => {}
             }

@@ -10,6 +10,7 @@ const LIMITS: Limits = Limits {
     },
     address: bucket(5, 20),
     registrations: bucket(2, 30),
+    challenges: bucket(2, 30),
     account: bucket(4, 10),
     everybody: bucket(8, 1),
 };

@@ -40,6 +40,11 @@ pub enum InvalidAccount {
     /// Too short to resist guessing.
     #[error("a password has at least {MIN_PASSWORD_CHARS} characters")]
     PasswordTooShort,
+    /// A common one, or one made of the account's own names.
+    #[error(
+        "this password is too easy to guess: it is a common one, follows a pattern, or is made of your own names; take several words that do not belong together"
+    )]
+    PasswordGuessable,
     /// Longer than any person types: refused before it costs hashing time.
     #[error("a password has at most {MAX_PASSWORD_BYTES} bytes")]
     PasswordTooLong,

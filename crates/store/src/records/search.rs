@@ -186,10 +186,10 @@ macro_rules! page_of_these {
     ($columns:tt, $filter:tt, $rule:tt; $key:tt $direction:tt $beyond:tt $end:tt $last:tt; $conn:expr, $($argument:expr),+) => {
         sqlx::query_as!(
             RecordRow,
-            "SELECT " + $columns + "
+            "SELECT " + $columns + ", record.sealed_bytes AS \"sealed_bytes!\"
              FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
              CROSS JOIN LATERAL (
-                 SELECT " + $columns + "
+                 SELECT " + $columns + ", octet_length(record.encrypted_data) AS sealed_bytes
                  FROM medical_records AS record
                  WHERE record.patient_id = visible.patient_id
                    AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
@@ -212,7 +212,7 @@ macro_rules! page_of_everybody {
     ($columns:tt, $filter:tt, $rule:tt; $key:tt $direction:tt $beyond:tt $end:tt $last:tt; $conn:expr, $($argument:expr),+) => {
         sqlx::query_as!(
             RecordRow,
-            "SELECT " + $columns + "
+            "SELECT " + $columns + ", octet_length(record.encrypted_data) AS \"sealed_bytes!\"
              FROM medical_records AS record
              WHERE " + $filter + "
                AND ($16::uuid IS NULL OR record.patient_id = $16)

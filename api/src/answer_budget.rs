@@ -1,0 +1,204 @@
+//! How many bytes an answer may have, and all answers together that are being made or sent.
+//!
+//! What is known beforehand is charged beforehand: an envelope before it is read, a document before it
+//! is copied. The text of the answer is charged before it is written, and given back when it was sent.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{error::Error, party::Party};
+
+/// When to try again where other answers take all there is. Unit: seconds.
+const TRY_AGAIN: u32 = 1;
+
+/// How many bytes. A document that is shown counts once for each field that shows it; in memory it is
+/// there up to three times while it is opened, copied and written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Of one answer.
+    pub(crate) of_answer: usize,
+    /// Of all answers of one party.
+    pub(crate) of_party: usize,
+    /// Of all answers in this process.
+    pub(crate) of_process: usize,
+}
+
+/// What all answers in this process hold. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct AnswerMemory(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    all: usize,
+    of: HashMap<Party, usize>,
+}
+
+impl AnswerMemory {
+    /// With these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            held: Mutex::default(),
+        }))
+    }
+
+    /// The budget of an answer that is to be made.
+    pub(crate) fn begin(&self, party: Party) -> AnswerBudget {
+        AnswerBudget(Arc::new(Charged {
+            memory: self.clone(),
+            party,
+            bytes: AtomicUsize::new(0),
+        }))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one answer may still hold. Everything is given back when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct AnswerBudget(Arc<Charged>);
+
+#[derive(Debug)]
+struct Charged {
+    memory: AnswerMemory,
+    party: Party,
+    bytes: AtomicUsize,
+}
+
+impl AnswerBudget {
+    /// Takes so many bytes more.
+    ///
+    /// # Errors
+    /// [`Error::AnswerTooLarge`] where this answer has had all it may have; [`Error::Busy`] where its
+    /// party's other answers, or everybody's, take what there is.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), Error> {
+        let limits = self.0.memory.0.limits;
+        let busy = Error::Busy {
+            retry_after_seconds: TRY_AGAIN,
+        };
+        // Under the lock, because fields of one answer charge at once.
+        let mut held = self.0.memory.held();
+        let own = self.0.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        if own > limits.of_answer {
+            return Err(Error::AnswerTooLarge {
+                most: limits.of_answer,
+            });
+        }
+        let all = held.all.saturating_add(bytes);
+        let of_party = held.of.get(&self.0.party).copied().unwrap_or(0);
+        let of_party = of_party.saturating_add(bytes);
+        if all > limits.of_process || of_party > limits.of_party {
+            return Err(busy);
+        }
+        held.all = all;
+        held.of.insert(self.0.party, of_party);
+        self.0.bytes.store(own, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes what the text of the answer has beyond what was charged for it.
+    ///
+    /// # Errors
+    /// As [`AnswerBudget::charge`].
+    pub(crate) fn charge_text(&self, length: usize) -> Result<(), Error> {
+        let charged = self.0.bytes.load(Ordering::Relaxed);
+        self.charge(length.saturating_sub(charged))
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        let mut held = self.memory.held();
+        held.all -= bytes;
+        if let Some(of_party) = held.of.get_mut(&self.party) {
+            *of_party -= bytes;
+            if *of_party == 0 {
+                held.of.remove(&self.party);
+            }
+        }
+    }
+}
+
+/// A text that is being sent, and its budget, which is given back afterwards.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    text: String,
+    _budget: AnswerBudget,
+}
+
+impl Sending {
+    /// This text, paid for by this budget.
+    pub(crate) fn new(text: String, budget: AnswerBudget) -> Self {
+        Self {
+            text,
+            _budget: budget,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Sending {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::UserId;
+
+    use super::*;
+
+    fn memory() -> AnswerMemory {
+        AnswerMemory::new(Limits {
+            of_answer: 10,
+            of_party: 15,
+            of_process: 20,
+        })
+    }
+
+    #[test]
+    fn an_answer_a_party_and_the_process_have_so_much_and_give_it_back() {
+        let memory = memory();
+        let [ana, eve] = [(); 2].map(|()| Party::Account(UserId::fresh()));
+        let (one, two, other) = (memory.begin(ana), memory.begin(ana), memory.begin(eve));
+        let is_too_large =
+            |result: Result<(), Error>| matches!(result, Err(Error::AnswerTooLarge { most: 10 }));
+        let is_busy = |result: Result<(), Error>| matches!(result, Err(Error::Busy { .. }));
+
+        assert!(one.charge(10).is_ok());
+        assert!(is_too_large(one.charge(1)), "an answer has its limit");
+        assert!(two.charge(5).is_ok());
+        assert!(is_busy(two.charge(1)), "so has a party");
+        assert!(other.charge(5).is_ok());
+        assert!(is_busy(other.charge(1)), "and so has the process");
+        assert!(is_too_large(other.charge(usize::MAX)));
+        drop(one);
+        assert!(other.charge(5).is_ok(), "what was sent is given back");
+        drop((two, other));
+        assert!(memory.held().of.is_empty() && memory.held().all == 0);
+    }
+
+    #[test]
+    fn a_text_pays_what_was_not_paid_before() {
+        let budget = memory().begin(Party::Account(UserId::fresh()));
+
+        assert!(budget.charge(6).is_ok());
+        assert!(budget.charge_text(4).is_ok());
+        assert!(budget.charge_text(10).is_ok());
+        assert!(budget.charge_text(11).is_err());
+    }
+}

@@ -1,0 +1,385 @@
+//! How much each account may ask for, and each network where nobody is logged in: so much at a time, and
+//! so much in a minute. The unit is the cost of a document as `crate::gate` counts it.
+//!
+//! A minute's budget is shared by all processes, and most requests touch no database for it: each
+//! process lets everybody have a little by itself, and leases more of the shared budget by the chunk.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use store::{Pool, throttle::Lease};
+use tokio::{sync::oneshot, time::Instant};
+use vault::digest;
+
+use crate::{error::Error, party::Party};
+
+/// How long the budget lasts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Into how many leases it is divided. Each process gives one of them away by itself.
+const LEASES: u64 = 20;
+/// How long a request waits for others of its party, before it is refused.
+const WAITS: Duration = Duration::from_secs(2);
+/// How many of one party wait.
+const WAITING: usize = 128;
+/// How long a refusal takes.
+const SLOWED_BY: Duration = Duration::from_millis(250);
+/// The least that a request counts as, whatever it asks: it is read, parsed, and asks the database.
+const LEAST_CHARGE: u64 = 10;
+/// The least that it counts as while it runs: so that one party runs no more than some hundred at a time.
+const LEAST_WEIGHT: u64 = 50;
+
+/// How much one party may ask for. Unit: cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// At a time; a request that costs more runs alone.
+    pub(crate) at_once: u64,
+    /// In a minute, over all processes.
+    pub(crate) a_minute: u64,
+}
+
+/// What all parties have under way in this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct CostLimiter(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    pool: Pool,
+    usages: Mutex<Usages>,
+}
+
+#[derive(Debug)]
+struct Usages {
+    of: HashMap<Party, Usage>,
+    swept_at: Instant,
+}
+
+/// What one party has under way, and may still ask for.
+#[derive(Debug)]
+struct Usage {
+    running: usize,
+    weight: u64,
+    waiting: VecDeque<(u64, oneshot::Sender<Running>)>,
+    /// What is left of what this process gives away by itself.
+    free: u64,
+    /// When that was reckoned.
+    free_at: Instant,
+    /// What is left of a lease.
+    leased: u64,
+    /// Until when the shared budget is known to be used up.
+    exhausted_until: Option<Instant>,
+}
+
+impl Usage {
+    fn fresh(limits: Limits, now: Instant) -> Self {
+        Self {
+            running: 0,
+            weight: 0,
+            waiting: VecDeque::new(),
+            free: limits.chunk(),
+            free_at: now,
+            leased: 0,
+            exhausted_until: None,
+        }
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.running == 0 && self.waiting.is_empty() && now > self.free_at + 2 * MINUTE
+    }
+
+    fn has_room_for(&self, weight: u64, limits: Limits) -> bool {
+        self.running == 0 || self.weight.saturating_add(weight) <= limits.at_once
+    }
+
+    fn start(&mut self, weight: u64) {
+        self.running += 1;
+        self.weight = self.weight.saturating_add(weight);
+    }
+
+    /// Pays out of what is at hand; false where that is not enough.
+    fn pay(&mut self, cost: u64, limits: Limits, now: Instant) -> bool {
+        let chunk = limits.chunk();
+        let elapsed = now - self.free_at;
+        let regained = u128::from(chunk) * elapsed.as_micros() / MINUTE.as_micros();
+        if let Ok(regained) = u64::try_from(regained)
+            && regained > 0
+        {
+            self.free = self.free.saturating_add(regained).min(chunk);
+            self.free_at = now;
+        }
+        let from_free = self.free.min(cost);
+        if self.leased < cost - from_free {
+            return false;
+        }
+        self.free -= from_free;
+        self.leased -= cost - from_free;
+        true
+    }
+}
+
+impl Limits {
+    fn chunk(self) -> u64 {
+        (self.a_minute / LEASES).max(1)
+    }
+
+    /// In how long so much of the budget comes back.
+    fn span(self, cost: u64) -> TimeDelta {
+        let micros = u128::from(cost) * MINUTE.as_micros() / u128::from(self.a_minute.max(1));
+        TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+/// A request that runs. Its place is given to the next of its party when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    limiter: CostLimiter,
+    party: Party,
+    weight: u64,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let limits = self.limiter.0.limits;
+        // Declared first, so that it is dropped after the lock: who leaves meanwhile gives their place back.
+        let mut left = Vec::new();
+        let mut usages = self.limiter.usages();
+        let Some(usage) = usages.of.get_mut(&self.party) else {
+            return;
+        };
+        usage.running -= 1;
+        usage.weight = usage.weight.saturating_sub(self.weight);
+        while let Some((weight, _)) = usage.waiting.front()
+            && usage.has_room_for(*weight, limits)
+        {
+            let Some((weight, waiter)) = usage.waiting.pop_front() else {
+                break;
+            };
+            usage.start(weight);
+            let running = Self {
+                limiter: self.limiter.clone(),
+                party: self.party,
+                weight,
+            };
+            if let Err(gone) = waiter.send(running) {
+                left.push(gone);
+            }
+        }
+        drop(usages);
+        drop(left);
+    }
+}
+
+impl CostLimiter {
+    /// With these limits; the budgets are in this database.
+    pub(crate) fn new(limits: Limits, pool: Pool) -> Self {
+        let usages = Usages {
+            of: HashMap::new(),
+            swept_at: Instant::now(),
+        };
+        Self(Arc::new(Shared {
+            limits,
+            pool,
+            usages: Mutex::new(usages),
+        }))
+    }
+
+    /// Charges a request and waits until it may run.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`], and when to try again.
+    pub(crate) async fn enter(&self, party: Party, cost: u64) -> Result<Running, Error> {
+        if let Err(refused) = self.charge(party, cost).await {
+            // Who asks again at once would otherwise take a core by being refused.
+            tokio::time::sleep(SLOWED_BY).await;
+            return Err(refused);
+        }
+        let weight = cost.max(LEAST_WEIGHT);
+        let limits = self.0.limits;
+        let turn = {
+            let mut usages = self.usages();
+            let usage = usages.of(party, limits);
+            if usage.waiting.is_empty() && usage.has_room_for(weight, limits) {
+                usage.start(weight);
+                return Ok(Running {
+                    limiter: self.clone(),
+                    party,
+                    weight,
+                });
+            }
+            if usage.waiting.len() >= WAITING {
+                return Err(over(WAITS));
+            }
+            let (waiter, turn) = oneshot::channel();
+            usage.waiting.push_back((weight, waiter));
+            turn
+        };
+        match tokio::time::timeout(WAITS, turn).await {
+            Ok(Ok(running)) => Ok(running),
+            Ok(Err(_)) => Err(Error::Unavailable),
+            Err(_) => Err(over(WAITS)),
+        }
+    }
+
+    /// Charges what does not run as one request, such as a stream that begins.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`], and when to try again.
+    pub(crate) async fn charge(&self, party: Party, cost: u64) -> Result<(), Error> {
+        let limits = self.0.limits;
+        let cost = cost.clamp(LEAST_CHARGE, limits.a_minute);
+        {
+            let now = Instant::now();
+            let mut usages = self.usages();
+            let usage = usages.of(party, limits);
+            if usage.pay(cost, limits, now) {
+                return Ok(());
+            }
+            if let Some(until) = usage.exhausted_until.filter(|until| *until > now) {
+                return Err(over(until - now));
+            }
+        }
+        let chunk = limits.chunk().max(cost);
+        let subject = digest::hex_of(format!("cost {party}").as_bytes());
+        let (pool, span, all) = (
+            &self.0.pool,
+            limits.span(chunk),
+            limits.span(limits.a_minute),
+        );
+        let lease = store::throttle::lease(pool, &subject, span, all).await?;
+        let mut usages = self.usages();
+        let usage = usages.of(party, limits);
+        match lease {
+            Lease::Granted => {
+                // The excess of what others leased meanwhile stays for the next.
+                usage.leased = usage.leased.saturating_add(chunk - cost);
+                Ok(())
+            }
+            Lease::Exhausted { wait } => {
+                usage.exhausted_until = Some(Instant::now() + wait);
+                Err(over(wait))
+            }
+        }
+    }
+
+    fn usages(&self) -> MutexGuard<'_, Usages> {
+        self.0.usages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Usages {
+    fn of(&mut self, party: Party, limits: Limits) -> &mut Usage {
+        let now = Instant::now();
+        if now > self.swept_at + MINUTE {
+            self.swept_at = now;
+            self.of.retain(|_, usage| !usage.is_idle(now));
+        }
+        self.of
+            .entry(party)
+            .or_insert_with(|| Usage::fresh(limits, now))
+    }
+}
+
+fn over(wait: Duration) -> Error {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Error::OverBudget {
+        retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::UserId;
+    use store::PoolSettings;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        at_once: 1000,
+        a_minute: 20_000,
+    };
+
+    /// A limiter whose database is never asked.
+    fn limiter() -> CostLimiter {
+        let url = "postgres://nobody@192.0.2.1/nothing";
+        let pool = store::connect(url, "test", PoolSettings::default()).expect("a URL");
+        let limits = Limits {
+            a_minute: 1_000_000,
+            ..LIMITS
+        };
+        CostLimiter::new(limits, pool)
+    }
+
+    fn somebody() -> Party {
+        Party::Account(UserId::fresh())
+    }
+
+    #[tokio::test]
+    async fn what_costs_too_much_at_once_waits_for_its_own_alone() {
+        let (limiter, ana, eve) = (limiter(), somebody(), somebody());
+        let first = limiter.enter(ana, 400).await.expect("there is room");
+        let second = limiter.enter(ana, 400).await.expect("for two");
+        let third = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.enter(ana, 210).await }
+        });
+        while limiter.usages().of[&ana].waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+
+        let others = limiter.enter(eve, 900).await;
+        assert!(others.is_ok(), "others have their own");
+        drop(first);
+        let third = third.await.expect("no panic");
+        assert!(third.is_ok(), "{third:?}");
+        drop((second, third, others));
+        let usages = limiter.usages();
+        assert!(
+            usages
+                .of
+                .values()
+                .all(|usage| usage.running == 0 && usage.weight == 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_refused_and_leaves_nothing_behind() {
+        let (limiter, ana) = (limiter(), somebody());
+        let running = limiter.enter(ana, 1000).await.expect("there is room");
+
+        let refused = limiter.enter(ana, 10).await;
+
+        assert!(
+            matches!(refused, Err(Error::OverBudget { .. })),
+            "{refused:?}"
+        );
+        drop(running);
+        let again = limiter.enter(ana, 10).await;
+        assert!(again.is_ok(), "{again:?}");
+        drop(again);
+        assert_eq!(limiter.usages().of[&ana].running, 0);
+    }
+
+    #[test]
+    fn what_a_process_gives_away_comes_back_within_a_minute() {
+        let now = Instant::now();
+        let mut usage = Usage::fresh(LIMITS, now);
+
+        assert!(usage.pay(1000, LIMITS, now), "a twentieth of the budget");
+        assert!(!usage.pay(10, LIMITS, now));
+        let later = now + MINUTE / 2;
+        assert!(usage.pay(500, LIMITS, later));
+        assert!(!usage.pay(10, LIMITS, later));
+        usage.leased = 100;
+        assert!(usage.pay(100, LIMITS, later));
+        assert!(!usage.pay(10, LIMITS, later));
+        assert!(
+            usage.pay(1000, LIMITS, later + 9 * MINUTE),
+            "and no more than that"
+        );
+        assert!(!usage.pay(10, LIMITS, later + 9 * MINUTE));
+    }
+}

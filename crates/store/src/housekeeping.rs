@@ -1,0 +1,100 @@
+//! Rows that say nothing any more, removed by one process at a time.
+
+use crate::{Pool, StoreError, Tx, throttle};
+
+/// The lock of whoever is at it.
+const LOCK: &str = "meditrustal housekeeping";
+/// How many rows of a kind go at a time, so that no statement takes long. Unit: rows.
+const AT_A_TIME: i64 = 10_000;
+
+/// How long things are kept. Unit: days.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// Log-ins after their end.
+    pub ended_sessions: i32,
+    /// Refresh tokens after their use: as long as whoever it was stolen from may still present it, so that
+    /// the theft is noticed.
+    pub used_tokens: i32,
+    /// Idempotency keys.
+    pub idempotency_keys: i32,
+}
+
+/// What was removed. Unit: rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Of log-ins.
+    pub sessions: u64,
+    /// Idempotency keys.
+    pub idempotency_keys: u64,
+    /// Counters of attempts.
+    pub throttle_counters: u64,
+}
+
+/// Removes some of everything that has had its time; `None` where another process is at it. The tables
+/// are read as a whole: an index would have to follow each log-in and each attempt.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let is_ours = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        LOCK,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !is_ours {
+        return Ok(None);
+    }
+    let removed = Removed {
+        sessions: sessions(&mut tx, keep).await?,
+        idempotency_keys: idempotency_keys(&mut tx, keep.idempotency_keys).await?,
+        throttle_counters: throttle::sweep(&mut tx, AT_A_TIME).await?,
+    };
+    tx.commit().await?;
+    Ok(Some(removed))
+}
+
+/// All rows of a log-in that is over, and those of refresh tokens that were used long ago; the first row
+/// of a log-in stands for all of it and stays until its end.
+async fn sessions(tx: &mut Tx<'_>, keep: Keep) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "DELETE FROM sessions
+         WHERE id IN (
+             SELECT token.id
+             FROM sessions AS token
+             LEFT JOIN sessions AS root ON root.id = token.family_id
+             WHERE root.id IS NULL
+                OR root.expires_at < CURRENT_TIMESTAMP - make_interval(days => $1)
+                OR root.revoked_at < CURRENT_TIMESTAMP - make_interval(days => $1)
+                OR (token.parent_id IS NOT NULL
+                    AND token.used_at < CURRENT_TIMESTAMP - make_interval(days => $2))
+             ORDER BY token.created_at, token.id
+             LIMIT $3
+         )",
+        keep.ended_sessions,
+        keep.used_tokens,
+        AT_A_TIME,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn idempotency_keys(tx: &mut Tx<'_>, days: i32) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "DELETE FROM idempotency_keys
+         WHERE (user_id, operation, key) IN (
+             SELECT user_id, operation, key
+             FROM idempotency_keys
+             WHERE created_at < CURRENT_TIMESTAMP - make_interval(days => $1)
+             ORDER BY created_at, user_id, operation, key
+             LIMIT $2
+         )",
+        days,
+        AT_A_TIME,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
