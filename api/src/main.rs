@@ -8,6 +8,7 @@
 //!
 //! - `commands`: the command line: `serve`, `verify`, `import`, `export`, `migrate`, `database`, `keys`, `admin`
 //! - `config`: the settings, read from the environment and from options
+//! - `core_dumps`: forbids dumps of this process's memory
 //!
 //! Transport
 //!
@@ -57,6 +58,7 @@
 //! - `throttle`: limits attempts to log in
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
+//! - `key_checks`: compares the keys with the database before they are used
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events for all subscribers
 //! - `relay`: sends signed transactions to the chain
