@@ -36,8 +36,9 @@ use crate::{
 /// What can be read. Every field but `mySecondFactor` and `me` needs a session with a second factor
 /// where the operator requires one. A field that fails is null beside its error, which has a stable
 /// `extensions.code`. Every field may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
-/// `SECOND_FACTOR_REQUIRED`, `BUSY`, `UNAVAILABLE`, `INTERNAL`, and `BAD_USER_INPUT` for a header
-/// `X-Purpose-Of-Use` that is no purpose.
+/// `SECOND_FACTOR_REQUIRED`, `BUSY`, `TOO_LARGE_ANSWER`, `UNAVAILABLE`, `INTERNAL`, and
+/// `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. A query as a whole is refused
+/// with `THROTTLED` where the account, or the address, asks for more than its share.
 #[derive(MergedObject, Default)]
 pub(crate) struct Query(
     UserQuery,
@@ -53,9 +54,11 @@ pub(crate) struct Query(
 
 /// What can be changed. A mutation that fails is null beside its error. Each mutation names the error
 /// codes (`extensions.code`) that it answers itself. Besides these, every mutation may answer `BUSY`,
-/// `UNAVAILABLE` and `INTERNAL`; and every mutation that needs a session may answer `UNAUTHENTICATED`,
-/// `TOKEN_EXPIRED`, `SECOND_FACTOR_REQUIRED` where the operator requires a second factor that the
-/// session has not shown, and `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose.
+/// `UNAVAILABLE`, `INTERNAL`, and `TOO_LARGE_ANSWER` where it was done and its answer is too long; and
+/// every mutation that needs a session may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
+/// `SECOND_FACTOR_REQUIRED` where the operator requires a second factor that the session has not shown,
+/// and `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. An operation as a whole is
+/// refused with `THROTTLED` where the account, or the address, asks for more than its share.
 #[derive(MergedObject, Default)]
 pub(crate) struct Mutation(
     UserMutation,

@@ -253,7 +253,8 @@ pub(crate) struct RegisterInput {
     /// hyphens or underscores; it starts with a letter. Capitals and different encodings of a letter
     /// make no difference.
     username: String,
-    /// The password, of at least 12 characters and at most 1,024 bytes.
+    /// The password, of at least 12 characters and at most 1,024 bytes, and not easy to guess: no
+    /// common password, no pattern, none of the own names.
     password: String,
 }
 
@@ -351,7 +352,8 @@ pub(crate) struct SetRolePayload {
 pub(crate) struct ChangePasswordInput {
     /// The password that the account has until now.
     current_password: String,
-    /// The new password, of at least 12 characters and at most 1,024 bytes.
+    /// The new password, of at least 12 characters and at most 1,024 bytes, and not easy to guess: no
+    /// common password, no pattern, none of the own names.
     new_password: String,
 }
 

@@ -189,7 +189,7 @@ impl WalletMutation {
     /// needs a session; the purpose `LOG_IN` needs none, and the answer does not reveal whether the
     /// wallet is linked to an account.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`address`).
+    /// Error codes: `BAD_USER_INPUT` (`address`), `THROTTLED`.
     async fn wallet_challenge(
         &self,
         ctx: &Context<'_>,
