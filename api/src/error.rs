@@ -141,9 +141,10 @@ impl Error {
         }
     }
 
-    /// The same refusal for another request of the same group.
-    pub(crate) const fn again(&self) -> Self {
+    /// The same refusal for another request of the same group: what comes of a [`StoreError`].
+    pub(crate) fn again(&self) -> Self {
         match self {
+            Self::BadInput { field, message } => Self::bad(*field, message.clone()),
             Self::Busy {
                 retry_after_seconds,
             } => Self::Busy {

@@ -138,7 +138,7 @@ async fn records_are_stored_while_the_node_is_away_and_anchored_when_it_is_back(
     }
 
     assert_eq!(
-        world.api.health("/health/ready").await,
+        world.api.health("/health/serving").await,
         Some(200),
         "it can do its work"
     );

@@ -75,6 +75,27 @@ async fn a_read_only_database_makes_both_programs_not_ready() {
 }
 
 #[tokio::test]
+async fn transactions_that_cannot_be_committed_make_the_api_not_ready() {
+    let world = World::start().await;
+    world
+        .executes(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '58030'; END $$;
+             CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON throttle_counters
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()",
+        )
+        .await;
+
+    let why = fails(&world.api, "database").await;
+
+    assert!(why.contains("its disk fails"), "{why}");
+    world
+        .executes("DROP TRIGGER fails ON throttle_counters")
+        .await;
+    is_well(&world.api).await;
+}
+
+#[tokio::test]
 async fn a_full_disk_makes_the_api_not_ready() {
     let world = World::start().await;
     let asked = "SELECT pid, current_setting('data_directory') AS dir FROM pg_stat_activity
