@@ -23,6 +23,7 @@ use crate::{
     tokens::Tokens,
     wallets::proof::Prover,
     websocket::Sockets,
+    work::Work,
 };
 
 /// One api process. Cheap to clone.
@@ -82,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) allowed_origins: Vec<HeaderValue>,
     /// Whether introspection is answered and validation errors explained.
     pub(crate) introspection: bool,
+    /// What requests have begun, and is finished whoever waits.
+    pub(crate) work: Work,
     /// Cancelled when the process is to stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -105,7 +108,7 @@ impl App {
     /// # Errors
     /// [`StoreError`] where no connection could be had.
     pub(crate) async fn begin(&self) -> Result<Tx<'static>, StoreError> {
-        Ok(self.pool.begin().await?)
+        self.pool.begin().await
     }
 }
 
@@ -114,5 +117,5 @@ impl App {
 /// # Errors
 /// [`StoreError`]; then nothing of it happened, or nobody knows: disclose nothing.
 pub(crate) async fn commit(tx: Tx<'_>) -> Result<(), StoreError> {
-    Ok(tx.commit().await?)
+    tx.commit().await
 }

@@ -11,7 +11,7 @@ use domain::{
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
-use store::{PgConnection, Tx, audit, users};
+use store::{StoreError, Tx, audit, barrier, users};
 use vault::token::{Bearer, TokenError};
 
 use crate::{app::commit, error::Error, party::Party};
@@ -83,9 +83,15 @@ impl Caller {
     /// [`Error::Unauthenticated`] where the session is over or the account deactivated;
     /// [`Error::SecondFactorMissing`] where the operator wants one of their role and this log-in
     /// showed none.
-    pub(crate) async fn actor(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
-        let actors = users::actors(conn, &[(self.user, self.session)]).await?;
-        self.admit(actors.first().map(|(_, actor)| *actor))
+    pub(crate) async fn actor(&self, tx: &mut Tx<'_>) -> Result<Actor, Error> {
+        self.admit(self.look_up(tx).await?)
+    }
+
+    /// Under the caller's lock: the account and its log-ins stay what they are until the transaction ends.
+    async fn look_up(&self, tx: &mut Tx<'_>) -> Result<Option<Actor>, StoreError> {
+        barrier::lock_shared(tx, [self.user]).await?;
+        let actors = users::actors(tx, &[(self.user, self.session)]).await?;
+        Ok(actors.first().map(|(_, actor)| *actor))
     }
 
     /// The caller as the database knows them, where it was asked already.
@@ -104,9 +110,8 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`].
-    pub(crate) async fn newcomer(&self, conn: &mut PgConnection) -> Result<Actor, Error> {
-        let actors = users::actors(conn, &[(self.user, self.session)]).await?;
-        newcomer(actors.first().map(|(_, actor)| *actor))
+    pub(crate) async fn newcomer(&self, tx: &mut Tx<'_>) -> Result<Actor, Error> {
+        newcomer(self.look_up(tx).await?)
     }
 
     /// An audit entry of this caller, to be completed by field.

@@ -258,12 +258,19 @@ impl Watch {
             };
             health::probe(conn, &self.registry).await
         };
-        let probed = in_time(work).await?;
+        let probed = match in_time(work).await {
+            Ok(probed) => probed,
+            Err(error) => {
+                // It may be inside a transaction that was begun and not ended.
+                *conn = None;
+                return Err(error);
+            }
+        };
         // That all are taken is no fault: who comes then is told to come again.
         let pooled = async {
             let mut tx = self.pool.begin().await?;
             store::users::now(&mut tx).await?;
-            Ok::<(), StoreError>(tx.commit().await?)
+            tx.commit().await
         };
         match tokio::time::timeout(DATABASE_WITHIN, pooled).await {
             Ok(Ok(())) | Err(_) | Ok(Err(StoreError::Busy(_))) => Ok(probed),

@@ -41,7 +41,7 @@ struct UserBatch(Pool);
 impl BatchFn<UserId, Loaded<Arc<User>>> for UserBatch {
     async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Loaded<Arc<User>>> {
         let found = async {
-            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            let mut conn = self.0.acquire().await?;
             store::users::by_ids(&mut conn, keys).await
         };
         by_key(keys, found.await, |user| user.id)
@@ -54,7 +54,7 @@ struct AnchorBatch(Pool);
 impl BatchFn<RecordId, Loaded<Arc<Anchor>>> for AnchorBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<Anchor>>> {
         let found = async {
-            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            let mut conn = self.0.acquire().await?;
             store::anchors::by_records(&mut conn, keys).await
         };
         by_key(keys, found.await, |anchor| anchor.record)
@@ -67,7 +67,7 @@ struct SuccessorBatch(Pool);
 impl BatchFn<RecordId, Loaded<Arc<RecordId>>> for SuccessorBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<RecordId>>> {
         let found = async {
-            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            let mut conn = self.0.acquire().await?;
             store::versions::successors(&mut conn, keys).await
         };
         let by_old = by_key(keys, found.await, |found: &Successor| found.of);
@@ -88,7 +88,7 @@ struct VersionBatch(Pool);
 impl BatchFn<RecordId, Loaded<Versions>> for VersionBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Versions>> {
         let found = async {
-            let mut conn = self.0.acquire().await.map_err(StoreError::from)?;
+            let mut conn = self.0.acquire().await?;
             let found = store::versions::all(&mut conn, keys).await?;
             let of_one = |one: &[Version]| one.to_vec();
             let by_record = found.chunk_by(|a, b| a.asked == b.asked).map(of_one);

@@ -68,6 +68,7 @@
 mod answer_budget;
 mod app;
 mod audit;
+mod batcher;
 mod bulk;
 mod caller;
 mod commands;
@@ -77,9 +78,9 @@ mod consents;
 mod core_dumps;
 mod cors;
 mod cost_limit;
-mod counter;
 mod deletion;
 mod error;
+mod facts;
 mod feed;
 mod gate;
 mod graphql;
@@ -108,6 +109,7 @@ mod tokens;
 mod users;
 mod wallets;
 mod websocket;
+mod work;
 
 use std::process::ExitCode;
 

@@ -232,7 +232,8 @@ impl Schema {
         Ok((counted.kind, request))
     }
 
-    /// Runs a query or a mutation that was let through, when its party's others leave it room. The text
+    /// Runs a query or a mutation that was let through, when its party's others leave it room, to its end,
+    /// whoever waits for it and how long. The text
     /// of the answer is paid for by the budget that comes with it: keep that until it was sent.
     pub(crate) async fn execute(
         &self,
@@ -244,9 +245,7 @@ impl Schema {
             Ok(running) => running,
             Err(error) => return (self.tidy(failed(error), visit), budget),
         };
-        let response = self.run(request, visit).await;
-        drop(running);
-        self.charge_refusals(&response, visit).await;
+        let response = self.run(request, visit, running).await;
         let paid = budget
             .as_ref()
             .map(|budget| budget.charge_text(document::length(&response)));
@@ -271,12 +270,25 @@ impl Schema {
         }
     }
 
-    async fn run(&self, request: Request, visit: &Visit) -> Response {
-        let response = match tokio::time::timeout(self.timeout, self.inner.execute(request)).await {
-            Ok(response) => response,
-            Err(_) => Rejected::new("TIMEOUT", "this took too long and was stopped").response(),
+    /// Does it in a task of its own, which holds the party's room until it is done.
+    async fn run(&self, request: Request, visit: &Visit, running: Running) -> Response {
+        let (schema, asking) = (self.clone(), visit.clone());
+        let work = async move {
+            let response = schema.inner.execute(request).await;
+            let response = schema.write_down(response, &asking).await;
+            schema.charge_refusals(&response, &asking).await;
+            drop(running);
+            response
         };
-        let response = self.write_down(response, visit).await;
+        let work = self.app.work.finish(work);
+        let response = match tokio::time::timeout(self.timeout, work).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => failed(error),
+            Err(_) => {
+                let told = "this took too long; what it has begun is finished";
+                Rejected::new("TIMEOUT", told).response()
+            }
+        };
         self.tidy(response, visit)
     }
 

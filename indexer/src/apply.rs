@@ -60,7 +60,7 @@ impl Writer {
         chain_head: u64,
         settled: u64,
     ) -> Result<Applied, Trouble> {
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut tx = self.pool.begin().await?;
         self.move_cursor(&mut tx, from, stretch.end, chain_head, settled)
             .await?;
         chain_events::insert(&mut tx, &self.registry, &event_rows(stretch)).await?;
@@ -84,7 +84,7 @@ impl Writer {
         let found = open(&mut tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(Applied {
             events: stretch.logs.len() as u64,
             anchors: changes.confirmed.len() as u64,
@@ -100,7 +100,7 @@ impl Writer {
         chain_head: u64,
         settled: u64,
     ) -> Result<Applied, Trouble> {
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut tx = self.pool.begin().await?;
         let block = column(to.block.number);
         self.move_cursor(&mut tx, from, to, chain_head, settled)
             .await?;
@@ -120,7 +120,7 @@ impl Writer {
             .collect();
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(Applied {
             events,
             anchors: moved.len() as u64,
@@ -136,13 +136,13 @@ impl Writer {
         chain_head: u64,
         settled: u64,
     ) -> Result<TimeDelta, Trouble> {
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut tx = self.pool.begin().await?;
         let clock = inspect::measure(&mut tx).await?;
         self.move_cursor(&mut tx, at, at, chain_head, settled)
             .await?;
         cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
         health::take_space(&mut tx).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(clock.ahead)
     }
 
@@ -150,7 +150,7 @@ impl Writer {
     pub(crate) async fn finalize(&self, settled: u64) -> Result<u64, Trouble> {
         let mut total = 0;
         loop {
-            let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+            let mut tx = self.pool.begin().await?;
             if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
                 return Err(Trouble::Overtaken);
             }
@@ -164,7 +164,7 @@ impl Writer {
                 .map(|anchor| told_moved(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized))
                 .collect();
             feed::append(&mut tx, &news).await?;
-            tx.commit().await.map_err(StoreError::from)?;
+            tx.commit().await?;
             total += moved.len() as u64;
             if column(moved.len() as u64) < FINALIZE_AT_ONCE {
                 return Ok(total);
@@ -178,7 +178,7 @@ impl Writer {
         opened: &[Suspicion],
         resolved: &[Suspicion],
     ) -> Result<(u64, u64), Trouble> {
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut tx = self.pool.begin().await?;
         if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
             return Err(Trouble::Overtaken);
         }
@@ -196,7 +196,7 @@ impl Writer {
         }
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok((found, closed))
     }
 

@@ -6,7 +6,7 @@ mod judge;
 use std::collections::BTreeSet;
 
 use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
-use store::{StoreError, reconciliation, reconciliation::OpenFinding};
+use store::{reconciliation, reconciliation::OpenFinding};
 use uuid::Uuid;
 
 use crate::{apply::Writer, reconcile::Suspicion, trouble::Trouble};
@@ -39,7 +39,7 @@ const FIRST: RecordId = RecordId(Uuid::nil());
 impl Sweep {
     /// Compares the next batch; gives how many findings it opened and resolved.
     pub(crate) async fn tick(&mut self, writer: &Writer) -> Result<(u64, u64), Trouble> {
-        let mut conn = writer.pool.acquire().await.map_err(StoreError::from)?;
+        let mut conn = writer.pool.acquire().await?;
         let registry = &writer.registry;
         let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;

@@ -12,6 +12,7 @@
 //! Whatever goes wrong here panics with a sentence. Nothing waits for a fixed time: a test waits for
 //! the thing, with [`eventually`] as the deadline.
 
+pub mod aborts;
 mod answer;
 pub mod bench;
 pub mod documents;

@@ -38,6 +38,22 @@ impl Reply {
 }
 
 impl Program {
+    /// Sends a request without a body; answers as much of the body as comes, though it may break off.
+    pub async fn begins(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await;
+        let mut answer = answer.unwrap_or_else(|error| panic!("{path} got no answer: {error}"));
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = answer.chunk().await {
+            body.extend_from_slice(&piece);
+        }
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
     /// Sends any request there is.
     pub async fn takes(
         &self,

@@ -3,7 +3,10 @@
 //! Nothing is opened before there is room for it on the way out. An export that ends before it is whole
 //! breaks the connection off, after it has said why.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
@@ -18,7 +21,7 @@ use store::records::{
     search::{Filter, Place},
 };
 
-use super::{Gone, Over, Refused, Said, Transfer, query::Asked};
+use super::{Gone, Over, Refused, Said, Transfer, finished, query::Asked};
 use tracing::Instrument as _;
 
 use crate::{
@@ -161,13 +164,14 @@ pub(crate) async fn answer(
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     let visit = visit(&schema, id, peer, &headers);
-    let begun = async {
-        let transfer = Transfer::begin(&schema, &visit, &headers, |room| &room.exports).await?;
+    let (with, asking) = (schema.clone(), visit.clone());
+    let begun = async move {
+        let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
         let (export, form, after) = asked(query.as_deref())?;
         let begun = export.begin(&transfer.app, &transfer.caller).await?;
         Ok::<_, Refused>((transfer, begun, form, after))
     };
-    match begun.await {
+    match finished(&schema, begun).await {
         Ok((transfer, begun, form, after)) => {
             let (said, answer) = Said::new();
             let run = Run {
@@ -214,6 +218,9 @@ fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Place>), Refused> 
     Ok((export, form.unwrap_or(Form::Lines), after.transpose()?))
 }
 
+/// How long a decision is good for: whoever reads slowly is decided on again.
+const DECIDED_FOR: Duration = Duration::from_secs(1);
+
 /// How an export ends before it is whole.
 enum Short {
     Over(Over),
@@ -256,8 +263,9 @@ impl Run {
             self.said.say(head).await?;
         }
         while let Some(group) = self.group().await? {
+            let decided = Instant::now();
             for disclosed in group {
-                self.tell(&disclosed).await?;
+                self.tell(disclosed, decided).await?;
             }
         }
         if self.form == Form::Bundle {
@@ -298,16 +306,23 @@ impl Run {
     }
 
     /// Opens a record once there is room for it, and sends it.
-    async fn tell(&mut self, disclosed: &Disclosed) -> Result<(), Short> {
+    async fn tell(&mut self, disclosed: Disclosed, decided: Instant) -> Result<(), Short> {
         let room = tokio::select! {
             biased;
             over = self.transfer.over() => return Err(Short::Over(over)),
             room = self.said.room() => room?,
         };
+        let disclosed = if decided.elapsed() < DECIDED_FOR {
+            disclosed
+        } else {
+            let Transfer { app, caller, .. } = &self.transfer;
+            let again = self.begun.again(app, caller, &disclosed).await;
+            again.map_err(|error| Short::Over((&error).into()))?
+        };
         let record = &disclosed.record;
         let cursor = Cursor::of_place(self.mark, export::place(record));
-        let piece = match export::open(&self.transfer.app, disclosed).await {
-            Ok(bytes) => self.form.record(disclosed, &bytes, &cursor),
+        let piece = match export::open(&self.transfer.app, &disclosed).await {
+            Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
             Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
             Err(error) => return Err(Short::Over((&error).into())),
         };

@@ -21,7 +21,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, pass_over, query::Asked};
+use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, finished, pass_over, query::Asked};
 use tracing::Instrument as _;
 
 use crate::{
@@ -86,14 +86,15 @@ pub(crate) async fn answer(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let visit = visit(&schema, id, peer, &parts.headers);
-    let begun = async {
+    let (with, asking) = (schema.clone(), visit.clone());
+    let begun = async move {
         let transfer =
-            Transfer::begin(&schema, &visit, &parts.headers, |room| &room.imports).await?;
+            Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
         let form = form(&parts.headers)?;
         let (import, from) = asked(query.as_deref(), &transfer)?;
         Ok::<_, Refused>((transfer, form, import, from))
     };
-    match begun.await {
+    match finished(&schema, begun).await {
         Ok((transfer, form, import, from)) => {
             let (said, answer) = Said::new();
             let run = Run {

@@ -301,6 +301,14 @@ impl Transfer {
     }
 }
 
+/// Does what a transfer begins with, to its end, whoever waits for it.
+async fn finished<T: Send + 'static>(
+    schema: &Schema,
+    begun: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    schema.app().work.finish(begun).await?
+}
+
 /// Whether the log-in is still good, and showed a second factor where one is wanted.
 async fn look_at(app: &App, visit: &Visit, caller: &Caller) -> Result<(), Error> {
     let mut tx = app.begin().await?;

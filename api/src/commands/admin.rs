@@ -83,6 +83,7 @@ impl ResetSecondFactor {
         if !second_factors::remove(&mut tx, user.id).await? {
             return Err(format!("{} has no second factor", user.username).into());
         }
+        store::barrier::lock_exclusive(&mut tx, [user.id]).await?;
         sessions::revoke(&mut tx, user.id, Which::All).await?;
         let entry = AuditEntry {
             resource_type: ResourceType::User,

@@ -18,7 +18,7 @@ use domain::{
     users::SCHEDULER,
 };
 use serde_json::{Value, json};
-use store::{Pool, PoolSettings, StoreError, audit, keys, migrate, second_factors};
+use store::{Pool, PoolSettings, audit, keys, migrate, second_factors};
 use uuid::Uuid;
 use vault::{
     blind_index::IndexKey,
@@ -241,7 +241,7 @@ async fn batch(
     (from, to): (&str, &str),
     after: PatientKeyId,
 ) -> Result<Option<(PatientKeyId, usize, usize)>, Failure> {
-    let mut tx = pool.begin().await.map_err(StoreError::from)?;
+    let mut tx = pool.begin().await?;
     let rows = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
     let Some(last) = rows.last().map(|row| row.id) else {
         return Ok(None);
@@ -271,7 +271,7 @@ async fn factors(
     (from, to): (&str, &str),
     after: UserId,
 ) -> Result<Option<(UserId, usize, usize)>, Failure> {
-    let mut tx = pool.begin().await.map_err(StoreError::from)?;
+    let mut tx = pool.begin().await?;
     let rows = second_factors::lock_sealed_by(&mut tx, from, after, BATCH).await?;
     let Some((last, _)) = rows.last() else {
         return Ok(None);

@@ -19,6 +19,7 @@ use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
@@ -49,6 +50,7 @@ use crate::{
     throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
+    work::Work,
 };
 
 /// How long the node may take to answer.
@@ -62,6 +64,8 @@ const FIRST_FEES: Fees = Fees {
 };
 /// How long requests may go on after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long what nobody waits for any more may go on besides: longer than a statement may run.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// The database's clock: what every process goes by.
 static DATABASE_CLOCK: Ahead = Ahead::unknown();
@@ -101,11 +105,22 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     }
     tracing::info!("Stopping: requests under way are finished first");
     stopping.cancel();
-    if tokio::time::timeout(GRACE, server).await.is_err() {
-        tracing::warn!("Some requests were cut off after {} s", GRACE.as_secs());
+    let until = Instant::now() + GRACE;
+    let answered = tokio::time::timeout_at(until, server).await;
+    let left = until.saturating_duration_since(Instant::now());
+    let unfinished = app.work.finished(left.max(LAST_WORK)).await;
+    if answered.is_err() || unfinished > 0 {
+        let grace = GRACE.as_secs();
+        tracing::warn!(unfinished, "Some requests were cut off after {grace} s");
     }
     tasks.shutdown().await;
-    app.pool.close().await;
+    // Each connection is given back when its transaction has ended.
+    if tokio::time::timeout(LAST_WORK, app.pool.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("The database did not let every connection go");
+    }
     tracing::info!("Stopped");
     Ok(())
 }
@@ -212,6 +227,7 @@ async fn assemble(
         transfers: Transfers::default(),
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
+        work: Work::default(),
         stopping,
     });
     Ok((app, tasks))

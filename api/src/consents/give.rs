@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    audit,
+    audit, barrier,
     consents::{self, ConsentCursor},
     idempotency::{self, Remembered},
     users,
@@ -41,6 +41,7 @@ pub(crate) async fn grant(
     check_key(key)?;
     let request_hash = digest::hex_of(evidence_of(terms).to_string().as_bytes());
     let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role == Role::Admin {
         return Err(
@@ -106,6 +107,8 @@ pub(crate) async fn grant(
 /// [`Error::NotFound`] where it is not one of the caller's.
 pub(crate) async fn withdraw(app: &App, caller: &Caller, id: ConsentId) -> Result<Consent, Error> {
     let mut tx = app.begin().await?;
+    // What is being disclosed by it comes before; what is decided later goes without it.
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     let Some(consent) = consents::withdraw(&mut tx, id, actor.id).await? else {
         return consents::by_id(&mut tx, id, actor.id)

@@ -86,16 +86,12 @@ impl IntegrityQuery {
         let (app, caller) = request(ctx)?;
         let deployment = app.chain.deployment().clone();
         let chain_id = i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?;
-        let mut conn = app
-            .pool
-            .acquire()
-            .await
-            .map_err(store::StoreError::from)
-            .map_err(Error::from)?;
-        caller.actor(&mut conn).await?;
-        let progress = anchors::progress(&mut conn, chain_id, &deployment.registry.to_string())
+        let mut tx = app.begin().await.map_err(Error::from)?;
+        caller.actor(&mut tx).await?;
+        let progress = anchors::progress(&mut tx, chain_id, &deployment.registry.to_string())
             .await
             .map_err(Error::from)?;
+        crate::app::commit(tx).await.map_err(Error::from)?;
         Ok(Registry {
             deployment,
             progress,

@@ -14,9 +14,8 @@ use domain::{
 use futures::{Stream, stream};
 use serde_json::json;
 use store::{
-    StoreError, audit, consents,
+    audit,
     feed::{self, FeedRow},
-    users,
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -24,6 +23,7 @@ use crate::{
     app::{App, commit},
     caller::Caller,
     error::Error,
+    facts::Facts,
     feed::BATCH,
 };
 
@@ -111,7 +111,7 @@ impl Subscriber {
                 return Ok(Arc::new(row));
             }
             if !self.is_live {
-                let mut conn = self.app.pool.acquire().await.map_err(StoreError::from)?;
+                let mut conn = self.app.pool.acquire().await?;
                 let rows = feed::after(&mut conn, self.position, BATCH).await?;
                 self.is_live = rows.is_empty();
                 self.waiting = rows.into_iter();
@@ -128,8 +128,11 @@ impl Subscriber {
 
     /// Decided anew for each entry: a consent withdrawn or a session ended binds the next one.
     async fn may_see(&self, row: &FeedRow) -> Result<bool, Error> {
-        let mut conn = self.app.pool.acquire().await.map_err(StoreError::from)?;
-        let actor = self.caller.actor(&mut conn).await?;
+        let mut tx = self.app.begin().await?;
+        let facts = Facts::gather(&mut tx, [&self.caller], row.entry.patient).await?;
+        // Whoever withdraws waits no longer: an entry says that something happened, not what.
+        commit(tx).await?;
+        let actor = facts.actor(&self.caller)?;
         if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
             return Ok(true);
         }
@@ -148,9 +151,8 @@ impl Subscriber {
             standing: Standing::Open,
             destination: None,
             emergency: None,
-            now: users::now(&mut conn).await?,
+            now: facts.now,
         };
-        let consents = consents::in_force(&mut conn, &[patient]).await?;
-        Ok(decide(&question, &consents).is_permit())
+        Ok(decide(&question, facts.consents_of(patient)).is_permit())
     }
 }

@@ -1,30 +1,31 @@
 //! Which drafts are stored: those that were not stored before, by somebody who may.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access::{Decision, Question, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::{RecordId, SessionId, UserId},
+    ids::{RecordId, UserId},
     purpose::Purpose,
     records::Standing,
     users::Role,
 };
 use serde_json::json;
 use store::{
-    StoreError, Tx, audit, consents, idempotency,
+    StoreError, Tx, audit,
+    idempotency::{self, Remembered},
     records::{self, Record},
     users,
 };
 
-use super::writer::{Answer, Draft, OPERATIONS, Stored};
-use crate::{consents::give::used_before, error::Error};
+use super::writer::{Asked, Draft, OPERATIONS, Stored};
+use crate::{consents::give::used_before, error::Error, facts::Facts};
 
 /// A draft that may be stored, and why.
 pub(super) struct Permitted<'a> {
-    /// Where in the group it stands.
-    pub(super) place: usize,
-    /// The draft.
-    pub(super) draft: &'a Draft,
+    /// The draft, and where its answer goes.
+    pub(super) asked: Asked<'a>,
     /// What it is stored for.
     pub(super) purpose: Purpose,
     /// Why it may be.
@@ -33,178 +34,140 @@ pub(super) struct Permitted<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-/// Takes those out of `permitted` whose key was used before, and answers them: with the record it made,
-/// which is written down as a reading, or with a conflict.
-pub(super) async fn recall(
-    tx: &mut Tx<'_>,
-    permitted: &mut Vec<Permitted<'_>>,
-    answers: &mut [Option<Answer>],
-) -> Result<(), StoreError> {
-    let mut known = Vec::new();
-    for operation in OPERATIONS {
-        let asked: Vec<(UserId, &str)> = permitted
-            .iter()
-            .filter(|permitted| permitted.draft.operation() == operation)
-            .filter_map(|permitted| permitted.draft.key())
-            .collect();
-        let found = idempotency::find(tx, operation, &asked).await?;
-        known.extend(found.into_iter().map(|known| (operation, known)));
+impl Permitted<'_> {
+    /// What the client's key stands for: the operation, the user and the key.
+    fn key(&self) -> Option<(&'static str, UserId, &str)> {
+        let draft = self.asked.draft;
+        let (user, key) = draft.key()?;
+        Some((draft.operation(), user, key))
     }
-    let ids: Vec<RecordId> = known
-        .iter()
-        .map(|(_, known)| RecordId(known.resource))
-        .collect();
-    let records = if ids.is_empty() {
-        Vec::new()
-    } else {
-        records::by_ids(tx, &ids).await?
-    };
-    let mut in_this_group: Vec<(&str, UserId, &str)> = Vec::new();
-    let mut reads = Vec::new();
-    permitted.retain(|permitted| {
-        let Some((user, key)) = permitted.draft.key() else {
-            return true;
-        };
-        let name = (permitted.draft.operation(), user, key);
-        let same = |operation, known: &idempotency::Remembered| {
-            (operation, known.user, known.key.as_str()) == name
-        };
-        let answer = if let Some((_, known)) = known.iter().find(|(of, known)| same(*of, known)) {
-            let record = records.iter().find(|record| record.id.0 == known.resource);
-            match record.filter(|_| permitted.draft.asks_for(&known.request_hash)) {
-                Some(record) => {
-                    reads.push(AuditEntry {
-                        resource_type: ResourceType::MedicalRecord,
-                        resource_id: record.id.0,
-                        new_value: Some(json!({ "version": record.version, "retry": true })),
-                        consent: permitted.decision.consent(),
-                        classification: Classification::Medical,
-                        encryption: EncryptionStatus::MetadataOnly,
-                        patient: Some(record.patient),
-                        ..permitted
-                            .draft
-                            .caller
-                            .entry(AuditAction::RecordRead, permitted.purpose)
-                    });
-                    Ok(Stored {
-                        record: record.clone(),
-                        purpose: permitted.purpose,
-                        anchor: None,
-                    })
-                }
-                None => Err(used_before()),
-            }
-        } else if in_this_group.contains(&name) {
-            // Its twin is being stored: the next try finds it.
-            Err(Error::Busy {
-                retry_after_seconds: 1,
-            })
-        } else {
-            in_this_group.push(name);
-            return true;
-        };
-        answers[permitted.place] = Some(answer);
-        false
-    });
-    audit::insert(tx, &reads).await
 }
 
-/// Decides every draft that was not answered yet. Refusals get their audit row and the answer of a
-/// patient who does not exist.
+/// Answers those whose key was used before: with the record it made, which is written down as a reading, or
+/// with a conflict. Gives the others.
+pub(super) async fn recall<'a>(
+    tx: &mut Tx<'_>,
+    permitted: Vec<Permitted<'a>>,
+) -> Result<Vec<Permitted<'a>>, StoreError> {
+    let made = Made::by_keys_of(tx, &permitted).await?;
+    let mut in_this_batch: HashSet<(&str, UserId, String)> = HashSet::new();
+    let mut reads = Vec::new();
+    let mut others = Vec::with_capacity(permitted.len());
+    for permitted in permitted {
+        let Some((operation, user, key)) = permitted.key() else {
+            others.push(permitted);
+            continue;
+        };
+        if let Some(remembered) = made.by(operation, user, key) {
+            match made.record(remembered, permitted.asked.draft) {
+                Some(record) => {
+                    reads.push(read_again(record, &permitted));
+                    let purpose = permitted.purpose;
+                    permitted.asked.answer(Ok(Stored {
+                        record: record.clone(),
+                        purpose,
+                        anchor: None,
+                    }));
+                }
+                None => permitted.asked.answer(Err(used_before())),
+            }
+        } else if in_this_batch.insert((operation, user, key.to_owned())) {
+            others.push(permitted);
+        } else {
+            // Its twin is being stored: the next try finds it.
+            permitted.asked.answer(Err(Error::Busy {
+                retry_after_seconds: 1,
+            }));
+        }
+    }
+    audit::insert(tx, &reads).await?;
+    Ok(others)
+}
+
+/// What clients' keys have made before.
+struct Made {
+    remembered: Vec<(&'static str, Remembered)>,
+    records: Vec<Record>,
+}
+
+impl Made {
+    async fn by_keys_of(tx: &mut Tx<'_>, permitted: &[Permitted<'_>]) -> Result<Self, StoreError> {
+        let mut remembered = Vec::new();
+        for operation in OPERATIONS {
+            let asked: Vec<(UserId, &str)> = permitted
+                .iter()
+                .filter_map(Permitted::key)
+                .filter(|(of, _, _)| *of == operation)
+                .map(|(_, user, key)| (user, key))
+                .collect();
+            let found = idempotency::find(tx, operation, &asked).await?;
+            remembered.extend(found.into_iter().map(|known| (operation, known)));
+        }
+        let ids = remembered.iter().map(|(_, known)| RecordId(known.resource));
+        let ids: Vec<RecordId> = ids.collect();
+        let records = if ids.is_empty() {
+            Vec::new()
+        } else {
+            records::by_ids(tx, &ids).await?
+        };
+        Ok(Self {
+            remembered,
+            records,
+        })
+    }
+
+    fn by(&self, operation: &str, user: UserId, key: &str) -> Option<&Remembered> {
+        let found = self
+            .remembered
+            .iter()
+            .find(|(of, known)| *of == operation && known.user == user && known.key == key);
+        found.map(|(_, known)| known)
+    }
+
+    /// The record that a key has made, if this draft is the request that it was used for.
+    fn record(&self, remembered: &Remembered, draft: &Draft) -> Option<&Record> {
+        let made = |record: &&Record| record.id.0 == remembered.resource;
+        let record = self.records.iter().find(made)?;
+        draft.asks_for(&remembered.request_hash).then_some(record)
+    }
+}
+
+fn read_again(record: &Record, permitted: &Permitted<'_>) -> AuditEntry {
+    let caller = &permitted.asked.draft.caller;
+    AuditEntry {
+        resource_type: ResourceType::MedicalRecord,
+        resource_id: record.id.0,
+        new_value: Some(json!({ "version": record.version, "retry": true })),
+        consent: permitted.decision.consent(),
+        classification: Classification::Medical,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(record.patient),
+        ..caller.entry(AuditAction::RecordRead, permitted.purpose)
+    }
+}
+
+/// Decides every draft. Refusals get their audit row and the answer of a patient who does not exist.
 pub(super) async fn admit<'a>(
     tx: &mut Tx<'_>,
-    drafts: &'a [Draft],
-    answers: &mut [Option<Answer>],
+    asked: Vec<Asked<'a>>,
+    facts: &Facts,
 ) -> Result<Vec<Permitted<'a>>, StoreError> {
-    let sessions: Vec<(UserId, SessionId)> = drafts
-        .iter()
-        .map(|draft| (draft.caller.user, draft.caller.session))
-        .collect();
-    let (now, actors) = users::present(tx, &sessions).await?;
-    let patients: Vec<UserId> = drafts.iter().map(|draft| draft.patient).collect();
-    let known: Vec<UserId> = users::by_ids(tx, &patients)
-        .await?
-        .iter()
-        .map(|user| user.id)
-        .collect();
-    let consents = consents::in_force(tx, &patients).await?;
-    let followed: Vec<RecordId> = drafts.iter().filter_map(|d| Some(d.follows?.id)).collect();
-    let followed = if followed.is_empty() {
-        Vec::new()
-    } else {
-        records::by_ids(tx, &followed).await?
-    };
-    let mut permitted = Vec::new();
+    let background = Background::of(tx, &asked).await?;
+    let mut permitted = Vec::with_capacity(asked.len());
     let mut refusals = Vec::new();
-    for (place, (draft, answer)) in drafts.iter().zip(answers).enumerate() {
-        if answer.is_some() {
-            continue;
-        }
-        let Some(actor) = actors
-            .get(&draft.caller.session)
-            .copied()
-            .filter(|a| a.is_active)
-        else {
-            *answer = Some(Err(Error::Unauthenticated));
-            continue;
-        };
-        let own = actor.id == draft.patient;
-        let usual = || actor.default_purpose(Some(draft.patient));
-        let purpose = draft.purpose.unwrap_or_else(usual);
-        let old = draft.follows.map(|old| find(&followed, old.id, draft));
-        let question = Question {
-            actor,
-            patient: draft.patient,
-            action: draft.action(),
-            purpose,
-            record_type: draft.record_type,
-            standing: old.flatten().map_or(Standing::Open, |old| old.standing),
-            destination: None,
-            emergency: None,
-            now,
-        };
-        let decision = match old {
-            None => decide(&question, &consents),
-            Some(old) => decide_amendment(&question, old.and_then(|old| old.author), &consents),
-        };
-        let is_known = known.contains(&draft.patient) && old.is_none_or(|old| old.is_some());
-        let reason = match decision {
-            _ if !is_known => ("UNKNOWN", None),
-            Decision::Deny(reason) => (reason.as_str(), Decision::Deny(reason).consent()),
-            decision @ Decision::Permit(_) => {
-                // A doctor's record must be complete in what matters; a patient's may be what it is.
-                if let Some(issues) = draft
-                    .incomplete
-                    .as_ref()
-                    .filter(|_| actor.role == Role::Doctor && !own)
-                    && issues
-                        .iter()
-                        .any(|issue| issue.severity == fhir::Severity::Error)
-                {
-                    *answer = Some(Err(Error::Document(issues.clone())));
-                } else {
-                    permitted.push(Permitted {
-                        place,
-                        draft,
-                        purpose,
-                        decision,
-                        at: now,
-                    });
-                }
-                continue;
+    for asked in asked {
+        match judge(asked.draft, facts, &background) {
+            Judgement::Permitted { purpose, decision } => permitted.push(Permitted {
+                asked,
+                purpose,
+                decision,
+                at: facts.now,
+            }),
+            Judgement::Refused { error, entry } => {
+                refusals.extend(entry);
+                asked.answer(Err(error));
             }
-        };
-        let missing = if old.is_some() { "record" } else { "patient" };
-        *answer = Some(Err(Error::NotFound(missing)));
-        let is_known = known.contains(&draft.patient);
-        refusals.push(AuditEntry {
-            resource_type: ResourceType::MedicalRecord,
-            new_value: Some(json!({ "reason": reason.0, "wanted": draft.action(), "recordType": draft.record_type })),
-            consent: reason.1,
-            classification: Classification::Medical,
-            patient: is_known.then_some(draft.patient),
-            ..draft.caller.entry(AuditAction::AccessDenied, purpose)
-        });
+        }
     }
     audit::insert(tx, &once_each(refusals)).await?;
     Ok(permitted)
@@ -240,9 +203,110 @@ fn once_each(refusals: Vec<AuditEntry>) -> Vec<AuditEntry> {
     told.collect()
 }
 
-/// The version that a draft follows, if it is what the draft was made from.
-fn find<'a>(records: &'a [Record], id: RecordId, draft: &Draft) -> Option<&'a Record> {
-    records.iter().find(|old| {
-        old.id == id && old.patient == draft.patient && old.record_type == draft.record_type
-    })
+/// What is known of the patients and of the versions that drafts follow.
+struct Background {
+    patients: HashSet<UserId>,
+    followed: Vec<Record>,
+}
+
+impl Background {
+    async fn of(tx: &mut Tx<'_>, asked: &[Asked<'_>]) -> Result<Self, StoreError> {
+        let drafts = || asked.iter().map(|asked| asked.draft);
+        let patients: Vec<UserId> = drafts().map(|draft| draft.patient).collect();
+        let patients = users::by_ids(tx, &patients).await?;
+        let followed: Vec<RecordId> = drafts().filter_map(|d| Some(d.follows?.id)).collect();
+        let followed = if followed.is_empty() {
+            Vec::new()
+        } else {
+            records::by_ids(tx, &followed).await?
+        };
+        Ok(Self {
+            patients: patients.iter().map(|user| user.id).collect(),
+            followed,
+        })
+    }
+
+    /// The version that a draft follows, if it is what the draft was made from.
+    fn followed_by(&self, draft: &Draft) -> Option<&Record> {
+        let id = draft.follows?.id;
+        self.followed.iter().find(|old| {
+            old.id == id && old.patient == draft.patient && old.record_type == draft.record_type
+        })
+    }
+}
+
+/// What was decided of a draft.
+enum Judgement {
+    Permitted {
+        purpose: Purpose,
+        decision: Decision,
+    },
+    Refused {
+        error: Error,
+        /// The row that says so, where one does.
+        entry: Option<AuditEntry>,
+    },
+}
+
+impl From<Error> for Judgement {
+    fn from(error: Error) -> Self {
+        Self::Refused { error, entry: None }
+    }
+}
+
+fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
+    let actor = match facts.actor(&draft.caller) {
+        Ok(actor) => actor,
+        Err(error) => return error.into(),
+    };
+    let usual = || actor.default_purpose(Some(draft.patient));
+    let purpose = draft.purpose.unwrap_or_else(usual);
+    let old = background.followed_by(draft);
+    let question = Question {
+        actor,
+        patient: draft.patient,
+        action: draft.action(),
+        purpose,
+        record_type: draft.record_type,
+        standing: old.map_or(Standing::Open, |old| old.standing),
+        destination: None,
+        emergency: None,
+        now: facts.now,
+    };
+    let consents = facts.consents_of(draft.patient);
+    let decision = match draft.follows {
+        None => decide(&question, consents),
+        Some(_) => decide_amendment(&question, old.and_then(|old| old.author), consents),
+    };
+    let is_known = background.patients.contains(&draft.patient);
+    let reason = match decision {
+        _ if !is_known || (draft.follows.is_some() && old.is_none()) => "UNKNOWN",
+        Decision::Deny(reason) => reason.as_str(),
+        Decision::Permit(_) => {
+            // A doctor's record must be complete in what matters; a patient's may be what it is.
+            let must_be_whole = actor.role == Role::Doctor && actor.id != draft.patient;
+            return match draft.lacking().filter(|_| must_be_whole) {
+                Some(issues) => Error::Document(issues.to_vec()).into(),
+                None => Judgement::Permitted { purpose, decision },
+            };
+        }
+    };
+    let missing = if draft.follows.is_some() {
+        "record"
+    } else {
+        "patient"
+    };
+    Judgement::Refused {
+        error: Error::NotFound(missing),
+        entry: Some(AuditEntry {
+            resource_type: ResourceType::MedicalRecord,
+            new_value: Some(
+                json!({ "reason": reason, "wanted": draft.action(), "recordType": draft.record_type }),
+            ),
+            consent: (reason != "UNKNOWN").then(|| decision.consent()).flatten(),
+            classification: Classification::Medical,
+            patient: is_known.then_some(draft.patient),
+            ..draft.caller.entry(AuditAction::AccessDenied, purpose)
+        }),
+    }
 }

@@ -5,37 +5,37 @@
 //! (`domain::access`), and all audit rows are written and committed at once. What is refused and what
 //! does not exist take the same path, the same statements and the same answer.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
     access::{Action, Actor, Decision, Question, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    consents::Consent,
-    ids::{RecordId, SessionId, UserId},
+    ids::RecordId,
     purpose::Purpose,
     stored::StoredRecord,
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, audit, consents,
+    Pool, StoreError, Tx, audit,
     records::{self, Record},
-    users,
 };
 use tokio::task::JoinSet;
 
 use crate::{
     answer_budget::AnswerBudget,
     app::commit,
+    batcher::{BatchLimits, Batcher, Served},
     caller::Caller,
-    counter::{Counter, Limits, turned_away},
     error::Error,
+    facts::{Facts, distinct},
 };
 
 /// How the desk serves.
-const LIMITS: Limits = Limits {
-    group: 64,
-    groups_at_once: 4,
+const LIMITS: BatchLimits = BatchLimits {
+    size: 64,
+    at_once: 4,
     queue: 4096,
+    gather: Duration::ZERO,
 };
 
 /// What somebody wants of a record.
@@ -111,19 +111,16 @@ pub(crate) struct Disclosed {
 
 /// Where requests are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Desk(Counter<Inquiry, Disclosed>);
+pub(crate) struct Desk(Batcher<Inquiry, Disclosed>);
 
 impl Desk {
     /// Opens the desk. It closes when the last handle is dropped.
     pub(crate) fn open(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let serve = move |group: Vec<Inquiry>| {
+        let serve = move |batch: Vec<Arc<Inquiry>>| {
             let pool = pool.clone();
-            async move {
-                let settled = settle(&pool, &group).await;
-                settled.unwrap_or_else(|error| turned_away(group.len(), error))
-            }
+            async move { serve_batch(&pool, &batch).await }
         };
-        Self(Counter::open(LIMITS, tasks, serve))
+        Self(Batcher::start(LIMITS, tasks, serve))
     }
 
     /// Asks for one record.
@@ -135,108 +132,112 @@ impl Desk {
     }
 }
 
-async fn settle(
-    pool: &Pool,
-    group: &[Inquiry],
-) -> Result<Vec<Result<Disclosed, Error>>, StoreError> {
+/// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
+/// what is allowed.
+async fn serve_batch(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Disclosed> {
     let mut tx = pool.begin().await?;
-    let mut ids: Vec<RecordId> = group.iter().map(|inquiry| inquiry.record).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let records: HashMap<RecordId, Arc<Record>> = records::by_ids(&mut tx, &ids)
+    let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
+    let callers = batch.iter().map(|inquiry| &inquiry.caller);
+    let facts = Facts::gather_of_records(&mut tx, callers, &asked).await?;
+    let records: HashMap<RecordId, Arc<Record>> = records::by_ids(&mut tx, &asked)
         .await?
         .into_iter()
         .map(|record| (record.id, Arc::new(record)))
         .collect();
-    let mut sessions: Vec<(UserId, SessionId)> = group
-        .iter()
-        .map(|i| (i.caller.user, i.caller.session))
-        .collect();
-    sessions.sort_unstable();
-    sessions.dedup();
-    let (now, actors) = users::present(&mut tx, &sessions).await?;
-    let mut patients: Vec<UserId> = records.values().map(|record| record.patient).collect();
-    patients.sort_unstable();
-    patients.dedup();
-    let consents = consents::in_force(&mut tx, &patients).await?;
 
-    let mut entries = Vec::with_capacity(group.len());
-    let mut verdicts = Vec::with_capacity(group.len());
-    for inquiry in group {
-        let record = records.get(&inquiry.record);
-        let actor = actors
-            .get(&inquiry.caller.session)
-            .copied()
-            .filter(|actor| actor.is_active);
-        let Some(actor) = actor else {
-            verdicts.push(Err(Error::Unauthenticated));
-            entries.push(refusal(
-                inquiry,
-                record,
-                Purpose::SystemAdministration,
-                "ACTOR",
-                None,
-            ));
-            continue;
-        };
-        let purpose = inquiry
-            .purpose
-            .or(inquiry.caller.purpose)
-            .unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
-        match judge(record, actor, inquiry.wanted, purpose, &consents, now) {
-            Ok((record, decision)) => {
-                // Nothing is fetched, opened or shown of what there is no room for.
-                if let Err(error) = inquiry.pay_for(record) {
-                    verdicts.push(Err(error));
-                    continue;
-                }
-                entries.push(permission(inquiry, record, purpose, decision));
-                verdicts.push(Ok((Arc::clone(record), purpose)));
-            }
-            Err((reason, consent)) => {
-                entries.push(refusal(inquiry, record, purpose, reason, consent));
-                verdicts.push(Err(Error::NotFound("record")));
-            }
-        }
-    }
-    let mut wanted: Vec<RecordId> = group
+    let judged: Vec<Judged> = batch
         .iter()
-        .zip(&verdicts)
-        .filter(|(inquiry, verdict)| verdict.is_ok() && inquiry.wanted.needs_envelope())
-        .map(|(inquiry, _)| inquiry.record)
+        .map(|inquiry| judge(inquiry, records.get(&inquiry.record), &facts))
         .collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let sealed = records::sealed(&mut tx, &wanted).await?;
-    let sealed: HashMap<RecordId, StoredRecord> = sealed.into_iter().map(|s| (s.id, s)).collect();
+    let sealed = envelopes(&mut tx, batch, &judged).await?;
+    let entries: Vec<AuditEntry> = judged
+        .iter()
+        .filter_map(|judged| judged.entry.clone())
+        .collect();
     audit::insert(&mut tx, &entries).await?;
     commit(tx).await?;
-
-    Ok(group
-        .iter()
-        .zip(verdicts)
-        .map(|(inquiry, verdict)| {
-            let (record, purpose) = verdict?;
+    let answers = batch.iter().zip(judged);
+    Ok(answers
+        .map(|(inquiry, judged)| {
+            let (record, purpose) = judged.verdict?;
             let wanted = inquiry.wanted.needs_envelope();
-            let sealed = sealed.get(&inquiry.record).filter(|_| wanted).cloned();
             Ok(Disclosed {
+                sealed: sealed.get(&record.id).filter(|_| wanted).cloned(),
                 record,
                 purpose,
-                sealed,
             })
         })
         .collect())
 }
 
+/// The envelopes of what is allowed and wanted.
+async fn envelopes(
+    tx: &mut Tx<'_>,
+    batch: &[Arc<Inquiry>],
+    judged: &[Judged],
+) -> Result<HashMap<RecordId, StoredRecord>, StoreError> {
+    let allowed = batch
+        .iter()
+        .zip(judged)
+        .filter(|(inquiry, judged)| judged.verdict.is_ok() && inquiry.wanted.needs_envelope());
+    let wanted = distinct(allowed.map(|(inquiry, _)| inquiry.record));
+    let sealed = records::sealed(tx, &wanted).await?;
+    Ok(sealed
+        .into_iter()
+        .map(|sealed| (sealed.id, sealed))
+        .collect())
+}
+
+/// What was decided of one inquiry, and the row that says so.
+struct Judged {
+    verdict: Result<(Arc<Record>, Purpose), Error>,
+    /// `None` where another row says it: a second factor that is missing is written down for the request.
+    entry: Option<AuditEntry>,
+}
+
+fn judge(inquiry: &Inquiry, record: Option<&Arc<Record>>, facts: &Facts) -> Judged {
+    let actor = match facts.actor(&inquiry.caller) {
+        Ok(actor) => actor,
+        Err(error) => {
+            let is_over = matches!(error, Error::Unauthenticated);
+            let purpose = Purpose::SystemAdministration;
+            let refused = || refusal(inquiry, record, purpose, "ACTOR", None);
+            return Judged {
+                verdict: Err(error),
+                entry: is_over.then(refused),
+            };
+        }
+    };
+    let said = inquiry.purpose.or(inquiry.caller.purpose);
+    let purpose =
+        said.unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
+    match decide_on(record, actor, inquiry.wanted, purpose, facts) {
+        // Nothing is fetched, opened or shown of what there is no room for.
+        Ok((record, decision)) => match inquiry.pay_for(record) {
+            Ok(()) => Judged {
+                entry: Some(permission(inquiry, record, purpose, decision)),
+                verdict: Ok((Arc::clone(record), purpose)),
+            },
+            Err(error) => Judged {
+                verdict: Err(error),
+                entry: None,
+            },
+        },
+        Err((reason, consent)) => Judged {
+            entry: Some(refusal(inquiry, record, purpose, reason, consent)),
+            verdict: Err(Error::NotFound("record")),
+        },
+    }
+}
+
 type Refused = (&'static str, Option<domain::ids::ConsentId>);
 
-fn judge<'a>(
+fn decide_on<'a>(
     record: Option<&'a Arc<Record>>,
     actor: Actor,
     wanted: Wanted,
     purpose: Purpose,
-    consents: &[Consent],
-    now: chrono::DateTime<chrono::Utc>,
+    facts: &Facts,
 ) -> Result<(&'a Arc<Record>, Decision), Refused> {
     let record = record.ok_or(("UNKNOWN", None))?;
     let question = Question {
@@ -248,8 +249,9 @@ fn judge<'a>(
         standing: record.standing,
         destination: None,
         emergency: None,
-        now,
+        now: facts.now,
     };
+    let consents = facts.consents_of(record.patient);
     let decision = match wanted {
         Wanted::Metadata | Wanted::Content | Wanted::Export | Wanted::Verification => {
             decide(&question, consents)

@@ -13,12 +13,11 @@ use domain::{
 use futures::future::join_all;
 use serde_json::json;
 use store::{
-    Tx, audit, consents,
+    Tx, audit,
     records::{
         Record,
         search::{self, Order, Place, Visible},
     },
-    users,
 };
 use vault::row::Content;
 
@@ -31,6 +30,7 @@ use crate::{
     app::{App, commit},
     caller::Caller,
     error::Error,
+    facts::Facts,
     page::Mark,
 };
 
@@ -96,11 +96,12 @@ impl Export {
     }
 
     async fn rights(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<Rights, Error> {
-        let actor = caller.actor(tx).await?;
-        let now = users::now(tx).await?;
+        let facts = Facts::gather(tx, [caller], [self.patient]).await?;
+        let actor = facts.actor(caller)?;
+        let now = facts.now;
         let said = self.purpose.or(caller.purpose);
         let purpose = said.unwrap_or_else(|| actor.default_purpose(Some(self.patient)));
-        let consents = consents::in_force(tx, &[self.patient]).await?;
+        let consents = facts.consents_of(self.patient).to_vec();
         let types = permitted_types(Action::Export, actor, self.patient, purpose, &consents, now);
         Ok(Rights {
             actor,
@@ -173,13 +174,7 @@ impl Begun {
             return Ok(None);
         };
         let place = ORDER.place(last);
-        let inquiries = found.iter().map(|record| Inquiry {
-            caller: caller.clone(),
-            record: record.id,
-            purpose: Some(self.purpose),
-            wanted: Wanted::Export,
-            budget: None,
-        });
+        let inquiries = found.iter().map(|record| self.inquiry(caller, record));
         let answers = join_all(inquiries.map(|inquiry| app.desk.ask(inquiry))).await;
         let mut disclosed = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -192,6 +187,33 @@ impl Begun {
         Ok(Some((disclosed, place)))
     }
 
+    /// Decides once more on a record that has waited to be sent, and writes it down again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where it may not be taken out any more.
+    pub(crate) async fn again(
+        &self,
+        app: &App,
+        caller: &Caller,
+        waited: &Disclosed,
+    ) -> Result<Disclosed, Error> {
+        let inquiry = self.inquiry(caller, &waited.record);
+        match app.desk.ask(inquiry).await {
+            Err(Error::NotFound(_)) => Err(fewer()),
+            answer => answer,
+        }
+    }
+
+    fn inquiry(&self, caller: &Caller, record: &Record) -> Inquiry {
+        Inquiry {
+            caller: caller.clone(),
+            record: record.id,
+            purpose: Some(self.purpose),
+            wanted: Wanted::Export,
+            budget: None,
+        }
+    }
+
     async fn found(
         &self,
         app: &App,
@@ -201,10 +223,7 @@ impl Begun {
         let mut tx = app.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
         if !self.types.iter().all(|one| rights.types.contains(one)) {
-            return Err(Error::Conflict {
-                field: "consent",
-                message: "you may take out less than when this began: begin again".to_owned(),
-            });
+            return Err(fewer());
         }
         let asked = &self.export.criteria.filter.record_types;
         let types: Vec<RecordType> = self
@@ -234,6 +253,13 @@ fn at_once(found: &[Record]) -> usize {
         has_room
     });
     fits.count()
+}
+
+fn fewer() -> Error {
+    Error::Conflict {
+        field: "consent",
+        message: "you may take out less than when this began: begin again".to_owned(),
+    }
 }
 
 /// Opens what the desk handed out: exactly the bytes that were hashed.

@@ -7,12 +7,11 @@
 mod find;
 mod trail;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
     access::Actor,
     audit::AuditEntry,
-    consents::Consent,
     ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
     stored::StoredRecord,
@@ -21,7 +20,7 @@ use domain::{
 use store::{
     Pool, StoreError, Tx,
     anchors::{self, Anchor},
-    audit, consents,
+    audit,
     records::{
         self, Record,
         search::{Order, Place},
@@ -31,14 +30,31 @@ use store::{
 use tokio::task::JoinSet;
 use vault::blind_index::IndexKey;
 
-use self::find::{Seeker, find};
+use self::find::{Scope, Seeker, find};
 use super::filter::Criteria;
 use crate::{
     answer_budget::AnswerBudget,
     app::commit,
+    batcher::{BatchLimits, Batcher, Served},
     caller::Caller,
-    counter::{Counter, Limits, turned_away},
     error::Error,
+    facts::{Facts, distinct},
+};
+
+/// How lists of one patient are found.
+const BRIEF: BatchLimits = BatchLimits {
+    size: 16,
+    at_once: 4,
+    queue: 1024,
+    gather: Duration::ZERO,
+};
+/// How those are found that take longer, each in a transaction of its own: half of the pool is left to
+/// everybody else.
+const ALONE: BatchLimits = BatchLimits {
+    size: 1,
+    at_once: 12,
+    queue: 256,
+    gather: Duration::ZERO,
 };
 
 /// What somebody looks for.
@@ -149,8 +165,8 @@ impl Page<'_> {
 /// Where lists are asked for.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    counter: Counter<Asked, Found>,
-    archive: Archive,
+    brief: Batcher<Asked, Found>,
+    alone: Batcher<Asked, Found>,
 }
 
 /// Where they are found.
@@ -161,22 +177,20 @@ struct Archive {
 }
 
 impl Lists {
-    /// Opens the counter at which lists are asked for. It closes when the last handle is dropped.
+    /// Begins to find lists. It ends when the last handle is dropped.
     pub(crate) fn open(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
         let archive = Archive { pool, index_key };
-        let limits = Limits {
-            group: 16,
-            groups_at_once: 4,
-            queue: 1024,
-        };
-        let clerk = archive.clone();
-        let serve = move |group: Vec<Asked>| {
-            let clerk = clerk.clone();
-            async move { clerk.serve(&group).await }
+        let mut start = |limits| {
+            let archive = archive.clone();
+            let serve = move |batch: Vec<Arc<Asked>>| {
+                let archive = archive.clone();
+                async move { archive.find_all(&batch).await }
+            };
+            Batcher::start(limits, tasks, serve)
         };
         Self {
-            counter: Counter::open(limits, tasks, serve),
-            archive,
+            brief: start(BRIEF),
+            alone: start(ALONE),
         }
     }
 
@@ -187,11 +201,12 @@ impl Lists {
     /// patients; [`Error::Busy`]. A patient whose records are hidden has an empty list.
     pub(crate) async fn ask(&self, caller: Caller, search: Search) -> Result<Found, Error> {
         let asked = Asked { caller, search };
-        if asked.search.is_brief() {
-            return self.counter.ask(asked).await;
-        }
-        let answer = self.archive.serve(std::slice::from_ref(&asked)).await.pop();
-        answer.unwrap_or(Err(Error::Internal))
+        let batcher = if asked.search.is_brief() {
+            &self.brief
+        } else {
+            &self.alone
+        };
+        batcher.ask(asked).await
     }
 }
 
@@ -204,37 +219,20 @@ impl Search {
 }
 
 impl Archive {
-    /// Finds a group of lists; where the database refuses it as a whole, each by itself, so that one
-    /// that cannot be found does not take the others with it.
-    async fn serve(&self, group: &[Asked]) -> Vec<Result<Found, Error>> {
-        match self.find_all(group).await {
-            Ok(found) => found,
-            Err(StoreError::Refused(_)) if group.len() > 1 => {
-                let mut answers = Vec::with_capacity(group.len());
-                for asked in group {
-                    let alone = self.find_all(std::slice::from_ref(asked)).await;
-                    answers.extend(alone.unwrap_or_else(|error| vec![Err(error.into())]));
-                }
-                answers
-            }
-            Err(error) if group.len() == 1 => vec![Err(error.into())],
-            Err(error) => turned_away(group.len(), error),
-        }
-    }
-
-    async fn find_all(&self, group: &[Asked]) -> Result<Vec<Result<Found, Error>>, StoreError> {
+    /// Finds a batch of lists in one transaction.
+    async fn find_all(&self, batch: &[Arc<Asked>]) -> Served<Found> {
         let mut tx = self.pool.begin().await?;
-        let callers = group.iter().map(|asked| &asked.caller);
-        let sessions: Vec<_> = callers
-            .map(|caller| (caller.user, caller.session))
-            .collect();
-        let (now, actors) = users::present(&mut tx, &sessions).await?;
-        let consents = consents_for(&mut tx, group).await?;
-        let mut pages = Vec::with_capacity(group.len());
+        let mut scopes = Vec::with_capacity(batch.len());
+        for asked in batch {
+            scopes.push(Scope::of(&mut tx, asked).await?);
+        }
+        let callers = batch.iter().map(|asked| &asked.caller);
+        let patients = scopes.iter().flat_map(Scope::patients).copied();
+        let facts = Facts::gather(&mut tx, callers, patients).await?;
+        let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
-        for asked in group {
-            let actor = actors.get(&asked.caller.session).copied();
-            let actor = match asked.caller.admit(actor) {
+        for (asked, scope) in batch.iter().zip(&scopes) {
+            let actor = match facts.actor(&asked.caller) {
                 Ok(actor) => actor,
                 Err(error) => {
                     pages.push(Err(error));
@@ -242,11 +240,7 @@ impl Archive {
                 }
             };
             let purpose = purpose_of(asked, actor);
-            let seeker = Seeker {
-                actor,
-                purpose,
-                now,
-            };
+            let seeker = Seeker { actor, purpose };
             let mut page = Page {
                 asked,
                 purpose,
@@ -258,7 +252,7 @@ impl Archive {
                 pages.push(Ok(page));
                 continue;
             }
-            let found = find(&mut tx, &self.index_key, &asked.search, seeker, &consents).await?;
+            let found = find(&mut tx, &self.index_key, asked, seeker, scope, &facts).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
@@ -273,18 +267,6 @@ impl Archive {
         let pages = pages.into_iter();
         Ok(pages.map(|page| Ok(besides.join(page?))).collect())
     }
-}
-
-/// Every consent that holds now of the patients who are named.
-async fn consents_for(tx: &mut Tx<'_>, group: &[Asked]) -> Result<Vec<Consent>, StoreError> {
-    let named = group
-        .iter()
-        .filter_map(|asked| asked.search.criteria.patient);
-    let patients = distinct(named);
-    if patients.is_empty() {
-        return Ok(Vec::new());
-    }
-    consents::in_force(tx, &patients).await
 }
 
 fn purpose_of(Asked { caller, search }: &Asked, actor: Actor) -> Purpose {
@@ -345,11 +327,4 @@ impl Besides {
             records: page.shown.into_iter().map(|shown| shown.record).collect(),
         }
     }
-}
-
-fn distinct<T: Ord>(ids: impl Iterator<Item = T>) -> Vec<T> {
-    let mut ids: Vec<T> = ids.collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }

@@ -5,7 +5,6 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::PatientKeyId,
     integrity::{AnchorState, FeedKind},
-    purpose::Purpose,
 };
 use serde_json::json;
 use store::{
@@ -16,7 +15,7 @@ use store::{
 };
 use vault::envelope::{Binding, PatientKey};
 
-use super::{admission::Permitted, signing::Order, succession::Line};
+use super::{admission::Permitted, signing::Order, succession::Line, writer::Stored};
 
 /// A draft with its place on the chain: what can be written down before it is signed.
 pub(super) struct Planned<'a> {
@@ -39,13 +38,13 @@ impl Planned<'_> {
     pub(super) fn order(&self) -> Order {
         Order {
             nonce: self.nonce,
-            hash: self.permitted.draft.data_hash,
+            hash: self.permitted.asked.draft.data_hash,
             supersedes: self.line.superseded().copied(),
         }
     }
 
     pub(super) fn remembered(&self) -> Option<Remembered> {
-        let draft = self.permitted.draft;
+        let draft = self.permitted.asked.draft;
         let (key, request_hash) = draft.idempotency.clone()?;
         Some(Remembered {
             user: draft.caller.user,
@@ -57,11 +56,12 @@ impl Planned<'_> {
 
     pub(super) fn entry(&self) -> AuditEntry {
         let Permitted {
-            draft,
+            asked,
             purpose,
             decision,
             ..
-        } = self.permitted;
+        } = &self.permitted;
+        let draft = asked.draft;
         let mut new_value = json!({
             "version": draft.version,
             "recordType": draft.record_type,
@@ -90,7 +90,7 @@ impl Planned<'_> {
             classification: Classification::Medical,
             encryption: EncryptionStatus::EncryptedAtRest,
             patient: Some(draft.patient),
-            ..draft.caller.entry(action, purpose)
+            ..draft.caller.entry(action, *purpose)
         }
     }
 }
@@ -103,7 +103,7 @@ pub(super) fn make<'a>(
     key: &PatientKey,
 ) -> (NewRecord, Made<'a>) {
     let permitted = &planned.permitted;
-    let draft = permitted.draft;
+    let draft = permitted.asked.draft;
     let binding = Binding {
         record: draft.id,
         patient: draft.patient,
@@ -141,19 +141,13 @@ pub(super) fn make<'a>(
 }
 
 impl Made<'_> {
-    /// Where in the group it stands, and what it is stored for.
-    pub(super) const fn asked(&self) -> (usize, Purpose) {
-        let permitted = &self.planned.permitted;
-        (permitted.place, permitted.purpose)
-    }
-
     pub(super) fn anchor(&self) -> NewAnchor {
         let Planned {
             permitted,
             line,
             nonce,
         } = &self.planned;
-        let draft = permitted.draft;
+        let draft = permitted.asked.draft;
         NewAnchor {
             record: draft.id,
             patient: draft.patient,
@@ -168,14 +162,21 @@ impl Made<'_> {
         }
     }
 
-    /// The anchor as it stands when the transaction commits.
-    pub(super) fn pending(&self) -> Anchor {
-        let draft = self.planned.permitted.draft;
-        Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string())
+    /// Answers whoever asked, once it is committed.
+    pub(super) fn answer(self, record: NewRecord) {
+        let draft = self.planned.permitted.asked.draft;
+        // The anchor as it stands when the transaction commits.
+        let pending = Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string());
+        let Permitted { asked, purpose, .. } = self.planned.permitted;
+        asked.answer(Ok(Stored {
+            record: record.into(),
+            purpose,
+            anchor: Some(pending),
+        }));
     }
 
     pub(super) fn event(&self) -> FeedEntry {
-        let draft = self.planned.permitted.draft;
+        let draft = self.planned.permitted.asked.draft;
         FeedEntry {
             record: Some(draft.id),
             patient: Some(draft.patient),

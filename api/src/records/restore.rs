@@ -6,7 +6,7 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::{RecordId, SessionId, UserId},
+    ids::RecordId,
     purpose::Purpose,
     records::{DataHash, RecordType, Standing},
 };
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use store::{
     StoreError, Tx, audit,
     records::{self, Record},
-    users, versions,
+    versions,
 };
 use uuid::Uuid;
 use vault::digest;
@@ -23,9 +23,9 @@ use vault::digest;
 use super::{
     prepare::{self, About, Version},
     succession::Follows,
-    writer::{Answer, Draft, Stored},
+    writer::{Asked, Draft, Stored},
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{app::App, caller::Caller, error::Error, facts::Facts};
 
 /// What an export says of a version beside its document.
 #[derive(Debug, Clone)]
@@ -120,47 +120,43 @@ fn follows(number: i32, exported: &Exported) -> Result<Option<Follows>, Error> {
 }
 
 /// Answers what need not be brought back, because it is there, and what cannot be, because something
-/// else is. Must come before anything is decided: a version that is there is not written again.
-pub(super) async fn recognise(
+/// else is; gives the others. Must come before anything is decided: a version that is there is not written
+/// again.
+pub(super) async fn recognise<'a>(
     tx: &mut Tx<'_>,
-    drafts: &[Draft],
-    answers: &mut [Option<Answer>],
-) -> Result<(), StoreError> {
-    let restored: Vec<&Draft> = drafts.iter().filter(|draft| draft.is_restored).collect();
+    asked: Vec<Asked<'a>>,
+    facts: &Facts,
+) -> Result<Vec<Asked<'a>>, StoreError> {
+    let is_restored =
+        |asked: &Asked<'_>| asked.draft.is_restored && facts.actor(&asked.draft.caller).is_ok();
+    let (restored, mut others): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_restored);
     if restored.is_empty() {
-        return Ok(());
+        return Ok(others);
     }
-    let ids: Vec<RecordId> = restored.iter().map(|draft| draft.id).collect();
-    let sessions: Vec<(UserId, SessionId)> = restored
-        .iter()
-        .map(|draft| (draft.caller.user, draft.caller.session))
-        .collect();
-    let (_, actors) = users::present(tx, &sessions).await?;
+    let ids: Vec<RecordId> = restored.iter().map(|asked| asked.draft.id).collect();
     let there = records::by_ids(tx, &ids).await?;
     let anchored = versions::anchored(tx, &ids).await?;
     let mut reads = Vec::new();
-    for (draft, answer) in drafts.iter().zip(answers) {
-        let actor = actors.get(&draft.caller.session);
-        if !draft.is_restored || !actor.is_some_and(|actor| actor.is_active) {
-            continue;
-        }
-        *answer = match there.iter().find(|record| record.id == draft.id) {
+    for asked in restored {
+        let draft = asked.draft;
+        match there.iter().find(|record| record.id == draft.id) {
             Some(record) if is_it(record, draft) => {
                 reads.push(seen(record, draft));
-                Some(Ok(Stored {
+                asked.answer(Ok(Stored {
                     record: record.clone(),
                     purpose: Purpose::PatientRequest,
                     anchor: None,
-                }))
+                }));
             }
-            Some(_) => Some(Err(conflict("another record has this id"))),
-            None if anchored.iter().any(|anchor| anchor.record == draft.id) => Some(Err(conflict(
-                "the record is lost here and its anchor is not: tell the operator",
-            ))),
-            None => None,
-        };
+            Some(_) => asked.answer(Err(conflict("another record has this id"))),
+            None if anchored.iter().any(|anchor| anchor.record == draft.id) => asked.answer(Err(
+                conflict("the record is lost here and its anchor is not: tell the operator"),
+            )),
+            None => others.push(asked),
+        }
     }
-    audit::insert(tx, &reads).await
+    audit::insert(tx, &reads).await?;
+    Ok(others)
 }
 
 fn is_it(record: &Record, draft: &Draft) -> bool {

@@ -9,7 +9,7 @@ use store::{
     versions::{self, AnchoredVersion},
 };
 
-use super::{admission::Permitted, writer::Answer};
+use super::admission::Permitted;
 use crate::error::Error;
 
 /// The version that a draft takes the place of.
@@ -33,35 +33,32 @@ pub(super) fn overtaken() -> Error {
 
 /// Ends the versions whose places the drafts take: the optimistic lock. It is the database that
 /// decides, under the lock of each row; a draft that comes too late is taken out and answered with a
-/// conflict. Of two in one group the first one wins.
-pub(super) async fn take_places(
+/// conflict. Of two in one batch the first one wins.
+pub(super) async fn take_places<'a>(
     tx: &mut Tx<'_>,
-    permitted: &mut Vec<Permitted<'_>>,
-    answers: &mut [Option<Answer>],
-) -> Result<(), StoreError> {
-    let mut wanted: Vec<(RecordId, i32)> = Vec::new();
-    permitted.retain(|permitted| {
-        let Some(old) = permitted.draft.follows else {
-            return true;
-        };
-        let is_first = !wanted.iter().any(|(id, _)| *id == old.id);
-        if is_first {
-            wanted.push((old.id, old.version));
-        } else {
-            answers[permitted.place] = Some(Err(overtaken()));
+    permitted: Vec<Permitted<'a>>,
+) -> Result<Vec<Permitted<'a>>, StoreError> {
+    let mut wanted: HashMap<RecordId, i32> = HashMap::new();
+    let mut first = Vec::with_capacity(permitted.len());
+    for permitted in permitted {
+        match permitted.asked.draft.follows {
+            Some(old) if wanted.contains_key(&old.id) => permitted.asked.answer(Err(overtaken())),
+            follows => {
+                wanted.extend(follows.map(|old| (old.id, old.version)));
+                first.push(permitted);
+            }
         }
-        is_first
-    });
+    }
+    let wanted: Vec<(RecordId, i32)> = wanted.into_iter().collect();
     let ended = versions::supersede(tx, &wanted).await?;
-    permitted.retain(|permitted| {
-        let follows = permitted.draft.follows;
-        let in_time = follows.is_none_or(|old| ended.contains(&old.id));
-        if !in_time {
-            answers[permitted.place] = Some(Err(overtaken()));
+    let mut in_time = Vec::with_capacity(first.len());
+    for permitted in first {
+        match permitted.asked.draft.follows {
+            Some(old) if !ended.contains(&old.id) => permitted.asked.answer(Err(overtaken())),
+            _ => in_time.push(permitted),
         }
-        in_time
-    });
-    Ok(())
+    }
+    Ok(in_time)
 }
 
 /// What is known of the anchors of the versions whose places the drafts take.
@@ -71,7 +68,7 @@ pub(super) async fn anchored(
 ) -> Result<HashMap<RecordId, AnchoredVersion>, StoreError> {
     let old: Vec<RecordId> = permitted
         .iter()
-        .filter_map(|permitted| Some(permitted.draft.follows?.id))
+        .filter_map(|permitted| Some(permitted.asked.draft.follows?.id))
         .collect();
     let found = versions::anchored(tx, &old).await?;
     Ok(found.into_iter().map(|old| (old.record, old)).collect())

@@ -72,7 +72,7 @@ pub(crate) async fn verify(
     let (record, purpose) = (disclosed.record, disclosed.purpose);
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
 
-    let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     drop(conn);
     let opened = content::open(&app.keyring, &sealed).await;

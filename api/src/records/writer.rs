@@ -1,11 +1,11 @@
 //! The one writer of records. What waits together is stored together: one lock on the signer's row,
-//! one commit, at most [`GROUP`] records. A lock per record is ten times slower
+//! one commit, for a batch of records. A lock per record is ten times slower
 //! (`docs/decisions/0002-one-writer.md`).
 //!
 //! In that one transaction: the decision, the nonces, the audit rows, the sealed records, the anchors with
 //! their signed transactions and the events. If it does not commit, nothing happened.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chain::{Fees, Signer};
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use domain::{
 };
 use serde_json::Value;
 use store::{
-    Pool, StoreError,
+    Pool, StoreError, Tx,
     anchors::{self, Anchor, NewAnchor, SignerAccount},
     audit,
     feed::{self, FeedEntry},
@@ -26,30 +26,37 @@ use store::{
     records::{self, NewRecord, Record},
 };
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, watch},
     task::JoinSet,
 };
 use vault::keyring::Keyring;
 
 use super::{
-    admission::{admit, recall},
+    admission::{Permitted, admit, recall},
     made::{Made, Planned, make},
     restore::recognise,
-    sealing,
+    sealing::{self, SealingKey},
     signing::sign,
     succession::{Follows, Line, anchored, take_places},
 };
-use crate::{app::commit, caller::Caller, counter::turned_away, error::Error};
+use crate::{
+    app::commit,
+    batcher::{BatchLimits, Batcher, Served},
+    caller::Caller,
+    error::Error,
+    facts::Facts,
+};
 
-/// How many records share a transaction at most.
-const GROUP: usize = 64;
-/// How long the writer waits for company where one record is there alone.
-const GATHER: Duration = Duration::from_millis(5);
+/// How many records share a transaction, how many may wait, and how long one waits for company.
+const LIMITS: BatchLimits = BatchLimits {
+    size: 64,
+    at_once: 1,
+    queue: 1024,
+    gather: Duration::from_millis(5),
+};
 /// How often a group is tried whose patients are given keys by another process meanwhile: each of them
 /// gets one once, so the second try finds it.
 const TRIES: usize = 3;
-/// How many records may wait; more are refused at once.
-const QUEUE: usize = 1024;
 /// What a client's key is for: the same text for two of them is two keys.
 pub(super) const OPERATIONS: [&str; 3] = [CREATE, AMEND, WITHDRAW];
 const CREATE: &str = "createMedicalRecord";
@@ -127,6 +134,13 @@ impl Draft {
         Some((self.caller.user, self.idempotency.as_ref()?.0.as_str()))
     }
 
+    /// What must not be missing, and is.
+    pub(super) fn lacking(&self) -> Option<&[fhir::Issue]> {
+        let issues = self.incomplete.as_deref()?;
+        let is_error = |issue: &fhir::Issue| issue.severity == fhir::Severity::Error;
+        issues.iter().any(is_error).then_some(issues)
+    }
+
     /// Whether this is the request that was remembered by that hash.
     pub(super) fn asks_for(&self, request_hash: &str) -> bool {
         self.idempotency
@@ -156,11 +170,24 @@ impl Stored {
 
 /// What a draft comes to.
 pub(super) type Answer = Result<Stored, Error>;
-type Reply = oneshot::Sender<Answer>;
+
+/// A draft on its way, and where its answer goes.
+pub(super) struct Asked<'a> {
+    /// The draft.
+    pub(super) draft: &'a Draft,
+    answer: &'a mut Option<Answer>,
+}
+
+impl Asked<'_> {
+    /// Says what it came to. It is told once the transaction is committed.
+    pub(super) fn answer(self, answer: Answer) {
+        *self.answer = Some(answer);
+    }
+}
 
 /// Where drafts are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer(mpsc::Sender<(Draft, Reply)>);
+pub(crate) struct Writer(Batcher<Draft, Stored>);
 
 /// What the writer works with.
 #[derive(Debug)]
@@ -182,9 +209,12 @@ pub(crate) struct Workshop {
 impl Writer {
     /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
     pub(crate) fn start(workshop: Workshop, tasks: &mut JoinSet<()>) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        tasks.spawn(run(workshop, receiver));
-        Self(sender)
+        let workshop = Arc::new(workshop);
+        let serve = move |drafts: Vec<Arc<Draft>>| {
+            let workshop = Arc::clone(&workshop);
+            async move { workshop.store(&drafts).await }
+        };
+        Self(Batcher::start(LIMITS, tasks, serve))
     }
 
     /// Stores a record.
@@ -193,11 +223,7 @@ impl Writer {
     /// [`Error::NotFound`] where the caller may not write for this patient; [`Error::Busy`] where too
     /// many wait already.
     pub(crate) async fn store(&self, draft: Draft) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        self.0.try_send((draft, reply)).map_err(|_| Error::Busy {
-            retry_after_seconds: 1,
-        })?;
-        answer.await.map_err(|_| Error::Unavailable)?
+        self.0.ask(draft).await
     }
 
     /// Stores a record of many: waits for room instead of being refused.
@@ -205,178 +231,169 @@ impl Writer {
     /// # Errors
     /// As of [`Writer::store`], but for a full queue.
     pub(super) async fn store_in_turn(&self, draft: Draft) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.0.send((draft, reply)).await;
-        sent.map_err(|_| Error::Unavailable)?;
-        answer.await.map_err(|_| Error::Unavailable)?
+        self.0.ask_in_turn(draft).await
     }
 }
 
-async fn run(workshop: Workshop, mut inbox: mpsc::Receiver<(Draft, Reply)>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while inbox.recv_many(&mut group, GROUP).await > 0 {
-        // Where more than one waited there is a load, and the next ones gather while these are stored.
-        let is_alone = group.len() == 1;
-        let gathered_by = tokio::time::Instant::now() + GATHER;
-        while is_alone && group.len() < GROUP {
-            let room = GROUP - group.len();
-            match tokio::time::timeout_at(gathered_by, inbox.recv_many(&mut group, room)).await {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => break,
+fn busy() -> Error {
+    Error::Busy {
+        retry_after_seconds: 1,
+    }
+}
+
+/// What stands once the drafts of a batch are written.
+enum Outcome {
+    /// Committed.
+    Stored,
+    /// Nothing: a key that was to be used is not the patient's any more.
+    KeyChanged,
+    /// Nothing, for all of them alike.
+    Refused(Error),
+}
+
+impl Workshop {
+    /// Stores a batch, again where another process gave one of its patients a key in between: the next try
+    /// finds that key.
+    async fn store(&self, drafts: &[Arc<Draft>]) -> Served<Stored> {
+        for _ in 0..TRIES {
+            let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
+            let asked = drafts.iter().zip(&mut answers);
+            let asked = asked.map(|(draft, answer)| Asked { draft, answer });
+            match self.store_all(drafts, asked.collect()).await? {
+                Outcome::Stored => {
+                    let told = |answer: Option<Answer>| answer.unwrap_or(Err(Error::Internal));
+                    return Ok(answers.into_iter().map(told).collect());
+                }
+                Outcome::KeyChanged => {}
+                Outcome::Refused(error) => {
+                    return Ok(drafts.iter().map(|_| Err(error.again())).collect());
+                }
             }
         }
-        let (drafts, replies): (Vec<_>, Vec<_>) = group.drain(..).unzip();
-        for (reply, answer) in replies.into_iter().zip(store_all(&workshop, drafts).await) {
-            // Whoever went away meanwhile finds the record by its idempotency key.
-            reply.send(answer).ok();
+        Ok(drafts.iter().map(|_| Err(busy())).collect())
+    }
+
+    /// The one transaction.
+    async fn store_all(
+        &self,
+        drafts: &[Arc<Draft>],
+        asked: Vec<Asked<'_>>,
+    ) -> Result<Outcome, StoreError> {
+        let patients = || drafts.iter().map(|draft| draft.patient);
+        let keys = sealing::prepare(&self.pool, &self.keyring, patients().collect()).await?;
+        let mut tx = self.pool.begin().await?;
+        let address = self.signer.address().to_string();
+        let signer = SignerAccount {
+            chain_id: self.chain_id,
+            address: &address,
+        };
+        // From here to the commit no other writer of this signer runs, in whatever process.
+        let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
+        let callers = drafts.iter().map(|draft| &draft.caller);
+        let facts = Facts::gather(&mut tx, callers, patients()).await?;
+
+        let asked = recognise(&mut tx, asked, &facts).await?;
+        let permitted = admit(&mut tx, asked, &facts).await?;
+        let permitted = recall(&mut tx, permitted).await?;
+        let permitted = with_a_key(permitted, &keys);
+        let permitted = take_places(&mut tx, permitted).await?;
+        let sealed_for: Vec<UserId> = permitted.iter().map(|p| p.asked.draft.patient).collect();
+        if !sealing::establish(&mut tx, &keys, &sealed_for).await? {
+            tx.rollback().await?;
+            return Ok(Outcome::KeyChanged);
         }
+        let planned = plan(&mut tx, permitted, first_nonce, signer).await?;
+        let orders = planned.iter().map(Planned::order).collect();
+        let signing = sign(&self.signer, orders, *self.fees.borrow());
+        // What names no transaction is written while they are being signed.
+        if !remember(&mut tx, &planned).await? {
+            // Another process was a moment earlier with the same thing.
+            return Ok(Outcome::Refused(busy()));
+        }
+        let entries: Vec<AuditEntry> = planned.iter().map(Planned::entry).collect();
+        audit::insert(&mut tx, &entries).await?;
+        let Some(transactions) = signing.done().await else {
+            // A gap in the nonces must not arise: give the whole batch up.
+            tracing::error!("A transaction could not be signed");
+            return Ok(Outcome::Refused(Error::Unavailable));
+        };
+        let made = planned.into_iter().zip(transactions);
+        let made = made.filter_map(|(planned, signed)| {
+            let key = keys.get(&planned.permitted.asked.draft.patient)?;
+            Some(make(planned, signed, key.id(), key.key()))
+        });
+        let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = made.unzip();
+        write(&mut tx, &records, &made, signer).await?;
+        commit(tx).await?;
+        self.bell.notify_one();
+        for (record, made) in records.into_iter().zip(made) {
+            made.answer(record);
+        }
+        Ok(Outcome::Stored)
     }
 }
 
-/// Stores a group; where the database refuses it as a whole, each draft by itself, so that one that
-/// cannot be stored does not take the others with it.
-async fn store_all(workshop: &Workshop, drafts: Vec<Draft>) -> Vec<Answer> {
-    match store_group(workshop, &drafts).await {
-        Ok(answers) => answers,
-        Err(StoreError::Refused(_)) if drafts.len() > 1 => {
-            let mut answers = Vec::with_capacity(drafts.len());
-            for draft in drafts {
-                let alone = store_group(workshop, std::slice::from_ref(&draft)).await;
-                answers.push(alone.map_or_else(|e| Err(e.into()), one));
-            }
-            answers
-        }
-        Err(error) => turned_away(drafts.len(), error),
+/// Answers those whose patient's key cannot be had; gives the others.
+fn with_a_key<'a>(
+    permitted: Vec<Permitted<'a>>,
+    keys: &HashMap<UserId, SealingKey>,
+) -> Vec<Permitted<'a>> {
+    let can = |permitted: &Permitted<'_>| keys.contains_key(&permitted.asked.draft.patient);
+    let (with, without): (Vec<_>, Vec<_>) = permitted.into_iter().partition(can);
+    for permitted in without {
+        permitted.asked.answer(Err(Error::Unavailable));
     }
+    with
 }
 
-fn one(mut answers: Vec<Answer>) -> Answer {
-    answers.pop().unwrap_or(Err(Error::Internal))
-}
-
-/// Nothing was stored: another process was a moment earlier with the same thing.
-fn all_busy(drafts: &[Draft]) -> Vec<Answer> {
-    let busy = |_| {
-        Err(Error::Busy {
-            retry_after_seconds: 1,
-        })
-    };
-    drafts.iter().map(busy).collect()
-}
-
-/// Stores a group, again where another process gave one of its patients a key in between: the next try
-/// finds that key.
-async fn store_group(workshop: &Workshop, drafts: &[Draft]) -> Result<Vec<Answer>, StoreError> {
-    for _ in 0..TRIES {
-        if let Some(answers) = try_group(workshop, drafts).await? {
-            return Ok(answers);
-        }
-    }
-    Ok(all_busy(drafts))
-}
-
-/// `None` where a key that was to be used is not the patient's any more; then nothing was stored.
-async fn try_group(
-    workshop: &Workshop,
-    drafts: &[Draft],
-) -> Result<Option<Vec<Answer>>, StoreError> {
-    let patients = drafts.iter().map(|draft| draft.patient).collect();
-    let sealing_keys = sealing::prepare(&workshop.pool, &workshop.keyring, patients).await?;
-    let mut tx = workshop.pool.begin().await?;
-    let address = workshop.signer.address().to_string();
-    let signer = SignerAccount {
-        chain_id: workshop.chain_id,
-        address: &address,
-    };
-    // From here to the commit no other writer of this signer runs, in whatever process.
-    let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
-
-    let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
-    recognise(&mut tx, drafts, &mut answers).await?;
-    let mut permitted = admit(&mut tx, drafts, &mut answers).await?;
-    recall(&mut tx, &mut permitted, &mut answers).await?;
-    permitted.retain(|permitted| {
-        let can = sealing_keys.contains_key(&permitted.draft.patient);
-        if !can {
-            answers[permitted.place] = Some(Err(Error::Unavailable));
-        }
-        can
-    });
-    take_places(&mut tx, &mut permitted, &mut answers).await?;
-    let followed = anchored(&mut tx, &permitted).await?;
-    let patients: Vec<UserId> = permitted.iter().map(|p| p.draft.patient).collect();
-    if !sealing::establish(&mut tx, &sealing_keys, &patients).await? {
-        tx.rollback().await?;
-        return Ok(None);
-    }
-
-    let planned: Vec<Planned<'_>> = (first_nonce..)
-        .zip(permitted)
-        .map(|(nonce, permitted)| Planned {
-            line: Line::after(
-                permitted
-                    .draft
-                    .follows
-                    .and_then(|old| followed.get(&old.id)),
-                signer,
-            ),
+/// Gives each draft its nonce and its place among the versions before.
+async fn plan<'a>(
+    tx: &mut Tx<'_>,
+    permitted: Vec<Permitted<'a>>,
+    first_nonce: i64,
+    signer: SignerAccount<'_>,
+) -> Result<Vec<Planned<'a>>, StoreError> {
+    let followed = anchored(tx, &permitted).await?;
+    let numbered = (first_nonce..).zip(permitted);
+    let planned = numbered.map(|(nonce, permitted)| {
+        let old = permitted.asked.draft.follows;
+        let old = old.and_then(|old| followed.get(&old.id));
+        Planned {
+            line: Line::after(old, signer),
             permitted,
             nonce,
-        })
-        .collect();
-    let orders = planned.iter().map(Planned::order).collect();
-    let signing = sign(&workshop.signer, orders, *workshop.fees.borrow());
-    // What names no transaction is written while they are being signed.
+        }
+    });
+    Ok(planned.collect())
+}
+
+/// Remembers the clients' keys; `false` where one of them is taken.
+async fn remember(tx: &mut Tx<'_>, planned: &[Planned<'_>]) -> Result<bool, StoreError> {
     for operation in OPERATIONS {
         let keys: Vec<Remembered> = planned
             .iter()
-            .filter(|planned| planned.permitted.draft.operation() == operation)
+            .filter(|planned| planned.permitted.asked.draft.operation() == operation)
             .filter_map(Planned::remembered)
             .collect();
-        if !idempotency::insert(&mut tx, operation, &keys).await? {
-            return Ok(Some(all_busy(drafts)));
+        if !idempotency::insert(tx, operation, &keys).await? {
+            return Ok(false);
         }
     }
-    let entries: Vec<AuditEntry> = planned.iter().map(Planned::entry).collect();
-    audit::insert(&mut tx, &entries).await?;
+    Ok(true)
+}
 
-    let Some(transactions) = signing.done().await else {
-        // A gap in the nonces must not arise: give the whole group up.
-        tracing::error!("A transaction could not be signed");
-        return Ok(Some(
-            drafts.iter().map(|_| Err(Error::Unavailable)).collect(),
-        ));
-    };
-    let made = planned
-        .into_iter()
-        .zip(transactions)
-        .filter_map(|(planned, signed)| {
-            let key = sealing_keys.get(&planned.permitted.draft.patient)?;
-            Some(make(planned, signed, key.id(), key.key()))
-        });
-    let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = made.unzip();
+/// Writes the records, their anchors and their events.
+async fn write(
+    tx: &mut Tx<'_>,
+    records: &[NewRecord],
+    made: &[Made<'_>],
+    signer: SignerAccount<'_>,
+) -> Result<(), StoreError> {
     if !records.is_empty() {
-        records::insert(&mut tx, &records).await?;
+        records::insert(tx, records).await?;
         let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
-        anchors::insert(&mut tx, signer, &anchors).await?;
+        anchors::insert(tx, signer, &anchors).await?;
     }
     let events: Vec<FeedEntry> = made.iter().map(Made::event).collect();
-    feed::append(&mut tx, &events).await?;
-    commit(tx).await?;
-    workshop.bell.notify_one();
-
-    for (record, made) in records.into_iter().zip(&made) {
-        let (place, purpose) = made.asked();
-        answers[place] = Some(Ok(Stored {
-            record: record.into(),
-            purpose,
-            anchor: Some(made.pending()),
-        }));
-    }
-    let answers = answers.into_iter();
-    Ok(Some(
-        answers
-            .map(|answer| answer.unwrap_or(Err(Error::Internal)))
-            .collect(),
-    ))
+    feed::append(tx, &events).await
 }

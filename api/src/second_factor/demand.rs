@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Tx, audit,
+    Tx, audit, barrier,
     second_factors::{self, FactorRow},
 };
 use vault::{keyring::WrappedKey, second_factor::recovery_hash};
@@ -117,6 +117,7 @@ impl Code {
             None => None,
         };
         let mut tx = app.begin().await?;
+        barrier::lock_shared(&mut tx, [user]).await?;
         let seen = match second_factors::lock(&mut tx, user).await? {
             Some(factor) if factor.confirmed_at.is_some() => {
                 self.compare(app, &mut tx, user, &factor).await?

@@ -7,7 +7,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit,
+    audit, barrier,
     sessions::{self, Which},
 };
 
@@ -44,6 +44,7 @@ pub(crate) async fn revoke(app: &App, caller: &Caller, id: SessionId) -> Result<
 
 async fn end(app: &App, caller: &Caller, which: Which) -> Result<usize, Error> {
     let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     let ended = sessions::revoke(&mut tx, actor.id, which).await?;
     let entry = |action, session: SessionId| AuditEntry {

@@ -10,7 +10,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    StoreError, Tx, audit,
+    Tx, audit, barrier,
     sessions::{self, Child, Token, Which},
 };
 use vault::refresh::RefreshToken;
@@ -66,7 +66,7 @@ async fn seems_good(app: &App, given: Option<&RefreshToken>) -> Result<bool, Err
     let Some(given) = given else {
         return Ok(false);
     };
-    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let found = sessions::peek_token(&mut conn, &given.hash()).await?;
     Ok(found.is_some_and(|(presented, now)| {
         matches!(judge(&presented, now), Verdict::Rotate | Verdict::Again)
@@ -141,14 +141,18 @@ async fn grant(
     })
 }
 
-/// Somebody else had this token: nobody goes on with this log-in.
+/// Somebody else had this token: nobody goes on with this log-in. In a transaction of its own: whoever ends a
+/// log-in locks the account before its rows.
 async fn end(
     app: &App,
-    mut tx: Tx<'_>,
+    tx: Tx<'_>,
     visit: &Visit,
     pass: Option<Pass>,
     token: &Token,
 ) -> Result<Granted, Error> {
+    tx.rollback().await?;
+    let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [token.user]).await?;
     sessions::revoke(&mut tx, token.user, Which::One(token.family)).await?;
     let entry = entry(
         visit,

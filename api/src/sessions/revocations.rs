@@ -104,7 +104,7 @@ pub(crate) async fn ended(watch: Option<&Watch>) {
 pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
     let who = [(bearer.user, bearer.session)];
     let found = async {
-        let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+        let mut conn = app.pool.acquire().await?;
         store::users::actors(&mut conn, &who).await
     };
     match found.await {

@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit,
+    audit, barrier,
     sessions::{self, Which},
     users,
 };
@@ -62,6 +62,7 @@ async fn set(
         AuditAction::UserDeactivate
     };
     let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user].into_iter().chain(somebody)).await?;
     let actor = caller.actor(&mut tx).await?;
     if somebody.is_some() && actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, action).await?);

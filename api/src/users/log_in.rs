@@ -36,7 +36,7 @@ pub(crate) async fn log_in(
     let given_password = Password::read(given_password).ok();
     let queued = app.hashing.queue(&visit.origin)?;
     let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(&login)).await?;
-    let mut conn = app.pool.acquire().await.map_err(store::StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let found = store::users::by_login(&mut conn, &login).await?;
     drop(conn);
 

@@ -7,7 +7,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    StoreError, audit,
+    audit, barrier,
     sessions::{self, Which},
     users,
 };
@@ -52,12 +52,12 @@ pub(crate) async fn confirm(
 ) -> Result<Confirmed, Error> {
     let queued = app.hashing.queue(&caller.origin)?;
     let pass = throttle::pass(app, &caller.origin, Attempt::Proof(caller.user)).await?;
-    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
-    let actor = caller.newcomer(&mut conn).await?;
-    let hash = users::password_hash(&mut conn, actor.id)
+    let mut tx = app.begin().await?;
+    let actor = caller.newcomer(&mut tx).await?;
+    let hash = users::password_hash(&mut tx, actor.id)
         .await?
         .ok_or(Error::Unauthenticated)?;
-    drop(conn);
+    commit(tx).await?;
     let known = hash.clone();
     let matches = match Password::read(given) {
         Ok(given) => {
@@ -88,7 +88,7 @@ pub(crate) async fn confirm(
 
 /// The caller's account, for its names.
 async fn names(app: &App, caller: &Caller) -> Result<User, Error> {
-    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let found = users::by_ids(&mut conn, &[caller.user]).await?.pop();
     found.ok_or(Error::Unauthenticated)
 }
@@ -117,6 +117,7 @@ pub(crate) async fn change(
         .await?;
 
     let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     if !users::replace_password(&mut tx, actor.id, &confirmed.hash, &new_hash).await? {
         return Err(Error::Conflict {

@@ -10,7 +10,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Tx, audit,
+    Tx, audit, barrier,
     role_proposals::{self, ProposalCursor, RoleProposal},
     users,
 };
@@ -45,6 +45,7 @@ pub(crate) async fn set_role(
     role: Role,
 ) -> Result<(User, Outcome), Error> {
     let mut tx = app.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user, id]).await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(

@@ -7,7 +7,7 @@ use domain::{
     wallets::{ChallengePurpose, ProvenBy},
 };
 use store::{
-    PgConnection, StoreError,
+    PgConnection,
     users::now,
     wallets::{ChallengeKey, challenge_waits, take_challenge},
 };
@@ -113,7 +113,7 @@ pub(super) async fn read(
     user: Option<UserId>,
     message: &str,
 ) -> Result<Answer, Error> {
-    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let expected = siwe::Expected {
         site: &app.site,
         chain_id: app.chain.deployment().chain_id,

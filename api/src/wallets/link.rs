@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    StoreError, Tx, audit,
+    Tx, audit,
     wallets::{self, LinkError, NewWallet, WalletCursor},
 };
 
@@ -63,7 +63,7 @@ pub(super) async fn link(
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(conflict @ (LinkError::Taken | LinkError::HasOne)) => {
             // The statement that failed took its transaction with it.
-            tx.rollback().await.map_err(StoreError::from)?;
+            tx.rollback().await?;
             return Err(conflicts(app.begin().await?, caller, &conflict).await?);
         }
     };

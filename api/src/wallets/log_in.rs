@@ -5,7 +5,7 @@ use domain::{
     wallets::ChallengePurpose,
 };
 use serde_json::json;
-use store::{StoreError, audit, users, wallets};
+use store::{audit, users, wallets};
 
 use super::answer::{self, Answer, Flaw};
 use crate::{
@@ -39,7 +39,7 @@ pub(super) async fn log_in(
     if let Err(flaw) = answer.verdict {
         return Err(fail(app, visit, &answer, flaw.as_str(), pass).await?);
     }
-    let mut conn = app.pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = app.pool.acquire().await?;
     let owner = wallets::owner(&mut conn, &answer.address).await?;
     let owner: Vec<_> = owner.into_iter().collect();
     let user = users::by_ids(&mut conn, &owner).await?.pop();
@@ -56,7 +56,7 @@ pub(super) async fn log_in(
     // Once more, and until this ends: it may have been unlinked, or the account deactivated.
     let is_still_theirs = wallets::owner(&mut tx, &answer.address).await? == Some(user.id);
     if !is_still_theirs || !answer.take(&mut tx).await? {
-        tx.rollback().await.map_err(StoreError::from)?;
+        tx.rollback().await?;
         return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
     }
     let session = begin(app, &mut tx, visit, &user, proof.is_shown()).await?;

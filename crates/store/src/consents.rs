@@ -58,7 +58,7 @@ pub async fn insert(
              id, user_id, purpose, consent_given_at, consent_expires_at, data_categories,
              processing_activities, third_parties
          )
-         VALUES ($1, $2, $3, CURRENT_TIMESTAMP, $4, $5, $6, $7)
+         VALUES ($1, $2, $3, decision_time(), $4, $5, $6, $7)
          RETURNING id, user_id, purpose, consent_given_at, consent_expires_at,
                    consent_withdrawn_at, data_categories, processing_activities, third_parties",
         id.0,
@@ -86,7 +86,7 @@ pub async fn withdraw(
     let row = sqlx::query_as!(
         ConsentRow,
         "UPDATE data_processing_consents
-         SET consent_withdrawn_at = CURRENT_TIMESTAMP
+         SET consent_withdrawn_at = decision_time()
          WHERE id = $1
            AND user_id = $2
            AND consent_withdrawn_at IS NULL
@@ -124,7 +124,7 @@ pub async fn by_id(
     row.map(Consent::try_from).transpose()
 }
 
-/// Every consent of these patients that holds now: the facts `domain::access` decides by.
+/// Every consent of these patients that holds at this moment: the facts `domain::access` decides by.
 /// Served by `idx_data_processing_consents_user`.
 ///
 /// # Errors
@@ -132,6 +132,7 @@ pub async fn by_id(
 pub async fn in_force(
     conn: &mut PgConnection,
     patients: &[UserId],
+    now: DateTime<Utc>,
 ) -> Result<Vec<Consent>, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
@@ -140,11 +141,12 @@ pub async fn in_force(
                 data_categories, processing_activities, third_parties
          FROM data_processing_consents
          WHERE user_id = ANY($1)
-           AND consent_given_at <= CURRENT_TIMESTAMP
-           AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
-           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+           AND consent_given_at <= $2
+           AND (consent_expires_at IS NULL OR consent_expires_at > $2)
+           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > $2)
          ORDER BY id",
         &patients,
+        now,
     )
     .fetch_all(conn)
     .await?;
@@ -176,9 +178,9 @@ pub async fn reaching(
              WHERE purpose = ANY($1)
                AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
                AND processing_activities ? 'SEARCH'
-               AND consent_given_at <= CURRENT_TIMESTAMP
-               AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
-               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+               AND consent_given_at <= statement_timestamp()
+               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
+               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
              LIMIT $5::bigint + 1
          )
          SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
@@ -188,9 +190,9 @@ pub async fn reaching(
            AND purpose = ANY($1)
            AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4
                OR COALESCE(third_parties, '[]') = '[]')
-           AND consent_given_at <= CURRENT_TIMESTAMP
-           AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
-           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+           AND consent_given_at <= statement_timestamp()
+           AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
+           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
          ORDER BY id",
         &covering,
         json!([Grantee::User { id: actor.id }]),
@@ -232,9 +234,9 @@ pub async fn page(
          FROM data_processing_consents
          WHERE user_id = $1
            AND (NOT $2 OR (
-               consent_given_at <= CURRENT_TIMESTAMP
-               AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
-               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > CURRENT_TIMESTAMP)
+               consent_given_at <= statement_timestamp()
+               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
+               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
            ))
            AND ($3::timestamptz IS NULL OR (consent_given_at, id) < ($3, $4::uuid))
          ORDER BY consent_given_at DESC, id DESC

@@ -124,6 +124,15 @@ impl StoreError {
         }
     }
 
+    /// Whether it is the database alone that failed: that says nothing of what was asked, and what was sent may
+    /// have happened.
+    pub const fn is_of_the_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Unable { .. } | Self::Busy(sqlx::Error::PoolTimedOut)
+        )
+    }
+
     /// The PostgreSQL error code, for the log. Holds no data.
     pub fn sql_state(&self) -> Option<String> {
         match self {

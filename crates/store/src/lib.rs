@@ -6,6 +6,7 @@
 
 pub mod anchors;
 pub mod audit;
+pub mod barrier;
 pub mod chain_events;
 pub mod consents;
 pub mod cursor;
@@ -37,8 +38,8 @@ pub mod versions;
 pub mod wallets;
 
 pub use error::StoreError;
-pub use pool::{Pool, PoolSettings, connect};
+pub use pool::{Connection, Pool, PoolSettings, Transaction, connect};
 pub use sqlx::PgConnection;
 
-/// A transaction: what is done in it is committed together or not at all.
-pub type Tx<'a> = sqlx::Transaction<'a, sqlx::Postgres>;
+/// A [`Transaction`], as functions take it.
+pub type Tx<'a> = Transaction;

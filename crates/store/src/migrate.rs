@@ -1,6 +1,6 @@
 //! The schema's history, compiled in.
 
-use sqlx::{migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
 
 use crate::{Pool, StoreError};
 
@@ -36,7 +36,7 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
-async fn open(url: &str) -> Result<Pool, StoreError> {
+async fn open(url: &str) -> Result<PgPool, StoreError> {
     Ok(PgPoolOptions::new().max_connections(1).connect(url).await?)
 }
 
@@ -93,7 +93,7 @@ pub async fn status(url: &str) -> Result<Vec<MigrationStatus>, MigrateError> {
 /// [`MigrateError::Behind`] where a migration is missing; [`MigrateError::Store`] where the database
 /// gives no answer.
 pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
-    let missing = status_of(pool)
+    let missing = status_of(pool.as_sqlx())
         .await?
         .iter()
         .filter(|migration| !migration.applied)
@@ -105,7 +105,7 @@ pub async fn require_current(pool: &Pool) -> Result<(), MigrateError> {
     }
 }
 
-async fn status_of(pool: &Pool) -> Result<Vec<MigrationStatus>, MigrateError> {
+async fn status_of(pool: &PgPool) -> Result<Vec<MigrationStatus>, MigrateError> {
     let exists =
         sqlx::query_scalar!(r#"SELECT to_regclass('_sqlx_migrations') IS NOT NULL AS "e!""#)
             .fetch_one(pool)

@@ -1,16 +1,175 @@
 //! The connection pool, mapped from the specification's figures.
+//!
+//! A future may be dropped at any point: a client leaves, a deadline passes. `begin` of sqlx 0.9.0 then puts a
+//! connection back into the pool that is inside a transaction. So sqlx's is not used. [`Transaction`] sends
+//! `BEGIN`, `COMMIT` and `ROLLBACK` itself, and **a connection goes back into the pool only after the server
+//! has answered what proves that it is outside a transaction** (`docs/decisions/0032-transactions-end.md`).
 
 use std::{
+    fmt,
+    ops::{Deref, DerefMut},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
 
 use crate::{StoreError, session};
 
-/// Connections to one database under one role.
-pub type Pool = sqlx::PgPool;
+/// Connections to one database under one role. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool(PgPool);
+
+impl Pool {
+    /// Begins a transaction. Dropped at any point, it is rolled back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        // Whole before BEGIN is sent: dropped from here on, the connection is rolled back first.
+        let mut tx = Transaction(Some(self.0.acquire().await?));
+        sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
+    /// A connection for single statements, each of which is its own transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] where none could be had.
+    pub async fn acquire(&self) -> Result<Connection, StoreError> {
+        Ok(Connection(Some(self.0.acquire().await?)))
+    }
+
+    /// Closes every connection, once it is given back.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    /// What sqlx's own functions take, migrations above all.
+    pub(crate) const fn as_sqlx(&self) -> &PgPool {
+        &self.0
+    }
+}
+
+/// A connection outside a transaction.
+pub struct Connection(Option<PoolConnection<Postgres>>);
+
+impl Connection {
+    /// Takes the connection out of the pool for good: it is counted no more.
+    #[must_use]
+    pub fn detach(mut self) -> PgConnection {
+        self.0.take().expect(HELD).detach()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            give_back(connection, Proof::OutsideTransaction);
+        }
+    }
+}
+
+/// A transaction: what is done in it is committed together or not at all.
+#[must_use = "what is not committed is rolled back"]
+pub struct Transaction(Option<PoolConnection<Postgres>>);
+
+impl Transaction {
+    /// Ends it for good.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of it happened, or nobody knows.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+        drop(self.0.take());
+        Ok(())
+    }
+
+    /// Undoes it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is undone all the same.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        sqlx::raw_sql("ROLLBACK").execute(&mut *self).await?;
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            give_back(connection, Proof::Rollback);
+        }
+    }
+}
+
+const HELD: &str = "a connection is held until it is dropped";
+
+macro_rules! is_a_connection {
+    ($($held:ty),+) => {$(
+        impl Deref for $held {
+            type Target = PgConnection;
+            fn deref(&self) -> &PgConnection {
+                self.0.as_ref().expect(HELD)
+            }
+        }
+
+        impl DerefMut for $held {
+            fn deref_mut(&mut self) -> &mut PgConnection {
+                self.0.as_mut().expect(HELD)
+            }
+        }
+
+        impl fmt::Debug for $held {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($held))
+            }
+        }
+    )+};
+}
+is_a_connection!(Connection, Transaction);
+
+/// What shows that a connection is outside a transaction.
+#[derive(Clone, Copy)]
+enum Proof {
+    /// It was in one, which is rolled back.
+    Rollback,
+    /// It never was in one: a statement by itself begins its transaction.
+    OutsideTransaction,
+}
+
+impl Proof {
+    async fn of(self, connection: &mut PgConnection) -> bool {
+        match self {
+            Self::Rollback => sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok(),
+            Self::OutsideTransaction => {
+                // In a transaction that failed, this fails, too (25P02).
+                let asked =
+                    "SELECT FROM (VALUES (now())) AS t(begun) WHERE begun = statement_timestamp()";
+                let found = sqlx::raw_sql(asked).fetch_optional(connection).await;
+                found.is_ok_and(|row| row.is_some())
+            }
+        }
+    }
+}
+
+/// Gives a connection back once it is proven to be outside a transaction; else closes it.
+fn give_back(mut connection: PoolConnection<Postgres>, proof: Proof) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        // The process ends, and with it the connection.
+        drop(connection.leak());
+        return;
+    };
+    runtime.spawn(async move {
+        if !proof.of(&mut connection).await {
+            tracing::warn!(
+                "A connection could not be brought out of its transaction and is closed"
+            );
+            connection.close().await.ok();
+        }
+    });
+}
 
 /// How old a connection is before it is closed for being one of too many.
 ///
@@ -84,7 +243,7 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
     let limits = session::limits(&settings);
     // A released connection that is not young any more is closed while more than the steady number is
     // open. The pool is known only after it is made, hence the cell.
-    let itself: Arc<OnceLock<Pool>> = Arc::default();
+    let itself: Arc<OnceLock<PgPool>> = Arc::default();
     let known = Arc::clone(&itself);
     let pool = PgPoolOptions::new()
         .min_connections(settings.min)
@@ -100,13 +259,13 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
             let keep = released.age < BURST
                 || known
                     .get()
-                    .is_none_or(|pool: &Pool| pool.size() <= settings.steady);
+                    .is_none_or(|pool: &PgPool| pool.size() <= settings.steady);
             Box::pin(async move { Ok(keep) })
         })
         .connect_lazy_with(options);
     // Cannot be set already: the cell was made above and handed to nobody else.
     drop(itself.set(pool.clone()));
-    Ok(pool)
+    Ok(Pool(pool))
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ pub async fn revoke(
     };
     let revoked = sqlx::query!(
         r#"UPDATE sessions
-         SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP
+         SET is_valid = FALSE, revoked_at = decision_time()
          WHERE user_id = $1
            AND is_valid
            AND expires_at > CURRENT_TIMESTAMP

@@ -371,10 +371,10 @@ pub async fn present(
             users.role AS "role?",
             users.organization_id,
             users.is_active AND COALESCE(
-                sessions.is_valid AND sessions.expires_at > CURRENT_TIMESTAMP, FALSE
+                sessions.is_valid AND sessions.expires_at > clock.now, FALSE
             ) AS "is_active?",
             sessions.second_factor_at IS NOT NULL AS "second_factor!"
-         FROM (SELECT CURRENT_TIMESTAMP AS now) AS clock
+         FROM (SELECT decision_time() AS now) AS clock
          LEFT JOIN UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id) ON TRUE
          LEFT JOIN users ON users.id = asked.user_id AND NOT users.is_system
          LEFT JOIN sessions ON sessions.id = asked.session_id AND sessions.user_id = users.id"#,
@@ -404,12 +404,13 @@ pub async fn present(
     Ok((now, actors))
 }
 
-/// The database's clock: what consents and expiries are decided by.
+/// The time of this transaction's decision, by the database's clock: read when it is asked for first after
+/// [`crate::barrier`]'s locks, the same from then on, and the `event_time` of its audit rows.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
-    Ok(sqlx::query_scalar!(r#"SELECT CURRENT_TIMESTAMP AS "now!""#)
+    Ok(sqlx::query_scalar!(r#"SELECT decision_time() AS "now!""#)
         .fetch_one(conn)
         .await?)
 }

@@ -33,7 +33,7 @@ pub async fn supersede(
              FOR UPDATE OF record
          )
          UPDATE medical_records AS record
-         SET superseded_at = CURRENT_TIMESTAMP
+         SET superseded_at = decision_time()
          FROM due
          WHERE record.id = due.id
          RETURNING record.id",

@@ -1,10 +1,12 @@
 //! Everything that is proven with the real programs, in one binary: it is linked once, and its
 //! tests share one cluster.
 
+mod aborted;
 mod access;
 mod accounts;
 mod amendments;
 mod audit;
+mod barrier;
 mod bulk;
 mod commands;
 mod database;

@@ -504,7 +504,7 @@ async fn a_longer_list_takes_no_more_statements() {
     );
     let about = |what: &str| one.iter().filter(|it| it.contains(what)).count();
     assert!(
-        about("FROM medical_records") == 1 && about("INTO audit_logs") == 1,
+        about("FROM medical_records AS record") == 1 && about("INTO audit_logs") == 1,
         "{one:#?}"
     );
     assert!(

@@ -1,11 +1,8 @@
 //! Which records somebody may find, and finding them.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use domain::{
     access::{Action, Actor, Question, decide, permitted_types},
-    consents::Consent,
     ids::UserId,
     purpose::Purpose,
     records::RecordType,
@@ -17,28 +14,78 @@ use store::{
         Record,
         search::{self, Everybody, Filter, Visible},
     },
+    users,
 };
 use vault::blind_index::IndexKey;
 
-use super::{Search, Shown};
-use crate::{error::Error, records::filter::Criteria};
+use super::{Asked, Search, Shown};
+use crate::{
+    error::Error,
+    facts::{Facts, distinct},
+    records::filter::Criteria,
+};
 
 /// By how many consents somebody may be let in and still have each patient looked up by name. Beyond,
 /// the newest of everybody's are looked through, which then comes to an end sooner.
 const MOST_CONSENTS: i64 = 200;
 
-/// Who looks for records, what for, and when.
+/// How often a page of everybody's records is looked for whose patients allowed less meanwhile.
+const TRIES: usize = 3;
+
+/// Whose records a list looks through. Read before anybody is locked: what they allow is read again under
+/// their locks.
+#[derive(Debug)]
+pub(super) enum Scope {
+    /// Those of these patients.
+    Patients(Vec<UserId>),
+    /// Those of more patients than are looked up by name.
+    Everybody,
+}
+
+impl Scope {
+    /// The scope of one list.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn of(tx: &mut Tx<'_>, asked: &Asked) -> Result<Self, StoreError> {
+        if let Some(patient) = asked.search.criteria.patient {
+            return Ok(Self::Patients(vec![patient]));
+        }
+        let caller = &asked.caller;
+        let actors = users::actors(tx, &[(caller.user, caller.session)]).await?;
+        let Some((_, actor)) = actors.first() else {
+            return Ok(Self::Patients(Vec::new()));
+        };
+        let purpose = super::purpose_of(asked, *actor);
+        if purpose == Purpose::PatientRequest {
+            return Ok(Self::Patients(vec![actor.id]));
+        }
+        let reaching = consents::reaching(tx, *actor, purpose, MOST_CONSENTS).await?;
+        Ok(reaching.map_or(Self::Everybody, |consents| {
+            Self::Patients(distinct(consents.iter().map(|consent| consent.patient)))
+        }))
+    }
+
+    /// Whose changes are to be held back.
+    pub(super) fn patients(&self) -> &[UserId] {
+        match self {
+            Self::Patients(patients) => patients,
+            Self::Everybody => &[],
+        }
+    }
+}
+
+/// Who looks for records, and what for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seeker {
     pub(super) actor: Actor,
     pub(super) purpose: Purpose,
-    pub(super) now: DateTime<Utc>,
 }
 
 impl Seeker {
     /// Whether they may look for anything at all.
     pub(super) fn may_ask(&self) -> bool {
-        let Self { actor, purpose, .. } = *self;
+        let Self { actor, purpose } = *self;
         match actor.role {
             // Administrators never touch content, not even its list.
             Role::Admin => purpose == Purpose::PatientRequest,
@@ -48,7 +95,11 @@ impl Seeker {
         }
     }
 
-    fn question(&self, record: &Record, action: Action) -> Question<'_> {
+    fn is_own(&self) -> bool {
+        self.purpose == Purpose::PatientRequest
+    }
+
+    fn question(&self, record: &Record, action: Action, now: DateTime<Utc>) -> Question<'_> {
         Question {
             actor: self.actor,
             patient: record.patient,
@@ -58,84 +109,71 @@ impl Seeker {
             standing: record.standing,
             destination: None,
             emergency: None,
-            now: self.now,
+            now,
         }
     }
-}
 
-/// Whose records a caller may find.
-enum Reach<'a> {
-    /// Their own.
-    Own(Vec<Visible>),
-    /// Those of these patients, by these consents.
-    These(Vec<Visible>, Cow<'a, [Consent]>),
-    /// Those of more patients than are looked up by name.
-    Many,
-}
-
-/// `consents` are those of the patient who is named, if one is.
-async fn reach<'a>(
-    tx: &mut Tx<'_>,
-    Seeker {
-        actor,
-        purpose,
-        now,
-    }: Seeker,
-    criteria: &Criteria,
-    consents: &'a [Consent],
-) -> Result<Reach<'a>, StoreError> {
-    let wanted = |types: Vec<RecordType>| -> Vec<RecordType> {
+    /// Which types of whose records may be found.
+    fn visible(&self, patients: &[UserId], criteria: &Criteria, facts: &Facts) -> Vec<Visible> {
         let asked = &criteria.filter.record_types;
         let is_asked = |kind: &RecordType| asked.is_empty() || asked.contains(kind);
-        types.into_iter().filter(is_asked).collect()
-    };
-    if purpose == Purpose::PatientRequest {
-        let is_asked = criteria.patient.is_none_or(|patient| patient == actor.id);
-        let all = wanted(RecordType::ALL.to_vec());
-        let own = Visible::of(actor.id, &all).filter(|_| is_asked);
-        return Ok(Reach::Own(own.into_iter().collect()));
-    }
-    let (mut patients, consents) = match criteria.patient {
-        Some(patient) => (vec![patient], Cow::Borrowed(consents)),
-        None => match consents::reaching(tx, actor, purpose, MOST_CONSENTS).await? {
-            Some(consents) => {
-                let patients = consents.iter().map(|consent| consent.patient);
-                (patients.collect(), Cow::Owned(consents))
+        let types = |patient: UserId| -> Vec<RecordType> {
+            let Self { actor, purpose } = *self;
+            if self.is_own() {
+                return RecordType::ALL.to_vec();
             }
-            None => return Ok(Reach::Many),
-        },
-    };
-    patients.sort_unstable();
-    patients.dedup();
-    let visible = patients.into_iter().filter_map(|patient| {
-        let types = permitted_types(Action::Search, actor, patient, purpose, &consents, now);
-        Visible::of(patient, &wanted(types))
-    });
-    Ok(Reach::These(visible.collect(), consents))
+            let consents = facts.consents_of(patient);
+            permitted_types(Action::Search, actor, patient, purpose, consents, facts.now)
+        };
+        let patients = patients.iter().copied();
+        patients
+            .filter(|patient| !self.is_own() || *patient == self.actor.id)
+            .filter_map(|patient| {
+                let types: Vec<_> = types(patient).into_iter().filter(is_asked).collect();
+                Visible::of(patient, &types)
+            })
+            .collect()
+    }
+
+    /// Decides a record of a page once more, where the rule itself is written, and names the consent. Its
+    /// content is decided by itself.
+    fn confirm(&self, search: &Search, record: Record, facts: &Facts) -> Option<Shown> {
+        let consents = facts.consents_of(record.patient);
+        let decide_on = |action| decide(&self.question(&record, action, facts.now), consents);
+        let found = decide_on(Action::Search);
+        if !found.is_permit() {
+            return None;
+        }
+        let opens = search.with.content.then(|| decide_on(Action::Read));
+        let opens = opens.filter(|decision| decision.is_permit());
+        Some(Shown {
+            ground: opens.unwrap_or(found).consent(),
+            opens: opens.is_some(),
+            record,
+        })
+    }
 }
 
-/// Finds a page, one more than asked for where there are more, and how many there are if that is asked.
+/// What a list found: its page, one more than asked for where there are more, and how many there are if
+/// that was asked.
+pub(super) type Answer = Result<(Vec<Shown>, i64), Error>;
+
+/// Finds a page.
 ///
 /// # Errors
 /// The database's; within, what is wrong with the search itself.
 pub(super) async fn find(
     tx: &mut Tx<'_>,
     index_key: &IndexKey,
-    search: &Search,
+    asked: &Asked,
     seeker: Seeker,
-    consents: &[Consent],
-) -> Result<Result<(Vec<Shown>, i64), Error>, StoreError> {
-    let Search {
-        criteria,
-        order,
-        after,
-        ..
-    } = search;
-    let reach = reach(tx, seeker, criteria, consents).await?;
-    let (visible, consents, is_own) = match reach {
-        Reach::Own(visible) => (Some(visible), Some(Cow::default()), true),
-        Reach::These(visible, consents) => (Some(visible), Some(consents), false),
-        Reach::Many => (None, None, false),
+    scope: &Scope,
+    facts: &Facts,
+) -> Result<Answer, StoreError> {
+    let criteria = &asked.search.criteria;
+    let visible = match scope {
+        Scope::Patients(patients) => Some(seeker.visible(patients, criteria, facts)),
+        Scope::Everybody => None,
     };
     if visible.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Ok((Vec::new(), 0)));
@@ -151,34 +189,100 @@ pub(super) async fn find(
     // What an index finds across patients leads; else each patient's newest do.
     let across = filter.tokens.is_some()
         || (criteria.patient.is_none()
-            && !is_own
+            && !seeker.is_own()
             && (filter.author.is_some() || filter.metadata.is_some()));
-    let limit = search.size + 1;
+    let found = match visible {
+        Some(visible) if across => {
+            let found = across_patients(tx, asked, seeker, &filter).await?;
+            // Whoever let them in since is not locked, and not among them.
+            let (page, total) = found;
+            let is_visible = |record: &Record| visible.iter().any(|v| v.patient == record.patient);
+            (page.into_iter().filter(is_visible).collect(), total)
+        }
+        Some(visible) => of_patients(tx, &asked.search, seeker, &visible, &filter).await?,
+        None => return of_everybody(tx, asked, seeker, &filter).await.map(Ok),
+    };
+    let (page, total): (Vec<Record>, i64) = found;
+    let shown = page.into_iter().filter_map(|record| {
+        let id = record.id;
+        let shown = seeker.confirm(&asked.search, record, facts);
+        if shown.is_none() {
+            // The two never differ: a test holds them against each other. If they did, it is not shown.
+            tracing::error!(record.id = %id, "SQL and the policy disagree about record {id}");
+        }
+        shown
+    });
+    Ok(Ok((shown.collect(), total)))
+}
+
+/// Each patient's newest.
+async fn of_patients(
+    tx: &mut Tx<'_>,
+    search: &Search,
+    seeker: Seeker,
+    visible: &[Visible],
+    filter: &Filter,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let (own, limit) = (seeker.is_own(), search.size + 1);
+    let total = if search.total {
+        search::count_of(tx, visible, own, filter).await?
+    } else {
+        0
+    };
+    let page = search::page_of(tx, visible, own, filter, search.order, search.after, limit).await?;
+    Ok((page, total))
+}
+
+/// What an index finds across patients.
+async fn across_patients(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    seeker: Seeker,
+    filter: &Filter,
+) -> Result<(Vec<Record>, i64), StoreError> {
+    let search = &asked.search;
     let everybody = Everybody {
         actor: seeker.actor,
         purpose: seeker.purpose,
-        patient: criteria.patient,
+        patient: search.criteria.patient,
     };
-    let mut total = 0;
-    let page = if let Some(visible) = visible.filter(|_| !across) {
-        if search.total {
-            total = search::count_of(tx, &visible, is_own, &filter).await?;
-        }
-        search::page_of(tx, &visible, is_own, &filter, *order, *after, limit).await?
+    let total = if search.total {
+        search::count_of_everybody(tx, &everybody, filter).await?
     } else {
-        if search.total {
-            total = search::count_of_everybody(tx, &everybody, &filter).await?;
+        0
+    };
+    let (order, after, limit) = (search.order, search.after, search.size + 1);
+    let page = search::page_of_everybody(tx, &everybody, filter, order, after, limit).await?;
+    Ok((page, total))
+}
+
+/// The newest of more patients than can be locked beforehand: those of the page are locked once it is known,
+/// and where one of them allows less by then, it is looked for again.
+async fn of_everybody(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    seeker: Seeker,
+    filter: &Filter,
+) -> Result<(Vec<Shown>, i64), StoreError> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        let (page, total) = across_patients(tx, asked, seeker, filter).await?;
+        let patients = page.iter().map(|record| record.patient);
+        let facts = Facts::gather(tx, [&asked.caller], patients).await?;
+        let Ok(actor) = facts.actor(&asked.caller) else {
+            return Ok((Vec::new(), 0));
+        };
+        let seeker = Seeker { actor, ..seeker };
+        let found = page.len();
+        let confirmed = page.into_iter();
+        let shown: Vec<Shown> = confirmed
+            .filter_map(|record| seeker.confirm(&asked.search, record, &facts))
+            .collect();
+        if shown.len() == found || tries == 0 {
+            return Ok((shown, total));
         }
-        search::page_of_everybody(tx, &everybody, &filter, *order, *after, limit).await?
-    };
-    let consents = match consents {
-        Some(consents) => consents,
-        None => Cow::Owned(consents::in_force(tx, &patients_of(&page)).await?),
-    };
-    let shown = page
-        .into_iter()
-        .filter_map(|record| confirm(seeker, search, record, &consents));
-    Ok(Ok((shown.collect(), total)))
+    }
 }
 
 /// The code that is looked for, as it is stored for each patient who may have it.
@@ -196,30 +300,4 @@ fn tokens(
     };
     let token = |one: &Visible| index_key.token(one.patient, system, code).to_vec();
     Ok(Some(visible.iter().map(token).collect()))
-}
-
-fn patients_of(page: &[Record]) -> Vec<UserId> {
-    let mut patients: Vec<UserId> = page.iter().map(|record| record.patient).collect();
-    patients.sort_unstable();
-    patients.dedup();
-    patients
-}
-
-/// Decides a record of a page once more, where the rule itself is written, and names the consent. The
-/// two never differ (a test holds them against each other); if they did, it is not shown. Its content
-/// is decided by itself.
-fn confirm(seeker: Seeker, search: &Search, record: Record, consents: &[Consent]) -> Option<Shown> {
-    let found = decide(&seeker.question(&record, Action::Search), consents);
-    if !found.is_permit() {
-        tracing::error!(record.id = %record.id, "SQL and the policy disagree about record {}", record.id);
-        return None;
-    }
-    let content = || decide(&seeker.question(&record, Action::Read), consents);
-    let opens = search.with.content.then(content);
-    let opens = opens.filter(|decision| decision.is_permit());
-    Some(Shown {
-        ground: opens.unwrap_or(found).consent(),
-        opens: opens.is_some(),
-        record,
-    })
 }

@@ -157,9 +157,9 @@ macro_rules! statement {
                  SELECT FROM data_processing_consents AS consent
                  WHERE consent.user_id = record.patient_id
                    AND consent.purpose = ANY($10)
-                   AND consent.consent_given_at <= CURRENT_TIMESTAMP
-                   AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > CURRENT_TIMESTAMP)
-                   AND (consent.consent_withdrawn_at IS NULL OR consent.consent_withdrawn_at > CURRENT_TIMESTAMP)
+                   AND consent.consent_given_at <= statement_timestamp()
+                   AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > statement_timestamp())
+                   AND (consent.consent_withdrawn_at IS NULL OR consent.consent_withdrawn_at > statement_timestamp())
                    AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
                    AND consent.processing_activities ? 'SEARCH'
                    AND NOT consent.processing_activities ? 'DENY'
@@ -169,9 +169,9 @@ macro_rules! statement {
                  SELECT FROM data_processing_consents AS refusal
                  WHERE refusal.user_id = record.patient_id
                    AND refusal.purpose = ANY($10)
-                   AND refusal.consent_given_at <= CURRENT_TIMESTAMP
-                   AND (refusal.consent_expires_at IS NULL OR refusal.consent_expires_at > CURRENT_TIMESTAMP)
-                   AND (refusal.consent_withdrawn_at IS NULL OR refusal.consent_withdrawn_at > CURRENT_TIMESTAMP)
+                   AND refusal.consent_given_at <= statement_timestamp()
+                   AND (refusal.consent_expires_at IS NULL OR refusal.consent_expires_at > statement_timestamp())
+                   AND (refusal.consent_withdrawn_at IS NULL OR refusal.consent_withdrawn_at > statement_timestamp())
                    AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
                    AND refusal.processing_activities ? 'DENY'
                    AND (COALESCE(refusal.third_parties, '[]') = '[]'

@@ -1,0 +1,352 @@
+//! Batches: requests that wait together are served together, so that they share a transaction and its commit.
+//!
+//! Three things live here and nowhere else. **Batching**: while every batch that may run does, requests gather
+//! into the next one. **Retrying alone**: where a batch fails, each of its members is served by itself, so that
+//! one that cannot be served does not take the others with it. **Back-pressure**: only so many wait; one more is
+//! refused at once, or waits for room.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use store::StoreError;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use crate::error::Error;
+
+/// How a batcher batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchLimits {
+    /// How many are served together at most.
+    pub(crate) size: usize,
+    /// How many batches are served at once. More would only take connections from others.
+    pub(crate) at_once: usize,
+    /// How many may wait; more are refused at once.
+    pub(crate) queue: usize,
+    /// How long one that is there alone waits for company.
+    pub(crate) gather: Duration,
+}
+
+/// What serving a batch gives: an answer for each of its members, in their order, or nothing.
+pub(crate) type Served<A> = Result<Vec<Result<A, Error>>, StoreError>;
+
+type Waiting<Q, A> = (Arc<Q>, oneshot::Sender<Result<A, Error>>);
+
+/// Where requests are handed in. It ends when the last handle is dropped and the queue is empty; a batch that
+/// was begun is always finished, whoever still waits for it.
+pub(crate) struct Batcher<Q, A>(mpsc::Sender<Waiting<Q, A>>);
+
+impl<Q, A> Clone for Batcher<Q, A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<Q, A> fmt::Debug for Batcher<Q, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Batcher")
+    }
+}
+
+impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
+    /// Starts a batcher. `serve` does all of a batch or nothing: it may be called again with the members of a
+    /// batch that failed, or that panicked.
+    pub(crate) fn start<S, F>(limits: BatchLimits, tasks: &mut JoinSet<()>, serve: S) -> Self
+    where
+        S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
+        F: Future<Output = Served<A>> + Send + 'static,
+    {
+        let (sender, inbox) = mpsc::channel(limits.queue);
+        tasks.spawn(run(limits, inbox, Arc::new(serve)));
+        Self(sender)
+    }
+
+    /// Waits to be served.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where too many wait already, [`Error::Unavailable`] where the process ends, and
+    /// what the answer itself is.
+    pub(crate) async fn ask(&self, question: Q) -> Result<A, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .try_send((Arc::new(question), reply))
+            .map_err(|_| Error::Busy {
+                retry_after_seconds: 1,
+            })?;
+        answer.await.map_err(|_| Error::Unavailable)?
+    }
+
+    /// Waits for room first, instead of being refused: for one of many that take turns.
+    ///
+    /// # Errors
+    /// As of [`Batcher::ask`], but for a full queue.
+    pub(crate) async fn ask_in_turn(&self, question: Q) -> Result<A, Error> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.0.send((Arc::new(question), reply)).await;
+        sent.map_err(|_| Error::Unavailable)?;
+        answer.await.map_err(|_| Error::Unavailable)?
+    }
+}
+
+async fn run<Q, A, S, F>(
+    limits: BatchLimits,
+    mut inbox: mpsc::Receiver<Waiting<Q, A>>,
+    serve: Arc<S>,
+) where
+    Q: Send + Sync + 'static,
+    A: Send + 'static,
+    S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
+    F: Future<Output = Served<A>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(limits.at_once));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let Some(batch) = next(&limits, &mut inbox).await else {
+            return;
+        };
+        let serve = Arc::clone(&serve);
+        tokio::spawn(async move {
+            answer(batch, &*serve).await;
+            drop(permit);
+        });
+    }
+}
+
+/// The next batch; `None` where there will be none.
+async fn next<T>(limits: &BatchLimits, inbox: &mut mpsc::Receiver<T>) -> Option<Vec<T>> {
+    let mut batch = Vec::new();
+    if inbox.recv_many(&mut batch, limits.size).await == 0 {
+        return None;
+    }
+    // Where more than one waited there is a load, and the next ones gather while these are served.
+    let is_alone = batch.len() == 1;
+    let gathered_by = Instant::now() + limits.gather;
+    while is_alone && !limits.gather.is_zero() && batch.len() < limits.size {
+        let left = limits.size - batch.len();
+        match timeout_at(gathered_by, inbox.recv_many(&mut batch, left)).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    Some(batch)
+}
+
+/// Serves a batch, and each of its members alone where it fails as a whole.
+async fn answer<Q, A, S, F>(batch: Vec<Waiting<Q, A>>, serve: &S)
+where
+    Q: Send + Sync + 'static,
+    A: Send + 'static,
+    S: Fn(Vec<Arc<Q>>) -> F,
+    F: Future<Output = Served<A>> + Send + 'static,
+{
+    let questions: Vec<Arc<Q>> = batch
+        .iter()
+        .map(|(question, _)| Arc::clone(question))
+        .collect();
+    let size = batch.len();
+    let failure = match guarded(serve(questions), size).await {
+        Ok(answers) => {
+            for ((_, reply), answer) in batch.into_iter().zip(answers) {
+                // Whoever went away meanwhile no longer wants to know.
+                reply.send(answer).ok();
+            }
+            return;
+        }
+        Err(failure) => failure,
+    };
+    if size == 1 || failure.is_of_the_database() {
+        let error = Error::from(failure);
+        for (_, reply) in batch {
+            reply.send(Err(error.again())).ok();
+        }
+        return;
+    }
+    tracing::warn!(size, %failure, "A batch failed as a whole; each of its members is served alone");
+    let mut down: Option<Error> = None;
+    for (question, reply) in batch {
+        let answer = match &down {
+            Some(error) => Err(error.again()),
+            None => match guarded(serve(vec![question]), 1).await {
+                Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
+                Err(failure) => {
+                    let is_down = failure.is_of_the_database();
+                    let error = Error::from(failure);
+                    down = is_down.then(|| error.again());
+                    Err(error)
+                }
+            },
+        };
+        reply.send(answer).ok();
+    }
+}
+
+/// Why a batch was not served.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it panicked, or gave too few answers")]
+    Panicked,
+}
+
+impl Failure {
+    /// Whether it says nothing of any member: then serving each alone fails alike, and what was sent to a
+    /// database that broke off may have happened.
+    const fn is_of_the_database(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_of_the_database(),
+            Self::Panicked => false,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error.into(),
+            Failure::Panicked => {
+                tracing::error!("A request could not be served: it panicked");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// Serves in a task of its own, so that a panic is a failure like any other.
+async fn guarded<A: Send + 'static>(
+    serving: impl Future<Output = Served<A>> + Send + 'static,
+    size: usize,
+) -> Result<Vec<Result<A, Error>>, Failure> {
+    let answers = tokio::spawn(serving)
+        .await
+        .map_err(|_| Failure::Panicked)??;
+    if answers.len() == size {
+        Ok(answers)
+    } else {
+        Err(Failure::Panicked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const LIMITS: BatchLimits = BatchLimits {
+        size: 3,
+        at_once: 1,
+        queue: 4,
+        gather: Duration::ZERO,
+    };
+
+    #[tokio::test]
+    async fn who_waits_is_served_together_and_one_too_many_is_turned_away() {
+        let open = Arc::new(Notify::new());
+        let door = Arc::clone(&open);
+        let mut tasks = JoinSet::new();
+        let batcher = Batcher::start(LIMITS, &mut tasks, move |batch: Vec<Arc<u8>>| {
+            let door = Arc::clone(&door);
+            async move {
+                if batch.iter().any(|who| **who == 0) {
+                    door.notified().await;
+                }
+                let size = batch.len();
+                Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
+            }
+        });
+
+        let first = batcher.ask(0);
+        let others = async {
+            // The first one is being served; the queue has room for four.
+            tokio::task::yield_now().await;
+            let others = (1..=5).map(|who| batcher.ask(who));
+            let (answers, ()) = tokio::join!(join_all(others), async { open.notify_one() });
+            answers
+        };
+        let (first, others) = tokio::join!(first, others);
+
+        assert!(matches!(first, Ok((0, 1))), "{first:?}");
+        let served: Vec<_> = others.iter().flatten().copied().collect();
+        assert_eq!(served, [(1, 3), (2, 3), (3, 3), (4, 1)]);
+        assert!(matches!(others[4], Err(Error::Busy { .. })));
+        drop(batcher);
+        tasks.join_all().await;
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_served_does_not_take_the_others_with_it() {
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        enum Member {
+            Fine,
+            Panics,
+            CannotBeRead,
+            AnswersNothing,
+        }
+        use Member::{AnswersNothing, CannotBeRead, Fine, Panics};
+        for bad in [Panics, CannotBeRead, AnswersNothing] {
+            let mut tasks = JoinSet::new();
+            let limits = BatchLimits {
+                gather: Duration::from_secs(5),
+                ..LIMITS
+            };
+            let batcher =
+                Batcher::start(limits, &mut tasks, |batch: Vec<Arc<Member>>| async move {
+                    assert!(!batch.iter().any(|who| **who == Panics), "asked to");
+                    if batch.iter().any(|who| **who == CannotBeRead) {
+                        return Err(StoreError::Unreadable { what: "row" });
+                    }
+                    if batch.iter().any(|who| **who == AnswersNothing) {
+                        return Ok(Vec::new());
+                    }
+                    Ok(batch.iter().map(|_| Ok(batch.len())).collect())
+                });
+            let asked = [Fine, bad, Fine].map(|who| batcher.ask(who));
+            let answers = join_all(asked).await;
+            assert!(matches!(answers[0], Ok(1)), "{bad:?}: {answers:?}");
+            assert!(
+                matches!(answers[1], Err(Error::Internal)),
+                "{bad:?}: {answers:?}"
+            );
+            assert!(matches!(answers[2], Ok(1)), "{bad:?}: {answers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_leaves_its_place_to_the_next() {
+        let limits = BatchLimits { size: 1, ..LIMITS };
+        let mut tasks = JoinSet::new();
+        let batcher = Batcher::start(limits, &mut tasks, |batch: Vec<Arc<bool>>| async move {
+            assert!(*batch[0], "asked to");
+            Ok(vec![Ok(())])
+        });
+
+        assert!(matches!(batcher.ask(false).await, Err(Error::Internal)));
+        assert!(batcher.ask(true).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_finished_though_nobody_waits_for_it() {
+        let (begun, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (told, finished) = (Arc::clone(&begun), Arc::clone(&done));
+        let mut tasks = JoinSet::new();
+        let batcher = Batcher::start(LIMITS, &mut tasks, move |_: Vec<Arc<()>>| {
+            let (told, finished) = (Arc::clone(&told), Arc::clone(&finished));
+            async move {
+                told.notify_one();
+                tokio::task::yield_now().await;
+                finished.notify_one();
+                Ok(vec![Ok(())])
+            }
+        });
+        let asking = tokio::spawn(async move { batcher.ask(()).await });
+        begun.notified().await;
+        asking.abort();
+        done.notified().await;
+    }
+}

@@ -1,0 +1,107 @@
+//! The facts of decisions: read in one place, under the locks that hold back every change to them
+//! (`store::barrier`), so that a decision and its audit row lie before or after a withdrawal, never across it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::Actor,
+    consents::Consent,
+    ids::{RecordId, SessionId, UserId},
+};
+use store::{StoreError, Tx, barrier, consents, users};
+
+use crate::{caller::Caller, error::Error};
+
+/// What decisions of one transaction go by.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// When it is decided: the `event_time` of this transaction's audit rows.
+    pub(crate) now: DateTime<Utc>,
+    actors: HashMap<SessionId, Actor>,
+    consents: HashMap<UserId, Vec<Consent>>,
+}
+
+impl Facts {
+    /// Locks these patients and the accounts that ask, then reads the clock, the accounts and log-ins, and the
+    /// patients' consents in force. Before it, a transaction locks nobody (`store::barrier`).
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn gather(
+        tx: &mut Tx<'_>,
+        callers: impl IntoIterator<Item = &Caller>,
+        patients: impl IntoIterator<Item = UserId>,
+    ) -> Result<Self, StoreError> {
+        let sessions = sessions_of(callers);
+        let patients = distinct(patients.into_iter());
+        let askers = sessions.iter().map(|(user, _)| *user);
+        barrier::lock_shared(tx, askers.chain(patients.iter().copied())).await?;
+        Self::read(tx, &sessions, &patients).await
+    }
+
+    /// The same for the patients of these records.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn gather_of_records(
+        tx: &mut Tx<'_>,
+        callers: impl IntoIterator<Item = &Caller>,
+        records: &[RecordId],
+    ) -> Result<Self, StoreError> {
+        let sessions = sessions_of(callers);
+        let askers = sessions.iter().map(|(user, _)| *user);
+        let patients = barrier::lock_shared_with_records(tx, askers, records).await?;
+        Self::read(tx, &sessions, &patients).await
+    }
+
+    async fn read(
+        tx: &mut Tx<'_>,
+        sessions: &[(UserId, SessionId)],
+        patients: &[UserId],
+    ) -> Result<Self, StoreError> {
+        let (now, actors) = users::present(tx, sessions).await?;
+        let mut of_patients: HashMap<UserId, Vec<Consent>> = HashMap::new();
+        if !patients.is_empty() {
+            for consent in consents::in_force(tx, patients, now).await? {
+                of_patients
+                    .entry(consent.patient)
+                    .or_default()
+                    .push(consent);
+            }
+        }
+        Ok(Self {
+            now,
+            actors,
+            consents: of_patients,
+        })
+    }
+
+    /// Whoever asks, as the database knows them now.
+    ///
+    /// # Errors
+    /// As of [`Caller::admit`].
+    pub(crate) fn actor(&self, caller: &Caller) -> Result<Actor, Error> {
+        caller.admit(self.actors.get(&caller.session).copied())
+    }
+
+    /// The consents of a patient that hold now; of one who was not locked, none.
+    pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
+        self.consents.get(&patient).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn sessions_of<'a>(callers: impl IntoIterator<Item = &'a Caller>) -> Vec<(UserId, SessionId)> {
+    let sessions = callers
+        .into_iter()
+        .map(|caller| (caller.user, caller.session));
+    distinct(sessions)
+}
+
+/// In order, each once.
+pub(crate) fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

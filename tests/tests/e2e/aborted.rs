@@ -1,0 +1,91 @@
+//! Requests whose client leaves before they are answered leave nothing behind.
+
+use futures::future::join_all;
+use serde_json::json;
+use tests::aborts::Aborts;
+use tests::{Person, World, documents, eventually, id};
+
+/// How many clients leave.
+const CLIENTS: u64 = 2000;
+/// Five that are always open, and two that listen.
+const FEWEST: u64 = 5;
+/// Thirty in the pool, and two that listen.
+const MOST: u64 = 32;
+
+/// How many of the api's connections are in this state.
+async fn connections(world: &World, condition: &str) -> u64 {
+    let query = format!(
+        "SELECT count(*) AS count FROM pg_stat_activity
+         WHERE datname = current_database() AND usename = 'meditrustal_api' AND {condition}"
+    );
+    world.sql(&query).await[0]["count"]
+        .as_u64()
+        .expect("a number")
+}
+
+async fn come_to_rest(world: &World) {
+    eventually("nothing is under way any more", async || {
+        (connections(world, "state <> 'idle'").await == 0).then_some(())
+    })
+    .await;
+}
+
+/// Whether a withdrawal binds what is asked after it was answered, and the trail says so.
+async fn binds_at_once(ana: &Person, dr_bo: &Person, record: &str) {
+    let consent = ana
+        .lets(dr_bo, &["READ", "SEARCH", "EXPORT", "CREATE"])
+        .await;
+    dr_bo.reads(record).await.data();
+    ana.withdraws(&consent).await;
+    let reads = (0..24).map(|_| dr_bo.reads(record));
+    for answer in join_all(reads).await {
+        answer.fails_with("NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_leave_leave_no_transaction_open() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = id(&ana
+        .creates(&ana, "LAB_RESULT", documents::lab_result())
+        .await);
+    let consent = ana
+        .lets(&dr_bo, &["READ", "SEARCH", "EXPORT", "CREATE"])
+        .await;
+
+    let aborts = Aborts::of(&world.api, &dr_bo, &ana, &record);
+    aborts.run(CLIENTS).await;
+    come_to_rest(&world).await;
+
+    // The pool gives out no connection that is in a transaction: each of them is tried, and more.
+    ana.withdraws(&consent).await;
+    let everybody = (0..200).map(|_| ana.asks("{ me { id } }", json!({})));
+    for answer in join_all(everybody).await {
+        answer.data();
+    }
+    for _ in 0..10 {
+        binds_at_once(&ana, &dr_bo, &record).await;
+    }
+    come_to_rest(&world).await;
+    let size = connections(&world, "TRUE").await;
+    assert!((FEWEST..=MOST).contains(&size), "{size} connections");
+    assert_eq!(world.api.health("/health/ready").await, Some(200));
+
+    let log = world.api.log();
+    for sign in [
+        "25P02",
+        "25001",
+        "25P01",
+        "refused a statement",
+        "panicked",
+        "INTERNAL",
+    ] {
+        assert!(!log.contains(sign), "{sign}: {log}");
+    }
+    let late = "SELECT count(*) AS count FROM audit_logs AS row
+                JOIN data_processing_consents AS consent ON consent.id = row.consent_reference
+                WHERE row.action_type IN ('RECORD_READ', 'RECORD_SEARCH', 'RECORD_EXPORT', 'RECORD_CREATE')
+                  AND row.created_at >= consent.consent_withdrawn_at";
+    assert_eq!(world.sql(late).await[0]["count"], 0);
+}
