@@ -17,6 +17,7 @@ use crate::{
     audit::graphql::AuditQuery,
     caller::{Visit, kept_out},
     consents::graphql::{ConsentMutation, ConsentQuery},
+    cost_limit::Running,
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
     gate::{self, Limits},

@@ -21,7 +21,9 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::Futures
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, finished, pass_over, query::Asked};
+use super::{
+    Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, finished, pass_over, query::Asked,
+};
 use tracing::Instrument as _;
 
 use crate::{
