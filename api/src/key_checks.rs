@@ -41,7 +41,7 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
     let Some(checks) = keyring.unchecked()? else {
         return Ok(());
     };
-    let mut conn = pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = pool.acquire().await?;
     let ids: Vec<String> = checks.iter().map(|check| check.id.clone()).collect();
     let known = key_checks::known(&mut conn, Kind::Master, &ids).await?;
     for check in &checks {
@@ -71,7 +71,7 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
 /// [`KeyCheckError`].
 pub(crate) async fn check_index_key(pool: &Pool, key: &IndexKey) -> Result<(), KeyCheckError> {
     let check = key.check();
-    let mut conn = pool.acquire().await.map_err(StoreError::from)?;
+    let mut conn = pool.acquire().await?;
     key_checks::insert(&mut conn, Kind::Index, &check.id, &check.value.0).await?;
     let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
     if is_known(&known, &check) {

@@ -153,6 +153,7 @@ pub async fn lease(
     all: TimeDelta,
 ) -> Result<Lease, StoreError> {
     let micros = |span: TimeDelta| span.as_seconds_f64() * 1e6;
+    let mut conn = pool.acquire().await?;
     let found = sqlx::query!(
         r#"WITH leased AS (
              INSERT INTO throttle_counters AS counter (scope, subject, due_at)
@@ -172,7 +173,7 @@ pub async fn lease(
         micros(span),
         micros(all),
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *conn)
     .await?;
     if found.is_granted {
         return Ok(Lease::Granted);
