@@ -53,7 +53,9 @@
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
 //! - `gate`: the limits of a GraphQL document
-//! - `counter`: collects requests that run as one batch
+//! - `facts`: what a decision goes by, read under the locks of the people concerned
+//! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
+//! - `work`: finishes what requests have begun, whoever waits
 //! - `seats`: counts what is open for each key, up to a limit
 //! - `throttle`: limits attempts to log in
 //! - `hashing`: hashes passwords on threads of their own
