@@ -142,10 +142,10 @@ async fn the_memory_of_long_answers_comes_back_and_others_are_answered_meanwhile
 
 #[tokio::test]
 async fn a_minute_has_its_cost_over_all_processes_and_others_have_their_own() {
-    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "40000")]).await;
+    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "32000")]).await;
     let second = world.second_api().await;
     let (ana, bea) = (world.patient("ana").await, world.patient("bea").await);
-    // A page in a page: about 5,000 fields.
+    // A page in a page: 10,101 fields, of which the budget has three and long none more.
     let dear = "{ medicalRecords(first: 50) { nodes { history(first: 100) { nodes { id } } } } }";
     let mut taken = 0;
     let retry_after = loop {
@@ -158,7 +158,7 @@ async fn a_minute_has_its_cost_over_all_processes_and_others_have_their_own() {
         assert!(taken < 20, "nothing is charged");
     };
 
-    assert!(taken >= 3, "{taken}");
+    assert_eq!(taken, 3);
     let seconds: u32 = retry_after.parse().expect("seconds");
     assert!((1..=60).contains(&seconds), "{seconds}");
     let (code, _) = code_of(&ana, &second, dear).await;
@@ -195,7 +195,8 @@ async fn others_are_answered_beside_one_account_that_asks_for_all_it_can() {
     let (greedy, beside) = tokio::join!(load(&eve, 64, dear), load(&ana, 4, plain));
 
     let (quiet, late) = (quiet.percentile(99), beside.percentile(99));
-    println!("p99 quiet {quiet:?}, beside {late:?}; {greedy:?}");
+    let rate = greedy.per_second();
+    println!("p99 quiet {quiet:?}, beside {late:?}, of {rate:.0} dear ones a second");
     assert_eq!(beside.wrong + beside.lost, 0, "nobody else is refused");
     // The bar, 5 times, is the benchmark's: what runs beside a test is not ours to know.
     assert!(
