@@ -59,7 +59,7 @@ async fn somebody_logs_in_by_name_or_address_whatever_the_capitals() {
 async fn what_cannot_be_an_account_is_refused_with_the_field() {
     let world = World::start().await;
     world.patient("ana").await;
-    let (ok, new, mail) = ("twelve letters", "bea", "bea@x.example");
+    let (ok, new, mail) = ("twelve unlikely letters", "bea", "bea@x.example");
     let long = "x".repeat(1025);
     let table = [
         // Taken, whatever the capitals.
@@ -166,7 +166,11 @@ async fn what_looks_like_sql_is_text_and_nothing_else() {
         let find = "query F($text: String) { users(search: $text) { nodes { username } } }";
         let found = ada.asks(find, json!({ "text": text })).await;
         assert_eq!(found.data()["users"]["nodes"], json!([]), "{text}");
-        let made = account(&format!("{text}@x.example"), text, "twelve letters");
+        let made = account(
+            &format!("{text}@x.example"),
+            text,
+            "twelve unlikely letters",
+        );
         let made = world.nobody().asks(REGISTER, made).await;
         assert_eq!(made.code(), Some("BAD_USER_INPUT"), "{text}");
     }
@@ -664,17 +668,19 @@ async fn names_of_any_script_have_one_spelling_and_none_poses_as_another() {
                 .data();
         }
     }
-    let taken = register("b@x.example", decomposed.1, "twelve letters").await;
+    let taken = register("b@x.example", decomposed.1, "twelve unlikely letters").await;
     assert_eq!(taken.fails_with("CONFLICT").extensions["field"], "username");
-    let taken = register(decomposed.0, "bea", "twelve letters").await;
+    let taken = register(decomposed.0, "bea", "twelve unlikely letters").await;
     assert_eq!(taken.fails_with("CONFLICT").extensions["field"], "email");
     for (nth, name) in ["Мария", "Οδυσσεύς", "أحمد", "प्रिया", "田中さくら", "김민준"]
         .iter()
         .enumerate()
     {
         let email = format!("n{nth}@x.example");
-        register(&email, name, "twelve letters").await.data();
-        let capitals = credentials(&name.to_uppercase(), "twelve letters");
+        register(&email, name, "twelve unlikely letters")
+            .await
+            .data();
+        let capitals = credentials(&name.to_uppercase(), "twelve unlikely letters");
         nobody.asks(LOG_IN, capitals).await.data();
     }
     for name in [
@@ -684,7 +690,7 @@ async fn names_of_any_script_have_one_spelling_and_none_poses_as_another() {
         "ana\u{3164}",
         "system:x",
     ] {
-        let refused = register("z@x.example", name, "twelve letters").await;
+        let refused = register("z@x.example", name, "twelve unlikely letters").await;
         let told = refused.fails_with("BAD_USER_INPUT");
         assert_eq!(told.extensions["field"], "username", "{name:?}");
     }
