@@ -19,6 +19,7 @@ mod invariants;
 mod issue;
 mod json;
 mod kinds;
+mod markup;
 mod narrative;
 mod primitives;
 pub mod reader;

@@ -2,17 +2,29 @@
 //!
 //! An allow-list, because the narrative ends up in somebody's browser: the
 //! formatting of HTML 4.0 chapters 7–11 and 15, links and images; no scripts,
-//! forms, frames, objects, events or styles that load something. The scanner
-//! demands well-formed XML and reads no document type, so no entity expands.
+//! forms, frames, objects, events or styles that load something.
+//!
+//! The text is XML, and browsers read it as HTML. Both must find the same elements:
+//! what they read differently is refused even where XML allows it. That is every
+//! markup that is neither a tag nor text (`<!-->` ends a comment of HTML and begins
+//! one of XML), and every place where an HTML parser would repeat, move or drop an
+//! element. `tests/narrative.rs` compares what both make of accepted narratives.
 
 /// What is wrong with a narrative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotWellFormed,
+    /// A comment, a CDATA section, a processing instruction or a document type.
+    OtherMarkup,
     NotADiv,
     NotAllowed,
+    /// An element where HTML does not leave it.
+    Misplaced,
     Unsafe,
     Empty,
+    /// R4 allows pictures from elsewhere. Whoever serves one learns who reads the
+    /// record, and when.
+    LoadsFromOutside,
 }
 
 impl Fault {
@@ -20,7 +32,13 @@ impl Fault {
     pub(crate) fn rule(self) -> &'static str {
         match self {
             Self::Empty => "txt-2",
-            Self::NotWellFormed | Self::NotADiv | Self::NotAllowed | Self::Unsafe => "txt-1",
+            Self::NotWellFormed
+            | Self::OtherMarkup
+            | Self::NotADiv
+            | Self::NotAllowed
+            | Self::Misplaced
+            | Self::Unsafe => "txt-1",
+            Self::LoadsFromOutside => "narrative-outside",
         }
     }
 
@@ -28,12 +46,19 @@ impl Fault {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::NotWellFormed => "the narrative is not well-formed XHTML",
+            Self::OtherMarkup => {
+                "the narrative has a comment, a CDATA section, an instruction or a document type"
+            }
             Self::NotADiv => "the narrative is one div of http://www.w3.org/1999/xhtml",
             Self::NotAllowed => {
                 "the narrative has an element or attribute that FHIR does not allow"
             }
+            Self::Misplaced => "the narrative has an element or text where HTML does not allow it",
             Self::Unsafe => "the narrative has a link or style that could load or run something",
             Self::Empty => "the narrative says nothing",
+            Self::LoadsFromOutside => {
+                "the narrative shows a picture that is neither in a data: URL nor contained (#id)"
+            }
         }
     }
 }
@@ -64,53 +89,132 @@ fn own_attributes(element: &str) -> &'static str {
     }
 }
 
+/// The names of XHTML 1.0 for characters.
+const ENTITIES: &str = "AElig Aacute Acirc Agrave Alpha Aring Atilde Auml Beta Ccedil Chi Dagger Delta ETH Eacute \
+    Ecirc Egrave Epsilon Eta Euml Gamma Iacute Icirc Igrave Iota Iuml Kappa Lambda Mu Ntilde Nu \
+    OElig Oacute Ocirc Ograve Omega Omicron Oslash Otilde Ouml Phi Pi Prime Psi Rho Scaron Sigma \
+    THORN Tau Theta Uacute Ucirc Ugrave Upsilon Uuml Xi Yacute Yuml Zeta aacute acirc acute \
+    aelig agrave alefsym alpha amp and ang apos aring asymp atilde auml bdquo beta brvbar bull \
+    cap ccedil cedil cent chi circ clubs cong copy crarr cup curren dArr dagger darr deg delta \
+    diams divide eacute ecirc egrave empty emsp ensp epsilon equiv eta eth euml euro exist fnof \
+    forall frac12 frac14 frac34 frasl gamma ge gt hArr harr hearts hellip iacute icirc iexcl \
+    igrave image infin int iota iquest isin iuml kappa lArr lambda lang laquo larr lceil ldquo \
+    le lfloor lowast loz lrm lsaquo lsquo lt macr mdash micro middot minus mu nabla nbsp ndash \
+    ne ni not notin nsub ntilde nu oacute ocirc oelig ograve oline omega omicron oplus or ordf \
+    ordm oslash otilde otimes ouml para part permil perp phi pi piv plusmn pound prime prod prop \
+    psi quot rArr radic rang raquo rarr rceil rdquo real reg rfloor rho rlm rsaquo rsquo sbquo \
+    scaron sdot sect shy sigma sigmaf sim spades sub sube sum sup sup1 sup2 sup3 supe szlig tau \
+    there4 theta thetasym thinsp thorn tilde times trade uArr uacute uarr ucirc ugrave uml upsih \
+    upsilon uuml weierp xi yacute yen yuml zeta zwj zwnj";
+
+/// Elements without content.
+const VOID: &str = "area br col hr img";
+
+/// Elements that an HTML parser opens again where something closed them too early.
+const FORMATTING: &str = "a b big code em i small strong tt u";
+
+/// Elements that end a paragraph, or that only stand in another block.
+const BLOCKS: &str = "address blockquote caption col colgroup dd div dl dt h1 h2 h3 h4 h5 h6 hr li \
+    ol p pre table tbody td tfoot th thead tr ul";
+
+/// More levels than this some browsers do not build.
+const MAX_DEPTH: usize = 256;
+
+/// The elements that this part of a table stands in.
+fn parents(element: &str) -> Option<&'static str> {
+    match element {
+        "caption" | "colgroup" | "tbody" | "tfoot" | "thead" => Some("table"),
+        "col" => Some("colgroup table"),
+        "tr" => Some("table tbody tfoot thead"),
+        "td" | "th" => Some("tr"),
+        _ => None,
+    }
+}
+
+/// The only elements that this part of a table holds; beside them it holds no text.
+fn children(element: &str) -> Option<&'static str> {
+    match element {
+        "table" => Some("caption col colgroup tbody tfoot thead tr"),
+        "colgroup" => Some("col"),
+        "tbody" | "tfoot" | "thead" => Some("tr"),
+        "tr" => Some("td th"),
+        _ if lists(VOID, element) => Some(""),
+        _ => None,
+    }
+}
+
 fn lists(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|listed| listed == word)
 }
 
+/// What XML takes for white space: less than Unicode, and less than HTML.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+/// `Char` of XML 1.0.
+fn is_xml(c: char) -> bool {
+    is_space(c) || (c >= ' ' && !matches!(c, '\u{FFFE}' | '\u{FFFF}'))
+}
+
 /// Checks the value of `Narrative.div`.
 pub(crate) fn check(div: &str) -> Result<(), Fault> {
+    if !div.chars().all(is_xml) {
+        return Err(Fault::NotWellFormed);
+    }
     let mut scanner = Scanner {
-        rest: div.trim(),
+        rest: div.trim_matches(is_space),
         open: Vec::new(),
+        formatting: 0,
+        links: 0,
         says_something: false,
+        loads_from_outside: false,
     };
     let mut first = true;
     while !scanner.rest.is_empty() {
         if scanner.open.is_empty() && !first {
             return Err(Fault::NotADiv); // something after the end
         }
-        if let Some(rest) = scanner.rest.strip_prefix("<!--") {
-            let (_, after) = rest.split_once("-->").ok_or(Fault::NotWellFormed)?;
-            scanner.rest = after;
-            continue;
-        }
         match scanner.rest.strip_prefix('<') {
             Some(rest) if rest.starts_with('/') => scanner.close()?,
+            Some(rest) if rest.starts_with(['!', '?']) => return Err(Fault::OtherMarkup),
             Some(_) => scanner.open(first)?,
             None if first => return Err(Fault::NotADiv),
             None => scanner.text()?,
         }
         first = false;
     }
-    if first || !scanner.open.is_empty() {
-        return Err(if first {
-            Fault::NotADiv
-        } else {
-            Fault::NotWellFormed
-        });
-    }
-    if scanner.says_something {
-        Ok(())
-    } else {
+    if first {
+        Err(Fault::NotADiv)
+    } else if !scanner.open.is_empty() {
+        Err(Fault::NotWellFormed)
+    } else if !scanner.says_something {
         Err(Fault::Empty)
+    } else if scanner.loads_from_outside {
+        Err(Fault::LoadsFromOutside)
+    } else {
+        Ok(())
     }
+}
+
+/// What the attributes of a narrative refer to by `#`.
+pub(crate) fn fragments(div: &str) -> impl Iterator<Item = &str> {
+    let quoted = |quote: char| {
+        let values = div.split(quote).skip(1);
+        values.filter_map(|value| value.strip_prefix('#'))
+    };
+    quoted('"').chain(quoted('\''))
 }
 
 struct Scanner<'a> {
     rest: &'a str,
     open: Vec<&'a str>,
+    /// How many of the open elements are of [`FORMATTING`].
+    formatting: usize,
+    /// How many of the open elements are links.
+    links: usize,
     says_something: bool,
+    loads_from_outside: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -118,6 +222,13 @@ impl<'a> Scanner<'a> {
         let end = self.rest.find('<').unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         check_entities(text)?;
+        if text.contains("]]>") {
+            return Err(Fault::NotWellFormed);
+        }
+        let parent = self.open.last().copied().unwrap_or_default();
+        if children(parent).is_some() && !text.chars().all(is_space) {
+            return Err(Fault::Misplaced);
+        }
         self.says_something |= !text.trim().is_empty();
         self.rest = rest;
         Ok(())
@@ -125,9 +236,12 @@ impl<'a> Scanner<'a> {
 
     fn close(&mut self) -> Result<(), Fault> {
         let (name, rest) = self.rest[2..].split_once('>').ok_or(Fault::NotWellFormed)?;
-        if self.open.pop() != Some(name.trim_end()) {
+        let name = name.trim_end_matches(is_space);
+        if self.open.pop() != Some(name) {
             return Err(Fault::NotWellFormed);
         }
+        self.formatting -= usize::from(lists(FORMATTING, name));
+        self.links -= usize::from(name == "a");
         self.rest = rest;
         Ok(())
     }
@@ -141,18 +255,18 @@ impl<'a> Scanner<'a> {
         if !lists(ELEMENTS, name) {
             return Err(Fault::NotAllowed);
         }
+        self.check_position(name)?;
         let mut attributes: Vec<&str> = Vec::new();
-        loop {
+        let closed = loop {
             let before = self.rest.len();
-            self.rest = self.rest.trim_ascii_start();
+            self.rest = self.rest.trim_start_matches(is_space);
             if let Some(rest) = self.rest.strip_prefix("/>") {
                 self.rest = rest;
-                break;
+                break true;
             }
             if let Some(rest) = self.rest.strip_prefix('>') {
                 self.rest = rest;
-                self.open.push(name);
-                break;
+                break false;
             }
             if self.rest.len() == before {
                 return Err(Fault::NotWellFormed); // no space before the attribute
@@ -162,22 +276,51 @@ impl<'a> Scanner<'a> {
                 return Err(Fault::NotWellFormed);
             }
             attributes.push(attribute);
-        }
+        };
         if first && !attributes.contains(&"xmlns") {
             return Err(Fault::NotADiv);
         }
         self.says_something |= name == "img";
+        let formats = lists(FORMATTING, name);
+        if closed {
+            // HTML reads `<b/>` as `<b>`: what follows would be bold, and in `table` be moved.
+            return if formats || name == "table" {
+                Err(Fault::Misplaced)
+            } else {
+                Ok(())
+            };
+        }
+        if name == "br" {
+            return Err(Fault::Misplaced); // HTML reads `</br>` as another one
+        }
+        self.open.push(name);
+        self.formatting += usize::from(formats);
+        self.links += usize::from(name == "a");
         Ok(())
+    }
+
+    /// Whether an HTML parser leaves this element where it stands.
+    fn check_position(&self, name: &str) -> Result<(), Fault> {
+        let parent = self.open.last().copied().unwrap_or_default();
+        let fits = parents(name).is_none_or(|parents| lists(parents, parent))
+            && children(parent).is_none_or(|children| lists(children, name));
+        let repeats =
+            (self.formatting > 0 && lists(BLOCKS, name)) || (self.links > 0 && name == "a");
+        if fits && !repeats && self.open.len() < MAX_DEPTH {
+            Ok(())
+        } else {
+            Err(Fault::Misplaced)
+        }
     }
 
     fn attribute(&mut self, element: &str) -> Result<&'a str, Fault> {
         let name = self.name()?;
         let rest = self
             .rest
-            .trim_ascii_start()
+            .trim_start_matches(is_space)
             .strip_prefix('=')
             .ok_or(Fault::NotWellFormed)?;
-        let rest = rest.trim_ascii_start();
+        let rest = rest.trim_start_matches(is_space);
         let quote = rest
             .chars()
             .next()
@@ -193,9 +336,17 @@ impl<'a> Scanner<'a> {
             return Err(Fault::NotAllowed);
         }
         let safe = match name {
-            "href" | "cite" | "longdesc" | "usemap" => is_safe_link(value),
-            "src" => is_safe_link(value) || is_picture(value),
-            "style" => is_safe_style(value),
+            "href" | "cite" | "longdesc" => is_safe_link(value),
+            "usemap" => value.starts_with('#'),
+            "src" => {
+                let inside = value.starts_with('#') || is_picture(value);
+                self.loads_from_outside |= !inside;
+                inside || is_safe_link(value)
+            }
+            "style" => {
+                self.loads_from_outside |= shows_picture_from_outside(value);
+                is_safe_style(value)
+            }
             "xmlns" => {
                 return if value == XHTML {
                     Ok(name)
@@ -225,22 +376,32 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Every `&` begins a character reference or the name of an entity of XHTML.
+/// Every `&` begins the number of a character of XML, or its name in XHTML.
 fn check_entities(text: &str) -> Result<(), Fault> {
     for after in text.split('&').skip(1) {
         let (entity, _) = after.split_once(';').ok_or(Fault::NotWellFormed)?;
         let good = match entity.strip_prefix('#') {
-            Some(number) => match number.strip_prefix('x') {
-                Some(hex) => !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()),
-                None => !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()),
-            },
-            None => !entity.is_empty() && entity.bytes().all(|b| b.is_ascii_alphanumeric()),
+            Some(number) => is_character(number),
+            None => lists(ENTITIES, entity),
         };
         if !good {
             return Err(Fault::NotWellFormed);
         }
     }
     Ok(())
+}
+
+/// Whether XML and HTML read the same character from `&#number;`: HTML reads `&#128;` as a euro sign.
+fn is_character(number: &str) -> bool {
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    let is_number = digits.chars().all(|c| c.is_digit(radix)); // no sign
+    let character = u32::from_str_radix(digits, radix)
+        .ok()
+        .and_then(char::from_u32);
+    is_number && character.is_some_and(|c| is_xml(c) && !matches!(c, '\u{80}'..='\u{9F}'))
 }
 
 /// A relative link, or one of a scheme that runs nothing.
@@ -258,19 +419,21 @@ fn is_safe_link(link: &str) -> bool {
 /// A picture in the link itself; HL7's own narratives have a space in it.
 fn is_picture(link: &str) -> bool {
     link.strip_prefix("data:").is_some_and(|data| {
-        ["image/png", "image/jpeg", "image/gif"]
-            .iter()
-            .any(|kind| data.trim_start().starts_with(kind))
+        let data = data.trim_start_matches(is_space);
+        ["image/png", "image/jpeg", "image/gif"].iter().any(|kind| {
+            data.strip_prefix(kind)
+                .is_some_and(|rest| rest.starts_with([';', ',']))
+        })
     })
 }
 
 /// A style that runs nothing, loads at most a picture from where it lies itself,
-/// and cannot hide what it does.
+/// lies on nothing else of the page, and cannot hide what it does.
 fn is_safe_style(style: &str) -> bool {
     let style = style.to_ascii_lowercase();
     let dangers = [
         "expression",
-        "import",
+        "@",
         "behavior",
         "binding",
         "script",
@@ -278,16 +441,43 @@ fn is_safe_style(style: &str) -> bool {
         "&",
         "/*",
     ];
-    let local = |rest: &str| {
-        let link = rest
-            .split(')')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .trim_matches(['"', '\'']);
-        is_picture(link) || !link.contains([':', '&']) && !link.starts_with("//")
+    let is_local =
+        |link: &str| is_picture(link) || (!link.contains(':') && !link.starts_with("//"));
+    let stays = |declaration: &str| {
+        declaration.split_once(':').is_none_or(|(property, value)| {
+            property.trim() != "position" || matches!(value.trim(), "static" | "relative")
+        })
     };
-    !dangers.iter().any(|danger| style.contains(danger)) && style.split("url(").skip(1).all(local)
+    !dangers.iter().any(|danger| style.contains(danger))
+        && pictures(&style).all(is_local)
+        && calls_known_functions(&style)
+        && style.split(';').all(stays)
+}
+
+/// Whether a style shows a picture that is not in the style itself.
+fn shows_picture_from_outside(style: &str) -> bool {
+    !pictures(&style.to_ascii_lowercase()).all(is_picture)
+}
+
+/// The links of a style in lower case.
+fn pictures(style: &str) -> impl Iterator<Item = &str> {
+    style.split("url(").skip(1).map(|rest| {
+        let link = rest.split(')').next().unwrap_or_default();
+        link.trim().trim_matches(['"', '\''])
+    })
+}
+
+/// Others than these load pictures, too: `image-set("https://…" 1x)`.
+fn calls_known_functions(style: &str) -> bool {
+    style.split('(').rev().skip(1).all(|before| {
+        ["url", "rgb", "rgba", "hsl", "hsla", "calc"]
+            .iter()
+            .any(|function| {
+                before.strip_suffix(function).is_some_and(|before| {
+                    !before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+                })
+            })
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::table;
 #[derive(Debug, Default)]
 pub(crate) struct Contained<'a> {
     types: HashMap<&'a str, &'a str>,
+    is_ambiguous: bool,
 }
 
 impl<'a> Contained<'a> {
@@ -25,9 +26,16 @@ impl<'a> Contained<'a> {
                 text(resource, "resourceType").unwrap_or_default(),
             ))
         };
+        let types: HashMap<_, _> = resources.iter().filter_map(named).collect();
         Self {
-            types: resources.iter().filter_map(named).collect(),
+            is_ambiguous: types.len() < resources.iter().filter_map(named).count(),
+            types,
         }
+    }
+
+    /// Whether two of them have the same id, so that nobody knows which `#id` means.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
     }
 
     /// Whether a resource of this id is contained.

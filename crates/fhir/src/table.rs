@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! >Observation DomainResource                 a node and the node it extends
-//! status ! code =http://…/observation-status  an element: cardinality, types, binding
+//! status !m code =http://…/observation-status an element: cardinality, types, binding
 //! value[x] ? Quantity|string                  a choice, spelt valueQuantity, valueString
 //! subject ? Reference(Patient,Group)          a reference and its targets
 //! low ? Quantity:SimpleQuantity               a type under a profile
@@ -15,7 +15,8 @@
 //! http://…/observation-status final amended   one of its systems with all codes, or *
 //! ```
 //!
-//! Cardinalities are `?` 0..1, `!` 1..1, `*` 0..*, `+` 1..*, `-` 0..0.
+//! Cardinalities are `?` 0..1, `!` 1..1, `*` 0..*, `+` 1..*, `-` 0..0. An `m` after it marks a modifier: an
+//! element that can change what the others mean (`isModifier`).
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -62,6 +63,8 @@ pub(crate) struct Field {
     /// The element's position among those of the node: the choices share one.
     pub(crate) element: usize,
     pub(crate) is_list: bool,
+    /// Whether it can change what the elements beside it mean.
+    pub(crate) is_modifier: bool,
     pub(crate) kind: Kind,
     /// The types a reference may point to, comma-separated; empty is any.
     pub(crate) targets: &'static str,
@@ -70,6 +73,11 @@ pub(crate) struct Field {
 }
 
 impl Field {
+    /// What the member is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether values may have an id and extensions beside them.
     pub(crate) fn is_primitive(&self) -> bool {
         matches!(self.kind, Kind::Primitive(_))
@@ -208,6 +216,12 @@ impl Node {
         self.fields.get(at)
     }
 
+    /// Every name that a member may have.
+    #[cfg(test)]
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     fn add(
         &mut self,
         element: &'static str,
@@ -218,6 +232,10 @@ impl Node {
         self.elements.push(element);
         let mut words = line.split(' ');
         let cardinality = words.next().unwrap_or_default();
+        let (cardinality, is_modifier) = match cardinality.strip_suffix('m') {
+            Some(cardinality) => (cardinality, true),
+            None => (cardinality, false),
+        };
         let types = words.next().unwrap_or_default();
         let binding = words.next().and_then(|word| word.strip_prefix('='));
         if cardinality == "-" {
@@ -245,6 +263,7 @@ impl Node {
                 name: field_name,
                 element: position,
                 is_list: matches!(cardinality, "*" | "+"),
+                is_modifier,
                 kind,
                 targets: targets.trim_end_matches(')'),
                 binding,
@@ -254,6 +273,13 @@ impl Node {
 }
 
 impl ValueSet {
+    /// Every code that can be listed.
+    #[cfg(test)]
+    pub(crate) fn codes(&self) -> impl Iterator<Item = &'static str> {
+        let listed = self.systems.iter().filter_map(|(_, codes)| codes.as_ref());
+        listed.flatten().copied()
+    }
+
     /// Whether a `code`, whose system is not written, is in the set.
     pub(crate) fn has_code(&self, code: &str) -> bool {
         self.systems

@@ -9,7 +9,8 @@
 use crate::invariants::Scope;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::json::{Json, member};
-use crate::narrative;
+use crate::markup;
+use crate::narrative::{self, Fault};
 use crate::primitives::{Primitive, is_code};
 use crate::record_types::patient_element;
 use crate::references::{self, Contained};
@@ -30,16 +31,19 @@ pub fn base(document: &Json) -> Vec<Issue> {
     walk(document, false)
 }
 
-/// As [`base`], but the patient may still be missing: [`crate::stamp()`] sets it.
+/// Everything that keeps `document` from being stored.
+///
+/// As [`base`], but the patient may still be missing, as [`crate::stamp()`] sets it; and nothing in it
+/// may run, or load something from elsewhere, where it is shown.
 pub(crate) fn before_stamping(document: &Json) -> Vec<Issue> {
     walk(document, true)
 }
 
-fn walk(document: &Json, patient_later: bool) -> Vec<Issue> {
+fn walk(document: &Json, to_be_stored: bool) -> Vec<Issue> {
     let mut walk = Walk {
         table: table::r4(),
         issues: Vec::new(),
-        patient_later,
+        to_be_stored,
     };
     let kind = document
         .get("resourceType")
@@ -54,7 +58,8 @@ fn walk(document: &Json, patient_later: bool) -> Vec<Issue> {
 struct Walk {
     table: &'static Table,
     issues: Vec<Issue>,
-    patient_later: bool,
+    /// Whether the rules for what is stored hold beside those of R4, and the patient may be missing.
+    to_be_stored: bool,
 }
 
 /// What surrounds the object that the walk is at.
@@ -93,7 +98,12 @@ impl Walk {
             contained: container.unwrap_or(&own),
             is_contained: container.is_some(),
         };
-        let later = if self.patient_later {
+        if container.is_none() && own.is_ambiguous() {
+            let message = "two contained resources have the same id";
+            let at = path.element("contained");
+            self.fail(IssueCode::Structure, at, "contained-id", message);
+        }
+        let later = if self.to_be_stored {
             patient_element(name)
         } else {
             None
@@ -293,8 +303,15 @@ impl Walk {
         let Some(text) = value.as_str() else { return };
         if primitive == Primitive::Xhtml
             && let Err(fault) = narrative::check(text)
+            && (self.to_be_stored || fault != Fault::LoadsFromOutside)
         {
             self.fail(IssueCode::Invariant, path, fault.rule(), fault.message());
+        }
+        let runs =
+            markup::runs(text) || primitive == Primitive::Markdown && markup::is_active(text);
+        if self.to_be_stored && runs {
+            let message = "a link or HTML that could run or load something is not stored";
+            self.fail(IssueCode::Value, path, "active-content", message);
         }
         let Some(url) = field.binding else { return };
         if self

@@ -124,6 +124,12 @@ async fn a_document_that_is_no_good_is_refused_with_its_issues_and_leaves_nothin
     let signs: Value = serde_json::from_str(&documents::vital_signs()).expect("JSON");
     let mut nosy = signs["entry"][1]["resource"].clone();
     nosy["status"] = json!("secret-status-of-ana");
+    let with_narrative = |inner: &str| {
+        let mut document = signs["entry"][1]["resource"].clone();
+        let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
+        document["text"] = json!({ "status": "generated", "div": div });
+        document
+    };
     let stranger = json!({ "reference": format!("Patient/{}", eve.id) });
     let table = [
         ("LAB_RESULT", json!({}), "resourceType"),
@@ -148,6 +154,16 @@ async fn a_document_that_is_no_good_is_refused_with_its_issues_and_leaves_nothin
             "LAB_RESULT",
             with(&lab, "subject", stranger),
             "DiagnosticReport.subject",
+        ),
+        (
+            "VITAL_SIGNS",
+            with_narrative("ok<!--><img src=\"x\" onerror=\"alert(1)\"/>-->"),
+            "Observation.text.div",
+        ),
+        (
+            "VITAL_SIGNS",
+            with_narrative("<img src=\"https://tracker.example/a.png\"/>"),
+            "Observation.text.div",
         ),
         ("VITAL_SIGNS", nosy, "Observation.status"),
         ("IMAGING", serde_json::from_str(&lab).expect("JSON"), ""),

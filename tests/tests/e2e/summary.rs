@@ -246,3 +246,117 @@ async fn a_document_of_the_largest_size_is_still_read_once_it_is_stored() {
         document["note"][0]["text"]
     );
 }
+
+/// What somebody sees who acts on the summary alone.
+const STATES: &str = "query States($id: UUID!) { medicalRecord(id: $id) { summary { __typename
+    ... on PrescriptionSummary { unsupportedModifiers medications { status intent doNotPerform } }
+    ... on MedicalHistorySummary { unsupportedModifiers
+        allergies { clinicalStatus verificationStatus } conditions { verificationStatus } procedures { status } }
+    ... on LabResultSummary { unsupportedModifiers
+        reports { status results { name } conclusionCodes { text } } }
+    ... on VitalSignsSummary { unsupportedModifiers measurements { value } }
+    ... on ImagingSummary { unsupportedModifiers bodySites { text } states { resource status } }
+    ... on VaccinationSummary { unsupportedModifiers vaccinations { status isSubpotent } }
+} } }";
+
+#[tokio::test]
+async fn a_summary_never_reads_as_the_opposite_of_its_document() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let coded = |system: &str, code: &str| {
+        json!({ "coding": [{
+            "system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code,
+        }] })
+    };
+    let table = [
+        (
+            "PRESCRIPTION",
+            json!({
+                "resourceType": "MedicationRequest", "status": "active", "intent": "order",
+                "doNotPerform": true, "medicationCodeableConcept": { "text": "Amoxicillin 500 mg" },
+                "dosageInstruction": [{ "text": "one twice daily" }],
+            }),
+            json!({
+                "__typename": "PrescriptionSummary", "unsupportedModifiers": [],
+                "medications": [{ "status": "active", "intent": "order", "doNotPerform": true }],
+            }),
+        ),
+        (
+            "MEDICAL_HISTORY",
+            json!({
+                "resourceType": "AllergyIntolerance", "code": { "text": "Peanut" },
+                "clinicalStatus": coded("allergyintolerance-clinical", "active"),
+                "verificationStatus": coded("allergyintolerance-verification", "refuted"),
+            }),
+            json!({
+                "__typename": "MedicalHistorySummary", "unsupportedModifiers": [],
+                "allergies": [{ "clinicalStatus": "active", "verificationStatus": "refuted" }],
+                "conditions": [], "procedures": [],
+            }),
+        ),
+        (
+            "LAB_RESULT",
+            json!({
+                "resourceType": "DiagnosticReport", "status": "cancelled", "code": { "text": "CBC" },
+                "result": [{ "reference": "Observation/1", "display": "Haemoglobin" }],
+                "conclusionCode": [{ "text": "specimen clotted" }],
+            }),
+            json!({
+                "__typename": "LabResultSummary", "unsupportedModifiers": [],
+                "reports": [{
+                    "status": "cancelled", "results": [{ "name": "Haemoglobin" }],
+                    "conclusionCodes": [{ "text": "specimen clotted" }],
+                }],
+            }),
+        ),
+        (
+            "VITAL_SIGNS",
+            json!({
+                "resourceType": "Observation", "status": "final",
+                "category": [coded("observation-category", "vital-signs")],
+                "code": { "coding": [{ "system": "http://loinc.org", "code": "8867-4" }] },
+                "effectiveDateTime": "2026-03-01", "valueQuantity": { "value": 61, "unit": "/min" },
+                "modifierExtension": [{ "url": "http://x.example/negated", "valueBoolean": true }],
+            }),
+            json!({
+                "__typename": "VitalSignsSummary",
+                "unsupportedModifiers": ["Observation.modifierExtension(http://x.example/negated)"],
+                "measurements": [{ "value": "61" }],
+            }),
+        ),
+        (
+            "IMAGING",
+            json!({
+                "resourceType": "ImagingStudy", "status": "entered-in-error",
+                "series": [{
+                    "uid": "1.2.3",
+                    "modality": { "system": "http://dicom.nema.org/resources/ontology/DCM", "code": "DX" },
+                    "bodySite": { "display": "Wrist" }, "laterality": { "display": "Unilateral left" },
+                }],
+            }),
+            json!({
+                "__typename": "ImagingSummary", "unsupportedModifiers": [],
+                "bodySites": [{ "text": "Wrist (Unilateral left)" }],
+                "states": [{ "resource": "ImagingStudy", "status": "entered-in-error" }],
+            }),
+        ),
+        (
+            "VACCINATION",
+            json!({
+                "resourceType": "Immunization", "status": "not-done", "isSubpotent": true,
+                "vaccineCode": { "text": "Hepatitis B" }, "occurrenceDateTime": "2026-03-01",
+            }),
+            json!({
+                "__typename": "VaccinationSummary", "unsupportedModifiers": [],
+                "vaccinations": [{ "status": "not-done", "isSubpotent": true }],
+            }),
+        ),
+    ];
+
+    for (record_type, document, summary) in table {
+        let record = ana.creates(&ana, record_type, &document).await;
+        let answer = ana.asks(STATES, json!({ "id": id(&record) })).await;
+
+        assert_eq!(answer.data()["medicalRecord"]["summary"], summary);
+    }
+}

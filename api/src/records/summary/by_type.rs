@@ -13,6 +13,10 @@ mirrors! {
     DiagnosisSummary of DiagnosisSummary {
         /// The diagnoses: one for each `Condition` of the document.
         diagnoses: Vec<DiagnosedCondition>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
     }
 
     /// One diagnosis, read from a `Condition`.
@@ -40,6 +44,8 @@ mirrors! {
         /// The tests that were ordered: the `code` of each report, or of each `Observation` where there
         /// is no report.
         tests: Vec<Concept>,
+        /// The reports: each `DiagnosticReport`, with its status and what it concludes.
+        reports: Vec<DiagnosticReportSummary>,
         /// The measured values: one for each `Observation` of the document.
         results: Vec<Measurement>,
         /// The laboratories: `performer` of reports and observations.
@@ -50,12 +56,34 @@ mirrors! {
         issued: Option<String>,
         /// The conclusions in words: `conclusion` of the reports.
         conclusions: Vec<String>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
+    }
+
+    /// One report, read from a `DiagnosticReport`.
+    DiagnosticReportSummary of Report {
+        /// The `code` of the report: the examination it reports on.
+        code: Option<Concept>,
+        /// The `status` of the report: final, preliminary, cancelled, entered-in-error, …
+        status: Option<String>,
+        /// What the report concludes, in words: `conclusion`.
+        conclusion: Option<String>,
+        /// What the report concludes, as codes: `conclusionCode`.
+        conclusion_codes: Vec<Concept>,
+        /// The names of its results, in the document or elsewhere: `result`.
+        results: Vec<Party>,
     }
 
     /// The main statements of a document of the type PRESCRIPTION.
     PrescriptionSummary of PrescriptionSummary {
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
     }
 
     /// One prescribed medicine, read from a `MedicationRequest`.
@@ -64,6 +92,11 @@ mirrors! {
         medication: Option<Concept>,
         /// The `status` of the prescription: active, stopped, …
         status: Option<String>,
+        /// Whether the medicine must **not** be given: `doNotPerform`. Where it is true the prescription is
+        /// a prohibition.
+        do_not_perform: bool,
+        /// The `intent` of the prescription: order, plan, proposal, …
+        intent: Option<String>,
         /// How the medicine is to be taken: each `dosageInstruction`.
         dosages: Vec<Dosage>,
         /// How long the dispensed amount lasts: `dispenseRequest.expectedSupplyDuration`.
@@ -91,12 +124,18 @@ mirrors! {
         bounds: Option<String>,
         /// How the medicine enters the body: `route` as text.
         route: Option<String>,
+        /// Whether, or for which complaint, the medicine is taken only as needed: `asNeeded[x]` as text.
+        as_needed: Option<String>,
+        /// The most that may be taken in a period: `maxDosePerPeriod` as text, such as `20 mg : 1 d`.
+        max_dose: Option<String>,
     }
 
     /// The main statements of a document of the type `TREATMENT_PLAN`.
     TreatmentPlanSummary of TreatmentPlanSummary {
         /// The `title` of the first `CarePlan` that has one.
         title: Option<String>,
+        /// The plans: each `CarePlan`, with its status and intent.
+        plans: Vec<TreatmentPlanState>,
         /// The `description` of the first `CarePlan` that has one.
         description: Option<String>,
         /// The `period` of the first `CarePlan` that has one.
@@ -105,6 +144,20 @@ mirrors! {
         goals: Vec<TreatmentGoal>,
         /// What is to be done: each `activity` of the plans, and each `ServiceRequest`.
         activities: Vec<TreatmentActivity>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
+    }
+
+    /// The state of one plan, read from a `CarePlan`.
+    TreatmentPlanState of PlanState {
+        /// The `title` of the plan.
+        title: Option<String>,
+        /// The `status` of the plan: draft, active, revoked, entered-in-error, …
+        status: Option<String>,
+        /// The `intent` of the plan: proposal, plan, order or option.
+        intent: Option<String>,
     }
 
     /// One goal of a treatment, read from a `Goal`.
@@ -137,6 +190,10 @@ mirrors! {
         description: Option<String>,
         /// The status of the activity: `detail.status`, or the `status` of a `ServiceRequest`.
         status: Option<String>,
+        /// Whether the activity must **not** be done: `detail.doNotPerform`, or that of a `ServiceRequest`.
+        do_not_perform: bool,
+        /// The `intent` of a `ServiceRequest`: order, plan, proposal, …
+        intent: Option<String>,
         /// When the activity is to take place: `detail.scheduled[x]`, or `occurrence[x]` of a
         /// `ServiceRequest`, as text.
         scheduled: Option<String>,
@@ -159,6 +216,10 @@ mirrors! {
         /// The `title` of a `List`, of a `Composition` and of its sections, which may be all that the
         /// document states beside its narrative.
         titles: Vec<String>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
     }
 
     /// One condition of the medical history, read from a `Condition`.
@@ -171,6 +232,8 @@ mirrors! {
         abatement: Option<String>,
         /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
+        /// The code of `verificationStatus`: confirmed, provisional, refuted, entered-in-error, …
+        verification_status: Option<String>,
     }
 
     /// One procedure of the medical history, read from a `Procedure`.
@@ -181,7 +244,7 @@ mirrors! {
         performed: Option<String>,
         /// What the procedure resulted in: `outcome` as text.
         outcome: Option<String>,
-        /// The `status` of the procedure: completed, …
+        /// The `status` of the procedure: completed, not-done, entered-in-error, …
         status: Option<String>,
     }
 
@@ -189,6 +252,8 @@ mirrors! {
     RelativeHistory of Relative {
         /// How the relative is related to the patient: `relationship`.
         relationship: Option<Concept>,
+        /// The `status` of the history: completed, partial, health-unknown or entered-in-error.
+        status: Option<String>,
         /// The conditions that the relative has or had.
         conditions: Vec<FamilyCondition>,
         /// Whether, or when, the relative died: `deceased[x]` as text.
@@ -213,6 +278,8 @@ mirrors! {
         criticality: Option<String>,
         /// The code of `clinicalStatus`: active, resolved, …
         clinical_status: Option<String>,
+        /// The code of `verificationStatus`: confirmed, unconfirmed, refuted or entered-in-error.
+        verification_status: Option<String>,
     }
 
     /// The main statements of a document of the type `VITAL_SIGNS`.
@@ -220,6 +287,10 @@ mirrors! {
         /// The measured values: one for each `Observation`. A blood pressure has its systolic and
         /// diastolic value among its components.
         measurements: Vec<Measurement>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
     }
 
     /// The main statements of a document of the type IMAGING.
@@ -228,17 +299,34 @@ mirrors! {
         modalities: Vec<Concept>,
         /// The examinations: the `code` of the reports.
         examinations: Vec<Concept>,
-        /// The parts of the body that were examined: `bodySite` of series and media.
+        /// The parts of the body that were examined: `bodySite` of series and media, with the `laterality`
+        /// of the series in the text: `Wrist (Unilateral left)`.
         body_sites: Vec<Concept>,
+        /// The state of each `ImagingStudy` and each `Media`.
+        states: Vec<ImagingState>,
+        /// The reports: each `DiagnosticReport`, with its status and what it concludes.
+        reports: Vec<DiagnosticReportSummary>,
         /// The findings in words: `conclusion` of the reports, then `conclusionCode` as text.
         findings: Vec<String>,
         /// The notes in words: `note` of studies and media.
         notes: Vec<String>,
-        /// Who interpreted the images: `resultsInterpreter` of the reports.
+        /// Who interpreted the images: `resultsInterpreter` of the reports and `interpreter` of the studies.
         radiologists: Vec<Party>,
         /// When the examination took place: `started` of a study, `effective[x]` of a report or
         /// `created[x]` of a media, the first that is stated.
         performed: Option<String>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
+    }
+
+    /// The state of one examination, read from an `ImagingStudy` or a `Media`.
+    ImagingState of ImagingState {
+        /// The kind of the resource: `ImagingStudy` or `Media`.
+        resource: String,
+        /// The `status` of the resource: available, cancelled, not-done, entered-in-error, …
+        status: Option<String>,
     }
 
     /// The main statements of a document of the type VACCINATION.
@@ -247,6 +335,10 @@ mirrors! {
         vaccinations: Vec<GivenVaccine>,
         /// The recommended next doses: one for each date of each recommendation.
         next_doses: Vec<NextDose>,
+        /// The elements of the document that can turn the rest into its opposite and that this summary
+        /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
+        /// `List.mode=changes`. Where the list is not empty, read the document before you act.
+        unsupported_modifiers: Vec<String>,
     }
 
     /// One vaccination, read from an `Immunization`.
@@ -259,6 +351,8 @@ mirrors! {
         lot_number: Option<String>,
         /// The `status` of the vaccination: completed, not-done, …
         status: Option<String>,
+        /// Whether the dose does not count as a full one: `isSubpotent`.
+        is_subpotent: bool,
         /// The number of the dose in its series: `protocolApplied.doseNumber[x]`.
         dose_number: Option<String>,
         /// The number of doses in the series: `protocolApplied.seriesDoses[x]`.
@@ -267,10 +361,13 @@ mirrors! {
         manufacturer: Option<Party>,
     }
 
-    /// One recommended dose, read from a `dateCriterion` of an `ImmunizationRecommendation`.
+    /// One recommended dose, read from a `dateCriterion` of an `ImmunizationRecommendation`, or from a
+    /// recommendation without one.
     NextDose of NextDose {
         /// The vaccine that is recommended: the first `vaccineCode`.
         vaccine: Option<Concept>,
+        /// Whether the dose is due, overdue, contraindicated, complete, …: `forecastStatus`.
+        forecast_status: Option<Concept>,
         /// The meaning of the date, such as due, earliest or overdue: `dateCriterion.code`.
         meaning: Option<Concept>,
         /// The date of the dose: `dateCriterion.value`, a FHIR date.

@@ -25,6 +25,12 @@ impl Mirror<Self> for String {
     }
 }
 
+impl Mirror<Self> for bool {
+    fn of(from: Self) -> Self {
+        from
+    }
+}
+
 impl Mirror<String> for Decimal {
     fn of(from: String) -> Self {
         Self(from)

@@ -172,6 +172,9 @@ fn describe(element: &Json, path: &str, is_parent: bool) -> Result<String> {
         ("1", Some("*")) => "+",
         other => return Err(format!("{path}: cardinality {other:?}")),
     };
+    // Such an element can turn what the others say into its opposite.
+    let is_modifier = matches!(element.get("isModifier"), Some(Json::Bool(true)));
+    let cardinality = format!("{cardinality}{}", if is_modifier { "m" } else { "" });
     if is_parent {
         return Ok(format!("{cardinality} {path}"));
     }

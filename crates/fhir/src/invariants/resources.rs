@@ -283,7 +283,11 @@ fn collect_fragments<'a>(members: &'a [(String, Json)], found: &mut HashSet<&'a 
             Json::Null | Json::Bool(_) | Json::Number(_) => {}
         }
     }
-    for (_, value) in members {
+    for (key, value) in members {
+        // A narrative refers to what it shows: `<img src="#picture"/>`.
+        if let ("div", Json::String(narrative)) = (key.as_str(), value) {
+            found.extend(crate::narrative::fragments(narrative));
+        }
         collect(value, found);
     }
 }

@@ -1,6 +1,6 @@
 //! `DIAGNOSIS`: which, in whose judgement, since when.
 
-use super::elements::{Concept, Party};
+use super::elements::{Coding, Concept, Party};
 use super::parts::{Part, Parts};
 use super::silent;
 
@@ -9,6 +9,9 @@ use super::silent;
 pub struct DiagnosisSummary {
     /// Each `Condition`.
     pub diagnoses: Vec<Diagnosis>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 /// A `Condition`.
@@ -37,6 +40,7 @@ silent!(DiagnosisSummary, Diagnosis);
 impl DiagnosisSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             diagnoses: parts.all("Condition").map(diagnosis).collect(),
         }
     }
@@ -58,9 +62,19 @@ fn diagnosis(condition: Part<'_>) -> Diagnosis {
     }
 }
 
-/// The code of a concept whose system R4 prescribes.
+/// The code of a concept whose system R4 prescribes; more than one only where it has more.
 pub(super) fn first_code(part: Part<'_>, key: &str) -> Option<String> {
     let concept = part.concept(key)?;
+    // HL7's own systems are the ones that R4 binds: a local code before them must not hide `refuted`.
+    let is_bound = |coding: &&Coding| {
+        let system = coding.system.as_deref().unwrap_or_default();
+        system.starts_with("http://terminology.hl7.org/CodeSystem/")
+    };
+    let bound = concept.codings.iter().filter(is_bound);
+    let bound: Vec<&str> = bound.filter_map(|coding| coding.code.as_deref()).collect();
+    if !bound.is_empty() {
+        return Some(bound.join(", "));
+    }
     let code = concept.codings.into_iter().find_map(|coding| coding.code);
     code.or(concept.text)
 }

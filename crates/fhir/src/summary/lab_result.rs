@@ -3,6 +3,7 @@
 use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Parts, distinct};
+use super::report::{Report, report};
 use super::silent;
 
 /// What a `LAB_RESULT` says.
@@ -10,6 +11,8 @@ use super::silent;
 pub struct LabResultSummary {
     /// What was ordered: the `code` of each report, or of each `Observation` where there is none.
     pub tests: Vec<Concept>,
+    /// Each `DiagnosticReport`, with its state.
+    pub reports: Vec<Report>,
     /// Each `Observation`.
     pub results: Vec<Measurement>,
     /// `performer` of reports and observations.
@@ -20,6 +23,9 @@ pub struct LabResultSummary {
     pub issued: Option<String>,
     /// `conclusion` of reports.
     pub conclusions: Vec<String>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 silent!(LabResultSummary);
@@ -36,7 +42,9 @@ impl LabResultSummary {
         };
         let all = || reports().chain(observations());
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             tests,
+            reports: reports().map(report).collect(),
             results: observations().map(measurement).collect(),
             facilities: distinct_parties(all().flat_map(|it| it.parties("performer"))),
             interpreters: distinct(reports().flat_map(|it| it.parties("resultsInterpreter"))),

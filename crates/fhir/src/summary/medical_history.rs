@@ -21,6 +21,9 @@ pub struct MedicalHistorySummary {
     /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
     /// the narrative.
     pub titles: Vec<String>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 /// A `Condition`.
@@ -34,6 +37,8 @@ pub struct PastCondition {
     pub abatement: Option<String>,
     /// `clinicalStatus`: active, resolved, …
     pub clinical_status: Option<String>,
+    /// `verificationStatus`: confirmed, provisional, refuted, entered-in-error, …
+    pub verification_status: Option<String>,
 }
 
 /// A `Procedure`.
@@ -45,7 +50,7 @@ pub struct PastProcedure {
     pub performed: Option<String>,
     /// `outcome`, in words.
     pub outcome: Option<String>,
-    /// `status`: completed, …
+    /// `status`: completed, not-done, entered-in-error, …
     pub status: Option<String>,
 }
 
@@ -54,6 +59,8 @@ pub struct PastProcedure {
 pub struct Relative {
     /// `relationship`.
     pub relationship: Option<Concept>,
+    /// `status`: completed, partial, health-unknown, entered-in-error.
+    pub status: Option<String>,
     /// What they have or had.
     pub conditions: Vec<FamilyCondition>,
     /// `deceased[x]`, in words.
@@ -80,6 +87,8 @@ pub struct Allergy {
     pub criticality: Option<String>,
     /// `clinicalStatus`: active, resolved, …
     pub clinical_status: Option<String>,
+    /// `verificationStatus`: confirmed, unconfirmed, refuted, entered-in-error.
+    pub verification_status: Option<String>,
 }
 
 silent!(
@@ -106,6 +115,7 @@ impl MedicalHistorySummary {
             !literal.is_some_and(|it| it.starts_with('#') || it.starts_with("urn:uuid:"))
         };
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             conditions: parts.all("Condition").map(condition).collect(),
             procedures: parts.all("Procedure").map(procedure).collect(),
             family: parts.all("FamilyMemberHistory").map(relative).collect(),
@@ -132,6 +142,7 @@ fn condition(condition: Part<'_>) -> PastCondition {
         onset: condition.choice("onset"),
         abatement: condition.choice("abatement"),
         clinical_status: first_code(condition, "clinicalStatus"),
+        verification_status: first_code(condition, "verificationStatus"),
     }
 }
 
@@ -147,6 +158,7 @@ fn procedure(procedure: Part<'_>) -> PastProcedure {
 fn relative(relative: Part<'_>) -> Relative {
     Relative {
         relationship: relative.concept("relationship"),
+        status: relative.written("status"),
         conditions: relative.items("condition").map(family_condition).collect(),
         deceased: relative.choice("deceased"),
     }
@@ -168,5 +180,6 @@ fn allergy(allergy: Part<'_>) -> Allergy {
             .collect(),
         criticality: allergy.written("criticality"),
         clinical_status: first_code(allergy, "clinicalStatus"),
+        verification_status: first_code(allergy, "verificationStatus"),
     }
 }

@@ -1,7 +1,8 @@
 //! What a document says, as its record type asks for it: the specification's bullets, read out.
 //!
 //! [`summarise`] takes any tree and never fails: what a document does not state is absent from the
-//! summary, and nothing is invented or computed. Numbers keep the digits they were written with.
+//! summary, and nothing is invented or computed. A summary never reads as the opposite of its document: what
+//! R4 marks as a modifier has a field, or is named among the unsupported ones (`modifiers`). Numbers keep the digits they were written with.
 //! Whoever shows a summary shows the document: it is health data, so its `Debug` says no more than
 //! its type's name.
 
@@ -11,8 +12,10 @@ mod imaging;
 mod lab_result;
 mod measurement;
 mod medical_history;
+mod modifiers;
 mod parts;
 mod prescription;
+mod report;
 mod text;
 mod treatment_plan;
 mod vaccination;
@@ -20,14 +23,15 @@ mod vital_signs;
 
 pub use diagnosis::{Diagnosis, DiagnosisSummary};
 pub use elements::{Coding, Concept, Party, Period, Quantity, Range};
-pub use imaging::ImagingSummary;
+pub use imaging::{ImagingState, ImagingSummary};
 pub use lab_result::LabResultSummary;
 pub use measurement::{Measurement, ReferenceRange};
 pub use medical_history::{
     Allergy, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure, Relative,
 };
 pub use prescription::{Dosage, PrescribedMedication, PrescriptionSummary};
-pub use treatment_plan::{Activity, Goal, GoalTarget, TreatmentPlanSummary};
+pub use report::Report;
+pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSummary};
 pub use vaccination::{NextDose, Vaccination, VaccinationSummary};
 pub use vital_signs::VitalSignsSummary;
 
@@ -88,14 +92,39 @@ impl Summary {
 /// entries, and those of what they contain.
 pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
     let parts = Parts::of(document);
+    let unsupported_modifiers = modifiers::unsupported(document, record_type);
     match record_type {
-        RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary::of(&parts)),
-        RecordType::LabResult => Summary::LabResult(LabResultSummary::of(&parts)),
-        RecordType::Prescription => Summary::Prescription(PrescriptionSummary::of(&parts)),
-        RecordType::TreatmentPlan => Summary::TreatmentPlan(TreatmentPlanSummary::of(&parts)),
-        RecordType::MedicalHistory => Summary::MedicalHistory(MedicalHistorySummary::of(&parts)),
-        RecordType::VitalSigns => Summary::VitalSigns(VitalSignsSummary::of(&parts)),
-        RecordType::Imaging => Summary::Imaging(ImagingSummary::of(&parts)),
-        RecordType::Vaccination => Summary::Vaccination(VaccinationSummary::of(&parts)),
+        RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary {
+            unsupported_modifiers,
+            ..DiagnosisSummary::of(&parts)
+        }),
+        RecordType::LabResult => Summary::LabResult(LabResultSummary {
+            unsupported_modifiers,
+            ..LabResultSummary::of(&parts)
+        }),
+        RecordType::Prescription => Summary::Prescription(PrescriptionSummary {
+            unsupported_modifiers,
+            ..PrescriptionSummary::of(&parts)
+        }),
+        RecordType::TreatmentPlan => Summary::TreatmentPlan(TreatmentPlanSummary {
+            unsupported_modifiers,
+            ..TreatmentPlanSummary::of(&parts)
+        }),
+        RecordType::MedicalHistory => Summary::MedicalHistory(MedicalHistorySummary {
+            unsupported_modifiers,
+            ..MedicalHistorySummary::of(&parts)
+        }),
+        RecordType::VitalSigns => Summary::VitalSigns(VitalSignsSummary {
+            unsupported_modifiers,
+            ..VitalSignsSummary::of(&parts)
+        }),
+        RecordType::Imaging => Summary::Imaging(ImagingSummary {
+            unsupported_modifiers,
+            ..ImagingSummary::of(&parts)
+        }),
+        RecordType::Vaccination => Summary::Vaccination(VaccinationSummary {
+            unsupported_modifiers,
+            ..VaccinationSummary::of(&parts)
+        }),
     }
 }

@@ -54,6 +54,11 @@ impl<'a> Part<'a> {
         self.json.get(key).and_then(text::written)
     }
 
+    /// Whether the truth value at `key` is there and is not false.
+    pub(super) fn says(self, key: &str) -> bool {
+        self.written(key).is_some_and(|value| value != "false")
+    }
+
     /// The concept at `key`.
     pub(super) fn concept(self, key: &str) -> Option<Concept> {
         self.json.get(key).and_then(Concept::of)

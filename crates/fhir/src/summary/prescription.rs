@@ -10,6 +10,9 @@ use crate::json::Json;
 pub struct PrescriptionSummary {
     /// Each `MedicationRequest`.
     pub medications: Vec<PrescribedMedication>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 /// A `MedicationRequest`.
@@ -19,6 +22,10 @@ pub struct PrescribedMedication {
     pub medication: Option<Concept>,
     /// `status`: active, stopped, …
     pub status: Option<String>,
+    /// `doNotPerform`: the medication is **not** to be given.
+    pub do_not_perform: bool,
+    /// `intent`: order, plan, proposal, …
+    pub intent: Option<String>,
     /// `dosageInstruction`.
     pub dosages: Vec<Dosage>,
     /// `dispenseRequest.expectedSupplyDuration`: how long what is handed out lasts.
@@ -46,6 +53,10 @@ pub struct Dosage {
     pub bounds: Option<String>,
     /// `route`, in words.
     pub route: Option<String>,
+    /// `asNeeded[x]`, in words: `true`, or for what.
+    pub as_needed: Option<String>,
+    /// `maxDosePerPeriod`, in words: `20 mg : 1 d`.
+    pub max_dose: Option<String>,
 }
 
 silent!(PrescriptionSummary, PrescribedMedication, Dosage);
@@ -53,6 +64,7 @@ silent!(PrescriptionSummary, PrescribedMedication, Dosage);
 impl PrescriptionSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             medications: parts.all("MedicationRequest").map(prescribed).collect(),
         }
     }
@@ -63,6 +75,8 @@ fn prescribed(request: Part<'_>) -> PrescribedMedication {
     PrescribedMedication {
         medication: medication(request),
         status: request.written("status"),
+        do_not_perform: request.says("doNotPerform"),
+        intent: request.written("intent"),
         dosages: request.items("dosageInstruction").map(dosage).collect(),
         supply: dispense
             .and_then(|it| it.json.get("expectedSupplyDuration"))
@@ -106,6 +120,11 @@ fn dosage(instruction: Part<'_>) -> Dosage {
             .and_then(|timing| timing.get("repeat"))
             .and_then(|repeat| repeat.choice("bounds")),
         route: instruction.json.get("route").and_then(route),
+        as_needed: instruction.choice("asNeeded"),
+        max_dose: instruction
+            .json
+            .get("maxDosePerPeriod")
+            .and_then(text::ratio),
     }
 }
 

@@ -32,10 +32,7 @@ fn value(chosen: &str, part: Part<'_>) -> Option<String> {
         }
         "Range" => Range::of(json).map(|it| range(&it)),
         "Period" => Period::of(json).map(|it| period(&it)),
-        "Ratio" => {
-            let side = |key| json.get(key).and_then(Quantity::of).map(|it| quantity(&it));
-            Some(format!("{} : {}", side("numerator")?, side("denominator")?))
-        }
+        "Ratio" => ratio(json),
         "CodeableConcept" => Concept::of(json)?.text,
         "Coding" => Concept::of_coding(json)?.text,
         "Reference" => Party::of(part).and_then(|party| party.name.or(party.reference)),
@@ -49,6 +46,12 @@ fn value(chosen: &str, part: Part<'_>) -> Option<String> {
 pub(super) fn quantity(it: &Quantity) -> String {
     let words = [&it.comparator, &it.value, &it.unit];
     join(words.into_iter().flatten().map(String::as_str), " ")
+}
+
+/// `20 mg : 1 d`
+pub(super) fn ratio(json: &Json) -> Option<String> {
+    let side = |key| json.get(key).and_then(Quantity::of).map(|it| quantity(&it));
+    Some(format!("{} : {}", side("numerator")?, side("denominator")?))
 }
 
 /// `6.0 % – 7.0 %`

@@ -9,6 +9,8 @@ use super::{silent, text};
 pub struct TreatmentPlanSummary {
     /// `title`, of the first `CarePlan` that has one.
     pub title: Option<String>,
+    /// Each `CarePlan`, with its state.
+    pub plans: Vec<PlanState>,
     /// `description`, likewise.
     pub description: Option<String>,
     /// `period`, likewise.
@@ -17,6 +19,20 @@ pub struct TreatmentPlanSummary {
     pub goals: Vec<Goal>,
     /// Each `activity`, and each `ServiceRequest`.
     pub activities: Vec<Activity>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
+}
+
+/// Whether a `CarePlan` is in force.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct PlanState {
+    /// `title`.
+    pub title: Option<String>,
+    /// `status`: draft, active, revoked, entered-in-error, …
+    pub status: Option<String>,
+    /// `intent`: proposal, plan, order, option.
+    pub intent: Option<String>,
 }
 
 /// A `Goal`.
@@ -52,13 +68,17 @@ pub struct Activity {
     pub description: Option<String>,
     /// `detail.status`, or a `ServiceRequest`'s `status`.
     pub status: Option<String>,
+    /// `detail.doNotPerform`, or a `ServiceRequest`'s: it is **not** to be done.
+    pub do_not_perform: bool,
+    /// `intent` of a `ServiceRequest`: order, plan, proposal, …
+    pub intent: Option<String>,
     /// `detail.scheduled[x]`, or a `ServiceRequest`'s `occurrence[x]`, in words.
     pub scheduled: Option<String>,
     /// `outcomeCodeableConcept` and `outcomeReference`, in words.
     pub outcomes: Vec<String>,
 }
 
-silent!(TreatmentPlanSummary, Goal, GoalTarget, Activity);
+silent!(TreatmentPlanSummary, PlanState, Goal, GoalTarget, Activity);
 
 impl TreatmentPlanSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
@@ -68,7 +88,9 @@ impl TreatmentPlanSummary {
             .filter_map(outside);
         let requests = parts.all("ServiceRequest").map(requested);
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             title: plans().find_map(|plan| plan.written("title")),
+            plans: plans().map(plan_state).collect(),
             description: plans().find_map(|plan| plan.written("description")),
             period: plans().find_map(|plan| plan.period("period")),
             goals: parts.all("Goal").map(goal).chain(elsewhere).collect(),
@@ -78,6 +100,14 @@ impl TreatmentPlanSummary {
                 .chain(requests)
                 .collect(),
         }
+    }
+}
+
+fn plan_state(plan: Part<'_>) -> PlanState {
+    PlanState {
+        title: plan.written("title"),
+        status: plan.written("status"),
+        intent: plan.written("intent"),
     }
 }
 
@@ -117,6 +147,12 @@ fn target(target: Part<'_>) -> GoalTarget {
 
 fn activity(activity: Part<'_>) -> Activity {
     let detail = activity.get("detail");
+    // What is contained is told by the plan, and so is whether it is to be done at all.
+    let reference = activity
+        .get("reference")
+        .and_then(|it| it.written("reference"));
+    let contained = reference.and_then(|it| activity.contained(&it));
+    let either = || [detail, contained].into_iter().flatten();
     let referred = activity
         .party("reference")
         .and_then(|party| party.name.or(party.reference));
@@ -125,7 +161,9 @@ fn activity(activity: Part<'_>) -> Activity {
     Activity {
         code: detail.and_then(|it| it.concept("code")),
         description: detail.and_then(|it| it.written("description")).or(referred),
-        status: detail.and_then(|it| it.written("status")),
+        status: either().find_map(|it| it.written("status")),
+        do_not_perform: either().any(|it| it.says("doNotPerform")),
+        intent: contained.and_then(|it| it.written("intent")),
         scheduled: detail.and_then(|it| it.choice("scheduled")),
         outcomes: concepts
             .filter_map(|it| it.text)
@@ -139,6 +177,8 @@ fn requested(request: Part<'_>) -> Activity {
         code: request.concept("code"),
         description: request.written("patientInstruction"),
         status: request.written("status"),
+        do_not_perform: request.says("doNotPerform"),
+        intent: request.written("intent"),
         scheduled: request.choice("occurrence"),
         outcomes: Vec::new(),
     }

@@ -11,6 +11,9 @@ pub struct VaccinationSummary {
     pub vaccinations: Vec<Vaccination>,
     /// Each date of each recommendation.
     pub next_doses: Vec<NextDose>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 /// An `Immunization`.
@@ -24,6 +27,8 @@ pub struct Vaccination {
     pub lot_number: Option<String>,
     /// `status`: completed, not-done, …
     pub status: Option<String>,
+    /// `isSubpotent`: the dose does not count as a full one.
+    pub is_subpotent: bool,
     /// `protocolApplied.doseNumber[x]`.
     pub dose_number: Option<String>,
     /// `protocolApplied.seriesDoses[x]`: of how many.
@@ -32,11 +37,13 @@ pub struct Vaccination {
     pub manufacturer: Option<Party>,
 }
 
-/// A `dateCriterion` of an `ImmunizationRecommendation`.
+/// A `dateCriterion` of an `ImmunizationRecommendation`, or a recommendation without one.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct NextDose {
     /// `vaccineCode`, the first.
     pub vaccine: Option<Concept>,
+    /// `forecastStatus`: due, overdue, immune, contraindicated, complete, …
+    pub forecast_status: Option<Concept>,
     /// `dateCriterion.code`: what the date means: due, earliest, overdue, …
     pub meaning: Option<Concept>,
     /// `dateCriterion.value`.
@@ -50,6 +57,7 @@ silent!(VaccinationSummary, Vaccination, NextDose);
 impl VaccinationSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             vaccinations: parts.all("Immunization").map(vaccination).collect(),
             next_doses: parts
                 .all("ImmunizationRecommendation")
@@ -70,6 +78,7 @@ fn vaccination(immunization: Part<'_>) -> Vaccination {
         administered: immunization.choice("occurrence"),
         lot_number: immunization.written("lotNumber"),
         status: immunization.written("status"),
+        is_subpotent: immunization.says("isSubpotent"),
         dose_number: protocol("doseNumber"),
         series_doses: protocol("seriesDoses"),
         manufacturer: immunization.party("manufacturer"),
@@ -79,13 +88,21 @@ fn vaccination(immunization: Part<'_>) -> Vaccination {
 fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
     let vaccine = recommendation.concepts("vaccineCode").next();
     let dose_number = recommendation.choice("doseNumber");
-    recommendation
+    let forecast_status = recommendation.concept("forecastStatus");
+    let next_dose = |criterion: Option<Part<'_>>| NextDose {
+        vaccine: vaccine.clone(),
+        forecast_status: forecast_status.clone(),
+        meaning: criterion.and_then(|it| it.concept("code")),
+        date: criterion.and_then(|it| it.written("value")),
+        dose_number: dose_number.clone(),
+    };
+    let dated: Vec<NextDose> = recommendation
         .items("dateCriterion")
-        .map(|criterion| NextDose {
-            vaccine: vaccine.clone(),
-            meaning: criterion.concept("code"),
-            date: criterion.written("value"),
-            dose_number: dose_number.clone(),
-        })
-        .collect()
+        .map(|criterion| next_dose(Some(criterion)))
+        .collect();
+    if dated.is_empty() {
+        vec![next_dose(None)]
+    } else {
+        dated
+    }
 }

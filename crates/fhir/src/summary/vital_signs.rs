@@ -9,6 +9,9 @@ use super::silent;
 pub struct VitalSignsSummary {
     /// Each `Observation`. A blood pressure has systolic and diastolic among its components.
     pub measurements: Vec<Measurement>,
+    /// What can turn the rest into its opposite and has no field of its own here, such as
+    /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
+    pub unsupported_modifiers: Vec<String>,
 }
 
 silent!(VitalSignsSummary);
@@ -16,6 +19,7 @@ silent!(VitalSignsSummary);
 impl VitalSignsSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
+            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
             measurements: parts.all("Observation").map(measurement).collect(),
         }
     }

@@ -1,0 +1,32 @@
+//! A `DiagnosticReport`: of a laboratory, of imaging.
+
+use super::elements::{Concept, Party};
+use super::parts::Part;
+use super::silent;
+
+/// A `DiagnosticReport`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// `code`: which examination.
+    pub code: Option<Concept>,
+    /// `status`: final, preliminary, cancelled, entered-in-error, …
+    pub status: Option<String>,
+    /// `conclusion`.
+    pub conclusion: Option<String>,
+    /// `conclusionCode`.
+    pub conclusion_codes: Vec<Concept>,
+    /// `result`: the names of its results, wherever they are.
+    pub results: Vec<Party>,
+}
+
+silent!(Report);
+
+pub(super) fn report(report: Part<'_>) -> Report {
+    Report {
+        code: report.concept("code"),
+        status: report.written("status"),
+        conclusion: report.written("conclusion"),
+        conclusion_codes: report.concepts("conclusionCode").collect(),
+        results: report.parties("result").collect(),
+    }
+}
