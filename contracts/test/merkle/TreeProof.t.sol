@@ -118,6 +118,84 @@ contract TreeProofTest is Vectors {
         assertFalse(_proofs.isConsistent(3, oldRoot, 4, _roots[4], proof));
     }
 
+    /// @dev 64 bits count, not 32: every size and index here ends in the same 32 bits as a small one.
+    function test_IsIncluded_WhenTheTreeIsLargerThan32Bits() external view {
+        uint64[3] memory sizes = [uint64(1 << 32) + 5, (1 << 33) + 5, (1 << 40) + (1 << 35) + 5];
+        for (uint256 i; i < sizes.length; ++i) {
+            uint64 size = sizes[i];
+            uint64 base = size - 5;
+            uint64[5] memory indexes = [uint64(0), 2, base - 1, base + 2, base + 4];
+            for (uint256 j; j < indexes.length; ++j) {
+                assertTrue(
+                    _proofs.isIncluded(_vastRoot(size), size, _leaves[0], indexes[j], _vastPath(indexes[j], size)),
+                    string.concat("leaf ", vm.toString(indexes[j]), " of ", vm.toString(size))
+                );
+            }
+            assertFalse(_proofs.isIncluded(_vastRoot(5), size, _leaves[0], 2, _vastPath(2, 5)));
+            assertFalse(_proofs.isIncluded(_vastRoot(5), 5, _leaves[0], base + 2, _vastPath(2, 5)));
+            assertFalse(_proofs.isIncluded(_vastRoot(size), size, _leaves[0], base + 2, _vastPath(2, size)));
+            assertFalse(_proofs.isIncluded(_vastRoot(size), 5, _leaves[0], 2, _vastPath(base + 2, size)));
+        }
+    }
+
+    /// @dev As above, for two trees.
+    function test_IsConsistent_WhenTheTreesAreLargerThan32Bits() external view {
+        uint64[3] memory bases = [uint64(1 << 32), 1 << 33, (1 << 40) + (1 << 35)];
+        for (uint256 i; i < bases.length; ++i) {
+            uint64 base = bases[i];
+            uint64[4] memory olds = [uint64(3), base - 1, base, base + 3];
+            for (uint256 j; j < olds.length; ++j) {
+                assertTrue(
+                    _proofs.isConsistent(
+                        olds[j],
+                        _vastRoot(olds[j]),
+                        base + 5,
+                        _vastRoot(base + 5),
+                        _vastSubproof(olds[j], base + 5, true)
+                    ),
+                    string.concat(vm.toString(olds[j]), " to ", vm.toString(base + 5))
+                );
+            }
+            bytes32[] memory small = _vastSubproof(3, 5, true);
+            assertFalse(_proofs.isConsistent(3, _vastRoot(3), base + 5, _vastRoot(5), small));
+            assertFalse(_proofs.isConsistent(base + 3, _vastRoot(3), base + 5, _vastRoot(5), small));
+        }
+    }
+
+    /// @dev The root of a tree of this size whose leaves are all the first one, by the definitions of RFC 9162.
+    function _vastRoot(uint64 size) private view returns (bytes32) {
+        uint64 k = _split(size);
+        if (k == 0) return _leaves[0];
+        bytes32 left = _leaves[0];
+        for (uint64 width = 1; width < k; width <<= 1) {
+            left = _parent(left, left);
+        }
+        return _parent(left, k << 1 == size ? left : _vastRoot(size - k));
+    }
+
+    /// @dev PATH(m, D[0:n]).
+    function _vastPath(uint64 index, uint64 size) private view returns (bytes32[] memory) {
+        uint64 k = _split(size);
+        if (k == 0) return new bytes32[](0);
+        bytes32[] memory path = index < k ? _vastPath(index, k) : _vastPath(index - k, size - k);
+        return _with(path, path.length, _vastRoot(index < k ? size - k : k));
+    }
+
+    /// @dev SUBPROOF(m, D[0:n], known).
+    function _vastSubproof(uint64 old, uint64 size, bool known) private view returns (bytes32[] memory) {
+        if (old == size) return known ? new bytes32[](0) : _with(new bytes32[](0), 0, _vastRoot(size));
+        uint64 k = _split(size);
+        bytes32[] memory proof = old <= k ? _vastSubproof(old, k, known) : _vastSubproof(old - k, size - k, false);
+        return _with(proof, proof.length, _vastRoot(old <= k ? size - k : k));
+    }
+
+    /// @dev The largest power of two smaller than `size`; zero where there is none.
+    function _split(uint64 size) private pure returns (uint64 k) {
+        if (size < 2) return 0;
+        k = 1;
+        while (k << 1 < size) k <<= 1;
+    }
+
     /// @dev Says whether there was something to forge; then it was refused.
     function _forgeInclusion(uint64 size, uint64 index, uint256 kind) private returns (bool) {
         bytes32[] memory proof = _inclusionProof(size, index);

@@ -74,6 +74,27 @@ contract CloseTest is RegistryTest {
         _close(colleague, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
     }
 
+    /// @dev What nobody's registrar left behind is the stewards' alone.
+    function test_Close_RevertWhen_OwnerIsGoneAndAnotherRegistrarCalls() external {
+        vm.prank(admin);
+        registry.revokeRole(REGISTRAR_ROLE, registrar);
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.NotAnchorOwner.selector, LAB, colleague));
+        _close(colleague, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
+
+        _close(steward, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
+    }
+
+    function test_Close_RevertWhen_StewardHasLostTheRole() external {
+        vm.startPrank(admin);
+        registry.grantRole(REGISTRAR_ROLE, steward);
+        registry.revokeRole(STEWARD_ROLE, steward);
+        vm.stopPrank();
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.NotAnchorOwner.selector, LAB, steward));
+        _close(steward, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
+    }
+
     function test_Close_RevertWhen_OwnerIsNoRegistrarAnyMore() external {
         vm.prank(admin);
         registry.revokeRole(REGISTRAR_ROLE, registrar);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {
     IAccessControlDefaultAdminRules
 } from "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
+import {stdError} from "forge-std/StdError.sol";
 import {IMedicalRecordRegistry} from "../../src/IMedicalRecordRegistry.sol";
 import {MedicalRecordRegistry} from "../../src/MedicalRecordRegistry.sol";
 import {RegistryTest} from "./RegistryTest.sol";
@@ -64,6 +65,48 @@ contract RolesTest is RegistryTest {
             5
         );
         _assertHead(2, hex"500e5973dd9814e52983efeae527fc3905cba597b89ee8b32a");
+    }
+
+    /// @dev 48 bits, none cut off on the way.
+    function test_Head_WhenTheSequenceNeedsMoreThan32Bits() external {
+        _setSequence(type(uint32).max);
+
+        (uint48 seq, bytes25 head) = _expectAnchored(LAB, 0, registrar);
+        assertEq(seq, uint48(1 << 32));
+        _anchor(LAB);
+
+        _assertHead(seq, head);
+    }
+
+    /// @dev It would begin again at zero, and two events would have one number.
+    function test_Head_RevertWhen_TheSequenceIsAtItsEnd() external {
+        _setSequence(type(uint48).max - 1);
+        _anchor(LAB);
+        (bytes25 head,,) = registry.head();
+        _assertHead(type(uint48).max, head);
+
+        vm.expectRevert(stdError.arithmeticError);
+        _anchor(LAB_2);
+        vm.expectRevert(stdError.arithmeticError);
+        vm.prank(registrar);
+        registry.close(LAB, IMedicalRecordRegistry.Status.Revoked, 1);
+        vm.expectRevert(stdError.arithmeticError);
+        _pause();
+
+        _assertHead(type(uint48).max, head);
+    }
+
+    /// @dev Writes the sequence into the head word, wherever that is stored.
+    function _setSequence(uint48 seq) private {
+        (bytes25 head, uint48 before,) = registry.head();
+        for (uint256 slot; slot < 32; ++slot) {
+            bytes32 word = vm.load(address(registry), bytes32(slot));
+            if (word != bytes32(uint256(bytes32(head)) | uint256(before) << 8)) continue;
+            vm.store(address(registry), bytes32(slot), bytes32(uint256(bytes32(head)) | uint256(seq) << 8));
+            _assertHead(seq, head);
+            return;
+        }
+        revert("the head word was not found");
     }
 
     function test_Constants() external view {

@@ -56,6 +56,27 @@ contract SupersedeTest is RegistryTest {
         _supersede(colleague, LAB, LAB_2);
     }
 
+    /// @dev What nobody's registrar left behind is the stewards' alone.
+    function test_Supersede_RevertWhen_OwnerIsGoneAndAnotherRegistrarCalls() external {
+        vm.prank(admin);
+        registry.revokeRole(REGISTRAR_ROLE, registrar);
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.NotAnchorOwner.selector, LAB, colleague));
+        _supersede(colleague, LAB, LAB_2);
+
+        _supersede(steward, LAB, LAB_2);
+    }
+
+    function test_Supersede_RevertWhen_StewardHasLostTheRole() external {
+        vm.startPrank(admin);
+        registry.grantRole(REGISTRAR_ROLE, steward);
+        registry.revokeRole(STEWARD_ROLE, steward);
+        vm.stopPrank();
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.NotAnchorOwner.selector, LAB, steward));
+        _supersede(steward, LAB, LAB_2);
+    }
+
     function test_Supersede_RevertWhen_OwnerIsNoRegistrarAnyMore() external {
         vm.prank(admin);
         registry.revokeRole(REGISTRAR_ROLE, registrar);
