@@ -4,7 +4,9 @@
 //! and the caller is told a code. What a caller may not see does not exist: same code, same words.
 
 use async_graphql::{ErrorExtensionValues, Value};
+use chrono::{DateTime, Utc};
 use domain::{
+    clock::is_storable,
     consents::InvalidConsent,
     ids::RecordId,
     records::{InvalidMetadata, InvalidReason},
@@ -99,6 +101,19 @@ pub(crate) enum Error {
     /// Ours to mend.
     #[error("something went wrong on our side; quote the request id when you report it")]
     Internal,
+}
+
+/// Refuses a time that the database cannot hold.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(crate) fn check_time(field: &'static str, at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    if at.is_none_or(is_storable) {
+        Ok(())
+    } else {
+        let told = "a time lies between the years 4713 before Christ and 294276";
+        Err(Error::bad(field, told))
+    }
 }
 
 impl Error {

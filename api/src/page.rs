@@ -4,7 +4,7 @@ use async_graphql::{
     InputValueError, InputValueResult, OutputType, Scalar, ScalarType, SimpleObject, Value,
 };
 use chrono::{DateTime, Utc};
-use domain::{ids::RecordId, records::DataHash};
+use domain::{clock::is_storable, ids::RecordId, records::DataHash};
 use uuid::Uuid;
 
 use crate::{
@@ -151,7 +151,9 @@ fn moment_in(bytes: &[u8]) -> Result<(DateTime<Utc>, Uuid), Error> {
         .map(i64::from_be_bytes)
         .map_err(|_| bad_cursor())?;
     let id = Uuid::from_slice(&bytes[8..]).map_err(|_| bad_cursor())?;
-    let at = DateTime::from_timestamp_micros(micros).ok_or_else(bad_cursor)?;
+    let at = DateTime::from_timestamp_micros(micros)
+        .filter(|at| is_storable(*at))
+        .ok_or_else(bad_cursor)?;
     Ok((at, id))
 }
 

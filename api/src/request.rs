@@ -109,7 +109,12 @@ fn percent_decode(text: &str) -> Option<String> {
             b'+' => bytes.push(b' '),
             b'%' => {
                 let (digits, tail) = rest.split_at_checked(2)?;
-                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                // `from_str_radix` takes a sign, too: `%+1` is no byte.
+                let digits = std::str::from_utf8(digits).ok()?;
+                if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                    return None;
+                }
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = tail;
             }
             other => bytes.push(*other),

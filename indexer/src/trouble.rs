@@ -70,7 +70,9 @@ impl Trouble {
             Self::Check(
                 CheckError::WrongChain { .. }
                 | CheckError::NoCode { .. }
-                | CheckError::WrongCode { .. },
+                | CheckError::WrongCode { .. }
+                | CheckError::NoBlock { .. }
+                | CheckError::LateBlock { .. },
             ) => Some("WRONG_NODE"),
             Self::Check(CheckError::Client(_))
             | Self::Store(_)

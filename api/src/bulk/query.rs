@@ -8,7 +8,10 @@ use domain::{ids::UserId, purpose::Purpose, records::RecordType};
 use uuid::Uuid;
 
 use super::Refused;
-use crate::{error::Error, request};
+use crate::{
+    error::{Error, check_time},
+    request,
+};
 
 /// The names and values of an address, each of which is taken once.
 #[derive(Debug)]
@@ -67,7 +70,9 @@ impl<'a> Asked<'a> {
 
     /// A time in RFC 3339.
     pub(super) fn time(&mut self, name: &'static str) -> Result<Option<DateTime<Utc>>, Refused> {
-        self.parse(name, "a time is written as 2026-01-31T08:15:00Z")
+        let at = self.parse(name, "a time is written as 2026-01-31T08:15:00Z")?;
+        check_time(name, at)?;
+        Ok(at)
     }
 
     /// Refuses what is left over.

@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    audit, barrier,
+    Tx, audit, barrier,
     consents::{self, ConsentCursor},
     idempotency::{self, Remembered},
     users,
@@ -19,7 +19,7 @@ use vault::digest;
 use crate::{
     app::{App, commit},
     caller::{Caller, refuse_role},
-    error::Error,
+    error::{Error, check_time},
 };
 
 const GRANT: &str = "grantConsent";
@@ -61,6 +61,7 @@ pub(crate) async fn grant(
             .await?
             .ok_or(Error::Internal);
     }
+    check_time("expiresAt", terms.expires_at)?;
     terms.check(users::now(&mut tx).await?)?;
     let named: Vec<_> = terms
         .grantees
@@ -101,19 +102,45 @@ pub(crate) async fn grant(
     Ok(consent)
 }
 
+/// A consent that was taken back, and what still lets in whom it let in.
+#[derive(Debug)]
+pub(crate) struct Withdrawn {
+    /// The consent as it is now.
+    pub(crate) consent: Consent,
+    /// The patient's consents in force that allow some of the same ([`Consent::allows_some_of`]).
+    pub(crate) remaining: Vec<Consent>,
+}
+
+impl Withdrawn {
+    async fn of(tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
+        let now = users::now(tx).await?;
+        let in_force = consents::in_force(tx, &[consent.patient], now).await?;
+        let remaining = in_force
+            .into_iter()
+            .filter(|other| other.id != consent.id && other.allows_some_of(&consent))
+            .collect();
+        Ok(Self { consent, remaining })
+    }
+}
+
 /// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
 ///
 /// # Errors
 /// [`Error::NotFound`] where it is not one of the caller's.
-pub(crate) async fn withdraw(app: &App, caller: &Caller, id: ConsentId) -> Result<Consent, Error> {
+pub(crate) async fn withdraw(
+    app: &App,
+    caller: &Caller,
+    id: ConsentId,
+) -> Result<Withdrawn, Error> {
     let mut tx = app.begin().await?;
     // What is being disclosed by it comes before; what is decided later goes without it.
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     let Some(consent) = consents::withdraw(&mut tx, id, actor.id).await? else {
-        return consents::by_id(&mut tx, id, actor.id)
+        let consent = consents::by_id(&mut tx, id, actor.id)
             .await?
-            .ok_or(Error::NotFound("consent"));
+            .ok_or(Error::NotFound("consent"))?;
+        return Withdrawn::of(&mut tx, consent).await;
     };
     let entry = AuditEntry {
         old_value: Some(json!({ "withdrawnAt": null })),
@@ -121,8 +148,9 @@ pub(crate) async fn withdraw(app: &App, caller: &Caller, id: ConsentId) -> Resul
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let withdrawn = Withdrawn::of(&mut tx, consent).await?;
     commit(tx).await?;
-    Ok(consent)
+    Ok(withdrawn)
 }
 
 /// The caller's consents, newest first, one more than asked for where there are more.

@@ -281,11 +281,15 @@ pub(crate) struct WithdrawConsentInput {
     id: Uuid,
 }
 
-/// The result of `withdrawConsent`: the consent as it is now.
+/// The result of `withdrawConsent`: the consent as it is now, and what else lets in whom it let in.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct WithdrawConsentPayload {
     /// The consent, which is not in force any more.
     consent: Consent,
+    /// Your other consents in force that allow some of the same data, activities and purpose to somebody
+    /// whom this one named, or to a role or an organisation that may hold them. Where the list is not empty
+    /// access remains: withdraw these consents, too, to end it.
+    remaining: Vec<Consent>,
 }
 
 #[derive(Default)]
@@ -331,9 +335,11 @@ impl ConsentMutation {
         #[graphql(desc = "The consent that is to be withdrawn.")] input: WithdrawConsentInput,
     ) -> Result<WithdrawConsentPayload> {
         let (app, caller) = request(ctx)?;
-        let consent = give::withdraw(app, &caller, ConsentId(input.id)).await?;
+        let withdrawn = give::withdraw(app, &caller, ConsentId(input.id)).await?;
+        let remaining = withdrawn.remaining.into_iter();
         Ok(WithdrawConsentPayload {
-            consent: Consent::new(app, consent),
+            consent: Consent::new(app, withdrawn.consent),
+            remaining: remaining.map(|it| Consent::new(app, it)).collect(),
         })
     }
 }

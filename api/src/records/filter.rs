@@ -13,7 +13,7 @@ use vault::digest;
 
 use super::graphql::Completeness;
 use crate::{
-    error::Error,
+    error::{Error, check_time},
     graphql::{document::Document, enums::RecordType},
     page::Mark,
 };
@@ -125,6 +125,10 @@ impl Criteria {
                 types
             }
         };
+        check_time("createdFrom", input.created_from)?;
+        check_time("createdTo", input.created_to)?;
+        check_time("effectiveFrom", input.effective_from)?;
+        check_time("effectiveTo", input.effective_to)?;
         types.sort_unstable();
         types.dedup();
         let metadata = criteria(input.metadata, input.status, &types)?;

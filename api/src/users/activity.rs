@@ -24,7 +24,7 @@ use crate::{
 /// Deactivates the caller's own account, with its audit row.
 ///
 /// # Errors
-/// [`Error::WrongCredentials`].
+/// [`Error::WrongCredentials`], [`Error::Conflict`] for the last active administrator.
 pub(crate) async fn deactivate_own(
     app: &App,
     caller: &Caller,
@@ -49,6 +49,14 @@ pub(crate) async fn set_of(
     set(app, caller, Some(id), is_active).await
 }
 
+/// What is answered where nobody would be left to administer.
+pub(super) fn last_administrator() -> Error {
+    Error::Conflict {
+        field: "userId",
+        message: "the last active administrator: make another one first, by `setRole`".to_owned(),
+    }
+}
+
 /// Of the caller where `somebody` is none.
 async fn set(
     app: &App,
@@ -68,6 +76,13 @@ async fn set(
         return Err(refuse_role(tx, caller, actor, Role::Admin, action).await?);
     }
     let id = somebody.unwrap_or(actor.id);
+    let others = match actor.role {
+        Role::Admin if id == actor.id => {
+            let all = users::lock_administrators(&mut tx).await?;
+            all.into_iter().filter(|other| *other != id).count()
+        }
+        Role::Admin | Role::Doctor | Role::Patient => usize::MAX, // nobody is missed
+    };
     let found = users::lock(&mut tx, id).await?;
     let refused = match (&found, somebody) {
         (None, _) => Some(("NOT_FOUND", Error::NotFound("user"))),
@@ -82,6 +97,7 @@ async fn set(
                 "an administrator: two others take the role first, by `setRole`",
             ),
         )),
+        (Some(_), None) if others == 0 => Some(("LAST_ADMINISTRATOR", last_administrator())),
         (Some(_), _) => None,
     };
     if let Some((reason, error)) = refused {

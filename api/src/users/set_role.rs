@@ -15,6 +15,7 @@ use store::{
     users,
 };
 
+use super::activity::last_administrator;
 use crate::{
     app::{App, commit},
     caller::{Caller, refuse_role},
@@ -56,9 +57,15 @@ pub(crate) async fn set_role(
         let error = Error::bad("userId", "nobody changes their own role");
         return refuse(tx, caller, id, "OWN_ACCOUNT", error).await;
     }
+    // Before the account itself, so that everybody locks in one order.
+    let administrators = users::lock_administrators(&mut tx).await?;
     let Some(user) = users::lock(&mut tx, id).await? else {
         return refuse(tx, caller, id, "NOT_FOUND", Error::NotFound("user")).await;
     };
+    let demotes = user.role == Role::Admin && role != Role::Admin;
+    if demotes && user.is_active && !administrators.iter().any(|other| *other != id) {
+        return refuse(tx, caller, id, "LAST_ADMINISTRATOR", last_administrator()).await;
+    }
     let needs_two = role != user.role && (role == Role::Admin || user.role == Role::Admin);
     if !needs_two {
         return give(tx, caller, user, role, None).await;

@@ -25,8 +25,8 @@ pub(super) struct Asked {
 /// to log in, and learns nothing of whether there is such an account.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address, [`Error::Throttled`] for an
-/// address of the network that asks for many.
+/// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address, or one that is nobody's,
+/// [`Error::Throttled`] for an address of the network that asks for many.
 pub(super) async fn ask(
     app: &App,
     visit: &Visit,
@@ -36,6 +36,9 @@ pub(super) async fn ask(
     let address: ChainAddress = address
         .parse()
         .map_err(|error: chain::InvalidHex| Error::bad("address", error.to_string()))?;
+    if let Some(why) = app.chain.deployment().is_no_wallet(address) {
+        return Err(Error::bad("address", why));
+    }
     // It counts whatever comes of it: each is a row until it has expired.
     let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Challenge).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.

@@ -154,7 +154,28 @@ impl Client {
                 found,
             });
         }
-        Ok(())
+        self.check_block().await
+    }
+
+    /// Refuses a deployment whose first block is not on the chain, or came after the registry. A node that has
+    /// forgotten the state of old blocks cannot tell: then the indexer finds the events that are missing.
+    async fn check_block(&self) -> Result<(), CheckError> {
+        let Deployment {
+            registry, block, ..
+        } = self.deployment;
+        let head = self.head().await?.number;
+        if block > head {
+            return Err(CheckError::NoBlock { block, head });
+        }
+        let Some(before) = block.checked_sub(1) else {
+            return Ok(());
+        };
+        let params = json!([registry.to_string(), format!("{before:#x}")]);
+        match self.rpc.get::<Bytes>("eth_getCode", params).await {
+            Ok(code) if !code.0.is_empty() => Err(CheckError::LateBlock { registry, block }),
+            Ok(_) | Err(ClientError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Fees for a transaction that should be in one of the next blocks: twice the base fee, which

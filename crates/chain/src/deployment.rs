@@ -24,6 +24,27 @@ pub struct Deployment {
     pub code_hash: CodeHash,
     /// The account that anchors.
     pub registrar: ChainAddress,
+    /// The address of the registry of consents, where one was deployed.
+    #[serde(default)]
+    pub consent_registry: Option<ChainAddress>,
+}
+
+impl Deployment {
+    /// Why nobody's wallet can be at this address, or `None` where one can.
+    ///
+    /// EIP-1352 keeps 0x0000 to 0xffff for precompiled contracts; today's are 0x01 to 0x11 and 0x100. None of
+    /// them has a key or an owner, and one that repeats its input would pass for a signature.
+    pub fn is_no_wallet(&self, address: ChainAddress) -> Option<&'static str> {
+        if address.0 == [0; 20] {
+            Some("the zero address is nobody's wallet")
+        } else if address.0[..18] == [0; 18] {
+            Some("addresses up to 0xffff belong to the chain itself (EIP-1352)")
+        } else if address == self.registry || Some(address) == self.consent_registry {
+            Some("this is a contract of ours, and nobody's wallet")
+        } else {
+            None
+        }
+    }
 }
 
 /// Why the deployment file cannot be used.
@@ -86,6 +107,24 @@ mod tests {
             read.registrar.to_string(),
             "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
         );
+
+        let with_consents = file.replace("null", "\"0x52908400098527886E0F7030069857D2E4169EE7\"");
+        let read: Deployment = serde_json::from_str(&with_consents).expect("a deployment");
+        let address = |low: u16| {
+            let mut bytes = [0; 20];
+            bytes[18..].copy_from_slice(&low.to_be_bytes());
+            ChainAddress(bytes)
+        };
+        let consents = read.consent_registry.expect("it was deployed");
+        for nobody in [address(0), address(1), address(0x100), address(0xffff)] {
+            assert!(read.is_no_wallet(nobody).is_some(), "{nobody}");
+        }
+        assert!(read.is_no_wallet(read.registry).is_some());
+        assert!(read.is_no_wallet(consents).is_some());
+        let mut somebody = address(0);
+        somebody.0[17] = 1;
+        assert_eq!(read.is_no_wallet(somebody), None);
+        assert_eq!(read.is_no_wallet(read.registrar), None);
 
         let wrong = file.replace("5aAeb", "5AAeb");
         assert!(serde_json::from_str::<Deployment>(&wrong).is_err());

@@ -115,4 +115,26 @@ pub enum CheckError {
         /// The node's.
         found: CodeHash,
     },
+    /// The chain is not as long.
+    #[error(
+        "the deployment file says that the registry was deployed in block {block}, and the node has only {head} \
+         blocks: use the deployment file that belongs to this chain, or wait until the node is synchronised"
+    )]
+    NoBlock {
+        /// The deployment's.
+        block: u64,
+        /// The node's newest.
+        head: u64,
+    },
+    /// The registry was there before: its first events would never be read.
+    #[error(
+        "the registry at {registry} was there before block {block}, which the deployment file names as its first: \
+         use the deployment file that belongs to it"
+    )]
+    LateBlock {
+        /// Where.
+        registry: ChainAddress,
+        /// The deployment's.
+        block: u64,
+    },
 }

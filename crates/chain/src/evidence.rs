@@ -113,6 +113,7 @@ impl Client {
             block: 0,
             code_hash: CodeHash(keccak256(code).0),
             registrar: ChainAddress([0; 20]),
+            consent_registry: None,
         };
         Ok(Self::new(url, timeout, &as_found)?)
     }

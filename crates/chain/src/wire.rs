@@ -14,6 +14,9 @@ impl<'de> Deserialize<'de> for Quantity {
         let digits = text
             .strip_prefix("0x")
             .ok_or_else(|| de::Error::custom("a number without 0x"))?;
+        if digits.starts_with('+') {
+            return Err(de::Error::custom("a number with a sign"));
+        }
         u128::from_str_radix(digits, 16)
             .map(Self)
             .map_err(de::Error::custom)

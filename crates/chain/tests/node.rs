@@ -325,6 +325,25 @@ async fn a_wrong_node_is_named_for_what_it_is() {
     })
     .await;
     assert!(matches!(code, CheckError::WrongCode { .. }), "{code}");
+    stage.ask("anvil_mine", json!(["0xa"])).await;
+    let head = stage.client.head().await.expect("a head").number;
+    let beyond = check(Deployment {
+        block: head + 1_000,
+        ..right.clone()
+    })
+    .await;
+    assert!(matches!(beyond, CheckError::NoBlock { .. }), "{beyond}");
+    let late = check(Deployment {
+        block: head,
+        ..right.clone()
+    })
+    .await;
+    assert!(matches!(late, CheckError::LateBlock { .. }), "{late}");
+    stage
+        .client
+        .check()
+        .await
+        .expect("the right one is still good");
 
     stage.node.stop().await;
     let gone = stage.client.check().await.expect_err("nobody is there");

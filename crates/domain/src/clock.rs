@@ -5,6 +5,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// The first moment that PostgreSQL holds: 24 November of the year −4713, by the calendar of ISO 8601.
+/// Unit: seconds of Unix.
+const FIRST_STORABLE: i64 = -210_866_803_200;
+/// The first moment that it does not hold any more: the beginning of the year 294277. Unit: seconds of Unix.
+const END_OF_STORABLE: i64 = 9_224_318_016_000;
+
+/// Whether the database can hold this moment (a `timestamptz`). Whoever takes a time from outside asks
+/// this first: what the database cannot hold is a mistake of the caller, and no failure of ours.
+pub fn is_storable(at: DateTime<Utc>) -> bool {
+    (FIRST_STORABLE..END_OF_STORABLE).contains(&at.timestamp())
+}
+
 /// Where the time comes from: the machine, or a test.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Clock {
@@ -73,5 +85,17 @@ mod tests {
         assert_eq!(AHEAD.get(), hour);
         AHEAD.measured(-hour, millisecond);
         assert!(clock.now() < Clock::System.now());
+    }
+
+    #[test]
+    fn the_database_holds_what_lies_between_4713_bc_and_294276() {
+        let at = |micros: i64| DateTime::from_timestamp_micros(micros).expect("a time");
+        let first = FIRST_STORABLE * 1_000_000;
+
+        assert!(is_storable(at(0)) && is_storable(at(first)));
+        assert!(!is_storable(at(first - 1)));
+        assert!(!is_storable(DateTime::<Utc>::MIN_UTC));
+        // chrono ends before the database does.
+        assert!(is_storable(DateTime::<Utc>::MAX_UTC));
     }
 }

@@ -125,6 +125,29 @@ impl Consent {
             && self.withdrawn_at.is_none_or(|end| now < end)
     }
 
+    /// Whether this row lets somebody in whom `other` lets in, too, to do some of the same with some of the
+    /// same data for the same purpose. A role or an organisation may hold anybody: it counts.
+    pub fn allows_some_of(&self, other: &Self) -> bool {
+        let categories = self.categories.iter().any(|ours| {
+            let theirs = &other.categories;
+            theirs.contains(ours) || theirs.contains(&Category::All) || *ours == Category::All
+        });
+        let activities = self
+            .activities
+            .iter()
+            .any(|ours| other.activities.contains(ours));
+        let grantees = self.grantees.iter().any(|ours| {
+            let may_be = |theirs: &Grantee| match (ours, theirs) {
+                (Grantee::User { id }, Grantee::User { id: other }) => id == other,
+                (Grantee::Role { role }, Grantee::Role { role: other }) => role == other,
+                _ => true,
+            };
+            other.grantees.iter().any(may_be)
+        });
+        let allow = !self.is_denial() && !other.is_denial();
+        allow && self.purpose == other.purpose && categories && activities && grantees
+    }
+
     /// Whether this row refuses rather than allows.
     pub fn is_denial(&self) -> bool {
         self.activities.contains(&Activity::Deny)
@@ -264,6 +287,71 @@ mod tests {
         for (at, active) in [(-1, false), (0, true), (4, true), (5, false), (9, false)] {
             assert_eq!(consent.is_active(start + second * at), active, "at {at}");
         }
+    }
+
+    #[test]
+    fn access_remains_by_what_allows_some_of_the_same_to_some_of_the_same() {
+        let user = |low| Grantee::User {
+            id: UserId(Uuid::from_u128(low)),
+        };
+        let consent =
+            |activities: &[Activity], categories: &[Category], grantees: &[Grantee]| Consent {
+                id: ConsentId(Uuid::nil()),
+                patient: UserId(Uuid::nil()),
+                purpose: Purpose::Treatment,
+                given_at: DateTime::UNIX_EPOCH,
+                expires_at: None,
+                withdrawn_at: None,
+                categories: categories.to_vec(),
+                activities: activities.to_vec(),
+                grantees: grantees.to_vec(),
+            };
+        let imaging = Category::Only(RecordType::Imaging);
+        let doctors = Grantee::Role { role: Role::Doctor };
+        let patients = Grantee::Role {
+            role: Role::Patient,
+        };
+        let taken = consent(&[Activity::Read], &[imaging], &[user(1)]);
+        let elsewhere = Consent {
+            purpose: Purpose::PatientRequest,
+            ..taken.clone()
+        };
+        for (other, remains) in [
+            (taken.clone(), true),
+            (elsewhere, false),
+            (
+                consent(
+                    &[Activity::Read, Activity::Search],
+                    &[Category::All],
+                    &[user(2), user(1)],
+                ),
+                true,
+            ),
+            (
+                consent(
+                    &[Activity::Read],
+                    &[imaging],
+                    std::slice::from_ref(&doctors),
+                ),
+                true,
+            ),
+            (consent(&[Activity::Read], &[imaging], &[user(2)]), false),
+            (consent(&[Activity::Search], &[imaging], &[user(1)]), false),
+            (consent(&[Activity::Deny], &[imaging], &[user(1)]), false),
+            (
+                consent(
+                    &[Activity::Read],
+                    &[Category::Only(RecordType::Diagnosis)],
+                    &[user(1)],
+                ),
+                false,
+            ),
+        ] {
+            assert_eq!(other.allows_some_of(&taken), remains, "{other:?}");
+        }
+        let of_doctors = consent(&[Activity::Read], &[imaging], &[doctors]);
+        let of_patients = consent(&[Activity::Read], &[imaging], &[patients]);
+        assert!(!of_doctors.allows_some_of(&of_patients));
     }
 
     #[test]

@@ -321,6 +321,24 @@ pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreErro
     found.map(User::try_from).transpose()
 }
 
+/// All active administrators, locked until the transaction ends, always in the same order. Whoever takes one
+/// away asks this first, so that two at once cannot take the last.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT id
+         FROM users
+         WHERE role = 'ADMIN' AND is_active AND NOT is_system
+         ORDER BY id
+         FOR NO KEY UPDATE",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found.into_iter().map(UserId).collect())
+}
+
 /// Deactivates an account, or makes it active again.
 ///
 /// # Errors

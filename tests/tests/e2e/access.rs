@@ -605,3 +605,43 @@ async fn consents_of(world: &World) -> Vec<Consent> {
     };
     rows.iter().map(read).collect()
 }
+
+#[tokio::test]
+async fn who_withdraws_one_of_two_consents_is_told_that_access_remains() {
+    let world = World::start().await;
+    let (ana, dr_bo, dr_cy) = (
+        world.patient("ana").await,
+        world.doctor("bo").await,
+        world.doctor("cy").await,
+    );
+    let first = ana.lets(&dr_bo, &["READ"]).await;
+    let second = ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let of_somebody_else = ana.lets(&dr_cy, &["READ"]).await;
+    let to_all_doctors = json!({
+        "purpose": "TREAT", "dataCategories": ["VITAL_SIGNS"], "processingActivities": ["READ"],
+        "grantees": [{ "role": "DOCTOR" }],
+    });
+    let third = ana.grants(to_all_doctors).await;
+    let third = text(&third.data()["grantConsent"]["consent"]["id"]);
+    let withdraw = async |id: &str| {
+        let document =
+            "mutation W($input: WithdrawConsentInput!) { withdrawConsent(input: $input) {
+            consent { isActive } remaining { id isActive } } }";
+        let answer = ana.asks(document, json!({ "input": { "id": id } })).await;
+        let remaining = answer.data()["withdrawConsent"]["remaining"].clone();
+        let remaining = remaining.as_array().expect("a list").clone();
+        assert!(remaining.iter().all(|it| it["isActive"] == true));
+        remaining
+            .iter()
+            .map(|it| text(&it["id"]))
+            .collect::<BTreeSet<_>>()
+    };
+    let set = |ids: &[&String]| ids.iter().map(|id| (*id).clone()).collect::<BTreeSet<_>>();
+
+    assert_eq!(withdraw(&first).await, set(&[&second, &third]));
+    // Told again to who asks again.
+    assert_eq!(withdraw(&first).await, set(&[&second, &third]));
+    assert_eq!(withdraw(&second).await, set(&[&third]));
+    assert_eq!(withdraw(&third).await, set(&[&of_somebody_else]));
+    assert_eq!(withdraw(&of_somebody_else).await, set(&[]));
+}

@@ -716,3 +716,34 @@ async fn the_database_leaves_what_is_folded_as_it_is() {
 
     assert_eq!(same[0]["same"], true);
 }
+
+#[tokio::test]
+async fn the_last_administrator_cannot_go_even_where_two_go_at_once() {
+    let world = World::start().await;
+    let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
+    let goes = async |who: &Person| {
+        let document = format!(
+            "mutation {{ deactivateAccount(input: {{ currentPassword: {} }}) {{ user {{ isActive }} }} }}",
+            json!(who.password)
+        );
+        who.asks(&document, json!({})).await
+    };
+
+    let both = tokio::join!(goes(&ada), goes(&adi));
+
+    let codes = [both.0.code(), both.1.code()];
+    let refused: Vec<String> = codes.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(refused, ["CONFLICT"], "one went, one could not: {codes:?}");
+    let last = if both.0.code().is_some() { &ada } else { &adi };
+    goes(last).await.fails_with("CONFLICT");
+    last.asks("{ users { nodes { id } } }", json!({}))
+        .await
+        .data();
+    let refused = world
+        .audit_rows("new_value ->> 'reason' = 'LAST_ADMINISTRATOR'")
+        .await;
+    assert_eq!(refused.len(), 2);
+    // Once there is another, they may.
+    world.admin("ari").await;
+    goes(last).await.data();
+}

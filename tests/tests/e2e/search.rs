@@ -13,6 +13,7 @@ const FIND: &str = "query Find(
     totalCount nodes { id recordType effectiveAt createdAt } pageInfo { hasNextPage endCursor }
   }
 }";
+const TOO_EARLY: &str = "-4714-11-23T23:59:59Z";
 const ORDERS: [&str; 4] = [
     "CREATED_DESC",
     "CREATED_ASC",
@@ -195,6 +196,11 @@ async fn a_filter_that_can_find_nothing_is_refused_and_not_answered() {
         (code("", "E11.9"), "code"),
         (code("http://loinc.org", ""), "code"),
         (json!({ "recordTypes": [] }), "recordTypes"),
+        // The database holds no time before 4713 BC.
+        (json!({ "createdFrom": TOO_EARLY }), "createdFrom"),
+        (json!({ "createdTo": TOO_EARLY }), "createdTo"),
+        (json!({ "effectiveFrom": TOO_EARLY }), "effectiveFrom"),
+        (json!({ "effectiveTo": TOO_EARLY }), "effectiveTo"),
     ];
 
     for (filter, field) in table {
@@ -458,4 +464,49 @@ async fn a_search_is_written_down_by_the_names_of_its_filters() {
     );
     let reads = world.audit_rows("action_type = 'RECORD_READ'").await;
     assert_eq!(reads.len(), 1, "and each record that was shown");
+}
+
+#[tokio::test]
+async fn a_time_or_a_cursor_that_the_database_cannot_hold_is_the_callers_mistake() {
+    let world = World::start().await;
+    let (ana, ada) = (world.patient("ana").await, world.admin("ada").await);
+    // The layout of a list's cursor, with the earliest time that it has room for.
+    let micros = chrono::DateTime::<chrono::Utc>::MIN_UTC.timestamp_micros();
+    let cursor = format!("01{:016x}{}", micros.cast_unsigned(), "0".repeat(32));
+    let lists = [
+        (&ana, "consents"),
+        (&ana, "mySessions"),
+        (&ana, "myAccessLog"),
+        (&ana, "myWallets"),
+        (&ana, "medicalRecords"),
+        (&ada, "users"),
+        (&ada, "roleProposals"),
+        (&ada, "auditLogs"),
+        (&ada, "dataDeletionRequests"),
+    ];
+
+    for (person, list) in lists {
+        let query = format!("{{ {list}(after: \"{cursor}\") {{ pageInfo {{ hasNextPage }} }} }}");
+        let answer = person.asks(&query, json!({})).await;
+
+        answer.fails_with("BAD_USER_INPUT");
+    }
+    for name in ["createdFrom", "createdTo", "effectiveFrom", "effectiveTo"] {
+        let more = format!("&{name}={TOO_EARLY}");
+        let reply = ana.exports(&world.api, &ana, &more).await;
+
+        assert_eq!(reply.status, 400, "{name}: {}", reply.body);
+        assert!(reply.body.contains("BAD_USER_INPUT"), "{}", reply.body);
+    }
+    // A sign is no digit: `%+1` is not the byte 1.
+    let reply = ana.exports(&world.api, &ana, "&createdFrom=%+1").await;
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    assert!(reply.body.contains("BAD_REQUEST"), "{}", reply.body);
+    let consent = ana
+        .grants(json!({
+            "purpose": "TREAT", "dataCategories": ["ALL_RECORDS"], "processingActivities": ["READ"],
+            "grantees": [{ "role": "DOCTOR" }], "expiresAt": TOO_EARLY,
+        }))
+        .await;
+    consent.fails_with("BAD_USER_INPUT");
 }

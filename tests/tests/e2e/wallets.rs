@@ -515,3 +515,29 @@ async fn a_new_message_takes_away_those_that_are_over() {
     let left = world.sql("SELECT 1 FROM wallet_challenges").await;
     assert_eq!(left.len(), 1);
 }
+
+#[tokio::test]
+async fn nobody_is_challenged_for_an_address_that_is_no_wallet() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let registry = ana.asks("{ registry { address } }", json!({})).await;
+    let registry = text(&registry.data()["registry"]["address"]);
+    let address = |low: u32| format!("0x{low:040x}");
+
+    for nobody in [
+        address(0),
+        address(1),
+        address(0x11),
+        address(0x100),
+        address(0xffff),
+        registry,
+    ] {
+        for purpose in ["LINK", "LOG_IN"] {
+            let answer = ana.asks_to(purpose, &nobody).await;
+
+            let told = answer.fails_with("BAD_USER_INPUT");
+            assert_eq!(told.extensions["field"], "address", "{nobody}");
+        }
+    }
+    ana.asks_to("LINK", &address(0x1_0000)).await.data();
+}

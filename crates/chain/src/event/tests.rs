@@ -18,6 +18,7 @@ fn deployment() -> Deployment {
         block: 1,
         code_hash: crate::hash::CodeHash([0; 32]),
         registrar: account(),
+        consent_registry: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn deployment() -> Deployment {
         block: 1,
         code_hash: CodeHash([0; 32]),
         registrar: ChainAddress([0; 20]),
+        consent_registry: None,
     }
 }
 
