@@ -211,11 +211,11 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
     sqlx::query!(
         "INSERT INTO medical_records (
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
-             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, effective_at,
+             encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, updated_at, effective_at,
              code_tokens, version, predecessor_id, withdrawn
          )
          SELECT id, patient_id, author_id, record_type, record_metadata, missing_elements,
-                encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at,
+                encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, created_at,
                 effective_at, coded.tokens, version, predecessor_id, withdrawn
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
