@@ -18,7 +18,7 @@ const BARS: [(&str, usize); 8] = [
     ("crates/chain", 3),
     ("crates/dev", 4),
     ("crates/domain", 3),
-    ("crates/fhir", 13),
+    ("crates/fhir", 14),
     ("crates/store", 3),
     ("crates/vault", 3),
 ];
