@@ -59,6 +59,14 @@ pub(crate) enum Error {
         /// What is in the way.
         message: String,
     },
+    /// There are as many already as there may be.
+    #[error("{message}")]
+    LimitReached {
+        /// The field of the input.
+        field: &'static str,
+        /// How many there may be, and what to do.
+        message: String,
+    },
     /// The document is not FHIR R4, or not fit for its record type.
     #[error("the document has {} issue(s); see extensions.issues", .0.len())]
     Document(Vec<fhir::Issue>),
@@ -129,6 +137,7 @@ impl Error {
             Self::NotFound(_) => "NOT_FOUND",
             Self::BadInput { .. } => "BAD_USER_INPUT",
             Self::Conflict { .. } => "CONFLICT",
+            Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::Document(_) => "INVALID_DOCUMENT",
             Self::Integrity(_) => "INTEGRITY_VIOLATION",
             Self::Busy { .. } => "BUSY",
@@ -174,7 +183,9 @@ impl Error {
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
         extensions.set("code", self.told());
         match self {
-            Self::BadInput { field, .. } | Self::Conflict { field, .. } => {
+            Self::BadInput { field, .. }
+            | Self::Conflict { field, .. }
+            | Self::LimitReached { field, .. } => {
                 extensions.set("field", *field);
             }
             Self::Document(issues) => {
@@ -278,8 +289,10 @@ impl From<InvalidAccount> for Error {
 impl From<InvalidConsent> for Error {
     fn from(error: InvalidConsent) -> Self {
         let field = match error {
-            InvalidConsent::NoCategory => "dataCategories",
-            InvalidConsent::NoActivity | InvalidConsent::MixedDenial => "processingActivities",
+            InvalidConsent::NoCategory | InvalidConsent::TooManyCategories => "dataCategories",
+            InvalidConsent::NoActivity
+            | InvalidConsent::TooManyActivities
+            | InvalidConsent::MixedDenial => "processingActivities",
             InvalidConsent::NoGrantee
             | InvalidConsent::TooManyGrantees
             | InvalidConsent::Country => "grantees",

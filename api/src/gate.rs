@@ -17,6 +17,20 @@ use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 /// The list of an import's answers, at most 100 (`crate::records::import`).
 const IMPORTED: &str = "results";
 
+/// The fields that are pages of a list. A test holds them against the schema.
+const LISTS: [&str; 10] = [
+    "users",
+    "roleProposals",
+    "mySessions",
+    "medicalRecords",
+    "history",
+    "consents",
+    "auditLogs",
+    "myAccessLog",
+    "dataDeletionRequests",
+    "myWallets",
+];
+
 /// What one document may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -289,18 +303,6 @@ impl Walk<'_> {
 
     /// How often what is in this field may appear: `first`, for a list.
     fn length(&self, field: &Field) -> u64 {
-        const LISTS: [&str; 10] = [
-            "users",
-            "roleProposals",
-            "mySessions",
-            "medicalRecords",
-            "history",
-            "consents",
-            "auditLogs",
-            "myAccessLog",
-            "dataDeletionRequests",
-            "myWallets",
-        ];
         let given =
             |name: Name| Ok::<_, ()>(self.variables.get(&name).cloned().unwrap_or_default());
         let first = field.get_argument("first").map(|first| {
@@ -375,11 +377,42 @@ fn too_much(what: &'static str, limit: usize) -> Refused {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-    use std::fmt::Write as _;
+    use std::{collections::BTreeSet, fmt::Write as _};
 
-    use async_graphql::parser::parse_query;
+    use async_graphql::parser::{
+        parse_query,
+        types::{BaseType, TypeKind, TypeSystemDefinition},
+    };
 
     use super::*;
+
+    /// A page that the gate does not know is counted as one node.
+    #[test]
+    fn the_pages_of_the_schema_are_the_lists_that_are_counted() {
+        let sdl = async_graphql::parser::parse_schema(crate::schema::sdl()).unwrap();
+        let mut pages = BTreeSet::new();
+        for definition in sdl.definitions {
+            let TypeSystemDefinition::Type(of) = definition else {
+                continue;
+            };
+            let TypeKind::Object(object) = of.node.kind else {
+                continue;
+            };
+            for field in object.fields {
+                if let BaseType::Named(name) = &field.node.ty.node.base
+                    && name.ends_with("Connection")
+                {
+                    let has = |wanted: &str| {
+                        let mut arguments = field.node.arguments.iter();
+                        arguments.any(|argument| argument.node.name.node == wanted)
+                    };
+                    assert!(has("first"), "{}: a page has a size", field.node.name.node);
+                    pages.insert(field.node.name.node.to_string());
+                }
+            }
+        }
+        assert_eq!(pages, LISTS.map(str::to_owned).into());
+    }
 
     fn judge(query: &str) -> Result<Counted, Refused> {
         let limits = Limits::new(false);

@@ -90,6 +90,7 @@ mod hashing;
 mod health;
 mod housekeeping;
 mod http;
+mod input_limits;
 mod integrity;
 mod jwks;
 mod key_checks;

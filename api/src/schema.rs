@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     gate::{self, Limits},
     graphql::{document, root::NullableFields},
+    input_limits::{InputLimits, TooLong},
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
     records::{
@@ -119,6 +120,8 @@ pub(crate) struct Rejected {
     pub(crate) code: &'static str,
     /// What to tell the caller.
     pub(crate) message: String,
+    /// The field of the input that is to blame, if one is.
+    pub(crate) field: Option<String>,
     /// Whether the operation is of a kind that this way does not carry.
     pub(crate) is_wrong_method: bool,
 }
@@ -128,6 +131,7 @@ impl Rejected {
         Self {
             code,
             message: message.into(),
+            field: None,
             is_wrong_method: false,
         }
     }
@@ -137,6 +141,9 @@ impl Rejected {
         let mut error = ServerError::new(self.message.clone(), None);
         let mut extensions = async_graphql::ErrorExtensionValues::default();
         extensions.set("code", self.code);
+        if let Some(field) = &self.field {
+            extensions.set("field", field.as_str());
+        }
         error.extensions = Some(extensions);
         Response::from_errors(vec![error])
     }
@@ -148,6 +155,7 @@ pub(crate) struct Schema {
     inner: Inner,
     app: App,
     limits: Limits,
+    inputs: Arc<InputLimits>,
     timeout: Duration,
 }
 
@@ -171,6 +179,7 @@ impl Schema {
             inner: builder.finish(),
             app,
             limits,
+            inputs: Arc::new(InputLimits::of(&sdl())),
             timeout,
         }
     }
@@ -205,6 +214,7 @@ impl Schema {
         })?;
         let counted =
             gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
+        self.inputs.check(document, &variables).map_err(too_long)?;
         request.variables = variables;
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
@@ -410,6 +420,13 @@ fn over(refused: gate::Refused) -> Rejected {
         gate::Refused::Introspection => "INTROSPECTION_DISABLED",
     };
     Rejected::new(code, refused.to_string())
+}
+
+fn too_long(error: TooLong) -> Rejected {
+    Rejected {
+        field: Some(error.field().to_owned()),
+        ..Rejected::new("BAD_USER_INPUT", error.to_string())
+    }
 }
 
 /// Whether anything ran: a request that was refused has no data at all.

@@ -170,7 +170,9 @@ impl From<Error> for Refused {
             | Error::WrongCredentials => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::BadInput { .. } | Error::Document(_) => StatusCode::BAD_REQUEST,
-            Error::Conflict { .. } | Error::Integrity(_) => StatusCode::CONFLICT,
+            Error::Conflict { .. } | Error::LimitReached { .. } | Error::Integrity(_) => {
+                StatusCode::CONFLICT
+            }
             Error::Throttled { .. } | Error::OverBudget { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -2,8 +2,8 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    consents::{Consent, Grantee, Terms},
-    ids::ConsentId,
+    consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, Terms},
+    ids::{ConsentId, UserId},
     purpose::Purpose,
     users::Role,
 };
@@ -26,20 +26,23 @@ const GRANT: &str = "grantConsent";
 /// The longest key by which a client may ask twice. Unit: bytes; the column's.
 pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 128;
 
-/// Gives a consent, with its audit row. The same key gives the same consent.
+/// Gives a consent, with its audit row. The same key gives the same consent, and so do the same terms while
+/// the consent that was given by them is in force.
 ///
 /// # Errors
-/// [`Error::BadInput`] for terms that make no sense or a grantee that does not exist,
+/// [`Error::BadInput`] for terms that make no sense or a person who is no active doctor,
+/// [`Error::LimitReached`] where as many are in force as may be,
 /// [`Error::Conflict`] for a key that was used for something else, [`Error::Forbidden`] for
 /// administrators, who hold no records that they could open to anybody.
 pub(crate) async fn grant(
     app: &App,
     caller: &Caller,
-    terms: &Terms,
+    terms: Terms,
     key: Option<&str>,
 ) -> Result<Consent, Error> {
     check_key(key)?;
-    let request_hash = digest::hex_of(evidence_of(terms).to_string().as_bytes());
+    let terms = terms.into_sets()?;
+    let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
     let mut tx = app.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -62,24 +65,20 @@ pub(crate) async fn grant(
             .ok_or(Error::Internal);
     }
     check_time("expiresAt", terms.expires_at)?;
-    terms.check(users::now(&mut tx).await?)?;
-    let named: Vec<_> = terms
-        .grantees
+    let now = users::now(&mut tx).await?;
+    terms.check(now)?;
+    check_grantees(&mut tx, actor.id, &terms).await?;
+    let in_force = consents::in_force(&mut tx, &[actor.id], now).await?;
+    let same = in_force
         .iter()
-        .filter_map(|grantee| match grantee {
-            Grantee::User { id } => Some(*id),
-            Grantee::Role { .. } | Grantee::Org { .. } => None,
-        })
-        .collect();
-    let known = users::by_ids(&mut tx, &named).await?;
-    if named
-        .iter()
-        .any(|id| !known.iter().any(|user| user.id == *id))
-    {
-        return Err(Error::bad("grantees", "there is no such user"));
-    }
-
-    let consent = consents::insert(&mut tx, ConsentId::fresh(), actor.id, terms).await?;
+        .find(|consent| terms.are_those_of(consent))
+        .cloned();
+    let is_new = same.is_none();
+    let consent = match same {
+        Some(consent) => consent,
+        None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
+        None => consents::insert(&mut tx, ConsentId::fresh(), actor.id, &terms).await?,
+    };
     if let Some(key) = key {
         let remembered = Remembered {
             user: actor.id,
@@ -93,9 +92,16 @@ pub(crate) async fn grant(
             });
         }
     }
-    let entry = AuditEntry {
-        new_value: Some(evidence(&consent)),
-        ..entry(caller, AuditAction::ConsentGrant, consent.id)
+    let entry = if is_new {
+        AuditEntry {
+            new_value: Some(evidence(&consent)),
+            ..entry(caller, AuditAction::ConsentGrant, consent.id)
+        }
+    } else {
+        AuditEntry {
+            new_value: Some(json!({ "retry": true })),
+            ..entry(caller, AuditAction::ConsentRead, consent.id)
+        }
     };
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
@@ -120,6 +126,39 @@ impl Withdrawn {
             .filter(|other| other.id != consent.id && other.allows_some_of(&consent))
             .collect();
         Ok(Self { consent, remaining })
+    }
+}
+
+/// Refuses a person who is no active doctor, or is the patient. Why is not said: accounts are nobody
+/// else's business.
+async fn check_grantees(tx: &mut Tx<'_>, patient: UserId, terms: &Terms) -> Result<(), Error> {
+    let mut named = Vec::new();
+    for grantee in &terms.grantees {
+        match grantee {
+            Grantee::User { id } => named.push(*id),
+            Grantee::Role { .. } | Grantee::Org { .. } => {}
+        }
+    }
+    let found = users::by_ids(tx, &named).await?;
+    let is_doctor = |id: &UserId| {
+        *id != patient
+            && found
+                .iter()
+                .any(|user| user.id == *id && user.is_active && user.role == Role::Doctor)
+    };
+    if named.iter().all(is_doctor) {
+        return Ok(());
+    }
+    Err(Error::bad("grantees", "there is no such doctor"))
+}
+
+fn too_many() -> Error {
+    Error::LimitReached {
+        field: "input",
+        message: format!(
+            "{MAX_CONSENTS_IN_FORCE} consents are in force, and no more can be: withdraw one first, or name \
+             several grantees in one"
+        ),
     }
 }
 

@@ -298,11 +298,12 @@ pub(crate) struct ConsentMutation;
 #[Object]
 impl ConsentMutation {
     /// Stores a consent of the caller, which permits or refuses others to process the caller's records.
-    /// Open to patients and doctors, not to administrators.
+    /// Open to patients and doctors, not to administrators. A person who is named must be an active doctor.
+    /// A consent that is in force and says exactly the same is answered instead of a second one.
     ///
     /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,
     /// `expiresAt`, `idempotencyKey`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
-    /// used for another request).
+    /// used for another request), `LIMIT_REACHED` (100 are in force).
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,
@@ -320,7 +321,7 @@ impl ConsentMutation {
             grantees: input.grantees.into_iter().map(Into::into).collect(),
             expires_at: input.expires_at,
         };
-        let consent = give::grant(app, &caller, &terms, input.idempotency_key.as_deref()).await?;
+        let consent = give::grant(app, &caller, terms, input.idempotency_key.as_deref()).await?;
         Ok(GrantConsentPayload {
             consent: Consent::new(app, consent),
         })

@@ -1,13 +1,13 @@
 //! Requests to erase or restrict: recorded and listed. Carrying them out is not built yet.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    consents::Category,
-    deletion::DeletionRequestType as Kind,
+    consents::{Category, set_of_categories},
+    deletion::{DeletionRequestType as Kind, MAX_OPEN_REQUESTS},
     ids::DeletionRequestId,
     purpose::Purpose,
     users::Role,
@@ -25,9 +25,10 @@ use crate::{
     error::Error,
     graphql::{
         enums::{DataCategory, DeletionRequestType},
-        request,
+        loaders, request,
     },
     page::{self, Connection, Cursor},
+    users::graphql::User,
 };
 
 /// A person's request to have data erased or restricted, and its status.
@@ -46,6 +47,11 @@ impl DataDeletionRequest {
     /// The ID of the request.
     async fn id(&self) -> Uuid {
         self.0.id.0
+    }
+
+    /// The person whose data the request is about. They made it themselves.
+    async fn subject(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.user).await?)
     }
 
     /// What is to be done with the data.
@@ -99,6 +105,8 @@ impl DeletionQuery {
         let from = after.as_ref().map(Cursor::moment).transpose()?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = list(app, &caller, from, size).await?;
+        let subjects = found.iter().map(|request| request.user).collect();
+        loaders(ctx)?.prepare_users(subjects).await;
         let found = found
             .into_iter()
             .map(|r| DataDeletionRequest(Arc::new(r)))
@@ -134,9 +142,10 @@ pub(crate) struct DeletionMutation;
 #[Object]
 impl DeletionMutation {
     /// Stores a request to have the caller's data erased or restricted. It is stored and listed;
-    /// nothing carries it out yet.
+    /// nothing carries it out yet. A request that is open and asks for the same is answered instead of a
+    /// second one; at most 10 can be open.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`dataCategories`).
+    /// Error codes: `BAD_USER_INPUT` (`dataCategories`), `LIMIT_REACHED`.
     async fn request_data_deletion(
         &self,
         ctx: &Context<'_>,
@@ -144,7 +153,7 @@ impl DeletionMutation {
     ) -> Result<RequestDataDeletionPayload> {
         let (app, caller) = request(ctx)?;
         let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();
-        let request = record(app, &caller, input.request_type.into(), &categories).await?;
+        let request = record(app, &caller, input.request_type.into(), categories).await?;
         Ok(RequestDataDeletionPayload {
             request: DataDeletionRequest(Arc::new(request)),
         })
@@ -155,27 +164,40 @@ async fn record(
     app: &App,
     caller: &Caller,
     kind: Kind,
-    categories: &[Category],
+    categories: Vec<Category>,
 ) -> Result<DeletionRequest, Error> {
-    if categories.is_empty() {
-        return Err(Error::bad(
-            "dataCategories",
-            "name at least one data category, or ALL_RECORDS",
-        ));
-    }
+    let categories = set_of_categories(categories)?;
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let id = DeletionRequestId::fresh();
-    let request = deletion::insert(&mut tx, id, actor.id, kind, categories).await?;
+    deletion::lock_subject(&mut tx, actor.id).await?;
+    let open = deletion::open(&mut tx, actor.id, MAX_OPEN_REQUESTS).await?;
+    let same = |request: &&DeletionRequest| {
+        let asked: BTreeSet<_> = request.categories.iter().collect();
+        request.request_type == kind && asked == categories.iter().collect()
+    };
+    let (request, action, said) = if let Some(request) = open.iter().find(same) {
+        let said = json!({ "retry": true });
+        (request.clone(), AuditAction::DeletionRead, said)
+    } else if open.len() >= MAX_OPEN_REQUESTS {
+        return Err(Error::LimitReached {
+            field: "input",
+            message: format!("{MAX_OPEN_REQUESTS} of your requests are open, and no more can be"),
+        });
+    } else {
+        let id = DeletionRequestId::fresh();
+        let request = deletion::insert(&mut tx, id, actor.id, kind, &categories).await?;
+        let said = json!({
+            "requestType": kind, "dataCategories": categories, "status": request.status,
+        });
+        (request, AuditAction::DeletionRequest, said)
+    };
     let entry = AuditEntry {
         resource_type: ResourceType::DeletionRequest,
-        resource_id: id.0,
-        new_value: Some(
-            json!({ "requestType": kind, "dataCategories": categories, "status": request.status }),
-        ),
+        resource_id: request.id.0,
+        new_value: Some(said),
         classification: Classification::SensitivePersonal,
         patient: Some(actor.id),
-        ..caller.entry(AuditAction::DeletionRequest, Purpose::Compliance)
+        ..caller.entry(action, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;

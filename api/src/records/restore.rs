@@ -86,10 +86,6 @@ fn identity(
     canonical: &[u8],
     record_type: RecordType,
 ) -> Result<(RecordId, i32), Error> {
-    let foreign = || {
-        let message = "this is no record that was exported here: import it without `restore`";
-        Error::bad("resource", message)
-    };
     let patient = caller.user.to_string();
     let identity = fhir::identity_of(document, &patient).ok_or_else(foreign)?;
     let kind = prepare::kind(record_type)?;
@@ -148,11 +144,18 @@ pub(super) async fn recognise<'a>(
                     anchor: None,
                 }));
             }
-            Some(_) => asked.answer(Err(conflict("another record has this id"))),
-            None if anchored.iter().any(|anchor| anchor.record == draft.id) => asked.answer(Err(
-                conflict("the record is lost here and its anchor is not: tell the operator"),
-            )),
-            None => others.push(asked),
+            Some(record) if record.patient == draft.patient => {
+                asked.answer(Err(conflict("another record of yours has this id")));
+            }
+            // Somebody else's: the same words as for what was never exported here.
+            Some(_) => asked.answer(Err(foreign())),
+            None => match anchored.iter().find(|anchor| anchor.record == draft.id) {
+                Some(anchor) if anchor.record_hash == draft.data_hash => asked.answer(Err(
+                    conflict("the record is lost here and its anchor is not: tell the operator"),
+                )),
+                Some(_) => asked.answer(Err(foreign())),
+                None => others.push(asked),
+            },
         }
     }
     audit::insert(tx, &reads).await?;
@@ -177,6 +180,11 @@ fn seen(record: &Record, draft: &Draft) -> AuditEntry {
             .caller
             .entry(AuditAction::RecordRead, Purpose::PatientRequest)
     }
+}
+
+fn foreign() -> Error {
+    let message = "this is no record that was exported here: import it without `restore`";
+    Error::bad("resource", message)
 }
 
 fn conflict(message: &str) -> Error {

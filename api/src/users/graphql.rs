@@ -526,7 +526,8 @@ impl UserMutation {
     /// Gives an account a role. Needs the role ADMIN. One administrator suffices to make a doctor or a
     /// patient; to give or take the role ADMIN, two administrators ask for the same within a day.
     ///
-    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account).
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account),
+    /// `LIMIT_REACHED` (50 proposals of the caller wait).
     async fn set_role(
         &self,
         ctx: &Context<'_>,

@@ -6,7 +6,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
-    users::{PROPOSAL_LASTS, Role, User},
+    users::{MAX_OPEN_PROPOSALS, PROPOSAL_LASTS, Role, User},
 };
 use serde_json::{Value, json};
 use store::{
@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for one's own account,
-/// [`Error::NotFound`].
+/// [`Error::NotFound`], [`Error::LimitReached`] where as many proposals wait as may.
 pub(crate) async fn set_role(
     app: &App,
     caller: &Caller,
@@ -76,10 +76,23 @@ pub(crate) async fn set_role(
         }
         Some(proposal) => give(tx, caller, user, role, Some(proposal)).await,
         None => {
+            if role_proposals::waiting_of(&mut tx, actor.id).await? >= MAX_OPEN_PROPOSALS {
+                return refuse(tx, caller, id, "LIMIT_REACHED", too_many()).await;
+            }
             let proposal =
                 role_proposals::propose(&mut tx, id, role, actor.id, PROPOSAL_LASTS).await?;
             wait(tx, caller, user, proposal).await
         }
+    }
+}
+
+fn too_many() -> Error {
+    Error::LimitReached {
+        field: "userId",
+        message: format!(
+            "{MAX_OPEN_PROPOSALS} of your proposals wait, and no more can: have another administrator \
+             confirm them, or let them expire"
+        ),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Consents: who may do what with which of a patient's data, for what, from when to when.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,7 +37,7 @@ text_enum! {
 pub const ALL_RECORDS: &str = "ALL_RECORDS";
 
 /// One record type, or all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Category {
     /// Every record.
     All,
@@ -72,7 +74,7 @@ impl<'de> Deserialize<'de> for Category {
 }
 
 /// Who is let in, or kept out: one element of `third_parties`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Grantee {
     /// One person.
@@ -160,9 +162,15 @@ pub enum InvalidConsent {
     /// No category.
     #[error("name at least one data category, or ALL_RECORDS")]
     NoCategory,
+    /// More than [`MAX_CATEGORIES`].
+    #[error("at most {MAX_CATEGORIES} data categories: there are no more")]
+    TooManyCategories,
     /// No activity.
     #[error("name at least one processing activity, or DENY")]
     NoActivity,
+    /// More than [`MAX_ACTIVITIES`].
+    #[error("at most {MAX_ACTIVITIES} processing activities: there are no more")]
+    TooManyActivities,
     /// A refusal that also allows.
     #[error("DENY stands alone: a consent either refuses or allows")]
     MixedDenial,
@@ -183,8 +191,39 @@ pub enum InvalidConsent {
     OwnPurpose,
 }
 
-/// The most grantees one consent may name; more are more consents.
+/// The most data categories a list may name: the record types, and all of them. A table's CHECK says the
+/// same (`data_processing_consents_categories_check`).
+pub const MAX_CATEGORIES: usize = RecordType::ALL.len() + 1;
+
+/// The most processing activities a list may name: as many as there are. A table's CHECK says the same
+/// (`data_processing_consents_activities_check`).
+pub const MAX_ACTIVITIES: usize = Activity::ALL.len();
+
+/// The most grantees one consent may name; more are more consents. A table's CHECK says the same
+/// (`data_processing_consents_grantees_check`).
 pub const MAX_GRANTEES: usize = 100;
+
+/// The most consents of one patient that hold at the same time.
+///
+/// Every decision about a patient reads all of them, for everybody who waits with it. A hundred is more
+/// than one for each purpose and record type, and is read in a few milliseconds.
+pub const MAX_CONSENTS_IN_FORCE: usize = 100;
+
+/// A list of data categories as the set that it means, in a fixed order.
+///
+/// # Errors
+/// [`InvalidConsent::NoCategory`], [`InvalidConsent::TooManyCategories`].
+pub fn set_of_categories(mut named: Vec<Category>) -> Result<Vec<Category>, InvalidConsent> {
+    if named.is_empty() {
+        return Err(InvalidConsent::NoCategory);
+    }
+    if named.len() > MAX_CATEGORIES {
+        return Err(InvalidConsent::TooManyCategories);
+    }
+    named.sort_unstable();
+    named.dedup();
+    Ok(named)
+}
 
 /// What a patient wants to allow or refuse.
 #[derive(Debug, Clone)]
@@ -202,6 +241,48 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// The same terms with each list as the set that it means, in a fixed order.
+    ///
+    /// # Errors
+    /// Where a list is longer than the set can be.
+    pub fn into_sets(self) -> Result<Self, InvalidConsent> {
+        let Self {
+            mut activities,
+            mut grantees,
+            ..
+        } = self;
+        if activities.len() > MAX_ACTIVITIES {
+            return Err(InvalidConsent::TooManyActivities);
+        }
+        if grantees.len() > MAX_GRANTEES {
+            return Err(InvalidConsent::TooManyGrantees);
+        }
+        activities.sort_unstable();
+        activities.dedup();
+        grantees.sort_unstable();
+        grantees.dedup();
+        Ok(Self {
+            categories: set_of_categories(self.categories)?,
+            activities,
+            grantees,
+            // The database keeps microseconds.
+            expires_at: self.expires_at.map(|end| end.trunc_subsecs(6)),
+            ..self
+        })
+    }
+
+    /// Whether a consent says exactly this: the same purpose, end, and sets.
+    pub fn are_those_of(&self, consent: &Consent) -> bool {
+        fn same<T: Ord>(some: &[T], others: &[T]) -> bool {
+            BTreeSet::from_iter(some) == BTreeSet::from_iter(others)
+        }
+        self.purpose == consent.purpose
+            && self.expires_at == consent.expires_at
+            && same(&self.categories, &consent.categories)
+            && same(&self.activities, &consent.activities)
+            && same(&self.grantees, &consent.grantees)
+    }
+
     /// Whether these terms make sense at `now`.
     ///
     /// # Errors
@@ -226,9 +307,6 @@ impl Terms {
         }
         if self.grantees.is_empty() && !denial {
             return Err(InvalidConsent::NoGrantee);
-        }
-        if self.grantees.len() > MAX_GRANTEES {
-            return Err(InvalidConsent::TooManyGrantees);
         }
         if self.expires_at.is_some_and(|end| end <= now) {
             return Err(InvalidConsent::AlreadyExpired);

@@ -2,6 +2,10 @@
 
 use crate::text::text_enum;
 
+/// The most requests of one subject that can be open: there are four types, and each is about a set of
+/// record types. More would say nothing new to the administrators who read all of them.
+pub const MAX_OPEN_REQUESTS: usize = 10;
+
 text_enum! {
     /// What a subject asks for.
     DeletionRequestType {
@@ -45,5 +49,23 @@ text_enum! {
         Completed = "completed",
         /// Stopped half-way; will be resumed.
         Failed = "failed",
+    }
+}
+
+impl DeletionStatus {
+    /// Whether somebody has still to do something about it.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Pending
+            | Self::Verified
+            | Self::UnderReview
+            | Self::OnHold
+            | Self::Approved
+            | Self::PartiallyApproved
+            | Self::Scheduled
+            | Self::Executing
+            | Self::Failed => true,
+            Self::Expired | Self::Rejected | Self::Cancelled | Self::Completed => false,
+        }
     }
 }

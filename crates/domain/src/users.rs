@@ -18,6 +18,10 @@ pub use names::{
 /// How long a role waits for a second administrator. A choice of ours: a working day, and its night.
 pub const PROPOSAL_LASTS: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 
+/// How many proposals of one administrator may wait at once. A choice of ours: others have to read each of
+/// them before they confirm it.
+pub const MAX_OPEN_PROPOSALS: i64 = 50;
+
 text_enum! {
     /// What an account may be used for.
     Role {

@@ -125,7 +125,8 @@ pub async fn by_id(
 }
 
 /// Every consent of these patients that holds at this moment: the facts `domain::access` decides by.
-/// Served by `idx_data_processing_consents_user`.
+/// Served by `idx_data_processing_consents_open`, so that what is over costs nothing; no more than
+/// `domain::consents::MAX_CONSENTS_IN_FORCE` of a patient hold at once.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -142,8 +143,8 @@ pub async fn in_force(
          FROM data_processing_consents
          WHERE user_id = ANY($1)
            AND consent_given_at <= $2
-           AND (consent_expires_at IS NULL OR consent_expires_at > $2)
-           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > $2)
+           AND COALESCE(consent_expires_at, 'infinity'::timestamptz) > $2
+           AND consent_withdrawn_at IS NULL
          ORDER BY id",
         &patients,
         now,

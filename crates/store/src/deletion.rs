@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, rows};
+use crate::{StoreError, Tx, rows};
 
 /// A request as it stands.
 #[derive(Debug, Clone)]
@@ -54,6 +54,47 @@ impl TryFrom<DeletionRow> for DeletionRequest {
             completed_at: row.completed_at,
         })
     }
+}
+
+/// Lets one transaction at a time record requests of a subject, until it ends: so that what it has counted
+/// stays true.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_subject(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('deletion requests of ' || $1::uuid::text, 0))",
+        user.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A subject's requests about which somebody has still to do something, oldest first, at most `limit`.
+/// Served by `idx_data_deletion_requests_open`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open(
+    conn: &mut PgConnection,
+    user: UserId,
+    limit: usize,
+) -> Result<Vec<DeletionRequest>, StoreError> {
+    let found = sqlx::query_as!(
+        DeletionRow,
+        "SELECT id, user_id, request_type, status, data_categories, requested_at, completed_at
+         FROM data_deletion_requests
+         WHERE user_id = $1
+           AND status NOT IN ('expired', 'rejected', 'cancelled', 'completed')
+         ORDER BY requested_at, id
+         LIMIT $2",
+        user.0,
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(DeletionRequest::try_from).collect()
 }
 
 /// Records a request; it begins as `pending`, to be verified by password.

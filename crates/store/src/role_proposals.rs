@@ -59,6 +59,28 @@ pub async fn open(
     }))
 }
 
+/// How many proposals of one administrator wait, counted while nobody else proposes anything until this
+/// transaction ends. Proposals are rare, so that one lock does for all of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn waiting_of(tx: &mut Tx<'_>, proposed_by: UserId) -> Result<i64, StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('role proposals', 0))")
+        .execute(&mut **tx)
+        .await?;
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM role_proposals
+           WHERE proposed_by = $1
+             AND closed_at IS NULL
+             AND expires_at > CURRENT_TIMESTAMP"#,
+        proposed_by.0,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(count)
+}
+
 /// Proposes a role, in place of whatever was proposed for that account before.
 ///
 /// # Errors

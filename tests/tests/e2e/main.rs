@@ -18,6 +18,7 @@ mod flood;
 mod health;
 mod indexer;
 mod keys;
+mod limits;
 mod lists;
 mod plans;
 mod process;

@@ -175,6 +175,8 @@ async fn what_is_not_as_it_was_exported_is_not_brought_back() {
         .await;
     assert_eq!(
         (&taken.lines[0]["code"], &taken.lines[0]["field"]),
-        (&json!("CONFLICT"), &json!("id"))
+        (&json!("BAD_USER_INPUT"), &json!("resource")),
+        "in the words for what was never exported here: {:?}",
+        taken.lines
     );
 }

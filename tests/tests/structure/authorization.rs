@@ -402,11 +402,19 @@ const CASES: [Case; 37] = [
         ],
     ),
     Case(
+        // Nobody names themselves.
         "Mutation.grantConsent",
         r#"mutation { grantConsent(input: {
             purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ], grantees: [{ user: "$CITRA" }]
         }) { consent { id } } }"#,
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "FORBIDDEN"],
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "ok",
+            "BAD_USER_INPUT",
+            "ok",
+            "FORBIDDEN",
+        ],
     ),
     Case(
         "Mutation.withdrawConsent",
@@ -508,7 +516,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
                 String::new()
             };
             let consent = if document.contains("$CONSENT") {
-                ana.lets(&budi, &["READ"]).await
+                ana.lets(&citra, &["CREATE"]).await
             } else {
                 String::new()
             };

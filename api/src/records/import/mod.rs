@@ -168,6 +168,7 @@ pub(crate) const fn interrupts(error: &Error) -> bool {
         | Error::NotFound(_)
         | Error::BadInput { .. }
         | Error::Conflict { .. }
+        | Error::LimitReached { .. }
         | Error::Document(_)
         | Error::Integrity(_)
         | Error::AnswerTooLarge { .. }

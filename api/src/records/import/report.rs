@@ -47,7 +47,9 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
             });
             match error {
                 Error::Document(issues) => line["operationOutcome"] = outcome(issues),
-                Error::BadInput { field, .. } | Error::Conflict { field, .. } => {
+                Error::BadInput { field, .. }
+                | Error::Conflict { field, .. }
+                | Error::LimitReached { field, .. } => {
                     line["field"] = json!(field);
                 }
                 Error::Unauthenticated

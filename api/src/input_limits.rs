@@ -1,0 +1,225 @@
+//! How long what comes in by variables may be, whatever it is for.
+//!
+//! The schema itself says what is a text and what is a list, so that no field can be forgotten. What a value
+//! may hold besides is for the use case to say; a document (`JSON`) is bounded by the request's size. Values
+//! written into the query are bounded by the query's length ([`crate::gate`]).
+
+use std::collections::HashMap;
+
+use async_graphql::{
+    Name, Value, Variables,
+    parser::{
+        parse_schema,
+        types::{BaseType, ExecutableDocument, Type, TypeKind, TypeSystemDefinition},
+    },
+};
+
+/// The longest text. Unit: bytes of UTF-8. The longest that anything takes is a wallet's message
+/// (2,048 bytes) and a reason (500 characters, each of up to four bytes).
+pub(crate) const MAX_TEXT_BYTES: usize = 2048;
+
+/// The longest list of what is no enum. A list of an enum is no longer than the enum.
+pub(crate) const MAX_LIST: usize = 100;
+
+/// The one scalar that holds documents.
+const DOCUMENT: &str = "JSON";
+
+/// A value that is longer than any can be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: at most {most} {unit}")]
+pub(crate) struct TooLong {
+    /// Where it is, from the variable on: `input.grantees`.
+    pub(crate) path: String,
+    most: usize,
+    unit: &'static str,
+}
+
+impl TooLong {
+    /// The name of the field, without where it is.
+    pub(crate) fn field(&self) -> &str {
+        let (_, field) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
+        field.split('[').next().unwrap_or(field)
+    }
+}
+
+/// What the schema says of its inputs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InputLimits {
+    fields: HashMap<Name, HashMap<Name, Type>>,
+    enums: HashMap<Name, usize>,
+}
+
+impl InputLimits {
+    /// Reads the schema in its own language.
+    ///
+    /// # Panics
+    /// Where it cannot be parsed: it is printed by the library that parses it.
+    pub(crate) fn of(sdl: &str) -> Self {
+        let document = parse_schema(sdl).expect("a schema that was printed can be parsed");
+        let mut limits = Self::default();
+        for definition in document.definitions {
+            let TypeSystemDefinition::Type(definition) = definition else {
+                continue;
+            };
+            let name = definition.node.name.node;
+            match definition.node.kind {
+                TypeKind::InputObject(object) => {
+                    let fields = object.fields.into_iter();
+                    let fields = fields.map(|field| (field.node.name.node, field.node.ty.node));
+                    limits.fields.insert(name, fields.collect());
+                }
+                TypeKind::Enum(kind) => {
+                    limits.enums.insert(name, kind.values.len());
+                }
+                TypeKind::Scalar
+                | TypeKind::Object(_)
+                | TypeKind::Interface(_)
+                | TypeKind::Union(_) => {}
+            }
+        }
+        limits
+    }
+
+    /// Refuses variables that hold a text or a list that is too long for its declared type. What does not
+    /// fit its type is left to validation.
+    ///
+    /// # Errors
+    /// The first [`TooLong`].
+    pub(crate) fn check(
+        &self,
+        document: &ExecutableDocument,
+        variables: &Variables,
+    ) -> Result<(), TooLong> {
+        for (_, operation) in document.operations.iter() {
+            for variable in &operation.node.variable_definitions {
+                let name = &variable.node.name.node;
+                if let Some(value) = variables.get(name) {
+                    self.check_value(&variable.node.var_type.node, value, name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_value(&self, declared: &Type, value: &Value, path: &str) -> Result<(), TooLong> {
+        let too_long = |most, unit| TooLong {
+            path: path.to_owned(),
+            most,
+            unit,
+        };
+        match (&declared.base, value) {
+            (BaseType::Named(name), _) if name == DOCUMENT => Ok(()),
+            (BaseType::List(inner), Value::List(items)) => {
+                let most = match &inner.base {
+                    BaseType::Named(name) => self.enums.get(name).copied().unwrap_or(MAX_LIST),
+                    BaseType::List(_) => MAX_LIST,
+                };
+                if items.len() > most {
+                    return Err(too_long(most, "entries"));
+                }
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(nth, item)| {
+                    self.check_value(inner, item, &format!("{path}[{nth}]"))
+                })
+            }
+            // One value stands for a list of one.
+            (BaseType::List(inner), _) => self.check_value(inner, value, path),
+            (BaseType::Named(name), Value::Object(members)) => {
+                let Some(fields) = self.fields.get(name) else {
+                    return Ok(());
+                };
+                members.iter().try_for_each(|(member, value)| {
+                    fields.get(member).map_or(Ok(()), |declared| {
+                        self.check_value(declared, value, &format!("{path}.{member}"))
+                    })
+                })
+            }
+            (BaseType::Named(_), Value::String(text)) if text.len() > MAX_TEXT_BYTES => {
+                Err(too_long(MAX_TEXT_BYTES, "bytes"))
+            }
+            (BaseType::Named(_), _) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use async_graphql::parser::parse_query;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    const SDL: &str = "
+        scalar JSON
+        enum Kind { A B }
+        input Inner { text: String!, document: JSON }
+        input Outer { kinds: [Kind!]!, inners: [Inner!], nested: [[Int!]!] }
+        type Query { ask(input: Outer, id: ID): Int }
+    ";
+
+    fn judge(declared: &str, value: Json) -> Result<(), String> {
+        let query = format!("query ($v: {declared}) {{ ask(input: $v) }}");
+        let variables = Variables::from_json(json!({ "v": value }));
+        let limits = InputLimits::of(SDL);
+        let judged = limits.check(&parse_query(query).unwrap(), &variables);
+        judged.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn whatever_the_schema_has_has_a_limit() {
+        let (fits, long) = ("x".repeat(MAX_TEXT_BYTES), "x".repeat(MAX_TEXT_BYTES + 1));
+        let bytes = |path: &str| Err(format!("{path}: at most {MAX_TEXT_BYTES} bytes"));
+        let entries = |path: &str, most: usize| Err(format!("{path}: at most {most} entries"));
+        let hundred = |item: Json, more: usize| vec![item; MAX_LIST + more];
+        let cases = [
+            ("String!", json!(fits), Ok(())),
+            ("String", json!(long), bytes("v")),
+            ("ID", json!(long), bytes("v")),
+            ("Unknown", json!(long), bytes("v")),
+            ("[String!]!", json!([fits, long]), bytes("v[1]")),
+            ("[String!]!", json!(long), bytes("v")),
+            ("JSON!", json!({ "text": long }), Ok(())),
+            ("Outer!", json!({ "kinds": ["A", "B"] }), Ok(())),
+            (
+                "Outer!",
+                json!({ "kinds": ["A", "B", "A"] }),
+                entries("v.kinds", 2),
+            ),
+            ("Outer!", json!({ "inners": hundred(json!({}), 0) }), Ok(())),
+            (
+                "Outer!",
+                json!({ "inners": hundred(json!({}), 1) }),
+                entries("v.inners", MAX_LIST),
+            ),
+            (
+                "Outer",
+                json!({ "inners": [{ "text": long }] }),
+                bytes("v.inners[0].text"),
+            ),
+            ("Outer", json!({ "inners": [{ "document": long }] }), Ok(())),
+            (
+                "Outer",
+                json!({ "nested": [hundred(json!(1), 1)] }),
+                entries("v.nested[0]", MAX_LIST),
+            ),
+            ("Outer", json!({ "unknown": long }), Ok(())),
+            ("Outer", json!(null), Ok(())),
+        ];
+        for (declared, value, wanted) in cases {
+            assert_eq!(judge(declared, value), wanted, "{declared}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_named_without_where_it_is() {
+        for (path, field) in [("v", "v"), ("v.a[3]", "a"), ("v[0].b", "b")] {
+            let error = TooLong {
+                path: path.to_owned(),
+                most: 1,
+                unit: "bytes",
+            };
+            assert_eq!(error.field(), field);
+        }
+    }
+}

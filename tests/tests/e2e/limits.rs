@@ -1,0 +1,383 @@
+//! What one account may bring in: lists are sets, what stays is counted, and nobody waits for another's rows.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tests::{Answer, Person, World, documents, id, text};
+
+const ASK: &str = "mutation Ask($input: RequestDataDeletionInput!) {
+  requestDataDeletion(input: $input) { request { id dataCategories subject { id } } }
+}";
+
+fn terms(grantee: &Person) -> Value {
+    json!({
+        "purpose": "TREAT",
+        "dataCategories": ["IMAGING"],
+        "processingActivities": ["READ", "SEARCH"],
+        "grantees": [{ "user": grantee.id }],
+    })
+}
+
+/// The same terms with an end of their own, so that they are others.
+fn others(grantee: &Person, nth: usize) -> Value {
+    let mut terms = terms(grantee);
+    terms["expiresAt"] = json!(format!("2099-01-01T00:{:02}:{:02}Z", nth / 60, nth % 60));
+    terms
+}
+
+async fn count(world: &World, of: &str) -> i64 {
+    let rows = world.sql(&format!("SELECT count(*) AS n FROM {of}")).await;
+    rows[0]["n"].as_i64().expect("a number")
+}
+
+fn consent_of(answer: &Answer) -> Value {
+    answer.data()["grantConsent"]["consent"].clone()
+}
+
+#[tokio::test]
+async fn a_consent_names_an_active_doctor_and_nobody_else_is_told_from_nobody() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let kim = world.admin("kim").await;
+    let gone = "mutation($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }";
+    kim.asks(gone, json!({ "id": citra.id })).await.data();
+    let mut unknown = world.nobody();
+    "01a20aa4-22c7-7000-8000-000000000000".clone_into(&mut unknown.id);
+
+    let mut told = Vec::new();
+    for (by, whom) in [
+        (&ana, &unknown),
+        (&ana, &budi),
+        (&ana, &ana),
+        (&ana, &kim),
+        (&ana, &citra),
+        (&bo, &bo),
+    ] {
+        let refused = by.grants(terms(whom)).await;
+        let problem = refused.fails_with("BAD_USER_INPUT");
+        assert_eq!(problem.extensions["field"], "grantees");
+        told.push(problem.message.clone());
+    }
+    // One who may be named does not open the door for one who may not.
+    let mut both = terms(&bo);
+    both["grantees"] = json!([{ "user": bo.id }, { "user": budi.id }]);
+    let refused = ana.grants(both).await;
+    told.push(refused.fails_with("BAD_USER_INPUT").message.clone());
+
+    assert!(told.iter().all(|message| *message == told[0]), "{told:#?}");
+    assert_eq!(count(&world, "data_processing_consents").await, 0);
+    ana.grants(terms(&bo)).await.data();
+}
+
+#[tokio::test]
+async fn the_same_grant_is_one_consent_also_at_the_same_moment() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let second = ana.at(&world.second_api().await);
+
+    let answers = join_all((0..16).map(|nth| {
+        let by = if nth % 2 == 0 { &ana } else { &second };
+        by.grants(terms(&bo))
+    }))
+    .await;
+
+    let first = id(&consent_of(&answers[0]));
+    for answer in &answers {
+        assert_eq!(id(&consent_of(answer)), first);
+    }
+    assert_eq!(count(&world, "data_processing_consents").await, 1);
+    let granted = "action_type = 'CONSENT_GRANT'";
+    assert_eq!(world.audit_rows(granted).await.len(), 1);
+    // Said twice and in another order it is the same; with a key, too.
+    let mut said_twice = terms(&bo);
+    said_twice["dataCategories"] = json!(["IMAGING", "IMAGING"]);
+    said_twice["processingActivities"] = json!(["SEARCH", "READ", "SEARCH"]);
+    said_twice["idempotencyKey"] = json!("once");
+    for _ in 0..2 {
+        let same = consent_of(&ana.grants(said_twice.clone()).await);
+        assert_eq!(
+            (id(&same), &same["dataCategories"]),
+            (first.clone(), &json!(["IMAGING"]))
+        );
+    }
+    // Wider, or for somebody else, or after a withdrawal, it is another.
+    let mut wider = terms(&bo);
+    wider["processingActivities"] = json!(["READ", "SEARCH", "CREATE"]);
+    assert_ne!(id(&consent_of(&ana.grants(wider).await)), first);
+    ana.withdraws(&first).await;
+    assert_ne!(id(&consent_of(&ana.grants(terms(&bo)).await)), first);
+}
+
+#[tokio::test]
+async fn a_hundred_consents_are_in_force_and_never_one_more() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+
+    let mut given = Vec::new();
+    for nth in 0..95 {
+        given.push(id(&consent_of(&ana.grants(others(&bo, nth)).await)));
+    }
+
+    let more = join_all((0..16).map(|nth| ana.grants(others(&bo, 100 + nth)))).await;
+
+    let refused: Vec<_> = more
+        .iter()
+        .filter(|answer| answer.code().is_some())
+        .collect();
+    assert_eq!(refused.len(), 11, "five had room");
+    for answer in refused {
+        answer.fails_with("LIMIT_REACHED");
+    }
+    assert_eq!(count(&world, "data_processing_consents").await, 100);
+    // What is there already is answered; what is withdrawn makes room.
+    assert_eq!(id(&consent_of(&ana.grants(others(&bo, 3)).await)), given[3]);
+    ana.withdraws(&given[0]).await;
+    ana.grants(others(&bo, 500)).await.data();
+    ana.grants(others(&bo, 501))
+        .await
+        .fails_with("LIMIT_REACHED");
+    // Another patient is not concerned.
+    let budi = world.patient("budi").await;
+    budi.grants(terms(&bo)).await.data();
+}
+
+#[tokio::test]
+async fn lists_are_no_longer_than_what_they_can_name_and_hold_nothing_twice() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let of = |field: &str, value: Value| {
+        let mut terms = terms(&bo);
+        terms[field] = value;
+        terms
+    };
+    let cases = [
+        ("dataCategories", json!(vec!["IMAGING"; 60_000])),
+        ("dataCategories", json!(vec!["IMAGING"; 10])),
+        ("processingActivities", json!(vec!["READ"; 8])),
+        ("grantees", json!(vec![json!({ "user": bo.id }); 101])),
+        ("idempotencyKey", json!("k".repeat(129))),
+        ("idempotencyKey", json!("k".repeat(100_000))),
+    ];
+    for (field, value) in cases {
+        let refused = ana.grants(of(field, value)).await;
+        let problem = refused.fails_with("BAD_USER_INPUT");
+        assert_eq!(problem.extensions["field"], field, "{}", problem.message);
+    }
+    // Written into the query the list is as long, and refused as well.
+    let inline = format!(
+        "mutation {{ requestDataDeletion(input: {{ requestType: RESTRICTION, dataCategories: [{}] }}) {{ request {{ id }} }} }}",
+        "IMAGING, ".repeat(1000)
+    );
+    ana.asks(&inline, json!({}))
+        .await
+        .fails_with("BAD_USER_INPUT");
+
+    let stored = consent_of(
+        &ana.grants(of(
+            "dataCategories",
+            json!(["IMAGING", "DIAGNOSIS", "IMAGING"]),
+        ))
+        .await,
+    );
+
+    assert_eq!(stored["dataCategories"], json!(["DIAGNOSIS", "IMAGING"]));
+    // The table itself takes nothing else, whoever writes it.
+    for (column, value) in [
+        ("data_categories", r#"["IMAGING", "IMAGING"]"#),
+        ("data_categories", "[]"),
+        (
+            "data_categories",
+            r#"["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]"#,
+        ),
+        ("processing_activities", r#"["READ", "READ"]"#),
+        ("third_parties", r#"[{"kind": "role"}, {"kind": "role"}]"#),
+    ] {
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO data_processing_consents (user_id, purpose, consent_given_at, data_categories,
+                 processing_activities, third_parties)
+             SELECT user_id, purpose, consent_given_at,
+                 CASE '{column}' WHEN 'data_categories' THEN '{value}' ELSE data_categories END,
+                 CASE '{column}' WHEN 'processing_activities' THEN '{value}' ELSE processing_activities END,
+                 CASE '{column}' WHEN 'third_parties' THEN '{value}' ELSE third_parties END
+             FROM data_processing_consents"
+        )))
+        .execute(&mut world.connects_as("meditrustal_api").await)
+        .await
+        .expect_err("the table refuses it");
+        let code = refused
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        assert_eq!(
+            code.as_deref(),
+            Some("23514"),
+            "{column} {value}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_open_requests_of_a_subject_are_counted_and_an_equal_one_is_the_same() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let kinds = [
+        "ACCOUNT_ERASURE",
+        "RECORD_ERASURE",
+        "CATEGORY_ERASURE",
+        "RESTRICTION",
+    ];
+    let asks = |kind: &str, categories: &[&str]| {
+        let input = json!({ "requestType": kind, "dataCategories": categories });
+        ana.asks(ASK, json!({ "input": input }))
+    };
+    let request = |answer: &Answer| answer.data()["requestDataDeletion"]["request"].clone();
+
+    let same = join_all((0..16).map(|_| asks("RESTRICTION", &["IMAGING", "IMAGING"]))).await;
+
+    let first = request(&same[0]);
+    assert_eq!(first["dataCategories"], json!(["IMAGING"]));
+    assert!(same.iter().all(|answer| request(answer) == first));
+    assert_eq!(count(&world, "data_deletion_requests").await, 1);
+    // Twenty others at once: nine have room.
+    let types = [
+        "DIAGNOSIS",
+        "LAB_RESULT",
+        "PRESCRIPTION",
+        "VITAL_SIGNS",
+        "VACCINATION",
+    ];
+    let all = kinds.iter().flat_map(|kind| types.map(|of| (*kind, of)));
+    let answers = join_all(all.map(|(kind, of)| async move { asks(kind, &[of]).await })).await;
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.code() == Some("LIMIT_REACHED"));
+    assert_eq!(refused.count(), 11);
+    assert_eq!(count(&world, "data_deletion_requests").await, 10);
+    asks("RESTRICTION", &["IMAGING"]).await.data();
+    // What is over makes room.
+    world.executes("UPDATE data_deletion_requests SET status = 'rejected' WHERE request_type = 'RESTRICTION'").await;
+    asks("ACCOUNT_ERASURE", &["ALL_RECORDS"]).await.data();
+    // Administrators see whose they are.
+    let kim = world.admin("kim").await;
+    let list = "{ dataDeletionRequests(first: 1) { nodes { subject { id username } } } }";
+    let seen = kim.asks(list, json!({})).await;
+    assert_eq!(
+        seen.data()["dataDeletionRequests"]["nodes"][0]["subject"],
+        json!({ "id": ana.id, "username": "ana" })
+    );
+}
+
+#[tokio::test]
+async fn the_proposals_of_an_administrator_are_counted() {
+    let world = World::start().await;
+    let kim = world.admin("kim").await;
+    world
+        .executes(
+            "INSERT INTO users (email, username, hashed_password, role)
+             SELECT 'n' || n || '@town.example', 'n' || n, '!', 'PATIENT' FROM generate_series(1, 60) AS n;
+             INSERT INTO role_proposals (user_id, role, proposed_by, expires_at)
+             SELECT crowd.id, 'ADMIN', kim.id, now() + INTERVAL '1 hour'
+             FROM users AS crowd, users AS kim
+             WHERE crowd.username ~ '^n[0-9]+$' AND kim.username = 'kim' ORDER BY crowd.username LIMIT 45",
+        )
+        .await;
+    let left = world
+        .sql(
+            "SELECT id FROM users WHERE username ~ '^n[0-9]+$'
+             AND id NOT IN (SELECT user_id FROM role_proposals) ORDER BY username",
+        )
+        .await;
+    let set = "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { outcome } }";
+    let propose = |user: &Value| kim.asks(set, json!({ "id": user["id"] }));
+
+    let answers = join_all(left.iter().map(propose)).await;
+
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.code() == Some("LIMIT_REACHED"));
+    assert_eq!((answers.len(), refused.count()), (15, 10));
+    assert_eq!(count(&world, "role_proposals").await, 50);
+    let written = world
+        .audit_rows("new_value ->> 'reason' = 'LIMIT_REACHED'")
+        .await;
+    assert_eq!(written.len(), 10);
+}
+
+/// One patient's rows, as many and as large as there may be, while others read theirs.
+#[tokio::test]
+async fn one_patients_consents_do_not_weigh_on_another_patients_reads() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let of_ana = id(&ana.creates(&ana, "IMAGING", documents::of("IMAGING")).await);
+    let of_budi = id(&budi
+        .creates(&budi, "IMAGING", documents::of("IMAGING"))
+        .await);
+    ana.grants(terms(&bo)).await.data();
+    budi.grants(terms(&citra)).await.data();
+    // Each consent as large as one may be: a hundred doctors.
+    world
+        .executes(
+            "INSERT INTO users (email, username, hashed_password, role)
+             SELECT 'd' || n || '@town.example', 'd' || n, '!', 'DOCTOR' FROM generate_series(1, 100) AS n",
+        )
+        .await;
+    let crowd = world
+        .sql("SELECT id FROM users WHERE username ~ '^d[0-9]+$'")
+        .await;
+    let crowd: Vec<Value> = crowd
+        .iter()
+        .map(|row| json!({ "user": row["id"] }))
+        .collect();
+    let quiet = median(&bo, &of_ana, &citra, &of_budi).await;
+    for nth in 0..60 {
+        let mut large = others(&bo, nth);
+        large["grantees"] = json!(crowd);
+        ana.grants(large).await.data();
+    }
+    // What is over is of no weight, however much there is of it.
+    world
+        .executes(
+            "INSERT INTO data_processing_consents (user_id, purpose, consent_given_at, consent_expires_at,
+                 consent_withdrawn_at, data_categories, processing_activities, third_parties)
+             SELECT user_id, purpose, consent_given_at - INTERVAL '1 day', consent_given_at - INTERVAL '1 hour',
+                 CASE WHEN n % 2 = 0 THEN consent_given_at - INTERVAL '2 hours' END,
+                 data_categories, processing_activities, third_parties
+             FROM (SELECT * FROM data_processing_consents ORDER BY id DESC LIMIT 1) AS one,
+                 generate_series(1, 20000) AS n;
+             ANALYZE data_processing_consents",
+        )
+        .await;
+
+    let beside_many = median(&bo, &of_ana, &citra, &of_budi).await;
+
+    assert!(
+        beside_many < quiet * 5 + Duration::from_millis(20),
+        "budi's record took {beside_many:?} beside ana's consents, and {quiet:?} before"
+    );
+}
+
+/// How long one doctor waits for a record while another reads a stranger's without pause.
+async fn median(noisy: &Person, theirs: &str, reader: &Person, record: &str) -> Duration {
+    let mut taken = Vec::new();
+    let measured = async {
+        for _ in 0..40 {
+            let begun = Instant::now();
+            reader.reads(record).await.data();
+            taken.push(begun.elapsed());
+        }
+    };
+    let noise = async {
+        loop {
+            let answers = join_all((0..8).map(|_| noisy.reads(theirs))).await;
+            assert_eq!(text(&answers[0].data()["medicalRecord"]["id"]), theirs);
+        }
+    };
+    tokio::select! {
+        () = measured => {}
+        () = noise => {}
+    }
+    taken.sort_unstable();
+    taken[taken.len() / 2]
+}

@@ -1,0 +1,317 @@
+//! Every field below the root that leads to somebody, to a record or to what a record says, asked by every
+//! kind of caller: what is hidden at the root is hidden by every other way, too.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tests::{Answer, World, documents, id, text};
+
+/// Who asks, in the order of the columns of [`CASES`].
+const CALLERS: [&str; 6] = [
+    "nobody",
+    "ana, whose data it is",
+    "budi, another patient",
+    "dr.citra, without a consent",
+    "dr.bo, whom ana lets read and search",
+    "an administrator",
+];
+
+type Wanted = [&'static str; 6];
+
+/// For what stands below a record of ana's.
+const AS_THE_RECORD: Wanted = [
+    "UNAUTHENTICATED",
+    "shown",
+    "NOT_FOUND",
+    "NOT_FOUND",
+    "shown",
+    "NOT_FOUND",
+];
+/// For what stands below a list that only its owner has something in.
+const OWN_ALONE: Wanted = ["UNAUTHENTICATED", "shown", "none", "none", "none", "none"];
+/// For what administrators see.
+const ADMINISTRATORS: Wanted = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "shown",
+];
+
+/// A field, how it is reached, where it stands in the answer, and what comes back: a code; `shown`;
+/// `null`; or `none` where the list above it is empty.
+struct Case(&'static str, &'static str, &'static str, Wanted);
+
+const CASES: [Case; 20] = [
+    Case(
+        "MedicalRecord.patient",
+        r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
+        "/medicalRecord/patient",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.author",
+        r#"{ medicalRecord(id: "$SECOND") { author { id } } }"#,
+        "/medicalRecord/author",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.predecessor",
+        r#"{ medicalRecord(id: "$SECOND") { predecessor { id } } }"#,
+        "/medicalRecord/predecessor",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.successor",
+        r#"{ medicalRecord(id: "$FIRST") { successor { id } } }"#,
+        "/medicalRecord/successor",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.history",
+        r#"{ medicalRecord(id: "$SECOND") { history { nodes { id } } } }"#,
+        "/medicalRecord/history/nodes",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.anchor",
+        r#"{ medicalRecord(id: "$SECOND") { anchor { txHash } } }"#,
+        "/medicalRecord/anchor",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.metadata",
+        r#"{ medicalRecord(id: "$SECOND") { metadata } }"#,
+        "/medicalRecord/metadata",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.document",
+        r#"{ medicalRecord(id: "$SECOND") { document } }"#,
+        "/medicalRecord/document",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.canonical",
+        r#"{ medicalRecord(id: "$SECOND") { canonical } }"#,
+        "/medicalRecord/canonical",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.summary",
+        r#"{ medicalRecord(id: "$SECOND") { summary { __typename } } }"#,
+        "/medicalRecord/summary",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.reason",
+        r#"{ medicalRecord(id: "$SECOND") { reason } }"#,
+        "/medicalRecord/reason",
+        AS_THE_RECORD,
+    ),
+    Case(
+        "RecordVerification.record",
+        r#"{ verifyRecord(id: "$SECOND") { record { id } } }"#,
+        "/verifyRecord/record",
+        AS_THE_RECORD,
+    ),
+    // Each entry has an answer of its own: for whoever may not, there is a code and no record.
+    Case(
+        "ImportResult.record",
+        r#"mutation($document: JSON!) { importRecords(input: {
+            patientId: "$ANA", entries: [{ document: $document }]
+        }) { results { record { id } } } }"#,
+        "/importRecords/results/0/record",
+        ["UNAUTHENTICATED", "shown", "null", "null", "null", "null"],
+    ),
+    Case(
+        "Consent.patient",
+        "{ consents { nodes { patient { id } } } }",
+        "/consents/nodes/0/patient",
+        OWN_ALONE,
+    ),
+    Case(
+        "Grantee.user",
+        "{ consents { nodes { grantees { user { id } } } } }",
+        "/consents/nodes/0/grantees/0/user",
+        OWN_ALONE,
+    ),
+    Case(
+        "DataDeletionRequest.subject",
+        "{ dataDeletionRequests { nodes { subject { id } } } }",
+        "/dataDeletionRequests/nodes/0/subject",
+        ["UNAUTHENTICATED", "shown", "none", "none", "none", "shown"],
+    ),
+    // Everybody has a log of their own, and nobody another's.
+    Case(
+        "AccessLogEntry.who",
+        "{ myAccessLog(first: 1) { nodes { who { id } } } }",
+        "/myAccessLog/nodes/0/who",
+        ["UNAUTHENTICATED", "shown", "none", "none", "none", "none"],
+    ),
+    Case(
+        "AuditLog.user",
+        "{ auditLogs(first: 1) { nodes { user { id } } } }",
+        "/auditLogs/nodes/0/user",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "RoleProposal.user",
+        "{ roleProposals { nodes { user { id } } } }",
+        "/roleProposals/nodes/0/user",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "RoleProposal.proposedBy",
+        "{ roleProposals { nodes { proposedBy { id } } } }",
+        "/roleProposals/nodes/0/proposedBy",
+        ADMINISTRATORS,
+    ),
+];
+
+/// Who is told which event is a test of its own (`events_go_to_those_who_may_know_of_the_record`).
+const ELSEWHERE: [&str; 1] = ["IntegrityEvent.finding"];
+
+/// What a record says, and what is found by it: the fields that are more than facts about a row.
+const CONTENT: [&str; 6] = [
+    "MedicalRecord.anchor",
+    "MedicalRecord.metadata",
+    "MedicalRecord.document",
+    "MedicalRecord.canonical",
+    "MedicalRecord.summary",
+    "MedicalRecord.reason",
+];
+
+#[tokio::test]
+async fn what_is_hidden_at_the_root_is_hidden_below_it() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
+    let kim = world.admin("kim").await;
+    ana.lets(&bo, &["READ", "SEARCH"]).await;
+    let first = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let amended = ana
+        .amends(&first, documents::vital_signs(), json!({}))
+        .await;
+    let second = id(&amended.data()["amendMedicalRecord"]["record"]);
+    let asked = "mutation { requestDataDeletion(input: {
+        requestType: RESTRICTION, dataCategories: [ALL_RECORDS]
+    }) { request { id } } }";
+    ana.asks(asked, json!({})).await.data();
+    let propose =
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { outcome } }";
+    kim.asks(propose, json!({ "id": budi.id })).await.data();
+    // What was written of the others until now is not for this test to see.
+    world
+        .attacks(&format!(
+            "UPDATE audit_logs SET patient_id = NULL WHERE patient_id IS DISTINCT FROM '{}'",
+            ana.id
+        ))
+        .await;
+    let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
+
+    let mut wrong = Vec::new();
+    for Case(field, document, place, wanted) in &CASES {
+        for (nth, caller) in callers.iter().enumerate() {
+            let document = document
+                .replace("$FIRST", &id(&first))
+                .replace("$SECOND", &second)
+                .replace("$ANA", &ana.id);
+            let variables = if document.contains("$document") {
+                format!(r#"{{"document":{}}}"#, documents::vital_signs())
+            } else {
+                "{}".to_owned()
+            };
+            let answer = caller.asks_with(&document, &variables).await;
+            let found = outcome(&answer, place);
+            if found != wanted[nth] {
+                let who = CALLERS[nth];
+                wrong.push(format!(
+                    "{field}, asked by {who}: {found}, not {}",
+                    wanted[nth]
+                ));
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn outcome(answer: &Answer, place: &str) -> String {
+    if let Some(code) = answer.code() {
+        return code.to_owned();
+    }
+    match answer.partial_data().pointer(place) {
+        None => "none",
+        Some(Value::Null) => "null",
+        Some(_) => "shown",
+    }
+    .to_owned()
+}
+
+#[tokio::test]
+async fn every_field_that_leads_to_somebody_or_a_record_has_its_line() {
+    let world = World::start().await;
+    let named = "name kind ofType { name kind ofType { name kind ofType { name kind } } }";
+    let introspection =
+        format!("{{ __schema {{ types {{ kind name fields {{ name type {{ {named} }} }} }} }} }}");
+
+    let answer = world.nobody().asks(&introspection, json!({})).await;
+
+    let types = answer.data()["__schema"]["types"]
+        .as_array()
+        .expect("types");
+    let objects = types
+        .iter()
+        .filter(|of| of["kind"] == "OBJECT" && !text(&of["name"]).starts_with("__"));
+    let objects: Vec<(String, Vec<(String, String)>)> = objects
+        .map(|of| {
+            let fields = of["fields"].as_array().expect("fields").iter();
+            let fields = fields.map(|field| (text(&field["name"]), named_type(&field["type"])));
+            (text(&of["name"]), fields.collect())
+        })
+        .collect();
+    // Whatever has an id is somebody's.
+    let owned: BTreeSet<&str> = objects
+        .iter()
+        .filter(|(_, fields)| fields.iter().any(|(name, _)| name == "id"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert!(
+        owned.contains("User") && owned.contains("MedicalRecord"),
+        "{owned:?}"
+    );
+    // A page is as open as the field that it comes from; a payload is what its caller has just made.
+    let passes_on = |name: &str| {
+        ["Query", "Mutation", "Subscription"].contains(&name)
+            || ["Payload", "Edge", "Connection"]
+                .iter()
+                .any(|end| name.ends_with(end))
+    };
+    let served: BTreeSet<String> = objects
+        .iter()
+        .filter(|(name, _)| !passes_on(name))
+        .flat_map(|(name, fields)| {
+            let leads = |leads_to: &String| {
+                owned.contains(leads_to.as_str()) || leads_to.ends_with("Connection")
+            };
+            let fields = fields.iter().filter(move |(_, leads_to)| leads(leads_to));
+            fields.map(move |(field, _)| format!("{name}.{field}"))
+        })
+        .chain(CONTENT.map(str::to_owned))
+        .collect();
+    let listed = CASES.iter().map(|Case(field, ..)| *field);
+    let listed: BTreeSet<_> = listed.chain(ELSEWHERE).map(str::to_owned).collect();
+    assert_eq!(served, listed, "what is served has to be what is tested");
+}
+
+/// The name behind lists and what may not be null.
+fn named_type(of: &Value) -> String {
+    match of["name"].as_str() {
+        Some(name) => name.to_owned(),
+        None => named_type(&of["ofType"]),
+    }
+}
