@@ -37,7 +37,7 @@ pub(crate) struct ServeConfig {
     pub(crate) housekeeping: HousekeepingConfig,
 
     /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
     pub(crate) chain_rpc_url: String,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
@@ -69,7 +69,7 @@ pub(crate) struct ServeConfig {
     pub(crate) playground_dir: Option<PathBuf>,
 
     /// Origins of browser frontends, comma separated, such as <https://app.example.org>
-    #[arg(long, env = "MEDITRUSTAL_ALLOWED_ORIGINS", value_delimiter = ',')]
+    #[arg(long, env = "MEDITRUSTAL_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub(crate) allowed_origins: Vec<HeaderValue>,
 
     /// Networks of the proxies in front, comma separated, such as 10.0.0.0/8: only from there is the
@@ -105,7 +105,8 @@ pub(crate) struct ServeConfig {
     pub(crate) introspection: bool,
 
     /// How many keys and records the deep check opens each second, at most; 0 leaves it out
-    #[arg(long, env = "MEDITRUSTAL_DEEP_CHECK_PER_SECOND", default_value = "20")]
+    #[arg(long, env = "MEDITRUSTAL_DEEP_CHECK_PER_SECOND", default_value = "20",
+          value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(crate) deep_check_per_second: u32,
 
     /// How old the chain's newest block may be before this process says that it is not ready, in seconds; 0
@@ -118,8 +119,14 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_INDEXER_SILENCE", default_value = "30", value_parser = clap::value_parser!(u32).range(5..=3600))]
     indexer_silence: u32,
 
+    /// How long the deep check rests between two rounds, in seconds
+    #[arg(long, env = "MEDITRUSTAL_DEEP_CHECK_REST", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    deep_check_rest_seconds: u64,
+
     /// How long one request may take, in seconds
-    #[arg(long, env = "MEDITRUSTAL_REQUEST_TIMEOUT", default_value = "10")]
+    #[arg(long, env = "MEDITRUSTAL_REQUEST_TIMEOUT", default_value = "10",
+          value_parser = clap::value_parser!(u64).range(1..=600))]
     request_timeout_seconds: u64,
 }
 
@@ -178,6 +185,19 @@ impl ServeConfig {
         Duration::from_secs(self.indexer_silence.into())
     }
 
+    /// How long the deep check rests between two rounds.
+    pub(crate) const fn deep_check_rest(&self) -> Duration {
+        Duration::from_secs(self.deep_check_rest_seconds)
+    }
+
+    /// What cannot be meant, each by its variables: settings that contradict one another.
+    pub(crate) fn contradictions(&self) -> Vec<String> {
+        let mut found = self.database.contradictions();
+        found.extend(self.connections.contradictions());
+        found.extend(self.throttle.contradictions());
+        found
+    }
+
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
@@ -209,6 +229,22 @@ pub(crate) struct ConnectionConfig {
 }
 
 impl ConnectionConfig {
+    fn contradictions(&self) -> Vec<String> {
+        at_most([
+            (
+                (
+                    "MEDITRUSTAL_CONNECTIONS_OF_ADDRESS",
+                    self.connections_of_address,
+                ),
+                ("MEDITRUSTAL_CONNECTIONS", self.connections),
+            ),
+            (
+                ("MEDITRUSTAL_SOCKETS_OF_ACCOUNT", self.sockets_of_account),
+                ("MEDITRUSTAL_SOCKETS_OF_ADDRESS", self.sockets_of_address),
+            ),
+        ])
+    }
+
     /// The limits of connections.
     pub(crate) fn limits(&self) -> connections::Limits {
         connections::Limits {
@@ -381,6 +417,53 @@ fn days() -> RangedI64ValueParser<u16> {
     RangedI64ValueParser::new().range(1..=3660)
 }
 
+/// The address of a database. What is wrong with it is said without showing it.
+pub(crate) fn database_url(text: &str) -> Result<String, store::InvalidUrl> {
+    store::check_url(text).map(|()| text.to_owned())
+}
+
+/// The address of a chain's node.
+pub(crate) fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_url(text).map(|()| text.to_owned())
+}
+
+/// An origin as browsers send it: a scheme, a host, maybe a port, and nothing else.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let wanted = || {
+        "it is no origin, which looks like https://app.example.org, without a path or a slash at the end"
+            .to_owned()
+    };
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or_else(wanted)?;
+    if host.is_empty() || host.contains(['/', '?', '#', '@', '*', ' ']) {
+        return Err(wanted());
+    }
+    HeaderValue::from_str(text).map_err(|_| wanted())
+}
+
+/// A password that is to be one.
+pub(crate) fn password(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("it is empty, and anybody could log in with it");
+    }
+    Ok(text.to_owned())
+}
+
+/// Names each pair of which the first is more than the second.
+fn at_most<T: PartialOrd + std::fmt::Display>(
+    pairs: impl IntoIterator<Item = ((&'static str, T), (&'static str, T))>,
+) -> Vec<String> {
+    let pairs = pairs.into_iter();
+    let wrong = pairs.filter(|((_, less), (_, more))| less > more);
+    wrong
+        .map(|((less, small), (more, large))| {
+            format!("{less} is {small}, and must be at most {more}, which is {large}")
+        })
+        .collect()
+}
+
 /// At least one, and few enough to be counted with.
 fn count() -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(1..=1_000_000)
@@ -392,6 +475,13 @@ fn seconds() -> RangedI64ValueParser<i64> {
 }
 
 impl ThrottleConfig {
+    fn contradictions(&self) -> Vec<String> {
+        at_most([(
+            ("MEDITRUSTAL_FIRST_WAIT", self.first_wait),
+            ("MEDITRUSTAL_LONGEST_WAIT", self.longest_wait),
+        )])
+    }
+
     /// What these settings allow.
     pub(crate) fn limits(&self) -> Limits {
         let bucket = |burst, a_minute: u32| Bucket {
@@ -417,32 +507,44 @@ impl ThrottleConfig {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DatabaseConfig {
     /// Where the database is, under the role meditrustal_api
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub(crate) url: String,
 
     /// Connections kept open even when idle
-    #[arg(long, env = "MEDITRUSTAL_POOL_MIN_SIZE", default_value = "5")]
+    #[arg(long, env = "MEDITRUSTAL_POOL_MIN_SIZE", default_value = "5",
+          value_parser = clap::value_parser!(u32).range(0..=1000))]
     pool_min_size: u32,
 
     /// Connections kept after a burst
-    #[arg(long, env = "MEDITRUSTAL_POOL_MAX_SIZE", default_value = "20")]
+    #[arg(long, env = "MEDITRUSTAL_POOL_MAX_SIZE", default_value = "20",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
     pool_max_size: u32,
 
     /// Connections opened beyond that under load
-    #[arg(long, env = "MEDITRUSTAL_POOL_MAX_OVERFLOW", default_value = "10")]
+    #[arg(long, env = "MEDITRUSTAL_POOL_MAX_OVERFLOW", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(0..=1000))]
     pool_max_overflow: u32,
 
     /// How long one waits for a connection, in seconds; a request waits half of what it may take at most,
     /// and is then told to come again (BUSY)
-    #[arg(long, env = "MEDITRUSTAL_POOL_TIMEOUT", default_value = "30")]
+    #[arg(long, env = "MEDITRUSTAL_POOL_TIMEOUT", default_value = "30",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
     pool_timeout: u64,
 
     /// How old a connection may grow, in seconds
-    #[arg(long, env = "MEDITRUSTAL_POOL_RECYCLE", default_value = "1800")]
+    #[arg(long, env = "MEDITRUSTAL_POOL_RECYCLE", default_value = "1800",
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pool_recycle: u64,
 }
 
 impl DatabaseConfig {
+    fn contradictions(&self) -> Vec<String> {
+        at_most([(
+            ("MEDITRUSTAL_POOL_MIN_SIZE", self.pool_min_size),
+            ("MEDITRUSTAL_POOL_MAX_SIZE", self.pool_max_size),
+        )])
+    }
+
     /// The pool these settings ask for.
     pub(crate) fn pool(&self) -> PoolSettings {
         PoolSettings {

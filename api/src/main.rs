@@ -116,7 +116,6 @@ mod work;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use mimalloc::MiMalloc;
 
 /// A request is thousands of small texts.
@@ -125,16 +124,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let unknown = config::unknown_settings();
-    let cli = match commands::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // What is missing may be what was mistyped.
-            for setting in unknown.iter().filter(|_| error.use_stderr()) {
-                commands::note(&format!("meditrustal: {setting}"));
-            }
-            error.exit()
-        }
-    };
+    // What is missing may be what was mistyped.
+    let cli = settings::parse::<commands::Cli>(&unknown);
     cli.log.start();
     if let Err(risky) = cli.safety.judge(unknown) {
         return commands::fail(&risky);

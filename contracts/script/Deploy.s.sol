@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {Script} from "forge-std/Script.sol";
+import {VmSafe} from "forge-std/Vm.sol";
 import {console} from "forge-std/console.sol";
 import {ConsentRegistry} from "../src/ConsentRegistry.sol";
 import {MedicalRecordRegistry} from "../src/MedicalRecordRegistry.sol";
@@ -11,7 +12,8 @@ import {MedicalRecordRegistry} from "../src/MedicalRecordRegistry.sol";
 /// @author MediTrustAl
 /// @notice Run with `forge script contracts/script/Deploy.s.sol --rpc-url … --broadcast --private-key …`. The
 /// environment says the rest; all of it is optional:
-/// DEPLOYMENT_FILE, where the deployment is recorded for api and indexer (a JSON file inside this repository);
+/// DEPLOYMENT_FILE, where the deployment is recorded for api and indexer (a JSON file inside this repository, written
+/// with --broadcast alone);
 /// ADMIN_ADDRESS, the deployer if not given; ADMIN_DELAY, seconds between the two steps of an admin change, 0;
 /// REGISTRAR_ADDRESS, STEWARD_ADDRESS, CHECKPOINT_ADDRESS, PAUSER_ADDRESS, each the admin if not given;
 /// DEPLOY_CONSENT_REGISTRY, true to deploy the ConsentRegistry as well, false.
@@ -41,7 +43,8 @@ contract Deploy is Script {
 
         string memory json = describe(plan, registry, consents, fromBlock);
         string memory file = vm.envOr("DEPLOYMENT_FILE", string(""));
-        if (bytes(file).length != 0) vm.writeFile(file, json);
+        // Without --broadcast nothing was sent, and a file would name a registry that is not there.
+        if (bytes(file).length != 0 && _isSent()) vm.writeFile(file, json);
         console.log(json);
     }
 
@@ -72,6 +75,10 @@ contract Deploy is Script {
         json = string.concat(json, _field("codeHash", _quoted(vm.toString(address(registry).codehash))));
         json = string.concat(json, _field("deployer", _quoted(vm.toString(plan.deployer))));
         json = string.concat(json, "  \"registrar\": ", _quoted(vm.toString(plan.registrar)), "\n}\n");
+    }
+
+    function _isSent() private view returns (bool) {
+        return vm.isContext(VmSafe.ForgeContext.ScriptBroadcast) || vm.isContext(VmSafe.ForgeContext.ScriptResume);
     }
 
     function _planOfEnvironment() private view returns (Plan memory plan) {

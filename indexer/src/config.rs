@@ -11,11 +11,11 @@ use domain::environment::{self, Environment, RISKS, Risk, TooRisky};
 #[command(name = "meditrustal-indexer", version, about)]
 pub(crate) struct Config {
     /// Where the database is, under the indexer's own role
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub(crate) database_url: String,
 
     /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
     pub(crate) chain_rpc_url: String,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
@@ -91,6 +91,16 @@ pub(crate) fn unknown_settings() -> Vec<Risk> {
     let told = unknown.iter().map(ToString::to_string);
     told.map(|told| Risk::new("unknown-settings", told))
         .collect()
+}
+
+/// The address of a database. What is wrong with it is said without showing it.
+fn database_url(text: &str) -> Result<String, store::InvalidUrl> {
+    store::check_url(text).map(|()| text.to_owned())
+}
+
+/// The address of a chain's node.
+fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
+    chain::check_url(text).map(|()| text.to_owned())
 }
 
 impl Config {

@@ -19,9 +19,8 @@ mod sweep;
 mod trouble;
 mod words;
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogFormat};
@@ -29,16 +28,8 @@ use crate::config::{Config, LogFormat};
 #[tokio::main]
 async fn main() -> ExitCode {
     let unknown = config::unknown_settings();
-    let config = match Config::try_parse() {
-        Ok(config) => config,
-        Err(error) => {
-            // What is missing may be what was mistyped.
-            for setting in unknown.iter().filter(|_| error.use_stderr()) {
-                writeln!(std::io::stderr(), "meditrustal-indexer: {setting}").ok();
-            }
-            error.exit()
-        }
-    };
+    // What is missing may be what was mistyped.
+    let config = settings::parse::<Config>(&unknown);
     log(&config);
     if let Err(risky) = config.judge(unknown) {
         tracing::error!("{risky}");

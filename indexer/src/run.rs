@@ -54,7 +54,13 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     )?;
     let pool = store::connect(&config.database_url, "meditrustal-indexer", settings)?;
     let status = Status::new(config.head_age());
-    let at = health::serve(config.listen, status.clone(), stop.clone()).await?;
+    let listening = health::serve(config.listen, status.clone(), stop.clone()).await;
+    let at = listening.map_err(|error| {
+        let address = config.listen;
+        format!(
+            "cannot listen on {address}: {error}; choose another with MEDITRUSTAL_INDEXER_LISTEN"
+        )
+    })?;
     tracing::info!("Health at http://{at}/health/ready");
     let registry = Registry {
         chain_id: column(deployment.chain_id),

@@ -39,6 +39,7 @@ pub(crate) fn options() -> Options {
             setting("MEDITRUSTAL_ALL_FAILURES", "100000"),
             // Where it is the point, a test sets it: elsewhere it would find first what another should.
             setting("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "0"),
+            setting("MEDITRUSTAL_DEEP_CHECK_REST", "1"),
         ],
         indexer: vec![
             setting("MEDITRUSTAL_LOG", "info"),

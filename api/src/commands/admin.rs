@@ -22,7 +22,7 @@ use store::{
 use vault::password;
 
 use super::{Failure, say};
-use crate::{app::commit, users::password::choose};
+use crate::{app::commit, config::database_url, users::password::choose};
 
 /// What can be done about administrators.
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,7 @@ pub(crate) enum AdminCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ResetSecondFactor {
     /// Where the database is, under the role meditrustal_api
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
     /// Whose
@@ -49,7 +49,7 @@ pub(crate) struct ResetSecondFactor {
 #[derive(Debug, Args)]
 pub(crate) struct CreateAdmin {
     /// Where the database is, under the role meditrustal_api
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
     /// Where mail reaches them

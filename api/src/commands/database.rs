@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 use store::{migrate, provision};
 
-use super::{Failure, say};
+use super::{Failure, note, say};
+use crate::config::{database_url, password};
 
 /// What can be done to the database as a whole.
 #[derive(Debug, Subcommand)]
@@ -16,7 +17,7 @@ pub(crate) enum DatabaseCommand {
 #[derive(Debug, Args)]
 pub(crate) struct CreateDatabase {
     /// Where the server is, under a role that may make roles and databases
-    #[arg(long, env = "ADMIN_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "ADMIN_DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     admin_database_url: String,
 
     /// The name of the database
@@ -24,23 +25,23 @@ pub(crate) struct CreateDatabase {
     database: String,
 
     /// What meditrustal_migrator logs in with
-    #[arg(long, env = "MEDITRUSTAL_MIGRATOR_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MEDITRUSTAL_MIGRATOR_PASSWORD", hide_env_values = true, value_parser = password)]
     migrator_password: String,
 
     /// What meditrustal_api logs in with
-    #[arg(long, env = "MEDITRUSTAL_API_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MEDITRUSTAL_API_PASSWORD", hide_env_values = true, value_parser = password)]
     api_password: String,
 
     /// What meditrustal_indexer logs in with
-    #[arg(long, env = "MEDITRUSTAL_INDEXER_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MEDITRUSTAL_INDEXER_PASSWORD", hide_env_values = true, value_parser = password)]
     indexer_password: String,
 
     /// What meditrustal_keys logs in with
-    #[arg(long, env = "MEDITRUSTAL_KEYS_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MEDITRUSTAL_KEYS_PASSWORD", hide_env_values = true, value_parser = password)]
     keys_password: String,
 
     /// What meditrustal_backup logs in with
-    #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MEDITRUSTAL_BACKUP_PASSWORD", hide_env_values = true, value_parser = password)]
     backup_password: String,
 }
 
@@ -79,23 +80,27 @@ pub(crate) enum MigrateCommand {
     Status(MigrateDatabase),
 }
 
+fn waiting() {
+    note("another migration of this database is under way: waiting until it has ended");
+}
+
 /// Which database.
 #[derive(Debug, Args)]
 pub(crate) struct MigrateDatabase {
     /// Where the database is, under the role meditrustal_migrator
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 }
 
 impl MigrateCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Up(database) => match migrate::up(&database.url).await? {
+            Self::Up(database) => match migrate::up(&database.url, waiting).await? {
                 0 => say("the schema is up to date"),
                 count => say(&format!("{count} migration(s) applied")),
             },
             Self::Down { database, steps } => {
-                let count = migrate::down(&database.url, steps).await?;
+                let count = migrate::down(&database.url, steps, waiting).await?;
                 say(&format!("{count} migration(s) taken back"))
             }
             Self::Status(database) => {

@@ -28,7 +28,7 @@ use vault::{
 };
 
 use super::{Failure, say, token_keys::AddTokenKey};
-use crate::{app::commit, key_checks::check_master_keys};
+use crate::{app::commit, config::database_url, key_checks::check_master_keys};
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
 /// rotation notices: readers take no lock.
@@ -89,7 +89,7 @@ pub(crate) struct Rotation {
     file: MasterKeysFile,
 
     /// Where the database is, under the role meditrustal_keys
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 }
 
@@ -121,7 +121,12 @@ impl KeysCommand {
                         ("registrar.key", random::hex::<32>().into()),
                         ("index.key", IndexKey::generate()),
                     ],
-                )
+                )?;
+                let registrar = chain::address_of_key_file(&settings.dir.join("registrar.key"))?;
+                say(&format!(
+                    "the registrar is {registrar}: deploy with REGISTRAR_ADDRESS={registrar}, or grant it the \
+                     registrar's role"
+                ))
             }
             Self::Index(settings) => make(&settings.dir, &[("index.key", IndexKey::generate())]),
             Self::AddTokenKey(settings) => settings.run(),

@@ -99,15 +99,20 @@ pub(crate) fn note(line: &str) {
 
 /// Tells the operator why a command failed, and the causes behind it.
 pub(crate) fn fail(error: &dyn Error) -> ExitCode {
-    let mut text = format!("meditrustal: {error}");
+    // Nobody to tell: the exit code says it.
+    writeln!(std::io::stderr(), "meditrustal: {}", with_causes(error)).ok();
+    ExitCode::FAILURE
+}
+
+/// An error and the causes behind it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
         text = format!("{text}\n  because {deeper}");
         cause = deeper.source();
     }
-    // Nobody to tell: the exit code says it.
-    writeln!(std::io::stderr(), "{text}").ok();
-    ExitCode::FAILURE
+    text
 }
 
 impl LogConfig {

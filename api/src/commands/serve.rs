@@ -22,9 +22,9 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vault::{blind_index::IndexKey, keyring::Keyring};
+use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKeys};
 
-use super::Failure;
+use super::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, Parts},
@@ -77,8 +77,8 @@ const BESIDE_THE_POOL: u32 = 3;
 /// # Errors
 /// What made it impossible to begin; each says what to do.
 pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<(), Failure> {
+    let listener = check(&config).await?;
     let stopping = CancellationToken::new();
-    let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
     let (app, mut tasks) = assemble(&config, safety, address, stopping.clone()).await?;
     let playground = config
@@ -125,10 +125,53 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}; choose another with --listen").into()
-    })
+/// Begins to listen, or tells everything that the settings and the files that they name have wrong.
+async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
+    let mut mistakes = config.contradictions();
+    let mut look = |variable: &str, found: Result<(), Failure>| {
+        if let Err(error) = found {
+            mistakes.push(format!("{variable}: {}", with_causes(error.as_ref())));
+        }
+    };
+    let keys = Keyring::load(&config.master_keys_file);
+    look(
+        "MEDITRUSTAL_MASTER_KEYS_FILE",
+        keys.map(drop).map_err(Into::into),
+    );
+    let key = IndexKey::load(&config.index_key_file);
+    look(
+        "MEDITRUSTAL_INDEX_KEY_FILE",
+        key.map(drop).map_err(Into::into),
+    );
+    let keys = TokenKeys::load(&config.token_key_file);
+    look(
+        "MEDITRUSTAL_TOKEN_KEY_FILE",
+        keys.map(drop).map_err(Into::into),
+    );
+    let registrar = chain::address_of_key_file(&config.registrar_key_file);
+    look(
+        "MEDITRUSTAL_REGISTRAR_KEY_FILE",
+        registrar.map(drop).map_err(Into::into),
+    );
+    let deployment = Deployment::load(&config.deployment_file);
+    look(
+        "MEDITRUSTAL_DEPLOYMENT_FILE",
+        deployment.map(drop).map_err(Into::into),
+    );
+    let site = site(config, config.listen);
+    look("MEDITRUSTAL_SITE", site.map(drop));
+    let listener = TcpListener::bind(config.listen).await;
+    match listener {
+        Ok(listener) if mistakes.is_empty() => Ok(listener),
+        Ok(_) => Err(settings::told(&mistakes).into()),
+        Err(error) => {
+            mistakes.push(format!(
+                "MEDITRUSTAL_LISTEN: cannot listen on {}: {error}; choose another with --listen",
+                config.listen
+            ));
+            Err(settings::told(&mistakes).into())
+        }
+    }
 }
 
 async fn assemble(
@@ -182,6 +225,7 @@ async fn assemble(
             pool: pool.clone(),
             keyring: Arc::clone(&keyring),
             per_second: config.deep_check_per_second,
+            rest: config.deep_check_rest(),
         };
         tasks.spawn(check.run());
     }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use vault::digest;
 
 use super::{Failure, say};
+use crate::config::chain_url;
 
 /// How long the node may take to answer.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,15 +36,16 @@ pub(crate) struct VerifyDocument {
     file: PathBuf,
 
     /// Where a node of the chain answers JSON-RPC; yours, if you trust no other
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true)]
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
     rpc: String,
 
     /// The registry's address; its code is then not compared with anything
     #[arg(long, required_unless_present = "deployment")]
     registry: Option<ChainAddress>,
 
-    /// A deployment file: the chain and the code of the registry must be the ones it names
-    #[arg(long, conflicts_with = "registry")]
+    /// A deployment file: the chain and the code of the registry must be the ones it names, and so must
+    /// --registry, if it is given, too
+    #[arg(long)]
     deployment: Option<PathBuf>,
 
     /// Accept only the version that stands: a superseded one exits 1
@@ -163,7 +165,17 @@ impl VerifyDocument {
     /// The registry's client: the right one, where a deployment file says which.
     async fn client(&self) -> Result<Client, Failure> {
         if let Some(file) = &self.deployment {
-            let client = Client::new(&self.rpc, NODE_TIMEOUT, &Deployment::load(file)?)?;
+            let deployment = Deployment::load(file)?;
+            if let Some(registry) = self.registry
+                && registry != deployment.registry
+            {
+                return Err(format!(
+                    "--registry is {registry}, and --deployment names {}: leave one of them out",
+                    deployment.registry
+                )
+                .into());
+            }
+            let client = Client::new(&self.rpc, NODE_TIMEOUT, &deployment)?;
             client.check().await?;
             return Ok(client);
         }

@@ -35,7 +35,7 @@ use crate::{
 
 /// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
 const STEP: u32 = 16;
-/// How long to wait where there is nothing to check, or somebody else checks.
+/// How long to wait where there is nothing to check, somebody else checks, or the check rests.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// What the check works with.
@@ -47,6 +47,8 @@ pub(crate) struct DeepCheck {
     pub(crate) keyring: Arc<Keyring>,
     /// How many rows a second, at most; not 0.
     pub(crate) per_second: u32,
+    /// How long it rests between two rounds: a small database is walked in no time.
+    pub(crate) rest: Duration,
 }
 
 impl DeepCheck {
@@ -77,7 +79,7 @@ impl DeepCheck {
     /// walks.
     async fn step(&self, holder: RequestId) -> Result<usize, StoreError> {
         let mut conn = self.pool.acquire().await?;
-        let Some(place) = deep_check::hold(&mut conn, holder).await? else {
+        let Some(place) = deep_check::hold(&mut conn, holder, self.rest).await? else {
             return Ok(0);
         };
         let limit = i64::from(STEP.min(self.per_second));

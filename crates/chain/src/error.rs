@@ -7,10 +7,12 @@ use crate::hash::{ChainAddress, CodeHash};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUrl {
     /// It is no address.
-    #[error("the node's address cannot be read; it looks like http://host:8545")]
+    #[error("it is no address of a node, which looks like http://host:8545")]
     Unreadable,
     /// This build speaks plain HTTP only.
-    #[error("the node's address must begin with http://; let a local proxy speak https for us")]
+    #[error(
+        "it must begin with http://: https:// is not built yet, let a proxy on this machine speak it"
+    )]
     NotHttp,
 }
 

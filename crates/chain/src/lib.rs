@@ -28,6 +28,9 @@ pub use error::{CheckError, ClientError, InvalidUrl};
 pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
+pub use rpc::check_url;
 pub use send::Sent;
-pub use signer::{ANCHOR_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError};
+pub use signer::{
+    ANCHOR_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError, address_of_key_file,
+};
 pub use wallet::signed_by_key;

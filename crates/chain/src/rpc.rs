@@ -90,12 +90,26 @@ fn read<T: DeserializeOwned>(method: &'static str, body: &[u8]) -> Result<T, Cli
     })
 }
 
+/// Refuses what is no address of a node that this build can speak to. Nobody is asked.
+///
+/// # Errors
+/// [`InvalidUrl`].
+pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+    read_url(url).map(|_| ())
+}
+
+fn read_url(url: &str) -> Result<Url, InvalidUrl> {
+    let url = Url::parse(url).map_err(|_| InvalidUrl::Unreadable)?;
+    match url.scheme() {
+        "http" if url.has_host() => Ok(url),
+        "http" => Err(InvalidUrl::Unreadable),
+        _ => Err(InvalidUrl::NotHttp),
+    }
+}
+
 impl Rpc {
     pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
-        let url = Url::parse(url).map_err(|_| InvalidUrl::Unreadable)?;
-        if url.scheme() != "http" {
-            return Err(InvalidUrl::NotHttp);
-        }
+        let url = read_url(url)?;
         // Without system proxies, cookies or TLS there is nothing in it that can fail to be set up.
         let http = reqwest::Client::builder()
             .timeout(timeout)

@@ -95,25 +95,11 @@ impl Signer {
     /// # Errors
     /// [`SignerError`]; none shows any of the file.
     pub fn load(key_file: &Path, deployment: &Deployment) -> Result<Self, SignerError> {
-        let path = || key_file.to_owned();
-        let not_read = |source| SignerError::NotRead {
-            path: path(),
-            source,
-        };
-        refuse_exposed(key_file)?;
-        let text = Zeroizing::new(std::fs::read(key_file).map_err(not_read)?);
-        let digits = text.trim_ascii();
-        let digits = digits.strip_prefix(b"0x").unwrap_or(digits);
-        let mut bytes = Zeroizing::new([0_u8; 32]);
-        alloy::hex::decode_to_slice(digits, bytes.as_mut_slice())
-            .map_err(|_| SignerError::NotAKey { path: path() })?;
-        let key = SigningKey::from_slice(bytes.as_slice())
-            .map_err(|_| SignerError::NotAKey { path: path() })?;
-        Ok(Self::new(key, deployment))
+        Ok(Self::new(read_key(key_file)?, deployment))
     }
 
     fn new(key: SigningKey, deployment: &Deployment) -> Self {
-        let address = ChainAddress::from(Address::from_public_key(key.verifying_key()));
+        let address = address_of(&key);
         let registry = deployment.registry.to_alloy();
         Self {
             key,
@@ -192,6 +178,34 @@ impl Signer {
             max_fee_per_gas: fees.max_fee_per_gas,
         })
     }
+}
+
+/// The account of the key in a file: whom the registry has to let anchor.
+///
+/// # Errors
+/// [`SignerError`]; none shows any of the file.
+pub fn address_of_key_file(key_file: &Path) -> Result<ChainAddress, SignerError> {
+    Ok(address_of(&read_key(key_file)?))
+}
+
+fn address_of(key: &SigningKey) -> ChainAddress {
+    ChainAddress::from(Address::from_public_key(key.verifying_key()))
+}
+
+fn read_key(key_file: &Path) -> Result<SigningKey, SignerError> {
+    let path = || key_file.to_owned();
+    let not_read = |source| SignerError::NotRead {
+        path: path(),
+        source,
+    };
+    refuse_exposed(key_file)?;
+    let text = Zeroizing::new(std::fs::read(key_file).map_err(not_read)?);
+    let digits = text.trim_ascii();
+    let digits = digits.strip_prefix(b"0x").unwrap_or(digits);
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    alloy::hex::decode_to_slice(digits, bytes.as_mut_slice())
+        .map_err(|_| SignerError::NotAKey { path: path() })?;
+    SigningKey::from_slice(bytes.as_slice()).map_err(|_| SignerError::NotAKey { path: path() })
 }
 
 #[cfg(unix)]

@@ -142,7 +142,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 65] = [
+pub const SETTINGS: [&str; 66] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -165,6 +165,7 @@ pub const SETTINGS: [&str; 65] = [
     "COST_A_MINUTE",
     "DATABASE",
     "DEEP_CHECK_PER_SECOND",
+    "DEEP_CHECK_REST",
     "DEPLOYMENT_FILE",
     "ENVIRONMENT",
     "FIRST_WAIT",

@@ -28,18 +28,30 @@ pub struct Place {
     pub position: Uuid,
 }
 
-/// Takes the walk, or keeps it. `None` while another process has it.
+/// Takes the walk, or keeps it. `None` while another process has it, and for as long as `rest` after a round
+/// has ended, whoever walked it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn hold(conn: &mut PgConnection, holder: RequestId) -> Result<Option<Place>, StoreError> {
+pub async fn hold(
+    conn: &mut PgConnection,
+    holder: RequestId,
+    rest: Duration,
+) -> Result<Option<Place>, StoreError> {
     let found = sqlx::query!(
         "UPDATE deep_checks
          SET holder = $1, held_until = CURRENT_TIMESTAMP + make_interval(secs => $2)
-         WHERE holder = $1 OR held_until IS NULL OR held_until < CURRENT_TIMESTAMP
+         WHERE (holder = $1 OR held_until IS NULL OR held_until < CURRENT_TIMESTAMP)
+           AND (
+               keys_checked + records_checked > 0
+               OR stage <> 'KEYS'
+               OR last_ended_at IS NULL
+               OR last_ended_at < CURRENT_TIMESTAMP - make_interval(secs => $3)
+           )
          RETURNING stage, position",
         holder.0,
         LEASE.as_secs_f64(),
+        rest.as_secs_f64(),
     )
     .fetch_optional(conn)
     .await?;

@@ -38,7 +38,9 @@ pub mod versions;
 pub mod wallets;
 
 pub use error::StoreError;
-pub use pool::{Connection, Pool, PoolSettings, Transaction, connect};
+pub use pool::{
+    Connection, InvalidUrl, Pool, PoolSettings, Transaction, check_url, connect,
+};
 pub use sqlx::PgConnection;
 
 /// A [`Transaction`], as functions take it.

@@ -40,25 +40,44 @@ async fn open(url: &str) -> Result<PgPool, StoreError> {
     Ok(PgPoolOptions::new().max_connections(1).connect(url).await?)
 }
 
-/// Applies what is missing. Two at once wait for each other. Gives the number applied.
+/// A pool of one connection, which alone may move the schema until it is closed. Calls `waiting` once where
+/// another one moves it now.
+async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<Pool, StoreError> {
+    let pool = open(url).await?;
+    let taken = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_lock(hashtextextended('migration', 0)) AS "taken!""#
+    )
+    .fetch_one(&pool)
+    .await?;
+    if !taken {
+        waiting();
+        sqlx::query!("SELECT pg_advisory_lock(hashtextextended('migration', 0))")
+            .execute(&pool)
+            .await?;
+    }
+    Ok(pool)
+}
+
+/// Applies what is missing. Two at once wait for each other, and `waiting` is called in the second one.
+/// Gives the number applied.
 ///
 /// # Errors
 /// [`MigrateError`]; a failed migration leaves nothing half done.
-pub async fn up(url: &str) -> Result<usize, MigrateError> {
-    let pool = open(url).await?;
+pub async fn up(url: &str, waiting: impl FnOnce()) -> Result<usize, MigrateError> {
+    let pool = open_alone(url, waiting).await?;
     let before = status_of(&pool).await?.iter().filter(|m| m.applied).count();
     MIGRATOR.run(&pool).await?;
     let after = status_of(&pool).await?.iter().filter(|m| m.applied).count();
     pool.close().await;
-    Ok(after - before)
+    Ok(after.saturating_sub(before))
 }
 
-/// Takes the last `steps` migrations back. Gives the number taken back.
+/// Takes the last `steps` migrations back, alone as [`up`]. Gives the number taken back.
 ///
 /// # Errors
 /// [`MigrateError`].
-pub async fn down(url: &str, steps: usize) -> Result<usize, MigrateError> {
-    let pool = open(url).await?;
+pub async fn down(url: &str, steps: usize, waiting: impl FnOnce()) -> Result<usize, MigrateError> {
+    let pool = open_alone(url, waiting).await?;
     let applied: Vec<i64> = status_of(&pool)
         .await?
         .iter()

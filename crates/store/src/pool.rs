@@ -234,6 +234,29 @@ impl PoolSettings {
     }
 }
 
+/// The database's address cannot be used. Does not print it: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is no address of a database, which looks like postgres://role:password@host:5432/meditrustal"
+)]
+pub struct InvalidUrl;
+
+/// Refuses what is no address of a PostgreSQL database. Nobody is asked.
+///
+/// # Errors
+/// [`InvalidUrl`].
+pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+    let is_ours = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
+    let parsed: Result<PgConnectOptions, _> = url.parse();
+    if is_ours && parsed.is_ok() {
+        Ok(())
+    } else {
+        Err(InvalidUrl)
+    }
+}
+
 /// Opens a pool. Connections are made when needed, so a database that is still starting is waited for.
 ///
 /// # Errors

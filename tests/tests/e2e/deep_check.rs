@@ -223,3 +223,42 @@ async fn a_check_that_was_cut_off_goes_on_where_it_stopped() {
     assert_ne!(ended["holder"], stopped["holder"]);
     drop(second);
 }
+
+#[tokio::test]
+async fn a_small_database_is_left_alone_between_two_rounds() {
+    let settings = [
+        ("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000"),
+        ("MEDITRUSTAL_DEEP_CHECK_REST", "3600"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let world = World::with(|options| options.api.extend(settings)).await;
+    let ended = async || {
+        world.sql("SELECT last_ended_at FROM deep_checks").await[0]["last_ended_at"].clone()
+    };
+    eventually("the first round ends", async || {
+        ended().await.is_string().then_some(())
+    })
+    .await;
+    let first = ended().await;
+    let ana = world.patient("ana").await;
+    for _ in 0..3 {
+        let record = ana
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    }
+    // Another process does not begin either.
+    let second = world.another_api("second-checker", &[]).await;
+    assert_eq!(ended().await, first, "it rests");
+
+    world
+        .executes("UPDATE deep_checks SET last_ended_at = now() - INTERVAL '2 hours'")
+        .await;
+
+    eventually("the next round ends", async || {
+        let rows = world.sql("SELECT last_records, last_ended_at > now() - INTERVAL '1 hour' AS lately FROM deep_checks").await;
+        (rows[0]["lately"] == true && rows[0]["last_records"] == 3).then_some(())
+    })
+    .await;
+    drop(second);
+}

@@ -28,6 +28,7 @@ mod rotation;
 mod search;
 mod second_factor;
 mod sessions;
+mod settings;
 mod shares;
 mod starts;
 mod subscription;

@@ -1,0 +1,330 @@
+//! What the operator is told of settings that cannot be used: all of it at once, and no secret.
+
+use std::fs;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tests::World;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// What a command says that does not begin.
+async fn refused(
+    world: &World,
+    program: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> String {
+    let programs = &world.foundation.programs;
+    let executable = match program {
+        "meditrustal" => &programs.meditrustal,
+        _ => &programs.indexer,
+    };
+    let output = tokio::process::Command::new(executable)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program starts");
+    assert!(
+        !output.status.success(),
+        "{arguments:?} with {environment:?}"
+    );
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn says_all(told: &str, wanted: &[&str]) {
+    for words in wanted {
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+}
+
+/// What the api needs, as the world's own has it.
+async fn whole(world: &World) -> Vec<(&'static str, String)> {
+    let dir = world.foundation.dir();
+    let key = |name: &str| dir.join("keys").join(name).display().to_string();
+    vec![
+        (
+            "DATABASE_URL",
+            world
+                .foundation
+                .url_of("meditrustal_api")
+                .expect("there is the role"),
+        ),
+        ("CHAIN_RPC_URL", world.foundation.chain_rpc_url().to_owned()),
+        (
+            "MEDITRUSTAL_DEPLOYMENT_FILE",
+            dir.join("deployment.json").display().to_string(),
+        ),
+        ("MEDITRUSTAL_MASTER_KEYS_FILE", key("master-keys.json")),
+        ("MEDITRUSTAL_INDEX_KEY_FILE", key("index.key")),
+        ("MEDITRUSTAL_TOKEN_KEY_FILE", key("token-key.pem")),
+        ("MEDITRUSTAL_REGISTRAR_KEY_FILE", key("registrar.key")),
+        ("MEDITRUSTAL_LISTEN", "127.0.0.1:0".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn every_setting_that_cannot_be_used_is_told_at_once() {
+    let world = World::start().await;
+    let secret = "mysql://ada:hunter2@example.org";
+    let wrong = [
+        ("DATABASE_URL", secret),
+        ("CHAIN_RPC_URL", "https://ada:hunter2@node.example.org"),
+        ("MEDITRUSTAL_LISTEN", "here"),
+        ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
+        ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
+        ("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "all"),
+        (
+            "MEDITRUSTAL_ALLOWED_ORIGINS",
+            "https://app.example.org,https://app.example.org/",
+        ),
+        ("MEDITRUSTAL_MASTER_KEYS_FILE", "keys.json"),
+    ];
+
+    let told = refused(&world, "meditrustal", &["serve"], &wrong).await;
+
+    says_all(
+        &told,
+        &[
+            "these 11 settings cannot be used",
+            "(DATABASE_URL) cannot be used: it is no address of a database",
+            "(CHAIN_RPC_URL) cannot be used: it must begin with http://: https:// is not built yet",
+            "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",
+            "(MEDITRUSTAL_POOL_MAX_SIZE) cannot be \"0\": 0 is not in 1..=1000",
+            "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
+            "(MEDITRUSTAL_DEEP_CHECK_PER_SECOND) cannot be \"all\"",
+            "(MEDITRUSTAL_ALLOWED_ORIGINS) cannot be \"https://app.example.org/\": it is no origin",
+            "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",
+            "(MEDITRUSTAL_REGISTRAR_KEY_FILE) is missing",
+            "(MEDITRUSTAL_INDEX_KEY_FILE) is missing",
+            "(MEDITRUSTAL_TOKEN_KEY_FILE) is missing",
+        ],
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+    let of_indexer = [
+        ("DATABASE_URL", secret),
+        ("CHAIN_RPC_URL", "node:8545"),
+        ("MEDITRUSTAL_POLL_MS", "1"),
+    ];
+    let told = refused(&world, "meditrustal-indexer", &[], &of_indexer).await;
+    says_all(
+        &told,
+        &[
+            "(DATABASE_URL) cannot be used",
+            "(CHAIN_RPC_URL) cannot be used",
+            "(MEDITRUSTAL_POLL_MS) cannot be \"1\": 1 is not in 10..=600000",
+            "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",
+        ],
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
+async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
+    let world = World::start().await;
+    let taken = world.api.address().to_string();
+    let mut settings = whole(&world).await;
+    settings
+        .retain(|(name, _)| !["MEDITRUSTAL_LISTEN", "MEDITRUSTAL_INDEX_KEY_FILE"].contains(name));
+    let mut settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    settings.extend([
+        ("MEDITRUSTAL_LISTEN", taken.as_str()),
+        ("MEDITRUSTAL_INDEX_KEY_FILE", "/nowhere/index.key"),
+        ("MEDITRUSTAL_POOL_MIN_SIZE", "30"),
+        ("MEDITRUSTAL_FIRST_WAIT", "1000"),
+        ("MEDITRUSTAL_CONNECTIONS", "100"),
+        ("MEDITRUSTAL_SOCKETS_OF_ADDRESS", "9"),
+        ("MEDITRUSTAL_SITE", "nowhere"),
+    ]);
+
+    let told = refused(&world, "meditrustal", &["serve"], &settings).await;
+
+    says_all(
+        &told,
+        &[
+            "these 7 settings cannot be used",
+            "MEDITRUSTAL_POOL_MIN_SIZE is 30, and must be at most MEDITRUSTAL_POOL_MAX_SIZE, which is 20",
+            "MEDITRUSTAL_FIRST_WAIT is 1000, and must be at most MEDITRUSTAL_LONGEST_WAIT, which is 900",
+            "MEDITRUSTAL_CONNECTIONS_OF_ADDRESS is 512, and must be at most MEDITRUSTAL_CONNECTIONS, which is 100",
+            "MEDITRUSTAL_SOCKETS_OF_ACCOUNT is 10, and must be at most MEDITRUSTAL_SOCKETS_OF_ADDRESS, which is 9",
+            "MEDITRUSTAL_INDEX_KEY_FILE: ",
+            "MEDITRUSTAL_SITE: ",
+            &format!("MEDITRUSTAL_LISTEN: cannot listen on {taken}: "),
+        ],
+    );
+    let database = world
+        .foundation
+        .url_of("meditrustal_indexer")
+        .expect("the role");
+    let deployment = world
+        .foundation
+        .dir()
+        .join("deployment.json")
+        .display()
+        .to_string();
+    let of_indexer = [
+        ("DATABASE_URL", database.as_str()),
+        ("CHAIN_RPC_URL", world.foundation.chain_rpc_url()),
+        ("MEDITRUSTAL_DEPLOYMENT_FILE", &deployment),
+        ("MEDITRUSTAL_INDEXER_LISTEN", &taken),
+    ];
+    let told = refused(&world, "meditrustal-indexer", &[], &of_indexer).await;
+    says_all(
+        &told,
+        &[
+            &format!("cannot listen on {taken}"),
+            "MEDITRUSTAL_INDEXER_LISTEN",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_role_without_a_password_is_not_made() {
+    let world = World::start().await;
+    let url = world.foundation.database.superuser_url();
+    let settings = [
+        ("ADMIN_DATABASE_URL", url.as_str()),
+        ("MEDITRUSTAL_MIGRATOR_PASSWORD", ""),
+        ("MEDITRUSTAL_API_PASSWORD", " "),
+        ("MEDITRUSTAL_INDEXER_PASSWORD", "one that is none of ours"),
+        ("MEDITRUSTAL_BACKUP_PASSWORD", ""),
+    ];
+
+    let told = refused(&world, "meditrustal", &["database", "create"], &settings).await;
+
+    says_all(
+        &told,
+        &[
+            "these 4 settings cannot be used",
+            "(MEDITRUSTAL_MIGRATOR_PASSWORD) cannot be used: it is empty",
+            "(MEDITRUSTAL_API_PASSWORD) cannot be used: it is empty",
+            "(MEDITRUSTAL_BACKUP_PASSWORD) cannot be used: it is empty",
+            "(MEDITRUSTAL_KEYS_PASSWORD) is missing",
+        ],
+    );
+    assert!(!told.contains("none of ours"), "{told}");
+}
+
+#[tokio::test]
+async fn new_keys_say_whom_the_registry_has_to_let_anchor() {
+    let world = World::start().await;
+    let dir = world.file("keys");
+
+    let said = world
+        .foundation
+        .programs
+        .operate(&["keys", "new", "--dir", &dir], &[], "")
+        .expect("keys are made");
+
+    let address = said.split("REGISTRAR_ADDRESS=").nth(1).expect("an address");
+    let address: String = address
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect();
+    assert_eq!(address.len(), 42, "{said}");
+    // Whoever starts with that key before the registry lets it is told the same address.
+    let mut settings = whole(&world).await;
+    settings.retain(|(name, _)| *name != "MEDITRUSTAL_REGISTRAR_KEY_FILE");
+    let key = format!("{dir}/registrar.key");
+    let mut settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    settings.push(("MEDITRUSTAL_REGISTRAR_KEY_FILE", &key));
+    let told = refused(&world, "meditrustal", &["serve"], &settings).await;
+    says_all(
+        &told,
+        &[&format!("the registry does not let {address} anchor")],
+    );
+}
+
+#[tokio::test]
+async fn a_registry_beside_a_deployment_file_has_to_be_the_same() {
+    let world = World::start().await;
+    let file = world.file("document.json");
+    fs::write(&file, "{}").expect("written");
+    let deployment = world.foundation.dir().join("deployment.json");
+    let written: Value =
+        serde_json::from_slice(&fs::read(&deployment).expect("the file")).expect("JSON");
+    let (rpc, deployment) = (
+        world.foundation.chain_rpc_url(),
+        deployment.display().to_string(),
+    );
+    let verify = |registry: String| {
+        let arguments = [
+            "verify",
+            &file,
+            "--rpc",
+            rpc,
+            "--deployment",
+            &deployment,
+            "--registry",
+        ];
+        let arguments: Vec<String> = arguments.map(str::to_owned).into();
+        [arguments, vec![registry]].concat()
+    };
+    let same = verify(written["registry"].as_str().expect("an address").to_owned());
+    let other = verify(format!("0x{:040x}", 1));
+
+    let output = |arguments: Vec<String>| {
+        let command = std::process::Command::new(&world.foundation.programs.meditrustal)
+            .args(arguments)
+            .output()
+            .expect("the program starts");
+        let said = [command.stdout, command.stderr].concat();
+        (
+            command.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+
+    let (code, said) = output(same);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("NOT_ANCHORED"), "{said}");
+    let (code, said) = output(other);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("leave one of them out"), "{said}");
+}
+
+#[tokio::test]
+async fn a_second_migration_says_that_it_waits_and_then_goes_on() {
+    let world = World::start().await;
+    let mut other = world.connects_as("meditrustal_migrator").await;
+    sqlx::raw_sql("SELECT pg_advisory_lock(hashtextextended('migration', 0))")
+        .execute(&mut other)
+        .await
+        .expect("nobody else migrates");
+    let url = world
+        .foundation
+        .url_of("meditrustal_migrator")
+        .expect("the role");
+    let mut running = tokio::process::Command::new(&world.foundation.programs.meditrustal)
+        .args(["migrate", "up"])
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(running.stderr.take().expect("piped")).lines();
+    let first = lines
+        .next_line()
+        .await
+        .expect("it speaks")
+        .unwrap_or_default();
+    assert!(
+        first.contains("another migration of this database is under way"),
+        "{first}"
+    );
+
+    drop(other);
+
+    let output = running.wait_with_output().await.expect("it ends");
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("the schema is up to date"), "{said}");
+}
