@@ -42,7 +42,7 @@ async fn open(url: &str) -> Result<PgPool, StoreError> {
 
 /// A pool of one connection, which alone may move the schema until it is closed. Calls `waiting` once where
 /// another one moves it now.
-async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<Pool, StoreError> {
+async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreError> {
     let pool = open(url).await?;
     let taken = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_lock(hashtextextended('migration', 0)) AS "taken!""#
