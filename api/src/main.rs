@@ -53,6 +53,7 @@
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
 //! - `gate`: the limits of a GraphQL document
+//! - `input_limits`: the limits of its variables
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
 //! - `work`: finishes what requests have begun, whoever waits

@@ -140,6 +140,16 @@ impl World {
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
 
+    /// An indexer in the place of the one before, which goes back to a block where the chain was undone.
+    pub async fn indexer_back_to(&self, block: u64) -> Program {
+        let environment = &self.foundation.options().indexer;
+        let started = self
+            .foundation
+            .indexer_from("indexer-again", free_port(), environment, Some(block))
+            .await;
+        Program::new(started.unwrap_or_else(|error| panic!("{error}")))
+    }
+
     // People
 
     /// Somebody who is not logged in.

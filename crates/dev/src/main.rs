@@ -32,6 +32,7 @@ struct Arguments {
 enum Command {
     Up(commands::up::Up),
     Demo(commands::demo::Demo),
+    As(commands::log_in_as::LogInAs),
     /// Stop the `cargo dev` that runs in this clone.
     Stop,
     Sqlx(commands::sqlx::Sqlx),
@@ -44,6 +45,7 @@ async fn main() -> ExitCode {
     let done = match arguments.command.unwrap_or(Command::Up(arguments.up)) {
         Command::Up(up) => up.run().await,
         Command::Demo(demo) => demo.run().await,
+        Command::As(person) => person.run().await,
         Command::Stop => commands::stop::run(),
         Command::Sqlx(sqlx) => sqlx.run().await,
         Command::Tools(tools) => tools.run(),

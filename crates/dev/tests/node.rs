@@ -65,3 +65,34 @@ async fn a_block_is_final_when_four_are_on_top_of_it() {
     .await;
     assert_eq!(quantity(&finalized.expect("a block")["number"]), Some(6));
 }
+
+#[tokio::test]
+async fn a_deployment_that_was_not_sent_leaves_no_file() {
+    let (tools, dir) = (tools(), Scratch::new("node").expect("a directory is made"));
+    let node = Node::start(&tools, Options::default(), dir.path())
+        .await
+        .expect("a node starts");
+    let root = repository::root().expect("the tests run inside a clone");
+    let file = root.join(".dev/deployment-not-sent.json");
+
+    let mut forge = std::process::Command::new(tools.forge().expect("forge is installed"));
+    forge
+        .args([
+            "script",
+            "contracts/script/Deploy.s.sol",
+            "--non-interactive",
+        ])
+        .args(["--rpc-url", &node.url()])
+        .env("DEPLOYMENT_FILE", &file)
+        .current_dir(&root);
+    let output = tokio::task::spawn_blocking(move || forge.output()).await;
+
+    let output = output.expect("no panic").expect("forge starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("codeHash"),
+        "it says what it would do: {said}"
+    );
+    assert!(!file.exists(), "and leaves nothing that says it was done");
+}

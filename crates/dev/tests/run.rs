@@ -17,6 +17,8 @@ fn a_second_run_is_told_who_has_the_clone_and_the_first_can_be_found() {
         api_url: "http://127.0.0.1:8000".to_owned(),
         chain_rpc_url: "http://127.0.0.1:8545".to_owned(),
         superuser_url: "postgres://secret".to_owned(),
+        programs: "target/debug".into(),
+        deployment: ".dev/deployment.json".into(),
         people: Vec::new(),
     };
     first.tell(&told).expect("the file is written");

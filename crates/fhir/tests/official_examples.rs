@@ -1,13 +1,11 @@
 //! What HL7 publishes as examples of R4, against the walk, the canonical form and the table.
 //!
-//! The package is a development dependency (`npm ci`); without it these tests say
-//! so and prove nothing.
+//! The package is a development dependency (`cargo dev tools --test`); without it these tests fail.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 #[path = "../examples/generate-table/generator.rs"]
 mod generator;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -49,19 +47,14 @@ const NO_SIZE_LIMIT: Limits = Limits {
     max_depth: fhir::reader::MAX_DEPTH,
 };
 
-fn package(test: &str) -> Option<PathBuf> {
+fn package() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let package = root.join("../../node_modules/hl7.fhir.r4.examples");
-    if !package.is_dir() {
-        // Past the test harness, which would keep it to itself.
-        writeln!(
-            std::io::stderr(),
-            "{test}: skipped, the npm package hl7.fhir.r4.examples is not installed (npm ci)"
-        )
-        .ok();
-        return None;
-    }
-    Some(package)
+    assert!(
+        package.is_dir(),
+        "the npm package hl7.fhir.r4.examples is not installed: run `cargo dev tools --test`"
+    );
+    package
 }
 
 /// What became of an example.
@@ -72,9 +65,8 @@ struct Outcome {
 }
 
 /// Every example read once for both tests: there are 190 MB of them.
-static OUTCOMES: LazyLock<Option<Vec<Outcome>>> = LazyLock::new(|| {
-    let package = package("official examples")?;
-    let mut outcomes: Vec<Outcome> = std::fs::read_dir(package)
+static OUTCOMES: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
+    let mut outcomes: Vec<Outcome> = std::fs::read_dir(package())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
@@ -94,14 +86,12 @@ static OUTCOMES: LazyLock<Option<Vec<Outcome>>> = LazyLock::new(|| {
         })
         .collect();
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
-    Some(outcomes)
+    outcomes
 });
 
 #[test]
 fn every_official_example_is_accepted_but_for_those_that_break_r4() {
-    let Some(outcomes) = OUTCOMES.as_ref() else {
-        return;
-    };
+    let outcomes = &*OUTCOMES;
 
     let rejected = outcomes.iter().filter(|outcome| !outcome.accepted);
     let rejected: Vec<&str> = rejected.map(|outcome| outcome.name.as_str()).collect();
@@ -112,11 +102,7 @@ fn every_official_example_is_accepted_but_for_those_that_break_r4() {
 
 #[test]
 fn canonical_bytes_of_every_official_example_read_back_to_themselves() {
-    let Some(outcomes) = OUTCOMES.as_ref() else {
-        return;
-    };
-
-    let changed = outcomes.iter().filter(|outcome| !outcome.round_trips);
+    let changed = OUTCOMES.iter().filter(|outcome| !outcome.round_trips);
     let changed: Vec<&str> = changed.map(|outcome| outcome.name.as_str()).collect();
 
     assert!(changed.is_empty(), "{changed:?}");
@@ -124,11 +110,7 @@ fn canonical_bytes_of_every_official_example_read_back_to_themselves() {
 
 #[test]
 fn the_committed_table_is_what_the_generator_makes() {
-    let Some(package) = package("committed table") else {
-        return;
-    };
-
-    let made = generator::table(&package).unwrap();
+    let made = generator::table(&package()).unwrap();
 
     assert!(
         made == include_str!("../src/r4.table"),

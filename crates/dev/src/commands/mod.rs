@@ -1,6 +1,7 @@
 //! One file per command, and what they share.
 
 pub(crate) mod demo;
+pub(crate) mod log_in_as;
 mod person;
 mod seeds;
 pub(crate) mod sqlx;

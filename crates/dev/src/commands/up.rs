@@ -57,6 +57,8 @@ impl Up {
             api_url: stack.url(),
             chain_rpc_url: stack.foundation.chain_rpc_url().to_owned(),
             superuser_url: stack.foundation.database.superuser_url(),
+            programs: stack.foundation.programs.directory(),
+            deployment: stack.foundation.dir().join("deployment.json"),
             people: if self.empty {
                 Vec::new()
             } else {
@@ -71,7 +73,14 @@ impl Up {
             .cluster()
             .map(|_| file.superuser_url.as_str());
         let database = own.unwrap_or("the one of DATABASE_URL");
-        welcome(&file, database, foundation.dir(), started.elapsed());
+        let programs = file.programs.as_path();
+        welcome(
+            &file,
+            database,
+            foundation.dir(),
+            programs,
+            started.elapsed(),
+        );
         stay(stack, &mut interrupt).await
     }
 }
@@ -116,13 +125,14 @@ fn port_is_free(port: u16) -> Result<()> {
     })
 }
 
-fn welcome(file: &RunFile, database: &str, dir: &Path, took: Duration) {
+fn welcome(file: &RunFile, database: &str, dir: &Path, programs: &Path, took: Duration) {
     let url = &file.api_url;
     say::line(format_args!("\nMediTrustAl is ready after {took:.1?}.\n"));
     say::line(format_args!("  Playground   {url}/playground"));
     say::line(format_args!("  GraphQL      {url}/graphql"));
     say::line(format_args!("  Chain        {}", file.chain_rpc_url));
     say::line(format_args!("  PostgreSQL   {database}"));
+    say::line(format_args!("  Programs     {}", programs.display()));
     say::line(format_args!(
         "  Logs         {}",
         dir.join("logs").display()
@@ -205,6 +215,11 @@ async fn mend(stack: &mut Stack) -> Result<bool> {
     {
         say::progress(format_args!("anvil ended ({status}): starting it again"));
         node.restart().await?;
+        if stack.heal().await? {
+            say::progress(
+                "the chain had lost its last blocks: what was anchored in them is sent again",
+            );
+        }
         return Ok(true);
     }
     Ok(revive(&mut stack.api).await? | revive(&mut stack.indexer).await?)

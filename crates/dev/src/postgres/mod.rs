@@ -67,7 +67,7 @@ impl Cluster {
         if major.is_none() {
             init::init(&home, &binaries, &options)?;
         }
-        let (server, port) = serve(&options, &binaries, &home, None)?;
+        let (server, port) = serve(&options, &binaries, &home, options.port)?;
         Ok(Self {
             options,
             binaries,

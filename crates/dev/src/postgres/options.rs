@@ -9,6 +9,7 @@ pub struct Options {
     pub(super) throw_away: bool,
     pub(super) durable: bool,
     pub(super) settings: Vec<(String, String)>,
+    pub(super) port: Option<u16>,
 }
 
 impl Options {
@@ -19,6 +20,7 @@ impl Options {
             throw_away: false,
             durable: true,
             settings: Vec::new(),
+            port: None,
         }
     }
 
@@ -30,6 +32,7 @@ impl Options {
             throw_away: true,
             durable: false,
             settings: Vec::new(),
+            port: None,
         }
     }
 
@@ -37,6 +40,13 @@ impl Options {
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;
+        self
+    }
+
+    /// The same on this port; 0 for one that is free.
+    #[must_use]
+    pub fn on_port(mut self, port: u16) -> Self {
+        self.port = (port != 0).then_some(port);
         self
     }
 

@@ -37,6 +37,7 @@ impl Database {
         } else {
             postgres::Options::throw_away(&options.root)
         };
+        wanted = wanted.on_port(options.postgres_port);
         if options.measured {
             wanted = wanted.durable();
         }

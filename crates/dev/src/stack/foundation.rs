@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ports::Ports;
 use super::secrets::{Passwords, keys};
 use super::{Database, Options, Programs};
 use crate::chain::{self, Deployment, Mining, Node, State, deploy_registry};
@@ -44,7 +45,7 @@ impl Foundation {
     /// # Errors
     ///
     /// The first thing that does not work.
-    pub async fn start(options: Options) -> Result<Self> {
+    pub async fn start(mut options: Options) -> Result<Self> {
         let scratch = if options.keep {
             None
         } else {
@@ -54,6 +55,13 @@ impl Foundation {
             .as_ref()
             .map_or_else(|| options.root.join(".dev"), |s| s.path().into());
         make_open_dir(&dir.join("logs"))?;
+        if options.keep {
+            let at = dir.clone();
+            let ports = blocking(move || Ports::of(&at)).await?;
+            options.chain_port = ports.chain;
+            options.postgres_port = ports.postgres;
+            options.indexer_port = ports.indexer;
+        }
 
         let root = options.root.clone();
         let tools = blocking(move || Tools::ensure(&root, Scope::Run)).await?;
@@ -180,11 +188,31 @@ impl Foundation {
         port: u16,
         more: &[(String, String)],
     ) -> Result<Supervised> {
+        self.indexer_from(name, port, more, None).await
+    }
+
+    /// Starts the indexer, and has it go back to a block where the chain was undone below what was final.
+    ///
+    /// # Errors
+    ///
+    /// When it is not ready in time: with the end of its log.
+    pub async fn indexer_from(
+        &self,
+        name: &str,
+        port: u16,
+        more: &[(String, String)],
+        back_to: Option<u64>,
+    ) -> Result<Supervised> {
+        let block = back_to.map(|block| block.to_string());
+        let arguments: Vec<&str> = match &block {
+            Some(block) => vec!["--accept-reorg-to", block],
+            None => Vec::new(),
+        };
         let listen = format!("127.0.0.1:{port}");
         let mut environment = self.environment("meditrustal_indexer", &self.passwords.indexer);
         environment.push(("MEDITRUSTAL_INDEXER_LISTEN", listen.clone()));
         let program = self.programs.indexer.clone();
-        self.program(name, program, &[], environment, more, &listen)
+        self.program(name, program, &arguments, environment, more, &listen)
             .await
     }
 
@@ -338,14 +366,6 @@ async fn start_chain(
     if let Some(url) = &options.chain_rpc_url {
         return Ok((None, deploy_registry(tools, url, &file).await?));
     }
-    let state = state_of(dir);
-    if options.keep && file.is_file() && !state.is_file() {
-        return Err(Error::Needs(format!(
-            "the chain of the last run is gone ({} is not there), and the database remembers it: \
-             cargo dev --fresh starts both over",
-            state.display()
-        )));
-    }
     let node = start_node(options, tools, dir).await?;
     let deployment = deploy_registry(tools, &node.url(), &file).await?;
     Ok((Some(node), deployment))
@@ -362,6 +382,7 @@ pub(super) async fn start_node(options: &Options, tools: &Tools, dir: &Path) -> 
         mining: options.mining,
         state,
         slots_in_an_epoch: options.slots_in_an_epoch,
+        port: options.chain_port,
         ..chain::Options::default()
     };
     Node::start(tools, wanted, &dir.join("chain")).await

@@ -5,6 +5,8 @@
 
 mod database;
 mod foundation;
+mod loss;
+mod ports;
 mod programs;
 mod run;
 mod secrets;
@@ -41,6 +43,12 @@ pub struct Options {
     pub measured: bool,
     /// The api's port; 0 for one that is free.
     pub api_port: u16,
+    /// The chain's port; 0 for one that is free, which is then kept where the stack is.
+    pub chain_port: u16,
+    /// PostgreSQL's port, in the same way.
+    pub postgres_port: u16,
+    /// The indexer's port, in the same way.
+    pub indexer_port: u16,
     /// When the chain makes blocks.
     pub mining: Mining,
     /// A block is final when this many, twice, are on top of it.
@@ -71,6 +79,9 @@ impl Options {
             programs: None,
             measured: false,
             api_port: 8000,
+            chain_port: 0,
+            postgres_port: 0,
+            indexer_port: 0,
             mining: Mining::Every(Duration::from_secs(1)),
             slots_in_an_epoch: 2,
             echo: Echo::Problems,
@@ -143,6 +154,17 @@ impl Stack {
     /// When one of them is not: with the end of its log.
     pub async fn on(foundation: Foundation) -> Result<Self> {
         let options = foundation.options();
+        let back_to = if options.keep {
+            foundation.lost_after().await?
+        } else {
+            None
+        };
+        if let Some(block) = back_to {
+            options.say(format_args!(
+                "the chain was killed and has lost its last blocks: going back to block {block}; what was \
+                 anchored after it is sent again"
+            ));
+        }
         options.say("starting the api and the indexer");
         let (api, indexer) = tokio::try_join!(
             on_some_port(options.api_port, |port| foundation.api(
@@ -150,10 +172,11 @@ impl Stack {
                 port,
                 &options.api
             )),
-            on_some_port(0, |port| foundation.indexer(
+            on_some_port(options.indexer_port, |port| foundation.indexer_from(
                 "indexer",
                 port,
-                &options.indexer
+                &options.indexer,
+                back_to
             )),
         )?;
         Ok(Self {
@@ -161,6 +184,32 @@ impl Stack {
             indexer,
             foundation,
         })
+    }
+
+    /// Where the chain has lost blocks that the indexer has applied, starts the indexer again from the last one
+    /// that both know. Answers whether that was so.
+    ///
+    /// # Errors
+    ///
+    /// When the database or the node does not answer, or the indexer does not get ready.
+    pub async fn heal(&mut self) -> Result<bool> {
+        let Some(block) = self.foundation.lost_after().await? else {
+            return Ok(false);
+        };
+        self.indexer.stop().await;
+        let url = &self.indexer.program().ready_url;
+        let port = url
+            .split([':', '/'])
+            .filter_map(|part| part.parse().ok())
+            .next();
+        let port = port.map_or_else(free_port, Ok)?;
+        let more = &self.foundation.options().indexer;
+        let started = self
+            .foundation
+            .indexer_from("indexer", port, more, Some(block))
+            .await;
+        self.indexer = started?;
+        Ok(true)
     }
 
     /// Stops everything in order, each waiting for the one before.

@@ -104,6 +104,12 @@ impl Programs {
         Ok(programs)
     }
 
+    /// Where they are: to be put on the `PATH`.
+    pub fn directory(&self) -> PathBuf {
+        let directory = self.meditrustal.parent();
+        directory.map_or_else(|| PathBuf::from("."), Path::to_owned)
+    }
+
     /// Runs one of the operator's commands with only this environment; answers what it printed.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ pub struct RunFile {
     pub chain_rpc_url: String,
     /// The product's database, as a superuser.
     pub superuser_url: String,
+    /// The directory of the built programs.
+    pub programs: PathBuf,
+    /// What says where the registry is.
+    pub deployment: PathBuf,
     /// Who can log in.
     pub people: Vec<Person>,
 }
