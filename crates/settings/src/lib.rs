@@ -68,6 +68,8 @@ fn mistakes(
     arguments: &[OsString],
     first: Error,
 ) -> Result<Vec<String>, Error> {
+    // Until then an argument does not know its own name.
+    command.build();
     let mut mistakes = Vec::new();
     let mut error = first;
     loop {
