@@ -214,7 +214,9 @@ impl Schema {
         })?;
         let counted =
             gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
-        self.inputs.check(document, &variables).map_err(too_long)?;
+        self.inputs
+            .check(document, &variables)
+            .map_err(|error| too_long(&error))?;
         request.variables = variables;
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
@@ -422,7 +424,7 @@ fn over(refused: gate::Refused) -> Rejected {
     Rejected::new(code, refused.to_string())
 }
 
-fn too_long(error: TooLong) -> Rejected {
+fn too_long(error: &TooLong) -> Rejected {
     Rejected {
         field: Some(error.field().to_owned()),
         ..Rejected::new("BAD_USER_INPUT", error.to_string())

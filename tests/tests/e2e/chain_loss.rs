@@ -18,6 +18,12 @@ async fn what_a_killed_chain_has_lost_is_anchored_again() {
         None
     );
 
+    let last = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&last), "CONFIRMED").await;
+    world.wait_for_indexer().await;
+
     // The state it starts from again is older than all of that.
     let node = world.foundation.node.as_mut().expect("the node is ours");
     node.process().signal(Signal::KILL);

@@ -198,10 +198,7 @@ impl Stack {
         };
         self.indexer.stop().await;
         let url = &self.indexer.program().ready_url;
-        let port = url
-            .split([':', '/'])
-            .filter_map(|part| part.parse().ok())
-            .next();
+        let port = url.split([':', '/']).find_map(|part| part.parse().ok());
         let port = port.map_or_else(free_port, Ok)?;
         let more = &self.foundation.options().indexer;
         let started = self
