@@ -46,8 +46,10 @@ ALTER TABLE data_deletion_requests
 -- A patient's consents that may be in force: however many were withdrawn or have ended, none of those is
 -- looked at for a decision.
 CREATE INDEX idx_data_processing_consents_open
-    ON data_processing_consents (user_id, COALESCE(consent_expires_at, 'infinity'::timestamptz))
-    WHERE consent_withdrawn_at IS NULL;
+    ON data_processing_consents (
+        user_id,
+        COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz)
+    );
 -- A subject's requests that are open, to be counted.
 CREATE INDEX idx_data_deletion_requests_open
     ON data_deletion_requests (user_id, requested_at, id)

@@ -143,8 +143,7 @@ pub async fn in_force(
          FROM data_processing_consents
          WHERE user_id = ANY($1)
            AND consent_given_at <= $2
-           AND COALESCE(consent_expires_at, 'infinity'::timestamptz) > $2
-           AND consent_withdrawn_at IS NULL
+           AND COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz) > $2
          ORDER BY id",
         &patients,
         now,

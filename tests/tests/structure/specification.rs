@@ -194,7 +194,7 @@ const TABLES: [Table; 6] = [
             "CHECK (((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9) AND is_set(data_categories)))",
             "CHECK (((jsonb_array_length(processing_activities) >= 1) AND (jsonb_array_length(processing_activities) <= 7) AND is_set(processing_activities)))",
             "CHECK (((jsonb_array_length(third_parties) <= 100) AND is_set(third_parties)))",
-            "INDEX idx_data_processing_consents_open btree (user_id, COALESCE(consent_expires_at, 'infinity'::timestamptz)) WHERE (consent_withdrawn_at IS NULL)",
+            "INDEX idx_data_processing_consents_open btree (user_id, COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz))",
             "INDEX idx_data_processing_consents_user_page btree (user_id, consent_given_at DESC, id DESC)",
             "INDEX idx_data_processing_consents_third_parties gin (third_parties jsonb_path_ops)",
         ],
