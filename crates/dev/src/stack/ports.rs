@@ -32,24 +32,24 @@ impl Ports {
         let path = dir.join("ports.json");
         let kept = fs::read(&path).ok();
         let kept = kept.and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-        let kept = match kept {
-            Some(kept) => kept,
-            None => {
-                let fresh = Self {
-                    chain: free_port()?,
-                    postgres: free_port()?,
-                    indexer: free_port()?,
-                };
-                let text = serde_json::json!(fresh).to_string();
-                fs::write(&path, text).map_err(Error::file("could not write", &path))?;
-                fresh
-            }
-        };
+        let kept = kept.map_or_else(|| Self::fresh(&path), Ok)?;
         Ok(Self {
             chain: usable("the chain", kept.chain)?,
             postgres: usable("PostgreSQL", kept.postgres)?,
             indexer: usable("the indexer", kept.indexer)?,
         })
+    }
+
+    /// Ports that are free now, written down.
+    fn fresh(path: &Path) -> Result<Self> {
+        let fresh = Self {
+            chain: free_port()?,
+            postgres: free_port()?,
+            indexer: free_port()?,
+        };
+        let text = serde_json::json!(fresh).to_string();
+        fs::write(path, text).map_err(Error::file("could not write", path))?;
+        Ok(fresh)
     }
 }
 
