@@ -265,7 +265,8 @@ async fn role(conn: &mut PgConnection) -> Result<RoleRights, StoreError> {
     Ok(RoleRights {
         excess: excess
             .into_iter()
-            .filter_map(|(is_so, right)| is_so.then(|| excessive(right)))
+            .filter(|(is_so, _)| *is_so)
+            .map(|(_, right)| excessive(right))
             .collect(),
         connections: u32::try_from(found.connections).ok(),
     })

@@ -1,6 +1,6 @@
 //! What every connection is told before it is used: how long anything may take.
 //!
-//! By `SET` and not with the start-up packet: a pooler such as PgBouncer refuses that, or drops it in
+//! By `SET` and not with the start-up packet: a pooler such as `PgBouncer` refuses that, or drops it in
 //! silence. `inspect` reads it back.
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
