@@ -158,7 +158,7 @@ mod tests {
         type Query { ask(input: Outer, id: ID): Int }
     ";
 
-    fn judge(declared: &str, value: Json) -> Result<(), String> {
+    fn judge(declared: &str, value: &Json) -> Result<(), String> {
         let query = format!("query ($v: {declared}) {{ ask(input: $v) }}");
         let variables = Variables::from_json(json!({ "v": value }));
         let limits = InputLimits::of(SDL);
@@ -207,7 +207,7 @@ mod tests {
             ("Outer", json!(null), Ok(())),
         ];
         for (declared, value, wanted) in cases {
-            assert_eq!(judge(declared, value), wanted, "{declared}");
+            assert_eq!(judge(declared, &value), wanted, "{declared}");
         }
     }
 
