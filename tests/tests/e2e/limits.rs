@@ -75,7 +75,8 @@ async fn a_consent_names_an_active_doctor_and_nobody_else_is_told_from_nobody() 
 async fn the_same_grant_is_one_consent_also_at_the_same_moment() {
     let world = World::start().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
-    let second = ana.at(&world.second_api().await);
+    let second_api = world.second_api().await;
+    let second = ana.at(&second_api);
 
     let answers = join_all((0..16).map(|nth| {
         let by = if nth % 2 == 0 { &ana } else { &second };

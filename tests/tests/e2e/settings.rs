@@ -62,6 +62,8 @@ async fn whole(world: &World) -> Vec<(&'static str, String)> {
         ("MEDITRUSTAL_TOKEN_KEY_FILE", key("token-key.pem")),
         ("MEDITRUSTAL_REGISTRAR_KEY_FILE", key("registrar.key")),
         ("MEDITRUSTAL_LISTEN", "127.0.0.1:0".to_owned()),
+        // A world's PostgreSQL does not wait for the disk.
+        ("MEDITRUSTAL_ENVIRONMENT", "development".to_owned()),
     ]
 }
 

@@ -169,7 +169,10 @@ fn what_faces_the_chain_cannot_decrypt() {
         reached.insert(name);
     }
 
-    assert_eq!(reached, names(&["chain", "domain", "indexer", "store"]));
+    assert_eq!(
+        reached,
+        names(&["chain", "domain", "indexer", "settings", "store"])
+    );
 }
 
 #[test]

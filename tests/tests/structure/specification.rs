@@ -191,10 +191,10 @@ const TABLES: [Table; 6] = [
         ],
         own: &[
             "CHECK (((consent_expires_at IS NULL) OR (consent_expires_at > consent_given_at)))",
-            "CHECK (((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9) AND is_set(data_categories)))",
-            "CHECK (((jsonb_array_length(processing_activities) >= 1) AND (jsonb_array_length(processing_activities) <= 7) AND is_set(processing_activities)))",
+            "CHECK ((((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9)) AND is_set(data_categories)))",
+            "CHECK ((((jsonb_array_length(processing_activities) >= 1) AND (jsonb_array_length(processing_activities) <= 7)) AND is_set(processing_activities)))",
             "CHECK (((jsonb_array_length(third_parties) <= 100) AND is_set(third_parties)))",
-            "INDEX idx_data_processing_consents_open btree (user_id, COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz))",
+            "INDEX idx_data_processing_consents_open btree (user_id, COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamp with time zone))",
             "INDEX idx_data_processing_consents_user_page btree (user_id, consent_given_at DESC, id DESC)",
             "INDEX idx_data_processing_consents_third_parties gin (third_parties jsonb_path_ops)",
         ],
@@ -222,7 +222,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_data_deletion_requests_status btree (status)",
         ],
         own: &[
-            "CHECK (((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9) AND is_set(data_categories)))",
+            "CHECK ((((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9)) AND is_set(data_categories)))",
             "INDEX idx_data_deletion_requests_open btree (user_id, requested_at, id) WHERE ((status)::text <> ALL ((ARRAY['expired'::varchar, 'rejected'::varchar, 'cancelled'::varchar, 'completed'::varchar])::text[]))",
             "INDEX idx_data_deletion_requests_user_page btree (user_id, requested_at DESC, id DESC)",
         ],
