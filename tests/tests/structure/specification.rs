@@ -223,7 +223,7 @@ const TABLES: [Table; 6] = [
         ],
         own: &[
             "CHECK ((((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9)) AND is_set(data_categories)))",
-            "INDEX idx_data_deletion_requests_open btree (user_id, requested_at, id) WHERE ((status)::text <> ALL ((ARRAY['expired'::varchar, 'rejected'::varchar, 'cancelled'::varchar, 'completed'::varchar])::text[]))",
+            "INDEX idx_data_deletion_requests_open btree (user_id, requested_at, id) WHERE ((status)::text <> ALL ((ARRAY['expired'::character varying, 'rejected'::character varying, 'cancelled'::character varying, 'completed'::character varying])::text[]))",
             "INDEX idx_data_deletion_requests_user_page btree (user_id, requested_at DESC, id DESC)",
         ],
     },
