@@ -88,6 +88,11 @@ pub fn parameters(hashed: &str) -> String {
 const MIN_GUESSES_LOG10: f64 = 8.0;
 /// How much of a password is looked at: what comes after makes it no easier. Unit: characters.
 const LOOKED_AT: usize = 100;
+/// A shorter part of a name is found in many words. Unit: characters.
+const SHORTEST_NAME: usize = 3;
+/// What is left of a password without its names has at least so many letters and digits: a year, or a few more
+/// characters at the end, make it no harder to guess.
+const LEFT_OVER: usize = 6;
 
 /// Whether a password is easily guessed: on a list of common ones, a pattern, or made of these names of its
 /// own account (NIST SP 800-63B-4, section 3.1.1.2). Takes milliseconds.
@@ -103,7 +108,20 @@ pub fn is_guessable(password: &str, names: &[&str]) -> bool {
         .chain(["meditrustal"])
         .filter(|name| !name.is_empty())
         .collect();
-    zxcvbn::zxcvbn(&password, &known).guesses_log10() < MIN_GUESSES_LOG10
+    is_made_of(&password, &known)
+        || zxcvbn::zxcvbn(&password, &known).guesses_log10() < MIN_GUESSES_LOG10
+}
+
+/// Whether hardly anything is left of a password when the names in it are taken out.
+fn is_made_of(password: &str, names: &[&str]) -> bool {
+    let mut rest = password.to_lowercase();
+    let mut names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    names.retain(|name| name.chars().count() >= SHORTEST_NAME);
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    for name in names {
+        rest = rest.replace(&name, " ");
+    }
+    rest.chars().filter(|c| c.is_alphanumeric()).count() < LEFT_OVER
 }
 
 struct Stored {

@@ -87,12 +87,13 @@ const NEVER: [&str; 7] = [
 ];
 
 /// Licences that the product may be given away under, together with its own.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
+    "ISC",
     "MIT",
     "MPL-2.0", // of its own files alone
     "Unicode-3.0",
