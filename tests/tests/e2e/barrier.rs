@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures::future::join_all;
 use serde_json::json;
 use tests::aborts::Aborts;
-use tests::{Person, Program, World, documents, id};
+use tests::{Answer, Person, Program, World, documents, id};
 
 /// How many consents are withdrawn where `MEDITRUSTAL_TEST_WITHDRAWALS` says nothing else.
 const WITHDRAWALS: u64 = 300;
@@ -21,6 +21,19 @@ fn withdrawals() -> u64 {
         .unwrap_or(WITHDRAWALS)
 }
 
+const WITHDRAW: &str = "mutation($input: WithdrawConsentInput!) { withdrawConsent(input: $input) { consent { isActive } } }";
+
+/// The answer that does not say that too much is going on.
+async fn patiently<F: Future<Output = Answer>>(ask: impl Fn() -> F) -> Answer {
+    loop {
+        let answer = ask().await;
+        match answer.code() {
+            Some(code) if ["BUSY", "THROTTLED"].contains(&code) => tokio::task::yield_now().await,
+            _ => return answer,
+        }
+    }
+}
+
 /// A patient, and where they stand: even while a consent may be in force, odd from the moment a withdrawal
 /// was answered until the next consent is asked for.
 struct Patient {
@@ -32,12 +45,24 @@ struct Patient {
 impl Patient {
     async fn gives_and_takes(&self, doctor: &Person, rounds: u64) {
         for _ in 0..rounds {
-            let consent = self.person.lets(doctor, &ACTIVITIES).await;
+            let input = json!({
+                "purpose": "TREAT",
+                "dataCategories": ["ALL_RECORDS"],
+                "processingActivities": ACTIVITIES,
+                "grantees": [{ "user": doctor.id }],
+            });
+            let granted = patiently(|| self.person.grants(input.clone())).await;
+            let consent = id(&granted.data()["grantConsent"]["consent"]);
             // Somebody is let in: else the round proves nothing.
-            doctor.reads(&self.record).await.data();
-            self.person.withdraws(&consent).await;
+            patiently(|| doctor.reads(&self.record)).await.data();
+            let withdrawal = json!({ "input": { "id": consent } });
+            patiently(|| self.person.asks(WITHDRAW, withdrawal.clone()))
+                .await
+                .data();
             self.stand.fetch_add(1, Ordering::SeqCst);
-            doctor.reads(&self.record).await.fails_with("NOT_FOUND");
+            patiently(|| doctor.reads(&self.record))
+                .await
+                .fails_with("NOT_FOUND");
             self.stand.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -97,11 +97,10 @@ impl Schema {
 }
 
 /// What is asked again and again, by a part of its text.
-const BACKGROUND: [&str; 5] = [
+const BACKGROUND: [&str; 4] = [
     "FROM anchor_outbox",
-    // Health, its last two.
+    // Health, its last but one.
     "FROM chain_cursors",
-    "SELECT CURRENT_TIMESTAMP",
     "FROM integrity_feed AS feed",
     "FROM sessions WHERE revoked_at >",
 ];

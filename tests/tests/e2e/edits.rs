@@ -251,7 +251,7 @@ async fn stores_one_of_each(world: &World, ana: &Person, dr_bo: &Person) {
     // What carries a deletion out will write its row of the trail in the same transaction.
     let restrict = format!(
         "DO $$ DECLARE record UUID := (SELECT id FROM medical_records ORDER BY id LIMIT 1); BEGIN
-             UPDATE medical_records SET restricted_at = CURRENT_TIMESTAMP WHERE id = record;
+             UPDATE medical_records SET restricted_at = decision_time() WHERE id = record;
              INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id,
                  purpose, retention_period, data_classification, encryption_status, patient_id)
              VALUES ('{0}', 'DELETION_REQUEST', 'MEDICAL_RECORD', record, '::1', record, 'HCOMPL', '7 years',
