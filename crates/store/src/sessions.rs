@@ -48,9 +48,10 @@ pub struct NewSession<'a> {
 pub async fn insert(conn: &mut PgConnection, session: &NewSession<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sessions (
-             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, ip_address, user_agent
+             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, ip_address, user_agent,
+             created_at
          )
-         VALUES ($1, $2, $3, $4, $5, $1, $6::text::inet, $7)",
+         VALUES ($1, $2, $3, $4, $5, $1, $6::text::inet, $7, decision_time())",
         session.id.0,
         session.user.0,
         session.refresh_token_hash,
@@ -150,9 +151,10 @@ pub async fn rotate(
          )
          INSERT INTO sessions (
              id, user_id, refresh_token, expires_at, idle_expires_at, family_id, parent_id, ip_address,
-             user_agent
+             user_agent, created_at
          )
-         SELECT $2, used.user_id, $3, used.expires_at, $4, used.family_id, used.id, $5::text::inet, $6
+         SELECT $2, used.user_id, $3, used.expires_at, $4, used.family_id, used.id, $5::text::inet, $6,
+                decision_time()
          FROM used",
         token.0,
         child.id.0,
