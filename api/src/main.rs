@@ -81,6 +81,7 @@ mod consents;
 mod core_dumps;
 mod cors;
 mod cost_limit;
+mod cursor;
 mod deletion;
 mod error;
 mod facts;

@@ -108,12 +108,21 @@ enum How {
     Audited,
 }
 
-/// An answer without the layout and the mark of its cursor, five bytes in hexadecimal digits: by hand
-/// there are no other lists to tell it from.
-fn without_mark(answer: &str) -> String {
-    let found = answer.split_once("\"endCursor\":\"");
-    let cut = found.and_then(|(before, after)| Some(format!("{before}{}", after.get(10..)?)));
-    cut.unwrap_or_else(|| answer.to_owned())
+/// An answer with the key of its cursor alone, 24 bytes in hexadecimal digits. Ours has a byte for its layout
+/// before it and a tag of eight bytes after it; by hand there are no other lists to tell it from, and five
+/// bytes before it.
+fn without_tag(answer: &str) -> String {
+    const KEY: usize = 48;
+    const OURS: usize = 2 + KEY + 16;
+    let key = |cursor: &str| {
+        let start = if cursor.len() == OURS { 2 } else { 10 };
+        Some(cursor.get(start..start + KEY)?.to_owned())
+    };
+    let found = answer.split_once("\"endCursor\":\"").and_then(|(before, after)| {
+        let (cursor, rest) = after.split_once('"')?;
+        Some(format!("{before}{}{rest}", key(cursor)?))
+    });
+    found.unwrap_or_else(|| answer.to_owned())
 }
 
 struct Asker {
@@ -137,7 +146,7 @@ impl Asker {
                 .send()
                 .await;
             let text = answer.expect("it answers").text().await;
-            without_mark(&text.expect("it answers"))
+            without_tag(&text.expect("it answers"))
         };
         [
             ask(self.api, "/graphql").await,

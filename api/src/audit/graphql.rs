@@ -5,14 +5,16 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, purpose::Purpose};
+use serde_json::{Value, json};
 use store::audit::{AuditFilter, AuditRow};
 use uuid::Uuid;
 
 use super::{read, sentence};
 use crate::{
+    cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{asks_nodes_for, document::Document, loaders, request},
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
     users::graphql::User,
 };
 
@@ -21,8 +23,8 @@ use crate::{
 pub(crate) struct AuditLog(Arc<AuditRow>);
 
 impl AuditLog {
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_number(self.0.id)
+    fn page_key(&self) -> i64 {
+        self.0.id
     }
 }
 
@@ -134,8 +136,8 @@ pub(crate) struct AccessLogEntry {
 }
 
 impl AccessLogEntry {
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_number(self.row.id)
+    fn page_key(&self) -> i64 {
+        self.row.id
     }
 }
 
@@ -224,7 +226,6 @@ impl AuditQuery {
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let before = position(after.as_ref())?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
             resource: resource_id,
@@ -232,18 +233,19 @@ impl AuditQuery {
             patient: None,
             allowed: None,
         };
+        let arguments = json!([filter.user, filter.resource, filter.action]);
+        let cursors = ListCursors::of(app, "auditLogs", caller.user, &arguments);
+        let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
         let rows = read::all(app, &caller, &filter, before, size).await?;
         prepare(ctx, &rows).await?;
         let rows = rows
             .into_iter()
             .map(|row| AuditLog(Arc::new(row)))
             .collect();
-        Ok(Connection::new(
-            rows,
-            size,
-            after.is_some(),
-            AuditLog::cursor,
-        ))
+        let page = Connection::new(rows, size, after.is_some(), |row: &AuditLog| {
+            cursors.at(&row.page_key())
+        });
+        Ok(page)
     }
 
     /// Who did what with the caller's data, newest first, refused attempts included. Open to every
@@ -266,13 +268,15 @@ impl AuditQuery {
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let before = position(after.as_ref())?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
             action,
             allowed,
             ..AuditFilter::default()
         };
+        let arguments = json!([filter.user, filter.action, filter.allowed]);
+        let cursors = ListCursors::of(app, "myAccessLog", caller.user, &arguments);
+        let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
         let rows = read::own(app, &caller, filter, before, size).await?;
         prepare(ctx, &rows).await?;
         let reader = caller.user;
@@ -283,17 +287,11 @@ impl AuditQuery {
                 reader,
             })
             .collect();
-        Ok(Connection::new(
-            rows,
-            size,
-            after.is_some(),
-            AccessLogEntry::cursor,
-        ))
+        let page = Connection::new(rows, size, after.is_some(), |row: &AccessLogEntry| {
+            cursors.at(&row.page_key())
+        });
+        Ok(page)
     }
-}
-
-fn position(after: Option<&Cursor>) -> Result<i64, Error> {
-    after.map_or(Ok(i64::MAX), Cursor::number)
 }
 
 async fn prepare(ctx: &Context<'_>, rows: &[AuditRow]) -> Result<(), Error> {

@@ -25,9 +25,9 @@ use super::{Gone, Over, Refused, Said, Transfer, finished, query::Asked};
 use tracing::Instrument as _;
 
 use crate::{
+    cursor::{Cursor, ListCursors},
     error::Error,
     http::visit,
-    page::{Cursor, Mark},
     records::{
         disclosure::Disclosed,
         export::{self, Begun, Export},
@@ -168,15 +168,17 @@ pub(crate) async fn answer(
     let begun = async move {
         let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
         let (export, form, after) = asked(query.as_deref())?;
+        let cursors = export.cursors(&transfer.app, &transfer.caller);
+        let after = cursors.read(after.as_ref())?;
         let begun = export.begin(&transfer.app, &transfer.caller).await?;
-        Ok::<_, Refused>((transfer, begun, form, after))
+        Ok::<_, Refused>((transfer, begun, cursors, form, after))
     };
     match finished(&schema, begun).await {
-        Ok((transfer, begun, form, after)) => {
+        Ok((transfer, begun, cursors, form, after)) => {
             let (said, answer) = Said::new();
             let run = Run {
                 transfer,
-                mark: begun.mark(),
+                cursors,
                 begun,
                 form,
                 after,
@@ -190,7 +192,7 @@ pub(crate) async fn answer(
     }
 }
 
-fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Place>), Refused> {
+fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Cursor>), Refused> {
     let mut asked = Asked::read(query)?;
     let patient = asked.patient()?;
     let form = asked.parse("format", "`format` is ndjson, bundle or archive")?;
@@ -212,10 +214,9 @@ fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Place>), Refused> 
             code: None,
         },
     };
-    let after = asked.take("after");
+    let after = asked.take("after").map(Cursor::of_text);
     asked.nothing_else()?;
-    let after = after.map(|text| Cursor::of_text(text).place(export.mark()));
-    Ok((export, form.unwrap_or(Form::Lines), after.transpose()?))
+    Ok((export, form.unwrap_or(Form::Lines), after))
 }
 
 /// How long a decision is good for: whoever reads slowly is decided on again.
@@ -237,7 +238,7 @@ impl From<Gone> for Short {
 struct Run {
     transfer: Transfer,
     begun: Begun,
-    mark: Mark,
+    cursors: ListCursors,
     form: Form,
     after: Option<Place>,
     is_first: bool,
@@ -320,7 +321,7 @@ impl Run {
             again.map_err(|error| Short::Over((&error).into()))?
         };
         let record = &disclosed.record;
-        let cursor = Cursor::of_place(self.mark, export::place(record));
+        let cursor = self.cursors.at(&export::place(record));
         let piece = match export::open(&self.transfer.app, &disclosed).await {
             Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
             Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),

@@ -13,11 +13,12 @@ use uuid::Uuid;
 use super::give;
 use crate::{
     app::App,
+    cursor::{Cursor, ListCursors},
     graphql::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
         loaders, request,
     },
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
     users::graphql::User,
 };
 
@@ -37,8 +38,8 @@ impl Consent {
         }
     }
 
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.consent.given_at, self.consent.id.0)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.consent.given_at, self.consent.id.0)
     }
 }
 
@@ -188,9 +189,10 @@ impl ConsentQuery {
     ) -> Result<Connection<Consent>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
-        let from = from.map(|(at, id)| (at, ConsentId(id)));
         let active_only = active_only.unwrap_or_default();
+        let cursors = ListCursors::of(app, "consents", caller.user, &active_only.into());
+        let from = cursors.read(after.as_ref())?;
+        let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = give::list(app, &caller, active_only, from, size).await?;
         let people = found.iter().flat_map(people_of).collect();
         loaders(ctx)?.prepare_users(people).await;
@@ -198,12 +200,10 @@ impl ConsentQuery {
             .into_iter()
             .map(|consent| Consent::new(app, consent))
             .collect();
-        Ok(Connection::new(
-            found,
-            size,
-            after.is_some(),
-            Consent::cursor,
-        ))
+        let page = Connection::new(found, size, after.is_some(), |it: &Consent| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
     }
 }
 

@@ -12,7 +12,7 @@ use domain::{
     purpose::Purpose,
     users::Role,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{
     audit,
     deletion::{self, DeletionRequest},
@@ -22,12 +22,13 @@ use uuid::Uuid;
 use crate::{
     app::{App, commit},
     caller::Caller,
+    cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
         enums::{DataCategory, DeletionRequestType},
         loaders, request,
     },
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
     users::graphql::User,
 };
 
@@ -36,8 +37,8 @@ use crate::{
 pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
 
 impl DataDeletionRequest {
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.0.requested_at, self.0.id.0)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.0.requested_at, self.0.id.0)
     }
 }
 
@@ -102,7 +103,8 @@ impl DeletionQuery {
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let cursors = ListCursors::of(app, "dataDeletionRequests", caller.user, &Value::Null);
+        let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = list(app, &caller, from, size).await?;
         let subjects = found.iter().map(|request| request.user).collect();
@@ -111,12 +113,10 @@ impl DeletionQuery {
             .into_iter()
             .map(|r| DataDeletionRequest(Arc::new(r)))
             .collect();
-        Ok(Connection::new(
-            found,
-            size,
-            after.is_some(),
-            DataDeletionRequest::cursor,
-        ))
+        let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
     }
 }
 

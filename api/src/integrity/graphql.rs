@@ -12,16 +12,16 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::subscription;
+use super::subscription::{self, Start};
 use crate::{
+    cursor::Cursor,
     error::Error,
     graphql::{
         document::Document,
         enums::{AnchorState, FindingKind, IntegrityEventKind},
-        request,
+        app, request,
         scalars::{Address, Hash, TxHash},
     },
-    page::Cursor,
 };
 
 /// The contract that records are anchored in, and how far its events have been read.
@@ -106,9 +106,10 @@ pub(crate) struct IntegrityEvent(Arc<FeedRow>);
 /// A change of the integrity of a record: of its anchor, or of a finding about it.
 #[Object]
 impl IntegrityEvent {
-    /// The position of the event: pass it as `after` when subscribing again, and no event is missed.
-    async fn cursor(&self) -> Cursor {
-        Cursor::of_number(self.0.position)
+    /// The position of the event: pass it as `after` when subscribing again, and no event is missed. The same
+    /// event has the same cursor for everybody, with and without `recordId`.
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<Cursor> {
+        Ok(subscription::cursors(app(ctx)?).at(&(self.0.position, self.0.at)))
     }
 
     /// What the event reports.
@@ -213,20 +214,22 @@ impl IntegritySubscription {
     /// Events of anchors, reorganisations and findings: for administrators those of all records; for
     /// patients those of their own; for doctors those of patients who consented to SEARCH for TREAT.
     /// With `after`, every event after it; otherwise those from now on. Each event is delivered in
-    /// order and at least once.
+    /// order and at least once. A cursor of anything but an event of this log is refused with
+    /// BAD_USER_INPUT, also one of a log that was restored to an earlier state.
     async fn integrity_events(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "The `cursor` of an earlier event: the stream begins with the event after it. Null to begin now."
+            desc = "The `cursor` of an earlier event: the stream begins with the event after it. `earliest` begins \
+                    with the first event there is; `latest`, like null, with the next event that happens."
         )]
         after: Option<Cursor>,
         #[graphql(desc = "Only events of the record with this ID.")] record_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
-        let position = after.as_ref().map(Cursor::number).transpose()?;
+        let start = Start::read(app, after.as_ref())?;
         let events =
-            subscription::follow(app.clone(), caller, position, record_id.map(RecordId)).await?;
+            subscription::follow(app.clone(), caller, start, record_id.map(RecordId)).await?;
         Ok(events.map(|event| event.map(IntegrityEvent).map_err(Into::into)))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use domain::{
     access::{Action, Question, decide},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
@@ -14,7 +15,7 @@ use domain::{
 use futures::{Stream, stream};
 use serde_json::json;
 use store::{
-    audit,
+    Tx, audit,
     feed::{self, FeedRow},
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -22,6 +23,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use crate::{
     app::{App, commit},
     caller::Caller,
+    cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
     facts::Facts,
     feed::BATCH,
@@ -40,24 +42,66 @@ struct Subscriber {
     live: Receiver<Arc<FeedRow>>,
 }
 
+/// Where a stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// With the first event of the log.
+    Earliest,
+    /// With the next one that is written.
+    Latest,
+    /// After the event of this position that was written at this time.
+    After(i64, DateTime<Utc>),
+}
+
+impl Start {
+    /// Reads what a client hands back.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of this log.
+    pub(super) fn read(app: &App, after: Option<&Cursor>) -> Result<Self, Error> {
+        match after.map(Cursor::as_str) {
+            None | Some("latest") => Ok(Self::Latest),
+            Some("earliest") => Ok(Self::Earliest),
+            Some(_) => {
+                let key = cursors(app).read(after)?;
+                Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
+            }
+        }
+    }
+
+    /// The position after which the stream goes on.
+    async fn position(self, tx: &mut Tx<'_>) -> Result<i64, Error> {
+        match self {
+            Self::Earliest => Ok(0),
+            Self::Latest => Ok(feed::last_position(tx).await?),
+            // A log that was restored to an earlier state gives its positions to other events.
+            Self::After(position, at) if feed::holds(tx, position, at).await? => Ok(position),
+            Self::After(..) => Err(bad_cursor()),
+        }
+    }
+}
+
+/// The cursors of the log of events.
+pub(super) fn cursors(app: &App) -> ListCursors {
+    ListCursors::of_log(app, "integrityEvents")
+}
+
 /// Begins a stream, with its audit row.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] where the session is over.
+/// [`Error::Unauthenticated`] where the session is over; [`Error::BadInput`] where the log holds no such
+/// event.
 pub(super) async fn follow(
     app: App,
     caller: Caller,
-    after: Option<i64>,
+    start: Start,
     record: Option<RecordId>,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
     let live = app.feed.listen();
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let position = match after {
-        Some(position) => position,
-        None => feed::last_position(&mut tx).await?,
-    };
+    let position = start.position(&mut tx).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         new_value: Some(json!({ "subscription": "integrityEvents", "record": record })),

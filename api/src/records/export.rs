@@ -29,9 +29,9 @@ use super::{
 use crate::{
     app::{App, commit},
     caller::Caller,
+    cursor::ListCursors,
     error::Error,
     facts::Facts,
-    page::Mark,
 };
 
 /// How many records are decided on, written down and fetched together. Their envelopes are what an export
@@ -71,9 +71,10 @@ struct Rights {
 }
 
 impl Export {
-    /// Tells the places of this export from those of others.
-    pub(crate) fn mark(&self) -> Mark {
-        self.criteria.mark(ORDER)
+    /// The cursors of this export.
+    pub(crate) fn cursors(&self, app: &App, caller: &Caller) -> ListCursors {
+        let arguments = self.criteria.arguments(ORDER);
+        ListCursors::of(app, "export", caller.user, &arguments)
     }
 
     /// Decides whether there is anything that this caller may take out, and writes it down.
@@ -152,11 +153,6 @@ impl Export {
 }
 
 impl Begun {
-    /// Tells the places of this export from those of others.
-    pub(crate) fn mark(&self) -> Mark {
-        self.export.mark()
-    }
-
     /// The next group, each record decided on and written down. Those that may not be had any more, or
     /// never could, are left out. `None` after the last.
     ///

@@ -9,13 +9,11 @@ use domain::{
 use serde_json::{Value, json};
 use store::records::search::{Filter, Order};
 use uuid::Uuid;
-use vault::digest;
 
 use super::graphql::Completeness;
 use crate::{
     error::{Error, check_time},
     graphql::{document::Document, enums::RecordType},
-    page::Mark,
 };
 
 /// The longest system or code that is looked for. Unit: bytes.
@@ -178,10 +176,10 @@ impl Criteria {
         .collect()
     }
 
-    /// Tells the lists of one filter and order from all others, so that no cursor strays.
-    pub(crate) fn mark(&self, order: Order) -> Mark {
+    /// All that decides what is in a list and in which order: what its cursors are bound to.
+    pub(crate) fn arguments(&self, order: Order) -> Value {
         let filter = &self.filter;
-        let all = json!([
+        json!([
             self.patient,
             filter.record_types,
             filter.created_from,
@@ -199,11 +197,7 @@ impl Criteria {
                 Order::EffectiveDescending => 2,
                 Order::EffectiveAscending => 3,
             }
-        ]);
-        let digest = digest::of_document(all.to_string().as_bytes()).0;
-        let mut mark = Mark::default();
-        mark.copy_from_slice(&digest[..size_of::<Mark>()]);
-        mark
+        ])
     }
 }
 

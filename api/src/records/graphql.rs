@@ -27,6 +27,7 @@ use super::{
     writer::Stored,
 };
 use crate::{
+    cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
         asks_nodes_for, budget,
@@ -35,7 +36,7 @@ use crate::{
         loaders, request,
         scalars::{Hash, TxHash},
     },
-    page::{self, Connection, Cursor, Edge, PageInfo},
+    page::{self, Connection, Edge, PageInfo},
     users::graphql::User,
 };
 
@@ -351,12 +352,13 @@ impl RecordQuery {
         // As for `first`: a variable that is left out comes as null.
         let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
         let criteria = Criteria::read(patient_id, record_type, filter.unwrap_or_default())?;
-        let mark = criteria.mark(order);
+        let arguments = criteria.arguments(order);
+        let cursors = ListCursors::of(app, "medicalRecords", caller.user, &arguments);
         let search = list::Search {
             criteria,
             order,
             purpose: purpose.map(Into::into),
-            after: after.as_ref().map(|it| it.place(mark)).transpose()?,
+            after: cursors.read(after.as_ref())?,
             size,
             total: ctx.look_ahead().field("totalCount").exists(),
             with: list::With {
@@ -376,7 +378,7 @@ impl RecordQuery {
         let of_purpose = |record| MedicalRecord::new(Arc::new(record), found.purpose);
         let records = found.records.into_iter().map(of_purpose).collect();
         let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
-            Cursor::of_place(mark, order.place(&node.record))
+            cursors.at(&order.place(&node.record))
         });
         Ok(MedicalRecordConnection {
             edges: page.edges,

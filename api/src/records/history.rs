@@ -3,15 +3,17 @@
 use async_graphql::{Context, Result};
 use domain::{ids::RecordId, purpose::Purpose};
 use futures::future::join_all;
+use serde_json::json;
 
 use super::{
     disclosure::{Inquiry, Wanted},
     graphql::MedicalRecord,
 };
 use crate::{
+    cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{loaders, request},
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
 };
 
 /// Another version of a record, for the purpose that the record was disclosed for; `None` where it may
@@ -51,7 +53,10 @@ pub(super) async fn page(
     after: Option<&Cursor>,
 ) -> Result<Connection<MedicalRecord>> {
     let size = usize::try_from(page::size(first)?).unwrap_or(usize::MAX);
-    let from = after.map(Cursor::number).transpose()?;
+    let (app, caller) = request(ctx)?;
+    let of_record = json!(record.record.id);
+    let cursors = ListCursors::of(app, "history", caller.user, &of_record);
+    let from: Option<i64> = cursors.read(after)?;
     let versions = loaders(ctx)?.versions(record.record.id).await?;
     let left: Vec<RecordId> = versions
         .iter()
@@ -70,6 +75,6 @@ pub(super) async fn page(
         seen?,
         left.len() > size,
         after.is_some(),
-        |version| Cursor::of_number(version.record.version.into()),
+        |version| cursors.at(&i64::from(version.record.version)),
     ))
 }

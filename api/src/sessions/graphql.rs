@@ -3,14 +3,16 @@
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::ids::SessionId;
+use serde_json::Value;
 use store::sessions::LogIn;
 use uuid::Uuid;
 
 use super::{begin::Granted, end, list, refresh};
 use crate::{
     app::App,
+    cursor::{Cursor, ListCursors},
     graphql::{app, request, visit},
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
 };
 
 /// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
@@ -28,8 +30,8 @@ impl Session {
         Self { log_in, is_current }
     }
 
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.log_in.created_at, self.log_in.id.0)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.log_in.created_at, self.log_in.id.0)
     }
 }
 
@@ -97,7 +99,8 @@ impl SessionQuery {
     ) -> Result<Connection<Session>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let cursors = ListCursors::of(app, "mySessions", caller.user, &Value::Null);
+        let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, SessionId(id)));
         let found = list::own(app, &caller, from, size).await?;
         let sessions = found
@@ -107,12 +110,10 @@ impl SessionQuery {
                 Session::new(log_in, is_current)
             })
             .collect();
-        Ok(Connection::new(
-            sessions,
-            size,
-            after.is_some(),
-            Session::cursor,
-        ))
+        let page = Connection::new(sessions, size, after.is_some(), |it: &Session| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
     }
 }
 

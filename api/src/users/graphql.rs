@@ -5,15 +5,17 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, users};
+use serde_json::{Value, json};
 use store::{role_proposals, users::UserFilter};
 use uuid::Uuid;
 
 use super::{activity, list, log_in, password, profile, register, set_role};
 use crate::{
     app::App,
+    cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{app, asks_nodes_for, enums::Role, loaders, request, scalars::Address, visit},
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
     second_factor::demand::Code,
     sessions::{begin::LoggedIn, graphql::Session},
 };
@@ -68,8 +70,8 @@ impl User {
         Ok(Self::named(user))
     }
 
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.user.created_at, self.user.id.0)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.user.created_at, self.user.id.0)
     }
 }
 
@@ -159,16 +161,21 @@ impl UserQuery {
     ) -> Result<Connection<User>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
         let filter = UserFilter {
             role: role.map(Into::into),
             is_active,
             username_prefix: search.as_deref().map(users::fold),
         };
+        let arguments = json!([filter.role, filter.is_active, filter.username_prefix]);
+        let cursors = ListCursors::of(app, "users", caller.user, &arguments);
+        let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, UserId(id)));
         let users = list::list(app, &caller, &filter, from, size).await?;
         let users = users.into_iter().map(User::masked).collect();
-        Ok(Connection::new(users, size, after.is_some(), User::cursor))
+        let page = Connection::new(users, size, after.is_some(), |user: &User| {
+            cursors.at(&user.page_key())
+        });
+        Ok(page)
     }
 
     /// Changes of role that one administrator proposed and a second one has not confirmed, newest
@@ -184,19 +191,18 @@ impl UserQuery {
     ) -> Result<Connection<RoleProposal>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let cursors = ListCursors::of(app, "roleProposals", caller.user, &Value::Null);
+        let from = cursors.read(after.as_ref())?;
         let found = set_role::waiting(app, &caller, from, size).await?;
         if asks_nodes_for(ctx, &["user", "proposedBy"]) {
             let people = found.iter().flat_map(|it| [it.user, it.proposed_by]);
             loaders(ctx)?.prepare_users(people.collect()).await;
         }
         let proposals = found.into_iter().map(RoleProposal).collect();
-        Ok(Connection::new(
-            proposals,
-            size,
-            after.is_some(),
-            RoleProposal::cursor,
-        ))
+        let page = Connection::new(proposals, size, after.is_some(), |it: &RoleProposal| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
     }
 }
 
@@ -205,8 +211,8 @@ impl UserQuery {
 pub(crate) struct RoleProposal(role_proposals::RoleProposal);
 
 impl RoleProposal {
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.0.proposed_at, self.0.id)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.0.proposed_at, self.0.id)
     }
 }
 

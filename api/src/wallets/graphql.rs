@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::WalletId, wallets};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -12,8 +13,9 @@ use super::{
 };
 use crate::{
     app::App,
+    cursor::{Cursor, ListCursors},
     graphql::{app, request, scalars::Address, visit},
-    page::{self, Connection, Cursor},
+    page::{self, Connection},
     second_factor::demand::Code,
     users::graphql::LogInPayload,
 };
@@ -43,8 +45,8 @@ pub(crate) enum WalletProof {
 pub(crate) struct Wallet(wallets::Wallet);
 
 impl Wallet {
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor::of_moment(self.0.linked_at, self.0.id.0)
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.0.linked_at, self.0.id.0)
     }
 }
 
@@ -99,16 +101,15 @@ impl WalletQuery {
     ) -> Result<Connection<Wallet>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let from = after.as_ref().map(Cursor::moment).transpose()?;
+        let cursors = ListCursors::of(app, "myWallets", caller.user, &Value::Null);
+        let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, WalletId(id)));
         let found = link::list(app, &caller, from, size).await?;
         let found = found.into_iter().map(Wallet).collect();
-        Ok(Connection::new(
-            found,
-            size,
-            after.is_some(),
-            Wallet::cursor,
-        ))
+        let page = Connection::new(found, size, after.is_some(), |it: &Wallet| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
     }
 }
 

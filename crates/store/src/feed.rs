@@ -161,6 +161,27 @@ pub async fn last_position(conn: &mut PgConnection) -> Result<i64, StoreError> {
     Ok(last.unwrap_or(0))
 }
 
+/// Whether the entry at this position was written at this time. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn holds(
+    conn: &mut PgConnection,
+    position: i64,
+    at: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let holds = sqlx::query_scalar!(
+        r#"SELECT EXISTS(
+             SELECT FROM integrity_feed WHERE position = $1 AND at = $2
+         ) AS "holds!""#,
+        position,
+        at,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(holds)
+}
+
 /// Entries after `position`, oldest first. Served by the primary key.
 ///
 /// # Errors

@@ -64,7 +64,11 @@ impl IndexKey {
         Self::parse(&keyfile::read(path)?)
     }
 
-    fn parse(text: &str) -> Result<Self, IndexKeyError> {
+    /// Reads the text of a key file.
+    ///
+    /// # Errors
+    /// [`IndexKeyError::Malformed`].
+    pub fn parse(text: &str) -> Result<Self, IndexKeyError> {
         domain::records::DataHash::parse(text.trim())
             .map(|bytes| Self(Zeroizing::new(bytes.0)))
             .map_err(|_| IndexKeyError::Malformed)
@@ -91,11 +95,16 @@ impl IndexKey {
         }
     }
 
+    /// An HMAC under this key. Whoever uses it begins with words of its own, so that nothing made for one
+    /// purpose can pass for another.
+    pub(crate) fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(self.0.as_slice()).expect("HMAC takes a key of any length")
+    }
+
     /// What a code of this patient is stored and looked up as.
     pub fn token(&self, patient: UserId, system: &str, code: &str) -> Token {
         let length = u32::try_from(system.len()).unwrap_or(u32::MAX);
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
-            .expect("HMAC takes a key of any length");
+        let mut mac = self.mac();
         for part in [
             b"meditrustal code token 1".as_slice(),
             patient.0.as_bytes(),

@@ -4,6 +4,7 @@
 //! key material, which is wiped when dropped and never printed. The indexer does not link it.
 
 pub mod blind_index;
+pub mod cursor;
 pub mod digest;
 pub mod envelope;
 pub mod key_check;

@@ -1,5 +1,5 @@
 //! The limit of a page: a server written by hand that gives the same JSON from one statement, but for
-//! the mark in a cursor that tells filters and orders from one another.
+//! the tag of a cursor, which binds it to its list.
 //!
 //! `/page` reads and nothing else. `/audited` does in its one statement what a page of ours has to
 //! do besides: a row in the audit trail for the search and one for each record that it shows. Neither

@@ -10,6 +10,7 @@ mod barrier;
 mod bulk;
 mod chain_loss;
 mod commands;
+mod cursors;
 mod database;
 mod deep_check;
 mod durability;
