@@ -15,6 +15,10 @@ export const notice = state(null);
 
 let timer;
 let refresh;
+/** The exchange of tokens that is under way, if one is. */
+let renewing;
+/** The tokens of this log-in, each of which the present one takes the place of. */
+const tokens = new Set();
 
 /** Says how to get the next tokens: answers the payload of `refreshSession`, or null where the log-in is over. */
 export function goOnBy(ask) {
@@ -47,6 +51,8 @@ function isOver({ expiresAt, refreshToken, refreshExpiresAt }) {
 /** Takes the payload of a `logIn` or `refreshSession` mutation, whether the bar or a tab ran it. */
 export function begin({ accessToken, expiresAt, refreshToken, refreshExpiresAt, user }) {
   const next = { token: accessToken, expiresAt, refreshToken, refreshExpiresAt, user: user ?? session.get()?.user };
+  if (user) tokens.clear();
+  else if (session.get()) tokens.add(session.get().token);
   session.set(withDates(next));
   sessionStorage.setItem(KEY, JSON.stringify(next));
   notice.set(null);
@@ -55,9 +61,22 @@ export function begin({ accessToken, expiresAt, refreshToken, refreshExpiresAt, 
 
 export function end(reason = null) {
   sessionStorage.removeItem(KEY);
+  tokens.clear();
   session.set(null);
   notice.set(reason);
   watchExpiry();
+}
+
+/** Whether this is the token of the log-in, or was before it was exchanged. */
+export function isOurs(token) {
+  return Boolean(token) && (token === session.get()?.token || tokens.has(token));
+}
+
+/** Exchanges the token now, because the API says that it has expired. Throws where the log-in is over. */
+export async function renew() {
+  const now = session.get();
+  if (now?.refreshToken) await (renewing ??= goOn().finally(() => (renewing = undefined)));
+  if (!session.get() || session.get() === now) throw new Error('Your token has expired. Log in again.');
 }
 
 function watchExpiry() {
@@ -65,7 +84,7 @@ function watchExpiry() {
   const now = session.get();
   if (!now) return;
   if (now.refreshToken && refresh) {
-    timer = setTimeout(goOn, Math.max(now.expiresAt - Date.now() - AHEAD, 0));
+    timer = setTimeout(() => renew().catch(() => {}), Math.max(now.expiresAt - Date.now() - AHEAD, 0));
     return;
   }
   const left = Math.max(now.expiresAt - Date.now(), 0);
@@ -83,6 +102,6 @@ async function goOn() {
     // Nobody answers: the token may still be good, and the next attempt may be heard.
     if (session.get() !== asked) return;
     if (isOver(asked)) end({ kind: 'hint', text: 'Your log-in is over. Log in again.' });
-    else timer = setTimeout(goOn, AGAIN);
+    else timer = setTimeout(() => renew().catch(() => {}), AGAIN);
   }
 }

@@ -19,13 +19,14 @@ function Request({ status: code, millis, bytes, requestId }) {
   );
 }
 
-function Stream({ phase, events, text }) {
-  const count = `${events} ${events === 1 ? 'event' : 'events'}`;
+function Stream({ phase, events, returns, text }) {
+  const again = returns ? ` · connected again ${returns === 1 ? 'once' : `${returns} times`}` : '';
+  const count = `${events} ${events === 1 ? 'event' : 'events'}${again}`;
   switch (phase) {
     case 'connecting':
       return 'Connecting …';
     case 'waiting':
-      return events ? `Connected · ${count}` : 'Connected · waiting for the first event';
+      return events ? `Connected · ${count}` : `Connected · waiting for the first event${again}`;
     case 'failed':
       return events ? `Disconnected after ${count}: ${text}` : `Not connected: ${text}`;
     default:

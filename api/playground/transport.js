@@ -4,7 +4,8 @@
 // shows its message in the response pane.
 import { getIntrospectionQuery, getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
-import { begin, end, goOnBy, notice, session } from './session.js';
+import { goOnAfter } from './resume.js';
+import { begin, end, goOnBy, isOurs, notice, renew, session } from './session.js';
 import { state } from './state.js';
 
 const HTTP_URL = new URL('/graphql', location.href);
@@ -13,11 +14,17 @@ SOCKET_URL.protocol = HTTP_URL.protocol === 'https:' ? 'wss:' : 'ws:';
 
 // Close codes of graphql-transport-ws for a connection that may not be, or not be any longer.
 const NOT_AUTHENTICATED = [4401, 4403];
+/** The one of them that a new token helps against: the last one has expired. */
+const EXPIRED = 4403;
+/** How often a lost connection is tried again, and for how long the first wait is. Unit: milliseconds. */
+const RETRIES = 5;
+const FIRST_WAIT = 1_000;
 
 /**
  * What the line under the response says: null, or
  * `{ kind: 'http', status, millis, bytes, requestId }` or
- * `{ kind: 'stream', phase: 'connecting' | 'waiting' | 'ended' | 'failed', events, text? }`.
+ * `{ kind: 'stream', phase: 'connecting' | 'waiting' | 'ended' | 'failed', events, returns, text? }`,
+ * `returns` being how often the connection was lost and made again.
  */
 export const status = state(null);
 
@@ -27,7 +34,7 @@ export async function fetcher({ query, variables, operationName }, { headers = {
   if (isSubscription(query, operationName)) return stream({ query, variables, operationName }, headers);
 
   const started = performance.now();
-  const { result, response, bytes } = await post({ query, variables, operationName }, headers);
+  const { result, response, bytes } = await postAsOurselves({ query, variables, operationName }, headers);
   status.set({
     kind: 'http',
     status: response.status,
@@ -72,6 +79,15 @@ export async function logOut() {
   if (!token) return;
   const query = 'mutation LogOut { logOut { endedSessions } }';
   await post({ query, operationName: 'LogOut' }, { authorization: `Bearer ${token}` }).catch(() => {});
+}
+
+/** Posts, and once more with the next token where that of the log-in has expired. */
+async function postAsOurselves(body, headers) {
+  const answer = await post(body, headers);
+  const expired = answer.result.errors?.some((error) => error.extensions?.code === 'TOKEN_EXPIRED');
+  if (!expired || !isOurs(bearer(headers))) return answer;
+  await renew();
+  return post(body, { ...withoutAuthorization(headers), authorization: `Bearer ${session.get().token}` });
 }
 
 async function post(body, headers = {}) {
@@ -152,6 +168,14 @@ function isSubscription(query, operationName) {
   }
 }
 
+function bearer(headers) {
+  return authorization(headers)?.replace(/^Bearer /, '');
+}
+
+function withoutAuthorization(headers) {
+  return Object.fromEntries(Object.entries(headers).filter(([key]) => key.toLowerCase() !== 'authorization'));
+}
+
 function authorization(headers) {
   const name = Object.keys(headers).find((key) => key.toLowerCase() === 'authorization');
   return name && headers[name];
@@ -161,25 +185,50 @@ function stream(payload, headers) {
   return {
     subscribe(sink) {
       let events = 0;
+      let returns = 0;
       let over = false;
       let refusal;
-      const show = (phase, text) => status.set({ kind: 'stream', phase, events, text });
+      let cursor;
+      let connected = false;
+      let expired = false;
+      const show = (phase, text) => status.set({ kind: 'stream', phase, events, returns, text });
       const finish = (phase, text) => {
         over = true;
         show(phase, text);
       };
-      const token = authorization(headers);
+      const asked = { ...payload };
       const client = createClient({
         url: SOCKET_URL.href,
-        connectionParams: token ? { authorization: token } : {},
-        retryAttempts: 0, // A silent retry would lose events without anyone noticing.
+        async connectionParams() {
+          if (expired && isOurs(bearer(headers))) await renew();
+          expired = false;
+          const token = isOurs(bearer(headers)) ? `Bearer ${session.get().token}` : authorization(headers);
+          return token ? { authorization: token } : {};
+        },
+        retryAttempts: RETRIES,
+        retryWait: (retries) => new Promise((go) => setTimeout(go, expired ? 0 : FIRST_WAIT * 2 ** retries)),
+        // A connection that never was is told at once, and a token that is not of the log-in cannot be exchanged.
+        shouldRetry: (cause) =>
+          !(cause instanceof Error) && (cause.code === EXPIRED ? isOurs(bearer(headers)) : connected),
         connectionAckWaitTimeout: 10_000,
         keepAlive: 15_000,
-        on: { connected: () => show('waiting') },
+        on: {
+          connected(_socket, _payload, again) {
+            connected = true;
+            if (again) returns += 1;
+            show('waiting');
+          },
+          closed({ code }) {
+            expired = code === EXPIRED;
+            // The client sends `asked` again as it is then: what came before is not told twice, and nothing is missed.
+            if (cursor) Object.assign(asked, goOnAfter(asked, cursor));
+          },
+        },
       });
       show('connecting');
-      const dispose = client.subscribe(payload, {
+      const dispose = client.subscribe(asked, {
         next(result) {
+          cursor = result.extensions?.cursor ?? cursor;
           if (result.data) events += 1;
           else refusal = result.errors?.[0]?.message;
           show('waiting');

@@ -88,6 +88,9 @@ pub(crate) enum Refused {
     /// A number with a decimal point written into the document.
     #[error("send decimals in variables: written into a query they lose their digits")]
     InlineDecimal,
+    /// A subscription to more than one thing, or to none (GraphQL, 5.2.4.1).
+    #[error("a subscription has one root field: send a second one besides")]
+    ManyRootFields,
     /// `__schema` or `__type`, where they are not answered.
     #[error("introspection is switched off here: take the schema from its file, schema.graphql")]
     Introspection,
@@ -161,6 +164,9 @@ pub(crate) fn check(
     let mut weight = 0_u64;
     for (_, operation) in document.operations.iter() {
         let mut sum = walk.selection_set(&operation.node.selection_set.node)?;
+        if operation.node.ty == OperationType::Subscription && sum.roots != 1 {
+            return Err(Refused::ManyRootFields);
+        }
         sum.directives += Walk::directives(&operation.node.directives)?;
         for variable in &operation.node.variable_definitions {
             sum.directives += Walk::directives(&variable.node.directives)?;
@@ -195,6 +201,8 @@ pub(crate) fn check(
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
+    /// Fields of the selection set itself, fragments spread.
+    roots: u64,
     nodes: u64,
     depth: u64,
     aliases: u64,
@@ -206,6 +214,7 @@ struct Sum {
 impl Sum {
     fn beside(self, other: Self) -> Self {
         Self {
+            roots: self.roots.saturating_add(other.roots),
             nodes: self.nodes.saturating_add(other.nodes),
             depth: self.depth.max(other.depth),
             aliases: self.aliases.saturating_add(other.aliases),
@@ -287,6 +296,7 @@ impl Walk<'_> {
             1
         };
         Ok(Sum {
+            roots: 1,
             nodes: inner.nodes.saturating_add(1),
             depth: inner.depth.saturating_add(1),
             aliases: inner.aliases.saturating_add(field.alias.is_some().into()),
@@ -430,6 +440,7 @@ mod tests {
             Err(Refused::TooMuch { what, .. }) => what,
             Err(Refused::FragmentCycle) => "cycle",
             Err(Refused::InlineDecimal) => "decimal",
+            Err(Refused::ManyRootFields) => "root fields",
             Err(Refused::Introspection) => "introspection",
             Err(Refused::NoSuchOperation) => "operation",
             Ok(_) => "nothing",
@@ -513,6 +524,21 @@ mod tests {
             refused("query A { me { id } } query B { me { id } }"),
             "operation"
         );
+    }
+
+    #[test]
+    fn a_subscription_has_one_root_field() {
+        assert_eq!(
+            judge("subscription { ...F } fragment F on Subscription { e { a b } }"),
+            Ok(OperationType::Subscription)
+        );
+        for query in [
+            "subscription { e { a } f: e { a } }",
+            "subscription { e { a } ...F } fragment F on Subscription { e { a } }",
+            "subscription { ... { e { a } e { a } } }",
+        ] {
+            assert_eq!(refused(query), "root fields");
+        }
     }
 
     #[test]

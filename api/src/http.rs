@@ -26,7 +26,8 @@ use crate::{
     bulk,
     caller::Visit,
     cors,
-    graphql::document::write,
+    cursor::Cursor,
+    graphql::{document::write, event::LastEventId},
     health, jwks, playground, request,
     schema::{Rejected, Schema, Via, has_run},
     sse, websocket,
@@ -34,6 +35,13 @@ use crate::{
 
 /// Why the caller acts, for every operation of the request that does not say so itself.
 const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
+/// Where an event stream goes on, by the browser's `EventSource` and others like it.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Keeps proxies from holding back what is sent bit by bit: nginx, and those that took it over.
+pub(crate) const UNBUFFERED: [(HeaderName, HeaderValue); 1] = [(
+    HeaderName::from_static("x-accel-buffering"),
+    HeaderValue::from_static("no"),
+)];
 /// How long a request may take to arrive and be answered.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -196,7 +204,10 @@ async fn post(
         return refuse(&schema, &told, &visit, StatusCode::PAYLOAD_TOO_LARGE, media);
     };
     match request::from_body(&body) {
-        Ok(request) => run(&schema, request, Via::Post, &visit, media).await,
+        Ok(request) => {
+            let request = resuming(request, &headers);
+            run(&schema, request, Via::Post, &visit, media).await
+        }
         Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
     }
 }
@@ -219,8 +230,23 @@ async fn websocket_or_query(
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match request::from_query(query.as_deref().unwrap_or_default()) {
-        Ok(request) => run(&schema, request, Via::Get, &visit, media).await,
+        Ok(request) => {
+            let request = resuming(request, &headers);
+            run(&schema, request, Via::Get, &visit, media).await
+        }
         Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
+    }
+}
+
+/// Lets a stream go on after the last event that its client has.
+fn resuming(request: Request, headers: &HeaderMap) -> Request {
+    match headers.get(LAST_EVENT_ID) {
+        None => request,
+        // What is no text is no cursor either, and is refused as such.
+        Some(id) => {
+            let id = String::from_utf8_lossy(id.as_bytes()).into_owned();
+            request.data(LastEventId(Cursor::of_text(id)))
+        }
     }
 }
 
@@ -387,6 +413,12 @@ pub(crate) fn to_json(response: &Answer) -> String {
         }
         out.push_str("\"data\":");
         write(&response.data, &mut out);
+    }
+    if !response.extensions.is_empty() {
+        // After errors or data: one of them is always there.
+        out.push_str(",\"extensions\":");
+        let extensions = serde_json::to_value(&response.extensions).unwrap_or_default();
+        out.push_str(&extensions.to_string());
     }
     out.push('}');
     out

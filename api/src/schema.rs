@@ -21,7 +21,7 @@ use crate::{
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
     gate::{self, Limits},
-    graphql::{document, root::NullableFields},
+    graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     loaders::Loaders,
@@ -323,7 +323,8 @@ impl Schema {
         }
     }
 
-    /// Follows a subscription that was let through.
+    /// Follows a subscription that was let through. The `extensions` of each answer hold the cursor of its
+    /// event.
     pub(crate) fn follow(
         &self,
         request: Request,
@@ -351,7 +352,10 @@ impl Schema {
         visit: Visit,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
-        self.inner.execute_stream(request).then(move |response| {
+        let told = EventCursor::default();
+        let request = request.data(told.clone());
+        self.inner.execute_stream(request).then(move |mut response| {
+            told.write(&mut response);
             let (schema, visit) = (schema.clone(), visit.clone());
             async move {
                 let response = schema.write_down(response, &visit).await;
@@ -415,9 +419,9 @@ fn failed(error: Error) -> Response {
 fn over(refused: gate::Refused) -> Rejected {
     let code = match refused {
         gate::Refused::TooMuch { .. } => "TOO_COMPLEX",
-        gate::Refused::FragmentCycle | gate::Refused::NoSuchOperation => {
-            "GRAPHQL_VALIDATION_FAILED"
-        }
+        gate::Refused::FragmentCycle
+        | gate::Refused::NoSuchOperation
+        | gate::Refused::ManyRootFields => "GRAPHQL_VALIDATION_FAILED",
         gate::Refused::InlineDecimal => "BAD_USER_INPUT",
         gate::Refused::Introspection => "INTROSPECTION_DISABLED",
     };

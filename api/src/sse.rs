@@ -22,7 +22,8 @@ use tracing::{Instrument as _, Span};
 use crate::{
     answer_budget::AnswerBudget,
     caller::Visit,
-    http::to_json,
+    graphql::event::EventCursor,
+    http::{UNBUFFERED, to_json},
     schema::{Rejected, Schema, Via},
     seats::Seat,
     sessions::revocations::{Watch, ended, is_over},
@@ -36,8 +37,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Visit) -> Response {
     let refused = |told: &Rejected| {
         let answer = schema.tidy(told.response(), &visit);
-        let events = [next(&answer), complete()].map(Ok::<_, Infallible>);
-        Sse::new(stream::iter(events)).into_response()
+        open(stream::iter([next(&answer), complete()]))
     };
     let app = schema.app();
     let bearer = visit.token.and_then(Result::ok);
@@ -74,7 +74,7 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         let left = bearer.expires_at - app.clock.now();
         Instant::now() + left.to_std().unwrap_or_default()
     });
-    let open = Open {
+    let running = Running {
         answers,
         stopping: app.stopping.clone(),
         deadline: left,
@@ -86,17 +86,23 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         visit,
         span: Span::current(),
     };
-    let events = stream::unfold(open, |mut open| {
-        let span = open.span.clone();
+    open(stream::unfold(running, |mut running| {
+        let span = running.span.clone();
         let next = async {
-            let event = open.next().await?;
-            Some((Ok::<_, Infallible>(event), open))
+            let event = running.next().await?;
+            Some((event, running))
         };
         next.instrument(span)
-    });
-    Sse::new(events)
-        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-        .into_response()
+    }))
+}
+
+/// An event stream that says something at once, so that whoever waits for its first byte, be it a proxy or
+/// a person, knows that it is open.
+fn open(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let first = Event::default().comment("open");
+    let events = stream::iter([first]).chain(events).map(Ok::<_, Infallible>);
+    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    (UNBUFFERED, stream).into_response()
 }
 
 /// Where a stream stands.
@@ -134,7 +140,7 @@ impl Over {
 type Answers = Pin<Box<dyn Stream<Item = Answer> + Send>>;
 
 /// One open stream.
-struct Open {
+struct Running {
     answers: Answers,
     stopping: CancellationToken,
     deadline: Option<Instant>,
@@ -148,7 +154,7 @@ struct Open {
     span: Span,
 }
 
-impl Open {
+impl Running {
     async fn next(&mut self) -> Option<Event> {
         match self.stage {
             Stage::Over => return None,
@@ -183,8 +189,13 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
+/// One answer. That of a subscription has its cursor as `id`, which a client hands back as `Last-Event-ID`.
 fn next(answer: &Answer) -> Event {
-    Event::default().event("next").data(to_json(answer))
+    let event = Event::default().event("next").data(to_json(answer));
+    match EventCursor::read(answer) {
+        Some(cursor) => event.id(cursor),
+        None => event,
+    }
 }
 
 fn complete() -> Event {

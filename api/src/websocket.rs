@@ -26,7 +26,7 @@ use crate::{
     caller::Visit,
     connections::Held,
     cors,
-    http::{check_bearer, to_json},
+    http::{UNBUFFERED, check_bearer, to_json},
     request::from_json,
     schema::{Schema, Via, has_run},
     seats::{Seat, Seats},
@@ -110,7 +110,7 @@ pub(crate) fn accept(
         return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
     };
     let span = Span::current();
-    upgrade
+    let upgraded = upgrade
         .protocols([PROTOCOL])
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
@@ -118,7 +118,8 @@ pub(crate) fn accept(
             let _place = (held, seat);
             let connection = Connection::new(schema, visit, socket);
             connection.run().instrument(span).await;
-        })
+        });
+    (UNBUFFERED, upgraded).into_response()
 }
 
 /// Why a socket is closed: a code of the protocol and a word.
@@ -128,8 +129,9 @@ impl Closing {
     const GOING_AWAY: Self = Self(1001, "Going away");
     const BAD_MESSAGE: Self = Self(4400, "Invalid message");
     const UNAUTHORIZED: Self = Self(4401, "Unauthorized");
+    // 4401 is final for the client library `graphql-ws`; 4403 lets it come back with a new token.
     const EXPIRED: Self = Self(
-        4401,
+        4403,
         "The access token has expired: connect again with a new one",
     );
     const ENDED: Self = Self(4401, "The session has ended: log in again");

@@ -2,11 +2,17 @@
 //
 //   node tests/browser/playground.mjs --url http://127.0.0.1:8000 --login ana --password-file F
 //       [--screenshot OUT.png] [--dark] [--expect-event] [--timeout SECONDS]
+//   node tests/browser/playground.mjs --url http://127.0.0.1:8000 --login ana --session-file F --events N
+//       [--timeout SECONDS]
 //
 // Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come
 // true in time, and on any console error, page error, breach of the content security policy,
 // or request to another origin. With --expect-event the last step waits for one event: the
 // caller, who sees "subscription: connected", makes something happen.
+//
+// With --session-file it takes over a log-in whose access token expires soon, and follows a
+// subscription past that moment: it prints "token has expired", waits for a line on its standard
+// input before the token is exchanged, and until it was told of N events, those meanwhile included.
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -52,19 +58,10 @@ try {
 }
 
 async function run() {
+  if (options['session-file']) return outliveToken();
   const password = await readPassword();
   await start();
-
-  await step('page loads', async () => {
-    const answer = await page.goto(`${origin}/playground`, { waitUntil: 'load' }).catch((error) => {
-      throw new Failure(`cannot open ${origin}/playground: ${error.message}`);
-    });
-    if (answer.status() !== 200) throw new Failure(`GET /playground answered ${answer.status()}`);
-    if (!answer.headers()['content-security-policy']) throw new Failure('/playground has no content security policy');
-    expectEqual(await page.title(), 'MediTrustAl', 'the title');
-    await see('.graphiql-query-editor .monaco-editor .view-line', 'the query editor');
-    return `${origin}/playground`;
-  });
+  await loadPage();
 
   await step('schema is known', async () => {
     await click('button[aria-label="Show Documentation Explorer"]');
@@ -136,6 +133,80 @@ async function run() {
       return options.screenshot;
     });
   }
+}
+
+async function loadPage() {
+  await step('page loads', async () => {
+    const answer = await page.goto(`${origin}/playground`, { waitUntil: 'load' }).catch((error) => {
+      throw new Failure(`cannot open ${origin}/playground: ${error.message}`);
+    });
+    if (answer.status() !== 200) throw new Failure(`GET /playground answered ${answer.status()}`);
+    if (!answer.headers()['content-security-policy']) throw new Failure('/playground has no content security policy');
+    expectEqual(await page.title(), 'MediTrustAl', 'the title');
+    await see('.graphiql-query-editor .monaco-editor .view-line', 'the query editor');
+    return `${origin}/playground`;
+  });
+}
+
+/** A subscription whose access token expires goes on with the next one, after the last event that it has. */
+async function outliveToken() {
+  const session = await readFile(options['session-file'], 'utf8');
+  await start();
+  await loadPage();
+
+  await step('takes over a log-in', async () => {
+    await page.evaluate((text) => sessionStorage.setItem('meditrustal:session', text), session);
+    await page.reload({ waitUntil: 'load' });
+    await seeText('.account-bar .account strong', new RegExp(escape(options.login)), `${options.login} in the account bar`);
+    return `as ${options.login}`;
+  });
+
+  const held = await holdExchanges();
+  await step('subscription', async () => {
+    await openTab('IntegrityEvents');
+    await click('.graphiql-execute-button');
+    await seeText('.status-line', /^Connected/, 'the subscription to connect');
+    return 'connected';
+  });
+
+  await step('event', async () => {
+    await seeText('.status-line', /\b[1-9]\d* events?\b/, 'an event');
+    return await textOf('.status-line');
+  });
+
+  await step('token has expired', async () => {
+    await held.asked;
+    return await textOf('.status-line');
+  });
+
+  await step('goes on', async () => {
+    await lineOfInput();
+    held.release();
+    await seeText('.status-line', /connected again once/, 'the subscription to connect again');
+    await seeText('.status-line', new RegExp(`Connected · ${options.events} events`), `${options.events} events`);
+    return await textOf('.status-line');
+  });
+}
+
+/** Holds back the exchange of a token until it is released. */
+async function holdExchanges() {
+  let ask;
+  let release;
+  const asked = new Promise((resolve) => (ask = resolve));
+  const released = new Promise((resolve) => (release = resolve));
+  await page.setRequestInterception(true);
+  page.on('request', async (request) => {
+    if (request.postData()?.includes('refreshSession')) {
+      ask();
+      await released;
+    }
+    await request.continue();
+  });
+  return { asked, release };
+}
+
+function lineOfInput() {
+  return new Promise((resolve) => process.stdin.once('data', resolve)).finally(() => process.stdin.pause());
 }
 
 async function readPassword() {
@@ -301,13 +372,15 @@ function readOptions() {
         url: text,
         login: text,
         'password-file': text,
+        'session-file': text,
+        events: text,
         screenshot: text,
         timeout: { type: 'string', default: '30' },
         'expect-event': flag,
         dark: flag,
       },
     });
-    for (const name of ['url', 'login', 'password-file']) {
+    for (const name of ['url', 'login', values['session-file'] ? 'events' : 'password-file']) {
       if (!values[name]) throw new Error(`--${name} is missing`);
     }
     return { ...values, timeoutMillis: Number(values.timeout) * 1000 };

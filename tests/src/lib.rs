@@ -16,6 +16,7 @@ pub mod aborts;
 mod answer;
 pub mod bench;
 pub mod documents;
+mod event_stream;
 mod events;
 mod ground;
 pub mod load;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use answer::Answer;
+pub use event_stream::EventStream;
 pub use events::Events;
 pub use person::Person;
 pub use pooler::Pooler;

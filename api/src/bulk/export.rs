@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
-    http::visit,
+    http::{UNBUFFERED, visit},
     records::{
         disclosure::Disclosed,
         export::{self, Begun, Export},
@@ -186,7 +186,8 @@ pub(crate) async fn answer(
                 said,
             };
             tokio::spawn(run.run().in_current_span());
-            ([(header::CONTENT_TYPE, form.media_type())], answer).into_response()
+            let kind = [(header::CONTENT_TYPE, form.media_type())];
+            (UNBUFFERED, kind, answer).into_response()
         }
         Err(refused) => refused.answer(&schema, &visit),
     }

@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 
 use crate::{
     error::Error,
-    http::{content_type, visit},
+    http::{UNBUFFERED, content_type, visit},
     records::{
         import::{
             Entry, Import, MAX_BYTES, interrupts,
@@ -116,7 +116,8 @@ pub(crate) async fn answer(
             };
             tokio::spawn(run.run().in_current_span());
             let ndjson = HeaderValue::from_static("application/x-ndjson");
-            ([(header::CONTENT_TYPE, ndjson)], answer).into_response()
+            let kind = [(header::CONTENT_TYPE, ndjson)];
+            (UNBUFFERED, kind, answer).into_response()
         }
         Err(refused) => {
             pass_over(body).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod enums;
+pub(crate) mod event;
 pub(crate) mod root;
 pub(crate) mod scalars;
 

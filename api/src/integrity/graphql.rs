@@ -17,9 +17,11 @@ use crate::{
     cursor::Cursor,
     error::Error,
     graphql::{
+        app,
         document::Document,
         enums::{AnchorState, FindingKind, IntegrityEventKind},
-        app, request,
+        event::{EventCursor, LastEventId},
+        request,
         scalars::{Address, Hash, TxHash},
     },
 };
@@ -227,9 +229,15 @@ impl IntegritySubscription {
         #[graphql(desc = "Only events of the record with this ID.")] record_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
-        let start = Start::read(app, after.as_ref())?;
+        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
+        let start = Start::read(app, resumed.or(after).as_ref())?;
         let events =
             subscription::follow(app.clone(), caller, start, record_id.map(RecordId)).await?;
-        Ok(events.map(|event| event.map(IntegrityEvent).map_err(Into::into)))
+        let (cursors, told) = (subscription::cursors(app), ctx.data::<EventCursor>()?.clone());
+        Ok(events.map(move |event| {
+            let row = event?;
+            told.set(cursors.at(&(row.position, row.at)));
+            Ok(IntegrityEvent(row))
+        }))
     }
 }

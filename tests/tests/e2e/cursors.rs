@@ -1,7 +1,7 @@
 //! Cursors are good for the list, the arguments and the log that they were given out for, and for nothing else.
 
 use serde_json::{Value, json};
-use tests::{Person, World, documents, id, text};
+use tests::{EventStream, Person, World, documents, id, text};
 
 const EVENTS: &str = "subscription ($after: Cursor) { integrityEvents(after: $after) { cursor } }";
 
@@ -45,28 +45,11 @@ impl<'a> List<'a> {
     }
 }
 
-/// What a stream is told that begins after this: its first data or its errors.
+/// What a stream is told first that begins after this: data or errors.
 async fn stream_after(world: &World, person: &Person, after: &str) -> Value {
-    let token = format!("Bearer {}", person.client.token().expect("logged in"));
     let body = json!({ "query": EVENTS, "variables": { "after": after } });
-    let answer = reqwest::Client::new()
-        .post(format!("{}/graphql", world.api.url()))
-        .header("accept", "text/event-stream")
-        .header("content-type", "application/json")
-        .header("authorization", token)
-        .body(body.to_string())
-        .send();
-    let mut answer = answer.await.expect("an answer");
-    let mut heard = String::new();
-    loop {
-        let data = heard.lines().find_map(|line| line.strip_prefix("data:"));
-        if let Some(data) = data.filter(|_| heard.ends_with("\n\n")) {
-            return serde_json::from_str(data).expect("it is JSON");
-        }
-        let chunk = tokio::time::timeout(tests::PATIENCE, answer.chunk()).await;
-        let chunk = chunk.expect("something comes").expect("it is whole");
-        heard.push_str(&String::from_utf8_lossy(&chunk.expect("it goes on")));
-    }
+    let mut stream = EventStream::open_with(person, &world.api, &[], body).await;
+    stream.next().await.expect("it says something").1
 }
 
 #[tokio::test]

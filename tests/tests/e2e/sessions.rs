@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Answer, Events, PATIENCE, Person, Program, World, eventually, id, text};
+use tests::{Answer, EventStream, Events, Person, World, eventually, id, text};
 use tokio::join;
 
 const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
@@ -456,66 +456,6 @@ async fn a_new_token_key_in_front_logs_nobody_out_and_an_old_one_that_goes_does(
     );
 }
 
-/// An event stream as a client reads it: `(event, data)`, comments left out.
-struct EventStream {
-    answer: reqwest::Response,
-    text: String,
-}
-
-impl EventStream {
-    async fn open(person: &Person, api: &Program, query: &str) -> Self {
-        let mut request = reqwest::Client::new()
-            .post(format!("{}/graphql", api.url()))
-            .header("accept", "text/event-stream")
-            .header("content-type", "application/json")
-            .body(json!({ "query": query }).to_string());
-        if let Some(token) = person.client.token() {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        let kind = answer.headers().get("content-type").expect("it has a type");
-        assert_eq!(kind, "text/event-stream");
-        Self {
-            answer,
-            text: String::new(),
-        }
-    }
-
-    /// The next event; `None` once the stream has ended.
-    async fn next(&mut self) -> Option<(String, Value)> {
-        loop {
-            while let Some(end) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..end + 2).collect();
-                let field = |name: &str| {
-                    let lines = block.lines().filter_map(|line| line.split_once(':'));
-                    let mut values = lines.filter(|(key, _)| *key == name);
-                    values.next().map(|(_, value)| value.trim().to_owned())
-                };
-                if let Some(event) = field("event") {
-                    let data = field("data").unwrap_or_default();
-                    return Some((event, serde_json::from_str(&data).unwrap_or_default()));
-                }
-            }
-            let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk()).await;
-            let chunk = chunk
-                .expect("something comes")
-                .expect("the stream is whole")?;
-            self.text.push_str(&String::from_utf8_lossy(&chunk));
-        }
-    }
-
-    /// The rest of it: the code of the last `next`, and that `complete` was the end.
-    async fn ends_with(&mut self) -> String {
-        let (event, data) = self.next().await.expect("it says why");
-        assert_eq!(event, "next", "{data}");
-        let (last, _) = self.next().await.expect("it says that it is complete");
-        assert_eq!(last, "complete");
-        assert_eq!(self.next().await, None);
-        text(&data["errors"][0]["extensions"]["code"])
-    }
-}
-
 const FOLLOW: &str = "subscription { integrityEvents { cursor kind recordId } }";
 
 #[tokio::test]
@@ -661,7 +601,7 @@ async fn a_client_whose_token_ends_comes_back_with_a_new_one_and_misses_nothing(
         }
     };
     assert!(
-        closed.contains("4401") && closed.contains("expired"),
+        closed.contains("4403") && closed.contains("expired"),
         "{closed}"
     );
     let mut told = streamed.next().await.expect("an event");

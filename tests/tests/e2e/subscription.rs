@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dev::client::ClientError;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tests::{Events, PATIENCE, Person, Program, World, documents, id, text};
+use tests::{EventStream, Events, PATIENCE, Person, Program, World, documents, id, text};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
@@ -24,7 +24,10 @@ impl Socket {
         for (name, value) in headers {
             request = request.with_header(*name, *value);
         }
-        connect_async(request).await.map(|(socket, _)| Self(socket))
+        let (socket, answer) = connect_async(request).await?;
+        let held_back = answer.headers().get("x-accel-buffering");
+        assert_eq!(held_back.expect("proxies are told"), "no");
+        Ok(Self(socket))
     }
 
     async fn says(&mut self, message: impl Into<String>) {
@@ -183,6 +186,10 @@ async fn a_socket_carries_subscriptions_alone_from_origins_that_are_allowed() {
         ("{ me { id } }", "WRONG_METHOD"),
         (bomb.as_str(), "TOO_COMPLEX"),
         ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        (
+            "subscription { a: integrityEvents { kind } b: integrityEvents { kind } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
     ] {
         socket.says(subscribe("no", query)).await;
         let told = socket.hears().await.expect("a message");
@@ -411,4 +418,79 @@ async fn a_notice_that_is_lost_only_delays() {
     // A cursor that is none is refused, and the subscription with it.
     let mut bad = ana.watches(json!({ "after": "garbage" })).await;
     assert!(bad.try_next().await.is_err());
+}
+
+#[tokio::test]
+async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
+    // No cursor is selected: the stream itself says where it stands.
+    const KINDS: &str = "subscription { integrityEvents { kind } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let from = async |headers: &[(&str, &str)], query: &str| {
+        EventStream::open_with(&ana, &world.api, headers, json!({ "query": query })).await
+    };
+    let beginning = "subscription { integrityEvents(after: \"earliest\") { kind } }";
+    let mut stream = from(&[], beginning).await;
+    // Something comes before there is anything to tell.
+    let first = stream.block().await.expect("it is open");
+    assert!(first.starts_with(':'), "{first}");
+
+    for _ in 0..2 {
+        let record = ana
+            .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+        world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    }
+    let mut all = Vec::new();
+    while all.len() < 6 {
+        let (_, data) = stream.next().await.expect("an event");
+        let cursor = stream.last_id.clone().expect("it has an id");
+        assert_eq!(data["extensions"]["cursor"], cursor.as_str());
+        all.push((cursor, text(&data["data"]["integrityEvents"]["kind"])));
+    }
+    drop(stream);
+
+    for (nth, (cursor, _)) in all.iter().enumerate().take(5) {
+        // What the client has last is nearer than where it once began.
+        let query = if nth % 2 == 0 { KINDS } else { beginning };
+        let mut stream = from(&[("last-event-id", cursor)], query).await;
+        for expected in &all[nth + 1..] {
+            let (_, data) = stream.next().await.expect("an event");
+            let told = text(&data["data"]["integrityEvents"]["kind"]);
+            assert_eq!((stream.last_id.clone(), told), (Some(expected.0.clone()), expected.1.clone()));
+        }
+    }
+    for wrong in ["", "0", &all[0].0[1..]] {
+        let mut stream = from(&[("last-event-id", wrong)], KINDS).await;
+        assert_eq!(stream.ends_with().await, "BAD_USER_INPUT", "{wrong}");
+    }
+    // Over a WebSocket each event has its cursor beside it, too.
+    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[]).await.expect("a socket");
+    socket.says(init(&ana)).await;
+    assert_eq!(socket.hears().await.expect("a message")["type"], "connection_ack");
+    socket.says(subscribe("1", beginning)).await;
+    let told = socket.hears().await.expect("a message");
+    assert_eq!(told["payload"]["extensions"]["cursor"], all[0].0.as_str());
+}
+
+#[tokio::test]
+async fn a_stream_with_nothing_to_say_says_so() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let mut stream = EventStream::open(&ana, &world.api, FOLLOW).await;
+    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[])
+        .await
+        .expect("a socket");
+    socket.says(init(&ana)).await;
+    assert_eq!(
+        socket.hears().await.expect("a message")["type"],
+        "connection_ack"
+    );
+
+    let opened = stream.block().await.expect("it is open");
+    let heartbeat = stream.block().await.expect("it is still open");
+    assert!(opened.starts_with(':') && heartbeat.starts_with(':'), "{opened}{heartbeat}");
+    let message = timeout(PATIENCE, socket.0.next()).await;
+    let message = message.expect("it says something").expect("a message");
+    assert!(message.expect("it is whole").is_ping());
 }
