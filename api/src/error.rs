@@ -50,6 +50,8 @@ pub(crate) enum Error {
         field: &'static str,
         /// What it should be.
         message: String,
+        /// Other fields of the same input that cannot be used either, and what they should be.
+        others: Vec<(&'static str, String)>,
     },
     /// Somebody has it already, or it was changed meanwhile.
     #[error("{message}")]
@@ -162,6 +164,34 @@ impl Error {
         Self::BadInput {
             field,
             message: message.into(),
+            others: Vec::new(),
+        }
+    }
+
+    /// This error, and that another field of the same input cannot be used either.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::BadInput {
+                    field,
+                    message,
+                    mut others,
+                },
+                Self::BadInput {
+                    field: second,
+                    message: told,
+                    others: more,
+                },
+            ) => {
+                others.push((second, told));
+                others.extend(more);
+                Self::BadInput {
+                    field,
+                    message,
+                    others,
+                }
+            }
+            (first, _) => first,
         }
     }
 
@@ -183,9 +213,19 @@ impl Error {
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
         extensions.set("code", self.told());
         match self {
-            Self::BadInput { field, .. }
-            | Self::Conflict { field, .. }
-            | Self::LimitReached { field, .. } => {
+            Self::BadInput {
+                field,
+                message,
+                others,
+            } => {
+                extensions.set("field", *field);
+                if !others.is_empty() {
+                    let all = std::iter::once((*field, message.as_str()))
+                        .chain(others.iter().map(|(field, told)| (*field, told.as_str())));
+                    extensions.set("fields", Value::List(all.map(bad_field).collect()));
+                }
+            }
+            Self::Conflict { field, .. } | Self::LimitReached { field, .. } => {
                 extensions.set("field", *field);
             }
             Self::Document(issues) => {
@@ -219,20 +259,41 @@ impl Error {
     }
 }
 
+/// Both of them, or all that is wrong with either.
+///
+/// # Errors
+/// The first one's, with the fields that the second one names besides.
+pub(crate) fn both<A, B>(
+    first: Result<A, impl Into<Error>>,
+    second: Result<B, impl Into<Error>>,
+) -> Result<(A, B), Error> {
+    match (first.map_err(Into::into), second.map_err(Into::into)) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(first), Err(second)) => Err(first.and(second)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+fn bad_field((field, message): (&str, &str)) -> Value {
+    texts([("field", field), ("message", message)])
+}
+
 fn issue(issue: &fhir::Issue) -> Value {
-    let text = |text: &str| Value::String(text.to_owned());
-    Value::Object(
-        [
-            ("severity", text(issue.severity.as_str())),
-            ("code", text(issue.code.as_str())),
-            ("path", text(&issue.path)),
-            ("rule", text(&issue.rule)),
-            ("message", text(&issue.message)),
-        ]
-        .into_iter()
-        .map(|(key, value)| (async_graphql::Name::new(key), value))
-        .collect(),
-    )
+    texts([
+        ("severity", issue.severity.as_str()),
+        ("code", issue.code.as_str()),
+        ("path", &issue.path),
+        ("rule", &issue.rule),
+        ("message", &issue.message),
+    ])
+}
+
+fn texts<'a>(members: impl IntoIterator<Item = (&'static str, &'a str)>) -> Value {
+    let members = members.into_iter();
+    let member = |(key, text): (&str, &str)| {
+        (async_graphql::Name::new(key), Value::String(text.to_owned()))
+    };
+    Value::Object(members.map(member).collect())
 }
 
 impl From<StoreError> for Error {

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 
 use async_graphql::{
     Name, Value as Const,
-    parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet},
+    parser::types::{
+        Directive, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
+        SelectionSet,
+    },
 };
 use async_graphql::{Positioned, Variables};
 
@@ -88,6 +91,9 @@ pub(crate) enum Refused {
     /// A number with a decimal point written into the document.
     #[error("send decimals in variables: written into a query they lose their digits")]
     InlineDecimal,
+    /// `__typename` with what it does not have. async-graphql does not look at it.
+    #[error("`__typename` has no arguments and no fields, and no directives but @include and @skip")]
+    TypeName,
     /// A subscription to more than one thing, or to none (GraphQL, 5.2.4.1).
     #[error("a subscription has one root field: send a second one besides")]
     ManyRootFields,
@@ -186,17 +192,26 @@ pub(crate) fn check(
         walk.fragment(name)?;
     }
     total.check(limits)?;
+    let chosen = chosen(document, operation_name);
+    chosen
+        .map(|operation| Counted {
+            kind: operation.ty,
+            weight,
+        })
+        .ok_or(Refused::NoSuchOperation)
+}
+
+/// The operation that would run: the one of this name, or the only one.
+pub(crate) fn chosen<'a>(
+    document: &'a ExecutableDocument,
+    operation_name: Option<&str>,
+) -> Option<&'a OperationDefinition> {
     let mut operations = document.operations.iter();
     let chosen = match operation_name {
         Some(name) => operations.find(|(known, _)| known.is_some_and(|known| known == name)),
         None => operations.next().filter(|_| operations.next().is_none()),
     };
-    chosen
-        .map(|(_, operation)| Counted {
-            kind: operation.node.ty,
-            weight,
-        })
-        .ok_or(Refused::NoSuchOperation)
+    chosen.map(|(_, operation)| &operation.node)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -281,6 +296,9 @@ impl Walk<'_> {
         if !self.limits.introspection && matches!(name, "__schema" | "__type") {
             return Err(Refused::Introspection);
         }
+        if name == "__typename" && !self.is_plain(field) {
+            return Err(Refused::TypeName);
+        }
         for (_, argument) in &field.arguments {
             let literal = argument
                 .node
@@ -308,6 +326,37 @@ impl Walk<'_> {
                 .weight
                 .saturating_mul(times)
                 .saturating_add(own_weight),
+        })
+    }
+
+    /// Whether a `__typename` is asked for as validation would have it.
+    fn is_plain(&self, field: &Field) -> bool {
+        let mut seen = Vec::new();
+        let are_known = field.directives.iter().all(|directive| {
+            let (name, arguments) = (&directive.node.name.node, &directive.node.arguments);
+            let is_new = !seen.contains(&name);
+            seen.push(name);
+            let [(argument, value)] = arguments.as_slice() else {
+                return false;
+            };
+            let given = |variable| {
+                let is_declared = self.is_declared(&variable);
+                is_declared.then_some(Const::Boolean(true)).ok_or(())
+            };
+            let condition = value.node.clone().into_const_with(given);
+            let is_condition = matches!(condition, Ok(Const::Boolean(_)));
+            let is_known = matches!(name.as_str(), "include" | "skip");
+            is_known && is_new && argument.node == "if" && is_condition
+        });
+        are_known && field.arguments.is_empty() && field.selection_set.node.items.is_empty()
+    }
+
+    /// Whether an operation of the document has this variable.
+    fn is_declared(&self, name: &Name) -> bool {
+        let mut operations = self.document.operations.iter();
+        operations.any(|(_, operation)| {
+            let mut definitions = operation.node.variable_definitions.iter();
+            definitions.any(|definition| definition.node.name.node == *name)
         })
     }
 
@@ -440,6 +489,7 @@ mod tests {
             Err(Refused::TooMuch { what, .. }) => what,
             Err(Refused::FragmentCycle) => "cycle",
             Err(Refused::InlineDecimal) => "decimal",
+            Err(Refused::TypeName) => "__typename",
             Err(Refused::ManyRootFields) => "root fields",
             Err(Refused::Introspection) => "introspection",
             Err(Refused::NoSuchOperation) => "operation",
@@ -524,6 +574,25 @@ mod tests {
             refused("query A { me { id } } query B { me { id } }"),
             "operation"
         );
+    }
+
+    #[test]
+    fn a_type_name_is_asked_for_as_any_field() {
+        for query in [
+            "{ __typename @unknown }",
+            "{ __typename @include }",
+            "{ __typename @include(iff: true) }",
+            "{ __typename @include(if: \"true\") }",
+            "{ __typename @include(if: $none) }",
+            "{ __typename @skip(if: true) @skip(if: true) }",
+            "{ __typename(a: 1) }",
+            "{ __typename { a } }",
+            "{ me { ... { a: __typename @deprecated } } }",
+        ] {
+            assert_eq!(refused(query), "__typename", "{query}");
+        }
+        let plain = "query ($a: Boolean!) { __typename a: __typename @include(if: $a) @skip(if: false) }";
+        assert_eq!(refused(plain), "nothing");
     }
 
     #[test]

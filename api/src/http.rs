@@ -60,6 +60,7 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             "/export",
             get(bulk::export::answer).options(cors::preflight),
         )
+        .layer(middleware::from_fn_with_state(schema.clone(), single))
         .layer(middleware::from_fn_with_state(schema.clone(), cors::answer))
         .with_state(schema.clone());
     let mut router = Router::new()
@@ -100,6 +101,32 @@ async fn deadline(request: axum::extract::Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
+}
+
+/// Refuses a request that says twice what is decided by: a proxy may go by the one, and we by the other.
+async fn single(
+    State(schema): State<Schema>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    axum::Extension(id): axum::Extension<RequestId>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    let once = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::HOST,
+        header::ORIGIN,
+        LAST_EVENT_ID,
+        PURPOSE_OF_USE,
+    ];
+    let headers = request.headers();
+    let twice = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    let Some(name) = once.iter().find(twice) else {
+        return next.run(request).await;
+    };
+    let told = Rejected::new("BAD_REQUEST", format!("the header `{name}` is given twice"));
+    let visit = visit(&schema, id, peer, headers);
+    refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, MediaType::Json)
 }
 
 /// Gives each request its id, which stands in every log line of it, and each answer the headers that

@@ -18,6 +18,7 @@ pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
         max_bytes: MAX_BODY,
         ..fhir::reader::Limits::default()
     };
+    let body = body.strip_prefix(fhir::BYTE_ORDER_MARK).unwrap_or(body);
     let json = fhir::reader::read_within(body, limits)
         .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
     from_json(&json).ok_or_else(|| {

@@ -24,6 +24,7 @@ use crate::{
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
+    literals,
     loaders::Loaders,
     records::{
         AmendmentMutation, ImportMutation,
@@ -32,8 +33,16 @@ use crate::{
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
     sessions::graphql::{SessionMutation, SessionQuery},
     users::graphql::{UserMutation, UserQuery},
+    variables::{InputTypes, Problem},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
+
+/// What is told of a document that does not fit, where the schema is not told.
+const UNFIT: &str = "the document or its variables do not fit the schema";
+/// How many errors of a document are told.
+const MAX_ERRORS: usize = 20;
+/// How many places of it each of them names.
+const MAX_LOCATIONS: usize = 4;
 
 /// What can be read. Every field but `mySecondFactor` and `me` needs a session with a second factor
 /// where the operator requires one. A field that fails is null beside its error, which has a stable
@@ -124,6 +133,8 @@ pub(crate) struct Rejected {
     pub(crate) field: Option<String>,
     /// Whether the operation is of a kind that this way does not carry.
     pub(crate) is_wrong_method: bool,
+    /// What is wrong with its variables, if that is why: told in place of the message.
+    problems: Vec<Problem>,
 }
 
 impl Rejected {
@@ -133,19 +144,34 @@ impl Rejected {
             message: message.into(),
             field: None,
             is_wrong_method: false,
+            problems: Vec::new(),
         }
     }
 
     /// The answer that says so.
     pub(crate) fn response(&self) -> Response {
-        let mut error = ServerError::new(self.message.clone(), None);
+        if self.problems.is_empty() {
+            return Response::from_errors(vec![self.error(self.message.clone())]);
+        }
+        let errors = self.problems.iter().map(|Problem { place, wanted, .. }| {
+            let mut error = self.error(format!("`{place}` has to be {wanted}"));
+            if let Some(extensions) = &mut error.extensions {
+                extensions.set("field", place.as_str());
+            }
+            error
+        });
+        Response::from_errors(errors.collect())
+    }
+
+    fn error(&self, message: String) -> ServerError {
+        let mut error = ServerError::new(message, None);
         let mut extensions = async_graphql::ErrorExtensionValues::default();
         extensions.set("code", self.code);
         if let Some(field) = &self.field {
             extensions.set("field", field.as_str());
         }
         error.extensions = Some(extensions);
-        Response::from_errors(vec![error])
+        error
     }
 }
 
@@ -156,6 +182,7 @@ pub(crate) struct Schema {
     app: App,
     limits: Limits,
     inputs: Arc<InputLimits>,
+    input_types: Arc<InputTypes>,
     timeout: Duration,
 }
 
@@ -180,6 +207,7 @@ impl Schema {
             app,
             limits,
             inputs: Arc::new(InputLimits::of(&sdl())),
+            input_types: Arc::new(InputTypes::of(&sdl())),
             timeout,
         }
     }
@@ -217,7 +245,18 @@ impl Schema {
         self.inputs
             .check(document, &variables)
             .map_err(|error| too_long(&error))?;
+        let problems = gate::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
+            let definitions = &chosen.variable_definitions;
+            self.input_types.check(definitions, &variables)
+        });
         request.variables = variables;
+        if literals::repeats_a_field(&request.query) {
+            let told = "an input object in the document has a field twice";
+            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", told));
+        }
+        if !problems.is_empty() {
+            return Err(self.unfit(problems));
+        }
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
             | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)
@@ -243,6 +282,20 @@ impl Schema {
             .data(self.app.answers.begin(visit.party()))
             .data(Weight(counted.weight));
         Ok((counted.kind, request))
+    }
+
+    /// Says what is wrong with variables; where introspection is off, without what only the schema knows.
+    fn unfit(&self, mut problems: Vec<Problem>) -> Rejected {
+        if !self.app.introspection {
+            problems.retain(|problem| problem.is_given);
+            for problem in &mut problems {
+                "a value of its type".clone_into(&mut problem.wanted);
+            }
+        }
+        Rejected {
+            problems,
+            ..Rejected::new("GRAPHQL_VALIDATION_FAILED", UNFIT)
+        }
     }
 
     /// Runs a query or a mutation that was let through, when its party's others leave it room, to its end,
@@ -367,6 +420,7 @@ impl Schema {
     /// Gives every error a code and the request's id, and leaves out what async-graphql would tell of
     /// the schema or of the value where introspection is off.
     pub(crate) fn tidy(&self, mut response: Response, visit: &Visit) -> Response {
+        cut(&mut response.errors);
         for error in &mut response.errors {
             let ours = error
                 .source
@@ -381,7 +435,7 @@ impl Schema {
                 error.message = if self.app.introspection {
                     error.message.chars().take(300).collect()
                 } else {
-                    "the document or its variables do not fit the schema".to_owned()
+                    UNFIT.to_owned()
                 };
             }
             extensions.set("requestId", visit.origin.request.to_string());
@@ -416,11 +470,30 @@ fn failed(error: Error) -> Response {
     Response::from_errors(vec![told])
 }
 
+/// Keeps the first of the errors that stand in no field: validation tells one for each use of whatever is
+/// wrong, so their number is the document's length and not what anybody reads.
+fn cut(errors: &mut Vec<ServerError>) {
+    let (of_fields, of_document): (Vec<_>, Vec<_>) =
+        std::mem::take(errors).into_iter().partition(|error| !error.path.is_empty());
+    let more = of_document.len().saturating_sub(MAX_ERRORS);
+    errors.extend(of_document.into_iter().take(MAX_ERRORS));
+    for error in errors.iter_mut() {
+        error.locations.truncate(MAX_LOCATIONS);
+    }
+    if more > 0 {
+        let told = format!("and {more} more errors, which are not told");
+        let told = Rejected::new("GRAPHQL_VALIDATION_FAILED", told);
+        errors.extend(told.response().errors);
+    }
+    errors.extend(of_fields);
+}
+
 fn over(refused: gate::Refused) -> Rejected {
     let code = match refused {
         gate::Refused::TooMuch { .. } => "TOO_COMPLEX",
         gate::Refused::FragmentCycle
         | gate::Refused::NoSuchOperation
+        | gate::Refused::TypeName
         | gate::Refused::ManyRootFields => "GRAPHQL_VALIDATION_FAILED",
         gate::Refused::InlineDecimal => "BAD_USER_INPUT",
         gate::Refused::Introspection => "INTROSPECTION_DISABLED",

@@ -28,7 +28,7 @@ use crate::{
     cors,
     http::{UNBUFFERED, check_bearer, to_json},
     request::from_json,
-    schema::{Schema, Via, has_run},
+    schema::{Rejected, Schema, Via, has_run},
     seats::{Seat, Seats},
     sessions::revocations::{Watch, ended, is_over},
 };
@@ -332,11 +332,12 @@ impl Connection {
         }
         if self.streams.len() >= MAX_STREAMS {
             let told = format!("a socket carries at most {MAX_STREAMS} streams");
-            return self.refuse(&id, "TOO_MANY_STREAMS", &told).await;
+            let told = Rejected::new("TOO_MANY_STREAMS", told);
+            return self.refuse(&id, &told).await;
         }
         let request = match self.schema.admit(request, Via::Stream, &self.visit) {
             Ok((_, request)) => request,
-            Err(told) => return self.refuse(&id, told.code, &told.message).await,
+            Err(told) => return self.refuse(&id, &told).await,
         };
         self.generation += 1;
         let generation = self.generation;
@@ -414,11 +415,9 @@ impl Connection {
         }
     }
 
-    async fn refuse(&mut self, id: &str, code: &str, message: &str) -> Result<(), Closing> {
-        let request_id = self.visit.origin.request;
-        let error =
-            json!({ "message": message, "extensions": { "code": code, "requestId": request_id } });
-        self.send_json(&json!({ "type": "error", "id": id, "payload": [error] }))
+    async fn refuse(&mut self, id: &str, told: &Rejected) -> Result<(), Closing> {
+        let errors = self.schema.tidy(told.response(), &self.visit).errors;
+        self.send_json(&json!({ "type": "error", "id": id, "payload": errors }))
             .await
     }
 

@@ -12,7 +12,7 @@ use super::password::confirm;
 use crate::{
     app::{App, commit},
     caller::Caller,
-    error::Error,
+    error::{Error, both},
 };
 
 /// Changes the caller's address or name, with its audit row, which names what was changed and not to what.
@@ -26,8 +26,9 @@ pub(crate) async fn update(
     email: Option<&str>,
     username: Option<&str>,
 ) -> Result<User, Error> {
-    let email = email.map(Email::parse).transpose()?;
-    let username = username.map(Username::parse).transpose()?;
+    let email = email.map(Email::parse).transpose();
+    let username = username.map(Username::parse).transpose();
+    let (email, username) = both(email, username)?;
     let fields: Vec<_> = [
         email.as_ref().map(|_| "email"),
         username.as_ref().map(|_| "username"),

@@ -16,7 +16,7 @@ use vault::password;
 use crate::{
     app::{App, commit},
     caller::Visit,
-    error::Error,
+    error::{Error, both},
     throttle::{self, Attempt, Pass},
     users::password::choose,
 };
@@ -32,9 +32,13 @@ pub(crate) async fn register(
     username: &str,
     new_password: &str,
 ) -> Result<User, Error> {
-    let email = Email::parse(email)?;
-    let username = Username::parse(username)?;
-    let new_password = choose(new_password, &[username.as_str(), email.as_str()])?;
+    let names = both(Email::parse(email), Username::parse(username));
+    let own = names.as_ref().map_or_else(
+        |_| Vec::new(),
+        |(email, username)| vec![username.as_str(), email.as_str()],
+    );
+    let new_password = choose(new_password, &own);
+    let ((email, username), new_password) = both(names, new_password)?;
     let queued = app.hashing.queue(&visit.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
     let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Register).await?;

@@ -11,6 +11,9 @@ use crate::reader::ReadError;
 /// The code system of [`Issue::rule`] in an `OperationOutcome`.
 pub const RULE_SYSTEM: &str = "https://meditrustal.example/fhir/CodeSystem/rule";
 
+/// How much of a path is told: with extensions in extensions it is as long as the document. Unit: characters.
+const MAX_PATH: usize = 200;
+
 /// One thing that is wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
@@ -18,7 +21,8 @@ pub struct Issue {
     pub severity: Severity,
     /// The kind of issue.
     pub code: IssueCode,
-    /// `FHIRPath` of the element, such as `Observation.component[1].valueQuantity`.
+    /// `FHIRPath` of the element, such as `Observation.component[1].valueQuantity`; the beginning of one that is
+    /// longer than 200 characters, and `…`.
     pub path: String,
     /// The rule that was broken: an invariant's key such as `obs-6`, `required`,
     /// `binding:observation-status`, `record-type:DIAGNOSIS`. Has no white space.
@@ -35,7 +39,10 @@ impl Issue {
         rule: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
-        let (path, rule, message) = (path.into(), rule.into(), message.into());
+        let (mut path, rule, message) = (path.into(), rule.into(), message.into());
+        if let Some((end, _)) = path.char_indices().nth(MAX_PATH) {
+            path.replace_range(end.., "…");
+        }
         Self {
             severity: Severity::Error,
             code,

@@ -36,6 +36,9 @@ mod withdrawal;
 
 pub use completeness::{Checked, Completeness};
 pub use filing::record_type_of;
+/// What some programs write before JSON in UTF-8. RFC 8259, section 8.1, lets whoever reads it pass over it.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use json::Json;
 pub use record_types::RecordType;

@@ -88,6 +88,16 @@ async fn what_cannot_be_an_account_is_refused_with_the_field() {
         assert_eq!(told.extensions["field"], field, "{email:?} {username:?}");
         assert_eq!(told.path, [json!("register")]);
     }
+    // All that is wrong is told at once.
+    let answer = world
+        .nobody()
+        .asks(REGISTER, account("bea", "1bea", "eleven char"))
+        .await;
+    let told = answer.fails_with("BAD_USER_INPUT");
+    let fields = told.extensions["fields"].as_array().expect("all of them");
+    let fields: Vec<_> = fields.iter().map(|it| text(&it["field"])).collect();
+    assert_eq!(fields, ["email", "username", "password"]);
+    assert_eq!(told.extensions["fields"][0]["message"], told.message);
     let people = world
         .sql("SELECT count(*) AS number FROM users WHERE NOT is_system")
         .await;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::{Program, World, documents, id};
+use tests::{Person, Program, World, documents, id, text};
 
 const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
 const NAME: &str = r#"{"query":"{ __typename }"}"#;
@@ -326,15 +326,124 @@ async fn a_field_that_fails_leaves_the_others_what_they_have() {
     assert_eq!(told.len(), 4);
     assert_eq!(mixed.partial_data()["me"]["username"], ana.username);
 
-    let unread = ana
-        .asks(
-            "query ($id: UUID!) { me { username } medicalRecord(id: $id) { id } }",
-            json!({ "id": "none" }),
-        )
-        .await;
+    let unread = "{ me { username } medicalRecord(id: \"none\") { id } }";
+    let unread = ana.asks(unread, json!({})).await;
     let problem = unread.fails_with("GRAPHQL_VALIDATION_FAILED");
     assert_eq!(problem.path, [json!("medicalRecord")]);
     assert_eq!(unread.partial_data()["me"]["username"], ana.username);
+}
+
+#[tokio::test]
+async fn a_header_that_decides_is_given_once() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let token = |person: &Person| format!("Bearer {}", person.client.token().expect("logged in"));
+    let (hers, his) = (token(&ana), token(&budi));
+    let json = ("content-type", "application/json");
+    let doubled: [&[(&str, &str)]; 6] = [
+        &[json, ("authorization", &hers), ("authorization", &his)],
+        &[json, ("authorization", &hers), ("authorization", &hers)],
+        &[json, json, ("authorization", &hers)],
+        &[json, ("content-type", "text/plain"), ("authorization", &hers)],
+        &[json, ("authorization", &hers), ("x-purpose-of-use", "PATRQT"), ("x-purpose-of-use", "TREAT")],
+        &[json, ("authorization", &hers), ("last-event-id", "1"), ("last-event-id", "2")],
+    ];
+    for headers in doubled {
+        for (method, path) in [
+            ("POST", "/graphql"),
+            ("GET", "/graphql?query=%7Bme%7Bid%7D%7D"),
+            ("POST", "/import"),
+            ("GET", "/export"),
+        ] {
+            let body = r#"{"query":"{ me { id } }"}"#;
+            let reply = world.api.takes(method, path, headers, body).await;
+            let told = (reply.status, reply.code());
+            assert_eq!(told, (400, "BAD_REQUEST".to_owned()), "{path} {headers:?}");
+        }
+    }
+    let once = [("authorization", hers.as_str())];
+    let reply = world.api.posts(&once, r#"{"query":"{ me { id } }"}"#).await;
+    assert_eq!(reply.json()["data"]["me"]["id"], ana.id.as_str());
+}
+
+#[tokio::test]
+async fn errors_of_a_document_are_as_many_as_anybody_reads() {
+    let world = World::start().await;
+    let name = "n".repeat(4000);
+    let undeclared: String = (0..600).map(|nth| format!("a{nth}: 1 b: $v{nth} ")).collect();
+    let table = [
+        format!("query {name} {{ me({undeclared}) {{ id }} }}"),
+        format!("query {name} {{ {} }}", "x ".repeat(900)),
+        format!("query {name} {{ me {{ {} }} }}", "x(y: 1) ".repeat(900)),
+        format!("query {name} {{ {} }}", "...F ".repeat(900)),
+    ];
+    for query in table {
+        let reply = world.api.posts(&[], &json!({ "query": query }).to_string()).await;
+        assert_eq!(reply.code(), "GRAPHQL_VALIDATION_FAILED", "{}", reply.body);
+        let told = reply.json()["errors"].as_array().map_or(0, Vec::len);
+        assert!(told <= 21, "{told} errors");
+        assert!(reply.body.len() < 16 * 1024, "{} bytes", reply.body.len());
+        assert_eq!(reply.json().get("data"), None);
+    }
+}
+
+#[tokio::test]
+async fn what_validation_passes_over_is_refused_before_it() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    for query in [
+        "{ __typename @unknown }",
+        "{ __typename(a: 1) }",
+        r#"mutation { updateProfile(input: { currentPassword: "x", username: "a", username: "b" }) { user { id } } }"#,
+        r#"query ($f: RecordFilterInput = { status: "a", status: "b" }) { medicalRecords(filter: $f) { nodes { id } } }"#,
+    ] {
+        let answer = ana.asks(query, json!({})).await;
+        answer.fails_with("GRAPHQL_VALIDATION_FAILED");
+        assert_eq!(*answer.partial_data(), Value::Null, "{query}");
+    }
+    let plain = "query ($yes: Boolean!) { __typename @include(if: $yes) me { id @skip(if: $yes) username } }";
+    let answer = ana.asks(plain, json!({ "yes": true })).await;
+    assert_eq!(answer.data()["me"], json!({ "username": ana.username }));
+}
+
+#[tokio::test]
+async fn every_variable_that_does_not_fit_is_told_before_anything_runs() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let accept = ("accept", "application/graphql-response+json");
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    let headers = [accept, ("authorization", token.as_str())];
+    let create = "mutation ($first: RegisterInput!, $input: CreateMedicalRecordInput!) {
+      register(input: $first) { user { id } }
+      createMedicalRecord(input: $input) { record { id } }
+    }";
+    let first = json!({ "email": "dewi@example.org", "username": "dewi", "password": "a long pass phrase" });
+    let table = [
+        (json!({}), vec!["first", "input"]),
+        (json!({ "first": first }), vec!["input"]),
+        (json!({ "first": first, "input": null }), vec!["input"]),
+        (
+            json!({ "first": first, "input": { "patientId": "ana", "recordType": "DREAM", "colour": "red" } }),
+            vec!["input.patientId", "input.recordType", "input.document", "input.colour"],
+        ),
+        (
+            json!({ "first": { "email": 1, "username": [], "password": {} }, "input": "x" }),
+            vec!["first.email", "first.username", "first.password", "input"],
+        ),
+    ];
+    for (variables, places) in table {
+        let body = json!({ "query": create, "variables": variables }).to_string();
+        let reply = world.api.posts(&headers, &body).await;
+        assert_eq!(reply.status, 400, "{}", reply.body);
+        assert_eq!(reply.json().get("data"), None);
+        let json = reply.json();
+        let errors = json["errors"].as_array().expect("errors");
+        let told: Vec<_> = errors.iter().map(|it| text(&it["extensions"]["field"])).collect();
+        assert_eq!(told, places, "{}", reply.body);
+        assert!(errors.iter().all(|it| it["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"));
+    }
+    let none = world.sql("SELECT id FROM users WHERE username = 'dewi'").await;
+    assert!(none.is_empty(), "nothing ran");
 }
 
 #[tokio::test]
@@ -374,6 +483,23 @@ async fn what_the_operator_did_not_switch_on_is_off() {
             "{query}"
         );
     }
+    // Of an input no more is told than its client has written.
+    let body = json!({
+        "query": "mutation ($input: CreateMedicalRecordInput!) { createMedicalRecord(input: $input) { record { id } } }",
+        "variables": { "input": { "recordType": "DREAM", "colour": "red" } },
+    });
+    let reply = api.posts(&[], &body.to_string()).await;
+    let mut told = reply.json()["errors"].as_array().expect("errors").clone();
+    for error in &mut told {
+        *error = json!([error["message"], error["extensions"]["field"]]);
+    }
+    assert_eq!(
+        json!(told),
+        json!([
+            ["`input.recordType` has to be a value of its type", "input.recordType"],
+            ["`input.colour` has to be a value of its type", "input.colour"],
+        ])
+    );
     let reply = asks("{ secret-of-ana( }").await;
     assert_eq!(reply.code(), "GRAPHQL_PARSE_FAILED");
     assert!(!reply.body.contains("secret"), "{}", reply.body);

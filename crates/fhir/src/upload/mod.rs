@@ -12,6 +12,8 @@ pub use bundle::{Broken, resource_of};
 use bundle::Bundle;
 use lines::Lines;
 
+use crate::BYTE_ORDER_MARK;
+
 /// One entry of an upload.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Cut {
@@ -32,8 +34,14 @@ impl std::fmt::Debug for Cut {
 }
 
 /// Cuts one upload.
+///
+/// A byte order mark at its head is passed over: some programs write one, and it belongs to no entry.
 #[derive(Debug)]
-pub struct Cutter(Form);
+pub struct Cutter {
+    form: Form,
+    /// What may still come of a byte order mark.
+    mark: &'static [u8],
+}
 
 #[derive(Debug)]
 enum Form {
@@ -44,12 +52,17 @@ enum Form {
 impl Cutter {
     /// For NDJSON: a line, an entry. At most `limit` bytes of it.
     pub fn lines(limit: usize) -> Self {
-        Self(Form::Lines(Lines::new(limit)))
+        Self::new(Form::Lines(Lines::new(limit)))
     }
 
     /// For a FHIR `Bundle`: what is in its `entry`, each of at most `limit` bytes.
     pub fn bundle(limit: usize) -> Self {
-        Self(Form::Bundle(Bundle::new(limit)))
+        Self::new(Form::Bundle(Bundle::new(limit)))
+    }
+
+    const fn new(form: Form) -> Self {
+        let mark = BYTE_ORDER_MARK;
+        Self { form, mark }
     }
 
     /// Takes bytes off the front of `input` until an entry is complete. `None` when `input` is used up.
@@ -57,10 +70,25 @@ impl Cutter {
     /// # Errors
     /// [`Broken`] where the rest of the upload cannot be made sense of. It ends there.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
-        match &mut self.0 {
-            Form::Lines(lines) => Ok(lines.next(input)),
-            Form::Bundle(bundle) => bundle.next(input),
+        if !self.mark.is_empty() && !input.is_empty() {
+            return self.begin(input);
         }
+        self.form.next(input)
+    }
+
+    /// Passes over a byte order mark. What only begins like one is handed on.
+    fn begin(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
+        while let ([wanted, left @ ..], [byte, rest @ ..]) = (self.mark, *input) {
+            if wanted != byte {
+                let seen = BYTE_ORDER_MARK.len() - self.mark.len();
+                self.mark = &[];
+                // No line ends and no Bundle goes on within these bytes.
+                self.form.next(&mut &BYTE_ORDER_MARK[..seen])?;
+                return self.form.next(input);
+            }
+            (self.mark, *input) = (left, rest);
+        }
+        self.form.next(input)
     }
 
     /// Ends the upload; gives the last line, if nothing ended it.
@@ -68,9 +96,22 @@ impl Cutter {
     /// # Errors
     /// [`Broken`] where the upload ends too early.
     pub fn end(&mut self) -> Result<Option<Cut>, Broken> {
-        match &mut self.0 {
+        let seen = BYTE_ORDER_MARK.len() - self.mark.len();
+        if (1..BYTE_ORDER_MARK.len()).contains(&seen) {
+            self.form.next(&mut &BYTE_ORDER_MARK[..seen])?;
+        }
+        match &mut self.form {
             Form::Lines(lines) => Ok(lines.end()),
             Form::Bundle(bundle) => bundle.end().map(|()| None),
+        }
+    }
+}
+
+impl Form {
+    fn next(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
+        match self {
+            Self::Lines(lines) => Ok(lines.next(input)),
+            Self::Bundle(bundle) => bundle.next(input),
         }
     }
 }

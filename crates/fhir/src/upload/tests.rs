@@ -70,6 +70,33 @@ fn lines_are_cut_at_their_ends_and_keep_their_numbers() {
 }
 
 #[test]
+fn a_byte_order_mark_at_the_head_belongs_to_no_entry() {
+    let mark = "\u{feff}";
+    let bundle = r#"{"resourceType":"Bundle","type":"batch","entry":[{"a":1}]}"#;
+    for upload in ["", "{}", "\n{}\n[]", "\u{fefe}{}", "{\"a\":\"\u{feff}\"}\n"] {
+        let marked = format!("{mark}{upload}");
+        let plain = all_alike(|| Cutter::lines(LIMIT), upload);
+        assert_eq!(all_alike(|| Cutter::lines(LIMIT), &marked), plain, "{upload}");
+    }
+    let plain = all_alike(|| Cutter::bundle(LIMIT), bundle);
+    let marked = format!("{mark}{bundle}");
+    assert_eq!(all_alike(|| Cutter::bundle(LIMIT), &marked), plain);
+
+    // One alone, at the head alone: a second one, and one in another place, are what they are.
+    let (cuts, _) = all_alike(|| Cutter::lines(LIMIT), &format!("{mark}{mark}1\n{mark}2"));
+    assert_eq!(cuts, [format!("{mark}1"), format!("{mark}2")]);
+    let twice = format!("{mark}{mark}{bundle}");
+    let (_, broken) = all_alike(|| Cutter::bundle(LIMIT), &twice);
+    assert_eq!(broken, Some(Broken::NotABundle));
+    // What only begins like one is not lost.
+    for start in [b"\xef".as_slice(), b"\xef\xbb", b"\xef\xbbx\n"] {
+        let (cuts, _) = cuts_of(Cutter::lines(LIMIT), start, 1);
+        let text = String::from_utf8_lossy(start);
+        assert_eq!(cuts, [text.trim_end()]);
+    }
+}
+
+#[test]
 fn a_bundle_is_cut_into_its_entries() {
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LIMIT));
     let of = |entries: &str| {
