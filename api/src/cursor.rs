@@ -115,7 +115,7 @@ impl PageKey for (DateTime<Utc>, RecordId) {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (at, id) = PageKey::from_bytes(bytes)?;
+        let (at, id) = <(DateTime<Utc>, Uuid)>::from_bytes(bytes)?;
         Some((at, RecordId(id)))
     }
 }
@@ -237,14 +237,22 @@ mod tests {
         let good = list("a").at(&42_i64).0;
         let mut wrong: Vec<String> = (0..good.len())
             .map(|nth| {
-                let other = if good.as_bytes()[nth] == b'0' { "1" } else { "0" };
+                let other = if good.as_bytes()[nth] == b'0' {
+                    "1"
+                } else {
+                    "0"
+                };
                 let mut text = good.clone();
                 text.replace_range(nth..=nth, other);
                 text
             })
             .collect();
         wrong.extend(["", "03", "+1", "earliest", "ü"].map(str::to_owned));
-        wrong.extend([good[1..].to_owned(), format!("{good}00"), good.to_uppercase()]);
+        wrong.extend([
+            good[1..].to_owned(),
+            format!("{good}00"),
+            good.to_uppercase(),
+        ]);
         wrong.push("0".repeat(1 << 20));
         for text in wrong {
             let cursor = Cursor(text);
@@ -257,7 +265,11 @@ mod tests {
         for (year, ok) in [(-4713, false), (-4712, true), (1970, true), (9999, true)] {
             let date = chrono::NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
             let at = date.and_hms_opt(0, 0, 0).unwrap().and_utc();
-            assert_eq!(DateTime::<Utc>::from_bytes(&at.to_bytes()).is_some(), ok, "{year}");
+            assert_eq!(
+                DateTime::<Utc>::from_bytes(&at.to_bytes()).is_some(),
+                ok,
+                "{year}"
+            );
         }
         assert_eq!(DateTime::<Utc>::from_bytes(&i64::MAX.to_bytes()), None);
         assert_eq!(DateTime::<Utc>::from_bytes(&i64::MIN.to_bytes()), None);

@@ -198,7 +198,7 @@ impl Error {
     /// The same refusal for another request of the same group: what comes of a [`StoreError`].
     pub(crate) fn again(&self) -> Self {
         match self {
-            Self::BadInput { field, message } => Self::bad(*field, message.clone()),
+            Self::BadInput { field, message, .. } => Self::bad(field, message.clone()),
             Self::Busy {
                 retry_after_seconds,
             } => Self::Busy {
@@ -291,7 +291,10 @@ fn issue(issue: &fhir::Issue) -> Value {
 fn texts<'a>(members: impl IntoIterator<Item = (&'static str, &'a str)>) -> Value {
     let members = members.into_iter();
     let member = |(key, text): (&str, &str)| {
-        (async_graphql::Name::new(key), Value::String(text.to_owned()))
+        (
+            async_graphql::Name::new(key),
+            Value::String(text.to_owned()),
+        )
     };
     Value::Object(members.map(member).collect())
 }

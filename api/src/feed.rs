@@ -1,16 +1,19 @@
 //! What subscribers follow: one reader of the durable log per process, many listeners.
 //!
 //! A notice only wakes the reader, which reads after its own position; it also polls, so a notice that
-//! is lost costs latency and nothing else. A listener that falls behind reads the log itself.
+//! is lost costs latency and nothing else. A listener that falls behind reads the log itself. What each of them
+//! may see is decided for all that wait together ([`crate::visibility`]).
 
 use std::{sync::Arc, time::Duration};
 
 use store::{
     Pool, StoreError,
-    feed::{self, FeedRow},
+    feed::{self, FeedRow, Part},
     notices::Notices,
 };
 use tokio::{sync::broadcast, task::JoinSet};
+
+use crate::visibility::EventDecisions;
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -21,19 +24,24 @@ const BUFFER: usize = 4096;
 
 /// The entries of the log as they are written.
 #[derive(Debug, Clone)]
-pub(crate) struct Feed(broadcast::Sender<Arc<FeedRow>>);
+pub(crate) struct Feed {
+    entries: broadcast::Sender<Arc<FeedRow>>,
+    /// Decides who may see them.
+    pub(crate) decisions: EventDecisions,
+}
 
 impl Feed {
     /// Starts following the log from its present end.
     pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
-        let (sender, _) = broadcast::channel(BUFFER);
-        tasks.spawn(follow(pool, url, sender.clone()));
-        Self(sender)
+        let (entries, _) = broadcast::channel(BUFFER);
+        let decisions = EventDecisions::start(pool.clone(), tasks);
+        tasks.spawn(follow(pool, url, entries.clone()));
+        Self { entries, decisions }
     }
 
     /// Entries from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<FeedRow>> {
-        self.0.subscribe()
+        self.entries.subscribe()
     }
 }
 
@@ -62,7 +70,7 @@ async fn pass_on(
         None => feed::last_position(&mut conn).await?,
     };
     loop {
-        let rows = feed::after(&mut conn, from, BATCH).await?;
+        let rows = feed::after(&mut conn, from, BATCH, Part::Whole).await?;
         let Some(last) = rows.last() else { break };
         from = last.position;
         for row in rows {

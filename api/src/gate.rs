@@ -92,7 +92,9 @@ pub(crate) enum Refused {
     #[error("send decimals in variables: written into a query they lose their digits")]
     InlineDecimal,
     /// `__typename` with what it does not have. async-graphql does not look at it.
-    #[error("`__typename` has no arguments and no fields, and no directives but @include and @skip")]
+    #[error(
+        "`__typename` has no arguments and no fields, and no directives but @include and @skip"
+    )]
     TypeName,
     /// A subscription to more than one thing, or to none (GraphQL, 5.2.4.1).
     #[error("a subscription has one root field: send a second one besides")]
@@ -591,15 +593,16 @@ mod tests {
         ] {
             assert_eq!(refused(query), "__typename", "{query}");
         }
-        let plain = "query ($a: Boolean!) { __typename a: __typename @include(if: $a) @skip(if: false) }";
+        let plain =
+            "query ($a: Boolean!) { __typename a: __typename @include(if: $a) @skip(if: false) }";
         assert_eq!(refused(plain), "nothing");
     }
 
     #[test]
     fn a_subscription_has_one_root_field() {
         assert_eq!(
-            judge("subscription { ...F } fragment F on Subscription { e { a b } }"),
-            Ok(OperationType::Subscription)
+            refused("subscription { ...F } fragment F on Subscription { e { a b } }"),
+            "nothing"
         );
         for query in [
             "subscription { e { a } f: e { a } }",

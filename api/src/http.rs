@@ -126,7 +126,13 @@ async fn single(
     };
     let told = Rejected::new("BAD_REQUEST", format!("the header `{name}` is given twice"));
     let visit = visit(&schema, id, peer, headers);
-    refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, MediaType::Json)
+    refuse(
+        &schema,
+        &told,
+        &visit,
+        StatusCode::BAD_REQUEST,
+        MediaType::Json,
+    )
 }
 
 /// Gives each request its id, which stands in every log line of it, and each answer the headers that

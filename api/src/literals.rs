@@ -159,7 +159,17 @@ mod tests {
 
     #[test]
     fn no_text_stops_it() {
-        for text in ["\"", "\"\"\"", "\"\\", "{(({{[", "}}}", "#", "$", "é\"é", "{f(a:{é:1 é:1})}"] {
+        for text in [
+            "\"",
+            "\"\"\"",
+            "\"\\",
+            "{(({{[",
+            "}}}",
+            "#",
+            "$",
+            "é\"é",
+            "{f(a:{é:1 é:1})}",
+        ] {
             repeats_a_field(text);
             repeats_a_field(&text.repeat(1000));
         }

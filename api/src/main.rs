@@ -42,7 +42,8 @@
 //! GraphQL vocabulary
 //!
 //! - `graphql`: scalars and enums of the schema, and what every resolver begins with
-//! - `page`: pages of a list and their cursors
+//! - `page`: pages of a list
+//! - `cursor`: cursors, each good for the list that it was given out for
 //! - `loaders`: fetch together what resolvers ask for one by one
 //!
 //! Process
@@ -54,6 +55,8 @@
 //! - `answer_budget`: limits how many bytes answers have
 //! - `gate`: the limits of a GraphQL document
 //! - `input_limits`: the limits of its variables
+//! - `literals`: finds input objects in a document that have a field twice
+//! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
 //! - `work`: finishes what requests have begun, whoever waits
@@ -64,6 +67,7 @@
 //! - `key_checks`: compares the keys with the database before they are used
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events for all subscribers
+//! - `visibility`: decides which events subscribers may see
 //! - `relay`: sends signed transactions to the chain
 //! - `housekeeping`: removes old rows on a schedule
 //! - `error`: every error and its code
@@ -114,6 +118,7 @@ mod throttle;
 mod tokens;
 mod users;
 mod variables;
+mod visibility;
 mod wallets;
 mod websocket;
 mod work;

@@ -250,13 +250,6 @@ impl Schema {
             self.input_types.check(definitions, &variables)
         });
         request.variables = variables;
-        if literals::repeats_a_field(&request.query) {
-            let told = "an input object in the document has a field twice";
-            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", told));
-        }
-        if !problems.is_empty() {
-            return Err(self.unfit(problems));
-        }
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
             | (OperationType::Query, Via::Post | Via::Get | Via::EventsByGet)
@@ -275,6 +268,13 @@ impl Schema {
                 is_wrong_method: true,
                 ..Rejected::new("WRONG_METHOD", message)
             });
+        }
+        if literals::repeats_a_field(&request.query) {
+            let told = "an input object in the document has a field twice";
+            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", told));
+        }
+        if !problems.is_empty() {
+            return Err(self.unfit(problems));
         }
         let request = request
             .data(visit.clone())
@@ -407,14 +407,16 @@ impl Schema {
         let schema = self.clone();
         let told = EventCursor::default();
         let request = request.data(told.clone());
-        self.inner.execute_stream(request).then(move |mut response| {
-            told.write(&mut response);
-            let (schema, visit) = (schema.clone(), visit.clone());
-            async move {
-                let response = schema.write_down(response, &visit).await;
-                schema.tidy(response, &visit)
-            }
-        })
+        self.inner
+            .execute_stream(request)
+            .then(move |mut response| {
+                told.write(&mut response);
+                let (schema, visit) = (schema.clone(), visit.clone());
+                async move {
+                    let response = schema.write_down(response, &visit).await;
+                    schema.tidy(response, &visit)
+                }
+            })
     }
 
     /// Gives every error a code and the request's id, and leaves out what async-graphql would tell of
@@ -473,8 +475,9 @@ fn failed(error: Error) -> Response {
 /// Keeps the first of the errors that stand in no field: validation tells one for each use of whatever is
 /// wrong, so their number is the document's length and not what anybody reads.
 fn cut(errors: &mut Vec<ServerError>) {
-    let (of_fields, of_document): (Vec<_>, Vec<_>) =
-        std::mem::take(errors).into_iter().partition(|error| !error.path.is_empty());
+    let (of_fields, of_document): (Vec<_>, Vec<_>) = std::mem::take(errors)
+        .into_iter()
+        .partition(|error| !error.path.is_empty());
     let more = of_document.len().saturating_sub(MAX_ERRORS);
     errors.extend(of_document.into_iter().take(MAX_ERRORS));
     for error in errors.iter_mut() {

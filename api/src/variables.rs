@@ -38,7 +38,10 @@ pub(crate) struct InputTypes(HashMap<Name, InputKind>);
 #[derive(Debug, Clone)]
 enum InputKind {
     Enum(HashSet<Name>),
-    Object { is_one_of: bool, fields: Vec<InputField> },
+    Object {
+        is_one_of: bool,
+        fields: Vec<InputField>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -188,7 +191,9 @@ impl<'a> Check<'a> {
                 }
                 Some(InputKind::Object { is_one_of, fields }) => match value {
                     Value::Object(given) => {
-                        if *is_one_of && given.values().filter(|it| **it != Value::Null).count() != 1 {
+                        if *is_one_of
+                            && given.values().filter(|it| **it != Value::Null).count() != 1
+                        {
                             self.wants("exactly one field");
                         }
                         self.fields(fields, given);
@@ -284,9 +289,18 @@ mod tests {
         assert_eq!(
             told("$input: Thing!", input),
             [
-                "input.id", "input.colour", "input.count", "input.parts.0.id", "input.parts.1",
-                "input.parts.2", "input.parts.3", "input.parts.4", "input.at", "input.inner.id",
-                "input.inner.colour", "input.wrong",
+                "input.id",
+                "input.colour",
+                "input.count",
+                "input.parts.0.id",
+                "input.parts.1",
+                "input.parts.2",
+                "input.parts.3",
+                "input.parts.4",
+                "input.at",
+                "input.inner.id",
+                "input.inner.colour",
+                "input.wrong",
             ]
         );
     }
@@ -295,8 +309,13 @@ mod tests {
     fn what_is_missing_is_told_and_what_has_a_default_or_may_be_null_is_not() {
         let all = "$a: Int!, $b: Int, $c: Int! = 1, $d: [Int!]!, $e: Thing!";
         assert_eq!(told(all, json!({})), ["a", "d", "e"]);
-        assert_eq!(told(all, json!({ "a": null, "c": null, "d": [1, null], "e": {} })),
-            ["a", "c", "d.1", "e.id", "e.colour"]);
+        assert_eq!(
+            told(
+                all,
+                json!({ "a": null, "c": null, "d": [1, null], "e": {} })
+            ),
+            ["a", "c", "d.1", "e.id", "e.colour"]
+        );
     }
 
     #[test]
@@ -306,14 +325,23 @@ mod tests {
             "parts": { "name": "one for a list" }, "at": "2026-01-31T08:15:00+07:00",
             "any": { "anything": [1.10, null] }, "inner": null,
         });
-        let values = json!({ "t": [thing], "s": "x", "i": 2_147_483_647, "f": 1, "b": false, "more": 1 });
+        let values =
+            json!({ "t": [thing], "s": "x", "i": 2_147_483_647, "f": 1, "b": false, "more": 1 });
         let none: [&str; 0] = [];
-        assert_eq!(told("$t: [Thing!]!, $s: Text, $i: Int, $f: Float, $b: Boolean", values), none);
+        assert_eq!(
+            told(
+                "$t: [Thing!]!, $s: Text, $i: Int, $f: Float, $b: Boolean",
+                values
+            ),
+            none
+        );
     }
 
     #[test]
     fn no_more_is_told_than_can_be_read() {
-        let many: Vec<_> = (0..100_000).map(|_| json!({ "x".repeat(1000): 1 })).collect();
+        let many: Vec<_> = (0..100_000)
+            .map(|_| json!({ "x".repeat(1000): 1 }))
+            .collect();
         let places = told("$t: [Thing!]!", json!({ "t": many }));
         assert_eq!(places.len(), MAX_PROBLEMS);
         assert!(places.iter().all(|place| place.len() <= MAX_PLACE));

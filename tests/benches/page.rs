@@ -118,10 +118,12 @@ fn without_tag(answer: &str) -> String {
         let start = if cursor.len() == OURS { 2 } else { 10 };
         Some(cursor.get(start..start + KEY)?.to_owned())
     };
-    let found = answer.split_once("\"endCursor\":\"").and_then(|(before, after)| {
-        let (cursor, rest) = after.split_once('"')?;
-        Some(format!("{before}{}{rest}", key(cursor)?))
-    });
+    let found = answer
+        .split_once("\"endCursor\":\"")
+        .and_then(|(before, after)| {
+            let (cursor, rest) = after.split_once('"')?;
+            Some(format!("{before}{}{rest}", key(cursor)?))
+        });
     found.unwrap_or_else(|| answer.to_owned())
 }
 

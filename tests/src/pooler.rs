@@ -1,5 +1,5 @@
-//! A pooler that shares sessions: what PgBouncer does with `pool_mode = transaction` and one connection to
-//! the server. No more of PgBouncer than that.
+//! A pooler that shares sessions: what `PgBouncer` does with `pool_mode = transaction` and one connection to
+//! the server. No more of `PgBouncer` than that.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, purpose::Purpose};
-use serde_json::{Value, json};
+use serde_json::json;
 use store::audit::{AuditFilter, AuditRow};
 use uuid::Uuid;
 

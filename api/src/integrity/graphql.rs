@@ -217,7 +217,7 @@ impl IntegritySubscription {
     /// patients those of their own; for doctors those of patients who consented to SEARCH for TREAT.
     /// With `after`, every event after it; otherwise those from now on. Each event is delivered in
     /// order and at least once. A cursor of anything but an event of this log is refused with
-    /// BAD_USER_INPUT, also one of a log that was restored to an earlier state.
+    /// `BAD_USER_INPUT`, also one of a log that was restored to an earlier state.
     async fn integrity_events(
         &self,
         ctx: &Context<'_>,
@@ -233,11 +233,14 @@ impl IntegritySubscription {
         let start = Start::read(app, resumed.or(after).as_ref())?;
         let events =
             subscription::follow(app.clone(), caller, start, record_id.map(RecordId)).await?;
-        let (cursors, told) = (subscription::cursors(app), ctx.data::<EventCursor>()?.clone());
+        let (cursors, told) = (
+            subscription::cursors(app),
+            ctx.data::<EventCursor>()?.clone(),
+        );
         Ok(events.map(move |event| {
             let row = event?;
             told.set(cursors.at(&(row.position, row.at)));
-            Ok(IntegrityEvent(row))
+            Ok::<_, async_graphql::Error>(IntegrityEvent(row))
         }))
     }
 }

@@ -1,45 +1,61 @@
 //! One subscriber's stream: from a cursor or from now, each entry once, in order, and only what the
 //! subscriber may see at that moment.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Question, decide},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::RecordId,
     purpose::Purpose,
-    records::Standing,
     users::Role,
 };
 use futures::{Stream, stream};
 use serde_json::json;
 use store::{
     Tx, audit,
-    feed::{self, FeedRow},
+    feed::{self, FeedRow, Part},
 };
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+    time::Instant,
+};
 
 use crate::{
     app::{App, commit},
     caller::Caller,
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
-    facts::Facts,
     feed::BATCH,
+    visibility::{Inquiry, concerns},
 };
+
+/// How many events are decided on together.
+const TOGETHER: usize = 256;
+/// How long a decision holds. What could not be handed out by then, because the client is slow, is decided on
+/// again: a withdrawal binds it.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// Where a subscriber stands.
 struct Subscriber {
     app: App,
     caller: Caller,
+    /// Their role as it was last decided by. Whoever is given another one subscribes again.
+    role: Role,
     record: Option<RecordId>,
+    /// The last entry that was read.
     position: i64,
-    /// Read from the log and not yet handed out.
+    /// Read from the log, and not looked at.
     waiting: std::vec::IntoIter<FeedRow>,
     /// True once the log was read to its end: from then on, entries come as they are written.
     is_live: bool,
     live: Receiver<Arc<FeedRow>>,
+    /// What they may see, and have not been handed yet.
+    visible: VecDeque<Arc<FeedRow>>,
+    decided_at: Instant,
 }
 
 /// Where a stream begins.
@@ -111,15 +127,17 @@ pub(super) async fn follow(
     };
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
-    let waiting = Vec::new().into_iter();
     let subscriber = Subscriber {
         app,
         caller,
+        role: actor.role,
         record,
         position,
-        waiting,
+        waiting: Vec::new().into_iter(),
         is_live: false,
         live,
+        visible: VecDeque::new(),
+        decided_at: Instant::now(),
     };
     Ok(stream::unfold(Some(subscriber), |subscriber| async {
         let mut subscriber = subscriber?;
@@ -134,17 +152,61 @@ pub(super) async fn follow(
 impl Subscriber {
     async fn next(&mut self) -> Result<Arc<FeedRow>, Error> {
         loop {
-            let row = self.entry().await?;
+            if self.decided_at.elapsed() < FRESH
+                && let Some(row) = self.visible.pop_front()
+            {
+                return Ok(row);
+            }
+            let events = self.gather().await?;
+            let inquiry = Inquiry {
+                caller: self.caller.clone(),
+                role: self.role,
+                events,
+            };
+            let decided = self.app.feed.decisions.ask(inquiry).await?;
+            self.decided_at = Instant::now();
+            self.role = decided.role;
+            self.visible = decided.visible.into();
+        }
+    }
+
+    /// What has to be decided on: at least one event, and as many as are there without waiting.
+    async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
+        let mut events: Vec<_> = self.visible.drain(..).collect();
+        while events.len() < TOGETHER {
+            let row = match self.at_hand() {
+                Some(row) => row,
+                None if events.is_empty() => self.entry().await?,
+                None => break,
+            };
             if row.position <= self.position {
                 continue;
             }
             self.position = row.position;
-            if self.record.is_some() && row.entry.record != self.record {
-                continue;
+            let is_wanted = self.record.is_none() || row.entry.record == self.record;
+            if is_wanted && concerns(&row, self.caller.user, self.role) {
+                events.push(row);
             }
-            if self.may_see(&row).await? {
-                return Ok(row);
+        }
+        Ok(events)
+    }
+
+    /// The next entry, if it is there.
+    fn at_hand(&mut self) -> Option<Arc<FeedRow>> {
+        if let Some(row) = self.waiting.next() {
+            return Some(Arc::new(row));
+        }
+        // Until the log was read to its end, what is written meanwhile waits.
+        if !self.is_live {
+            return None;
+        }
+        match self.live.try_recv() {
+            Ok(row) => Some(row),
+            Err(TryRecvError::Lagged(_)) => {
+                self.is_live = false;
+                None
             }
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
 
@@ -156,7 +218,7 @@ impl Subscriber {
             }
             if !self.is_live {
                 let mut conn = self.app.pool.acquire().await?;
-                let rows = feed::after(&mut conn, self.position, BATCH).await?;
+                let rows = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
                 self.is_live = rows.is_empty();
                 self.waiting = rows.into_iter();
                 continue;
@@ -170,33 +232,12 @@ impl Subscriber {
         }
     }
 
-    /// Decided anew for each entry: a consent withdrawn or a session ended binds the next one.
-    async fn may_see(&self, row: &FeedRow) -> Result<bool, Error> {
-        let mut tx = self.app.begin().await?;
-        let facts = Facts::gather(&mut tx, [&self.caller], row.entry.patient).await?;
-        // Whoever withdraws waits no longer: an entry says that something happened, not what.
-        commit(tx).await?;
-        let actor = facts.actor(&self.caller)?;
-        if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
-            return Ok(true);
+    /// The part of the log that can concern them: read by an index, however long the log is.
+    const fn part(&self) -> Part {
+        match (self.record, self.role) {
+            (Some(record), _) => Part::OfRecord(record),
+            (None, Role::Patient) => Part::OfPatient(self.caller.user),
+            (None, Role::Admin | Role::Doctor) => Part::Whole,
         }
-        let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
-            return Ok(false);
-        };
-        if actor.role != Role::Doctor {
-            return Ok(false);
-        }
-        let question = Question {
-            actor,
-            patient,
-            action: Action::Search,
-            purpose: Purpose::Treatment,
-            record_type,
-            standing: Standing::Open,
-            destination: None,
-            emergency: None,
-            now: facts.now,
-        };
-        Ok(decide(&question, facts.consents_of(patient)).is_permit())
     }
 }

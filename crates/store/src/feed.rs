@@ -182,7 +182,107 @@ pub async fn holds(
     Ok(holds)
 }
 
-/// Entries after `position`, oldest first. Served by the primary key.
+/// Which entries of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All.
+    Whole,
+    /// Those of this patient's records.
+    OfPatient(UserId),
+    /// Those of this record.
+    OfRecord(RecordId),
+}
+
+struct Columns {
+    position: i64,
+    kind: String,
+    at: DateTime<Utc>,
+    record_id: Option<Uuid>,
+    patient_id: Option<Uuid>,
+    record_type: Option<String>,
+    record_hash: Option<String>,
+    tx_hash: Option<String>,
+    block_number: Option<i64>,
+    block_hash: Option<String>,
+    log_index: Option<i64>,
+    sequence: Option<i64>,
+    state: Option<String>,
+    finding_id: Option<Uuid>,
+    finding_kind: Option<String>,
+    opened_at: Option<DateTime<Utc>>,
+    resolved_at: Option<DateTime<Utc>>,
+    details: Option<Value>,
+}
+
+impl TryFrom<Columns> for FeedRow {
+    type Error = StoreError;
+
+    fn try_from(row: Columns) -> Result<Self, StoreError> {
+        let finding = match (row.finding_id, row.finding_kind, row.opened_at) {
+            (Some(id), Some(kind), Some(opened_at)) => Some(FeedFinding {
+                id: FindingId(id),
+                kind: rows::text(&kind, "finding kind")?,
+                opened_at,
+                resolved_at: row.resolved_at,
+                details: row.details.unwrap_or_default(),
+            }),
+            _ => None,
+        };
+        let entry = FeedEntry {
+            kind: rows::text(&row.kind, "event kind")?,
+            record: row.record_id.map(RecordId),
+            patient: row.patient_id.map(UserId),
+            record_type: row
+                .record_type
+                .map(|t| rows::text(&t, "record type"))
+                .transpose()?,
+            record_hash: row.record_hash.map(|h| rows::hash(&h)).transpose()?,
+            tx_hash: row.tx_hash,
+            block_number: row.block_number,
+            block_hash: row.block_hash,
+            log_index: row.log_index,
+            sequence: row.sequence,
+            state: row
+                .state
+                .map(|s| rows::text(&s, "anchor state"))
+                .transpose()?,
+            finding: row.finding_id.map(FindingId),
+        };
+        Ok(Self {
+            position: row.position,
+            at: row.at,
+            entry,
+            finding,
+        })
+    }
+}
+
+macro_rules! after {
+    ($conn:expr, $of:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Columns,
+            r#"SELECT
+                feed.position, feed.kind, feed.at, feed.record_id, feed.patient_id, feed.record_type,
+                feed.record_hash, feed.tx_hash, feed.block_number, feed.block_hash, feed.log_index,
+                feed.sequence, feed.state, feed.finding_id,
+                finding.kind AS "finding_kind?",
+                finding.opened_at AS "opened_at?",
+                finding.resolved_at AS "resolved_at?",
+                finding.details AS "details?"
+             FROM integrity_feed AS feed
+             LEFT JOIN integrity_findings AS finding ON finding.id = feed.finding_id
+             WHERE feed.position > $1 "# + $of + "
+             ORDER BY feed.position
+             LIMIT $2",
+            $($argument),+
+        )
+        .fetch_all($conn)
+        .await?
+    };
+}
+
+/// Entries of this part after `position`, oldest first. Served by the primary key,
+/// `idx_integrity_feed_patient_id` and `idx_integrity_feed_record_id`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -190,76 +290,16 @@ pub async fn after(
     conn: &mut PgConnection,
     position: i64,
     limit: i64,
+    part: Part,
 ) -> Result<Vec<FeedRow>, StoreError> {
-    let found = sqlx::query!(
-        r#"SELECT
-            feed.position,
-            feed.kind,
-            feed.at,
-            feed.record_id,
-            feed.patient_id,
-            feed.record_type,
-            feed.record_hash,
-            feed.tx_hash,
-            feed.block_number,
-            feed.block_hash,
-            feed.log_index,
-            feed.sequence,
-            feed.state,
-            feed.finding_id,
-            finding.kind AS "finding_kind?",
-            finding.opened_at AS "opened_at?",
-            finding.resolved_at AS "resolved_at?",
-            finding.details AS "details?"
-         FROM integrity_feed AS feed
-         LEFT JOIN integrity_findings AS finding ON finding.id = feed.finding_id
-         WHERE feed.position > $1
-         ORDER BY feed.position
-         LIMIT $2"#,
-        position,
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            let finding = match (row.finding_id, row.finding_kind, row.opened_at) {
-                (Some(id), Some(kind), Some(opened_at)) => Some(FeedFinding {
-                    id: FindingId(id),
-                    kind: rows::text(&kind, "finding kind")?,
-                    opened_at,
-                    resolved_at: row.resolved_at,
-                    details: row.details.unwrap_or_default(),
-                }),
-                _ => None,
-            };
-            let entry = FeedEntry {
-                kind: rows::text(&row.kind, "event kind")?,
-                record: row.record_id.map(RecordId),
-                patient: row.patient_id.map(UserId),
-                record_type: row
-                    .record_type
-                    .map(|t| rows::text(&t, "record type"))
-                    .transpose()?,
-                record_hash: row.record_hash.map(|h| rows::hash(&h)).transpose()?,
-                tx_hash: row.tx_hash,
-                block_number: row.block_number,
-                block_hash: row.block_hash,
-                log_index: row.log_index,
-                sequence: row.sequence,
-                state: row
-                    .state
-                    .map(|s| rows::text(&s, "anchor state"))
-                    .transpose()?,
-                finding: row.finding_id.map(FindingId),
-            };
-            Ok(FeedRow {
-                position: row.position,
-                at: row.at,
-                entry,
-                finding,
-            })
-        })
-        .collect()
+    let found = match part {
+        Part::Whole => after!(conn, "", position, limit),
+        Part::OfPatient(patient) => {
+            after!(conn, "AND feed.patient_id = $3", position, limit, patient.0)
+        }
+        Part::OfRecord(record) => {
+            after!(conn, "AND feed.record_id = $3", position, limit, record.0)
+        }
+    };
+    found.into_iter().map(FeedRow::try_from).collect()
 }

@@ -91,8 +91,7 @@ async fn every_list_refuses_what_was_not_given_out_for_it() {
         id(&record)
     );
     let page = ana.asks(&history, json!({})).await;
-    let of_version =
-        text(&page.data()["medicalRecord"]["history"]["pageInfo"]["endCursor"]);
+    let of_version = text(&page.data()["medicalRecord"]["history"]["pageInfo"]["endCursor"]);
     let mut events = ana.watches(json!({ "after": "earliest" })).await;
     let of_event = text(&events.next().await["cursor"]);
 
@@ -150,7 +149,10 @@ async fn a_stream_begins_with_the_first_event_or_the_next_one_or_after_one_that_
     let second = create().await;
 
     let begun = all.next().await;
-    assert_eq!((&begun["recordId"], &begun["kind"]), (&json!(first), &json!("ANCHOR_PENDING")));
+    assert_eq!(
+        (&begun["recordId"], &begun["kind"]),
+        (&json!(first), &json!("ANCHOR_PENDING"))
+    );
     assert_eq!(new.next().await["recordId"], json!(second));
     let (last, _) = all.until("ANCHOR_CONFIRMED").await;
     let last = text(&last["cursor"]);
@@ -162,7 +164,9 @@ async fn a_stream_begins_with_the_first_event_or_the_next_one_or_after_one_that_
         .await;
     let told = stream_after(&world, &ana, &last).await;
     assert_eq!(told["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
-    world.executes("TRUNCATE integrity_feed RESTART IDENTITY").await;
+    world
+        .executes("TRUNCATE integrity_feed RESTART IDENTITY")
+        .await;
     let told = stream_after(&world, &ana, &last).await;
     assert_eq!(told["errors"][0]["extensions"]["field"], "after");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Answer, EventStream, Events, Person, World, eventually, id, text};
+use tests::{Answer, EventStream, Events, Person, Program, World, eventually, id, text};
 use tokio::join;
 
 const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {

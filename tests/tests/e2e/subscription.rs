@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use dev::client::ClientError;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tests::{EventStream, Events, PATIENCE, Person, Program, World, documents, id, text};
+use tests::{
+    EventStream, Events, PATIENCE, Person, Program, Wiretap, World, documents, eventually, id, text,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
@@ -441,8 +443,14 @@ async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
             .await;
         world.wait_for_anchor(&id(&record), "CONFIRMED").await;
     }
+    let written = world
+        .sql("SELECT count(*) AS events FROM integrity_feed")
+        .await;
+    let written = written[0]["events"].as_u64().expect("a number");
+    let written = usize::try_from(written).expect("a few");
+    assert!(written >= 4, "{written} events");
     let mut all = Vec::new();
-    while all.len() < 6 {
+    while all.len() < written {
         let (_, data) = stream.next().await.expect("an event");
         let cursor = stream.last_id.clone().expect("it has an id");
         assert_eq!(data["extensions"]["cursor"], cursor.as_str());
@@ -450,14 +458,17 @@ async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
     }
     drop(stream);
 
-    for (nth, (cursor, _)) in all.iter().enumerate().take(5) {
+    for (nth, (cursor, _)) in all.iter().enumerate().take(written - 1) {
         // What the client has last is nearer than where it once began.
         let query = if nth % 2 == 0 { KINDS } else { beginning };
         let mut stream = from(&[("last-event-id", cursor)], query).await;
         for expected in &all[nth + 1..] {
             let (_, data) = stream.next().await.expect("an event");
             let told = text(&data["data"]["integrityEvents"]["kind"]);
-            assert_eq!((stream.last_id.clone(), told), (Some(expected.0.clone()), expected.1.clone()));
+            assert_eq!(
+                (stream.last_id.clone(), told),
+                (Some(expected.0.clone()), expected.1.clone())
+            );
         }
     }
     for wrong in ["", "0", &all[0].0[1..]] {
@@ -465,9 +476,14 @@ async fn an_event_stream_goes_on_after_the_last_event_that_its_client_has() {
         assert_eq!(stream.ends_with().await, "BAD_USER_INPUT", "{wrong}");
     }
     // Over a WebSocket each event has its cursor beside it, too.
-    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[]).await.expect("a socket");
+    let mut socket = Socket::open(&world.api, "graphql-transport-ws", &[])
+        .await
+        .expect("a socket");
     socket.says(init(&ana)).await;
-    assert_eq!(socket.hears().await.expect("a message")["type"], "connection_ack");
+    assert_eq!(
+        socket.hears().await.expect("a message")["type"],
+        "connection_ack"
+    );
     socket.says(subscribe("1", beginning)).await;
     let told = socket.hears().await.expect("a message");
     assert_eq!(told["payload"]["extensions"]["cursor"], all[0].0.as_str());
@@ -489,8 +505,104 @@ async fn a_stream_with_nothing_to_say_says_so() {
 
     let opened = stream.block().await.expect("it is open");
     let heartbeat = stream.block().await.expect("it is still open");
-    assert!(opened.starts_with(':') && heartbeat.starts_with(':'), "{opened}{heartbeat}");
+    assert!(
+        opened.starts_with(':') && heartbeat.starts_with(':'),
+        "{opened}{heartbeat}"
+    );
     let message = timeout(PATIENCE, socket.0.next()).await;
     let message = message.expect("it says something").expect("a message");
     assert!(message.expect("it is whole").is_ping());
+}
+
+/// How many statements were run but for those that an api runs while nobody asks.
+fn statements(tap: &Wiretap) -> usize {
+    const IDLE: [&str; 3] = [
+        "FROM anchor_outbox",
+        "FROM sessions WHERE revoked_at >",
+        "feed.position > $1 ORDER",
+    ];
+    let heard = tap.takes().into_iter();
+    let flat = heard.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    flat.filter(|text| !IDLE.iter().any(|idle| text.contains(idle)))
+        .count()
+}
+
+#[tokio::test]
+async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
+    let world = World::start().await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let tap = Wiretap::before(&url.expect("there is such a role")).await;
+    let api = world
+        .another_api("tapped", &[("DATABASE_URL", tap.url())])
+        .await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let ben = world.patient("ben").await;
+    ana.lets(&bo, &["SEARCH"]).await;
+    let happens = async |patient: &Person, times: u32| {
+        let statement = format!(
+            "INSERT INTO integrity_feed (kind, patient_id, record_id, record_type)
+             SELECT 'ANCHOR_PENDING', '{}', gen_random_uuid(), 'VITAL_SIGNS'
+             FROM generate_series(1, {times}); NOTIFY integrity_feed",
+            patient.id
+        );
+        world.executes(&statement).await;
+    };
+    for _ in 0..20 {
+        happens(&ben, 100).await;
+        happens(&ana, 9).await;
+    }
+
+    // 180 of 2,180 events, again from the beginning.
+    for (person, most) in [(&ana, 40), (&bo, 90), (world.first_admin().await, 90)] {
+        let person = person.at(&api);
+        statements(&tap);
+        let mut told = person.watches(json!({ "after": "earliest" })).await;
+        let mut hers = 0;
+        while hers < 180 {
+            let event = told.next().await;
+            hers += usize::from(event["patientId"] == ana.id.as_str());
+        }
+        let ran = statements(&tap);
+        assert!(ran <= most, "{} ran {ran} statements", person.username);
+    }
+
+    // 200 streams of one account, and four events.
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        let socket = Socket::open(&api, "graphql-transport-ws", &[]).await;
+        let mut socket = socket.expect("a socket");
+        socket.says(init(&ana)).await;
+        assert_eq!(
+            socket.hears().await.expect("a message")["type"],
+            "connection_ack"
+        );
+        for stream in 0..20 {
+            socket.says(subscribe(&stream.to_string(), FOLLOW)).await;
+        }
+        sockets.push(socket);
+    }
+    let begun = "user_id::text = '%' AND new_value ->> 'subscription' IS NOT NULL";
+    eventually("all of them have begun", async || {
+        let rows = world.audit_rows(&begun.replace('%', &ana.id)).await;
+        (rows.len() >= 201).then_some(())
+    })
+    .await;
+    // The streams have read the log to its end once they tell of something new.
+    happens(&ana, 1).await;
+    let hear_all = async |sockets: &mut Vec<Socket>| {
+        for socket in sockets {
+            for _ in 0..20 {
+                assert_eq!(socket.hears().await.expect("a message")["type"], "next");
+            }
+        }
+    };
+    hear_all(&mut sockets).await;
+    statements(&tap);
+    for _ in 0..4 {
+        happens(&ben, 1).await;
+        happens(&ana, 1).await;
+        hear_all(&mut sockets).await;
+    }
+    let ran = statements(&tap);
+    assert!(ran <= 100, "{ran} statements for four events");
 }

@@ -344,9 +344,23 @@ async fn a_header_that_decides_is_given_once() {
         &[json, ("authorization", &hers), ("authorization", &his)],
         &[json, ("authorization", &hers), ("authorization", &hers)],
         &[json, json, ("authorization", &hers)],
-        &[json, ("content-type", "text/plain"), ("authorization", &hers)],
-        &[json, ("authorization", &hers), ("x-purpose-of-use", "PATRQT"), ("x-purpose-of-use", "TREAT")],
-        &[json, ("authorization", &hers), ("last-event-id", "1"), ("last-event-id", "2")],
+        &[
+            json,
+            ("content-type", "text/plain"),
+            ("authorization", &hers),
+        ],
+        &[
+            json,
+            ("authorization", &hers),
+            ("x-purpose-of-use", "PATRQT"),
+            ("x-purpose-of-use", "TREAT"),
+        ],
+        &[
+            json,
+            ("authorization", &hers),
+            ("last-event-id", "1"),
+            ("last-event-id", "2"),
+        ],
     ];
     for headers in doubled {
         for (method, path) in [
@@ -370,7 +384,9 @@ async fn a_header_that_decides_is_given_once() {
 async fn errors_of_a_document_are_as_many_as_anybody_reads() {
     let world = World::start().await;
     let name = "n".repeat(4000);
-    let undeclared: String = (0..600).map(|nth| format!("a{nth}: 1 b: $v{nth} ")).collect();
+    let undeclared: String = (0..600)
+        .map(|nth| format!("a{nth}: 1 b: $v{nth} "))
+        .collect();
     let table = [
         format!("query {name} {{ me({undeclared}) {{ id }} }}"),
         format!("query {name} {{ {} }}", "x ".repeat(900)),
@@ -378,7 +394,10 @@ async fn errors_of_a_document_are_as_many_as_anybody_reads() {
         format!("query {name} {{ {} }}", "...F ".repeat(900)),
     ];
     for query in table {
-        let reply = world.api.posts(&[], &json!({ "query": query }).to_string()).await;
+        let reply = world
+            .api
+            .posts(&[], &json!({ "query": query }).to_string())
+            .await;
         assert_eq!(reply.code(), "GRAPHQL_VALIDATION_FAILED", "{}", reply.body);
         let told = reply.json()["errors"].as_array().map_or(0, Vec::len);
         assert!(told <= 21, "{told} errors");
@@ -424,7 +443,12 @@ async fn every_variable_that_does_not_fit_is_told_before_anything_runs() {
         (json!({ "first": first, "input": null }), vec!["input"]),
         (
             json!({ "first": first, "input": { "patientId": "ana", "recordType": "DREAM", "colour": "red" } }),
-            vec!["input.patientId", "input.recordType", "input.document", "input.colour"],
+            vec![
+                "input.patientId",
+                "input.recordType",
+                "input.document",
+                "input.colour",
+            ],
         ),
         (
             json!({ "first": { "email": 1, "username": [], "password": {} }, "input": "x" }),
@@ -438,11 +462,20 @@ async fn every_variable_that_does_not_fit_is_told_before_anything_runs() {
         assert_eq!(reply.json().get("data"), None);
         let json = reply.json();
         let errors = json["errors"].as_array().expect("errors");
-        let told: Vec<_> = errors.iter().map(|it| text(&it["extensions"]["field"])).collect();
+        let told: Vec<_> = errors
+            .iter()
+            .map(|it| text(&it["extensions"]["field"]))
+            .collect();
         assert_eq!(told, places, "{}", reply.body);
-        assert!(errors.iter().all(|it| it["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"));
+        assert!(
+            errors
+                .iter()
+                .all(|it| it["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED")
+        );
     }
-    let none = world.sql("SELECT id FROM users WHERE username = 'dewi'").await;
+    let none = world
+        .sql("SELECT id FROM users WHERE username = 'dewi'")
+        .await;
     assert!(none.is_empty(), "nothing ran");
 }
 
@@ -496,8 +529,14 @@ async fn what_the_operator_did_not_switch_on_is_off() {
     assert_eq!(
         json!(told),
         json!([
-            ["`input.recordType` has to be a value of its type", "input.recordType"],
-            ["`input.colour` has to be a value of its type", "input.colour"],
+            [
+                "`input.recordType` has to be a value of its type",
+                "input.recordType"
+            ],
+            [
+                "`input.colour` has to be a value of its type",
+                "input.colour"
+            ],
         ])
     );
     let reply = asks("{ secret-of-ana( }").await;

@@ -76,7 +76,11 @@ fn a_byte_order_mark_at_the_head_belongs_to_no_entry() {
     for upload in ["", "{}", "\n{}\n[]", "\u{fefe}{}", "{\"a\":\"\u{feff}\"}\n"] {
         let marked = format!("{mark}{upload}");
         let plain = all_alike(|| Cutter::lines(LIMIT), upload);
-        assert_eq!(all_alike(|| Cutter::lines(LIMIT), &marked), plain, "{upload}");
+        assert_eq!(
+            all_alike(|| Cutter::lines(LIMIT), &marked),
+            plain,
+            "{upload}"
+        );
     }
     let plain = all_alike(|| Cutter::bundle(LIMIT), bundle);
     let marked = format!("{mark}{bundle}");

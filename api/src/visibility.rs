@@ -1,0 +1,163 @@
+//! Which events a subscriber may see: decided for many events, and for many subscribers, together.
+//!
+//! Nothing is kept from one decision to the next: a consent withdrawn or a session ended binds whatever is
+//! decided after it. Nobody is asked about what the account and the event say by themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    access::{Action, Actor, Question, decide},
+    ids::UserId,
+    purpose::Purpose,
+    records::Standing,
+    users::Role,
+};
+use store::{Pool, StoreError, feed::FeedRow};
+use tokio::task::JoinSet;
+
+use crate::{
+    app::commit,
+    batcher::{BatchLimits, Batcher, Served},
+    caller::Caller,
+    error::Error,
+    facts::Facts,
+};
+
+/// How subscribers are decided for together: all that wait for one event are.
+const LIMITS: BatchLimits = BatchLimits {
+    size: 256,
+    at_once: 1,
+    queue: 4096,
+    gather: Duration::from_millis(2),
+};
+/// How many events of doctors are decided on in one transaction: it locks their patients, and PostgreSQL has
+/// room for some thousand locks.
+const MOST_EVENTS: usize = 1024;
+
+/// What a subscriber would be told next.
+#[derive(Debug)]
+pub(crate) struct Inquiry {
+    /// Who follows.
+    pub(crate) caller: Caller,
+    /// Their role as they were last told it.
+    pub(crate) role: Role,
+    /// The events, in their order.
+    pub(crate) events: Vec<Arc<FeedRow>>,
+}
+
+/// What of it they may be told.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    /// The role that was decided by.
+    pub(crate) role: Role,
+    /// The events that may be seen, in their order.
+    pub(crate) visible: Vec<Arc<FeedRow>>,
+}
+
+/// Where subscribers ask.
+#[derive(Debug, Clone)]
+pub(crate) struct EventDecisions(Batcher<Inquiry, Decided>);
+
+impl EventDecisions {
+    /// Starts to decide. It ends when the last handle is dropped.
+    pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+        let serve = move |batch: Vec<Arc<Inquiry>>| {
+            let pool = pool.clone();
+            async move { serve(&pool, &batch).await }
+        };
+        Self(Batcher::start(LIMITS, tasks, serve))
+    }
+
+    /// Decides what of these events may be told.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where the session is over; [`Error::Unavailable`].
+    pub(crate) async fn ask(&self, inquiry: Inquiry) -> Result<Decided, Error> {
+        self.0.ask_in_turn(inquiry).await
+    }
+}
+
+/// Whether an event can concern an account of this role at all: what does not is neither decided nor told.
+pub(crate) fn concerns(row: &FeedRow, user: UserId, role: Role) -> bool {
+    match role {
+        Role::Admin => true,
+        Role::Patient => row.entry.patient == Some(user),
+        Role::Doctor => row.entry.patient.is_some(),
+    }
+}
+
+async fn serve(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Decided> {
+    let mut decided = Vec::with_capacity(batch.len());
+    let mut left = batch;
+    while !left.is_empty() {
+        let (now, later) = left.split_at(how_many_fit(left));
+        decided.extend(decide_all(pool, now).await?);
+        left = later;
+    }
+    Ok(decided)
+}
+
+/// One, or as many as have no more than [`MOST_EVENTS`] together.
+fn how_many_fit(batch: &[Arc<Inquiry>]) -> usize {
+    let mut events = 0;
+    let fit = batch.iter().take_while(|inquiry| {
+        events += inquiry.patients().count();
+        events <= MOST_EVENTS
+    });
+    fit.count().max(1)
+}
+
+impl Inquiry {
+    /// The patients whose consents decide: doctors alone are let in by them.
+    fn patients(&self) -> impl Iterator<Item = UserId> {
+        let events = self.events.iter().filter(|_| self.role == Role::Doctor);
+        events.filter_map(|row| row.entry.patient)
+    }
+}
+
+/// One transaction for all of them: who they are, and the consents of the patients that doctors ask about.
+async fn decide_all(
+    pool: &Pool,
+    batch: &[Arc<Inquiry>],
+) -> Result<Vec<Result<Decided, Error>>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let callers = batch.iter().map(|inquiry| &inquiry.caller);
+    let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
+    let facts = Facts::gather(&mut tx, callers, patients).await?;
+    // Whoever withdraws waits no longer: an entry says that something happened, not what.
+    commit(tx).await?;
+    let decided = batch.iter().map(|inquiry| {
+        let actor = facts.actor(&inquiry.caller)?;
+        let visible = inquiry.events.iter();
+        let visible = visible.filter(|row| may_see(row, actor, &facts));
+        Ok(Decided {
+            role: actor.role,
+            visible: visible.cloned().collect(),
+        })
+    });
+    Ok(decided.collect())
+}
+
+fn may_see(row: &FeedRow, actor: Actor, facts: &Facts) -> bool {
+    if !concerns(row, actor.id, actor.role) {
+        return false;
+    }
+    if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
+        return true;
+    }
+    let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
+        return false;
+    };
+    let question = Question {
+        actor,
+        patient,
+        action: Action::Search,
+        purpose: Purpose::Treatment,
+        record_type,
+        standing: Standing::Open,
+        destination: None,
+        emergency: None,
+        now: facts.now,
+    };
+    decide(&question, facts.consents_of(patient)).is_permit()
+}

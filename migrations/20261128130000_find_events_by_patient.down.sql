@@ -1,0 +1,1 @@
+DROP INDEX idx_integrity_feed_patient_id;
