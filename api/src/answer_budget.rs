@@ -18,6 +18,10 @@ const TRY_AGAIN: u32 = 1;
 
 /// How many bytes. A document that is shown counts once for each field that shows it; in memory it is
 /// there up to three times while it is opened, copied and written.
+#[expect(
+    clippy::struct_field_names,
+    reason = "whose bytes are counted is all that tells the fields apart"
+)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Of one answer.

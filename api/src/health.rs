@@ -248,13 +248,11 @@ impl Watch {
     /// Why the database does not do what requests ask of it.
     async fn database(&self, conn: &mut Option<PgConnection>) -> Result<Probed, String> {
         let work = async {
-            let conn = match conn {
-                Some(conn) => conn,
-                None => {
-                    let made =
-                        health::connect(&self.url, "meditrustal health", &self.settings).await?;
-                    conn.insert(made)
-                }
+            let conn = if let Some(conn) = conn {
+                conn
+            } else {
+                let made = health::connect(&self.url, "meditrustal health", &self.settings).await?;
+                conn.insert(made)
             };
             health::probe(conn, &self.registry).await
         };
@@ -273,7 +271,7 @@ impl Watch {
             tx.commit().await
         };
         match tokio::time::timeout(DATABASE_WITHIN, pooled).await {
-            Ok(Ok(())) | Err(_) | Ok(Err(StoreError::Busy(_))) => Ok(probed),
+            Ok(Ok(()) | Err(StoreError::Busy(_))) | Err(_) => Ok(probed),
             Ok(Err(error)) => Err(error.to_string()),
         }
     }

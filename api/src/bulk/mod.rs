@@ -416,7 +416,7 @@ mod tests {
     fn who_is_slow_has_so_long_and_more_for_what_comes() {
         let mut waits = Waits::default();
         assert_eq!(waits.left(), PATIENCE);
-        waits.waited = PATIENCE - Duration::from_secs(1);
+        waits.waited = PATIENCE.saturating_sub(Duration::from_secs(1));
         assert_eq!(waits.left(), Duration::from_secs(1), "nothing came");
         waits.bytes = 5 * PER_SECOND;
         assert_eq!(waits.left(), Duration::from_secs(6));

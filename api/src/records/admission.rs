@@ -236,6 +236,10 @@ impl Background {
 }
 
 /// What was decided of a draft.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are as many as drafts in a batch, and for a moment"
+)]
 enum Judgement {
     Permitted {
         purpose: Purpose,

@@ -130,6 +130,7 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
 }
 
 /// The master keys cannot be used: the operator's to mend.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn unusable(error: KeyCheckError) -> Error {
     tracing::error!(%error, "No second factor can be sealed");
     Error::Unavailable
