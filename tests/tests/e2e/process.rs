@@ -36,17 +36,22 @@ async fn every_log_line_of_a_request_carries_its_id() {
     let ndjson = ("content-type", "application/fhir+ndjson");
     let export = format!("/export?patient={}&format=ndjson", ana.id);
     let import = format!("/import?patient={}", ana.id);
-    let ways: [(&str, &str, &[(&str, &str)], &str); 4] = [
-        ("POST", "/graphql", &[json, authorization], &query),
-        ("POST", "/graphql", &[json, events, authorization], &stream),
-        ("GET", &export, &[authorization], ""),
-        ("POST", &import, &[ndjson, authorization], "{}\n"),
+    let ways = [
+        ("POST", "/graphql", vec![json, authorization], &*query),
+        (
+            "POST",
+            "/graphql",
+            vec![json, events, authorization],
+            &stream,
+        ),
+        ("GET", &export, vec![authorization], ""),
+        ("POST", &import, vec![ndjson, authorization], "{}\n"),
     ];
     let mut told = BTreeSet::new();
     for (method, path, headers, body) in ways {
         let reply = world
             .api
-            .takes(method, path, headers, body.to_owned())
+            .takes(method, path, &headers, body.to_owned())
             .await;
         let id = reply.header("x-request-id").to_owned();
         assert!(!id.is_empty(), "{method} {path}: {}", reply.body);

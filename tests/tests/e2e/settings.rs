@@ -41,7 +41,7 @@ fn says_all(told: &str, wanted: &[&str]) {
 }
 
 /// What the api needs, as the world's own has it.
-async fn whole(world: &World) -> Vec<(&'static str, String)> {
+fn whole(world: &World) -> Vec<(&'static str, String)> {
     let dir = world.foundation.dir();
     let key = |name: &str| dir.join("keys").join(name).display().to_string();
     vec![
@@ -127,7 +127,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
 async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
     let world = World::start().await;
     let taken = world.api.address().to_string();
-    let mut settings = whole(&world).await;
+    let mut settings = whole(&world);
     settings
         .retain(|(name, _)| !["MEDITRUSTAL_LISTEN", "MEDITRUSTAL_INDEX_KEY_FILE"].contains(name));
     let mut settings: Vec<(&str, &str)> = settings
@@ -230,7 +230,7 @@ async fn new_keys_say_whom_the_registry_has_to_let_anchor() {
         .collect();
     assert_eq!(address.len(), 42, "{said}");
     // Whoever starts with that key before the registry lets it is told the same address.
-    let mut settings = whole(&world).await;
+    let mut settings = whole(&world);
     settings.retain(|(name, _)| *name != "MEDITRUSTAL_REGISTRAR_KEY_FILE");
     let key = format!("{dir}/registrar.key");
     let mut settings: Vec<(&str, &str)> = settings

@@ -384,9 +384,10 @@ async fn a_header_that_decides_is_given_once() {
 async fn errors_of_a_document_are_as_many_as_anybody_reads() {
     let world = World::start().await;
     let name = "n".repeat(4000);
-    let undeclared: String = (0..600)
+    let undeclared: Vec<_> = (0..600)
         .map(|nth| format!("a{nth}: 1 b: $v{nth} "))
         .collect();
+    let undeclared = undeclared.concat();
     let table = [
         format!("query {name} {{ me({undeclared}) {{ id }} }}"),
         format!("query {name} {{ {} }}", "x ".repeat(900)),
@@ -646,11 +647,7 @@ async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_medi
     }
     for (path, status, body) in [
         ("/health/live", 200, "alive\n"),
-        (
-            "/health/ready",
-            200,
-            r#"{"ready":true,"failing":{}}"#,
-        ),
+        ("/health/ready", 200, r#"{"ready":true,"failing":{}}"#),
         ("/nowhere", 404, ""),
         (
             "/graphql?query={__typename}",
