@@ -25,13 +25,20 @@ const MAX_BATCH: usize = 500;
 /// What a batch gives for one key. Every key is answered, so no caller waits for ever.
 type Loaded<V> = Result<Option<V>, LoadFailed>;
 
-/// The batch's statement failed; it was logged there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LoadFailed;
+/// What became of the batch: its statement failed, and was logged there.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadFailed(Arc<Error>);
+
+impl LoadFailed {
+    /// The batch was given up before it answered.
+    fn unanswered<E>(_: E) -> Self {
+        Self(Arc::new(Error::Unavailable))
+    }
+}
 
 impl From<LoadFailed> for Error {
-    fn from(_: LoadFailed) -> Self {
-        Self::Unavailable
+    fn from(failed: LoadFailed) -> Self {
+        failed.0.again()
     }
 }
 
@@ -110,8 +117,8 @@ fn by_key<K: Copy + Eq + Hash, V>(
     match found {
         Err(error) => {
             // The conversion logs it.
-            drop(Error::from(error));
-            keys.iter().map(|key| (*key, Err(LoadFailed))).collect()
+            let failed = LoadFailed(Arc::new(Error::from(error)));
+            keys.iter().map(|key| (*key, Err(failed.clone()))).collect()
         }
         Ok(values) => {
             let mut all: HashMap<K, Loaded<Arc<V>>> =
@@ -160,38 +167,50 @@ impl Loaders {
     /// An account.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
-        Ok(self.users.try_load(id).await.map_err(|_| LoadFailed)??)
+        Ok(self
+            .users
+            .try_load(id)
+            .await
+            .map_err(LoadFailed::unanswered)??)
     }
 
     /// Where a record's anchor stands.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn anchor(&self, id: RecordId) -> Result<Option<Arc<Anchor>>, Error> {
-        Ok(self.anchors.try_load(id).await.map_err(|_| LoadFailed)??)
+        Ok(self
+            .anchors
+            .try_load(id)
+            .await
+            .map_err(LoadFailed::unanswered)??)
     }
 
     /// What took the place of a version; `None` of the current one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn successor(&self, id: RecordId) -> Result<Option<RecordId>, Error> {
         let found = self
             .successors
             .try_load(id)
             .await
-            .map_err(|_| LoadFailed)??;
+            .map_err(LoadFailed::unanswered)??;
         Ok(found.map(|id| *id))
     }
 
     /// All versions of the record that this is one of, newest first.
     ///
     /// # Errors
-    /// [`Error::Unavailable`].
+    /// [`Error::Busy`], [`Error::Unavailable`].
     pub(crate) async fn versions(&self, id: RecordId) -> Result<Versions, Error> {
-        let found = self.versions.try_load(id).await.map_err(|_| LoadFailed)??;
+        let found = self
+            .versions
+            .try_load(id)
+            .await
+            .map_err(LoadFailed::unanswered)??;
         Ok(found.unwrap_or_default())
     }
 

@@ -408,15 +408,6 @@ impl Run {
             }
         };
         match drafted {
-            Ok(draft) if self.is_refused(&draft) => {
-                let done = Done {
-                    number,
-                    target: None,
-                    bytes: 0,
-                    result: Err(Error::NotFound("patient")),
-                };
-                self.window.push_back(std::future::ready(done).boxed());
-            }
             Ok(draft) => {
                 let target = (draft.patient, draft.record_type);
                 let is_asked = matches!(self.asked.get(&target), Some(None));
@@ -483,6 +474,16 @@ impl Run {
     }
 
     fn store(&mut self, later: Later) {
+        if self.is_refused(&later.draft) {
+            let done = Done {
+                number: later.number,
+                target: None,
+                bytes: 0,
+                result: Err(Error::NotFound("patient")),
+            };
+            self.window.push_back(std::future::ready(done).boxed());
+            return;
+        }
         let app = self.transfer.app.clone();
         self.window_bytes += later.bytes;
         let target = Some((later.draft.patient, later.draft.record_type));

@@ -96,7 +96,7 @@ pub async fn lock_token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Token>, St
             token.idle_expires_at,
             token.used_at,
             users.is_active,
-            CURRENT_TIMESTAMP AS "now!"
+            decision_time() AS "now!"
          FROM sessions AS token
          JOIN sessions AS root ON root.id = token.family_id
          JOIN users ON users.id = token.user_id AND NOT users.is_system

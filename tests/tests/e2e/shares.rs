@@ -118,11 +118,20 @@ async fn the_memory_of_long_answers_comes_back_and_others_are_answered_meanwhile
 
     for _ in 0..3 {
         let all = (0..16).map(|_| code_of(&ana, &world.api, &query));
-        let (codes, other) = tokio::join!(join_all(all), bea.asks("{ me { id } }", json!({})));
+        // Whoever is told BUSY asks again: the limits by cost, which spare them that, are off here.
+        let others = async {
+            loop {
+                let answer = bea.asks("{ me { id } }", json!({})).await;
+                if answer.code() != Some("BUSY") {
+                    return answer;
+                }
+            }
+        };
+        let (codes, other) = tokio::join!(join_all(all), others);
         assert_eq!(id(&other.data()["me"]), bea.id);
         for (code, _) in codes {
             assert!(
-                ["TOO_LARGE_ANSWER", "BUSY"].contains(&code.as_str()),
+                ["TOO_LARGE_ANSWER", "BUSY", "THROTTLED"].contains(&code.as_str()),
                 "{code}"
             );
         }
