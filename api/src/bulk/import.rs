@@ -427,13 +427,7 @@ impl Run {
                 }
             }
             Err(error) => {
-                let done = Done {
-                    number,
-                    target: None,
-                    bytes: 0,
-                    result: Err(error),
-                };
-                self.window.push_back(std::future::ready(done).boxed());
+                self.refuse(number, error);
             }
         }
     }
@@ -473,15 +467,20 @@ impl Run {
             .draft(&self.transfer.app, &self.transfer.caller, entry)
     }
 
+    /// Reports an entry, in its turn, that nobody is asked about.
+    fn refuse(&mut self, number: u64, error: Error) {
+        let done = Done {
+            number,
+            target: None,
+            bytes: 0,
+            result: Err(error),
+        };
+        self.window.push_back(std::future::ready(done).boxed());
+    }
+
     fn store(&mut self, later: Later) {
         if self.is_refused(&later.draft) {
-            let done = Done {
-                number: later.number,
-                target: None,
-                bytes: 0,
-                result: Err(Error::NotFound("patient")),
-            };
-            self.window.push_back(std::future::ready(done).boxed());
+            self.refuse(later.number, Error::NotFound("patient"));
             return;
         }
         let app = self.transfer.app.clone();

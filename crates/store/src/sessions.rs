@@ -247,11 +247,7 @@ pub async fn revoke(
         .filter(|row| row.is_root)
         .map(|row| SessionId(row.id))
         .collect();
-    if !roots.is_empty() {
-        sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
-            .execute(&mut **tx)
-            .await?;
-    }
+    notify_ended(tx, &roots).await?;
     Ok(roots)
 }
 
@@ -302,12 +298,18 @@ pub async fn end_oldest(
     .await?;
     let roots = ended.into_iter().filter(|row| row.is_root);
     let roots: Vec<_> = roots.map(|row| SessionId(row.id)).collect();
-    if !roots.is_empty() {
+    notify_ended(tx, &roots).await?;
+    Ok(roots)
+}
+
+/// Wakes every process where log-ins ended.
+async fn notify_ended(tx: &mut Tx<'_>, ended: &[SessionId]) -> Result<(), StoreError> {
+    if !ended.is_empty() {
         sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
             .execute(&mut **tx)
             .await?;
     }
-    Ok(roots)
+    Ok(())
 }
 
 /// Whether a log-in can be gone on with by this refresh token, as it seems now: it was never used, or a
