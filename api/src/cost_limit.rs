@@ -22,15 +22,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Into how many leases it is divided. Each process gives one of them away by itself.
 const LEASES: u64 = 20;
 /// How long a request waits for others of its party, before it is refused.
-const WAITS: Duration = Duration::from_secs(2);
+const WAITS: Duration = Duration::from_secs(5);
 /// How many of one party wait.
-const WAITING: usize = 128;
+const WAITING: usize = 256;
 /// How long a refusal takes.
 const SLOWED_BY: Duration = Duration::from_millis(250);
 /// The least that a request counts as, whatever it asks: it is read, parsed, and asks the database.
 const LEAST_CHARGE: u64 = 10;
-/// The least that it counts as while it runs: so that one party runs no more than some hundred at a time.
-const LEAST_WEIGHT: u64 = 50;
+/// The least that it counts as while it runs: by default 20 of one party run at a time, fewer than the database has
+/// connections for, so that all others find one. Who leaves does not end what they have begun.
+const LEAST_WEIGHT: u64 = 500;
 
 /// How much one party may ask for. Unit: cost.
 #[derive(Debug, Clone, Copy)]

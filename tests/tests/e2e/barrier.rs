@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::json;
+use tests::aborts::Aborts;
 use tests::{Answer, Person, Program, World, documents, id};
+use tokio::sync::Notify;
 
 /// How many consents are withdrawn where `MEDITRUSTAL_TEST_WITHDRAWALS` says nothing else.
 const WITHDRAWALS: u64 = 300;
 /// How many patients withdraw side by side.
 const PATIENTS: u64 = 4;
+/// How many clients leave before they are answered while one consent is given and withdrawn.
+const LEAVERS: u64 = 24;
 const ACTIVITIES: [&str; 3] = ["READ", "SEARCH", "EXPORT"];
 
 fn withdrawals() -> u64 {
@@ -46,8 +50,9 @@ struct Patient {
 }
 
 impl Patient {
-    async fn gives_and_takes(&self, doctor: &Person, rounds: u64) {
+    async fn gives_and_takes(&self, doctor: &Person, rounds: u64, next_round: &Notify) {
         for _ in 0..rounds {
+            next_round.notify_one();
             let input = json!({
                 "purpose": "TREAT",
                 "dataCategories": ["ALL_RECORDS"],
@@ -189,8 +194,9 @@ async fn contradictions(world: &World, doctor: &Person) -> Vec<serde_json::Value
         .await
 }
 
-/// Withdraws this often, raced by eight readers, a list, an export and a subscription on two apis.
-async fn race(withdrawals: u64) {
+/// Withdraws this often, raced by eight readers, a list, an export and a subscription on two apis; with each
+/// withdrawal other clients leave before they are answered, where they are to.
+async fn race(withdrawals: u64, clients_leave: bool) {
     let world = World::start().await;
     let other = Arc::new(world.second_api().await);
     let dr_bo = world.doctor("bo").await;
@@ -228,13 +234,26 @@ async fn race(withdrawals: u64) {
     ));
     let mut events = at_other.watches(json!({})).await;
     racing.spawn(async move { while events.try_next().await.is_ok() {} });
+    let next_round = Arc::new(Notify::new());
+    if clients_leave {
+        // Of other accounts: the requests of one account share its part of the api.
+        let (dr_eve, joe) = (world.doctor("eve").await, world.patient("joe").await);
+        let record = joe
+            .creates(&joe, "LAB_RESULT", documents::lab_result())
+            .await;
+        let aborts = Aborts::of(&world.api, &dr_eve, &joe, &id(&record));
+        let next_round = Arc::clone(&next_round);
+        racing.spawn(async move {
+            loop {
+                next_round.notified().await;
+                aborts.run(LEAVERS).await;
+            }
+        });
+    }
+
     let each = withdrawals.div_ceil(PATIENTS);
-    join_all(
-        patients
-            .iter()
-            .map(|patient| patient.gives_and_takes(&dr_bo, each)),
-    )
-    .await;
+    let all = patients.iter();
+    join_all(all.map(|patient| patient.gives_and_takes(&dr_bo, each, &next_round))).await;
     over.store(true, Ordering::SeqCst);
     // The subscription may wait for what never comes.
     racing.abort_all();
@@ -268,7 +287,12 @@ async fn race(withdrawals: u64) {
 
 #[tokio::test]
 async fn no_disclosure_crosses_a_withdrawal() {
-    race(withdrawals()).await;
+    race(withdrawals(), false).await;
+}
+
+#[tokio::test]
+async fn no_disclosure_crosses_a_withdrawal_while_clients_leave() {
+    race(withdrawals() / 3, true).await;
 }
 
 #[tokio::test]
