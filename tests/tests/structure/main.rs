@@ -6,6 +6,7 @@ mod authorization;
 mod catalogue;
 mod circles;
 mod contracts;
+mod event_stream;
 mod inputs;
 mod maps;
 mod migrations;
