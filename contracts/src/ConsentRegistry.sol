@@ -59,17 +59,33 @@ contract ConsentRegistry is IConsentRegistry, ChainedEvents, EIP712 {
         return (_status(consent), uint40(consent >> 48), uint40(consent >> 8));
     }
 
+    /// @notice Whether the contract has an interface, by ERC-165.
+    /// @param interfaceId The interface's id.
+    /// @return supported Whether it has it.
+    function supportsInterface(bytes4 interfaceId) public view override returns (bool supported) {
+        return interfaceId == type(IConsentRegistry).interfaceId || super.supportsInterface(interfaceId);
+    }
+
+    /// @dev Writes what a consent is from now on, and says so.
+    /// @param word The head word.
+    /// @param patient The patient.
+    /// @param detailsHash What the patient agreed to.
+    /// @param status Whether it is granted or withdrawn.
+    /// @param expiresAt Until when it was granted, or zero. Unit: seconds since 1970.
     function _write(uint256 word, address patient, bytes32 detailsHash, ConsentStatus status, uint40 expiresAt)
         private
     {
         _consents[patient][detailsHash] =
             uint256(expiresAt) << 48 | uint256(uint40(block.timestamp)) << 8 | uint256(status);
-        (uint48 seq, bytes25 next) =
+        (uint40 seq, bytes25 next) =
             _advance(word, keccak256(abi.encode(ConsentChanged.selector, patient, detailsHash, status, expiresAt)));
         emit ConsentChanged(patient, detailsHash, status, expiresAt, seq, next);
     }
 
     /// @dev The key is tried before the code: an account with EIP-7702 code still signs with its key.
+    /// @param patient Who must have signed.
+    /// @param structHash What, as EIP-712 hashes it.
+    /// @param sig The signature.
     function _checkSigned(address patient, bytes32 structHash, bytes calldata sig) private view {
         bytes32 digest = _hashTypedDataV4(structHash);
         (address signer, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(digest, sig);
@@ -77,7 +93,10 @@ contract ConsentRegistry is IConsentRegistry, ChainedEvents, EIP712 {
         if (!SignatureChecker.isValidERC1271SignatureNowCalldata(patient, digest, sig)) revert BadSignature();
     }
 
-    function _status(uint256 consent) private pure returns (ConsentStatus) {
+    /// @dev How a consent stands.
+    /// @param consent The consent's word.
+    /// @return status The status.
+    function _status(uint256 consent) private pure returns (ConsentStatus status) {
         return ConsentStatus(uint8(consent));
     }
 }

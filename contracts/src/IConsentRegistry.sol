@@ -38,7 +38,7 @@ interface IConsentRegistry is IChainedEvents {
         bytes32 indexed detailsHash,
         ConsentStatus indexed status,
         uint40 expiresAt,
-        uint48 seq,
+        uint40 seq,
         bytes25 head
     );
 
