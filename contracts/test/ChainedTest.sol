@@ -15,13 +15,14 @@ abstract contract ChainedTest is Test {
     function _chain() internal view virtual returns (IChainedEvents);
 
     /// @dev The head and number that the next event must carry, if these are its topics and its own data.
-    function _next(bytes memory topicsAndData) internal view returns (uint48, bytes25) {
-        (bytes25 head, uint48 seq,) = _chain().head();
-        return (seq + 1, bytes25(keccak256(bytes.concat(head, bytes7(0), keccak256(topicsAndData)))));
+    function _next(bytes memory topicsAndData) internal view returns (uint40, bytes25) {
+        (bytes25 head, uint40 seq,) = _chain().head();
+        return
+            (seq + 1, bytes25(keccak256(bytes.concat(head, bytes7(uint56(block.chainid)), keccak256(topicsAndData)))));
     }
 
-    function _assertHead(uint48 seq, bytes25 head) internal view {
-        (bytes25 actualHead, uint48 actualSeq,) = _chain().head();
+    function _assertHead(uint40 seq, bytes25 head) internal view {
+        (bytes25 actualHead, uint40 actualSeq,) = _chain().head();
         assertEq(actualSeq, seq, "seq");
         assertEq(actualHead, head, "head");
     }

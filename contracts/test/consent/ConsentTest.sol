@@ -101,11 +101,11 @@ abstract contract ConsentTest is ChainedTest {
 
     function _expectChanged(address who, bytes32 details, IConsentRegistry.ConsentStatus status, uint40 expiry)
         internal
-        returns (uint48 seq, bytes25 head)
+        returns (uint40 seq, bytes25 head)
     {
         (seq, head) = _next(
             abi.encode(
-                keccak256("ConsentChanged(address,bytes32,uint8,uint40,uint48,bytes25)"), who, details, status, expiry
+                keccak256("ConsentChanged(address,bytes32,uint8,uint40,uint40,bytes25)"), who, details, status, expiry
             )
         );
         vm.expectEmit(address(consents));

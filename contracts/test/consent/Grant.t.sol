@@ -129,7 +129,7 @@ contract GrantTest is ConsentTest {
     function test_Grant_StoresTheConsentAndSaysSo() external {
         bytes memory sig = _signedGrant();
 
-        (uint48 seq, bytes25 head) = _expectChanged(patient, DETAILS, IConsentRegistry.ConsentStatus.Granted, expiresAt);
+        (uint40 seq, bytes25 head) = _expectChanged(patient, DETAILS, IConsentRegistry.ConsentStatus.Granted, expiresAt);
         _grant(sig);
 
         _assertConsent(patient, DETAILS, IConsentRegistry.ConsentStatus.Granted, expiresAt, vm.getBlockTimestamp());
@@ -187,7 +187,7 @@ contract GrantTest is ConsentTest {
         if (expiry <= time) expiry = 0;
         bytes memory sig = _sign(anyKey, _grantDigest(who, details, expiry, until));
 
-        (uint48 seq, bytes25 head) = _expectChanged(who, details, IConsentRegistry.ConsentStatus.Granted, expiry);
+        (uint40 seq, bytes25 head) = _expectChanged(who, details, IConsentRegistry.ConsentStatus.Granted, expiry);
         consents.grant(who, details, expiry, until, sig);
 
         _assertConsent(who, details, IConsentRegistry.ConsentStatus.Granted, expiry, time);

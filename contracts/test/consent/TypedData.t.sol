@@ -76,8 +76,8 @@ contract TypedDataTest is ConsentTest {
         consents.setPaused(false);
 
         _grant(sig);
-        (, uint48 seq,) = consents.head();
-        assertEq(seq, 3);
+        (, uint40 seq,) = consents.head();
+        assertEq(seq, 5);
     }
 
     function _hash(string memory primary, string memory extraType, string memory extraValue)

@@ -71,7 +71,7 @@ contract WithdrawTest is ConsentTest {
         bytes memory sig = _signedWithdrawal();
         vm.warp(deadline);
 
-        (uint48 seq, bytes25 head) =
+        (uint40 seq, bytes25 head) =
             _expectChanged(patient, DETAILS, IConsentRegistry.ConsentStatus.Withdrawn, expiresAt);
         _withdraw(sig);
 
@@ -82,7 +82,7 @@ contract WithdrawTest is ConsentTest {
     function test_Withdraw_WhenNothingWasGranted() external {
         bytes memory sig = _signedWithdrawal();
 
-        (uint48 seq, bytes25 head) = _expectChanged(patient, DETAILS, IConsentRegistry.ConsentStatus.Withdrawn, 0);
+        (uint40 seq, bytes25 head) = _expectChanged(patient, DETAILS, IConsentRegistry.ConsentStatus.Withdrawn, 0);
         _withdraw(sig);
 
         _assertConsent(patient, DETAILS, IConsentRegistry.ConsentStatus.Withdrawn, 0, vm.getBlockTimestamp());

@@ -98,11 +98,11 @@ contract ConsentProperties is Test {
 
     /// @notice Whatever anybody calls: the sequence grows by one, or head and pause stay as they are.
     function check_SequenceHasNoGap(address caller) external {
-        (bytes25 head, uint48 seq, bool paused) = _consents.head();
+        (bytes25 head, uint40 seq, bool paused) = _consents.head();
 
         _anyCall(caller);
 
-        (bytes25 newHead, uint48 newSeq, bool newPaused) = _consents.head();
+        (bytes25 newHead, uint40 newSeq, bool newPaused) = _consents.head();
         assert(newSeq == seq + 1 || (newSeq == seq && newHead == head && newPaused == paused));
     }
 

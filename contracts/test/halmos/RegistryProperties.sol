@@ -16,6 +16,7 @@ contract RegistryProperties is Test {
     address private constant CHECKPOINTER = address(0xc4);
     address private constant PAUSER = address(0xba);
     bytes32 private constant RECORD = bytes32(uint256(0x1ab));
+    bytes32 private constant MINE = bytes32(uint256(0x2ab));
 
     MedicalRecordRegistry private _registry;
 
@@ -49,10 +50,7 @@ contract RegistryProperties is Test {
         vm.prank(caller);
         _registry.anchor(recordHash);
 
-        (IMedicalRecordRegistry.Status status, address registrar, uint48 number, uint40 time) =
-            _registry.anchorOf(other);
-        assert(status == IMedicalRecordRegistry.Status.None);
-        assert(registrar == address(0) && number == 0 && time == 0);
+        assert(_recordWord(other) == 0);
         assert(_registry.successorOf(other) == 0);
     }
 
@@ -66,7 +64,7 @@ contract RegistryProperties is Test {
         assert(!ok);
     }
 
-    /// @notice A revoked record stays as it is, whatever anybody calls.
+    /// @notice What a steward revoked stays as it is, whatever anybody but the admin calls.
     function check_RevokedStaysRevoked(address caller) external {
         _anchor();
         vm.prank(STEWARD);
@@ -75,8 +73,120 @@ contract RegistryProperties is Test {
 
         _anyCall(caller);
 
-        assert(_recordWord(RECORD) == before);
+        assert(_recordWord(RECORD) == before || caller == ADMIN);
         assert(_registry.successorOf(RECORD) == 0);
+    }
+
+    /// @notice What a registrar ended is changed by nobody but a steward, whatever anybody calls.
+    function check_OnlyStewardsAnnulWhatRegistrarsEnded(address caller) external {
+        _anchor();
+        _close(REGISTRAR, RECORD);
+        bytes32 before = _recordWord(RECORD);
+
+        _anyCall(caller);
+
+        bytes32 afterwards = _recordWord(RECORD);
+        assert(afterwards == before || caller == STEWARD);
+        assert(afterwards >> 88 == before >> 88);
+    }
+
+    /// @notice What was annulled stands with the origin it had, and with no trace of its end.
+    function check_AnnulRestoresTheRecord(uint256 time) external {
+        _anchor();
+        bytes32 before = _recordWord(RECORD);
+        _close(REGISTRAR, RECORD);
+        vm.assume(time >= 1_790_000_000 && time <= 1_790_000_000 + 30 days);
+        vm.warp(time);
+
+        vm.prank(STEWARD);
+        _registry.annul(RECORD);
+
+        assert(_recordWord(RECORD) == before);
+    }
+
+    /// @notice After the period an end is final, whatever anybody calls.
+    function check_EndsAreFinalAfterThePeriod(address caller) external {
+        _anchor();
+        _close(REGISTRAR, RECORD);
+        bytes32 before = _recordWord(RECORD);
+        vm.warp(1_790_000_000 + 30 days + 1);
+
+        _anyCall(caller);
+
+        assert(_recordWord(RECORD) == before);
+    }
+
+    /// @notice No registrar, alone and within one window, ends more records than the limit: whatever it calls once the
+    /// limit is reached, its other record stands, and so does a colleague's.
+    function check_RegistrarsEndNoMoreThanTheirLimit(bytes32 other) external {
+        vm.prank(ADMIN);
+        _registry.setEndingLimit(REGISTRAR, 1);
+        _anchor();
+        vm.assume(other != RECORD);
+        vm.prank(COLLEAGUE);
+        _registry.anchor(other);
+        vm.prank(REGISTRAR);
+        _registry.anchor(MINE);
+        vm.assume(other != MINE);
+        _close(REGISTRAR, RECORD);
+        (bytes32 mine, bytes32 colleagues) = (_recordWord(MINE), _recordWord(other));
+
+        _anyCall(REGISTRAR);
+
+        assert(_recordWord(MINE) == mine);
+        assert(_recordWord(other) == colleagues);
+    }
+
+    /// @notice The same for ends by `supersede`.
+    function check_SupersedingCountsTowardsTheLimit(bytes32 next) external {
+        vm.prank(ADMIN);
+        _registry.setEndingLimit(REGISTRAR, 1);
+        _anchor();
+        vm.prank(REGISTRAR);
+        _registry.anchor(MINE);
+        vm.prank(REGISTRAR);
+        _registry.supersede(RECORD, next);
+        vm.assume(next != MINE);
+        bytes32 mine = _recordWord(MINE);
+
+        _anyCall(REGISTRAR);
+
+        assert(_recordWord(MINE) == mine);
+    }
+
+    /// @notice While it is paused a registrar ends nothing, whatever it calls.
+    function check_PausedRegistrarsEndNothing() external {
+        _anchor();
+        vm.prank(PAUSER);
+        _registry.setPaused(true);
+        bytes32 before = _recordWord(RECORD);
+
+        _anyCall(REGISTRAR);
+
+        assert(_recordWord(RECORD) == before);
+    }
+
+    /// @notice No key but the admin's changes a limit.
+    function check_OnlyTheAdminSetsLimits(address caller) external {
+        (uint16 before,) = _registry.endingLimitOf(REGISTRAR);
+
+        _anyCall(caller);
+
+        (uint16 limit,) = _registry.endingLimitOf(REGISTRAR);
+        assert(limit == before || caller == ADMIN);
+    }
+
+    /// @notice Nobody but the admin gives anybody a role, and nobody else takes another's.
+    function check_OnlyTheAdminChangesRoles(address caller, address account, uint8 which) external {
+        bytes32 role = which % 3 == 0
+            ? _registry.REGISTRAR_ROLE()
+            : which % 3 == 1 ? _registry.STEWARD_ROLE() : _registry.CHECKPOINT_ROLE();
+        bool before = _registry.hasRole(role, account);
+
+        _anyCall(caller);
+
+        bool afterwards = _registry.hasRole(role, account);
+        assert(afterwards == before || caller == ADMIN || (caller == account && before));
     }
 
     /// @notice A record that stands keeps its registrar, block and time, whatever anybody calls; and only its
@@ -88,33 +198,34 @@ contract RegistryProperties is Test {
         _anyCall(caller);
 
         bytes32 afterwards = _recordWord(RECORD);
-        assert(afterwards >> 8 == before >> 8);
+        assert(afterwards >> 88 == before >> 88);
         assert(afterwards == before || caller == REGISTRAR || caller == STEWARD);
     }
 
     /// @notice Whatever anybody calls: the sequence grows by one, or head and pause stay as they are.
     function check_SequenceHasNoGap(address caller) external {
-        (bytes25 head, uint48 seq, bool paused) = _registry.head();
+        (bytes25 head, uint40 seq, bool paused) = _registry.head();
 
         _anyCall(caller);
 
-        (bytes25 newHead, uint48 newSeq, bool newPaused) = _registry.head();
+        (bytes25 newHead, uint40 newSeq, bool newPaused) = _registry.head();
         assert(newSeq == seq + 1 || (newSeq == seq && newHead == head && newPaused == paused));
     }
 
-    /// @notice While it is paused nobody adds anything: the only ways to move the head are to close and to unpause.
+    /// @notice While it is paused nobody but a steward and the admin moves the head, except to pause again or to give up
+    /// a role.
     function check_PauseStopsEntries(address caller) external {
         _anchor();
         vm.prank(PAUSER);
         _registry.setPaused(true);
-        (, uint48 seq,) = _registry.head();
+        (, uint40 seq,) = _registry.head();
 
         bytes4 selector = _anyCall(caller);
 
-        (, uint48 newSeq,) = _registry.head();
+        (, uint40 newSeq,) = _registry.head();
         assert(
-            newSeq == seq || selector == IMedicalRecordRegistry.close.selector
-                || selector == _registry.setPaused.selector
+            newSeq == seq || caller == STEWARD || caller == ADMIN || selector == _registry.setPaused.selector
+                || selector == _registry.renounceRole.selector
         );
     }
 
@@ -133,13 +244,14 @@ contract RegistryProperties is Test {
         assert(paused == to);
     }
 
-    /// @notice The audit log never shrinks, and what was pinned stays, whatever anybody calls.
+    /// @notice What was pinned stays, whatever anybody calls, and the log shrinks only with a new epoch, by the admin.
     function check_CheckpointsStay(address caller) external {
         _anyCall(caller);
 
-        assert(_registry.latestTreeSize() >= 2);
-        assert(_registry.checkpointRoot(2) == keccak256("root of two"));
-        assert(_registry.latestTreeSize() == 2 || caller == CHECKPOINTER);
+        (uint64 epoch, uint64 size,) = _registry.latestCheckpoint();
+        assert(_registry.checkpointRoot(0, 2) == keccak256("root of two"));
+        assert(epoch == 0 ? size >= 2 : caller == ADMIN);
+        assert((epoch == 0 && size == 2) || caller == CHECKPOINTER || caller == ADMIN);
     }
 
     /// @notice Nothing gives the admin's role away in one call, whoever makes it.
@@ -149,6 +261,11 @@ contract RegistryProperties is Test {
         _anyCall(caller);
 
         assert(_registry.defaultAdmin() == ADMIN);
+    }
+
+    function _close(address by, bytes32 recordHash) private {
+        vm.prank(by);
+        _registry.close(recordHash, IMedicalRecordRegistry.Status.Revoked, 1);
     }
 
     function _anchor() private {

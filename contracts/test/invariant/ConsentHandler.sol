@@ -26,11 +26,11 @@ contract ConsentHandler is ConsentTest {
     mapping(uint256 who => mapping(bytes32 details => Consent)) private _known;
     Used[] private _used;
     bytes25 public head;
-    uint48 public seq;
+    uint40 public seq;
 
     constructor() {
         setUp();
-        (head,,) = consents.head();
+        (head, seq,) = consents.head();
     }
 
     function grant(uint256 who, uint256 what, uint40 expiry, address by, uint256 twist) external {
@@ -81,7 +81,7 @@ contract ConsentHandler is ConsentTest {
     function setPaused(bool to, uint256 twist) external {
         if (to && twist % 4 != 0) return;
         if (!_try(to ? pauser : admin, abi.encodeCall(consents.setPaused, (to)), true)) return;
-        _chained(abi.encode(keccak256("PausedSet(bool,address,uint48,bytes25)"), to ? pauser : admin, to));
+        _chained(abi.encode(keccak256("PausedSet(bool,address,uint40,bytes25)"), to ? pauser : admin, to));
     }
 
     function passTime(uint256 time) external {
@@ -112,7 +112,7 @@ contract ConsentHandler is ConsentTest {
         _known[who][details] = Consent(status, expiry, vm.getBlockTimestamp());
         _chained(
             abi.encode(
-                keccak256("ConsentChanged(address,bytes32,uint8,uint40,uint48,bytes25)"),
+                keccak256("ConsentChanged(address,bytes32,uint8,uint40,uint40,bytes25)"),
                 vm.addr(who),
                 details,
                 status,
@@ -122,7 +122,7 @@ contract ConsentHandler is ConsentTest {
     }
 
     function _chained(bytes memory topicsAndData) private {
-        head = bytes25(keccak256(bytes.concat(head, bytes7(0), keccak256(topicsAndData))));
+        head = bytes25(keccak256(bytes.concat(head, bytes7(uint56(block.chainid)), keccak256(topicsAndData))));
         ++seq;
     }
 

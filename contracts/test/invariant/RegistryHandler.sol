@@ -13,15 +13,29 @@ contract RegistryHandler is Vectors {
         uint256 number;
         uint256 time;
         bytes32 successor;
+        address endedBy;
+        bool endedByRegistrar;
+        uint256 endedAt;
+        uint8 reason;
+        uint256 seq;
     }
+
+    uint16 private constant LIMIT = 3;
 
     MedicalRecordRegistry public immutable registry;
 
     bytes32[] private _hashes;
     mapping(bytes32 recordHash => Record) private _records;
     uint64[] private _sizes;
+    uint64[] private _epochs;
+    uint64 public epoch;
+    uint64 public lastSize;
+    uint64 private _batches;
+
+    /// @dev How many records registrars ended in each window.
+    mapping(uint256 window => uint256) public endsIn;
     bytes25 public head;
-    uint48 public seq;
+    uint40 public seq;
     bool public paused;
 
     /// @dev Holds every role, like the registrars 1 and 2 one; 3 is a steward; 4 holds none.
@@ -41,19 +55,22 @@ contract RegistryHandler is Vectors {
         registry.grantRole(registry.STEWARD_ROLE(), _people[3]);
         registry.grantRole(registry.CHECKPOINT_ROLE(), _people[0]);
         registry.grantRole(registry.PAUSER_ROLE(), _people[0]);
+        for (uint256 i; i < 3; ++i) {
+            registry.setEndingLimit(_people[i], LIMIT);
+        }
         vm.stopPrank();
-        head = bytes25(keccak256(abi.encode(block.chainid, address(registry), uint256(1))));
+        (head, seq,) = registry.head();
     }
 
     function anchor(uint256 who, bytes32 recordHash) external {
         address by = _people[who % 5];
-        bool may = who % 5 < 3 && !paused && recordHash != 0 && _records[recordHash].registrar == address(0);
+        bool may = who % 5 < 3 && !paused && recordHash != 0 && !_isKnown(recordHash);
 
         if (!_try(by, abi.encodeCall(registry.anchor, (recordHash)), may)) return;
 
         _remember(recordHash, by);
         _saw(
-            abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)"), recordHash, bytes32(0), by)
+            abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint40,bytes25)"), recordHash, bytes32(0), by)
         );
     }
 
@@ -62,14 +79,14 @@ contract RegistryHandler is Vectors {
         // Now and then a hash that is there already, or the same one.
         if (twist % 8 == 0) newHash = _some(twist >> 3);
         address by = _people[who % 5];
-        bool may = _mayEnd(who % 5, oldHash) && !paused && newHash != 0 && _records[newHash].registrar == address(0);
+        bool may = _mayEnd(who % 5, oldHash) && newHash != 0 && !_isKnown(newHash);
 
         if (!_try(by, abi.encodeCall(registry.supersede, (oldHash, newHash)), may)) return;
 
-        _records[oldHash].status = IMedicalRecordRegistry.Status.Superseded;
+        _end(who % 5, oldHash, IMedicalRecordRegistry.Status.Superseded, 0);
         _records[oldHash].successor = newHash;
         _remember(newHash, by);
-        _saw(abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)"), newHash, oldHash, by));
+        _saw(abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint40,bytes25)"), newHash, oldHash, by));
     }
 
     function close(uint256 who, uint256 which, uint8 to, uint8 reason) external {
@@ -81,26 +98,86 @@ contract RegistryHandler is Vectors {
 
         if (!_try(by, abi.encodeCall(registry.close, (recordHash, status, reason)), may)) return;
 
-        _records[recordHash].status = status;
+        _end(who % 5, recordHash, status, reason);
         _saw(
             abi.encode(
-                keccak256("RecordClosed(bytes32,uint8,address,uint8,uint48,bytes25)"), recordHash, to, by, reason
+                keccak256("RecordClosed(bytes32,uint8,address,uint8,uint40,bytes25)"), recordHash, to, by, reason
             )
         );
     }
 
-    function anchorBatchRoot(uint256 who, bytes32 root, uint48 size) external {
+    function annul(uint256 who, uint256 which) external {
+        bytes32 recordHash = _some(which);
+        Record storage record = _records[recordHash];
         address by = _people[who % 5];
-        (, uint48 number,) = registry.batchOf(root);
-        bool may = who % 5 < 3 && !paused && root != 0 && size != 0 && number == 0;
+        bytes32 next = record.successor;
+        bool may = record.endedAt != 0 && block.timestamp <= record.endedAt + 30 days
+            && (record.endedByRegistrar ? who % 5 == 0 || who % 5 == 3 : who % 5 == 0)
+            && _records[next].status != IMedicalRecordRegistry.Status.Superseded;
 
-        if (!_try(by, abi.encodeCall(registry.anchorBatchRoot, (root, size)), may)) return;
+        if (!_try(by, abi.encodeCall(registry.annul, (recordHash)), may)) return;
 
-        _saw(abi.encode(keccak256("BatchAnchored(bytes32,address,uint48,uint48,bytes25)"), root, by, size));
+        if (_records[next].status == IMedicalRecordRegistry.Status.Active) {
+            _write(by, false, next, IMedicalRecordRegistry.Status.Revoked, 254);
+        }
+        record.successor = 0;
+        record.status = IMedicalRecordRegistry.Status.Active;
+        (record.endedBy, record.endedByRegistrar, record.endedAt, record.reason) = (address(0), false, 0, 0);
+        _saw(abi.encode(keccak256("EndingAnnulled(bytes32,bytes32,address,uint40,bytes25)"), recordHash, next, by));
+    }
+
+    function anchorBatch(uint256 who) external {
+        address by = _people[who % 5];
+        if (_batches == SIZES) return;
+        bytes32[] memory hashes = _firstRecords(_batches + 1);
+        bool may = who % 5 < 3 && !paused;
+        for (uint256 i; i < hashes.length; ++i) {
+            may = may && !_isKnown(hashes[i]);
+        }
+
+        if (!_try(by, abi.encodeCall(registry.anchorBatch, (hashes)), may)) return;
+
+        ++_batches;
+        _saw(
+            abi.encode(
+                keccak256("BatchAnchored(bytes32,address,uint48,uint40,bytes25)"), _roots[_batches], by, _batches
+            )
+        );
+    }
+
+    function extract(uint256 who, uint256 which, uint256 twist) external {
+        if (_batches == 0) return;
+        uint48 size = uint48(1 + which % _batches);
+        uint48 index = uint48(twist % size);
+        bytes32 recordHash = _firstRecords(size)[index];
+        bool may = !_isKnown(recordHash) && (who % 5 == 0 || who % 5 == 3 || (who % 5 < 3 && !paused));
+        bytes32[] memory proof = _inclusionProof(size, index);
+
+        bytes memory call = abi.encodeCall(registry.extract, (_roots[size], size, recordHash, index, proof));
+        if (!_try(_people[who % 5], call, may)) return;
+
+        _rememberOfBatch(recordHash, size);
+        bytes32 topic = keccak256("RecordExtracted(bytes32,bytes32,address,uint48,uint48,uint40,bytes25)");
+        _saw(abi.encode(topic, recordHash, _roots[size], _people[who % 5], size, index));
+    }
+
+    function openEpoch(uint256 who, uint256 which, uint256 twist) external {
+        // Seldom, or no log would grow.
+        if (twist % 4 != 0) return;
+        address by = _people[who % 5];
+        uint64 size = _sizes.length == 0 ? 0 : _sizes[which % _sizes.length];
+        bytes32 root = registry.checkpointRoot(epoch, size);
+        bool may = who % 5 == 0 && (size == 0 || root != 0);
+
+        if (!_try(by, abi.encodeCall(registry.openEpoch, (size)), may)) return;
+
+        ++epoch;
+        lastSize = size;
+        _saw(abi.encode(keccak256("EpochOpened(uint64,uint64,bytes32,address,uint40,bytes25)"), epoch, size, root, by));
     }
 
     function anchorCheckpoint(uint256 who, uint64 size, uint256 twist) external {
-        uint64 last = _lastSize();
+        uint64 last = lastSize;
         // Mostly a small step ahead, now and then back or standing still.
         size = uint64(bound(size, last < 2 ? 1 : last - 2, last + 6 < SIZES ? last + 6 : SIZES));
         bool honest = twist % 4 != 0;
@@ -114,9 +191,16 @@ contract RegistryHandler is Vectors {
         if (!_try(by, abi.encodeCall(registry.anchorCheckpoint, (size, root, proof)), may)) return;
 
         _sizes.push(size);
+        _epochs.push(epoch);
+        lastSize = size;
         _saw(
             abi.encode(
-                keccak256("CheckpointAnchored(uint64,bytes32,address,uint64,uint48,bytes25)"), size, root, by, last
+                keccak256("CheckpointAnchored(uint64,bytes32,address,uint64,uint64,uint40,bytes25)"),
+                size,
+                root,
+                by,
+                epoch,
+                last
             )
         );
     }
@@ -129,7 +213,7 @@ contract RegistryHandler is Vectors {
         if (!_try(by, abi.encodeCall(registry.setPaused, (to)), who % 5 == 0)) return;
 
         paused = to;
-        _saw(abi.encode(keccak256("PausedSet(bool,address,uint48,bytes25)"), by, to));
+        _saw(abi.encode(keccak256("PausedSet(bool,address,uint40,bytes25)"), by, to));
     }
 
     function passTime(uint256 blocks, uint256 time) external {
@@ -149,8 +233,8 @@ contract RegistryHandler is Vectors {
         return _sizes.length;
     }
 
-    function checkpointAt(uint256 at) external view returns (uint64 size, bytes32 root) {
-        return (_sizes[at], _roots[_sizes[at]]);
+    function checkpointAt(uint256 at) external view returns (uint64 epoch_, uint64 size, bytes32 root) {
+        return (_epochs[at], _sizes[at], _roots[_sizes[at]]);
     }
 
     /// @dev Makes a call and insists that it succeeds exactly if it may.
@@ -162,27 +246,59 @@ contract RegistryHandler is Vectors {
 
     function _remember(bytes32 recordHash, address by) private {
         _hashes.push(recordHash);
-        _records[recordHash] =
-            Record(IMedicalRecordRegistry.Status.Active, by, vm.getBlockNumber(), vm.getBlockTimestamp(), bytes32(0));
+        Record storage record = _records[recordHash];
+        record.status = IMedicalRecordRegistry.Status.Active;
+        (record.registrar, record.number, record.time) = (by, vm.getBlockNumber(), vm.getBlockTimestamp());
+        record.seq = seq + 1;
+    }
+
+    function _rememberOfBatch(bytes32 recordHash, uint48 size) private {
+        _hashes.push(recordHash);
+        Record storage record = _records[recordHash];
+        record.status = IMedicalRecordRegistry.Status.Active;
+        (record.registrar, record.time, record.number, record.seq) = registry.batchOf(_roots[size], size);
+    }
+
+    function _isKnown(bytes32 recordHash) private view returns (bool) {
+        return _records[recordHash].registrar != address(0);
+    }
+
+    function _end(uint256 who, bytes32 recordHash, IMedicalRecordRegistry.Status status, uint8 reason) private {
+        bool asRegistrar = who == 1 || who == 2;
+        if (asRegistrar) ++endsIn[vm.getBlockTimestamp() / 1 hours];
+        _write(_people[who], asRegistrar, recordHash, status, reason);
+    }
+
+    function _write(
+        address by,
+        bool asRegistrar,
+        bytes32 recordHash,
+        IMedicalRecordRegistry.Status status,
+        uint8 reason
+    ) private {
+        Record storage record = _records[recordHash];
+        record.status = status;
+        // Somebody without one of the two roles has no number, and is not named: the admin alone, here never.
+        (record.endedBy, record.endedByRegistrar) = (by, asRegistrar);
+        (record.endedAt, record.reason) = (vm.getBlockTimestamp(), reason);
     }
 
     function _saw(bytes memory topicsAndData) private {
-        head = bytes25(keccak256(bytes.concat(head, bytes7(0), keccak256(topicsAndData))));
+        head = bytes25(keccak256(bytes.concat(head, bytes7(uint56(block.chainid)), keccak256(topicsAndData))));
         ++seq;
     }
 
-    /// @dev Persons 0 and 3 are stewards; 1 and 2 may end what they anchored.
+    /// @dev Persons 0 and 3 are stewards; 1 and 2 may end what they anchored, not while paused, and so many in a window.
     function _mayEnd(uint256 who, bytes32 recordHash) private view returns (bool) {
         Record storage record = _records[recordHash];
         if (record.status != IMedicalRecordRegistry.Status.Active) return false;
-        return who == 0 || who == 3 || record.registrar == _people[who];
+        if (who == 0 || who == 3) return true;
+        (uint16 limit, uint16 left) = registry.endingLimitOf(_people[who]);
+        assertLe(limit, LIMIT);
+        return record.registrar == _people[who] && !paused && left > 0;
     }
 
     function _some(uint256 which) private view returns (bytes32) {
         return _hashes.length == 0 ? bytes32(which) : _hashes[which % _hashes.length];
-    }
-
-    function _lastSize() private view returns (uint64) {
-        return _sizes.length == 0 ? 0 : _sizes[_sizes.length - 1];
     }
 }

@@ -64,6 +64,14 @@ abstract contract Vectors is Test {
         return _decode(_consistency, _consistencyAt[size][oldSize]);
     }
 
+    /// @dev The first records of the trees: what their leaves are the hashes of.
+    function _firstRecords(uint64 size) internal pure returns (bytes32[] memory records) {
+        records = new bytes32[](size);
+        for (uint64 i; i < size; ++i) {
+            records[i] = sha256(bytes(string.concat("leaf ", vm.toString(i))));
+        }
+    }
+
     function _decode(bytes storage packed, uint256 at) private view returns (bytes32[] memory proof) {
         proof = new bytes32[](uint8(packed[at]));
         for (uint256 i; i < proof.length; ++i) {

@@ -83,7 +83,7 @@ contract AnchorTest is RegistryTest {
         vm.expectRevert(IMedicalRecordRegistry.OnePerTransaction.selector);
         contractRegistrar.both(
             address(registry),
-            abi.encodeCall(registry.anchorBatchRoot, (LAB, 3)),
+            abi.encodeCall(registry.anchorBatch, (_one(LAB))),
             abi.encodeCall(registry.anchor, (LAB_2))
         );
     }
@@ -109,18 +109,18 @@ contract AnchorTest is RegistryTest {
         _anchor(LAB);
         _anchor(LAB_2);
 
-        (, uint48 seq,) = registry.head();
-        assertEq(seq, 2);
+        assertEq(registry.anchorOf(LAB_2).seq, registry.anchorOf(LAB).seq + 1);
     }
 
     function test_Anchor_StoresTheRecordAndSaysSo() external {
-        (uint48 seq, bytes25 head) = _expectAnchored(LAB, 0, registrar);
+        (uint40 seq, bytes25 head) = _expectAnchored(LAB, 0, registrar);
         _anchor(LAB);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Active, registrar, vm.getBlockNumber(), vm.getBlockTimestamp());
         _assertHead(seq, head);
         _assertPaused(false);
         assertEq(registry.successorOf(LAB), 0);
+        assertEq(registry.anchorOf(LAB).seq, seq);
     }
 
     function testFuzz_Anchor_StoresAnyRecordAtAnyTime(bytes32 recordHash, address by, uint48 number, uint40 time)
@@ -132,7 +132,7 @@ contract AnchorTest is RegistryTest {
         vm.roll(number);
         vm.warp(time);
 
-        (uint48 seq, bytes25 head) = _expectAnchored(recordHash, 0, by);
+        (uint40 seq, bytes25 head) = _expectAnchored(recordHash, 0, by);
         vm.prank(by);
         registry.anchor(recordHash);
 

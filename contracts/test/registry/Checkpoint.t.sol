@@ -78,24 +78,24 @@ contract CheckpointTest is RegistryTest, Vectors {
     }
 
     function test_AnchorCheckpoint_StoresTheFirst() external {
-        (uint48 seq, bytes25 head) = _expectCheckpoint(5, _roots[5], 0);
+        (uint40 seq, bytes25 head) = _expectCheckpoint(5, _roots[5], 0);
         _checkpoint(5, _roots[5], new bytes32[](0));
 
-        assertEq(registry.latestTreeSize(), 5);
-        assertEq(registry.checkpointRoot(5), _roots[5]);
-        assertEq(registry.checkpointRoot(4), 0);
+        _assertLatest(0, 5);
+        assertEq(registry.checkpointRoot(0, 5), _roots[5]);
+        assertEq(registry.checkpointRoot(0, 4), 0);
         _assertHead(seq, head);
     }
 
     function test_AnchorCheckpoint_StoresAnExtensionAndKeepsTheOld() external {
         _checkpoint(5, _roots[5], new bytes32[](0));
 
-        (uint48 seq, bytes25 head) = _expectCheckpoint(77, _roots[77], 5);
+        (uint40 seq, bytes25 head) = _expectCheckpoint(77, _roots[77], 5);
         _checkpoint(77, _roots[77], _consistencyProof(5, 77));
 
-        assertEq(registry.latestTreeSize(), 77);
-        assertEq(registry.checkpointRoot(5), _roots[5]);
-        assertEq(registry.checkpointRoot(77), _roots[77]);
+        _assertLatest(0, 77);
+        assertEq(registry.checkpointRoot(0, 5), _roots[5]);
+        assertEq(registry.checkpointRoot(0, 77), _roots[77]);
         _assertHead(seq, head);
     }
 
@@ -110,7 +110,7 @@ contract CheckpointTest is RegistryTest, Vectors {
             abi.encodeCall(registry.anchorCheckpoint, (9, _roots[9], _consistencyProof(5, 9)))
         );
 
-        assertEq(registry.latestTreeSize(), 9);
+        _assertLatest(0, 9);
     }
 
     function testFuzz_AnchorCheckpoint_FollowsAnyGrowth(uint256 seed) external {
@@ -120,13 +120,13 @@ contract CheckpointTest is RegistryTest, Vectors {
             uint64 grown = size + 1 + uint64(seed % (SIZES - size));
             bytes32[] memory proof = size == 0 ? new bytes32[](0) : _consistencyProof(size, grown);
 
-            (uint48 seq, bytes25 head) = _expectCheckpoint(grown, _roots[grown], size);
+            (uint40 seq, bytes25 head) = _expectCheckpoint(grown, _roots[grown], size);
             _checkpoint(grown, _roots[grown], proof);
 
             _assertHead(seq, head);
             size = grown;
         }
-        assertEq(registry.latestTreeSize(), SIZES);
+        _assertLatest(0, SIZES);
     }
 
     function test_VerifyAuditInclusion_ProvesEveryLeafOfEveryCheckpoint() external {
@@ -137,7 +137,7 @@ contract CheckpointTest is RegistryTest, Vectors {
 
         for (uint64 size = 1; size <= SIZES; size += 3) {
             for (uint64 index; index < size; ++index) {
-                assertTrue(registry.verifyAuditInclusion(size, _leaves[index], index, _inclusionProof(size, index)));
+                assertTrue(registry.verifyAuditInclusion(0, size, _leaves[index], index, _inclusionProof(size, index)));
             }
         }
     }
@@ -145,53 +145,109 @@ contract CheckpointTest is RegistryTest, Vectors {
     function test_VerifyAuditInclusion_WhenThereIsNoSuchCheckpoint() external {
         _checkpoint(5, _roots[5], new bytes32[](0));
 
-        assertFalse(registry.verifyAuditInclusion(6, _leaves[0], 0, _inclusionProof(6, 0)));
-        assertFalse(registry.verifyAuditInclusion(0, 0, 0, new bytes32[](0)));
+        assertFalse(registry.verifyAuditInclusion(0, 6, _leaves[0], 0, _inclusionProof(6, 0)));
+        assertFalse(registry.verifyAuditInclusion(0, 0, 0, 0, new bytes32[](0)));
         // A checkpoint that is not there has root zero, which must not make zero a leaf.
-        assertFalse(registry.verifyAuditInclusion(1, 0, 0, new bytes32[](0)));
+        assertFalse(registry.verifyAuditInclusion(0, 1, 0, 0, new bytes32[](0)));
     }
 
     function test_VerifyAuditInclusion_WhenTheLeafIsAnother() external {
         _checkpoint(5, _roots[5], new bytes32[](0));
 
-        assertTrue(registry.verifyAuditInclusion(5, _leaves[2], 2, _inclusionProof(5, 2)));
-        assertFalse(registry.verifyAuditInclusion(5, _leaves[1], 2, _inclusionProof(5, 2)));
-        assertFalse(registry.verifyAuditInclusion(5, _leaves[2], 1, _inclusionProof(5, 2)));
-        assertFalse(registry.verifyAuditInclusion(5, _leaves[2], 2, _inclusionProof(5, 1)));
-    }
-
-    function test_VerifyBatchInclusion_ProvesEveryLeaf() external {
-        vm.prank(registrar);
-        registry.anchorBatchRoot(_roots[100], 100);
-
-        for (uint64 index; index < 100; ++index) {
-            assertTrue(registry.verifyBatchInclusion(_roots[100], _leaves[index], index, _inclusionProof(100, index)));
-        }
-    }
-
-    function test_VerifyBatchInclusion_WhenThereIsNoSuchBatch() external {
-        // A checkpoint is no batch, though the tree is the same.
-        _checkpoint(5, _roots[5], new bytes32[](0));
-
-        assertFalse(registry.verifyBatchInclusion(_roots[5], _leaves[2], 2, _inclusionProof(5, 2)));
-        assertFalse(registry.verifyBatchInclusion(_leaves[0], _leaves[0], 0, new bytes32[](0)));
-    }
-
-    function test_VerifyBatchInclusion_WhenTheSizeWasMisstated() external {
-        vm.prank(registrar);
-        registry.anchorBatchRoot(_roots[5], 9);
-
-        assertFalse(registry.verifyBatchInclusion(_roots[5], _leaves[2], 2, _inclusionProof(5, 2)));
+        assertTrue(registry.verifyAuditInclusion(0, 5, _leaves[2], 2, _inclusionProof(5, 2)));
+        assertFalse(registry.verifyAuditInclusion(0, 5, _leaves[1], 2, _inclusionProof(5, 2)));
+        assertFalse(registry.verifyAuditInclusion(0, 5, _leaves[2], 1, _inclusionProof(5, 2)));
+        assertFalse(registry.verifyAuditInclusion(0, 5, _leaves[2], 2, _inclusionProof(5, 1)));
     }
 
     function test_VerifyInclusion_WhenPaused() external {
         _checkpoint(5, _roots[5], new bytes32[](0));
-        vm.prank(registrar);
-        registry.anchorBatchRoot(_roots[5], 5);
         _pause();
 
-        assertTrue(registry.verifyAuditInclusion(5, _leaves[2], 2, _inclusionProof(5, 2)));
-        assertTrue(registry.verifyBatchInclusion(_roots[5], _leaves[2], 2, _inclusionProof(5, 2)));
+        assertTrue(registry.verifyAuditInclusion(0, 5, _leaves[2], 2, _inclusionProof(5, 2)));
+    }
+
+    function test_OpenEpoch_RevertWhen_CallerIsNotAdmin() external {
+        _checkpoint(5, _roots[5], new bytes32[](0));
+
+        _expectUnauthorized(checkpointer, registry.DEFAULT_ADMIN_ROLE());
+        vm.prank(checkpointer);
+        registry.openEpoch(5);
+    }
+
+    function test_OpenEpoch_RevertWhen_TheSizeWasNeverPinned() external {
+        _checkpoint(5, _roots[5], new bytes32[](0));
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.UnknownCheckpoint.selector, 0, 4));
+        _openEpoch(4);
+    }
+
+    /// @dev What a stolen key can do at the worst: a size that nothing can follow.
+    function test_OpenEpoch_GoesOnFromTheLastGoodCheckpoint() external {
+        _checkpoint(5, _roots[5], new bytes32[](0));
+        _checkpoint(7, _roots[7], _consistencyProof(5, 7));
+
+        (uint40 seq, bytes25 head) = _expectEpoch(1, 5, _roots[5]);
+        _openEpoch(5);
+        _assertHead(seq, head);
+        _assertLatest(1, 5);
+        assertEq(registry.checkpointRoot(1, 5), _roots[5]);
+        assertEq(registry.checkpointRoot(1, 7), 0);
+        // What was abandoned can still be read.
+        assertEq(registry.checkpointRoot(0, 7), _roots[7]);
+
+        _checkpoint(9, _roots[9], _consistencyProof(5, 9));
+        _assertLatest(1, 9);
+        assertTrue(registry.verifyAuditInclusion(1, 9, _leaves[2], 2, _inclusionProof(9, 2)));
+        assertFalse(registry.verifyAuditInclusion(0, 9, _leaves[2], 2, _inclusionProof(9, 2)));
+    }
+
+    function test_OpenEpoch_StartsAnewFromZero() external {
+        _checkpoint(type(uint64).max, keccak256("junk"), new bytes32[](0));
+
+        _openEpoch(0);
+        _assertLatest(1, 0);
+        _checkpoint(5, _roots[5], new bytes32[](0));
+
+        _assertLatest(1, 5);
+        assertEq(registry.checkpointRoot(0, type(uint64).max), keccak256("junk"));
+    }
+
+    function test_OpenEpoch_WhenPaused() external {
+        _pause();
+
+        _openEpoch(0);
+
+        _assertLatest(1, 0);
+        _assertPaused(true);
+    }
+
+    function test_OpenEpoch_RevertWhen_TheSizeIsOfAnEarlierEpoch() external {
+        _checkpoint(5, _roots[5], new bytes32[](0));
+        _openEpoch(0);
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.UnknownCheckpoint.selector, 1, 5));
+        _openEpoch(5);
+    }
+
+    function _openEpoch(uint64 size) private {
+        vm.prank(admin);
+        registry.openEpoch(size);
+    }
+
+    function _assertLatest(uint64 epoch, uint64 size) private view {
+        (uint64 actualEpoch, uint64 actualSize, bytes32 root) = registry.latestCheckpoint();
+        assertEq(actualEpoch, epoch, "epoch");
+        assertEq(actualSize, size, "size");
+        assertEq(root, registry.checkpointRoot(epoch, size), "root");
+    }
+
+    function _expectEpoch(uint64 epoch, uint64 size, bytes32 root) private returns (uint40 seq, bytes25 head) {
+        (seq, head) = _next(
+            abi.encode(keccak256("EpochOpened(uint64,uint64,bytes32,address,uint40,bytes25)"), epoch, size, root, admin)
+        );
+        vm.expectEmit(address(registry));
+        emit IMedicalRecordRegistry.EpochOpened(epoch, size, root, admin, seq, head);
     }
 
     function _checkpoint(uint64 size, bytes32 root, bytes32[] memory proof) private {
@@ -199,18 +255,19 @@ contract CheckpointTest is RegistryTest, Vectors {
         registry.anchorCheckpoint(size, root, proof);
     }
 
-    function _expectCheckpoint(uint64 size, bytes32 root, uint64 prevSize) private returns (uint48 seq, bytes25 head) {
+    function _expectCheckpoint(uint64 size, bytes32 root, uint64 prevSize) private returns (uint40 seq, bytes25 head) {
         (seq, head) = _next(
             abi.encode(
-                keccak256("CheckpointAnchored(uint64,bytes32,address,uint64,uint48,bytes25)"),
+                keccak256("CheckpointAnchored(uint64,bytes32,address,uint64,uint64,uint40,bytes25)"),
                 size,
                 root,
                 checkpointer,
+                uint64(0),
                 prevSize
             )
         );
         vm.expectEmit(address(registry));
-        emit IMedicalRecordRegistry.CheckpointAnchored(size, root, checkpointer, prevSize, seq, head);
+        emit IMedicalRecordRegistry.CheckpointAnchored(size, root, checkpointer, 0, prevSize, seq, head);
     }
 
     function _expectNotIncreasing(uint64 from, uint64 to) private {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IChainedEvents} from "../../src/IChainedEvents.sol";
 import {IMedicalRecordRegistry} from "../../src/IMedicalRecordRegistry.sol";
 import {RegistryTest} from "./RegistryTest.sol";
 import {TwoCalls} from "./TwoCalls.sol";
@@ -99,31 +100,34 @@ contract CloseTest is RegistryTest {
         vm.prank(admin);
         registry.revokeRole(REGISTRAR_ROLE, registrar);
 
-        _expectUnauthorized(registrar, STEWARD_ROLE);
+        _expectUnauthorized(registrar, REGISTRAR_ROLE);
         _close(registrar, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
     }
 
     function test_Close_RevokesForTheRegistrar() external {
-        (uint48 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Revoked, registrar, 1);
+        (uint40 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Revoked, registrar, 1);
         _close(registrar, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Revoked, registrar, _number, _time);
+        _assertEnded(LAB, registrar, true, _time + 84, 1);
         _assertHead(seq, head);
     }
 
     function test_Close_ErasesForTheRegistrar() external {
-        (uint48 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Erased, registrar, 255);
+        (uint40 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Erased, registrar, 255);
         _close(registrar, LAB, IMedicalRecordRegistry.Status.Erased, 255);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Erased, registrar, _number, _time);
+        _assertEnded(LAB, registrar, true, _time + 84, 255);
         _assertHead(seq, head);
     }
 
     function test_Close_WhenCallerIsSteward() external {
-        (uint48 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Revoked, steward, 2);
+        (uint40 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Revoked, steward, 2);
         _close(steward, LAB, IMedicalRecordRegistry.Status.Revoked, 2);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Revoked, registrar, _number, _time);
+        _assertEnded(LAB, steward, false, _time + 84, 2);
         _assertHead(seq, head);
     }
 
@@ -138,11 +142,28 @@ contract CloseTest is RegistryTest {
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Revoked, registrar, _number, _time);
     }
 
-    function test_Close_WhenPaused() external {
+    function test_Close_RevertWhen_RegistrarCallsWhilePaused() external {
         _pause();
 
-        (uint48 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Erased, registrar, 1);
+        vm.expectRevert(IChainedEvents.IsPaused.selector);
         _close(registrar, LAB, IMedicalRecordRegistry.Status.Erased, 1);
+    }
+
+    function test_Close_RevertWhen_TheLimitIsReached() external {
+        _anchor(LAB_2);
+        vm.prank(admin);
+        registry.setEndingLimit(registrar, 1);
+        _close(registrar, LAB, IMedicalRecordRegistry.Status.Revoked, 1);
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.EndingLimitReached.selector, 1));
+        _close(registrar, LAB_2, IMedicalRecordRegistry.Status.Revoked, 1);
+    }
+
+    function test_Close_WhenStewardCallsWhilePaused() external {
+        _pause();
+
+        (uint40 seq, bytes25 head) = _expectClosed(LAB, IMedicalRecordRegistry.Status.Erased, steward, 1);
+        _close(steward, LAB, IMedicalRecordRegistry.Status.Erased, 1);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Erased, registrar, _number, _time);
         _assertHead(seq, head);
@@ -171,7 +192,7 @@ contract CloseTest is RegistryTest {
         IMedicalRecordRegistry.Status to =
             erase ? IMedicalRecordRegistry.Status.Erased : IMedicalRecordRegistry.Status.Revoked;
 
-        (uint48 seq, bytes25 head) = _expectClosed(recordHash, to, registrar, reason);
+        (uint40 seq, bytes25 head) = _expectClosed(recordHash, to, registrar, reason);
         _close(registrar, recordHash, to, reason);
 
         _assertHead(seq, head);

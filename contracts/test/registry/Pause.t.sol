@@ -23,7 +23,7 @@ contract PauseTest is RegistryTest {
     }
 
     function test_SetPaused_PausesForThePauser() external {
-        (uint48 seq, bytes25 head) = _expect(pauser, true);
+        (uint40 seq, bytes25 head) = _expect(pauser, true);
         _set(pauser, true);
 
         _assertHead(seq, head);
@@ -33,7 +33,7 @@ contract PauseTest is RegistryTest {
     function test_SetPaused_UnpausesForTheAdmin() external {
         _pause();
 
-        (uint48 seq, bytes25 head) = _expect(admin, false);
+        (uint40 seq, bytes25 head) = _expect(admin, false);
         _set(admin, false);
 
         _assertHead(seq, head);
@@ -44,7 +44,7 @@ contract PauseTest is RegistryTest {
     function test_SetPaused_WhenPausedAlready() external {
         _pause();
 
-        (uint48 seq, bytes25 head) = _expect(pauser, true);
+        (uint40 seq, bytes25 head) = _expect(pauser, true);
         _set(pauser, true);
 
         _assertHead(seq, head);
@@ -52,7 +52,7 @@ contract PauseTest is RegistryTest {
     }
 
     function test_SetPaused_WhenNotPaused() external {
-        (uint48 seq, bytes25 head) = _expect(admin, false);
+        (uint40 seq, bytes25 head) = _expect(admin, false);
         _set(admin, false);
 
         _assertHead(seq, head);
@@ -64,8 +64,8 @@ contract PauseTest is RegistryTest {
         registry.setPaused(paused);
     }
 
-    function _expect(address by, bool paused) private returns (uint48 seq, bytes25 head) {
-        (seq, head) = _next(abi.encode(keccak256("PausedSet(bool,address,uint48,bytes25)"), by, paused));
+    function _expect(address by, bool paused) private returns (uint40 seq, bytes25 head) {
+        (seq, head) = _next(abi.encode(keccak256("PausedSet(bool,address,uint40,bytes25)"), by, paused));
         vm.expectEmit(address(registry));
         emit IChainedEvents.PausedSet(paused, by, seq, head);
     }

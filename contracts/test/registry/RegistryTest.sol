@@ -41,6 +41,11 @@ abstract contract RegistryTest is ChainedTest {
         return registry;
     }
 
+    function _one(bytes32 recordHash) internal pure returns (bytes32[] memory records) {
+        records = new bytes32[](1);
+        records[0] = recordHash;
+    }
+
     function _anchor(bytes32 recordHash) internal {
         vm.prank(registrar);
         registry.anchor(recordHash);
@@ -48,10 +53,10 @@ abstract contract RegistryTest is ChainedTest {
 
     function _expectAnchored(bytes32 recordHash, bytes32 predecessor, address by)
         internal
-        returns (uint48 seq, bytes25 head)
+        returns (uint40 seq, bytes25 head)
     {
         (seq, head) = _next(
-            abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)"), recordHash, predecessor, by)
+            abi.encode(keccak256("RecordAnchored(bytes32,bytes32,address,uint40,bytes25)"), recordHash, predecessor, by)
         );
         vm.expectEmit(address(registry));
         emit IMedicalRecordRegistry.RecordAnchored(recordHash, predecessor, by, seq, head);
@@ -59,11 +64,11 @@ abstract contract RegistryTest is ChainedTest {
 
     function _expectClosed(bytes32 recordHash, IMedicalRecordRegistry.Status status, address by, uint8 reason)
         internal
-        returns (uint48 seq, bytes25 head)
+        returns (uint40 seq, bytes25 head)
     {
         (seq, head) = _next(
             abi.encode(
-                keccak256("RecordClosed(bytes32,uint8,address,uint8,uint48,bytes25)"), recordHash, status, by, reason
+                keccak256("RecordClosed(bytes32,uint8,address,uint8,uint40,bytes25)"), recordHash, status, by, reason
             )
         );
         vm.expectEmit(address(registry));
@@ -77,10 +82,25 @@ abstract contract RegistryTest is ChainedTest {
         uint256 blockNumber,
         uint256 timestamp
     ) internal view {
-        (IMedicalRecordRegistry.Status s, address r, uint48 b, uint40 t) = registry.anchorOf(recordHash);
-        assertEq(uint8(s), uint8(status), "status");
-        assertEq(r, by, "registrar");
-        assertEq(b, blockNumber, "block");
-        assertEq(t, timestamp, "timestamp");
+        IMedicalRecordRegistry.Record memory record = registry.anchorOf(recordHash);
+        assertEq(uint8(record.status), uint8(status), "status");
+        assertEq(record.registrar, by, "registrar");
+        assertEq(record.blockNumber, blockNumber, "block");
+        assertEq(record.anchoredAt, timestamp, "timestamp");
+        if (status == IMedicalRecordRegistry.Status.None || status == IMedicalRecordRegistry.Status.Active) {
+            _assertEnded(recordHash, address(0), false, 0, 0);
+        }
+    }
+
+    /// @dev Who ended a record, as what, when and why.
+    function _assertEnded(bytes32 recordHash, address by, bool asRegistrar, uint256 timestamp, uint8 reason)
+        internal
+        view
+    {
+        IMedicalRecordRegistry.Record memory record = registry.anchorOf(recordHash);
+        assertEq(record.endedBy, by, "ended by");
+        assertEq(record.endedByRegistrar, asRegistrar, "as a registrar");
+        assertEq(record.endedAt, timestamp, "ended at");
+        assertEq(record.reason, reason, "reason");
     }
 }

@@ -5,6 +5,7 @@ import {
     IAccessControlDefaultAdminRules
 } from "@openzeppelin/contracts/access/extensions/IAccessControlDefaultAdminRules.sol";
 import {stdError} from "forge-std/StdError.sol";
+import {IChainedEvents} from "../../src/IChainedEvents.sol";
 import {IMedicalRecordRegistry} from "../../src/IMedicalRecordRegistry.sol";
 import {MedicalRecordRegistry} from "../../src/MedicalRecordRegistry.sol";
 import {RegistryTest} from "./RegistryTest.sol";
@@ -31,16 +32,23 @@ contract RolesTest is RegistryTest {
         assertFalse(fresh.hasRole(STEWARD_ROLE, steward));
         assertFalse(fresh.hasRole(CHECKPOINT_ROLE, steward));
         assertFalse(fresh.hasRole(PAUSER_ROLE, steward));
-        assertEq(fresh.latestTreeSize(), 0);
+        (, uint64 size,) = fresh.latestCheckpoint();
+        assertEq(size, 0);
     }
 
     function test_Constructor_StartsTheChainFromItsOwnPlace() external {
         vm.chainId(11155111);
         MedicalRecordRegistry fresh = new MedicalRecordRegistry(0, admin);
 
-        (bytes25 head, uint48 seq, bool paused) = fresh.head();
-        assertEq(head, bytes25(keccak256(abi.encode(uint256(11155111), address(fresh), uint256(1)))));
-        assertEq(seq, 0);
+        (bytes25 head, uint40 seq, bool paused) = fresh.head();
+        bytes25 first = bytes25(keccak256(abi.encode(uint256(11155111), address(fresh), uint256(2))));
+        bytes32 body = keccak256(
+            abi.encode(
+                keccak256("RoleChanged(bytes32,address,address,bool,uint40,bytes25)"), 0, admin, address(this), true
+            )
+        );
+        assertEq(head, bytes25(keccak256(bytes.concat(first, bytes7(uint56(11155111)), body))));
+        assertEq(seq, 1);
         assertFalse(paused);
     }
 
@@ -54,25 +62,25 @@ contract RolesTest is RegistryTest {
         registry = new MedicalRecordRegistry(0, somebody);
         registry.grantRole(REGISTRAR_ROLE, somebody);
         assertEq(address(registry), 0x5FbDB2315678afecb367f032d93F642f64180aa3);
-        _assertHead(0, hex"795f3e80a60304670fd0be61bdaf557730f112756726a2dbb6");
+        _assertHead(2, hex"d0656523d8dc845b11a1db61bffecaab272905e1c722f8fe3b");
 
         registry.anchor(bytes32(hex"1111111111111111111111111111111111111111111111111111111111111111"));
-        _assertHead(1, hex"015070bb771b1e8a95e4acdcba1ba0e3ee40a775aa261295f7");
+        _assertHead(3, hex"74cd458f1745cf0ac93113b96467113d0007666cf39d59301c");
 
         registry.close(
             bytes32(hex"1111111111111111111111111111111111111111111111111111111111111111"),
             IMedicalRecordRegistry.Status.Revoked,
             5
         );
-        _assertHead(2, hex"500e5973dd9814e52983efeae527fc3905cba597b89ee8b32a");
+        _assertHead(4, hex"68d403ed65c288d10abb100e0d017b6337df6532d025dea734");
     }
 
-    /// @dev 48 bits, none cut off on the way.
+    /// @dev 40 bits, none cut off on the way.
     function test_Head_WhenTheSequenceNeedsMoreThan32Bits() external {
         _setSequence(type(uint32).max);
 
-        (uint48 seq, bytes25 head) = _expectAnchored(LAB, 0, registrar);
-        assertEq(seq, uint48(1 << 32));
+        (uint40 seq, bytes25 head) = _expectAnchored(LAB, 0, registrar);
+        assertEq(seq, uint40(1 << 32));
         _anchor(LAB);
 
         _assertHead(seq, head);
@@ -80,10 +88,10 @@ contract RolesTest is RegistryTest {
 
     /// @dev It would begin again at zero, and two events would have one number.
     function test_Head_RevertWhen_TheSequenceIsAtItsEnd() external {
-        _setSequence(type(uint48).max - 1);
+        _setSequence(type(uint40).max - 1);
         _anchor(LAB);
         (bytes25 head,,) = registry.head();
-        _assertHead(type(uint48).max, head);
+        _assertHead(type(uint40).max, head);
 
         vm.expectRevert(stdError.arithmeticError);
         _anchor(LAB_2);
@@ -93,16 +101,16 @@ contract RolesTest is RegistryTest {
         vm.expectRevert(stdError.arithmeticError);
         _pause();
 
-        _assertHead(type(uint48).max, head);
+        _assertHead(type(uint40).max, head);
     }
 
     /// @dev Writes the sequence into the head word, wherever that is stored.
-    function _setSequence(uint48 seq) private {
-        (bytes25 head, uint48 before,) = registry.head();
+    function _setSequence(uint40 seq) private {
+        (bytes25 head, uint40 before,) = registry.head();
         for (uint256 slot; slot < 32; ++slot) {
             bytes32 word = vm.load(address(registry), bytes32(slot));
-            if (word != bytes32(uint256(bytes32(head)) | uint256(before) << 8)) continue;
-            vm.store(address(registry), bytes32(slot), bytes32(uint256(bytes32(head)) | uint256(seq) << 8));
+            if (word != bytes32(uint256(bytes32(head)) | uint256(before) << 16)) continue;
+            vm.store(address(registry), bytes32(slot), bytes32(uint256(bytes32(head)) | uint256(seq) << 16));
             _assertHead(seq, head);
             return;
         }
@@ -110,12 +118,17 @@ contract RolesTest is RegistryTest {
     }
 
     function test_Constants() external view {
-        assertEq(registry.VERSION(), 1);
+        assertEq(registry.VERSION(), 2);
         assertEq(registry.PREDECESSOR(), address(0));
         assertEq(registry.REGISTRAR_ROLE(), REGISTRAR_ROLE);
         assertEq(registry.STEWARD_ROLE(), STEWARD_ROLE);
         assertEq(registry.CHECKPOINT_ROLE(), CHECKPOINT_ROLE);
         assertEq(registry.PAUSER_ROLE(), PAUSER_ROLE);
+        assertEq(registry.ENDING_WINDOW(), 1 hours);
+        assertEq(registry.DEFAULT_ENDING_LIMIT(), 100);
+        assertEq(registry.MAX_ENDING_LIMIT(), 2047);
+        assertEq(registry.ANNULMENT_PERIOD(), 30 days);
+        assertEq(registry.REASON_ANNULLED(), 254);
     }
 
     /// @dev Holds because there are no immutables; api and indexer compare this hash with the deployment file.
@@ -159,6 +172,128 @@ contract RolesTest is RegistryTest {
         vm.prank(steward);
         registry.acceptDefaultAdminTransfer();
         assertEq(registry.defaultAdmin(), steward);
+    }
+
+    function test_GrantRole_IsToldInTheChain() external {
+        (uint40 seq, bytes25 head) = _expectRole(REGISTRAR_ROLE, stranger, true);
+        vm.prank(admin);
+        registry.grantRole(REGISTRAR_ROLE, stranger);
+        _assertHead(seq, head);
+
+        // Given again, nothing changes and nothing is told.
+        vm.prank(admin);
+        registry.grantRole(REGISTRAR_ROLE, stranger);
+        _assertHead(seq, head);
+        vm.prank(stranger);
+        registry.anchor(LAB);
+        assertEq(registry.anchorOf(LAB).registrar, stranger);
+    }
+
+    function test_RevokeRole_IsToldInTheChain() external {
+        (uint40 seq, bytes25 head) = _expectRole(REGISTRAR_ROLE, registrar, false);
+        vm.prank(admin);
+        registry.revokeRole(REGISTRAR_ROLE, registrar);
+        _assertHead(seq, head);
+
+        // Taken again, nothing changes and nothing is told.
+        vm.prank(admin);
+        registry.revokeRole(REGISTRAR_ROLE, registrar);
+        _assertHead(seq, head);
+    }
+
+    function test_RenounceRole_IsToldInTheChain() external {
+        (uint40 seq, bytes25 head) = _next(
+            abi.encode(
+                keccak256("RoleChanged(bytes32,address,address,bool,uint40,bytes25)"),
+                STEWARD_ROLE,
+                steward,
+                steward,
+                false
+            )
+        );
+        vm.prank(steward);
+        registry.renounceRole(STEWARD_ROLE, steward);
+
+        _assertHead(seq, head);
+    }
+
+    function test_AdminSteps_AreToldInTheChain() external {
+        uint48 accept = uint48(vm.getBlockTimestamp() + 1 days);
+        (uint40 seq, bytes25 head) = _expectStep(IChainedEvents.AdminStep.TransferBegun, steward, 0, accept);
+        vm.prank(admin);
+        registry.beginDefaultAdminTransfer(steward);
+        _assertHead(seq, head);
+
+        (seq, head) = _expectStep(IChainedEvents.AdminStep.TransferCancelled, address(0), 0, 0);
+        vm.prank(admin);
+        registry.cancelDefaultAdminTransfer();
+        _assertHead(seq, head);
+
+        // A longer delay holds once as much time has passed as it is longer, at most 5 days.
+        uint48 effect = uint48(vm.getBlockTimestamp() + 2 days);
+        (seq, head) = _expectStep(IChainedEvents.AdminStep.DelayChangeBegun, address(0), 2 days, effect);
+        vm.prank(admin);
+        registry.changeDefaultAdminDelay(2 days);
+        _assertHead(seq, head);
+
+        (seq, head) = _expectStep(IChainedEvents.AdminStep.DelayChangeCancelled, address(0), 0, 0);
+        vm.prank(admin);
+        registry.rollbackDefaultAdminDelay();
+        _assertHead(seq, head);
+    }
+
+    /// @dev The two sides of a fork part with the next event, whatever it is.
+    function test_Head_PartsWhenTheChainIdChanges() external {
+        uint256 before = vm.snapshotState();
+        _anchor(LAB);
+        (bytes25 here,,) = registry.head();
+        vm.revertToState(before);
+
+        vm.chainId(block.chainid + 1);
+        _anchor(LAB);
+
+        (bytes25 there,,) = registry.head();
+        assertNotEq(here, there);
+    }
+
+    /// @dev The last number is the last event: nothing wraps, and nothing is written without a number.
+    function test_Sequence_EndsWithItsLastNumber() external {
+        uint256 word = uint256(vm.load(address(registry), bytes32(uint256(3))));
+        uint256 full = word | uint256(type(uint40).max - 1) << 16;
+        vm.store(address(registry), bytes32(uint256(3)), bytes32(full & ~(uint256(1) << 16)));
+        _anchor(LAB);
+        assertEq(registry.anchorOf(LAB).seq, type(uint40).max);
+
+        vm.expectRevert(stdError.arithmeticError);
+        _anchor(LAB_2);
+    }
+
+    function _expectRole(bytes32 role, address account, bool granted) private returns (uint40 seq, bytes25 head) {
+        (seq, head) = _next(
+            abi.encode(
+                keccak256("RoleChanged(bytes32,address,address,bool,uint40,bytes25)"), role, account, admin, granted
+            )
+        );
+        vm.expectEmit(address(registry));
+        emit IChainedEvents.RoleChanged(role, account, admin, granted, seq, head);
+    }
+
+    function _expectStep(IChainedEvents.AdminStep step, address account, uint48 delay, uint48 schedule)
+        private
+        returns (uint40 seq, bytes25 head)
+    {
+        (seq, head) = _next(
+            abi.encode(
+                keccak256("AdminStepTaken(uint8,address,address,uint48,uint48,uint40,bytes25)"),
+                step,
+                account,
+                admin,
+                delay,
+                schedule
+            )
+        );
+        vm.expectEmit(address(registry));
+        emit IChainedEvents.AdminStepTaken(step, account, admin, delay, schedule, seq, head);
     }
 
     /// @dev No fallback, nothing payable: a value sent by mistake comes back.

@@ -81,15 +81,33 @@ contract SupersedeTest is RegistryTest {
         vm.prank(admin);
         registry.revokeRole(REGISTRAR_ROLE, registrar);
 
-        _expectUnauthorized(registrar, STEWARD_ROLE);
+        _expectUnauthorized(registrar, REGISTRAR_ROLE);
         _supersede(registrar, LAB, LAB_2);
     }
 
-    function test_Supersede_RevertWhen_Paused() external {
+    function test_Supersede_RevertWhen_RegistrarCallsWhilePaused() external {
         _pause();
 
         vm.expectRevert(IChainedEvents.IsPaused.selector);
         _supersede(registrar, LAB, LAB_2);
+    }
+
+    function test_Supersede_WhenStewardCallsWhilePaused() external {
+        _pause();
+
+        _supersede(steward, LAB, LAB_2);
+
+        _assertEnded(LAB, steward, false, _time + 84, 0);
+        _assertPaused(true);
+    }
+
+    function test_Supersede_RevertWhen_TheLimitIsReached() external {
+        vm.prank(admin);
+        registry.setEndingLimit(registrar, 1);
+        _supersede(registrar, LAB, LAB_2);
+
+        vm.expectRevert(abi.encodeWithSelector(IMedicalRecordRegistry.EndingLimitReached.selector, 1));
+        _supersede(registrar, LAB_2, LAB_3);
     }
 
     function test_Supersede_RevertWhen_NewHashIsOldHash() external {
@@ -123,11 +141,12 @@ contract SupersedeTest is RegistryTest {
     }
 
     function test_Supersede_WhenCallerIsTheRegistrar() external {
-        (uint48 seq, bytes25 head) = _expectAnchored(LAB_2, LAB, registrar);
+        (uint40 seq, bytes25 head) = _expectAnchored(LAB_2, LAB, registrar);
         _supersede(registrar, LAB, LAB_2);
 
         // The old record keeps its registrar, its block and its time.
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Superseded, registrar, _number, _time);
+        _assertEnded(LAB, registrar, true, _time + 84, 0);
         _assertRecord(LAB_2, IMedicalRecordRegistry.Status.Active, registrar, _number + 7, _time + 84);
         assertEq(registry.successorOf(LAB), LAB_2);
         assertEq(registry.successorOf(LAB_2), 0);
@@ -135,10 +154,11 @@ contract SupersedeTest is RegistryTest {
     }
 
     function test_Supersede_WhenCallerIsSteward() external {
-        (uint48 seq, bytes25 head) = _expectAnchored(LAB_2, LAB, steward);
+        (uint40 seq, bytes25 head) = _expectAnchored(LAB_2, LAB, steward);
         _supersede(steward, LAB, LAB_2);
 
         _assertRecord(LAB, IMedicalRecordRegistry.Status.Superseded, registrar, _number, _time);
+        _assertEnded(LAB, steward, false, _time + 84, 0);
         _assertRecord(LAB_2, IMedicalRecordRegistry.Status.Active, steward, _number + 7, _time + 84);
         _assertHead(seq, head);
     }
@@ -158,9 +178,10 @@ contract SupersedeTest is RegistryTest {
             last = next;
         }
 
-        (bytes32 current, bool complete) = registry.currentOf(LAB, 12);
+        (bytes32 current, bool complete, IMedicalRecordRegistry.Status status) = registry.currentOf(LAB, 12);
         assertEq(current, last);
         assertTrue(complete);
+        assertEq(uint8(status), uint8(IMedicalRecordRegistry.Status.Active));
     }
 
     function _supersede(address by, bytes32 oldHash, bytes32 newHash) private {

@@ -12,8 +12,13 @@ contract RegistryReplayTest is ReplayTest, Vectors {
     MedicalRecordRegistry private _registry;
     address private immutable steward = makeAddr("steward");
     address private _admin;
+    address private immutable registrar = makeAddr("registrar");
     bytes32[] private _hashes;
+    uint64 private _batches;
     uint256 private _seed;
+    uint256 private _ended;
+    uint256 private _annulled;
+    uint256 private constant KINDS = 14;
 
     function setUp() external {
         _load();
@@ -40,10 +45,13 @@ contract RegistryReplayTest is ReplayTest, Vectors {
 
     function test_State_IsRebuiltFromEventsOfEveryKind() external {
         _play(0, 0);
-        for (uint256 kind; kind < 9; ++kind) {
+        for (uint256 kind; kind < KINDS; ++kind) {
             _act(kind);
             _act(kind);
             _act(0);
+        }
+        while (_ended == 0 || _annulled == 0) {
+            _act(_ended == 0 ? 9 : 10);
         }
         _assertRebuilt();
         _assertEveryTamperingIsNoticed();
@@ -59,24 +67,37 @@ contract RegistryReplayTest is ReplayTest, Vectors {
         _registry = new MedicalRecordRegistry(DELAY, _admin);
         vm.startPrank(_admin);
         _registry.grantRole(keccak256("REGISTRAR_ROLE"), address(this));
+        _registry.grantRole(keccak256("REGISTRAR_ROLE"), registrar);
         _registry.grantRole(keccak256("CHECKPOINT_ROLE"), address(this));
         _registry.grantRole(keccak256("STEWARD_ROLE"), steward);
         _registry.grantRole(keccak256("PAUSER_ROLE"), pauser);
         vm.stopPrank();
         _collect();
         for (uint256 i; i < steps; ++i) {
-            _act(_random(9));
+            _act(_random(KINDS));
         }
     }
 
     /// @dev One step, which always succeeds, in a block of its own.
     function _act(uint256 kind) private {
-        (bool paused, uint64 size) = (_isPaused(), _registry.latestTreeSize());
+        bool paused = _isPaused();
+        (, uint64 size,) = _registry.latestCheckpoint();
         bytes32 some = _hashes.length == 0 ? bytes32(0) : _hashes[_random(_hashes.length)];
-        (IMedicalRecordRegistry.Status status,,,) = _registry.anchorOf(some);
-        bool active = status == IMedicalRecordRegistry.Status.Active;
+        bool active = _registry.anchorOf(some).status == IMedicalRecordRegistry.Status.Active;
 
-        if (kind == 8) {
+        if (kind == 13) {
+            _changeDelay();
+        } else if (kind == 12) {
+            vm.prank(_admin);
+            _registry.openEpoch(_random(2) == 0 ? size : 0);
+        } else if (kind == 11) {
+            vm.prank(_admin);
+            _registry.setEndingLimit(address(this), uint16(_random(2048)));
+        } else if (kind == 10 && !active && some != 0) {
+            _annul(some);
+        } else if (kind == 9 && active && !paused) {
+            _endAsRegistrar(some);
+        } else if (kind == 8) {
             _changeAdmin();
         } else if (kind == 7) {
             _changeRoles();
@@ -94,7 +115,7 @@ contract RegistryReplayTest is ReplayTest, Vectors {
             bytes32[] memory proof = size == 0 ? new bytes32[](0) : _consistencyProof(size, grown);
             _registry.anchorCheckpoint(grown, _roots[grown], proof);
         } else if (kind == 3) {
-            _registry.anchorBatchRoot(bytes32(_random(0)), uint48(1 + _random(1 << 40)));
+            _anchorAndExtract();
         } else if (kind == 2 && active) {
             _hashes.push(bytes32(_random(0)));
             vm.prank(steward);
@@ -117,6 +138,42 @@ contract RegistryReplayTest is ReplayTest, Vectors {
         vm.stopPrank();
     }
 
+    /// @dev Within the limit or not: what is refused leaves no log and no write.
+    function _endAsRegistrar(bytes32 recordHash) private {
+        vm.prank(_registry.anchorOf(recordHash).registrar);
+        (bool ok,) = address(_registry)
+            .call(abi.encodeCall(_registry.close, (recordHash, IMedicalRecordRegistry.Status.Revoked, 7)));
+        _ended += ok ? 1 : 0;
+    }
+
+    /// @dev A successor that was superseded itself, or an end that is final, is refused.
+    function _annul(bytes32 recordHash) private {
+        vm.prank(_registry.anchorOf(recordHash).endedByRegistrar ? steward : _admin);
+        (bool ok,) = address(_registry).call(abi.encodeCall(_registry.annul, (recordHash)));
+        _annulled += ok ? 1 : 0;
+    }
+
+    function _anchorAndExtract() private {
+        if (_batches == SIZES) return;
+        bytes32[] memory records = _firstRecords(++_batches);
+        for (uint64 i; i < records.length; ++i) {
+            if (_registry.anchorOf(records[i]).status != IMedicalRecordRegistry.Status.None) return;
+        }
+        _registry.anchorBatch(records);
+        if (_random(3) != 0) return;
+        uint64 index = uint64(_random(_batches));
+        bytes32[] memory proof = _inclusionProof(_batches, index);
+        _registry.extract(_roots[_batches], uint48(_batches), records[index], uint48(index), proof);
+        _hashes.push(records[index]);
+    }
+
+    function _changeDelay() private {
+        vm.startPrank(_admin);
+        if (_random(3) == 0) _registry.rollbackDefaultAdminDelay();
+        else _registry.changeDefaultAdminDelay(uint48(_random(500)));
+        vm.stopPrank();
+    }
+
     function _changeAdmin() private {
         (address pending,) = _registry.pendingDefaultAdmin();
         if (pending == address(0)) {
@@ -126,6 +183,7 @@ contract RegistryReplayTest is ReplayTest, Vectors {
             vm.prank(_admin);
             _registry.cancelDefaultAdminTransfer();
         } else {
+            vm.warp(vm.getBlockTimestamp() + 1 days);
             vm.prank(pending);
             _registry.acceptDefaultAdminTransfer();
             _admin = pending;

@@ -64,13 +64,13 @@ abstract contract ReplayTest is ChainedTest {
     /// @dev However one log is dropped, doubled, swapped with the next or changed in one bit, it is noticed.
     function _assertEveryTamperingIsNoticed() internal {
         Replay replay = _newReplay();
-        (bytes25 head, uint48 seq,) = _chain().head();
+        (bytes25 head, uint40 seq,) = _chain().head();
         Entry[] memory honest = _entries;
         assertTrue(replay.isComplete(honest, head, seq), "the honest logs");
 
         for (uint256 i; i < honest.length; ++i) {
-            // Role events are not part of the chain: they end in no head.
-            if (honest[i].data.length < 64) continue;
+            // OpenZeppelin's own events are not part of the chain.
+            if (!replay.isChained(honest[i].topics[0])) continue;
             assertFalse(replay.isComplete(_spliced(i, 0), head, seq), "dropped");
             assertFalse(replay.isComplete(_spliced(i, 2), head, seq), "doubled");
             for (uint256 bit; bit < 32 * honest[i].topics.length; bit += 7) {
@@ -92,10 +92,10 @@ abstract contract ReplayTest is ChainedTest {
 
     function _assertEverySwapIsNoticed() internal {
         Replay replay = _newReplay();
-        (bytes25 head, uint48 seq,) = _chain().head();
+        (bytes25 head, uint40 seq,) = _chain().head();
         uint256 last = type(uint256).max;
         for (uint256 i; i < _entries.length; ++i) {
-            if (_entries[i].data.length < 64) continue;
+            if (!replay.isChained(_entries[i].topics[0])) continue;
             if (last != type(uint256).max) {
                 Entry[] memory swapped = _entries;
                 (swapped[last], swapped[i]) = (swapped[i], swapped[last]);
