@@ -51,6 +51,7 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
     uint256 private constant _IS_REGISTRAR = 1 << 24;
     uint256 private constant _IS_STEWARD = 1 << 25;
     uint256 private constant _LIMIT_SHIFT = 26;
+    uint256 private constant _UNLIMITED_MASK = 0x3ffffff;
 
     // A record's word: status (8 bits) | reason (8) | ended at (40) | ended by (24) | ended by a registrar (8)
     // | anchored at (40) | block (48) | registrar (24) | seq (40).
@@ -140,7 +141,7 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
         uint256 actor = _actors[registrar];
         if (actor == 0 || limit > MAX_ENDING_LIMIT) revert InvalidEndingLimit(registrar, limit);
 
-        _actors[registrar] = actor & (1 << _LIMIT_SHIFT) - 1 | uint256(limit) << _LIMIT_SHIFT;
+        _actors[registrar] = actor & _UNLIMITED_MASK | uint256(limit) << _LIMIT_SHIFT;
         (uint40 seq, bytes25 next) =
             _advance(_word(), keccak256(abi.encode(EndingLimitSet.selector, registrar, msg.sender, limit)));
         emit EndingLimitSet(registrar, msg.sender, limit, seq, next);

@@ -60,8 +60,12 @@ pub(crate) struct Followed {
     pub(crate) logs: Vec<RegistryLog>,
 }
 
-/// Checks a stretch against where the registry stood before it. `None` for a stretch without blocks.
-pub(crate) fn follow(before: Standing, stretch: Stretch) -> Result<Option<Followed>, Break> {
+/// Checks a stretch of this chain against where the registry stood before it. `None` for a stretch without blocks.
+pub(crate) fn follow(
+    chain_id: u64,
+    before: Standing,
+    stretch: Stretch,
+) -> Result<Option<Followed>, Break> {
     let Stretch {
         blocks,
         logs,
@@ -76,7 +80,7 @@ pub(crate) fn follow(before: Standing, stretch: Stretch) -> Result<Option<Follow
     let mut pending = logs.iter().peekable();
     for block in &blocks {
         while let Some(log) = pending.next_if(|log| log.block_number <= block.number) {
-            standing = next(standing, log)?;
+            standing = next(chain_id, standing, log)?;
         }
         rows.push(BlockRow {
             number: column(block.number),
@@ -88,7 +92,7 @@ pub(crate) fn follow(before: Standing, stretch: Stretch) -> Result<Option<Follow
     }
     // The logs were asked for up to the last block; one beyond it is not ours to ignore.
     for log in pending {
-        standing = next(standing, log)?;
+        standing = next(chain_id, standing, log)?;
     }
     match registry {
         Some(claimed) if claimed != standing => Err(Break {
@@ -107,10 +111,10 @@ pub(crate) fn follow(before: Standing, stretch: Stretch) -> Result<Option<Follow
     }
 }
 
-fn next(before: Standing, log: &RegistryLog) -> Result<Standing, Break> {
+fn next(chain_id: u64, before: Standing, log: &RegistryLog) -> Result<Standing, Break> {
     let computed = Standing {
         sequence: before.sequence + 1,
-        head: event::next_head(&before.head, &log.body),
+        head: event::next_head(chain_id, &before.head, &log.body),
     };
     let claimed = Standing {
         sequence: log.sequence,
@@ -144,6 +148,7 @@ mod tests {
 
     use super::*;
 
+    const CHAIN: u64 = 31_337;
     const START: Standing = Standing {
         sequence: 0,
         head: Head([1; 25]),
@@ -165,7 +170,7 @@ mod tests {
             let body = [nth; 32];
             standing = Standing {
                 sequence: standing.sequence + 1,
-                head: event::next_head(&standing.head, &body),
+                head: event::next_head(CHAIN, &standing.head, &body),
             };
             RegistryLog {
                 block_number: u64::from(*number),
@@ -195,7 +200,7 @@ mod tests {
     #[test]
     fn blocks_are_remembered_with_where_the_registry_stood_after_each() {
         let logs = logs(&[2, 2, 4]);
-        let followed = follow(START, stretch(&[1, 2, 3, 4], logs.clone(), None));
+        let followed = follow(CHAIN, START, stretch(&[1, 2, 3, 4], logs.clone(), None));
         let followed = followed.expect("it follows").expect("it has blocks");
         let sequences: Vec<i64> = followed.blocks.iter().map(|row| row.sequence).collect();
         assert_eq!(sequences, [0, 2, 2, 3]);
@@ -205,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_long_stretch_remembers_only_its_end() {
-        let followed = follow(START, stretch(&[9], logs(&[2, 2, 9]), None));
+        let followed = follow(CHAIN, START, stretch(&[9], logs(&[2, 2, 9]), None));
         let followed = followed.expect("it follows").expect("it has blocks");
         assert_eq!(followed.blocks.len(), 1);
         assert_eq!(followed.end.standing.sequence, 3);
@@ -220,7 +225,7 @@ mod tests {
         };
 
         let without_first = stretch(&[2, 3, 4], whole[1..].to_vec(), None);
-        let seen = follow(START, without_first).expect_err("number 1 is missing");
+        let seen = follow(CHAIN, START, without_first).expect_err("number 1 is missing");
         assert_eq!(
             (
                 seen.block.number,
@@ -231,15 +236,15 @@ mod tests {
         );
 
         let without_last = stretch(&[2, 3, 4], whole[..2].to_vec(), Some(last));
-        let seen = follow(START, without_last).expect_err("the registry has spoken three times");
+        let seen = follow(CHAIN, START, without_last).expect_err("the registry has spoken three times");
         assert_eq!(
             (seen.block.number, seen.computed.sequence, seen.claimed),
             (4, 2, last)
         );
 
-        assert!(follow(START, stretch(&[2, 3, 4], whole, Some(last))).is_ok());
+        assert!(follow(CHAIN, START, stretch(&[2, 3, 4], whole, Some(last))).is_ok());
         assert!(matches!(
-            follow(START, stretch(&[], Vec::new(), None)),
+            follow(CHAIN, START, stretch(&[], Vec::new(), None)),
             Ok(None)
         ));
     }

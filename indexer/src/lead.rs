@@ -243,6 +243,7 @@ impl Chain {
     ) -> Result<Round, Trouble> {
         let mut ranges = Ranges::new(&self.client, &self.appetite, from, to);
         let mut next = from;
+        let chain_id = self.client.deployment().chain_id;
         loop {
             let Some(read) = until(&self.stop, ranges.next()).await else {
                 return Ok(Round::Done);
@@ -251,11 +252,12 @@ impl Chain {
                 return Ok(Round::More);
             };
             let end = stretch.blocks.last().map_or(next, |block| block.number);
-            let followed = match follow(lead.at.standing, stretch) {
+            let followed = match follow(chain_id, lead.at.standing, stretch) {
                 Ok(followed) => followed,
                 Err(seen) => {
                     tracing::warn!("Asking again for blocks {next} to {end}: {seen}");
                     follow(
+                        chain_id,
                         lead.at.standing,
                         fetch::range(&self.client, next, end).await?,
                     )?
@@ -275,15 +277,17 @@ impl Chain {
         seen: Seen,
     ) -> Result<Round, Trouble> {
         let (before, standing) = (lead.at.block, lead.at.standing);
+        let chain_id = self.client.deployment().chain_id;
         let read = until(&self.stop, fetch::recent(&self.client, before, from, to)).await;
         let Some(read) = read else {
             return Ok(Round::Done);
         };
-        let followed = match follow(standing, read?) {
+        let followed = match follow(chain_id, standing, read?) {
             Ok(followed) => followed,
             Err(seen) => {
                 tracing::warn!("Asking again for blocks {from} to {to}: {seen}");
                 follow(
+                    chain_id,
                     standing,
                     fetch::recent(&self.client, before, from, to).await?,
                 )?

@@ -148,9 +148,15 @@ pub(crate) fn anchored(logs: &[RegistryLog]) -> Vec<DataHash> {
         .filter_map(|log| match log.event {
             RegistryEvent::RecordAnchored { record, .. } => Some(record),
             RegistryEvent::RecordClosed { .. }
+            | RegistryEvent::EndingAnnulled { .. }
+            | RegistryEvent::EndingLimitSet { .. }
             | RegistryEvent::BatchAnchored { .. }
+            | RegistryEvent::RecordExtracted { .. }
             | RegistryEvent::CheckpointAnchored { .. }
-            | RegistryEvent::PausedSet { .. } => None,
+            | RegistryEvent::EpochOpened { .. }
+            | RegistryEvent::PausedSet { .. }
+            | RegistryEvent::RoleChanged { .. }
+            | RegistryEvent::AdminStepTaken { .. } => None,
         })
         .collect()
 }
@@ -386,6 +392,7 @@ mod tests {
                 size: 3,
             }),
             log(RegistryEvent::CheckpointAnchored {
+                epoch: 0,
                 tree_size: 1,
                 root,
                 by: OURS,

@@ -192,7 +192,7 @@ contract Replay {
         uint256 due = word >> 208;
         if (due != 0 && due < entry.time) {
             uint256 pending = uint256(valueOf[bytes32(PENDING_ADMIN_SLOT)]) << 48 >> 48;
-            _set(bytes32(PENDING_ADMIN_SLOT), bytes32(word << 48 >> 208 << 208 | pending));
+            _set(bytes32(PENDING_ADMIN_SLOT), bytes32((word >> 160 & 0xffffffffffff) * 2 ** 208 | pending));
         }
         _set(bytes32(ADMIN_SLOT), bytes32(schedule << 208 | delay << 160 | word << 96 >> 96));
     }

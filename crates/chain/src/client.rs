@@ -73,6 +73,23 @@ pub struct OnChainAnchor {
     pub block_number: u64,
     /// When that block was made. Unit: seconds since 1970.
     pub timestamp: u64,
+    /// The number of the event that anchored it.
+    pub sequence: u64,
+    /// How it was superseded or closed; `None` while it stands.
+    pub ending: Option<OnChainEnding>,
+}
+
+/// How a record was superseded or closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnChainEnding {
+    /// Who did it.
+    pub by: ChainAddress,
+    /// Whether they did it as a registrar, within a limit, and not as a steward.
+    pub by_registrar: bool,
+    /// When. Unit: seconds since 1970.
+    pub timestamp: u64,
+    /// Why it was closed: a code of the operator's list; zero for a superseded one.
+    pub reason: u8,
 }
 
 /// A block's place in the chain.
@@ -277,7 +294,7 @@ impl Client {
             recordHash: FixedBytes(hash.0),
         };
         let answer = self.call(&call, at).await?;
-        let status = match answer._0 {
+        let status = match answer.status {
             0 => return Ok(None),
             1 => OnChainStatus::Active,
             2 => OnChainStatus::Superseded,
@@ -293,9 +310,16 @@ impl Client {
         };
         Ok(Some(OnChainAnchor {
             status,
-            registrar: answer._1.into(),
-            block_number: answer._2.to(),
-            timestamp: answer._3.to(),
+            registrar: answer.registrar.into(),
+            block_number: answer.blockNumber.to(),
+            timestamp: answer.anchoredAt.to(),
+            sequence: answer.seq.to(),
+            ending: (answer.endedAt.to::<u64>() != 0).then(|| OnChainEnding {
+                by: answer.endedBy.into(),
+                by_registrar: answer.endedByRegistrar,
+                timestamp: answer.endedAt.to(),
+                reason: answer.reason,
+            }),
         }))
     }
 

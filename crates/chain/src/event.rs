@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The registry's `VERSION`, bound into its first head.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The decoder repeats the whole log, however long it is. Unit: characters.
 const MAX_WHAT_CHARS: usize = 200;
@@ -133,7 +133,25 @@ pub enum RegistryEvent {
         /// A code of the operator's list.
         reason: u8,
     },
-    /// The root of a tree of older records was anchored.
+    /// The end of a record was annulled: it stands again.
+    EndingAnnulled {
+        /// Its hash.
+        record: DataHash,
+        /// The record that had taken its place; if it stood, it is revoked now.
+        successor: Option<DataHash>,
+        /// Who annulled: a steward or the admin.
+        by: ChainAddress,
+    },
+    /// How many records a registrar may end in a window was set.
+    EndingLimitSet {
+        /// The registrar.
+        registrar: ChainAddress,
+        /// The admin.
+        by: ChainAddress,
+        /// How many.
+        limit: u16,
+    },
+    /// Many older records were anchored as one tree.
     BatchAnchored {
         /// The root.
         root: DataHash,
@@ -141,6 +159,19 @@ pub enum RegistryEvent {
         registrar: ChainAddress,
         /// How many records it holds.
         size: u64,
+    },
+    /// A record of a batch got a slot of its own.
+    RecordExtracted {
+        /// Its hash.
+        record: DataHash,
+        /// The root of its batch.
+        root: DataHash,
+        /// Who asked.
+        by: ChainAddress,
+        /// How many records the batch holds.
+        size: u64,
+        /// Where the record stands in it, from zero.
+        index: u64,
     },
     /// The audit log was pinned.
     CheckpointAnchored {
@@ -150,8 +181,21 @@ pub enum RegistryEvent {
         root: DataHash,
         /// Who pinned it.
         by: ChainAddress,
+        /// The epoch of checkpoints.
+        epoch: u64,
         /// How many leaves were pinned before.
         previous_size: u64,
+    },
+    /// A new epoch of checkpoints was opened.
+    EpochOpened {
+        /// The new epoch.
+        epoch: u64,
+        /// The last checkpoint that stands, zero if none does.
+        tree_size: u64,
+        /// Its root.
+        root: Option<DataHash>,
+        /// The admin.
+        by: ChainAddress,
     },
     /// The pause was switched.
     PausedSet {
@@ -160,6 +204,54 @@ pub enum RegistryEvent {
         /// Who switched.
         by: ChainAddress,
     },
+    /// An account was given a role or lost it.
+    RoleChanged {
+        /// The role's id.
+        role: [u8; 32],
+        /// The account.
+        account: ChainAddress,
+        /// Who changed it.
+        by: ChainAddress,
+        /// Whether the account has the role from now on.
+        granted: bool,
+    },
+    /// A step towards another admin or another delay was taken or taken back.
+    AdminStepTaken {
+        /// Which.
+        step: AdminStep,
+        /// The admin to come, or the zero address.
+        account: ChainAddress,
+        /// Who took the step.
+        by: ChainAddress,
+        /// The delay to come. Unit: seconds.
+        delay: u64,
+        /// From when on it holds, or zero. Unit: seconds since 1970.
+        schedule: u64,
+    },
+}
+
+/// A step about the admin's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminStep {
+    /// Another account may accept the role once the delay has passed.
+    TransferBegun,
+    /// It may not any more.
+    TransferCancelled,
+    /// Another delay holds once this one has passed.
+    DelayChangeBegun,
+    /// It will not.
+    DelayChangeCancelled,
+}
+
+impl AdminStep {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransferBegun => "TRANSFER_BEGUN",
+            Self::TransferCancelled => "TRANSFER_CANCELLED",
+            Self::DelayChangeBegun => "DELAY_CHANGE_BEGUN",
+            Self::DelayChangeCancelled => "DELAY_CHANGE_CANCELLED",
+        }
+    }
 }
 
 impl RegistryEvent {
@@ -168,20 +260,31 @@ impl RegistryEvent {
         match self {
             Self::RecordAnchored { .. } => "RECORD_ANCHORED",
             Self::RecordClosed { .. } => "RECORD_CLOSED",
+            Self::EndingAnnulled { .. } => "ENDING_ANNULLED",
+            Self::EndingLimitSet { .. } => "ENDING_LIMIT_SET",
             Self::BatchAnchored { .. } => "BATCH_ANCHORED",
+            Self::RecordExtracted { .. } => "RECORD_EXTRACTED",
             Self::CheckpointAnchored { .. } => "CHECKPOINT_ANCHORED",
+            Self::EpochOpened { .. } => "EPOCH_OPENED",
             Self::PausedSet { .. } => "PAUSED_SET",
+            Self::RoleChanged { .. } => "ROLE_CHANGED",
+            Self::AdminStepTaken { .. } => "ADMIN_STEP_TAKEN",
         }
     }
 
     /// The record hash or root it is about.
     pub const fn subject(&self) -> Option<DataHash> {
         match self {
-            Self::RecordAnchored { record, .. } | Self::RecordClosed { record, .. } => {
-                Some(*record)
-            }
+            Self::RecordAnchored { record, .. }
+            | Self::RecordClosed { record, .. }
+            | Self::EndingAnnulled { record, .. }
+            | Self::RecordExtracted { record, .. } => Some(*record),
             Self::BatchAnchored { root, .. } | Self::CheckpointAnchored { root, .. } => Some(*root),
-            Self::PausedSet { .. } => None,
+            Self::EpochOpened { root, .. } => *root,
+            Self::EndingLimitSet { .. }
+            | Self::PausedSet { .. }
+            | Self::RoleChanged { .. }
+            | Self::AdminStepTaken { .. } => None,
         }
     }
 
@@ -192,8 +295,14 @@ impl RegistryEvent {
                 *registrar
             }
             Self::RecordClosed { by, .. }
+            | Self::EndingAnnulled { by, .. }
+            | Self::EndingLimitSet { by, .. }
+            | Self::RecordExtracted { by, .. }
             | Self::CheckpointAnchored { by, .. }
-            | Self::PausedSet { by, .. } => *by,
+            | Self::EpochOpened { by, .. }
+            | Self::PausedSet { by, .. }
+            | Self::RoleChanged { by, .. }
+            | Self::AdminStepTaken { by, .. } => *by,
         }
     }
 
@@ -212,15 +321,50 @@ impl RegistryEvent {
                 };
                 json!({ "closing": closing, "reason": reason })
             }
+            Self::EndingAnnulled { successor, .. } => {
+                json!({ "successor": successor.map(|hash| hash.to_string()) })
+            }
+            Self::EndingLimitSet {
+                registrar, limit, ..
+            } => json!({ "registrar": registrar.to_string(), "limit": limit }),
             Self::BatchAnchored { size, .. } => json!({ "size": size }),
+            Self::RecordExtracted {
+                root, size, index, ..
+            } => json!({ "root": root.to_string(), "size": size, "index": index }),
             Self::CheckpointAnchored {
                 tree_size,
+                epoch,
                 previous_size,
                 ..
             } => {
-                json!({ "treeSize": tree_size, "previousSize": previous_size })
+                json!({ "treeSize": tree_size, "epoch": epoch, "previousSize": previous_size })
             }
+            Self::EpochOpened {
+                epoch, tree_size, ..
+            } => json!({ "epoch": epoch, "treeSize": tree_size }),
             Self::PausedSet { paused, .. } => json!({ "paused": paused }),
+            Self::RoleChanged {
+                role,
+                account,
+                granted,
+                ..
+            } => json!({
+                "role": B256::new(*role).to_string(),
+                "account": account.to_string(),
+                "granted": granted,
+            }),
+            Self::AdminStepTaken {
+                step,
+                account,
+                delay,
+                schedule,
+                ..
+            } => json!({
+                "step": step.as_str(),
+                "account": account.to_string(),
+                "delay": delay,
+                "schedule": schedule,
+            }),
         }
     }
 }
@@ -231,10 +375,13 @@ pub fn first_head(deployment: &Deployment) -> Head {
     cut(keccak256(seed.abi_encode()))
 }
 
-/// The head after an event whose body hashes to `body`.
-pub fn next_head(previous: &Head, body: &[u8; 32]) -> Head {
+/// The head after an event whose body hashes to `body`, on the chain with this id: the two sides of a fork
+/// part with their next event.
+pub fn next_head(chain_id: u64, previous: &Head, body: &[u8; 32]) -> Head {
     let mut words = [0; 64];
     words[..25].copy_from_slice(&previous.0);
+    // The contract takes the last seven bytes.
+    words[25..32].copy_from_slice(&chain_id.to_be_bytes()[1..]);
     words[32..].copy_from_slice(body);
     cut(keccak256(words))
 }
@@ -256,7 +403,8 @@ fn body(topics: &[B256], data: &[u8]) -> [u8; 32] {
     keccak256(bytes).0
 }
 
-/// Reads a log of the registry. `None` for a change of roles or of the admin: those are not numbered.
+/// Reads a log of the registry. `None` for an event of OpenZeppelin: those are not numbered, and the numbered ones tell
+/// the same.
 ///
 /// # Errors
 /// [`Undecodable`]: nothing may be applied past such a log.
@@ -278,10 +426,9 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
     }
     let (sequence, head, event) = match bound {
         Bound::RecordAnchored(e) => {
-            let predecessor = Some(DataHash(e.predecessor.0)).filter(|hash| hash.0 != [0; 32]);
             let event = RegistryEvent::RecordAnchored {
                 record: DataHash(e.recordHash.0),
-                predecessor,
+                predecessor: some(e.predecessor),
                 registrar: e.registrar.into(),
             };
             (e.seq, e.head, event)
@@ -300,6 +447,67 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
             };
             (e.seq, e.head, event)
         }
+        Bound::EndingAnnulled(e) => {
+            let event = RegistryEvent::EndingAnnulled {
+                record: DataHash(e.recordHash.0),
+                successor: some(e.successor),
+                by: e.by.into(),
+            };
+            (e.seq, e.head, event)
+        }
+        Bound::EndingLimitSet(e) => {
+            let event = RegistryEvent::EndingLimitSet {
+                registrar: e.registrar.into(),
+                by: e.by.into(),
+                limit: e.limit,
+            };
+            (e.seq, e.head, event)
+        }
+        Bound::RecordExtracted(e) => {
+            let event = RegistryEvent::RecordExtracted {
+                record: DataHash(e.recordHash.0),
+                root: DataHash(e.root.0),
+                by: e.by.into(),
+                size: e.size.to(),
+                index: e.index.to(),
+            };
+            (e.seq, e.head, event)
+        }
+        Bound::EpochOpened(e) => {
+            let event = RegistryEvent::EpochOpened {
+                epoch: e.epoch,
+                tree_size: e.treeSize,
+                root: some(e.root),
+                by: e.by.into(),
+            };
+            (e.seq, e.head, event)
+        }
+        Bound::RoleChanged(e) => {
+            let event = RegistryEvent::RoleChanged {
+                role: e.role.0,
+                account: e.account.into(),
+                by: e.by.into(),
+                granted: e.granted,
+            };
+            (e.seq, e.head, event)
+        }
+        Bound::AdminStepTaken(e) => {
+            let step = match e.step {
+                0 => AdminStep::TransferBegun,
+                1 => AdminStep::TransferCancelled,
+                2 => AdminStep::DelayChangeBegun,
+                3 => AdminStep::DelayChangeCancelled,
+                other => return Err(undecodable(format!("a step {other}"))),
+            };
+            let event = RegistryEvent::AdminStepTaken {
+                step,
+                account: e.account.into(),
+                by: e.by.into(),
+                delay: e.delay.to(),
+                schedule: e.schedule.to(),
+            };
+            (e.seq, e.head, event)
+        }
         Bound::BatchAnchored(e) => {
             let event = RegistryEvent::BatchAnchored {
                 root: DataHash(e.root.0),
@@ -313,6 +521,7 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
                 tree_size: e.treeSize,
                 root: DataHash(e.root.0),
                 by: e.by.into(),
+                epoch: e.epoch,
                 previous_size: e.prevSize,
             };
             (e.seq, e.head, event)
@@ -343,6 +552,11 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
         body: body(&log.topics, &log.data),
         event,
     }))
+}
+
+/// A hash that may be absent, which the registry writes as zero.
+fn some(hash: B256) -> Option<DataHash> {
+    (!hash.is_zero()).then_some(DataHash(hash.0))
 }
 
 #[cfg(test)]

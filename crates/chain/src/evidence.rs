@@ -153,9 +153,10 @@ impl Client {
                 else {
                     return Err(contradiction("the log of the anchor"));
                 };
-                if (registrar, block.timestamp) != (stored.registrar, stored.timestamp) {
+                let logged = (registrar, block.timestamp, anchored.sequence);
+                if logged != (stored.registrar, stored.timestamp, stored.sequence) {
                     return Err(contradiction(
-                        "who anchored it or when, in the contract and in its log",
+                        "who anchored it, when or with which number, in the contract and in its log",
                     ));
                 }
                 Some(ProvenAnchor {

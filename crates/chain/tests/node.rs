@@ -93,6 +93,9 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
     let hash = DataHash([0xab; 32]);
     assert_eq!(client.anchor_of(&hash).await.ok(), Some(None));
 
+    let deployed = client.head().await.expect("a head");
+    let before = client.registry_head(deployed.hash).await;
+    let before = before.expect("the registry answers");
     let nonce = client.next_nonce(signer.address()).await.expect("a nonce");
     let fees = client.fees().await.expect("fees");
     let transaction = signer.sign_anchor(nonce, &hash, fees).expect("a signature");
@@ -123,7 +126,12 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
     let log = event::decode(&logs[0])
         .expect("it is read")
         .expect("it is numbered");
-    assert_eq!((log.tx_hash, log.sequence), (transaction.tx_hash, 1));
+    let sequence = before.sequence + 1;
+    assert_eq!(
+        (log.tx_hash, log.sequence),
+        (transaction.tx_hash, sequence)
+    );
+    assert_eq!(anchor.sequence, sequence);
     let registrar = signer.address();
     let anchored = RegistryEvent::RecordAnchored {
         record: hash,
@@ -132,7 +140,11 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
     };
     assert_eq!(log.event, anchored);
     assert_eq!(
-        event::next_head(&event::first_head(client.deployment()), &log.body),
+        event::next_head(
+            client.deployment().chain_id,
+            &before.head,
+            &log.body
+        ),
         log.head
     );
     let registry = client
@@ -141,7 +153,7 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
         .expect("the registry answers");
     assert_eq!(
         (registry.head, registry.sequence, registry.paused),
-        (log.head, 1, false)
+        (log.head, sequence, false)
     );
     let all = client
         .logs_in(client.deployment().block, head.number)

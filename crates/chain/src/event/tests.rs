@@ -1,5 +1,5 @@
 //! `history.json` is what anvil gave for the registry at the address below, freshly deployed: five
-//! grants of roles, then one event of every kind.
+//! grants of roles, each told by OpenZeppelin and in the chain, then one event of every kind.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn numbered(logs: &[RawLog]) -> Vec<RegistryLog> {
 fn break_in(logs: &[RegistryLog]) -> Option<usize> {
     let (mut sequence, mut head) = (0, first_head(&deployment()));
     for (nth, log) in logs.iter().enumerate() {
-        head = next_head(&head, &log.body);
+        head = next_head(deployment().chain_id, &head, &log.body);
         sequence += 1;
         if (log.sequence, log.head) != (sequence, head) {
             return Some(nth);
@@ -50,13 +50,23 @@ fn break_in(logs: &[RegistryLog]) -> Option<usize> {
 #[test]
 fn every_event_of_the_registry_is_read() {
     let hash = |byte: u8| DataHash([byte; 32]);
+    // SHA-256(0x00, 0xcc…cc): the root of a tree of one.
+    let batch = "2e3aa189e1f666b2c3e864e21d978388020b89a6725e31ff2657bad5840a7f02";
+    let batch = DataHash::parse(batch).expect("a hash");
     let read: Vec<RegistryEvent> = numbered(&history())
         .into_iter()
         .map(|log| log.event)
         .collect();
     let by = account();
+    let (roles, others) = read.split_at(5);
+    for role in roles {
+        assert!(
+            matches!(role, RegistryEvent::RoleChanged { account, granted: true, .. } if *account == by),
+            "{role:?}"
+        );
+    }
     assert_eq!(
-        read,
+        others,
         [
             RegistryEvent::RecordAnchored {
                 record: hash(0xaa),
@@ -74,19 +84,52 @@ fn every_event_of_the_registry_is_read() {
                 by,
                 reason: 7
             },
-            RegistryEvent::BatchAnchored {
-                root: hash(0xcc),
+            RegistryEvent::EndingAnnulled {
+                record: hash(0xbb),
+                successor: None,
+                by
+            },
+            RegistryEvent::EndingLimitSet {
                 registrar: by,
-                size: 1000
+                by,
+                limit: 9
+            },
+            RegistryEvent::BatchAnchored {
+                root: batch,
+                registrar: by,
+                size: 1
+            },
+            RegistryEvent::RecordExtracted {
+                record: hash(0xcc),
+                root: batch,
+                by,
+                size: 1,
+                index: 0
             },
             RegistryEvent::CheckpointAnchored {
                 tree_size: 42,
                 root: hash(0xdd),
                 by,
+                epoch: 0,
                 previous_size: 0,
+            },
+            RegistryEvent::EpochOpened {
+                epoch: 1,
+                tree_size: 42,
+                root: Some(hash(0xdd)),
+                by,
             },
             RegistryEvent::PausedSet { paused: true, by },
             RegistryEvent::PausedSet { paused: false, by },
+            RegistryEvent::AdminStepTaken {
+                step: AdminStep::TransferBegun,
+                account: "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+                    .parse()
+                    .expect("an address"),
+                by,
+                delay: 0,
+                schedule: 0x6ab1_3b80,
+            },
         ]
     );
 }
@@ -96,7 +139,7 @@ fn the_head_computed_from_the_events_is_the_contracts() {
     let logs = numbered(&history());
     assert_eq!(break_in(&logs), None);
     // What head() answered after the last one.
-    let last = "0xabc82a21cb89b1323536e4f2efba2592b1f155b5919fc147af";
+    let last = "0xbecef69866c2cfa471e637997b86dad8e9bf171f4c750fe3fe";
     assert_eq!(
         logs.last().map(|log| log.head.to_string()).as_deref(),
         Some(last)
@@ -118,30 +161,30 @@ fn a_log_that_was_dropped_swapped_or_forged_breaks_the_chain_of_heads() {
     let forge = |forge: fn(&mut RawLog)| {
         let mut logs = self::history();
         logs.iter_mut()
-            .filter(|log| log.block_number == 6)
+            .filter(|log| log.block_number == 8)
             .for_each(forge);
         break_in(&numbered(&logs))
     };
     assert_eq!(
         forge(|log| log.topics[1].0[31] ^= 1),
-        Some(2),
+        Some(7),
         "another record"
     );
     assert_eq!(
         forge(|log| log.topics[3].0[31] ^= 1),
-        Some(2),
+        Some(7),
         "another account"
     );
-    assert_eq!(forge(|log| log.data[31] ^= 1), Some(2), "another reason");
-    assert_eq!(forge(|log| log.data[63] ^= 1), Some(2), "another number");
-    assert_eq!(forge(|log| log.data[64] ^= 1), Some(2), "another head");
+    assert_eq!(forge(|log| log.data[31] ^= 1), Some(7), "another reason");
+    assert_eq!(forge(|log| log.data[63] ^= 1), Some(7), "another number");
+    assert_eq!(forge(|log| log.data[64] ^= 1), Some(7), "another head");
 }
 
 #[test]
 fn a_log_that_the_registry_cannot_have_written_is_an_error() {
     let spoil = |spoil: fn(&mut RawLog)| {
-        let mut log = history().remove(7);
-        assert_eq!(log.block_number, 6, "the closing");
+        let mut log = history().remove(12);
+        assert_eq!(log.block_number, 8, "the closing");
         spoil(&mut log);
         decode(&log)
     };
