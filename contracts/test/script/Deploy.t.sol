@@ -20,7 +20,9 @@ contract DeployTest is Test {
             steward: makeAddr("steward"),
             checkpointer: makeAddr("checkpointer"),
             pauser: makeAddr("pauser"),
-            withConsents: false
+            endingLimit: 7,
+            withConsents: false,
+            development: false
         });
     }
 
@@ -34,6 +36,62 @@ contract DeployTest is Test {
         assertTrue(registry.hasRole(registry.CHECKPOINT_ROLE(), _plan.checkpointer));
         assertTrue(registry.hasRole(registry.PAUSER_ROLE(), _plan.pauser));
         assertFalse(registry.hasRole(registry.REGISTRAR_ROLE(), _plan.deployer));
+        (uint16 limit,) = registry.endingLimitOf(_plan.registrar);
+        assertEq(limit, 7);
+    }
+
+    function test_Check_LetsSeparateKeysPass() external {
+        _withMultisig();
+
+        _script.check(_plan);
+    }
+
+    function test_Check_LetsAnythingPassInDevelopment() external {
+        _plan.development = true;
+        _plan.registrar = _plan.steward;
+
+        _script.check(_plan);
+    }
+
+    function test_Check_RevertWhen_TheAdminIsNoContract() external {
+        _plan.admin = makeAddr("a key");
+
+        vm.expectRevert(
+            bytes("ADMIN_ADDRESS must be a contract, such as a multisig (for a chain of your own: DEVELOPMENT=true)")
+        );
+        _script.check(_plan);
+    }
+
+    function test_Check_RevertWhen_TheDelayIsZero() external {
+        _withMultisig();
+        _plan.adminDelay = 0;
+
+        vm.expectRevert(bytes("ADMIN_DELAY must not be zero"));
+        _script.check(_plan);
+    }
+
+    function test_Check_RevertWhen_ARoleIsGivenToNobody() external {
+        _withMultisig();
+        _plan.pauser = address(0);
+
+        vm.expectRevert(
+            bytes("REGISTRAR_ADDRESS, STEWARD_ADDRESS, CHECKPOINT_ADDRESS and PAUSER_ADDRESS must be given")
+        );
+        _script.check(_plan);
+    }
+
+    function test_Check_RevertWhen_OneAccountHoldsTwoRoles() external {
+        _withMultisig();
+        _plan.steward = _plan.registrar;
+
+        vm.expectRevert(bytes("deployer, admin and each role need an account of their own"));
+        _script.check(_plan);
+    }
+
+    function _withMultisig() private {
+        _plan.deployer = makeAddr("deployer");
+        _plan.admin = makeAddr("multisig");
+        vm.etch(_plan.admin, hex"00");
     }
 
     function test_Deploy_GrantsNothingWhenTheAdminIsSomebodyElse() external {
@@ -63,6 +121,7 @@ contract DeployTest is Test {
         assertTrue(consents.hasRole(consents.PAUSER_ROLE(), _plan.pauser));
         string memory json = _script.describe(_plan, registry, consents, 7);
         assertEq(vm.parseJsonAddress(json, ".consentRegistry"), address(consents));
+        assertEq(vm.parseJsonUint(json, ".consentVersion"), 2);
     }
 
     function test_Describe_SaysWhereTheRegistryIs() external {
@@ -73,6 +132,8 @@ contract DeployTest is Test {
         assertEq(vm.parseJsonUint(json, ".chainId"), block.chainid);
         assertEq(vm.parseJsonAddress(json, ".registry"), address(registry));
         assertEq(vm.parseJsonUint(json, ".block"), 7);
+        assertEq(vm.parseJsonUint(json, ".version"), 2);
+        assertTrue(vm.contains(json, '"predecessor": null'));
         assertEq(vm.parseJsonBytes32(json, ".codeHash"), keccak256(address(registry).code));
         assertEq(vm.parseJsonAddress(json, ".deployer"), _plan.deployer);
         assertEq(vm.parseJsonAddress(json, ".registrar"), _plan.registrar);
