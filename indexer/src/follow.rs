@@ -236,7 +236,8 @@ mod tests {
         );
 
         let without_last = stretch(&[2, 3, 4], whole[..2].to_vec(), Some(last));
-        let seen = follow(CHAIN, START, without_last).expect_err("the registry has spoken three times");
+        let seen =
+            follow(CHAIN, START, without_last).expect_err("the registry has spoken three times");
         assert_eq!(
             (seen.block.number, seen.computed.sequence, seen.claimed),
             (4, 2, last)

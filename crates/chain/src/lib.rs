@@ -22,7 +22,9 @@ pub mod siwe;
 mod wallet;
 mod wire;
 
-pub use client::{Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead};
+pub use client::{
+    Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
+};
 pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl};
 pub use event::{RegistryEvent, RegistryLog};

@@ -127,10 +127,7 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
         .expect("it is read")
         .expect("it is numbered");
     let sequence = before.sequence + 1;
-    assert_eq!(
-        (log.tx_hash, log.sequence),
-        (transaction.tx_hash, sequence)
-    );
+    assert_eq!((log.tx_hash, log.sequence), (transaction.tx_hash, sequence));
     assert_eq!(anchor.sequence, sequence);
     let registrar = signer.address();
     let anchored = RegistryEvent::RecordAnchored {
@@ -140,11 +137,7 @@ async fn an_anchor_is_signed_sent_mined_and_read_back() {
     };
     assert_eq!(log.event, anchored);
     assert_eq!(
-        event::next_head(
-            client.deployment().chain_id,
-            &before.head,
-            &log.body
-        ),
+        event::next_head(client.deployment().chain_id, &before.head, &log.body),
         log.head
     );
     let registry = client
