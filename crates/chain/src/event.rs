@@ -425,115 +425,17 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
         ));
     }
     let (sequence, head, event) = match bound {
-        Bound::RecordAnchored(e) => {
-            let event = RegistryEvent::RecordAnchored {
-                record: DataHash(e.recordHash.0),
-                predecessor: some(e.predecessor),
-                registrar: e.registrar.into(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::RecordClosed(e) => {
-            let closing = match e.status {
-                3 => Closing::Revoked,
-                4 => Closing::Erased,
-                other => return Err(undecodable(format!("closed as status {other}"))),
-            };
-            let event = RegistryEvent::RecordClosed {
-                record: DataHash(e.recordHash.0),
-                closing,
-                by: e.by.into(),
-                reason: e.reason,
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::EndingAnnulled(e) => {
-            let event = RegistryEvent::EndingAnnulled {
-                record: DataHash(e.recordHash.0),
-                successor: some(e.successor),
-                by: e.by.into(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::EndingLimitSet(e) => {
-            let event = RegistryEvent::EndingLimitSet {
-                registrar: e.registrar.into(),
-                by: e.by.into(),
-                limit: e.limit,
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::RecordExtracted(e) => {
-            let event = RegistryEvent::RecordExtracted {
-                record: DataHash(e.recordHash.0),
-                root: DataHash(e.root.0),
-                by: e.by.into(),
-                size: e.size.to(),
-                index: e.index.to(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::EpochOpened(e) => {
-            let event = RegistryEvent::EpochOpened {
-                epoch: e.epoch,
-                tree_size: e.treeSize,
-                root: some(e.root),
-                by: e.by.into(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::RoleChanged(e) => {
-            let event = RegistryEvent::RoleChanged {
-                role: e.role.0,
-                account: e.account.into(),
-                by: e.by.into(),
-                granted: e.granted,
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::AdminStepTaken(e) => {
-            let step = match e.step {
-                0 => AdminStep::TransferBegun,
-                1 => AdminStep::TransferCancelled,
-                2 => AdminStep::DelayChangeBegun,
-                3 => AdminStep::DelayChangeCancelled,
-                other => return Err(undecodable(format!("a step {other}"))),
-            };
-            let event = RegistryEvent::AdminStepTaken {
-                step,
-                account: e.account.into(),
-                by: e.by.into(),
-                delay: e.delay.to(),
-                schedule: e.schedule.to(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::BatchAnchored(e) => {
-            let event = RegistryEvent::BatchAnchored {
-                root: DataHash(e.root.0),
-                registrar: e.registrar.into(),
-                size: e.size.to(),
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::CheckpointAnchored(e) => {
-            let event = RegistryEvent::CheckpointAnchored {
-                tree_size: e.treeSize,
-                root: DataHash(e.root.0),
-                by: e.by.into(),
-                epoch: e.epoch,
-                previous_size: e.prevSize,
-            };
-            (e.seq, e.head, event)
-        }
-        Bound::PausedSet(e) => (
-            e.seq,
-            e.head,
-            RegistryEvent::PausedSet {
-                paused: e.paused,
-                by: e.by.into(),
-            },
-        ),
+        Bound::RecordAnchored(e) => (e.seq, e.head, e.into()),
+        Bound::RecordClosed(e) => (e.seq, e.head, e.try_into().map_err(undecodable)?),
+        Bound::EndingAnnulled(e) => (e.seq, e.head, e.into()),
+        Bound::EndingLimitSet(e) => (e.seq, e.head, e.into()),
+        Bound::BatchAnchored(e) => (e.seq, e.head, e.into()),
+        Bound::RecordExtracted(e) => (e.seq, e.head, e.into()),
+        Bound::CheckpointAnchored(e) => (e.seq, e.head, e.into()),
+        Bound::EpochOpened(e) => (e.seq, e.head, e.into()),
+        Bound::PausedSet(e) => (e.seq, e.head, e.into()),
+        Bound::RoleChanged(e) => (e.seq, e.head, e.into()),
+        Bound::AdminStepTaken(e) => (e.seq, e.head, e.try_into().map_err(undecodable)?),
         Bound::RoleGranted(_)
         | Bound::RoleRevoked(_)
         | Bound::RoleAdminChanged(_)
@@ -554,10 +456,7 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
     }))
 }
 
-/// A hash that may be absent, which the registry writes as zero.
-fn some(hash: B256) -> Option<DataHash> {
-    (!hash.is_zero()).then_some(DataHash(hash.0))
-}
+mod read;
 
 #[cfg(test)]
 mod tests;

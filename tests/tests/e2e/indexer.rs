@@ -4,8 +4,8 @@ use dev::process::Signal;
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
-/// keccak256("RecordAnchored(bytes32,bytes32,address,uint48,bytes25)")
-const RECORD_ANCHORED: &str = "0xa4b319be190cda4e3b4e06f392702e039cab503672d8152b02683d2c56d7e834";
+/// keccak256("RecordAnchored(bytes32,bytes32,address,uint40,bytes25)")
+const RECORD_ANCHORED: &str = "0x59010d36f2d4259e535ccc99e1afd56558c7ce7a1de714db27b2a7b483ebbfab";
 /// anvil's accounts 0 and 2: the registry's administrator, and somebody else.
 const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 const STRANGER: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
