@@ -18,6 +18,7 @@ use crate::{
     health::Health,
     proxies::Proxies,
     records::{disclosure::Desk, list::Lists, writer::Writer},
+    seals::Seals,
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
+    /// By what rows are believed.
+    pub(crate) seals: Seals,
     /// The key of the blind index.
     pub(crate) index_key: Arc<IndexKey>,
     /// Signs and checks access tokens.

@@ -11,10 +11,10 @@ use domain::{
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
-use store::{StoreError, Tx, audit, barrier, users};
+use store::{StoreError, Tx, audit, barrier};
 use vault::token::{Bearer, TokenError};
 
-use crate::{app::commit, error::Error, party::Party};
+use crate::{app::commit, error::Error, party::Party, seals::Seals};
 
 /// One request: where it came from, and what its token says if one came with it.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Visit {
     pub(crate) purpose: Option<Result<Purpose, UnknownText>>,
     /// For what the operator asks for a second factor.
     pub(crate) second_factor: Requirement,
+    /// By what rows are believed.
+    pub(crate) seals: Seals,
 }
 
 impl Visit {
@@ -55,6 +57,7 @@ impl Visit {
                 origin: self.origin.clone(),
                 purpose,
                 second_factor: self.second_factor,
+                seals: self.seals.clone(),
             }),
         }
     }
@@ -74,6 +77,8 @@ pub(crate) struct Caller {
     pub(crate) purpose: Option<Purpose>,
     /// For what the operator asks for a second factor.
     second_factor: Requirement,
+    /// By what rows are believed.
+    pub(crate) seals: Seals,
 }
 
 impl Caller {
@@ -90,8 +95,7 @@ impl Caller {
     /// Under the caller's lock: the account and its log-ins stay what they are until the transaction ends.
     async fn look_up(&self, tx: &mut Tx<'_>) -> Result<Option<Actor>, StoreError> {
         barrier::lock_shared(tx, [self.user]).await?;
-        let actors = users::actors(tx, &[(self.user, self.session)]).await?;
-        Ok(actors.first().map(|(_, actor)| *actor))
+        self.seals.actor_of(tx, self.user, self.session).await
     }
 
     /// The caller as the database knows them, where it was asked already.

@@ -9,7 +9,7 @@ use domain::{
     consents::Consent,
     ids::{RecordId, SessionId, UserId},
 };
-use store::{StoreError, Tx, barrier, consents, users};
+use store::{StoreError, Tx, barrier, users};
 
 use crate::{caller::Caller, error::Error};
 
@@ -20,6 +20,9 @@ pub(crate) struct Facts {
     pub(crate) now: DateTime<Utc>,
     actors: HashMap<SessionId, Actor>,
     consents: HashMap<UserId, Vec<Consent>>,
+    /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
+    /// seals, says more than they do.
+    pub(crate) are_sealed: bool,
 }
 
 impl Facts {
@@ -33,11 +36,12 @@ impl Facts {
         callers: impl IntoIterator<Item = &Caller>,
         patients: impl IntoIterator<Item = UserId>,
     ) -> Result<Self, StoreError> {
-        let sessions = sessions_of(callers);
+        let callers: Vec<&Caller> = callers.into_iter().collect();
+        let sessions = sessions_of(callers.iter().copied());
         let patients = distinct(patients.into_iter());
         let askers = sessions.iter().map(|(user, _)| *user);
         barrier::lock_shared(tx, askers.chain(patients.iter().copied())).await?;
-        Self::read(tx, &sessions, &patients).await
+        Self::read(tx, callers.first().copied(), &sessions, &patients).await
     }
 
     /// The same for the patients of these records.
@@ -49,21 +53,34 @@ impl Facts {
         callers: impl IntoIterator<Item = &Caller>,
         records: &[RecordId],
     ) -> Result<Self, StoreError> {
-        let sessions = sessions_of(callers);
+        let callers: Vec<&Caller> = callers.into_iter().collect();
+        let sessions = sessions_of(callers.iter().copied());
         let askers = sessions.iter().map(|(user, _)| *user);
         let patients = barrier::lock_shared_with_records(tx, askers, records).await?;
-        Self::read(tx, &sessions, &patients).await
+        Self::read(tx, callers.first().copied(), &sessions, &patients).await
     }
 
     async fn read(
         tx: &mut Tx<'_>,
+        caller: Option<&Caller>,
         sessions: &[(UserId, SessionId)],
         patients: &[UserId],
     ) -> Result<Self, StoreError> {
-        let (now, actors) = users::present(tx, sessions).await?;
-        let mut of_patients: HashMap<UserId, Vec<Consent>> = HashMap::new();
+        let Some(Caller { seals, .. }) = caller else {
+            // Nobody asks: nobody is let in.
+            return Ok(Self {
+                now: users::now(tx).await?,
+                actors: HashMap::new(),
+                consents: HashMap::new(),
+                are_sealed: true,
+            });
+        };
+        let (now, actors) = seals.present(tx, sessions).await?;
+        let (mut of_patients, mut are_sealed) = (HashMap::<_, Vec<Consent>>::new(), true);
         if !patients.is_empty() {
-            for consent in consents::in_force(tx, patients, now).await? {
+            let (consents, all_are_sealed) = seals.in_force(tx, patients, now).await?;
+            are_sealed = all_are_sealed;
+            for consent in consents {
                 of_patients
                     .entry(consent.patient)
                     .or_default()
@@ -74,6 +91,7 @@ impl Facts {
             now,
             actors,
             consents: of_patients,
+            are_sealed,
         })
     }
 

@@ -190,6 +190,7 @@ pub(crate) fn visit(
         token,
         purpose,
         second_factor: schema.app().second_factor,
+        seals: schema.app().seals.clone(),
     }
 }
 

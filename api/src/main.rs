@@ -65,6 +65,7 @@
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
 //! - `key_checks`: compares the keys with the database before they are used
+//! - `seals`: checks the seals of rows that decide, and seals what is written
 //! - `proxies`: the client's address behind a trusted proxy
 //! - `feed`: reads the feed of integrity events for all subscribers
 //! - `visibility`: decides which events subscribers may see
@@ -110,6 +111,7 @@ mod records;
 mod relay;
 mod request;
 mod schema;
+mod seals;
 mod seats;
 mod second_factor;
 mod sessions;

@@ -117,6 +117,7 @@ async fn fill(world: &World, author: &str, from: u64, to: u64) {
              RESET synchronous_commit"
         ))
         .await;
+    world.seals().await;
     for table in [
         "users",
         "data_processing_consents",

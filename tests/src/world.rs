@@ -274,6 +274,26 @@ impl World {
         }
     }
 
+    /// Seals every row whose seal is missing or wrong, by the operator's command: what a test wrote by SQL
+    /// counts from then on.
+    pub async fn seals(&self) -> String {
+        let dir = self.foundation.dir().join("keys/master-keys.json");
+        let masters = dir.display().to_string();
+        let url = self.foundation.url_of("meditrustal_api");
+        let url = url.unwrap_or_else(|error| panic!("{error}"));
+        let programs = self.foundation.programs.clone();
+        let sealed = tokio::task::spawn_blocking(move || {
+            let arguments = ["seal", "rows", "--all", "--reason", "a test wrote them"];
+            let environment = [
+                ("DATABASE_URL", url.as_str()),
+                ("MEDITRUSTAL_MASTER_KEYS_FILE", &masters),
+            ];
+            programs.operate(&arguments, &environment, "")
+        });
+        let sealed = sealed.await.expect("a command does not panic");
+        sealed.unwrap_or_else(|error| panic!("the rows could not be sealed: {error}"))
+    }
+
     /// The audit rows that a condition is true of, oldest first.
     pub async fn audit_rows(&self, condition: &str) -> Vec<Value> {
         self.sql(&format!(

@@ -39,6 +39,16 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "SECOND_FACTOR_REMOVE" => "took the second factor of your account off",
         "DELETION_REQUEST" => "asked for data to be erased or restricted",
         "DELETION_READ" => "read your deletion requests",
+        "INTEGRITY_FAILURE" if table_of(row) == Some("data_processing_consents") => {
+            "found that a consent of yours was changed outside the service: it counts for nothing"
+        }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("second_factors") => {
+            "found that your second factor was changed outside the service: no code is taken"
+        }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("users") => {
+            "found that your account was changed outside the service: nobody logs in to it"
+        }
+        "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
         _ => "did something with your data",
     };
@@ -59,6 +69,11 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         times => format!(", {times} times"),
     };
     format!("{who} {did}{why}{ground}{times}.")
+}
+
+/// The table of a row that decides, where the finding is about one.
+fn table_of(row: &AuditRow) -> Option<&str> {
+    row.new_value.as_ref()?["table"].as_str()
 }
 
 fn withdraws(row: &AuditRow) -> bool {

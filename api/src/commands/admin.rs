@@ -11,17 +11,18 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
     ids::{RequestId, UserId},
     purpose::Purpose,
+    seals::Authority,
     users::{Email, Role, SCHEDULER, Username},
 };
 use serde_json::json;
 use store::{
-    PoolSettings, audit, second_factors,
+    PoolSettings, audit, seals, second_factors,
     sessions::{self, Which},
     users::NewUser,
 };
 use vault::password;
 
-use super::{Failure, say};
+use super::{Failure, say, seal::MasterKeys};
 use crate::{app::commit, config::database_url, users::password::choose};
 
 /// What can be done about administrators.
@@ -40,6 +41,9 @@ pub(crate) struct ResetSecondFactor {
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
 
+    #[command(flatten)]
+    keys: MasterKeys,
+
     /// Whose
     #[arg(long)]
     username: String,
@@ -51,6 +55,9 @@ pub(crate) struct CreateAdmin {
     /// Where the database is, under the role meditrustal_api
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
+
+    #[command(flatten)]
+    keys: MasterKeys,
 
     /// Where mail reaches them
     #[arg(long)]
@@ -77,13 +84,26 @@ impl AdminCommand {
 impl ResetSecondFactor {
     async fn run(self) -> Result<(), Failure> {
         let pool = connect(&self.url)?;
+        let keyring = self.keys.open(&pool).await?;
         let mut tx = pool.begin().await?;
         let found = store::users::by_login(&mut tx, &self.username).await?;
-        let user = found.ok_or("there is no such account")?.user;
-        if !second_factors::remove(&mut tx, user.id).await? {
+        let user = found.ok_or("there is no such account")?;
+        let is_there = second_factors::remove(&mut tx, user.id).await?;
+        let account = seals::lock_authority(&mut tx, user.id).await?;
+        let account = account.ok_or("there is no such account")?;
+        let Ok(mut account) = keyring.open_row(account) else {
+            return Err(format!(
+                "the account of {} is not as it was sealed: look, and then `meditrustal seal rows --table users --id {}`",
+                user.username, user.id
+            )
+            .into());
+        };
+        if !is_there && !account.has_second_factor {
             return Err(format!("{} has no second factor", user.username).into());
         }
         store::barrier::lock_exclusive(&mut tx, [user.id]).await?;
+        account.has_second_factor = false;
+        seals::write_authority(&mut tx, &account, &keyring.seal_row(&account)?).await?;
         sessions::revoke(&mut tx, user.id, Which::All).await?;
         let entry = AuditEntry {
             resource_type: ResourceType::User,
@@ -125,14 +145,15 @@ impl CreateAdmin {
         let hashed = password::hash(new_password.as_str());
 
         let pool = connect(&settings.url)?;
+        let keyring = settings.keys.open(&pool).await?;
         let mut tx = pool.begin().await?;
         let id = UserId::fresh();
+        let account = Authority::new(id, Role::Admin, hashed);
         let user = NewUser {
-            id,
             email: &email,
             username: &username,
-            hashed_password: &hashed,
-            role: Role::Admin,
+            authority: &account,
+            seal: &keyring.seal_row(&account)?,
         };
         store::users::insert(&mut tx, &user).await?;
         let entry = AuditEntry {

@@ -2,6 +2,7 @@
 //! rotation of the master keys, step by step: `add`, `rotate`, `status`, `retire`.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, OpenOptions},
     io::Write as _,
     ops::Deref,
@@ -15,15 +16,21 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     ids::{PatientKeyId, RequestId, UserId},
     purpose::Purpose,
+    seals::{Factor, Seal, Sealed, SealedTable},
     users::SCHEDULER,
 };
 use serde_json::{Value, json};
-use store::{Pool, PoolSettings, audit, keys, migrate, second_factors};
+use store::{
+    Pool, PoolSettings, audit, keys, migrate,
+    seals::{self, Walk},
+    second_factors,
+};
 use uuid::Uuid;
 use vault::{
     blind_index::IndexKey,
     keyring::{Keyring, WrappedKey},
     random,
+    seal::Sealable,
     token::TokenKeys,
 };
 
@@ -223,10 +230,23 @@ async fn rotate(settings: &Rotation) -> Result<(), Failure> {
             failed += forged;
         }
     }
+    let mut rows = 0;
+    for master in older {
+        for table in SealedTable::ALL {
+            let mut after = Uuid::nil();
+            while let Some((last, sealed_anew, wrong)) =
+                seals_of(&pool, &keyring, &origin, (master, first), (*table, after)).await?
+            {
+                after = last;
+                rows += sealed_anew;
+                failed += wrong;
+            }
+        }
+    }
     let seconds = began.elapsed().as_secs_f64();
     say(&format!(
-        "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors, after \
-         {seconds:.1} s"
+        "{done} patient key(s) are wrapped by {first} now, and {secrets} secret(s) of second factors; \
+         {rows} row(s) are sealed by it; after {seconds:.1} s"
     ))?;
     if failed > 0 {
         return Err(format!(
@@ -282,21 +302,12 @@ async fn factors(
         return Ok(None);
     };
     let (last, count, mut failed) = (*last, rows.len(), 0);
-    for (user, bytes) in rows {
-        let sealed = WrappedKey {
-            bytes,
-            master_key_id: from.to_owned(),
-        };
-        let anew = keyring
-            .open_factor(user, &sealed)
-            .and_then(|secret| keyring.seal_factor(user, &secret));
-        match anew {
-            Ok(anew) => {
-                second_factors::reseal(&mut tx, user, &anew.bytes, &anew.master_key_id).await?;
-            }
+    for (user, row) in rows {
+        match factor_anew(keyring, row) {
+            Ok((factor, seal)) => second_factors::reseal(&mut tx, &factor, &seal).await?,
             Err(error) => {
                 failed += 1;
-                tracing::error!(user.id = %user, %error, "The second factor of {user} is left as it is");
+                tracing::error!(user.id = %user, error, "The second factor of {user} is left as it is");
             }
         }
     }
@@ -307,23 +318,112 @@ async fn factors(
     Ok(Some((last, sealed, failed)))
 }
 
+/// A second factor with its secret sealed under the first master key, and the seal of its row.
+fn factor_anew(keyring: &Keyring, row: Sealed<Factor>) -> Result<(Factor, Seal), Failure> {
+    let factor = keyring
+        .open_row(row)
+        .map_err(|_| "its row is not as it was sealed")?;
+    let secret = WrappedKey {
+        bytes: factor.sealed_secret.clone(),
+        master_key_id: factor.master_key_id.clone(),
+    };
+    let secret = keyring.open_factor(factor.user, &secret)?;
+    let anew = keyring.seal_factor(factor.user, &secret)?;
+    let factor = Factor {
+        sealed_secret: anew.bytes,
+        master_key_id: anew.master_key_id,
+        ..factor
+    };
+    let seal = keyring.seal_row(&factor)?;
+    Ok((factor, seal))
+}
+
+/// One batch of rows whose seals are by an older master key, one transaction. Gives the last id, how many
+/// were sealed anew and how many are not as they were sealed; `None` at the end.
+async fn seals_of(
+    pool: &Pool,
+    keyring: &Keyring,
+    origin: &Origin,
+    (from, to): (&str, &str),
+    (table, after): (SealedTable, Uuid),
+) -> Result<Option<(Uuid, usize, usize)>, Failure> {
+    let mut tx = pool.begin().await?;
+    let walk = Walk {
+        after,
+        sealed_by: Some(from),
+        only: None,
+        limit: BATCH,
+    };
+    let rows: Vec<(Uuid, Option<(Seal, Seal)>)> = match table {
+        SealedTable::Users => {
+            let found = seals::walk_authorities(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::Consents => {
+            let found = seals::walk_consents(&mut tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
+        SealedTable::SecondFactors => {
+            let found = seals::walk_factors(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+    };
+    let Some((last, _)) = rows.last() else {
+        return Ok(None);
+    };
+    let (last, mut sealed, mut failed) = (*last, 0, 0);
+    for (id, anew) in rows {
+        let Some((old, new)) = anew else {
+            failed += 1;
+            tracing::error!(row.id = %id, "Row {id} of {table} is not as it was sealed, and left as it is");
+            continue;
+        };
+        // One that somebody changes meanwhile is sealed by them, under the first master key.
+        if seals::replace_seal(&mut tx, table, id, Some(&old), &new).await? {
+            sealed += 1;
+        }
+    }
+    let details =
+        json!({ "from": from, "to": to, "table": table, "rows": sealed, "failed": failed });
+    audit::insert(&mut tx, &[entry(origin, details)]).await?;
+    commit(tx).await?;
+    Ok(Some((last, sealed, failed)))
+}
+
+/// The seal that a row has, and a new one under the first master key; `None` where it is not right.
+fn seal_anew<T: Sealable + Clone>(keyring: &Keyring, row: Sealed<T>) -> Option<(Seal, Seal)> {
+    let (_, old) = row.clone().into_parts();
+    let row = keyring.open_row(row).ok()?;
+    Some((old?, keyring.seal_row(&row).ok()?))
+}
+
 async fn status(settings: &Rotation) -> Result<(), Failure> {
     let (pool, keyring) = settings.open().await?;
     let mut conn = pool.acquire().await?;
     let wrapped = keys::count_by_master(&mut conn).await?;
+    let sealed = keys::count_seals_by_master(&mut conn).await?;
     let ids = keyring.ids();
     for (nth, id) in ids.iter().enumerate() {
-        let keys = wrapped.iter().find(|(of, _)| of == id).map_or(0, |it| it.1);
-        let what = match (nth, keys) {
+        let [keys, rows] = [&wrapped, &sealed].map(|all| count(all, id));
+        let what = match (nth, keys + rows) {
             (0, _) => "wraps new keys",
             (_, 0) => "may be retired",
             (_, _) => "to be rotated",
         };
-        say(&format!("{id}  {keys} key(s)  {what}"))?;
+        say(&format!("{id}  {keys} key(s)  {rows} seal(s)  {what}"))?;
     }
-    let lost: Vec<&(String, i64)> = wrapped.iter().filter(|it| !ids.contains(&it.0)).collect();
-    for (id, keys) in &lost {
-        say(&format!("{id}  {keys} key(s)  IS NOT IN THE FILE"))?;
+    let all = wrapped.iter().chain(&sealed).map(|(id, _)| id);
+    let lost: BTreeSet<&String> = all.filter(|id| !ids.contains(id)).collect();
+    for id in &lost {
+        let [keys, rows] = [&wrapped, &sealed].map(|all| count(all, id));
+        say(&format!(
+            "{id}  {keys} key(s)  {rows} seal(s)  IS NOT IN THE FILE"
+        ))?;
     }
     if lost.is_empty() {
         Ok(())
@@ -333,6 +433,10 @@ async fn status(settings: &Rotation) -> Result<(), Failure> {
                 .into(),
         )
     }
+}
+
+fn count(all: &[(String, i64)], id: &str) -> i64 {
+    all.iter().find(|(of, _)| of == id).map_or(0, |it| it.1)
 }
 
 async fn retire(settings: &RetireKey) -> Result<(), Failure> {
@@ -348,6 +452,13 @@ async fn retire(settings: &RetireKey) -> Result<(), Failure> {
         if let Some((_, keys)) = wrapped.iter().find(|(of, _)| of == id) {
             return Err(format!(
                 "{id} still wraps {keys} key(s): run `meditrustal keys rotate` first"
+            )
+            .into());
+        }
+        let rows = count(&keys::count_seals_by_master(&mut conn).await?, id);
+        if rows > 0 {
+            return Err(format!(
+                "{id} still seals {rows} row(s): run `meditrustal keys rotate` first"
             )
             .into());
         }

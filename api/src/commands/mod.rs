@@ -6,6 +6,7 @@ mod export;
 mod import;
 mod keys;
 mod remote;
+mod seal;
 mod serve;
 mod token_keys;
 mod verify;
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     /// Make key files, and rotate the master keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Seal rows that were changed by hand, or are from before there were seals
+    #[command(subcommand)]
+    Seal(seal::SealCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
     /// Bring records in from a file: NDJSON, a FHIR Bundle, or an archive
@@ -74,6 +78,7 @@ impl Command {
             Self::Migrate(command) => command.run().await?,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
+            Self::Seal(command) => command.run().await?,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,

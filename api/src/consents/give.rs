@@ -1,5 +1,6 @@
 //! Giving, taking back and listing one's own consents.
 
+use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, Terms},
@@ -14,6 +15,7 @@ use store::{
     idempotency::{self, Remembered},
     users,
 };
+use uuid::Uuid;
 use vault::digest;
 
 use crate::{
@@ -60,15 +62,16 @@ pub(crate) async fn grant(
             return Err(used_before());
         }
         let id = ConsentId(known.resource);
-        return consents::by_id(&mut tx, id, actor.id)
-            .await?
-            .ok_or(Error::Internal);
+        let known = consents::lock(&mut tx, id, actor.id).await?;
+        let known = known.and_then(|sealed| app.seals.open(sealed));
+        return known.ok_or(Error::NotFound("consent"));
     }
     check_time("expiresAt", terms.expires_at)?;
     let now = users::now(&mut tx).await?;
     terms.check(now)?;
     check_grantees(&mut tx, actor.id, &terms).await?;
-    let in_force = consents::in_force(&mut tx, &[actor.id], now).await?;
+    let (mut in_force, _) = app.seals.in_force(&mut tx, &[actor.id], now).await?;
+    in_force.retain(|consent| consent.is_active(now));
     let same = in_force
         .iter()
         .find(|consent| terms.are_those_of(consent))
@@ -77,7 +80,7 @@ pub(crate) async fn grant(
     let consent = match same {
         Some(consent) => consent,
         None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
-        None => consents::insert(&mut tx, ConsentId::fresh(), actor.id, &terms).await?,
+        None => insert(app, &mut tx, actor.id, terms, now).await?,
     };
     if let Some(key) = key {
         let remembered = Remembered {
@@ -118,12 +121,13 @@ pub(crate) struct Withdrawn {
 }
 
 impl Withdrawn {
-    async fn of(tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
+    async fn of(app: &App, tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
         let now = users::now(tx).await?;
-        let in_force = consents::in_force(tx, &[consent.patient], now).await?;
+        let (in_force, _) = app.seals.in_force(tx, &[consent.patient], now).await?;
         let remaining = in_force
             .into_iter()
-            .filter(|other| other.id != consent.id && other.allows_some_of(&consent))
+            .filter(|other| other.id != consent.id && other.is_active(now))
+            .filter(|other| other.allows_some_of(&consent))
             .collect();
         Ok(Self { consent, remaining })
     }
@@ -175,22 +179,75 @@ pub(crate) async fn withdraw(
     // What is being disclosed by it comes before; what is decided later goes without it.
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
-    let Some(consent) = consents::withdraw(&mut tx, id, actor.id).await? else {
-        let consent = consents::by_id(&mut tx, id, actor.id)
-            .await?
-            .ok_or(Error::NotFound("consent"))?;
-        return Withdrawn::of(&mut tx, consent).await;
+    let known = consents::lock(&mut tx, id, actor.id).await?;
+    let known = known.and_then(|sealed| app.seals.open(sealed));
+    let known = known.ok_or(Error::NotFound("consent"))?;
+    if known.withdrawn_at.is_some() {
+        return Withdrawn::of(app, &mut tx, known).await;
+    }
+    let consent = Consent {
+        withdrawn_at: Some(users::now(&mut tx).await?),
+        ..known
     };
+    consents::withdraw(&mut tx, &consent, &app.seals.seal(&consent)?).await?;
+    if consent.is_denial() {
+        set_refusals(app, &mut tx, actor.id, |refusals| {
+            refusals.retain(|refusal| *refusal != id.0);
+        })
+        .await?;
+    }
     let entry = AuditEntry {
         old_value: Some(json!({ "withdrawnAt": null })),
         new_value: Some(evidence(&consent)),
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    let withdrawn = Withdrawn::of(&mut tx, consent).await?;
+    let withdrawn = Withdrawn::of(app, &mut tx, consent).await?;
     commit(tx).await?;
     Ok(withdrawn)
 }
+
+async fn insert(
+    app: &App,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    terms: Terms,
+    now: DateTime<Utc>,
+) -> Result<Consent, Error> {
+    let consent = Consent {
+        id: ConsentId::fresh(),
+        patient,
+        purpose: terms.purpose,
+        given_at: now,
+        // As exactly as the database keeps it, and so as it is sealed.
+        expires_at: terms.expires_at.map(|end| end.trunc_subsecs(6)),
+        withdrawn_at: None,
+        categories: terms.categories,
+        activities: terms.activities,
+        grantees: terms.grantees,
+    };
+    consents::insert(tx, &consent, &app.seals.seal(&consent)?).await?;
+    if consent.is_denial() {
+        set_refusals(app, tx, patient, |refusals| refusals.push(consent.id.0)).await?;
+    }
+    Ok(consent)
+}
+
+/// Lets the account name its refusals, so that one whose row is taken away still refuses.
+async fn set_refusals(
+    app: &App,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    change: impl FnOnce(&mut Vec<Uuid>),
+) -> Result<(), Error> {
+    let account = app.seals.lock(tx, patient).await?;
+    let mut account = account.ok_or(Error::Unauthenticated)?;
+    change(&mut account.refusals);
+    app.seals.write(tx, &account).await
+}
+
+/// A consent in a list, and whether it is as it was sealed: else it counts for nothing.
+pub(crate) type Listed = (Consent, bool);
 
 /// The caller's consents, newest first, one more than asked for where there are more.
 ///
@@ -202,10 +259,14 @@ pub(crate) async fn list(
     active_only: bool,
     after: Option<ConsentCursor>,
     size: i64,
-) -> Result<Vec<Consent>, Error> {
+) -> Result<Vec<Listed>, Error> {
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let consents = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
+    let page = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
+    let consents = page
+        .into_iter()
+        .map(|sealed| app.seals.look_at(sealed))
+        .collect();
     let entry = AuditEntry {
         resource_type: ResourceType::Consent,
         classification: Classification::Personal,

@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Consent {
     consent: Arc<consents::Consent>,
+    /// Whether it is as it was sealed.
+    counts: bool,
     now: DateTime<Utc>,
 }
 
@@ -34,6 +36,7 @@ impl Consent {
     fn new(app: &App, consent: consents::Consent) -> Self {
         Self {
             consent: Arc::new(consent),
+            counts: true,
             now: app.clock.now(),
         }
     }
@@ -101,10 +104,11 @@ impl Consent {
         self.consent.withdrawn_at
     }
 
-    /// Whether the consent is in force now: neither withdrawn nor expired.
+    /// Whether the consent is in force now: neither withdrawn nor expired. One that was changed outside
+    /// the service never is: a finding `ROW_TAMPERED` tells of it.
     async fn is_active(&self) -> bool {
         // Given a moment ago by the database's clock, which may be ahead of this one.
-        self.consent.is_active(self.now.max(self.consent.given_at))
+        self.counts && self.consent.is_active(self.now.max(self.consent.given_at))
     }
 }
 
@@ -194,11 +198,14 @@ impl ConsentQuery {
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = give::list(app, &caller, active_only, from, size).await?;
-        let people = found.iter().flat_map(people_of).collect();
+        let people = found.iter().flat_map(|(it, _)| people_of(it)).collect();
         loaders(ctx)?.prepare_users(people).await;
         let found = found
             .into_iter()
-            .map(|consent| Consent::new(app, consent))
+            .map(|(consent, counts)| Consent {
+                counts,
+                ..Consent::new(app, consent)
+            })
             .collect();
         let page = Connection::new(found, size, after.is_some(), |it: &Consent| {
             cursors.at(&it.page_key())

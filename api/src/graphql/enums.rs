@@ -117,6 +117,9 @@ pub(crate) enum FindingKind {
     Undecryptable,
     /// A row of the audit trail differs from what was anchored. Reserved: no check reports it yet.
     AuditTampered,
+    /// A row that decides, a consent, an account or a second factor, was changed outside the service: it
+    /// counts for nothing until an operator has looked. `details` names table and row.
+    RowTampered,
 }
 
 /// What an integrity event reports of a record, its anchor or a finding.

@@ -1,10 +1,12 @@
-//! The deep check: walks every patient key and every record, by id, round and round, at a bounded rate;
-//! opens each, and writes down what does not fit. It is the only thing that looks at a record nobody
-//! reads.
+//! The deep check: walks every patient key, every record and every row that decides, by id, round and
+//! round, at a bounded rate; opens each, and writes down what does not fit. It is the only thing that looks
+//! at a record nobody reads.
 //!
 //! One process walks at a time, and another goes on where it stopped (`store::deep_check`). Rows are
 //! read, then judged off the async threads with no transaction open, then findings are written. What a
 //! document says is dropped, wiped, as soon as its hash is known.
+
+mod rows;
 
 use std::{
     sync::Arc,
@@ -87,7 +89,7 @@ impl DeepCheck {
             CheckStage::Keys => {
                 let keys = deep_check::keys_after(&mut conn, place.position, limit).await?;
                 let Some(last) = keys.last().map(|it| it.key.id.0) else {
-                    return begin_records(&mut conn, holder).await;
+                    return begin(&mut conn, holder, CheckStage::Records).await;
                 };
                 drop(conn);
                 let wrong = self.keys(&keys).await?;
@@ -97,7 +99,7 @@ impl DeepCheck {
             CheckStage::Records => {
                 let ids = deep_check::records_after(&mut conn, place.position, limit).await?;
                 let Some(last) = ids.last().copied() else {
-                    return end_round(&mut conn, holder).await;
+                    return begin(&mut conn, holder, CheckStage::Accounts).await;
                 };
                 let rows = records::sealed(&mut conn, &ids).await?;
                 let reported = findings::open_about(&mut conn, &ids).await?;
@@ -105,6 +107,24 @@ impl DeepCheck {
                 let wrong = self.records(rows, &reported).await?;
                 self.note(holder, CheckStage::Records, last.0, ids.len(), wrong)
                     .await
+            }
+            CheckStage::Accounts | CheckStage::Consents | CheckStage::Factors => {
+                let checked = rows::check(&mut conn, &self.keyring, place, limit).await?;
+                let Some(last) = checked.last else {
+                    return match place.stage {
+                        CheckStage::Accounts => {
+                            begin(&mut conn, holder, CheckStage::Consents).await
+                        }
+                        CheckStage::Consents => begin(&mut conn, holder, CheckStage::Factors).await,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Factors => {
+                            end_round(&mut conn, holder).await
+                        }
+                    };
+                };
+                drop(conn);
+                checked.write_down(&self.pool).await?;
+                let (count, wrong) = (checked.count, checked.wrong.len());
+                self.note(holder, place.stage, last, count, wrong).await
             }
         }
     }
@@ -177,12 +197,13 @@ impl DeepCheck {
     }
 }
 
-async fn begin_records(
+async fn begin(
     conn: &mut store::PgConnection,
     holder: RequestId,
+    stage: CheckStage,
 ) -> Result<usize, StoreError> {
     let place = Place {
-        stage: CheckStage::Records,
+        stage,
         position: Uuid::nil(),
     };
     deep_check::note(conn, holder, place, 0, 0).await?;
@@ -191,12 +212,13 @@ async fn begin_records(
 
 async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<usize, StoreError> {
     if let Some(round) = deep_check::end_round(conn, holder).await?
-        && round.keys + round.records > 0
+        && round.keys + round.records + round.rows > 0
     {
         let seconds = (round.ended_at - round.began_at).num_seconds();
         tracing::info!(
             keys = round.keys,
             records = round.records,
+            rows = round.rows,
             wrong = round.wrong,
             seconds,
             "Checked every key and every record"

@@ -1,15 +1,17 @@
 //! Showing a second factor, wherever one is asked for: at a log-in, after the password or the wallet
 //! was right, and before an account is changed for good.
 
+use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
     ids::UserId,
     purpose::Purpose,
+    seals::{Factor, SealedTable, Tampered},
 };
 use serde_json::json;
 use store::{
     Tx, audit, barrier,
-    second_factors::{self, FactorRow},
+    second_factors::{self, LockedFactor},
 };
 use vault::{keyring::WrappedKey, second_factor::recovery_hash};
 
@@ -118,11 +120,29 @@ impl Code {
         };
         let mut tx = app.begin().await?;
         barrier::lock_shared(&mut tx, [user]).await?;
-        let seen = match second_factors::lock(&mut tx, user).await? {
-            Some(factor) if factor.confirmed_at.is_some() => {
-                self.compare(app, &mut tx, user, &factor).await?
+        let locked = second_factors::lock(&mut tx, user).await?;
+        let account = app.seals.account(&mut tx, user).await?;
+        let account = account.ok_or(Error::WrongCredentials)?;
+        let seen = if account.has_second_factor {
+            match locked.and_then(|locked| Tried::of(app, locked)) {
+                Some(tried) if tried.factor.confirmed_at.is_some() => {
+                    self.compare(app, &mut tx, &tried).await?
+                }
+                // It was taken away, or is not as it was sealed: no code is the right one.
+                Some(_) | None => {
+                    app.seals.report(Tampered {
+                        table: SealedTable::SecondFactors,
+                        row: user.0,
+                        of: user,
+                    });
+                    match self.0 {
+                        Some(_) => Seen::Wrong,
+                        None => Seen::Missing,
+                    }
+                }
             }
-            Some(_) | None => Seen::NotAsked,
+        } else {
+            Seen::NotAsked
         };
         let passed = |tx, is_shown, pass| {
             let proof = Proof { is_shown, pass };
@@ -166,23 +186,21 @@ impl Code {
         Ok(tx)
     }
 
-    async fn compare(
-        &self,
-        app: &App,
-        tx: &mut Tx<'_>,
-        user: UserId,
-        factor: &FactorRow,
-    ) -> Result<Seen, Error> {
+    async fn compare(&self, app: &App, tx: &mut Tx<'_>, tried: &Tried) -> Result<Seen, Error> {
+        let Tried { factor, .. } = tried;
+        let user = factor.user;
         let Some(code) = self.0.as_deref().map(str::trim) else {
             return Ok(Seen::Missing);
         };
         let is_recovery_code = code.len() > 6;
         if is_recovery_code {
             let hash = recovery_hash(code);
-            let taken = second_factors::use_recovery_code(tx, user, &hash).await?;
+            // One that is not sealed with the others was written by somebody else.
+            let taken = factor.code_hashes.contains(&hash)
+                && second_factors::use_recovery_code(tx, user, &hash).await?;
             return Ok(if taken { Seen::Right } else { Seen::Wrong });
         }
-        match step_of(app, user, factor, code)? {
+        match tried.step_of(app, code)? {
             Some(step) => {
                 second_factors::use_step(tx, user, step).await?;
                 Ok(Seen::Right)
@@ -192,25 +210,42 @@ impl Code {
     }
 }
 
-/// The step whose code this is, by the database's clock. A step serves once, and none before it any
-/// more (RFC 6238, section 5.2).
-///
-/// # Errors
-/// [`Error::Internal`] where the secret does not open.
-pub(super) fn step_of(
-    app: &App,
-    user: UserId,
-    factor: &FactorRow,
-    code: &str,
-) -> Result<Option<i64>, Error> {
-    let sealed = WrappedKey {
-        bytes: factor.sealed_secret.clone(),
-        master_key_id: factor.master_key_id.clone(),
-    };
-    let secret = app.keyring.open_factor(user, &sealed).map_err(|error| {
-        tracing::error!(user.id = %user, %error, "The secret of a second factor does not open");
-        Error::Internal
-    })?;
-    let step = secret.step_of(code, factor.now);
-    Ok(step.filter(|step| *step > factor.last_step))
+/// A second factor that is as it was sealed, to be tried.
+pub(super) struct Tried {
+    /// The factor.
+    pub(super) factor: Factor,
+    /// The database's clock.
+    pub(super) now: DateTime<Utc>,
+    last_step: i64,
+}
+
+impl Tried {
+    /// `None` where it is not as it was sealed.
+    pub(super) fn of(app: &App, locked: LockedFactor) -> Option<Self> {
+        let factor = app.seals.open(locked.factor)?;
+        Some(Self {
+            factor,
+            now: locked.now,
+            last_step: locked.last_step,
+        })
+    }
+
+    /// The step whose code this is, by the database's clock. A step serves once, and none before it any
+    /// more (RFC 6238, section 5.2).
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the secret does not open.
+    pub(super) fn step_of(&self, app: &App, code: &str) -> Result<Option<i64>, Error> {
+        let user = self.factor.user;
+        let sealed = WrappedKey {
+            bytes: self.factor.sealed_secret.clone(),
+            master_key_id: self.factor.master_key_id.clone(),
+        };
+        let secret = app.keyring.open_factor(user, &sealed).map_err(|error| {
+            tracing::error!(user.id = %user, %error, "The secret of a second factor does not open");
+            Error::Internal
+        })?;
+        let step = secret.step_of(code, self.now);
+        Ok(step.filter(|step| *step > self.last_step))
+    }
 }

@@ -2,14 +2,16 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::UserId,
     purpose::Purpose,
+    seals::{Authority, Factor},
     second_factor::FactorState,
 };
 use serde_json::json;
-use store::{audit, second_factors, users};
+use store::{Tx, audit, second_factors, users};
 use vault::second_factor::{FactorSecret, recovery_codes, recovery_hash};
 
-use super::demand::{Code, step_of};
+use super::demand::{Code, Tried};
 use crate::{
     app::{App, commit},
     caller::Caller,
@@ -42,8 +44,15 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Beg
     let mut tx = app.begin().await?;
     let found = users::by_ids(&mut tx, &[caller.user]).await?;
     let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
-    let id = &sealed.master_key_id;
-    if !second_factors::start(&mut tx, user.id, &sealed.bytes, id).await? {
+    let factor = Factor {
+        user: user.id,
+        sealed_secret: sealed.bytes,
+        master_key_id: sealed.master_key_id,
+        confirmed_at: None,
+        code_hashes: Vec::new(),
+    };
+    let seal = app.seals.seal(&factor)?;
+    if !second_factors::start(&mut tx, &factor, &seal).await? {
         return Err(has_one());
     }
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
@@ -63,12 +72,13 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Beg
 pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Vec<String>, Error> {
     let mut tx = app.begin().await?;
     let actor = caller.newcomer(&mut tx).await?;
-    let factor = second_factors::lock(&mut tx, actor.id).await?;
-    let factor = factor.ok_or(Error::NotFound("second factor"))?;
-    if factor.confirmed_at.is_some() {
+    let locked = second_factors::lock(&mut tx, actor.id).await?;
+    let tried = locked.and_then(|locked| Tried::of(app, locked));
+    let tried = tried.ok_or(Error::NotFound("second factor"))?;
+    if tried.factor.confirmed_at.is_some() {
         return Err(has_one());
     }
-    let Some(step) = step_of(app, actor.id, &factor, code.trim())? else {
+    let Some(step) = tried.step_of(app, code.trim())? else {
         let wanted = AuditAction::SecondFactorConfirm;
         let refused = AuditEntry {
             new_value: Some(json!({ "reason": "CODE", "wanted": wanted })),
@@ -80,9 +90,17 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
         return Err(Error::bad("code", message));
     };
     let codes = recovery_codes();
-    let hashes: Vec<String> = codes.iter().map(|code| recovery_hash(code)).collect();
+    let mut hashes: Vec<String> = codes.iter().map(|code| recovery_hash(code)).collect();
+    hashes.sort_unstable();
+    let factor = Factor {
+        confirmed_at: Some(tried.now),
+        code_hashes: hashes,
+        ..tried.factor
+    };
+    let seal = app.seals.seal(&factor)?;
     second_factors::use_step(&mut tx, actor.id, step).await?;
-    second_factors::confirm(&mut tx, actor.id, &hashes).await?;
+    second_factors::confirm(&mut tx, &factor, &seal).await?;
+    set_second_factor(app, &mut tx, actor.id, true).await?;
     second_factors::shown_by(&mut tx, caller.session).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorConfirm)]).await?;
     commit(tx).await?;
@@ -105,6 +123,7 @@ pub(super) async fn remove(
     if !second_factors::remove(&mut tx, caller.user).await? {
         return Err(Error::NotFound("second factor"));
     }
+    set_second_factor(app, &mut tx, caller.user, false).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorRemove)]).await?;
     commit(tx).await?;
     Ok(())
@@ -127,6 +146,21 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
     Ok((state, app.second_factor.is_for(actor.role)))
+}
+
+/// Lets the account say whether a second factor is asked for, whatever becomes of that row.
+async fn set_second_factor(
+    app: &App,
+    tx: &mut Tx<'_>,
+    user: UserId,
+    has_second_factor: bool,
+) -> Result<(), Error> {
+    let account = app.seals.lock(tx, user).await?;
+    let account = Authority {
+        has_second_factor,
+        ..account.ok_or(Error::Unauthenticated)?
+    };
+    app.seals.write(tx, &account).await
 }
 
 /// The master keys cannot be used: the operator's to mend.

@@ -41,9 +41,11 @@ pub(crate) async fn refresh(app: &App, visit: &Visit, given: &str) -> Result<Gra
         Some(parent) => sessions::lock_token(&mut tx, &parent.hash()).await?,
         None => None,
     };
-    let (Some(parent), Some(token)) = (parent, token) else {
+    let (Some(parent), Some(mut token)) = (parent, token) else {
         return refuse(app, tx, visit, pass, None, "UNKNOWN").await;
     };
+    let account = app.seals.account(&mut tx, token.user).await?;
+    token.presented.is_active = account.is_some_and(|account| account.is_active);
     let known = match judge(&token.presented, token.now) {
         Verdict::Rotate => Some(rotate(app, &mut tx, visit, &parent, &token).await?),
         Verdict::Again => again(app, &mut tx, &parent, &token).await?,

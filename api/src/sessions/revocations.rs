@@ -102,13 +102,13 @@ pub(crate) async fn ended(watch: Option<&Watch>) {
 /// Whether the log-in of a valid token is over. Where nobody can tell, it is not: each operation asks
 /// again.
 pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
-    let who = [(bearer.user, bearer.session)];
     let found = async {
         let mut conn = app.pool.acquire().await?;
-        store::users::actors(&mut conn, &who).await
+        let seals = &app.seals;
+        seals.actor_of(&mut conn, bearer.user, bearer.session).await
     };
     match found.await {
-        Ok(actors) => !actors.iter().any(|(_, actor)| actor.is_active),
+        Ok(actor) => !actor.is_some_and(|actor| actor.is_active),
         Err(error) => {
             // The conversion logs it.
             drop(Error::from(error));

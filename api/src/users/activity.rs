@@ -5,6 +5,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
+    seals::Authority,
     users::{Role, User},
 };
 use serde_json::json;
@@ -110,7 +111,13 @@ async fn set(
         return Err(error);
     }
     let before = found.ok_or(Error::NotFound("user"))?;
-    users::set_active(&mut tx, id, is_active).await?;
+    let account = app.seals.lock(&mut tx, id).await?;
+    let account = account.ok_or(Error::NotFound("user"))?;
+    let account = Authority {
+        is_active,
+        ..account
+    };
+    app.seals.write(&mut tx, &account).await?;
     // Also when it becomes active: nothing that began while it was not is gone on with.
     let ended = sessions::revoke(&mut tx, id, Which::All).await?;
     let entry = AuditEntry {

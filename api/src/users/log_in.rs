@@ -4,10 +4,11 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification},
     ids::UserId,
     purpose::Purpose,
-    users::{Password, fold},
+    seals::Authority,
+    users::{Password, User, fold},
 };
 use serde_json::json;
-use store::{Tx, audit, users::Credentials};
+use store::{PgConnection, StoreError, Tx, audit};
 use vault::password;
 
 use crate::{
@@ -37,13 +38,15 @@ pub(crate) async fn log_in(
     let queued = app.hashing.queue(&visit.origin)?;
     let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(&login)).await?;
     let mut conn = app.pool.acquire().await?;
-    let found = store::users::by_login(&mut conn, &login).await?;
+    let found = known(app, &mut conn, &login).await?;
     drop(conn);
 
-    let hashed = found.as_ref().map(|known| known.hashed_password.clone());
+    let hashed = found
+        .as_ref()
+        .map(|known| known.account.hashed_password.clone());
     let checked = queued.run(move || check(given_password.as_ref(), hashed.as_deref()));
     let checked = checked.await?;
-    let known = found.filter(|known| known.user.is_active);
+    let known = found.filter(|known| known.account.is_active);
     let (Some(known), Checked::Right { renewed }) = (known, checked) else {
         let mut tx = app.begin().await?;
         let entry = AuditEntry {
@@ -63,7 +66,7 @@ pub(crate) async fn log_in(
         Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
     };
     let Passed { mut tx, proof } = shown;
-    if !still_stands(&mut tx, visit, &known, renewed).await? {
+    if !still_stands(app, &mut tx, visit, &known, renewed).await? {
         return Err(Error::Busy {
             retry_after_seconds: 1,
         });
@@ -73,6 +76,26 @@ pub(crate) async fn log_in(
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;
     Ok(logged_in)
+}
+
+/// An account that somebody wants to log in to.
+struct Known {
+    user: User,
+    account: Authority,
+}
+
+/// The account of this name or address. One that is not as it was sealed is as unknown as one that is not
+/// there.
+async fn known(
+    app: &App,
+    conn: &mut PgConnection,
+    login: &str,
+) -> Result<Option<Known>, StoreError> {
+    let Some(user) = store::users::by_login(conn, login).await? else {
+        return Ok(None);
+    };
+    let account = app.seals.account(conn, user.id).await?;
+    Ok(account.map(|account| Known { user, account }))
 }
 
 /// What came of a password.
@@ -106,37 +129,32 @@ fn check(given: Option<&Password>, hashed: Option<&str>) -> Checked {
 /// is one. Whoever changes a password or deactivates an account ends its log-ins: none may slip through
 /// between the check and its row.
 async fn still_stands(
+    app: &App,
     tx: &mut Tx<'_>,
     visit: &Visit,
-    known: &Credentials,
+    known: &Known,
     renewed: Option<String>,
 ) -> Result<bool, Error> {
-    let (user, old) = (known.user.id, &known.hashed_password);
-    // Written before it is read: two that both read first would wait for one another.
-    if let Some(new) = &renewed
-        && !renew(tx, visit, user, old, new).await?
-    {
+    let now = app.seals.lock(tx, known.user.id).await?;
+    let Some(mut account) =
+        now.filter(|now| now.is_active && now.hashed_password == known.account.hashed_password)
+    else {
         return Ok(false);
+    };
+    if let Some(new) = renewed {
+        let entry = renewal(visit, account.user, &account.hashed_password, &new);
+        account.hashed_password = new;
+        app.seals.write(tx, &account).await?;
+        audit::insert(tx, &[entry]).await?;
     }
-    let now = store::users::password_hash(tx, user).await?;
-    Ok(now.as_ref() == Some(renewed.as_ref().unwrap_or(old)))
+    Ok(true)
 }
 
-/// Stores the password's hash by today's parameters, and writes that down. False where the old one was
-/// changed meanwhile.
-async fn renew(
-    tx: &mut Tx<'_>,
-    visit: &Visit,
-    user: UserId,
-    old: &str,
-    new: &str,
-) -> Result<bool, Error> {
-    if !store::users::replace_password(tx, user, old, new).await? {
-        return Ok(false);
-    }
+/// What is written down where a hash by today's parameters takes the place of an older one.
+fn renewal(visit: &Visit, user: UserId, old: &str, new: &str) -> AuditEntry {
     let hashed_by =
         |hashed: &str| Some(json!({ "passwordHashedBy": password::parameters(hashed) }));
-    let entry = AuditEntry {
+    AuditEntry {
         resource_id: user.0,
         old_value: hashed_by(old),
         new_value: hashed_by(new),
@@ -147,7 +165,5 @@ async fn renew(
             Purpose::SystemAdministration,
             &visit.origin,
         )
-    };
-    audit::insert(tx, &[entry]).await?;
-    Ok(true)
+    }
 }

@@ -54,9 +54,8 @@ pub(crate) async fn confirm(
     let pass = throttle::pass(app, &caller.origin, Attempt::Proof(caller.user)).await?;
     let mut tx = app.begin().await?;
     let actor = caller.newcomer(&mut tx).await?;
-    let hash = users::password_hash(&mut tx, actor.id)
-        .await?
-        .ok_or(Error::Unauthenticated)?;
+    let account = app.seals.account(&mut tx, actor.id).await?;
+    let hash = account.ok_or(Error::Unauthenticated)?.hashed_password;
     commit(tx).await?;
     let known = hash.clone();
     let matches = match Password::read(given) {
@@ -119,12 +118,15 @@ pub(crate) async fn change(
     let mut tx = app.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
-    if !users::replace_password(&mut tx, actor.id, &confirmed.hash, &new_hash).await? {
+    let account = app.seals.lock(&mut tx, actor.id).await?;
+    let Some(mut account) = account.filter(|now| now.hashed_password == confirmed.hash) else {
         return Err(Error::Conflict {
             field: "currentPassword",
             message: "the password was changed meanwhile".to_owned(),
         });
-    }
+    };
+    account.hashed_password = new_hash;
+    app.seals.write(&mut tx, &account).await?;
     let ended = sessions::revoke(&mut tx, actor.id, Which::AllBut(caller.session)).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::User,

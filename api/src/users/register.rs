@@ -4,6 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
+    seals::Authority,
     users::{Email, Role, User, Username},
 };
 use serde_json::json;
@@ -48,12 +49,12 @@ pub(crate) async fn register(
 
     let mut tx = app.begin().await?;
     let id = UserId::fresh();
+    let account = Authority::new(id, Role::Patient, hashed);
     let user = NewUser {
-        id,
         email: &email,
         username: &username,
-        hashed_password: &hashed,
-        role: Role::Patient,
+        authority: &account,
+        seal: &app.seals.seal(&account)?,
     };
     let user = store::users::insert(&mut tx, &user).await?;
     let entry = AuditEntry {

@@ -6,6 +6,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::UserId,
     purpose::Purpose,
+    seals::Authority,
     users::{MAX_OPEN_PROPOSALS, PROPOSAL_LASTS, Role, User},
 };
 use serde_json::{Value, json};
@@ -66,15 +67,19 @@ pub(crate) async fn set_role(
     if demotes && user.is_active && !administrators.iter().any(|other| *other != id) {
         return refuse(tx, caller, id, "LAST_ADMINISTRATOR", last_administrator()).await;
     }
+    // Locked already: nobody changed it in between.
+    let Some(account) = app.seals.lock(&mut tx, id).await? else {
+        return refuse(tx, caller, id, "TAMPERED", Error::NotFound("user")).await;
+    };
     let needs_two = role != user.role && (role == Role::Admin || user.role == Role::Admin);
     if !needs_two {
-        return give(tx, caller, user, role, None).await;
+        return give(tx, caller, user, account, role, None).await;
     }
     match role_proposals::open(&mut tx, id, role).await? {
         Some(proposal) if proposal.proposed_by == actor.id => {
             wait(tx, caller, user, proposal).await
         }
-        Some(proposal) => give(tx, caller, user, role, Some(proposal)).await,
+        Some(proposal) => give(tx, caller, user, account, role, Some(proposal)).await,
         None => {
             if role_proposals::waiting_of(&mut tx, actor.id).await? >= MAX_OPEN_PROPOSALS {
                 return refuse(tx, caller, id, "LIMIT_REACHED", too_many()).await;
@@ -100,10 +105,14 @@ async fn give(
     mut tx: Tx<'_>,
     caller: &Caller,
     user: User,
+    account: Authority,
     role: Role,
     confirmed: Option<RoleProposal>,
 ) -> Result<(User, Outcome), Error> {
-    users::set_role(&mut tx, user.id, role).await?;
+    caller
+        .seals
+        .write(&mut tx, &Authority { role, ..account })
+        .await?;
     // Whatever else was proposed for this account was proposed for another role than it has now.
     let confirmed_by = confirmed.as_ref().map(|_| caller.user);
     role_proposals::close(&mut tx, user.id, confirmed_by).await?;

@@ -4,11 +4,12 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::WalletId,
     purpose::Purpose,
+    seals::{Authority, Seal},
     wallets::{ChallengePurpose, ProvenBy, Wallet},
 };
 use serde_json::json;
 use store::{
-    Tx, audit,
+    Tx, audit, seals,
     wallets::{self, LinkError, NewWallet, WalletCursor},
 };
 
@@ -58,7 +59,13 @@ pub(super) async fn link(
         Ok(_) => return Err(refuse(tx, caller, Flaw::Nonce).await?),
         Err(flaw) => return Err(refuse(tx, caller, flaw).await?),
     };
-    let wallet = match insert(app, &mut tx, caller, &answer, proven_by).await {
+    let account = app.seals.lock(&mut tx, caller.user).await?;
+    let account = Authority {
+        blockchain_address: Some(answer.address.clone()),
+        ..account.ok_or(Error::Unauthenticated)?
+    };
+    let seal = app.seals.seal(&account)?;
+    let wallet = match insert(app, &mut tx, &answer, proven_by, (&account, &seal)).await {
         Ok(wallet) => wallet,
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(conflict @ (LinkError::Taken | LinkError::HasOne)) => {
@@ -80,18 +87,20 @@ pub(super) async fn link(
 async fn insert(
     app: &App,
     tx: &mut Tx<'_>,
-    caller: &Caller,
     answer: &Answer,
     proven_by: ProvenBy,
+    (account, seal): (&Authority, &Seal),
 ) -> Result<Wallet, LinkError> {
     let new = NewWallet {
         id: WalletId::fresh(),
-        user: caller.user,
+        user: account.user,
         address: &answer.address,
         chain_id: app.chain.deployment().chain_id.cast_signed(),
         proven_by,
     };
-    wallets::link(tx, &new).await
+    let wallet = wallets::link(tx, &new).await?;
+    seals::write_authority(tx, account, seal).await?;
+    Ok(wallet)
 }
 
 /// Writes down that a wallet was not linked because of one that is, and gives the error to answer with.
@@ -135,6 +144,12 @@ pub(super) async fn unlink(app: &App, caller: &Caller, again: &Again) -> Result<
     let wallet = wallets::unlink(&mut tx, caller.user)
         .await?
         .ok_or(Error::NotFound("wallet"))?;
+    let account = app.seals.lock(&mut tx, caller.user).await?;
+    let account = Authority {
+        blockchain_address: None,
+        ..account.ok_or(Error::Unauthenticated)?
+    };
+    app.seals.write(&mut tx, &account).await?;
     let entry = AuditEntry {
         resource_id: wallet.id.0,
         ..entry(caller, AuditAction::WalletUnlink)

@@ -2,10 +2,11 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification},
+    ids::UserId,
     wallets::ChallengePurpose,
 };
 use serde_json::json;
-use store::{audit, users, wallets};
+use store::{PgConnection, StoreError, audit, users, wallets};
 
 use super::answer::{self, Answer, Flaw};
 use crate::{
@@ -40,7 +41,7 @@ pub(super) async fn log_in(
         return Err(fail(app, visit, &answer, flaw.as_str(), pass).await?);
     }
     let mut conn = app.pool.acquire().await?;
-    let owner = wallets::owner(&mut conn, &answer.address).await?;
+    let owner = owner_of(app, &mut conn, &answer.address).await?;
     let owner: Vec<_> = owner.into_iter().collect();
     let user = users::by_ids(&mut conn, &owner).await?.pop();
     drop(conn);
@@ -54,7 +55,7 @@ pub(super) async fn log_in(
     };
     let Passed { mut tx, proof } = shown;
     // Once more, and until this ends: it may have been unlinked, or the account deactivated.
-    let is_still_theirs = wallets::owner(&mut tx, &answer.address).await? == Some(user.id);
+    let is_still_theirs = owner_of(app, &mut tx, &answer.address).await? == Some(user.id);
     if !is_still_theirs || !answer.take(&mut tx).await? {
         tx.rollback().await?;
         return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
@@ -64,6 +65,21 @@ pub(super) async fn log_in(
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;
     Ok(session)
+}
+
+/// Who logs in with the wallet at this address: whose account, active and as it was sealed, names it.
+async fn owner_of(
+    app: &App,
+    conn: &mut PgConnection,
+    address: &str,
+) -> Result<Option<UserId>, StoreError> {
+    let Some(user) = wallets::owner(conn, address).await? else {
+        return Ok(None);
+    };
+    let account = app.seals.account(conn, user).await?;
+    Ok(account
+        .filter(|account| account.is_active)
+        .map(|account| account.user))
 }
 
 /// Writes down that nobody was logged in, takes the challenge away, and gives the error to answer with.

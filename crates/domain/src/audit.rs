@@ -87,6 +87,8 @@ text_enum! {
         KeyDestroy = "KEY_DESTROY",
         /// A key was made or changed.
         KeyRotate = "KEY_ROTATE",
+        /// Rows that were changed by hand were sealed again by the operator.
+        RowSeal = "ROW_SEAL",
         /// Something does not fit together.
         IntegrityFailure = "INTEGRITY_FAILURE",
     }
@@ -289,6 +291,7 @@ impl AuditAction {
             | Self::DeletionRequest
             | Self::KeyDestroy
             | Self::KeyRotate
+            | Self::RowSeal
             | Self::IntegrityFailure => 7,
         };
         TimeDelta::days(years * 365 + years / 4)

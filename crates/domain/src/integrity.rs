@@ -39,6 +39,8 @@ text_enum! {
         Undecryptable = "UNDECRYPTABLE",
         /// An audit row is not what was anchored.
         AuditTampered = "AUDIT_TAMPERED",
+        /// A row that decides, a consent, an account or a second factor, is not as it was sealed.
+        RowTampered = "ROW_TAMPERED",
     }
 }
 
@@ -49,6 +51,12 @@ text_enum! {
         Keys = "KEYS",
         /// Records.
         Records = "RECORDS",
+        /// Accounts.
+        Accounts = "ACCOUNTS",
+        /// Consents.
+        Consents = "CONSENTS",
+        /// Second factors.
+        Factors = "FACTORS",
     }
 }
 

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod integrity;
 pub mod purpose;
 pub mod records;
+pub mod seals;
 pub mod second_factor;
 pub mod sessions;
 pub mod stored;

@@ -1,34 +1,39 @@
 //! What patients allow and refuse.
 
+use std::mem;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
-    consents::{Activity, Consent, Grantee, Terms},
+    consents::{Consent, Grantee},
     ids::{ConsentId, UserId},
     purpose::Purpose,
+    seals::{Seal, Sealed, StoredConsents},
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, rows};
+use crate::{StoreError, Tx, rows, seals::AuthorityRow};
 
-struct ConsentRow {
-    id: Uuid,
-    user_id: Uuid,
-    purpose: String,
-    consent_given_at: DateTime<Utc>,
-    consent_expires_at: Option<DateTime<Utc>>,
-    consent_withdrawn_at: Option<DateTime<Utc>>,
-    data_categories: Value,
-    processing_activities: Value,
-    third_parties: Option<Value>,
+pub(crate) struct ConsentRow {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) purpose: String,
+    pub(crate) consent_given_at: DateTime<Utc>,
+    pub(crate) consent_expires_at: Option<DateTime<Utc>>,
+    pub(crate) consent_withdrawn_at: Option<DateTime<Utc>>,
+    pub(crate) data_categories: Value,
+    pub(crate) processing_activities: Value,
+    pub(crate) third_parties: Option<Value>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
 }
 
-impl TryFrom<ConsentRow> for Consent {
+impl TryFrom<ConsentRow> for Sealed<Consent> {
     type Error = StoreError;
     fn try_from(row: ConsentRow) -> Result<Self, StoreError> {
-        Ok(Self {
+        let consent = Consent {
             id: ConsentId(row.id),
             patient: UserId(row.user_id),
             purpose: rows::text(&row.purpose, "purpose")?,
@@ -38,93 +43,176 @@ impl TryFrom<ConsentRow> for Consent {
             categories: rows::json(row.data_categories, "data category")?,
             activities: rows::json(row.processing_activities, "processing activity")?,
             grantees: rows::json(row.third_parties.unwrap_or_else(|| json!([])), "grantee")?,
+        };
+        Ok(Self::new(consent, Seal::of(row.seal, row.seal_key)))
+    }
+}
+
+/// Consents beside the accounts whose they are, as an outer join gives them.
+struct OfPatient {
+    account_id: Uuid,
+    role: String,
+    is_active: bool,
+    is_system: bool,
+    organization_id: Option<Uuid>,
+    hashed_password: String,
+    blockchain_address: Option<String>,
+    has_second_factor: bool,
+    refusals: Vec<Uuid>,
+    account_seal: Option<Vec<u8>>,
+    account_seal_key: Option<String>,
+    id: Option<Uuid>,
+    user_id: Option<Uuid>,
+    purpose: Option<String>,
+    consent_given_at: Option<DateTime<Utc>>,
+    consent_expires_at: Option<DateTime<Utc>>,
+    consent_withdrawn_at: Option<DateTime<Utc>>,
+    data_categories: Option<Value>,
+    processing_activities: Option<Value>,
+    third_parties: Option<Value>,
+    seal: Option<Vec<u8>>,
+    seal_key: Option<String>,
+}
+
+impl OfPatient {
+    fn split(mut self) -> (AuthorityRow, Option<ConsentRow>) {
+        let account = AuthorityRow {
+            id: self.account_id,
+            role: mem::take(&mut self.role),
+            is_active: self.is_active,
+            is_system: self.is_system,
+            organization_id: self.organization_id,
+            hashed_password: mem::take(&mut self.hashed_password),
+            blockchain_address: self.blockchain_address.take(),
+            has_second_factor: self.has_second_factor,
+            refusals: mem::take(&mut self.refusals),
+            seal: self.account_seal.take(),
+            seal_key: self.account_seal_key.take(),
+        };
+        (account, self.consent())
+    }
+
+    fn consent(self) -> Option<ConsentRow> {
+        Some(ConsentRow {
+            id: self.id?,
+            user_id: self.user_id?,
+            purpose: self.purpose?,
+            consent_given_at: self.consent_given_at?,
+            consent_expires_at: self.consent_expires_at,
+            consent_withdrawn_at: self.consent_withdrawn_at,
+            data_categories: self.data_categories?,
+            processing_activities: self.processing_activities?,
+            third_parties: self.third_parties,
+            seal: self.seal,
+            seal_key: self.seal_key,
         })
     }
 }
 
-/// Gives a consent, from now on by the database's clock.
+/// Rows in the order of accounts and consents, each once. A consent that cannot be read is named.
+fn gather(found: Vec<OfPatient>) -> Result<StoredConsents, StoreError> {
+    let mut all = StoredConsents::default();
+    let (mut account, mut consent) = (None, None);
+    for row in found {
+        let (of, row) = row.split();
+        let owner = of.id;
+        if account.replace(owner) != Some(owner) {
+            all.patients.push(of.try_into()?);
+        }
+        let Some(row) = row.filter(|row| consent.replace(row.id) != Some(row.id)) else {
+            continue;
+        };
+        let id = row.id;
+        match row.try_into() {
+            Ok(row) => all.consents.push(row),
+            Err(_) => all.unreadable.push((UserId(owner), id)),
+        }
+    }
+    Ok(all)
+}
+
+/// Stores a consent, with its seal.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn insert(
     conn: &mut PgConnection,
-    id: ConsentId,
-    patient: UserId,
-    terms: &Terms,
-) -> Result<Consent, StoreError> {
-    let row = sqlx::query_as!(
-        ConsentRow,
+    consent: &Consent,
+    seal: &Seal,
+) -> Result<(), StoreError> {
+    sqlx::query!(
         "INSERT INTO data_processing_consents (
              id, user_id, purpose, consent_given_at, consent_expires_at, data_categories,
-             processing_activities, third_parties
+             processing_activities, third_parties, seal, seal_key
          )
-         VALUES ($1, $2, $3, decision_time(), $4, $5, $6, $7)
-         RETURNING id, user_id, purpose, consent_given_at, consent_expires_at,
-                   consent_withdrawn_at, data_categories, processing_activities, third_parties",
-        id.0,
-        patient.0,
-        terms.purpose.as_str(),
-        terms.expires_at,
-        json!(terms.categories),
-        json!(terms.activities),
-        json!(terms.grantees),
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        consent.id.0,
+        consent.patient.0,
+        consent.purpose.as_str(),
+        consent.given_at,
+        consent.expires_at,
+        json!(consent.categories),
+        json!(consent.activities),
+        json!(consent.grantees),
+        seal.mac,
+        seal.key_id,
     )
-    .fetch_one(conn)
+    .execute(conn)
     .await?;
-    row.try_into()
+    Ok(())
 }
 
-/// Takes a consent of this patient back. `None` where there is none, or it was taken back before.
+/// Takes a consent back, with its new seal; lock it first. False where it was taken back before.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn withdraw(
     conn: &mut PgConnection,
-    id: ConsentId,
-    patient: UserId,
-) -> Result<Option<Consent>, StoreError> {
-    let row = sqlx::query_as!(
-        ConsentRow,
+    consent: &Consent,
+    seal: &Seal,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
         "UPDATE data_processing_consents
-         SET consent_withdrawn_at = decision_time()
+         SET consent_withdrawn_at = $2, seal = $3, seal_key = $4
          WHERE id = $1
-           AND user_id = $2
-           AND consent_withdrawn_at IS NULL
-         RETURNING id, user_id, purpose, consent_given_at, consent_expires_at,
-                   consent_withdrawn_at, data_categories, processing_activities, third_parties",
-        id.0,
-        patient.0,
+           AND consent_withdrawn_at IS NULL",
+        consent.id.0,
+        consent.withdrawn_at,
+        seal.mac,
+        seal.key_id,
     )
-    .fetch_optional(conn)
+    .execute(conn)
     .await?;
-    row.map(Consent::try_from).transpose()
+    Ok(done.rows_affected() == 1)
 }
 
-/// One consent of this patient.
+/// One consent of this patient; nobody changes it until the transaction ends.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn by_id(
-    conn: &mut PgConnection,
+pub async fn lock(
+    tx: &mut Tx<'_>,
     id: ConsentId,
     patient: UserId,
-) -> Result<Option<Consent>, StoreError> {
+) -> Result<Option<Sealed<Consent>>, StoreError> {
     let row = sqlx::query_as!(
         ConsentRow,
         "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties
+                data_categories, processing_activities, third_parties, seal, seal_key
          FROM data_processing_consents
          WHERE id = $1
-           AND user_id = $2",
+           AND user_id = $2
+         FOR NO KEY UPDATE",
         id.0,
         patient.0,
     )
-    .fetch_optional(conn)
+    .fetch_optional(&mut **tx)
     .await?;
-    row.map(Consent::try_from).transpose()
+    row.map(TryInto::try_into).transpose()
 }
 
-/// Every consent of these patients that holds at this moment: the facts `domain::access` decides by.
+/// Every consent of these patients that holds now, and every refusal that their accounts name, whatever
+/// its row says: the facts `domain::access` decides by, once their seals are checked.
 /// Served by `idx_data_processing_consents_open`, so that what is over costs nothing; no more than
 /// `domain::consents::MAX_CONSENTS_IN_FORCE` of a patient hold at once.
 ///
@@ -134,23 +222,42 @@ pub async fn in_force(
     conn: &mut PgConnection,
     patients: &[UserId],
     now: DateTime<Utc>,
-) -> Result<Vec<Consent>, StoreError> {
+) -> Result<StoredConsents, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
-        ConsentRow,
-        "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties
-         FROM data_processing_consents
-         WHERE user_id = ANY($1)
-           AND consent_given_at <= $2
-           AND COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz) > $2
-         ORDER BY id",
+        OfPatient,
+        r#"SELECT
+            account.id AS account_id, account.role, account.is_active, account.is_system,
+            account.organization_id, account.hashed_password, account.blockchain_address,
+            account.has_second_factor, account.refusals, account.seal AS account_seal,
+            account.seal_key AS account_seal_key,
+            consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
+            consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
+            consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
+            consent.processing_activities AS "processing_activities?", consent.third_parties,
+            consent.seal, consent.seal_key
+         FROM users AS account
+         LEFT JOIN LATERAL (
+             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                    data_categories, processing_activities, third_parties, seal, seal_key
+             FROM data_processing_consents
+             WHERE user_id = account.id
+               AND consent_given_at <= $2
+               AND COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz) > $2
+             UNION ALL
+             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                    data_categories, processing_activities, third_parties, seal, seal_key
+             FROM data_processing_consents
+             WHERE id = ANY(account.refusals)
+         ) AS consent ON TRUE
+         WHERE account.id = ANY($1)
+         ORDER BY account.id, consent.id"#,
         &patients,
         now,
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(Consent::try_from).collect()
+    gather(found)
 }
 
 /// The consents in force that let an actor search for a purpose, as far as whom they name and what for
@@ -165,52 +272,75 @@ pub async fn reaching(
     actor: Actor,
     purpose: Purpose,
     most: i64,
-) -> Result<Option<Vec<Consent>>, StoreError> {
+) -> Result<Option<StoredConsents>, StoreError> {
     let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
     let organization = actor
         .organization
         .map(|id| json!([{"kind": "org", "id": id}]));
-    let found = sqlx::query_as!(
-        ConsentRow,
-        "WITH near AS MATERIALIZED (
-             SELECT user_id
-             FROM data_processing_consents
-             WHERE purpose = ANY($1)
-               AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
-               AND processing_activities ? 'SEARCH'
-               AND consent_given_at <= statement_timestamp()
-               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
-               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
-             LIMIT $5::bigint + 1
-         )
-         SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties
+    let in_person = json!([Grantee::User { id: actor.id }]);
+    let by_role = json!([Grantee::Role { role: actor.role }]);
+    let near = sqlx::query_scalar!(
+        "SELECT user_id
          FROM data_processing_consents
-         WHERE user_id IN (SELECT user_id FROM near)
-           AND purpose = ANY($1)
-           AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4
-               OR COALESCE(third_parties, '[]') = '[]')
+         WHERE purpose = ANY($1)
+           AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
+           AND processing_activities ? 'SEARCH'
            AND consent_given_at <= statement_timestamp()
            AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
            AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
-         ORDER BY id",
+         LIMIT $5::bigint + 1",
         &covering,
-        json!([Grantee::User { id: actor.id }]),
-        json!([Grantee::Role { role: actor.role }]),
+        in_person,
+        by_role,
         organization,
         most,
     )
+    .fetch_all(&mut *conn)
+    .await?;
+    if i64::try_from(near.len()).is_ok_and(|found| found > most) {
+        return Ok(None);
+    }
+    let found = sqlx::query_as!(
+        OfPatient,
+        r#"SELECT
+            account.id AS account_id, account.role, account.is_active, account.is_system,
+            account.organization_id, account.hashed_password, account.blockchain_address,
+            account.has_second_factor, account.refusals, account.seal AS account_seal,
+            account.seal_key AS account_seal_key,
+            consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
+            consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
+            consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
+            consent.processing_activities AS "processing_activities?", consent.third_parties,
+            consent.seal, consent.seal_key
+         FROM users AS account
+         LEFT JOIN LATERAL (
+             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                    data_categories, processing_activities, third_parties, seal, seal_key
+             FROM data_processing_consents
+             WHERE user_id = account.id
+               AND purpose = ANY($2)
+               AND (third_parties @> $3 OR third_parties @> $4 OR third_parties @> $5
+                   OR COALESCE(third_parties, '[]') = '[]')
+               AND consent_given_at <= statement_timestamp()
+               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
+               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
+             UNION ALL
+             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                    data_categories, processing_activities, third_parties, seal, seal_key
+             FROM data_processing_consents
+             WHERE id = ANY(account.refusals)
+         ) AS consent ON TRUE
+         WHERE account.id = ANY($1)
+         ORDER BY account.id, consent.id"#,
+        &near,
+        &covering,
+        in_person,
+        by_role,
+        organization,
+    )
     .fetch_all(conn)
     .await?;
-    let found: Vec<Consent> = found
-        .into_iter()
-        .map(Consent::try_from)
-        .collect::<Result<_, _>>()?;
-    // What was looked for first is among the rows: as many of it as were asked for, or all there is.
-    let lets_search =
-        |c: &&Consent| c.activities.contains(&Activity::Search) && !c.grantees.is_empty();
-    let is_whole = i64::try_from(found.iter().filter(lets_search).count()).is_ok_and(|n| n <= most);
-    Ok(is_whole.then_some(found))
+    gather(found).map(Some)
 }
 
 /// Where a page of consents goes on.
@@ -226,11 +356,11 @@ pub async fn page(
     active_only: bool,
     after: Option<ConsentCursor>,
     limit: i64,
-) -> Result<Vec<Consent>, StoreError> {
+) -> Result<Vec<Sealed<Consent>>, StoreError> {
     let found = sqlx::query_as!(
         ConsentRow,
         "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties
+                data_categories, processing_activities, third_parties, seal, seal_key
          FROM data_processing_consents
          WHERE user_id = $1
            AND (NOT $2 OR (
@@ -249,5 +379,5 @@ pub async fn page(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(Consent::try_from).collect()
+    found.into_iter().map(TryInto::try_into).collect()
 }

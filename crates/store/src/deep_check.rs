@@ -82,6 +82,8 @@ pub async fn note(
              position = $3,
              keys_checked = keys_checked + CASE WHEN $2::text = 'KEYS' THEN $4::bigint ELSE 0 END,
              records_checked = records_checked + CASE WHEN $2::text = 'RECORDS' THEN $4::bigint ELSE 0 END,
+             rows_checked = rows_checked
+                 + CASE WHEN $2::text IN ('ACCOUNTS', 'CONSENTS', 'FACTORS') THEN $4::bigint ELSE 0 END,
              wrong = wrong + $5
          WHERE holder = $1",
         holder.0,
@@ -106,6 +108,8 @@ pub struct Round {
     pub keys: i64,
     /// How many records were checked.
     pub records: i64,
+    /// How many rows that decide were checked.
+    pub rows: i64,
     /// How many of them were wrong.
     pub wrong: i64,
 }
@@ -126,14 +130,17 @@ pub async fn end_round(
                last_ended_at = CURRENT_TIMESTAMP,
                last_keys = keys_checked,
                last_records = records_checked,
+               last_rows = rows_checked,
                last_wrong = wrong,
                began_at = CURRENT_TIMESTAMP,
                keys_checked = 0,
                records_checked = 0,
+               rows_checked = 0,
                wrong = 0
            WHERE holder = $1
            RETURNING last_began_at AS "began_at!", last_ended_at AS "ended_at!",
-                     last_keys AS "keys!", last_records AS "records!", last_wrong AS "wrong!""#,
+                     last_keys AS "keys!", last_records AS "records!", last_rows AS "rows!",
+                     last_wrong AS "wrong!""#,
         holder.0,
     )
     .fetch_optional(conn)
@@ -143,6 +150,7 @@ pub async fn end_round(
         ended_at: row.ended_at,
         keys: row.keys,
         records: row.records,
+        rows: row.rows,
         wrong: row.wrong,
     }))
 }

@@ -4,6 +4,7 @@ use domain::{
     ids::{FindingId, PatientKeyId, RecordId},
     integrity::FindingKind,
     records::DataHash,
+    seals::{SealedTable, Tampered},
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -25,7 +26,8 @@ pub async fn open(
     let id = sqlx::query_scalar!(
         "INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
          VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (kind, record_id, record_hash, patient_key_id) WHERE resolved_at IS NULL DO NOTHING
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
+             WHERE resolved_at IS NULL DO NOTHING
          RETURNING id",
         FindingId::fresh().0,
         kind.as_str(),
@@ -78,7 +80,8 @@ pub async fn open_key(
     let id = sqlx::query_scalar!(
         "INSERT INTO integrity_findings (id, kind, patient_key_id, details)
          VALUES ($1, $2, $3, $4)
-         ON CONFLICT (kind, record_id, record_hash, patient_key_id) WHERE resolved_at IS NULL DO NOTHING
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
+             WHERE resolved_at IS NULL DO NOTHING
          RETURNING id",
         FindingId::fresh().0,
         kind.as_str(),
@@ -135,4 +138,81 @@ pub async fn open_about(
     .fetch_all(conn)
     .await?;
     Ok(ids.into_iter().map(RecordId).collect())
+}
+
+/// Opens a finding about a row that decides. `None` where the same one is open already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_row(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    tampered: Tampered,
+    details: &Value,
+) -> Result<Option<FindingId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO integrity_findings (id, kind, table_name, row_id, details)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
+             WHERE resolved_at IS NULL DO NOTHING
+         RETURNING id",
+        FindingId::fresh().0,
+        kind.as_str(),
+        tampered.table.as_str(),
+        tampered.row,
+        details,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
+/// Resolves what is open of this kind about this row. Gives the findings it closed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resolve_row(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    table: SealedTable,
+    row: Uuid,
+) -> Result<Vec<FindingId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "UPDATE integrity_findings
+         SET resolved_at = CURRENT_TIMESTAMP
+         WHERE resolved_at IS NULL
+           AND kind = $1
+           AND table_name = $2
+           AND row_id = $3
+         RETURNING id",
+        kind.as_str(),
+        table.as_str(),
+        row,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(FindingId).collect())
+}
+
+/// Which of these rows have an open finding. Served by `integrity_findings_open_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_about_rows(
+    conn: &mut PgConnection,
+    table: SealedTable,
+    rows: &[Uuid],
+) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT row_id AS "row_id!"
+           FROM integrity_findings
+           WHERE kind = 'ROW_TAMPERED'
+             AND table_name = $1
+             AND row_id = ANY($2)
+             AND resolved_at IS NULL"#,
+        table.as_str(),
+        rows,
+    )
+    .fetch_all(conn)
+    .await?)
 }

@@ -201,7 +201,7 @@ pub async fn count_by_master(conn: &mut PgConnection) -> Result<Vec<(String, i64
         .collect())
 }
 
-/// The ids of the master keys that wrap anything, by one step in an index for each of them.
+/// The ids of the master keys that wrap or seal anything, by one step in an index for each of them.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -211,14 +211,26 @@ pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, Stor
                (SELECT master_key_id
                 FROM (SELECT master_key_id FROM patient_keys
                       UNION ALL
-                      SELECT master_key_id FROM second_factors) AS wrapped
+                      SELECT master_key_id FROM second_factors
+                      UNION ALL
+                      SELECT seal_key FROM users
+                      UNION ALL
+                      SELECT seal_key FROM data_processing_consents
+                      UNION ALL
+                      SELECT seal_key FROM second_factors) AS wrapped
                 ORDER BY master_key_id
                 LIMIT 1)
                UNION ALL
                SELECT (SELECT master_key_id
                        FROM (SELECT master_key_id FROM patient_keys
                              UNION ALL
-                             SELECT master_key_id FROM second_factors) AS wrapped
+                             SELECT master_key_id FROM second_factors
+                             UNION ALL
+                             SELECT seal_key FROM users
+                             UNION ALL
+                             SELECT seal_key FROM data_processing_consents
+                             UNION ALL
+                             SELECT seal_key FROM second_factors) AS wrapped
                        WHERE master_key_id > used.id
                        ORDER BY master_key_id
                        LIMIT 1)
@@ -228,7 +240,9 @@ pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, Stor
            SELECT id AS "id!"
            FROM used
            WHERE id IS NOT NULL
-             AND (EXISTS (SELECT FROM second_factors WHERE master_key_id = used.id)
+             AND (EXISTS (SELECT FROM second_factors WHERE master_key_id = used.id OR seal_key = used.id)
+                  OR EXISTS (SELECT FROM users WHERE seal_key = used.id)
+                  OR EXISTS (SELECT FROM data_processing_consents WHERE seal_key = used.id)
                   OR EXISTS (SELECT FROM patient_keys
                              WHERE master_key_id = used.id AND destroyed_at IS NULL))
            ORDER BY id"#,
@@ -236,4 +250,32 @@ pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, Stor
     .fetch_all(conn)
     .await?;
     Ok(found)
+}
+
+/// How many rows carry a seal by each master key, by its id.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn count_seals_by_master(
+    conn: &mut PgConnection,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT seal_key AS "seal_key!", count(*) AS "rows!"
+           FROM (
+               SELECT seal_key FROM users
+               UNION ALL
+               SELECT seal_key FROM data_processing_consents
+               UNION ALL
+               SELECT seal_key FROM second_factors
+           ) AS sealed
+           WHERE seal_key IS NOT NULL
+           GROUP BY seal_key
+           ORDER BY seal_key"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.seal_key, row.rows))
+        .collect())
 }

@@ -29,6 +29,7 @@ pub mod reconciliation;
 pub mod records;
 pub mod role_proposals;
 mod rows;
+pub mod seals;
 pub mod second_factors;
 mod session;
 pub mod sessions;

@@ -3,23 +3,20 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{SessionId, UserId},
+    seals::{Factor, Seal, Sealed},
     second_factor::FactorState,
 };
 use sqlx::PgConnection;
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, seals::FactorRow};
 
-/// A second factor as it is stored.
-#[derive(Debug, Clone)]
-pub struct FactorRow {
-    /// The secret, sealed.
-    pub sealed_secret: Vec<u8>,
-    /// The master key it is sealed by.
-    pub master_key_id: String,
+/// A second factor as it is stored, to be tried.
+#[derive(Debug)]
+pub struct LockedFactor {
+    /// What decides of it.
+    pub factor: Sealed<Factor>,
     /// The last step whose code was taken.
     pub last_step: i64,
-    /// Since when it counts; `None` until its first code.
-    pub confirmed_at: Option<DateTime<Utc>>,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
@@ -31,19 +28,20 @@ pub struct FactorRow {
 /// [`StoreError`].
 pub async fn start(
     conn: &mut PgConnection,
-    user: UserId,
-    sealed_secret: &[u8],
-    master_key_id: &str,
+    factor: &Factor,
+    seal: &Seal,
 ) -> Result<bool, StoreError> {
     let started = sqlx::query!(
-        "INSERT INTO second_factors (user_id, sealed_secret, master_key_id)
-         VALUES ($1, $2, $3)
+        "INSERT INTO second_factors (user_id, sealed_secret, master_key_id, seal, seal_key)
+         VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id) DO UPDATE
-         SET sealed_secret = $2, master_key_id = $3, created_at = CURRENT_TIMESTAMP
+         SET sealed_secret = $2, master_key_id = $3, created_at = CURRENT_TIMESTAMP, seal = $4, seal_key = $5
          WHERE second_factors.confirmed_at IS NULL",
-        user.0,
-        sealed_secret,
-        master_key_id,
+        factor.user.0,
+        factor.sealed_secret,
+        factor.master_key_id,
+        seal.mac,
+        seal.key_id,
     )
     .execute(conn)
     .await?;
@@ -55,32 +53,35 @@ pub async fn start(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn lock(tx: &mut Tx<'_>, user: UserId) -> Result<Option<FactorRow>, StoreError> {
-    Ok(sqlx::query_as!(
-        FactorRow,
-        r#"SELECT sealed_secret, master_key_id, last_step, confirmed_at, clock_timestamp() AS "now!"
+pub async fn lock(tx: &mut Tx<'_>, user: UserId) -> Result<Option<LockedFactor>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT sealed_secret, master_key_id, last_step, confirmed_at, seal, seal_key, ARRAY(
+                SELECT code_hash
+                FROM recovery_codes
+                WHERE recovery_codes.user_id = second_factors.user_id
+                ORDER BY code_hash
+            ) AS "code_hashes!", clock_timestamp() AS "now!"
          FROM second_factors
          WHERE user_id = $1
          FOR UPDATE"#,
         user.0,
     )
     .fetch_optional(&mut **tx)
-    .await?)
-}
-
-/// Whether this account has a second factor that counts.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn is_confirmed(conn: &mut PgConnection, user: UserId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-             SELECT 1 FROM second_factors WHERE user_id = $1 AND confirmed_at IS NOT NULL
-         ) AS "confirmed!""#,
-        user.0,
-    )
-    .fetch_one(conn)
-    .await?)
+    .await?;
+    Ok(found.map(|row| LockedFactor {
+        factor: FactorRow {
+            user_id: user.0,
+            sealed_secret: row.sealed_secret,
+            master_key_id: row.master_key_id,
+            confirmed_at: row.confirmed_at,
+            code_hashes: row.code_hashes,
+            seal: row.seal,
+            seal_key: row.seal_key,
+        }
+        .into(),
+        last_step: row.last_step,
+        now: row.now,
+    }))
 }
 
 /// Remembers the step whose code was just taken.
@@ -127,16 +128,15 @@ pub async fn use_recovery_code(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn confirm(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    code_hashes: &[String],
-) -> Result<(), StoreError> {
+pub async fn confirm(tx: &mut Tx<'_>, factor: &Factor, seal: &Seal) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE second_factors
-         SET confirmed_at = CURRENT_TIMESTAMP
+         SET confirmed_at = $2, seal = $3, seal_key = $4
          WHERE user_id = $1",
-        user.0,
+        factor.user.0,
+        factor.confirmed_at,
+        seal.mac,
+        seal.key_id,
     )
     .execute(&mut **tx)
     .await?;
@@ -144,8 +144,8 @@ pub async fn confirm(
         "INSERT INTO recovery_codes (user_id, code_hash)
          SELECT $1, code_hash
          FROM UNNEST($2::text[]) AS e(code_hash)",
-        user.0,
-        code_hashes,
+        factor.user.0,
+        &factor.code_hashes,
     )
     .execute(&mut **tx)
     .await?;
@@ -214,8 +214,8 @@ pub async fn shown_by(tx: &mut Tx<'_>, session: SessionId) -> Result<(), StoreEr
     Ok(())
 }
 
-/// The next secrets that this master key seals, in the order of accounts, locked until the transaction
-/// ends. Those that somebody else has locked are passed over. Served by
+/// The next second factors whose secrets this master key seals, in the order of accounts, locked until the
+/// transaction ends. Those that somebody else has locked are passed over. Served by
 /// `idx_second_factors_master_key_id`.
 ///
 /// # Errors
@@ -225,15 +225,21 @@ pub async fn lock_sealed_by(
     master: &str,
     after: UserId,
     limit: i64,
-) -> Result<Vec<(UserId, Vec<u8>)>, StoreError> {
-    let found = sqlx::query!(
-        "SELECT user_id, sealed_secret
+) -> Result<Vec<(UserId, Sealed<Factor>)>, StoreError> {
+    let found = sqlx::query_as!(
+        FactorRow,
+        r#"SELECT user_id, sealed_secret, master_key_id, confirmed_at, ARRAY(
+                SELECT code_hash
+                FROM recovery_codes
+                WHERE recovery_codes.user_id = second_factors.user_id
+                ORDER BY code_hash
+            ) AS "code_hashes!", seal, seal_key
          FROM second_factors
          WHERE master_key_id = $1
            AND user_id > $2
          ORDER BY user_id
          LIMIT $3
-         FOR UPDATE SKIP LOCKED",
+         FOR UPDATE SKIP LOCKED"#,
         master,
         after.0,
         limit,
@@ -242,25 +248,24 @@ pub async fn lock_sealed_by(
     .await?;
     Ok(found
         .into_iter()
-        .map(|row| (UserId(row.user_id), row.sealed_secret))
+        .map(|row| (UserId(row.user_id), row.into()))
         .collect())
 }
 
-/// Writes a secret that was sealed anew.
+/// Writes a secret that was sealed anew, and the seal of its row.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reseal(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    sealed_secret: &[u8],
-    master_key_id: &str,
-) -> Result<(), StoreError> {
+pub async fn reseal(tx: &mut Tx<'_>, factor: &Factor, seal: &Seal) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE second_factors SET sealed_secret = $2, master_key_id = $3 WHERE user_id = $1",
-        user.0,
-        sealed_secret,
-        master_key_id,
+        "UPDATE second_factors
+         SET sealed_secret = $2, master_key_id = $3, seal = $4, seal_key = $5
+         WHERE user_id = $1",
+        factor.user.0,
+        factor.sealed_secret,
+        factor.master_key_id,
+        seal.mac,
+        seal.key_id,
     )
     .execute(&mut **tx)
     .await?;

@@ -4,28 +4,26 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::Actor,
     ids::{OrganizationId, SessionId, UserId},
+    seals::{Authority, Seal, Sealed},
     users::{Email, Role, User, Username},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+use crate::{StoreError, Tx, rows, seals::AuthorityRow};
 
 /// An account to be made.
 #[derive(Debug)]
 pub struct NewUser<'a> {
-    /// Its id.
-    pub id: UserId,
     /// Its address.
     pub email: &'a Email,
     /// Its name.
     pub username: &'a Username,
-    /// The password's hash in PHC form.
-    pub hashed_password: &'a str,
-    /// What it may be.
-    pub role: Role,
+    /// What it may do.
+    pub authority: &'a Authority,
+    /// The seal of that.
+    pub seal: &'a Seal,
 }
 
 /// Why an account could not be made.
@@ -58,23 +56,25 @@ impl From<StoreError> for InsertUserError {
 /// [`InsertUserError`]; a name or an address counts as taken whatever its capitals.
 pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User, InsertUserError> {
     let inserted = sqlx::query!(
-        "INSERT INTO users (id, email, username, hashed_password, role)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO users (id, email, username, hashed_password, role, seal, seal_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          RETURNING created_at",
-        user.id.0,
+        user.authority.user.0,
         user.email.as_str(),
         user.username.as_str(),
-        user.hashed_password,
-        user.role.as_str(),
+        user.authority.hashed_password,
+        user.authority.role.as_str(),
+        user.seal.mac,
+        user.seal.key_id,
     )
     .fetch_one(conn)
     .await
     .map_err(StoreError::from)?;
     Ok(User {
-        id: user.id,
+        id: user.authority.user,
         email: user.email.as_str().to_owned(),
         username: user.username.as_str().to_owned(),
-        role: user.role,
+        role: user.authority.role,
         is_active: true,
         blockchain_address: None,
         organization: None,
@@ -127,31 +127,19 @@ pub async fn by_ids(conn: &mut PgConnection, ids: &[UserId]) -> Result<Vec<User>
     found.into_iter().map(User::try_from).collect()
 }
 
-/// What a log-in is checked against.
-#[derive(Debug)]
-pub struct Credentials {
-    /// The account.
-    pub user: User,
-    /// The password's hash in PHC form.
-    pub hashed_password: String,
-}
-
 /// The account with this e-mail address or user name, folded (`domain::users::fold`). Served by the
-/// folded unique indexes.
+/// folded unique indexes. What it may do, [`crate::seals::authorities`] says.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn by_login(
-    conn: &mut PgConnection,
-    folded: &str,
-) -> Result<Option<Credentials>, StoreError> {
+pub async fn by_login(conn: &mut PgConnection, folded: &str) -> Result<Option<User>, StoreError> {
     // PostgreSQL holds no such text, and refuses even to look for it.
     if folded.contains('\0') {
         return Ok(None);
     }
-    let found = sqlx::query!(
-        "SELECT id, email, username, role, is_active, blockchain_address, organization_id,
-                created_at, hashed_password
+    let found = sqlx::query_as!(
+        UserRow,
+        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
          FROM users
          WHERE NOT is_system
            AND (lower(email) = $1 OR lower(username) = $1)
@@ -160,42 +148,7 @@ pub async fn by_login(
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = found else { return Ok(None) };
-    let user = UserRow {
-        id: row.id,
-        email: row.email,
-        username: row.username,
-        role: row.role,
-        is_active: row.is_active,
-        blockchain_address: row.blockchain_address,
-        organization_id: row.organization_id,
-        created_at: row.created_at,
-    };
-    Ok(Some(Credentials {
-        user: user.try_into()?,
-        hashed_password: row.hashed_password,
-    }))
-}
-
-/// Puts a password's hash in the place of another. False where the other one is no longer there.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn replace_password(
-    conn: &mut PgConnection,
-    id: UserId,
-    old_hash: &str,
-    new_hash: &str,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "UPDATE users SET hashed_password = $3 WHERE id = $1 AND hashed_password = $2",
-        id.0,
-        old_hash,
-        new_hash,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    found.map(User::try_from).transpose()
 }
 
 /// Where a page of accounts goes on: after the account made then, with that id.
@@ -243,38 +196,6 @@ pub async fn page(
     .fetch_all(conn)
     .await?;
     found.into_iter().map(User::try_from).collect()
-}
-
-/// Gives an account a role; lock it first.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_role(conn: &mut PgConnection, id: UserId, role: Role) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE users SET role = $2 WHERE id = $1 AND NOT is_system",
-        id.0,
-        role.as_str(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The hash that an active account's own password is checked against. Until the transaction ends, nobody
-/// changes the account: what was true of it when it was read stays true.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn password_hash(
-    conn: &mut PgConnection,
-    id: UserId,
-) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "SELECT hashed_password FROM users WHERE id = $1 AND is_active AND NOT is_system FOR SHARE",
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await?)
 }
 
 /// Changes address or name, whichever is given, and locks the account. `None` where there is none.
@@ -339,58 +260,83 @@ pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>, StoreEr
     Ok(found.into_iter().map(UserId).collect())
 }
 
-/// Deactivates an account, or makes it active again.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_active(
-    conn: &mut PgConnection,
-    id: UserId,
-    is_active: bool,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE users SET is_active = $2 WHERE id = $1 AND NOT is_system",
-        id.0,
-        is_active,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+/// Who is behind a log-in, as far as the database says.
+#[derive(Debug)]
+pub struct Claim {
+    /// The account.
+    pub account: Sealed<Authority>,
+    /// Whether the session is known, valid and not over.
+    pub is_live: bool,
+    /// Whether this log-in showed a second factor.
+    pub second_factor: bool,
 }
 
-/// Who stands behind these sessions at this moment, for `domain::access`. A session that is unknown,
-/// revoked or over, and a deactivated account, give an inactive actor; an unknown account gives none.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn actors(
-    conn: &mut PgConnection,
-    sessions: &[(UserId, SessionId)],
-) -> Result<Vec<(SessionId, Actor)>, StoreError> {
-    let (_, actors) = present(conn, sessions).await?;
-    Ok(actors.into_iter().collect())
+struct PresentRow {
+    now: DateTime<Utc>,
+    session_id: Option<Uuid>,
+    id: Option<Uuid>,
+    role: Option<String>,
+    is_active: Option<bool>,
+    is_system: Option<bool>,
+    organization_id: Option<Uuid>,
+    hashed_password: Option<String>,
+    blockchain_address: Option<String>,
+    has_second_factor: Option<bool>,
+    refusals: Option<Vec<Uuid>>,
+    seal: Option<Vec<u8>>,
+    seal_key: Option<String>,
+    is_live: bool,
+    second_factor: bool,
 }
 
-/// The same by log-in, with the database's clock ([`now`]).
+impl PresentRow {
+    fn account(self) -> Option<AuthorityRow> {
+        Some(AuthorityRow {
+            id: self.id?,
+            role: self.role?,
+            is_active: self.is_active?,
+            is_system: self.is_system?,
+            organization_id: self.organization_id,
+            hashed_password: self.hashed_password?,
+            blockchain_address: self.blockchain_address,
+            has_second_factor: self.has_second_factor?,
+            refusals: self.refusals?,
+            seal: self.seal,
+            seal_key: self.seal_key,
+        })
+    }
+}
+
+/// Who stands behind these sessions at this moment, by log-in, with the database's clock ([`now`]). An
+/// unknown account gives none.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn present(
     conn: &mut PgConnection,
     sessions: &[(UserId, SessionId)],
-) -> Result<(DateTime<Utc>, HashMap<SessionId, Actor>), StoreError> {
+) -> Result<(DateTime<Utc>, HashMap<SessionId, Claim>), StoreError> {
     let users: Vec<Uuid> = sessions.iter().map(|(user, _)| user.0).collect();
     let ids: Vec<Uuid> = sessions.iter().map(|(_, session)| session.0).collect();
-    let found = sqlx::query!(
+    let found = sqlx::query_as!(
+        PresentRow,
         r#"SELECT
             clock.now AS "now!",
             asked.session_id AS "session_id?",
             users.id AS "id?",
             users.role AS "role?",
+            users.is_active AS "is_active?",
+            users.is_system AS "is_system?",
             users.organization_id,
-            users.is_active AND COALESCE(
+            users.hashed_password AS "hashed_password?",
+            users.blockchain_address,
+            users.has_second_factor AS "has_second_factor?",
+            users.refusals AS "refusals?",
+            users.seal,
+            users.seal_key,
+            COALESCE(
                 sessions.is_valid AND sessions.expires_at > clock.now, FALSE
-            ) AS "is_active?",
+            ) AS "is_live!",
             sessions.second_factor_at IS NOT NULL AS "second_factor!"
          FROM (SELECT decision_time() AS now) AS clock
          LEFT JOIN UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id) ON TRUE
@@ -405,21 +351,20 @@ pub async fn present(
         .first()
         .ok_or(StoreError::Unreadable { what: "clock" })?;
     let now = now.now;
-    let mut actors = HashMap::with_capacity(found.len());
+    let mut claims = HashMap::with_capacity(found.len());
     for row in found {
-        let (Some(session), Some(id), Some(role)) = (row.session_id, row.id, row.role) else {
+        let (session, is_live, second_factor) = (row.session_id, row.is_live, row.second_factor);
+        let (Some(session), Some(account)) = (session, row.account()) else {
             continue;
         };
-        let actor = Actor {
-            id: UserId(id),
-            role: rows::text(&role, "role")?,
-            is_active: row.is_active.unwrap_or_default(),
-            organization: row.organization_id.map(OrganizationId),
-            second_factor: row.second_factor,
+        let claim = Claim {
+            account: account.try_into()?,
+            is_live,
+            second_factor,
         };
-        actors.insert(SessionId(session), actor);
+        claims.insert(SessionId(session), claim);
     }
-    Ok((now, actors))
+    Ok((now, claims))
 }
 
 /// The time of this transaction's decision, by the database's clock: read when it is asked for first after

@@ -124,8 +124,8 @@ pub enum LinkError {
     #[error("another wallet is linked to this account; unlink it first")]
     HasOne,
     /// The database gave no answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("the database could not answer")]
+    Store(#[source] StoreError),
 }
 
 /// A wallet to be linked.
@@ -143,7 +143,7 @@ pub struct NewWallet<'a> {
     pub proven_by: ProvenBy,
 }
 
-/// Links a wallet: its row, and `users.blockchain_address`.
+/// Links a wallet: its row. `users.blockchain_address` is the account's to say.
 ///
 /// # Errors
 /// [`LinkError`]; an address counts as taken whatever its capitals.
@@ -161,9 +161,6 @@ pub async fn link(tx: &mut Tx<'_>, wallet: &NewWallet<'_>) -> Result<Wallet, Lin
     .fetch_one(&mut **tx)
     .await
     .map_err(link_error)?;
-    set_address(tx, wallet.user, Some(wallet.address))
-        .await
-        .map_err(link_error)?;
     Ok(Wallet {
         id: wallet.id,
         user: wallet.user,
@@ -176,7 +173,16 @@ pub async fn link(tx: &mut Tx<'_>, wallet: &NewWallet<'_>) -> Result<Wallet, Lin
 }
 
 fn link_error(error: sqlx::Error) -> LinkError {
-    let error = StoreError::from(error);
+    StoreError::from(error).into()
+}
+
+impl From<StoreError> for LinkError {
+    fn from(error: StoreError) -> Self {
+        meaning(error)
+    }
+}
+
+fn meaning(error: StoreError) -> LinkError {
     match error.constraint() {
         Some(
             "wallets_linked_address_key"
@@ -204,28 +210,10 @@ pub async fn unlink(tx: &mut Tx<'_>, user: UserId) -> Result<Option<Wallet>, Sto
     )
     .fetch_optional(&mut **tx)
     .await?;
-    set_address(tx, user, None).await?;
     row.map(Wallet::try_from).transpose()
 }
 
-async fn set_address(
-    tx: &mut Tx<'_>,
-    user: UserId,
-    address: Option<&str>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE users
-         SET blockchain_address = $2
-         WHERE id = $1",
-        user.0,
-        address,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Who logs in with the wallet at this address, whatever its capitals; `None` for nobody. It stays so until
+/// Whose account names the wallet at this address, whatever its capitals; `None` for nobody's. It stays so until
 /// the transaction ends. Served by `users_blockchain_address_folded_key`.
 ///
 /// # Errors
@@ -236,7 +224,6 @@ pub async fn owner(conn: &mut PgConnection, address: &str) -> Result<Option<User
          FROM users
          WHERE lower(blockchain_address) = lower($1)
            AND NOT is_system
-           AND is_active
          FOR SHARE",
         address,
     )

@@ -30,6 +30,7 @@ use crate::{
     keyfile::{self, KeyFileError, Stamp},
     masters::{self, Masters},
     random,
+    seal::SealKey,
 };
 
 /// Why the keyring cannot do what it was asked.
@@ -250,6 +251,29 @@ impl Keyring {
             masters = self.newest().unwrap_or(masters);
         }
         masters.open(aad, sealed)
+    }
+
+    /// Works with the key that seals rows now, and its id.
+    ///
+    /// # Errors
+    /// [`KeyringError::Unchecked`] where no key was compared with the database.
+    pub(crate) fn with_seal_key<R>(
+        &self,
+        work: impl FnOnce(&str, &SealKey) -> R,
+    ) -> Result<R, KeyringError> {
+        let newest = self.newest();
+        let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
+        let (id, key) = masters.sealing()?;
+        Ok(work(id, key))
+    }
+
+    /// Works with the key that rows were sealed by under this id, if the file has it.
+    pub(crate) fn seal_key_of<R>(&self, id: &str, work: impl FnOnce(&SealKey) -> R) -> Option<R> {
+        let mut masters = Arc::clone(&self.held().masters);
+        if !masters.knows(id) {
+            masters = self.newest().unwrap_or(masters);
+        }
+        masters.seal_key(id).map(work)
     }
 
     /// A keyring without a file.

@@ -15,6 +15,7 @@ pub mod password;
 pub mod random;
 pub mod refresh;
 pub mod row;
+pub mod seal;
 pub mod second_factor;
 pub mod token;
 

@@ -19,6 +19,7 @@ use crate::{
     key_check::{CheckValue, KeyCheck},
     keyring::{KeyName, KeyringError, WrappedKey},
     random,
+    seal::SealKey,
 };
 
 /// The longest name of a master key: `patient_keys.master_key_id` takes no more. Unit: bytes.
@@ -40,6 +41,7 @@ struct Master {
     id: String,
     key: Zeroizing<[u8; 32]>,
     check: CheckValue,
+    seal_key: SealKey,
     /// Whether the database knows this key by this id. It wraps nothing before.
     is_checked: AtomicBool,
 }
@@ -47,7 +49,8 @@ struct Master {
 impl Master {
     fn new(id: String, key: Zeroizing<[u8; 32]>) -> Self {
         Self {
-            check: check_value(&id, &key),
+            check: CheckValue(*derived(&id, &key, b"meditrustal master key check 1")),
+            seal_key: SealKey::new(derived(&id, &key, b"meditrustal row seal 1")),
             id,
             key,
             is_checked: AtomicBool::new(false),
@@ -56,15 +59,14 @@ impl Master {
 }
 
 /// ```text
-/// HKDF-SHA-256(master key, no salt, "meditrustal master key check 1" ‖ master key id), 32 bytes
+/// HKDF-SHA-256(master key, no salt, label ‖ master key id), 32 bytes
 /// ```
-fn check_value(id: &str, key: &[u8; 32]) -> CheckValue {
-    let info = [b"meditrustal master key check 1".as_slice(), id.as_bytes()];
-    let mut value = [0; 32];
+fn derived(id: &str, key: &[u8; 32], label: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut value = Zeroizing::new([0; 32]);
     Hkdf::<Sha256>::new(None, key)
-        .expand_multi_info(&info, &mut value)
+        .expand_multi_info(&[label, id.as_bytes()], value.as_mut_slice())
         .expect("32 bytes are no more than HKDF gives");
-    CheckValue(value)
+    value
 }
 
 /// The master keys. Wiped when dropped; prints their ids alone.
@@ -156,6 +158,18 @@ impl Masters {
     fn wrapping(&self) -> Result<&Master, KeyringError> {
         let checked = self.checked().next();
         checked.ok_or_else(|| KeyringError::Unchecked(self.first.id.clone()))
+    }
+
+    /// The key that seals rows now, with its id.
+    pub(crate) fn sealing(&self) -> Result<(&str, &SealKey), KeyringError> {
+        let master = self.wrapping()?;
+        Ok((&master.id, &master.seal_key))
+    }
+
+    /// The key that rows were sealed by under this id.
+    pub(crate) fn seal_key(&self, id: &str) -> Option<&SealKey> {
+        let master = self.all().find(|master| master.id == id)?;
+        Some(&master.seal_key)
     }
 
     pub(crate) fn knows(&self, id: &str) -> bool {

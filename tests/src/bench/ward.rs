@@ -43,6 +43,7 @@ impl Ward {
                  FROM users WHERE username LIKE 'patient.%'"
             ))
             .await;
+        world.seals().await;
         let rows = world
             .sql("SELECT id FROM users WHERE username LIKE 'patient.%' ORDER BY id")
             .await;

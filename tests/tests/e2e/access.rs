@@ -381,6 +381,7 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
             "UPDATE users SET organization_id = '{organization}' WHERE username = 'dr.bo'"
         ))
         .await;
+    world.seals().await;
     for patient in &patients {
         for (record_type, _) in documents::ALL {
             patient
@@ -459,6 +460,7 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                 rows.join(", ")
             ))
             .await;
+        world.seals().await;
         let consents = consents_of(&world).await;
         let records = world
             .sql("SELECT id, patient_id, record_type, restricted_at FROM medical_records")
@@ -542,6 +544,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
          ) AS terms(nth, categories, activities, grantees)
          WHERE username ~ '^n[0-9]+$' AND (substr(username, 2)::int + nth) % 4 < 2";
     world.executes(town).await;
+    world.seals().await;
 
     let consents = consents_of(&world).await;
     let records = world

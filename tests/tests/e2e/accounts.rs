@@ -112,6 +112,7 @@ async fn a_wrong_password_and_an_unknown_account_are_told_apart_by_nobody() {
     world
         .executes("UPDATE users SET is_active = FALSE WHERE username = 'dea'")
         .await;
+    world.seals().await;
     let long = "x".repeat(1025);
     let attempts = [
         (ana.username.as_str(), "not her password"),
@@ -382,6 +383,7 @@ async fn an_administrator_is_made_and_unmade_by_two_others() {
     world
         .executes("UPDATE users SET role = 'DOCTOR' WHERE username = 'ada'")
         .await;
+    world.seals().await;
     assert_eq!(outcome(&set(&adi, &ana, "PATIENT").await), "WAITING");
     assert_eq!(role(&ana).await, "ADMIN");
     // A day later it is too late.

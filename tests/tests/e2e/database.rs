@@ -239,4 +239,5 @@ async fn fill(world: &World, ana: &Person, dr_bo: &Person) {
              FROM generate_series(1, 100)"
         ))
         .await;
+    world.seals().await;
 }

@@ -283,6 +283,7 @@ async fn the_proposals_of_an_administrator_are_counted() {
              WHERE crowd.username ~ '^n[0-9]+$' AND kim.username = 'kim' ORDER BY crowd.username LIMIT 45",
         )
         .await;
+    world.seals().await;
     let left = world
         .sql(
             "SELECT id FROM users WHERE username ~ '^n[0-9]+$'

@@ -28,6 +28,7 @@ mod readme;
 mod records;
 mod restores;
 mod rotation;
+mod seals;
 mod search;
 mod second_factor;
 mod sessions;

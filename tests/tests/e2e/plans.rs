@@ -103,6 +103,7 @@ async fn each_kind_of_search_has_its_index_among_a_million_records() {
     // It would look for a million anchors.
     world.indexer.kill().await;
     world.executes(A_MILLION).await;
+    world.seals().await;
     let patient = id(&world
         .sql("SELECT user_id AS id FROM data_processing_consents AS consent, users
               WHERE username = 'dr.bo' AND third_parties @> jsonb_build_array(jsonb_build_object('kind', 'user', 'id', users.id))

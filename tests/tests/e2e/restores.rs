@@ -20,6 +20,7 @@ async fn same_patient(world: &World, person: &Person) -> Person {
              UPDATE audit_logs SET user_id = '{id}', resource_id = '{id}' WHERE user_id = '{fresh}'"
         ))
         .await;
+    world.seals().await;
     world.logs_in(&stranger).await
 }
 

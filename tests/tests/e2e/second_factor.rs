@@ -314,10 +314,16 @@ async fn the_operator_takes_off_what_is_lost_and_ends_the_log_ins() {
     enrols(&world, &ana).await;
     let url = world.foundation.url_of("meditrustal_api");
     let url = url.expect("there is such a role");
+    let masters = world.foundation.dir().join("keys/master-keys.json");
+    let masters = masters.display().to_string();
     let programs = world.foundation.programs.clone();
     let reset = move |username: &'static str| {
         let arguments = ["admin", "reset-second-factor", "--username", username];
-        programs.operate(&arguments, &[("DATABASE_URL", &url)], "")
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            ("MEDITRUSTAL_MASTER_KEYS_FILE", &masters),
+        ];
+        programs.operate(&arguments, &environment, "")
     };
     let reset = tokio::task::spawn_blocking(move || (reset("ana"), reset("ana"), reset("bea")));
 
@@ -388,4 +394,59 @@ async fn an_administrator_without_one_can_only_set_one_up() {
         let told = session.asks(closed[0], json!({})).await;
         told.fails_with("SECOND_FACTOR_REQUIRED");
     }
+}
+
+#[tokio::test]
+async fn a_second_factor_changed_or_deleted_by_sql_is_still_asked_for() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let device = enrols(&world, &ana).await;
+    world
+        .executes(
+            "CREATE TABLE public.factors AS SELECT * FROM second_factors;
+             CREATE TABLE public.codes AS SELECT * FROM recovery_codes",
+        )
+        .await;
+    let the = format!("WHERE user_id = '{}'", ana.id);
+    let attacks = [
+        format!("DELETE FROM recovery_codes {the}; DELETE FROM second_factors {the}"),
+        format!("UPDATE second_factors SET confirmed_at = NULL {the}"),
+        format!("UPDATE second_factors SET seal = NULL {the}"),
+        format!(
+            "INSERT INTO recovery_codes (user_id, code_hash) VALUES ('{}', encode(sha256('abcdefghijklmnop'), 'hex'))",
+            ana.id
+        ),
+    ];
+
+    for attack in attacks {
+        world.attacks(&attack).await;
+
+        logs_in(&world, &ana, None)
+            .await
+            .fails_with("SECOND_FACTOR_REQUIRED");
+        for code in [&device.recovery_codes[0], "abcd-efgh-ijkl-mnop"] {
+            logs_in(&world, &ana, Some(code))
+                .await
+                .fails_with("WRONG_CREDENTIALS");
+        }
+        tests::eventually("it is found", async || {
+            let open = format!(
+                "SELECT 1 FROM integrity_findings WHERE kind = 'ROW_TAMPERED'
+                 AND table_name = 'second_factors' AND row_id = '{}'",
+                ana.id
+            );
+            (!world.sql(&open).await.is_empty()).then_some(())
+        })
+        .await;
+        world
+            .attacks(&format!(
+                "DELETE FROM recovery_codes {the}; DELETE FROM second_factors {the};
+                 INSERT INTO second_factors SELECT * FROM factors;
+                 INSERT INTO recovery_codes SELECT * FROM codes"
+            ))
+            .await;
+    }
+    logs_in(&world, &ana, Some(&device.recovery_codes[0]))
+        .await
+        .data();
 }

@@ -342,6 +342,7 @@ async fn an_old_hash_still_opens_and_is_renewed_by_it() {
     let ana = world.patient("ana").await;
     let set = format!("UPDATE users SET hashed_password = '{OLD_HASH}' WHERE username = 'ana'");
     world.executes(&set).await;
+    world.seals().await;
     let hash = async || {
         let row = "SELECT hashed_password AS it FROM users WHERE username = 'ana'";
         world.sql(row).await[0]["it"]
@@ -386,6 +387,7 @@ async fn an_unknown_account_an_old_one_and_a_wrong_password_take_the_same_time()
     world.patient("old").await;
     let set = format!("UPDATE users SET hashed_password = '{OLD_HASH}' WHERE username = 'old'");
     world.executes(&set).await;
+    world.seals().await;
     let names = ["ana", "old", "nobody"];
     let mut told = BTreeSet::new();
     let mut rounds = Vec::new();

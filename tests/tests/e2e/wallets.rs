@@ -281,6 +281,7 @@ async fn a_wallet_has_one_account_and_an_account_one_wallet_whatever_the_capital
     world
         .executes("UPDATE users SET blockchain_address = lower(blockchain_address); UPDATE wallets SET address = lower(address)")
         .await;
+    world.seals().await;
 
     for (who, account) in [(&budi, &first), (&ana, &second), (&ana, &first)] {
         let message = who.challenge("LINK", account).await;
@@ -433,6 +434,7 @@ async fn a_log_in_with_a_wallet_fails_alike_whatever_is_wrong() {
     world
         .executes("UPDATE users SET is_active = FALSE WHERE username = 'dea'")
         .await;
+    world.seals().await;
     let used = nobody.challenge("LOG_IN", &accounts[0]).await;
     let good = world.signs(&accounts[0], &used).await;
     nobody.shows_wallet(&used, &good, None).await.data();

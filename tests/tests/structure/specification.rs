@@ -41,6 +41,11 @@ const TABLES: [Table; 6] = [
             "INDEX idx_users_blockchain_address btree (blockchain_address)",
         ],
         own: &[
+            "has_second_factor boolean NOT NULL DEFAULT false",
+            "refusals uuid[] NOT NULL DEFAULT '{}'::uuid[]",
+            "seal bytea",
+            "seal_key varchar(64)",
+            "INDEX idx_users_seal_key btree (seal_key, id)",
             "organization_id uuid",
             "is_system boolean NOT NULL DEFAULT false",
             "INDEX users_email_folded_key UNIQUE btree (lower((email)::text))",
@@ -164,6 +169,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_audit_logs_purpose btree (purpose)",
         ],
         own: &[
+            "INDEX idx_audit_logs_consents btree (user_id) WHERE ((action_type)::text = ANY ((ARRAY['CONSENT_GRANT'::character varying, 'CONSENT_WITHDRAW'::character varying])::text[]))",
             "patient_id uuid",
             "INDEX idx_audit_logs_user_page btree (user_id, id DESC)",
             "INDEX idx_audit_logs_patient_page btree (patient_id, id DESC) WHERE (patient_id IS NOT NULL)",
@@ -190,6 +196,9 @@ const TABLES: [Table; 6] = [
             "INDEX idx_data_processing_consents_purpose btree (purpose)",
         ],
         own: &[
+            "seal bytea",
+            "seal_key varchar(64)",
+            "INDEX idx_data_processing_consents_seal_key btree (seal_key, id)",
             "CHECK (((consent_expires_at IS NULL) OR (consent_expires_at > consent_given_at)))",
             "CHECK ((((jsonb_array_length(data_categories) >= 1) AND (jsonb_array_length(data_categories) <= 9)) AND is_set(data_categories)))",
             "CHECK ((((jsonb_array_length(processing_activities) >= 1) AND (jsonb_array_length(processing_activities) <= 7)) AND is_set(processing_activities)))",

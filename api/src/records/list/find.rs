@@ -14,7 +14,6 @@ use store::{
         Record,
         search::{self, Everybody, Filter, Visible},
     },
-    users,
 };
 use vault::blind_index::IndexKey;
 
@@ -29,6 +28,8 @@ use crate::{
 /// the newest of everybody's are looked through, which then comes to an end sooner.
 const MOST_CONSENTS: i64 = 200;
 
+/// All of them, where a row was found that is not as it was sealed, and where records are counted.
+const ALL_CONSENTS: i64 = i64::MAX - 1;
 /// How often a page of everybody's records is looked for whose patients allowed less meanwhile.
 const TRIES: usize = 3;
 
@@ -52,18 +53,27 @@ impl Scope {
             return Ok(Self::Patients(vec![patient]));
         }
         let caller = &asked.caller;
-        let actors = users::actors(tx, &[(caller.user, caller.session)]).await?;
-        let Some((_, actor)) = actors.first() else {
+        let seals = &caller.seals;
+        let Some(actor) = seals.actor_of(tx, caller.user, caller.session).await? else {
             return Ok(Self::Patients(Vec::new()));
         };
-        let purpose = super::purpose_of(asked, *actor);
+        let purpose = super::purpose_of(asked, actor);
         if purpose == Purpose::PatientRequest {
             return Ok(Self::Patients(vec![actor.id]));
         }
-        let reaching = consents::reaching(tx, *actor, purpose, MOST_CONSENTS).await?;
-        Ok(reaching.map_or(Self::Everybody, |consents| {
-            Self::Patients(distinct(consents.iter().map(|consent| consent.patient)))
-        }))
+        // SQL counts by rows whose seals it cannot see: before that, every seal is looked at.
+        let most = [MOST_CONSENTS, ALL_CONSENTS];
+        for most in most.into_iter().take(1 + usize::from(asked.search.total)) {
+            let Some(reaching) = consents::reaching(tx, actor, purpose, most).await? else {
+                continue;
+            };
+            let (consents, are_sealed) = seals.consents(reaching);
+            if most == MOST_CONSENTS || !are_sealed {
+                let patients = consents.iter().map(|consent| consent.patient);
+                return Ok(Self::Patients(distinct(patients)));
+            }
+        }
+        Ok(Self::Everybody)
     }
 
     /// Whose changes are to be held back.
@@ -187,10 +197,11 @@ pub(super) async fn find(
         ..criteria.filter.clone()
     };
     // What an index finds across patients leads; else each patient's newest do.
-    let across = filter.tokens.is_some()
-        || (criteria.patient.is_none()
-            && !seeker.is_own()
-            && (filter.author.is_some() || filter.metadata.is_some()));
+    let across = facts.are_sealed
+        && (filter.tokens.is_some()
+            || (criteria.patient.is_none()
+                && !seeker.is_own()
+                && (filter.author.is_some() || filter.metadata.is_some())));
     let found = match visible {
         Some(visible) if across => {
             let found = across_patients(tx, asked, seeker, &filter).await?;
@@ -274,6 +285,9 @@ async fn of_everybody(
             return Ok((Vec::new(), 0));
         };
         let seeker = Seeker { actor, ..seeker };
+        if !facts.are_sealed {
+            return by_sealed_consents(tx, asked, seeker, filter).await;
+        }
         let found = page.len();
         let confirmed = page.into_iter();
         let shown: Vec<Shown> = confirmed
@@ -283,6 +297,26 @@ async fn of_everybody(
             return Ok((shown, total));
         }
     }
+}
+
+/// The newest of everybody's by what counts alone: the rule in SQL sees no seals, and a row that does not
+/// count lets somebody in, or keeps somebody off the page.
+async fn by_sealed_consents(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    seeker: Seeker,
+    filter: &Filter,
+) -> Result<(Vec<Shown>, i64), StoreError> {
+    let reaching = consents::reaching(tx, seeker.actor, seeker.purpose, ALL_CONSENTS).await?;
+    let (consents, _) = asked.caller.seals.consents(reaching.unwrap_or_default());
+    let patients = distinct(consents.iter().map(|consent| consent.patient));
+    let facts = Facts::gather(tx, [&asked.caller], patients.iter().copied()).await?;
+    let visible = seeker.visible(&patients, &asked.search.criteria, &facts);
+    let (page, total) = of_patients(tx, &asked.search, seeker, &visible, filter).await?;
+    let shown = page
+        .into_iter()
+        .filter_map(|record| seeker.confirm(&asked.search, record, &facts));
+    Ok((shown.collect(), total))
 }
 
 /// The code that is looked for, as it is stored for each patient who may have it.

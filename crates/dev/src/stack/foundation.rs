@@ -226,6 +226,7 @@ impl Foundation {
             self.programs.clone(),
             self.url("meditrustal_api", &self.passwords.api),
         );
+        let masters = self.dir.join("keys/master-keys.json").display().to_string();
         let [email, username, password] = [email, username, password].map(str::to_owned);
         blocking(move || {
             let arguments = [
@@ -237,8 +238,12 @@ impl Foundation {
                 &username,
             ];
             let arguments = [&arguments[..], &["--password-file", "-"]].concat();
+            let environment = [
+                ("DATABASE_URL", url.as_str()),
+                ("MEDITRUSTAL_MASTER_KEYS_FILE", &masters),
+            ];
             programs
-                .operate(&arguments, &[("DATABASE_URL", &url)], &password)
+                .operate(&arguments, &environment, &password)
                 .map(|_| ())
         })
         .await

@@ -1,0 +1,332 @@
+//! `meditrustal seal rows`: seals what an operator has changed by hand, or what was there before rows were
+//! sealed, and says so in the audit trail. Whoever runs it says that these rows are right.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin},
+    ids::{RequestId, UserId},
+    purpose::Purpose,
+    seals::{Authority, SealedTable, Tampered},
+    users::SCHEDULER,
+};
+use serde_json::json;
+use store::{
+    PgConnection, Pool, PoolSettings, StoreError, Tx, audit, migrate,
+    seals::{self, Walk},
+};
+use uuid::Uuid;
+use vault::keyring::Keyring;
+
+use super::{Failure, note, say};
+use crate::{
+    app::commit,
+    config::database_url,
+    key_checks::check_master_keys,
+    seals::finding::{self, resource_of},
+};
+
+/// How many rows are sealed in one transaction.
+const BATCH: i64 = 500;
+
+/// What can be done about seals.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SealCommand {
+    /// Seal accounts, consents and second factors whose seal is missing or wrong: once after the upgrade
+    /// that brought seals (--all), and after a row was changed by hand (--table, --id)
+    Rows(SealRows),
+}
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Table {
+    /// Accounts
+    Users,
+    /// Consents
+    DataProcessingConsents,
+    /// Second factors, by the id of their account
+    SecondFactors,
+}
+
+impl From<Table> for SealedTable {
+    fn from(table: Table) -> Self {
+        match table {
+            Table::Users => Self::Users,
+            Table::DataProcessingConsents => Self::Consents,
+            Table::SecondFactors => Self::SecondFactors,
+        }
+    }
+}
+
+/// The master keys, which the keys of seals are derived from.
+#[derive(Debug, Args)]
+pub(crate) struct MasterKeys {
+    /// The file of the master keys
+    #[arg(long = "master-keys-file", env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
+    path: PathBuf,
+}
+
+impl MasterKeys {
+    /// Reads them, and compares them with the database.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) async fn open(&self, pool: &Pool) -> Result<Keyring, Failure> {
+        migrate::require_current(pool).await?;
+        let keyring = Keyring::load(&self.path)?;
+        check_master_keys(pool, &keyring).await?;
+        Ok(keyring)
+    }
+}
+
+/// Settings of `seal rows`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["all", "id"]))]
+pub(crate) struct SealRows {
+    /// Where the database is, under the role meditrustal_api
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+
+    #[command(flatten)]
+    keys: MasterKeys,
+
+    /// Every row whose seal is missing or wrong, of all three tables
+    #[arg(long)]
+    all: bool,
+
+    /// The table of one row
+    #[arg(long, requires = "id")]
+    table: Option<Table>,
+
+    /// The id of one row, whatever its seal
+    #[arg(long, requires = "table")]
+    id: Option<Uuid>,
+
+    /// Why, for the audit trail
+    #[arg(long, required_unless_present = "dry_run")]
+    reason: Option<String>,
+
+    /// Only say which rows those are
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl SealCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Rows(settings) => settings.run().await,
+        }
+    }
+}
+
+/// A row that is to be sealed.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    row: Tampered,
+    /// Whether it can be read at all.
+    is_readable: bool,
+}
+
+impl SealRows {
+    async fn run(self) -> Result<(), Failure> {
+        let one = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let pool = store::connect(&self.url, "meditrustal seal", one)?;
+        let keyring = self.keys.open(&pool).await?;
+        let tables = match self.table {
+            Some(table) => vec![table.into()],
+            // Accounts last: they name what the others hold.
+            None => vec![
+                SealedTable::SecondFactors,
+                SealedTable::Consents,
+                SealedTable::Users,
+            ],
+        };
+        let (mut sealed, mut left, mut seen) = (0, 0, 0);
+        for table in tables {
+            let mut after = Uuid::nil();
+            while let Some((last, count, due)) = self.due(&pool, &keyring, table, after).await? {
+                after = last;
+                seen += count;
+                if self.dry_run {
+                    for it in &due {
+                        say(&format!("{} {}", it.row.table.as_str(), it.row.row))?;
+                    }
+                    sealed += due.len();
+                    continue;
+                }
+                let (done, not) = self.seal(&pool, &keyring, &due).await?;
+                sealed += done;
+                left += not;
+            }
+        }
+        if self.id.is_some() && seen == 0 {
+            return Err("there is no such row".into());
+        }
+        if self.dry_run {
+            return say(&format!("{sealed} row(s) would be sealed"));
+        }
+        say(&format!("{sealed} row(s) are sealed now"))?;
+        if left > 0 {
+            return Err(format!("{left} row(s) cannot be read and were left as they are").into());
+        }
+        Ok(())
+    }
+
+    /// The next rows of a table: the last id, their number, and those that are to be sealed. `None` at the
+    /// end.
+    async fn due(
+        &self,
+        pool: &Pool,
+        keyring: &Keyring,
+        table: SealedTable,
+        after: Uuid,
+    ) -> Result<Option<(Uuid, usize, Vec<Due>)>, StoreError> {
+        let walk = Walk {
+            after,
+            sealed_by: None,
+            only: self.id,
+            limit: BATCH,
+        };
+        let whatever = self.id.is_some();
+        let mut conn = pool.acquire().await?;
+        let mut rows = Vec::new();
+        match table {
+            SealedTable::Users => {
+                for (id, sealed) in seals::walk_authorities(&mut conn, walk).await? {
+                    let account = keyring.open_row(sealed);
+                    // One that names what is not there any more is not right, either.
+                    let is_right = match account {
+                        Ok(account) => is_whole(&mut conn, &account).await?,
+                        Err(_) => false,
+                    };
+                    rows.push((id, UserId(id), true, is_right));
+                }
+            }
+            SealedTable::Consents => {
+                for (id, of, sealed) in seals::walk_consents(&mut conn, walk).await? {
+                    let is_readable = sealed.is_some();
+                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
+                    rows.push((id, of, is_readable, is_right));
+                }
+            }
+            SealedTable::SecondFactors => {
+                for (id, sealed) in seals::walk_factors(&mut conn, walk).await? {
+                    rows.push((id, UserId(id), true, keyring.open_row(sealed).is_ok()));
+                }
+            }
+        }
+        let Some((last, ..)) = rows.last().copied() else {
+            return Ok(None);
+        };
+        let due = rows.iter().filter(|(.., is_right)| whatever || !is_right);
+        let due = due.map(|(row, of, is_readable, _)| Due {
+            row: Tampered {
+                table,
+                row: *row,
+                of: *of,
+            },
+            is_readable: *is_readable,
+        });
+        Ok(Some((last, rows.len(), due.collect())))
+    }
+
+    /// Seals rows, one transaction. Gives how many, and how many could not be read.
+    async fn seal(
+        &self,
+        pool: &Pool,
+        keyring: &Keyring,
+        due: &[Due],
+    ) -> Result<(usize, usize), Failure> {
+        let Some(table) = due.first().map(|it| it.row.table) else {
+            return Ok((0, 0));
+        };
+        let origin = Origin::job(RequestId::fresh());
+        let mut tx = pool.begin().await?;
+        let mut done = 0;
+        for it in due {
+            if !it.is_readable || !write(&mut tx, keyring, it.row).await? {
+                let (table, row) = (it.row.table.as_str(), it.row.row);
+                note(&format!(
+                    "{table} {row} cannot be read, or was changed meanwhile"
+                ));
+                continue;
+            }
+            done += 1;
+        }
+        let entry = AuditEntry {
+            resource_type: resource_of(table),
+            resource_id: self.id.unwrap_or(origin.request.0),
+            new_value: Some(json!({
+                "table": table, "rows": done, "reason": self.reason, "by": "command line",
+            })),
+            classification: Classification::Security,
+            encryption: EncryptionStatus::MetadataOnly,
+            patient: self.id.and(due.first().map(|it| it.row.of)),
+            ..AuditEntry::new(
+                SCHEDULER,
+                AuditAction::RowSeal,
+                Purpose::SystemAdministration,
+                &origin,
+            )
+        };
+        audit::insert(&mut tx, &[entry]).await?;
+        for it in due {
+            finding::resolve(&mut tx, it.row).await?;
+        }
+        commit(tx).await?;
+        Ok((done, due.len() - done))
+    }
+}
+
+/// Whether an account names the second factor and the refusals that are there.
+async fn is_whole(conn: &mut PgConnection, account: &Authority) -> Result<bool, StoreError> {
+    let (has_second_factor, refusals) = seals::lists_of(conn, account.user).await?;
+    let mut named = account.refusals.clone();
+    named.sort_unstable();
+    Ok(account.has_second_factor == has_second_factor && named == refusals)
+}
+
+/// Writes the seal of a row as it is now. False where it is gone.
+async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool, Failure> {
+    let walk = Walk {
+        after: Uuid::nil(),
+        sealed_by: None,
+        only: Some(row.row),
+        limit: 1,
+    };
+    match row.table {
+        SealedTable::Users => {
+            let Some(sealed) = seals::lock_authority(tx, row.of).await? else {
+                return Ok(false);
+            };
+            let (mut account, _) = sealed.into_parts();
+            let lists = seals::lists_of(tx, row.of).await?;
+            (account.has_second_factor, account.refusals) = lists;
+            let seal = keyring.seal_row(&account)?;
+            seals::write_authority(tx, &account, &seal).await?;
+            Ok(true)
+        }
+        SealedTable::Consents => {
+            let found = seals::walk_consents(tx, walk).await?.pop();
+            let Some((id, _, Some(sealed))) = found else {
+                return Ok(false);
+            };
+            let (consent, old) = sealed.into_parts();
+            let seal = keyring.seal_row(&consent)?;
+            Ok(seals::replace_seal(tx, row.table, id, old.as_ref(), &seal).await?)
+        }
+        SealedTable::SecondFactors => {
+            let Some((id, sealed)) = seals::walk_factors(tx, walk).await?.pop() else {
+                return Ok(false);
+            };
+            let (factor, old) = sealed.into_parts();
+            let seal = keyring.seal_row(&factor)?;
+            Ok(seals::replace_seal(tx, row.table, id, old.as_ref(), &seal).await?)
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The deep check of rows that decide: each seal; and what else speaks of them, the audit trail, which
+//! knows the consents that were given and taken back, and the account, which names its second factor.
+
+use domain::{
+    ids::UserId,
+    integrity::CheckStage,
+    seals::{SealedTable, Tampered},
+};
+use store::{
+    PgConnection, Pool, StoreError,
+    deep_check::Place,
+    findings,
+    seals::{self, Walk},
+};
+use uuid::Uuid;
+use vault::keyring::Keyring;
+
+use crate::{app::commit, seals::finding};
+
+/// What came of some rows.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// How many there were.
+    pub(super) count: usize,
+    /// The last one; `None` where there was none.
+    pub(super) last: Option<Uuid>,
+    /// Those that are wrong.
+    pub(super) wrong: Vec<Tampered>,
+    /// Those that a finding is open about, and that are right.
+    right_again: Vec<Tampered>,
+}
+
+/// Checks the next rows of this stage.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn check(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    place: Place,
+    limit: i64,
+) -> Result<Checked, StoreError> {
+    let walk = Walk {
+        after: place.position,
+        sealed_by: None,
+        only: None,
+        limit,
+    };
+    let (table, judged) = match place.stage {
+        CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
+        CheckStage::Factors => (
+            SealedTable::SecondFactors,
+            factors(conn, keyring, walk).await?,
+        ),
+        CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
+            (SealedTable::Users, accounts(conn, keyring, walk).await?)
+        }
+    };
+    let mut checked = Checked {
+        count: judged.len(),
+        last: judged.last().map(|row| row.id),
+        ..Checked::default()
+    };
+    let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
+    let contradicted = match table {
+        SealedTable::Users | SealedTable::Consents => {
+            seals::contradicted_consents(conn, &of).await?
+        }
+        SealedTable::SecondFactors => Vec::new(),
+    };
+    let ids: Vec<Uuid> = judged.iter().map(|row| row.id).collect();
+    let without: Vec<Uuid> = judged
+        .iter()
+        .filter(|row| row.is_right && !row.has_second_factor)
+        .map(|row| row.id)
+        .collect();
+    let reported = findings::open_about_rows(conn, table, &ids).await?;
+    for row in judged {
+        let it = Tampered {
+            table,
+            row: row.id,
+            of: row.of,
+        };
+        // A consent that the trail contradicts is found with the account whose it is.
+        let is_contradicted = table == SealedTable::Consents
+            && contradicted.iter().any(|(consent, _)| *consent == row.id);
+        if !row.is_right || is_contradicted {
+            checked.wrong.push(it);
+        } else if reported.contains(&row.id) {
+            checked.right_again.push(it);
+        }
+        checked.wrong.extend(row.missing);
+    }
+    if table == SealedTable::Users {
+        let reported = findings::open_about_rows(conn, SealedTable::SecondFactors, &ids).await?;
+        checked
+            .right_again
+            .extend(reported.into_iter().filter_map(|row| {
+                // Somebody without a second factor needs no row of one.
+                without.contains(&row).then_some(Tampered {
+                    table: SealedTable::SecondFactors,
+                    row,
+                    of: UserId(row),
+                })
+            }));
+        let gone = contradicted.into_iter().map(|(row, of)| Tampered {
+            table: SealedTable::Consents,
+            row,
+            of,
+        });
+        checked.wrong.extend(gone);
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    /// Opens and closes findings.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn write_down(&self, pool: &Pool) -> Result<(), StoreError> {
+        for row in &self.wrong {
+            finding::open(pool, *row).await?;
+        }
+        for row in &self.right_again {
+            let mut tx = pool.begin().await?;
+            finding::resolve(&mut tx, *row).await?;
+            commit(tx).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Judged {
+    id: Uuid,
+    of: UserId,
+    is_right: bool,
+    has_second_factor: bool,
+    /// Rows that this one names and that are not there.
+    missing: Vec<Tampered>,
+}
+
+async fn accounts(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    walk: Walk<'_>,
+) -> Result<Vec<Judged>, StoreError> {
+    let mut judged = Vec::new();
+    for (id, sealed) in seals::walk_authorities(conn, walk).await? {
+        let (of, mut missing) = (UserId(id), Vec::new());
+        let account = keyring.open_row(sealed);
+        let has_second_factor = account.as_ref().is_ok_and(|it| it.has_second_factor);
+        if has_second_factor
+            && !seals::lists_of(conn, of).await?.0
+            && still_has_one(conn, keyring, of).await?
+        {
+            missing.push(Tampered {
+                table: SealedTable::SecondFactors,
+                row: id,
+                of,
+            });
+        }
+        judged.push(Judged {
+            id,
+            of,
+            is_right: account.is_ok(),
+            has_second_factor,
+            missing,
+        });
+    }
+    Ok(judged)
+}
+
+/// Whether the account names a second factor after its row was looked for: it may have been taken off in
+/// between.
+async fn still_has_one(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    user: UserId,
+) -> Result<bool, StoreError> {
+    let now = seals::authorities(conn, &[user]).await?.pop();
+    let account = now.and_then(|sealed| keyring.open_row(sealed).ok());
+    Ok(account.is_some_and(|account| account.has_second_factor))
+}
+
+async fn consents(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    walk: Walk<'_>,
+) -> Result<Vec<Judged>, StoreError> {
+    let found = seals::walk_consents(conn, walk).await?.into_iter();
+    let judge = |(id, of, sealed): (Uuid, UserId, Option<_>)| Judged {
+        id,
+        of,
+        is_right: sealed.is_some_and(|sealed| keyring.open_row(sealed).is_ok()),
+        has_second_factor: false,
+        missing: Vec::new(),
+    };
+    Ok(found.map(judge).collect())
+}
+
+async fn factors(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    walk: Walk<'_>,
+) -> Result<Vec<Judged>, StoreError> {
+    let found = seals::walk_factors(conn, walk).await?.into_iter();
+    let judge = |(id, sealed): (Uuid, _)| Judged {
+        id,
+        of: UserId(id),
+        is_right: keyring.open_row(sealed).is_ok(),
+        has_second_factor: false,
+        missing: Vec::new(),
+    };
+    Ok(found.map(judge).collect())
+}

@@ -1,0 +1,257 @@
+//! Rows that decide are believed where their seal is right, and nowhere else: accounts, consents, second
+//! factors. What is not sealed is treated as if it were not there, and becomes a finding.
+//!
+//! What would be a way in if a row could be made to disappear fails the other way: a second factor whose
+//! row is gone is still asked for, and a patient's refusal whose row is gone, or is not as it was sealed,
+//! keeps everybody out until an operator has looked. The sealed account names both.
+
+pub(crate) mod finding;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::Actor,
+    consents::Consent,
+    ids::{SessionId, UserId},
+    seals::{Authority, Seal, Sealed, SealedTable, StoredConsents, Tampered},
+};
+use store::{
+    PgConnection, Pool, StoreError, Tx, consents, seals,
+    users::{self, Claim},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+use vault::{keyring::Keyring, seal::Sealable};
+
+use crate::error::Error;
+
+/// How many findings wait to be written. What does not fit is met again, by the next reading or by the
+/// deep check.
+const WAITING: usize = 256;
+/// For how long the same row is not reported again: the finding is open.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Checks seals, and writes them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Seals {
+    keyring: Arc<Keyring>,
+    found: mpsc::Sender<Tampered>,
+}
+
+impl Seals {
+    /// Begins to check; what is found wrong is written down by a task.
+    pub(crate) fn start(keyring: Arc<Keyring>, pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+        let (found, inbox) = mpsc::channel(WAITING);
+        tasks.spawn(write_down(pool, inbox));
+        Self { keyring, found }
+    }
+
+    /// The row, if its seal is right. Else it is reported.
+    pub(crate) fn open<T: Sealable>(&self, sealed: Sealed<T>) -> Option<T> {
+        match self.keyring.open_row(sealed) {
+            Ok(row) => Some(row),
+            Err(tampered) => {
+                self.report(tampered);
+                None
+            }
+        }
+    }
+
+    /// The row as it stands, to be shown to whose it is, and whether its seal is right. Else it is
+    /// reported.
+    pub(crate) fn look_at<T: Sealable + Clone>(&self, sealed: Sealed<T>) -> (T, bool) {
+        let is_right = self.open(sealed.clone()).is_some();
+        let (row, _) = sealed.into_parts();
+        (row, is_right)
+    }
+
+    /// A seal for a row that is about to be written.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no master key can be used: the operator's to mend.
+    pub(crate) fn seal<T: Sealable>(&self, row: &T) -> Result<Seal, Error> {
+        self.keyring.seal_row(row).map_err(|error| {
+            tracing::error!(%error, "No row can be sealed");
+            Error::Unavailable
+        })
+    }
+
+    /// Reports a row that is not as it was sealed.
+    pub(crate) fn report(&self, tampered: Tampered) {
+        // Full: whoever meets the row next reports it.
+        self.found.try_send(tampered).ok();
+    }
+
+    /// Who stands behind these sessions at this moment, for `domain::access`, with the database's clock. A
+    /// session that is unknown, revoked or over, and a deactivated account, give an inactive actor; an
+    /// unknown account, and one that is not as it was sealed, give none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn present(
+        &self,
+        conn: &mut PgConnection,
+        sessions: &[(UserId, SessionId)],
+    ) -> Result<(DateTime<Utc>, HashMap<SessionId, Actor>), StoreError> {
+        let (now, claims) = users::present(conn, sessions).await?;
+        let actors = claims
+            .into_iter()
+            .filter_map(|(session, claim)| Some((session, self.actor(claim)?)));
+        Ok((now, actors.collect()))
+    }
+
+    /// The same of one session.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn actor_of(
+        &self,
+        conn: &mut PgConnection,
+        user: UserId,
+        session: SessionId,
+    ) -> Result<Option<Actor>, StoreError> {
+        let (_, mut actors) = self.present(conn, &[(user, session)]).await?;
+        Ok(actors.remove(&session))
+    }
+
+    fn actor(&self, claim: Claim) -> Option<Actor> {
+        let account = self.open(claim.account)?;
+        Some(Actor {
+            id: account.user,
+            role: account.role,
+            is_active: account.is_active && claim.is_live,
+            organization: account.organization,
+            second_factor: claim.second_factor,
+        })
+    }
+
+    /// What this account may do, if it is there and as it was sealed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn account(
+        &self,
+        conn: &mut PgConnection,
+        user: UserId,
+    ) -> Result<Option<Authority>, StoreError> {
+        let found = seals::authorities(conn, &[user]).await?.pop();
+        Ok(found.and_then(|sealed| self.open(sealed)))
+    }
+
+    /// The same; nobody changes it until the transaction ends.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn lock(
+        &self,
+        tx: &mut Tx<'_>,
+        user: UserId,
+    ) -> Result<Option<Authority>, StoreError> {
+        let found = seals::lock_authority(tx, user).await?;
+        Ok(found.and_then(|sealed| self.open(sealed)))
+    }
+
+    /// Writes what an account may do from now on; lock it first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or the database's.
+    pub(crate) async fn write(&self, tx: &mut Tx<'_>, account: &Authority) -> Result<(), Error> {
+        let seal = self.seal(account)?;
+        Ok(seals::write_authority(tx, account, &seal).await?)
+    }
+
+    /// Every consent of these patients that counts now, and whether all of them are as they were sealed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn in_force(
+        &self,
+        conn: &mut PgConnection,
+        patients: &[UserId],
+        now: DateTime<Utc>,
+    ) -> Result<(Vec<Consent>, bool), StoreError> {
+        Ok(self.consents(consents::in_force(conn, patients, now).await?))
+    }
+
+    /// Those that are as they were sealed, and whether all of them are. None of a patient of whom a refusal
+    /// is missing or not as it was sealed, or whose account is not: what they refused cannot be known.
+    pub(crate) fn consents(&self, stored: StoredConsents) -> (Vec<Consent>, bool) {
+        let (valid, found) = judge(&self.keyring, stored);
+        let all_are_right = found.is_empty();
+        for tampered in found {
+            self.report(tampered);
+        }
+        (valid, all_are_right)
+    }
+}
+
+fn judge(keyring: &Keyring, stored: StoredConsents) -> (Vec<Consent>, Vec<Tampered>) {
+    let mut found: Vec<Tampered> = stored
+        .unreadable
+        .into_iter()
+        .map(|(of, row)| Tampered {
+            table: SealedTable::Consents,
+            row,
+            of,
+        })
+        .collect();
+    let mut valid = Vec::with_capacity(stored.consents.len());
+    for sealed in stored.consents {
+        match keyring.open_row(sealed) {
+            Ok(consent) => valid.push(consent),
+            Err(tampered) => found.push(tampered),
+        }
+    }
+    let mut closed = HashSet::new();
+    for sealed in stored.patients {
+        match keyring.open_row(sealed) {
+            Ok(account) => {
+                for row in account.refusals {
+                    if valid.iter().any(|consent| consent.id.0 == row) {
+                        continue;
+                    }
+                    closed.insert(account.user);
+                    if !found.iter().any(|tampered| tampered.row == row) {
+                        found.push(Tampered {
+                            table: SealedTable::Consents,
+                            row,
+                            of: account.user,
+                        });
+                    }
+                }
+            }
+            Err(tampered) => {
+                closed.insert(tampered.of);
+                found.push(tampered);
+            }
+        }
+    }
+    valid.retain(|consent| !closed.contains(&consent.patient));
+    (valid, found)
+}
+
+/// Writes findings down, each row once in a while.
+async fn write_down(pool: Pool, mut inbox: mpsc::Receiver<Tampered>) {
+    let mut lately: HashMap<Tampered, Instant> = HashMap::new();
+    while let Some(tampered) = inbox.recv().await {
+        lately.retain(|_, at| at.elapsed() < QUIET);
+        if lately.contains_key(&tampered) {
+            continue;
+        }
+        match finding::open(&pool, tampered).await {
+            Ok(()) => {
+                lately.insert(tampered, Instant::now());
+            }
+            Err(error) => {
+                tracing::warn!(
+                    sql_state = error.sql_state(),
+                    "A finding about a row cannot be written; whoever meets the row next reports it again"
+                );
+            }
+        }
+    }
+}

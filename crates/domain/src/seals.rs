@@ -1,0 +1,167 @@
+//! Rows that decide, as they stand in the database: who may log in as what, what patients allow and
+//! refuse, second factors. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
+//! was not checked: what is in a [`Sealed`] row, `vault` gives out.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    consents::Consent,
+    ids::{OrganizationId, UserId},
+    text::text_enum,
+    users::Role,
+};
+
+text_enum! {
+    /// The tables whose rows are sealed.
+    SealedTable {
+        /// Accounts.
+        Users = "users",
+        /// Consents.
+        Consents = "data_processing_consents",
+        /// Second factors.
+        SecondFactors = "second_factors",
+    }
+}
+
+/// A seal as it is stored beside its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// `seal`: the MAC.
+    pub mac: Vec<u8>,
+    /// `seal_key`: the id of the master key that its key is derived from.
+    pub key_id: String,
+}
+
+impl Seal {
+    /// The two columns; `None` where one of them is empty.
+    pub fn of(mac: Option<Vec<u8>>, key_id: Option<String>) -> Option<Self> {
+        Some(Self {
+            mac: mac?,
+            key_id: key_id?,
+        })
+    }
+}
+
+/// A row whose seal nobody has checked yet. Prints nothing of it.
+#[derive(Clone)]
+pub struct Sealed<T> {
+    row: T,
+    seal: Option<Seal>,
+}
+
+impl<T> std::fmt::Debug for Sealed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealed(…)")
+    }
+}
+
+impl<T> Sealed<T> {
+    /// A row as it was read, with its seal, if it has one.
+    pub const fn new(row: T, seal: Option<Seal>) -> Self {
+        Self { row, seal }
+    }
+
+    /// The row and its seal, to be judged. For `vault`, and for commands that write a new seal.
+    pub fn into_parts(self) -> (T, Option<Seal>) {
+        (self.row, self.seal)
+    }
+}
+
+/// What an account may do, and how it proves itself: the columns of `users` that decide.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// `id`.
+    pub user: UserId,
+    /// `role`.
+    pub role: Role,
+    /// `is_active`.
+    pub is_active: bool,
+    /// `is_system`.
+    pub is_system: bool,
+    /// `organization_id`.
+    pub organization: Option<OrganizationId>,
+    /// `hashed_password`, in PHC form.
+    pub hashed_password: String,
+    /// `blockchain_address`.
+    pub blockchain_address: Option<String>,
+    /// `has_second_factor`: a log-in needs one. Where its row is gone, it cannot be shown.
+    pub has_second_factor: bool,
+    /// `refusals`: the ids of this patient's refusals that were not taken back. One whose row is gone
+    /// still refuses.
+    pub refusals: Vec<Uuid>,
+}
+
+impl Authority {
+    /// That of an account that is new.
+    pub const fn new(user: UserId, role: Role, hashed_password: String) -> Self {
+        Self {
+            user,
+            role,
+            is_active: true,
+            is_system: false,
+            organization: None,
+            hashed_password,
+            blockchain_address: None,
+            has_second_factor: false,
+            refusals: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority")
+            .field("user", &self.user)
+            .field("role", &self.role)
+            .field("is_active", &self.is_active)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A second factor: the columns of `second_factors` that decide, and its recovery codes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Factor {
+    /// `user_id`.
+    pub user: UserId,
+    /// `sealed_secret`.
+    pub sealed_secret: Vec<u8>,
+    /// `master_key_id`: what the secret is sealed by.
+    pub master_key_id: String,
+    /// `confirmed_at`.
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// The hashes of its recovery codes, used or not, in their order.
+    pub code_hashes: Vec<String>,
+}
+
+impl std::fmt::Debug for Factor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Factor")
+            .field("user", &self.user)
+            .field("confirmed_at", &self.confirmed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Patients' consents as they stand: those in force, and the refusals that their accounts name, whether
+/// their rows say that they are in force or not.
+#[derive(Debug, Default)]
+pub struct StoredConsents {
+    /// The patients' accounts.
+    pub patients: Vec<Sealed<Authority>>,
+    /// The consents.
+    pub consents: Vec<Sealed<Consent>>,
+    /// Consents that cannot even be read: whose, and which.
+    pub unreadable: Vec<(UserId, Uuid)>,
+}
+
+/// A row whose seal is missing or wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tampered {
+    /// In which table.
+    pub table: SealedTable,
+    /// Which row.
+    pub row: Uuid,
+    /// Whose it is, as far as it can be believed.
+    pub of: UserId,
+}

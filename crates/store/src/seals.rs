@@ -1,0 +1,391 @@
+//! Rows that decide, with their seals: what is read of accounts and second factors to decide by, how a
+//! change of them is written, and the walks of the deep check, the rotation and `meditrustal seal rows`.
+//! Nothing in here is believed: `vault::seal` judges.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    consents::Consent,
+    ids::{OrganizationId, UserId},
+    seals::{Authority, Factor, Seal, Sealed, SealedTable},
+    users::{ANONYMOUS, INDEXER, RELAY, SCHEDULER},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{StoreError, Tx, consents::ConsentRow, rows};
+
+/// The accounts that sign jobs and never log in. They come with the schema, carry no seal, and decide
+/// nothing.
+pub const UNSEALED: [UserId; 4] = [ANONYMOUS, RELAY, INDEXER, SCHEDULER];
+
+pub(crate) struct AuthorityRow {
+    pub(crate) id: Uuid,
+    pub(crate) role: String,
+    pub(crate) is_active: bool,
+    pub(crate) is_system: bool,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) hashed_password: String,
+    pub(crate) blockchain_address: Option<String>,
+    pub(crate) has_second_factor: bool,
+    pub(crate) refusals: Vec<Uuid>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+}
+
+impl TryFrom<AuthorityRow> for Sealed<Authority> {
+    type Error = StoreError;
+    fn try_from(row: AuthorityRow) -> Result<Self, StoreError> {
+        let authority = Authority {
+            user: UserId(row.id),
+            role: rows::text(&row.role, "role")?,
+            is_active: row.is_active,
+            is_system: row.is_system,
+            organization: row.organization_id.map(OrganizationId),
+            hashed_password: row.hashed_password,
+            blockchain_address: row.blockchain_address,
+            has_second_factor: row.has_second_factor,
+            refusals: row.refusals,
+        };
+        Ok(Self::new(authority, Seal::of(row.seal, row.seal_key)))
+    }
+}
+
+/// What these accounts may do. Unknown ids are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn authorities(
+    conn: &mut PgConnection,
+    users: &[UserId],
+) -> Result<Vec<Sealed<Authority>>, StoreError> {
+    let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
+    let found = sqlx::query_as!(
+        AuthorityRow,
+        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+                has_second_factor, refusals, seal, seal_key
+         FROM users
+         WHERE id = ANY($1)
+           AND NOT is_system",
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// What this account may do; nobody changes it until the transaction ends. `None` where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_authority(
+    tx: &mut Tx<'_>,
+    user: UserId,
+) -> Result<Option<Sealed<Authority>>, StoreError> {
+    let found = sqlx::query_as!(
+        AuthorityRow,
+        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+                has_second_factor, refusals, seal, seal_key
+         FROM users
+         WHERE id = $1
+           AND NOT is_system
+         FOR NO KEY UPDATE",
+        user.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// Writes what an account may do, with its seal; lock it first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn write_authority(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    seal: &Seal,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE users
+         SET role = $2,
+             is_active = $3,
+             organization_id = $4,
+             hashed_password = $5,
+             blockchain_address = $6,
+             has_second_factor = $7,
+             refusals = $8,
+             seal = $9,
+             seal_key = $10
+         WHERE id = $1
+           AND NOT is_system",
+        authority.user.0,
+        authority.role.as_str(),
+        authority.is_active,
+        authority.organization.map(|id| id.0),
+        authority.hashed_password,
+        authority.blockchain_address,
+        authority.has_second_factor,
+        &authority.refusals,
+        seal.mac,
+        seal.key_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) struct FactorRow {
+    pub(crate) user_id: Uuid,
+    pub(crate) sealed_secret: Vec<u8>,
+    pub(crate) master_key_id: String,
+    pub(crate) confirmed_at: Option<DateTime<Utc>>,
+    pub(crate) code_hashes: Vec<String>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+}
+
+impl From<FactorRow> for Sealed<Factor> {
+    fn from(mut row: FactorRow) -> Self {
+        // By their bytes, whatever the collation of the database.
+        row.code_hashes.sort_unstable();
+        let factor = Factor {
+            user: UserId(row.user_id),
+            sealed_secret: row.sealed_secret,
+            master_key_id: row.master_key_id,
+            confirmed_at: row.confirmed_at,
+            code_hashes: row.code_hashes,
+        };
+        Self::new(factor, Seal::of(row.seal, row.seal_key))
+    }
+}
+
+/// Which rows a walk goes through, in the order of ids. What is `None` leaves none out.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk<'a> {
+    /// After this id.
+    pub after: Uuid,
+    /// Sealed by this master key.
+    pub sealed_by: Option<&'a str>,
+    /// This one.
+    pub only: Option<Uuid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Accounts, without those that sign jobs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_authorities(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<Authority>)>, StoreError> {
+    let unsealed: Vec<Uuid> = UNSEALED.iter().map(|id| id.0).collect();
+    let found = sqlx::query_as!(
+        AuthorityRow,
+        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+                has_second_factor, refusals, seal, seal_key
+         FROM users
+         WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+           AND id <> ALL($5)
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+        &unsealed,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| Ok((row.id, row.try_into()?)))
+        .collect()
+}
+
+/// Consents; `None` of one that cannot be read.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_consents(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, UserId, Option<Sealed<Consent>>)>, StoreError> {
+    let found = sqlx::query_as!(
+        ConsentRow,
+        "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                data_categories, processing_activities, third_parties, seal, seal_key
+         FROM data_processing_consents
+         WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.id, UserId(row.user_id), row.try_into().ok()))
+        .collect())
+}
+
+/// Second factors.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_factors(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<Factor>)>, StoreError> {
+    let found = sqlx::query_as!(
+        FactorRow,
+        r#"SELECT user_id, sealed_secret, master_key_id, confirmed_at, ARRAY(
+                SELECT code_hash
+                FROM recovery_codes
+                WHERE recovery_codes.user_id = second_factors.user_id
+                ORDER BY code_hash
+            ) AS "code_hashes!", seal, seal_key
+         FROM second_factors
+         WHERE user_id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR user_id = $3)
+         ORDER BY user_id
+         LIMIT $4"#,
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.user_id, row.into()))
+        .collect())
+}
+
+/// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn replace_seal(
+    conn: &mut PgConnection,
+    table: SealedTable,
+    row: Uuid,
+    old: Option<&Seal>,
+    new: &Seal,
+) -> Result<bool, StoreError> {
+    let (old_mac, old_key) = (
+        old.map(|seal| seal.mac.as_slice()),
+        old.map(|seal| seal.key_id.as_str()),
+    );
+    let done = match table {
+        SealedTable::Users => {
+            sqlx::query!(
+                "UPDATE users SET seal = $2, seal_key = $3
+                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        }
+        SealedTable::Consents => {
+            sqlx::query!(
+                "UPDATE data_processing_consents SET seal = $2, seal_key = $3
+                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        }
+        SealedTable::SecondFactors => {
+            sqlx::query!(
+                "UPDATE second_factors SET seal = $2, seal_key = $3
+                 WHERE user_id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        }
+    };
+    Ok(done.rows_affected() == 1)
+}
+
+/// What this account's own rows say: whether a second factor counts, and which refusals were not taken
+/// back. What an operator's edit left is sealed by it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lists_of(
+    conn: &mut PgConnection,
+    user: UserId,
+) -> Result<(bool, Vec<Uuid>), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT
+            EXISTS (
+                SELECT FROM second_factors WHERE user_id = $1 AND confirmed_at IS NOT NULL
+            ) AS "has_second_factor!",
+            ARRAY(
+                SELECT id
+                FROM data_processing_consents
+                WHERE user_id = $1
+                  AND processing_activities ? 'DENY'
+                  AND consent_withdrawn_at IS NULL
+                ORDER BY id
+            ) AS "refusals!""#,
+        user.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.has_second_factor, row.refusals))
+}
+
+/// What the audit trail says of consents and their rows do not: given by this patient and gone, or taken
+/// back and open again. The consents' ids. Served by `idx_audit_logs_consents`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contradicted_consents(
+    conn: &mut PgConnection,
+    patients: &[UserId],
+) -> Result<Vec<(Uuid, UserId)>, StoreError> {
+    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT DISTINCT trail.resource_id AS consent, trail.user_id AS patient
+         FROM audit_logs AS trail
+         LEFT JOIN data_processing_consents AS consent ON consent.id = trail.resource_id
+         WHERE trail.user_id = ANY($1)
+           AND trail.action_type IN ('CONSENT_GRANT', 'CONSENT_WITHDRAW')
+           AND (
+               trail.action_type = 'CONSENT_GRANT' AND consent.id IS NULL
+               OR trail.action_type = 'CONSENT_WITHDRAW' AND consent.consent_withdrawn_at IS NULL
+           )"#,
+        &patients,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.consent, UserId(row.patient)))
+        .collect())
+}

@@ -1,0 +1,248 @@
+//! Seals of rows that decide: whoever can write to the database, and holds no key, cannot give himself
+//! access unnoticed.
+//!
+//! ```text
+//! seal      = HMAC-SHA-256(seal key, encoding)
+//! seal key  = HKDF-SHA-256(master key, no salt, "meditrustal row seal 1" ‖ master key id), 32 bytes
+//! encoding  = field, field, …, in the order of the layout
+//! field     = 00                                   nothing
+//!           | 01 ‖ length 4, big-endian ‖ bytes    a value
+//!           | 02 ‖ count 4, big-endian ‖ fields    a list
+//! ```
+//!
+//! The first three fields are the table, the version of the layout, one byte, and the primary key. So a
+//! seal is of one row of one table, no value runs into the next one, and nothing is not the empty text. A
+//! column joins a layout by a new version of it. Times are microseconds since 1970, 8 bytes.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    consents::{Consent, Grantee},
+    seals::{Authority, Factor, Seal, Sealed, SealedTable, Tampered},
+};
+use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::keyring::{Keyring, KeyringError};
+
+/// A row that carries a seal.
+pub trait Sealable {
+    /// Which table it is of.
+    const TABLE: SealedTable;
+    /// The version of its layout.
+    const LAYOUT: u8;
+
+    /// Its primary key.
+    fn id(&self) -> Uuid;
+
+    /// Whose it is.
+    fn of(&self) -> domain::ids::UserId;
+
+    /// Its columns, in the order of the layout.
+    fn write(&self, out: &mut Encoding);
+}
+
+/// What is sealed of a row. Wiped when dropped, never printed.
+pub struct Encoding(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Encoding(…)")
+    }
+}
+
+impl Encoding {
+    fn of<T: Sealable>(row: &T) -> Self {
+        let mut out = Self(Zeroizing::new(Vec::with_capacity(512)));
+        out.text(T::TABLE.as_str());
+        out.bytes(&[T::LAYOUT]);
+        out.bytes(row.id().as_bytes());
+        row.write(&mut out);
+        out
+    }
+
+    fn bytes(&mut self, value: &[u8]) {
+        self.0.push(1);
+        self.length(value.len());
+        self.0.extend_from_slice(value);
+    }
+
+    fn length(&mut self, length: usize) {
+        let length = u32::try_from(length).expect("no column holds 4 GiB");
+        self.0.extend_from_slice(&length.to_be_bytes());
+    }
+
+    fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    fn flag(&mut self, value: bool) {
+        self.bytes(&[u8::from(value)]);
+    }
+
+    fn time(&mut self, value: DateTime<Utc>) {
+        self.bytes(&value.timestamp_micros().to_be_bytes());
+    }
+
+    fn maybe<V>(&mut self, value: Option<V>, write: impl FnOnce(&mut Self, V)) {
+        match value {
+            Some(value) => write(self, value),
+            None => self.0.push(0),
+        }
+    }
+
+    fn list<V>(&mut self, values: &[V], mut write: impl FnMut(&mut Self, &V)) {
+        self.0.push(2);
+        self.length(values.len());
+        for value in values {
+            write(self, value);
+        }
+    }
+}
+
+impl Sealable for Authority {
+    const TABLE: SealedTable = SealedTable::Users;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.user.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.user
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.text(self.role.as_str());
+        out.flag(self.is_active);
+        out.flag(self.is_system);
+        out.maybe(self.organization, |out, id| out.bytes(id.0.as_bytes()));
+        out.text(&self.hashed_password);
+        out.maybe(self.blockchain_address.as_deref(), Encoding::text);
+        out.flag(self.has_second_factor);
+        out.list(&self.refusals, |out, id| out.bytes(id.as_bytes()));
+    }
+}
+
+impl Sealable for Consent {
+    const TABLE: SealedTable = SealedTable::Consents;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.text(self.purpose.as_str());
+        out.time(self.given_at);
+        out.maybe(self.expires_at, Encoding::time);
+        out.maybe(self.withdrawn_at, Encoding::time);
+        out.list(&self.categories, |out, it| out.text(it.as_str()));
+        out.list(&self.activities, |out, it| out.text(it.as_str()));
+        out.list(&self.grantees, |out, grantee| match grantee {
+            Grantee::User { id } => {
+                out.text("user");
+                out.bytes(id.0.as_bytes());
+            }
+            Grantee::Role { role } => {
+                out.text("role");
+                out.text(role.as_str());
+            }
+            Grantee::Org { id, country } => {
+                out.text("org");
+                out.bytes(id.0.as_bytes());
+                out.text(country);
+            }
+        });
+    }
+}
+
+impl Sealable for Factor {
+    const TABLE: SealedTable = SealedTable::SecondFactors;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.user.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.user
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(&self.sealed_secret);
+        out.text(&self.master_key_id);
+        out.maybe(self.confirmed_at, Encoding::time);
+        out.list(&self.code_hashes, |out, hash| out.text(hash));
+    }
+}
+
+/// The key that seals rows, derived from a master key. Wiped when dropped, never printed.
+pub(crate) struct SealKey(Zeroizing<[u8; 32]>);
+
+impl SealKey {
+    pub(crate) const fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self(bytes)
+    }
+
+    fn mac(&self, encoding: &Encoding) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
+            .expect("HMAC takes a key of any length");
+        mac.update(&encoding.0);
+        mac
+    }
+
+    fn seal(&self, encoding: &Encoding) -> Vec<u8> {
+        self.mac(encoding).finalize().into_bytes().to_vec()
+    }
+
+    fn is_right(&self, encoding: &Encoding, seal: &[u8]) -> bool {
+        self.mac(encoding).verify_slice(seal).is_ok()
+    }
+}
+
+impl Keyring {
+    /// Seals a row, under the first master key that the database knows.
+    ///
+    /// # Errors
+    /// [`KeyringError::Unchecked`] where no key was compared with the database.
+    pub fn seal_row<T: Sealable>(&self, row: &T) -> Result<Seal, KeyringError> {
+        let encoding = Encoding::of(row);
+        self.with_seal_key(|key_id, key| Seal {
+            mac: key.seal(&encoding),
+            key_id: key_id.to_owned(),
+        })
+    }
+
+    /// Gives the row out, if its seal is right.
+    ///
+    /// # Errors
+    /// [`Tampered`] where there is no seal, it is of another row or of other values, or its key is not in
+    /// the file.
+    pub fn open_row<T: Sealable>(&self, sealed: Sealed<T>) -> Result<T, Tampered> {
+        let (row, seal) = sealed.into_parts();
+        let encoding = Encoding::of(&row);
+        let is_right = seal.is_some_and(|seal| {
+            self.seal_key_of(&seal.key_id, |key| key.is_right(&encoding, &seal.mac))
+                .unwrap_or_default()
+        });
+        if is_right {
+            Ok(row)
+        } else {
+            Err(Tampered {
+                table: T::TABLE,
+                row: row.id(),
+                of: row.of(),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Rows that decide are sealed: who can write to the database, and holds no key, gives himself no access,
+//! and is found.
+
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id};
+
+const LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
+  logIn(input: $input) { accessToken user { id role } }
+}";
+const LIST: &str = "query List($filter: RecordFilterInput) {
+  medicalRecords(first: 100, filter: $filter) { totalCount nodes { id } }
+}";
+const CONSENTS: &str = "{ consents { nodes { id isActive } } }";
+
+/// Waits until a finding says that this row was tampered with.
+async fn found(world: &World, table: &str, row: &str) {
+    let open = format!(
+        "SELECT 1 FROM integrity_findings
+         WHERE kind = 'ROW_TAMPERED' AND table_name = '{table}' AND row_id = '{row}' AND resolved_at IS NULL"
+    );
+    eventually(&format!("{row} of {table} is found"), async || {
+        (!world.sql(&open).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// How many findings about rows are open.
+async fn open_findings(world: &World) -> usize {
+    let open =
+        "SELECT 1 FROM integrity_findings WHERE kind = 'ROW_TAMPERED' AND resolved_at IS NULL";
+    world.sql(open).await.len()
+}
+
+async fn tries_to_log_in(world: &World, login: &str, password: &str) -> tests::Answer {
+    let input = json!({ "input": { "login": login, "password": password } });
+    world.nobody().asks(LOG_IN, input).await
+}
+
+async fn a_record(ana: &Person) -> String {
+    let record = ana
+        .creates(ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    id(&record)
+}
+
+#[tokio::test]
+async fn a_consent_written_by_sql_lets_nobody_in_and_is_found() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = a_record(&ana).await;
+    let mut told = world.first_admin().await.watches(json!({})).await;
+    let inserted = "01a20aa4-0000-7000-8000-00000000c0de";
+    world
+        .executes(&format!(
+            "INSERT INTO data_processing_consents (
+                 id, user_id, purpose, consent_given_at, data_categories, processing_activities, third_parties)
+             VALUES ('{inserted}', '{}', 'TREAT', now(), '[\"ALL_RECORDS\"]', '[\"READ\", \"SEARCH\"]',
+                 '[{{\"kind\": \"user\", \"id\": \"{}\"}}]')",
+            ana.id, dr_bo.id
+        ))
+        .await;
+
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    let list = dr_bo.asks(LIST, json!({})).await;
+    assert_eq!(
+        list.data()["medicalRecords"],
+        json!({ "totalCount": 0, "nodes": [] })
+    );
+    // Nor by the rule in SQL, which sees no seals.
+    let across = json!({ "filter": { "metadata": {} } });
+    let list = dr_bo.asks(LIST, across).await;
+    assert_eq!(
+        list.data()["medicalRecords"],
+        json!({ "totalCount": 0, "nodes": [] })
+    );
+
+    found(&world, "data_processing_consents", inserted).await;
+    let (event, _) = told.until("FINDING_OPENED").await;
+    assert_eq!(event["finding"]["kind"], "ROW_TAMPERED");
+    assert_eq!(event["finding"]["details"]["row"], inserted);
+    assert_eq!(event["patientId"], ana.id.as_str());
+    let log = "{ myAccessLog(first: 50) { nodes { sentence } } }";
+    let log = ana.asks(log, json!({})).await.data().to_string();
+    assert!(
+        log.contains("a consent of yours was changed outside the service"),
+        "{log}"
+    );
+    let consents = ana.asks(CONSENTS, json!({})).await;
+    assert_eq!(
+        consents.data()["consents"]["nodes"],
+        json!([{ "id": inserted, "isActive": false }])
+    );
+}
+
+#[tokio::test]
+async fn a_withdrawal_taken_back_and_terms_changed_by_sql_let_nobody_in() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let (dr_cy, dr_di) = (world.doctor("cy").await, world.doctor("di").await);
+    let record = a_record(&ana).await;
+    let withdrawn = ana.lets(&dr_bo, &["READ"]).await;
+    ana.withdraws(&withdrawn).await;
+    let narrow = ana.lets(&dr_cy, &["SEARCH"]).await;
+    ana.lets(&dr_di, &["READ"]).await;
+
+    world
+        .attacks(&format!(
+            "UPDATE data_processing_consents SET consent_withdrawn_at = NULL WHERE id = '{withdrawn}';
+             UPDATE data_processing_consents SET processing_activities = '[\"READ\"]' WHERE id = '{narrow}'"
+        ))
+        .await;
+
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    dr_cy.reads(&record).await.fails_with("NOT_FOUND");
+    dr_di.reads(&record).await.data();
+    for consent in [&withdrawn, &narrow] {
+        found(&world, "data_processing_consents", consent).await;
+    }
+    // The operator looks, mends one, and says that it is right; that counts, and closes the finding.
+    world
+        .attacks(&format!(
+            "UPDATE data_processing_consents SET processing_activities = '[\"SEARCH\"]' WHERE id = '{narrow}'"
+        ))
+        .await;
+    let said = world.seals().await;
+    assert!(said.contains("1 row(s) are sealed now"), "{said}");
+    // What a check that had begun before opens once more, the next one closes.
+    eventually("every finding is closed", async || {
+        (open_findings(&world).await == 0).then_some(())
+    })
+    .await;
+    dr_bo.reads(&record).await.data();
+    let trail = world.audit_rows("action_type = 'ROW_SEAL'").await;
+    assert_eq!(trail.len(), 1);
+    assert_eq!(trail[0]["new_value"]["reason"], "a test wrote them");
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_changed_hidden_or_deleted_by_sql_still_refuses() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = a_record(&ana).await;
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let input = json!({
+        "purpose": "TREAT", "dataCategories": ["ALL_RECORDS"], "processingActivities": ["DENY"],
+        "grantees": [{ "user": dr_bo.id }],
+    });
+    let refusal = id(&ana.grants(input).await.data()["grantConsent"]["consent"]);
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    world
+        .executes("CREATE TABLE public.saved AS SELECT * FROM data_processing_consents")
+        .await;
+    let the = format!("WHERE id = '{refusal}'");
+    let attacks = [
+        format!("UPDATE data_processing_consents SET processing_activities = '[\"READ\"]' {the}"),
+        format!("UPDATE data_processing_consents SET consent_withdrawn_at = now() {the}"),
+        format!("UPDATE data_processing_consents SET consent_expires_at = now() {the}"),
+        format!(
+            "UPDATE data_processing_consents SET third_parties = '[{{\"kind\": \"nobody\"}}]' {the}"
+        ),
+        format!(
+            "UPDATE data_processing_consents SET user_id = '{}' {the}",
+            dr_bo.id
+        ),
+        format!("DELETE FROM data_processing_consents {the}"),
+        format!(
+            "DELETE FROM data_processing_consents {the}; UPDATE users SET refusals = '{{}}' WHERE id = '{}'",
+            ana.id
+        ),
+    ];
+
+    for attack in attacks {
+        world.attacks(&attack).await;
+
+        dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+        let list = dr_bo.asks(LIST, json!({})).await;
+        assert_eq!(
+            list.data()["medicalRecords"],
+            json!({ "totalCount": 0, "nodes": [] }),
+            "{attack}"
+        );
+        let across = dr_bo
+            .asks(LIST, json!({ "filter": { "metadata": {} } }))
+            .await;
+        assert_eq!(across.data()["medicalRecords"]["totalCount"], 0, "{attack}");
+        if attack.contains("UPDATE users") {
+            found(&world, "users", &ana.id).await;
+        } else {
+            found(&world, "data_processing_consents", &refusal).await;
+        }
+        world
+            .attacks(&format!(
+                "DELETE FROM data_processing_consents {the};
+                 INSERT INTO data_processing_consents SELECT * FROM saved {the};
+                 UPDATE users SET refusals = '{{{refusal}}}' WHERE id = '{}'",
+                ana.id
+            ))
+            .await;
+    }
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    ana.withdraws(&refusal).await;
+    dr_bo.reads(&record).await.data();
+}
+
+#[tokio::test]
+async fn no_row_of_an_account_changed_by_sql_logs_in_or_goes_on() {
+    let world = World::start().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let (ada, dr_bo) = (world.admin("ada").await, world.doctor("bo").await);
+    world
+        .executes("CREATE TABLE public.saved AS SELECT * FROM users")
+        .await;
+    let attacks = [
+        // A password that the attacker knows, in an administrator's row.
+        (
+            &ada,
+            "hashed_password = (SELECT hashed_password FROM saved WHERE username = 'eve')"
+                .to_owned(),
+            eve.password.clone(),
+        ),
+        // A role, an account that was deactivated, an organisation, a seal of another row.
+        (&eve, "role = 'ADMIN'".to_owned(), eve.password.clone()),
+        (&eve, "is_active = FALSE".to_owned(), eve.password.clone()),
+        (
+            &dr_bo,
+            "organization_id = gen_random_uuid()".to_owned(),
+            dr_bo.password.clone(),
+        ),
+        (
+            &eve,
+            "seal = (SELECT seal FROM saved WHERE username = 'ana')".to_owned(),
+            eve.password.clone(),
+        ),
+        (
+            &eve,
+            "seal = NULL, seal_key = NULL".to_owned(),
+            eve.password.clone(),
+        ),
+    ];
+
+    for (person, change, password) in attacks {
+        let the = format!("WHERE id = '{}'", person.id);
+        world
+            .attacks(&format!("UPDATE users SET {change} {the}"))
+            .await;
+
+        tries_to_log_in(&world, &person.username, &password)
+            .await
+            .fails_with("WRONG_CREDENTIALS");
+        person
+            .asks("{ me { id } }", json!({}))
+            .await
+            .fails_with("UNAUTHENTICATED");
+        found(&world, "users", &person.id).await;
+        world
+            .attacks(&format!(
+                "UPDATE users AS u SET role = s.role, is_active = s.is_active, hashed_password = s.hashed_password,
+                     organization_id = s.organization_id, seal = s.seal, seal_key = s.seal_key
+                 FROM saved AS s WHERE s.id = u.id AND u.id = '{}'",
+                person.id
+            ))
+            .await;
+        person.asks("{ me { id } }", json!({})).await.data();
+    }
+    // A row that is right again is found right by the deep check.
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let checking = world.another_api("checking", &checking).await;
+    eventually("every finding is closed", async || {
+        (open_findings(&world).await == 0).then_some(())
+    })
+    .await;
+    // And what nobody touches is found by it alone; an account of one's own making, too.
+    world
+        .attacks(&format!(
+            "UPDATE users SET blockchain_address = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8' WHERE id = '{}'",
+            ana.id
+        ))
+        .await;
+    found(&world, "users", &ana.id).await;
+    let own = "01a20aa4-0000-7000-8000-00000000c0de";
+    world
+        .executes(&format!(
+            "INSERT INTO users (id, email, username, hashed_password, role)
+             SELECT '{own}', 'own@meditrustal.example', 'own', hashed_password, 'ADMIN' FROM users WHERE username = 'eve'"
+        ))
+        .await;
+    found(&world, "users", own).await;
+    tries_to_log_in(&world, "own", &eve.password)
+        .await
+        .fails_with("WRONG_CREDENTIALS");
+    drop(checking);
+}
+
+#[tokio::test]
+async fn consents_that_are_gone_or_open_again_are_found_by_the_trail() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let gone = ana.lets(&dr_bo, &["READ"]).await;
+    let again = ana.lets(&dr_bo, &["SEARCH"]).await;
+    world
+        .executes("CREATE TABLE public.saved AS SELECT * FROM data_processing_consents")
+        .await;
+    ana.withdraws(&again).await;
+
+    // With the seal that it had before: the seal is right, and the trail knows better.
+    world
+        .attacks(&format!(
+            "DELETE FROM data_processing_consents;
+             INSERT INTO data_processing_consents SELECT * FROM saved WHERE id = '{again}'"
+        ))
+        .await;
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let _checking = world.another_api("checking", &checking).await;
+
+    for consent in [&gone, &again] {
+        found(&world, "data_processing_consents", consent).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_are_sealed_one_by_one_or_named_by_the_command() {
+    let world = World::start().await;
+    let eve = world.patient("eve").await;
+    world
+        .attacks(&format!(
+            "UPDATE users SET role = 'DOCTOR' WHERE id = '{}'",
+            eve.id
+        ))
+        .await;
+    let runs = async |arguments: &[&str]| {
+        let masters = world.foundation.dir().join("keys/master-keys.json");
+        let masters = masters.display().to_string();
+        let url = world.foundation.url_of("meditrustal_api").expect("a role");
+        let programs = world.foundation.programs.clone();
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let ran = tokio::task::spawn_blocking(move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let arguments = [&["seal", "rows"], &arguments[..]].concat();
+            let environment = [
+                ("DATABASE_URL", url.as_str()),
+                ("MEDITRUSTAL_MASTER_KEYS_FILE", &masters),
+            ];
+            programs.operate(&arguments, &environment, "")
+        });
+        let ran = ran.await.expect("a command does not panic");
+        ran.map_err(|error| error.to_string())
+    };
+
+    let listed = runs(&["--all", "--dry-run"]).await.expect("a list");
+    assert_eq!(
+        listed,
+        format!("users {}\n1 row(s) would be sealed\n", eve.id)
+    );
+    tries_to_log_in(&world, "eve", &eve.password)
+        .await
+        .fails_with("WRONG_CREDENTIALS");
+    for wrong in [
+        &["--reason", "none is named"][..],
+        &["--all"],
+        &["--id", &eve.id, "--reason", "of which table"],
+        &[
+            "--table",
+            "users",
+            "--id",
+            "01a20aa4-0000-7000-8000-00000000c0de",
+            "--reason",
+            "nobody",
+        ],
+    ] {
+        assert!(runs(wrong).await.is_err(), "{wrong:?}");
+    }
+    let one = [
+        "--table",
+        "users",
+        "--id",
+        &eve.id,
+        "--reason",
+        "by order of the board",
+    ];
+    runs(&one).await.expect("sealed");
+
+    let answer = tries_to_log_in(&world, "eve", &eve.password).await;
+    assert_eq!(answer.data()["logIn"]["user"]["role"], "DOCTOR");
+    let row = world.audit_rows("action_type = 'ROW_SEAL'").await.remove(0);
+    assert_eq!(row["resource_id"], eve.id.as_str());
+    assert_eq!(row["patient_id"], eve.id.as_str());
+    let said: &Value = &row["new_value"];
+    assert_eq!(said["reason"], "by order of the board");
+}
