@@ -63,7 +63,7 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
     // An origin: anchored at (40 bits) | block (48) | registrar (24) | seq (40). All that a batch's word holds.
     uint256 private constant _BLOCK_SHIFT = 40;
     uint256 private constant _REGISTRAR_SHIFT = 88;
-    uint256 private constant _SEQ_SHIFT = 112;
+    uint256 private constant _ORIGIN_SEQ_SHIFT = 112;
 
     mapping(bytes32 recordHash => uint256 word) private _records;
 
@@ -227,7 +227,7 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
         record.registrar = _registrarOf(origin);
         record.anchoredAt = uint40(origin);
         record.blockNumber = uint48(origin >> _BLOCK_SHIFT);
-        record.seq = uint40(origin >> _SEQ_SHIFT);
+        record.seq = uint40(origin >> _ORIGIN_SEQ_SHIFT);
         record.endedBy = _accounts[uint24(word >> _ENDED_BY_SHIFT)];
         record.endedByRegistrar = _isByRegistrar(word);
         record.endedAt = uint40(word >> _ENDED_AT_SHIFT);
@@ -266,7 +266,8 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
     /// @inheritdoc IMedicalRecordRegistry
     function batchOf(bytes32 root, uint48 size) external view returns (address, uint40, uint48, uint40) {
         uint256 origin = _batches[root][size];
-        return (_registrarOf(origin), uint40(origin), uint48(origin >> _BLOCK_SHIFT), uint40(origin >> _SEQ_SHIFT));
+        return
+            (_registrarOf(origin), uint40(origin), uint48(origin >> _BLOCK_SHIFT), uint40(origin >> _ORIGIN_SEQ_SHIFT));
     }
 
     /// @inheritdoc IMedicalRecordRegistry
@@ -443,8 +444,8 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
     /// @param seq The number of the event.
     /// @return origin The packed origin.
     function _origin(uint256 actor, uint40 seq) private view returns (uint256 origin) {
-        return uint256(seq) << _SEQ_SHIFT | uint256(uint24(actor)) << _REGISTRAR_SHIFT | uint256(uint48(block.number))
-            << _BLOCK_SHIFT | uint256(uint40(block.timestamp));
+        return uint256(seq) << _ORIGIN_SEQ_SHIFT | uint256(uint24(actor)) << _REGISTRAR_SHIFT
+            | uint256(uint48(block.number)) << _BLOCK_SHIFT | uint256(uint40(block.timestamp));
     }
 
     /// @dev The account that an origin names.

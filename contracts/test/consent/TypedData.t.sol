@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC5267} from "@openzeppelin/contracts/interfaces/IERC5267.sol";
+import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IChainedEvents} from "../../src/IChainedEvents.sol";
 import {IConsentRegistry} from "../../src/IConsentRegistry.sol";
 import {ConsentTest} from "./ConsentTest.sol";
@@ -60,6 +61,13 @@ contract TypedDataTest is ConsentTest {
         assertEq(chainId, block.chainid);
         assertEq(verifier, address(consents));
         assertEq(salt, 0);
+    }
+
+    function test_SupportsInterface_KnowsTheOwn() external view {
+        assertTrue(consents.supportsInterface(type(IERC165).interfaceId));
+        assertTrue(consents.supportsInterface(type(IChainedEvents).interfaceId));
+        assertTrue(consents.supportsInterface(type(IConsentRegistry).interfaceId));
+        assertFalse(consents.supportsInterface(0xffffffff));
     }
 
     function test_ConsentOf_WhenUnknown() external view {

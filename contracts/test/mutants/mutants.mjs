@@ -51,6 +51,7 @@ const mutants = [
   ['head: sequence of 32 bits', chained, 'uint40(word >> _SEQ_SHIFT) + 1', 'uint40(uint32(word >> _SEQ_SHIFT)) + 1'],
   ['head: sequence starts again after 32 bits', chained, 'uint40(word >> _SEQ_SHIFT) + 1', 'uint40(uint32(uint40(word >> _SEQ_SHIFT) + 1))'],
   ['interface: not the own', chained, 'interfaceId == type(IChainedEvents).interfaceId || ', ''],
+  ['interface: not the consents', consent, 'interfaceId == type(IConsentRegistry).interfaceId || ', ''],
   ['interface: not the registry', registry, 'interfaceId == type(IMedicalRecordRegistry).interfaceId || ', ''],
   // Records
   ['anchor: anybody', registry, 'if (actor & _IS_REGISTRAR == 0) _refuse(REGISTRAR_ROLE);\n    }', '}'],
@@ -145,7 +146,7 @@ const mutants = [
   // Views
   ['anchorOf: ended by the registrar', registry, '_accounts[uint24(word >> _ENDED_BY_SHIFT)]', '_registrarOf(origin)'],
   ['anchorOf: time and block mixed up', registry, 'record.anchoredAt = uint40(origin);', 'record.anchoredAt = uint40(origin >> _BLOCK_SHIFT);'],
-  ['anchorOf: another number', registry, 'record.seq = uint40(origin >> _SEQ_SHIFT);', 'record.seq = uint40(origin >> _REGISTRAR_SHIFT);'],
+  ['anchorOf: another number', registry, 'record.seq = uint40(origin >> _ORIGIN_SEQ_SHIFT);', 'record.seq = uint40(origin >> _REGISTRAR_SHIFT);'],
   ['currentOf: one hop more', registry, 'hops < maxHops', 'hops <= maxHops'],
   ['currentOf: always complete', registry, 'complete = next == 0;', 'complete = true;'],
   ['currentOf: status of the first', registry, 'status = _status(_records[head]);', 'status = _status(_records[recordHash]);'],
