@@ -224,9 +224,9 @@ impl Writer {
     }
 
     async fn reconcile(&self, tx: &mut Tx<'_>, stretch: &Followed) -> Result<Changes, Trouble> {
-        let hashes = reconcile::anchored(&stretch.logs);
+        let hashes = reconcile::subjects(&stretch.logs);
         if hashes.is_empty() {
-            return Ok(Changes::default());
+            return Ok(reconcile::reconcile(&stretch.logs, &Known::default()));
         }
         let chain = self.registry.chain_id;
         let anchors = reconciliation::lock_by_hash(tx, chain, &hashes).await?;

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chain::{ChainAddress, RegistryEvent, RegistryLog};
+use chain::{ChainAddress, RegistryEvent, RegistryLog, event::Closing};
 use domain::{
     ids::{RecordId, UserId},
     integrity::FindingKind,
     records::{DataHash, RecordType},
 };
 use serde_json::{Value, json};
-use store::reconciliation::{Confirmation, LockedAnchor};
+use store::reconciliation::{Confirmation, EndingFacts, LockedAnchor, PauseFacts};
 
 use crate::place::column;
 
@@ -66,6 +66,7 @@ pub(crate) struct Suspicion {
 pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     let mut changes = Changes::default();
     for log in logs {
+        changes.suspicions.extend(interference(log, known));
         // The others change no anchor; they are kept as events.
         let RegistryEvent::RecordAnchored {
             record: hash,
@@ -137,28 +138,137 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     changes
 }
 
+/// What somebody did to a record of ours, or to the registry, if it was not us. The sweep resolves it when it
+/// was taken back.
+fn interference(log: &RegistryLog, known: &Known) -> Option<Suspicion> {
+    let by = log.event.actor().to_string();
+    let (tx_hash, block_number) = (log.tx_hash.to_string(), column(log.block_number));
+    let ending = |hash, status: &str, reason, successor: Option<DataHash>, is_ours| EndingFacts {
+        hash,
+        status: status.to_owned(),
+        by: by.clone(),
+        reason,
+        successor: successor.map(|hash| hash.to_string()),
+        tx_hash: tx_hash.clone(),
+        block_number,
+        is_ours,
+    };
+    let ending = match log.event {
+        RegistryEvent::RecordClosed {
+            record,
+            closing,
+            reason,
+            ..
+        } => {
+            let status = match closing {
+                Closing::Revoked => "REVOKED",
+                Closing::Erased => "ERASED",
+            };
+            ending(record, status, Some(i32::from(reason)), None, false)
+        }
+        RegistryEvent::RecordAnchored {
+            record,
+            predecessor: Some(predecessor),
+            ..
+        } => {
+            let anchor = known.anchors.get(&record);
+            let is_ours = anchor.is_some_and(|anchor| anchor.supersedes == Some(predecessor));
+            ending(predecessor, "SUPERSEDED", None, Some(record), is_ours)
+        }
+        RegistryEvent::EndingAnnulled {
+            successor: Some(successor),
+            ..
+        } => ending(successor, "REVOKED", None, None, false),
+        RegistryEvent::PausedSet { paused: true, .. } => {
+            return Some(paused(&PauseFacts {
+                by,
+                tx_hash,
+                block_number,
+            }));
+        }
+        RegistryEvent::RecordAnchored { .. }
+        | RegistryEvent::EndingAnnulled { .. }
+        | RegistryEvent::EndingLimitSet { .. }
+        | RegistryEvent::BatchAnchored { .. }
+        | RegistryEvent::RecordExtracted { .. }
+        | RegistryEvent::CheckpointAnchored { .. }
+        | RegistryEvent::EpochOpened { .. }
+        | RegistryEvent::PausedSet { .. }
+        | RegistryEvent::RoleChanged { .. }
+        | RegistryEvent::AdminStepTaken { .. } => return None,
+    };
+    let anchor = known.anchors.get(&ending.hash)?;
+    ended(&ending, anchor.record, anchor.patient, anchor.record_type)
+}
+
+/// That a record was ended, if it was not us.
+pub(crate) fn ended(
+    ending: &EndingFacts,
+    record: RecordId,
+    patient: UserId,
+    record_type: RecordType,
+) -> Option<Suspicion> {
+    (!ending.is_ours).then(|| Suspicion {
+        kind: FindingKind::EndedOnChain,
+        record: Some(record),
+        patient: Some(patient),
+        record_type: Some(record_type),
+        record_hash: Some(ending.hash),
+        details: json!({
+            "status": ending.status,
+            "by": ending.by,
+            "reason": ending.reason,
+            "successor": ending.successor,
+            "txHash": ending.tx_hash,
+            "blockNumber": ending.block_number,
+        }),
+    })
+}
+
+/// That the registry is paused.
+pub(crate) fn paused(pause: &PauseFacts) -> Suspicion {
+    Suspicion {
+        kind: FindingKind::RegistryPaused,
+        record: None,
+        patient: None,
+        record_type: None,
+        record_hash: None,
+        details: json!({
+            "by": pause.by,
+            "txHash": pause.tx_hash,
+            "blockNumber": pause.block_number,
+        }),
+    }
+}
+
 /// The evidence of an event that names another version as superseded than was signed for.
 pub(crate) fn other_predecessor(signed: Option<&str>, anchored: Option<&str>) -> Value {
     json!({ "column": "predecessor_hash", "signed": signed, "anchored": anchored })
 }
 
-/// The record hashes that a stretch anchors.
-pub(crate) fn anchored(logs: &[RegistryLog]) -> Vec<DataHash> {
-    logs.iter()
-        .filter_map(|log| match log.event {
-            RegistryEvent::RecordAnchored { record, .. } => Some(record),
-            RegistryEvent::RecordClosed { .. }
-            | RegistryEvent::EndingAnnulled { .. }
-            | RegistryEvent::EndingLimitSet { .. }
+/// The records that a stretch anchors or ends.
+pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
+    let mut hashes = Vec::with_capacity(logs.len());
+    for log in logs {
+        match log.event {
+            RegistryEvent::RecordAnchored {
+                record,
+                predecessor,
+                ..
+            } => hashes.extend([record].into_iter().chain(predecessor)),
+            RegistryEvent::RecordClosed { record, .. } => hashes.push(record),
+            RegistryEvent::EndingAnnulled { successor, .. } => hashes.extend(successor),
+            RegistryEvent::EndingLimitSet { .. }
             | RegistryEvent::BatchAnchored { .. }
             | RegistryEvent::RecordExtracted { .. }
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }
             | RegistryEvent::PausedSet { .. }
             | RegistryEvent::RoleChanged { .. }
-            | RegistryEvent::AdminStepTaken { .. } => None,
-        })
-        .collect()
+            | RegistryEvent::AdminStepTaken { .. } => {}
+        }
+    }
+    hashes
 }
 
 #[cfg(test)]
@@ -377,6 +487,61 @@ mod tests {
     }
 
     #[test]
+    fn whoever_ends_a_record_of_ours_or_pauses_is_told() {
+        use FindingKind::{EndedOnChain, RegistryPaused};
+
+        let ours = DataHash([0xaa; 32]);
+        let other = DataHash([0xcc; 32]);
+        let closed = |record| RegistryEvent::RecordClosed {
+            record,
+            closing: Closing::Revoked,
+            by: OURS,
+            reason: 7,
+        };
+        let annulled = |record, successor| RegistryEvent::EndingAnnulled {
+            record,
+            successor,
+            by: THEIRS,
+        };
+        let switched = |paused| RegistryEvent::PausedSet { paused, by: THEIRS };
+        let superseded = RegistryEvent::RecordAnchored {
+            record: other,
+            predecessor: Some(ours),
+            registrar: OURS,
+        };
+        let cases = [
+            ("closed", closed(ours), vec![(EndedOnChain, Some(ours))]),
+            ("another's", closed(other), vec![]),
+            (
+                "superseded by what we do not know",
+                superseded,
+                vec![
+                    (EndedOnChain, Some(ours)),
+                    (FindingKind::UnknownOnChain, Some(other)),
+                ],
+            ),
+            (
+                "revoked with its predecessor's end",
+                annulled(other, Some(ours)),
+                vec![(EndedOnChain, Some(ours))],
+            ),
+            ("it stands again", annulled(ours, None), vec![]),
+            ("paused", switched(true), vec![(RegistryPaused, None)]),
+            ("released", switched(false), vec![]),
+        ];
+        for (name, event, wanted) in cases {
+            let known = known(Some(anchor(AnchorState::Confirmed, [9; 32], true)), false);
+            let changes = reconcile(&[log(event)], &known);
+            let found: Vec<_> = changes
+                .suspicions
+                .iter()
+                .map(|s| (s.kind, s.record_hash))
+                .collect();
+            assert_eq!(found, wanted, "{name}");
+        }
+    }
+
+    #[test]
     fn events_about_anything_else_change_no_anchor() {
         let (record, root) = (DataHash([0xaa; 32]), DataHash([0xbb; 32]));
         let logs = [
@@ -399,12 +564,12 @@ mod tests {
                 previous_size: 0,
             }),
             log(RegistryEvent::PausedSet {
-                paused: true,
+                paused: false,
                 by: OURS,
             }),
         ];
         let changes = reconcile(&logs, &known(None, false));
         assert!(changes.confirmed.is_empty() && changes.suspicions.is_empty());
-        assert!(anchored(&logs).is_empty());
+        assert_eq!(subjects(&logs), [record]);
     }
 }

@@ -3,13 +3,17 @@
 
 mod judge;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
 use store::{reconciliation, reconciliation::OpenFinding};
 use uuid::Uuid;
 
-use crate::{apply::Writer, reconcile::Suspicion, trouble::Trouble};
+use crate::{
+    apply::Writer,
+    reconcile::{Suspicion, paused},
+    trouble::Trouble,
+};
 
 /// How many records, and how many events, one tick compares. Unit: rows.
 const BATCH: i64 = 4_000;
@@ -68,12 +72,22 @@ impl Sweep {
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
         let about_records = reconciliation::record_facts(&mut conn, registry, &records).await?;
         let about_hashes = reconciliation::hash_facts(&mut conn, registry, &hashes).await?;
+        let anchored: Vec<DataHash> = about_records.iter().filter_map(judge::anchored).collect();
+        let endings = reconciliation::endings(&mut conn, registry, &anchored).await?;
+        let endings: HashMap<_, _> = endings.into_iter().map(|it| (it.hash, it)).collect();
+        let pause = reconciliation::pause(&mut conn, registry).await?;
         drop(conn);
 
         let wrong: Vec<Suspicion> = about_records
             .iter()
             .flat_map(|facts| judge::record(facts, registry.chain_id, &registrars))
             .chain(about_hashes.iter().filter_map(judge::hash))
+            .chain(
+                about_records
+                    .iter()
+                    .filter_map(|facts| judge::ended(facts, &endings)),
+            )
+            .chain(pause.as_ref().map(paused))
             .collect();
         let (opened, resolved) = judge::compare(&open, wrong, &about_records, &about_hashes);
         let settled = if opened.is_empty() && resolved.is_empty() {

@@ -111,6 +111,11 @@ pub(crate) enum FindingKind {
     HashMismatch,
     /// The hash of the record was anchored by an account that is not one of this service.
     ForeignRegistrar,
+    /// The record was superseded, revoked or erased on the chain by a transaction that this service did
+    /// not send. A steward of the registry can annul it within 30 days.
+    EndedOnChain,
+    /// The registry was paused: no record can be anchored until its administrator releases it.
+    RegistryPaused,
     /// The decrypted content of the record does not have the hash that was stored.
     ContentMismatch,
     /// The content of the record cannot be decrypted with its patient's key.

@@ -33,6 +33,10 @@ text_enum! {
         HashMismatch = "HASH_MISMATCH",
         /// Somebody else's account anchored it.
         ForeignRegistrar = "FOREIGN_REGISTRAR",
+        /// Somebody superseded or closed a record on the chain, and it was not us.
+        EndedOnChain = "ENDED_ON_CHAIN",
+        /// Somebody paused the registry.
+        RegistryPaused = "REGISTRY_PAUSED",
         /// A record's content is not what its hash says.
         ContentMismatch = "CONTENT_MISMATCH",
         /// A record does not open.

@@ -1,6 +1,7 @@
 //! Holding records, anchors and events against one another, and moving anchors to where the chain
 //! says they are. Rows are locked as the relay locks them: outbox by id, then anchors by record.
 
+mod endings;
 mod facts;
 
 use domain::{
@@ -11,6 +12,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::endings::{EndingFacts, PauseFacts, endings, pause};
 pub use self::facts::{
     AnchorFacts, AnchoredRecord, EventFacts, HashFacts, OpenFinding, PredecessorFacts, RecordFacts,
     hash_facts, hashes_after, open_findings, record_facts, records_after,

@@ -1,6 +1,6 @@
 //! What does not fit together, from what is known of one record or one hash. Pure.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chain::ChainAddress;
 use domain::{
@@ -9,9 +9,9 @@ use domain::{
     records::DataHash,
 };
 use serde_json::{Value, json};
-use store::reconciliation::{AnchorFacts, HashFacts, OpenFinding, RecordFacts};
+use store::reconciliation::{AnchorFacts, EndingFacts, HashFacts, OpenFinding, RecordFacts};
 
-use crate::reconcile::{Suspicion, other_predecessor};
+use crate::reconcile::{self, Suspicion, other_predecessor};
 
 /// What is wrong with a record that is there.
 pub(crate) fn record(
@@ -69,6 +69,20 @@ pub(crate) fn record(
         None => {}
     }
     wrong
+}
+
+/// The hash that was anchored for a record; `None` where a tampered text is none.
+pub(crate) fn anchored(facts: &RecordFacts) -> Option<DataHash> {
+    DataHash::parse(&facts.anchor.as_ref()?.record_hash).ok()
+}
+
+/// That somebody ended a record on the chain, if it was not us.
+pub(crate) fn ended(
+    facts: &RecordFacts,
+    endings: &HashMap<DataHash, EndingFacts>,
+) -> Option<Suspicion> {
+    let ending = endings.get(&anchored(facts)?)?;
+    reconcile::ended(ending, facts.record, facts.patient, facts.record_type)
 }
 
 /// What does not fit in the line of versions: the row and its neighbours, the anchor, the event.
@@ -156,7 +170,7 @@ pub(crate) fn compare(
                     patient = Some(anchored.patient);
                     record_type = Some(anchored.record_type);
                 }
-            } else {
+            } else if finding.kind != FindingKind::RegistryPaused {
                 let facts = records
                     .iter()
                     .find(|facts| Some(facts.record) == finding.record)?;

@@ -707,7 +707,7 @@ async fn a_version_whose_predecessor_never_came_to_the_chain_is_anchored_by_itse
     world.wait_for_indexer().await;
     assert!(
         world
-            .sql("SELECT 1 FROM integrity_findings")
+            .sql("SELECT 1 FROM integrity_findings WHERE kind <> 'REGISTRY_PAUSED'")
             .await
             .is_empty()
     );

@@ -19,6 +19,7 @@ mod exports;
 mod flood;
 mod health;
 mod indexer;
+mod interference;
 mod keys;
 mod limits;
 mod lists;

@@ -342,7 +342,10 @@ pub async fn open_findings(
         "SELECT kind, record_id, record_hash
          FROM integrity_findings
          WHERE resolved_at IS NULL
-           AND kind IN ('MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR')
+           AND kind IN (
+               'MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR',
+               'ENDED_ON_CHAIN', 'REGISTRY_PAUSED'
+           )
          ORDER BY opened_at, id
          LIMIT $1",
         limit,

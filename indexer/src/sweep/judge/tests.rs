@@ -345,3 +345,51 @@ fn findings_open_once_and_resolve_when_it_is_right_again() {
     let (_, resolved) = compare(&unknown, Vec::new(), &[], &[]);
     assert_eq!(resolved.len(), 1, "undone on the chain");
 }
+
+#[test]
+fn a_record_that_somebody_ended_is_found_until_the_end_is_annulled() {
+    let facts = facts(AnchorState::Confirmed, Some(event(OURS)));
+    let hash = DataHash([0xaa; 32]);
+    let ending = |is_ours| EndingFacts {
+        hash,
+        status: "SUPERSEDED".to_owned(),
+        by: OURS.to_string(),
+        reason: None,
+        successor: Some(digits(0xbb)),
+        tx_hash: TX.to_owned(),
+        block_number: 9,
+        is_ours,
+    };
+    let found = ended(&facts, &HashMap::from([(hash, ending(false))])).expect("it was not us");
+    assert_eq!(
+        (found.kind, found.record, found.record_hash),
+        (FindingKind::EndedOnChain, Some(facts.record), Some(hash))
+    );
+    assert!(ended(&facts, &HashMap::from([(hash, ending(true))])).is_none());
+    assert!(ended(&facts, &HashMap::new()).is_none());
+
+    let open = |kind, record| OpenFinding {
+        kind,
+        record,
+        record_hash: Some(hash).filter(|_| record.is_some()),
+    };
+    let standing = [
+        open(FindingKind::EndedOnChain, Some(facts.record)),
+        open(FindingKind::RegistryPaused, None),
+    ];
+    let paused = crate::reconcile::paused(&store::reconciliation::PauseFacts {
+        by: THEIRS.to_string(),
+        tx_hash: TX.to_owned(),
+        block_number: 9,
+    });
+    let records = [facts];
+    let (opened, resolved) = compare(&standing, vec![found, paused], &records, &[]);
+    assert!(opened.is_empty() && resolved.is_empty());
+    let (opened, resolved) = compare(&standing, Vec::new(), &records, &[]);
+    assert!(opened.is_empty());
+    let kinds: Vec<FindingKind> = resolved.iter().map(|s| s.kind).collect();
+    assert_eq!(
+        kinds,
+        [FindingKind::EndedOnChain, FindingKind::RegistryPaused]
+    );
+}

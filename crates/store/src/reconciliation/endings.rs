@@ -1,0 +1,138 @@
+//! Who ended a record on the chain, and who paused the registry: what the sweep holds against our own doing.
+
+use domain::records::DataHash;
+use sqlx::PgConnection;
+
+use crate::{StoreError, cursor::Registry, rows};
+
+/// How a record was last ended, by live events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndingFacts {
+    /// The record's hash.
+    pub hash: DataHash,
+    /// SUPERSEDED, REVOKED or ERASED.
+    pub status: String,
+    /// The account that did it.
+    pub by: String,
+    /// Why, where it was closed: a code of the operator's list.
+    pub reason: Option<i32>,
+    /// What took its place, where it was superseded.
+    pub successor: Option<String>,
+    /// The transaction.
+    pub tx_hash: String,
+    /// Its block.
+    pub block_number: i64,
+    /// Whether a version of ours took its place.
+    pub is_ours: bool,
+}
+
+/// The endings of these hashes that no annulment took back. Served by `idx_chain_events_subject`,
+/// `idx_chain_events_predecessor` and `idx_chain_events_successor`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn endings(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    hashes: &[DataHash],
+) -> Result<Vec<EndingFacts>, StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    let found = sqlx::query!(
+        r#"SELECT DISTINCT ON (ended.hash)
+            ended.hash AS "hash!",
+            ended.status,
+            ended.successor,
+            event.actor AS "actor!",
+            (event.payload ->> 'reason')::int AS reason,
+            event.tx_hash AS "tx_hash!",
+            event.block_number AS "block_number!",
+            EXISTS (
+                SELECT FROM record_anchors AS later
+                WHERE later.record_hash = ended.successor
+                  AND later.predecessor_hash = ended.hash
+                  AND later.supersedes
+            ) AS "is_ours!"
+         FROM (
+            SELECT id, subject_hash AS hash, payload ->> 'closing' AS status, NULL AS successor
+            FROM chain_events
+            WHERE subject_hash = ANY($3) AND undone_at IS NULL
+              AND kind IN ('RECORD_CLOSED', 'ENDING_ANNULLED')
+            UNION ALL
+            SELECT id, payload ->> 'predecessor', 'SUPERSEDED', subject_hash
+            FROM chain_events
+            WHERE payload ->> 'predecessor' = ANY($3) AND undone_at IS NULL
+              AND kind = 'RECORD_ANCHORED'
+            UNION ALL
+            SELECT id, payload ->> 'successor', 'REVOKED', NULL
+            FROM chain_events
+            WHERE payload ->> 'successor' = ANY($3) AND undone_at IS NULL
+              AND kind = 'ENDING_ANNULLED'
+         ) AS ended
+         JOIN chain_events AS event USING (id)
+         WHERE event.chain_id = $1
+           AND event.registry = $2
+         ORDER BY ended.hash, event.sequence DESC"#,
+        registry.chain_id,
+        registry.address,
+        &hashes,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        // An annulment closes nothing: it has no status.
+        .filter_map(|row| {
+            let status = row.status?;
+            Some(rows::hash(&row.hash).map(|hash| EndingFacts {
+                hash,
+                status,
+                by: row.actor,
+                reason: row.reason,
+                successor: row.successor,
+                tx_hash: row.tx_hash,
+                block_number: row.block_number,
+                is_ours: row.is_ours,
+            }))
+        })
+        .collect()
+}
+
+/// Who paused the registry, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseFacts {
+    /// The account.
+    pub by: String,
+    /// The transaction.
+    pub tx_hash: String,
+    /// Its block.
+    pub block_number: i64,
+}
+
+/// The pause that lasts, by the last live event about it. Served by `idx_chain_events_pause`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn pause(
+    conn: &mut PgConnection,
+    registry: &Registry,
+) -> Result<Option<PauseFacts>, StoreError> {
+    let last = sqlx::query!(
+        r#"SELECT actor, tx_hash, block_number, payload ->> 'paused' = 'true' AS "paused!"
+         FROM chain_events
+         WHERE chain_id = $1
+           AND registry = $2
+           AND undone_at IS NULL
+           AND kind = 'PAUSED_SET'
+         ORDER BY sequence DESC
+         LIMIT 1"#,
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(last.filter(|last| last.paused).map(|last| PauseFacts {
+        by: last.actor,
+        tx_hash: last.tx_hash,
+        block_number: last.block_number,
+    }))
+}
