@@ -14,7 +14,7 @@ use std::{
 use crate::{error::Error, party::Party};
 
 /// When to try again where other answers take all there is. Unit: seconds.
-const TRY_AGAIN: u32 = 1;
+const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// How many bytes. A document that is shown counts once for each field that shows it; in memory it is
 /// there up to three times while it is opened, copied and written.
@@ -23,7 +23,7 @@ const TRY_AGAIN: u32 = 1;
     reason = "whose bytes are counted is all that tells the fields apart"
 )]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct AnswerLimits {
     /// Of one answer.
     pub(crate) of_answer: usize,
     /// Of all answers of one party.
@@ -38,19 +38,19 @@ pub(crate) struct AnswerMemory(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limits: Limits,
-    held: Mutex<Held>,
+    limits: AnswerLimits,
+    held: Mutex<HeldBytes>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldBytes {
     all: usize,
     of: HashMap<Party, usize>,
 }
 
 impl AnswerMemory {
     /// With these limits.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: AnswerLimits) -> Self {
         Self(Arc::new(Shared {
             limits,
             held: Mutex::default(),
@@ -59,24 +59,24 @@ impl AnswerMemory {
 
     /// The budget of an answer that is to be made.
     pub(crate) fn begin(&self, party: Party) -> AnswerBudget {
-        AnswerBudget(Arc::new(Charged {
+        AnswerBudget(Arc::new(BudgetCharge {
             memory: self.clone(),
             party,
             bytes: AtomicUsize::new(0),
         }))
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldBytes> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What one answer may still hold. Everything is given back when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerBudget(Arc<Charged>);
+pub(crate) struct AnswerBudget(Arc<BudgetCharge>);
 
 #[derive(Debug)]
-struct Charged {
+struct BudgetCharge {
     memory: AnswerMemory,
     party: Party,
     bytes: AtomicUsize,
@@ -91,7 +91,7 @@ impl AnswerBudget {
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), Error> {
         let limits = self.0.memory.0.limits;
         let busy = Error::Busy {
-            retry_after_seconds: TRY_AGAIN,
+            retry_after_seconds: RETRY_AFTER_SECONDS,
         };
         // Under the lock, because fields of one answer charge at once.
         let mut held = self.0.memory.held();
@@ -123,7 +123,7 @@ impl AnswerBudget {
     }
 }
 
-impl Drop for Charged {
+impl Drop for BudgetCharge {
     fn drop(&mut self) {
         let bytes = *self.bytes.get_mut();
         let mut held = self.memory.held();
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn memory() -> AnswerMemory {
-        AnswerMemory::new(Limits {
+        AnswerMemory::new(AnswerLimits {
             of_answer: 10,
             of_party: 15,
             of_process: 20,

@@ -13,27 +13,27 @@ use crate::{
     answer_budget::AnswerMemory,
     bulk::Transfers,
     cost_limit::CostLimiter,
+    detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
     health::Health,
     proxies::Proxies,
-    records::{disclosure::Desk, list::Lists, writer::Writer},
+    records::{disclosure::RecordDisclosure, list::RecordLists, writer::Writer},
     seals::Seals,
     sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
     websocket::Sockets,
-    work::Work,
 };
 
 /// One api process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct App(Arc<Parts>);
+pub(crate) struct App(Arc<AppParts>);
 
 /// What an [`App`] is made of.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct AppParts {
     /// The database.
     pub(crate) pool: Pool,
     /// The master keys.
@@ -65,9 +65,9 @@ pub(crate) struct Parts {
     /// Stores records, many to a transaction.
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.
-    pub(crate) desk: Desk,
+    pub(crate) disclosure: RecordDisclosure,
     /// Finds lists of records, many to a transaction.
-    pub(crate) lists: Lists,
+    pub(crate) lists: RecordLists,
     /// What subscribers follow.
     pub(crate) feed: Feed,
     /// What ends open streams.
@@ -87,20 +87,20 @@ pub(crate) struct Parts {
     /// Whether introspection is answered and validation errors explained.
     pub(crate) introspection: bool,
     /// What requests have begun, and is finished whoever waits.
-    pub(crate) work: Work,
+    pub(crate) detached: DetachedTasks,
     /// Cancelled when the process is to stop.
     pub(crate) stopping: CancellationToken,
 }
 
 impl std::ops::Deref for App {
-    type Target = Parts;
-    fn deref(&self) -> &Parts {
+    type Target = AppParts;
+    fn deref(&self) -> &AppParts {
         &self.0
     }
 }
 
-impl From<Parts> for App {
-    fn from(parts: Parts) -> Self {
+impl From<AppParts> for App {
+    fn from(parts: AppParts) -> Self {
         Self(Arc::new(parts))
     }
 }

@@ -25,18 +25,18 @@ pub(crate) struct BatchLimits {
     pub(crate) at_once: usize,
     /// How many may wait; more are refused at once.
     pub(crate) queue: usize,
-    /// How long one that is there alone waits for company.
+    /// How long a single request waits for others.
     pub(crate) gather: Duration,
 }
 
 /// What serving a batch gives: an answer for each of its members, in their order, or nothing.
-pub(crate) type Served<A> = Result<Vec<Result<A, Error>>, StoreError>;
+pub(crate) type BatchAnswers<A> = Result<Vec<Result<A, Error>>, StoreError>;
 
-type Waiting<Q, A> = (Arc<Q>, oneshot::Sender<Result<A, Error>>);
+type QueuedRequest<Q, A> = (Arc<Q>, oneshot::Sender<Result<A, Error>>);
 
 /// Where requests are handed in. It ends when the last handle is dropped and the queue is empty; a batch that
 /// was begun is always finished, whoever still waits for it.
-pub(crate) struct Batcher<Q, A>(mpsc::Sender<Waiting<Q, A>>);
+pub(crate) struct Batcher<Q, A>(mpsc::Sender<QueuedRequest<Q, A>>);
 
 impl<Q, A> Clone for Batcher<Q, A> {
     fn clone(&self) -> Self {
@@ -56,7 +56,7 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     pub(crate) fn start<S, F>(limits: BatchLimits, tasks: &mut JoinSet<()>, serve: S) -> Self
     where
         S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
-        F: Future<Output = Served<A>> + Send + 'static,
+        F: Future<Output = BatchAnswers<A>> + Send + 'static,
     {
         let (sender, inbox) = mpsc::channel(limits.queue);
         tasks.spawn(run(limits, inbox, Arc::new(serve)));
@@ -68,10 +68,10 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// # Errors
     /// [`Error::Busy`] where too many wait already, [`Error::Unavailable`] where the process ends, and
     /// what the answer itself is.
-    pub(crate) async fn ask(&self, question: Q) -> Result<A, Error> {
+    pub(crate) async fn ask(&self, request: Q) -> Result<A, Error> {
         let (reply, answer) = oneshot::channel();
         self.0
-            .try_send((Arc::new(question), reply))
+            .try_send((Arc::new(request), reply))
             .map_err(|_| Error::Busy {
                 retry_after_seconds: 1,
             })?;
@@ -82,9 +82,9 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     ///
     /// # Errors
     /// As of [`Batcher::ask`], but for a full queue.
-    pub(crate) async fn ask_in_turn(&self, question: Q) -> Result<A, Error> {
+    pub(crate) async fn ask_in_turn(&self, request: Q) -> Result<A, Error> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.0.send((Arc::new(question), reply)).await;
+        let sent = self.0.send((Arc::new(request), reply)).await;
         sent.map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
@@ -92,13 +92,13 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
 
 async fn run<Q, A, S, F>(
     limits: BatchLimits,
-    mut inbox: mpsc::Receiver<Waiting<Q, A>>,
+    mut inbox: mpsc::Receiver<QueuedRequest<Q, A>>,
     serve: Arc<S>,
 ) where
     Q: Send + Sync + 'static,
     A: Send + 'static,
     S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
-    F: Future<Output = Served<A>> + Send + 'static,
+    F: Future<Output = BatchAnswers<A>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(limits.at_once));
     loop {
@@ -136,19 +136,19 @@ async fn next<T>(limits: &BatchLimits, inbox: &mut mpsc::Receiver<T>) -> Option<
 }
 
 /// Serves a batch, and each of its members alone where it fails as a whole.
-async fn answer<Q, A, S, F>(batch: Vec<Waiting<Q, A>>, serve: &S)
+async fn answer<Q, A, S, F>(batch: Vec<QueuedRequest<Q, A>>, serve: &S)
 where
     Q: Send + Sync + 'static,
     A: Send + 'static,
     S: Fn(Vec<Arc<Q>>) -> F,
-    F: Future<Output = Served<A>> + Send + 'static,
+    F: Future<Output = BatchAnswers<A>> + Send + 'static,
 {
-    let questions: Vec<Arc<Q>> = batch
+    let requests: Vec<Arc<Q>> = batch
         .iter()
-        .map(|(question, _)| Arc::clone(question))
+        .map(|(request, _)| Arc::clone(request))
         .collect();
     let size = batch.len();
-    let failure = match guarded(serve(questions), size).await {
+    let failure = match catch_panic(serve(requests), size).await {
         Ok(answers) => {
             for ((_, reply), answer) in batch.into_iter().zip(answers) {
                 // Whoever went away meanwhile no longer wants to know.
@@ -167,10 +167,10 @@ where
     }
     tracing::warn!(size, %failure, "A batch failed as a whole; each of its members is served alone");
     let mut down: Option<Error> = None;
-    for (question, reply) in batch {
+    for (request, reply) in batch {
         let answer = match &down {
             Some(error) => Err(error.again()),
-            None => match guarded(serve(vec![question]), 1).await {
+            None => match catch_panic(serve(vec![request]), 1).await {
                 Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
                 Err(failure) => {
                     let is_down = failure.is_of_the_database();
@@ -186,14 +186,14 @@ where
 
 /// Why a batch was not served.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum BatchFailure {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("it panicked, or gave too few answers")]
     Panicked,
 }
 
-impl Failure {
+impl BatchFailure {
     /// Whether it says nothing of any member: then serving each alone fails alike, and what was sent to a
     /// database that broke off may have happened.
     const fn is_of_the_database(&self) -> bool {
@@ -204,11 +204,11 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<BatchFailure> for Error {
+    fn from(failure: BatchFailure) -> Self {
         match failure {
-            Failure::Store(error) => error.into(),
-            Failure::Panicked => {
+            BatchFailure::Store(error) => error.into(),
+            BatchFailure::Panicked => {
                 tracing::error!("A request could not be served: it panicked");
                 Self::Internal
             }
@@ -217,17 +217,17 @@ impl From<Failure> for Error {
 }
 
 /// Serves in a task of its own, so that a panic is a failure like any other.
-async fn guarded<A: Send + 'static>(
-    serving: impl Future<Output = Served<A>> + Send + 'static,
+async fn catch_panic<A: Send + 'static>(
+    serving: impl Future<Output = BatchAnswers<A>> + Send + 'static,
     size: usize,
-) -> Result<Vec<Result<A, Error>>, Failure> {
+) -> Result<Vec<Result<A, Error>>, BatchFailure> {
     let answers = tokio::spawn(serving)
         .await
-        .map_err(|_| Failure::Panicked)??;
+        .map_err(|_| BatchFailure::Panicked)??;
     if answers.len() == size {
         Ok(answers)
     } else {
-        Err(Failure::Panicked)
+        Err(BatchFailure::Panicked)
     }
 }
 
@@ -246,15 +246,15 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn who_waits_is_served_together_and_one_too_many_is_turned_away() {
+    async fn waiting_requests_share_a_batch_and_one_too_many_is_busy() {
         let open = Arc::new(Notify::new());
-        let door = Arc::clone(&open);
+        let opened = Arc::clone(&open);
         let mut tasks = JoinSet::new();
         let batcher = Batcher::start(LIMITS, &mut tasks, move |batch: Vec<Arc<u8>>| {
-            let door = Arc::clone(&door);
+            let opened = Arc::clone(&opened);
             async move {
                 if batch.iter().any(|who| **who == 0) {
-                    door.notified().await;
+                    opened.notified().await;
                 }
                 let size = batch.len();
                 Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_panics_leaves_its_place_to_the_next() {
+    async fn a_batch_that_panics_releases_its_permit() {
         let limits = BatchLimits { size: 1, ..LIMITS };
         let mut tasks = JoinSet::new();
         let batcher = Batcher::start(limits, &mut tasks, |batch: Vec<Arc<bool>>| async move {

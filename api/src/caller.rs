@@ -18,7 +18,7 @@ use crate::{app::commit, error::Error, party::Party, seals::Seals};
 
 /// One request: where it came from, and what its token says if one came with it.
 #[derive(Debug, Clone)]
-pub(crate) struct Visit {
+pub(crate) struct RequestContext {
     /// Its id, address and user agent.
     pub(crate) origin: Origin,
     /// What its token says.
@@ -31,7 +31,7 @@ pub(crate) struct Visit {
     pub(crate) seals: Seals,
 }
 
-impl Visit {
+impl RequestContext {
     /// Whose share the request takes.
     pub(crate) fn party(&self) -> Party {
         match self.token {
@@ -89,7 +89,7 @@ impl Caller {
     /// [`Error::SecondFactorMissing`] where the operator wants one of their role and this log-in
     /// showed none.
     pub(crate) async fn actor(&self, tx: &mut Tx<'_>) -> Result<Actor, Error> {
-        self.admit(self.look_up(tx).await?)
+        self.authorize(self.look_up(tx).await?)
     }
 
     /// Under the caller's lock: the account and its log-ins stay what they are until the transaction ends.
@@ -102,8 +102,8 @@ impl Caller {
     ///
     /// # Errors
     /// As [`Caller::actor`].
-    pub(crate) fn admit(&self, actor: Option<Actor>) -> Result<Actor, Error> {
-        let actor = newcomer(actor)?;
+    pub(crate) fn authorize(&self, actor: Option<Actor>) -> Result<Actor, Error> {
+        let actor = active_actor(actor)?;
         if self.second_factor.is_for(actor.role) && !actor.second_factor {
             return Err(Error::SecondFactorMissing);
         }
@@ -114,8 +114,8 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`].
-    pub(crate) async fn newcomer(&self, tx: &mut Tx<'_>) -> Result<Actor, Error> {
-        newcomer(self.look_up(tx).await?)
+    pub(crate) async fn active_actor(&self, tx: &mut Tx<'_>) -> Result<Actor, Error> {
+        active_actor(self.look_up(tx).await?)
     }
 
     /// An audit entry of this caller, to be completed by field.
@@ -124,7 +124,7 @@ impl Caller {
     }
 }
 
-fn newcomer(actor: Option<Actor>) -> Result<Actor, Error> {
+fn active_actor(actor: Option<Actor>) -> Result<Actor, Error> {
     actor
         .filter(|actor| actor.is_active)
         .ok_or(Error::Unauthenticated)
@@ -155,8 +155,11 @@ pub(crate) async fn refuse_role(
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn kept_out(mut tx: Tx<'_>, visit: &Visit) -> Result<(), Error> {
-    let caller = visit.caller()?;
+pub(crate) async fn audit_second_factor_refusal(
+    mut tx: Tx<'_>,
+    context: &RequestContext,
+) -> Result<(), Error> {
+    let caller = context.caller()?;
     let entry = AuditEntry {
         resource_type: ResourceType::User,
         resource_id: caller.user.0,
@@ -168,11 +171,11 @@ pub(crate) async fn kept_out(mut tx: Tx<'_>, visit: &Visit) -> Result<(), Error>
 }
 
 /// An audit entry of nobody in particular, for what happens before a log-in.
-pub(crate) fn anonymous_entry(action: AuditAction, visit: &Visit) -> AuditEntry {
+pub(crate) fn anonymous_entry(action: AuditAction, context: &RequestContext) -> AuditEntry {
     AuditEntry::new(
         ANONYMOUS,
         action,
         Purpose::SystemAdministration,
-        &visit.origin,
+        &context.origin,
     )
 }

@@ -13,7 +13,7 @@ use domain::{
     environment::{self, Environment, RISKS, Risk, TooRisky, is_here},
     second_factor::Occasion,
     sessions::IDLE_AFTER,
-    throttle::{Backoff, Bucket, Limits},
+    throttle::{Backoff, Bucket, ThrottleLimits},
 };
 use ipnet::IpNet;
 use store::{PoolSettings, housekeeping::Keep};
@@ -157,10 +157,10 @@ impl ServeConfig {
             IpNet::V6(network) => network.prefix_len() < 7,
         };
         risks.extend(self.trusted_proxies.iter().filter(is_everybody).map(|all| {
-            let told = format!(
+            let text = format!(
                 "--trusted-proxies {all} believes anybody whom they speak for: name your proxies' networks alone"
             );
-            Risk::new("trusts-all-proxies", told)
+            Risk::new("trusts-all-proxies", text)
         }));
         risks
     }
@@ -246,8 +246,8 @@ impl ConnectionConfig {
     }
 
     /// The limits of connections.
-    pub(crate) fn limits(&self) -> connections::Limits {
-        connections::Limits {
+    pub(crate) fn limits(&self) -> connections::ConnectionLimits {
+        connections::ConnectionLimits {
             all: self.connections as usize,
             of_network: self.connections_of_address as usize,
             headers_within: Duration::from_secs(self.header_timeout.unsigned_abs()),
@@ -291,9 +291,9 @@ pub(crate) struct ShareConfig {
 
 impl ShareConfig {
     /// How long answers may be.
-    pub(crate) fn answers(&self) -> answer_budget::Limits {
+    pub(crate) fn answers(&self) -> answer_budget::AnswerLimits {
         let bytes = |mebibytes: i64| usize::try_from(mebibytes << 20).unwrap_or(usize::MAX);
-        answer_budget::Limits {
+        answer_budget::AnswerLimits {
             of_answer: bytes(self.answer_mib),
             of_party: bytes(self.answers_of_account_mib),
             of_process: bytes(self.answers_mib),
@@ -301,8 +301,8 @@ impl ShareConfig {
     }
 
     /// What requests may cost.
-    pub(crate) fn costs(&self) -> cost_limit::Limits {
-        cost_limit::Limits {
+    pub(crate) fn costs(&self) -> cost_limit::CostLimits {
+        cost_limit::CostLimits {
             at_once: self.cost_at_once.into(),
             a_minute: self.cost_a_minute.into(),
         }
@@ -314,7 +314,7 @@ fn mebibytes() -> RangedI64ValueParser<i64> {
     RangedI64ValueParser::new().range(1..=1 << 20)
 }
 
-/// At least one request at the gate's limit in a minute.
+/// At least one request at the query limits's limit in a minute.
 fn cost() -> RangedI64ValueParser<u32> {
     RangedI64ValueParser::new().range(1000..=1_000_000_000)
 }
@@ -483,12 +483,12 @@ impl ThrottleConfig {
     }
 
     /// What these settings allow.
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> ThrottleLimits {
         let bucket = |burst, a_minute: u32| Bucket {
             burst,
             drain: TimeDelta::microseconds(60_000_000 / i64::from(a_minute)),
         };
-        Limits {
+        ThrottleLimits {
             guesses: Backoff {
                 free: self.guesses,
                 first: TimeDelta::seconds(self.first_wait),
@@ -603,8 +603,8 @@ pub(crate) fn unknown_settings() -> Vec<Risk> {
     }
     let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let unknown = environment::unknown(variables, &own);
-    let told = unknown.iter().map(ToString::to_string);
-    told.map(|told| Risk::new("unknown-settings", told))
+    let text = unknown.iter().map(ToString::to_string);
+    text.map(|text| Risk::new("unknown-settings", text))
         .collect()
 }
 

@@ -18,8 +18,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    connection_limiter::{ConnectionLimiter, Permit},
     proxies::Proxies,
-    seats::{Seat, Seats},
 };
 
 /// How long to wait where the operating system has no connection to give, such as without file
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// How many connections, for how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// In all.
     pub(crate) all: usize,
     /// Of one network; trusted proxies are exempt.
@@ -39,20 +39,22 @@ pub(crate) struct Limits {
 
 /// The right to have a connection. It travels with each request, so that a WebSocket keeps it.
 #[derive(Debug, Clone)]
-pub(crate) struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Place>);
+pub(crate) struct HeldConnection(
+    #[expect(dead_code, reason = "it is there to be dropped")] Arc<ConnectionPermits>,
+);
 
-type Place = (OwnedSemaphorePermit, Option<Seat<Network>>);
+type ConnectionPermits = (OwnedSemaphorePermit, Option<Permit<Network>>);
 
 /// Serves until told to stop; then takes no more, and ends when what runs has ended.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: ConnectionLimits,
     proxies: &Proxies,
     stopping: CancellationToken,
 ) {
     let all = Arc::new(Semaphore::new(limits.all));
-    let of_network = Seats::new(limits.of_network);
+    let of_network = ConnectionLimiter::new(limits.of_network);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -71,12 +73,12 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let Some(held) = place(&all, &of_network, proxies, peer) else {
+        let Some(held) = admit_connection(&all, &of_network, proxies, peer) else {
             // Closed without a word: an answer would cost what is to be saved.
             tracing::debug!("A connection was refused: there are too many");
             continue;
         };
-        let connection = converse(&builder, stream, peer, held, router.clone(), &stopping);
+        let connection = serve_connection(&builder, stream, peer, held, router.clone(), &stopping);
         tracker.spawn(connection);
     }
     drop(listener);
@@ -84,26 +86,26 @@ pub(crate) async fn serve(
     tracker.wait().await;
 }
 
-fn place(
+fn admit_connection(
     all: &Arc<Semaphore>,
-    of_network: &Seats<Network>,
+    of_network: &ConnectionLimiter<Network>,
     proxies: &Proxies,
     peer: SocketAddr,
-) -> Option<Held> {
+) -> Option<HeldConnection> {
     let one_of_all = Arc::clone(all).try_acquire_owned().ok()?;
-    let seat = if proxies.trusts(peer.ip()) {
+    let permit = if proxies.trusts(peer.ip()) {
         None
     } else {
-        Some(of_network.take(Network::of(peer.ip()))?)
+        Some(of_network.acquire(Network::of(peer.ip()))?)
     };
-    Some(Held(Arc::new((one_of_all, seat))))
+    Some(HeldConnection(Arc::new((one_of_all, permit))))
 }
 
-fn converse(
+fn serve_connection(
     builder: &http1::Builder,
     stream: TcpStream,
     peer: SocketAddr,
-    held: Held,
+    held: HeldConnection,
     router: Router,
     stopping: &CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {

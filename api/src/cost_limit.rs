@@ -1,5 +1,5 @@
 //! How much each account may ask for, and each network where nobody is logged in: so much at a time, and
-//! so much in a minute. The unit is the cost of a document as `crate::gate` counts it.
+//! so much in a minute. The unit is the cost of a document as `crate::query_limits` counts it.
 //!
 //! A minute's budget is shared by all processes, and most requests touch no database for it: each
 //! process lets everybody have a little by itself, and leases more of the shared budget by the chunk.
@@ -22,20 +22,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Into how many leases it is divided. Each process gives one of them away by itself.
 const LEASES: u64 = 20;
 /// How long a request waits for others of its party, before it is refused.
-const WAITS: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 /// How many of one party wait.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 /// How long a refusal takes.
-const SLOWED_BY: Duration = Duration::from_millis(250);
+const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 /// The least that a request counts as, whatever it asks: it is read, parsed, and asks the database.
-const LEAST_CHARGE: u64 = 10;
+const MIN_CHARGE: u64 = 10;
 /// The least that it counts as while it runs: by default 20 of one party run at a time, fewer than the database has
 /// connections for, so that all others find one. Who leaves does not end what they have begun.
-const LEAST_WEIGHT: u64 = 500;
+const MIN_WEIGHT: u64 = 500;
 
 /// How much one party may ask for. Unit: cost.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct CostLimits {
     /// At a time; a request that costs more runs alone.
     pub(crate) at_once: u64,
     /// In a minute, over all processes.
@@ -48,7 +48,7 @@ pub(crate) struct CostLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limits: Limits,
+    limits: CostLimits,
     pool: Pool,
     usages: Mutex<Usages>,
 }
@@ -64,7 +64,7 @@ struct Usages {
 struct Usage {
     running: usize,
     weight: u64,
-    waiting: VecDeque<(u64, oneshot::Sender<Running>)>,
+    waiting: VecDeque<(u64, oneshot::Sender<CostPermit>)>,
     /// What is left of what this process gives away by itself.
     free: u64,
     /// When that was reckoned.
@@ -76,7 +76,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn fresh(limits: Limits, now: Instant) -> Self {
+    fn fresh(limits: CostLimits, now: Instant) -> Self {
         Self {
             running: 0,
             weight: 0,
@@ -92,7 +92,7 @@ impl Usage {
         self.running == 0 && self.waiting.is_empty() && now > self.free_at + 2 * MINUTE
     }
 
-    fn has_room_for(&self, weight: u64, limits: Limits) -> bool {
+    fn has_room_for(&self, weight: u64, limits: CostLimits) -> bool {
         self.running == 0 || self.weight.saturating_add(weight) <= limits.at_once
     }
 
@@ -102,7 +102,7 @@ impl Usage {
     }
 
     /// Pays out of what is at hand; false where that is not enough.
-    fn pay(&mut self, cost: u64, limits: Limits, now: Instant) -> bool {
+    fn pay(&mut self, cost: u64, limits: CostLimits, now: Instant) -> bool {
         let chunk = limits.chunk();
         let elapsed = now - self.free_at;
         let regained = u128::from(chunk) * elapsed.as_micros() / MINUTE.as_micros();
@@ -122,7 +122,7 @@ impl Usage {
     }
 }
 
-impl Limits {
+impl CostLimits {
     fn chunk(self) -> u64 {
         (self.a_minute / LEASES).max(1)
     }
@@ -136,13 +136,13 @@ impl Limits {
 
 /// A request that runs. Its place is given to the next of its party when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct CostPermit {
     limiter: CostLimiter,
     party: Party,
     weight: u64,
 }
 
-impl Drop for Running {
+impl Drop for CostPermit {
     fn drop(&mut self) {
         let limits = self.limiter.0.limits;
         // Declared first, so that it is dropped after the lock: who leaves meanwhile gives their place back.
@@ -165,8 +165,8 @@ impl Drop for Running {
                 party: self.party,
                 weight,
             };
-            if let Err(gone) = waiter.send(running) {
-                left.push(gone);
+            if let Err(unsent) = waiter.send(running) {
+                left.push(unsent);
             }
         }
         drop(usages);
@@ -176,7 +176,7 @@ impl Drop for Running {
 
 impl CostLimiter {
     /// With these limits; the budgets are in this database.
-    pub(crate) fn new(limits: Limits, pool: Pool) -> Self {
+    pub(crate) fn new(limits: CostLimits, pool: Pool) -> Self {
         let usages = Usages {
             of: HashMap::new(),
             swept_at: Instant::now(),
@@ -192,36 +192,36 @@ impl CostLimiter {
     ///
     /// # Errors
     /// [`Error::OverBudget`], and when to try again.
-    pub(crate) async fn enter(&self, party: Party, cost: u64) -> Result<Running, Error> {
+    pub(crate) async fn enter(&self, party: Party, cost: u64) -> Result<CostPermit, Error> {
         if let Err(refused) = self.charge(party, cost).await {
             // Who asks again at once would otherwise take a core by being refused.
-            tokio::time::sleep(SLOWED_BY).await;
+            tokio::time::sleep(REFUSAL_DELAY).await;
             return Err(refused);
         }
-        let weight = cost.max(LEAST_WEIGHT);
+        let weight = cost.max(MIN_WEIGHT);
         let limits = self.0.limits;
         let turn = {
             let mut usages = self.usages();
             let usage = usages.of(party, limits);
             if usage.waiting.is_empty() && usage.has_room_for(weight, limits) {
                 usage.start(weight);
-                return Ok(Running {
+                return Ok(CostPermit {
                     limiter: self.clone(),
                     party,
                     weight,
                 });
             }
-            if usage.waiting.len() >= WAITING {
-                return Err(over(WAITS));
+            if usage.waiting.len() >= MAX_WAITING {
+                return Err(over_budget(MAX_WAIT));
             }
             let (waiter, turn) = oneshot::channel();
             usage.waiting.push_back((weight, waiter));
             turn
         };
-        match tokio::time::timeout(WAITS, turn).await {
+        match tokio::time::timeout(MAX_WAIT, turn).await {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Error::Unavailable),
-            Err(_) => Err(over(WAITS)),
+            Err(_) => Err(over_budget(MAX_WAIT)),
         }
     }
 
@@ -231,7 +231,7 @@ impl CostLimiter {
     /// [`Error::OverBudget`], and when to try again.
     pub(crate) async fn charge(&self, party: Party, cost: u64) -> Result<(), Error> {
         let limits = self.0.limits;
-        let cost = cost.clamp(LEAST_CHARGE, limits.a_minute);
+        let cost = cost.clamp(MIN_CHARGE, limits.a_minute);
         {
             let now = Instant::now();
             let mut usages = self.usages();
@@ -240,7 +240,7 @@ impl CostLimiter {
                 return Ok(());
             }
             if let Some(until) = usage.exhausted_until.filter(|until| *until > now) {
-                return Err(over(until - now));
+                return Err(over_budget(until - now));
             }
         }
         let chunk = limits.chunk().max(cost);
@@ -261,7 +261,7 @@ impl CostLimiter {
             }
             Lease::Exhausted { wait } => {
                 usage.exhausted_until = Some(Instant::now() + wait);
-                Err(over(wait))
+                Err(over_budget(wait))
             }
         }
     }
@@ -272,7 +272,7 @@ impl CostLimiter {
 }
 
 impl Usages {
-    fn of(&mut self, party: Party, limits: Limits) -> &mut Usage {
+    fn of(&mut self, party: Party, limits: CostLimits) -> &mut Usage {
         let now = Instant::now();
         if now > self.swept_at + MINUTE {
             self.swept_at = now;
@@ -284,7 +284,7 @@ impl Usages {
     }
 }
 
-fn over(wait: Duration) -> Error {
+fn over_budget(wait: Duration) -> Error {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Error::OverBudget {
         retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX).max(1),
@@ -298,7 +298,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: CostLimits = CostLimits {
         at_once: 1000,
         a_minute: 20_000,
     };
@@ -307,7 +307,7 @@ mod tests {
     fn limiter() -> CostLimiter {
         let url = "postgres://nobody@192.0.2.1/nothing";
         let pool = store::connect(url, "test", PoolSettings::default()).expect("a URL");
-        let limits = Limits {
+        let limits = CostLimits {
             a_minute: 1_000_000,
             ..LIMITS
         };

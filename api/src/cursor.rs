@@ -57,14 +57,14 @@ impl Cursor {
 const LAYOUT: u8 = 3;
 
 /// What a list is ordered by, of a fixed length: where a page goes on.
-pub(crate) trait PageKey: Sized {
+pub(crate) trait CursorKey: Sized {
     /// The bytes of it.
     fn to_bytes(&self) -> Vec<u8>;
     /// The key that these are the bytes of.
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
-impl PageKey for i64 {
+impl CursorKey for i64 {
     fn to_bytes(&self) -> Vec<u8> {
         self.to_be_bytes().to_vec()
     }
@@ -74,7 +74,7 @@ impl PageKey for i64 {
     }
 }
 
-impl PageKey for DateTime<Utc> {
+impl CursorKey for DateTime<Utc> {
     fn to_bytes(&self) -> Vec<u8> {
         self.timestamp_micros().to_bytes()
     }
@@ -86,30 +86,30 @@ impl PageKey for DateTime<Utc> {
 }
 
 /// A position of a log, and when that entry was written.
-impl PageKey for (i64, DateTime<Utc>) {
+impl CursorKey for (i64, DateTime<Utc>) {
     fn to_bytes(&self) -> Vec<u8> {
         [self.0.to_bytes(), self.1.to_bytes()].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (position, at) = bytes.split_at_checked(8)?;
-        Some((PageKey::from_bytes(position)?, PageKey::from_bytes(at)?))
+        Some((CursorKey::from_bytes(position)?, CursorKey::from_bytes(at)?))
     }
 }
 
 /// A time, and an id that tells those of the same time apart.
-impl PageKey for (DateTime<Utc>, Uuid) {
+impl CursorKey for (DateTime<Utc>, Uuid) {
     fn to_bytes(&self) -> Vec<u8> {
         [self.0.to_bytes(), self.1.as_bytes().to_vec()].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (at, id) = bytes.split_at_checked(8)?;
-        Some((PageKey::from_bytes(at)?, Uuid::from_slice(id).ok()?))
+        Some((CursorKey::from_bytes(at)?, Uuid::from_slice(id).ok()?))
     }
 }
 
-impl PageKey for (DateTime<Utc>, RecordId) {
+impl CursorKey for (DateTime<Utc>, RecordId) {
     fn to_bytes(&self) -> Vec<u8> {
         (self.0, self.1.0).to_bytes()
     }
@@ -153,7 +153,7 @@ impl ListCursors {
     }
 
     /// The cursor that goes on after this key.
-    pub(crate) fn at(&self, key: &impl PageKey) -> Cursor {
+    pub(crate) fn at(&self, key: &impl CursorKey) -> Cursor {
         let key = key.to_bytes();
         let tag = self.key.cursor_tag(&self.list, &key);
         let bytes = [[LAYOUT].as_slice(), &key, &tag].concat();
@@ -164,12 +164,12 @@ impl ListCursors {
     ///
     /// # Errors
     /// [`Error::BadInput`] for what was not given out for this list.
-    pub(crate) fn read<K: PageKey>(&self, cursor: Option<&Cursor>) -> Result<Option<K>, Error> {
+    pub(crate) fn read<K: CursorKey>(&self, cursor: Option<&Cursor>) -> Result<Option<K>, Error> {
         let key = cursor.map(|cursor| self.key_of(cursor).ok_or_else(bad_cursor));
         key.transpose()
     }
 
-    fn key_of<K: PageKey>(&self, cursor: &Cursor) -> Option<K> {
+    fn key_of<K: CursorKey>(&self, cursor: &Cursor) -> Option<K> {
         let bytes = from_hex(&cursor.0)?;
         let (layout, rest) = bytes.split_first()?;
         let (key, tag) = rest.split_last_chunk::<TAG_LEN>()?;
@@ -216,7 +216,7 @@ mod tests {
         ListCursors::new(&Arc::new(key), &json!([name]))
     }
 
-    fn reads_back<K: PageKey + PartialEq + Debug>(key: K) {
+    fn reads_back<K: CursorKey + PartialEq + Debug>(key: K) {
         let cursor = list("a").at(&key);
         assert_eq!(list("a").read(Some(&cursor)).unwrap(), Some(key));
         assert!(list("b").read::<K>(Some(&cursor)).is_err());

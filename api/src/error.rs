@@ -152,7 +152,7 @@ impl Error {
 
     /// The code as it is told to somebody. `INTERNAL` is a bug of ours: that it was told stands in the log,
     /// whatever was said there before of why.
-    pub(crate) fn told(&self) -> &'static str {
+    pub(crate) fn public_code(&self) -> &'static str {
         if matches!(self, Self::Internal) {
             tracing::error!("Answered INTERNAL");
         }
@@ -211,7 +211,7 @@ impl Error {
 
     /// Writes the code and what goes with it.
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
-        extensions.set("code", self.told());
+        extensions.set("code", self.public_code());
         match self {
             Self::BadInput {
                 field,

@@ -98,9 +98,9 @@ impl Facts {
     /// Whoever asks, as the database knows them now.
     ///
     /// # Errors
-    /// As of [`Caller::admit`].
+    /// As of [`Caller::authorize`].
     pub(crate) fn actor(&self, caller: &Caller) -> Result<Actor, Error> {
-        caller.admit(self.actors.get(&caller.session).copied())
+        caller.authorize(self.actors.get(&caller.session).copied())
     }
 
     /// The consents of a patient that hold now; of one who was not locked, none.

@@ -13,7 +13,7 @@ use store::{
 };
 use tokio::{sync::broadcast, task::JoinSet};
 
-use crate::visibility::EventDecisions;
+use crate::visibility::EventVisibility;
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -27,14 +27,14 @@ const BUFFER: usize = 4096;
 pub(crate) struct Feed {
     entries: broadcast::Sender<Arc<FeedRow>>,
     /// Decides who may see them.
-    pub(crate) decisions: EventDecisions,
+    pub(crate) decisions: EventVisibility,
 }
 
 impl Feed {
     /// Starts following the log from its present end.
     pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
         let (entries, _) = broadcast::channel(BUFFER);
-        let decisions = EventDecisions::start(pool.clone(), tasks);
+        let decisions = EventVisibility::start(pool.clone(), tasks);
         tasks.spawn(follow(pool, url, entries.clone()));
         Self { entries, decisions }
     }
@@ -49,7 +49,7 @@ async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>
     let mut notices = Notices::of(url, feed::CHANNEL, POLL);
     let mut position = None;
     loop {
-        if let Err(error) = pass_on(&pool, &mut position, &sender).await {
+        if let Err(error) = forward(&pool, &mut position, &sender).await {
             tracing::warn!(
                 sql_state = error.sql_state(),
                 "The feed cannot be read; trying again"
@@ -59,7 +59,7 @@ async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>
     }
 }
 
-async fn pass_on(
+async fn forward(
     pool: &Pool,
     position: &mut Option<i64>,
     sender: &broadcast::Sender<Arc<FeedRow>>,

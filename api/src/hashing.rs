@@ -15,48 +15,48 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 
 /// How many passwords may be hashed or wait for it. One takes about 40 ms.
-const PLACES: usize = 128;
+const QUEUED: usize = 128;
 /// How many of them one network may hold while there is no other.
-const PLACES_OF_ONE: usize = PLACES / 4 * 3;
+const QUEUED_OF_ONE: usize = QUEUED / 4 * 3;
 
 /// Hashes as many passwords at once as there are cores, but for one that is left to everything else.
 #[derive(Debug, Clone)]
-pub(crate) struct Hashing(Arc<Mutex<Lines>>);
+pub(crate) struct Hashing(Arc<Mutex<NetworkQueues>>);
 
 #[derive(Debug)]
-struct Lines {
+struct NetworkQueues {
     /// How many may be hashed at once and are not.
     free: usize,
     /// How many places each network holds.
     held: HashMap<Network, usize>,
     /// Who waits for a turn, network by network; the next turn is the first line's.
-    waiting: VecDeque<(Network, VecDeque<oneshot::Sender<Turn>>)>,
+    waiting: VecDeque<(Network, VecDeque<oneshot::Sender<HashingSlot>>)>,
 }
 
-impl Lines {
+impl NetworkQueues {
     fn may_enter(&self, network: Network) -> bool {
         let own = self.held.get(&network).copied().unwrap_or(0);
         let others = self.held.len() - usize::from(own > 0);
         let share = match others {
-            0 => PLACES_OF_ONE,
-            others => (PLACES / (others + 1)).max(1),
+            0 => QUEUED_OF_ONE,
+            others => (QUEUED / (others + 1)).max(1),
         };
-        own < share && self.held.values().sum::<usize>() < PLACES
+        own < share && self.held.values().sum::<usize>() < QUEUED
     }
 
-    fn enqueue(&mut self, network: Network, waiter: oneshot::Sender<Turn>) {
+    fn enqueue(&mut self, network: Network, waiter: oneshot::Sender<HashingSlot>) {
         match self.waiting.iter_mut().find(|(whose, _)| *whose == network) {
-            Some((_, line)) => line.push_back(waiter),
+            Some((_, queue)) => queue.push_back(waiter),
             None => self.waiting.push_back((network, VecDeque::from([waiter]))),
         }
     }
 
     /// Whoever is next. Their line goes behind the others.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let (network, mut line) = self.waiting.pop_front()?;
-        let next = line.pop_front();
-        if !line.is_empty() {
-            self.waiting.push_back((network, line));
+    fn next(&mut self) -> Option<oneshot::Sender<HashingSlot>> {
+        let (network, mut queue) = self.waiting.pop_front()?;
+        let next = queue.pop_front();
+        if !queue.is_empty() {
+            self.waiting.push_back((network, queue));
         }
         next
     }
@@ -70,14 +70,14 @@ impl Hashing {
     }
 
     fn at_once(free: usize) -> Self {
-        Self(Arc::new(Mutex::new(Lines {
+        Self(Arc::new(Mutex::new(NetworkQueues {
             free,
             held: HashMap::new(),
             waiting: VecDeque::new(),
         })))
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn queues(&self) -> MutexGuard<'_, NetworkQueues> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,13 +90,13 @@ impl Hashing {
     }
 
     fn enter(&self, network: Network) -> Result<Queued, Error> {
-        let mut lines = self.lines();
-        if !lines.may_enter(network) {
+        let mut queues = self.queues();
+        if !queues.may_enter(network) {
             return Err(Error::Busy {
                 retry_after_seconds: 5,
             });
         }
-        *lines.held.entry(network).or_default() += 1;
+        *queues.held.entry(network).or_default() += 1;
         Ok(Queued {
             hashing: self.clone(),
             network,
@@ -113,11 +113,11 @@ pub(crate) struct Queued {
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        let mut lines = self.hashing.lines();
-        if let Some(held) = lines.held.get_mut(&self.network) {
+        let mut queues = self.hashing.queues();
+        if let Some(held) = queues.held.get_mut(&self.network) {
             *held -= 1;
             if *held == 0 {
-                lines.held.remove(&self.network);
+                queues.held.remove(&self.network);
             }
         }
     }
@@ -132,7 +132,7 @@ impl Queued {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turn().await?;
+        let slot = self.slot().await?;
         let (done, result) = oneshot::channel();
         // A thread of its own, because one that has become less important stays so. Making it costs a
         // thousandth of what it does.
@@ -142,7 +142,7 @@ impl Queued {
                 yield_to_others();
                 let result = work();
                 // Whoever is answered finds the turn passed on. A panic passes it on, too.
-                drop(turn);
+                drop(slot);
                 drop(done.send(result));
             })
             .map_err(|error| {
@@ -152,39 +152,39 @@ impl Queued {
         result.await.map_err(|_| Error::Internal)
     }
 
-    async fn turn(&self) -> Result<Turn, Error> {
-        let turn = {
-            let mut lines = self.hashing.lines();
-            if lines.free > 0 {
-                lines.free -= 1;
-                return Ok(Turn(Some(self.hashing.clone())));
+    async fn slot(&self) -> Result<HashingSlot, Error> {
+        let slot = {
+            let mut queues = self.hashing.queues();
+            if queues.free > 0 {
+                queues.free -= 1;
+                return Ok(HashingSlot(Some(self.hashing.clone())));
             }
-            let (waiter, turn) = oneshot::channel();
-            lines.enqueue(self.network, waiter);
-            turn
+            let (waiter, slot) = oneshot::channel();
+            queues.enqueue(self.network, waiter);
+            slot
         };
-        turn.await.map_err(|_| Error::Unavailable)
+        slot.await.map_err(|_| Error::Unavailable)
     }
 }
 
 /// The right to use a core. Passed on when dropped.
 #[derive(Debug)]
-struct Turn(Option<Hashing>);
+struct HashingSlot(Option<Hashing>);
 
-impl Drop for Turn {
+impl Drop for HashingSlot {
     fn drop(&mut self) {
         let Some(hashing) = self.0.take() else { return };
-        let mut lines = hashing.lines();
-        let mut turn = Self(Some(hashing.clone()));
-        while let Some(next) = lines.next() {
-            match next.send(turn) {
+        let mut queues = hashing.queues();
+        let mut slot = Self(Some(hashing.clone()));
+        while let Some(next) = queues.next() {
+            match next.send(slot) {
                 Ok(()) => return,
                 // They have left meanwhile.
-                Err(unwanted) => turn = unwanted,
+                Err(unwanted) => slot = unwanted,
             }
         }
-        turn.0 = None;
-        lines.free += 1;
+        slot.0 = None;
+        queues.free += 1;
     }
 }
 
@@ -217,10 +217,10 @@ mod tests {
         let hashing = Hashing::at_once(1);
         let order = Arc::new(Mutex::new(Vec::new()));
         let work = |who: u8| {
-            let (order, place) = (Arc::clone(&order), hashing.enter(network(who)));
+            let (order, queued) = (Arc::clone(&order), hashing.enter(network(who)));
             async move {
                 let work = move || order.lock().map(|mut order| order.push(who)).is_ok();
-                place.expect("there is a place").run(work).await
+                queued.expect("there is a place").run(work).await
             }
         };
 
@@ -230,50 +230,50 @@ mod tests {
         assert!(done.iter().all(|it| matches!(it, Ok(true))), "{done:?}");
         let order = order.lock().expect("no panic").clone();
         assert_eq!(order, [1, 1, 2, 3, 1, 2, 1, 1]);
-        assert_eq!(hashing.lines().free, 1);
-        assert!(hashing.lines().held.is_empty());
+        assert_eq!(hashing.queues().free, 1);
+        assert!(hashing.queues().held.is_empty());
     }
 
     #[test]
-    fn no_network_holds_all_places_and_all_of_them_no_more_than_there_are() {
+    fn no_network_fills_the_queue_of_hashing_and_the_queue_is_bounded() {
         let hashing = Hashing::at_once(1);
-        let mut places = Vec::new();
+        let mut queued_all = Vec::new();
         let mut fill = |last| {
-            let before = places.len();
-            places.extend(std::iter::from_fn(|| hashing.enter(network(last)).ok()));
-            places.len() - before
+            let before = queued_all.len();
+            queued_all.extend(std::iter::from_fn(|| hashing.enter(network(last)).ok()));
+            queued_all.len() - before
         };
 
         let entered = [1, 2, 3, 4].map(&mut fill);
 
-        assert_eq!(entered, [PLACES_OF_ONE, PLACES - PLACES_OF_ONE, 0, 0]);
+        assert_eq!(entered, [QUEUED_OF_ONE, QUEUED - QUEUED_OF_ONE, 0, 0]);
         // When the flood has less, others have more; it gets back no more than its share.
-        places.drain(..PLACES_OF_ONE);
+        queued_all.drain(..QUEUED_OF_ONE);
         let mut fill = |last| {
-            let before = places.len();
-            places.extend(std::iter::from_fn(|| hashing.enter(network(last)).ok()));
-            places.len() - before
+            let before = queued_all.len();
+            queued_all.extend(std::iter::from_fn(|| hashing.enter(network(last)).ok()));
+            queued_all.len() - before
         };
         assert_eq!(
             [3, 1].map(&mut fill),
-            [PLACES / 2, PLACES - PLACES / 2 - 32]
+            [QUEUED / 2, QUEUED - QUEUED / 2 - 32]
         );
     }
 
     #[tokio::test]
-    async fn who_leaves_or_panics_gives_the_turn_on() {
+    async fn a_cancelled_or_panicking_hash_releases_its_slot() {
         let hashing = Hashing::at_once(1);
-        let place = || hashing.enter(network(1)).expect("there is a place");
+        let queued = || hashing.enter(network(1)).expect("there is a place");
         let (go, waits) = std::sync::mpsc::channel::<()>();
-        let running = tokio::spawn(place().run(move || waits.recv().is_ok()));
-        let leaving = tokio::spawn(place().run(|| true));
+        let running = tokio::spawn(queued().run(move || waits.recv().is_ok()));
+        let leaving = tokio::spawn(queued().run(|| true));
         tokio::task::yield_now().await;
 
         leaving.abort();
         assert!(leaving.await.is_err_and(|error| error.is_cancelled()));
         go.send(()).expect("it waits");
         assert!(matches!(running.await, Ok(Ok(true))));
-        let failed = place()
+        let failed = queued()
             .run(|| std::panic::resume_unwind(Box::new(())))
             .await;
 
@@ -281,7 +281,7 @@ mod tests {
             matches!(failed, Err::<(), _>(Error::Internal)),
             "{failed:?}"
         );
-        assert!(matches!(place().run(|| 7).await, Ok(7)));
-        assert!(hashing.lines().held.is_empty());
+        assert!(matches!(queued().run(|| 7).await, Ok(7)));
+        assert!(hashing.queues().held.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! Whether the process can do its work, and whether the work of all comes to its end.
 //!
-//! [`Watch`] looks at regular intervals, by doing what requests do; `/health/ready` and `/health/serving` only
-//! tell what it saw, so that asking costs the database nothing. They are for machines: what they say holds
-//! no address and nothing of a record.
+//! [`HealthMonitor`] looks at regular intervals, by doing what requests do; `/health/ready` and
+//! `/health/serving` only tell what it saw, so that asking costs the database nothing. They are for machines:
+//! what they say holds no address and nothing of a record.
 
 use std::{
     fmt::Display,
@@ -28,15 +28,15 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How long the database may take.
 const DATABASE_WITHIN: Duration = Duration::from_secs(4);
 /// How long what was seen counts.
-const COUNTS_FOR: Duration = Duration::from_secs(15);
+const VALID_FOR: Duration = Duration::from_secs(15);
 /// How far the clocks may be apart without a word.
-const CLOCK_TOLD: TimeDelta = TimeDelta::seconds(5);
+const CLOCK_WARNED: TimeDelta = TimeDelta::seconds(5);
 /// How far they may be apart at all.
 pub(crate) const CLOCK_REFUSED: TimeDelta = TimeDelta::seconds(60);
 
 /// What is wrong with each part; nothing where it is well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-struct Parts {
+struct FailingParts {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ struct Parts {
     node: Option<String>,
 }
 
-impl Parts {
+impl FailingParts {
     const fn can_serve(&self) -> bool {
         self.database.is_none() && self.clock.is_none()
     }
@@ -58,21 +58,21 @@ impl Parts {
 }
 
 #[derive(Debug)]
-struct Seen {
-    parts: Parts,
+struct Observation {
+    parts: FailingParts,
     at: Instant,
 }
 
 /// What was seen last. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Health(Arc<Mutex<Seen>>);
+pub(crate) struct Health(Arc<Mutex<Observation>>);
 
 impl Default for Health {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Seen {
-            parts: Parts {
+        Self(Arc::new(Mutex::new(Observation {
+            parts: FailingParts {
                 database: Some("not looked at yet".to_owned()),
-                ..Parts::default()
+                ..FailingParts::default()
             },
             at: Instant::now(),
         })))
@@ -81,45 +81,45 @@ impl Default for Health {
 
 /// What is told.
 #[derive(Debug, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct HealthReport {
     ready: bool,
-    failing: Parts,
+    failing: FailingParts,
 }
 
 impl Health {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Observation> {
         // What is held is replaced as a whole, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn parts(&self) -> Parts {
+    fn parts(&self) -> FailingParts {
         let seen = self.seen();
         let mut parts = seen.parts.clone();
         let age = seen.at.elapsed();
-        if age > COUNTS_FOR {
+        if age > VALID_FOR {
             parts.database = Some(format!("not looked at for {} s", age.as_secs()));
         }
         parts
     }
 
-    fn saw(&self, parts: Parts) {
+    fn record(&self, parts: FailingParts) {
         let before = std::mem::replace(
             &mut *self.seen(),
-            Seen {
+            Observation {
                 parts: parts.clone(),
                 at: Instant::now(),
             },
         );
         let before = before.parts;
-        tell("database", before.database, parts.database);
-        tell("clock", before.clock, parts.clock);
-        tell("indexer", before.indexer, parts.indexer);
-        tell("node", before.node, parts.node);
+        log_change("database", before.database, parts.database);
+        log_change("clock", before.clock, parts.clock);
+        log_change("indexer", before.indexer, parts.indexer);
+        log_change("node", before.node, parts.node);
     }
 }
 
 /// Logs a change of one part.
-fn tell(part: &str, before: Option<String>, now: Option<String>) {
+fn log_change(part: &str, before: Option<String>, now: Option<String>) {
     match (before, now) {
         (None, Some(why)) => tracing::error!(part, "Not ready: {why}"),
         (Some(_), None) => tracing::info!(part, "Well"),
@@ -129,30 +129,30 @@ fn tell(part: &str, before: Option<String>, now: Option<String>) {
 
 /// 200 where this process can serve and what it serves comes to its end: the database works, the clocks
 /// agree, an indexer leads, the chain moves. 503 and why where it does not.
-pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<Told>) {
+pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
     let parts = schema.app().health.parts();
     answer(parts.is_ready(), parts)
 }
 
 /// 200 where this process can serve requests: the database works, the clocks agree. Records that are made
 /// wait for the chain.
-pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<Told>) {
+pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
     let parts = schema.app().health.parts();
     answer(parts.can_serve(), parts)
 }
 
-fn answer(ready: bool, failing: Parts) -> (StatusCode, Json<Told>) {
+fn answer(ready: bool, failing: FailingParts) -> (StatusCode, Json<HealthReport>) {
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Told { ready, failing }))
+    (status, Json(HealthReport { ready, failing }))
 }
 
 /// Looks at everything that the work needs.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct HealthMonitor {
     /// Where the database is: a connection of its own tells even where the pool has none left.
     pub(crate) url: String,
     /// The limits of that connection.
@@ -174,9 +174,9 @@ pub(crate) struct Watch {
 }
 
 /// Since when something is missed.
-struct Missed(Instant);
+struct LastSeen(Instant);
 
-impl Missed {
+impl LastSeen {
     fn is_there(&mut self) {
         self.0 = Instant::now();
     }
@@ -187,21 +187,21 @@ impl Missed {
     }
 }
 
-impl Watch {
+impl HealthMonitor {
     /// Looks again and again.
     pub(crate) async fn run(self) {
         let mut conn = None;
-        let mut leader = Missed(Instant::now());
-        let mut node = Missed(Instant::now());
+        let mut leader = LastSeen(Instant::now());
+        let mut node = LastSeen(Instant::now());
         let mut was_apart = false;
         loop {
             let (database, head) = tokio::join!(self.database(&mut conn), self.client.head());
-            let mut parts = Parts::default();
+            let mut parts = FailingParts::default();
             match database {
                 Ok(probed) => {
                     let Probed { clock, led_ago } = probed;
                     self.clock.measured(clock.ahead, clock.uncertain);
-                    let is_apart = clock.ahead.abs() > CLOCK_TOLD;
+                    let is_apart = clock.ahead.abs() > CLOCK_WARNED;
                     if is_apart && !was_apart {
                         let seconds = clock.ahead.num_seconds();
                         tracing::warn!(seconds, "The database's clock is ahead of this machine's");
@@ -229,16 +229,16 @@ impl Watch {
             parts.node = match head {
                 Ok(head) => {
                     node.is_there();
-                    self.stuck(head.timestamp)
+                    self.stale_head(head.timestamp)
                 }
                 Err(_) => node.longer_than(self.silence, "it has not answered"),
             };
-            self.health.saw(parts);
+            self.health.record(parts);
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    fn stuck(&self, made: u64) -> Option<String> {
+    fn stale_head(&self, made: u64) -> Option<String> {
         let now = Clock::Other(self.clock).now().timestamp();
         let age = u64::try_from(now).unwrap_or_default().saturating_sub(made);
         let most = self.head_age?.as_secs();

@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 use crate::{
     answer_budget::Sending,
     bulk,
-    caller::Visit,
+    caller::RequestContext,
     cors,
     cursor::Cursor,
     graphql::{document::write, event::LastEventId},
@@ -84,10 +84,10 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .layer(DefaultBodyLimit::max(request::MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("A request panicked");
-            let told = Rejected::new("INTERNAL", "something went wrong on our side").response();
+            let refusal = Rejected::new("INTERNAL", "something went wrong on our side").response();
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                GraphQLResponse::from(told),
+                GraphQLResponse::from(refusal),
             )
                 .into_response()
         }))
@@ -124,12 +124,12 @@ async fn single(
     let Some(name) = once.iter().find(twice) else {
         return next.run(request).await;
     };
-    let told = Rejected::new("BAD_REQUEST", format!("the header `{name}` is given twice"));
-    let visit = visit(&schema, id, peer, headers);
+    let refusal = Rejected::new("BAD_REQUEST", format!("the header `{name}` is given twice"));
+    let context = context(&schema, id, peer, headers);
     refuse(
         &schema,
-        &told,
-        &visit,
+        &refusal,
+        &context,
         StatusCode::BAD_REQUEST,
         MediaType::Json,
     )
@@ -168,12 +168,12 @@ async fn identify(mut request: axum::extract::Request, next: Next) -> Response {
 }
 
 /// Who sent this, from where.
-pub(crate) fn visit(
+pub(crate) fn context(
     schema: &Schema,
     id: RequestId,
     peer: SocketAddr,
     headers: &HeaderMap,
-) -> Visit {
+) -> RequestContext {
     let agent = headers
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok());
@@ -185,7 +185,7 @@ pub(crate) fn visit(
     let purpose = headers
         .get(PURPOSE_OF_USE)
         .map(|value| value.to_str().unwrap_or_default().parse());
-    Visit {
+    RequestContext {
         origin: Origin::new(id, address, agent),
         token,
         purpose,
@@ -215,34 +215,40 @@ async fn post(
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
-    let visit = visit(&schema, id, peer, &headers);
+    let context = context(&schema, id, peer, &headers);
     let media = MediaType::wanted(&headers);
     if !is_json(&headers) {
-        let told = Rejected::new(
+        let refusal = Rejected::new(
             "UNSUPPORTED_MEDIA_TYPE",
             "send `Content-Type: application/json`",
         );
         return refuse(
             &schema,
-            &told,
-            &visit,
+            &refusal,
+            &context,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             media,
         );
     }
     let Ok(body) = body else {
-        let told = Rejected::new(
+        let refusal = Rejected::new(
             "TOO_LARGE",
             format!("a request has at most {} bytes", request::MAX_BODY),
         );
-        return refuse(&schema, &told, &visit, StatusCode::PAYLOAD_TOO_LARGE, media);
+        return refuse(
+            &schema,
+            &refusal,
+            &context,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            media,
+        );
     };
     match request::from_body(&body) {
         Ok(request) => {
             let request = resuming(request, &headers);
-            run(&schema, request, Via::Post, &visit, media).await
+            run(&schema, request, Via::Post, &context, media).await
         }
-        Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
+        Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
 }
 
@@ -255,9 +261,9 @@ async fn websocket_or_query(
     RawQuery(query): RawQuery,
     upgrade: websocket::Upgrade,
 ) -> Response {
-    let visit = visit(&schema, id, peer, &headers);
+    let context = context(&schema, id, peer, &headers);
     if let Some(upgrade) = upgrade.0 {
-        return websocket::accept(schema, visit, &headers, upgrade);
+        return websocket::accept(schema, context, &headers, upgrade);
     }
     let media = MediaType::wanted(&headers);
     if method == Method::HEAD {
@@ -266,9 +272,9 @@ async fn websocket_or_query(
     match request::from_query(query.as_deref().unwrap_or_default()) {
         Ok(request) => {
             let request = resuming(request, &headers);
-            run(&schema, request, Via::Get, &visit, media).await
+            run(&schema, request, Via::Get, &context, media).await
         }
-        Err(told) => refuse(&schema, &told, &visit, StatusCode::BAD_REQUEST, media),
+        Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
 }
 
@@ -288,17 +294,17 @@ async fn run(
     schema: &Schema,
     request: Request,
     via: Via,
-    visit: &Visit,
+    context: &RequestContext,
     media: MediaType,
 ) -> Response {
-    if let Some(Err(error)) = visit.token {
+    if let Some(Err(error)) = context.token {
         // A token that is no good is told at once: a client would otherwise act as nobody unawares.
         let code = match error {
             vault::token::TokenError::Expired => "TOKEN_EXPIRED",
             vault::token::TokenError::Invalid => "UNAUTHENTICATED",
         };
-        let told = Rejected::new(code, format!("{error}; log in again"));
-        let mut response = refuse(schema, &told, visit, StatusCode::UNAUTHORIZED, media);
+        let refusal = Rejected::new(code, format!("{error}; log in again"));
+        let mut response = refuse(schema, &refusal, context, StatusCode::UNAUTHORIZED, media);
         response
             .headers_mut()
             .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -309,19 +315,25 @@ async fn run(
             Via::Get | Via::EventsByGet => Via::EventsByGet,
             Via::Post | Via::Stream | Via::Events => Via::Events,
         };
-        return sse::answer(schema.clone(), request, via, visit.clone()).await;
+        return sse::answer(schema.clone(), request, via, context.clone()).await;
     }
-    match schema.admit(request, via, visit) {
-        Err(told) if told.is_wrong_method => {
-            let mut response = refuse(schema, &told, visit, StatusCode::METHOD_NOT_ALLOWED, media);
+    match schema.check_request(request, via, context) {
+        Err(refusal) if refusal.is_wrong_method => {
+            let mut response = refuse(
+                schema,
+                &refusal,
+                context,
+                StatusCode::METHOD_NOT_ALLOWED,
+                media,
+            );
             response
                 .headers_mut()
                 .insert(header::ALLOW, HeaderValue::from_static("POST"));
             response
         }
-        Err(told) => refuse(schema, &told, visit, media.refused(), media),
+        Err(refusal) => refuse(schema, &refusal, context, media.refused(), media),
         Ok((_, request)) => {
-            let (response, budget) = schema.execute(request, visit).await;
+            let (response, budget) = schema.execute(request, context).await;
             let later = retry_after(&response);
             let status = if has_run(&response) {
                 StatusCode::OK
@@ -351,11 +363,11 @@ async fn run(
 
 /// When to try again, if the answer says that too much was going on. Unit: seconds.
 fn retry_after(response: &Answer) -> Option<u32> {
-    let told = response
+    let refusal = response
         .errors
         .iter()
         .find_map(|error| error.extensions.as_ref()?.get("retryAfterSeconds"));
-    match told {
+    match refusal {
         Some(Value::Number(seconds)) => u32::try_from(seconds.as_u64()?).ok(),
         _ => None,
     }
@@ -364,12 +376,16 @@ fn retry_after(response: &Answer) -> Option<u32> {
 /// The answer of something that was not run.
 pub(crate) fn refuse(
     schema: &Schema,
-    told: &Rejected,
-    visit: &Visit,
+    refusal: &Rejected,
+    context: &RequestContext,
     status: StatusCode,
     media: MediaType,
 ) -> Response {
-    answer(&schema.tidy(told.response(), visit), status, media)
+    answer(
+        &schema.finish_errors(refusal.response(), context),
+        status,
+        media,
+    )
 }
 
 /// What the client asked to be answered in.

@@ -2,7 +2,7 @@
 //!
 //! The schema itself says what is a text and what is a list, so that no field can be forgotten. What a value
 //! may hold besides is for the use case to say; a document (`JSON`) is bounded by the request's size. Values
-//! written into the query are bounded by the query's length ([`crate::gate`]).
+//! written into the query are bounded by the query's length ([`crate::query_limits`]).
 
 use std::collections::HashMap;
 

@@ -14,7 +14,7 @@ use store::{
     versions::{Successor, Version},
 };
 
-use crate::{error::Error, records::opened::Opened};
+use crate::{error::Error, records::decrypted::DecryptedRecords};
 
 /// How often a loader yields before it fetches what has gathered. It is no timer: an idle process
 /// goes on at once.
@@ -141,7 +141,7 @@ pub(crate) struct Loaders {
     successors: Loader<RecordId, Loaded<Arc<RecordId>>, SuccessorBatch>,
     versions: Loader<RecordId, Loaded<Versions>, VersionBatch>,
     /// What was opened already.
-    pub(crate) opened: Opened,
+    pub(crate) decrypted: DecryptedRecords,
 }
 
 impl Loaders {
@@ -160,7 +160,7 @@ impl Loaders {
             versions: Loader::new(VersionBatch(pool.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
-            opened: Opened::default(),
+            decrypted: DecryptedRecords::default(),
         }
     }
 

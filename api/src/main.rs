@@ -53,14 +53,14 @@
 //! - `party`: the account or the network whose share a request takes
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
-//! - `gate`: the limits of a GraphQL document
+//! - `query_limits`: the limits of a GraphQL document
 //! - `input_limits`: the limits of its variables
 //! - `literals`: finds input objects in a document that have a field twice
 //! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
-//! - `work`: finishes what requests have begun, whoever waits
-//! - `seats`: counts what is open for each key, up to a limit
+//! - `detached`: finishes what requests have begun, whoever waits
+//! - `connection_limiter`: counts what is open for each key, up to a limit
 //! - `throttle`: limits attempts to log in
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
@@ -81,6 +81,7 @@ mod bulk;
 mod caller;
 mod commands;
 mod config;
+mod connection_limiter;
 mod connections;
 mod consents;
 mod core_dumps;
@@ -88,10 +89,10 @@ mod cors;
 mod cost_limit;
 mod cursor;
 mod deletion;
+mod detached;
 mod error;
 mod facts;
 mod feed;
-mod gate;
 mod graphql;
 mod hashing;
 mod health;
@@ -107,12 +108,12 @@ mod page;
 mod party;
 mod playground;
 mod proxies;
+mod query_limits;
 mod records;
 mod relay;
 mod request;
 mod schema;
 mod seals;
-mod seats;
 mod second_factor;
 mod sessions;
 mod sse;
@@ -123,7 +124,6 @@ mod variables;
 mod visibility;
 mod wallets;
 mod websocket;
-mod work;
 
 use std::process::ExitCode;
 

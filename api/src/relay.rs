@@ -7,14 +7,14 @@ use chain::{Client, Sent, TxHash};
 use domain::integrity::{AnchorState, FeedKind};
 use store::{
     Pool, StoreError,
-    anchors::{self, DueTransaction, MovedAnchor, SignerAccount},
+    anchors::{self, AnchorUpdate, DueTransaction, SignerAccount},
     feed::{self, FeedEntry},
 };
 use tokio::sync::Notify;
 
 use crate::app::commit;
 
-/// How often the outbox is looked at when no bell rings.
+/// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.
 const BATCH: i64 = 256;
@@ -36,8 +36,8 @@ pub(crate) struct Relay {
     pub(crate) chain_id: i64,
     /// The account whose transactions are sent.
     pub(crate) signer: String,
-    /// Rung when there is something new.
-    pub(crate) bell: Arc<Notify>,
+    /// Notified when there is something to send.
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl Relay {
@@ -55,8 +55,8 @@ impl Relay {
                 }
             };
             if !again {
-                // A bell that is rung while we work is heard at once afterwards.
-                tokio::time::timeout(POLL, self.bell.notified()).await.ok();
+                // A notification that comes while we work is taken at once afterwards.
+                tokio::time::timeout(POLL, self.wake.notified()).await.ok();
             }
         }
     }
@@ -124,7 +124,7 @@ impl Relay {
         let nonce = transaction.nonce;
         match sent {
             Sent::Accepted | Sent::AlreadyKnown => taken.push(transaction.outbox),
-            Sent::NonceTooLow => self.settle(transaction, put_off).await?,
+            Sent::NonceTooLow => self.check_receipt(transaction, put_off).await?,
             Sent::Underpriced => {
                 tracing::warn!(nonce, "The node wants a higher fee than was signed");
                 put_off.push(transaction.outbox);
@@ -138,7 +138,7 @@ impl Relay {
     }
 
     /// The nonce is used up: by this transaction, whose event the indexer will see, or without effect.
-    async fn settle(
+    async fn check_receipt(
         &self,
         transaction: &DueTransaction,
         put_off: &mut Vec<i64>,
@@ -152,8 +152,8 @@ impl Relay {
                 let mut tx = self.pool.begin().await?;
                 if let Some(failed) = anchors::fail(&mut tx, transaction.outbox).await? {
                     tracing::error!(record.id = %failed.record, "The registry refused the anchor of record {}", failed.record);
-                    let told = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
-                    feed::append(&mut tx, &[told]).await?;
+                    let entry = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
+                    feed::append(&mut tx, &[entry]).await?;
                 }
                 commit(tx).await?;
             }
@@ -171,7 +171,7 @@ impl Relay {
     }
 }
 
-fn event(anchor: &MovedAnchor, kind: FeedKind, state: AnchorState) -> FeedEntry {
+fn event(anchor: &AnchorUpdate, kind: FeedKind, state: AnchorState) -> FeedEntry {
     FeedEntry {
         record: Some(anchor.record),
         patient: Some(anchor.patient),

@@ -1,7 +1,7 @@
 //! The schema, and the one way anything of it is run.
 //!
 //! async-graphql gives the schema and its execution; how requests come in, what they may cost and what
-//! errors say is ours ([`crate::gate`], [`crate::http`], [`crate::websocket`]).
+//! errors say is ours ([`crate::query_limits`], [`crate::http`], [`crate::websocket`]).
 
 use std::{any::TypeId, sync::Arc, time::Duration};
 
@@ -15,17 +15,17 @@ use crate::{
     answer_budget::AnswerBudget,
     app::App,
     audit::graphql::AuditQuery,
-    caller::{Visit, kept_out},
+    caller::{RequestContext, audit_second_factor_refusal},
     consents::graphql::{ConsentMutation, ConsentQuery},
-    cost_limit::Running,
+    cost_limit::CostPermit,
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
-    gate::{self, Limits},
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     literals,
     loaders::Loaders,
+    query_limits::{self, QueryLimits},
     records::{
         AmendmentMutation, ImportMutation,
         graphql::{RecordMutation, RecordQuery},
@@ -33,7 +33,7 @@ use crate::{
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
     sessions::graphql::{SessionMutation, SessionQuery},
     users::graphql::{UserMutation, UserQuery},
-    variables::{InputTypes, Problem},
+    variables::{InputTypes, InvalidValue},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
 
@@ -134,7 +134,7 @@ pub(crate) struct Rejected {
     /// Whether the operation is of a kind that this way does not carry.
     pub(crate) is_wrong_method: bool,
     /// What is wrong with its variables, if that is why: told in place of the message.
-    problems: Vec<Problem>,
+    problems: Vec<InvalidValue>,
 }
 
 impl Rejected {
@@ -153,13 +153,16 @@ impl Rejected {
         if self.problems.is_empty() {
             return Response::from_errors(vec![self.error(self.message.clone())]);
         }
-        let errors = self.problems.iter().map(|Problem { place, wanted, .. }| {
-            let mut error = self.error(format!("`{place}` has to be {wanted}"));
-            if let Some(extensions) = &mut error.extensions {
-                extensions.set("field", place.as_str());
-            }
-            error
-        });
+        let errors = self
+            .problems
+            .iter()
+            .map(|InvalidValue { place, wanted, .. }| {
+                let mut error = self.error(format!("`{place}` has to be {wanted}"));
+                if let Some(extensions) = &mut error.extensions {
+                    extensions.set("field", place.as_str());
+                }
+                error
+            });
         Response::from_errors(errors.collect())
     }
 
@@ -175,12 +178,12 @@ impl Rejected {
     }
 }
 
-/// The schema behind its gate. Cheap to clone.
+/// The schema and its query limits. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Schema {
     inner: Inner,
     app: App,
-    limits: Limits,
+    limits: QueryLimits,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
     timeout: Duration,
@@ -196,12 +199,12 @@ impl Schema {
         )
         .data(app.clone())
         .disable_suggestions()
-        // The gate counts better; these only must not stand in its way.
+        // The query limits count better; these must only not be stricter.
         .limit_recursive_depth(64);
         if !app.introspection {
             builder = builder.disable_introspection();
         }
-        let limits = Limits::new(app.introspection);
+        let limits = QueryLimits::new(app.introspection);
         Self {
             inner: builder.finish(),
             app,
@@ -217,19 +220,19 @@ impl Schema {
         &self.app
     }
 
-    /// Lets a request through the gate, and says what kind of operation would run.
+    /// Checks a request against the query limits, and says what kind of operation would run.
     ///
     /// # Errors
     /// [`Rejected`]; nothing of it ran.
-    pub(crate) fn admit(
+    pub(crate) fn check_request(
         &self,
         mut request: Request,
         via: Via,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
-        gate::check_text(&request.query, &self.limits).map_err(over)?;
+        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
         let name = request.operation_name.clone();
-        // Lent to the gate and given back: they may hold a whole document.
+        // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
         let document = request.parsed_query().map_err(|error| {
             let place = error.locations.first().map_or_else(String::new, |at| {
@@ -240,15 +243,16 @@ impl Schema {
                 format!("the document cannot be parsed{place}"),
             )
         })?;
-        let counted =
-            gate::check(document, name.as_deref(), &variables, &self.limits).map_err(over)?;
+        let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
+            .map_err(limit_error)?;
         self.inputs
             .check(document, &variables)
             .map_err(|error| too_long(&error))?;
-        let problems = gate::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
-            let definitions = &chosen.variable_definitions;
-            self.input_types.check(definitions, &variables)
-        });
+        let problems =
+            query_limits::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
+                let definitions = &chosen.variable_definitions;
+                self.input_types.check(definitions, &variables)
+            });
         request.variables = variables;
         let wanted = match (counted.kind, via) {
             (_, Via::Events)
@@ -270,22 +274,22 @@ impl Schema {
             });
         }
         if literals::repeats_a_field(&request.query) {
-            let told = "an input object in the document has a field twice";
-            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", told));
+            let refusal = "an input object in the document has a field twice";
+            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", refusal));
         }
         if !problems.is_empty() {
             return Err(self.unfit(problems));
         }
         let request = request
-            .data(visit.clone())
+            .data(context.clone())
             .data(Loaders::new(&self.app.pool))
-            .data(self.app.answers.begin(visit.party()))
+            .data(self.app.answers.begin(context.party()))
             .data(Weight(counted.weight));
         Ok((counted.kind, request))
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.
-    fn unfit(&self, mut problems: Vec<Problem>) -> Rejected {
+    fn unfit(&self, mut problems: Vec<InvalidValue>) -> Rejected {
         if !self.app.introspection {
             problems.retain(|problem| problem.is_given);
             for problem in &mut problems {
@@ -304,26 +308,33 @@ impl Schema {
     pub(crate) async fn execute(
         &self,
         request: Request,
-        visit: &Visit,
+        context: &RequestContext,
     ) -> (Response, Option<AnswerBudget>) {
         let budget = of_request::<AnswerBudget>(&request);
-        let running = match self.app.costs.enter(visit.party(), weight(&request)).await {
+        let running = match self
+            .app
+            .costs
+            .enter(context.party(), weight(&request))
+            .await
+        {
             Ok(running) => running,
-            Err(error) => return (self.tidy(failed(error), visit), budget),
+            Err(error) => return (self.finish_errors(failed(error), context), budget),
         };
-        let response = self.run(request, visit, running).await;
+        let response = self.run(request, context, running).await;
         let paid = budget
             .as_ref()
             .map(|budget| budget.charge_text(document::length(&response)));
         match paid {
             // Errors alone are short, and may say just this.
-            Some(Err(error)) if has_run(&response) => (self.tidy(failed(error), visit), budget),
+            Some(Err(error)) if has_run(&response) => {
+                (self.finish_errors(failed(error), context), budget)
+            }
             Some(_) | None => (response, budget),
         }
     }
 
     /// Charges what was refused: each refusal is a row that somebody else may have to read.
-    async fn charge_refusals(&self, response: &Response, visit: &Visit) {
+    async fn charge_refusals(&self, response: &Response, context: &RequestContext) {
         let refused = response.errors.iter().filter(|error| {
             let source = error.source.as_ref();
             let ours = source.and_then(|source| source.downcast_ref::<Error>());
@@ -332,35 +343,40 @@ impl Schema {
         let cost = refused.count() as u64 * REFUSAL_COST;
         if cost > 0 {
             // Where there is not so much left, the next request is told.
-            self.app.costs.charge(visit.party(), cost).await.ok();
+            self.app.costs.charge(context.party(), cost).await.ok();
         }
     }
 
     /// Does it in a task of its own, which holds the party's room until it is done.
-    async fn run(&self, request: Request, visit: &Visit, running: Running) -> Response {
-        let (schema, asking) = (self.clone(), visit.clone());
+    async fn run(
+        &self,
+        request: Request,
+        context: &RequestContext,
+        running: CostPermit,
+    ) -> Response {
+        let (schema, asking) = (self.clone(), context.clone());
         let work = async move {
             let response = schema.inner.execute(request).await;
-            let response = schema.write_down(response, &asking).await;
+            let response = schema.audit_refusals(response, &asking).await;
             schema.charge_refusals(&response, &asking).await;
             drop(running);
             response
         };
-        let work = self.app.work.finish(work);
+        let work = self.app.detached.run_to_completion(work);
         let response = match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => failed(error),
             Err(_) => {
-                let told = "this took too long; what it has begun is finished";
-                Rejected::new("TIMEOUT", told).response()
+                let refusal = "this took too long; what it has begun is finished";
+                Rejected::new("TIMEOUT", refusal).response()
             }
         };
-        self.tidy(response, visit)
+        self.finish_errors(response, context)
     }
 
     /// Writes down where somebody was kept out for want of a second factor: what refused them did it
     /// before it had anything to write. Unwritten, it is not told either.
-    async fn write_down(&self, response: Response, visit: &Visit) -> Response {
+    async fn audit_refusals(&self, response: Response, context: &RequestContext) -> Response {
         let missing = response.errors.iter().any(|error| {
             let source = error.source.as_ref();
             let ours = source.and_then(|source| source.downcast_ref::<Error>());
@@ -369,10 +385,10 @@ impl Schema {
         if !missing {
             return response;
         }
-        let written = async { kept_out(self.app.begin().await?, visit).await };
+        let written = async { audit_second_factor_refusal(self.app.begin().await?, context).await };
         match written.await {
             Ok(()) => response,
-            Err(error) => Rejected::new(error.told(), error.to_string()).response(),
+            Err(error) => Rejected::new(error.public_code(), error.to_string()).response(),
         }
     }
 
@@ -381,17 +397,17 @@ impl Schema {
     pub(crate) fn follow(
         &self,
         request: Request,
-        visit: Visit,
+        context: RequestContext,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
         let admitted = async move {
-            let party = visit.party();
+            let party = context.party();
             // What went by is read again for each stream that begins.
             let cost = weight(&request).saturating_add(STREAM_COST);
             match schema.app.costs.charge(party, cost).await {
-                Ok(()) => schema.answers(request, visit).left_stream(),
+                Ok(()) => schema.answers(request, context).left_stream(),
                 Err(error) => {
-                    let refused = schema.tidy(failed(error), &visit);
+                    let refused = schema.finish_errors(failed(error), &context);
                     stream::once(async { refused }).right_stream()
                 }
             }
@@ -402,26 +418,30 @@ impl Schema {
     fn answers(
         &self,
         request: Request,
-        visit: Visit,
+        context: RequestContext,
     ) -> impl Stream<Item = Response> + Send + use<> {
         let schema = self.clone();
-        let told = EventCursor::default();
-        let request = request.data(told.clone());
+        let refusal = EventCursor::default();
+        let request = request.data(refusal.clone());
         self.inner
             .execute_stream(request)
             .then(move |mut response| {
-                told.write(&mut response);
-                let (schema, visit) = (schema.clone(), visit.clone());
+                refusal.write(&mut response);
+                let (schema, context) = (schema.clone(), context.clone());
                 async move {
-                    let response = schema.write_down(response, &visit).await;
-                    schema.tidy(response, &visit)
+                    let response = schema.audit_refusals(response, &context).await;
+                    schema.finish_errors(response, &context)
                 }
             })
     }
 
     /// Gives every error a code and the request's id, and leaves out what async-graphql would tell of
     /// the schema or of the value where introspection is off.
-    pub(crate) fn tidy(&self, mut response: Response, visit: &Visit) -> Response {
+    pub(crate) fn finish_errors(
+        &self,
+        mut response: Response,
+        context: &RequestContext,
+    ) -> Response {
         cut(&mut response.errors);
         for error in &mut response.errors {
             let ours = error
@@ -440,7 +460,7 @@ impl Schema {
                     UNFIT.to_owned()
                 };
             }
-            extensions.set("requestId", visit.origin.request.to_string());
+            extensions.set("requestId", context.origin.request.to_string());
         }
         response
     }
@@ -467,9 +487,9 @@ fn of_request<T: Clone + 'static>(request: &Request) -> Option<T> {
 
 /// The answer of a request that failed as a whole.
 fn failed(error: Error) -> Response {
-    let mut told = ServerError::new(error.to_string(), None);
-    told.source = Some(Arc::new(error));
-    Response::from_errors(vec![told])
+    let mut refusal = ServerError::new(error.to_string(), None);
+    refusal.source = Some(Arc::new(error));
+    Response::from_errors(vec![refusal])
 }
 
 /// Keeps the first of the errors that stand in no field: validation tells one for each use of whatever is
@@ -484,22 +504,22 @@ fn cut(errors: &mut Vec<ServerError>) {
         error.locations.truncate(MAX_LOCATIONS);
     }
     if more > 0 {
-        let told = format!("and {more} more errors, which are not told");
-        let told = Rejected::new("GRAPHQL_VALIDATION_FAILED", told);
-        errors.extend(told.response().errors);
+        let refusal = format!("and {more} more errors, which are not told");
+        let refusal = Rejected::new("GRAPHQL_VALIDATION_FAILED", refusal);
+        errors.extend(refusal.response().errors);
     }
     errors.extend(of_fields);
 }
 
-fn over(refused: gate::Refused) -> Rejected {
+fn limit_error(refused: query_limits::LimitError) -> Rejected {
     let code = match refused {
-        gate::Refused::TooMuch { .. } => "TOO_COMPLEX",
-        gate::Refused::FragmentCycle
-        | gate::Refused::NoSuchOperation
-        | gate::Refused::TypeName
-        | gate::Refused::ManyRootFields => "GRAPHQL_VALIDATION_FAILED",
-        gate::Refused::InlineDecimal => "BAD_USER_INPUT",
-        gate::Refused::Introspection => "INTROSPECTION_DISABLED",
+        query_limits::LimitError::TooMuch { .. } => "TOO_COMPLEX",
+        query_limits::LimitError::FragmentCycle
+        | query_limits::LimitError::NoSuchOperation
+        | query_limits::LimitError::TypeName
+        | query_limits::LimitError::ManyRootFields => "GRAPHQL_VALIDATION_FAILED",
+        query_limits::LimitError::InlineDecimal => "BAD_USER_INPUT",
+        query_limits::LimitError::Introspection => "INTROSPECTION_DISABLED",
     };
     Rejected::new(code, refused.to_string())
 }

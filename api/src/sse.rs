@@ -1,5 +1,5 @@
 //! GraphQL over Server-Sent Events, in the protocol's *distinct connections* mode: one request, one
-//! stream. It passes the same gate as everything else, and ends with its token and its log-in.
+//! stream. It obeys the same query limits as everything else, and ends with its token and its log-in.
 //!
 //! <https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md>
 
@@ -21,51 +21,56 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     answer_budget::AnswerBudget,
-    caller::Visit,
+    caller::RequestContext,
+    connection_limiter::Permit,
     graphql::event::EventCursor,
     http::{UNBUFFERED, to_json},
     schema::{Rejected, Schema, Via},
-    seats::Seat,
-    sessions::revocations::{Watch, ended, is_over},
+    sessions::revocations::{SessionWatch, ended, is_over},
 };
 
 /// How often a stream that has nothing to say says so: proxies close what is silent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Answers a request by an event stream. What the gate refuses is told in the stream as well, because a
+/// Answers a request by an event stream. What the query limits refuse is told in the stream as well, because a
 /// browser shows nothing of a stream that did not open. The token was checked before.
-pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Visit) -> Response {
-    let refused = |told: &Rejected| {
-        let answer = schema.tidy(told.response(), &visit);
+pub(crate) async fn answer(
+    schema: Schema,
+    request: Request,
+    via: Via,
+    context: RequestContext,
+) -> Response {
+    let refused = |refusal: &Rejected| {
+        let answer = schema.finish_errors(refusal.response(), &context);
         open(stream::iter([next(&answer), complete()]))
     };
     let app = schema.app();
-    let bearer = visit.token.and_then(Result::ok);
+    let bearer = context.token.and_then(Result::ok);
     // Watched before its row is read: nothing falls between the two.
     let watch = bearer.map(|bearer| app.revocations.watch(bearer.session));
     if let Some(bearer) = bearer
         && is_over(app, bearer).await
     {
-        return refused(&Over::Ended.told());
+        return refused(&EndReason::Ended.rejection());
     }
     let network = app
         .sockets
         .of_network
-        .take(Network::of(visit.origin.address));
-    let account = bearer.map(|bearer| app.sockets.of_account.take(bearer.user));
+        .acquire(Network::of(context.origin.address));
+    let account = bearer.map(|bearer| app.sockets.of_account.acquire(bearer.user));
     let (Some(network), None | Some(Some(_))) = (network, &account) else {
-        let told = "too many streams are open of this account, or from this address\n";
-        return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
+        let refusal = "too many streams are open of this account, or from this address\n";
+        return (StatusCode::TOO_MANY_REQUESTS, refusal).into_response();
     };
-    let (kind, request) = match schema.admit(request, via, &visit) {
+    let (kind, request) = match schema.check_request(request, via, &context) {
         Ok(admitted) => admitted,
-        Err(told) => return refused(&told),
+        Err(refusal) => return refused(&refusal),
     };
     let mut paid = None;
     let answers: Answers = match kind {
-        OperationType::Subscription => Box::pin(schema.follow(request, visit.clone())),
+        OperationType::Subscription => Box::pin(schema.follow(request, context.clone())),
         OperationType::Query | OperationType::Mutation => {
-            let (answer, budget) = schema.execute(request, &visit).await;
+            let (answer, budget) = schema.execute(request, &context).await;
             paid = budget;
             Box::pin(stream::once(async { answer }))
         }
@@ -74,16 +79,16 @@ pub(crate) async fn answer(schema: Schema, request: Request, via: Via, visit: Vi
         let left = bearer.expires_at - app.clock.now();
         Instant::now() + left.to_std().unwrap_or_default()
     });
-    let running = Running {
+    let running = RunningOperation {
         answers,
         stopping: app.stopping.clone(),
         deadline: left,
         watch,
-        _seats: (network, account.flatten()),
+        _permits: (network, account.flatten()),
         _paid: paid,
         stage: Stage::Running,
         schema: schema.clone(),
-        visit,
+        context,
         span: Span::current(),
     };
     open(stream::unfold(running, |mut running| {
@@ -115,14 +120,14 @@ enum Stage {
 }
 
 /// Why a stream ends before what it follows does.
-enum Over {
+enum EndReason {
     Stopping,
     Expired,
     Ended,
 }
 
-impl Over {
-    fn told(&self) -> Rejected {
+impl EndReason {
+    fn rejection(&self) -> Rejected {
         match self {
             Self::Stopping => Rejected::new(
                 "UNAVAILABLE",
@@ -140,21 +145,21 @@ impl Over {
 type Answers = Pin<Box<dyn Stream<Item = Answer> + Send>>;
 
 /// One open stream.
-struct Running {
+struct RunningOperation {
     answers: Answers,
     stopping: CancellationToken,
     deadline: Option<Instant>,
-    watch: Option<Watch>,
-    _seats: (Seat<Network>, Option<Seat<UserId>>),
+    watch: Option<SessionWatch>,
+    _permits: (Permit<Network>, Option<Permit<UserId>>),
     /// What its one answer was paid for by.
     _paid: Option<AnswerBudget>,
     stage: Stage,
     schema: Schema,
-    visit: Visit,
+    context: RequestContext,
     span: Span,
 }
 
-impl Running {
+impl RunningOperation {
     async fn next(&mut self) -> Option<Event> {
         match self.stage {
             Stage::Over => return None,
@@ -166,9 +171,9 @@ impl Running {
         }
         let over = tokio::select! {
             biased;
-            () = self.stopping.cancelled() => Over::Stopping,
-            () = ended(self.watch.as_ref()) => Over::Ended,
-            () = until(self.deadline) => Over::Expired,
+            () = self.stopping.cancelled() => EndReason::Stopping,
+            () = ended(self.watch.as_ref()) => EndReason::Ended,
+            () = until(self.deadline) => EndReason::Expired,
             answer = self.answers.next() => {
                 let Some(answer) = answer else {
                     self.stage = Stage::Over;
@@ -178,7 +183,11 @@ impl Running {
             }
         };
         self.stage = Stage::Last;
-        Some(next(&self.schema.tidy(over.told().response(), &self.visit)))
+        Some(next(
+            &self
+                .schema
+                .finish_errors(over.rejection().response(), &self.context),
+        ))
     }
 }
 

@@ -16,13 +16,13 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, Origin},
     ids::UserId,
     purpose::Purpose,
-    throttle::{Counter, Kind, Limits, Network, Scope, Standing},
+    throttle::{AttemptKind, Counter, Network, Scope, ThrottleLimits, ThrottleState},
     users::{ANONYMOUS, User, fold},
 };
 use serde_json::json;
 use store::{
     Tx, audit,
-    throttle::{Counters, Key, hold, save},
+    throttle::{CounterKey, Counters, hold, save},
 };
 use tokio::sync::Semaphore;
 use vault::digest;
@@ -57,13 +57,13 @@ pub(crate) enum Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    const fn kind(self) -> Kind {
+    const fn kind(self) -> AttemptKind {
         match self {
-            Self::LogIn(_) => Kind::LogIn,
-            Self::Proof(_) | Self::Code(_) => Kind::Proof,
-            Self::Refresh => Kind::Refresh,
-            Self::Register => Kind::Register,
-            Self::Challenge => Kind::Challenge,
+            Self::LogIn(_) => AttemptKind::LogIn,
+            Self::Proof(_) | Self::Code(_) => AttemptKind::Proof,
+            Self::Refresh => AttemptKind::Refresh,
+            Self::Register => AttemptKind::Register,
+            Self::Challenge => AttemptKind::Challenge,
         }
     }
 
@@ -88,17 +88,17 @@ pub(crate) fn login_digest(login: &str) -> String {
     digest::hex_of(fold(login).as_bytes())[..16].to_owned()
 }
 
-/// The limits, and the door to the counters.
+/// The limits, and access to the counters.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    limits: Limits,
+    limits: ThrottleLimits,
     at_once: Semaphore,
     waiting: Semaphore,
 }
 
 impl Throttle {
     /// With these limits.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: ThrottleLimits) -> Self {
         Self {
             limits,
             at_once: Semaphore::new(AT_ONCE),
@@ -111,7 +111,7 @@ impl Throttle {
 #[derive(Debug)]
 #[must_use = "say whether it succeeded; what is dropped has failed"]
 pub(crate) struct Pass {
-    kind: Kind,
+    kind: AttemptKind,
     network: Network,
     name: Option<String>,
     /// Whether the address was charged: who gives back more than was taken could guess without end.
@@ -140,20 +140,20 @@ pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Re
     };
     let (pair, account) = (pass.pair(), pass.account());
     let (address, everybody) = (pass.address(), everybody());
-    let held: Vec<Key> = pair.iter().chain([&address]).cloned().collect();
-    let seen: Vec<Key> = account.iter().chain([&everybody]).cloned().collect();
+    let held: Vec<CounterKey> = pair.iter().chain([&address]).cloned().collect();
+    let seen: Vec<CounterKey> = account.iter().chain([&everybody]).cloned().collect();
 
     let mut tx = app.begin().await?;
     let found = hold(&mut tx, &held, &seen).await?;
-    let standing = Standing {
+    let state = ThrottleState {
         pair: pair.as_ref().map(|key| found.of(key)),
         address: found.of(&address),
         account: account.as_ref().map(|key| found.of(key)),
         everybody: found.of(&everybody),
     };
-    match throttle.limits.charge(pass.kind, &standing, found.now) {
+    match throttle.limits.charge(pass.kind, &state, found.now) {
         Ok(charged) => {
-            pass.is_address_charged = charged.address != standing.address;
+            pass.is_address_charged = charged.address != state.address;
             let mut counters = vec![(address, charged.address)];
             counters.extend(pair.zip(charged.pair));
             save(&mut tx, &counters).await?;
@@ -163,7 +163,7 @@ pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Re
         Err(refused) => {
             let wait = (refused.until - found.now).to_std().unwrap_or_default();
             let retry_after_seconds = in_seconds(wait);
-            let untold = standing.pair.filter(|counter| !counter.is_told);
+            let untold = state.pair.filter(|counter| !counter.is_told);
             if let (Scope::Pair | Scope::Account, Some(key), Some(counter)) =
                 (refused.by, pair, untold)
             {
@@ -223,19 +223,19 @@ fn in_seconds(wait: Duration) -> u32 {
 }
 
 impl Pass {
-    fn pair(&self) -> Option<Key> {
+    fn pair(&self) -> Option<CounterKey> {
         self.name.as_deref().map(|name| self.pair_of(name))
     }
 
-    fn pair_of(&self, name: &str) -> Key {
+    fn pair_of(&self, name: &str) -> CounterKey {
         key(Scope::Pair, &format!("{} {name}", self.network))
     }
 
-    fn address(&self) -> Key {
+    fn address(&self) -> CounterKey {
         key(self.kind.address_scope(), &self.network.to_string())
     }
 
-    fn account(&self) -> Option<Key> {
+    fn account(&self) -> Option<CounterKey> {
         self.name.as_deref().map(|name| key(Scope::Account, name))
     }
 
@@ -244,10 +244,10 @@ impl Pass {
     /// # Errors
     /// The database's.
     pub(crate) async fn failed(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
-        let keys: Vec<Key> = self.account().into_iter().chain([everybody()]).collect();
+        let keys: Vec<CounterKey> = self.account().into_iter().chain([everybody()]).collect();
         let found = hold(tx, &keys, &[]).await?;
         let limits = &app.throttle.limits;
-        let counters: Vec<(Key, Counter)> = keys
+        let counters: Vec<(CounterKey, Counter)> = keys
             .into_iter()
             .map(|key| {
                 let counter = limits.failed(key.scope, &found.of(&key), found.now);
@@ -278,19 +278,24 @@ impl Pass {
         user: &User,
     ) -> Result<(), Error> {
         let names = [&user.username, &user.email].map(|name| name_of(name));
-        let mut pairs: Vec<Key> = self.pair().into_iter().collect();
+        let mut pairs: Vec<CounterKey> = self.pair().into_iter().collect();
         pairs.extend(names.iter().map(|name| self.pair_of(name)));
         pairs.sort();
         pairs.dedup();
         self.forget(app, tx, pairs).await
     }
 
-    async fn forget(&self, app: &App, tx: &mut Tx<'_>, pairs: Vec<Key>) -> Result<(), Error> {
+    async fn forget(
+        &self,
+        app: &App,
+        tx: &mut Tx<'_>,
+        pairs: Vec<CounterKey>,
+    ) -> Result<(), Error> {
         let address = self.is_address_charged.then(|| self.address());
-        let keys: Vec<Key> = pairs.iter().chain(&address).cloned().collect();
+        let keys: Vec<CounterKey> = pairs.iter().chain(&address).cloned().collect();
         let found: Counters = hold(tx, &keys, &[]).await?;
         let limits = &app.throttle.limits;
-        let mut counters: Vec<(Key, Counter)> = pairs
+        let mut counters: Vec<(CounterKey, Counter)> = pairs
             .into_iter()
             .map(|key| (key, Counter::proven(found.now)))
             .collect();
@@ -302,12 +307,12 @@ impl Pass {
     }
 }
 
-fn everybody() -> Key {
+fn everybody() -> CounterKey {
     key(Scope::Everybody, "")
 }
 
-fn key(scope: Scope, subject: &str) -> Key {
-    Key {
+fn key(scope: Scope, subject: &str) -> CounterKey {
+    CounterKey {
         scope,
         subject: digest::hex_of(format!("throttle {scope} {subject}").as_bytes()),
     }

@@ -16,13 +16,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// How many places are told at most.
-pub(crate) const MAX_PROBLEMS: usize = 20;
+pub(crate) const MAX_INVALID_VALUES: usize = 20;
 /// How much of a place is told. Unit: characters.
 const MAX_PLACE: usize = 200;
 
 /// A value that its variable cannot have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub(crate) struct InvalidValue {
     /// Where: the variable and what is in it, such as `input.grantees.0.user`.
     pub(crate) place: String,
     /// What should be there.
@@ -89,12 +89,12 @@ impl InputTypes {
         Self(types.collect())
     }
 
-    /// What is wrong with the values of these variables, at most [`MAX_PROBLEMS`] of it.
+    /// What is wrong with the values of these variables, at most [`MAX_INVALID_VALUES`] of it.
     pub(crate) fn check(
         &self,
         definitions: &[Positioned<VariableDefinition>],
         values: &Variables,
-    ) -> Vec<Problem> {
+    ) -> Vec<InvalidValue> {
         let mut check = Check {
             types: &self.0,
             place: Vec::new(),
@@ -103,7 +103,7 @@ impl InputTypes {
         for definition in definitions {
             let definition = &definition.node;
             let of_type = &definition.var_type.node;
-            check.place.push(Step::Name(&definition.name.node));
+            check.place.push(PathStep::Name(&definition.name.node));
             match values.get(&definition.name.node) {
                 Some(value) => check.value(of_type, value),
                 None if definition.default_value.is_none() && !of_type.nullable => {
@@ -118,20 +118,20 @@ impl InputTypes {
 }
 
 /// A step into a value.
-enum Step<'a> {
+enum PathStep<'a> {
     Name(&'a str),
     Item(usize),
 }
 
 struct Check<'a> {
     types: &'a HashMap<Name, InputKind>,
-    place: Vec<Step<'a>>,
-    problems: Vec<Problem>,
+    place: Vec<PathStep<'a>>,
+    problems: Vec<InvalidValue>,
 }
 
 impl<'a> Check<'a> {
     fn is_full(&self) -> bool {
-        self.problems.len() >= MAX_PROBLEMS
+        self.problems.len() >= MAX_INVALID_VALUES
     }
 
     fn wants(&mut self, wanted: impl Into<String>) {
@@ -151,11 +151,11 @@ impl<'a> Check<'a> {
             .place
             .iter()
             .map(|step| match step {
-                Step::Name(name) => (*name).to_owned(),
-                Step::Item(nth) => nth.to_string(),
+                PathStep::Name(name) => (*name).to_owned(),
+                PathStep::Item(nth) => nth.to_string(),
             })
             .collect();
-        self.problems.push(Problem {
+        self.problems.push(InvalidValue {
             place: steps.join(".").chars().take(MAX_PLACE).collect(),
             wanted,
             is_given,
@@ -171,7 +171,7 @@ impl<'a> Check<'a> {
             (_, Value::Null) => self.wants("a value, not null"),
             (BaseType::List(of_type), Value::List(items)) => {
                 for (nth, item) in items.iter().enumerate() {
-                    self.place.push(Step::Item(nth));
+                    self.place.push(PathStep::Item(nth));
                     self.value(of_type, item);
                     self.place.pop();
                 }
@@ -212,7 +212,7 @@ impl<'a> Check<'a> {
         given: &'a async_graphql::indexmap::IndexMap<Name, Value>,
     ) {
         for field in fields {
-            self.place.push(Step::Name(&field.name));
+            self.place.push(PathStep::Name(&field.name));
             match given.get(&field.name) {
                 Some(value) => self.value(&field.of_type, value),
                 None if !field.has_default && !field.of_type.nullable => {
@@ -224,7 +224,7 @@ impl<'a> Check<'a> {
         }
         for name in given.keys() {
             if !fields.iter().any(|field| field.name == *name) {
-                self.place.push(Step::Name(name));
+                self.place.push(PathStep::Name(name));
                 self.wants("nothing: there is no such field");
                 self.place.pop();
             }
@@ -343,7 +343,7 @@ mod tests {
             .map(|_| json!({ "x".repeat(1000): 1 }))
             .collect();
         let places = told("$t: [Thing!]!", json!({ "t": many }));
-        assert_eq!(places.len(), MAX_PROBLEMS);
+        assert_eq!(places.len(), MAX_INVALID_VALUES);
         assert!(places.iter().all(|place| place.len() <= MAX_PLACE));
     }
 }

@@ -6,10 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    access::{Action, Actor, Question, decide},
+    access::{AccessRequest, Action, Actor, decide},
     ids::UserId,
     purpose::Purpose,
-    records::Standing,
+    records::Availability,
     users::Role,
 };
 use store::{Pool, StoreError, feed::FeedRow};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     app::commit,
-    batcher::{BatchLimits, Batcher, Served},
+    batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::Facts,
@@ -36,7 +36,7 @@ const MOST_EVENTS: usize = 1024;
 
 /// What a subscriber would be told next.
 #[derive(Debug)]
-pub(crate) struct Inquiry {
+pub(crate) struct VisibilityRequest {
     /// Who follows.
     pub(crate) caller: Caller,
     /// Their role as they were last told it.
@@ -47,7 +47,7 @@ pub(crate) struct Inquiry {
 
 /// What of it they may be told.
 #[derive(Debug)]
-pub(crate) struct Decided {
+pub(crate) struct VisibleEvents {
     /// The role that was decided by.
     pub(crate) role: Role,
     /// The events that may be seen, in their order.
@@ -56,12 +56,12 @@ pub(crate) struct Decided {
 
 /// Where subscribers ask.
 #[derive(Debug, Clone)]
-pub(crate) struct EventDecisions(Batcher<Inquiry, Decided>);
+pub(crate) struct EventVisibility(Batcher<VisibilityRequest, VisibleEvents>);
 
-impl EventDecisions {
+impl EventVisibility {
     /// Starts to decide. It ends when the last handle is dropped.
     pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let serve = move |batch: Vec<Arc<Inquiry>>| {
+        let serve = move |batch: Vec<Arc<VisibilityRequest>>| {
             let pool = pool.clone();
             async move { serve(&pool, &batch).await }
         };
@@ -72,7 +72,7 @@ impl EventDecisions {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] where the session is over; [`Error::Unavailable`].
-    pub(crate) async fn ask(&self, inquiry: Inquiry) -> Result<Decided, Error> {
+    pub(crate) async fn ask(&self, inquiry: VisibilityRequest) -> Result<VisibleEvents, Error> {
         self.0.ask_in_turn(inquiry).await
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn concerns(row: &FeedRow, user: UserId, role: Role) -> bool {
     }
 }
 
-async fn serve(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Decided> {
+async fn serve(pool: &Pool, batch: &[Arc<VisibilityRequest>]) -> BatchAnswers<VisibleEvents> {
     let mut decided = Vec::with_capacity(batch.len());
     let mut left = batch;
     while !left.is_empty() {
@@ -98,7 +98,7 @@ async fn serve(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Decided> {
 }
 
 /// One, or as many as have no more than [`MOST_EVENTS`] together.
-fn how_many_fit(batch: &[Arc<Inquiry>]) -> usize {
+fn how_many_fit(batch: &[Arc<VisibilityRequest>]) -> usize {
     let mut events = 0;
     let fit = batch.iter().take_while(|inquiry| {
         events += inquiry.patients().count();
@@ -107,7 +107,7 @@ fn how_many_fit(batch: &[Arc<Inquiry>]) -> usize {
     fit.count().max(1)
 }
 
-impl Inquiry {
+impl VisibilityRequest {
     /// The patients whose consents decide: doctors alone are let in by them.
     fn patients(&self) -> impl Iterator<Item = UserId> {
         let events = self.events.iter().filter(|_| self.role == Role::Doctor);
@@ -118,8 +118,8 @@ impl Inquiry {
 /// One transaction for all of them: who they are, and the consents of the patients that doctors ask about.
 async fn decide_all(
     pool: &Pool,
-    batch: &[Arc<Inquiry>],
-) -> Result<Vec<Result<Decided, Error>>, StoreError> {
+    batch: &[Arc<VisibilityRequest>],
+) -> Result<Vec<Result<VisibleEvents, Error>>, StoreError> {
     let mut tx = pool.begin().await?;
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
@@ -130,7 +130,7 @@ async fn decide_all(
         let actor = facts.actor(&inquiry.caller)?;
         let visible = inquiry.events.iter();
         let visible = visible.filter(|row| may_see(row, actor, &facts));
-        Ok(Decided {
+        Ok(VisibleEvents {
             role: actor.role,
             visible: visible.cloned().collect(),
         })
@@ -148,16 +148,16 @@ fn may_see(row: &FeedRow, actor: Actor, facts: &Facts) -> bool {
     let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
         return false;
     };
-    let question = Question {
+    let access_request = AccessRequest {
         actor,
         patient,
         action: Action::Search,
         purpose: Purpose::Treatment,
         record_type,
-        standing: Standing::Open,
+        availability: Availability::Open,
         destination: None,
         emergency: None,
         now: facts.now,
     };
-    decide(&question, facts.consents_of(patient)).is_permit()
+    decide(&access_request, facts.consents_of(patient)).is_permit()
 }

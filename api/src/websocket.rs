@@ -23,14 +23,14 @@ use tracing::{Instrument as _, Span};
 use vault::token::{Bearer, TokenError};
 
 use crate::{
-    caller::Visit,
-    connections::Held,
+    caller::RequestContext,
+    connection_limiter::{ConnectionLimiter, Permit},
+    connections::HeldConnection,
     cors,
     http::{UNBUFFERED, check_bearer, to_json},
     request::from_json,
     schema::{Rejected, Schema, Via, has_run},
-    seats::{Seat, Seats},
-    sessions::revocations::{Watch, ended, is_over},
+    sessions::revocations::{SessionWatch, ended, is_over},
 };
 
 /// The one protocol spoken.
@@ -51,7 +51,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 const BUFFER: usize = 64;
 
 /// A request to become a WebSocket, if it is one.
-pub(crate) struct Upgrade(pub(crate) Option<(WebSocketUpgrade, Held)>);
+pub(crate) struct Upgrade(pub(crate) Option<(WebSocketUpgrade, HeldConnection)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     type Rejection = std::convert::Infallible;
@@ -70,7 +70,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .ok();
-        let held = parts.extensions.get::<Held>().cloned();
+        let held = parts.extensions.get::<HeldConnection>().cloned();
         Ok(Self(upgrade.filter(|_| is_ours).zip(held)))
     }
 }
@@ -79,17 +79,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 #[derive(Debug, Clone)]
 pub(crate) struct Sockets {
     /// Of each network.
-    pub(crate) of_network: Seats<Network>,
+    pub(crate) of_network: ConnectionLimiter<Network>,
     /// Of each account.
-    pub(crate) of_account: Seats<UserId>,
+    pub(crate) of_account: ConnectionLimiter<UserId>,
 }
 
 impl Sockets {
     /// So many of each network and account.
     pub(crate) fn new(of_network: usize, of_account: usize) -> Self {
         Self {
-            of_network: Seats::new(of_network),
-            of_account: Seats::new(of_account),
+            of_network: ConnectionLimiter::new(of_network),
+            of_account: ConnectionLimiter::new(of_account),
         }
     }
 }
@@ -97,17 +97,17 @@ impl Sockets {
 /// Makes the connection a WebSocket, for an origin that may have one.
 pub(crate) fn accept(
     schema: Schema,
-    visit: Visit,
+    context: RequestContext,
     headers: &HeaderMap,
-    (upgrade, held): (WebSocketUpgrade, Held),
+    (upgrade, held): (WebSocketUpgrade, HeldConnection),
 ) -> Response {
     if !cors::is_allowed(&schema, headers) {
         return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
     }
-    let network = Network::of(visit.origin.address);
-    let Some(seat) = schema.app().sockets.of_network.take(network) else {
-        let told = "too many WebSockets are open from this address\n";
-        return (StatusCode::TOO_MANY_REQUESTS, told).into_response();
+    let network = Network::of(context.origin.address);
+    let Some(permit) = schema.app().sockets.of_network.acquire(network) else {
+        let refusal = "too many WebSockets are open from this address\n";
+        return (StatusCode::TOO_MANY_REQUESTS, refusal).into_response();
     };
     let span = Span::current();
     let upgraded = upgrade
@@ -115,17 +115,17 @@ pub(crate) fn accept(
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
-            let _place = (held, seat);
-            let connection = Connection::new(schema, visit, socket);
+            let _permits = (held, permit);
+            let connection = SocketConnection::new(schema, context, socket);
             connection.run().instrument(span).await;
         });
     (UNBUFFERED, upgraded).into_response()
 }
 
 /// Why a socket is closed: a code of the protocol and a word.
-struct Closing(u16, &'static str);
+struct CloseReason(u16, &'static str);
 
-impl Closing {
+impl CloseReason {
     const GOING_AWAY: Self = Self(1001, "Going away");
     const BAD_MESSAGE: Self = Self(4400, "Invalid message");
     const UNAUTHORIZED: Self = Self(4401, "Unauthorized");
@@ -142,7 +142,7 @@ impl Closing {
 }
 
 /// Something a stream has to say.
-struct Said {
+struct StreamMessage {
     id: String,
     generation: u64,
     what: What,
@@ -166,29 +166,29 @@ impl Drop for Stream {
     }
 }
 
-struct Connection {
+struct SocketConnection {
     schema: Schema,
-    visit: Visit,
+    context: RequestContext,
     socket: WebSocket,
     bearer: Option<Bearer>,
-    seat: Option<Seat<UserId>>,
+    permit: Option<Permit<UserId>>,
     /// The end of the log-in, once it is known which one.
-    watch: Option<Watch>,
+    watch: Option<SessionWatch>,
     streams: HashMap<String, Stream>,
     generation: u64,
-    said: mpsc::Sender<Said>,
-    inbox: mpsc::Receiver<Said>,
+    said: mpsc::Sender<StreamMessage>,
+    inbox: mpsc::Receiver<StreamMessage>,
 }
 
-impl Connection {
-    fn new(schema: Schema, visit: Visit, socket: WebSocket) -> Self {
+impl SocketConnection {
+    fn new(schema: Schema, context: RequestContext, socket: WebSocket) -> Self {
         let (said, inbox) = mpsc::channel(BUFFER);
         Self {
             schema,
-            visit,
+            context,
             socket,
             bearer: None,
-            seat: None,
+            permit: None,
             watch: None,
             streams: HashMap::new(),
             generation: 0,
@@ -198,7 +198,7 @@ impl Connection {
     }
 
     async fn run(mut self) {
-        let Err(closing) = self.converse().await else {
+        let Err(closing) = self.serve_messages().await else {
             return;
         };
         self.streams.clear();
@@ -213,25 +213,25 @@ impl Connection {
     }
 
     /// Ok when the client has left; Err with what it is to be told otherwise.
-    async fn converse(&mut self) -> Result<(), Closing> {
+    async fn serve_messages(&mut self) -> Result<(), CloseReason> {
         let stopping = self.schema.app().stopping.clone();
         let mut deadline = Instant::now() + INIT_WITHIN;
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         loop {
             tokio::select! {
-                () = stopping.cancelled() => return Err(Closing::GOING_AWAY),
+                () = stopping.cancelled() => return Err(CloseReason::GOING_AWAY),
                 () = tokio::time::sleep_until(deadline) => {
-                    return Err(if self.bearer.is_some() { Closing::EXPIRED } else { Closing::INIT_TIMEOUT });
+                    return Err(if self.bearer.is_some() { CloseReason::EXPIRED } else { CloseReason::INIT_TIMEOUT });
                 }
-                () = ended(self.watch.as_ref()) => return Err(Closing::ENDED),
+                () = ended(self.watch.as_ref()) => return Err(CloseReason::ENDED),
                 _ = ping.tick() => {
                     if heard.elapsed() > DEAD_AFTER {
                         return Ok(());
                     }
                     self.send(Message::Ping(Vec::new().into())).await?;
                 }
-                Some(said) = self.inbox.recv() => self.pass_on(said).await?,
+                Some(said) = self.inbox.recv() => self.forward(said).await?,
                 message = self.socket.recv() => {
                     heard = Instant::now();
                     match message {
@@ -242,9 +242,9 @@ impl Connection {
                             return Ok(());
                         }
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Binary(_))) => return Err(Closing::BAD_MESSAGE),
+                        Some(Ok(Message::Binary(_))) => return Err(CloseReason::BAD_MESSAGE),
                         Some(Ok(Message::Text(text))) => {
-                            self.hear(text.as_str()).await?;
+                            self.receive(text.as_str()).await?;
                             if let Some(bearer) = self.bearer {
                                 deadline = self.end_of(bearer);
                             }
@@ -263,12 +263,12 @@ impl Connection {
         Instant::now() + left
     }
 
-    async fn hear(&mut self, text: &str) -> Result<(), Closing> {
-        let message = fhir::reader::read(text.as_bytes()).map_err(|_| Closing::BAD_MESSAGE)?;
+    async fn receive(&mut self, text: &str) -> Result<(), CloseReason> {
+        let message = fhir::reader::read(text.as_bytes()).map_err(|_| CloseReason::BAD_MESSAGE)?;
         let kind = message
             .get("type")
             .and_then(Json::as_str)
-            .ok_or(Closing::BAD_MESSAGE)?;
+            .ok_or(CloseReason::BAD_MESSAGE)?;
         match kind {
             "connection_init" => self.init(message.get("payload")).await,
             "ping" => self.send_json(&json!({ "type": "pong" })).await,
@@ -278,77 +278,80 @@ impl Connection {
                 let id = message
                     .get("id")
                     .and_then(Json::as_str)
-                    .ok_or(Closing::BAD_MESSAGE)?;
+                    .ok_or(CloseReason::BAD_MESSAGE)?;
                 self.streams.remove(id);
                 Ok(())
             }
-            _ => Err(Closing::BAD_MESSAGE),
+            _ => Err(CloseReason::BAD_MESSAGE),
         }
     }
 
-    async fn init(&mut self, payload: Option<&Json>) -> Result<(), Closing> {
+    async fn init(&mut self, payload: Option<&Json>) -> Result<(), CloseReason> {
         if self.bearer.is_some() {
-            return Err(Closing::TOO_MANY_INITS);
+            return Err(CloseReason::TOO_MANY_INITS);
         }
         let given = ["authorization", "Authorization"]
             .iter()
             .find_map(|name| payload?.get(name)?.as_str())
             .map(|text| check_bearer(&self.schema, text));
-        match given.or(self.visit.token) {
+        match given.or(self.context.token) {
             Some(Ok(bearer)) => {
-                let seat = self.schema.app().sockets.of_account.take(bearer.user);
-                self.seat = Some(seat.ok_or(Closing::TOO_MANY_SOCKETS)?);
+                let permit = self.schema.app().sockets.of_account.acquire(bearer.user);
+                self.permit = Some(permit.ok_or(CloseReason::TOO_MANY_SOCKETS)?);
                 let app = self.schema.app();
                 // Watched before its row is read: nothing falls between the two.
                 self.watch = Some(app.revocations.watch(bearer.session));
                 if is_over(app, bearer).await {
-                    return Err(Closing::ENDED);
+                    return Err(CloseReason::ENDED);
                 }
                 self.bearer = Some(bearer);
-                self.visit.token = Some(Ok(bearer));
+                self.context.token = Some(Ok(bearer));
                 self.send_json(&json!({ "type": "connection_ack" })).await
             }
-            Some(Err(TokenError::Expired)) => Err(Closing::EXPIRED),
-            Some(Err(TokenError::Invalid)) => Err(Closing::FORBIDDEN),
-            None => Err(Closing::UNAUTHORIZED),
+            Some(Err(TokenError::Expired)) => Err(CloseReason::EXPIRED),
+            Some(Err(TokenError::Invalid)) => Err(CloseReason::FORBIDDEN),
+            None => Err(CloseReason::UNAUTHORIZED),
         }
     }
 
-    async fn subscribe(&mut self, message: &Json) -> Result<(), Closing> {
+    async fn subscribe(&mut self, message: &Json) -> Result<(), CloseReason> {
         if self.bearer.is_none() {
-            return Err(Closing::UNAUTHORIZED);
+            return Err(CloseReason::UNAUTHORIZED);
         }
         let id = message
             .get("id")
             .and_then(Json::as_str)
             .filter(|id| !id.is_empty() && id.len() <= 128);
-        let id = id.ok_or(Closing::BAD_MESSAGE)?.to_owned();
+        let id = id.ok_or(CloseReason::BAD_MESSAGE)?.to_owned();
         let request = message
             .get("payload")
             .and_then(from_json)
-            .ok_or(Closing::BAD_MESSAGE)?;
+            .ok_or(CloseReason::BAD_MESSAGE)?;
         if self.streams.contains_key(&id) {
             return self.close_duplicate(&id).await;
         }
         if self.streams.len() >= MAX_STREAMS {
-            let told = format!("a socket carries at most {MAX_STREAMS} streams");
-            let told = Rejected::new("TOO_MANY_STREAMS", told);
-            return self.refuse(&id, &told).await;
+            let refusal = format!("a socket carries at most {MAX_STREAMS} streams");
+            let refusal = Rejected::new("TOO_MANY_STREAMS", refusal);
+            return self.refuse(&id, &refusal).await;
         }
-        let request = match self.schema.admit(request, Via::Stream, &self.visit) {
+        let request = match self
+            .schema
+            .check_request(request, Via::Stream, &self.context)
+        {
             Ok((_, request)) => request,
-            Err(told) => return self.refuse(&id, &told).await,
+            Err(refusal) => return self.refuse(&id, &refusal).await,
         };
         self.generation += 1;
         let generation = self.generation;
-        let mut responses = Box::pin(self.schema.follow(request, self.visit.clone()));
+        let mut responses = Box::pin(self.schema.follow(request, self.context.clone()));
         let (said, name) = (self.said.clone(), id.clone());
         let stream = async move {
             while let Some(response) = responses.next().await {
                 if !has_run(&response) {
                     let errors = serde_json::to_value(&response.errors).unwrap_or_default();
                     let what = What::Error(errors.to_string());
-                    said.send(Said {
+                    said.send(StreamMessage {
                         id: name,
                         generation,
                         what,
@@ -359,7 +362,7 @@ impl Connection {
                 }
                 let what = What::Next(to_json(&response));
                 if said
-                    .send(Said {
+                    .send(StreamMessage {
                         id: name.clone(),
                         generation,
                         what,
@@ -371,7 +374,7 @@ impl Connection {
                 }
             }
             // The connection is gone: nobody is left to be told.
-            said.send(Said {
+            said.send(StreamMessage {
                 id: name,
                 generation,
                 what: What::Complete,
@@ -384,7 +387,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn pass_on(&mut self, said: Said) -> Result<(), Closing> {
+    async fn forward(&mut self, said: StreamMessage) -> Result<(), CloseReason> {
         // What a stream said that was completed meanwhile is not passed on.
         if self
             .streams
@@ -415,13 +418,16 @@ impl Connection {
         }
     }
 
-    async fn refuse(&mut self, id: &str, told: &Rejected) -> Result<(), Closing> {
-        let errors = self.schema.tidy(told.response(), &self.visit).errors;
+    async fn refuse(&mut self, id: &str, refusal: &Rejected) -> Result<(), CloseReason> {
+        let errors = self
+            .schema
+            .finish_errors(refusal.response(), &self.context)
+            .errors;
         self.send_json(&json!({ "type": "error", "id": id, "payload": errors }))
             .await
     }
 
-    async fn close_duplicate(&mut self, id: &str) -> Result<(), Closing> {
+    async fn close_duplicate(&mut self, id: &str) -> Result<(), CloseReason> {
         let frame = CloseFrame {
             code: 4409,
             reason: format!("Subscriber for {id} already exists").into(),
@@ -430,15 +436,15 @@ impl Connection {
         self.send(Message::Close(Some(frame))).await
     }
 
-    async fn send_json(&mut self, message: &Value) -> Result<(), Closing> {
+    async fn send_json(&mut self, message: &Value) -> Result<(), CloseReason> {
         self.send(Message::Text(message.to_string().into())).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Closing> {
+    async fn send(&mut self, message: Message) -> Result<(), CloseReason> {
         match tokio::time::timeout(SEND_WITHIN, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             // Gone, or so slow that it must come back with its cursor.
-            Ok(Err(_)) | Err(_) => Err(Closing::GOING_AWAY),
+            Ok(Err(_)) | Err(_) => Err(CloseReason::GOING_AWAY),
         }
     }
 }

@@ -23,11 +23,14 @@ use store::{
 };
 
 use crate::{
+    error::IndexerError,
     follow::Followed,
-    place::{Place, column},
-    reconcile::{self, Changes, Known, Suspicion},
-    trouble::Trouble,
-    words::{anchor_found, anchor_undone, finding_row, told_confirmed, told_finding, told_moved},
+    notifications::{
+        audit_entry_confirmed, audit_entry_finding, audit_entry_reorged, feed_entries_confirmed,
+        feed_entry_anchor, feed_entry_finding,
+    },
+    position::{ChainPosition, column},
+    reconcile::{self, Changes, Known, SuspectedFinding},
 };
 
 /// The most anchors finalised in one transaction.
@@ -35,7 +38,7 @@ const FINALIZE_AT_ONCE: i64 = 500;
 
 /// One leader's right to write, and what it knows of the chain.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer {
+pub(crate) struct ChainWriter {
     pub(crate) pool: Pool,
     pub(crate) registry: Registry,
     pub(crate) fence: i64,
@@ -51,17 +54,17 @@ pub(crate) struct Applied {
     pub(crate) findings: u64,
 }
 
-impl Writer {
+impl ChainWriter {
     /// Applies a stretch that follows the cursor.
     pub(crate) async fn advance(
         &self,
-        from: Place,
+        from: ChainPosition,
         stretch: &Followed,
         chain_head: u64,
-        settled: u64,
-    ) -> Result<Applied, Trouble> {
+        finalized_up_to: u64,
+    ) -> Result<Applied, IndexerError> {
         let mut tx = self.pool.begin().await?;
-        self.move_cursor(&mut tx, from, stretch.end, chain_head, settled)
+        self.move_cursor(&mut tx, from, stretch.end, chain_head, finalized_up_to)
             .await?;
         chain_events::insert(&mut tx, &self.registry, &event_rows(stretch)).await?;
         let changes = self.reconcile(&mut tx, stretch).await?;
@@ -72,15 +75,19 @@ impl Writer {
             .collect();
         reconciliation::confirm(&mut tx, &confirmations).await?;
         cursor::remember(&mut tx, &self.registry, &stretch.blocks).await?;
-        cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
+        cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
         let origin = Origin::job(RequestId::fresh());
         let mut trail: Vec<AuditEntry> = changes
             .confirmed
             .iter()
-            .map(|confirmed| anchor_found(confirmed, &origin))
+            .map(|confirmed| audit_entry_confirmed(confirmed, &origin))
             .collect();
-        let mut news: Vec<FeedEntry> = changes.confirmed.iter().flat_map(told_confirmed).collect();
+        let mut news: Vec<FeedEntry> = changes
+            .confirmed
+            .iter()
+            .flat_map(feed_entries_confirmed)
+            .collect();
         let found = open(&mut tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
@@ -95,14 +102,14 @@ impl Writer {
     /// Goes back to a block of ours: what lies above was undone.
     pub(crate) async fn rewind(
         &self,
-        from: Place,
-        to: Place,
+        from: ChainPosition,
+        to: ChainPosition,
         chain_head: u64,
-        settled: u64,
-    ) -> Result<Applied, Trouble> {
+        finalized_up_to: u64,
+    ) -> Result<Applied, IndexerError> {
         let mut tx = self.pool.begin().await?;
         let block = column(to.block.number);
-        self.move_cursor(&mut tx, from, to, chain_head, settled)
+        self.move_cursor(&mut tx, from, to, chain_head, finalized_up_to)
             .await?;
         let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
         let mut moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
@@ -112,11 +119,11 @@ impl Writer {
         let origin = Origin::job(RequestId::fresh());
         let trail: Vec<AuditEntry> = moved
             .iter()
-            .map(|anchor| anchor_undone(anchor, &origin))
+            .map(|anchor| audit_entry_reorged(anchor, &origin))
             .collect();
         let news: Vec<FeedEntry> = moved
             .iter()
-            .map(|anchor| told_moved(anchor, FeedKind::AnchorReorged, AnchorState::Reorged))
+            .map(|anchor| feed_entry_anchor(anchor, FeedKind::AnchorReorged, AnchorState::Reorged))
             .collect();
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
@@ -132,36 +139,39 @@ impl Writer {
     /// far the database's clock is ahead of ours.
     pub(crate) async fn note(
         &self,
-        at: Place,
+        at: ChainPosition,
         chain_head: u64,
-        settled: u64,
-    ) -> Result<TimeDelta, Trouble> {
+        finalized_up_to: u64,
+    ) -> Result<TimeDelta, IndexerError> {
         let mut tx = self.pool.begin().await?;
         let clock = inspect::measure(&mut tx).await?;
-        self.move_cursor(&mut tx, at, at, chain_head, settled)
+        self.move_cursor(&mut tx, at, at, chain_head, finalized_up_to)
             .await?;
-        cursor::forget_below(&mut tx, &self.registry, column(settled)).await?;
+        cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
         health::take_space(&mut tx).await?;
         tx.commit().await?;
         Ok(clock.ahead)
     }
 
     /// Finalises the anchors up to a block that cannot be undone.
-    pub(crate) async fn finalize(&self, settled: u64) -> Result<u64, Trouble> {
+    pub(crate) async fn finalize(&self, finalized_up_to: u64) -> Result<u64, IndexerError> {
         let mut total = 0;
         loop {
             let mut tx = self.pool.begin().await?;
             if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
-                return Err(Trouble::Overtaken);
+                return Err(IndexerError::FenceLost);
             }
             let chain = self.registry.chain_id;
             let mut moved =
-                reconciliation::finalize(&mut tx, chain, column(settled), FINALIZE_AT_ONCE).await?;
+                reconciliation::finalize(&mut tx, chain, column(finalized_up_to), FINALIZE_AT_ONCE)
+                    .await?;
             // Locked by record, told in the order of the chain.
             moved.sort_unstable_by_key(|anchor| anchor.sequence);
             let news: Vec<FeedEntry> = moved
                 .iter()
-                .map(|anchor| told_moved(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized))
+                .map(|anchor| {
+                    feed_entry_anchor(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized)
+                })
                 .collect();
             feed::append(&mut tx, &news).await?;
             tx.commit().await?;
@@ -173,14 +183,14 @@ impl Writer {
     }
 
     /// Opens and resolves what the sweep found.
-    pub(crate) async fn settle(
+    pub(crate) async fn apply_findings(
         &self,
-        opened: &[Suspicion],
-        resolved: &[Suspicion],
-    ) -> Result<(u64, u64), Trouble> {
+        opened: &[SuspectedFinding],
+        resolved: &[SuspectedFinding],
+    ) -> Result<(u64, u64), IndexerError> {
         let mut tx = self.pool.begin().await?;
         if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
-            return Err(Trouble::Overtaken);
+            return Err(IndexerError::FenceLost);
         }
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
@@ -190,8 +200,8 @@ impl Writer {
             let ids = findings::resolve(&mut tx, gone.kind, gone.record, gone.record_hash).await?;
             for id in ids {
                 closed += 1;
-                trail.push(finding_row(gone, id, "RESOLVED", &origin));
-                news.push(told_finding(gone, id, FeedKind::FindingResolved));
+                trail.push(audit_entry_finding(gone, id, "RESOLVED", &origin));
+                news.push(feed_entry_finding(gone, id, FeedKind::FindingResolved));
             }
         }
         audit::insert(&mut tx, &trail).await?;
@@ -203,27 +213,31 @@ impl Writer {
     async fn move_cursor(
         &self,
         tx: &mut Tx<'_>,
-        from: Place,
-        to: Place,
+        from: ChainPosition,
+        to: ChainPosition,
         chain_head: u64,
-        settled: u64,
-    ) -> Result<(), Trouble> {
+        finalized_up_to: u64,
+    ) -> Result<(), IndexerError> {
         let (from, to) = (from.to_row(), to.to_row());
         let change = Move {
             fence: self.fence,
             from: &from,
             to: &to,
             chain_head: column(chain_head),
-            finalized_block: column(settled),
+            finalized_block: column(finalized_up_to),
         };
         if cursor::advance(tx, &self.registry, change).await? {
             Ok(())
         } else {
-            Err(Trouble::Overtaken)
+            Err(IndexerError::FenceLost)
         }
     }
 
-    async fn reconcile(&self, tx: &mut Tx<'_>, stretch: &Followed) -> Result<Changes, Trouble> {
+    async fn reconcile(
+        &self,
+        tx: &mut Tx<'_>,
+        stretch: &Followed,
+    ) -> Result<Changes, IndexerError> {
         let hashes = reconcile::subjects(&stretch.logs);
         if hashes.is_empty() {
             return Ok(reconcile::reconcile(&stretch.logs, &Known::default()));
@@ -271,14 +285,14 @@ impl Writer {
 /// Opens what is not open yet, with its trail and its news; gives how many that were.
 async fn open(
     tx: &mut Tx<'_>,
-    suspicions: &[Suspicion],
+    suspicions: &[SuspectedFinding],
     origin: &Origin,
     trail: &mut Vec<AuditEntry>,
     news: &mut Vec<FeedEntry>,
 ) -> Result<u64, StoreError> {
     let mut opened = 0;
     for found in suspicions {
-        let Suspicion {
+        let SuspectedFinding {
             kind,
             record,
             record_hash,
@@ -290,8 +304,8 @@ async fn open(
         };
         opened += 1;
         tracing::warn!(finding.kind = %kind, finding.id = %id, "Found {kind}");
-        trail.push(finding_row(found, id, "OPENED", origin));
-        news.push(told_finding(found, id, FeedKind::FindingOpened));
+        trail.push(audit_entry_finding(found, id, "OPENED", origin));
+        news.push(feed_entry_finding(found, id, FeedKind::FindingOpened));
     }
     Ok(opened)
 }

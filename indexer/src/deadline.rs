@@ -5,7 +5,7 @@ use std::time::Duration;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
-use crate::trouble::Trouble;
+use crate::error::IndexerError;
 
 /// How long one question to the node may take.
 pub(crate) const NODE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,18 +24,18 @@ pub(crate) async fn until<T>(stop: &CancellationToken, work: impl Future<Output 
 /// A frozen database is one that is away.
 pub(crate) async fn within<T>(
     work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, Trouble> {
+) -> Result<T, IndexerError> {
     match tokio::time::timeout(DATABASE_TIMEOUT, work).await {
         Ok(done) => Ok(done?),
-        Err(_) => Err(Trouble::Stalled),
+        Err(_) => Err(IndexerError::DatabaseTimeout),
     }
 }
 
 /// As [`within`], for what has more ways to fail. A transaction that is dropped is rolled back.
 pub(crate) async fn in_time<T>(
-    work: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
+    work: impl Future<Output = Result<T, IndexerError>>,
+) -> Result<T, IndexerError> {
     tokio::time::timeout(DATABASE_TIMEOUT, work)
         .await
-        .unwrap_or(Err(Trouble::Stalled))
+        .unwrap_or(Err(IndexerError::DatabaseTimeout))
 }

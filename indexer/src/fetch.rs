@@ -14,9 +14,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinHandle;
 
 use crate::{
+    error::IndexerError,
     follow::{Stretch, linked},
-    place::{BlockRef, Standing},
-    trouble::Trouble,
+    position::{BlockRef, RegistryState},
 };
 
 /// Requests in flight. Unit: requests. More of them made nothing faster.
@@ -36,15 +36,15 @@ const RECENT_AT_ONCE: u64 = 64;
 
 /// How large ranges may be just now: halved when the node refuses, grown when it does not.
 #[derive(Debug, Clone)]
-pub(crate) struct Appetite(Arc<AtomicU64>);
+pub(crate) struct RangeSize(Arc<AtomicU64>);
 
-impl Default for Appetite {
+impl Default for RangeSize {
     fn default() -> Self {
         Self(Arc::new(AtomicU64::new(FIRST_SIZE)))
     }
 }
 
-impl Appetite {
+impl RangeSize {
     fn size(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -68,18 +68,18 @@ impl Appetite {
 /// Ranges `from..=to` below finality, in order, read ahead of whoever applies them.
 pub(crate) struct Ranges {
     client: Client,
-    appetite: Appetite,
+    range_size: RangeSize,
     next: u64,
     to: u64,
-    running: VecDeque<JoinHandle<Result<Vec<Stretch>, Trouble>>>,
+    running: VecDeque<JoinHandle<Result<Vec<Stretch>, IndexerError>>>,
     ready: VecDeque<Stretch>,
 }
 
 impl Ranges {
-    pub(crate) fn new(client: &Client, appetite: &Appetite, from: u64, to: u64) -> Self {
+    pub(crate) fn new(client: &Client, range_size: &RangeSize, from: u64, to: u64) -> Self {
         Self {
             client: client.clone(),
-            appetite: appetite.clone(),
+            range_size: range_size.clone(),
             next: from,
             to,
             running: VecDeque::new(),
@@ -88,17 +88,17 @@ impl Ranges {
     }
 
     /// The next stretch; `None` when all of it was given.
-    pub(crate) async fn next(&mut self) -> Result<Option<Stretch>, Trouble> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Stretch>, IndexerError> {
         loop {
             if let Some(stretch) = self.ready.pop_front() {
                 return Ok(Some(stretch));
             }
             while self.running.len() < IN_FLIGHT && self.next <= self.to {
-                let (from, size) = (self.next, self.appetite.size());
+                let (from, size) = (self.next, self.range_size.size());
                 let to = self.to.min(from.saturating_add(size - 1));
                 self.next = to + 1;
-                let (client, appetite) = (self.client.clone(), self.appetite.clone());
-                let read = async move { ranges(&client, &appetite, from, to).await };
+                let (client, range_size) = (self.client.clone(), self.range_size.clone());
+                let read = async move { ranges(&client, &range_size, from, to).await };
                 self.running.push_back(tokio::spawn(read));
             }
             let Some(running) = self.running.front_mut() else {
@@ -107,7 +107,8 @@ impl Ranges {
             let read = running.await;
             self.running.pop_front();
             // A task ends without a value only when the program is ending.
-            self.ready.extend(read.map_err(|_| Trouble::Moved)??);
+            self.ready
+                .extend(read.map_err(|_| IndexerError::BlockMoved)??);
         }
     }
 }
@@ -123,21 +124,21 @@ impl Drop for Ranges {
 /// Reads a range, in as many pieces as the node wants it.
 async fn ranges(
     client: &Client,
-    appetite: &Appetite,
+    range_size: &RangeSize,
     from: u64,
     to: u64,
-) -> Result<Vec<Stretch>, Trouble> {
+) -> Result<Vec<Stretch>, IndexerError> {
     let mut pieces = vec![(from, to)];
     let mut read = Vec::new();
     while let Some((from, to)) = pieces.pop() {
         match range(client, from, to).await {
             Ok(stretch) => {
-                appetite.served(to - from + 1, stretch.logs.len());
+                range_size.served(to - from + 1, stretch.logs.len());
                 read.push(stretch);
             }
-            Err(Trouble::Node(error)) if from < to && error.asks_for_less() => {
+            Err(IndexerError::Node(error)) if from < to && error.asks_for_less() => {
                 tracing::debug!("Asking for less than blocks {from} to {to}: {error}");
-                appetite.refused(to - from + 1);
+                range_size.refused(to - from + 1);
                 let middle = from + (to - from) / 2;
                 pieces.push((middle + 1, to));
                 pieces.push((from, middle));
@@ -149,17 +150,17 @@ async fn ranges(
 }
 
 /// Reads one range below finality.
-pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<Stretch, Trouble> {
+pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<Stretch, IndexerError> {
     let (logs, end) = tokio::try_join!(client.logs_in(from, to), client.block_by_number(to))?;
     // Final by one answer, unknown by the next: two nodes behind one address.
-    let end = end.ok_or(Trouble::Moved)?;
+    let end = end.ok_or(IndexerError::BlockMoved)?;
     let registry = registry_at(client, &end).await?;
     let logs = decode(&logs)?;
     if logs
         .last()
         .is_some_and(|log| log.block_number == to && log.block_hash != end.hash)
     {
-        return Err(Trouble::Moved);
+        return Err(IndexerError::BlockMoved);
     }
     Ok(Stretch {
         blocks: vec![end],
@@ -174,7 +175,7 @@ pub(crate) async fn recent(
     before: BlockRef,
     from: u64,
     to: u64,
-) -> Result<Stretch, Trouble> {
+) -> Result<Stretch, IndexerError> {
     let to = to.min(from + RECENT_AT_ONCE - 1);
     let read: Vec<(Block, Vec<RegistryLog>)> = stream::iter(from..=to)
         .map(|number| one(client, number))
@@ -183,7 +184,7 @@ pub(crate) async fn recent(
         .await?;
     let (blocks, logs): (Vec<Block>, Vec<Vec<RegistryLog>>) = read.into_iter().unzip();
     if !linked(before.hash, &blocks) {
-        return Err(Trouble::Moved);
+        return Err(IndexerError::BlockMoved);
     }
     let registry = match blocks.last() {
         Some(last) => registry_at(client, last).await?,
@@ -196,15 +197,15 @@ pub(crate) async fn recent(
     })
 }
 
-async fn one(client: &Client, number: u64) -> Result<(Block, Vec<RegistryLog>), Trouble> {
+async fn one(client: &Client, number: u64) -> Result<(Block, Vec<RegistryLog>), IndexerError> {
     let block = client
         .block_by_number(number)
         .await?
-        .ok_or(Trouble::Moved)?;
+        .ok_or(IndexerError::BlockMoved)?;
     let logs = match client.logs_of(&block).await {
         Ok(logs) => logs,
         // Undone between the two questions, or not known to the node that was asked second.
-        Err(ClientError::Refused { .. }) => return Err(Trouble::Moved),
+        Err(ClientError::Refused { .. }) => return Err(IndexerError::BlockMoved),
         Err(error) => return Err(error.into()),
     };
     Ok((block, decode(&logs)?))
@@ -212,7 +213,10 @@ async fn one(client: &Client, number: u64) -> Result<(Block, Vec<RegistryLog>), 
 
 /// What the registry says of itself after a block: shows a log that is missing at the end. A node
 /// that keeps no old state cannot tell; then the next event shows it.
-async fn registry_at(client: &Client, block: &Block) -> Result<Option<Standing>, Trouble> {
+async fn registry_at(
+    client: &Client,
+    block: &Block,
+) -> Result<Option<RegistryState>, IndexerError> {
     match client.registry_head(block.hash).await {
         Ok(registry) => Ok(Some(registry.into())),
         Err(ClientError::Refused { message, .. }) => {
@@ -225,7 +229,7 @@ async fn registry_at(client: &Client, block: &Block) -> Result<Option<Standing>,
     }
 }
 
-fn decode(logs: &[event::RawLog]) -> Result<Vec<RegistryLog>, Trouble> {
+fn decode(logs: &[event::RawLog]) -> Result<Vec<RegistryLog>, IndexerError> {
     let mut numbered = Vec::with_capacity(logs.len());
     for log in logs {
         numbered.extend(event::decode(log)?);
@@ -239,28 +243,28 @@ mod tests {
 
     #[test]
     fn appetite_shrinks_on_refusal_and_grows_back_on_success() {
-        let appetite = Appetite::default();
-        appetite.served(FIRST_SIZE, 10);
-        assert_eq!(appetite.size(), 2 * FIRST_SIZE);
-        appetite.served(FIRST_SIZE, 10);
+        let range_size = RangeSize::default();
+        range_size.served(FIRST_SIZE, 10);
+        assert_eq!(range_size.size(), 2 * FIRST_SIZE);
+        range_size.served(FIRST_SIZE, 10);
         assert_eq!(
-            appetite.size(),
+            range_size.size(),
             2 * FIRST_SIZE,
             "a smaller range says nothing of a larger one"
         );
-        appetite.refused(2 * FIRST_SIZE);
-        assert_eq!(appetite.size(), FIRST_SIZE);
-        appetite.served(FIRST_SIZE, PLENTY);
-        assert_eq!(appetite.size(), FIRST_SIZE, "that was plenty");
-        appetite.served(FIRST_SIZE, 2 * PLENTY + 1);
-        assert_eq!(appetite.size(), FIRST_SIZE / 2, "that was too much");
+        range_size.refused(2 * FIRST_SIZE);
+        assert_eq!(range_size.size(), FIRST_SIZE);
+        range_size.served(FIRST_SIZE, PLENTY);
+        assert_eq!(range_size.size(), FIRST_SIZE, "that was plenty");
+        range_size.served(FIRST_SIZE, 2 * PLENTY + 1);
+        assert_eq!(range_size.size(), FIRST_SIZE / 2, "that was too much");
         for _ in 0..20 {
-            appetite.refused(appetite.size());
+            range_size.refused(range_size.size());
         }
-        assert_eq!(appetite.size(), SMALLEST_SIZE);
+        assert_eq!(range_size.size(), SMALLEST_SIZE);
         for _ in 0..20 {
-            appetite.served(appetite.size(), 0);
+            range_size.served(range_size.size(), 0);
         }
-        assert_eq!(appetite.size(), LARGEST_SIZE);
+        assert_eq!(range_size.size(), LARGEST_SIZE);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use chain::{Block, BlockHash, RegistryLog, event};
 use store::cursor::BlockRow;
 
-use crate::place::{BlockRef, Place, Standing, column};
+use crate::position::{BlockRef, ChainPosition, RegistryState, column};
 
 /// The evidence that logs are missing, swapped or forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +14,9 @@ pub(crate) struct Break {
     /// Where it shows.
     pub(crate) block: BlockRef,
     /// What follows from all that came before.
-    pub(crate) computed: Standing,
+    pub(crate) computed: RegistryState,
     /// What the log, or the registry itself, says.
-    pub(crate) claimed: Standing,
+    pub(crate) claimed: RegistryState,
 }
 
 impl fmt::Display for Break {
@@ -47,14 +47,14 @@ pub(crate) struct Stretch {
     pub(crate) blocks: Vec<Block>,
     pub(crate) logs: Vec<RegistryLog>,
     /// What the registry said of itself at the end, where the node could tell.
-    pub(crate) registry: Option<Standing>,
+    pub(crate) registry: Option<RegistryState>,
 }
 
 /// A stretch that follows.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
     /// Where it ends.
-    pub(crate) end: Place,
+    pub(crate) end: ChainPosition,
     /// The blocks to remember.
     pub(crate) blocks: Vec<BlockRow>,
     pub(crate) logs: Vec<RegistryLog>,
@@ -63,7 +63,7 @@ pub(crate) struct Followed {
 /// Checks a stretch of this chain against where the registry stood before it. `None` for a stretch without blocks.
 pub(crate) fn follow(
     chain_id: u64,
-    before: Standing,
+    before: RegistryState,
     stretch: Stretch,
 ) -> Result<Option<Followed>, Break> {
     let Stretch {
@@ -75,35 +75,35 @@ pub(crate) fn follow(
         return Ok(None);
     };
     let end = BlockRef::from(last);
-    let mut standing = before;
+    let mut registry_state = before;
     let mut rows = Vec::with_capacity(blocks.len());
     let mut pending = logs.iter().peekable();
     for block in &blocks {
         while let Some(log) = pending.next_if(|log| log.block_number <= block.number) {
-            standing = next(chain_id, standing, log)?;
+            registry_state = next(chain_id, registry_state, log)?;
         }
         rows.push(BlockRow {
             number: column(block.number),
             hash: block.hash.to_string(),
             parent_hash: block.parent_hash.to_string(),
-            sequence: column(standing.sequence),
-            head: standing.head.to_string(),
+            sequence: column(registry_state.sequence),
+            head: registry_state.head.to_string(),
         });
     }
     // The logs were asked for up to the last block; one beyond it is not ours to ignore.
     for log in pending {
-        standing = next(chain_id, standing, log)?;
+        registry_state = next(chain_id, registry_state, log)?;
     }
     match registry {
-        Some(claimed) if claimed != standing => Err(Break {
+        Some(claimed) if claimed != registry_state => Err(Break {
             block: end,
-            computed: standing,
+            computed: registry_state,
             claimed,
         }),
         _ => Ok(Some(Followed {
-            end: Place {
+            end: ChainPosition {
                 block: end,
-                standing,
+                registry_state,
             },
             blocks: rows,
             logs,
@@ -111,12 +111,12 @@ pub(crate) fn follow(
     }
 }
 
-fn next(chain_id: u64, before: Standing, log: &RegistryLog) -> Result<Standing, Break> {
-    let computed = Standing {
+fn next(chain_id: u64, before: RegistryState, log: &RegistryLog) -> Result<RegistryState, Break> {
+    let computed = RegistryState {
         sequence: before.sequence + 1,
         head: event::next_head(chain_id, &before.head, &log.body),
     };
-    let claimed = Standing {
+    let claimed = RegistryState {
         sequence: log.sequence,
         head: log.head,
     };
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     const CHAIN: u64 = 31_337;
-    const START: Standing = Standing {
+    const START: RegistryState = RegistryState {
         sequence: 0,
         head: Head([1; 25]),
     };
@@ -165,20 +165,20 @@ mod tests {
 
     /// Logs 1, 2, 3 … in the given blocks.
     fn logs(blocks: &[u8]) -> Vec<RegistryLog> {
-        let mut standing = START;
+        let mut registry_state = START;
         let log = |(nth, number): (u8, &u8)| {
             let body = [nth; 32];
-            standing = Standing {
-                sequence: standing.sequence + 1,
-                head: event::next_head(CHAIN, &standing.head, &body),
+            registry_state = RegistryState {
+                sequence: registry_state.sequence + 1,
+                head: event::next_head(CHAIN, &registry_state.head, &body),
             };
             RegistryLog {
                 block_number: u64::from(*number),
                 block_hash: BlockHash([*number; 32]),
                 tx_hash: TxHash([nth; 32]),
                 log_index: u64::from(nth),
-                sequence: standing.sequence,
-                head: standing.head,
+                sequence: registry_state.sequence,
+                head: registry_state.head,
                 body,
                 event: RegistryEvent::PausedSet {
                     paused: true,
@@ -189,7 +189,7 @@ mod tests {
         (0_u8..).zip(blocks).map(log).collect()
     }
 
-    fn stretch(blocks: &[u8], logs: Vec<RegistryLog>, registry: Option<Standing>) -> Stretch {
+    fn stretch(blocks: &[u8], logs: Vec<RegistryLog>, registry: Option<RegistryState>) -> Stretch {
         Stretch {
             blocks: blocks.iter().copied().map(block).collect(),
             logs,
@@ -204,7 +204,7 @@ mod tests {
         let followed = followed.expect("it follows").expect("it has blocks");
         let sequences: Vec<i64> = followed.blocks.iter().map(|row| row.sequence).collect();
         assert_eq!(sequences, [0, 2, 2, 3]);
-        assert_eq!(followed.end.standing.head, logs[2].head);
+        assert_eq!(followed.end.registry_state.head, logs[2].head);
         assert_eq!(followed.end.block.number, 4);
     }
 
@@ -213,13 +213,13 @@ mod tests {
         let followed = follow(CHAIN, START, stretch(&[9], logs(&[2, 2, 9]), None));
         let followed = followed.expect("it follows").expect("it has blocks");
         assert_eq!(followed.blocks.len(), 1);
-        assert_eq!(followed.end.standing.sequence, 3);
+        assert_eq!(followed.end.registry_state.sequence, 3);
     }
 
     #[test]
-    fn a_missing_log_shows_at_the_next_one_or_at_the_registrys_own_word() {
+    fn a_missing_log_is_found_at_the_next_one_or_at_the_registrys_head() {
         let whole = logs(&[2, 3, 4]);
-        let last = Standing {
+        let last = RegistryState {
             sequence: 3,
             head: whole[2].head,
         };

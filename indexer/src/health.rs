@@ -7,7 +7,7 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::status::{Report, Status};
+use crate::status::{HealthReport, Status};
 
 /// Begins to listen; serving ends with `stop`.
 ///
@@ -44,7 +44,7 @@ async fn live(State(status): State<Status>) -> StatusCode {
     }
 }
 
-async fn ready(State(status): State<Status>) -> (StatusCode, Json<Report>) {
+async fn ready(State(status): State<Status>) -> (StatusCode, Json<HealthReport>) {
     let report = status.report();
     let code = if report.ready {
         StatusCode::OK

@@ -6,18 +6,18 @@ mod apply;
 mod config;
 mod core_dumps;
 mod deadline;
+mod error;
 mod fetch;
 mod follow;
 mod health;
-mod lead;
-mod place;
+mod leader;
+mod notifications;
 mod plan;
+mod position;
 mod reconcile;
 mod run;
 mod status;
 mod sweep;
-mod trouble;
-mod words;
 
 use std::process::ExitCode;
 
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     match run::run(config, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", trouble::with_causes(error.as_ref()));
+            tracing::error!("{}", error::with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 
 use chain::BlockHash;
 
-use crate::place::BlockRef;
+use crate::position::BlockRef;
 
 /// The most blocks one step covers. Unit: blocks. Between steps the head is looked at again.
 pub(crate) const MAX_STEP: u64 = 20_000;
@@ -60,7 +60,7 @@ pub(crate) enum Step {
 /// Decides. `compared` is newest first and begins with the cursor; where the cursor does not agree it
 /// goes on until a block does or nothing more is remembered. `finalized` is what the node calls final,
 /// `settled` what we applied as final.
-pub(crate) fn plan(compared: &[Compared], head: u64, finalized: u64, settled: u64) -> Step {
+pub(crate) fn plan(compared: &[Compared], head: u64, finalized: u64, finalized_up_to: u64) -> Step {
     let Some(cursor) = compared.first() else {
         return Step::Wait;
     };
@@ -93,7 +93,7 @@ pub(crate) fn plan(compared: &[Compared], head: u64, finalized: u64, settled: u6
         };
     }
     match fork {
-        Some(to) if to >= settled => Step::Rewind { to },
+        Some(to) if to >= finalized_up_to => Step::Rewind { to },
         fork => Step::TooDeep { fork },
     }
 }
@@ -126,10 +126,19 @@ mod tests {
 
     type Blocks = (u64, u64, u64, u64);
 
-    fn check(name: &str, blocks: Blocks, (head, finalized, settled): (u64, u64, u64), step: Step) {
+    fn check(
+        name: &str,
+        blocks: Blocks,
+        (head, finalized, finalized_up_to): (u64, u64, u64),
+        step: Step,
+    ) {
         let (newest, oldest, same, theirs) = blocks;
         let compared = compared(newest, oldest, same, theirs);
-        assert_eq!(plan(&compared, head, finalized, settled), step, "{name}");
+        assert_eq!(
+            plan(&compared, head, finalized, finalized_up_to),
+            step,
+            "{name}"
+        );
     }
 
     #[test]
@@ -165,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_was_undone_is_gone_back_on_but_never_below_finality() {
+    fn a_reorganisation_rewinds_but_never_below_finality() {
         let deep = |fork| Step::TooDeep { fork };
         check("depth one", (9, 8, 8, 9), (9, 5, 5), Step::Rewind { to: 8 });
         check(

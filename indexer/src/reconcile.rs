@@ -11,7 +11,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::reconciliation::{Confirmation, EndingFacts, LockedAnchor, PauseFacts};
 
-use crate::place::column;
+use crate::position::column;
 
 /// What is known here of the hashes that the events speak of.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     /// In the order of the chain.
     pub(crate) confirmed: Vec<Confirmed>,
     /// What does not fit together.
-    pub(crate) suspicions: Vec<Suspicion>,
+    pub(crate) suspicions: Vec<SuspectedFinding>,
 }
 
 /// An anchor that is in a block now.
@@ -51,7 +51,7 @@ impl Confirmed {
 
 /// Something that does not fit together, about one record or hash.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Suspicion {
+pub(crate) struct SuspectedFinding {
     pub(crate) kind: FindingKind,
     pub(crate) record: Option<RecordId>,
     pub(crate) patient: Option<UserId>,
@@ -83,7 +83,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
         });
         let Some(anchor) = known.anchors.get(&hash) else {
             if !known.unanchored.contains(&hash) {
-                changes.suspicions.push(Suspicion {
+                changes.suspicions.push(SuspectedFinding {
                     kind: FindingKind::UnknownOnChain,
                     record: None,
                     patient: None,
@@ -94,7 +94,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
             }
             continue;
         };
-        let suspicion = |kind| Suspicion {
+        let suspicion = |kind| SuspectedFinding {
             kind,
             record: Some(anchor.record),
             patient: Some(anchor.patient),
@@ -114,7 +114,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
             continue;
         }
         if predecessor != anchor.supersedes {
-            changes.suspicions.push(Suspicion {
+            changes.suspicions.push(SuspectedFinding {
                 details: other_predecessor(
                     anchor.supersedes.map(|hash| hash.to_string()).as_deref(),
                     predecessor.map(|hash| hash.to_string()).as_deref(),
@@ -140,7 +140,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
 
 /// What somebody did to a record of ours, or to the registry, if it was not us. The sweep resolves it when it
 /// was taken back.
-fn interference(log: &RegistryLog, known: &Known) -> Option<Suspicion> {
+fn interference(log: &RegistryLog, known: &Known) -> Option<SuspectedFinding> {
     let by = log.event.actor().to_string();
     let (tx_hash, block_number) = (log.tx_hash.to_string(), column(log.block_number));
     let ending = |hash, status: &str, reason, successor: Option<DataHash>, is_ours| EndingFacts {
@@ -207,8 +207,8 @@ pub(crate) fn ended(
     record: RecordId,
     patient: UserId,
     record_type: RecordType,
-) -> Option<Suspicion> {
-    (!ending.is_ours).then(|| Suspicion {
+) -> Option<SuspectedFinding> {
+    (!ending.is_ours).then(|| SuspectedFinding {
         kind: FindingKind::EndedOnChain,
         record: Some(record),
         patient: Some(patient),
@@ -226,8 +226,8 @@ pub(crate) fn ended(
 }
 
 /// That the registry is paused.
-pub(crate) fn paused(pause: &PauseFacts) -> Suspicion {
-    Suspicion {
+pub(crate) fn paused(pause: &PauseFacts) -> SuspectedFinding {
+    SuspectedFinding {
         kind: FindingKind::RegistryPaused,
         record: None,
         patient: None,

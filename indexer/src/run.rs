@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     deadline::{DATABASE_TIMEOUT, NODE_TIMEOUT, in_time, until, within},
+    error::{IndexerError, with_causes},
     health,
-    lead::{Chain, Lead, Round},
-    place::column,
-    status::{Role, Status, clock_trouble},
+    leader::{ChainFollower, LeaderState, RoundOutcome},
+    position::column,
+    status::{LeadershipRole, Status, clock_trouble},
     sweep::Sweep,
-    trouble::{Trouble, with_causes},
 };
 
 /// The longest wait between two attempts.
@@ -68,7 +68,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     };
     look_at_database(&config, &settings, &status, &stop).await?;
     let accepted = config.accept_reorg_to;
-    let chain = Chain::new(
+    let follower = ChainFollower::new(
         client,
         pool,
         registry,
@@ -78,7 +78,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     );
     Indexer {
         config,
-        chain,
+        follower,
         status,
         sweep: Sweep::default(),
         swept: None,
@@ -112,14 +112,14 @@ async fn look_at_database(
     };
     config.judge(found.risks)?;
     match clock_trouble(found.clock.ahead) {
-        Some(trouble) => Err(trouble.into()),
+        Some(error) => Err(error.into()),
         None => Ok(()),
     }
 }
 
 struct Indexer {
     config: Config,
-    chain: Chain,
+    follower: ChainFollower,
     status: Status,
     sweep: Sweep,
     swept: Option<Instant>,
@@ -132,8 +132,8 @@ impl Indexer {
         while !self.stop.is_cancelled() {
             match self.lead_or_stand_by().await {
                 Ok(()) => wait = STANDBY_WAIT,
-                Err(trouble) => {
-                    self.tell(&trouble);
+                Err(error) => {
+                    self.tell(&error);
                     wait = self.longer(wait);
                 }
             }
@@ -141,21 +141,24 @@ impl Indexer {
         }
     }
 
-    /// Leads until the lead is lost, or finds that another leads.
-    async fn lead_or_stand_by(&mut self) -> Result<(), Trouble> {
-        let taken = within(Leadership::try_take(&self.chain.pool, &self.chain.registry));
+    /// Leads until leadership is lost, or finds that another leads.
+    async fn lead_or_stand_by(&mut self) -> Result<(), IndexerError> {
+        let taken = within(Leadership::try_take(
+            &self.follower.pool,
+            &self.follower.registry,
+        ));
         let Some(taken) = until(&self.stop, taken).await else {
             return Ok(());
         };
         let Some(mut leadership) = taken? else {
-            self.status.is(Role::Standby);
+            self.status.is(LeadershipRole::Standby);
             if self.status.good() {
                 tracing::info!("Another indexer leads; standing by");
             }
             return Ok(());
         };
-        let led = self.lead(&mut leadership).await;
-        self.status.is(Role::Starting);
+        let led = self.follow(&mut leadership).await;
+        self.status.is(LeadershipRole::Starting);
         // Where this fails the connection is broken, and the lock went with it.
         if let Err(error) = within(leadership.release()).await {
             tracing::debug!("The lock went with its connection: {error}");
@@ -163,41 +166,48 @@ impl Indexer {
         led
     }
 
-    /// Follows and sweeps for as long as the lead is ours.
-    async fn lead(&mut self, leadership: &mut Leadership) -> Result<(), Trouble> {
-        let mut lead = None;
+    /// Follows and sweeps for as long as this process leads.
+    async fn follow(&mut self, leadership: &mut Leadership) -> Result<(), IndexerError> {
+        let mut leader = None;
         let mut wait = self.config.poll();
         let mut news = true;
         while !self.stop.is_cancelled() {
             within(leadership.hold()).await?;
-            let round = self.chain.round(&mut lead).await;
+            let round = self.follower.round(&mut leader).await;
             self.status.round();
             let rest = match round {
                 Ok(round) => {
                     wait = self.config.poll();
                     news |= self.status.good();
-                    matches!(round, Round::Done)
+                    matches!(round, RoundOutcome::Done)
                 }
-                Err(Trouble::Moved) => {
-                    tracing::debug!("{}", Trouble::Moved);
+                Err(IndexerError::BlockMoved) => {
+                    tracing::debug!("{}", IndexerError::BlockMoved);
                     true
                 }
-                Err(trouble @ (Trouble::Node(_) | Trouble::Check(_) | Trouble::Halt(_))) => {
-                    self.tell(&trouble);
+                Err(
+                    error
+                    @ (IndexerError::Node(_) | IndexerError::Check(_) | IndexerError::Halt(_)),
+                ) => {
+                    self.tell(&error);
                     wait = self.longer(wait);
-                    (news, self.chain.unchecked) = (false, true);
+                    (news, self.follower.unchecked) = (false, true);
                     true
                 }
-                Err(trouble @ (Trouble::Store(_) | Trouble::Stalled | Trouble::Overtaken)) => {
-                    return Err(trouble);
+                Err(
+                    error @ (IndexerError::Store(_)
+                    | IndexerError::DatabaseTimeout
+                    | IndexerError::FenceLost),
+                ) => {
+                    return Err(error);
                 }
             };
-            if let Some(lead) = &lead {
+            if let Some(leader) = &leader {
                 if rest && news && !self.stop.is_cancelled() {
-                    self.announce(lead);
+                    self.announce(leader);
                     news = false;
                 }
-                self.sweep_if_due(lead).await?;
+                self.sweep_if_due(leader).await?;
             }
             if rest {
                 self.sleep(wait).await;
@@ -206,14 +216,14 @@ impl Indexer {
         Ok(())
     }
 
-    async fn sweep_if_due(&mut self, lead: &Lead) -> Result<(), Trouble> {
+    async fn sweep_if_due(&mut self, leader: &LeaderState) -> Result<(), IndexerError> {
         let early = self
             .swept
             .is_some_and(|at| at.elapsed() < self.config.sweep());
         if early || self.stop.is_cancelled() {
             return Ok(());
         }
-        let (opened, resolved) = in_time(self.sweep.tick(&lead.writer)).await?;
+        let (opened, resolved) = in_time(self.sweep.tick(&leader.writer)).await?;
         self.swept = Some(Instant::now());
         self.status.swept(opened, resolved);
         if opened + resolved > 0 {
@@ -224,18 +234,18 @@ impl Indexer {
         Ok(())
     }
 
-    fn announce(&self, lead: &Lead) {
+    fn announce(&self, leader: &LeaderState) {
         tracing::info!(
             "Following registry {} on chain {}: ready at block {}",
-            self.chain.registry.address,
-            self.chain.registry.chain_id,
-            lead.at.block.number,
+            self.follower.registry.address,
+            self.follower.registry.chain_id,
+            leader.at.block.number,
         );
     }
 
     /// Says what is wrong, once.
-    fn tell(&self, trouble: &Trouble) {
-        let (text, halted) = (with_causes(trouble), trouble.halted());
+    fn tell(&self, error: &IndexerError) {
+        let (text, halted) = (with_causes(error), error.halted());
         if !self.status.bad(text.clone(), halted) {
             tracing::debug!("Still: {text}");
         } else if let Some(reason) = halted {

@@ -38,7 +38,7 @@ pub(crate) fn clock_trouble(ahead: TimeDelta) -> Option<String> {
 /// What this process is just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub(crate) enum LeadershipRole {
     /// Not yet anything.
     Starting,
     /// Another one leads; this one takes over when it ends.
@@ -48,8 +48,8 @@ pub(crate) enum Role {
 }
 
 #[derive(Debug)]
-struct Known {
-    role: Role,
+struct StatusData {
+    role: LeadershipRole,
     head: u64,
     /// When the newest block was made. Unit: seconds since 1970. `None` before there was one.
     head_made: Option<u64>,
@@ -79,11 +79,11 @@ struct Known {
 /// A snapshot, as it is shown.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
+pub(crate) struct HealthReport {
     pub(crate) ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    role: Role,
+    role: LeadershipRole,
     head: u64,
     finalized: u64,
     cursor: u64,
@@ -104,14 +104,14 @@ pub(crate) struct Report {
 
 /// Shared between the loop and the health endpoints.
 #[derive(Debug, Clone)]
-pub(crate) struct Status(Arc<Mutex<Known>>);
+pub(crate) struct Status(Arc<Mutex<StatusData>>);
 
 impl Status {
     /// `head_age` is how old the newest block may be; `None` for any age.
     pub(crate) fn new(head_age: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(Known {
-            role: Role::Starting,
+        Self(Arc::new(Mutex::new(StatusData {
+            role: LeadershipRole::Starting,
             head: 0,
             head_made: None,
             head_age,
@@ -135,11 +135,11 @@ impl Status {
     }
 
     /// A value of plain numbers is whole even if a writer panicked.
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, StatusData> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn is(&self, role: Role) {
+    pub(crate) fn is(&self, role: LeadershipRole) {
         self.known().role = role;
     }
 
@@ -228,11 +228,11 @@ impl Status {
         self.known().last_round.elapsed() < MAX_ROUND
     }
 
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> HealthReport {
         let known = self.known();
         let lag = known.head.saturating_sub(known.cursor);
         let reason = not_ready(&known, lag);
-        Report {
+        HealthReport {
             ready: reason.is_none(),
             reason,
             role: known.role,
@@ -254,7 +254,7 @@ impl Status {
     }
 }
 
-fn not_ready(known: &Known, lag: u64) -> Option<String> {
+fn not_ready(known: &StatusData, lag: u64) -> Option<String> {
     let silent = known.last_good.is_none_or(|at| at.elapsed() > MAX_SILENCE);
     if silent || known.halted.is_some() {
         let why = known
@@ -263,18 +263,18 @@ fn not_ready(known: &Known, lag: u64) -> Option<String> {
             .unwrap_or("nothing was read from the chain yet");
         return Some(why.to_owned());
     }
-    if let Some(trouble) = clock_trouble(known.ahead) {
-        return Some(trouble);
+    if let Some(error) = clock_trouble(known.ahead) {
+        return Some(error);
     }
-    if let Some(trouble) = stuck(known) {
-        return Some(trouble);
+    if let Some(error) = stuck(known) {
+        return Some(error);
     }
-    (known.role == Role::Leader && lag > MAX_READY_LAG)
+    (known.role == LeadershipRole::Leader && lag > MAX_READY_LAG)
         .then(|| format!("catching up: {lag} blocks behind"))
 }
 
-fn stuck(known: &Known) -> Option<String> {
-    if known.role != Role::Leader {
+fn stuck(known: &StatusData) -> Option<String> {
+    if known.role != LeadershipRole::Leader {
         return None;
     }
     let now = (Clock::System.now() + known.ahead).timestamp();
@@ -293,7 +293,7 @@ mod tests {
         let status = Status::new(Some(Duration::from_secs(60)));
         assert!(!status.report().ready, "nothing was read yet");
 
-        status.is(Role::Leader);
+        status.is(LeadershipRole::Leader);
         status.saw_head(100, 90);
         status.at(10, 3);
         assert!(status.good(), "the first good round is news");

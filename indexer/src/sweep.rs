@@ -10,9 +10,9 @@ use store::{reconciliation, reconciliation::OpenFinding};
 use uuid::Uuid;
 
 use crate::{
-    apply::Writer,
-    reconcile::{Suspicion, paused},
-    trouble::Trouble,
+    apply::ChainWriter,
+    error::IndexerError,
+    reconcile::{SuspectedFinding, paused},
 };
 
 /// How many records, and how many events, one tick compares. Unit: rows.
@@ -42,7 +42,7 @@ const FIRST: RecordId = RecordId(Uuid::nil());
 
 impl Sweep {
     /// Compares the next batch; gives how many findings it opened and resolved.
-    pub(crate) async fn tick(&mut self, writer: &Writer) -> Result<(u64, u64), Trouble> {
+    pub(crate) async fn tick(&mut self, writer: &ChainWriter) -> Result<(u64, u64), IndexerError> {
         let mut conn = writer.pool.acquire().await?;
         let registry = &writer.registry;
         let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
@@ -78,7 +78,7 @@ impl Sweep {
         let pause = reconciliation::pause(&mut conn, registry).await?;
         drop(conn);
 
-        let wrong: Vec<Suspicion> = about_records
+        let wrong: Vec<SuspectedFinding> = about_records
             .iter()
             .flat_map(|facts| judge::record(facts, registry.chain_id, &registrars))
             .chain(about_hashes.iter().filter_map(judge::hash))
@@ -90,14 +90,14 @@ impl Sweep {
             .chain(pause.as_ref().map(paused))
             .collect();
         let (opened, resolved) = judge::compare(&open, wrong, &about_records, &about_hashes);
-        let settled = if opened.is_empty() && resolved.is_empty() {
+        let counts = if opened.is_empty() && resolved.is_empty() {
             (0, 0)
         } else {
-            writer.settle(&opened, &resolved).await?
+            writer.apply_findings(&opened, &resolved).await?
         };
         // Only now: what was interrupted is looked at again.
         (self.after_record, self.after_event) = (after_record, after_event);
-        Ok(settled)
+        Ok(counts)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dev::process::Signal;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
-use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, analyze, progress};
+use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, analyze, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until};
 use tests::{World, text};
 
@@ -27,13 +27,13 @@ type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 4, 100).await);
+    let population = Arc::new(Population::open(&world, 4, 100).await);
     let acknowledged = Acknowledged::default();
     let mut report = Report::new();
 
     progress("warming up");
     let warm = Until::Passed(Duration::from_secs(2));
-    let warm = stores(&world, &ward, &acknowledged, "warm", 64, warm).await;
+    let warm = stores(&world, &population, &acknowledged, "warm", 64, warm).await;
     let mut failed = warm.failed();
     analyze(&world).await;
     // Who asks again as soon as they are answered waits as long as all of them take: of 256 clients at the
@@ -48,7 +48,7 @@ async fn main() {
         let what = format!("create, {clients} clients");
         let costs = Costs::begin(&world);
         let until = Until::Passed(arguments.time);
-        let measured = stores(&world, &ward, &acknowledged, &what, clients, until).await;
+        let measured = stores(&world, &population, &acknowledged, &what, clients, until).await;
         let costs = costs.end(&world);
         failed += measured.failed();
         let limit = limit(&world, measured.right).await;
@@ -63,7 +63,7 @@ async fn main() {
     let node = world.foundation.node.as_ref().expect("the node is ours");
     node.process().signal(Signal::STOP);
     let until = Until::Passed(Duration::from_secs(3));
-    let without = stores(&world, &ward, &acknowledged, "no node", 64, until).await;
+    let without = stores(&world, &population, &acknowledged, "no node", 64, until).await;
     node.process().signal(Signal::CONT);
     failed += without.failed();
     let what = "create while no block is made, 64 clients";
@@ -106,7 +106,7 @@ async fn main() {
 /// Stores records until it is over.
 async fn stores(
     world: &World,
-    ward: &Arc<Ward>,
+    population: &Arc<Population>,
     acknowledged: &Acknowledged,
     name: &str,
     clients: usize,
@@ -117,9 +117,9 @@ async fn stores(
         clients,
         until,
     };
-    let (ward, kept) = (Arc::clone(ward), Arc::clone(acknowledged));
+    let (population, kept) = (Arc::clone(population), Arc::clone(acknowledged));
     let name = name.to_owned();
-    let ask = move |turn: Turn| ward.create(turn, &format!("{name} {}", turn.nth));
+    let ask = move |turn: Turn| population.create(turn, &format!("{name} {}", turn.nth));
     let right = move |_: Turn, reply: &Reply<'_>| {
         let record = reply.is_data().then(|| record(reply.body)).flatten();
         let is_right = record.is_some();

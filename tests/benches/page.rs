@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, progress};
 use tests::eventually;
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
 
@@ -25,13 +25,13 @@ const DOCUMENTS: &str = "query Documents($patientId: UUID!) { medicalRecords(pat
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 4, 100).await);
+    let population = Arc::new(Population::open(&world, 4, 100).await);
     let count = arguments.many(50).max(25) * 100;
     progress(format_args!("storing {count} records"));
-    ward.stores(&world, count).await;
-    let peer = peers::listing::serve(&world, &ward.doctors[0].id).await;
+    population.stores(&world, count).await;
+    let peer = peers::listing::serve(&world, &population.doctors[0].id).await;
     let ask = Asker {
-        ward,
+        population,
         api: world.api.address(),
         peer,
     };
@@ -128,7 +128,7 @@ fn without_tag(answer: &str) -> String {
 }
 
 struct Asker {
-    ward: Arc<Ward>,
+    population: Arc<Population>,
     api: SocketAddr,
     peer: SocketAddr,
 }
@@ -136,11 +136,15 @@ struct Asker {
 impl Asker {
     /// What each of them answers about one patient.
     async fn each(&self) -> [String; 3] {
-        let body = json!({ "query": PAGE, "variables": { "patientId": self.ward.patients[0] } });
+        let body =
+            json!({ "query": PAGE, "variables": { "patientId": self.population.patients[0] } });
         let client = reqwest::Client::new();
         let ask = async |server: SocketAddr, path: &str| {
             let url = format!("http://{server}{path}");
-            let doctor = self.ward.doctors[0].client.token().unwrap_or_default();
+            let doctor = self.population.doctors[0]
+                .client
+                .token()
+                .unwrap_or_default();
             let answer = client
                 .post(url)
                 .bearer_auth(doctor)
@@ -165,12 +169,12 @@ impl Asker {
             How::Page => (self.peer, "/page", PAGE),
             How::Audited => (self.peer, "/audited", PAGE),
         };
-        let ward = Arc::clone(&self.ward);
+        let population = Arc::clone(&self.population);
         let ask = move |turn: Turn| {
             let nth = usize::try_from(turn.nth).unwrap_or_default();
-            let patient = &ward.patients[nth % ward.patients.len()];
+            let patient = &population.patients[nth % population.patients.len()];
             let body = json!({ "query": query, "variables": { "patientId": patient } });
-            post(path, ward.token(turn), &body.to_string())
+            post(path, population.token(turn), &body.to_string())
         };
         let load = Load {
             server,

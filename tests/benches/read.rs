@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tests::World;
-use tests::bench::{Arguments, Bar, Costs, Figure, Report, Ward, progress};
+use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
 
 const CLIENTS: usize = 64;
@@ -23,25 +23,32 @@ const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document }
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 4, 100).await);
+    let population = Arc::new(Population::open(&world, 4, 100).await);
     let count = arguments.many(10_000);
     progress(format_args!("storing {count} records"));
-    let records = Arc::new(ward.stores(&world, count).await);
-    let peer = peers::reading::serve(&world, &ward.doctors[0].id).await;
+    let records = Arc::new(population.stores(&world, count).await);
+    let peer = peers::reading::serve(&world, &population.doctors[0].id).await;
     let mut report = Report::new();
 
     progress("warming up");
     let warm = Until::Asked(2_000);
-    reads(world.api.address(), "/graphql", &ward, &records, warm).await;
-    reads(peer, "/read", &ward, &records, warm).await;
+    reads(world.api.address(), "/graphql", &population, &records, warm).await;
+    reads(peer, "/read", &population, &records, warm).await;
     let until = Until::Passed(arguments.time);
     progress("64 clients read");
     let costs = Costs::begin(&world);
-    let ours = reads(world.api.address(), "/graphql", &ward, &records, until).await;
+    let ours = reads(
+        world.api.address(),
+        "/graphql",
+        &population,
+        &records,
+        until,
+    )
+    .await;
     let costs = costs.end(&world);
     progress("the same from the server written by hand");
     let of_peer = Costs::begin(&world);
-    let limit = reads(peer, "/read", &ward, &records, until).await;
+    let limit = reads(peer, "/read", &population, &records, until).await;
     let of_peer = of_peer.end(&world);
 
     let what = "read a document, 64 clients";
@@ -74,7 +81,7 @@ async fn main() {
 async fn reads(
     server: SocketAddr,
     path: &'static str,
-    ward: &Arc<Ward>,
+    population: &Arc<Population>,
     records: &Arc<Vec<String>>,
     until: Until,
 ) -> Measured {
@@ -83,13 +90,13 @@ async fn reads(
         clients: CLIENTS,
         until,
     };
-    let (ward, records) = (Arc::clone(ward), Arc::clone(records));
+    let (population, records) = (Arc::clone(population), Arc::clone(records));
     let ask = move |turn: Turn| {
         // A prime beyond any number of records: each is read before one is read again.
         let nth = turn.nth.wrapping_mul(1_000_003) % records.len() as u64;
         let id = &records[usize::try_from(nth).unwrap_or_default()];
         let body = json!({ "query": READ, "variables": { "id": id } }).to_string();
-        post(path, ward.token(turn), &body)
+        post(path, population.token(turn), &body)
     };
     let right = |_: Turn, reply: &Reply<'_>| {
         let start = br#"{"data":{"medicalRecord":{"document":{"#;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::World;
-use tests::bench::{Arguments, Bar, Figure, Report, Ward, progress};
+use tests::bench::{Arguments, Bar, Figure, Population, Report, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
 
 const CLIENTS: usize = 4;
@@ -21,8 +21,8 @@ const FIELDS: &str = "nodes { id recordType version dataHash createdAt patient {
 async fn main() {
     let arguments = Arguments::read();
     let world = arguments.world().await;
-    let ward = Arc::new(Ward::open(&world, 4, 100).await);
-    let author = &ward.doctors[0].id;
+    let population = Arc::new(Population::open(&world, 4, 100).await);
+    let author = &population.doctors[0].id;
     let (few, many) = (10_000, arguments.many(1_000_000));
     let shapes = [
         (
@@ -44,7 +44,7 @@ async fn main() {
     ];
 
     fill(&world, author, 0, few).await;
-    let among_few = pages(&world, &ward, &shapes, arguments.time).await;
+    let among_few = pages(&world, &population, &shapes, arguments.time).await;
     progress(format_args!("writing {many} records"));
     let began = Instant::now();
     fill(&world, author, few, many).await;
@@ -52,7 +52,7 @@ async fn main() {
         "they took {:.0} s",
         began.elapsed().as_secs_f64()
     ));
-    let among_many = pages(&world, &ward, &shapes, arguments.time).await;
+    let among_many = pages(&world, &population, &shapes, arguments.time).await;
 
     let mut report = Report::new();
     for (((what, _), few), many) in shapes.iter().zip(&among_few).zip(&among_many) {
@@ -132,7 +132,7 @@ async fn fill(world: &World, author: &str, from: u64, to: u64) {
 /// Each of the pages, for a while.
 async fn pages(
     world: &World,
-    ward: &Arc<Ward>,
+    population: &Arc<Population>,
     shapes: &[(&str, String)],
     time: Duration,
 ) -> Vec<Measured> {
@@ -145,13 +145,13 @@ async fn pages(
     for (what, query) in shapes {
         progress(what);
         let run = async |until: Until| {
-            let (ward, patients) = (Arc::clone(ward), Arc::clone(&patients));
+            let (population, patients) = (Arc::clone(population), Arc::clone(&patients));
             let query = query.clone();
             let ask = move |turn: Turn| {
                 let nth = usize::try_from(turn.nth).unwrap_or_default();
                 let patient = &patients[nth % patients.len()];
                 let body = json!({ "query": query, "variables": { "patientId": patient } });
-                post("/graphql", ward.token(turn), &body.to_string())
+                post("/graphql", population.token(turn), &body.to_string())
             };
             let load = Load {
                 server: world.api.address(),

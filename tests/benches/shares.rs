@@ -23,7 +23,7 @@ const RECORDS: usize = 100;
 
 const PAGE: &str = "{ medicalRecords(first: 20) { nodes { id recordType createdAt } } }";
 const ME: &str = "{ me { id username role } }";
-/// The dearest by the number of fields: 100 records, and of each as much as the gate lets through.
+/// The dearest by the number of fields: 100 records, and of each as much as the query limits allow.
 const FIELDS: &str =
     "{ medicalRecords(first: 100) { nodes { history(first: 60) { nodes { id version } } } } }";
 /// The dearest by what has to be done: as many records opened as aliases allow.

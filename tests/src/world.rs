@@ -13,7 +13,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::{OnceCell, SemaphorePermit};
 
-use crate::ground::{self, FIRST_ADMIN};
+use crate::template::{self, FIRST_ADMIN};
 use crate::{Person, Program, eventually, id, text};
 
 const REGISTER: &str = "mutation Register($input: RegisterInput!) {
@@ -52,29 +52,29 @@ impl World {
 
     /// A world with other options: when blocks are made, more environment of a program.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let seat = ground::seat().await;
-        let mut options = ground::options();
+        let slot = template::slot().await;
+        let mut options = template::options();
         change(&mut options);
-        Self::on(ground::copy(options).await, seat).await
+        Self::on(template::copy(options).await, slot).await
     }
 
     /// A world with a PostgreSQL of its own, to be stopped, killed and started again. It takes
     /// seconds, so only where that is the point. Its `fsync` is off, as for every test.
     pub async fn with_its_own_postgres() -> Self {
-        let seat = ground::seat().await;
-        Self::on(ground::fresh(ground::options()).await, seat).await
+        let slot = template::slot().await;
+        Self::on(template::fresh(template::options()).await, slot).await
     }
 
     /// A world as it is in production, for benchmarks: an optimised build, commits that wait for the
     /// disk, a block each second.
     pub async fn as_in_production(change: impl FnOnce(&mut Options)) -> Self {
-        let seat = ground::seat().await;
-        let mut options = ground::production();
+        let slot = template::slot().await;
+        let mut options = template::production();
         change(&mut options);
-        Self::on(ground::with_an_admin(options).await, seat).await
+        Self::on(template::with_an_admin(options).await, slot).await
     }
 
-    async fn on(foundation: Foundation, seat: SemaphorePermit<'static>) -> Self {
+    async fn on(foundation: Foundation, slot: SemaphorePermit<'static>) -> Self {
         let stack = Stack::on(foundation).await;
         let stack = stack.unwrap_or_else(|error| panic!("the programs do not start: {error}"));
         let pool = PgPoolOptions::new()
@@ -88,7 +88,7 @@ impl World {
             pool,
             first_admin: OnceCell::new(),
             is_broken_on_purpose: AtomicBool::new(false),
-            _seat: seat,
+            _seat: slot,
         }
     }
 

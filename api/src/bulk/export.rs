@@ -18,19 +18,21 @@ use fhir::{Issue, IssueCode, Severity};
 use serde_json::json;
 use store::records::{
     Record,
-    search::{Filter, Place},
+    search::{Filter, PageKey},
 };
 
-use super::{Gone, Over, Refused, Said, Transfer, finished, query::Asked};
+use super::{
+    Disconnected, Ending, ResponseBody, Transfer, TransferRefused, finished, query::QueryParameters,
+};
 use tracing::Instrument as _;
 
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
-    http::{UNBUFFERED, visit},
+    http::{UNBUFFERED, context},
     records::{
         disclosure::Disclosed,
-        export::{self, Begun, Export},
+        export::{self, Export, ExportStart},
         filter::Criteria,
     },
     schema::Schema,
@@ -44,7 +46,7 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ExportFormat {
     /// The bytes of a record in each line.
     Lines,
     /// One FHIR `Bundle`.
@@ -53,7 +55,7 @@ enum Form {
     Archive,
 }
 
-impl std::str::FromStr for Form {
+impl std::str::FromStr for ExportFormat {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
@@ -65,7 +67,7 @@ impl std::str::FromStr for Form {
     }
 }
 
-impl Form {
+impl ExportFormat {
     const fn media_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Lines => "application/fhir+ndjson",
@@ -99,17 +101,17 @@ impl Form {
     fn withheld(self, record: &Record, error: &Error, cursor: &Cursor) -> Vec<u8> {
         match self {
             Self::Lines => [
-                outcome(Severity::Error, error.told(), &error.to_string()),
+                outcome(Severity::Error, error.public_code(), &error.to_string()),
                 b"\n".to_vec(),
             ]
             .concat(),
             Self::Bundle => entry(
                 record,
-                &outcome(Severity::Error, error.told(), &error.to_string()),
+                &outcome(Severity::Error, error.public_code(), &error.to_string()),
             ),
             Self::Archive => {
                 let line = json!({
-                    "meditrustal": 1, "recordId": record.id, "withheld": error.told(),
+                    "meditrustal": 1, "recordId": record.id, "withheld": error.public_code(),
                     "message": error.to_string(), "cursor": cursor.as_str(),
                 });
                 format!("{line}\n").into_bytes()
@@ -118,7 +120,7 @@ impl Form {
     }
 
     /// Why there is not all of it.
-    fn interrupted(self, over: &Over) -> Vec<u8> {
+    fn interrupted(self, over: &Ending) -> Vec<u8> {
         match self {
             Self::Lines => [
                 outcome(Severity::Fatal, over.code, &over.message),
@@ -163,38 +165,38 @@ pub(crate) async fn answer(
     if method == Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let visit = visit(&schema, id, peer, &headers);
-    let (with, asking) = (schema.clone(), visit.clone());
+    let context = context(&schema, id, peer, &headers);
+    let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {
         let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
         let (export, form, after) = asked(query.as_deref())?;
         let cursors = export.cursors(&transfer.app, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
         let begun = export.begin(&transfer.app, &transfer.caller).await?;
-        Ok::<_, Refused>((transfer, begun, cursors, form, after))
+        Ok::<_, TransferRefused>((transfer, begun, cursors, form, after))
     };
     match finished(&schema, begun).await {
         Ok((transfer, begun, cursors, form, after)) => {
-            let (said, answer) = Said::new();
-            let run = Run {
+            let (output, answer) = ResponseBody::new();
+            let run = ExportRun {
                 transfer,
                 cursors,
                 begun,
                 form,
                 after,
                 is_first: true,
-                said,
+                output,
             };
             tokio::spawn(run.run().in_current_span());
             let kind = [(header::CONTENT_TYPE, form.media_type())];
             (UNBUFFERED, kind, answer).into_response()
         }
-        Err(refused) => refused.answer(&schema, &visit),
+        Err(refused) => refused.answer(&schema, &context),
     }
 }
 
-fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Cursor>), Refused> {
-    let mut asked = Asked::read(query)?;
+fn asked(query: Option<&str>) -> Result<(Export, ExportFormat, Option<Cursor>), TransferRefused> {
+    let mut asked = QueryParameters::read(query)?;
     let patient = asked.patient()?;
     let form = asked.parse("format", "`format` is ndjson, bundle or archive")?;
     let filter = Filter {
@@ -217,52 +219,57 @@ fn asked(query: Option<&str>) -> Result<(Export, Form, Option<Cursor>), Refused>
     };
     let after = asked.take("after").map(Cursor::of_text);
     asked.nothing_else()?;
-    Ok((export, form.unwrap_or(Form::Lines), after))
+    Ok((export, form.unwrap_or(ExportFormat::Lines), after))
 }
 
 /// How long a decision is good for: whoever reads slowly is decided on again.
 const DECIDED_FOR: Duration = Duration::from_secs(1);
 
 /// How an export ends before it is whole.
-enum Short {
-    Over(Over),
-    Gone,
+enum ExportStop {
+    Over(Ending),
+    Disconnected,
 }
 
-impl From<Gone> for Short {
-    fn from(Gone: Gone) -> Self {
-        Self::Gone
+impl From<Disconnected> for ExportStop {
+    fn from(Disconnected: Disconnected) -> Self {
+        Self::Disconnected
     }
 }
 
 /// One export.
-struct Run {
+struct ExportRun {
     transfer: Transfer,
-    begun: Begun,
+    begun: ExportStart,
     cursors: ListCursors,
-    form: Form,
-    after: Option<Place>,
+    form: ExportFormat,
+    after: Option<PageKey>,
     is_first: bool,
-    said: Said,
+    output: ResponseBody,
 }
 
-impl Run {
+impl ExportRun {
     async fn run(mut self) {
         match self.work().await {
-            Ok(()) | Err(Short::Gone) => {}
-            Err(Short::Over(over)) => {
-                if self.said.say(self.form.interrupted(&over)).await.is_ok() {
+            Ok(()) | Err(ExportStop::Disconnected) => {}
+            Err(ExportStop::Over(over)) => {
+                if self
+                    .output
+                    .write(self.form.interrupted(&over))
+                    .await
+                    .is_ok()
+                {
                     tokio::time::sleep(LAST_WORD).await;
-                    self.said.break_off().await;
+                    self.output.abort().await;
                 }
             }
         }
     }
 
-    async fn work(&mut self) -> Result<(), Short> {
-        if self.form == Form::Bundle {
+    async fn work(&mut self) -> Result<(), ExportStop> {
+        if self.form == ExportFormat::Bundle {
             let head = r#"{"resourceType":"Bundle","type":"collection""#;
-            self.said.say(head).await?;
+            self.output.write(head).await?;
         }
         while let Some(group) = self.group().await? {
             let decided = Instant::now();
@@ -270,30 +277,30 @@ impl Run {
                 self.tell(disclosed, decided).await?;
             }
         }
-        if self.form == Form::Bundle {
+        if self.form == ExportFormat::Bundle {
             // FHIR has no empty lists.
-            self.said
-                .say(if self.is_first { "}" } else { "]}" })
+            self.output
+                .write(if self.is_first { "}" } else { "]}" })
                 .await?;
         }
         Ok(())
     }
 
     /// The next records, decided on and written down; `None` after the last.
-    async fn group(&mut self) -> Result<Option<Vec<Disclosed>>, Short> {
+    async fn group(&mut self) -> Result<Option<Vec<Disclosed>>, ExportStop> {
         let Transfer { app, caller, .. } = &self.transfer;
         let mut left = TRIES;
         loop {
             let next = tokio::select! {
                 biased;
-                over = self.transfer.over() => return Err(Short::Over(over)),
-                () = self.said.unheard() => return Err(Short::Gone),
+                over = self.transfer.over() => return Err(ExportStop::Over(over)),
+                () = self.output.disconnected() => return Err(ExportStop::Disconnected),
                 next = self.begun.next(app, caller, self.after) => next,
             };
             match next {
                 Ok(None) => return Ok(None),
-                Ok(Some((group, place))) => {
-                    self.after = Some(place);
+                Ok(Some((group, page_key))) => {
+                    self.after = Some(page_key);
                     return Ok(Some(group));
                 }
                 Err(Error::Busy {
@@ -302,39 +309,39 @@ impl Run {
                     left -= 1;
                     tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
                 }
-                Err(error) => return Err(Short::Over((&error).into())),
+                Err(error) => return Err(ExportStop::Over((&error).into())),
             }
         }
     }
 
     /// Opens a record once there is room for it, and sends it.
-    async fn tell(&mut self, disclosed: Disclosed, decided: Instant) -> Result<(), Short> {
+    async fn tell(&mut self, disclosed: Disclosed, decided: Instant) -> Result<(), ExportStop> {
         let room = tokio::select! {
             biased;
-            over = self.transfer.over() => return Err(Short::Over(over)),
-            room = self.said.room() => room?,
+            over = self.transfer.over() => return Err(ExportStop::Over(over)),
+            room = self.output.room() => room?,
         };
         let disclosed = if decided.elapsed() < DECIDED_FOR {
             disclosed
         } else {
             let Transfer { app, caller, .. } = &self.transfer;
             let again = self.begun.again(app, caller, &disclosed).await;
-            again.map_err(|error| Short::Over((&error).into()))?
+            again.map_err(|error| ExportStop::Over((&error).into()))?
         };
         let record = &disclosed.record;
-        let cursor = self.cursors.at(&export::place(record));
+        let cursor = self.cursors.at(&export::page_key(record));
         let piece = match export::open(&self.transfer.app, &disclosed).await {
             Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
             Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
-            Err(error) => return Err(Short::Over((&error).into())),
+            Err(error) => return Err(ExportStop::Over((&error).into())),
         };
         let before: &[u8] = match (self.form, self.is_first) {
-            (Form::Lines | Form::Archive, _) => b"",
-            (Form::Bundle, true) => b",\"entry\":[",
-            (Form::Bundle, false) => b",",
+            (ExportFormat::Lines | ExportFormat::Archive, _) => b"",
+            (ExportFormat::Bundle, true) => b",\"entry\":[",
+            (ExportFormat::Bundle, false) => b",",
         };
         let piece = [before, &piece].concat();
-        self.said.said(piece.len());
+        self.output.output(piece.len());
         room.send(Ok(piece.into()));
         self.is_first = false;
         Ok(())

@@ -22,13 +22,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Gone, Over, PATIENCE, Refused, Said, Transfer, Waits, finished, pass_over, query::Asked,
+    Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits, drain,
+    finished, query::QueryParameters,
 };
 use tracing::Instrument as _;
 
 use crate::{
     error::Error,
-    http::{UNBUFFERED, content_type, visit},
+    http::{UNBUFFERED, content_type, context},
     records::{
         import::{
             Entry, Import, MAX_BYTES, interrupts,
@@ -47,12 +48,12 @@ const WINDOW_BYTES: usize = 2 << 20;
 
 /// How an upload holds its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ImportFormat {
     Lines,
     Bundle,
 }
 
-impl Form {
+impl ImportFormat {
     fn of(headers: &HeaderMap) -> Option<Self> {
         match content_type(headers)?.to_ascii_lowercase().as_str() {
             "application/fhir+ndjson" | "application/x-ndjson" | "application/ndjson" => {
@@ -87,19 +88,19 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let visit = visit(&schema, id, peer, &parts.headers);
-    let (with, asking) = (schema.clone(), visit.clone());
+    let context = context(&schema, id, peer, &parts.headers);
+    let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {
         let transfer =
             Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
         let form = form(&parts.headers)?;
         let (import, from) = asked(query.as_deref(), &transfer)?;
-        Ok::<_, Refused>((transfer, form, import, from))
+        Ok::<_, TransferRefused>((transfer, form, import, from))
     };
     match finished(&schema, begun).await {
         Ok((transfer, form, import, from)) => {
-            let (said, answer) = Said::new();
-            let run = Run {
+            let (output, answer) = ResponseBody::new();
+            let run = ImportRun {
                 transfer,
                 import,
                 form,
@@ -107,12 +108,12 @@ pub(crate) async fn answer(
                 source: Source::new(body, form),
                 asked: HashMap::new(),
                 read: 0,
-                told: from - 1,
+                reported: from - 1,
                 window: FuturesOrdered::new(),
                 window_bytes: 0,
                 waiting: None,
                 totals: Totals::default(),
-                said,
+                output,
             };
             tokio::spawn(run.run().in_current_span());
             let ndjson = HeaderValue::from_static("application/x-ndjson");
@@ -120,18 +121,18 @@ pub(crate) async fn answer(
             (UNBUFFERED, kind, answer).into_response()
         }
         Err(refused) => {
-            pass_over(body).await;
-            refused.answer(&schema, &visit)
+            drain(body).await;
+            refused.answer(&schema, &context)
         }
     }
 }
 
-fn form(headers: &HeaderMap) -> Result<Form, Refused> {
-    let unsupported = |told: &str| {
-        Refused::new(
+fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
+    let unsupported = |refusal: &str| {
+        TransferRefused::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UNSUPPORTED_MEDIA_TYPE",
-            told,
+            refusal,
         )
     };
     if headers.contains_key(header::CONTENT_ENCODING) {
@@ -139,15 +140,15 @@ fn form(headers: &HeaderMap) -> Result<Form, Refused> {
             "send it as it is, without a `Content-Encoding`",
         ));
     }
-    Form::of(headers).ok_or_else(|| {
+    ImportFormat::of(headers).ok_or_else(|| {
         unsupported(
             "send `Content-Type: application/fhir+ndjson`, a resource in each line, or `application/fhir+json`, a Bundle",
         )
     })
 }
 
-fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), Refused> {
-    let mut asked = Asked::read(query)?;
+fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), TransferRefused> {
+    let mut asked = QueryParameters::read(query)?;
     let import = Import {
         patient: asked.patient()?,
         purpose: asked.purpose()?,
@@ -155,7 +156,7 @@ fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), Refu
         key: asked.take("key"),
         restores: asked.is("restore")?,
     };
-    crate::consents::give::check_key(import.key.as_deref())?;
+    crate::consents::grant::check_key(import.key.as_deref())?;
     let from = asked.parse::<u64>("from", "`from` is the number of an entry, from 1")?;
     let from = from.unwrap_or(1);
     asked.nothing_else()?;
@@ -166,9 +167,9 @@ fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), Refu
         ));
     }
     if import.restores && import.patient != transfer.caller.user {
-        let told =
+        let refusal =
             "patients bring their own records back, and nobody else does: import without `restore`";
-        return Err(super::query::bad("restore", told));
+        return Err(super::query::bad("restore", refusal));
     }
     Ok((import, from))
 }
@@ -183,7 +184,7 @@ struct Source {
 }
 
 impl Source {
-    fn new(body: Body, form: Form) -> Self {
+    fn new(body: Body, form: ImportFormat) -> Self {
         Self {
             body: body.into_data_stream(),
             piece: Bytes::new(),
@@ -194,8 +195,8 @@ impl Source {
     }
 
     /// The next entry. Loses nothing when it is not waited for to its end.
-    async fn next(&mut self) -> Result<Option<Cut>, Over> {
-        let broken = |broken: fhir::upload::Broken| Over::new("BAD_REQUEST", broken.to_string());
+    async fn next(&mut self) -> Result<Option<Cut>, Ending> {
+        let broken = |broken: fhir::upload::Broken| Ending::new("BAD_REQUEST", broken.to_string());
         loop {
             let mut rest: &[u8] = &self.piece;
             let cut = self.cutter.next(&mut rest).map_err(broken)?;
@@ -219,17 +220,17 @@ impl Source {
                     return self.cutter.end().map_err(broken);
                 }
                 Ok(Some(Err(_))) => {
-                    return Err(Over::new(
+                    return Err(Ending::new(
                         "BAD_REQUEST",
                         "the upload broke off: send it again",
                     ));
                 }
                 Err(_) => {
-                    let told = format!(
+                    let refusal = format!(
                         "nothing arrived for {} s, or too little of it was records: send it faster",
                         PATIENCE.as_secs()
                     );
-                    return Err(Over::new("TIMEOUT", told));
+                    return Err(Ending::new("TIMEOUT", refusal));
                 }
             }
         }
@@ -283,59 +284,59 @@ struct Later {
 }
 
 /// Whether records of a kind may be written for a patient, as the first of them found.
-enum Asking {
+enum PatientCheck {
     Permitted,
     /// And how many more were refused for it without asking again.
     Refused(u64),
 }
 
 /// How an import ends.
-enum End {
+enum ImportEnd {
     Complete,
-    Over(Over),
-    Gone,
+    Over(Ending),
+    Disconnected,
 }
 
-impl From<Gone> for End {
-    fn from(Gone: Gone) -> Self {
-        Self::Gone
+impl From<Disconnected> for ImportEnd {
+    fn from(Disconnected: Disconnected) -> Self {
+        Self::Disconnected
     }
 }
 
 /// One import.
-struct Run {
+struct ImportRun {
     transfer: Transfer,
     import: Import,
-    form: Form,
+    form: ImportFormat,
     from: u64,
     source: Source,
     /// The number of the entry that was read last.
     read: u64,
     /// The number of the entry that was reported last.
-    told: u64,
+    reported: u64,
     window: FuturesOrdered<BoxFuture<'static, Done>>,
     window_bytes: usize,
     waiting: Option<Later>,
     /// What the first entry of each kind came to; `None` while it is on its way.
-    asked: HashMap<Target, Option<Asking>>,
+    asked: HashMap<Target, Option<PatientCheck>>,
     totals: Totals,
-    said: Said,
+    output: ResponseBody,
 }
 
-impl Run {
+impl ImportRun {
     async fn run(mut self) {
         let end = self.work().await;
         self.write_down().await;
         let interrupted = match &end {
-            End::Complete => None,
-            End::Over(over) => Some((over.code, over.message.as_str())),
-            End::Gone => return,
+            ImportEnd::Complete => None,
+            ImportEnd::Over(over) => Some((over.code, over.message.as_str())),
+            ImportEnd::Disconnected => return,
         };
-        let line = report::end(self.totals, self.told, interrupted);
-        self.said.say(in_line(&line)).await.ok();
+        let line = report::end(self.totals, self.reported, interrupted);
+        self.output.write(in_line(&line)).await.ok();
     }
 
-    async fn work(&mut self) -> End {
+    async fn work(&mut self) -> ImportEnd {
         let mut is_arriving = true;
         loop {
             if self.window.is_empty()
@@ -344,7 +345,7 @@ impl Run {
                 self.store(later);
             }
             if !is_arriving && self.window.is_empty() {
-                return End::Complete;
+                return ImportEnd::Complete;
             }
             let has_room = is_arriving
                 && self.waiting.is_none()
@@ -352,8 +353,8 @@ impl Run {
                 && self.window_bytes < WINDOW_BYTES;
             tokio::select! {
                 biased;
-                over = self.transfer.over() => return End::Over(over),
-                () = self.said.unheard() => return End::Gone,
+                over = self.transfer.over() => return ImportEnd::Over(over),
+                () = self.output.disconnected() => return ImportEnd::Disconnected,
                 Some(done) = self.window.next(), if !self.window.is_empty() => {
                     if let Err(end) = self.tell(done).await {
                         return end;
@@ -364,7 +365,7 @@ impl Run {
                     Ok(None) => is_arriving = false,
                     Err(over) => {
                         // What came before the break is finished and told.
-                        return self.finish().await.err().unwrap_or(End::Over(over));
+                        return self.finish().await.err().unwrap_or(ImportEnd::Over(over));
                     }
                 },
             }
@@ -372,7 +373,7 @@ impl Run {
     }
 
     /// Waits for what is on its way, and tells it.
-    async fn finish(&mut self) -> Result<(), End> {
+    async fn finish(&mut self) -> Result<(), ImportEnd> {
         loop {
             if self.window.is_empty() {
                 let Some(later) = self.waiting.take() else {
@@ -382,7 +383,7 @@ impl Run {
             }
             let done = tokio::select! {
                 biased;
-                over = self.transfer.over() => return Err(End::Over(over)),
+                over = self.transfer.over() => return Err(ImportEnd::Over(over)),
                 done = self.window.next() => done,
             };
             if let Some(done) = done {
@@ -403,8 +404,8 @@ impl Run {
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => return,
             Cut::Entry(entry) => (entry.len(), self.draft(&entry)),
             Cut::TooLong => {
-                let told = format!("an entry has at most {MAX_BYTES} bytes");
-                (0, Err(Error::bad("document", told)))
+                let refusal = format!("an entry has at most {MAX_BYTES} bytes");
+                (0, Err(Error::bad("document", refusal)))
             }
         };
         match drafted {
@@ -437,11 +438,11 @@ impl Run {
     fn is_refused(&mut self, draft: &Draft) -> bool {
         let target = (draft.patient, draft.record_type);
         match self.asked.get_mut(&target) {
-            Some(Some(Asking::Refused(more))) => {
+            Some(Some(PatientCheck::Refused(more))) => {
                 *more += 1;
                 true
             }
-            Some(Some(Asking::Permitted) | None) | None => false,
+            Some(Some(PatientCheck::Permitted) | None) | None => false,
         }
     }
 
@@ -451,8 +452,8 @@ impl Run {
             .asked
             .drain()
             .filter_map(|(target, asking)| match asking {
-                Some(Asking::Refused(more)) if more > 0 => Some((target, more)),
-                Some(Asking::Refused(_) | Asking::Permitted) | None => None,
+                Some(PatientCheck::Refused(more)) if more > 0 => Some((target, more)),
+                Some(PatientCheck::Refused(_) | PatientCheck::Permitted) | None => None,
             });
         let refused: Vec<_> = refused.collect();
         let Transfer { app, caller, .. } = &self.transfer;
@@ -498,30 +499,30 @@ impl Run {
     }
 
     /// Reports an entry, unless what it met is not its own: then the import ends before it.
-    async fn tell(&mut self, done: Done) -> Result<(), End> {
+    async fn tell(&mut self, done: Done) -> Result<(), ImportEnd> {
         self.window_bytes -= done.bytes;
         if let Err(error) = &done.result
             && interrupts(error)
         {
-            return Err(End::Over(error.into()));
+            return Err(ImportEnd::Over(error.into()));
         }
         if let Some(target) = done.target
             && let Some(asked) = self.asked.get_mut(&target)
             && asked.is_none()
         {
             *asked = Some(match &done.result {
-                Err(Error::NotFound("patient")) => Asking::Refused(0),
-                Ok(_) | Err(_) => Asking::Permitted,
+                Err(Error::NotFound("patient")) => PatientCheck::Refused(0),
+                Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
         let line = in_line(&report::line(done.number, &done.result));
         tokio::select! {
             biased;
-            over = self.transfer.over() => return Err(End::Over(over)),
-            said = self.said.say(line) => said?,
+            over = self.transfer.over() => return Err(ImportEnd::Over(over)),
+            output = self.output.write(line) => output?,
         }
         self.totals.count(&done.result);
-        self.told = done.number;
+        self.reported = done.number;
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! Many records over plain HTTP: `POST /import` and `GET /export`. Both stream, both take long, and both
-//! obey what every stream obeys: they have a seat, end with their token and their log-in, and stop where
+//! obey what every stream obeys: they hold a permit, end with their token and their log-in, and stop where
 //! the other side takes or gives nothing.
 //!
 //! What an entry comes to and what may be taken out is `records`' to say; this is the way there.
@@ -27,13 +27,13 @@ use tokio::{
 
 use crate::{
     app::App,
-    caller::{Caller, Visit, kept_out},
+    caller::{Caller, RequestContext, audit_second_factor_refusal},
+    connection_limiter::{ConnectionLimiter, Permit},
     cors,
     error::Error,
     http::{MediaType, refuse},
     schema::{Rejected, Schema},
-    seats::{Seat, Seats},
-    sessions::revocations::Watch,
+    sessions::revocations::SessionWatch,
 };
 
 /// How many imports run at once in this process. Each has at most 64 entries with the writer, so that
@@ -77,28 +77,28 @@ impl Default for Transfers {
 #[derive(Debug, Clone)]
 struct Room {
     all: Arc<Semaphore>,
-    of_account: Seats<UserId>,
+    of_account: ConnectionLimiter<UserId>,
 }
 
 /// One of them.
-type Place = (Seat<UserId>, OwnedSemaphorePermit);
+type Place = (Permit<UserId>, OwnedSemaphorePermit);
 
 impl Room {
     fn new(places: usize) -> Self {
         Self {
             all: Arc::new(Semaphore::new(places)),
-            of_account: Seats::new(OF_ACCOUNT),
+            of_account: ConnectionLimiter::new(OF_ACCOUNT),
         }
     }
 
-    fn take(&self, account: UserId) -> Result<Place, Refused> {
-        let Some(of_account) = self.of_account.take(account) else {
-            let told = format!(
+    fn take(&self, account: UserId) -> Result<Place, TransferRefused> {
+        let Some(of_account) = self.of_account.acquire(account) else {
+            let refusal = format!(
                 "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
             );
-            return Err(Refused {
+            return Err(TransferRefused {
                 retry_after: Some(TRY_AGAIN),
-                ..Refused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", told)
+                ..TransferRefused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal)
             });
         };
         let Ok(of_all) = Arc::clone(&self.all).try_acquire_owned() else {
@@ -129,24 +129,24 @@ impl Waits {
 
 /// Why nothing was begun.
 #[derive(Debug)]
-struct Refused {
+struct TransferRefused {
     status: StatusCode,
-    told: Rejected,
+    refusal: Rejected,
     retry_after: Option<u32>,
 }
 
-impl Refused {
+impl TransferRefused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
-            told: Rejected::new(code, message),
+            refusal: Rejected::new(code, message),
             retry_after: None,
         }
     }
 
     /// The answer.
-    fn answer(&self, schema: &Schema, visit: &Visit) -> Response {
-        let mut response = refuse(schema, &self.told, visit, self.status, MediaType::Json);
+    fn answer(&self, schema: &Schema, context: &RequestContext) -> Response {
+        let mut response = refuse(schema, &self.refusal, context, self.status, MediaType::Json);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -158,7 +158,7 @@ impl Refused {
     }
 }
 
-impl From<Error> for Refused {
+impl From<Error> for TransferRefused {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::Unauthenticated | Error::TokenExpired | Error::SessionEnded => {
@@ -192,16 +192,16 @@ impl From<Error> for Refused {
         };
         Self {
             retry_after,
-            ..Self::new(status, error.told(), error.to_string())
+            ..Self::new(status, error.public_code(), error.to_string())
         }
     }
 }
 
-impl From<Rejected> for Refused {
-    fn from(told: Rejected) -> Self {
+impl From<Rejected> for TransferRefused {
+    fn from(refusal: Rejected) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
-            told,
+            refusal,
             retry_after: None,
         }
     }
@@ -213,20 +213,20 @@ struct Transfer {
     app: App,
     caller: Caller,
     /// The end of the log-in.
-    watch: Watch,
+    watch: SessionWatch,
     /// The end of the token.
     deadline: Instant,
-    _seats: (Seat<Network>, Seat<UserId>, Place),
+    _permits: (Permit<Network>, Permit<UserId>, Place),
 }
 
 /// Why a transfer ends before it is done.
 #[derive(Debug, Clone)]
-struct Over {
+struct Ending {
     code: &'static str,
     message: String,
 }
 
-impl Over {
+impl Ending {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -235,18 +235,18 @@ impl Over {
     }
 }
 
-impl From<&Error> for Over {
+impl From<&Error> for Ending {
     fn from(error: &Error) -> Self {
         match error {
             // The log-in ended while its records were on their way.
             Error::Unauthenticated => session_ended(),
-            _ => Self::new(error.told(), error.to_string()),
+            _ => Self::new(error.public_code(), error.to_string()),
         }
     }
 }
 
-fn session_ended() -> Over {
-    Over::new("SESSION_ENDED", "this log-in is over; log in again")
+fn session_ended() -> Ending {
+    Ending::new("SESSION_ENDED", "this log-in is over; log in again")
 }
 
 impl Transfer {
@@ -254,30 +254,39 @@ impl Transfer {
     /// is room.
     async fn begin(
         schema: &Schema,
-        visit: &Visit,
+        context: &RequestContext,
         headers: &HeaderMap,
         room: impl FnOnce(&Transfers) -> &Room,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, TransferRefused> {
         if !cors::is_allowed(schema, headers) {
-            let told = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
-            return Err(Refused::new(StatusCode::FORBIDDEN, "FORBIDDEN", told));
+            let refusal = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
+            return Err(TransferRefused::new(
+                StatusCode::FORBIDDEN,
+                "FORBIDDEN",
+                refusal,
+            ));
         }
-        let caller = visit.caller()?;
-        let Some(Ok(bearer)) = visit.token else {
+        let caller = context.caller()?;
+        let Some(Ok(bearer)) = context.token else {
             return Err(Error::Unauthenticated.into());
         };
         let app = schema.app();
         // Watched before its row is read: nothing falls between the two.
         let watch = app.revocations.watch(caller.session);
-        look_at(app, visit, &caller).await?;
+        check_session(app, context, &caller).await?;
         let network = app
             .sockets
             .of_network
-            .take(Network::of(visit.origin.address));
-        let account = app.sockets.of_account.take(caller.user);
+            .acquire(Network::of(context.origin.address));
+        let account = app.sockets.of_account.acquire(caller.user);
         let (Some(network), Some(account)) = (network, account) else {
-            let told = "too many streams are open of this account, or from this address: close one";
-            return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", told));
+            let refusal =
+                "too many streams are open of this account, or from this address: close one";
+            return Err(TransferRefused::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "BUSY",
+                refusal,
+            ));
         };
         let place = room(&app.transfers).take(caller.user)?;
         let left = (bearer.expires_at - app.clock.now()).to_std();
@@ -286,18 +295,18 @@ impl Transfer {
             caller,
             watch,
             deadline: Instant::now() + left.unwrap_or_default(),
-            _seats: (network, account, place),
+            _permits: (network, account, place),
         })
     }
 
     /// Waits until it must end, whatever it is doing.
-    async fn over(&self) -> Over {
+    async fn over(&self) -> Ending {
         tokio::select! {
             biased;
-            () = self.app.stopping.cancelled() => Over::new("UNAVAILABLE", "the api stops; go on with another, or when it is back"),
+            () = self.app.stopping.cancelled() => Ending::new("UNAVAILABLE", "the api stops; go on with another, or when it is back"),
             () = self.watch.ended() => session_ended(),
             () = tokio::time::sleep_until(self.deadline) => {
-                Over::new("TOKEN_EXPIRED", "the access token has expired: go on with a new one")
+                Ending::new("TOKEN_EXPIRED", "the access token has expired: go on with a new one")
             }
         }
     }
@@ -306,18 +315,18 @@ impl Transfer {
 /// Does what a transfer begins with, to its end, whoever waits for it.
 async fn finished<T: Send + 'static>(
     schema: &Schema,
-    begun: impl Future<Output = Result<T, Refused>> + Send + 'static,
-) -> Result<T, Refused> {
-    schema.app().work.finish(begun).await?
+    begun: impl Future<Output = Result<T, TransferRefused>> + Send + 'static,
+) -> Result<T, TransferRefused> {
+    schema.app().detached.run_to_completion(begun).await?
 }
 
 /// Whether the log-in is still good, and showed a second factor where one is wanted.
-async fn look_at(app: &App, visit: &Visit, caller: &Caller) -> Result<(), Error> {
+async fn check_session(app: &App, context: &RequestContext, caller: &Caller) -> Result<(), Error> {
     let mut tx = app.begin().await?;
     match caller.actor(&mut tx).await {
         Ok(_) => Ok(()),
         Err(Error::SecondFactorMissing) => {
-            kept_out(tx, visit).await?;
+            audit_second_factor_refusal(tx, context).await?;
             Err(Error::SecondFactorMissing)
         }
         Err(error) => Err(error),
@@ -326,44 +335,44 @@ async fn look_at(app: &App, visit: &Visit, caller: &Caller) -> Result<(), Error>
 
 /// What is said to the other side, piece by piece.
 #[derive(Debug)]
-struct Said {
+struct ResponseBody {
     pieces: mpsc::Sender<std::io::Result<Bytes>>,
     waits: Mutex<Waits>,
 }
 
 /// Nobody listens any more.
 #[derive(Debug)]
-struct Gone;
+struct Disconnected;
 
-impl Said {
+impl ResponseBody {
     /// A body and what fills it. Whoever fills it waits for who reads it.
     fn new() -> (Self, Body) {
-        let (said, heard) = mpsc::channel(WAITING);
+        let (output, heard) = mpsc::channel(WAITING);
         let pieces = stream::unfold(heard, |mut heard| async {
             let piece = heard.recv().await?;
             Some((piece, heard))
         });
-        let said = Self {
-            pieces: said,
+        let output = Self {
+            pieces: output,
             waits: Mutex::default(),
         };
-        (said, Body::from_stream(pieces))
+        (output, Body::from_stream(pieces))
     }
 
     /// Waits until there is room for one more piece; then it can be made.
-    async fn room(&self) -> Result<mpsc::Permit<'_, std::io::Result<Bytes>>, Gone> {
+    async fn room(&self) -> Result<mpsc::Permit<'_, std::io::Result<Bytes>>, Disconnected> {
         let left = self.waits().left();
         let begun = Instant::now();
         let room = tokio::time::timeout(left, self.pieces.reserve()).await;
         self.waits().waited += begun.elapsed();
         match room {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+            Ok(Err(_)) | Err(_) => Err(Disconnected),
         }
     }
 
     /// Notes how much was said.
-    fn said(&self, bytes: usize) {
+    fn output(&self, bytes: usize) {
         self.waits().bytes += bytes as u64;
     }
 
@@ -371,29 +380,29 @@ impl Said {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn say(&self, piece: impl Into<Bytes>) -> Result<(), Gone> {
+    async fn write(&self, piece: impl Into<Bytes>) -> Result<(), Disconnected> {
         let piece = piece.into();
         let room = self.room().await?;
-        self.said(piece.len());
+        self.output(piece.len());
         room.send(Ok(piece));
         Ok(())
     }
 
     /// Ends the body as something that is not whole: the connection breaks off.
-    async fn break_off(&self) {
+    async fn abort(&self) {
         if let Ok(room) = self.room().await {
             room.send(Err(std::io::Error::other("this is not all of it")));
         }
     }
 
     /// Waits until nobody listens.
-    async fn unheard(&self) {
+    async fn disconnected(&self) {
         self.pieces.closed().await;
     }
 }
 
 /// Reads what is left of a body that is refused, within reason.
-async fn pass_over(body: Body) {
+async fn drain(body: Body) {
     let mut pieces = body.into_data_stream();
     let read = async {
         let mut left = PASSED_OVER;

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     Failure, note,
-    remote::{Again, Line, Remote, exit_code, in_words},
+    remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 
 /// The longest line. Unit: bytes.
@@ -40,7 +40,7 @@ pub(crate) struct ExportFile {
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
     /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
     #[arg(long = "format", default_value = "archive")]
-    form: Form,
+    form: FileFormat,
 
     /// Older versions, too
     #[arg(long)]
@@ -52,13 +52,13 @@ pub(crate) struct ExportFile {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum FileFormat {
     Archive,
     Ndjson,
     Bundle,
 }
 
-impl Form {
+impl FileFormat {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Archive => "archive",
@@ -70,7 +70,7 @@ impl Form {
 
 /// What has arrived.
 struct Arrived {
-    form: Form,
+    form: FileFormat,
     file: File,
     records: u64,
     withheld: u64,
@@ -98,7 +98,7 @@ impl ExportFile {
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));
         query.extend(self.record_type.map(|it| ("recordType", it)));
         query.extend(self.history.then(|| ("history", "true".to_owned())));
-        let mut line = self.remote.connect()?;
+        let mut connection = self.remote.connect()?;
         let mut arrived = Arrived {
             form: self.form,
             file: create(&part).await?,
@@ -106,7 +106,7 @@ impl ExportFile {
             withheld: 0,
             cursor: None,
         };
-        if let Err(error) = whole(&mut line, &query, &mut arrived, &part).await {
+        if let Err(error) = whole(&mut connection, &query, &mut arrived, &part).await {
             remove_empty(&part).await;
             return Err(error);
         }
@@ -122,8 +122,10 @@ impl ExportFile {
         } = arrived;
         let file = self.file.display();
         note(&match self.form {
-            Form::Archive | Form::Ndjson => format!("{records} in {file}, {withheld} withheld"),
-            Form::Bundle => format!("{file} is whole"),
+            FileFormat::Archive | FileFormat::Ndjson => {
+                format!("{records} in {file}, {withheld} withheld")
+            }
+            FileFormat::Bundle => format!("{file} is whole"),
         });
         Ok(withheld)
     }
@@ -138,16 +140,16 @@ async fn create(part: &PathBuf) -> Result<File, Failure> {
 
 /// Downloads again and again until it is whole.
 async fn whole(
-    line: &mut Line,
+    connection: &mut ApiConnection,
     query: &[(&str, String)],
     arrived: &mut Arrived,
     part: &PathBuf,
 ) -> Result<(), Failure> {
     loop {
         let before = arrived.cursor.clone();
-        match download(line, query, arrived).await? {
+        match download(connection, query, arrived).await? {
             None => return Ok(()),
-            Some(again) => line.wait(again, arrived.cursor != before).await?,
+            Some(again) => connection.wait(again, arrived.cursor != before).await?,
         }
         if arrived.cursor.is_none() {
             // Only an archive says where it can be gone on with.
@@ -167,14 +169,14 @@ async fn remove_empty(part: &PathBuf) {
 
 /// Takes what there is after what has arrived; `None` once it is whole.
 async fn download(
-    line: &mut Line,
+    connection: &mut ApiConnection,
     query: &[(&str, String)],
     arrived: &mut Arrived,
-) -> Result<Option<Again>, Failure> {
-    let request = line.request(Client::get, "/export")?.query(query);
+) -> Result<Option<RetryAfter>, Failure> {
+    let request = connection.request(Client::get, "/export")?.query(query);
     let after = arrived.cursor.as_deref().map(|cursor| ("after", cursor));
     let request = request.query(&after.into_iter().collect::<Vec<_>>());
-    let mut response = match line.send(request).await? {
+    let mut response = match connection.send(request).await? {
         Ok(response) => response,
         Err(again) => return Ok(Some(again)),
     };
@@ -186,9 +188,9 @@ async fn download(
                 arrived.file.flush().await?;
                 return Ok(None);
             }
-            Err(error) => return Ok(Some(Again::after(in_words(&error)))),
+            Err(error) => return Ok(Some(RetryAfter::after(in_words(&error)))),
         };
-        if arrived.form == Form::Bundle {
+        if arrived.form == FileFormat::Bundle {
             arrived.file.write_all(&piece).await?;
             continue;
         }
@@ -206,7 +208,7 @@ async fn download(
 
 impl Arrived {
     /// Keeps a line; `Some` where it says why there is not all of it.
-    async fn take(&mut self, mut text: Vec<u8>) -> Result<Option<Again>, Failure> {
+    async fn take(&mut self, mut text: Vec<u8>) -> Result<Option<RetryAfter>, Failure> {
         let line: Value =
             serde_json::from_slice(&text).map_err(|_| "a line is no JSON: is this the api?")?;
         let issue = &line["issue"][0];
@@ -216,11 +218,11 @@ impl Arrived {
         let outcome = line["resourceType"] == "OperationOutcome";
         if let Some(ended) = line["ended"].as_str() {
             let message = line["message"].as_str().unwrap_or_default();
-            return Again::ended(ended, message).map(Some);
+            return RetryAfter::ended(ended, message).map(Some);
         }
         if outcome && issue["severity"] == "fatal" {
             let message = issue["diagnostics"].as_str().unwrap_or_default();
-            return Again::ended(code, message).map(Some);
+            return RetryAfter::ended(code, message).map(Some);
         }
         if outcome || line["withheld"].is_string() {
             self.withheld += 1;
@@ -229,7 +231,7 @@ impl Arrived {
         }
         text.push(b'\n');
         self.file.write_all(&text).await?;
-        if self.form == Form::Archive {
+        if self.form == FileFormat::Archive {
             self.cursor = line["cursor"].as_str().map(str::to_owned);
         }
         Ok(None)

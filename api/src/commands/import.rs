@@ -11,7 +11,7 @@ use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
     Failure, note,
-    remote::{Again, Line, Remote, exit_code, in_words},
+    remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 
 /// How much of the file is read at once. Unit: bytes.
@@ -41,7 +41,7 @@ pub(crate) struct ImportFile {
 
     /// What the file holds; by default what its name says
     #[arg(long = "format")]
-    form: Option<Form>,
+    form: Option<FileFormat>,
 
     /// Of which type documents are that could be of several, such as `LAB_RESULT`
     #[arg(long)]
@@ -65,12 +65,12 @@ pub(crate) struct ImportFile {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum FileFormat {
     Ndjson,
     Bundle,
 }
 
-impl Form {
+impl FileFormat {
     const fn media_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/fhir+ndjson",
@@ -80,20 +80,20 @@ impl Form {
 }
 
 /// What a line of the report says.
-enum Told {
+enum ReportLine {
     /// What became of an entry.
     Entry,
     /// That this was all.
     All,
     /// That it was not.
-    Interrupted(Again),
+    Interrupted(RetryAfter),
 }
 
 /// What has been reported so far.
-struct Progress {
+struct ImportProgress {
     report: Box<dyn Write + Send>,
     next: u64,
-    told: u64,
+    reported: u64,
     created: u64,
     already_there: u64,
     refused: u64,
@@ -120,10 +120,10 @@ impl ImportFile {
                 )
             })?),
         };
-        let mut progress = Progress {
+        let mut progress = ImportProgress {
             report,
             next: self.from,
-            told: 0,
+            reported: 0,
             created: 0,
             already_there: 0,
             refused: 0,
@@ -133,13 +133,13 @@ impl ImportFile {
         query.extend(self.record_type.map(|it| ("recordType", it)));
         query.extend(self.key.map(|it| ("key", it)));
         query.extend(self.restore.then(|| ("restore", "true".to_owned())));
-        let mut line = self.remote.connect()?;
+        let mut connection = self.remote.connect()?;
         loop {
             let before = progress.next;
-            let again = upload(&mut line, &self.file, form, &query, &mut progress).await;
+            let again = upload(&mut connection, &self.file, form, &query, &mut progress).await;
             match again {
                 Ok(None) => break,
-                Ok(Some(again)) => line.wait(again, progress.next > before).await,
+                Ok(Some(again)) => connection.wait(again, progress.next > before).await,
                 Err(error) => Err(error),
             }
             .map_err(|error| progress.so_far(&error))?;
@@ -148,13 +148,13 @@ impl ImportFile {
         Ok(progress.refused)
     }
 
-    fn held(&self) -> Result<Form, Failure> {
+    fn held(&self) -> Result<FileFormat, Failure> {
         if let Some(form) = self.form {
             return Ok(form);
         }
         match self.file.extension().and_then(|it| it.to_str()) {
-            Some("ndjson" | "jsonl") => Ok(Form::Ndjson),
-            Some("json") => Ok(Form::Bundle),
+            Some("ndjson" | "jsonl") => Ok(FileFormat::Ndjson),
+            Some("json") => Ok(FileFormat::Bundle),
             _ => Err("say what the file holds: --format ndjson or --format bundle".into()),
         }
     }
@@ -162,26 +162,26 @@ impl ImportFile {
 
 /// Sends the file from where the report ends; `None` once all of it is reported.
 async fn upload(
-    line: &mut Line,
+    connection: &mut ApiConnection,
     path: &PathBuf,
-    form: Form,
+    form: FileFormat,
     query: &[(&str, String)],
-    progress: &mut Progress,
-) -> Result<Option<Again>, Failure> {
+    progress: &mut ImportProgress,
+) -> Result<Option<RetryAfter>, Failure> {
     let file = File::open(path)
         .await
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let mut request = || {
-        let request = line.request(Client::post, "/import")?;
+        let request = connection.request(Client::post, "/import")?;
         let request = request.query(query).query(&[("from", progress.next)]);
         Ok::<_, Failure>(request.header("content-type", form.media_type()))
     };
     // A refusal is lost where it comes while the file is still being sent: so nothing is sent first.
     let (probe, request) = (request()?, request()?.body(body(file)));
-    if let Err(again) = line.send(probe.body("")).await? {
+    if let Err(again) = connection.send(probe.body("")).await? {
         return Ok(Some(again));
     }
-    let mut response = match line.send(request).await? {
+    let mut response = match connection.send(request).await? {
         Ok(response) => response,
         Err(again) => return Ok(Some(again)),
     };
@@ -189,8 +189,8 @@ async fn upload(
     loop {
         let piece = match response.chunk().await {
             Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(Some(Again::after("the report broke off"))),
-            Err(error) => return Ok(Some(Again::after(in_words(&error)))),
+            Ok(None) => return Ok(Some(RetryAfter::after("the report broke off"))),
+            Err(error) => return Ok(Some(RetryAfter::after(in_words(&error)))),
         };
         let mut rest: &[u8] = &piece;
         while let Some(cut) = lines.next(&mut rest)? {
@@ -198,9 +198,9 @@ async fn upload(
                 return Err("a line of the report is too long to be one: is this the api?".into());
             };
             match progress.take(&text)? {
-                Told::Entry => {}
-                Told::All => return Ok(None),
-                Told::Interrupted(again) => return Ok(Some(again)),
+                ReportLine::Entry => {}
+                ReportLine::All => return Ok(None),
+                ReportLine::Interrupted(again) => return Ok(Some(again)),
             }
         }
     }
@@ -221,17 +221,17 @@ fn body(file: File) -> Body {
     Body::wrap_stream(pieces)
 }
 
-impl Progress {
+impl ImportProgress {
     /// Takes a line of the report.
-    fn take(&mut self, text: &[u8]) -> Result<Told, Failure> {
+    fn take(&mut self, text: &[u8]) -> Result<ReportLine, Failure> {
         let line: Value =
             serde_json::from_slice(text).map_err(|_| "the report is none: is this the api?")?;
         if let Some(ended) = line["ended"].as_str() {
             if ended == "COMPLETE" {
-                return Ok(Told::All);
+                return Ok(ReportLine::All);
             }
             let message = line["message"].as_str().unwrap_or_default();
-            return Again::ended(ended, message).map(Told::Interrupted);
+            return RetryAfter::ended(ended, message).map(ReportLine::Interrupted);
         }
         self.report.write_all(text)?;
         self.report.write_all(b"\n")?;
@@ -241,12 +241,12 @@ impl Progress {
             Some("ALREADY_THERE") => self.already_there += 1,
             _ => self.refused += 1,
         }
-        self.told += 1;
+        self.reported += 1;
         self.next = line["entry"].as_u64().map_or(self.next, |entry| entry + 1);
-        if self.told.is_multiple_of(TELL_EVERY) {
+        if self.reported.is_multiple_of(TELL_EVERY) {
             note(&self.in_words());
         }
-        Ok(Told::Entry)
+        Ok(ReportLine::Entry)
     }
 
     fn in_words(&self) -> String {

@@ -43,7 +43,7 @@ pub(super) struct Remote {
 
 impl Remote {
     /// What speaks to it.
-    pub(super) fn connect(self) -> Result<Line, Failure> {
+    pub(super) fn connect(self) -> Result<ApiConnection, Failure> {
         let client = Client::builder()
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(SILENT_FOR)
@@ -51,7 +51,7 @@ impl Remote {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("meditrustal/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Line {
+        Ok(ApiConnection {
             remote: self,
             client,
             token: None,
@@ -61,7 +61,7 @@ impl Remote {
 }
 
 /// A line to the api.
-pub(super) struct Line {
+pub(super) struct ApiConnection {
     pub(super) remote: Remote,
     client: Client,
     /// The token that was sent last.
@@ -72,13 +72,13 @@ pub(super) struct Line {
 
 /// Why something has to be asked for again.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(super) struct RetryAfter {
     why: String,
     pause: Option<Duration>,
     needs_token: bool,
 }
 
-impl Again {
+impl RetryAfter {
     /// The line broke, or the api said that it cannot go on.
     pub(super) fn after(why: impl Into<String>) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Again {
     }
 }
 
-impl Line {
+impl ApiConnection {
     /// A request, with the token that is in the file now.
     pub(super) fn request(
         &mut self,
@@ -125,13 +125,13 @@ impl Line {
     pub(super) async fn send(
         &self,
         request: RequestBuilder,
-    ) -> Result<Result<Response, Again>, Failure> {
+    ) -> Result<Result<Response, RetryAfter>, Failure> {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_builder() => {
                 return Err(format!("--url cannot be used: {error}").into());
             }
-            Err(error) => return Ok(Err(Again::after(in_words(&error)))),
+            Err(error) => return Ok(Err(RetryAfter::after(in_words(&error)))),
         };
         let status = response.status();
         if status.is_success() {
@@ -139,12 +139,12 @@ impl Line {
         }
         let seconds = response.headers().get("retry-after");
         let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        let (code, message) = told(response).await;
+        let (code, message) = error_of(response).await;
         let mut again = match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Again::after(format!("{message} ({code})"))
+                RetryAfter::after(format!("{message} ({code})"))
             }
-            StatusCode::UNAUTHORIZED => Again::ended("UNAUTHENTICATED", &message)?,
+            StatusCode::UNAUTHORIZED => RetryAfter::ended("UNAUTHENTICATED", &message)?,
             _ => return Err(format!("the api refused: {message} ({code})").into()),
         };
         again.pause = seconds.map(Duration::from_secs);
@@ -157,20 +157,20 @@ impl Line {
     /// Where it makes no sense to try again; says what to do instead.
     pub(super) async fn wait(
         &mut self,
-        again: Again,
+        again: RetryAfter,
         has_come_further: bool,
     ) -> Result<(), Failure> {
-        let Again {
+        let RetryAfter {
             why,
             pause,
             needs_token,
         } = again;
         if needs_token && !self.has_new_token() {
             let file = self.remote.token_file.display();
-            let told = format!(
+            let text = format!(
                 "{why}: log in again, put the new access token into {file}, and run this again"
             );
-            return Err(told.into());
+            return Err(text.into());
         }
         self.fruitless = if has_come_further {
             1
@@ -208,7 +208,7 @@ pub(super) fn exit_code(left_aside: Result<u64, Failure>) -> ExitCode {
 }
 
 /// The code and the text of a refusal.
-async fn told(response: Response) -> (String, String) {
+async fn error_of(response: Response) -> (String, String) {
     let status = response.status();
     let body: Value = match response.text().await {
         Ok(text) => serde_json::from_str(&text).unwrap_or_default(),

@@ -27,11 +27,12 @@ use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKeys};
 use super::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
-    app::{App, Parts},
+    app::{App, AppParts},
     bulk::Transfers,
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
+    detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
     health::{self, Health},
@@ -40,9 +41,9 @@ use crate::{
     key_checks::{check_index_key, check_master_keys},
     playground::Playground,
     records::{
-        disclosure::Desk,
-        list::Lists,
-        writer::{Workshop, Writer},
+        disclosure::RecordDisclosure,
+        list::RecordLists,
+        writer::{Writer, WriterContext},
     },
     relay::Relay,
     schema::Schema,
@@ -51,7 +52,6 @@ use crate::{
     throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
-    work::Work,
 };
 
 /// How long the node may take to answer.
@@ -109,7 +109,7 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let until = Instant::now() + GRACE;
     let answered = tokio::time::timeout_at(until, server).await;
     let left = until.saturating_duration_since(Instant::now());
-    let unfinished = app.work.finished(left.max(LAST_WORK)).await;
+    let unfinished = app.detached.wait_until_idle(left.max(LAST_WORK)).await;
     if answered.is_err() || unfinished > 0 {
         let grace = GRACE.as_secs();
         tracing::warn!(unfinished, "Some requests were cut off after {grace} s");
@@ -202,21 +202,21 @@ async fn assemble(
 
     let (fees, current_fees) = watch::channel(FIRST_FEES);
     tasks.spawn(watch_fees(client.clone(), fees));
-    let bell = Arc::new(Notify::new());
-    let workshop = Workshop {
+    let wake = Arc::new(Notify::new());
+    let context = WriterContext {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
         signer: Arc::new(signer),
         chain_id,
         fees: current_fees,
-        bell: Arc::clone(&bell),
+        wake: Arc::clone(&wake),
     };
     let relay = Relay {
         pool: pool.clone(),
         client: client.clone(),
         chain_id,
         signer: address,
-        bell,
+        wake,
     };
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
@@ -231,7 +231,7 @@ async fn assemble(
         tasks.spawn(check.run());
     }
     let health = Health::default();
-    let watch = health::Watch {
+    let watch = health::HealthMonitor {
         url: config.database.url.clone(),
         settings,
         pool: pool.clone(),
@@ -246,13 +246,13 @@ async fn assemble(
         health: health.clone(),
     };
     tasks.spawn(watch.run());
-    let app = App::from(Parts {
+    let app = App::from(AppParts {
         health,
-        desk: Desk::open(pool.clone(), &mut tasks),
-        lists: Lists::open(pool.clone(), Arc::clone(&index_key), &mut tasks),
+        disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
+        lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
-        writer: Writer::start(workshop, &mut tasks),
+        writer: Writer::start(context, &mut tasks),
         seals: Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks),
         registrars,
         answers: AnswerMemory::new(config.shares.answers()),
@@ -273,7 +273,7 @@ async fn assemble(
         transfers: Transfers::default(),
         allowed_origins: config.allowed_origins.clone(),
         introspection: config.introspection,
-        work: Work::default(),
+        detached: DetachedTasks::default(),
         stopping,
     });
     Ok((app, tasks))

@@ -63,7 +63,7 @@ pub(crate) struct VerifyDocument {
 
 /// What it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum DocumentVerdict {
     Verified,
     NotAnchored,
     Superseded,
@@ -73,7 +73,7 @@ enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl DocumentVerdict {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Verified => "VERIFIED",
@@ -100,8 +100,8 @@ impl Verdict {
 }
 
 /// What was found out.
-struct Finding {
-    verdict: Verdict,
+struct DocumentFinding {
+    verdict: DocumentVerdict,
     hash: DataHash,
     deployment: Deployment,
     /// Whether chain and code were compared with a deployment file.
@@ -128,17 +128,17 @@ impl VerifyDocument {
             }
             Err(error) => {
                 if self.json {
-                    let told = json!({ "verdict": Verdict::Unknown.as_str(), "reason": error.to_string() });
-                    say(&told.to_string())?;
+                    let output = json!({ "verdict": DocumentVerdict::Unknown.as_str(), "reason": error.to_string() });
+                    say(&output.to_string())?;
                 } else {
                     super::fail(error.as_ref());
                 }
-                Ok(Verdict::Unknown.exit())
+                Ok(DocumentVerdict::Unknown.exit())
             }
         }
     }
 
-    async fn find(&self) -> Result<Finding, Failure> {
+    async fn find(&self) -> Result<DocumentFinding, Failure> {
         let bytes = read(&self.file)?;
         let hash = digest::of_document(&bytes);
         let client = self.client().await?;
@@ -149,10 +149,10 @@ impl VerifyDocument {
         };
         let verdict = self.judge(evidence.anchor.as_ref());
         let hint = match verdict {
-            Verdict::NotAnchored => hint(&client, &bytes).await?,
+            DocumentVerdict::NotAnchored => hint(&client, &bytes).await?,
             _ => None,
         };
-        Ok(Finding {
+        Ok(DocumentFinding {
             verdict,
             hash,
             deployment: client.deployment().clone(),
@@ -183,16 +183,18 @@ impl VerifyDocument {
         Ok(Client::of_contract_at(&self.rpc, NODE_TIMEOUT, registry).await?)
     }
 
-    fn judge(&self, anchor: Option<&ProvenAnchor>) -> Verdict {
+    fn judge(&self, anchor: Option<&ProvenAnchor>) -> DocumentVerdict {
         let Some(anchor) = anchor else {
-            return Verdict::NotAnchored;
+            return DocumentVerdict::NotAnchored;
         };
         match anchor.status {
-            OnChainStatus::Revoked => Verdict::Revoked,
-            OnChainStatus::Erased => Verdict::Erased,
-            _ if self.by.is_some_and(|by| by != anchor.registrar) => Verdict::ForeignRegistrar,
-            OnChainStatus::Superseded if self.current => Verdict::Superseded,
-            OnChainStatus::Active | OnChainStatus::Superseded => Verdict::Verified,
+            OnChainStatus::Revoked => DocumentVerdict::Revoked,
+            OnChainStatus::Erased => DocumentVerdict::Erased,
+            _ if self.by.is_some_and(|by| by != anchor.registrar) => {
+                DocumentVerdict::ForeignRegistrar
+            }
+            OnChainStatus::Superseded if self.current => DocumentVerdict::Superseded,
+            OnChainStatus::Active | OnChainStatus::Superseded => DocumentVerdict::Verified,
         }
     }
 }
@@ -273,7 +275,7 @@ fn time(seconds: u64) -> String {
     })
 }
 
-impl Finding {
+impl DocumentFinding {
     fn is_final(&self) -> Option<bool> {
         let anchor = self.evidence.anchor.as_ref()?;
         Some(anchor.block.number <= self.evidence.finalized?)

@@ -11,7 +11,7 @@ use async_graphql::Context;
 use crate::{
     answer_budget::AnswerBudget,
     app::App,
-    caller::{Caller, Visit},
+    caller::{Caller, RequestContext},
     error::Error,
     loaders::Loaders,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// # Errors
 /// [`Error::Unauthenticated`] without a valid token.
 pub(crate) fn request<'a>(ctx: &Context<'a>) -> Result<(&'a App, Caller), Error> {
-    Ok((app(ctx)?, visit(ctx)?.caller()?))
+    Ok((app(ctx)?, context(ctx)?.caller()?))
 }
 
 /// The process.
@@ -36,8 +36,8 @@ pub(crate) fn app<'a>(ctx: &Context<'a>) -> Result<&'a App, Error> {
 ///
 /// # Errors
 /// [`Error::Internal`] where the transport gave none.
-pub(crate) fn visit<'a>(ctx: &Context<'a>) -> Result<&'a Visit, Error> {
-    ctx.data::<Visit>().map_err(|_| Error::Internal)
+pub(crate) fn context<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext, Error> {
+    ctx.data::<RequestContext>().map_err(|_| Error::Internal)
 }
 
 /// The request's loaders.

@@ -21,7 +21,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::{
     Pool, StoreError, audit,
-    deep_check::{self, KeyToCheck, Place},
+    deep_check::{self, CheckPosition, KeyToCheck},
     feed, findings, records,
 };
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use vault::{
 
 use crate::{
     app::commit,
-    records::content::{self, Subject},
+    records::decrypt::{self, Subject},
 };
 
 /// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
@@ -81,13 +81,14 @@ impl DeepCheck {
     /// walks.
     async fn step(&self, holder: RequestId) -> Result<usize, StoreError> {
         let mut conn = self.pool.acquire().await?;
-        let Some(place) = deep_check::hold(&mut conn, holder, self.rest).await? else {
+        let Some(check_position) = deep_check::hold(&mut conn, holder, self.rest).await? else {
             return Ok(0);
         };
         let limit = i64::from(STEP.min(self.per_second));
-        match place.stage {
+        match check_position.stage {
             CheckStage::Keys => {
-                let keys = deep_check::keys_after(&mut conn, place.position, limit).await?;
+                let keys =
+                    deep_check::keys_after(&mut conn, check_position.position, limit).await?;
                 let Some(last) = keys.last().map(|it| it.key.id.0) else {
                     return begin(&mut conn, holder, CheckStage::Records).await;
                 };
@@ -97,7 +98,8 @@ impl DeepCheck {
                     .await
             }
             CheckStage::Records => {
-                let ids = deep_check::records_after(&mut conn, place.position, limit).await?;
+                let ids =
+                    deep_check::records_after(&mut conn, check_position.position, limit).await?;
                 let Some(last) = ids.last().copied() else {
                     return begin(&mut conn, holder, CheckStage::Accounts).await;
                 };
@@ -109,9 +111,9 @@ impl DeepCheck {
                     .await
             }
             CheckStage::Accounts | CheckStage::Consents | CheckStage::Factors => {
-                let checked = rows::check(&mut conn, &self.keyring, place, limit).await?;
+                let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
-                    return match place.stage {
+                    return match check_position.stage {
                         CheckStage::Accounts => {
                             begin(&mut conn, holder, CheckStage::Consents).await
                         }
@@ -124,7 +126,8 @@ impl DeepCheck {
                 drop(conn);
                 checked.write_down(&self.pool).await?;
                 let (count, wrong) = (checked.count, checked.wrong.len());
-                self.note(holder, place.stage, last, count, wrong).await
+                self.note(holder, check_position.stage, last, count, wrong)
+                    .await
             }
         }
     }
@@ -137,10 +140,10 @@ impl DeepCheck {
         checked: usize,
         wrong: usize,
     ) -> Result<usize, StoreError> {
-        let place = Place { stage, position };
+        let check_position = CheckPosition { stage, position };
         let [done, bad] = [checked, wrong].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let mut conn = self.pool.acquire().await?;
-        deep_check::note(&mut conn, holder, place, done, bad).await?;
+        deep_check::note(&mut conn, holder, check_position, done, bad).await?;
         Ok(checked)
     }
 
@@ -177,7 +180,7 @@ impl DeepCheck {
                     None
                 } else {
                     let opened: Opened = row::open(&row, key.as_ref());
-                    content::trouble(&row, &opened)
+                    decrypt::finding_of(&row, &opened)
                 };
                 (row, found)
             };
@@ -190,7 +193,7 @@ impl DeepCheck {
         for (row, found) in judged {
             wrong += usize::from(found.is_some());
             if found.is_some() || reported.contains(&row.id) {
-                content::settle(&self.pool, &row, found).await?;
+                decrypt::record_findings(&self.pool, &row, found).await?;
             }
         }
         Ok(wrong)
@@ -202,11 +205,11 @@ async fn begin(
     holder: RequestId,
     stage: CheckStage,
 ) -> Result<usize, StoreError> {
-    let place = Place {
+    let check_position = CheckPosition {
         stage,
         position: Uuid::nil(),
     };
-    deep_check::note(conn, holder, place, 0, 0).await?;
+    deep_check::note(conn, holder, check_position, 0, 0).await?;
     Ok(0)
 }
 

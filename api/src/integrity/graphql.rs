@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::RecordId;
 use futures::{Stream, StreamExt};
 use store::{
-    anchors::{self, Progress},
+    anchors::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
 };
 use uuid::Uuid;
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Registry {
     deployment: chain::Deployment,
-    progress: Option<Progress>,
+    progress: Option<IndexerProgress>,
 }
 
 /// The contract that records are anchored in, and how far its events have been read.

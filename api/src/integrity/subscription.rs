@@ -30,7 +30,7 @@ use crate::{
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
     feed::BATCH,
-    visibility::{Inquiry, concerns},
+    visibility::{VisibilityRequest, concerns},
 };
 
 /// How many events are decided on together.
@@ -158,7 +158,7 @@ impl Subscriber {
                 return Ok(row);
             }
             let events = self.gather().await?;
-            let inquiry = Inquiry {
+            let inquiry = VisibilityRequest {
                 caller: self.caller.clone(),
                 role: self.role,
                 events,

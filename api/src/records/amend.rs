@@ -6,13 +6,13 @@ use fhir::Json;
 use serde_json::{Value, json};
 
 use super::{
-    content,
-    disclosure::{Disclosed, Inquiry, Wanted},
-    prepare::{self, About, Content},
+    decrypt,
+    disclosure::{Disclosed, DisclosureRequest, Wanted},
+    prepare::{self, About, PreparedContent},
     succession::Follows,
     writer::Stored,
 };
-use crate::{app::App, caller::Caller, consents::give::check_key, error::Error};
+use crate::{app::App, caller::Caller, consents::grant::check_key, error::Error};
 
 /// The version that is to be followed, and why.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) async fn withdraw(app: &App, caller: &Caller, change: Change) -> Resu
     let asked = ask(app, caller, change, Wanted::Withdrawal).await?;
     let old = &asked.old;
     let document = fhir::entered_in_error(document_of(app, old).await?);
-    let content = Content {
+    let content = PreparedContent {
         read: fhir::searchable(&document, prepare::kind(old.record.record_type)?),
         document,
         metadata: Some(marked(old.record.metadata.clone())),
@@ -72,25 +72,30 @@ pub(crate) async fn withdraw(app: &App, caller: &Caller, change: Change) -> Resu
 }
 
 /// A version that this caller may follow.
-struct Asked {
+struct AmendmentTarget {
     change: Change,
     reason: Reason,
     old: Disclosed,
     withdraws: bool,
 }
 
-/// Asks the desk for the version that is to be followed, and looks whether it is the one that is meant.
-async fn ask(app: &App, caller: &Caller, change: Change, wanted: Wanted) -> Result<Asked, Error> {
+/// Asks the record disclosure for the version that is to be followed, and looks whether it is the one that is meant.
+async fn ask(
+    app: &App,
+    caller: &Caller,
+    change: Change,
+    wanted: Wanted,
+) -> Result<AmendmentTarget, Error> {
     check_key(change.idempotency_key.as_deref())?;
     let reason = Reason::parse(&change.reason)?;
-    let inquiry = Inquiry {
+    let inquiry = DisclosureRequest {
         caller: caller.clone(),
         record: change.record,
         purpose: change.purpose,
         wanted,
         budget: None,
     };
-    let old = app.desk.ask(inquiry).await?;
+    let old = app.disclosure.ask(inquiry).await?;
     let conflict = |message: String| Error::Conflict {
         field: "expectedVersion",
         message,
@@ -104,7 +109,7 @@ async fn ask(app: &App, caller: &Caller, change: Change, wanted: Wanted) -> Resu
         let message = "the record was withdrawn: nothing follows any more";
         return Err(conflict(message.to_owned()));
     }
-    Ok(Asked {
+    Ok(AmendmentTarget {
         change,
         reason,
         old,
@@ -112,7 +117,7 @@ async fn ask(app: &App, caller: &Caller, change: Change, wanted: Wanted) -> Resu
     })
 }
 
-impl Asked {
+impl AmendmentTarget {
     /// What was asked for but the document, to tell one request from another.
     fn request(&self, caller: &Caller) -> Value {
         json!([
@@ -127,7 +132,7 @@ impl Asked {
         self,
         app: &App,
         caller: &Caller,
-        content: Content,
+        content: PreparedContent,
         request_hash: String,
     ) -> Result<Stored, Error> {
         let old = &self.old.record;
@@ -150,9 +155,9 @@ impl Asked {
 
 async fn document_of(app: &App, old: &Disclosed) -> Result<Json, Error> {
     let sealed = old.sealed.as_ref().ok_or(Error::NotFound("record"))?;
-    let opened = content::open(&app.keyring, sealed).await;
-    let bytes = content::intact(&app.pool, sealed, opened).await?;
-    content::document(&bytes).ok_or(Error::Integrity(old.record.id))
+    let opened = decrypt::open(&app.keyring, sealed).await;
+    let bytes = decrypt::intact(&app.pool, sealed, opened).await?;
+    decrypt::document(&bytes).ok_or(Error::Integrity(old.record.id))
 }
 
 /// Metadata of what was entered in error: `status` is on the list of every record type.

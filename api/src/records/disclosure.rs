@@ -1,4 +1,4 @@
-//! The desk that every single record passes: it decides, writes the audit row, and only then hands
+//! Discloses single records: decides, writes the audit row, and only then returns
 //! out an envelope. **No content leaves before its audit row is durable.**
 //!
 //! Requests that arrive together share one transaction: the facts are read, every request is decided
@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
-    access::{Action, Actor, Decision, Question, decide, decide_amendment},
+    access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::RecordId,
     purpose::Purpose,
@@ -24,13 +24,13 @@ use tokio::task::JoinSet;
 use crate::{
     answer_budget::AnswerBudget,
     app::commit,
-    batcher::{BatchLimits, Batcher, Served},
+    batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::{Facts, distinct},
 };
 
-/// How the desk serves.
+/// The limits of its batches.
 const LIMITS: BatchLimits = BatchLimits {
     size: 64,
     at_once: 4,
@@ -74,9 +74,9 @@ impl Wanted {
     }
 }
 
-/// One request at the desk.
+/// One request for a record.
 #[derive(Debug, Clone)]
-pub(crate) struct Inquiry {
+pub(crate) struct DisclosureRequest {
     /// Who asks.
     pub(crate) caller: Caller,
     /// For which record.
@@ -89,7 +89,7 @@ pub(crate) struct Inquiry {
     pub(crate) budget: Option<AnswerBudget>,
 }
 
-impl Inquiry {
+impl DisclosureRequest {
     fn pay_for(&self, record: &Record) -> Result<(), Error> {
         match &self.budget {
             Some(budget) if self.wanted.needs_envelope() => budget.charge(record.sealed_bytes),
@@ -98,7 +98,7 @@ impl Inquiry {
     }
 }
 
-/// What the desk hands out.
+/// What the record disclosure returns.
 #[derive(Debug)]
 pub(crate) struct Disclosed {
     /// The record.
@@ -111,12 +111,12 @@ pub(crate) struct Disclosed {
 
 /// Where requests are handed in.
 #[derive(Debug, Clone)]
-pub(crate) struct Desk(Batcher<Inquiry, Disclosed>);
+pub(crate) struct RecordDisclosure(Batcher<DisclosureRequest, Disclosed>);
 
-impl Desk {
-    /// Opens the desk. It closes when the last handle is dropped.
-    pub(crate) fn open(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let serve = move |batch: Vec<Arc<Inquiry>>| {
+impl RecordDisclosure {
+    /// Starts the batcher. It stops when the last handle is dropped.
+    pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+        let serve = move |batch: Vec<Arc<DisclosureRequest>>| {
             let pool = pool.clone();
             async move { serve_batch(&pool, &batch).await }
         };
@@ -127,14 +127,14 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::NotFound`] for what is refused and for what does not exist.
-    pub(crate) async fn ask(&self, inquiry: Inquiry) -> Result<Disclosed, Error> {
+    pub(crate) async fn ask(&self, inquiry: DisclosureRequest) -> Result<Disclosed, Error> {
         self.0.ask(inquiry).await
     }
 }
 
 /// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
 /// what is allowed.
-async fn serve_batch(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Disclosed> {
+async fn serve_batch(pool: &Pool, batch: &[Arc<DisclosureRequest>]) -> BatchAnswers<Disclosed> {
     let mut tx = pool.begin().await?;
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
@@ -173,7 +173,7 @@ async fn serve_batch(pool: &Pool, batch: &[Arc<Inquiry>]) -> Served<Disclosed> {
 /// The envelopes of what is allowed and wanted.
 async fn envelopes(
     tx: &mut Tx<'_>,
-    batch: &[Arc<Inquiry>],
+    batch: &[Arc<DisclosureRequest>],
     judged: &[Judged],
 ) -> Result<HashMap<RecordId, StoredRecord>, StoreError> {
     let allowed = batch
@@ -195,13 +195,13 @@ struct Judged {
     entry: Option<AuditEntry>,
 }
 
-fn judge(inquiry: &Inquiry, record: Option<&Arc<Record>>, facts: &Facts) -> Judged {
+fn judge(inquiry: &DisclosureRequest, record: Option<&Arc<Record>>, facts: &Facts) -> Judged {
     let actor = match facts.actor(&inquiry.caller) {
         Ok(actor) => actor,
         Err(error) => {
             let is_over = matches!(error, Error::Unauthenticated);
             let purpose = Purpose::SystemAdministration;
-            let refused = || refusal(inquiry, record, purpose, "ACTOR", None);
+            let refused = || denial_entry(inquiry, record, purpose, "ACTOR", None);
             return Judged {
                 verdict: Err(error),
                 entry: is_over.then(refused),
@@ -215,7 +215,7 @@ fn judge(inquiry: &Inquiry, record: Option<&Arc<Record>>, facts: &Facts) -> Judg
         // Nothing is fetched, opened or shown of what there is no room for.
         Ok((record, decision)) => match inquiry.pay_for(record) {
             Ok(()) => Judged {
-                entry: Some(permission(inquiry, record, purpose, decision)),
+                entry: Some(permit_entry(inquiry, record, purpose, decision)),
                 verdict: Ok((Arc::clone(record), purpose)),
             },
             Err(error) => Judged {
@@ -224,13 +224,13 @@ fn judge(inquiry: &Inquiry, record: Option<&Arc<Record>>, facts: &Facts) -> Judg
             },
         },
         Err((reason, consent)) => Judged {
-            entry: Some(refusal(inquiry, record, purpose, reason, consent)),
+            entry: Some(denial_entry(inquiry, record, purpose, reason, consent)),
             verdict: Err(Error::NotFound("record")),
         },
     }
 }
 
-type Refused = (&'static str, Option<domain::ids::ConsentId>);
+type Denied = (&'static str, Option<domain::ids::ConsentId>);
 
 fn decide_on<'a>(
     record: Option<&'a Arc<Record>>,
@@ -238,15 +238,15 @@ fn decide_on<'a>(
     wanted: Wanted,
     purpose: Purpose,
     facts: &Facts,
-) -> Result<(&'a Arc<Record>, Decision), Refused> {
+) -> Result<(&'a Arc<Record>, Decision), Denied> {
     let record = record.ok_or(("UNKNOWN", None))?;
-    let question = Question {
+    let access_request = AccessRequest {
         actor,
         patient: record.patient,
         action: wanted.action(),
         purpose,
         record_type: record.record_type,
-        standing: record.standing,
+        availability: record.availability,
         destination: None,
         emergency: None,
         now: facts.now,
@@ -254,10 +254,10 @@ fn decide_on<'a>(
     let consents = facts.consents_of(record.patient);
     let decision = match wanted {
         Wanted::Metadata | Wanted::Content | Wanted::Export | Wanted::Verification => {
-            decide(&question, consents)
+            decide(&access_request, consents)
         }
         Wanted::Amendment | Wanted::Withdrawal => {
-            decide_amendment(&question, record.author, consents)
+            decide_amendment(&access_request, record.author, consents)
         }
     };
     match decision {
@@ -266,8 +266,8 @@ fn decide_on<'a>(
     }
 }
 
-fn permission(
-    inquiry: &Inquiry,
+fn permit_entry(
+    inquiry: &DisclosureRequest,
     record: &Record,
     purpose: Purpose,
     decision: Decision,
@@ -302,8 +302,8 @@ fn permission(
     }
 }
 
-fn refusal(
-    inquiry: &Inquiry,
+fn denial_entry(
+    inquiry: &DisclosureRequest,
     record: Option<&Arc<Record>>,
     purpose: Purpose,
     reason: &str,

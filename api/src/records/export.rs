@@ -1,14 +1,14 @@
-//! Taking records out: which ones, in groups, each decided on and written down at the desk before a byte of
-//! it leaves. Rights are read anew for every group; where they have become fewer, the export ends.
+//! Taking records out: which ones, in groups, each decided on and written down by the record disclosure before
+//! a byte of it leaves. Rights are read anew for every group; where they have become fewer, the export ends.
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Actor, Decision, Question, decide, permitted_types},
+    access::{AccessRequest, Action, Actor, Decision, decide, permitted_types},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
     ids::UserId,
     purpose::Purpose,
-    records::{RecordType, Standing},
+    records::{Availability, RecordType},
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -16,14 +16,14 @@ use store::{
     Tx, audit,
     records::{
         Record,
-        search::{self, Order, Place, Visible},
+        search::{self, Order, PageKey, Visible},
     },
 };
 use vault::row::Content;
 
 use super::{
-    content,
-    disclosure::{Disclosed, Inquiry, Wanted},
+    decrypt,
+    disclosure::{Disclosed, DisclosureRequest, Wanted},
     filter::Criteria,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) struct Export {
 
 /// An export that was begun: what its caller may take out.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct ExportStart {
     export: Export,
     purpose: Purpose,
     types: Vec<RecordType>,
@@ -81,7 +81,7 @@ impl Export {
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is nothing, or no such patient.
-    pub(crate) async fn begin(self, app: &App, caller: &Caller) -> Result<Begun, Error> {
+    pub(crate) async fn begin(self, app: &App, caller: &Caller) -> Result<ExportStart, Error> {
         let mut tx = app.begin().await?;
         let rights = self.rights(&mut tx, caller).await?;
         audit::insert(&mut tx, &[self.entry(caller, &rights)]).await?;
@@ -89,7 +89,7 @@ impl Export {
         if rights.types.is_empty() {
             return Err(Error::NotFound("patient"));
         }
-        Ok(Begun {
+        Ok(ExportStart {
             export: self,
             purpose: rights.purpose,
             types: rights.types,
@@ -126,18 +126,18 @@ impl Export {
         if !rights.types.is_empty() {
             return asked;
         }
-        let question = Question {
+        let access_request = AccessRequest {
             actor: rights.actor,
             patient: self.patient,
             action: Action::Export,
             purpose: rights.purpose,
             record_type: RecordType::ALL[0],
-            standing: Standing::Open,
+            availability: Availability::Open,
             destination: None,
             emergency: None,
             now: rights.now,
         };
-        let decision = decide(&question, &rights.consents);
+        let decision = decide(&access_request, &rights.consents);
         let reason = match decision {
             Decision::Deny(refusal) => refusal.as_str(),
             Decision::Permit(_) => "NO_CONSENT",
@@ -152,7 +152,7 @@ impl Export {
     }
 }
 
-impl Begun {
+impl ExportStart {
     /// The next group, each record decided on and written down. Those that may not be had any more, or
     /// never could, are left out. `None` after the last.
     ///
@@ -162,16 +162,16 @@ impl Begun {
         &self,
         app: &App,
         caller: &Caller,
-        after: Option<Place>,
-    ) -> Result<Option<(Vec<Disclosed>, Place)>, Error> {
+        after: Option<PageKey>,
+    ) -> Result<Option<(Vec<Disclosed>, PageKey)>, Error> {
         let mut found = self.found(app, caller, after).await?;
         found.truncate(at_once(&found));
         let Some(last) = found.last() else {
             return Ok(None);
         };
-        let place = ORDER.place(last);
+        let page_key = ORDER.page_key(last);
         let inquiries = found.iter().map(|record| self.inquiry(caller, record));
-        let answers = join_all(inquiries.map(|inquiry| app.desk.ask(inquiry))).await;
+        let answers = join_all(inquiries.map(|inquiry| app.disclosure.ask(inquiry))).await;
         let mut disclosed = Vec::with_capacity(answers.len());
         for answer in answers {
             match answer {
@@ -180,7 +180,7 @@ impl Begun {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some((disclosed, place)))
+        Ok(Some((disclosed, page_key)))
     }
 
     /// Decides once more on a record that has waited to be sent, and writes it down again.
@@ -194,14 +194,14 @@ impl Begun {
         waited: &Disclosed,
     ) -> Result<Disclosed, Error> {
         let inquiry = self.inquiry(caller, &waited.record);
-        match app.desk.ask(inquiry).await {
+        match app.disclosure.ask(inquiry).await {
             Err(Error::NotFound(_)) => Err(fewer()),
             answer => answer,
         }
     }
 
-    fn inquiry(&self, caller: &Caller, record: &Record) -> Inquiry {
-        Inquiry {
+    fn inquiry(&self, caller: &Caller, record: &Record) -> DisclosureRequest {
+        DisclosureRequest {
             caller: caller.clone(),
             record: record.id,
             purpose: Some(self.purpose),
@@ -214,7 +214,7 @@ impl Begun {
         &self,
         app: &App,
         caller: &Caller,
-        after: Option<Place>,
+        after: Option<PageKey>,
     ) -> Result<Vec<Record>, Error> {
         let mut tx = app.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
@@ -258,18 +258,18 @@ fn fewer() -> Error {
     }
 }
 
-/// Opens what the desk handed out: exactly the bytes that were hashed.
+/// Opens what the record disclosure returned: exactly the bytes that were hashed.
 ///
 /// # Errors
 /// [`Error::Integrity`] where they are not, which is written down.
 pub(crate) async fn open(app: &App, disclosed: &Disclosed) -> Result<Content, Error> {
     let sealed = disclosed.sealed.as_ref();
     let sealed = sealed.ok_or(Error::NotFound("record"))?;
-    let opened = content::open(&app.keyring, sealed).await;
-    content::intact(&app.pool, sealed, opened).await
+    let opened = decrypt::open(&app.keyring, sealed).await;
+    decrypt::intact(&app.pool, sealed, opened).await
 }
 
 /// Where a record stands in an export.
-pub(crate) fn place(record: &Record) -> Place {
-    ORDER.place(record)
+pub(crate) fn page_key(record: &Record) -> PageKey {
+    ORDER.page_key(record)
 }

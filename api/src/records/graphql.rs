@@ -16,11 +16,11 @@ use vault::row::Content;
 
 use super::{
     anchor::Anchor,
-    content, create,
-    disclosure::{Inquiry, Wanted},
+    create, decrypt,
+    decrypted::{self, Withheld},
+    disclosure::{DisclosureRequest, Wanted},
     filter::{Criteria, RecordFilterInput, RecordOrder},
     history, list,
-    opened::{self, Withheld},
     summary::RecordSummary,
     verification::RecordVerification,
     verify,
@@ -66,7 +66,7 @@ impl MedicalRecord {
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
     async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
-        opened::bytes(ctx, self.record.id, self.purpose).await
+        decrypted::bytes(ctx, self.record.id, self.purpose).await
     }
 }
 
@@ -153,7 +153,7 @@ impl MedicalRecord {
     async fn reason(&self, ctx: &Context<'_>) -> Option<Result<String>> {
         self.record.predecessor?;
         let read = async {
-            let document = content::document(&self.bytes(ctx).await?)
+            let document = decrypt::document(&self.bytes(ctx).await?)
                 .ok_or(Error::Integrity(self.record.id))?;
             Ok(fhir::reason_of(&document).map(str::to_owned))
         };
@@ -296,17 +296,17 @@ impl RecordQuery {
             } else {
                 Wanted::Metadata
             };
-            let inquiry = Inquiry {
+            let inquiry = DisclosureRequest {
                 caller,
                 record: RecordId(id),
                 purpose: purpose.map(Into::into),
                 wanted,
                 budget: Some(budget(ctx)?.clone()),
             };
-            let disclosed = app.desk.ask(inquiry).await?;
+            let disclosed = app.disclosure.ask(inquiry).await?;
             let (record, purpose) = (disclosed.record, disclosed.purpose);
             if let Some(sealed) = &disclosed.sealed {
-                opened::keep(ctx, purpose, &[sealed]).await?;
+                decrypted::keep(ctx, purpose, &[sealed]).await?;
             }
             Ok(MedicalRecord::new(record, purpose))
         };
@@ -373,12 +373,12 @@ impl RecordQuery {
         loaders.keep_users(found.people).await;
         loaders.keep_anchors(found.anchors).await;
         let sealed: Vec<&StoredRecord> = found.sealed.iter().map(Arc::as_ref).collect();
-        opened::keep(ctx, found.purpose, &sealed).await?;
+        decrypted::keep(ctx, found.purpose, &sealed).await?;
         prepare(ctx, &found.records).await?;
         let of_purpose = |record| MedicalRecord::new(Arc::new(record), found.purpose);
         let records = found.records.into_iter().map(of_purpose).collect();
         let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
-            cursors.at(&order.place(&node.record))
+            cursors.at(&order.page_key(&node.record))
         });
         Ok(MedicalRecordConnection {
             edges: page.edges,

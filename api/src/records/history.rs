@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 use super::{
-    disclosure::{Inquiry, Wanted},
+    disclosure::{DisclosureRequest, Wanted},
     graphql::MedicalRecord,
 };
 use crate::{
@@ -25,14 +25,14 @@ pub(super) async fn version(
 ) -> Option<Result<MedicalRecord>> {
     let found = async {
         let (app, caller) = request(ctx)?;
-        let inquiry = Inquiry {
+        let inquiry = DisclosureRequest {
             caller,
             record: id,
             purpose: Some(purpose),
             wanted: Wanted::Metadata,
             budget: None,
         };
-        match app.desk.ask(inquiry).await {
+        match app.disclosure.ask(inquiry).await {
             Ok(seen) => Ok(Some(MedicalRecord::new(seen.record, seen.purpose))),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -42,7 +42,7 @@ pub(super) async fn version(
 }
 
 /// A page of the versions of a record, newest first. The record itself was disclosed already; the
-/// others pass the desk together.
+/// others go through the record disclosure together.
 ///
 /// # Errors
 /// [`Error::BadInput`] for a page there is not.

@@ -1,6 +1,6 @@
 //! Finding records. Nothing is opened; what is shown of each is written down, first.
 //!
-//! Lists that wait together share a transaction, as single records do at their desk
+//! Lists that wait together share a transaction, as single records do by the record disclosure
 //! (`docs/decisions/0019-lists-share-a-transaction.md`): who asks, what consents hold, the audit rows, the
 //! people and the anchors are one statement each for all of them, and the commit is one.
 
@@ -23,19 +23,19 @@ use store::{
     audit,
     records::{
         self, Record,
-        search::{Order, Place},
+        search::{Order, PageKey},
     },
     users,
 };
 use tokio::task::JoinSet;
 use vault::blind_index::IndexKey;
 
-use self::find::{Scope, Seeker, find};
+use self::find::{Scope, Searcher, find};
 use super::filter::Criteria;
 use crate::{
     answer_budget::AnswerBudget,
     app::commit,
-    batcher::{BatchLimits, Batcher, Served},
+    batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::{Facts, distinct},
@@ -67,7 +67,7 @@ pub(crate) struct Search {
     /// Why; `None` for what the caller's role acts for.
     pub(crate) purpose: Option<Purpose>,
     /// Where the page goes on.
-    pub(crate) after: Option<Place>,
+    pub(crate) after: Option<PageKey>,
     /// How many.
     pub(crate) size: i64,
     /// Whether to count all there are.
@@ -108,31 +108,31 @@ pub(crate) struct Found {
 
 /// One list that somebody asks for.
 #[derive(Debug)]
-struct Asked {
+struct ListRequest {
     caller: Caller,
     search: Search,
 }
 
 /// A record of a page, and why it may be shown.
 #[derive(Debug)]
-struct Shown {
+struct ListedRecord {
     record: Record,
-    ground: Option<ConsentId>,
+    consent: Option<ConsentId>,
     /// Whether its content is disclosed with it.
     opens: bool,
 }
 
 /// A page that was found, and whose it is.
 struct Page<'a> {
-    asked: &'a Asked,
+    asked: &'a ListRequest,
     purpose: Purpose,
-    shown: Vec<Shown>,
+    shown: Vec<ListedRecord>,
     total: i64,
 }
 
 impl Page<'_> {
     /// Without the one that only says that there are more.
-    fn on_it(&self) -> &[Shown] {
+    fn on_it(&self) -> &[ListedRecord] {
         let size = usize::try_from(self.asked.search.size).unwrap_or(usize::MAX);
         &self.shown[..self.shown.len().min(size)]
     }
@@ -153,7 +153,7 @@ impl Page<'_> {
     }
 
     fn people(&self) -> impl Iterator<Item = UserId> {
-        let people = |shown: &Shown| [Some(shown.record.patient), shown.record.author];
+        let people = |shown: &ListedRecord| [Some(shown.record.patient), shown.record.author];
         self.on_it().iter().flat_map(people).flatten()
     }
 
@@ -164,27 +164,27 @@ impl Page<'_> {
 
 /// Where lists are asked for.
 #[derive(Debug)]
-pub(crate) struct Lists {
-    brief: Batcher<Asked, Found>,
-    alone: Batcher<Asked, Found>,
+pub(crate) struct RecordLists {
+    brief: Batcher<ListRequest, Found>,
+    alone: Batcher<ListRequest, Found>,
 }
 
 /// Where they are found.
 #[derive(Debug, Clone)]
-struct Archive {
+struct RecordReader {
     pool: Pool,
     index_key: Arc<IndexKey>,
 }
 
-impl Lists {
+impl RecordLists {
     /// Begins to find lists. It ends when the last handle is dropped.
-    pub(crate) fn open(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
-        let archive = Archive { pool, index_key };
+    pub(crate) fn start(pool: Pool, index_key: Arc<IndexKey>, tasks: &mut JoinSet<()>) -> Self {
+        let reader = RecordReader { pool, index_key };
         let mut start = |limits| {
-            let archive = archive.clone();
-            let serve = move |batch: Vec<Arc<Asked>>| {
-                let archive = archive.clone();
-                async move { archive.find_all(&batch).await }
+            let reader = reader.clone();
+            let serve = move |batch: Vec<Arc<ListRequest>>| {
+                let reader = reader.clone();
+                async move { reader.find_all(&batch).await }
             };
             Batcher::start(limits, tasks, serve)
         };
@@ -200,7 +200,7 @@ impl Lists {
     /// [`Error::Unauthenticated`]; [`Error::BadInput`] where a code is looked for among too many
     /// patients; [`Error::Busy`]. A patient whose records are hidden has an empty list.
     pub(crate) async fn ask(&self, caller: Caller, search: Search) -> Result<Found, Error> {
-        let asked = Asked { caller, search };
+        let asked = ListRequest { caller, search };
         let batcher = if asked.search.is_brief() {
             &self.brief
         } else {
@@ -218,9 +218,9 @@ impl Search {
     }
 }
 
-impl Archive {
+impl RecordReader {
     /// Finds a batch of lists in one transaction.
-    async fn find_all(&self, batch: &[Arc<Asked>]) -> Served<Found> {
+    async fn find_all(&self, batch: &[Arc<ListRequest>]) -> BatchAnswers<Found> {
         let mut tx = self.pool.begin().await?;
         let mut scopes = Vec::with_capacity(batch.len());
         for asked in batch {
@@ -240,19 +240,19 @@ impl Archive {
                 }
             };
             let purpose = purpose_of(asked, actor);
-            let seeker = Seeker { actor, purpose };
+            let searcher = Searcher { actor, purpose };
             let mut page = Page {
                 asked,
                 purpose,
                 shown: Vec::new(),
                 total: 0,
             };
-            if !seeker.may_ask() {
+            if !searcher.may_ask() {
                 entries.push(trail::of_refusal(asked, purpose));
                 pages.push(Ok(page));
                 continue;
             }
-            let found = find(&mut tx, &self.index_key, asked, seeker, scope, &facts).await?;
+            let found = find(&mut tx, &self.index_key, asked, searcher, scope, &facts).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
@@ -261,50 +261,50 @@ impl Archive {
                 Ok(page)
             }));
         }
-        let besides = Besides::fetch(&mut tx, pages.iter().flatten()).await?;
+        let related = Related::fetch(&mut tx, pages.iter().flatten()).await?;
         audit::insert(&mut tx, &entries).await?;
         commit(tx).await?;
         let pages = pages.into_iter();
-        Ok(pages.map(|page| Ok(besides.join(page?))).collect())
+        Ok(pages.map(|page| Ok(related.join(page?))).collect())
     }
 }
 
-fn purpose_of(Asked { caller, search }: &Asked, actor: Actor) -> Purpose {
+fn purpose_of(ListRequest { caller, search }: &ListRequest, actor: Actor) -> Purpose {
     let said = search.purpose.or(caller.purpose);
     said.unwrap_or_else(|| actor.default_purpose(search.criteria.patient))
 }
 
 /// What was fetched for all pages of a group, one statement each.
 #[derive(Default)]
-struct Besides {
+struct Related {
     people: HashMap<UserId, Arc<User>>,
     anchors: HashMap<RecordId, Anchor>,
     sealed: HashMap<RecordId, Arc<StoredRecord>>,
 }
 
-impl Besides {
+impl Related {
     async fn fetch<'a>(
         tx: &mut Tx<'_>,
         pages: impl Iterator<Item = &'a Page<'a>> + Clone,
     ) -> Result<Self, StoreError> {
         let of = |wanted: fn(With) -> bool| pages.clone().filter(move |page| wanted(page.wants()));
-        let mut besides = Self::default();
+        let mut related = Self::default();
         let people = distinct(of(|with| with.people).flat_map(Page::people));
         if !people.is_empty() {
             let found = users::by_ids(tx, &people).await?.into_iter();
-            besides.people = found.map(|user| (user.id, Arc::new(user))).collect();
+            related.people = found.map(|user| (user.id, Arc::new(user))).collect();
         }
         let ids = distinct(of(|with| with.anchors).flat_map(Page::ids));
         if !ids.is_empty() {
             let found = anchors::by_records(tx, &ids).await?.into_iter();
-            besides.anchors = found.map(|anchor| (anchor.record, anchor)).collect();
+            related.anchors = found.map(|anchor| (anchor.record, anchor)).collect();
         }
         let ids = distinct(of(|with| with.content).flat_map(Page::opened));
         if !ids.is_empty() {
             let found = records::sealed(tx, &ids).await?.into_iter();
-            besides.sealed = found.map(|row| (row.id, Arc::new(row))).collect();
+            related.sealed = found.map(|row| (row.id, Arc::new(row))).collect();
         }
-        Ok(besides)
+        Ok(related)
     }
 
     fn join(&self, page: Page<'_>) -> Found {

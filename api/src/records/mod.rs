@@ -1,11 +1,12 @@
 //! Records: stored, amended, withdrawn, opened, listed, verified, brought in and taken out.
 
-mod admission;
 mod amend;
 mod amendments;
 mod anchor;
-pub(crate) mod content;
+mod authorize;
 pub(crate) mod create;
+pub(crate) mod decrypt;
+pub(crate) mod decrypted;
 pub(crate) mod disclosure;
 pub(crate) mod export;
 pub(crate) mod filter;
@@ -13,11 +14,10 @@ pub(crate) mod graphql;
 mod history;
 pub(crate) mod import;
 pub(crate) mod list;
-mod made;
-pub(crate) mod opened;
+mod patient_keys;
 mod prepare;
+mod record_rows;
 mod restore;
-mod sealing;
 mod signing;
 mod succession;
 mod summary;

@@ -18,7 +18,7 @@ use crate::{app::App, caller::Caller, error::Error};
 
 /// A document and what is stored beside it.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct PreparedContent {
     /// The document, before the server puts its part into it.
     pub(super) document: Json,
     /// What is searchable in clear.
@@ -60,7 +60,7 @@ pub(super) fn check(
     record_type: RecordType,
     document: Json,
     metadata: Option<Value>,
-) -> Result<Content, Error> {
+) -> Result<PreparedContent, Error> {
     let given = metadata
         .map(|metadata| Metadata::check(metadata, record_type))
         .transpose()?;
@@ -78,7 +78,7 @@ pub(super) fn check(
             Some(missing.into_iter().map(ToString::to_string).collect())
         }
     };
-    Ok(Content {
+    Ok(PreparedContent {
         document,
         metadata: metadata.map(Metadata::into_json),
         read,
@@ -108,7 +108,11 @@ pub(super) fn request_hash(request: &Value, document: &[u8]) -> String {
 ///
 /// # Errors
 /// [`Error::Document`] for one about somebody else.
-pub(super) fn draft(app: &App, mut content: Content, about: About<'_>) -> Result<Draft, Error> {
+pub(super) fn draft(
+    app: &App,
+    mut content: PreparedContent,
+    about: About<'_>,
+) -> Result<Draft, Error> {
     let id = RecordId::fresh();
     let number = about.follows.map_or(1, |old| old.version.saturating_add(1));
     let identity = Identity {
@@ -122,7 +126,7 @@ pub(super) fn draft(app: &App, mut content: Content, about: About<'_>) -> Result
     let kind = kind(about.record_type)?;
     let document = std::mem::replace(&mut content.document, Json::Null);
     let stamped = fhir::stamp(document, kind, &identity).map_err(Error::Document)?;
-    let version = Version {
+    let version = StampedVersion {
         id,
         number,
         canonical: fhir::canonical::to_bytes(&stamped),
@@ -132,7 +136,7 @@ pub(super) fn draft(app: &App, mut content: Content, about: About<'_>) -> Result
 }
 
 /// A version whose bytes are settled.
-pub(super) struct Version {
+pub(super) struct StampedVersion {
     /// Its id.
     pub(super) id: RecordId,
     /// Its number, from 1.
@@ -144,7 +148,12 @@ pub(super) struct Version {
 }
 
 /// A version on its way to the writer.
-pub(super) fn draft_of(app: &App, content: Content, about: About<'_>, version: Version) -> Draft {
+pub(super) fn draft_of(
+    app: &App,
+    content: PreparedContent,
+    about: About<'_>,
+    version: StampedVersion,
+) -> Draft {
     Draft {
         caller: about.caller.clone(),
         purpose: about.purpose,

@@ -8,7 +8,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::RecordId,
     purpose::Purpose,
-    records::{DataHash, RecordType, Standing},
+    records::{Availability, DataHash, RecordType},
 };
 use fhir::Json;
 use serde_json::{Value, json};
@@ -21,9 +21,9 @@ use uuid::Uuid;
 use vault::digest;
 
 use super::{
-    prepare::{self, About, Version},
+    prepare::{self, About, StampedVersion},
     succession::Follows,
-    writer::{Asked, Draft, Stored},
+    writer::{Draft, PendingDraft, Stored},
 };
 use crate::{app::App, caller::Caller, error::Error, facts::Facts};
 
@@ -70,7 +70,7 @@ pub(super) fn draft(
         reason: None,
         idempotency: None,
     };
-    let version = Version {
+    let version = StampedVersion {
         id,
         number,
         canonical,
@@ -118,13 +118,14 @@ fn follows(number: i32, exported: &Exported) -> Result<Option<Follows>, Error> {
 /// Answers what need not be brought back, because it is there, and what cannot be, because something
 /// else is; gives the others. Must come before anything is decided: a version that is there is not written
 /// again.
-pub(super) async fn recognise<'a>(
+pub(super) async fn answer_restored<'a>(
     tx: &mut Tx<'_>,
-    asked: Vec<Asked<'a>>,
+    asked: Vec<PendingDraft<'a>>,
     facts: &Facts,
-) -> Result<Vec<Asked<'a>>, StoreError> {
-    let is_restored =
-        |asked: &Asked<'_>| asked.draft.is_restored && facts.actor(&asked.draft.caller).is_ok();
+) -> Result<Vec<PendingDraft<'a>>, StoreError> {
+    let is_restored = |asked: &PendingDraft<'_>| {
+        asked.draft.is_restored && facts.actor(&asked.draft.caller).is_ok()
+    };
     let (restored, mut others): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_restored);
     if restored.is_empty() {
         return Ok(others);
@@ -165,7 +166,7 @@ pub(super) async fn recognise<'a>(
 fn is_it(record: &Record, draft: &Draft) -> bool {
     record.patient == draft.patient
         && record.data_hash == draft.data_hash.to_string()
-        && record.standing != Standing::Erased
+        && record.availability != Availability::Erased
 }
 
 fn seen(record: &Record, draft: &Draft) -> AuditEntry {

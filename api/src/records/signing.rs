@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// A transaction that is to be signed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
+pub(super) struct SigningRequest {
     /// The signer's nonce.
     pub(super) nonce: i64,
     /// What it anchors.
@@ -22,19 +22,21 @@ pub(super) struct Order {
 pub(super) struct Signing(JoinHandle<Result<Vec<SignedAnchor>, SignerError>>);
 
 /// Begins to sign.
-pub(super) fn sign(signer: &Arc<Signer>, orders: Vec<Order>, fees: Fees) -> Signing {
+pub(super) fn sign(signer: &Arc<Signer>, requests: Vec<SigningRequest>, fees: Fees) -> Signing {
     let signer = Arc::clone(signer);
     Signing(tokio::task::spawn_blocking(move || {
-        let orders = orders.into_iter();
-        orders.map(|order| one(&signer, order, fees)).collect()
+        let requests = requests.into_iter();
+        requests
+            .map(|request| one(&signer, request, fees))
+            .collect()
     }))
 }
 
-fn one(signer: &Signer, order: Order, fees: Fees) -> Result<SignedAnchor, SignerError> {
-    let nonce = u64::try_from(order.nonce).map_err(|_| SignerError::NotSigned)?;
-    match &order.supersedes {
-        Some(old) => signer.sign_supersede(nonce, old, &order.hash, fees),
-        None => signer.sign_anchor(nonce, &order.hash, fees),
+fn one(signer: &Signer, request: SigningRequest, fees: Fees) -> Result<SignedAnchor, SignerError> {
+    let nonce = u64::try_from(request.nonce).map_err(|_| SignerError::NotSigned)?;
+    match &request.supersedes {
+        Some(old) => signer.sign_supersede(nonce, old, &request.hash, fees),
+        None => signer.sign_anchor(nonce, &request.hash, fees),
     }
 }
 

@@ -9,7 +9,7 @@ use store::{
     versions::{self, AnchoredVersion},
 };
 
-use super::admission::Permitted;
+use super::authorize::Permitted;
 use crate::error::Error;
 
 /// The version that a draft takes the place of.
@@ -24,7 +24,7 @@ pub(crate) struct Follows {
 }
 
 /// What somebody is told whose version is not the current one any more.
-pub(super) fn overtaken() -> Error {
+pub(super) fn outdated() -> Error {
     Error::Conflict {
         field: "expectedVersion",
         message: "another version has taken its place: read the record again".to_owned(),
@@ -34,7 +34,7 @@ pub(super) fn overtaken() -> Error {
 /// Ends the versions whose places the drafts take: the optimistic lock. It is the database that
 /// decides, under the lock of each row; a draft that comes too late is taken out and answered with a
 /// conflict. Of two in one batch the first one wins.
-pub(super) async fn take_places<'a>(
+pub(super) async fn supersede_predecessors<'a>(
     tx: &mut Tx<'_>,
     permitted: Vec<Permitted<'a>>,
 ) -> Result<Vec<Permitted<'a>>, StoreError> {
@@ -42,7 +42,7 @@ pub(super) async fn take_places<'a>(
     let mut first = Vec::with_capacity(permitted.len());
     for permitted in permitted {
         match permitted.asked.draft.follows {
-            Some(old) if wanted.contains_key(&old.id) => permitted.asked.answer(Err(overtaken())),
+            Some(old) if wanted.contains_key(&old.id) => permitted.asked.answer(Err(outdated())),
             follows => {
                 wanted.extend(follows.map(|old| (old.id, old.version)));
                 first.push(permitted);
@@ -54,7 +54,7 @@ pub(super) async fn take_places<'a>(
     let mut in_time = Vec::with_capacity(first.len());
     for permitted in first {
         match permitted.asked.draft.follows {
-            Some(old) if !ended.contains(&old.id) => permitted.asked.answer(Err(overtaken())),
+            Some(old) if !ended.contains(&old.id) => permitted.asked.answer(Err(outdated())),
             _ => in_time.push(permitted),
         }
     }
@@ -76,14 +76,14 @@ pub(super) async fn anchored(
 
 /// Where a version stands in its line, as its anchor will say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct VersionLink {
     /// What was anchored of the version before.
     pub(super) predecessor: Option<DataHash>,
     /// Whether the transaction names it as superseded.
     pub(super) supersedes: bool,
 }
 
-impl Line {
+impl VersionLink {
     /// A version supersedes the one before on the chain, if the same account signed for that on the
     /// same chain and its transaction was not mined without effect. The registry would refuse anything
     /// else, so such a version is anchored by itself (`docs/decisions/0016-versions.md`).
@@ -137,23 +137,23 @@ mod tests {
             address: "0xUs",
         };
         for state in AnchorState::ALL {
-            let line = Line::after(Some(&old(*state, 7, "0xUs")), us);
-            assert_eq!(line.predecessor, Some(hash), "{state}: it is remembered");
-            assert_eq!(line.supersedes, *state != AnchorState::Failed, "{state}");
+            let link = VersionLink::after(Some(&old(*state, 7, "0xUs")), us);
+            assert_eq!(link.predecessor, Some(hash), "{state}: it is remembered");
+            assert_eq!(link.supersedes, *state != AnchorState::Failed, "{state}");
         }
         for foreign in [
             old(AnchorState::Finalized, 7, "0xThem"),
             old(AnchorState::Finalized, 8, "0xUs"),
         ] {
-            let line = Line::after(Some(&foreign), us);
-            assert_eq!((line.predecessor, line.superseded()), (Some(hash), None));
+            let link = VersionLink::after(Some(&foreign), us);
+            assert_eq!((link.predecessor, link.superseded()), (Some(hash), None));
         }
-        let alone = Line {
+        let alone = VersionLink {
             predecessor: None,
             supersedes: false,
         };
         assert_eq!(
-            Line::after(None, us),
+            VersionLink::after(None, us),
             alone,
             "a first version, or a lost anchor"
         );

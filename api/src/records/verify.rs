@@ -7,8 +7,8 @@ use store::records::Record;
 use vault::row::Opened;
 
 use super::{
-    content,
-    disclosure::{Inquiry, Wanted},
+    decrypt,
+    disclosure::{DisclosureRequest, Wanted},
 };
 use crate::{app::App, caller::Caller, error::Error};
 
@@ -61,30 +61,30 @@ pub(crate) async fn verify(
     id: RecordId,
     purpose: Option<Purpose>,
 ) -> Result<Verification, Error> {
-    let inquiry = Inquiry {
+    let inquiry = DisclosureRequest {
         caller,
         record: id,
         purpose,
         wanted: Wanted::Verification,
         budget: None,
     };
-    let disclosed = app.desk.ask(inquiry).await?;
+    let disclosed = app.disclosure.ask(inquiry).await?;
     let (record, purpose) = (disclosed.record, disclosed.purpose);
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
 
     let mut conn = app.pool.acquire().await?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     drop(conn);
-    let opened = content::open(&app.keyring, &sealed).await;
+    let opened = decrypt::open(&app.keyring, &sealed).await;
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
         Opened::Mismatch { computed, .. } => Some(*computed),
         Opened::Undecryptable => None,
     };
-    let found = content::trouble(&sealed, &opened);
+    let found = decrypt::finding_of(&sealed, &opened);
     drop(opened);
     let intact = found.is_none();
-    content::settle(&app.pool, &sealed, found).await?;
+    decrypt::record_findings(&app.pool, &sealed, found).await?;
     let on_chain = match computed {
         Some(hash) => app.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,

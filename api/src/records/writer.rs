@@ -32,22 +32,22 @@ use tokio::{
 use vault::keyring::Keyring;
 
 use super::{
-    admission::{Permitted, admit, recall},
-    made::{Made, Planned, make},
-    restore::recognise,
-    sealing::{self, SealingKey},
+    authorize::{Permitted, answer_replays, authorize},
+    patient_keys::{self, SealingKey},
+    record_rows::{NumberedDraft, SignedDraft, seal},
+    restore::answer_restored,
     signing::sign,
-    succession::{Follows, Line, anchored, take_places},
+    succession::{Follows, VersionLink, anchored, supersede_predecessors},
 };
 use crate::{
     app::commit,
-    batcher::{BatchLimits, Batcher, Served},
+    batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::Facts,
 };
 
-/// How many records share a transaction, how many may wait, and how long one waits for company.
+/// How many records share a transaction, how many may wait, and how long one waits for others.
 const LIMITS: BatchLimits = BatchLimits {
     size: 64,
     at_once: 1,
@@ -169,18 +169,18 @@ impl Stored {
 }
 
 /// What a draft comes to.
-pub(super) type Answer = Result<Stored, Error>;
+pub(super) type StoreResult = Result<Stored, Error>;
 
 /// A draft on its way, and where its answer goes.
-pub(super) struct Asked<'a> {
+pub(super) struct PendingDraft<'a> {
     /// The draft.
     pub(super) draft: &'a Draft,
-    answer: &'a mut Option<Answer>,
+    answer: &'a mut Option<StoreResult>,
 }
 
-impl Asked<'_> {
+impl PendingDraft<'_> {
     /// Says what it came to. It is told once the transaction is committed.
-    pub(super) fn answer(self, answer: Answer) {
+    pub(super) fn answer(self, answer: StoreResult) {
         *self.answer = Some(answer);
     }
 }
@@ -191,7 +191,7 @@ pub(crate) struct Writer(Batcher<Draft, Stored>);
 
 /// What the writer works with.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct WriterContext {
     /// The database.
     pub(crate) pool: Pool,
     /// The master keys.
@@ -202,17 +202,17 @@ pub(crate) struct Workshop {
     pub(crate) chain_id: i64,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
-    /// Rung after each commit: there is something to send.
-    pub(crate) bell: Arc<Notify>,
+    /// Notified after each commit: there is something to send.
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl Writer {
     /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
-    pub(crate) fn start(workshop: Workshop, tasks: &mut JoinSet<()>) -> Self {
-        let workshop = Arc::new(workshop);
+    pub(crate) fn start(context: WriterContext, tasks: &mut JoinSet<()>) -> Self {
+        let context = Arc::new(context);
         let serve = move |drafts: Vec<Arc<Draft>>| {
-            let workshop = Arc::clone(&workshop);
-            async move { workshop.store(&drafts).await }
+            let context = Arc::clone(&context);
+            async move { context.store(&drafts).await }
         };
         Self(Batcher::start(LIMITS, tasks, serve))
     }
@@ -222,7 +222,7 @@ impl Writer {
     /// # Errors
     /// [`Error::NotFound`] where the caller may not write for this patient; [`Error::Busy`] where too
     /// many wait already.
-    pub(crate) async fn store(&self, draft: Draft) -> Answer {
+    pub(crate) async fn store(&self, draft: Draft) -> StoreResult {
         self.0.ask(draft).await
     }
 
@@ -230,7 +230,7 @@ impl Writer {
     ///
     /// # Errors
     /// As of [`Writer::store`], but for a full queue.
-    pub(super) async fn store_in_turn(&self, draft: Draft) -> Answer {
+    pub(super) async fn store_in_turn(&self, draft: Draft) -> StoreResult {
         self.0.ask_in_turn(draft).await
     }
 }
@@ -242,7 +242,7 @@ fn busy() -> Error {
 }
 
 /// What stands once the drafts of a batch are written.
-enum Outcome {
+enum BatchOutcome {
     /// Committed.
     Stored,
     /// Nothing: a key that was to be used is not the patient's any more.
@@ -251,21 +251,21 @@ enum Outcome {
     Refused(Error),
 }
 
-impl Workshop {
+impl WriterContext {
     /// Stores a batch, again where another process gave one of its patients a key in between: the next try
     /// finds that key.
-    async fn store(&self, drafts: &[Arc<Draft>]) -> Served<Stored> {
+    async fn store(&self, drafts: &[Arc<Draft>]) -> BatchAnswers<Stored> {
         for _ in 0..TRIES {
-            let mut answers: Vec<Option<Answer>> = drafts.iter().map(|_| None).collect();
+            let mut answers: Vec<Option<StoreResult>> = drafts.iter().map(|_| None).collect();
             let asked = drafts.iter().zip(&mut answers);
-            let asked = asked.map(|(draft, answer)| Asked { draft, answer });
+            let asked = asked.map(|(draft, answer)| PendingDraft { draft, answer });
             match self.store_all(drafts, asked.collect()).await? {
-                Outcome::Stored => {
-                    let told = |answer: Option<Answer>| answer.unwrap_or(Err(Error::Internal));
+                BatchOutcome::Stored => {
+                    let told = |answer: Option<StoreResult>| answer.unwrap_or(Err(Error::Internal));
                     return Ok(answers.into_iter().map(told).collect());
                 }
-                Outcome::KeyChanged => {}
-                Outcome::Refused(error) => {
+                BatchOutcome::KeyChanged => {}
+                BatchOutcome::Refused(error) => {
                     return Ok(drafts.iter().map(|_| Err(error.again())).collect());
                 }
             }
@@ -277,10 +277,10 @@ impl Workshop {
     async fn store_all(
         &self,
         drafts: &[Arc<Draft>],
-        asked: Vec<Asked<'_>>,
-    ) -> Result<Outcome, StoreError> {
+        asked: Vec<PendingDraft<'_>>,
+    ) -> Result<BatchOutcome, StoreError> {
         let patients = || drafts.iter().map(|draft| draft.patient);
-        let keys = sealing::prepare(&self.pool, &self.keyring, patients().collect()).await?;
+        let keys = patient_keys::prepare(&self.pool, &self.keyring, patients().collect()).await?;
         let mut tx = self.pool.begin().await?;
         let address = self.signer.address().to_string();
         let signer = SignerAccount {
@@ -292,44 +292,48 @@ impl Workshop {
         let callers = drafts.iter().map(|draft| &draft.caller);
         let facts = Facts::gather(&mut tx, callers, patients()).await?;
 
-        let asked = recognise(&mut tx, asked, &facts).await?;
-        let permitted = admit(&mut tx, asked, &facts).await?;
-        let permitted = recall(&mut tx, permitted).await?;
+        let asked = answer_restored(&mut tx, asked, &facts).await?;
+        let permitted = authorize(&mut tx, asked, &facts).await?;
+        let permitted = answer_replays(&mut tx, permitted).await?;
         let permitted = with_a_key(permitted, &keys);
-        let permitted = take_places(&mut tx, permitted).await?;
+        let permitted = supersede_predecessors(&mut tx, permitted).await?;
         let sealed_for: Vec<UserId> = permitted.iter().map(|p| p.asked.draft.patient).collect();
-        if !sealing::establish(&mut tx, &keys, &sealed_for).await? {
+        if !patient_keys::establish(&mut tx, &keys, &sealed_for).await? {
             tx.rollback().await?;
-            return Ok(Outcome::KeyChanged);
+            return Ok(BatchOutcome::KeyChanged);
         }
-        let planned = plan(&mut tx, permitted, first_nonce, signer).await?;
-        let orders = planned.iter().map(Planned::order).collect();
-        let signing = sign(&self.signer, orders, *self.fees.borrow());
+        let numbered = plan(&mut tx, permitted, first_nonce, signer).await?;
+        let signing_requests = numbered
+            .iter()
+            .map(NumberedDraft::signing_request)
+            .collect();
+        let signing = sign(&self.signer, signing_requests, *self.fees.borrow());
         // What names no transaction is written while they are being signed.
-        if !remember(&mut tx, &planned).await? {
+        if !remember(&mut tx, &numbered).await? {
             // Another process was a moment earlier with the same thing.
-            return Ok(Outcome::Refused(busy()));
+            return Ok(BatchOutcome::Refused(busy()));
         }
-        let entries: Vec<AuditEntry> = planned.iter().map(Planned::entry).collect();
+        let entries: Vec<AuditEntry> = numbered.iter().map(NumberedDraft::entry).collect();
         audit::insert(&mut tx, &entries).await?;
         let Some(transactions) = signing.done().await else {
             // A gap in the nonces must not arise: give the whole batch up.
             tracing::error!("A transaction could not be signed");
-            return Ok(Outcome::Refused(Error::Unavailable));
+            return Ok(BatchOutcome::Refused(Error::Unavailable));
         };
-        let made = planned.into_iter().zip(transactions);
-        let made = made.filter_map(|(planned, signed)| {
-            let key = keys.get(&planned.permitted.asked.draft.patient)?;
-            Some(make(planned, signed, key.id(), key.key()))
+        let signed_drafts = numbered.into_iter().zip(transactions);
+        let signed_drafts = signed_drafts.filter_map(|(numbered, signed)| {
+            let key = keys.get(&numbered.permitted.asked.draft.patient)?;
+            Some(seal(numbered, signed, key.id(), key.key()))
         });
-        let (records, made): (Vec<NewRecord>, Vec<Made<'_>>) = made.unzip();
-        write(&mut tx, &records, &made, signer).await?;
+        let (records, signed_drafts): (Vec<NewRecord>, Vec<SignedDraft<'_>>) =
+            signed_drafts.unzip();
+        write(&mut tx, &records, &signed_drafts, signer).await?;
         commit(tx).await?;
-        self.bell.notify_one();
-        for (record, made) in records.into_iter().zip(made) {
-            made.answer(record);
+        self.wake.notify_one();
+        for (record, signed) in records.into_iter().zip(signed_drafts) {
+            signed.answer(record);
         }
-        Ok(Outcome::Stored)
+        Ok(BatchOutcome::Stored)
     }
 }
 
@@ -352,28 +356,28 @@ async fn plan<'a>(
     permitted: Vec<Permitted<'a>>,
     first_nonce: i64,
     signer: SignerAccount<'_>,
-) -> Result<Vec<Planned<'a>>, StoreError> {
+) -> Result<Vec<NumberedDraft<'a>>, StoreError> {
     let followed = anchored(tx, &permitted).await?;
     let numbered = (first_nonce..).zip(permitted);
-    let planned = numbered.map(|(nonce, permitted)| {
+    let numbered = numbered.map(|(nonce, permitted)| {
         let old = permitted.asked.draft.follows;
         let old = old.and_then(|old| followed.get(&old.id));
-        Planned {
-            line: Line::after(old, signer),
+        NumberedDraft {
+            link: VersionLink::after(old, signer),
             permitted,
             nonce,
         }
     });
-    Ok(planned.collect())
+    Ok(numbered.collect())
 }
 
 /// Remembers the clients' keys; `false` where one of them is taken.
-async fn remember(tx: &mut Tx<'_>, planned: &[Planned<'_>]) -> Result<bool, StoreError> {
+async fn remember(tx: &mut Tx<'_>, numbered: &[NumberedDraft<'_>]) -> Result<bool, StoreError> {
     for operation in OPERATIONS {
-        let keys: Vec<Remembered> = planned
+        let keys: Vec<Remembered> = numbered
             .iter()
-            .filter(|planned| planned.permitted.asked.draft.operation() == operation)
-            .filter_map(Planned::remembered)
+            .filter(|numbered| numbered.permitted.asked.draft.operation() == operation)
+            .filter_map(NumberedDraft::remembered)
             .collect();
         if !idempotency::insert(tx, operation, &keys).await? {
             return Ok(false);
@@ -386,14 +390,14 @@ async fn remember(tx: &mut Tx<'_>, planned: &[Planned<'_>]) -> Result<bool, Stor
 async fn write(
     tx: &mut Tx<'_>,
     records: &[NewRecord],
-    made: &[Made<'_>],
+    signed_drafts: &[SignedDraft<'_>],
     signer: SignerAccount<'_>,
 ) -> Result<(), StoreError> {
     if !records.is_empty() {
         records::insert(tx, records).await?;
-        let anchors: Vec<NewAnchor> = made.iter().map(Made::anchor).collect();
+        let anchors: Vec<NewAnchor> = signed_drafts.iter().map(SignedDraft::anchor).collect();
         anchors::insert(tx, signer, &anchors).await?;
     }
-    let events: Vec<FeedEntry> = made.iter().map(Made::event).collect();
+    let events: Vec<FeedEntry> = signed_drafts.iter().map(SignedDraft::event).collect();
     feed::append(tx, &events).await
 }

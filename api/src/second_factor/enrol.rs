@@ -11,7 +11,7 @@ use serde_json::json;
 use store::{Tx, audit, second_factors, users};
 use vault::second_factor::{FactorSecret, recovery_codes, recovery_hash};
 
-use super::demand::{Code, Tried};
+use super::check::{Code, Tried};
 use crate::{
     app::{App, commit},
     caller::Caller,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What is shown of a new second factor, once.
-pub(super) struct Begun {
+pub(super) struct NewFactor {
     /// What an app scans.
     pub(super) uri: String,
     /// What is typed where it cannot scan.
@@ -32,7 +32,7 @@ pub(super) struct Begun {
 ///
 /// # Errors
 /// [`Error::WrongCredentials`]; [`Error::Conflict`] where there is one that counts.
-pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Begun, Error> {
+pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<NewFactor, Error> {
     password::confirm(app, caller, given, AuditAction::SecondFactorStart).await?;
     let secret = FactorSecret::fresh();
     check_master_keys(&app.pool, &app.keyring)
@@ -57,7 +57,7 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Beg
     }
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
     commit(tx).await?;
-    Ok(Begun {
+    Ok(NewFactor {
         uri: secret.uri(&user.username).to_string(),
         secret: secret.base32().to_string(),
     })
@@ -71,7 +71,7 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<Beg
 /// [`Error::BadInput`] for another code, which is written down.
 pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Vec<String>, Error> {
     let mut tx = app.begin().await?;
-    let actor = caller.newcomer(&mut tx).await?;
+    let actor = caller.active_actor(&mut tx).await?;
     let locked = second_factors::lock(&mut tx, actor.id).await?;
     let tried = locked.and_then(|locked| Tried::of(app, locked));
     let tried = tried.ok_or(Error::NotFound("second factor"))?;
@@ -135,7 +135,7 @@ pub(super) async fn remove(
 /// [`Error::Unauthenticated`].
 pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bool), Error> {
     let mut tx = app.begin().await?;
-    let actor = caller.newcomer(&mut tx).await?;
+    let actor = caller.active_actor(&mut tx).await?;
     let state = second_factors::state(&mut tx, actor.id).await?;
     let entry = AuditEntry {
         resource_id: actor.id.0,

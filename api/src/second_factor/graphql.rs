@@ -4,7 +4,7 @@ use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::second_factor::FactorState;
 
-use super::{demand::Code, enrol};
+use super::{check::Code, enrol};
 use crate::graphql::request;
 
 /// The state of the caller's second factor: six-digit codes of a device (RFC 6238), asked for at each

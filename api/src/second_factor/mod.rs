@@ -1,5 +1,5 @@
 //! The second factor: begun, confirmed, shown, taken off.
 
-pub(crate) mod demand;
+pub(crate) mod check;
 mod enrol;
 pub(crate) mod graphql;

@@ -15,7 +15,7 @@ use store::{
 };
 use vault::refresh::RefreshToken;
 
-use crate::{app::App, caller::Visit, error::Error};
+use crate::{app::App, caller::RequestContext, error::Error};
 
 /// What a client is given when it logs in, and each time it goes on.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ pub(crate) struct Granted {
 }
 
 /// From where and with what a request came.
-pub(crate) fn device(visit: &Visit) -> Device<'_> {
+pub(crate) fn device(context: &RequestContext) -> Device<'_> {
     Device {
-        address: visit.origin.address,
-        user_agent: visit.origin.user_agent.as_deref(),
+        address: context.origin.address,
+        user_agent: context.origin.user_agent.as_deref(),
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct LoggedIn {
 pub(crate) async fn begin(
     app: &App,
     tx: &mut Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     user: &User,
     second_factor: bool,
 ) -> Result<LoggedIn, Error> {
@@ -74,7 +74,7 @@ pub(crate) async fn begin(
         refresh_token_hash: &refresh_token.hash(),
         expires_at: now + ENDS_AFTER,
         idle_expires_at: now + IDLE_AFTER,
-        device: device(visit),
+        device: device(context),
     };
     store::sessions::insert(tx, &session).await?;
     if second_factor {
@@ -88,7 +88,7 @@ pub(crate) async fn begin(
             user.id,
             AuditAction::AuthLogin,
             Purpose::SystemAdministration,
-            &visit.origin,
+            &context.origin,
         )
     };
     let ended = store::sessions::end_oldest(tx, user.id, MOST_SESSIONS).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn begin(
             user.id,
             AuditAction::AuthLogout,
             Purpose::SystemAdministration,
-            &visit.origin,
+            &context.origin,
         )
     }));
     audit::insert(tx, &entries).await?;
@@ -118,8 +118,8 @@ pub(crate) async fn begin(
             expires_at: now + ENDS_AFTER,
             idle_expires_at: now + IDLE_AFTER,
             last_used_at: now,
-            address: Some(visit.origin.address.to_string()),
-            user_agent: visit.origin.user_agent.clone(),
+            address: Some(context.origin.address.to_string()),
+            user_agent: context.origin.user_agent.clone(),
         },
     };
     Ok(LoggedIn {

@@ -11,7 +11,7 @@ use super::{begin::Granted, end, list, refresh};
 use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
-    graphql::{app, request, visit},
+    graphql::{app, context, request},
     page::{self, Connection},
 };
 
@@ -189,8 +189,8 @@ impl SessionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The refresh token to exchange.")] input: RefreshSessionInput,
     ) -> Result<RefreshSessionPayload> {
-        let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
-        let granted = refresh::refresh(app, visit, &input.refresh_token).await?;
+        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
+        let granted = refresh::refresh(app, context, &input.refresh_token).await?;
         Ok(granted.into())
     }
 

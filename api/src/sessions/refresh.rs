@@ -5,7 +5,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::{SessionId, UserId},
     purpose::Purpose,
-    sessions::{IDLE_AFTER, Verdict, judge},
+    sessions::{IDLE_AFTER, RefreshVerdict, judge},
     users::ANONYMOUS,
 };
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use vault::refresh::RefreshToken;
 use super::begin::{Granted, device};
 use crate::{
     app::{App, commit},
-    caller::Visit,
+    caller::RequestContext,
     error::Error,
     throttle::{self, Attempt, Pass},
 };
@@ -28,13 +28,17 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::SessionEnded`], whatever was wrong with the token; [`Error::Throttled`] for who guesses.
-pub(crate) async fn refresh(app: &App, visit: &Visit, given: &str) -> Result<Granted, Error> {
+pub(crate) async fn refresh(
+    app: &App,
+    context: &RequestContext,
+    given: &str,
+) -> Result<Granted, Error> {
     let parent = RefreshToken::parse(given);
     // Who has a good token is not guessing, whatever their neighbours do.
     let pass = if seems_good(app, parent.as_ref()).await? {
         None
     } else {
-        Some(throttle::pass(app, &visit.origin, Attempt::Refresh).await?)
+        Some(throttle::pass(app, &context.origin, Attempt::Refresh).await?)
     };
     let mut tx = app.begin().await?;
     let token = match &parent {
@@ -42,24 +46,24 @@ pub(crate) async fn refresh(app: &App, visit: &Visit, given: &str) -> Result<Gra
         None => None,
     };
     let (Some(parent), Some(mut token)) = (parent, token) else {
-        return refuse(app, tx, visit, pass, None, "UNKNOWN").await;
+        return refuse(app, tx, context, pass, None, "UNKNOWN").await;
     };
     let account = app.seals.account(&mut tx, token.user).await?;
     token.presented.is_active = account.is_some_and(|account| account.is_active);
     let known = match judge(&token.presented, token.now) {
-        Verdict::Rotate => Some(rotate(app, &mut tx, visit, &parent, &token).await?),
-        Verdict::Again => again(app, &mut tx, &parent, &token).await?,
-        Verdict::Reused => return end(app, tx, visit, pass, &token).await,
-        Verdict::Ended(why) => {
-            return refuse(app, tx, visit, pass, Some(&token), why.as_str()).await;
+        RefreshVerdict::Rotate => Some(rotate(app, &mut tx, context, &parent, &token).await?),
+        RefreshVerdict::Again => again(app, &mut tx, &parent, &token).await?,
+        RefreshVerdict::Reused => return end(app, tx, context, pass, &token).await,
+        RefreshVerdict::Ended(why) => {
+            return refuse(app, tx, context, pass, Some(&token), why.as_str()).await;
         }
     };
     let Some(next) = known else {
         // The key that made it is gone: nobody can be told what it was.
-        return refuse(app, tx, visit, pass, Some(&token), "EXPIRED").await;
+        return refuse(app, tx, context, pass, Some(&token), "EXPIRED").await;
     };
     let said = token.presented.used_at.map(|_| json!({ "again": true }));
-    grant(app, tx, visit, pass, &token, next, said).await
+    grant(app, tx, context, pass, &token, next, said).await
 }
 
 /// Whether a token would be taken, as it seems before its row is locked. 256 bits are not found by trying,
@@ -71,14 +75,17 @@ async fn seems_good(app: &App, given: Option<&RefreshToken>) -> Result<bool, Err
     let mut conn = app.pool.acquire().await?;
     let found = sessions::peek_token(&mut conn, &given.hash()).await?;
     Ok(found.is_some_and(|(presented, now)| {
-        matches!(judge(&presented, now), Verdict::Rotate | Verdict::Again)
+        matches!(
+            judge(&presented, now),
+            RefreshVerdict::Rotate | RefreshVerdict::Again
+        )
     }))
 }
 
 async fn rotate(
     app: &App,
     tx: &mut Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     parent: &RefreshToken,
     token: &Token,
 ) -> Result<RefreshToken, Error> {
@@ -88,7 +95,7 @@ async fn rotate(
         id,
         refresh_token_hash: &next.hash(),
         idle_expires_at: (token.now + IDLE_AFTER).min(token.presented.ends_at),
-        device: device(visit),
+        device: device(context),
     };
     if !sessions::rotate(tx, token.id, &child).await? {
         // The row is locked and was unused: somebody else writes to it past the lock.
@@ -115,7 +122,7 @@ async fn again(
 async fn grant(
     app: &App,
     mut tx: Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     pass: Option<Pass>,
     token: &Token,
     next: RefreshToken,
@@ -125,7 +132,7 @@ async fn grant(
     let log_in = found.into_iter().next().ok_or(Error::SessionEnded)?;
     let entry = AuditEntry {
         new_value: said,
-        ..entry(visit, token.user, token.family, AuditAction::AuthRefresh)
+        ..entry(context, token.user, token.family, AuditAction::AuthRefresh)
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
@@ -148,7 +155,7 @@ async fn grant(
 async fn end(
     app: &App,
     tx: Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     pass: Option<Pass>,
     token: &Token,
 ) -> Result<Granted, Error> {
@@ -157,7 +164,7 @@ async fn end(
     barrier::lock_exclusive(&mut tx, [token.user]).await?;
     sessions::revoke(&mut tx, token.user, Which::One(token.family)).await?;
     let entry = entry(
-        visit,
+        context,
         token.user,
         token.family,
         AuditAction::AuthRefreshReuse,
@@ -174,18 +181,18 @@ async fn end(
 async fn refuse(
     app: &App,
     mut tx: Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     pass: Option<Pass>,
     token: Option<&Token>,
     reason: &str,
 ) -> Result<Granted, Error> {
     let said = json!({ "reason": reason, "wanted": AuditAction::AuthRefresh });
-    let (user, family) = token.map_or((ANONYMOUS, SessionId(visit.origin.request.0)), |token| {
+    let (user, family) = token.map_or((ANONYMOUS, SessionId(context.origin.request.0)), |token| {
         (token.user, token.family)
     });
     let entry = AuditEntry {
         new_value: Some(said),
-        ..entry(visit, user, family, AuditAction::AccessDenied)
+        ..entry(context, user, family, AuditAction::AccessDenied)
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
@@ -195,11 +202,16 @@ async fn refuse(
     Err(Error::SessionEnded)
 }
 
-fn entry(visit: &Visit, user: UserId, family: SessionId, action: AuditAction) -> AuditEntry {
+fn entry(
+    context: &RequestContext,
+    user: UserId,
+    family: SessionId,
+    action: AuditAction,
+) -> AuditEntry {
     AuditEntry {
         resource_type: ResourceType::Session,
         resource_id: family.0,
         classification: Classification::Security,
-        ..AuditEntry::new(user, action, Purpose::SystemAdministration, &visit.origin)
+        ..AuditEntry::new(user, action, Purpose::SystemAdministration, &context.origin)
     }
 }

@@ -28,10 +28,10 @@ const POLL: Duration = Duration::from_millis(700);
 
 /// What is open in this process, by its log-in.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Revocations(Arc<Mutex<HashMap<SessionId, Open>>>);
+pub(crate) struct Revocations(Arc<Mutex<HashMap<SessionId, WatchedSession>>>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct WatchedSession {
     ended: CancellationToken,
     watchers: usize,
 }
@@ -45,11 +45,11 @@ impl Revocations {
     }
 
     /// Watches a log-in. Begin before its row is read: then nothing falls between the two.
-    pub(crate) fn watch(&self, session: SessionId) -> Watch {
+    pub(crate) fn watch(&self, session: SessionId) -> SessionWatch {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let open = all.entry(session).or_default();
         open.watchers += 1;
-        Watch {
+        SessionWatch {
             session,
             ended: open.ended.clone(),
             all: self.clone(),
@@ -66,20 +66,20 @@ impl Revocations {
 
 /// One stream's eye on its log-in.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct SessionWatch {
     session: SessionId,
     ended: CancellationToken,
     all: Revocations,
 }
 
-impl Watch {
+impl SessionWatch {
     /// Waits until the log-in is revoked.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
     }
 }
 
-impl Drop for Watch {
+impl Drop for SessionWatch {
     fn drop(&mut self) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = all.get_mut(&self.session) {
@@ -92,7 +92,7 @@ impl Drop for Watch {
 }
 
 /// Waits until a log-in is revoked; for ever while none is known.
-pub(crate) async fn ended(watch: Option<&Watch>) {
+pub(crate) async fn ended(watch: Option<&SessionWatch>) {
     match watch {
         Some(watch) => watch.ended().await,
         None => std::future::pending().await,
@@ -119,9 +119,9 @@ pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
 
 async fn follow(pool: Pool, url: String, revocations: Revocations) {
     let mut notices = Notices::of(url, sessions::CHANNEL, POLL);
-    let mut position = Position::default();
+    let mut position = RevocationPosition::default();
     loop {
-        if let Err(error) = pass_on(&pool, &mut position, &revocations).await {
+        if let Err(error) = forward(&pool, &mut position, &revocations).await {
             tracing::warn!(
                 sql_state = error.sql_state(),
                 "What was revoked cannot be read; trying again"
@@ -133,16 +133,16 @@ async fn follow(pool: Pool, url: String, revocations: Revocations) {
 
 /// What was told already.
 #[derive(Default)]
-struct Position {
+struct RevocationPosition {
     /// The database's time when it was asked last.
     asked: Option<DateTime<Utc>>,
     /// What it answered then: the next answer holds much of it again.
-    told: HashSet<SessionId>,
+    seen: HashSet<SessionId>,
 }
 
-async fn pass_on(
+async fn forward(
     pool: &Pool,
-    position: &mut Position,
+    position: &mut RevocationPosition,
     revocations: &Revocations,
 ) -> Result<(), StoreError> {
     let mut conn = pool.acquire().await?;
@@ -150,11 +150,11 @@ async fn pass_on(
     let (revoked, now) = sessions::revoked_since(&mut conn, since).await?;
     drop(conn);
     for session in &revoked {
-        if !position.told.contains(session) {
+        if !position.seen.contains(session) {
             revocations.tell(*session);
         }
     }
-    position.told = revoked.into_iter().collect();
+    position.seen = revoked.into_iter().collect();
     position.asked = Some(now);
     Ok(())
 }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_watches_is_told_and_nothing_is_kept_of_who_left() {
+    async fn a_watcher_is_notified_and_forgotten_once_it_leaves() {
         let revocations = Revocations::default();
         let (one, other) = (SessionId::fresh(), SessionId::fresh());
         let (first, second) = (revocations.watch(one), revocations.watch(one));

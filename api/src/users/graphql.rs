@@ -14,9 +14,9 @@ use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
     error::Error,
-    graphql::{app, asks_nodes_for, enums::Role, loaders, request, scalars::Address, visit},
+    graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
     page::{self, Connection},
-    second_factor::demand::Code,
+    second_factor::check::Code,
     sessions::{begin::LoggedIn, graphql::Session},
 };
 
@@ -423,9 +423,9 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The data of the new account.")] input: RegisterInput,
     ) -> Result<RegisterPayload> {
-        let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
-        let user =
-            register::register(app, visit, &input.email, &input.username, &input.password).await?;
+        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
+        let user = register::register(app, context, &input.email, &input.username, &input.password)
+            .await?;
         Ok(RegisterPayload {
             user: User::own(user),
         })
@@ -441,9 +441,9 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The credentials of the account.")] input: LogInInput,
     ) -> Result<LogInPayload> {
-        let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
+        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
-        let logged_in = log_in::log_in(app, visit, &input.login, &input.password, &code).await?;
+        let logged_in = log_in::log_in(app, context, &input.login, &input.password, &code).await?;
         Ok(logged_in.into())
     }
 
@@ -543,8 +543,8 @@ impl UserMutation {
         let (user, outcome) =
             set_role::set_role(app, &caller, UserId(input.user_id), input.role.into()).await?;
         let (outcome, confirm_before) = match outcome {
-            set_role::Outcome::Done => (SetRoleOutcome::Done, None),
-            set_role::Outcome::Waits { until } => (SetRoleOutcome::Waiting, Some(until)),
+            set_role::RoleChange::Done => (SetRoleOutcome::Done, None),
+            set_role::RoleChange::Waits { until } => (SetRoleOutcome::Waiting, Some(until)),
         };
         Ok(SetRolePayload {
             user: User::masked(user),

@@ -23,7 +23,7 @@ use crate::{
 /// [`Error::Unauthenticated`] where the session is over.
 pub(crate) async fn own(app: &App, caller: &Caller) -> Result<User, Error> {
     let mut tx = app.begin().await?;
-    let actor = caller.newcomer(&mut tx).await?;
+    let actor = caller.active_actor(&mut tx).await?;
     let found = store::users::by_ids(&mut tx, &[actor.id]).await?;
     let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
     let entry = AuditEntry {

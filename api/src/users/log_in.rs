@@ -13,9 +13,9 @@ use vault::password;
 
 use crate::{
     app::{App, commit},
-    caller::{Visit, anonymous_entry},
+    caller::{RequestContext, anonymous_entry},
     error::Error,
-    second_factor::demand::{Code, Passed, Shown},
+    second_factor::check::{Code, FactorOutcome, Passed},
     sessions::begin::{LoggedIn, begin},
     throttle::{self, Attempt},
 };
@@ -27,7 +27,7 @@ use crate::{
 /// [`Error::SecondFactorRequired`] where all was right but that no code was given.
 pub(crate) async fn log_in(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     login: &str,
     given_password: &str,
     code: &Code,
@@ -35,8 +35,8 @@ pub(crate) async fn log_in(
     let login = fold(login);
     // Longer than any that was ever taken: that says nothing of any account.
     let given_password = Password::read(given_password).ok();
-    let queued = app.hashing.queue(&visit.origin)?;
-    let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(&login)).await?;
+    let queued = app.hashing.queue(&context.origin)?;
+    let pass = throttle::pass(app, &context.origin, Attempt::LogIn(&login)).await?;
     let mut conn = app.pool.acquire().await?;
     let found = known(app, &mut conn, &login).await?;
     drop(conn);
@@ -47,12 +47,12 @@ pub(crate) async fn log_in(
     let checked = queued.run(move || check(given_password.as_ref(), hashed.as_deref()));
     let checked = checked.await?;
     let known = found.filter(|known| known.account.is_active);
-    let (Some(known), Checked::Right { renewed }) = (known, checked) else {
+    let (Some(known), PasswordCheck::Right { renewed }) = (known, checked) else {
         let mut tx = app.begin().await?;
         let entry = AuditEntry {
             classification: Classification::Security,
             new_value: Some(json!({ "loginDigest": throttle::login_digest(&login) })),
-            ..anonymous_entry(AuditAction::AuthLoginFailed, visit)
+            ..anonymous_entry(AuditAction::AuthLoginFailed, context)
         };
         audit::insert(&mut tx, &[entry]).await?;
         pass.failed(app, &mut tx).await?;
@@ -60,18 +60,18 @@ pub(crate) async fn log_in(
         return Err(Error::WrongCredentials);
     };
 
-    let shown = match code.show(app, known.user.id, &visit.origin).await? {
-        Shown::Passed(shown) => shown,
+    let shown = match code.show(app, known.user.id, &context.origin).await? {
+        FactorOutcome::Passed(shown) => shown,
         // The password was right: it is the code that has to wait.
-        Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
+        FactorOutcome::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
     };
     let Passed { mut tx, proof } = shown;
-    if !still_stands(app, &mut tx, visit, &known, renewed).await? {
+    if !is_unchanged(app, &mut tx, context, &known, renewed).await? {
         return Err(Error::Busy {
             retry_after_seconds: 1,
         });
     }
-    let logged_in = begin(app, &mut tx, visit, &known.user, proof.is_shown()).await?;
+    let logged_in = begin(app, &mut tx, context, &known.user, proof.is_shown()).await?;
     pass.logged_in(app, &mut tx, &known.user).await?;
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;
@@ -99,7 +99,7 @@ async fn known(
 }
 
 /// What came of a password.
-enum Checked {
+enum PasswordCheck {
     Wrong,
     /// With a new hash, where the old one was made by other parameters than today's.
     Right {
@@ -108,30 +108,30 @@ enum Checked {
 }
 
 /// Takes the same time whether there is such an account or not.
-fn check(given: Option<&Password>, hashed: Option<&str>) -> Checked {
+fn check(given: Option<&Password>, hashed: Option<&str>) -> PasswordCheck {
     let Some(given) = given.map(Password::as_str) else {
-        return Checked::Wrong;
+        return PasswordCheck::Wrong;
     };
     let Some(hashed) = hashed else {
         password::refuse(given);
-        return Checked::Wrong;
+        return PasswordCheck::Wrong;
     };
     if password::verify(given, hashed) {
-        Checked::Right {
+        PasswordCheck::Right {
             renewed: password::renew(given, hashed),
         }
     } else {
-        Checked::Wrong
+        PasswordCheck::Wrong
     }
 }
 
 /// Whether what was checked is still so, now and until the transaction ends; with a new hash, where there
 /// is one. Whoever changes a password or deactivates an account ends its log-ins: none may slip through
 /// between the check and its row.
-async fn still_stands(
+async fn is_unchanged(
     app: &App,
     tx: &mut Tx<'_>,
-    visit: &Visit,
+    context: &RequestContext,
     known: &Known,
     renewed: Option<String>,
 ) -> Result<bool, Error> {
@@ -142,7 +142,7 @@ async fn still_stands(
         return Ok(false);
     };
     if let Some(new) = renewed {
-        let entry = renewal(visit, account.user, &account.hashed_password, &new);
+        let entry = renewal(context, account.user, &account.hashed_password, &new);
         account.hashed_password = new;
         app.seals.write(tx, &account).await?;
         audit::insert(tx, &[entry]).await?;
@@ -151,7 +151,7 @@ async fn still_stands(
 }
 
 /// What is written down where a hash by today's parameters takes the place of an older one.
-fn renewal(visit: &Visit, user: UserId, old: &str, new: &str) -> AuditEntry {
+fn renewal(context: &RequestContext, user: UserId, old: &str, new: &str) -> AuditEntry {
     let hashed_by =
         |hashed: &str| Some(json!({ "passwordHashedBy": password::parameters(hashed) }));
     AuditEntry {
@@ -163,7 +163,7 @@ fn renewal(visit: &Visit, user: UserId, old: &str, new: &str) -> AuditEntry {
             user,
             AuditAction::UserUpdate,
             Purpose::SystemAdministration,
-            &visit.origin,
+            &context.origin,
         )
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn choose(typed: &str, names: &[&str]) -> Result<Password, InvalidAcc
 
 /// The hash that a password was found to be of.
 #[derive(Debug)]
-pub(crate) struct Confirmed {
+pub(crate) struct ConfirmedPassword {
     hash: String,
 }
 
@@ -49,11 +49,11 @@ pub(crate) async fn confirm(
     caller: &Caller,
     given: &str,
     wanted: AuditAction,
-) -> Result<Confirmed, Error> {
+) -> Result<ConfirmedPassword, Error> {
     let queued = app.hashing.queue(&caller.origin)?;
     let pass = throttle::pass(app, &caller.origin, Attempt::Proof(caller.user)).await?;
     let mut tx = app.begin().await?;
-    let actor = caller.newcomer(&mut tx).await?;
+    let actor = caller.active_actor(&mut tx).await?;
     let account = app.seals.account(&mut tx, actor.id).await?;
     let hash = account.ok_or(Error::Unauthenticated)?.hashed_password;
     commit(tx).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn confirm(
     if matches {
         pass.succeeded(app, &mut tx).await?;
         commit(tx).await?;
-        return Ok(Confirmed { hash });
+        return Ok(ConfirmedPassword { hash });
     }
     let entry = AuditEntry {
         resource_type: ResourceType::User,

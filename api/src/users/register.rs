@@ -16,7 +16,7 @@ use vault::password;
 
 use crate::{
     app::{App, commit},
-    caller::Visit,
+    caller::RequestContext,
     error::{Error, both},
     throttle::{self, Attempt, Pass},
     users::password::choose,
@@ -28,7 +28,7 @@ use crate::{
 /// [`Error::BadInput`], or [`Error::Conflict`] where the address or the name is taken.
 pub(crate) async fn register(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     email: &str,
     username: &str,
     new_password: &str,
@@ -40,9 +40,9 @@ pub(crate) async fn register(
     );
     let new_password = choose(new_password, &own);
     let ((email, username), new_password) = both(names, new_password)?;
-    let queued = app.hashing.queue(&visit.origin)?;
+    let queued = app.hashing.queue(&context.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
-    let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Register).await?;
+    let Pass { .. } = throttle::pass(app, &context.origin, Attempt::Register).await?;
     let hashed = queued
         .run(move || password::hash(new_password.as_str()))
         .await?;
@@ -66,7 +66,7 @@ pub(crate) async fn register(
             id,
             AuditAction::AuthRegister,
             Purpose::SystemAdministration,
-            &visit.origin,
+            &context.origin,
         )
     };
     audit::insert(&mut tx, &[entry]).await?;

@@ -25,7 +25,7 @@ use crate::{
 
 /// What became of it.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum RoleChange {
     /// The account has the role.
     Done,
     /// Another administrator has to ask for the same, before this moment.
@@ -45,7 +45,7 @@ pub(crate) async fn set_role(
     caller: &Caller,
     id: UserId,
     role: Role,
-) -> Result<(User, Outcome), Error> {
+) -> Result<(User, RoleChange), Error> {
     let mut tx = app.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, id]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -108,7 +108,7 @@ async fn give(
     account: Authority,
     role: Role,
     confirmed: Option<RoleProposal>,
-) -> Result<(User, Outcome), Error> {
+) -> Result<(User, RoleChange), Error> {
     caller
         .seals
         .write(&mut tx, &Authority { role, ..account })
@@ -122,9 +122,9 @@ async fn give(
         }),
         None => json!({ "role": role }),
     };
-    write_down(&mut tx, caller, &user, said).await?;
+    audit_role_change(&mut tx, caller, &user, said).await?;
     commit(tx).await?;
-    Ok((User { role, ..user }, Outcome::Done))
+    Ok((User { role, ..user }, RoleChange::Done))
 }
 
 async fn wait(
@@ -132,15 +132,15 @@ async fn wait(
     caller: &Caller,
     user: User,
     proposal: RoleProposal,
-) -> Result<(User, Outcome), Error> {
+) -> Result<(User, RoleChange), Error> {
     let until = proposal.expires_at;
     let said = json!({ "proposed": proposal.role, "proposal": proposal.id, "until": until });
-    write_down(&mut tx, caller, &user, said).await?;
+    audit_role_change(&mut tx, caller, &user, said).await?;
     commit(tx).await?;
-    Ok((user, Outcome::Waits { until }))
+    Ok((user, RoleChange::Waits { until }))
 }
 
-async fn write_down(
+async fn audit_role_change(
     tx: &mut Tx<'_>,
     caller: &Caller,
     user: &User,

@@ -20,7 +20,7 @@ use crate::{app::App, error::Error};
 pub(super) enum Flaw {
     /// The message is not what was asked to be signed.
     #[error(transparent)]
-    Message(#[from] siwe::Refused),
+    Message(#[from] siwe::InvalidMessage),
     /// Nobody here asked for it, or it was answered before.
     #[error("this message was not asked for here, or was answered before; ask for a new one")]
     Nonce,
@@ -50,7 +50,7 @@ impl Flaw {
 
 /// Somebody's answer to a challenge.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ChallengeAnswer {
     /// The wallet that is said to have signed, as EIP-55 writes it.
     pub(super) address: String,
     /// The same, where the message waits for its signature.
@@ -62,7 +62,7 @@ pub(super) struct Answer {
     pub(super) verdict: Result<ProvenBy, Flaw>,
 }
 
-impl Answer {
+impl ChallengeAnswer {
     /// Tries the signature. The node is asked only about a message that waits for one.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Answer {
 }
 
 /// Reads a message, and finds out whether it waits for its signature. That is not looked at yet: see
-/// [`Answer::prove`].
+/// [`ChallengeAnswer::prove`].
 ///
 /// # Errors
 /// The database's.
@@ -112,7 +112,7 @@ pub(super) async fn read(
     purpose: ChallengePurpose,
     user: Option<UserId>,
     message: &str,
-) -> Result<Answer, Error> {
+) -> Result<ChallengeAnswer, Error> {
     let mut conn = app.pool.acquire().await?;
     let expected = siwe::Expected {
         site: &app.site,
@@ -120,7 +120,7 @@ pub(super) async fn read(
         purpose,
         now: now(&mut conn).await?,
     };
-    let nobodys = |flaw| Answer {
+    let nobodys = |flaw| ChallengeAnswer {
         wallet: None,
         address: String::new(),
         nonce_hash: String::new(),
@@ -132,13 +132,13 @@ pub(super) async fn read(
         Ok(claim) => claim,
         Err(refused) => return Ok(nobodys(refused.into())),
     };
-    let answer = Answer {
+    let answer = ChallengeAnswer {
         address: claim.address.to_string(),
         nonce_hash: digest::hex_of(claim.nonce.as_bytes()),
         ..nobodys(Flaw::Nonce)
     };
     let waits = challenge_waits(&mut conn, answer.key()).await?;
-    Ok(Answer {
+    Ok(ChallengeAnswer {
         wallet: waits.then_some(claim.address),
         ..answer
     })

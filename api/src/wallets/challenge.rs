@@ -8,13 +8,13 @@ use vault::{digest, random};
 
 use crate::{
     app::{App, commit},
-    caller::Visit,
+    caller::RequestContext,
     error::Error,
     throttle::{self, Attempt, Pass},
 };
 
 /// A message that waits for its signature.
-pub(super) struct Asked {
+pub(super) struct IssuedChallenge {
     /// The exact text to sign.
     pub(super) text: String,
     /// Until when.
@@ -29,10 +29,10 @@ pub(super) struct Asked {
 /// [`Error::Throttled`] for an address of the network that asks for many.
 pub(super) async fn ask(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     address: &str,
     purpose: ChallengePurpose,
-) -> Result<Asked, Error> {
+) -> Result<IssuedChallenge, Error> {
     let address: ChainAddress = address
         .parse()
         .map_err(|error: chain::InvalidHex| Error::bad("address", error.to_string()))?;
@@ -40,12 +40,12 @@ pub(super) async fn ask(
         return Err(Error::bad("address", why));
     }
     // It counts whatever comes of it: each is a row until it has expired.
-    let Pass { .. } = throttle::pass(app, &visit.origin, Attempt::Challenge).await?;
+    let Pass { .. } = throttle::pass(app, &context.origin, Attempt::Challenge).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
     let nonce = random::hex::<16>();
     let mut tx = app.begin().await?;
     let user = match purpose {
-        ChallengePurpose::Link => Some(visit.caller()?.actor(&mut tx).await?.id),
+        ChallengePurpose::Link => Some(context.caller()?.actor(&mut tx).await?.id),
         ChallengePurpose::LogIn => None,
     };
     let key = ChallengeKey {
@@ -64,7 +64,7 @@ pub(super) async fn ask(
         nonce: &nonce,
         issued_at,
     };
-    Ok(Asked {
+    Ok(IssuedChallenge {
         text: challenge.text(),
         expires_at: issued_at + CHALLENGE_LIFETIME,
     })

@@ -8,15 +8,15 @@ use uuid::Uuid;
 
 use super::{
     challenge,
-    link::{self, Again},
+    link::{self, Reauthentication},
     log_in,
 };
 use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
-    graphql::{app, request, scalars::Address, visit},
+    graphql::{app, context, request, scalars::Address},
     page::{self, Connection},
-    second_factor::demand::Code,
+    second_factor::check::Code,
     users::graphql::LogInPayload,
 };
 
@@ -197,9 +197,9 @@ impl WalletMutation {
         #[graphql(desc = "The wallet, and the purpose of the message.")]
         input: WalletChallengeInput,
     ) -> Result<WalletChallengePayload> {
-        let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
+        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
         let purpose = input.purpose.into();
-        let asked = challenge::ask(app, visit, &input.address, purpose).await?;
+        let asked = challenge::ask(app, context, &input.address, purpose).await?;
         Ok(WalletChallengePayload {
             message: asked.text,
             expires_at: asked.expires_at,
@@ -218,11 +218,18 @@ impl WalletMutation {
         #[graphql(desc = "The signed message, the password and a code.")] input: LinkWalletInput,
     ) -> Result<LinkWalletPayload> {
         let (app, caller) = request(ctx)?;
-        let again = Again {
+        let reauthentication = Reauthentication {
             password: input.password,
             code: Code(input.code),
         };
-        let wallet = link::link(app, &caller, &input.message, &input.signature, &again).await?;
+        let wallet = link::link(
+            app,
+            &caller,
+            &input.message,
+            &input.signature,
+            &reauthentication,
+        )
+        .await?;
         Ok(LinkWalletPayload {
             wallet: Wallet(wallet),
         })
@@ -238,11 +245,11 @@ impl WalletMutation {
         #[graphql(desc = "The password and a code.")] input: UnlinkWalletInput,
     ) -> Result<UnlinkWalletPayload> {
         let (app, caller) = request(ctx)?;
-        let again = Again {
+        let reauthentication = Reauthentication {
             password: input.password,
             code: Code(input.code),
         };
-        let wallet = link::unlink(app, &caller, &again).await?;
+        let wallet = link::unlink(app, &caller, &reauthentication).await?;
         Ok(UnlinkWalletPayload {
             wallet: Wallet(wallet),
         })
@@ -258,9 +265,9 @@ impl WalletMutation {
         #[graphql(desc = "The signed message and, where needed, a code.")]
         input: LogInWithWalletInput,
     ) -> Result<LogInPayload> {
-        let (app, visit): (&App, _) = (app(ctx)?, visit(ctx)?);
+        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
-        let session = log_in::log_in(app, visit, &input.message, &input.signature, &code).await?;
+        let session = log_in::log_in(app, context, &input.message, &input.signature, &code).await?;
         Ok(session.into())
     }
 }

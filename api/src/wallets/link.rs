@@ -13,18 +13,18 @@ use store::{
     wallets::{self, LinkError, NewWallet, WalletCursor},
 };
 
-use super::answer::{self, Answer, Flaw};
+use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
     app::{App, commit},
     caller::Caller,
     error::Error,
-    second_factor::demand::Code,
+    second_factor::check::Code,
     users::password,
 };
 
 /// What proves once more who is there.
 #[derive(Debug)]
-pub(super) struct Again {
+pub(super) struct Reauthentication {
     /// The password.
     pub(super) password: String,
     /// A code of the second factor, if there is one.
@@ -44,14 +44,20 @@ pub(super) async fn link(
     caller: &Caller,
     message: &str,
     signature: &str,
-    again: &Again,
+    reauthentication: &Reauthentication,
 ) -> Result<Wallet, Error> {
-    password::confirm(app, caller, &again.password, AuditAction::WalletLink).await?;
+    password::confirm(
+        app,
+        caller,
+        &reauthentication.password,
+        AuditAction::WalletLink,
+    )
+    .await?;
     let purpose = ChallengePurpose::Link;
     let answer = answer::read(app, purpose, Some(caller.user), message).await?;
     let answer = answer.prove(app, message, signature).await?;
 
-    let mut tx = again.code.demand(app, caller).await?;
+    let mut tx = reauthentication.code.demand(app, caller).await?;
     caller.actor(&mut tx).await?;
     let taken = answer.take(&mut tx).await?;
     let proven_by = match answer.verdict {
@@ -87,7 +93,7 @@ pub(super) async fn link(
 async fn insert(
     app: &App,
     tx: &mut Tx<'_>,
-    answer: &Answer,
+    answer: &ChallengeAnswer,
     proven_by: ProvenBy,
     (account, seal): (&Authority, &Seal),
 ) -> Result<Wallet, LinkError> {
@@ -110,7 +116,7 @@ async fn conflicts(tx: Tx<'_>, caller: &Caller, conflict: &LinkError) -> Result<
         LinkError::HasOne => "HAS_ONE",
         LinkError::Store(_) => "STORE",
     };
-    write_down(tx, caller, reason).await?;
+    audit_refusal(tx, caller, reason).await?;
     Ok(Error::Conflict {
         field: "message",
         message: conflict.to_string(),
@@ -119,11 +125,11 @@ async fn conflicts(tx: Tx<'_>, caller: &Caller, conflict: &LinkError) -> Result<
 
 /// Writes down why a wallet was not linked, and gives the error to answer with.
 async fn refuse(tx: Tx<'_>, caller: &Caller, flaw: Flaw) -> Result<Error, Error> {
-    write_down(tx, caller, flaw.as_str()).await?;
+    audit_refusal(tx, caller, flaw.as_str()).await?;
     Ok(Error::bad(flaw.field(), flaw.to_string()))
 }
 
-async fn write_down(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<(), Error> {
+async fn audit_refusal(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<(), Error> {
     let entry = AuditEntry {
         new_value: Some(json!({ "reason": reason, "wanted": AuditAction::WalletLink })),
         ..entry(caller, AuditAction::AccessDenied)
@@ -137,9 +143,19 @@ async fn write_down(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<(),
 /// # Errors
 /// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::NotFound`] where none is
 /// linked.
-pub(super) async fn unlink(app: &App, caller: &Caller, again: &Again) -> Result<Wallet, Error> {
-    password::confirm(app, caller, &again.password, AuditAction::WalletUnlink).await?;
-    let mut tx = again.code.demand(app, caller).await?;
+pub(super) async fn unlink(
+    app: &App,
+    caller: &Caller,
+    reauthentication: &Reauthentication,
+) -> Result<Wallet, Error> {
+    password::confirm(
+        app,
+        caller,
+        &reauthentication.password,
+        AuditAction::WalletUnlink,
+    )
+    .await?;
+    let mut tx = reauthentication.code.demand(app, caller).await?;
     caller.actor(&mut tx).await?;
     let wallet = wallets::unlink(&mut tx, caller.user)
         .await?

@@ -8,12 +8,12 @@ use domain::{
 use serde_json::json;
 use store::{PgConnection, StoreError, audit, users, wallets};
 
-use super::answer::{self, Answer, Flaw};
+use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
     app::{App, commit},
-    caller::{Visit, anonymous_entry},
+    caller::{RequestContext, anonymous_entry},
     error::Error,
-    second_factor::demand::{Code, Passed, Shown},
+    second_factor::check::{Code, FactorOutcome, Passed},
     sessions::begin::{LoggedIn, begin},
     throttle::{self, Attempt, Pass},
 };
@@ -28,17 +28,17 @@ use crate::{
 /// [`Error::Throttled`] where too much was wrong.
 pub(super) async fn log_in(
     app: &App,
-    visit: &Visit,
+    context: &RequestContext,
     message: &str,
     signature: &str,
     code: &Code,
 ) -> Result<LoggedIn, Error> {
     let answer = answer::read(app, ChallengePurpose::LogIn, None, message).await?;
     let attempt = Attempt::LogIn(&answer.address);
-    let pass = throttle::pass(app, &visit.origin, attempt).await?;
+    let pass = throttle::pass(app, &context.origin, attempt).await?;
     let answer = answer.prove(app, message, signature).await?;
     if let Err(flaw) = answer.verdict {
-        return Err(fail(app, visit, &answer, flaw.as_str(), pass).await?);
+        return Err(fail(app, context, &answer, flaw.as_str(), pass).await?);
     }
     let mut conn = app.pool.acquire().await?;
     let owner = owner_of(app, &mut conn, &answer.address).await?;
@@ -46,21 +46,21 @@ pub(super) async fn log_in(
     let user = users::by_ids(&mut conn, &owner).await?.pop();
     drop(conn);
     let Some(user) = user else {
-        return Err(fail(app, visit, &answer, "NOBODYS", pass).await?);
+        return Err(fail(app, context, &answer, "NOBODYS", pass).await?);
     };
 
-    let shown = match code.show(app, user.id, &visit.origin).await? {
-        Shown::Passed(shown) => shown,
-        Shown::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
+    let shown = match code.show(app, user.id, &context.origin).await? {
+        FactorOutcome::Passed(shown) => shown,
+        FactorOutcome::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
     };
     let Passed { mut tx, proof } = shown;
     // Once more, and until this ends: it may have been unlinked, or the account deactivated.
     let is_still_theirs = owner_of(app, &mut tx, &answer.address).await? == Some(user.id);
     if !is_still_theirs || !answer.take(&mut tx).await? {
         tx.rollback().await?;
-        return Err(fail(app, visit, &answer, Flaw::Nonce.as_str(), pass).await?);
+        return Err(fail(app, context, &answer, Flaw::Nonce.as_str(), pass).await?);
     }
-    let session = begin(app, &mut tx, visit, &user, proof.is_shown()).await?;
+    let session = begin(app, &mut tx, context, &user, proof.is_shown()).await?;
     pass.logged_in(app, &mut tx, &user).await?;
     proof.conclude(app, &mut tx).await?;
     commit(tx).await?;
@@ -85,8 +85,8 @@ async fn owner_of(
 /// Writes down that nobody was logged in, takes the challenge away, and gives the error to answer with.
 async fn fail(
     app: &App,
-    visit: &Visit,
-    answer: &Answer,
+    context: &RequestContext,
+    answer: &ChallengeAnswer,
     reason: &str,
     pass: Pass,
 ) -> Result<Error, Error> {
@@ -97,7 +97,7 @@ async fn fail(
         new_value: Some(json!({
             "walletDigest": throttle::login_digest(&answer.address), "reason": reason,
         })),
-        ..anonymous_entry(AuditAction::AuthLoginFailed, visit)
+        ..anonymous_entry(AuditAction::AuthLoginFailed, context)
     };
     audit::insert(&mut tx, &[entry]).await?;
     pass.failed(app, &mut tx).await?;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 
 /// How many contracts are asked at once.
-const PLACES: usize = 8;
+const CONTRACT_CALLS: usize = 8;
 /// How long a contract may take, three questions to the node in all. Shorter than a request may.
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Prover {
     chain: Client,
-    places: Semaphore,
+    contract_calls: Semaphore,
 }
 
 impl Prover {
@@ -26,7 +26,7 @@ impl Prover {
     pub(crate) fn new(chain: Client) -> Self {
         Self {
             chain,
-            places: Semaphore::new(PLACES),
+            contract_calls: Semaphore::new(CONTRACT_CALLS),
         }
     }
 
@@ -45,7 +45,7 @@ impl Prover {
         if signed_by_key(address, text, signature) {
             return Ok(Some(ProvenBy::Key));
         }
-        let _place = self.places.try_acquire().map_err(|_| Error::Busy {
+        let _permit = self.contract_calls.try_acquire().map_err(|_| Error::Busy {
             retry_after_seconds: 5,
         })?;
         let asked = self.chain.contract_accepts(address, text, signature);

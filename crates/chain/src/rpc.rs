@@ -31,30 +31,30 @@ impl fmt::Debug for Rpc {
 }
 
 #[derive(Deserialize)]
-struct Answer<T> {
+struct RpcResponse<T> {
     #[serde(default)]
     id: Option<usize>,
     #[serde(default = "Option::default")]
     result: Option<T>,
-    error: Option<Refusal>,
+    error: Option<RpcError>,
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct RpcError {
     code: i64,
     message: String,
 }
 
-impl<T> Answer<T> {
-    fn told(self, method: &'static str) -> Result<Option<T>, ClientError> {
+impl<T> RpcResponse<T> {
+    fn into_result(self, method: &'static str) -> Result<Option<T>, ClientError> {
         match self.error {
-            Some(refusal) => Err(refusal.of(method)),
+            Some(error) => Err(error.of(method)),
             None => Ok(self.result),
         }
     }
 }
 
-impl Refusal {
+impl RpcError {
     fn of(self, method: &'static str) -> ClientError {
         ClientError::Refused {
             method,
@@ -65,14 +65,14 @@ impl Refusal {
 }
 
 #[derive(Serialize)]
-struct Question {
+struct RpcRequest {
     jsonrpc: &'static str,
     id: usize,
     method: &'static str,
     params: Value,
 }
 
-impl Question {
+impl RpcRequest {
     const fn new(id: usize, method: &'static str, params: Value) -> Self {
         Self {
             jsonrpc: "2.0",
@@ -126,9 +126,11 @@ impl Rpc {
         method: &'static str,
         params: Value,
     ) -> Result<Option<T>, ClientError> {
-        let body = self.post(method, &Question::new(0, method, params)).await?;
-        let answer: Answer<T> = read(method, &body)?;
-        answer.told(method)
+        let body = self
+            .post(method, &RpcRequest::new(0, method, params))
+            .await?;
+        let answer: RpcResponse<T> = read(method, &body)?;
+        answer.into_result(method)
     }
 
     /// Asks the same of many things in one request. The answers come in the order of the questions.
@@ -140,27 +142,27 @@ impl Rpc {
         method: &'static str,
         params: Vec<Value>,
     ) -> Result<Vec<Result<Option<T>, ClientError>>, ClientError> {
-        let questions = params.into_iter().enumerate();
-        let questions: Vec<Question> = questions
-            .map(|(id, params)| Question::new(id, method, params))
+        let requests = params.into_iter().enumerate();
+        let requests: Vec<RpcRequest> = requests
+            .map(|(id, params)| RpcRequest::new(id, method, params))
             .collect();
-        let body = self.post(method, &questions).await?;
-        if let Ok(Answer::<Value> {
+        let body = self.post(method, &requests).await?;
+        if let Ok(RpcResponse::<Value> {
             error: Some(error), ..
         }) = serde_json::from_slice(&body)
         {
             return Err(error.of(method));
         }
-        let mut answers: Vec<Answer<T>> = read(method, &body)?;
+        let mut answers: Vec<RpcResponse<T>> = read(method, &body)?;
         // A node may answer them in any order.
         answers.sort_unstable_by_key(|answer| answer.id);
         let ids = answers.iter().map(|answer| answer.id);
-        if !ids.eq((0..questions.len()).map(Some)) {
-            let what = format!("{} answers to {}", answers.len(), questions.len());
+        if !ids.eq((0..requests.len()).map(Some)) {
+            let what = format!("{} answers to {}", answers.len(), requests.len());
             return Err(ClientError::Unreadable { method, what });
         }
-        let told = answers.into_iter().map(|answer| answer.told(method));
-        Ok(told.collect())
+        let results = answers.into_iter().map(|answer| answer.into_result(method));
+        Ok(results.collect())
     }
 
     /// Asks for something that cannot be `null`.
@@ -179,16 +181,16 @@ impl Rpc {
     async fn post(
         &self,
         method: &'static str,
-        question: &impl Serialize,
+        request: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
-        let answered = tokio::time::timeout(self.timeout, self.exchange(method, question)).await;
+        let answered = tokio::time::timeout(self.timeout, self.exchange(method, request)).await;
         answered.map_err(|_| ClientError::TimedOut { method })?
     }
 
     async fn exchange(
         &self,
         method: &'static str,
-        question: &impl Serialize,
+        request: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
         let failed = |error: reqwest::Error| {
             if error.is_timeout() {
@@ -200,7 +202,7 @@ impl Rpc {
         let mut response = self
             .http
             .post(self.url.clone())
-            .json(question)
+            .json(request)
             .send()
             .await
             .map_err(failed)?;
@@ -216,7 +218,7 @@ impl Rpc {
             body.extend_from_slice(&chunk);
         }
         // Some nodes send a proper refusal with an improper status.
-        if !status.is_success() && serde_json::from_slice::<Answer<Value>>(&body).is_err() {
+        if !status.is_success() && serde_json::from_slice::<RpcResponse<Value>>(&body).is_err() {
             return Err(ClientError::Http {
                 method,
                 status: status.as_u16(),

@@ -121,7 +121,7 @@ pub struct Claim {
 
 /// Why a message is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum InvalidMessage {
     /// It is not in EIP-4361's form, or in another spelling than ours.
     #[error("this is not a message as `walletChallenge` gives it")]
     Malformed,
@@ -151,7 +151,7 @@ pub enum Refused {
     Surplus,
 }
 
-impl Refused {
+impl InvalidMessage {
     /// The word an audit row holds.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -171,47 +171,47 @@ impl Refused {
 /// Reads a message, and refuses all that does not say what is expected.
 ///
 /// # Errors
-/// [`Refused`]: the first thing that is wrong with it.
-pub fn read(text: &str, expected: &Expected<'_>) -> Result<Claim, Refused> {
+/// [`InvalidMessage`]: the first thing that is wrong with it.
+pub fn read(text: &str, expected: &Expected<'_>) -> Result<Claim, InvalidMessage> {
     if text.len() > MAX_MESSAGE_BYTES {
-        return Err(Refused::Malformed);
+        return Err(InvalidMessage::Malformed);
     }
-    let message: Message = text.parse().map_err(|_| Refused::Malformed)?;
+    let message: Message = text.parse().map_err(|_| InvalidMessage::Malformed)?;
     // What is hashed is the text; what was checked below is the message.
     if message.to_string() != text {
-        return Err(Refused::Malformed);
+        return Err(InvalidMessage::Malformed);
     }
     if message.domain.as_str() != expected.site.authority {
-        return Err(Refused::Domain);
+        return Err(InvalidMessage::Domain);
     }
     if message.uri.as_str() != expected.site.origin {
-        return Err(Refused::Uri);
+        return Err(InvalidMessage::Uri);
     }
     if message.chain_id != expected.chain_id {
-        return Err(Refused::ChainId);
+        return Err(InvalidMessage::ChainId);
     }
     if message.statement.as_deref() != Some(expected.purpose.statement()) {
-        return Err(Refused::Purpose);
+        return Err(InvalidMessage::Purpose);
     }
     if message.scheme.is_some()
         || message.request_id.is_some()
         || message.not_before.is_some()
         || !message.resources.is_empty()
     {
-        return Err(Refused::Surplus);
+        return Err(InvalidMessage::Surplus);
     }
     let issued_at = message.issued_at.as_ref().unix_timestamp();
-    let expires_at = message.expiration_time.ok_or(Refused::Lifetime)?;
+    let expires_at = message.expiration_time.ok_or(InvalidMessage::Lifetime)?;
     let expires_at = expires_at.as_ref().unix_timestamp();
     if expires_at - issued_at != CHALLENGE_LIFETIME.num_seconds() {
-        return Err(Refused::Lifetime);
+        return Err(InvalidMessage::Lifetime);
     }
     let now = expected.now.timestamp();
     if now < issued_at {
-        return Err(Refused::NotYetValid);
+        return Err(InvalidMessage::NotYetValid);
     }
     if now >= expires_at {
-        return Err(Refused::Expired);
+        return Err(InvalidMessage::Expired);
     }
     Ok(Claim {
         address: ChainAddress(message.address),

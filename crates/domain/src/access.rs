@@ -10,7 +10,7 @@ use crate::{
     consents::{Activity, Category, Consent, Grantee},
     ids::{ConsentId, OrganizationId, UserId},
     purpose::Purpose,
-    records::{RecordType, Standing},
+    records::{Availability, RecordType},
     text::text_enum,
     users::Role,
 };
@@ -82,7 +82,7 @@ impl Action {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct AccessRequest<'a> {
     /// Who asks.
     pub actor: Actor,
     /// Whose data.
@@ -94,7 +94,7 @@ pub struct Question<'a> {
     /// What kind of record.
     pub record_type: RecordType,
     /// Whether the record may still be had.
-    pub standing: Standing,
+    pub availability: Availability,
     /// Where data would go, ISO 3166-1 alpha-2, if not to the home country.
     pub destination: Option<&'a str>,
     /// Why it cannot wait, if the caller breaks the glass.
@@ -105,7 +105,7 @@ pub struct Question<'a> {
 
 /// Why something is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
+pub enum PermitReason {
     /// It is the caller's own data.
     Own,
     /// This consent allows it.
@@ -116,7 +116,7 @@ pub enum Ground {
 
 /// Why something is refused. A caller never learns which: refused and absent look the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DenyReason {
     /// The account is deactivated or the session revoked.
     Actor,
     /// The purpose is not one of the caller's role.
@@ -135,7 +135,7 @@ pub enum Refusal {
     NoConsent,
 }
 
-impl Refusal {
+impl DenyReason {
     /// The text an audit row holds.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -155,9 +155,9 @@ impl Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Yes, on this ground.
-    Permit(Ground),
+    Permit(PermitReason),
     /// No, for this reason.
-    Deny(Refusal),
+    Deny(DenyReason),
 }
 
 impl Decision {
@@ -169,8 +169,10 @@ impl Decision {
     /// The consent that decided, for or against.
     pub const fn consent(self) -> Option<ConsentId> {
         match self {
-            Self::Permit(Ground::Consent(id)) | Self::Deny(Refusal::ConsentDeny(id)) => Some(id),
-            Self::Permit(Ground::Own | Ground::Emergency) | Self::Deny(_) => None,
+            Self::Permit(PermitReason::Consent(id)) | Self::Deny(DenyReason::ConsentDeny(id)) => {
+                Some(id)
+            }
+            Self::Permit(PermitReason::Own | PermitReason::Emergency) | Self::Deny(_) => None,
         }
     }
 }
@@ -179,25 +181,25 @@ impl Decision {
 pub const MIN_EMERGENCY_REASON_CHARS: usize = 20;
 
 /// Decides. `consents` are the patient's rows, in any order; those of others are ignored.
-pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
-    let Question {
+pub fn decide(request: &AccessRequest<'_>, consents: &[Consent]) -> Decision {
+    let AccessRequest {
         actor,
         patient,
         action,
         purpose,
         ..
-    } = *question;
+    } = *request;
     let own = actor.id == patient;
     let own_request = own && purpose == Purpose::PatientRequest;
 
     if !actor.is_active {
-        return Decision::Deny(Refusal::Actor);
+        return Decision::Deny(DenyReason::Actor);
     }
     if !purpose.is_open_to(actor.role) && !own_request {
-        return Decision::Deny(Refusal::Purpose);
+        return Decision::Deny(DenyReason::Purpose);
     }
-    if question.standing == Standing::Erased {
-        return Decision::Deny(Refusal::Gone);
+    if request.availability == Availability::Erased {
+        return Decision::Deny(DenyReason::Gone);
     }
     if own_request
         && matches!(
@@ -205,28 +207,28 @@ pub fn decide(question: &Question<'_>, consents: &[Consent]) -> Decision {
             Action::Read | Action::Search | Action::Export | Action::Create
         )
     {
-        return Decision::Permit(Ground::Own);
+        return Decision::Permit(PermitReason::Own);
     }
     if actor.role == Role::Admin {
-        return Decision::Deny(Refusal::AdminContent);
+        return Decision::Deny(DenyReason::AdminContent);
     }
-    if question.standing == Standing::Restricted {
-        return Decision::Deny(Refusal::Restricted);
+    if request.availability == Availability::Restricted {
+        return Decision::Deny(DenyReason::Restricted);
     }
 
-    let applicable = || consents.iter().filter(|consent| applies(consent, question));
+    let applicable = || consents.iter().filter(|consent| applies(consent, request));
     if let Some(denial) = applicable().filter(|c| c.is_denial()).min_by_key(|c| c.id) {
-        return Decision::Deny(Refusal::ConsentDeny(denial.id));
+        return Decision::Deny(DenyReason::ConsentDeny(denial.id));
     }
-    if let Some(best) = applicable().min_by_key(|consent| rank(consent, question)) {
-        return Decision::Permit(Ground::Consent(best.id));
+    if let Some(best) = applicable().min_by_key(|consent| rank(consent, request)) {
+        return Decision::Permit(PermitReason::Consent(best.id));
     }
-    match question.emergency.filter(|it| is_emergency(question, it)) {
+    match request.emergency.filter(|it| is_emergency(request, it)) {
         Some(emergency) if emergency.second_factor_required && !actor.second_factor => {
-            Decision::Deny(Refusal::SecondFactor)
+            Decision::Deny(DenyReason::SecondFactor)
         }
-        Some(_) => Decision::Permit(Ground::Emergency),
-        None => Decision::Deny(Refusal::NoConsent),
+        Some(_) => Decision::Permit(PermitReason::Emergency),
+        None => Decision::Deny(DenyReason::NoConsent),
     }
 }
 
@@ -241,18 +243,18 @@ pub fn permitted_types(
     now: DateTime<Utc>,
 ) -> Vec<RecordType> {
     let is_permitted = |record_type: &RecordType| {
-        let question = Question {
+        let request = AccessRequest {
             actor,
             patient,
             action,
             purpose,
             record_type: *record_type,
-            standing: Standing::Open,
+            availability: Availability::Open,
             destination: None,
             emergency: None,
             now,
         };
-        decide(&question, consents).is_permit()
+        decide(&request, consents).is_permit()
     };
     RecordType::ALL
         .iter()
@@ -265,39 +267,39 @@ pub fn permitted_types(
 /// what they wrote themselves; what somebody else wrote about them, they do not: a consent to AMEND
 /// lets others do either.
 pub fn decide_amendment(
-    question: &Question<'_>,
+    request: &AccessRequest<'_>,
     author: Option<UserId>,
     consents: &[Consent],
 ) -> Decision {
-    let Question {
+    let AccessRequest {
         actor,
         patient,
         purpose,
-        standing,
+        availability,
         ..
-    } = *question;
+    } = *request;
     let own_work = actor.id == patient && author == Some(actor.id);
     let own_request = purpose == Purpose::PatientRequest && actor.is_active;
-    if own_work && own_request && standing == Standing::Open {
-        return Decision::Permit(Ground::Own);
+    if own_work && own_request && availability == Availability::Open {
+        return Decision::Permit(PermitReason::Own);
     }
-    decide(question, consents)
+    decide(request, consents)
 }
 
-fn applies(consent: &Consent, question: &Question<'_>) -> bool {
-    consent.patient == question.patient
-        && consent.is_active(question.now)
-        && question.purpose.covering().contains(&consent.purpose)
+fn applies(consent: &Consent, request: &AccessRequest<'_>) -> bool {
+    consent.patient == request.patient
+        && consent.is_active(request.now)
+        && request.purpose.covering().contains(&consent.purpose)
         && consent.categories.iter().any(|category| match category {
             Category::All => true,
-            Category::Only(record_type) => *record_type == question.record_type,
+            Category::Only(record_type) => *record_type == request.record_type,
         })
         && if consent.is_denial() {
-            consent.grantees.is_empty() || closest_grantee(consent, question.actor).is_some()
+            consent.grantees.is_empty() || closest_grantee(consent, request.actor).is_some()
         } else {
-            consent.activities.contains(&question.action.activity())
-                && closest_grantee(consent, question.actor).is_some()
-                && question
+            consent.activities.contains(&request.action.activity())
+                && closest_grantee(consent, request.actor).is_some()
+                && request
                     .destination
                     .is_none_or(|country| allows_transfer(consent, country))
         }
@@ -322,14 +324,14 @@ fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
 }
 
 /// The consent that is named where several allow: the most specific, then the first to expire.
-fn rank(consent: &Consent, question: &Question<'_>) -> impl Ord + use<> {
+fn rank(consent: &Consent, request: &AccessRequest<'_>) -> impl Ord + use<> {
     let named = consent
         .categories
-        .contains(&Category::Only(question.record_type));
-    let exact = consent.purpose == question.purpose;
+        .contains(&Category::Only(request.record_type));
+    let exact = consent.purpose == request.purpose;
     let expiry = consent.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     (
-        closest_grantee(consent, question.actor),
+        closest_grantee(consent, request.actor),
         !named,
         !exact,
         expiry,
@@ -337,13 +339,13 @@ fn rank(consent: &Consent, question: &Question<'_>) -> impl Ord + use<> {
     )
 }
 
-fn is_emergency(question: &Question<'_>, emergency: &Emergency<'_>) -> bool {
-    question.actor.role == Role::Doctor
+fn is_emergency(request: &AccessRequest<'_>, emergency: &Emergency<'_>) -> bool {
+    request.actor.role == Role::Doctor
         && matches!(
-            question.purpose,
+            request.purpose,
             Purpose::BreakGlass | Purpose::EmergencyTreatment
         )
-        && matches!(question.action, Action::Read | Action::Search)
+        && matches!(request.action, Action::Read | Action::Search)
         && emergency.reason.trim().chars().count() >= MIN_EMERGENCY_REASON_CHARS
 }
 

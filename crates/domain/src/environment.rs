@@ -43,7 +43,7 @@ impl FromStr for Environment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Risk {
     name: &'static str,
-    told: String,
+    text: String,
 }
 
 /// The names of all risks, by which an operator can accept them.
@@ -59,17 +59,17 @@ pub const RISKS: [&str; 7] = [
 
 impl Risk {
     /// A risk of [`RISKS`], in words that say what to do.
-    pub fn new(name: &'static str, told: impl Into<String>) -> Self {
+    pub fn new(name: &'static str, text: impl Into<String>) -> Self {
         Self {
             name,
-            told: told.into(),
+            text: text.into(),
         }
     }
 }
 
 impl fmt::Display for Risk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.told, self.name)
+        write!(f, "{} ({})", self.text, self.name)
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
             "MEDITRUSTAL_FAVOURITE_COLOUR_OF_THE_WARD",
             "MEDITRUSTAL_NEWEST",
         ];
-        let told: Vec<_> = unknown(
+        let text: Vec<_> = unknown(
             variables.map(str::to_owned),
             &["MEDITRUSTAL_NEWEST".to_owned()],
         )
@@ -278,7 +278,7 @@ mod tests {
         .collect();
 
         assert_eq!(
-            told,
+            text,
             [
                 "MEDITRUSTAL_FAVOURITE_COLOUR_OF_THE_WARD is no setting of ours",
                 "MEDITRUSTAL_GUESES is no setting of ours; did you mean MEDITRUSTAL_GUESSES?",

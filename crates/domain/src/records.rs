@@ -272,7 +272,7 @@ impl fmt::Debug for Reason {
 
 /// Whether a record's content may still be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum Availability {
     /// Nothing stands in the way.
     Open,
     /// In the grace time of a deletion: only the subject reads.

@@ -50,7 +50,7 @@ impl Ended {
 
 /// What comes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RefreshVerdict {
     /// It was never used: rotate it.
     Rotate,
     /// It was used a moment ago: give the same successor again.
@@ -63,18 +63,18 @@ pub enum Verdict {
 }
 
 /// What comes of a refresh token presented at this moment. Spans are half open: over at their end.
-pub fn judge(token: &Presented, now: DateTime<Utc>) -> Verdict {
+pub fn judge(token: &Presented, now: DateTime<Utc>) -> RefreshVerdict {
     if !token.is_valid || !token.is_active {
-        return Verdict::Ended(Ended::Revoked);
+        return RefreshVerdict::Ended(Ended::Revoked);
     }
     if now >= token.ends_at {
-        return Verdict::Ended(Ended::Expired);
+        return RefreshVerdict::Ended(Ended::Expired);
     }
     match token.used_at {
-        Some(used_at) if now < used_at + GRACE => Verdict::Again,
-        Some(_) => Verdict::Reused,
-        None if token.idle_expires_at.is_some_and(|until| now < until) => Verdict::Rotate,
-        None => Verdict::Ended(Ended::Expired),
+        Some(used_at) if now < used_at + GRACE => RefreshVerdict::Again,
+        Some(_) => RefreshVerdict::Reused,
+        None if token.idle_expires_at.is_some_and(|until| now < until) => RefreshVerdict::Rotate,
+        None => RefreshVerdict::Ended(Ended::Expired),
     }
 }
 
@@ -112,20 +112,20 @@ mod tests {
         let second = TimeDelta::seconds(1);
         let (idle, end) = (start + IDLE_AFTER, start + ENDS_AFTER);
         let (ended, over) = (
-            Verdict::Ended(Ended::Revoked),
-            Verdict::Ended(Ended::Expired),
+            RefreshVerdict::Ended(Ended::Revoked),
+            RefreshVerdict::Ended(Ended::Expired),
         );
         let table = [
-            (fresh, at(0), Verdict::Rotate),
-            (fresh, idle - second, Verdict::Rotate),
+            (fresh, at(0), RefreshVerdict::Rotate),
+            (fresh, idle - second, RefreshVerdict::Rotate),
             (fresh, idle, over),
             (never_given, at(0), over),
             // The database's clock is that of the transaction's begin: a second caller may be before.
-            (used, at(99), Verdict::Again),
-            (used, at(100), Verdict::Again),
-            (used, at(109), Verdict::Again),
-            (used, at(110), Verdict::Reused),
-            (used, end - second, Verdict::Reused),
+            (used, at(99), RefreshVerdict::Again),
+            (used, at(100), RefreshVerdict::Again),
+            (used, at(109), RefreshVerdict::Again),
+            (used, at(110), RefreshVerdict::Reused),
+            (used, end - second, RefreshVerdict::Reused),
             (used, end, over),
             (revoked, at(101), ended),
             (revoked, at(500), ended),

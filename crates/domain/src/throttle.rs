@@ -186,7 +186,7 @@ impl Bucket {
 
 /// How often anybody may try.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ThrottleLimits {
     /// Failures of one name from one address.
     pub guesses: Backoff,
     /// Failures from one address.
@@ -203,7 +203,7 @@ pub struct Limits {
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum AttemptKind {
     /// To begin a session, by a name and a secret of its owner.
     LogIn,
     /// To prove something more where the first secret was right, or a session is there: a code, the
@@ -217,7 +217,7 @@ pub enum Kind {
     Challenge,
 }
 
-impl Kind {
+impl AttemptKind {
     /// What is counted of the address.
     pub const fn address_scope(self) -> Scope {
         match self {
@@ -230,10 +230,10 @@ impl Kind {
 
 /// What is remembered of whoever tries.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct ThrottleState {
     /// [`Scope::Pair`], where there is a name.
     pub pair: Option<Counter>,
-    /// [`Kind::address_scope`].
+    /// [`AttemptKind::address_scope`].
     pub address: Counter,
     /// [`Scope::Account`], where there is a name.
     pub account: Option<Counter>,
@@ -246,40 +246,40 @@ pub struct Standing {
 pub struct Charged {
     /// [`Scope::Pair`].
     pub pair: Option<Counter>,
-    /// [`Kind::address_scope`].
+    /// [`AttemptKind::address_scope`].
     pub address: Counter,
 }
 
 /// An attempt that is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct Throttled {
     /// What was exhausted.
     pub by: Scope,
     /// When to try again.
     pub until: DateTime<Utc>,
 }
 
-impl Limits {
+impl ThrottleLimits {
     /// Takes an attempt, or says until when to wait. Refusing charges nothing.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Throttled`].
     pub fn charge(
         &self,
-        kind: Kind,
-        standing: &Standing,
+        kind: AttemptKind,
+        state: &ThrottleState,
         now: DateTime<Utc>,
-    ) -> Result<Charged, Refused> {
-        let refused = |by| move |until| Refused { by, until };
-        let is_familiar = standing.pair.is_some_and(|pair| pair.is_familiar(now));
+    ) -> Result<Charged, Throttled> {
+        let refused = |by| move |until| Throttled { by, until };
+        let is_familiar = state.pair.is_some_and(|pair| pair.is_familiar(now));
         let is_full = |bucket: Bucket, counter: &Counter| bucket.charge(counter, now);
-        let account = standing.account.as_ref();
+        let account = state.account.as_ref();
         let of_account = account.map_or(Ok(()), |it| is_full(self.account, it).map(|_| ()));
-        let of_everybody = is_full(self.everybody, &standing.everybody);
+        let of_everybody = is_full(self.everybody, &state.everybody);
 
         let is_pressed = !is_familiar && (of_account.is_err() || of_everybody.is_err());
         let free = if is_pressed { 1 } else { self.guesses.free };
-        let pair = standing
+        let pair = state
             .pair
             .map(|pair| self.guesses.charge(&pair, free, now))
             .transpose()
@@ -287,24 +287,26 @@ impl Limits {
         if is_familiar {
             return Ok(Charged {
                 pair,
-                address: standing.address,
+                address: state.address,
             });
         }
-        if kind == Kind::Proof {
+        if kind == AttemptKind::Proof {
             of_account.map_err(refused(Scope::Account))?;
         }
         let address = self
             .bucket(kind)
-            .charge(&standing.address, now)
+            .charge(&state.address, now)
             .map_err(refused(kind.address_scope()))?;
         Ok(Charged { pair, address })
     }
 
     /// The address's counter after a success: what was charged is given back.
-    pub fn succeeded(&self, kind: Kind, address: &Counter) -> Counter {
+    pub fn succeeded(&self, kind: AttemptKind, address: &Counter) -> Counter {
         match kind {
-            Kind::LogIn | Kind::Proof | Kind::Refresh => self.bucket(kind).give_back(address),
-            Kind::Register | Kind::Challenge => *address,
+            AttemptKind::LogIn | AttemptKind::Proof | AttemptKind::Refresh => {
+                self.bucket(kind).give_back(address)
+            }
+            AttemptKind::Register | AttemptKind::Challenge => *address,
         }
     }
 
@@ -321,11 +323,11 @@ impl Limits {
         }
     }
 
-    const fn bucket(&self, kind: Kind) -> Bucket {
+    const fn bucket(&self, kind: AttemptKind) -> Bucket {
         match kind {
-            Kind::Register => self.registrations,
-            Kind::Challenge => self.challenges,
-            Kind::LogIn | Kind::Proof | Kind::Refresh => self.address,
+            AttemptKind::Register => self.registrations,
+            AttemptKind::Challenge => self.challenges,
+            AttemptKind::LogIn | AttemptKind::Proof | AttemptKind::Refresh => self.address,
         }
     }
 }

@@ -79,7 +79,7 @@ fn size_and_depth_end_at_their_limits() {
 }
 
 #[test]
-fn an_error_names_its_place_and_not_the_text() {
+fn an_error_names_its_position_and_not_the_text() {
     let error = read(b"{\n  \"name\": secret\n}").unwrap_err();
 
     assert_eq!((error.offset, error.line, error.column), (12, 2, 11));

@@ -64,7 +64,7 @@ struct Walk {
 
 /// What surrounds the object that the walk is at.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct ElementContext<'a> {
     /// The resources that `#` refers to.
     contained: &'a Contained<'a>,
     /// Whether the object is of one of them.
@@ -94,7 +94,7 @@ impl Walk {
         } else {
             Contained::default()
         };
-        let place = Place {
+        let context = ElementContext {
             contained: container.unwrap_or(&own),
             is_contained: container.is_some(),
         };
@@ -108,7 +108,7 @@ impl Walk {
         } else {
             None
         };
-        self.node(node, members, path, place, later);
+        self.node(node, members, path, context, later);
     }
 
     fn node(
@@ -116,10 +116,10 @@ impl Walk {
         node: &'static Node,
         members: &Members,
         path: Path<'_>,
-        place: Place<'_>,
+        context: ElementContext<'_>,
         later: Option<&str>,
     ) {
-        let mut missing = node.required & !self.members(node, members, path, place);
+        let mut missing = node.required & !self.members(node, members, path, context);
         while missing != 0 {
             let element = node.elements[missing.trailing_zeros() as usize];
             missing &= missing - 1;
@@ -133,10 +133,10 @@ impl Walk {
                 );
             }
         }
-        let Place {
+        let ElementContext {
             contained,
             is_contained,
-        } = place;
+        } = context;
         let scope = Scope {
             this: members,
             contained,
@@ -155,7 +155,7 @@ impl Walk {
         node: &'static Node,
         members: &Members,
         path: Path<'_>,
-        place: Place<'_>,
+        context: ElementContext<'_>,
     ) -> u128 {
         let with_extras = members.iter().any(|(key, _)| key.starts_with('_'));
         let mut seen: u128 = 0;
@@ -181,14 +181,14 @@ impl Walk {
             }
             seen |= 1 << field.element;
             if is_extra {
-                self.member(field, None, Some(value), path.element(name), place);
+                self.member(field, None, Some(value), path.element(name), context);
             } else {
                 let extra = if with_extras {
                     extra(members, name)
                 } else {
                     None
                 };
-                self.member(field, Some(value), extra, path.element(name), place);
+                self.member(field, Some(value), extra, path.element(name), context);
             }
         }
         seen
@@ -201,10 +201,10 @@ impl Walk {
         value: Option<&Json>,
         extra: Option<&Json>,
         path: Path<'_>,
-        place: Place<'_>,
+        context: ElementContext<'_>,
     ) {
         if !field.is_list {
-            return self.value(field, value, extra, path, place);
+            return self.value(field, value, extra, path, context);
         }
         let (Some(values), Some(extras)) = (list(value), list(extra)) else {
             return self.fail(IssueCode::Structure, path, "cardinality", "this is a list");
@@ -217,7 +217,7 @@ impl Walk {
             let not_null = |item: &&Json| **item != Json::Null;
             let value = values.get(index).filter(not_null);
             let extra = extras.get(index).filter(not_null);
-            self.value(field, value, extra, path.at(index), place);
+            self.value(field, value, extra, path.at(index), context);
         }
     }
 
@@ -227,7 +227,7 @@ impl Walk {
         value: Option<&Json>,
         extra: Option<&Json>,
         path: Path<'_>,
-        place: Place<'_>,
+        context: ElementContext<'_>,
     ) {
         match (field.kind, value) {
             // In a list, null stands for a value that only has an extension.
@@ -249,7 +249,7 @@ impl Walk {
                 match extra {
                     Some(Json::Object(members)) => {
                         self.not_empty(members, value.is_some(), path);
-                        self.node(self.table.element(), members, path, place, None);
+                        self.node(self.table.element(), members, path, context, None);
                     }
                     Some(_) => {
                         let message = "ids and extensions are in an object";
@@ -261,9 +261,9 @@ impl Walk {
             (Kind::Node(at), Some(Json::Object(members))) => {
                 let node = self.table.node(at);
                 self.not_empty(members, false, path);
-                self.node(node, members, path, place, None);
+                self.node(node, members, path, context, None);
                 if node.name == "Reference" {
-                    self.reference(members, field.targets, path, place);
+                    self.reference(members, field.targets, path, context);
                 }
                 if let Some(url) = field.binding {
                     self.bound_concept(members, url, path);
@@ -274,7 +274,7 @@ impl Walk {
             }
             (Kind::Resource, Some(resource)) => {
                 // What a Bundle or Parameters carries stands for itself.
-                let contained = path.is("contained").then_some(place.contained);
+                let contained = path.is("contained").then_some(context.contained);
                 self.resource(resource, path, contained);
             }
             (Kind::Resource, None) => {}
@@ -356,7 +356,13 @@ impl Walk {
     }
 
     /// Whether a reference points to a kind of resource that it may point to.
-    fn reference(&mut self, members: &Members, targets: &str, path: Path<'_>, place: Place<'_>) {
+    fn reference(
+        &mut self,
+        members: &Members,
+        targets: &str,
+        path: Path<'_>,
+        context: ElementContext<'_>,
+    ) {
         let reference = member(members, "reference").and_then(Json::as_str);
         if reference.is_some_and(|text| !references::is_well_formed(text)) {
             let message = "neither an absolute URL, nor a resource of R4 and its id, nor #";
@@ -371,7 +377,7 @@ impl Walk {
             return;
         }
         let stated = member(members, "type").and_then(Json::as_str);
-        let pointed = reference.and_then(|reference| place.contained.target(reference));
+        let pointed = reference.and_then(|reference| context.contained.target(reference));
         for kind in [pointed, stated].into_iter().flatten() {
             let known = self.table.resource(kind).is_some();
             if known && !targets.split(',').any(|target| target == kind) {

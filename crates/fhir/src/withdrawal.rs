@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_stays_and_what_cannot_stand_beside_it_goes() {
+    fn a_statement_is_kept_and_what_contradicts_it_is_removed() {
         let concept = |name: &str, system: &str| {
             format!(
                 r#"{{"coding":[{{"code":"{name}","system":"http://terminology.hl7.org/CodeSystem/{system}"}}]}}"#

@@ -143,7 +143,7 @@ fn no_mutation_panics_and_what_passes_still_passes_when_stamped() {
 }
 
 #[test]
-fn a_truncated_document_is_an_error_with_a_place() {
+fn a_truncated_document_is_an_error_with_a_position() {
     for (_, text) in documents::all() {
         let text = text.trim_end();
         for end in (0..text.len()).step_by(13) {

@@ -327,7 +327,7 @@ pub async fn due(
 
 /// An anchor whose state the relay moved.
 #[derive(Debug, Clone)]
-pub struct MovedAnchor {
+pub struct AnchorUpdate {
     /// Which record.
     pub record: RecordId,
     /// Whose.
@@ -349,7 +349,7 @@ pub async fn mark_sent(
     tx: &mut Tx<'_>,
     outbox: &[i64],
     again_in: Duration,
-) -> Result<Vec<MovedAnchor>, StoreError> {
+) -> Result<Vec<AnchorUpdate>, StoreError> {
     let moved = sqlx::query!(
         "WITH sent AS (
              UPDATE anchor_outbox
@@ -380,7 +380,7 @@ pub async fn mark_sent(
     moved
         .into_iter()
         .map(|row| {
-            Ok(MovedAnchor {
+            Ok(AnchorUpdate {
                 record: RecordId(row.record_id),
                 patient: UserId(row.patient_id),
                 record_type: rows::text(&row.record_type, "record type")?,
@@ -417,7 +417,7 @@ pub async fn put_off(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn fail(tx: &mut Tx<'_>, outbox: i64) -> Result<Option<MovedAnchor>, StoreError> {
+pub async fn fail(tx: &mut Tx<'_>, outbox: i64) -> Result<Option<AnchorUpdate>, StoreError> {
     let failed = sqlx::query!(
         "WITH failed AS (
              UPDATE anchor_outbox SET state = 'FAILED'
@@ -436,7 +436,7 @@ pub async fn fail(tx: &mut Tx<'_>, outbox: i64) -> Result<Option<MovedAnchor>, S
     .await?;
     failed
         .map(|row| {
-            Ok(MovedAnchor {
+            Ok(AnchorUpdate {
                 record: RecordId(row.record_id),
                 patient: UserId(row.patient_id),
                 record_type: rows::text(&row.record_type, "record type")?,
@@ -449,7 +449,7 @@ pub async fn fail(tx: &mut Tx<'_>, outbox: i64) -> Result<Option<MovedAnchor>, S
 
 /// How far the indexer has followed the registry.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub struct IndexerProgress {
     /// The last block applied.
     pub indexed_block: i64,
     /// The last final block.
@@ -466,9 +466,9 @@ pub async fn progress(
     conn: &mut PgConnection,
     chain_id: i64,
     registry: &str,
-) -> Result<Option<Progress>, StoreError> {
+) -> Result<Option<IndexerProgress>, StoreError> {
     Ok(sqlx::query_as!(
-        Progress,
+        IndexerProgress,
         "SELECT block_number AS indexed_block, finalized_block, sequence
          FROM chain_cursors
          WHERE chain_id = $1 AND registry = $2",

@@ -117,7 +117,7 @@ pub async fn undo_above(
 
 /// Where the registry's chain of events stood after a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct RegistryStateRow {
     /// How many events there had been.
     pub sequence: i64,
     /// The rolling head after the last of them.
@@ -129,13 +129,13 @@ pub struct Standing {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn standing_after(
+pub async fn registry_state_after(
     conn: &mut PgConnection,
     registry: &Registry,
     block: i64,
-) -> Result<Option<Standing>, StoreError> {
+) -> Result<Option<RegistryStateRow>, StoreError> {
     Ok(sqlx::query_as!(
-        Standing,
+        RegistryStateRow,
         "SELECT sequence, head
          FROM chain_events
          WHERE chain_id = $1

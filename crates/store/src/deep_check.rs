@@ -21,7 +21,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 
 /// Where the walk stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct CheckPosition {
     /// In what.
     pub stage: CheckStage,
     /// After which id.
@@ -37,7 +37,7 @@ pub async fn hold(
     conn: &mut PgConnection,
     holder: RequestId,
     rest: Duration,
-) -> Result<Option<Place>, StoreError> {
+) -> Result<Option<CheckPosition>, StoreError> {
     let found = sqlx::query!(
         "UPDATE deep_checks
          SET holder = $1, held_until = CURRENT_TIMESTAMP + make_interval(secs => $2)
@@ -57,7 +57,7 @@ pub async fn hold(
     .await?;
     found
         .map(|row| {
-            Ok(Place {
+            Ok(CheckPosition {
                 stage: rows::text(&row.stage, "stage of the deep check")?,
                 position: row.position,
             })
@@ -72,7 +72,7 @@ pub async fn hold(
 pub async fn note(
     conn: &mut PgConnection,
     holder: RequestId,
-    place: Place,
+    check_position: CheckPosition,
     checked: i64,
     wrong: i64,
 ) -> Result<(), StoreError> {
@@ -87,8 +87,8 @@ pub async fn note(
              wrong = wrong + $5
          WHERE holder = $1",
         holder.0,
-        place.stage.as_str(),
-        place.position,
+        check_position.stage.as_str(),
+        check_position.position,
         checked,
         wrong,
     )
@@ -99,7 +99,7 @@ pub async fn note(
 
 /// A whole round.
 #[derive(Debug, Clone, Copy)]
-pub struct Round {
+pub struct CheckRound {
     /// When it began.
     pub began_at: DateTime<Utc>,
     /// When it ended.
@@ -121,7 +121,7 @@ pub struct Round {
 pub async fn end_round(
     conn: &mut PgConnection,
     holder: RequestId,
-) -> Result<Option<Round>, StoreError> {
+) -> Result<Option<CheckRound>, StoreError> {
     let ended = sqlx::query!(
         r#"UPDATE deep_checks
            SET stage = 'KEYS',
@@ -145,7 +145,7 @@ pub async fn end_round(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(ended.map(|row| Round {
+    Ok(ended.map(|row| CheckRound {
         began_at: row.began_at,
         ended_at: row.ended_at,
         keys: row.keys,

@@ -216,7 +216,7 @@ pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[Confirmation]) -> Result<(), 
 
 /// An anchor whose state the indexer moved, and where it was or is.
 #[derive(Debug, Clone)]
-pub struct MovedAnchor {
+pub struct ReconciledAnchor {
     /// Which record.
     pub record: RecordId,
     /// Whose.
@@ -249,7 +249,7 @@ pub async fn reorg_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
     block: i64,
-) -> Result<Vec<MovedAnchor>, StoreError> {
+) -> Result<Vec<ReconciledAnchor>, StoreError> {
     sqlx::query!(
         "SELECT outbox.id
          FROM anchor_outbox AS outbox
@@ -306,7 +306,7 @@ pub async fn reorg_above(
     found
         .into_iter()
         .map(|row| {
-            Ok(MovedAnchor {
+            Ok(ReconciledAnchor {
                 record: RecordId(row.record_id),
                 patient: UserId(row.patient_id),
                 record_type: rows::text(&row.record_type, "record type")?,
@@ -332,7 +332,7 @@ pub async fn finalize(
     chain_id: i64,
     block: i64,
     limit: i64,
-) -> Result<Vec<MovedAnchor>, StoreError> {
+) -> Result<Vec<ReconciledAnchor>, StoreError> {
     let found = sqlx::query!(
         "WITH due AS (
              SELECT record_id
@@ -365,7 +365,7 @@ pub async fn finalize(
     found
         .into_iter()
         .map(|row| {
-            Ok(MovedAnchor {
+            Ok(ReconciledAnchor {
                 record: RecordId(row.record_id),
                 patient: UserId(row.patient_id),
                 record_type: rows::text(&row.record_type, "record type")?,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{PatientKeyId, RecordId, UserId},
-    records::{DataHash, RecordType, Standing},
+    records::{Availability, DataHash, RecordType},
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -48,7 +48,7 @@ pub struct Record {
     /// How long its envelope is. Unit: bytes.
     pub sealed_bytes: usize,
     /// Whether its content may still be had.
-    pub standing: Standing,
+    pub availability: Availability,
     /// When what the document says was so, if it says when.
     pub effective_at: Option<DateTime<Utc>>,
     /// When it was stored.
@@ -81,10 +81,10 @@ struct RecordRow {
 impl TryFrom<RecordRow> for Record {
     type Error = StoreError;
     fn try_from(row: RecordRow) -> Result<Self, StoreError> {
-        let standing = match (row.erased_at, row.restricted_at) {
-            (Some(_), _) => Standing::Erased,
-            (None, Some(_)) => Standing::Restricted,
-            (None, None) => Standing::Open,
+        let availability = match (row.erased_at, row.restricted_at) {
+            (Some(_), _) => Availability::Erased,
+            (None, Some(_)) => Availability::Restricted,
+            (None, None) => Availability::Open,
         };
         Ok(Self {
             id: RecordId(row.id),
@@ -100,7 +100,7 @@ impl TryFrom<RecordRow> for Record {
             data_hash: row.data_hash,
             blockchain_record_id: row.blockchain_record_id,
             sealed_bytes: usize::try_from(row.sealed_bytes).unwrap_or_default(),
-            standing,
+            availability,
             effective_at: row.effective_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -162,7 +162,7 @@ impl From<NewRecord> for Record {
             data_hash: new.data_hash.to_string(),
             blockchain_record_id: new.blockchain_record_id,
             sealed_bytes: new.encrypted_data.len(),
-            standing: Standing::Open,
+            availability: Availability::Open,
             effective_at: new.effective_at,
             created_at: new.created_at,
             updated_at: new.created_at,

@@ -10,7 +10,7 @@ use crate::{Pool, StoreError, Tx, rows};
 
 /// Whose counter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct CounterKey {
     /// Of what.
     pub scope: Scope,
     /// Of whom: 64 hex digits.
@@ -20,14 +20,14 @@ pub struct Key {
 /// Counters as they are now.
 #[derive(Debug)]
 pub struct Counters {
-    found: Vec<(Key, Counter)>,
+    found: Vec<(CounterKey, Counter)>,
     /// By the database's clock, after all locks were had.
     pub now: DateTime<Utc>,
 }
 
 impl Counters {
     /// The counter of this key; a fresh one where nothing was remembered.
-    pub fn of(&self, key: &Key) -> Counter {
+    pub fn of(&self, key: &CounterKey) -> Counter {
         let found = self.found.iter().find(|(known, _)| known == key);
         found.map_or(Counter::fresh(self.now), |(_, counter)| *counter)
     }
@@ -38,7 +38,11 @@ impl Counters {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn hold(tx: &mut Tx<'_>, held: &[Key], seen: &[Key]) -> Result<Counters, StoreError> {
+pub async fn hold(
+    tx: &mut Tx<'_>,
+    held: &[CounterKey],
+    seen: &[CounterKey],
+) -> Result<Counters, StoreError> {
     // An insert waits for whoever has the row, and then reads what they left; always in the order of
     // the keys, so that no two wait for each other.
     let found = sqlx::query!(
@@ -72,7 +76,7 @@ pub async fn hold(tx: &mut Tx<'_>, held: &[Key], seen: &[Key]) -> Result<Counter
     .await?;
     let now = found.iter().map(|row| row.now).max();
     let found = found.into_iter().map(|row| {
-        let key = Key {
+        let key = CounterKey {
             scope: rows::text(&row.scope, "scope")?,
             subject: row.subject,
         };
@@ -94,8 +98,8 @@ pub async fn hold(tx: &mut Tx<'_>, held: &[Key], seen: &[Key]) -> Result<Counter
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn save(tx: &mut Tx<'_>, counters: &[(Key, Counter)]) -> Result<(), StoreError> {
-    let keys: Vec<Key> = counters.iter().map(|(key, _)| key.clone()).collect();
+pub async fn save(tx: &mut Tx<'_>, counters: &[(CounterKey, Counter)]) -> Result<(), StoreError> {
+    let keys: Vec<CounterKey> = counters.iter().map(|(key, _)| key.clone()).collect();
     let column = |cell: fn(&Counter) -> DateTime<Utc>| {
         let cells = counters.iter().map(|(_, counter)| cell(counter));
         cells.collect::<Vec<_>>()
@@ -211,11 +215,11 @@ pub async fn sweep(tx: &mut Tx<'_>, limit: i64) -> Result<u64, StoreError> {
     Ok(done.rows_affected())
 }
 
-fn scopes(keys: &[Key]) -> Vec<String> {
+fn scopes(keys: &[CounterKey]) -> Vec<String> {
     let scopes = keys.iter().map(|key| key.scope.as_str().to_owned());
     scopes.collect()
 }
 
-fn subjects(keys: &[Key]) -> Vec<String> {
+fn subjects(keys: &[CounterKey]) -> Vec<String> {
     keys.iter().map(|key| key.subject.clone()).collect()
 }

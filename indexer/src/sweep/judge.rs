@@ -11,15 +11,15 @@ use domain::{
 use serde_json::{Value, json};
 use store::reconciliation::{AnchorFacts, EndingFacts, HashFacts, OpenFinding, RecordFacts};
 
-use crate::reconcile::{self, Suspicion, other_predecessor};
+use crate::reconcile::{self, SuspectedFinding, other_predecessor};
 
 /// What is wrong with a record that is there.
 pub(crate) fn record(
     facts: &RecordFacts,
     chain_id: i64,
     registrars: &HashSet<ChainAddress>,
-) -> Vec<Suspicion> {
-    let suspicion = |kind, hash: &str, details: Value| Suspicion {
+) -> Vec<SuspectedFinding> {
+    let suspicion = |kind, hash: &str, details: Value| SuspectedFinding {
         kind,
         record: Some(facts.record),
         patient: Some(facts.patient),
@@ -80,7 +80,7 @@ pub(crate) fn anchored(facts: &RecordFacts) -> Option<DataHash> {
 pub(crate) fn ended(
     facts: &RecordFacts,
     endings: &HashMap<DataHash, EndingFacts>,
-) -> Option<Suspicion> {
+) -> Option<SuspectedFinding> {
     let ending = endings.get(&anchored(facts)?)?;
     reconcile::ended(ending, facts.record, facts.patient, facts.record_type)
 }
@@ -120,12 +120,12 @@ fn said_to_be_anchored(state: AnchorState) -> bool {
 }
 
 /// What is wrong with a hash that is live on the chain.
-pub(crate) fn hash(facts: &HashFacts) -> Option<Suspicion> {
+pub(crate) fn hash(facts: &HashFacts) -> Option<SuspectedFinding> {
     let known = match &facts.anchored {
         Some(anchored) => anchored.exists,
         None => facts.has_record,
     };
-    (!known).then(|| Suspicion {
+    (!known).then(|| SuspectedFinding {
         kind: FindingKind::UnknownOnChain,
         record: facts.anchored.as_ref().map(|anchored| anchored.record),
         patient: facts.anchored.as_ref().map(|anchored| anchored.patient),
@@ -143,10 +143,10 @@ pub(crate) fn hash(facts: &HashFacts) -> Option<Suspicion> {
 /// right; one about a record that is gone stays open.
 pub(crate) fn compare(
     open: &[OpenFinding],
-    wrong: Vec<Suspicion>,
+    wrong: Vec<SuspectedFinding>,
     records: &[RecordFacts],
     hashes: &[HashFacts],
-) -> (Vec<Suspicion>, Vec<Suspicion>) {
+) -> (Vec<SuspectedFinding>, Vec<SuspectedFinding>) {
     type Key = (FindingKind, Option<RecordId>, Option<DataHash>);
     let is_open: BTreeSet<Key> = open
         .iter()
@@ -177,7 +177,7 @@ pub(crate) fn compare(
                 patient = Some(facts.patient);
                 record_type = Some(facts.record_type);
             }
-            Some(Suspicion {
+            Some(SuspectedFinding {
                 kind: finding.kind,
                 record: finding.record,
                 patient,

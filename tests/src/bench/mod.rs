@@ -5,8 +5,8 @@
 //! machine: the api, PostgreSQL, the chain's node, the indexer and whoever asks.
 
 mod costs;
+mod population;
 mod report;
-mod ward;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use dev::stack::{Options, Programs};
 
 use crate::World;
 pub use costs::Costs;
+pub use population::Population;
 pub use report::{Bar, Figure, Report};
-pub use ward::Ward;
 
 /// What the command line says.
 #[derive(Debug, Clone)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use domain::access::{Action, Actor, Question, decide};
+use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::Consent;
 use domain::purpose::Purpose;
-use domain::records::Standing;
+use domain::records::Availability;
 use domain::users::Role;
 use serde_json::{Value, from_value, json};
 use tests::{Person, World, documents, eventually, id, text};
@@ -478,16 +478,16 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                     second_factor: false,
                 };
                 let may_find = |record: &&Value| {
-                    let question = Question {
+                    let question = AccessRequest {
                         actor,
                         patient: from_value(record["patient_id"].clone()).expect("an id"),
                         action: Action::Search,
                         purpose: purpose.parse::<Purpose>().expect("a purpose"),
                         record_type: text(&record["record_type"]).parse().expect("a type"),
-                        standing: if record["restricted_at"].is_null() {
-                            Standing::Open
+                        availability: if record["restricted_at"].is_null() {
+                            Availability::Open
                         } else {
-                            Standing::Restricted
+                            Availability::Restricted
                         },
                         destination: None,
                         emergency: None,
@@ -553,7 +553,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
     let now =
         from_value(world.sql("SELECT now() AS time").await[0]["time"].clone()).expect("a time");
     let may_find = |record: &&Value| {
-        let question = Question {
+        let question = AccessRequest {
             actor: Actor {
                 id: from_value(json!(dr_bo.id)).expect("an id"),
                 role: Role::Doctor,
@@ -565,7 +565,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
             action: Action::Search,
             purpose: Purpose::Treatment,
             record_type: text(&record["record_type"]).parse().expect("a type"),
-            standing: Standing::Open,
+            availability: Availability::Open,
             destination: None,
             emergency: None,
             now,

@@ -224,7 +224,7 @@ async fn a_flood_of_log_ins_is_bounded_and_holds_nobody_else_up() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_is_told_at_once() {
+async fn an_invalid_token_is_refused_at_once() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let token = ana.client.token().expect("she is logged in").to_owned();

@@ -413,7 +413,7 @@ async fn the_versions_of_a_page_of_records_take_no_statement_more_for_each() {
             "{statements:#?}"
         );
     }
-    // The desk takes what waits: a group or two more for forty versions than for four.
+    // The record disclosure takes what waits: a group or two more for forty versions than for four.
     let groups = |statements: &[String]| about(statements, "INTO audit_logs");
     assert!(groups(&twenty) <= groups(&two) + 4, "{twenty:#?}");
 }

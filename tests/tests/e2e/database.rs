@@ -15,7 +15,7 @@ const FILLED: [&str; 6] = [
     "myAccessLog",
     "users",
 ];
-/// The content of a record of a page is asked for at the desk, which takes up to 64 at a time.
+/// The content of a record of a page is asked for by the record disclosure, which takes up to 64 at a time.
 const AT_THE_DESK: [&str; 3] = ["document", "canonical", "summary"];
 
 const INTROSPECTION: &str = "{ __schema { queryType { name } types { kind name fields {

@@ -241,7 +241,7 @@ async fn what_the_caller_may_not_take_out_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_record_that_was_tampered_with_is_withheld_and_told() {
+async fn a_tampered_record_is_withheld_and_reported() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let report = ana

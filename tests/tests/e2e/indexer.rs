@@ -290,7 +290,7 @@ async fn a_second_indexer_takes_over_and_the_first_cannot_write_any_more() {
 }
 
 #[tokio::test]
-async fn a_node_that_stands_still_is_waited_for_and_a_signal_ends_it_cleanly() {
+async fn a_stalled_node_is_waited_for_and_a_signal_ends_the_indexer_cleanly() {
     let world = world().await;
     let ana = world.patient("ana").await;
     let node = world

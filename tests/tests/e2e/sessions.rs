@@ -502,7 +502,7 @@ async fn events_stream_over_http_until_the_log_in_ends_at_another_api() {
 }
 
 #[tokio::test]
-async fn an_event_stream_passes_the_same_gate_and_carries_single_answers_too() {
+async fn an_event_stream_obeys_the_same_query_limits_and_carries_single_answers_too() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let deep = format!("{{ {} x {} }}", "a { ".repeat(20), "} ".repeat(20));

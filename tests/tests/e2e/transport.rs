@@ -681,7 +681,7 @@ async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_medi
 }
 
 #[tokio::test]
-async fn an_error_tells_nothing_of_the_inside() {
+async fn an_error_reveals_nothing_internal() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let record = id(&ana

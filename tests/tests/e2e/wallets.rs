@@ -327,7 +327,7 @@ async fn a_stolen_token_links_and_unlinks_nothing() {
 }
 
 #[tokio::test]
-async fn a_contract_is_asked_for_its_word_each_time() {
+async fn a_contract_is_asked_at_each_log_in() {
     let world = World::start().await;
     let (ana, nobody) = (world.patient("ana").await, world.nobody());
     let (owner, other) = (world.account(0).await, world.account(1).await);

@@ -152,7 +152,7 @@ fn the_arrows_are_those_of_the_picture() {
 }
 
 #[test]
-fn tests_stand_on_little_more() {
+fn tests_depend_on_little_more() {
     let mut found = named(|ours, for_tests| ours && for_tests);
     found.retain(|_, names| !names.is_empty());
 

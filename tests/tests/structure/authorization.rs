@@ -620,7 +620,7 @@ async fn files_answer_every_caller_as_the_fields_do() {
 /// `Subscription.integrityEvents`: the first event each of them is told after a moment that all of
 /// them name, when something happened to ana's record first and to budi's then.
 #[tokio::test]
-async fn events_go_to_those_who_may_know_of_the_record() {
+async fn events_are_delivered_to_those_who_may_see_the_record() {
     let world = World::start().await;
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
     let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);

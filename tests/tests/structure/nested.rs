@@ -177,7 +177,7 @@ const CASES: [Case; 20] = [
     ),
 ];
 
-/// Who is told which event is a test of its own (`events_go_to_those_who_may_know_of_the_record`).
+/// Who is told which event is a test of its own (`events_are_delivered_to_those_who_may_see_the_record`).
 const ELSEWHERE: [&str; 1] = ["IntegrityEvent.finding"];
 
 /// What a record says, and what is found by it: the fields that are more than facts about a row.

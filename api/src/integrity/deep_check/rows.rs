@@ -8,7 +8,7 @@ use domain::{
 };
 use store::{
     PgConnection, Pool, StoreError,
-    deep_check::Place,
+    deep_check::CheckPosition,
     findings,
     seals::{self, Walk},
 };
@@ -37,16 +37,16 @@ pub(super) struct Checked {
 pub(super) async fn check(
     conn: &mut PgConnection,
     keyring: &Keyring,
-    place: Place,
+    check_position: CheckPosition,
     limit: i64,
 ) -> Result<Checked, StoreError> {
     let walk = Walk {
-        after: place.position,
+        after: check_position.position,
         sealed_by: None,
         only: None,
         limit,
     };
-    let (table, judged) = match place.stage {
+    let (table, judged) = match check_position.stage {
         CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
         CheckStage::Factors => (
             SealedTable::SecondFactors,

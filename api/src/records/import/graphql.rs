@@ -128,7 +128,7 @@ impl ImportMutation {
                 format!("at most {MAX_ENTRIES} entries at once; files go to POST /import");
             return Err(Error::bad("entries", message).into());
         }
-        crate::consents::give::check_key(input.key.as_deref())?;
+        crate::consents::grant::check_key(input.key.as_deref())?;
         let import = Import {
             patient: UserId(input.patient_id),
             purpose: input.purpose.map(Into::into),
@@ -195,7 +195,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: Result<Stored, Error>) -> Re
             entry,
             outcome: ImportOutcome::Refused,
             record: None,
-            code: Some(error.told().to_owned()),
+            code: Some(error.public_code().to_owned()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
                 issues.into_iter().map(Into::into).collect()

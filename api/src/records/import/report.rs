@@ -42,7 +42,7 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
             let mut line = json!({
                 "entry": number,
                 "outcome": "REFUSED",
-                "code": error.told(),
+                "code": error.public_code(),
                 "message": error.to_string(),
             });
             match error {
@@ -74,7 +74,7 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
 }
 
 /// The line after the last: what it all came to, and where to go on if that was not all.
-pub(crate) fn end(totals: Totals, told: u64, interrupted: Option<(&str, &str)>) -> Value {
+pub(crate) fn end(totals: Totals, reported: u64, interrupted: Option<(&str, &str)>) -> Value {
     let Totals {
         created,
         already_there,
@@ -86,7 +86,7 @@ pub(crate) fn end(totals: Totals, told: u64, interrupted: Option<(&str, &str)>) 
     if let Some((code, message)) = interrupted {
         line["ended"] = json!(code);
         line["message"] = json!(message);
-        line["resumeFrom"] = json!(told + 1);
+        line["resumeFrom"] = json!(reported + 1);
     }
     line
 }

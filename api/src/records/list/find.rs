@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Action, Actor, Question, decide, permitted_types},
+    access::{AccessRequest, Action, Actor, decide, permitted_types},
     ids::UserId,
     purpose::Purpose,
     records::RecordType,
@@ -17,7 +17,7 @@ use store::{
 };
 use vault::blind_index::IndexKey;
 
-use super::{Asked, Search, Shown};
+use super::{ListRequest, ListedRecord, Search};
 use crate::{
     error::Error,
     facts::{Facts, distinct},
@@ -48,7 +48,7 @@ impl Scope {
     ///
     /// # Errors
     /// The database's.
-    pub(super) async fn of(tx: &mut Tx<'_>, asked: &Asked) -> Result<Self, StoreError> {
+    pub(super) async fn of(tx: &mut Tx<'_>, asked: &ListRequest) -> Result<Self, StoreError> {
         if let Some(patient) = asked.search.criteria.patient {
             return Ok(Self::Patients(vec![patient]));
         }
@@ -87,12 +87,12 @@ impl Scope {
 
 /// Who looks for records, and what for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeker {
+pub(super) struct Searcher {
     pub(super) actor: Actor,
     pub(super) purpose: Purpose,
 }
 
-impl Seeker {
+impl Searcher {
     /// Whether they may look for anything at all.
     pub(super) fn may_ask(&self) -> bool {
         let Self { actor, purpose } = *self;
@@ -109,14 +109,19 @@ impl Seeker {
         self.purpose == Purpose::PatientRequest
     }
 
-    fn question(&self, record: &Record, action: Action, now: DateTime<Utc>) -> Question<'_> {
-        Question {
+    fn access_request(
+        &self,
+        record: &Record,
+        action: Action,
+        now: DateTime<Utc>,
+    ) -> AccessRequest<'_> {
+        AccessRequest {
             actor: self.actor,
             patient: record.patient,
             action,
             purpose: self.purpose,
             record_type: record.record_type,
-            standing: record.standing,
+            availability: record.availability,
             destination: None,
             emergency: None,
             now,
@@ -147,17 +152,17 @@ impl Seeker {
 
     /// Decides a record of a page once more, where the rule itself is written, and names the consent. Its
     /// content is decided by itself.
-    fn confirm(&self, search: &Search, record: Record, facts: &Facts) -> Option<Shown> {
+    fn confirm(&self, search: &Search, record: Record, facts: &Facts) -> Option<ListedRecord> {
         let consents = facts.consents_of(record.patient);
-        let decide_on = |action| decide(&self.question(&record, action, facts.now), consents);
+        let decide_on = |action| decide(&self.access_request(&record, action, facts.now), consents);
         let found = decide_on(Action::Search);
         if !found.is_permit() {
             return None;
         }
         let opens = search.with.content.then(|| decide_on(Action::Read));
         let opens = opens.filter(|decision| decision.is_permit());
-        Some(Shown {
-            ground: opens.unwrap_or(found).consent(),
+        Some(ListedRecord {
+            consent: opens.unwrap_or(found).consent(),
             opens: opens.is_some(),
             record,
         })
@@ -166,7 +171,7 @@ impl Seeker {
 
 /// What a list found: its page, one more than asked for where there are more, and how many there are if
 /// that was asked.
-pub(super) type Answer = Result<(Vec<Shown>, i64), Error>;
+pub(super) type FoundPage = Result<(Vec<ListedRecord>, i64), Error>;
 
 /// Finds a page.
 ///
@@ -175,14 +180,14 @@ pub(super) type Answer = Result<(Vec<Shown>, i64), Error>;
 pub(super) async fn find(
     tx: &mut Tx<'_>,
     index_key: &IndexKey,
-    asked: &Asked,
-    seeker: Seeker,
+    asked: &ListRequest,
+    searcher: Searcher,
     scope: &Scope,
     facts: &Facts,
-) -> Result<Answer, StoreError> {
+) -> Result<FoundPage, StoreError> {
     let criteria = &asked.search.criteria;
     let visible = match scope {
-        Scope::Patients(patients) => Some(seeker.visible(patients, criteria, facts)),
+        Scope::Patients(patients) => Some(searcher.visible(patients, criteria, facts)),
         Scope::Everybody => None,
     };
     if visible.as_ref().is_some_and(Vec::is_empty) {
@@ -200,23 +205,23 @@ pub(super) async fn find(
     let across = facts.are_sealed
         && (filter.tokens.is_some()
             || (criteria.patient.is_none()
-                && !seeker.is_own()
+                && !searcher.is_own()
                 && (filter.author.is_some() || filter.metadata.is_some())));
     let found = match visible {
         Some(visible) if across => {
-            let found = across_patients(tx, asked, seeker, &filter).await?;
+            let found = across_patients(tx, asked, searcher, &filter).await?;
             // Whoever let them in since is not locked, and not among them.
             let (page, total) = found;
             let is_visible = |record: &Record| visible.iter().any(|v| v.patient == record.patient);
             (page.into_iter().filter(is_visible).collect(), total)
         }
-        Some(visible) => of_patients(tx, &asked.search, seeker, &visible, &filter).await?,
-        None => return of_everybody(tx, asked, seeker, &filter).await.map(Ok),
+        Some(visible) => of_patients(tx, &asked.search, searcher, &visible, &filter).await?,
+        None => return of_everybody(tx, asked, searcher, &filter).await.map(Ok),
     };
     let (page, total): (Vec<Record>, i64) = found;
     let shown = page.into_iter().filter_map(|record| {
         let id = record.id;
-        let shown = seeker.confirm(&asked.search, record, facts);
+        let shown = searcher.confirm(&asked.search, record, facts);
         if shown.is_none() {
             // The two never differ: a test holds them against each other. If they did, it is not shown.
             tracing::error!(record.id = %id, "SQL and the policy disagree about record {id}");
@@ -230,11 +235,11 @@ pub(super) async fn find(
 async fn of_patients(
     tx: &mut Tx<'_>,
     search: &Search,
-    seeker: Seeker,
+    searcher: Searcher,
     visible: &[Visible],
     filter: &Filter,
 ) -> Result<(Vec<Record>, i64), StoreError> {
-    let (own, limit) = (seeker.is_own(), search.size + 1);
+    let (own, limit) = (searcher.is_own(), search.size + 1);
     let total = if search.total {
         search::count_of(tx, visible, own, filter).await?
     } else {
@@ -247,14 +252,14 @@ async fn of_patients(
 /// What an index finds across patients.
 async fn across_patients(
     tx: &mut Tx<'_>,
-    asked: &Asked,
-    seeker: Seeker,
+    asked: &ListRequest,
+    searcher: Searcher,
     filter: &Filter,
 ) -> Result<(Vec<Record>, i64), StoreError> {
     let search = &asked.search;
     let everybody = Everybody {
-        actor: seeker.actor,
-        purpose: seeker.purpose,
+        actor: searcher.actor,
+        purpose: searcher.purpose,
         patient: search.criteria.patient,
     };
     let total = if search.total {
@@ -271,27 +276,27 @@ async fn across_patients(
 /// and where one of them allows less by then, it is looked for again.
 async fn of_everybody(
     tx: &mut Tx<'_>,
-    asked: &Asked,
-    seeker: Seeker,
+    asked: &ListRequest,
+    searcher: Searcher,
     filter: &Filter,
-) -> Result<(Vec<Shown>, i64), StoreError> {
+) -> Result<(Vec<ListedRecord>, i64), StoreError> {
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        let (page, total) = across_patients(tx, asked, seeker, filter).await?;
+        let (page, total) = across_patients(tx, asked, searcher, filter).await?;
         let patients = page.iter().map(|record| record.patient);
         let facts = Facts::gather(tx, [&asked.caller], patients).await?;
         let Ok(actor) = facts.actor(&asked.caller) else {
             return Ok((Vec::new(), 0));
         };
-        let seeker = Seeker { actor, ..seeker };
+        let searcher = Searcher { actor, ..searcher };
         if !facts.are_sealed {
-            return by_sealed_consents(tx, asked, seeker, filter).await;
+            return by_sealed_consents(tx, asked, searcher, filter).await;
         }
         let found = page.len();
         let confirmed = page.into_iter();
-        let shown: Vec<Shown> = confirmed
-            .filter_map(|record| seeker.confirm(&asked.search, record, &facts))
+        let shown: Vec<ListedRecord> = confirmed
+            .filter_map(|record| searcher.confirm(&asked.search, record, &facts))
             .collect();
         if shown.len() == found || tries == 0 {
             return Ok((shown, total));
@@ -303,19 +308,19 @@ async fn of_everybody(
 /// count lets somebody in, or keeps somebody off the page.
 async fn by_sealed_consents(
     tx: &mut Tx<'_>,
-    asked: &Asked,
-    seeker: Seeker,
+    asked: &ListRequest,
+    searcher: Searcher,
     filter: &Filter,
-) -> Result<(Vec<Shown>, i64), StoreError> {
-    let reaching = consents::reaching(tx, seeker.actor, seeker.purpose, ALL_CONSENTS).await?;
+) -> Result<(Vec<ListedRecord>, i64), StoreError> {
+    let reaching = consents::reaching(tx, searcher.actor, searcher.purpose, ALL_CONSENTS).await?;
     let (consents, _) = asked.caller.seals.consents(reaching.unwrap_or_default());
     let patients = distinct(consents.iter().map(|consent| consent.patient));
     let facts = Facts::gather(tx, [&asked.caller], patients.iter().copied()).await?;
-    let visible = seeker.visible(&patients, &asked.search.criteria, &facts);
-    let (page, total) = of_patients(tx, &asked.search, seeker, &visible, filter).await?;
+    let visible = searcher.visible(&patients, &asked.search.criteria, &facts);
+    let (page, total) = of_patients(tx, &asked.search, searcher, &visible, filter).await?;
     let shown = page
         .into_iter()
-        .filter_map(|record| seeker.confirm(&asked.search, record, &facts));
+        .filter_map(|record| searcher.confirm(&asked.search, record, &facts));
     Ok((shown.collect(), total))
 }
 

@@ -7,14 +7,14 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Asked, Search, Shown};
+use super::{ListRequest, ListedRecord, Search};
 use crate::caller::Caller;
 
 /// The row of a search, and one of each record that it shows.
 pub(super) fn of_page(
-    Asked { caller, search }: &Asked,
+    ListRequest { caller, search }: &ListRequest,
     purpose: Purpose,
-    shown: &[Shown],
+    shown: &[ListedRecord],
     total: i64,
 ) -> Vec<AuditEntry> {
     let asked = AuditEntry {
@@ -26,7 +26,7 @@ pub(super) fn of_page(
         resource_type: ResourceType::MedicalRecord,
         resource_id: shown.record.id.0,
         new_value: Some(json!({ "version": shown.record.version })),
-        consent: shown.ground,
+        consent: shown.consent,
         classification: Classification::Medical,
         encryption: if shown.opens {
             EncryptionStatus::DecryptedForDisclosure
@@ -40,7 +40,10 @@ pub(super) fn of_page(
 }
 
 /// The row of a search that may not be made.
-pub(super) fn of_refusal(Asked { caller, search }: &Asked, purpose: Purpose) -> AuditEntry {
+pub(super) fn of_refusal(
+    ListRequest { caller, search }: &ListRequest,
+    purpose: Purpose,
+) -> AuditEntry {
     AuditEntry {
         new_value: Some(json!({ "reason": "PURPOSE", "wanted": Action::Search })),
         encryption: EncryptionStatus::MetadataOnly,

@@ -11,7 +11,7 @@ use self::by_type::{
     DiagnosisSummary, ImagingSummary, LabResultSummary, MedicalHistorySummary, PrescriptionSummary,
     TreatmentPlanSummary, VaccinationSummary, VitalSignsSummary,
 };
-use super::content;
+use super::decrypt;
 use crate::{error::Error, graphql::scalars::Decimal};
 
 /// A type of the schema that shows a type of `fhir::summary`.
@@ -97,7 +97,7 @@ impl RecordSummary {
     ) -> Result<Self, Error> {
         use fhir::summary::Summary;
         let kind = fhir::RecordType::parse(record_type.as_str()).ok_or(Error::Internal)?;
-        let document = content::document(bytes).ok_or(Error::Integrity(record))?;
+        let document = decrypt::document(bytes).ok_or(Error::Integrity(record))?;
         Ok(match fhir::summary::summarise(&document, kind) {
             Summary::Diagnosis(it) => Self::Diagnosis(Mirror::of(it)),
             Summary::LabResult(it) => Self::LabResult(Mirror::of(it)),

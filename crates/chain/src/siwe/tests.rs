@@ -31,7 +31,7 @@ fn text() -> String {
     .text()
 }
 
-fn read_at(text: &str, now: DateTime<Utc>) -> Result<Claim, Refused> {
+fn read_at(text: &str, now: DateTime<Utc>) -> Result<Claim, InvalidMessage> {
     let expected = Expected {
         site: &site(),
         chain_id: 31_337,
@@ -65,112 +65,116 @@ fn the_text_is_eip_4361s_and_reads_back() {
 }
 
 /// What stands in our text, what may stand there instead, and what that is.
-const DIFFERENCES: [(&str, &str, Refused); 24] = [
+const DIFFERENCES: [(&str, &str, InvalidMessage); 24] = [
     (
         "app.example.org:8443 wants",
         "app.example.org wants",
-        Refused::Domain,
+        InvalidMessage::Domain,
     ),
     (
         "app.example.org:8443 wants",
         "app.example.org:8443.evil.example wants",
-        Refused::Domain,
+        InvalidMessage::Domain,
     ),
     (
         "app.example.org:8443 wants",
         "evil.example wants",
-        Refused::Domain,
+        InvalidMessage::Domain,
     ),
     (
         "app.example.org:8443 wants",
         "user@app.example.org:8443 wants",
-        Refused::Domain,
+        InvalidMessage::Domain,
     ),
     (
         "app.example.org:8443 wants",
         "https://app.example.org:8443 wants",
-        Refused::Surplus,
+        InvalidMessage::Surplus,
     ),
     (
         "URI: https://app.example.org:8443",
         "URI: https://evil.example",
-        Refused::Uri,
+        InvalidMessage::Uri,
     ),
     (
         "URI: https://app.example.org:8443",
         "URI: https://app.example.org:8443/",
-        Refused::Uri,
+        InvalidMessage::Uri,
     ),
     (
         "URI: https://app.example.org:8443",
         "URI: http://app.example.org:8443",
-        Refused::Uri,
+        InvalidMessage::Uri,
     ),
-    ("Chain ID: 31337", "Chain ID: 1", Refused::ChainId),
-    ("Chain ID: 31337", "Chain ID: 031337", Refused::Malformed),
-    ("Version: 1", "Version: 2", Refused::Malformed),
+    ("Chain ID: 31337", "Chain ID: 1", InvalidMessage::ChainId),
+    (
+        "Chain ID: 31337",
+        "Chain ID: 031337",
+        InvalidMessage::Malformed,
+    ),
+    ("Version: 1", "Version: 2", InvalidMessage::Malformed),
     (
         "Link this wallet to my MediTrustAl account.",
         "Log me in to MediTrustAl.",
-        Refused::Purpose,
+        InvalidMessage::Purpose,
     ),
     (
         "Link this wallet to my MediTrustAl account.",
         "Sell my house.",
-        Refused::Purpose,
+        InvalidMessage::Purpose,
     ),
     (
         "\nLink this wallet to my MediTrustAl account.\n",
         "\n",
-        Refused::Purpose,
+        InvalidMessage::Purpose,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2027-11-18T11:11:40Z",
-        Refused::Lifetime,
+        InvalidMessage::Lifetime,
     ),
     (
         "\nExpiration Time: 2026-11-18T11:11:40Z",
         "",
-        Refused::Lifetime,
+        InvalidMessage::Lifetime,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2026-11-18T11:11:40Z\nNot Before: 2026-11-18T11:06:40Z",
-        Refused::Surplus,
+        InvalidMessage::Surplus,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2026-11-18T11:11:40Z\nRequest ID: 7",
-        Refused::Surplus,
+        InvalidMessage::Surplus,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2026-11-18T11:11:40Z\nResources:\n- https://x.example",
-        Refused::Surplus,
+        InvalidMessage::Surplus,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2026-11-18T11:11:40Z\n",
-        Refused::Malformed,
+        InvalidMessage::Malformed,
     ),
     (
         "2026-11-18T11:11:40Z",
         "2026-11-18T11:11:40Z\r",
-        Refused::Malformed,
+        InvalidMessage::Malformed,
     ),
     (
         "0123456789abcdef0123456789abcdef",
         "short",
-        Refused::Malformed,
+        InvalidMessage::Malformed,
     ),
     (
         "0123456789abcdef0123456789abcdef",
         "0123456789abcdef-0123456789abcdef",
-        Refused::Malformed,
+        InvalidMessage::Malformed,
     ),
     // A digit's case: no address by EIP-55.
-    ("0x5aAeb", "0x5AAeb", Refused::Malformed),
+    ("0x5aAeb", "0x5AAeb", InvalidMessage::Malformed),
 ];
 
 #[test]
@@ -181,17 +185,17 @@ fn whatever_differs_is_refused() {
         assert_eq!(read_at(&changed, now()), Err(wanted), "{theirs}");
     }
     let long = text().replace(NONCE, &"a".repeat(MAX_MESSAGE_BYTES));
-    assert_eq!(read_at(&long, now()), Err(Refused::Malformed));
+    assert_eq!(read_at(&long, now()), Err(InvalidMessage::Malformed));
 }
 
 #[test]
 fn a_message_is_good_from_its_first_second_to_its_last() {
     let at = |seconds| read_at(&text(), now() + TimeDelta::seconds(seconds)).err();
 
-    assert_eq!(at(-1), Some(Refused::NotYetValid));
+    assert_eq!(at(-1), Some(InvalidMessage::NotYetValid));
     assert_eq!(at(0), None);
     assert_eq!(at(299), None);
-    assert_eq!(at(300), Some(Refused::Expired));
+    assert_eq!(at(300), Some(InvalidMessage::Expired));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A person at the outer door: GraphQL over HTTP, and its subscriptions over a WebSocket.
+//! A person at the public interface: GraphQL over HTTP, and its subscriptions over a WebSocket.
 
 mod answer;
 mod subscription;

@@ -1,4 +1,4 @@
-//! `cargo dev demo`: the main job, played once through the outer door, with nobody watching.
+//! `cargo dev demo`: the main job, played once over the public interface, with nobody watching.
 
 use std::path::Path;
 use std::time::Duration;

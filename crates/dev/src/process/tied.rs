@@ -197,7 +197,7 @@ mod tests {
     use super::{Command, Duration, Signal, Tie, Tied};
 
     #[test]
-    fn a_child_that_ends_is_reaped_and_told() {
+    fn a_child_that_ends_is_reaped_and_reported() {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "exit 3"]);
 

@@ -24,14 +24,14 @@ fn doctor() -> Actor {
     }
 }
 
-fn reads(actor: Actor, purpose: Purpose) -> Question<'static> {
-    Question {
+fn reads(actor: Actor, purpose: Purpose) -> AccessRequest<'static> {
+    AccessRequest {
         actor,
         patient: PATIENT,
         action: Action::Read,
         purpose,
         record_type: RecordType::LabResult,
-        standing: Standing::Open,
+        availability: Availability::Open,
         destination: None,
         emergency: None,
         now: at(100),
@@ -53,7 +53,7 @@ fn consent(id: u128) -> Consent {
 }
 
 fn by(id: u128) -> Decision {
-    Decision::Permit(Ground::Consent(ConsentId(Uuid::from_u128(id))))
+    Decision::Permit(PermitReason::Consent(ConsentId(Uuid::from_u128(id))))
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
         organization: None,
         second_factor: false,
     };
-    let amends = |actor, purpose| Question {
+    let amends = |actor, purpose| AccessRequest {
         action: Action::Amend,
         ..reads(actor, purpose)
     };
@@ -80,7 +80,7 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
         role: Role::Admin,
         ..patient
     };
-    let own = Decision::Permit(Ground::Own);
+    let own = Decision::Permit(PermitReason::Own);
     let deny = Decision::Deny;
     let inactive = Actor {
         is_active: false,
@@ -100,48 +100,48 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
             hers(),
             Some(DOCTOR),
             None,
-            deny(Refusal::NoConsent),
+            deny(DenyReason::NoConsent),
         ),
         (
             "nobody knows whose",
             hers(),
             None,
             None,
-            deny(Refusal::NoConsent),
+            deny(DenyReason::NoConsent),
         ),
         (
             "her own, in the grace of a deletion",
-            Question {
-                standing: Standing::Restricted,
+            AccessRequest {
+                availability: Availability::Restricted,
                 ..hers()
             },
             Some(PATIENT),
             None,
-            deny(Refusal::Restricted),
+            deny(DenyReason::Restricted),
         ),
         (
             "her own, erased",
-            Question {
-                standing: Standing::Erased,
+            AccessRequest {
+                availability: Availability::Erased,
                 ..hers()
             },
             Some(PATIENT),
             None,
-            deny(Refusal::Gone),
+            deny(DenyReason::Gone),
         ),
         (
             "her own, deactivated",
             amends(inactive, Purpose::PatientRequest),
             Some(PATIENT),
             None,
-            deny(Refusal::Actor),
+            deny(DenyReason::Actor),
         ),
         (
             "her own, for treatment",
             amends(patient, Purpose::Treatment),
             Some(PATIENT),
             None,
-            deny(Refusal::Purpose),
+            deny(DenyReason::Purpose),
         ),
         (
             "a doctor with the consent",
@@ -155,20 +155,20 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
             his(),
             Some(DOCTOR),
             Some(consent(7)),
-            deny(Refusal::NoConsent),
+            deny(DenyReason::NoConsent),
         ),
         (
             "a doctor's own work, without a consent",
             his(),
             Some(DOCTOR),
             None,
-            deny(Refusal::NoConsent),
+            deny(DenyReason::NoConsent),
         ),
     ];
-    for (name, question, author, consent, wanted) in table {
+    for (name, request, author, consent, wanted) in table {
         let consents: Vec<Consent> = consent.into_iter().collect();
         assert_eq!(
-            decide_amendment(&question, author, &consents),
+            decide_amendment(&request, author, &consents),
             wanted,
             "{name}"
         );
@@ -189,10 +189,10 @@ fn the_first_steps_need_no_consent() {
         role: Role::Admin,
         ..doctor()
     };
-    let asks = |actor, purpose, change: fn(&mut Question<'_>)| {
-        let mut question = reads(actor, purpose);
-        change(&mut question);
-        decide(&question, &[])
+    let asks = |actor, purpose, change: fn(&mut AccessRequest<'_>)| {
+        let mut request = reads(actor, purpose);
+        change(&mut request);
+        decide(&request, &[])
     };
     let table = [
         (
@@ -204,65 +204,65 @@ fn the_first_steps_need_no_consent() {
                 Purpose::PatientRequest,
                 |_| (),
             ),
-            Decision::Deny(Refusal::Actor),
+            Decision::Deny(DenyReason::Actor),
         ),
         (
             asks(patient, Purpose::Treatment, |_| ()),
-            Decision::Deny(Refusal::Purpose),
+            Decision::Deny(DenyReason::Purpose),
         ),
         (
             asks(doctor(), Purpose::Marketing, |_| ()),
-            Decision::Deny(Refusal::Purpose),
+            Decision::Deny(DenyReason::Purpose),
         ),
         (
             asks(patient, Purpose::PatientRequest, |_| ()),
-            Decision::Permit(Ground::Own),
+            Decision::Permit(PermitReason::Own),
         ),
         (
             asks(patient, Purpose::PatientRequest, |q| {
                 q.action = Action::Create;
             }),
-            Decision::Permit(Ground::Own),
+            Decision::Permit(PermitReason::Own),
         ),
         (
             asks(patient, Purpose::PatientRequest, |q| {
                 q.action = Action::Amend;
             }),
-            Decision::Deny(Refusal::NoConsent),
+            Decision::Deny(DenyReason::NoConsent),
         ),
         (
             asks(patient, Purpose::PatientRequest, |q| {
-                q.standing = Standing::Restricted;
+                q.availability = Availability::Restricted;
             }),
-            Decision::Permit(Ground::Own),
+            Decision::Permit(PermitReason::Own),
         ),
         (
             asks(patient, Purpose::PatientRequest, |q| {
-                q.standing = Standing::Erased;
+                q.availability = Availability::Erased;
             }),
-            Decision::Deny(Refusal::Gone),
+            Decision::Deny(DenyReason::Gone),
         ),
         (
             asks(patient, Purpose::PatientRequest, |q| q.patient = DOCTOR),
-            Decision::Deny(Refusal::NoConsent),
+            Decision::Deny(DenyReason::NoConsent),
         ),
         (
             asks(admin, Purpose::Operations, |_| ()),
-            Decision::Deny(Refusal::AdminContent),
+            Decision::Deny(DenyReason::AdminContent),
         ),
         (
             asks(doctor(), Purpose::Treatment, |q| {
-                q.standing = Standing::Restricted;
+                q.availability = Availability::Restricted;
             }),
-            Decision::Deny(Refusal::Restricted),
+            Decision::Deny(DenyReason::Restricted),
         ),
         (
             asks(doctor(), Purpose::Treatment, |_| ()),
-            Decision::Deny(Refusal::NoConsent),
+            Decision::Deny(DenyReason::NoConsent),
         ),
         (
             asks(doctor(), Purpose::PatientRequest, |q| q.patient = DOCTOR),
-            Decision::Permit(Ground::Own),
+            Decision::Permit(PermitReason::Own),
         ),
     ];
     for (row, (answer, wanted)) in table.into_iter().enumerate() {
@@ -279,7 +279,7 @@ fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
             second_factor_required: false,
         });
         decide(
-            &Question {
+            &AccessRequest {
                 action,
                 emergency,
                 ..reads(doctor(), purpose)
@@ -287,8 +287,8 @@ fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
             &[],
         )
     };
-    let permit = Decision::Permit(Ground::Emergency);
-    let deny = Decision::Deny(Refusal::NoConsent);
+    let permit = Decision::Permit(PermitReason::Emergency);
+    let deny = Decision::Deny(DenyReason::NoConsent);
     assert_eq!(
         asks(Purpose::BreakGlass, Action::Read, Some(reason)),
         permit
@@ -311,9 +311,9 @@ fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
 
 #[test]
 fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
-    let permit = Decision::Permit(Ground::Emergency);
-    let missing = Decision::Deny(Refusal::SecondFactor);
-    let nothing = Decision::Deny(Refusal::NoConsent);
+    let permit = Decision::Permit(PermitReason::Emergency);
+    let missing = Decision::Deny(DenyReason::SecondFactor);
+    let nothing = Decision::Deny(DenyReason::NoConsent);
     let good = "unconscious, allergies unknown";
     let table = [
         // required, shown, reason, purpose, consents: answer
@@ -355,14 +355,14 @@ fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
             second_factor: shown,
             ..doctor()
         };
-        let question = Question {
+        let request = AccessRequest {
             emergency: Some(Emergency {
                 reason,
                 second_factor_required: required,
             }),
             ..reads(actor, purpose)
         };
-        assert_eq!(decide(&question, &consents), wanted, "row {row}");
+        assert_eq!(decide(&request, &consents), wanted, "row {row}");
     }
 }
 
@@ -392,12 +392,12 @@ fn the_most_specific_consent_is_the_one_that_is_named() {
         expires_at: Some(at(500)),
         ..consent(6)
     };
-    let question = reads(doctor(), Purpose::Treatment);
+    let request = reads(doctor(), Purpose::Treatment);
 
-    assert_eq!(decide(&question, &[role.clone(), org.clone()]), by(2));
-    assert_eq!(decide(&question, &[role.clone(), org, user.clone()]), by(3));
-    assert_eq!(decide(&question, &[user.clone(), named]), by(4));
-    assert_eq!(decide(&question, &[twin, user.clone(), ends]), by(5));
+    assert_eq!(decide(&request, &[role.clone(), org.clone()]), by(2));
+    assert_eq!(decide(&request, &[role.clone(), org, user.clone()]), by(3));
+    assert_eq!(decide(&request, &[user.clone(), named]), by(4));
+    assert_eq!(decide(&request, &[twin, user.clone(), ends]), by(5));
     let coordination = reads(doctor(), Purpose::Coordination);
     let exact = Consent {
         purpose: Purpose::Coordination,
@@ -408,7 +408,7 @@ fn the_most_specific_consent_is_the_one_that_is_named() {
 
 #[test]
 fn abroad_needs_transfer_and_a_third_party_there() {
-    let question = Question {
+    let request = AccessRequest {
         destination: Some("SG"),
         ..reads(doctor(), Purpose::Treatment)
     };
@@ -430,10 +430,10 @@ fn abroad_needs_transfer_and_a_third_party_there() {
         ..both.clone()
     };
 
-    assert_eq!(decide(&question, &[both]), by(1));
+    assert_eq!(decide(&request, &[both]), by(1));
     assert_eq!(
-        decide(&question, &[stay, nowhere]),
-        Decision::Deny(Refusal::NoConsent)
+        decide(&request, &[stay, nowhere]),
+        Decision::Deny(DenyReason::NoConsent)
     );
 }
 
@@ -461,8 +461,8 @@ impl Dice {
             .collect()
     }
 
-    fn question(&mut self) -> Question<'static> {
-        Question {
+    fn request(&mut self) -> AccessRequest<'static> {
+        AccessRequest {
             actor: Actor {
                 id: self.pick(&[PATIENT, DOCTOR, DOCTOR]),
                 role: self.pick(&[Role::Doctor, Role::Doctor, Role::Patient, Role::Admin]),
@@ -478,10 +478,10 @@ impl Dice {
                 self.pick(&Purpose::ALL[..7])
             },
             record_type: self.pick(&[RecordType::LabResult, RecordType::Imaging]),
-            standing: if self.roll(6) == 0 {
-                self.pick(&[Standing::Restricted, Standing::Erased])
+            availability: if self.roll(6) == 0 {
+                self.pick(&[Availability::Restricted, Availability::Erased])
             } else {
-                Standing::Open
+                Availability::Open
             },
             destination: self.pick(&[None, None, Some("SG")]),
             emergency: self
@@ -524,22 +524,22 @@ impl Dice {
         }
     }
 
-    fn case(&mut self) -> (Question<'static>, Vec<Consent>) {
-        let question = self.question();
+    fn case(&mut self) -> (AccessRequest<'static>, Vec<Consent>) {
+        let request = self.request();
         let count = u128::from(self.roll(6));
         let mut consents: Vec<_> = (0..count).map(|id| self.consent(id)).collect();
         // Without this, few random purposes would ever meet.
         for consent in &mut consents {
             if self.roll(2) == 0 {
-                consent.purpose = self.pick(&question.purpose.covering());
+                consent.purpose = self.pick(&request.purpose.covering());
             }
         }
-        (question, consents)
+        (request, consents)
     }
 }
 
 /// The design's ten steps, read as plainly as possible: whether it is allowed, and which rows say so.
-fn oracle(q: &Question<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
+fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
     let treat = [
         "TREAT", "ETREAT", "BTG", "ERTREAT", "COC", "CLINTRL", "POPHLTH", "HRESCH",
     ];
@@ -551,13 +551,13 @@ fn oracle(q: &Question<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
         Role::Doctor => treat.contains(&code),
         Role::Admin => operate.contains(&code),
     };
-    if !q.actor.is_active || !(role_fits || mine) || q.standing == Standing::Erased {
+    if !q.actor.is_active || !(role_fits || mine) || q.availability == Availability::Erased {
         return (false, vec![]);
     }
     if mine && q.action != Action::Amend {
         return (true, vec![]);
     }
-    if q.actor.role == Role::Admin || q.standing == Standing::Restricted {
+    if q.actor.role == Role::Admin || q.availability == Availability::Restricted {
         return (false, vec![]);
     }
     let ancestors: &[&str] = match code {
@@ -626,13 +626,13 @@ fn a_hundred_thousand_random_cases_agree_with_a_naive_oracle() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut by_consent = 0;
     for case in 0..100_000 {
-        let (question, consents) = dice.case();
-        let decision = decide(&question, &consents);
-        let (allowed, rows) = oracle(&question, &consents);
+        let (request, consents) = dice.case();
+        let decision = decide(&request, &consents);
+        let (allowed, rows) = oracle(&request, &consents);
         assert_eq!(
             decision.is_permit(),
             allowed,
-            "case {case}: {question:?} {consents:?}"
+            "case {case}: {request:?} {consents:?}"
         );
         match decision.consent() {
             Some(id) => assert!(rows.contains(&id), "case {case}"),
@@ -650,12 +650,12 @@ fn a_hundred_thousand_random_cases_agree_with_a_naive_oracle() {
 fn neither_a_denial_nor_a_withdrawal_ever_widens_access_and_order_is_irrelevant() {
     let mut dice = Dice(7);
     for case in 0..20_000 {
-        let (question, consents) = dice.case();
-        let before = decide(&question, &consents);
+        let (request, consents) = dice.case();
+        let before = decide(&request, &consents);
 
         let mut reversed = consents.clone();
         reversed.reverse();
-        assert_eq!(decide(&question, &reversed), before, "case {case}");
+        assert_eq!(decide(&request, &reversed), before, "case {case}");
 
         let mut denied = consents.clone();
         denied.push(Consent {
@@ -663,15 +663,15 @@ fn neither_a_denial_nor_a_withdrawal_ever_widens_access_and_order_is_irrelevant(
             ..dice.consent(99)
         });
         if !before.is_permit() {
-            assert!(!decide(&question, &denied).is_permit(), "case {case}");
+            assert!(!decide(&request, &denied).is_permit(), "case {case}");
         }
 
         let mut withdrawn = consents;
         for consent in withdrawn.iter_mut().filter(|c| !c.is_denial()) {
-            consent.withdrawn_at = Some(question.now);
+            consent.withdrawn_at = Some(request.now);
         }
         if !before.is_permit() {
-            assert!(!decide(&question, &withdrawn).is_permit(), "case {case}");
+            assert!(!decide(&request, &withdrawn).is_permit(), "case {case}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const LIMITS: Limits = Limits {
+const LIMITS: ThrottleLimits = ThrottleLimits {
     guesses: Backoff {
         free: 3,
         first: TimeDelta::seconds(10),
@@ -30,8 +30,8 @@ fn second(moment: DateTime<Utc>) -> i64 {
     (moment - at(0)).num_seconds()
 }
 
-fn stranger(now: DateTime<Utc>) -> Standing {
-    Standing {
+fn stranger(now: DateTime<Utc>) -> ThrottleState {
+    ThrottleState {
         pair: Some(Counter::fresh(now)),
         address: Counter::fresh(now),
         account: Some(Counter::fresh(now)),
@@ -40,17 +40,21 @@ fn stranger(now: DateTime<Utc>) -> Standing {
 }
 
 /// Whoever fails again and again: what each attempt came to.
-fn fails(kind: Kind, standing: &mut Standing, seconds: &[i64]) -> Vec<Result<(), (Scope, i64)>> {
+fn fails(
+    kind: AttemptKind,
+    state: &mut ThrottleState,
+    seconds: &[i64],
+) -> Vec<Result<(), (Scope, i64)>> {
     let attempt = |&second_: &i64| {
         let now = at(second_);
         let charged = LIMITS
-            .charge(kind, standing, now)
+            .charge(kind, state, now)
             .map_err(|refused| (refused.by, second(refused.until)))?;
-        standing.pair = charged.pair;
-        standing.address = charged.address;
-        standing.everybody = LIMITS.failed(Scope::Everybody, &standing.everybody, now);
-        let account = standing.account;
-        standing.account = account.map(|it| LIMITS.failed(Scope::Account, &it, now));
+        state.pair = charged.pair;
+        state.address = charged.address;
+        state.everybody = LIMITS.failed(Scope::Everybody, &state.everybody, now);
+        let account = state.account;
+        state.account = account.map(|it| LIMITS.failed(Scope::Account, &it, now));
         Ok(())
     };
     seconds.iter().map(attempt).collect()
@@ -147,7 +151,7 @@ fn a_bucket_takes_a_burst_and_then_one_as_often_as_it_drains() {
 fn one_name_from_one_address_is_stopped_by_its_own_counter() {
     let mut eve = stranger(at(0));
 
-    let told = fails(Kind::LogIn, &mut eve, &[0, 0, 0, 0, 9, 10, 11]);
+    let told = fails(AttemptKind::LogIn, &mut eve, &[0, 0, 0, 0, 9, 10, 11]);
 
     let wait = |until| Err((Scope::Pair, until));
     // The account is under pressure by the fourth failure: the fifth waits twice as long at once.
@@ -163,11 +167,11 @@ fn many_names_from_one_address_are_stopped_by_the_address() {
     let mut address = Counter::fresh(now);
     let mut taken = 0;
     for _ in 0..20 {
-        let standing = Standing {
+        let state = ThrottleState {
             address,
             ..stranger(now)
         };
-        match LIMITS.charge(Kind::LogIn, &standing, now) {
+        match LIMITS.charge(AttemptKind::LogIn, &state, now) {
             Ok(charged) => {
                 address = charged.address;
                 taken += 1;
@@ -187,13 +191,13 @@ fn a_name_that_is_attacked_from_everywhere_has_one_guess_left_at_each_new_addres
         account = LIMITS.failed(Scope::Account, &account, now);
         everybody = LIMITS.failed(Scope::Everybody, &everybody, now);
     }
-    let mut bot = Standing {
+    let mut bot = ThrottleState {
         account: Some(account),
         everybody,
         ..stranger(now)
     };
 
-    let told = fails(Kind::LogIn, &mut bot, &[0, 0, 9]);
+    let told = fails(AttemptKind::LogIn, &mut bot, &[0, 0, 9]);
 
     let wait = |until| Err((Scope::Pair, until));
     assert_eq!(told, [Ok(()), wait(10), wait(10)]);
@@ -206,21 +210,21 @@ fn where_a_name_succeeded_before_neither_the_address_nor_any_pressure_counts() {
         due_at: at(1_000_000),
         ..Counter::fresh(now)
     };
-    let mut ana = Standing {
+    let mut ana = ThrottleState {
         pair: Some(Counter::proven(at(-3600))),
         address: full,
         account: Some(full),
         everybody: full,
     };
 
-    for kind in [Kind::LogIn, Kind::Proof] {
+    for kind in [AttemptKind::LogIn, AttemptKind::Proof] {
         let mut here = ana;
         assert_eq!(fails(kind, &mut here, &[0, 0, 0]), [Ok(()); 3]);
         assert_eq!(here.address, full, "nothing was charged to it");
     }
     // But not for ever, and her own failures count.
     ana.pair = Some(Counter::proven(at(-3600 * 24 * 91)));
-    let told = fails(Kind::LogIn, &mut ana, &[0]);
+    let told = fails(AttemptKind::LogIn, &mut ana, &[0]);
     assert!(matches!(told[..], [Err((Scope::Address, _))]), "{told:?}");
 }
 
@@ -229,13 +233,13 @@ fn a_proof_is_limited_by_account_also_where_each_comes_from_a_new_address() {
     let mut account = Counter::fresh(at(0));
     let mut taken = 0;
     for _ in 0..50 {
-        let mut standing = Standing {
+        let mut state = ThrottleState {
             account: Some(account),
             ..stranger(at(0))
         };
-        let told = fails(Kind::Proof, &mut standing, &[0]);
+        let told = fails(AttemptKind::Proof, &mut state, &[0]);
         taken += u32::from(told == [Ok(())]);
-        account = standing.account.unwrap_or(account);
+        account = state.account.unwrap_or(account);
     }
     assert_eq!(taken, LIMITS.account.burst);
 }
@@ -244,20 +248,20 @@ fn a_proof_is_limited_by_account_also_where_each_comes_from_a_new_address() {
 fn what_succeeds_is_given_back_but_a_new_account() {
     let now = at(0);
     for (kind, taken) in [
-        (Kind::Refresh, 100),
-        (Kind::LogIn, 100),
-        (Kind::Register, 2),
+        (AttemptKind::Refresh, 100),
+        (AttemptKind::LogIn, 100),
+        (AttemptKind::Register, 2),
     ] {
         let mut address = Counter::fresh(now);
         let mut ok = 0;
         for _ in 0..100 {
-            let standing = Standing {
+            let state = ThrottleState {
                 address,
                 pair: None,
                 account: None,
                 ..stranger(now)
             };
-            if let Ok(charged) = LIMITS.charge(kind, &standing, now) {
+            if let Ok(charged) = LIMITS.charge(kind, &state, now) {
                 address = LIMITS.succeeded(kind, &charged.address);
                 ok += 1;
             }
@@ -267,7 +271,7 @@ fn what_succeeds_is_given_back_but_a_new_account() {
 }
 
 #[test]
-fn one_household_is_one_network_however_it_writes_its_address() {
+fn one_ipv6_prefix_is_one_network_however_an_address_is_written() {
     let network = |text: &str| text.parse().map(Network::of).ok();
     for (one, other, same) in [
         ("192.0.2.1", "192.0.2.1", true),

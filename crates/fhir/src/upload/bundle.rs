@@ -57,7 +57,7 @@ enum Member {
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ParserState {
     Start,
     FirstName,
     Name,
@@ -75,7 +75,7 @@ enum Place {
 
 #[derive(Debug)]
 pub(super) struct Bundle {
-    place: Place,
+    state: ParserState,
     span: Span,
     kept: Kept,
     word: Vec<u8>,
@@ -88,7 +88,7 @@ pub(super) struct Bundle {
 impl Bundle {
     pub(super) fn new(limit: usize) -> Self {
         Self {
-            place: Place::Start,
+            state: ParserState::Start,
             span: Span::default(),
             kept: Kept::new(limit),
             word: Vec::new(),
@@ -101,7 +101,7 @@ impl Bundle {
 
     pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Cut>, Broken> {
         while let [byte, rest @ ..] = *input {
-            if self.place == Place::InEntry {
+            if self.state == ParserState::InEntry {
                 if let Some(cut) = self.entry(input) {
                     return Ok(Some(cut));
                 }
@@ -116,8 +116,8 @@ impl Bundle {
     }
 
     pub(super) fn end(&mut self) -> Result<(), Broken> {
-        match self.place {
-            Place::Done => Ok(()),
+        match self.state {
+            ParserState::Done => Ok(()),
             _ => Err(Broken::TooEarly),
         }
     }
@@ -142,56 +142,58 @@ impl Bundle {
         if !is_over {
             return None;
         }
-        self.place = Place::AfterEntry;
+        self.state = ParserState::AfterEntry;
         Some(self.kept.cut())
     }
 
     /// One byte of what is around the entries. False where it was not used: it belongs to what follows.
     fn frame(&mut self, byte: u8) -> Result<bool, Broken> {
         let is_blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        match (self.place, byte) {
-            (Place::InName, b'"') => {
-                self.place = Place::Colon;
+        match (self.state, byte) {
+            (ParserState::InName, b'"') => {
+                self.state = ParserState::Colon;
             }
             // A name that is written with escapes could be `entry` in disguise.
-            (Place::InName, b'\\' | 0..0x20) => return self.refuse(),
-            (Place::InName, _) => self.remember(byte),
-            (Place::InValue(member), _) => {
+            (ParserState::InName, b'\\' | 0..0x20) => return self.refuse(),
+            (ParserState::InName, _) => self.remember(byte),
+            (ParserState::InValue(member), _) => {
                 let step = self.span.step(byte);
                 if step != Step::EndedBefore && member != Member::Other {
                     self.remember(byte);
                 }
                 if step != Step::Inside {
-                    self.place = Place::AfterValue;
+                    self.state = ParserState::AfterValue;
                     self.known(member)?;
                 }
                 return Ok(step != Step::EndedBefore);
             }
             _ if is_blank => {}
-            (Place::Start, b'{') => self.place = Place::FirstName,
-            (Place::FirstName | Place::Name, b'"') => {
+            (ParserState::Start, b'{') => self.state = ParserState::FirstName,
+            (ParserState::FirstName | ParserState::Name, b'"') => {
                 self.word.clear();
-                self.place = Place::InName;
+                self.state = ParserState::InName;
             }
-            (Place::FirstName | Place::AfterValue, b'}') => {
+            (ParserState::FirstName | ParserState::AfterValue, b'}') => {
                 self.whole()?;
-                self.place = Place::Done;
+                self.state = ParserState::Done;
             }
-            (Place::Colon, b':') => self.place = Place::Value(self.member()?),
-            (Place::Value(Member::Entry), b'[') => self.place = Place::FirstEntry,
-            (Place::Value(member), _) if member != Member::Entry && self.span.begin(byte) => {
+            (ParserState::Colon, b':') => self.state = ParserState::Value(self.member()?),
+            (ParserState::Value(Member::Entry), b'[') => self.state = ParserState::FirstEntry,
+            (ParserState::Value(member), _) if member != Member::Entry && self.span.begin(byte) => {
                 self.word.clear();
                 if member != Member::Other {
                     self.remember(byte);
                 }
-                self.place = Place::InValue(member);
+                self.state = ParserState::InValue(member);
             }
-            (Place::AfterValue, b',') => self.place = Place::Name,
-            (Place::FirstEntry | Place::AfterEntry, b']') => self.place = Place::AfterValue,
-            (Place::AfterEntry, b',') => self.place = Place::Entry,
-            (Place::FirstEntry | Place::Entry, _) if self.span.begin(byte) => {
+            (ParserState::AfterValue, b',') => self.state = ParserState::Name,
+            (ParserState::FirstEntry | ParserState::AfterEntry, b']') => {
+                self.state = ParserState::AfterValue;
+            }
+            (ParserState::AfterEntry, b',') => self.state = ParserState::Entry,
+            (ParserState::FirstEntry | ParserState::Entry, _) if self.span.begin(byte) => {
                 self.kept.add(&[byte]);
-                self.place = Place::InEntry;
+                self.state = ParserState::InEntry;
             }
             _ => return self.refuse(),
         }
@@ -250,7 +252,7 @@ impl Bundle {
     }
 
     fn refuse<T>(&self) -> Result<T, Broken> {
-        Err(if self.place == Place::Start {
+        Err(if self.state == ParserState::Start {
             Broken::NotABundle
         } else {
             Broken::Json {

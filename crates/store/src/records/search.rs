@@ -64,7 +64,7 @@ pub enum Order {
 
 impl Order {
     /// Where a record stands in this order.
-    pub fn place(self, record: &Record) -> Place {
+    pub fn page_key(self, record: &Record) -> PageKey {
         let at = match self {
             Self::CreatedDescending | Self::CreatedAscending => record.created_at,
             Self::EffectiveDescending | Self::EffectiveAscending => {
@@ -76,7 +76,7 @@ impl Order {
 }
 
 /// Where a page goes on: after this time and id of its order.
-pub type Place = (DateTime<Utc>, RecordId);
+pub type PageKey = (DateTime<Utc>, RecordId);
 
 /// A patient, and which of their records may be seen. No types: all.
 #[derive(Debug, Clone)]
@@ -296,7 +296,7 @@ pub async fn page_of(
     restricted: bool,
     filter: &Filter,
     order: Order,
-    after: Option<Place>,
+    after: Option<PageKey>,
     limit: i64,
 ) -> Result<Vec<Record>, StoreError> {
     let (patients, types) = columns_of(visible);
@@ -396,7 +396,7 @@ pub async fn page_of_everybody(
     everybody: &Everybody,
     filter: &Filter,
     order: Order,
-    after: Option<Place>,
+    after: Option<PageKey>,
     limit: i64,
 ) -> Result<Vec<Record>, StoreError> {
     plan_by_values(tx).await?;

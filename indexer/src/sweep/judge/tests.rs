@@ -166,13 +166,13 @@ fn found_in(cases: Vec<(&str, RecordFacts, Option<&str>)>) {
             .filter_map(|s| s.details["column"].as_str())
             .collect();
         assert_eq!(columns, Vec::from_iter(column), "{name}");
-        let mismatch = |s: &Suspicion| s.kind == FindingKind::HashMismatch;
+        let mismatch = |s: &SuspectedFinding| s.kind == FindingKind::HashMismatch;
         assert!(found.iter().all(mismatch), "{name}");
     }
 }
 
 #[test]
-fn a_version_out_of_line_is_found() {
+fn a_version_with_a_wrong_predecessor_is_found() {
     let first = || facts(AnchorState::Confirmed, Some(event(OURS)));
     found_in(vec![
         ("as it should be", amended(), None),
@@ -314,7 +314,7 @@ fn findings_open_once_and_resolve_when_it_is_right_again() {
         data_hash: digits(0xbb),
         ..right.clone()
     };
-    let open = |s: &Suspicion| OpenFinding {
+    let open = |s: &SuspectedFinding| OpenFinding {
         kind: s.kind,
         record: s.record,
         record_hash: s.record_hash,

@@ -36,7 +36,7 @@ const LISTS: [&str; 10] = [
 
 /// What one document may hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct QueryLimits {
     /// Unit: bytes.
     pub(crate) document_bytes: usize,
     /// Brackets within brackets, so that parsing needs little stack.
@@ -57,7 +57,7 @@ pub(crate) struct Limits {
     pub(crate) introspection: bool,
 }
 
-impl Limits {
+impl QueryLimits {
     /// The limits, with room for GraphiQL's introspection query where that is answered.
     pub(crate) const fn new(introspection: bool) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Limits {
 
 /// Why a document is not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum LimitError {
     /// Too long, too deep, too wide.
     #[error("the document has more than {limit} {what}")]
     TooMuch {
@@ -110,8 +110,8 @@ pub(crate) enum Refused {
 /// Refuses text that is too long or too deeply nested to be parsed safely.
 ///
 /// # Errors
-/// [`Refused::TooMuch`].
-pub(crate) fn check_text(query: &str, limits: &Limits) -> Result<(), Refused> {
+/// [`LimitError::TooMuch`].
+pub(crate) fn check_text(query: &str, limits: &QueryLimits) -> Result<(), LimitError> {
     if query.len() > limits.document_bytes {
         return Err(too_much("bytes", limits.document_bytes));
     }
@@ -149,18 +149,18 @@ pub(crate) struct Counted {
 /// Counts a parsed document and gives the operation that would run.
 ///
 /// # Errors
-/// [`Refused`].
+/// [`LimitError`].
 pub(crate) fn check(
     document: &ExecutableDocument,
     operation_name: Option<&str>,
     variables: &Variables,
-    limits: &Limits,
-) -> Result<Counted, Refused> {
+    limits: &QueryLimits,
+) -> Result<Counted, LimitError> {
     let definitions = document.operations.iter().count() + document.fragments.len();
     if definitions > limits.definitions {
         return Err(too_much("operations and fragments", limits.definitions));
     }
-    let mut walk = Walk {
+    let mut cost = CostCounter {
         document,
         variables,
         limits,
@@ -171,13 +171,13 @@ pub(crate) fn check(
     let mut total = Sum::default();
     let mut weight = 0_u64;
     for (_, operation) in document.operations.iter() {
-        let mut sum = walk.selection_set(&operation.node.selection_set.node)?;
+        let mut sum = cost.selection_set(&operation.node.selection_set.node)?;
         if operation.node.ty == OperationType::Subscription && sum.roots != 1 {
-            return Err(Refused::ManyRootFields);
+            return Err(LimitError::ManyRootFields);
         }
-        sum.directives += Walk::directives(&operation.node.directives)?;
+        sum.directives += CostCounter::directives(&operation.node.directives)?;
         for variable in &operation.node.variable_definitions {
-            sum.directives += Walk::directives(&variable.node.directives)?;
+            sum.directives += CostCounter::directives(&variable.node.directives)?;
             if let Some(default) = &variable.node.default_value {
                 constant(&default.node)?;
             }
@@ -191,7 +191,7 @@ pub(crate) fn check(
         total = total.beside(sum);
     }
     for name in document.fragments.keys() {
-        walk.fragment(name)?;
+        cost.fragment(name)?;
     }
     total.check(limits)?;
     let chosen = chosen(document, operation_name);
@@ -200,7 +200,7 @@ pub(crate) fn check(
             kind: operation.ty,
             weight,
         })
-        .ok_or(Refused::NoSuchOperation)
+        .ok_or(LimitError::NoSuchOperation)
 }
 
 /// The operation that would run: the one of this name, or the only one.
@@ -241,7 +241,7 @@ impl Sum {
         }
     }
 
-    fn check(&self, limits: &Limits) -> Result<(), Refused> {
+    fn check(&self, limits: &QueryLimits) -> Result<(), LimitError> {
         for (what, counted, limit) in [
             ("fields", self.nodes, limits.nodes),
             ("levels", self.depth, limits.depth),
@@ -250,23 +250,23 @@ impl Sum {
             ("fields in the answer", self.cost, limits.cost),
         ] {
             if counted > limit {
-                return Err(Refused::TooMuch { what, limit });
+                return Err(LimitError::TooMuch { what, limit });
             }
         }
         Ok(())
     }
 }
 
-struct Walk<'a> {
+struct CostCounter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
-    limits: &'a Limits,
+    limits: &'a QueryLimits,
     fragments: HashMap<Name, Sum>,
     stack: Vec<Name>,
 }
 
-impl Walk<'_> {
-    fn selection_set(&mut self, set: &SelectionSet) -> Result<Sum, Refused> {
+impl CostCounter<'_> {
+    fn selection_set(&mut self, set: &SelectionSet) -> Result<Sum, LimitError> {
         let mut sum = Sum::default();
         for selection in &set.items {
             let part = match &selection.node {
@@ -293,13 +293,13 @@ impl Walk<'_> {
         Ok(sum)
     }
 
-    fn field(&mut self, field: &Field) -> Result<Sum, Refused> {
+    fn field(&mut self, field: &Field) -> Result<Sum, LimitError> {
         let name = field.name.node.as_str();
         if !self.limits.introspection && matches!(name, "__schema" | "__type") {
-            return Err(Refused::Introspection);
+            return Err(LimitError::Introspection);
         }
         if name == "__typename" && !self.is_plain(field) {
-            return Err(Refused::TypeName);
+            return Err(LimitError::TypeName);
         }
         for (_, argument) in &field.arguments {
             let literal = argument
@@ -382,12 +382,12 @@ impl Walk<'_> {
         }
     }
 
-    fn fragment(&mut self, name: &Name) -> Result<Sum, Refused> {
+    fn fragment(&mut self, name: &Name) -> Result<Sum, LimitError> {
         if let Some(known) = self.fragments.get(name) {
             return Ok(*known);
         }
         if self.stack.contains(name) {
-            return Err(Refused::FragmentCycle);
+            return Err(LimitError::FragmentCycle);
         }
         let document = self.document;
         // A spread of nothing is for validation to refuse.
@@ -404,7 +404,7 @@ impl Walk<'_> {
         Ok(sum)
     }
 
-    fn directives(directives: &[Positioned<Directive>]) -> Result<u64, Refused> {
+    fn directives(directives: &[Positioned<Directive>]) -> Result<u64, LimitError> {
         for directive in directives {
             for (_, argument) in &directive.node.arguments {
                 let literal = argument
@@ -419,17 +419,17 @@ impl Walk<'_> {
 }
 
 /// Refuses a decimal that was written into the document: parsed, it has lost its last zeros already.
-fn constant(value: &Const) -> Result<(), Refused> {
+fn constant(value: &Const) -> Result<(), LimitError> {
     match value {
-        Const::Number(number) if number.is_f64() => Err(Refused::InlineDecimal),
+        Const::Number(number) if number.is_f64() => Err(LimitError::InlineDecimal),
         Const::List(items) => items.iter().try_for_each(constant),
         Const::Object(members) => members.values().try_for_each(constant),
         _ => Ok(()),
     }
 }
 
-fn too_much(what: &'static str, limit: usize) -> Refused {
-    Refused::TooMuch {
+fn too_much(what: &'static str, limit: usize) -> LimitError {
+    LimitError::TooMuch {
         what,
         limit: limit as u64,
     }
@@ -447,7 +447,7 @@ mod tests {
 
     use super::*;
 
-    /// A page that the gate does not know is counted as one node.
+    /// A page that the query limits do not know is counted as one node.
     #[test]
     fn the_pages_of_the_schema_are_the_lists_that_are_counted() {
         let sdl = async_graphql::parser::parse_schema(crate::schema::sdl()).unwrap();
@@ -475,8 +475,8 @@ mod tests {
         assert_eq!(pages, LISTS.map(str::to_owned).into());
     }
 
-    fn judge(query: &str) -> Result<Counted, Refused> {
-        let limits = Limits::new(false);
+    fn judge(query: &str) -> Result<Counted, LimitError> {
+        let limits = QueryLimits::new(false);
         check_text(query, &limits)?;
         check(
             &parse_query(query).unwrap(),
@@ -488,13 +488,13 @@ mod tests {
 
     fn refused(query: &str) -> &'static str {
         match judge(query) {
-            Err(Refused::TooMuch { what, .. }) => what,
-            Err(Refused::FragmentCycle) => "cycle",
-            Err(Refused::InlineDecimal) => "decimal",
-            Err(Refused::TypeName) => "__typename",
-            Err(Refused::ManyRootFields) => "root fields",
-            Err(Refused::Introspection) => "introspection",
-            Err(Refused::NoSuchOperation) => "operation",
+            Err(LimitError::TooMuch { what, .. }) => what,
+            Err(LimitError::FragmentCycle) => "cycle",
+            Err(LimitError::InlineDecimal) => "decimal",
+            Err(LimitError::TypeName) => "__typename",
+            Err(LimitError::ManyRootFields) => "root fields",
+            Err(LimitError::Introspection) => "introspection",
+            Err(LimitError::NoSuchOperation) => "operation",
             Ok(_) => "nothing",
         }
     }
@@ -621,7 +621,7 @@ mod tests {
             "{ me { id } ...F } fragment F on Query { ... { __schema { types { name } } } }",
         ] {
             assert_eq!(refused(query), "introspection");
-            let limits = Limits::new(true);
+            let limits = QueryLimits::new(true);
             let document = parse_query(query).unwrap();
             check(&document, None, &Variables::default(), &limits).unwrap();
         }
@@ -629,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unused_bomb_is_counted_too() {
+    fn an_unused_fragment_bomb_is_counted_too() {
         let fields = "a ".repeat(1001);
         assert_eq!(
             refused(&format!(

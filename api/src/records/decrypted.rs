@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 use vault::row::Content;
 
 use super::{
-    content,
-    disclosure::{Inquiry, Wanted},
+    decrypt,
+    disclosure::{DisclosureRequest, Wanted},
 };
 use crate::{
     app::App,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What opening a record came to, for every field that asks.
-type Answer = Result<Arc<Content>, Arc<Error>>;
+type DecryptedContent = Result<Arc<Content>, Arc<Error>>;
 /// Whoever comes first opens the record; the others wait for it.
 type Slots = HashMap<(RecordId, Purpose), Arc<Slot>>;
 
@@ -33,14 +33,14 @@ type Slots = HashMap<(RecordId, Purpose), Arc<Slot>>;
 /// disclosed.
 #[derive(Debug, Default)]
 struct Slot {
-    content: OnceCell<Answer>,
+    content: OnceCell<DecryptedContent>,
     is_shown: AtomicBool,
 }
 
 /// The records that one request has opened. It must not outlive the request: the next one is decided
 /// anew.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Opened(Arc<Mutex<Slots>>);
+pub(crate) struct DecryptedRecords(Arc<Mutex<Slots>>);
 
 /// Why a record was not opened, told to each field that asked for its content.
 #[derive(Debug)]
@@ -93,10 +93,10 @@ pub(crate) async fn keep(
     sealed: &[&StoredRecord],
 ) -> Result<(), Error> {
     let app = app(ctx)?;
-    let opened = content::open_all(&app.keyring, sealed).await;
+    let opened = decrypt::open_all(&app.keyring, sealed).await;
     for (sealed, opened) in sealed.iter().zip(opened) {
         let slot = slot(ctx, sealed.id, purpose)?;
-        let intact = content::intact(&app.pool, sealed, opened).await;
+        let intact = decrypt::intact(&app.pool, sealed, opened).await;
         // Whoever was there before has opened the same.
         drop(slot.content.set(intact.map(Arc::new).map_err(Arc::new)));
     }
@@ -104,7 +104,7 @@ pub(crate) async fn keep(
 }
 
 fn slot(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Slot>, Error> {
-    let opened = &loaders(ctx)?.opened.0;
+    let opened = &loaders(ctx)?.decrypted.0;
     // Nothing in here can panic half-way.
     let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Arc::clone(opened.entry((record, purpose)).or_default()))
@@ -112,19 +112,19 @@ fn slot(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Slo
 
 async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Content>, Error> {
     let (app, caller) = request(ctx)?;
-    let inquiry = Inquiry {
+    let inquiry = DisclosureRequest {
         caller,
         record,
         purpose: Some(purpose),
         wanted: Wanted::Content,
         budget: Some(budget(ctx)?.clone()),
     };
-    let disclosed = app.desk.ask(inquiry).await?;
+    let disclosed = app.disclosure.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
     open(app, &sealed).await
 }
 
 async fn open(app: &App, sealed: &StoredRecord) -> Result<Arc<Content>, Error> {
-    let opened = content::open(&app.keyring, sealed).await;
-    Ok(Arc::new(content::intact(&app.pool, sealed, opened).await?))
+    let opened = decrypt::open(&app.keyring, sealed).await;
+    Ok(Arc::new(decrypt::intact(&app.pool, sealed, opened).await?))
 }

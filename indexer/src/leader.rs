@@ -7,14 +7,14 @@ use store::{Pool, StoreError, chain_events, cursor, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    apply::Writer,
+    apply::ChainWriter,
     deadline::{in_time, until, within},
-    fetch::{self, Appetite, Ranges},
+    error::{Halt, IndexerError},
+    fetch::{self, RangeSize, Ranges},
     follow::{Followed, follow},
-    place::{BlockRef, Place, Standing, column, number},
     plan::{Compared, Step, plan},
-    status::{Role, Status},
-    trouble::{Halt, Trouble},
+    position::{BlockRef, ChainPosition, RegistryState, column, number},
+    status::{LeadershipRole, Status},
 };
 
 /// How often a leader writes although there is nothing new: the api says that nobody leads where it does not.
@@ -24,12 +24,12 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const COMPARED_AT_ONCE: usize = 16;
 
 /// The chain on one side, the database on the other.
-pub(crate) struct Chain {
+pub(crate) struct ChainFollower {
     client: Client,
     pub(crate) pool: Pool,
     pub(crate) registry: Registry,
     status: Status,
-    appetite: Appetite,
+    range_size: RangeSize,
     /// What the operator accepted; used once.
     accept_reorg_to: Option<u64>,
     /// Whether the node must be asked again who it is before anything else.
@@ -37,34 +37,34 @@ pub(crate) struct Chain {
     stop: CancellationToken,
 }
 
-/// What a leader knows between two rounds; lost with the lead and read again from the database.
-pub(crate) struct Lead {
-    pub(crate) writer: Writer,
-    pub(crate) at: Place,
+/// What a leader knows between two rounds; lost with leadership and read again from the database.
+pub(crate) struct LeaderState {
+    pub(crate) writer: ChainWriter,
+    pub(crate) at: ChainPosition,
     /// The last block that was final when it was applied; the anchors up to it are finalised.
-    settled: u64,
+    finalized_up_to: u64,
     /// The chain's head and finality as they were last written; `None` before the first round.
-    noted: Option<Seen>,
+    noted: Option<ObservedHead>,
     /// When that was.
     noted_at: Instant,
 }
 
 /// Where the chain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct ObservedHead {
     head: u64,
     finalized: u64,
 }
 
 /// What is left after a round.
-pub(crate) enum Round {
+pub(crate) enum RoundOutcome {
     /// Nothing: wait for the next poll.
     Done,
     /// There is more: go on at once.
     More,
 }
 
-impl Chain {
+impl ChainFollower {
     pub(crate) fn new(
         client: Client,
         pool: Pool,
@@ -78,7 +78,7 @@ impl Chain {
             pool,
             registry,
             status,
-            appetite: Appetite::default(),
+            range_size: RangeSize::default(),
             accept_reorg_to,
             unchecked: true,
             stop,
@@ -86,125 +86,133 @@ impl Chain {
     }
 
     /// Looks at the chain once and does what is to be done.
-    pub(crate) async fn round(&mut self, lead: &mut Option<Lead>) -> Result<Round, Trouble> {
+    pub(crate) async fn round(
+        &mut self,
+        leader: &mut Option<LeaderState>,
+    ) -> Result<RoundOutcome, IndexerError> {
         if self.unchecked {
             let Some(checked) = until(&self.stop, self.client.check()).await else {
-                return Ok(Round::Done);
+                return Ok(RoundOutcome::Done);
             };
             checked?;
             self.unchecked = false;
         }
-        let lead = match lead {
-            Some(lead) => lead,
-            None => match until(&self.stop, self.first_place()).await {
-                Some(first) => lead.insert(self.take_over(first?).await?),
-                None => return Ok(Round::Done),
+        let leader = match leader {
+            Some(leader) => leader,
+            None => match until(&self.stop, self.first_position()).await {
+                Some(first) => leader.insert(self.take_over(first?).await?),
+                None => return Ok(RoundOutcome::Done),
             },
         };
-        let Some(looked) = until(&self.stop, self.look(lead)).await else {
-            return Ok(Round::Done);
+        let Some(looked) = until(&self.stop, self.look(leader)).await else {
+            return Ok(RoundOutcome::Done);
         };
         let (seen, compared) = looked?;
         self.status.saw_head(seen.head, seen.finalized);
-        match plan(&compared, seen.head, seen.finalized, lead.settled) {
+        match plan(&compared, seen.head, seen.finalized, leader.finalized_up_to) {
             Step::Wait => {
-                self.settle(lead, seen).await?;
-                Ok(Round::Done)
+                self.finalize(leader, seen).await?;
+                Ok(RoundOutcome::Done)
             }
             Step::Behind { blocks } => {
                 tracing::debug!("The node is {blocks} blocks behind us");
                 self.unchecked = true;
-                Ok(Round::Done)
+                Ok(RoundOutcome::Done)
             }
             Step::AdvanceFinal { from, to } => {
-                let advanced = self.advance_final(lead, from, to, seen).await;
-                self.advanced(lead, advanced, seen).await
+                let advanced = self.advance_final(leader, from, to, seen).await;
+                self.advanced(leader, advanced, seen).await
             }
             Step::AdvanceRecent { from, to } => {
-                let advanced = self.advance_recent(lead, from, to, seen).await;
-                self.advanced(lead, advanced, seen).await
+                let advanced = self.advance_recent(leader, from, to, seen).await;
+                self.advanced(leader, advanced, seen).await
             }
             Step::Rewind { to } => {
                 // An undone chain may be another chain: look once more before undoing anything.
                 self.client.check().await?;
-                self.rewind(lead, to, seen).await?;
-                Ok(Round::More)
+                self.rewind(leader, to, seen).await?;
+                Ok(RoundOutcome::More)
             }
             Step::TooDeep { fork } => {
                 self.client.check().await?;
                 let halt = Halt::TooDeep {
                     fork,
-                    settled: lead.settled,
+                    finalized_up_to: leader.finalized_up_to,
                 };
-                self.halt_or_accept(lead, halt.into(), seen).await
+                self.halt_or_accept(leader, halt.into(), seen).await
             }
         }
     }
 
     /// The block before the registry's first: where an empty database begins.
-    async fn first_place(&self) -> Result<Place, Trouble> {
+    async fn first_position(&self) -> Result<ChainPosition, IndexerError> {
         let deployment = self.client.deployment();
         let number = deployment.block.saturating_sub(1);
         let block = self
             .client
             .block_by_number(number)
             .await?
-            .ok_or(Trouble::Moved)?;
-        Ok(Place {
+            .ok_or(IndexerError::BlockMoved)?;
+        Ok(ChainPosition {
             block: BlockRef::from(&block),
-            standing: Standing::first(deployment),
+            registry_state: RegistryState::first(deployment),
         })
     }
 
-    async fn take_over(&self, first: Place) -> Result<Lead, Trouble> {
+    async fn take_over(&self, first: ChainPosition) -> Result<LeaderState, IndexerError> {
         let taken = within(async {
             let mut conn = self.pool.acquire().await?;
             cursor::take_over(&mut conn, &self.registry, &first.to_row()).await
         });
         let cursor = taken.await?;
-        let at = Place::from_row(&cursor.position)?;
-        self.status.is(Role::Leader);
-        self.status.at(at.block.number, at.standing.sequence);
+        let at = ChainPosition::from_row(&cursor.position)?;
+        self.status.is(LeadershipRole::Leader);
+        self.status.at(at.block.number, at.registry_state.sequence);
         tracing::info!(
             "Leading with fence {} from block {}, {} events so far",
             cursor.fence,
             at.block.number,
-            at.standing.sequence
+            at.registry_state.sequence
         );
-        let writer = Writer {
+        let writer = ChainWriter {
             pool: self.pool.clone(),
             registry: self.registry.clone(),
             fence: cursor.fence,
             registrar: self.client.deployment().registrar,
         };
-        Ok(Lead {
+        Ok(LeaderState {
             writer,
             at,
-            settled: number(cursor.finalized_block),
+            finalized_up_to: number(cursor.finalized_block),
             noted: None,
             noted_at: Instant::now(),
         })
     }
 
     /// Where the chain is, and how our newest blocks compare: as many as it takes to find a common one.
-    async fn look(&self, lead: &Lead) -> Result<(Seen, Vec<Compared>), Trouble> {
+    async fn look(
+        &self,
+        leader: &LeaderState,
+    ) -> Result<(ObservedHead, Vec<Compared>), IndexerError> {
         let (head, finalized) = tokio::try_join!(self.client.head(), self.client.finalized())?;
         self.status.head_was_made(head.timestamp);
-        let seen = Seen {
+        let seen = ObservedHead {
             head: head.number,
             finalized: finalized.map_or(0, |block| block.number),
         };
-        let mut compared = vec![self.compare(lead.at.block).await?];
+        let mut compared = vec![self.compare(leader.at.block).await?];
         if compared.iter().any(Compared::agrees) {
             return Ok((seen, compared));
         }
         let remembered = self.remembered().await?;
-        let older: Vec<&Place> = remembered
+        let older: Vec<&ChainPosition> = remembered
             .iter()
-            .filter(|place| place.block.number < lead.at.block.number)
+            .filter(|position| position.block.number < leader.at.block.number)
             .collect();
-        for places in older.chunks(COMPARED_AT_ONCE) {
-            let asked = places.iter().map(|place| self.compare(place.block));
+        for positions in older.chunks(COMPARED_AT_ONCE) {
+            let asked = positions
+                .iter()
+                .map(|position| self.compare(position.block));
             compared.extend(futures::future::try_join_all(asked).await?);
             if compared.iter().any(Compared::agrees) {
                 break;
@@ -213,7 +221,7 @@ impl Chain {
         Ok((seen, compared))
     }
 
-    async fn compare(&self, ours: BlockRef) -> Result<Compared, Trouble> {
+    async fn compare(&self, ours: BlockRef) -> Result<Compared, IndexerError> {
         let theirs = self.client.block_by_number(ours.number).await?;
         Ok(Compared {
             ours,
@@ -222,7 +230,7 @@ impl Chain {
     }
 
     /// The blocks we remember, newest first.
-    async fn remembered(&self) -> Result<Vec<Place>, Trouble> {
+    async fn remembered(&self) -> Result<Vec<ChainPosition>, IndexerError> {
         let rows = within(async {
             let mut conn = self.pool.acquire().await?;
             cursor::remembered(&mut conn, &self.registry).await
@@ -230,40 +238,40 @@ impl Chain {
         let rows = rows.await?;
         Ok(rows
             .iter()
-            .map(Place::from_block_row)
+            .map(ChainPosition::from_block_row)
             .collect::<Result<_, StoreError>>()?)
     }
 
     async fn advance_final(
         &self,
-        lead: &mut Lead,
+        leader: &mut LeaderState,
         from: u64,
         to: u64,
-        seen: Seen,
-    ) -> Result<Round, Trouble> {
-        let mut ranges = Ranges::new(&self.client, &self.appetite, from, to);
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
+        let mut ranges = Ranges::new(&self.client, &self.range_size, from, to);
         let mut next = from;
         let chain_id = self.client.deployment().chain_id;
         loop {
             let Some(read) = until(&self.stop, ranges.next()).await else {
-                return Ok(Round::Done);
+                return Ok(RoundOutcome::Done);
             };
             let Some(stretch) = read? else {
-                return Ok(Round::More);
+                return Ok(RoundOutcome::More);
             };
             let end = stretch.blocks.last().map_or(next, |block| block.number);
-            let followed = match follow(chain_id, lead.at.standing, stretch) {
+            let followed = match follow(chain_id, leader.at.registry_state, stretch) {
                 Ok(followed) => followed,
                 Err(seen) => {
                     tracing::warn!("Asking again for blocks {next} to {end}: {seen}");
                     follow(
                         chain_id,
-                        lead.at.standing,
+                        leader.at.registry_state,
                         fetch::range(&self.client, next, end).await?,
                     )?
                 }
             };
-            self.apply(lead, followed, seen).await?;
+            self.apply(leader, followed, seen).await?;
             next = end + 1;
             self.status.round();
         }
@@ -271,64 +279,70 @@ impl Chain {
 
     async fn advance_recent(
         &self,
-        lead: &mut Lead,
+        leader: &mut LeaderState,
         from: u64,
         to: u64,
-        seen: Seen,
-    ) -> Result<Round, Trouble> {
-        let (before, standing) = (lead.at.block, lead.at.standing);
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
+        let (before, registry_state) = (leader.at.block, leader.at.registry_state);
         let chain_id = self.client.deployment().chain_id;
         let read = until(&self.stop, fetch::recent(&self.client, before, from, to)).await;
         let Some(read) = read else {
-            return Ok(Round::Done);
+            return Ok(RoundOutcome::Done);
         };
-        let followed = match follow(chain_id, standing, read?) {
+        let followed = match follow(chain_id, registry_state, read?) {
             Ok(followed) => followed,
             Err(seen) => {
                 tracing::warn!("Asking again for blocks {from} to {to}: {seen}");
                 follow(
                     chain_id,
-                    standing,
+                    registry_state,
                     fetch::recent(&self.client, before, from, to).await?,
                 )?
             }
         };
-        self.apply(lead, followed, seen).await?;
-        Ok(if lead.at.block.number < to {
-            Round::More
+        self.apply(leader, followed, seen).await?;
+        Ok(if leader.at.block.number < to {
+            RoundOutcome::More
         } else {
-            Round::Done
+            RoundOutcome::Done
         })
     }
 
     async fn apply(
         &self,
-        lead: &mut Lead,
+        leader: &mut LeaderState,
         followed: Option<Followed>,
-        seen: Seen,
-    ) -> Result<(), Trouble> {
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
         let Some(followed) = followed else {
             return Ok(());
         };
-        let settled = lead
-            .settled
+        let finalized_up_to = leader
+            .finalized_up_to
             .max(seen.finalized.min(followed.end.block.number));
-        let applied = in_time(lead.writer.advance(lead.at, &followed, seen.head, settled)).await?;
-        // `settled` moves in `settle`, when the anchors up to it are finalised.
-        lead.at = followed.end;
-        lead.noted = lead.noted.and(Some(seen));
+        let applied = in_time(leader.writer.advance(
+            leader.at,
+            &followed,
+            seen.head,
+            finalized_up_to,
+        ))
+        .await?;
+        // `finalized_up_to` moves in `finalize`, when the anchors up to it are finalised.
+        leader.at = followed.end;
+        leader.noted = leader.noted.and(Some(seen));
         self.status
-            .at(lead.at.block.number, lead.at.standing.sequence);
+            .at(leader.at.block.number, leader.at.registry_state.sequence);
         self.status
             .applied(applied.events, applied.anchors, applied.findings);
         if applied.events > 0 {
             tracing::info!(
-                block = lead.at.block.number,
+                block = leader.at.block.number,
                 events = applied.events,
                 confirmed = applied.anchors,
                 "Applied {} events up to block {}",
                 applied.events,
-                lead.at.block.number
+                leader.at.block.number
             );
         }
         Ok(())
@@ -336,60 +350,84 @@ impl Chain {
 
     async fn advanced(
         &mut self,
-        lead: &mut Lead,
-        advanced: Result<Round, Trouble>,
-        seen: Seen,
-    ) -> Result<Round, Trouble> {
+        leader: &mut LeaderState,
+        advanced: Result<RoundOutcome, IndexerError>,
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
         match advanced {
             Ok(round) => {
-                self.settle(lead, seen).await?;
+                self.finalize(leader, seen).await?;
                 Ok(round)
             }
-            Err(Trouble::Halt(halt)) => self.halt_or_accept(lead, Trouble::Halt(halt), seen).await,
-            Err(trouble) => Err(trouble),
+            Err(IndexerError::Halt(halt)) => {
+                self.halt_or_accept(leader, IndexerError::Halt(halt), seen)
+                    .await
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Writes down where the chain is, if it moved, and finalises what became final.
-    async fn settle(&self, lead: &mut Lead, seen: Seen) -> Result<(), Trouble> {
-        let settled = lead.settled.max(seen.finalized.min(lead.at.block.number));
-        if lead.noted != Some(seen) || lead.noted_at.elapsed() > HEARTBEAT {
-            let noted = lead.writer.note(lead.at, seen.head, settled);
+    async fn finalize(
+        &self,
+        leader: &mut LeaderState,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
+        let finalized_up_to = leader
+            .finalized_up_to
+            .max(seen.finalized.min(leader.at.block.number));
+        if leader.noted != Some(seen) || leader.noted_at.elapsed() > HEARTBEAT {
+            let noted = leader.writer.note(leader.at, seen.head, finalized_up_to);
             self.status.clock(in_time(noted).await?);
-            lead.noted_at = Instant::now();
+            leader.noted_at = Instant::now();
         }
         // In the first round as well: some may have become final while nobody led.
-        if lead.noted.is_none() || settled > lead.settled {
-            let count = in_time(lead.writer.finalize(settled)).await?;
+        if leader.noted.is_none() || finalized_up_to > leader.finalized_up_to {
+            let count = in_time(leader.writer.finalize(finalized_up_to)).await?;
             if count > 0 {
-                tracing::info!("Finalised {count} anchors up to block {settled}");
+                tracing::info!("Finalised {count} anchors up to block {finalized_up_to}");
             }
         }
-        (lead.settled, lead.noted) = (settled, Some(seen));
+        (leader.finalized_up_to, leader.noted) = (finalized_up_to, Some(seen));
         Ok(())
     }
 
-    async fn rewind(&self, lead: &mut Lead, to: u64, seen: Seen) -> Result<(), Trouble> {
+    async fn rewind(
+        &self,
+        leader: &mut LeaderState,
+        to: u64,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
         let remembered = self.remembered().await?;
         match remembered
             .into_iter()
-            .find(|place| place.block.number == to)
+            .find(|position| position.block.number == to)
         {
-            Some(place) => self.go_back(lead, place, seen).await,
+            Some(position) => self.go_back(leader, position, seen).await,
             None => Err(Halt::TooDeep {
                 fork: Some(to),
-                settled: lead.settled,
+                finalized_up_to: leader.finalized_up_to,
             }
             .into()),
         }
     }
 
-    async fn go_back(&self, lead: &mut Lead, to: Place, seen: Seen) -> Result<(), Trouble> {
-        let depth = lead.at.block.number - to.block.number;
-        let settled = lead.settled.min(to.block.number);
-        let undone = in_time(lead.writer.rewind(lead.at, to, seen.head, settled)).await?;
-        (lead.at, lead.settled) = (to, settled);
-        self.status.at(to.block.number, to.standing.sequence);
+    async fn go_back(
+        &self,
+        leader: &mut LeaderState,
+        to: ChainPosition,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
+        let depth = leader.at.block.number - to.block.number;
+        let finalized_up_to = leader.finalized_up_to.min(to.block.number);
+        let undone = in_time(
+            leader
+                .writer
+                .rewind(leader.at, to, seen.head, finalized_up_to),
+        )
+        .await?;
+        (leader.at, leader.finalized_up_to) = (to, finalized_up_to);
+        self.status.at(to.block.number, to.registry_state.sequence);
         self.status.reorged(depth);
         tracing::warn!(
             depth,
@@ -406,13 +444,13 @@ impl Chain {
     /// Stops applying, unless the operator said beforehand how far back to go.
     async fn halt_or_accept(
         &mut self,
-        lead: &mut Lead,
-        halt: Trouble,
-        seen: Seen,
-    ) -> Result<Round, Trouble> {
+        leader: &mut LeaderState,
+        halt: IndexerError,
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
         let Some(block) = self
             .accept_reorg_to
-            .filter(|block| *block < lead.at.block.number)
+            .filter(|block| *block < leader.at.block.number)
         else {
             return Err(halt);
         };
@@ -420,35 +458,35 @@ impl Chain {
             .client
             .block_by_number(block)
             .await?
-            .ok_or(Trouble::Moved)?;
-        let stood = within(async {
+            .ok_or(IndexerError::BlockMoved)?;
+        let stored = within(async {
             let mut conn = self.pool.acquire().await?;
-            chain_events::standing_after(&mut conn, &self.registry, column(block)).await
+            chain_events::registry_state_after(&mut conn, &self.registry, column(block)).await
         });
-        let standing = match stood.await? {
-            None => Standing::first(self.client.deployment()),
-            Some(stood) => {
-                let head = stood.head.parse();
+        let registry_state = match stored.await? {
+            None => RegistryState::first(self.client.deployment()),
+            Some(stored) => {
+                let head = stored.head.parse();
                 let head = head.map_err(|_| StoreError::Unreadable {
                     what: "rolling head",
                 })?;
-                Standing {
-                    sequence: number(stood.sequence),
+                RegistryState {
+                    sequence: number(stored.sequence),
                     head,
                 }
             }
         };
         tracing::warn!("Going back to block {block}, as the operator accepted: {halt}");
         self.go_back(
-            lead,
-            Place {
+            leader,
+            ChainPosition {
                 block: BlockRef::from(&theirs),
-                standing,
+                registry_state,
             },
             seen,
         )
         .await?;
         self.accept_reorg_to = None;
-        Ok(Round::More)
+        Ok(RoundOutcome::More)
     }
 }

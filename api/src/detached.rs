@@ -10,22 +10,22 @@ use crate::error::Error;
 
 /// How many pieces of work may be under way that came by request. A client that leaves at once no longer holds
 /// a connection, but its work does go on.
-const MOST: usize = 4096;
+const MAX_TASKS: usize = 4096;
 
 /// The work that is under way. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Work(TaskTracker);
+pub(crate) struct DetachedTasks(TaskTracker);
 
-impl Work {
+impl DetachedTasks {
     /// Does it in a task of its own, and waits for it. Dropped, only the waiting ends.
     ///
     /// # Errors
     /// [`Error::Busy`] where too much is under way; nothing of it is done then.
-    pub(crate) async fn finish<T: Send + 'static>(
+    pub(crate) async fn run_to_completion<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Error> {
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_TASKS {
             return Err(Error::Busy {
                 retry_after_seconds: 1,
             });
@@ -41,7 +41,7 @@ impl Work {
     }
 
     /// Waits until nothing is under way any more, but no longer than this. Answers how much still is.
-    pub(crate) async fn finished(&self, within: Duration) -> usize {
+    pub(crate) async fn wait_until_idle(&self, within: Duration) -> usize {
         self.0.close();
         tokio::time::timeout(within, self.0.wait()).await.ok();
         self.0.len()
@@ -58,18 +58,18 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_finished_though_nobody_waits_for_it() {
-        let work = Work::default();
+        let tasks = DetachedTasks::default();
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let done = Arc::new(Notify::new());
-        let (told, may, finished) = (Arc::clone(&begun), Arc::clone(&go_on), Arc::clone(&done));
-        let tracker = work.clone();
+        let (started, may, completed) = (Arc::clone(&begun), Arc::clone(&go_on), Arc::clone(&done));
+        let tracker = tasks.clone();
         let client = tokio::spawn(async move {
             let piece = async move {
-                told.notify_one();
+                started.notify_one();
                 may.notified().await;
-                finished.notify_one();
+                completed.notify_one();
             };
-            tracker.finish(piece).await
+            tracker.run_to_completion(piece).await
         });
 
         begun.notified().await;
@@ -78,19 +78,19 @@ mod tests {
         go_on.notify_one();
         done.notified().await;
 
-        assert_eq!(work.finished(Duration::from_secs(5)).await, 0);
+        assert_eq!(tasks.wait_until_idle(Duration::from_secs(5)).await, 0);
     }
 
     #[tokio::test]
     async fn a_panic_is_its_own_and_reaches_who_waits() {
-        let work = Work::default();
-        let tracker = work.clone();
+        let tasks = DetachedTasks::default();
+        let tracker = tasks.clone();
         let waiting = tokio::spawn(async move {
             let alone = tracker.0.len();
             let panics = async move { assert_eq!(alone, 1, "asked to") };
-            tracker.finish(panics).await
+            tracker.run_to_completion(panics).await
         });
         assert!(waiting.await.is_err_and(|ended| ended.is_panic()));
-        assert_eq!(work.finished(Duration::from_secs(5)).await, 0);
+        assert_eq!(tasks.wait_until_idle(Duration::from_secs(5)).await, 0);
     }
 }

@@ -15,31 +15,33 @@ use store::{
 };
 use vault::envelope::{Binding, PatientKey};
 
-use super::{admission::Permitted, signing::Order, succession::Line, writer::Stored};
+use super::{
+    authorize::Permitted, signing::SigningRequest, succession::VersionLink, writer::Stored,
+};
 
 /// A draft with its place on the chain: what can be written down before it is signed.
-pub(super) struct Planned<'a> {
+pub(super) struct NumberedDraft<'a> {
     /// The draft, and why it may be stored.
     pub(super) permitted: Permitted<'a>,
     /// The versions before.
-    pub(super) line: Line,
+    pub(super) link: VersionLink,
     /// The signer's nonce.
     pub(super) nonce: i64,
 }
 
 /// A record on its way into the tables.
-pub(super) struct Made<'a> {
-    planned: Planned<'a>,
+pub(super) struct SignedDraft<'a> {
+    numbered: NumberedDraft<'a>,
     signed: SignedAnchor,
 }
 
-impl Planned<'_> {
+impl NumberedDraft<'_> {
     /// What is to be signed for it.
-    pub(super) fn order(&self) -> Order {
-        Order {
+    pub(super) fn signing_request(&self) -> SigningRequest {
+        SigningRequest {
             nonce: self.nonce,
             hash: self.permitted.asked.draft.data_hash,
-            supersedes: self.line.superseded().copied(),
+            supersedes: self.link.superseded().copied(),
         }
     }
 
@@ -75,7 +77,7 @@ impl Planned<'_> {
             old_value = Some(json!({
                 "recordId": old.id,
                 "version": old.version,
-                "dataHash": self.line.predecessor.map(|hash| hash.to_string()),
+                "dataHash": self.link.predecessor.map(|hash| hash.to_string()),
             }));
         }
         if draft.is_restored {
@@ -96,13 +98,13 @@ impl Planned<'_> {
 }
 
 /// Seals a draft and joins it with its signed transaction.
-pub(super) fn make<'a>(
-    planned: Planned<'a>,
+pub(super) fn seal<'a>(
+    numbered: NumberedDraft<'a>,
     signed: SignedAnchor,
     key_id: PatientKeyId,
     key: &PatientKey,
-) -> (NewRecord, Made<'a>) {
-    let permitted = &planned.permitted;
+) -> (NewRecord, SignedDraft<'a>) {
+    let permitted = &numbered.permitted;
     let draft = permitted.asked.draft;
     let binding = Binding {
         record: draft.id,
@@ -137,24 +139,24 @@ pub(super) fn make<'a>(
         blockchain_record_id: signed.tx_hash.to_string(),
         created_at: permitted.at,
     };
-    (record, Made { planned, signed })
+    (record, SignedDraft { numbered, signed })
 }
 
-impl Made<'_> {
+impl SignedDraft<'_> {
     pub(super) fn anchor(&self) -> NewAnchor {
-        let Planned {
+        let NumberedDraft {
             permitted,
-            line,
+            link,
             nonce,
-        } = &self.planned;
+        } = &self.numbered;
         let draft = permitted.asked.draft;
         NewAnchor {
             record: draft.id,
             patient: draft.patient,
             record_type: draft.record_type,
             record_hash: draft.data_hash,
-            predecessor_hash: line.predecessor,
-            supersedes: line.supersedes,
+            predecessor_hash: link.predecessor,
+            supersedes: link.supersedes,
             nonce: *nonce,
             tx_hash: self.signed.tx_hash.to_string(),
             raw_transaction: self.signed.raw.clone(),
@@ -164,10 +166,10 @@ impl Made<'_> {
 
     /// Answers whoever asked, once it is committed.
     pub(super) fn answer(self, record: NewRecord) {
-        let draft = self.planned.permitted.asked.draft;
+        let draft = self.numbered.permitted.asked.draft;
         // The anchor as it stands when the transaction commits.
         let pending = Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string());
-        let Permitted { asked, purpose, .. } = self.planned.permitted;
+        let Permitted { asked, purpose, .. } = self.numbered.permitted;
         asked.answer(Ok(Stored {
             record: record.into(),
             purpose,
@@ -176,7 +178,7 @@ impl Made<'_> {
     }
 
     pub(super) fn event(&self) -> FeedEntry {
-        let draft = self.planned.permitted.asked.draft;
+        let draft = self.numbered.permitted.asked.draft;
         FeedEntry {
             record: Some(draft.id),
             patient: Some(draft.patient),

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Decision, Question, decide, decide_amendment},
+    access::{AccessRequest, Decision, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{RecordId, UserId},
     purpose::Purpose,
-    records::Standing,
+    records::Availability,
     users::Role,
 };
 use serde_json::json;
@@ -19,13 +19,13 @@ use store::{
     users,
 };
 
-use super::writer::{Asked, Draft, OPERATIONS, Stored};
-use crate::{consents::give::used_before, error::Error, facts::Facts};
+use super::writer::{Draft, OPERATIONS, PendingDraft, Stored};
+use crate::{consents::grant::used_before, error::Error, facts::Facts};
 
 /// A draft that may be stored, and why.
 pub(super) struct Permitted<'a> {
     /// The draft, and where its answer goes.
-    pub(super) asked: Asked<'a>,
+    pub(super) asked: PendingDraft<'a>,
     /// What it is stored for.
     pub(super) purpose: Purpose,
     /// Why it may be.
@@ -45,11 +45,11 @@ impl Permitted<'_> {
 
 /// Answers those whose key was used before: with the record it made, which is written down as a reading, or
 /// with a conflict. Gives the others.
-pub(super) async fn recall<'a>(
+pub(super) async fn answer_replays<'a>(
     tx: &mut Tx<'_>,
     permitted: Vec<Permitted<'a>>,
 ) -> Result<Vec<Permitted<'a>>, StoreError> {
-    let made = Made::by_keys_of(tx, &permitted).await?;
+    let known = UsedKeys::by_keys_of(tx, &permitted).await?;
     let mut in_this_batch: HashSet<(&str, UserId, String)> = HashSet::new();
     let mut reads = Vec::new();
     let mut others = Vec::with_capacity(permitted.len());
@@ -58,8 +58,8 @@ pub(super) async fn recall<'a>(
             others.push(permitted);
             continue;
         };
-        if let Some(remembered) = made.by(operation, user, key) {
-            match made.record(remembered, permitted.asked.draft) {
+        if let Some(remembered) = known.by(operation, user, key) {
+            match known.record(remembered, permitted.asked.draft) {
                 Some(record) => {
                     reads.push(read_again(record, &permitted));
                     let purpose = permitted.purpose;
@@ -74,7 +74,7 @@ pub(super) async fn recall<'a>(
         } else if in_this_batch.insert((operation, user, key.to_owned())) {
             others.push(permitted);
         } else {
-            // Its twin is being stored: the next try finds it.
+            // The same request is being stored: the next try finds it.
             permitted.asked.answer(Err(Error::Busy {
                 retry_after_seconds: 1,
             }));
@@ -85,12 +85,12 @@ pub(super) async fn recall<'a>(
 }
 
 /// What clients' keys have made before.
-struct Made {
+struct UsedKeys {
     remembered: Vec<(&'static str, Remembered)>,
     records: Vec<Record>,
 }
 
-impl Made {
+impl UsedKeys {
     async fn by_keys_of(tx: &mut Tx<'_>, permitted: &[Permitted<'_>]) -> Result<Self, StoreError> {
         let mut remembered = Vec::new();
         for operation in OPERATIONS {
@@ -147,9 +147,9 @@ fn read_again(record: &Record, permitted: &Permitted<'_>) -> AuditEntry {
 }
 
 /// Decides every draft. Refusals get their audit row and the answer of a patient who does not exist.
-pub(super) async fn admit<'a>(
+pub(super) async fn authorize<'a>(
     tx: &mut Tx<'_>,
-    asked: Vec<Asked<'a>>,
+    asked: Vec<PendingDraft<'a>>,
     facts: &Facts,
 ) -> Result<Vec<Permitted<'a>>, StoreError> {
     let background = Background::of(tx, &asked).await?;
@@ -210,7 +210,7 @@ struct Background {
 }
 
 impl Background {
-    async fn of(tx: &mut Tx<'_>, asked: &[Asked<'_>]) -> Result<Self, StoreError> {
+    async fn of(tx: &mut Tx<'_>, asked: &[PendingDraft<'_>]) -> Result<Self, StoreError> {
         let drafts = || asked.iter().map(|asked| asked.draft);
         let patients: Vec<UserId> = drafts().map(|draft| draft.patient).collect();
         let patients = users::by_ids(tx, &patients).await?;
@@ -266,21 +266,21 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
     let usual = || actor.default_purpose(Some(draft.patient));
     let purpose = draft.purpose.unwrap_or_else(usual);
     let old = background.followed_by(draft);
-    let question = Question {
+    let access_request = AccessRequest {
         actor,
         patient: draft.patient,
         action: draft.action(),
         purpose,
         record_type: draft.record_type,
-        standing: old.map_or(Standing::Open, |old| old.standing),
+        availability: old.map_or(Availability::Open, |old| old.availability),
         destination: None,
         emergency: None,
         now: facts.now,
     };
     let consents = facts.consents_of(draft.patient);
     let decision = match draft.follows {
-        None => decide(&question, consents),
-        Some(_) => decide_amendment(&question, old.and_then(|old| old.author), consents),
+        None => decide(&access_request, consents),
+        Some(_) => decide_amendment(&access_request, old.and_then(|old| old.author), consents),
     };
     let is_known = background.patients.contains(&draft.patient);
     let reason = match decision {

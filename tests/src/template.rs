@@ -8,8 +8,8 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 /// How many worlds there are at once. Each is three processes and a database.
 const WORLDS: usize = 4;
 
-static GROUND: OnceCell<Template> = OnceCell::const_new();
-static SEATS: Semaphore = Semaphore::const_new(WORLDS);
+static TEMPLATE: OnceCell<Template> = OnceCell::const_new();
+static SLOTS: Semaphore = Semaphore::const_new(WORLDS);
 
 /// The administrator who is there from the beginning, in every world.
 pub(crate) const FIRST_ADMIN: (&str, &str) = ("first.admin", "the first of all administrators");
@@ -70,15 +70,15 @@ pub(crate) fn production() -> Options {
 }
 
 /// The right to have a world.
-pub(crate) async fn seat() -> SemaphorePermit<'static> {
-    let seat = SEATS.acquire().await;
-    seat.expect("the seats are never closed")
+pub(crate) async fn slot() -> SemaphorePermit<'static> {
+    let slot = SLOTS.acquire().await;
+    slot.expect("the seats are never closed")
 }
 
-/// A foundation copied from the common ground.
+/// A foundation copied from the template.
 pub(crate) async fn copy(options: Options) -> Foundation {
-    let ground = GROUND.get_or_init(make).await;
-    let copied = ground.copy(options).await;
+    let template = TEMPLATE.get_or_init(make).await;
+    let copied = template.copy(options).await;
     copied.unwrap_or_else(|error| panic!("a world could not be copied: {error}"))
 }
 

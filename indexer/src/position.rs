@@ -21,12 +21,12 @@ impl From<&Block> for BlockRef {
 
 /// Where the registry's chain of events stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct RegistryState {
     pub(crate) sequence: u64,
     pub(crate) head: Head,
 }
 
-impl Standing {
+impl RegistryState {
     /// Before the first event.
     pub(crate) fn first(deployment: &Deployment) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Standing {
     }
 }
 
-impl From<RegistryHead> for Standing {
+impl From<RegistryHead> for RegistryState {
     fn from(registry: RegistryHead) -> Self {
         Self {
             sequence: registry.sequence,
@@ -47,18 +47,18 @@ impl From<RegistryHead> for Standing {
 
 /// How far the registry was followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ChainPosition {
     pub(crate) block: BlockRef,
-    pub(crate) standing: Standing,
+    pub(crate) registry_state: RegistryState,
 }
 
-impl Place {
+impl ChainPosition {
     pub(crate) fn to_row(self) -> cursor::Position {
         cursor::Position {
             block_number: column(self.block.number),
             block_hash: self.block.hash.to_string(),
-            sequence: column(self.standing.sequence),
-            head: self.standing.head.to_string(),
+            sequence: column(self.registry_state.sequence),
+            head: self.registry_state.head.to_string(),
         }
     }
 
@@ -71,16 +71,16 @@ impl Place {
     }
 }
 
-fn read(number: i64, hash: &str, sequence: i64, head: &str) -> Result<Place, StoreError> {
+fn read(number: i64, hash: &str, sequence: i64, head: &str) -> Result<ChainPosition, StoreError> {
     let unreadable = |what| StoreError::Unreadable { what };
     let hash = hash.parse().map_err(|_| unreadable("block hash"))?;
     let head = head.parse().map_err(|_| unreadable("rolling head"))?;
-    Ok(Place {
+    Ok(ChainPosition {
         block: BlockRef {
             number: self::number(number),
             hash,
         },
-        standing: Standing {
+        registry_state: RegistryState {
             sequence: self::number(sequence),
             head,
         },

@@ -8,9 +8,9 @@ use domain::{
     users,
 };
 use serde_json::json;
-use store::{feed::FeedEntry, reconciliation::MovedAnchor};
+use store::{feed::FeedEntry, reconciliation::ReconciledAnchor};
 
-use crate::reconcile::{Confirmed, Suspicion};
+use crate::reconcile::{Confirmed, SuspectedFinding};
 
 fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
     AuditEntry {
@@ -26,7 +26,7 @@ fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
     }
 }
 
-pub(crate) fn anchor_found(found: &Confirmed, origin: &Origin) -> AuditEntry {
+pub(crate) fn audit_entry_confirmed(found: &Confirmed, origin: &Origin) -> AuditEntry {
     let Confirmed {
         anchor,
         confirmation,
@@ -44,7 +44,7 @@ pub(crate) fn anchor_found(found: &Confirmed, origin: &Origin) -> AuditEntry {
     }
 }
 
-pub(crate) fn anchor_undone(anchor: &MovedAnchor, origin: &Origin) -> AuditEntry {
+pub(crate) fn audit_entry_reorged(anchor: &ReconciledAnchor, origin: &Origin) -> AuditEntry {
     AuditEntry {
         resource_id: anchor.record.0,
         patient: Some(anchor.patient),
@@ -58,8 +58,8 @@ pub(crate) fn anchor_undone(anchor: &MovedAnchor, origin: &Origin) -> AuditEntry
     }
 }
 
-pub(crate) fn finding_row(
-    about: &Suspicion,
+pub(crate) fn audit_entry_finding(
+    about: &SuspectedFinding,
     id: FindingId,
     state: &str,
     origin: &Origin,
@@ -79,7 +79,7 @@ pub(crate) fn finding_row(
 }
 
 /// That it is in a block; and before that, that another attempt took its place, if one did.
-pub(crate) fn told_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
+pub(crate) fn feed_entries_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
     let Confirmed {
         anchor,
         confirmation,
@@ -104,7 +104,11 @@ pub(crate) fn told_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
     replaced.into_iter().chain([confirmed]).collect()
 }
 
-pub(crate) fn told_moved(anchor: &MovedAnchor, kind: FeedKind, state: AnchorState) -> FeedEntry {
+pub(crate) fn feed_entry_anchor(
+    anchor: &ReconciledAnchor,
+    kind: FeedKind,
+    state: AnchorState,
+) -> FeedEntry {
     FeedEntry {
         record: Some(anchor.record),
         patient: Some(anchor.patient),
@@ -120,7 +124,11 @@ pub(crate) fn told_moved(anchor: &MovedAnchor, kind: FeedKind, state: AnchorStat
     }
 }
 
-pub(crate) fn told_finding(about: &Suspicion, id: FindingId, kind: FeedKind) -> FeedEntry {
+pub(crate) fn feed_entry_finding(
+    about: &SuspectedFinding,
+    id: FindingId,
+    kind: FeedKind,
+) -> FeedEntry {
     FeedEntry {
         record: about.record,
         patient: about.patient,

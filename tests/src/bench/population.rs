@@ -12,7 +12,7 @@ const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) { creat
 
 /// Doctors, and patients who let every doctor do everything for treatment.
 #[derive(Debug)]
-pub struct Ward {
+pub struct Population {
     /// Logged in, for ten minutes.
     pub doctors: Vec<Person>,
     /// Their ids. Nobody can log in as one of them.
@@ -21,7 +21,7 @@ pub struct Ward {
     documents: Vec<(&'static str, String)>,
 }
 
-impl Ward {
+impl Population {
     /// Makes them. The patients are written straight into the database: each log-in would cost a
     /// password's hash, and none of them logs in.
     pub async fn open(world: &World, doctors: usize, patients: usize) -> Self {
@@ -82,8 +82,8 @@ impl Ward {
             until: Until::Asked(count),
         };
         let ids = Arc::new(Mutex::new(Vec::new()));
-        let (ward, kept) = (Arc::clone(self), Arc::clone(&ids));
-        let ask = move |turn: Turn| ward.create(turn, &format!("stored {}", turn.nth));
+        let (population, kept) = (Arc::clone(self), Arc::clone(&ids));
+        let ask = move |turn: Turn| population.create(turn, &format!("stored {}", turn.nth));
         let right = move |_: Turn, reply: &Reply<'_>| {
             let answer: Value = serde_json::from_slice(reply.body).unwrap_or_default();
             let id = &answer["data"]["createMedicalRecord"]["record"]["id"];

@@ -27,11 +27,11 @@ use crate::{
 pub(crate) struct Code(pub(crate) Option<String>);
 
 /// What came of showing a second factor.
-pub(crate) enum Shown {
+pub(crate) enum FactorOutcome {
     /// There is none, or it was shown.
     Passed(Passed),
     /// It was not.
-    Refused(Refused),
+    Refused(CodeRefused),
 }
 
 /// A transaction to go on with, in which the code is used up.
@@ -67,13 +67,13 @@ impl Proof {
 }
 
 /// A refusal that is written down and not committed yet.
-pub(crate) struct Refused {
+pub(crate) struct CodeRefused {
     tx: Tx<'static>,
     pass: Option<Pass>,
     error: Error,
 }
 
-impl Refused {
+impl CodeRefused {
     /// Commits, and gives the error to answer with. What was proven `before` was right all the same.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Refused {
 }
 
 /// What came of a code.
-enum Seen {
+enum CodeCheck {
     NotAsked,
     Right,
     Missing,
@@ -113,7 +113,7 @@ impl Code {
         app: &App,
         user: UserId,
         origin: &Origin,
-    ) -> Result<Shown, Error> {
+    ) -> Result<FactorOutcome, Error> {
         let pass = match self.0 {
             Some(_) => Some(throttle::pass(app, origin, Attempt::Code(user)).await?),
             None => None,
@@ -123,7 +123,7 @@ impl Code {
         let locked = second_factors::lock(&mut tx, user).await?;
         let account = app.seals.account(&mut tx, user).await?;
         let account = account.ok_or(Error::WrongCredentials)?;
-        let seen = if account.has_second_factor {
+        let checked = if account.has_second_factor {
             match locked.and_then(|locked| Tried::of(app, locked)) {
                 Some(tried) if tried.factor.confirmed_at.is_some() => {
                     self.compare(app, &mut tx, &tried).await?
@@ -136,23 +136,23 @@ impl Code {
                         of: user,
                     });
                     match self.0 {
-                        Some(_) => Seen::Wrong,
-                        None => Seen::Missing,
+                        Some(_) => CodeCheck::Wrong,
+                        None => CodeCheck::Missing,
                     }
                 }
             }
         } else {
-            Seen::NotAsked
+            CodeCheck::NotAsked
         };
         let passed = |tx, is_shown, pass| {
             let proof = Proof { is_shown, pass };
-            Ok(Shown::Passed(Passed { tx, proof }))
+            Ok(FactorOutcome::Passed(Passed { tx, proof }))
         };
-        let (reason, error) = match seen {
-            Seen::NotAsked => return passed(tx, false, pass),
-            Seen::Right => return passed(tx, true, pass),
-            Seen::Missing => ("NO_CODE", Error::SecondFactorRequired),
-            Seen::Wrong => ("CODE", Error::WrongCredentials),
+        let (reason, error) = match checked {
+            CodeCheck::NotAsked => return passed(tx, false, pass),
+            CodeCheck::Right => return passed(tx, true, pass),
+            CodeCheck::Missing => ("NO_CODE", Error::SecondFactorRequired),
+            CodeCheck::Wrong => ("CODE", Error::WrongCredentials),
         };
         let entry = AuditEntry {
             resource_type: ResourceType::User,
@@ -167,7 +167,7 @@ impl Code {
             )
         };
         audit::insert(&mut tx, &[entry]).await?;
-        Ok(Shown::Refused(Refused { tx, pass, error }))
+        Ok(FactorOutcome::Refused(CodeRefused { tx, pass, error }))
     }
 
     /// The same for somebody who is logged in: their log-in counts as having shown it from then on.
@@ -176,8 +176,8 @@ impl Code {
     /// [`Error::SecondFactorRequired`], [`Error::WrongCredentials`], [`Error::Throttled`].
     pub(crate) async fn demand(&self, app: &App, caller: &Caller) -> Result<Tx<'static>, Error> {
         let Passed { mut tx, proof } = match self.show(app, caller.user, &caller.origin).await? {
-            Shown::Passed(passed) => passed,
-            Shown::Refused(refused) => return Err(refused.conclude(app, None).await?),
+            FactorOutcome::Passed(passed) => passed,
+            FactorOutcome::Refused(refused) => return Err(refused.conclude(app, None).await?),
         };
         if proof.is_shown() {
             second_factors::shown_by(&mut tx, caller.session).await?;
@@ -186,11 +186,11 @@ impl Code {
         Ok(tx)
     }
 
-    async fn compare(&self, app: &App, tx: &mut Tx<'_>, tried: &Tried) -> Result<Seen, Error> {
+    async fn compare(&self, app: &App, tx: &mut Tx<'_>, tried: &Tried) -> Result<CodeCheck, Error> {
         let Tried { factor, .. } = tried;
         let user = factor.user;
         let Some(code) = self.0.as_deref().map(str::trim) else {
-            return Ok(Seen::Missing);
+            return Ok(CodeCheck::Missing);
         };
         let is_recovery_code = code.len() > 6;
         if is_recovery_code {
@@ -198,14 +198,18 @@ impl Code {
             // One that is not sealed with the others was written by somebody else.
             let taken = factor.code_hashes.contains(&hash)
                 && second_factors::use_recovery_code(tx, user, &hash).await?;
-            return Ok(if taken { Seen::Right } else { Seen::Wrong });
+            return Ok(if taken {
+                CodeCheck::Right
+            } else {
+                CodeCheck::Wrong
+            });
         }
         match tried.step_of(app, code)? {
             Some(step) => {
                 second_factors::use_step(tx, user, step).await?;
-                Ok(Seen::Right)
+                Ok(CodeCheck::Right)
             }
-            None => Ok(Seen::Wrong),
+            None => Ok(CodeCheck::Wrong),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn document(bytes: &[u8]) -> Option<fhir::Json> {
 }
 
 /// What is wrong with a row, and the evidence: hashes and names of columns. `None` where nothing is.
-pub(crate) fn trouble(row: &StoredRecord, opened: &Opened) -> Option<(FindingKind, Value)> {
+pub(crate) fn finding_of(row: &StoredRecord, opened: &Opened) -> Option<(FindingKind, Value)> {
     match opened {
         Opened::Intact(_) => None,
         Opened::Mismatch { computed, astray } => Some((
@@ -81,11 +81,11 @@ pub(crate) async fn intact(
     row: &StoredRecord,
     opened: Opened,
 ) -> Result<Content, Error> {
-    let found = trouble(row, &opened);
+    let found = finding_of(row, &opened);
     if let Opened::Intact(bytes) = opened {
         return Ok(bytes);
     }
-    settle(pool, row, found).await?;
+    record_findings(pool, row, found).await?;
     Err(Error::Integrity(row.id))
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn intact(
 ///
 /// # Errors
 /// The database's; the content is withheld either way.
-pub(crate) async fn settle(
+pub(crate) async fn record_findings(
     pool: &Pool,
     row: &StoredRecord,
     found: Option<(FindingKind, Value)>,

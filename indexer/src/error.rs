@@ -9,16 +9,16 @@ use crate::follow::Break;
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
-    /// The database: give up the lead, wait, begin again from what is stored.
+pub(crate) enum IndexerError {
+    /// The database: give up leadership, wait, begin again from what is stored.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The database answers nothing at all: as above.
     #[error("the database did not answer in time")]
-    Stalled,
+    DatabaseTimeout,
     /// Another indexer leads: stand by.
     #[error("another indexer has taken over")]
-    Overtaken,
+    FenceLost,
     /// The node: wait, ask again.
     #[error(transparent)]
     Node(#[from] ClientError),
@@ -27,7 +27,7 @@ pub(crate) enum Trouble {
     Check(#[from] CheckError),
     /// The chain moved while it was read: look again at once.
     #[error("the chain moved while it was read")]
-    Moved,
+    BlockMoved,
     /// Nothing may be applied past this.
     #[error("{0}")]
     Halt(Box<Halt>),
@@ -46,7 +46,7 @@ pub(crate) enum Halt {
     Break(Break),
     /// The chain was undone below what was final.
     #[error(
-        "the chain was undone below block {settled}, which was final; the newest block that is still the \
+        "the chain was undone below block {finalized_up_to}, which was final; the newest block that is still the \
          same is {}: if this is right, restart with --accept-reorg-to and that block or one before",
         .fork.map_or_else(|| "no longer remembered".to_owned(), |block| block.to_string())
     )]
@@ -54,11 +54,11 @@ pub(crate) enum Halt {
         /// The newest block both have, if one is still remembered.
         fork: Option<u64>,
         /// What was final.
-        settled: u64,
+        finalized_up_to: u64,
     },
 }
 
-impl Trouble {
+impl IndexerError {
     /// Why nothing more is applied, by a name that does not change; `None` for what is waited for.
     pub(crate) fn halted(&self) -> Option<&'static str> {
         match self {
@@ -76,27 +76,27 @@ impl Trouble {
             ) => Some("WRONG_NODE"),
             Self::Check(CheckError::Client(_))
             | Self::Store(_)
-            | Self::Stalled
-            | Self::Overtaken
+            | Self::DatabaseTimeout
+            | Self::FenceLost
             | Self::Node(_)
-            | Self::Moved => None,
+            | Self::BlockMoved => None,
         }
     }
 }
 
-impl From<Halt> for Trouble {
+impl From<Halt> for IndexerError {
     fn from(halt: Halt) -> Self {
         Self::Halt(Box::new(halt))
     }
 }
 
-impl From<Undecodable> for Trouble {
+impl From<Undecodable> for IndexerError {
     fn from(undecodable: Undecodable) -> Self {
         Halt::Undecodable(undecodable).into()
     }
 }
 
-impl From<Break> for Trouble {
+impl From<Break> for IndexerError {
     fn from(seen: Break) -> Self {
         Halt::Break(seen).into()
     }
