@@ -13,6 +13,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
+use tracing::{Instrument as _, Span};
 
 use crate::error::Error;
 
@@ -32,7 +33,24 @@ pub(crate) struct BatchLimits {
 /// What serving a batch gives: an answer for each of its members, in their order, or nothing.
 pub(crate) type BatchAnswers<A> = Result<Vec<Result<A, Error>>, StoreError>;
 
-type QueuedRequest<Q, A> = (Arc<Q>, oneshot::Sender<Result<A, Error>>);
+/// One request that waits, and the span of who asked it, whose log lines carry the request's id.
+struct QueuedRequest<Q, A> {
+    request: Arc<Q>,
+    span: Span,
+    reply: oneshot::Sender<Result<A, Error>>,
+}
+
+impl<Q, A> QueuedRequest<Q, A> {
+    fn new(request: Q) -> (Self, oneshot::Receiver<Result<A, Error>>) {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Self {
+            request: Arc::new(request),
+            span: Span::current(),
+            reply,
+        };
+        (waiting, answer)
+    }
+}
 
 /// Where requests are handed in. It ends when the last handle is dropped and the queue is empty; a batch that
 /// was begun is always finished, whoever still waits for it.
@@ -69,12 +87,10 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// [`Error::Busy`] where too many wait already, [`Error::Unavailable`] where the process ends, and
     /// what the answer itself is.
     pub(crate) async fn ask(&self, request: Q) -> Result<A, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.0
-            .try_send((Arc::new(request), reply))
-            .map_err(|_| Error::Busy {
-                retry_after_seconds: 1,
-            })?;
+        let (waiting, answer) = QueuedRequest::new(request);
+        self.0.try_send(waiting).map_err(|_| Error::Busy {
+            retry_after_seconds: 1,
+        })?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -83,8 +99,8 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// # Errors
     /// As of [`Batcher::ask`], but for a full queue.
     pub(crate) async fn ask_in_turn(&self, request: Q) -> Result<A, Error> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.0.send((Arc::new(request), reply)).await;
+        let (waiting, answer) = QueuedRequest::new(request);
+        let sent = self.0.send(waiting).await;
         sent.map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
@@ -143,42 +159,54 @@ where
     S: Fn(Vec<Arc<Q>>) -> F,
     F: Future<Output = BatchAnswers<A>> + Send + 'static,
 {
-    let requests: Vec<Arc<Q>> = batch
-        .iter()
-        .map(|(request, _)| Arc::clone(request))
-        .collect();
+    let requests: Vec<Arc<Q>> = batch.iter().map(|it| Arc::clone(&it.request)).collect();
     let size = batch.len();
-    let failure = match catch_panic(serve(requests), size).await {
+    let span = match batch.as_slice() {
+        [alone] => alone.span.clone(),
+        _ => Span::none(),
+    };
+    let failure = match catch_panic(serve(requests).instrument(span), size).await {
         Ok(answers) => {
-            for ((_, reply), answer) in batch.into_iter().zip(answers) {
+            for (waiting, answer) in batch.into_iter().zip(answers) {
                 // Whoever went away meanwhile no longer wants to know.
-                reply.send(answer).ok();
+                waiting.reply.send(answer).ok();
             }
             return;
         }
         Err(failure) => failure,
     };
     if size == 1 || failure.is_of_the_database() {
+        for waiting in &batch {
+            let _entered = waiting.span.enter();
+            tracing::warn!(size, %failure, "The batch of this request could not be served");
+        }
         let error = Error::from(failure);
-        for (_, reply) in batch {
-            reply.send(Err(error.again())).ok();
+        for waiting in batch {
+            waiting.reply.send(Err(error.again())).ok();
         }
         return;
     }
     tracing::warn!(size, %failure, "A batch failed as a whole; each of its members is served alone");
     let mut down: Option<Error> = None;
-    for (request, reply) in batch {
-        let answer = match &down {
-            Some(error) => Err(error.again()),
-            None => match catch_panic(serve(vec![request]), 1).await {
+    for waiting in batch {
+        let QueuedRequest {
+            request,
+            span,
+            reply,
+        } = waiting;
+        let answer = if let Some(error) = &down {
+            Err(error.again())
+        } else {
+            let serving = serve(vec![request]).instrument(span.clone());
+            match catch_panic(serving, 1).await {
                 Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
                 Err(failure) => {
                     let is_down = failure.is_of_the_database();
-                    let error = Error::from(failure);
+                    let error = span.in_scope(|| Error::from(failure));
                     down = is_down.then(|| error.again());
                     Err(error)
                 }
-            },
+            }
         };
         reply.send(answer).ok();
     }
