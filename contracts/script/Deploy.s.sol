@@ -18,6 +18,7 @@ import {MedicalRecordRegistry} from "../src/MedicalRecordRegistry.sol";
 /// REGISTRAR_ADDRESS, STEWARD_ADDRESS, CHECKPOINT_ADDRESS, PAUSER_ADDRESS, each an account of its own;
 /// ENDING_LIMIT, how many records registrars may end in an hour, 100;
 /// DEPLOY_CONSENT_REGISTRY, true to deploy the ConsentRegistry as well, false;
+/// DEPLOYMENT_BLOCK, the newest block, on a chain whose `block.number` is another chain's (Arbitrum);
 /// DEVELOPMENT, true for a chain of one's own: then whoever is not named is the deployer, and the delay is 0.
 /// @dev An admin that is not the deployer never shares its power, not even for a block: the deployer then grants
 /// nothing, and the script prints the calls that the admin must send.
@@ -40,7 +41,7 @@ contract Deploy is Script {
         Plan memory plan = _planOfEnvironment();
         check(plan);
         // The first block that can hold a transaction sent from now on.
-        uint256 fromBlock = block.number + 1;
+        uint256 fromBlock = vm.envOr("DEPLOYMENT_BLOCK", block.number) + 1;
 
         vm.startBroadcast();
         (MedicalRecordRegistry registry, ConsentRegistry consents) = deploy(plan);
@@ -103,6 +104,7 @@ contract Deploy is Script {
         json = string.concat(json, _field("predecessor", _addressOrNull(registry.PREDECESSOR())));
         json = string.concat(json, _field("consentRegistry", _addressOrNull(address(consents))));
         json = string.concat(json, _field("consentVersion", none ? "null" : vm.toString(consents.VERSION())));
+        json = string.concat(json, _field("consentPredecessor", none ? "null" : _addressOrNull(consents.PREDECESSOR())));
         json = string.concat(json, _field("block", vm.toString(fromBlock)));
         json = string.concat(json, _field("codeHash", _quoted(vm.toString(address(registry).codehash))));
         json = string.concat(json, _field("deployer", _quoted(vm.toString(plan.deployer))));

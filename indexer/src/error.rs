@@ -71,6 +71,8 @@ impl IndexerError {
                 CheckError::WrongChain { .. }
                 | CheckError::NoCode { .. }
                 | CheckError::WrongCode { .. }
+                | CheckError::WrongVersion { .. }
+                | CheckError::OtherLine { .. }
                 | CheckError::NoBlock { .. }
                 | CheckError::LateBlock { .. },
             ) => Some("WRONG_NODE"),

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use chain::{ChainAddress, Client, Deployment, Evidence, NoEvidence, OnChainStatus, ProvenAnchor};
+use chain::{
+    Block, ChainAddress, Client, ClientError, Deployment, Evidence, InvalidUrl, NoEvidence,
+    OnChainStatus, ProvenAnchor,
+};
 use chrono::{DateTime, SecondsFormat};
 use clap::Args;
 use domain::records::DataHash;
@@ -31,6 +34,10 @@ Exit codes:
   1  it does not: changed, never anchored, revoked, erased; with --current also superseded;
      with --by also anchored by somebody else
   2  nobody can tell: the node is away, on another chain, contradicts itself, or the file cannot be read")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct VerifyDocument {
     /// The document: exactly the bytes of `canonical`; - for standard input
     file: PathBuf,
@@ -47,6 +54,18 @@ pub(crate) struct VerifyDocument {
     /// --registry, if it is given, too
     #[arg(long)]
     deployment: Option<PathBuf>,
+
+    /// A node of somebody else, which must have the same block: so a node that makes up a chain is noticed
+    #[arg(long, value_parser = chain_url)]
+    witness: Option<String>,
+
+    /// Accept no answer that the node does not prove by the hash of its block
+    #[arg(long)]
+    proven: bool,
+
+    /// Read every event since the deployment and hold them against the registry's head: none may be missing
+    #[arg(long, requires = "deployment")]
+    complete: bool,
 
     /// Accept only the version that stands: a superseded one exits 1
     #[arg(long)]
@@ -106,6 +125,8 @@ struct DocumentFinding {
     deployment: Deployment,
     /// Whether chain and code were compared with a deployment file.
     compared: bool,
+    /// Whether another node has the block, too.
+    witnessed: bool,
     evidence: Evidence,
     /// Why a file that is not anchored may be none.
     hint: Option<String>,
@@ -142,9 +163,11 @@ impl VerifyDocument {
         let bytes = read(&self.file)?;
         let hash = digest::of_document(&bytes);
         let client = self.client().await?;
-        let evidence = match client.evidence_of(&hash).await {
+        let evidence = match self.evidence(&client, &hash).await {
             // A block may have been undone between two questions.
-            Err(NoEvidence::Contradiction { .. }) => client.evidence_of(&hash).await?,
+            Err(Unproven::Evidence(NoEvidence::Contradiction { .. })) => {
+                self.evidence(&client, &hash).await?
+            }
             answer => answer?,
         };
         let verdict = self.judge(evidence.anchor.as_ref());
@@ -157,9 +180,41 @@ impl VerifyDocument {
             hash,
             deployment: client.deployment().clone(),
             compared: self.deployment.is_some(),
+            witnessed: self.witness.is_some(),
             evidence,
             hint,
         })
+    }
+
+    /// What the node shows, and proves where that is asked for, after a block that the witness has as well.
+    async fn evidence(&self, client: &Client, hash: &DataHash) -> Result<Evidence, Unproven> {
+        let read_at = self.block(client).await?;
+        let mut evidence = client.evidence_of(hash, read_at).await?;
+        if (self.proven || self.complete) && evidence.proven.is_none() {
+            return Err(Unproven::NoProof);
+        }
+        if let (true, Some(registry)) = (self.complete, &evidence.proven) {
+            evidence.events = Some(client.all_events(&evidence.read_at, registry).await?);
+        }
+        Ok(evidence)
+    }
+
+    /// The newest block of both nodes.
+    async fn block(&self, client: &Client) -> Result<Block, Unproven> {
+        let newest = client.head().await.map_err(NoEvidence::from)?;
+        let Some(url) = &self.witness else {
+            return Ok(newest);
+        };
+        let witness = Client::new(url, NODE_TIMEOUT, client.deployment())?;
+        let theirs = witness.head().await.map_err(Unproven::Witness)?;
+        let number = newest.number.min(theirs.number);
+        let ours = client.block_by_number(number).await;
+        let ours = ours.map_err(NoEvidence::from)?.unwrap_or(newest);
+        let theirs = witness.block_by_number(number).await;
+        match theirs.map_err(Unproven::Witness)? {
+            Some(theirs) if theirs.hash == ours.hash => Ok(ours),
+            _ => Err(Unproven::OtherBlock { number }),
+        }
     }
 
     /// The registry's client: the right one, where a deployment file says which.
@@ -197,6 +252,30 @@ impl VerifyDocument {
             OnChainStatus::Active | OnChainStatus::Superseded => DocumentVerdict::Verified,
         }
     }
+}
+
+/// Why what a node says is not enough.
+#[derive(Debug, thiserror::Error)]
+enum Unproven {
+    /// It gave no answer, or contradicts itself.
+    #[error(transparent)]
+    Evidence(#[from] NoEvidence),
+    /// The witness cannot be asked.
+    #[error(transparent)]
+    WitnessUrl(#[from] InvalidUrl),
+    /// The witness gave no answer.
+    #[error("the witness gave no answer: {0}")]
+    Witness(#[source] ClientError),
+    /// The two nodes are on different chains.
+    #[error(
+        "the node and the witness have different blocks {number}: one of them is wrong, or the block is very new; ask again"
+    )]
+    OtherBlock { number: u64 },
+    /// A proof was asked for.
+    #[error(
+        "the node gives no proofs (eth_getProof): ask another, or leave out --proven and --complete"
+    )]
+    NoProof,
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
@@ -292,6 +371,10 @@ impl DocumentFinding {
             "codeHash": self.deployment.code_hash.to_string(),
             "codeCompared": self.compared,
             "readAtBlock": self.evidence.read_at.number,
+            "readAtBlockHash": self.evidence.read_at.hash.to_string(),
+            "witnessed": self.witnessed,
+            "proven": self.evidence.proven.is_some(),
+            "events": self.evidence.events,
             "anchor": anchor.map(|anchor| json!({
                 "status": status(anchor),
                 "registrar": anchor.registrar.to_string(),
@@ -332,16 +415,38 @@ impl DocumentFinding {
             self.deployment.registry, self.deployment.chain_id, self.deployment.code_hash
         ));
         lines.push(format!(
-            "  read at      block {} of {}",
+            "  read at      block {} of {}, {}",
             self.evidence.read_at.number,
-            time(self.evidence.read_at.timestamp)
+            time(self.evidence.read_at.timestamp),
+            self.evidence.read_at.hash
         ));
+        lines.push(format!("  proof        {}", self.proof_in_words()));
         lines.extend(
             self.hint
                 .iter()
                 .map(|hint| format!("  note         {hint}")),
         );
         lines.join("\n")
+    }
+
+    fn proof_in_words(&self) -> String {
+        let proven = match (&self.evidence.proven, self.evidence.events) {
+            (None, _) => "none: the node gives no proofs, so all of this is its word".to_owned(),
+            (Some(head), None) => format!(
+                "by the hash of this block; the registry's head is {}, after {} events",
+                head.head, head.sequence
+            ),
+            (Some(head), Some(events)) => format!(
+                "by the hash of this block; all {events} events were read, their head is {}",
+                head.head
+            ),
+        };
+        let witness = if self.witnessed {
+            "the witness has this block, too"
+        } else {
+            "compare the hash of the block with one from elsewhere"
+        };
+        format!("{proven}; {witness}")
     }
 
     fn anchor_in_words(&self, anchor: &ProvenAnchor) -> Vec<String> {

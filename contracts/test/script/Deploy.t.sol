@@ -122,6 +122,7 @@ contract DeployTest is Test {
         string memory json = _script.describe(_plan, registry, consents, 7);
         assertEq(vm.parseJsonAddress(json, ".consentRegistry"), address(consents));
         assertEq(vm.parseJsonUint(json, ".consentVersion"), 2);
+        assertTrue(vm.contains(json, '"consentPredecessor": null'));
     }
 
     function test_Describe_SaysWhereTheRegistryIs() external {

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::{
     bindings::MedicalRecordRegistry::{
-        REGISTRAR_ROLECall, anchorOfCall, hasRoleCall, headCall, successorOfCall,
+        PREDECESSORCall, REGISTRAR_ROLECall, VERSIONCall, anchorOfCall, hasRoleCall, headCall,
+        successorOfCall,
     },
     deployment::Deployment,
-    error::{CheckError, ClientError, InvalidUrl},
-    event::RawLog,
+    error::{CheckError, ClientError, InvalidUrl, Line},
+    event::{self, RawLog},
     hash::{BlockHash, ChainAddress, CodeHash, Head, TxHash},
     rpc::Rpc,
     send::{self, Sent},
@@ -171,7 +172,62 @@ impl Client {
                 found,
             });
         }
+        self.check_lines().await?;
         self.check_block().await
+    }
+
+    /// Refuses a version that this program does not follow, and contracts that say otherwise than the deployment file
+    /// which version they are and what they continue.
+    async fn check_lines(&self) -> Result<(), CheckError> {
+        let Deployment {
+            registry,
+            version,
+            predecessor,
+            consent_registry,
+            consent_version,
+            consent_predecessor,
+            ..
+        } = self.deployment;
+        if version != event::VERSION {
+            return Err(CheckError::WrongVersion {
+                wanted: event::VERSION,
+                found: version,
+            });
+        }
+        let consents = consent_registry.map(|consents| {
+            let filed = Line {
+                version: consent_version.unwrap_or(1),
+                predecessor: consent_predecessor,
+            };
+            (consents, filed)
+        });
+        let filed = Line {
+            version,
+            predecessor,
+        };
+        for (contract, filed) in [(registry, filed)].into_iter().chain(consents) {
+            let found = self.line_of(contract).await?;
+            if found != filed {
+                return Err(CheckError::OtherLine {
+                    contract,
+                    filed,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a contract of ours says of itself.
+    async fn line_of(&self, contract: ChainAddress) -> Result<Line, CheckError> {
+        let version = self.call_of(contract, &VERSIONCall {}, json!("latest"));
+        let version = version.await?;
+        let before = self.call_of(contract, &PREDECESSORCall {}, json!("latest"));
+        let before = before.await?;
+        Ok(Line {
+            version: version.saturating_to(),
+            predecessor: (!before.is_zero()).then(|| before.into()),
+        })
     }
 
     /// Refuses a deployment whose first block is not on the chain, or came after the registry. A node that has
@@ -434,6 +490,24 @@ impl Client {
         .await
     }
 
+    /// The registry's logs up to a block whose first topic is this hash, in order, each once.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub(crate) async fn logs_about(
+        &self,
+        hash: &DataHash,
+        to: u64,
+    ) -> Result<Vec<RawLog>, ClientError> {
+        let filter = json!([{
+            "address": self.deployment.registry.to_string(),
+            "topics": [Value::Null, format!("0x{hash}")],
+            "fromBlock": format!("{:#x}", self.deployment.block),
+            "toBlock": format!("{to:#x}"),
+        }]);
+        self.logs(filter, |log| log.block_number <= to).await
+    }
+
     async fn logs(
         &self,
         filter: Value,
@@ -462,9 +536,18 @@ impl Client {
         call: &C,
         at: Value,
     ) -> Result<C::Return, ClientError> {
+        self.call_of(self.deployment.registry, call, at).await
+    }
+
+    async fn call_of<C: SolCall>(
+        &self,
+        contract: ChainAddress,
+        call: &C,
+        at: Value,
+    ) -> Result<C::Return, ClientError> {
         const METHOD: &str = "eth_call";
         let params = json!([{
-            "to": self.deployment.registry.to_string(),
+            "to": contract.to_string(),
             "data": alloy::hex::encode_prefixed(call.abi_encode()),
         }, at]);
         let answer: Bytes = self.rpc.get(METHOD, params).await?;

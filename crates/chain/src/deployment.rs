@@ -18,6 +18,12 @@ pub struct Deployment {
     pub chain_id: u64,
     /// The registry's address.
     pub registry: ChainAddress,
+    /// Its `VERSION`. Files of version 1 do not say.
+    #[serde(default = "first_version")]
+    pub version: u64,
+    /// The registry that it continues.
+    #[serde(default)]
+    pub predecessor: Option<ChainAddress>,
     /// The first block that can hold one of its events.
     pub block: u64,
     /// The Keccak-256 of its runtime code.
@@ -27,9 +33,28 @@ pub struct Deployment {
     /// The address of the registry of consents, where one was deployed.
     #[serde(default)]
     pub consent_registry: Option<ChainAddress>,
+    /// The `VERSION` of that.
+    #[serde(default)]
+    pub consent_version: Option<u64>,
+    /// The registry of consents that it continues.
+    #[serde(default)]
+    pub consent_predecessor: Option<ChainAddress>,
+}
+
+const fn first_version() -> u64 {
+    1
 }
 
 impl Deployment {
+    /// The other contracts of ours.
+    const fn others(&self) -> [Option<ChainAddress>; 3] {
+        [
+            self.predecessor,
+            self.consent_registry,
+            self.consent_predecessor,
+        ]
+    }
+
     /// Why nobody's wallet can be at this address, or `None` where one can.
     ///
     /// EIP-1352 keeps 0x0000 to 0xffff for precompiled contracts; today's are 0x01 to 0x11 and 0x100. None of
@@ -39,7 +64,7 @@ impl Deployment {
             Some("the zero address is nobody's wallet")
         } else if address.0[..18] == [0; 18] {
             Some("addresses up to 0xffff belong to the chain itself (EIP-1352)")
-        } else if address == self.registry || Some(address) == self.consent_registry {
+        } else if address == self.registry || self.others().contains(&Some(address)) {
             Some("this is a contract of ours, and nobody's wallet")
         } else {
             None
@@ -95,20 +120,27 @@ mod tests {
         let file = r#"{
             "chainId": 31337,
             "registry": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+            "version": 2,
+            "predecessor": "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
             "consentRegistry": null,
+            "consentVersion": null,
+            "consentPredecessor": null,
             "block": 1,
             "codeHash": "0x1111111111111111111111111111111111111111111111111111111111111111",
             "deployer": "0x52908400098527886E0F7030069857D2E4169EE7",
             "registrar": "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
         }"#;
         let read: Deployment = serde_json::from_str(file).expect("a deployment");
-        assert_eq!((read.chain_id, read.block), (31_337, 1));
+        assert_eq!((read.chain_id, read.block, read.version), (31_337, 1, 2));
+        let before = read.predecessor.expect("it continues another");
+        assert!(read.is_no_wallet(before).is_some());
         assert_eq!(
             read.registrar.to_string(),
             "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
         );
 
-        let with_consents = file.replace("null", "\"0x52908400098527886E0F7030069857D2E4169EE7\"");
+        let with_consents =
+            file.replacen("null", "\"0x52908400098527886E0F7030069857D2E4169EE7\"", 1);
         let read: Deployment = serde_json::from_str(&with_consents).expect("a deployment");
         let address = |low: u16| {
             let mut bytes = [0; 20];
@@ -125,6 +157,10 @@ mod tests {
         somebody.0[17] = 1;
         assert_eq!(read.is_no_wallet(somebody), None);
         assert_eq!(read.is_no_wallet(read.registrar), None);
+
+        let first = file.replace("\"version\": 2,", "");
+        let first: Deployment = serde_json::from_str(&first).expect("a deployment");
+        assert_eq!(first.version, 1, "files of version 1 do not say");
 
         let wrong = file.replace("5aAeb", "5AAeb");
         assert!(serde_json::from_str::<Deployment>(&wrong).is_err());

@@ -78,6 +78,25 @@ impl ClientError {
     }
 }
 
+/// Which version a contract is, and what it continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// Its version.
+    pub version: u64,
+    /// The contract before it.
+    pub predecessor: Option<ChainAddress>,
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let version = self.version;
+        match self.predecessor {
+            None => write!(f, "version {version} and continues none"),
+            Some(before) => write!(f, "version {version} and continues {before}"),
+        }
+    }
+}
+
 /// Why this node must not be used with this deployment. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
@@ -116,6 +135,30 @@ pub enum CheckError {
         wanted: CodeHash,
         /// The node's.
         found: CodeHash,
+    },
+    /// A contract of ours, and this program does not know its version.
+    #[error(
+        "the deployment file says that the registry is version {found}, and this program follows version {wanted}: \
+         use the program that belongs to it, or the deployment file of the registry that took its place"
+    )]
+    WrongVersion {
+        /// What this program follows.
+        wanted: u64,
+        /// The deployment's.
+        found: u64,
+    },
+    /// The contract says otherwise than the file.
+    #[error(
+        "the deployment file says that the contract at {contract} is {filed}, and it says that it is {found}: use \
+         the deployment file that belongs to it"
+    )]
+    OtherLine {
+        /// Which contract.
+        contract: ChainAddress,
+        /// What the file says of it.
+        filed: Line,
+        /// What it says itself.
+        found: Line,
     },
     /// The chain is not as long.
     #[error(

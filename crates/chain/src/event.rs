@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The registry's `VERSION`, bound into its first head.
-const VERSION: u64 = 2;
+pub const VERSION: u64 = 2;
 
 /// The decoder repeats the whole log, however long it is. Unit: characters.
 const MAX_WHAT_CHARS: usize = 200;

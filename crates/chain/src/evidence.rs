@@ -1,7 +1,8 @@
 //! What a chain alone shows of one hash: for whoever has a document and a node, and trusts nobody else.
 //!
-//! Everything is read from one state, after one block. What the registry's storage says is compared with
-//! the log that its block holds; a node whose two answers differ is not believed.
+//! Everything is read from one state, after one block, and proven from the block's hash where the node gives
+//! proofs. What the registry's storage says is compared with the log of its event; a node whose answers differ is
+//! not believed.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     bindings::MedicalRecordRegistry::{currentOfCall, successorOfCall},
-    client::{Block, Client, OnChainStatus},
+    client::{Block, Client, OnChainAnchor, OnChainStatus, RegistryHead},
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl},
     event::{self, RegistryEvent},
@@ -23,6 +24,9 @@ use crate::{
 /// How many successors are followed to the one that stands. Each is a read of the contract's storage, in
 /// one call.
 const MAX_HOPS: u64 = 1_000;
+
+/// How many blocks are asked for at once, until a node asks for less.
+const FIRST_RANGE: u64 = 10_000;
 
 /// Why there is no client of the contract at an address.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,11 @@ pub struct Evidence {
     pub finalized: Option<u64>,
     /// Its anchor; `None` if it was never anchored.
     pub anchor: Option<ProvenAnchor>,
+    /// Where the registry's chain of events stood, proven by the block's hash as the anchor is; `None` where the
+    /// node gives no proofs.
+    pub proven: Option<RegistryHead>,
+    /// How many events were read, none of them missing, where that was asked for.
+    pub events: Option<u64>,
 }
 
 /// An anchor, as the registry's storage and the log of its block both say.
@@ -113,20 +122,28 @@ impl Client {
             block: 0,
             code_hash: CodeHash(keccak256(code).0),
             registrar: ChainAddress([0; 20]),
+            version: event::VERSION,
+            predecessor: None,
             consent_registry: None,
+            consent_version: None,
+            consent_predecessor: None,
         };
         Ok(Self::new(url, timeout, &as_found)?)
     }
 
-    /// What the chain shows of a hash, from one state, storage and log compared.
+    /// What the chain shows of a hash after a block, from one state, storage and log compared.
     ///
     /// # Errors
     /// [`NoEvidence`].
-    pub async fn evidence_of(&self, hash: &DataHash) -> Result<Evidence, NoEvidence> {
-        let read_at = self.head().await?;
+    pub async fn evidence_of(
+        &self,
+        hash: &DataHash,
+        read_at: Block,
+    ) -> Result<Evidence, NoEvidence> {
         let finalized = self.finalized().await?.map(|block| block.number);
         let state = json!({ "blockHash": read_at.hash.to_string() });
-        let anchor = match self.anchor_at(hash, state.clone()).await? {
+        let stored = self.anchor_at(hash, state.clone()).await?;
+        let anchor = match stored {
             None => None,
             Some(stored) => {
                 let record_hash = FixedBytes(hash.0);
@@ -143,15 +160,16 @@ impl Client {
                 if is_superseded != successor.is_some() {
                     return Err(contradiction("a superseded record and its successor"));
                 }
-                let log = self.log_of(hash, stored.block_number).await?;
-                let (block, anchored) = log;
-                let RegistryEvent::RecordAnchored {
-                    predecessor,
-                    registrar,
-                    ..
-                } = anchored.event
-                else {
-                    return Err(contradiction("the log of the anchor"));
+                let (block, anchored) = self.log_of(hash, &stored, &read_at).await?;
+                let (predecessor, registrar) = match anchored.event {
+                    RegistryEvent::RecordAnchored {
+                        record,
+                        predecessor,
+                        registrar,
+                    } if record == *hash => (predecessor, registrar),
+                    // One of a batch, as the registry checked when it gave it a slot.
+                    RegistryEvent::BatchAnchored { registrar, .. } => (None, registrar),
+                    _ => return Err(contradiction("the log of the anchor")),
                 };
                 let logged = (registrar, block.timestamp, anchored.sequence);
                 if logged != (stored.registrar, stored.timestamp, stored.sequence) {
@@ -172,32 +190,109 @@ impl Client {
                 })
             }
         };
+        let successor = anchor.as_ref().and_then(|anchor| anchor.successor);
+        let proven = self.prove(&read_at, hash, stored.as_ref(), successor.as_ref());
+        let proven = match proven.await {
+            Ok(state) if state.code_hash != self.deployment().code_hash => {
+                return Err(contradiction(
+                    "the registry's code, by its answer and by proof",
+                ));
+            }
+            Ok(state) => Some(state.head),
+            // Not every node keeps what proofs are made of.
+            Err(NoEvidence::Client(ClientError::Refused { .. })) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Evidence {
             read_at,
             finalized,
             anchor,
+            proven,
+            events: None,
         })
     }
 
-    /// The one log that anchored a hash, from the block that the registry names.
+    /// Reads every event up to a block and holds them against the registry's head there. Gives how many there are.
+    ///
+    /// # Errors
+    /// [`NoEvidence::Contradiction`] where an event is missing, doubled, moved or changed.
+    pub async fn all_events(
+        &self,
+        read_at: &Block,
+        registry: &RegistryHead,
+    ) -> Result<u64, NoEvidence> {
+        let deployment = self.deployment();
+        let (mut head, mut sequence) = (event::first_head(deployment), 0);
+        let (mut from, mut range) = (deployment.block, FIRST_RANGE);
+        while from <= read_at.number {
+            let to = read_at.number.min(from.saturating_add(range - 1));
+            let logs = match self.logs_in(from, to).await {
+                Ok(logs) => logs,
+                Err(error) if error.asks_for_less() && range > 1 => {
+                    range = (range / 2).max(1);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for raw in logs {
+                let log = event::decode(&raw).map_err(|error| contradiction(&error.to_string()))?;
+                let Some(log) = log else { continue };
+                sequence += 1;
+                head = event::next_head(deployment.chain_id, &head, &log.body);
+                if (log.sequence, log.head) != (sequence, head) {
+                    return Err(contradiction(&format!(
+                        "event {sequence} of the registry and those before it: one is missing or was changed"
+                    )));
+                }
+            }
+            from = to + 1;
+        }
+        if (head, sequence) != (registry.head, registry.sequence) {
+            return Err(contradiction(&format!(
+                "the registry has had {} events, and the logs hold {sequence}",
+                registry.sequence
+            )));
+        }
+        Ok(sequence)
+    }
+
+    /// The one log that anchored a hash, and its block. The registry names the block; on a chain whose `block.number` is
+    /// another chain's, the log is looked for by its hash.
     async fn log_of(
         &self,
         hash: &DataHash,
-        number: u64,
+        stored: &OnChainAnchor,
+        read_at: &Block,
     ) -> Result<(Block, event::RegistryLog), NoEvidence> {
-        let block = self.block_by_number(number).await?;
-        let block = block.ok_or_else(|| contradiction("the block of the anchor does not exist"))?;
-        for raw in self.logs_of(&block).await? {
-            let log = event::decode(&raw).map_err(|error| contradiction(&error.to_string()))?;
-            if let Some(log) = log
-                && matches!(log.event, RegistryEvent::RecordAnchored { record, .. } if record == *hash)
-            {
-                return Ok((block, log));
+        let named = self.block_by_number(stored.block_number).await?;
+        if let Some(block) = named.filter(|block| block.number <= read_at.number)
+            && let Some(log) = Self::numbered(&self.logs_of(&block).await?, stored)?
+        {
+            return Ok((block, log));
+        }
+        let logs = self.logs_about(hash, read_at.number).await?;
+        let log = Self::numbered(&logs, stored)?;
+        let log = log.ok_or_else(|| {
+            contradiction("the registry says that it was anchored, and no log holds that")
+        })?;
+        let block = self.block_by_number(log.block_number).await?;
+        let block = block.filter(|block| block.hash == log.block_hash);
+        let block = block.ok_or_else(|| contradiction("the block of the anchor's log"))?;
+        Ok((block, log))
+    }
+
+    /// The log with the number that the registry keeps with the record.
+    fn numbered(
+        logs: &[event::RawLog],
+        stored: &OnChainAnchor,
+    ) -> Result<Option<event::RegistryLog>, NoEvidence> {
+        for raw in logs {
+            let log = event::decode(raw).map_err(|error| contradiction(&error.to_string()))?;
+            if let Some(log) = log.filter(|log| log.sequence == stored.sequence) {
+                return Ok(Some(log));
             }
         }
-        Err(contradiction(
-            "the registry says which block anchored it, and that block's logs do not hold it",
-        ))
+        Ok(None)
     }
 }
 
@@ -205,7 +300,7 @@ fn some(hash: [u8; 32]) -> Option<DataHash> {
     Some(DataHash(hash)).filter(|hash| hash.0 != [0; 32])
 }
 
-fn contradiction(what: &str) -> NoEvidence {
+pub(crate) fn contradiction(what: &str) -> NoEvidence {
     NoEvidence::Contradiction {
         what: what.to_owned(),
     }

@@ -15,6 +15,7 @@ mod error;
 pub mod event;
 mod evidence;
 mod hash;
+mod proof;
 mod rpc;
 mod send;
 mod signer;
@@ -26,7 +27,7 @@ pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
 };
 pub use deployment::{Deployment, DeploymentError};
-pub use error::{CheckError, ClientError, InvalidUrl};
+pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};

@@ -330,6 +330,24 @@ async fn a_wrong_node_is_named_for_what_it_is() {
     })
     .await;
     assert!(matches!(code, CheckError::WrongCode { .. }), "{code}");
+    let first = check(Deployment {
+        version: 1,
+        ..right.clone()
+    })
+    .await;
+    assert!(
+        matches!(first, CheckError::WrongVersion { found: 1, .. }),
+        "{first}"
+    );
+    let continued = check(Deployment {
+        predecessor: Some(right.registrar),
+        ..right.clone()
+    })
+    .await;
+    assert!(
+        matches!(continued, CheckError::OtherLine { .. }),
+        "{continued}"
+    );
     stage.ask("anvil_mine", json!(["0xa"])).await;
     let head = stage.client.head().await.expect("a head").number;
     let beyond = check(Deployment {

@@ -265,3 +265,233 @@ async fn nobody_can_tell_by_another_chain_another_contract_or_no_node() {
     let told = verify(&world, canonical.as_bytes(), &json).await;
     assert_eq!((told.code, &told.json()["verdict"]), (2, &json!("UNKNOWN")));
 }
+
+/// Changes the answer to one request: its method, its parameters, the answer.
+type Lie = fn(&str, &Value, &mut Value);
+
+/// A node in between that answers as the real one, but for its lie. Answers its address.
+async fn liar(node: &str, lie: Lie) -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+    let listener = listener.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (node, http) = (node.to_owned(), reqwest::Client::new());
+    let answer = async move |asked: String| {
+        let question: Value = serde_json::from_str(&asked).expect("JSON");
+        let sent = http.post(&node).header("content-type", "application/json");
+        let answer = sent.body(asked).send().await.expect("an answer");
+        let mut answer: Value = answer.json().await.expect("JSON");
+        lie(&text(&question["method"]), &question["params"], &mut answer);
+        answer.to_string()
+    };
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://127.0.0.1:{port}")
+}
+
+fn truth(_: &str, _: &Value, _: &mut Value) {}
+
+fn gives_no_proofs(method: &str, _: &Value, answer: &mut Value) {
+    if method == "eth_getProof" {
+        *answer = json!({
+            "jsonrpc": "2.0", "id": 0, "error": { "code": -32601, "message": "no such method" },
+        });
+    }
+}
+
+/// anchorOf says of whatever was closed that it stands.
+fn revokes_nothing(method: &str, params: &Value, answer: &mut Value) {
+    let data = params[0]["data"].as_str().unwrap_or_default();
+    let said = answer["result"].as_str().unwrap_or_default();
+    if method == "eth_call" && said.len() == 2 + 9 * 64 && data.len() == 2 + 8 + 64 {
+        let kept = &said[66..2 + 5 * 64];
+        answer["result"] = json!(format!("0x{:064x}{kept}{}", 1, "0".repeat(4 * 64)));
+    }
+}
+
+fn revokes_nothing_and_gives_no_proofs(method: &str, params: &Value, answer: &mut Value) {
+    revokes_nothing(method, params, answer);
+    gives_no_proofs(method, params, answer);
+}
+
+fn hides_the_last_event(method: &str, _: &Value, answer: &mut Value) {
+    if let (true, Some(logs)) = (method == "eth_getLogs", answer["result"].as_array_mut())
+        && logs.len() > 1
+    {
+        logs.pop();
+    }
+}
+
+fn makes_up_a_state(method: &str, _: &Value, answer: &mut Value) {
+    if method == "eth_getBlockByHash" {
+        answer["result"]["stateRoot"] = json!(format!("0x{}", "11".repeat(32)));
+    }
+}
+
+fn makes_up_blocks(method: &str, _: &Value, answer: &mut Value) {
+    if method == "eth_getBlockByNumber" && answer["result"].is_object() {
+        answer["result"]["hash"] = json!(format!("0x{}", "22".repeat(32)));
+    }
+}
+
+#[tokio::test]
+async fn what_the_chain_shows_is_proven_by_the_hash_of_a_block_and_no_event_is_missing() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (_, canonical) = anchored(&world, &ana).await;
+    let (_, second) = anchored(&world, &ana).await;
+    let rpc = world.foundation.chain_rpc_url().to_owned();
+    let file = deployment(&world);
+
+    let strictly = [
+        "--rpc",
+        &rpc,
+        "--deployment",
+        &file,
+        "--json",
+        "--proven",
+        "--complete",
+        "--witness",
+        &rpc,
+    ];
+    for document in [&canonical, &second] {
+        let told = verify(&world, document.as_bytes(), &strictly).await;
+        assert_eq!(told.code, 0, "{}", told.said);
+        let told = told.json();
+        assert_eq!(
+            (&told["verdict"], &told["proven"], &told["witnessed"]),
+            (&json!("VERIFIED"), &json!(true), &json!(true))
+        );
+        let events = told["events"].as_u64().expect("a number");
+        assert!(events >= 3, "the admin, a role, two anchors: {events}");
+        let named = world
+            .rpc(
+                "eth_getBlockByHash",
+                json!([told["readAtBlockHash"], false]),
+            )
+            .await;
+        assert!(named.is_object());
+    }
+
+    // That a document was never anchored is proven as well.
+    let told = verify(&world, b"{}", &strictly).await;
+    let (code, told) = (told.code, told.json());
+    assert_eq!(
+        (code, &told["verdict"], &told["proven"]),
+        (1, &json!("NOT_ANCHORED"), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_lies_is_noticed() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (hash, canonical) = anchored(&world, &ana).await;
+    calls(&world, format!("0x7e593e4a{hash}{:064x}{:064x}", 3, 1)).await;
+    let node = world.foundation.chain_rpc_url().to_owned();
+    let file = deployment(&world);
+    let table: [(&str, Lie, &[&str], i32, &str); 9] = [
+        ("none", truth, &["--proven", "--complete"], 1, "REVOKED"),
+        ("without proofs", gives_no_proofs, &[], 1, "its word"),
+        (
+            "without proofs, asked for",
+            gives_no_proofs,
+            &["--proven"],
+            2,
+            "gives no proofs",
+        ),
+        (
+            "that it stands",
+            revokes_nothing,
+            &[],
+            2,
+            "proof of its storage",
+        ),
+        // Nobody can tell, unless a proof is asked for.
+        (
+            "the same without proofs",
+            revokes_nothing_and_gives_no_proofs,
+            &[],
+            0,
+            "its word",
+        ),
+        (
+            "the same, asked for",
+            revokes_nothing_and_gives_no_proofs,
+            &["--proven"],
+            2,
+            "no proofs",
+        ),
+        (
+            "an event less",
+            hides_the_last_event,
+            &["--complete"],
+            2,
+            "the logs hold",
+        ),
+        (
+            "another state",
+            makes_up_a_state,
+            &[],
+            2,
+            "header of the block",
+        ),
+        (
+            "other blocks",
+            makes_up_blocks,
+            &["--witness", &node],
+            2,
+            "different blocks",
+        ),
+    ];
+
+    for (lie, lies, arguments, code, said) in table {
+        let rpc = liar(&node, lies).await;
+        let arguments = [&["--rpc", &rpc, "--deployment", &file], arguments].concat();
+        let told = verify(&world, canonical.as_bytes(), &arguments).await;
+        assert_eq!(told.code, code, "{lie}: {}", told.said);
+        assert!(told.said.contains(said), "{lie}: {}", told.said);
+    }
+}
+
+/// As on Arbitrum, where `block.number` is the number of Ethereum's block: what the contract keeps of a record's block
+/// does not lead to its event.
+#[tokio::test]
+async fn an_anchor_is_found_by_its_log_where_the_contract_knows_another_block_number() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (hash, canonical) = anchored(&world, &ana).await;
+    let (rpc, file) = (
+        world.foundation.chain_rpc_url().to_owned(),
+        deployment(&world),
+    );
+    let registry = &world.foundation.deployment.registry;
+    let slot = world
+        .rpc("web3_sha3", json!([format!("0x{hash}{:064x}", 4)]))
+        .await;
+    let word = text(
+        &world
+            .rpc("eth_getStorageAt", json!([registry, slot, "latest"]))
+            .await,
+    );
+    // Bits 128 to 175 of the word: the block.
+    let right = u64::from_str_radix(&word[22..34], 16).expect("a number");
+
+    for elsewhere in [22_000_000_u64, 1] {
+        let changed = format!("{}{elsewhere:012x}{}", &word[..22], &word[34..]);
+        world
+            .rpc("anvil_setStorageAt", json!([registry, slot, changed]))
+            .await;
+        world.mine(1).await;
+
+        let arguments = ["--rpc", &rpc, "--deployment", &file, "--json", "--complete"];
+        let told = verify(&world, canonical.as_bytes(), &arguments).await;
+
+        assert_eq!(told.code, 0, "{}", told.said);
+        let anchor = &told.json()["anchor"];
+        assert_eq!(anchor["blockNumber"], right);
+        let receipt = world
+            .rpc("eth_getTransactionReceipt", json!([anchor["transaction"]]))
+            .await;
+        assert_eq!(receipt["blockHash"], anchor["blockHash"]);
+    }
+}

@@ -18,7 +18,11 @@ fn deployment() -> Deployment {
         block: 1,
         code_hash: crate::hash::CodeHash([0; 32]),
         registrar: account(),
+        version: 2,
+        predecessor: None,
         consent_registry: None,
+        consent_version: None,
+        consent_predecessor: None,
     }
 }
 

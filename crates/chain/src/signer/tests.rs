@@ -15,7 +15,11 @@ fn deployment() -> Deployment {
         block: 1,
         code_hash: CodeHash([0; 32]),
         registrar: ChainAddress([0; 20]),
+        version: 2,
+        predecessor: None,
         consent_registry: None,
+        consent_version: None,
+        consent_predecessor: None,
     }
 }
 
