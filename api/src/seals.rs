@@ -1,5 +1,5 @@
 //! Rows that decide are believed where their seal is right, and nowhere else: accounts, consents, second
-//! factors. What is not sealed is treated as if it were not there, and becomes a finding.
+//! factors, log-ins, roles that wait. What is not sealed is treated as if it were not there, and becomes a finding.
 //!
 //! What would be a way in if a row could be made to disappear fails the other way: a second factor whose
 //! row is gone is still asked for, and a patient's refusal whose row is gone, or is not as it was sealed,
@@ -18,10 +18,10 @@ use domain::{
     access::Actor,
     consents::Consent,
     ids::{SessionId, UserId},
-    seals::{Authority, Seal, Sealed, SealedTable, StoredConsents, Tampered},
+    seals::{Authority, Seal, Sealed, SealedTable, Session, StoredConsents, Tampered},
 };
 use store::{
-    PgConnection, Pool, StoreError, Tx, consents, seals,
+    PgConnection, Pool, StoreError, Tx, consents, seals, sessions,
     users::{self, Claim},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -100,7 +100,7 @@ impl Seals {
         let (now, claims) = users::present(conn, sessions).await?;
         let actors = claims
             .into_iter()
-            .filter_map(|(session, claim)| Some((session, self.actor(claim)?)));
+            .filter_map(|(session, claim)| Some((session, self.actor(claim, now)?)));
         Ok((now, actors.collect()))
     }
 
@@ -118,14 +118,16 @@ impl Seals {
         Ok(actors.remove(&session))
     }
 
-    fn actor(&self, claim: Claim) -> Option<Actor> {
+    fn actor(&self, claim: Claim, now: DateTime<Utc>) -> Option<Actor> {
         let account = self.open(claim.account)?;
+        let session = claim.session.and_then(|session| self.open(session));
+        let session = session.filter(|it| it.parent.is_none() && now < it.expires_at);
         Some(Actor {
             id: account.user,
             role: account.role,
-            is_active: account.is_active && claim.is_live,
+            is_active: account.is_active && session.is_some(),
             organization: account.organization,
-            second_factor: claim.second_factor,
+            second_factor: session.is_some_and(|it| it.second_factor_at.is_some()),
         })
     }
 
@@ -162,6 +164,63 @@ impl Seals {
     pub(crate) async fn write(&self, tx: &mut Tx<'_>, account: &Authority) -> Result<(), Error> {
         let seal = self.seal(account)?;
         Ok(seals::write_authority(tx, account, &seal).await?)
+    }
+
+    /// All active administrators; nobody changes them until the transaction ends. One whose account is not as
+    /// it was sealed administers nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn lock_administrators(
+        &self,
+        tx: &mut Tx<'_>,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let found = users::lock_administrators(tx).await?.into_iter();
+        Ok(found
+            .filter_map(|sealed| Some(self.open(sealed)?.user))
+            .collect())
+    }
+
+    /// Remembers that this log-in shows a second factor from now on.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] where it is over or not as it was sealed; the database's.
+    pub(crate) async fn show_second_factor(
+        &self,
+        tx: &mut Tx<'_>,
+        session: SessionId,
+    ) -> Result<(), Error> {
+        let now = users::now(tx).await?;
+        let found = sessions::lock(tx, session).await?;
+        let found = found.and_then(|sealed| self.open(sealed));
+        let session = Session {
+            second_factor_at: Some(now),
+            ..found.ok_or(Error::Unauthenticated)?
+        };
+        Ok(sessions::write(tx, &session, &self.seal(&session)?).await?)
+    }
+
+    /// From now on no log-in of this account shows a second factor. One that is not as it was sealed is
+    /// believed nothing as it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], or the database's.
+    pub(crate) async fn forget_second_factor(
+        &self,
+        tx: &mut Tx<'_>,
+        user: UserId,
+    ) -> Result<(), Error> {
+        for sealed in sessions::lock_with_second_factor(tx, user).await? {
+            let Some(session) = self.open(sealed) else {
+                continue;
+            };
+            let session = Session {
+                second_factor_at: None,
+                ..session
+            };
+            sessions::write(tx, &session, &self.seal(&session)?).await?;
+        }
+        Ok(())
     }
 
     /// Every consent of these patients that counts now, and whether all of them are as they were sealed.

@@ -48,6 +48,12 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "INTEGRITY_FAILURE" if table_of(row) == Some("users") => {
             "found that your account was changed outside the service: nobody logs in to it"
         }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("sessions") => {
+            "found that a log-in to your account was changed outside the service: it counts for nothing"
+        }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("role_proposals") => {
+            "found that a role proposed for you was changed outside the service: it counts for nothing"
+        }
         "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
         _ => "did something with your data",

@@ -372,6 +372,18 @@ async fn seals_of(
                 .map(|(id, row)| (id, seal_anew(keyring, row)))
                 .collect()
         }
+        SealedTable::Sessions => {
+            let found = seals::walk_sessions(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::RoleProposals => {
+            let found = seals::walk_proposals(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
     };
     let Some((last, _)) = rows.last() else {
         return Ok(None);

@@ -8,7 +8,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin},
     ids::{RequestId, UserId},
     purpose::Purpose,
-    seals::{Authority, SealedTable, Tampered},
+    seals::{Authority, Sealed, SealedTable, Tampered},
     users::SCHEDULER,
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ use store::{
     seals::{self, Walk},
 };
 use uuid::Uuid;
-use vault::keyring::Keyring;
+use vault::{keyring::Keyring, seal::Sealable};
 
 use super::{Failure, note, say};
 use crate::{
@@ -33,8 +33,9 @@ const BATCH: i64 = 500;
 /// What can be done about seals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SealCommand {
-    /// Seal accounts, consents and second factors whose seal is missing or wrong: once after the upgrade
-    /// that brought seals (--all), and after a row was changed by hand (--table, --id)
+    /// Seal the rows that decide, accounts, consents, second factors, log-ins and roles that wait, whose seal
+    /// is missing or wrong: once after the upgrade that brought seals (--all), and after a row was changed by
+    /// hand (--table, --id)
     Rows(SealRows),
 }
 
@@ -48,6 +49,10 @@ enum Table {
     DataProcessingConsents,
     /// Second factors, by the id of their account
     SecondFactors,
+    /// Log-ins and their refresh tokens
+    Sessions,
+    /// Roles that wait for a second administrator
+    RoleProposals,
 }
 
 impl From<Table> for SealedTable {
@@ -56,6 +61,8 @@ impl From<Table> for SealedTable {
             Table::Users => Self::Users,
             Table::DataProcessingConsents => Self::Consents,
             Table::SecondFactors => Self::SecondFactors,
+            Table::Sessions => Self::Sessions,
+            Table::RoleProposals => Self::RoleProposals,
         }
     }
 }
@@ -92,7 +99,7 @@ pub(crate) struct SealRows {
     #[command(flatten)]
     keys: MasterKeys,
 
-    /// Every row whose seal is missing or wrong, of all three tables
+    /// Every row whose seal is missing or wrong, of all these tables
     #[arg(long)]
     all: bool,
 
@@ -141,6 +148,8 @@ impl SealRows {
             Some(table) => vec![table.into()],
             // Accounts last: they name what the others hold.
             None => vec![
+                SealedTable::Sessions,
+                SealedTable::RoleProposals,
                 SealedTable::SecondFactors,
                 SealedTable::Consents,
                 SealedTable::Users,
@@ -219,6 +228,14 @@ impl SealRows {
                     rows.push((id, UserId(id), true, keyring.open_row(sealed).is_ok()));
                 }
             }
+            SealedTable::Sessions => {
+                let found = seals::walk_sessions(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::RoleProposals => {
+                let found = seals::walk_proposals(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
         }
         let Some((last, ..)) = rows.last().copied() else {
             return Ok(None);
@@ -283,6 +300,31 @@ impl SealRows {
     }
 }
 
+/// A row that was read: its id, whose it is, that it can be read, and whether its seal is right.
+fn judged<T: Sealable>(
+    keyring: &Keyring,
+    (id, sealed): (Uuid, Sealed<T>),
+) -> (Uuid, UserId, bool, bool) {
+    match keyring.open_row(sealed) {
+        Ok(row) => (id, row.of(), true, true),
+        Err(tampered) => (id, tampered.of, true, false),
+    }
+}
+
+/// Puts a seal in the place of the one that a row was read with. False where it is gone.
+async fn replace<T: Sealable>(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    found: Option<(Uuid, Sealed<T>)>,
+) -> Result<bool, Failure> {
+    let Some((id, sealed)) = found else {
+        return Ok(false);
+    };
+    let (row, old) = sealed.into_parts();
+    let seal = keyring.seal_row(&row)?;
+    Ok(seals::replace_seal(tx, T::TABLE, id, old.as_ref(), &seal).await?)
+}
+
 /// Whether an account names the second factor and the refusals that are there.
 async fn is_whole(conn: &mut PgConnection, account: &Authority) -> Result<bool, StoreError> {
     let (has_second_factor, refusals) = seals::lists_of(conn, account.user).await?;
@@ -321,12 +363,16 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
             Ok(seals::replace_seal(tx, row.table, id, old.as_ref(), &seal).await?)
         }
         SealedTable::SecondFactors => {
-            let Some((id, sealed)) = seals::walk_factors(tx, walk).await?.pop() else {
-                return Ok(false);
-            };
-            let (factor, old) = sealed.into_parts();
-            let seal = keyring.seal_row(&factor)?;
-            Ok(seals::replace_seal(tx, row.table, id, old.as_ref(), &seal).await?)
+            let found = seals::walk_factors(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::Sessions => {
+            let found = seals::walk_sessions(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::RoleProposals => {
+            let found = seals::walk_proposals(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 /// purpose and how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Consent {
-    consent: Arc<consents::Consent>,
+    stored: Arc<consents::Consent>,
     /// Whether it is as it was sealed.
     counts: bool,
     now: DateTime<Utc>,
@@ -35,14 +35,14 @@ pub(crate) struct Consent {
 impl Consent {
     fn new(app: &App, consent: consents::Consent) -> Self {
         Self {
-            consent: Arc::new(consent),
+            stored: Arc::new(consent),
             counts: true,
             now: app.clock.now(),
         }
     }
 
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.consent.given_at, self.consent.id.0)
+        (self.stored.given_at, self.stored.id.0)
     }
 }
 
@@ -52,22 +52,22 @@ impl Consent {
 impl Consent {
     /// The ID of the consent, to withdraw it by `withdrawConsent`.
     async fn id(&self) -> Uuid {
-        self.consent.id.0
+        self.stored.id.0
     }
 
     /// The patient who gave the consent, and whose data it is about.
     async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
-        Ok(User::load(ctx, self.consent.patient).await?)
+        Ok(User::load(ctx, self.stored.patient).await?)
     }
 
     /// The purpose of use that the consent is given for.
     async fn purpose(&self) -> PurposeOfUse {
-        self.consent.purpose.into()
+        self.stored.purpose.into()
     }
 
     /// The categories of records that the consent is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        self.consent
+        self.stored
             .categories
             .iter()
             .map(|category| (*category).into())
@@ -76,7 +76,7 @@ impl Consent {
 
     /// What may be done with the data; DENY, alone, where the consent refuses everything.
     async fn processing_activities(&self) -> Vec<ProcessingActivity> {
-        self.consent
+        self.stored
             .activities
             .iter()
             .map(|activity| (*activity).into())
@@ -86,29 +86,29 @@ impl Consent {
     /// The people, roles and organisations that the consent permits or refuses. Empty for a refusal to
     /// everybody.
     async fn grantees(&self) -> Vec<Grantee> {
-        self.consent.grantees.iter().cloned().map(Grantee).collect()
+        self.stored.grantees.iter().cloned().map(Grantee).collect()
     }
 
     /// The time at which the consent was given, and from which it is in force.
     async fn given_at(&self) -> DateTime<Utc> {
-        self.consent.given_at
+        self.stored.given_at
     }
 
     /// The time at which the consent ends, exclusive; null where it has no end.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.consent.expires_at
+        self.stored.expires_at
     }
 
     /// The time at which the consent was withdrawn; null where it was not.
     async fn withdrawn_at(&self) -> Option<DateTime<Utc>> {
-        self.consent.withdrawn_at
+        self.stored.withdrawn_at
     }
 
     /// Whether the consent is in force now: neither withdrawn nor expired. One that was changed outside
     /// the service never is: a finding `ROW_TAMPERED` tells of it.
     async fn is_active(&self) -> bool {
         // Given a moment ago by the database's clock, which may be ahead of this one.
-        self.counts && self.consent.is_active(self.now.max(self.consent.given_at))
+        self.counts && self.stored.is_active(self.now.max(self.stored.given_at))
     }
 }
 

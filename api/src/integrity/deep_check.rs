@@ -110,18 +110,25 @@ impl DeepCheck {
                 self.note(holder, CheckStage::Records, last.0, ids.len(), wrong)
                     .await
             }
-            CheckStage::Accounts | CheckStage::Consents | CheckStage::Factors => {
+            CheckStage::Accounts
+            | CheckStage::Consents
+            | CheckStage::Factors
+            | CheckStage::Sessions
+            | CheckStage::Proposals => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
-                    return match check_position.stage {
-                        CheckStage::Accounts => {
-                            begin(&mut conn, holder, CheckStage::Consents).await
-                        }
-                        CheckStage::Consents => begin(&mut conn, holder, CheckStage::Factors).await,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Factors => {
-                            end_round(&mut conn, holder).await
+                    let next = match check_position.stage {
+                        CheckStage::Accounts => CheckStage::Consents,
+                        CheckStage::Consents => CheckStage::Factors,
+                        CheckStage::Factors => CheckStage::Sessions,
+                        CheckStage::Sessions => CheckStage::Proposals,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Proposals => {
+                            let ended = findings::about_ended_rows(&mut conn).await?;
+                            rows::resolve(&self.pool, &ended).await?;
+                            return end_round(&mut conn, holder).await;
                         }
                     };
+                    return begin(&mut conn, holder, next).await;
                 };
                 drop(conn);
                 checked.write_down(&self.pool).await?;

@@ -53,7 +53,10 @@ pub(crate) async fn resolve(tx: &mut Tx<'_>, row: Tampered) -> Result<(), StoreE
 pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
     match table {
         SealedTable::Consents => ResourceType::Consent,
-        SealedTable::Users | SealedTable::SecondFactors => ResourceType::User,
+        SealedTable::Sessions => ResourceType::Session,
+        SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
+            ResourceType::User
+        }
     }
 }
 

@@ -180,7 +180,9 @@ impl Code {
             FactorOutcome::Refused(refused) => return Err(refused.conclude(app, None).await?),
         };
         if proof.is_shown() {
-            second_factors::shown_by(&mut tx, caller.session).await?;
+            app.seals
+                .show_second_factor(&mut tx, caller.session)
+                .await?;
         }
         proof.conclude(app, &mut tx).await?;
         Ok(tx)

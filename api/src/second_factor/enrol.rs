@@ -101,7 +101,9 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
     second_factors::use_step(&mut tx, actor.id, step).await?;
     second_factors::confirm(&mut tx, &factor, &seal).await?;
     set_second_factor(app, &mut tx, actor.id, true).await?;
-    second_factors::shown_by(&mut tx, caller.session).await?;
+    app.seals
+        .show_second_factor(&mut tx, caller.session)
+        .await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorConfirm)]).await?;
     commit(tx).await?;
     Ok(codes.iter().map(|code| code.to_string()).collect())
@@ -124,6 +126,7 @@ pub(super) async fn remove(
         return Err(Error::NotFound("second factor"));
     }
     set_second_factor(app, &mut tx, caller.user, false).await?;
+    app.seals.forget_second_factor(&mut tx, caller.user).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorRemove)]).await?;
     commit(tx).await?;
     Ok(())

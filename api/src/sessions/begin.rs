@@ -5,13 +5,14 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::SessionId,
     purpose::Purpose,
+    seals::Session,
     sessions::{ENDS_AFTER, IDLE_AFTER, MOST_SESSIONS},
     users::User,
 };
 use serde_json::json;
 use store::{
     Tx, audit,
-    sessions::{Device, LogIn, NewSession},
+    sessions::{Device, LogIn},
 };
 use vault::refresh::RefreshToken;
 
@@ -68,18 +69,19 @@ pub(crate) async fn begin(
     let now = store::users::now(tx).await?;
     let id = SessionId::fresh();
     let refresh_token = RefreshToken::fresh();
-    let session = NewSession {
+    let session = Session {
         id,
         user: user.id,
-        refresh_token_hash: &refresh_token.hash(),
+        refresh_token_hash: refresh_token.hash(),
+        family: id,
+        parent: None,
         expires_at: now + ENDS_AFTER,
-        idle_expires_at: now + IDLE_AFTER,
-        device: device(context),
+        idle_expires_at: Some(now + IDLE_AFTER),
+        used_at: None,
+        second_factor_at: second_factor.then_some(now),
     };
-    store::sessions::insert(tx, &session).await?;
-    if second_factor {
-        store::second_factors::shown_by(tx, id).await?;
-    }
+    let seal = app.seals.seal(&session)?;
+    store::sessions::insert(tx, &session, &seal, device(context)).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::Session,
         resource_id: id.0,

@@ -5,13 +5,14 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     ids::{SessionId, UserId},
     purpose::Purpose,
+    seals::Session,
     sessions::{IDLE_AFTER, RefreshVerdict, judge},
     users::ANONYMOUS,
 };
 use serde_json::{Value, json};
 use store::{
     Tx, audit, barrier,
-    sessions::{self, Child, Token, Which},
+    sessions::{self, Token, Which},
 };
 use vault::refresh::RefreshToken;
 
@@ -50,12 +51,19 @@ pub(crate) async fn refresh(
     };
     let account = app.seals.account(&mut tx, token.user).await?;
     token.presented.is_active = account.is_some_and(|account| account.is_active);
-    let known = match judge(&token.presented, token.now) {
-        RefreshVerdict::Rotate => Some(rotate(app, &mut tx, context, &parent, &token).await?),
-        RefreshVerdict::Again => again(app, &mut tx, &parent, &token).await?,
-        RefreshVerdict::Reused => return end(app, tx, context, pass, &token).await,
-        RefreshVerdict::Ended(why) => {
-            return refuse(app, tx, context, pass, Some(&token), why.as_str()).await;
+    let verdict = judge(&token.presented, token.now);
+    if let RefreshVerdict::Ended(why) = verdict {
+        // What was ended carries no seal.
+        return refuse(app, tx, context, pass, Some(&token), why.as_str()).await;
+    }
+    let Some(row) = open(app, &token) else {
+        return refuse(app, tx, context, pass, Some(&token), "TAMPERED").await;
+    };
+    let known = match verdict {
+        RefreshVerdict::Rotate => Some(rotate(app, &mut tx, context, &parent, &token, row).await?),
+        RefreshVerdict::Again => again(app, &mut tx, &parent, row.id).await?,
+        RefreshVerdict::Reused | RefreshVerdict::Ended(_) => {
+            return end(app, tx, context, pass, &token).await;
         }
     };
     let Some(next) = known else {
@@ -82,25 +90,44 @@ async fn seems_good(app: &App, given: Option<&RefreshToken>) -> Result<bool, Err
     }))
 }
 
+/// The token's row, if it and the first row of its log-in are as they were sealed, and belong together.
+fn open(app: &App, token: &Token) -> Option<Session> {
+    let row = app.seals.open(token.row.clone())?;
+    let Some(root) = token.root.clone() else {
+        return row.parent.is_none().then_some(row);
+    };
+    let root = app.seals.open(root)?;
+    let belongs = root.parent.is_none() && root.id == row.family && root.user == row.user;
+    belongs.then_some(row)
+}
+
 async fn rotate(
     app: &App,
     tx: &mut Tx<'_>,
     context: &RequestContext,
     parent: &RefreshToken,
     token: &Token,
+    row: Session,
 ) -> Result<RefreshToken, Error> {
     let id = SessionId::fresh();
     let next = app.tokens.successor(parent, id);
-    let child = Child {
+    let child = Session {
         id,
-        refresh_token_hash: &next.hash(),
-        idle_expires_at: (token.now + IDLE_AFTER).min(token.presented.ends_at),
-        device: device(context),
+        user: row.user,
+        refresh_token_hash: next.hash(),
+        family: row.family,
+        parent: Some(row.id),
+        expires_at: row.expires_at,
+        idle_expires_at: Some((token.now + IDLE_AFTER).min(token.presented.ends_at)),
+        used_at: None,
+        second_factor_at: None,
     };
-    if !sessions::rotate(tx, token.id, &child).await? {
-        // The row is locked and was unused: somebody else writes to it past the lock.
-        return Err(Error::Internal);
-    }
+    let used = Session {
+        used_at: Some(token.now),
+        ..row
+    };
+    sessions::write(tx, &used, &app.seals.seal(&used)?).await?;
+    sessions::insert(tx, &child, &app.seals.seal(&child)?, device(context)).await?;
     Ok(next)
 }
 
@@ -110,9 +137,9 @@ async fn again(
     app: &App,
     tx: &mut Tx<'_>,
     parent: &RefreshToken,
-    token: &Token,
+    used: SessionId,
 ) -> Result<Option<RefreshToken>, Error> {
-    let known = sessions::child_of(tx, token.id).await?;
+    let known = sessions::child_of(tx, used).await?;
     Ok(known.and_then(|child| {
         let hash = &child.refresh_token_hash;
         app.tokens.known_successor(parent, child.id, hash)

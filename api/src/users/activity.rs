@@ -79,7 +79,7 @@ async fn set(
     let id = somebody.unwrap_or(actor.id);
     let others = match actor.role {
         Role::Admin if id == actor.id => {
-            let all = users::lock_administrators(&mut tx).await?;
+            let all = app.seals.lock_administrators(&mut tx).await?;
             all.into_iter().filter(|other| *other != id).count()
         }
         Role::Admin | Role::Doctor | Role::Patient => usize::MAX, // nobody is missed

@@ -6,7 +6,7 @@ use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, users};
 use serde_json::{Value, json};
-use store::{role_proposals, users::UserFilter};
+use store::users::UserFilter;
 use uuid::Uuid;
 
 use super::{activity, list, log_in, password, profile, register, set_role};
@@ -208,7 +208,7 @@ impl UserQuery {
 
 /// A change of role that one administrator proposed and that waits for a second administrator.
 #[derive(Debug, Clone)]
-pub(crate) struct RoleProposal(role_proposals::RoleProposal);
+pub(crate) struct RoleProposal(domain::seals::RoleProposal);
 
 impl RoleProposal {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {

@@ -4,15 +4,15 @@
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    ids::UserId,
+    ids::{RoleProposalId, UserId},
     purpose::Purpose,
-    seals::Authority,
+    seals::{Authority, RoleProposal},
     users::{MAX_OPEN_PROPOSALS, PROPOSAL_LASTS, Role, User},
 };
 use serde_json::{Value, json};
 use store::{
     Tx, audit, barrier,
-    role_proposals::{self, ProposalCursor, RoleProposal},
+    role_proposals::{self, ProposalCursor},
     users,
 };
 
@@ -59,7 +59,7 @@ pub(crate) async fn set_role(
         return refuse(tx, caller, id, "OWN_ACCOUNT", error).await;
     }
     // Before the account itself, so that everybody locks in one order.
-    let administrators = users::lock_administrators(&mut tx).await?;
+    let administrators = app.seals.lock_administrators(&mut tx).await?;
     let Some(user) = users::lock(&mut tx, id).await? else {
         return refuse(tx, caller, id, "NOT_FOUND", Error::NotFound("user")).await;
     };
@@ -75,7 +75,7 @@ pub(crate) async fn set_role(
     if !needs_two {
         return give(tx, caller, user, account, role, None).await;
     }
-    match role_proposals::open(&mut tx, id, role).await? {
+    match proposed(app, &mut tx, id, role).await? {
         Some(proposal) if proposal.proposed_by == actor.id => {
             wait(tx, caller, user, proposal).await
         }
@@ -84,11 +84,36 @@ pub(crate) async fn set_role(
             if role_proposals::waiting_of(&mut tx, actor.id).await? >= MAX_OPEN_PROPOSALS {
                 return refuse(tx, caller, id, "LIMIT_REACHED", too_many()).await;
             }
-            let proposal =
-                role_proposals::propose(&mut tx, id, role, actor.id, PROPOSAL_LASTS).await?;
+            let now = users::now(&mut tx).await?;
+            let proposal = RoleProposal {
+                id: RoleProposalId::fresh().0,
+                user: id,
+                role,
+                proposed_by: actor.id,
+                proposed_at: now,
+                expires_at: now + PROPOSAL_LASTS,
+            };
+            role_proposals::propose(&mut tx, &proposal, &app.seals.seal(&proposal)?).await?;
             wait(tx, caller, user, proposal).await
         }
     }
+}
+
+/// The proposal of this role that may be confirmed: it is as it was sealed, and so is the account of whoever
+/// made it, who is an administrator to this day.
+async fn proposed(
+    app: &App,
+    tx: &mut Tx<'_>,
+    user: UserId,
+    role: Role,
+) -> Result<Option<RoleProposal>, Error> {
+    let found = role_proposals::open(tx, user, role).await?;
+    let Some(proposal) = found.and_then(|sealed| app.seals.open(sealed)) else {
+        return Ok(None);
+    };
+    let proposer = app.seals.account(tx, proposal.proposed_by).await?;
+    let may = proposer.is_some_and(|it| it.is_active && it.role == Role::Admin);
+    Ok(may.then_some(proposal))
 }
 
 fn too_many() -> Error {
@@ -205,5 +230,9 @@ pub(crate) async fn waiting(
     };
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
-    Ok(found)
+    // One that is not as it was sealed is shown, as it stands: an administrator looks into it. It is reported.
+    Ok(found
+        .into_iter()
+        .map(|sealed| app.seals.look_at(sealed).0)
+        .collect())
 }

@@ -67,6 +67,10 @@ id!(
     WalletId
 );
 id!(
+    /// A role that waits for a second administrator.
+    RoleProposalId
+);
+id!(
     /// One request to the api; every audit row it writes carries it.
     RequestId
 );

@@ -61,6 +61,10 @@ text_enum! {
         Consents = "CONSENTS",
         /// Second factors.
         Factors = "FACTORS",
+        /// Log-ins.
+        Sessions = "SESSIONS",
+        /// Roles that wait for a second administrator.
+        Proposals = "PROPOSALS",
     }
 }
 

@@ -1,5 +1,5 @@
 //! Rows that decide, as they stand in the database: who may log in as what, what patients allow and
-//! refuse, second factors. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
+//! refuse, second factors, log-ins, roles that wait. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
 //! was not checked: what is in a [`Sealed`] row, `vault` gives out.
 
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     consents::Consent,
-    ids::{OrganizationId, UserId},
+    ids::{OrganizationId, SessionId, UserId},
     text::text_enum,
     users::Role,
 };
@@ -21,6 +21,10 @@ text_enum! {
         Consents = "data_processing_consents",
         /// Second factors.
         SecondFactors = "second_factors",
+        /// Log-ins and their refresh tokens.
+        Sessions = "sessions",
+        /// Roles that wait for a second administrator.
+        RoleProposals = "role_proposals",
     }
 }
 
@@ -141,6 +145,57 @@ impl std::fmt::Debug for Factor {
             .field("confirmed_at", &self.confirmed_at)
             .finish_non_exhaustive()
     }
+}
+
+/// A refresh token, and, where it is the first of its family, the log-in: the columns of `sessions` that
+/// decide. Whoever ends a log-in takes the seals off its rows, so that none of them counts again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    /// `id`.
+    pub id: SessionId,
+    /// `user_id`.
+    pub user: UserId,
+    /// `refresh_token`: the SHA-256 of the token, 64 hex digits.
+    pub refresh_token_hash: String,
+    /// `family_id`: the log-in.
+    pub family: SessionId,
+    /// `parent_id`: the token that was rotated to this one; none of a log-in's first row.
+    pub parent: Option<SessionId>,
+    /// `expires_at`: when the log-in is over.
+    pub expires_at: DateTime<Utc>,
+    /// `idle_expires_at`: until when the token may be used.
+    pub idle_expires_at: Option<DateTime<Utc>>,
+    /// `used_at`: when it was used.
+    pub used_at: Option<DateTime<Utc>>,
+    /// `second_factor_at`: when a second factor was shown, in a log-in's first row.
+    pub second_factor_at: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A role that one administrator proposed and no other has confirmed yet. Whoever closes it takes its seal
+/// off.
+#[derive(Debug, Clone)]
+pub struct RoleProposal {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose role.
+    pub user: UserId,
+    /// Which.
+    pub role: Role,
+    /// By whom it was proposed.
+    pub proposed_by: UserId,
+    /// When.
+    pub proposed_at: DateTime<Utc>,
+    /// Until when it may be confirmed.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Patients' consents as they stand: those in force, and the refusals that their accounts name, whether

@@ -1,16 +1,17 @@
 //! What was found wrong: opened once, closed by what resolves it.
 
 use domain::{
-    ids::{FindingId, PatientKeyId, RecordId},
+    ids::{FindingId, PatientKeyId, RecordId, UserId},
     integrity::FindingKind,
     records::DataHash,
     seals::{SealedTable, Tampered},
+    users::SCHEDULER,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, rows};
 
 /// Opens a finding. `None` where the same one is open already.
 ///
@@ -215,4 +216,49 @@ pub async fn open_about_rows(
     )
     .fetch_all(conn)
     .await?)
+}
+
+/// Which open findings are about log-ins that are over and about proposals that are closed: these rows carry
+/// no seal and decide nothing any more. Whose each is, as far as it is known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT finding.table_name AS "table_name!", finding.row_id AS "row_id!", COALESCE(
+                (SELECT user_id FROM sessions WHERE sessions.id = finding.row_id),
+                (SELECT user_id FROM role_proposals WHERE role_proposals.id = finding.row_id)
+            ) AS "user_id?"
+         FROM integrity_findings AS finding
+         WHERE finding.kind = 'ROW_TAMPERED'
+           AND finding.resolved_at IS NULL
+           AND finding.table_name IN ('sessions', 'role_proposals')
+           AND NOT EXISTS (
+               SELECT
+               FROM sessions
+               WHERE sessions.id = finding.row_id
+                 AND sessions.is_valid
+                 AND sessions.expires_at > CURRENT_TIMESTAMP
+           )
+           AND NOT EXISTS (
+               SELECT
+               FROM role_proposals
+               WHERE role_proposals.id = finding.row_id
+                 AND role_proposals.closed_at IS NULL
+                 AND role_proposals.expires_at > CURRENT_TIMESTAMP
+           )
+         LIMIT 1000"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(Tampered {
+                table: rows::text(&row.table_name, "table of a finding")?,
+                row: row.row_id,
+                of: row.user_id.map_or(SCHEDULER, UserId),
+            })
+        })
+        .collect()
 }

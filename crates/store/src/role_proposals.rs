@@ -1,31 +1,18 @@
 //! Roles that wait for a second administrator.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::{ids::UserId, users::Role};
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::UserId,
+    seals::{RoleProposal, Seal, Sealed},
+    users::Role,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+use crate::{StoreError, Tx, seals::ProposalRow};
 
-/// A role that one administrator proposed and no other has confirmed yet.
-#[derive(Debug, Clone)]
-pub struct RoleProposal {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose role.
-    pub user: UserId,
-    /// Which.
-    pub role: Role,
-    /// By whom it was proposed.
-    pub proposed_by: UserId,
-    /// When.
-    pub proposed_at: DateTime<Utc>,
-    /// Until when it may be confirmed.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// The proposal to give an account this role that may still be confirmed: whoever made it is an
-/// administrator to this day. Served by `role_proposals_open_key`.
+/// The proposal to give an account this role that may still be confirmed. Served by
+/// `role_proposals_open_key`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -33,30 +20,21 @@ pub async fn open(
     conn: &mut PgConnection,
     user: UserId,
     role: Role,
-) -> Result<Option<RoleProposal>, StoreError> {
-    let found = sqlx::query!(
-        "SELECT proposal.id, proposal.proposed_by, proposal.proposed_at, proposal.expires_at
-         FROM role_proposals AS proposal
-         JOIN users AS proposer ON proposer.id = proposal.proposed_by
-         WHERE proposal.user_id = $1
-           AND proposal.role = $2
-           AND proposal.closed_at IS NULL
-           AND proposal.expires_at > CURRENT_TIMESTAMP
-           AND proposer.role = 'ADMIN'
-           AND proposer.is_active",
+) -> Result<Option<Sealed<RoleProposal>>, StoreError> {
+    let found = sqlx::query_as!(
+        ProposalRow,
+        "SELECT id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
+         FROM role_proposals
+         WHERE user_id = $1
+           AND role = $2
+           AND closed_at IS NULL
+           AND expires_at > CURRENT_TIMESTAMP",
         user.0,
         role.as_str(),
     )
     .fetch_optional(conn)
     .await?;
-    Ok(found.map(|row| RoleProposal {
-        id: row.id,
-        user,
-        role,
-        proposed_by: UserId(row.proposed_by),
-        proposed_at: row.proposed_at,
-        expires_at: row.expires_at,
-    }))
+    found.map(TryInto::try_into).transpose()
 }
 
 /// How many proposals of one administrator wait, counted while nobody else proposes anything until this
@@ -87,35 +65,32 @@ pub async fn waiting_of(tx: &mut Tx<'_>, proposed_by: UserId) -> Result<i64, Sto
 /// [`StoreError`].
 pub async fn propose(
     tx: &mut Tx<'_>,
-    user: UserId,
-    role: Role,
-    proposed_by: UserId,
-    lifetime: TimeDelta,
-) -> Result<RoleProposal, StoreError> {
-    close(tx, user, None).await?;
-    let made = sqlx::query!(
-        "INSERT INTO role_proposals (user_id, role, proposed_by, expires_at)
-         VALUES ($1, $2, $3, CURRENT_TIMESTAMP + make_interval(secs => $4))
-         RETURNING id, proposed_at, expires_at",
-        user.0,
-        role.as_str(),
-        proposed_by.0,
-        lifetime.as_seconds_f64(),
+    proposal: &RoleProposal,
+    seal: &Seal,
+) -> Result<(), StoreError> {
+    close(tx, proposal.user, None).await?;
+    sqlx::query!(
+        "INSERT INTO role_proposals (
+             id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        proposal.id,
+        proposal.user.0,
+        proposal.role.as_str(),
+        proposal.proposed_by.0,
+        proposal.proposed_at,
+        proposal.expires_at,
+        seal.mac,
+        seal.key_id,
     )
-    .fetch_one(&mut **tx)
+    .execute(&mut **tx)
     .await?;
-    Ok(RoleProposal {
-        id: made.id,
-        user,
-        role,
-        proposed_by,
-        proposed_at: made.proposed_at,
-        expires_at: made.expires_at,
-    })
+    Ok(())
 }
 
 /// Closes what is proposed for an account, because its role was given, or something else is proposed.
-/// `confirmed_by` is the second administrator, where there was one.
+/// `confirmed_by` is the second administrator, where there was one. Its seal goes, so that it cannot be
+/// opened again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -126,7 +101,7 @@ pub async fn close(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE role_proposals
-         SET closed_at = CURRENT_TIMESTAMP, confirmed_by = $2
+         SET closed_at = CURRENT_TIMESTAMP, confirmed_by = $2, seal = NULL, seal_key = NULL
          WHERE user_id = $1 AND closed_at IS NULL",
         user.0,
         confirmed_by.map(|by| by.0),
@@ -147,9 +122,10 @@ pub async fn page(
     conn: &mut PgConnection,
     after: Option<ProposalCursor>,
     limit: i64,
-) -> Result<Vec<RoleProposal>, StoreError> {
-    let found = sqlx::query!(
-        "SELECT id, user_id, role, proposed_by, proposed_at, expires_at
+) -> Result<Vec<Sealed<RoleProposal>>, StoreError> {
+    let found = sqlx::query_as!(
+        ProposalRow,
+        "SELECT id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
          FROM role_proposals
          WHERE closed_at IS NULL
            AND expires_at > CURRENT_TIMESTAMP
@@ -162,17 +138,5 @@ pub async fn page(
     )
     .fetch_all(conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            Ok(RoleProposal {
-                id: row.id,
-                user: UserId(row.user_id),
-                role: rows::text(&row.role, "role")?,
-                proposed_by: UserId(row.proposed_by),
-                proposed_at: row.proposed_at,
-                expires_at: row.expires_at,
-            })
-        })
-        .collect()
+    found.into_iter().map(TryInto::try_into).collect()
 }

@@ -1,12 +1,12 @@
 //! Rows that decide, with their seals: what is read of accounts and second factors to decide by, how a
-//! change of them is written, and the walks of the deep check, the rotation and `meditrustal seal rows`.
+//! change of them is written, and, of every sealed table, the walks of the deep check, the rotation and `meditrustal seal rows`.
 //! Nothing in here is believed: `vault::seal` judges.
 
 use chrono::{DateTime, Utc};
 use domain::{
     consents::Consent,
-    ids::{OrganizationId, UserId},
-    seals::{Authority, Factor, Seal, Sealed, SealedTable},
+    ids::{OrganizationId, SessionId, UserId},
+    seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session},
     users::{ANONYMOUS, INDEXER, RELAY, SCHEDULER},
 };
 use sqlx::PgConnection;
@@ -159,6 +159,64 @@ impl From<FactorRow> for Sealed<Factor> {
     }
 }
 
+pub(crate) struct SessionRow {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) refresh_token: String,
+    pub(crate) family_id: Option<Uuid>,
+    pub(crate) parent_id: Option<Uuid>,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) idle_expires_at: Option<DateTime<Utc>>,
+    pub(crate) used_at: Option<DateTime<Utc>>,
+    pub(crate) second_factor_at: Option<DateTime<Utc>>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+}
+
+impl From<SessionRow> for Sealed<Session> {
+    fn from(row: SessionRow) -> Self {
+        let session = Session {
+            id: SessionId(row.id),
+            user: UserId(row.user_id),
+            refresh_token_hash: row.refresh_token,
+            // None was never written by us, and no seal is of it.
+            family: SessionId(row.family_id.unwrap_or_default()),
+            parent: row.parent_id.map(SessionId),
+            expires_at: row.expires_at,
+            idle_expires_at: row.idle_expires_at,
+            used_at: row.used_at,
+            second_factor_at: row.second_factor_at,
+        };
+        Self::new(session, Seal::of(row.seal, row.seal_key))
+    }
+}
+
+pub(crate) struct ProposalRow {
+    pub(crate) id: Uuid,
+    pub(crate) user_id: Uuid,
+    pub(crate) role: String,
+    pub(crate) proposed_by: Uuid,
+    pub(crate) proposed_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+}
+
+impl TryFrom<ProposalRow> for Sealed<RoleProposal> {
+    type Error = StoreError;
+    fn try_from(row: ProposalRow) -> Result<Self, StoreError> {
+        let proposal = RoleProposal {
+            id: row.id,
+            user: UserId(row.user_id),
+            role: rows::text(&row.role, "role")?,
+            proposed_by: UserId(row.proposed_by),
+            proposed_at: row.proposed_at,
+            expires_at: row.expires_at,
+        };
+        Ok(Self::new(proposal, Seal::of(row.seal, row.seal_key)))
+    }
+}
+
 /// Which rows a walk goes through, in the order of ids. What is `None` leaves none out.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
@@ -272,6 +330,68 @@ pub async fn walk_factors(
         .collect())
 }
 
+/// Log-ins that are not over, and their refresh tokens. What was ended carries no seal and decides nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_sessions(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<Session>)>, StoreError> {
+    let found = sqlx::query_as!(
+        SessionRow,
+        "SELECT id, user_id, refresh_token, family_id, parent_id, expires_at, idle_expires_at, used_at,
+                second_factor_at, seal, seal_key
+         FROM sessions
+         WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+           AND is_valid
+           AND expires_at > CURRENT_TIMESTAMP
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(|row| (row.id, row.into())).collect())
+}
+
+/// Roles that may still be confirmed. What was closed carries no seal and decides nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_proposals(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<RoleProposal>)>, StoreError> {
+    let found = sqlx::query_as!(
+        ProposalRow,
+        "SELECT id, user_id, role, proposed_by, proposed_at, expires_at, seal, seal_key
+         FROM role_proposals
+         WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+           AND closed_at IS NULL
+           AND expires_at > CURRENT_TIMESTAMP
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| Ok((row.id, row.try_into()?)))
+        .collect()
+}
+
 /// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
 ///
 /// # Errors
@@ -318,6 +438,32 @@ pub async fn replace_seal(
             sqlx::query!(
                 "UPDATE second_factors SET seal = $2, seal_key = $3
                  WHERE user_id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        }
+        SealedTable::Sessions => {
+            sqlx::query!(
+                "UPDATE sessions SET seal = $2, seal_key = $3
+                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        }
+        SealedTable::RoleProposals => {
+            sqlx::query!(
+                "UPDATE role_proposals SET seal = $2, seal_key = $3
+                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
                 row,
                 new.mac,
                 new.key_id,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{SessionId, UserId},
+    ids::UserId,
     seals::{Factor, Seal, Sealed},
     second_factor::FactorState,
 };
@@ -152,8 +152,7 @@ pub async fn confirm(tx: &mut Tx<'_>, factor: &Factor, seal: &Seal) -> Result<()
     Ok(())
 }
 
-/// Takes a second factor off, recovery codes and all: no log-in counts as having shown it any more.
-/// False where there was none.
+/// Takes a second factor off, recovery codes and all. False where there was none.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -161,15 +160,6 @@ pub async fn remove(tx: &mut Tx<'_>, user: UserId) -> Result<bool, StoreError> {
     let removed = sqlx::query!("DELETE FROM second_factors WHERE user_id = $1", user.0)
         .execute(&mut **tx)
         .await?;
-    sqlx::query!(
-        "UPDATE sessions
-         SET second_factor_at = NULL
-         WHERE user_id = $1
-           AND second_factor_at IS NOT NULL",
-        user.0,
-    )
-    .execute(&mut **tx)
-    .await?;
     Ok(removed.rows_affected() == 1)
 }
 
@@ -196,22 +186,6 @@ pub async fn state(conn: &mut PgConnection, user: UserId) -> Result<FactorState,
         confirmed_at: row.confirmed_at,
         recovery_codes_left: u32::try_from(row.codes_left).unwrap_or(u32::MAX),
     }))
-}
-
-/// Remembers that this log-in showed a second factor.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn shown_by(tx: &mut Tx<'_>, session: SessionId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE sessions
-         SET second_factor_at = CURRENT_TIMESTAMP
-         WHERE id = $1",
-        session.0,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The next second factors whose secrets this master key seals, in the order of accounts, locked until the

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::{SessionId, UserId},
+    seals::{Seal, Sealed, Session},
     sessions::Presented,
 };
 use sqlx::PgConnection;
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, seals::SessionRow};
 
 /// The channel on which is said that log-ins were revoked.
 pub const CHANNEL: &str = "sessions_revoked";
@@ -24,41 +25,34 @@ pub struct Device<'a> {
     pub user_agent: Option<&'a str>,
 }
 
-/// A log-in to be remembered.
-#[derive(Debug)]
-pub struct NewSession<'a> {
-    /// Its id: the `sid` of its access tokens.
-    pub id: SessionId,
-    /// Whose.
-    pub user: UserId,
-    /// The SHA-256 of its first refresh token, 64 hex digits.
-    pub refresh_token_hash: &'a str,
-    /// When it is over.
-    pub expires_at: DateTime<Utc>,
-    /// Until when the refresh token may be used.
-    pub idle_expires_at: DateTime<Utc>,
-    /// From where, with what.
-    pub device: Device<'a>,
-}
-
-/// Remembers a log-in. It begins a family of its own.
+/// Remembers a log-in, or what a refresh token was rotated to.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn insert(conn: &mut PgConnection, session: &NewSession<'_>) -> Result<(), StoreError> {
+pub async fn insert(
+    conn: &mut PgConnection,
+    session: &Session,
+    seal: &Seal,
+    device: Device<'_>,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "INSERT INTO sessions (
-             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, ip_address, user_agent,
-             created_at
+             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, parent_id,
+             second_factor_at, ip_address, user_agent, created_at, seal, seal_key
          )
-         VALUES ($1, $2, $3, $4, $5, $1, $6::text::inet, $7, decision_time())",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::inet, $10, decision_time(), $11, $12)",
         session.id.0,
         session.user.0,
         session.refresh_token_hash,
         session.expires_at,
         session.idle_expires_at,
-        session.device.address.to_string(),
-        session.device.user_agent,
+        session.family.0,
+        session.parent.map(|id| id.0),
+        session.second_factor_at,
+        device.address.to_string(),
+        device.user_agent,
+        seal.mac,
+        seal.key_id,
     )
     .execute(conn)
     .await?;
@@ -68,12 +62,14 @@ pub async fn insert(conn: &mut PgConnection, session: &NewSession<'_>) -> Result
 /// A refresh token's row, locked, and what is known of its log-in.
 #[derive(Debug)]
 pub struct Token {
-    /// The row.
-    pub id: SessionId,
+    /// The row of the token.
+    pub row: Sealed<Session>,
     /// The log-in.
     pub family: SessionId,
     /// Whose.
     pub user: UserId,
+    /// The first row of the log-in; `None` where the token's row is the first.
+    pub root: Option<Sealed<Session>>,
     /// What `domain::sessions` judges.
     pub presented: Presented,
     /// The moment it is judged by: this transaction's.
@@ -86,86 +82,126 @@ pub struct Token {
 /// # Errors
 /// [`StoreError`].
 pub async fn lock_token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Token>, StoreError> {
-    let found = sqlx::query!(
-        r#"SELECT
-            token.id,
-            token.user_id,
-            root.id AS root_id,
-            root.is_valid,
-            root.expires_at,
-            token.idle_expires_at,
-            token.used_at,
-            users.is_active,
-            decision_time() AS "now!"
-         FROM sessions AS token
-         JOIN sessions AS root ON root.id = token.family_id
-         JOIN users ON users.id = token.user_id AND NOT users.is_system
-         WHERE token.refresh_token = $1
-         FOR NO KEY UPDATE OF token"#,
+    let token = sqlx::query_as!(
+        SessionRow,
+        "SELECT id, user_id, refresh_token, family_id, parent_id, expires_at, idle_expires_at, used_at,
+                second_factor_at, seal, seal_key
+         FROM sessions
+         WHERE refresh_token = $1
+         FOR NO KEY UPDATE",
         hash,
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(found.map(|row| Token {
-        id: SessionId(row.id),
-        family: SessionId(row.root_id),
-        user: UserId(row.user_id),
+    let Some(token) = token else {
+        return Ok(None);
+    };
+    let found = sqlx::query!(
+        r#"SELECT root.id, root.user_id, root.refresh_token, root.family_id, root.parent_id,
+                root.expires_at, root.idle_expires_at, root.used_at, root.second_factor_at, root.seal,
+                root.seal_key, root.is_valid, users.is_active, decision_time() AS "now!"
+         FROM sessions AS root
+         JOIN users ON users.id = root.user_id AND NOT users.is_system
+         WHERE root.id = $1"#,
+        token.family_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(|root| Token {
+        family: SessionId(root.id),
+        user: UserId(token.user_id),
         presented: Presented {
-            is_valid: row.is_valid,
-            is_active: row.is_active,
-            ends_at: row.expires_at,
-            idle_expires_at: row.idle_expires_at,
-            used_at: row.used_at,
+            is_valid: root.is_valid,
+            is_active: root.is_active,
+            ends_at: root.expires_at,
+            idle_expires_at: token.idle_expires_at,
+            used_at: token.used_at,
         },
-        now: row.now,
+        now: root.now,
+        root: (root.id != token.id).then(|| {
+            SessionRow {
+                id: root.id,
+                user_id: root.user_id,
+                refresh_token: root.refresh_token,
+                family_id: root.family_id,
+                parent_id: root.parent_id,
+                expires_at: root.expires_at,
+                idle_expires_at: root.idle_expires_at,
+                used_at: root.used_at,
+                second_factor_at: root.second_factor_at,
+                seal: root.seal,
+                seal_key: root.seal_key,
+            }
+            .into()
+        }),
+        row: token.into(),
     }))
 }
 
-/// What a refresh token was rotated to.
-#[derive(Debug)]
-pub struct Child<'a> {
-    /// Its row.
-    pub id: SessionId,
-    /// The SHA-256 of the new refresh token, 64 hex digits.
-    pub refresh_token_hash: &'a str,
-    /// Until when the new refresh token may be used.
-    pub idle_expires_at: DateTime<Utc>,
-    /// From where, with what.
-    pub device: Device<'a>,
-}
-
-/// Notes that a token was used, and what it was rotated to. False where it was used already.
+/// This log-in, where it was not ended, locked until the transaction ends.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn rotate(
-    conn: &mut PgConnection,
-    token: SessionId,
-    child: &Child<'_>,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "WITH used AS (
-             UPDATE sessions SET used_at = CURRENT_TIMESTAMP
-             WHERE id = $1 AND used_at IS NULL
-             RETURNING id, user_id, family_id, expires_at
-         )
-         INSERT INTO sessions (
-             id, user_id, refresh_token, expires_at, idle_expires_at, family_id, parent_id, ip_address,
-             user_agent, created_at
-         )
-         SELECT $2, used.user_id, $3, used.expires_at, $4, used.family_id, used.id, $5::text::inet, $6,
-                decision_time()
-         FROM used",
-        token.0,
-        child.id.0,
-        child.refresh_token_hash,
-        child.idle_expires_at,
-        child.device.address.to_string(),
-        child.device.user_agent,
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    session: SessionId,
+) -> Result<Option<Sealed<Session>>, StoreError> {
+    let found = sqlx::query_as!(
+        SessionRow,
+        "SELECT id, user_id, refresh_token, family_id, parent_id, expires_at, idle_expires_at, used_at,
+                second_factor_at, seal, seal_key
+         FROM sessions
+         WHERE id = $1 AND is_valid
+         FOR NO KEY UPDATE",
+        session.0,
     )
-    .execute(conn)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(found.map(Into::into))
+}
+
+/// The log-ins of an account that showed a second factor and were not ended, locked until the transaction
+/// ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_with_second_factor(
+    tx: &mut Tx<'_>,
+    user: UserId,
+) -> Result<Vec<Sealed<Session>>, StoreError> {
+    let found = sqlx::query_as!(
+        SessionRow,
+        "SELECT id, user_id, refresh_token, family_id, parent_id, expires_at, idle_expires_at, used_at,
+                second_factor_at, seal, seal_key
+         FROM sessions
+         WHERE user_id = $1 AND is_valid AND second_factor_at IS NOT NULL
+         ORDER BY id
+         FOR NO KEY UPDATE",
+        user.0,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found.into_iter().map(Into::into).collect())
+}
+
+/// Writes when a token was used and when its log-in showed a second factor; lock the row first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn write(tx: &mut Tx<'_>, session: &Session, seal: &Seal) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE sessions
+         SET used_at = $2, second_factor_at = $3, seal = $4, seal_key = $5
+         WHERE id = $1",
+        session.id.0,
+        session.used_at,
+        session.second_factor_at,
+        seal.mac,
+        seal.key_id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// What a token was rotated to already.
@@ -213,7 +249,8 @@ pub enum Which {
     One(SessionId),
 }
 
-/// Ends log-ins of an account that are not over, and tells every process. Answers which.
+/// Ends log-ins of an account that are not over, and tells every process. Answers which. Their seals go, so
+/// that none of them counts where somebody makes it valid again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -229,7 +266,7 @@ pub async fn revoke(
     };
     let revoked = sqlx::query!(
         r#"UPDATE sessions
-         SET is_valid = FALSE, revoked_at = decision_time()
+         SET is_valid = FALSE, revoked_at = decision_time(), seal = NULL, seal_key = NULL
          WHERE user_id = $1
            AND is_valid
            AND expires_at > CURRENT_TIMESTAMP
@@ -270,7 +307,7 @@ pub async fn end_oldest(
     .await?;
     let ended = sqlx::query!(
         r#"UPDATE sessions
-         SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP
+         SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP, seal = NULL, seal_key = NULL
          WHERE is_valid
            AND family_id IN (
              SELECT root.id

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
-    seals::{Authority, Seal, Sealed},
+    seals::{Authority, Seal, Sealed, Session},
     users::{Email, Role, User, Username},
 };
 use sqlx::PgConnection;
@@ -247,9 +247,11 @@ pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreErro
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>, StoreError> {
-    let found = sqlx::query_scalar!(
-        "SELECT id
+pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<Sealed<Authority>>, StoreError> {
+    let found = sqlx::query_as!(
+        AuthorityRow,
+        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+                has_second_factor, refusals, seal, seal_key
          FROM users
          WHERE role = 'ADMIN' AND is_active AND NOT is_system
          ORDER BY id
@@ -257,7 +259,7 @@ pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>, StoreEr
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(found.into_iter().map(UserId).collect())
+    found.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Who is behind a log-in, as far as the database says.
@@ -265,10 +267,8 @@ pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>, StoreEr
 pub struct Claim {
     /// The account.
     pub account: Sealed<Authority>,
-    /// Whether the session is known, valid and not over.
-    pub is_live: bool,
-    /// Whether this log-in showed a second factor.
-    pub second_factor: bool,
+    /// The log-in, where it is known and was not ended.
+    pub session: Option<Sealed<Session>>,
 }
 
 struct PresentRow {
@@ -285,11 +285,35 @@ struct PresentRow {
     refusals: Option<Vec<Uuid>>,
     seal: Option<Vec<u8>>,
     seal_key: Option<String>,
-    is_live: bool,
-    second_factor: bool,
+    refresh_token: Option<String>,
+    family_id: Option<Uuid>,
+    parent_id: Option<Uuid>,
+    expires_at: Option<DateTime<Utc>>,
+    idle_expires_at: Option<DateTime<Utc>>,
+    used_at: Option<DateTime<Utc>>,
+    second_factor_at: Option<DateTime<Utc>>,
+    session_seal: Option<Vec<u8>>,
+    session_seal_key: Option<String>,
 }
 
 impl PresentRow {
+    /// The log-in; what is missing of it was never written by us.
+    fn session(&mut self) -> Option<Sealed<Session>> {
+        let session = Session {
+            id: SessionId(self.session_id?),
+            user: UserId(self.id?),
+            refresh_token_hash: self.refresh_token.take()?,
+            family: SessionId(self.family_id?),
+            parent: self.parent_id.map(SessionId),
+            expires_at: self.expires_at?,
+            idle_expires_at: self.idle_expires_at,
+            used_at: self.used_at,
+            second_factor_at: self.second_factor_at,
+        };
+        let seal = Seal::of(self.session_seal.take(), self.session_seal_key.take());
+        Some(Sealed::new(session, seal))
+    }
+
     fn account(self) -> Option<AuthorityRow> {
         Some(AuthorityRow {
             id: self.id?,
@@ -334,14 +358,20 @@ pub async fn present(
             users.refusals AS "refusals?",
             users.seal,
             users.seal_key,
-            COALESCE(
-                sessions.is_valid AND sessions.expires_at > clock.now, FALSE
-            ) AS "is_live!",
-            sessions.second_factor_at IS NOT NULL AS "second_factor!"
+            sessions.refresh_token AS "refresh_token?",
+            sessions.family_id,
+            sessions.parent_id,
+            sessions.expires_at AS "expires_at?",
+            sessions.idle_expires_at,
+            sessions.used_at,
+            sessions.second_factor_at,
+            sessions.seal AS session_seal,
+            sessions.seal_key AS session_seal_key
          FROM (SELECT decision_time() AS now) AS clock
          LEFT JOIN UNNEST($1::uuid[], $2::uuid[]) AS asked(user_id, session_id) ON TRUE
          LEFT JOIN users ON users.id = asked.user_id AND NOT users.is_system
-         LEFT JOIN sessions ON sessions.id = asked.session_id AND sessions.user_id = users.id"#,
+         LEFT JOIN sessions
+           ON sessions.id = asked.session_id AND sessions.user_id = users.id AND sessions.is_valid"#,
         &users,
         &ids,
     )
@@ -352,17 +382,13 @@ pub async fn present(
         .ok_or(StoreError::Unreadable { what: "clock" })?;
     let now = now.now;
     let mut claims = HashMap::with_capacity(found.len());
-    for row in found {
-        let (session, is_live, second_factor) = (row.session_id, row.is_live, row.second_factor);
-        let (Some(session), Some(account)) = (session, row.account()) else {
+    for mut row in found {
+        let (id, session) = (row.session_id, row.session());
+        let (Some(id), Some(account)) = (id, row.account()) else {
             continue;
         };
-        let claim = Claim {
-            account: account.try_into()?,
-            is_live,
-            second_factor,
-        };
-        claims.insert(SessionId(session), claim);
+        let account = account.try_into()?;
+        claims.insert(SessionId(id), Claim { account, session });
     }
     Ok((now, claims))
 }

@@ -17,7 +17,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     consents::{Consent, Grantee},
-    seals::{Authority, Factor, Seal, Sealed, SealedTable, Tampered},
+    seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
 };
 use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -180,6 +180,51 @@ impl Sealable for Factor {
         out.text(&self.master_key_id);
         out.maybe(self.confirmed_at, Encoding::time);
         out.list(&self.code_hashes, |out, hash| out.text(hash));
+    }
+}
+
+impl Sealable for Session {
+    const TABLE: SealedTable = SealedTable::Sessions;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.user
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.user.0.as_bytes());
+        out.text(&self.refresh_token_hash);
+        out.bytes(self.family.0.as_bytes());
+        out.maybe(self.parent, |out, id| out.bytes(id.0.as_bytes()));
+        out.time(self.expires_at);
+        out.maybe(self.idle_expires_at, Encoding::time);
+        out.maybe(self.used_at, Encoding::time);
+        out.maybe(self.second_factor_at, Encoding::time);
+    }
+}
+
+impl Sealable for RoleProposal {
+    const TABLE: SealedTable = SealedTable::RoleProposals;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.user
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.user.0.as_bytes());
+        out.text(self.role.as_str());
+        out.bytes(self.proposed_by.0.as_bytes());
+        out.time(self.proposed_at);
+        out.time(self.expires_at);
     }
 }
 

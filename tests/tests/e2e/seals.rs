@@ -387,3 +387,195 @@ async fn rows_are_sealed_one_by_one_or_named_by_the_command() {
     let said: &Value = &row["new_value"];
     assert_eq!(said["reason"], "by order of the board");
 }
+
+const REFRESH: &str = "mutation Refresh($input: RefreshSessionInput!) {
+  refreshSession(input: $input) { accessToken refreshToken session { id } }
+}";
+const FULL_LOG_IN: &str = "mutation LogIn($input: LogInInput!) {
+  logIn(input: $input) { refreshToken session { id } }
+}";
+
+#[tokio::test]
+async fn no_log_in_written_or_changed_by_sql_goes_on() {
+    let world = World::start().await;
+    let (ana, ada) = (world.patient("ana").await, world.admin("ada").await);
+    let nobody = world.nobody();
+    let goes_on = async |token: &str| {
+        let input = json!({ "input": { "refreshToken": token } });
+        nobody.asks(REFRESH, input).await
+    };
+    let own_token = "A".repeat(43);
+    let own = "01a20aa4-0000-7000-8000-00000000c0de";
+    world
+        .executes(&format!(
+            "INSERT INTO sessions (id, family_id, user_id, refresh_token, expires_at, idle_expires_at)
+             VALUES ('{own}', '{own}', '{}', '{}', now() + INTERVAL '1 day', now() + INTERVAL '1 day')",
+            ada.id,
+            vault::digest::hex_of(own_token.as_bytes()),
+        ))
+        .await;
+    goes_on(&own_token).await.fails_with("SESSION_ENDED");
+    found(&world, "sessions", own).await;
+    // Nor as a child of a log-in that is right.
+    world
+        .attacks(&format!(
+            "UPDATE sessions SET family_id = root.id, parent_id = root.id
+             FROM sessions AS root
+             WHERE sessions.id = '{own}' AND root.user_id = '{}' AND root.id <> '{own}'",
+            ada.id
+        ))
+        .await;
+    goes_on(&own_token).await.fails_with("SESSION_ENDED");
+    world
+        .attacks(&format!("DELETE FROM sessions WHERE id = '{own}'"))
+        .await;
+
+    // Another account, a later end, a token of one's own, a second factor, a token used before, other seals.
+    let changes = [
+        format!("user_id = '{}'", ada.id),
+        "expires_at = expires_at + INTERVAL '1 day'".to_owned(),
+        "idle_expires_at = idle_expires_at + INTERVAL '1 day'".to_owned(),
+        format!("refresh_token = '{}'", vault::digest::hex_of(b"mine")),
+        "second_factor_at = now()".to_owned(),
+        "seal = NULL, seal_key = NULL".to_owned(),
+        format!(
+            "seal = (SELECT seal FROM sessions WHERE user_id = '{}' AND is_valid LIMIT 1)",
+            ada.id
+        ),
+    ];
+    for change in &changes {
+        let input = json!({ "input": { "login": ana.username, "password": ana.password } });
+        let answer = nobody.asks(FULL_LOG_IN, input).await;
+        let granted = answer.data()["logIn"].clone();
+        let session = id(&granted["session"]);
+        world
+            .attacks(&format!(
+                "UPDATE sessions SET {change} WHERE id = '{session}'"
+            ))
+            .await;
+        let token = granted["refreshToken"].as_str().expect("a token");
+        goes_on(token).await.fails_with("SESSION_ENDED");
+        let is_known = !change.starts_with("refresh_token");
+        if is_known {
+            found(&world, "sessions", &session).await;
+        }
+    }
+    // A bearer of a log-in that is changed is nobody.
+    ana.asks("{ me { id } }", json!({})).await.data();
+    world
+        .attacks(&format!(
+            "UPDATE sessions SET second_factor_at = now() WHERE user_id = '{}' AND second_factor_at IS NULL",
+            ana.id
+        ))
+        .await;
+    ana.asks("{ me { id } }", json!({}))
+        .await
+        .fails_with("UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_log_in_that_was_ended_and_a_token_that_was_used_are_not_opened_again_by_sql() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let nobody = world.nobody();
+    let input = json!({ "input": { "login": ana.username, "password": ana.password } });
+    let answer = nobody.asks(FULL_LOG_IN, input.clone()).await;
+    let granted = answer.data()["logIn"].clone();
+    let token = granted["refreshToken"].clone();
+    let goes_on = async |token: &Value| {
+        let input = json!({ "input": { "refreshToken": token } });
+        nobody.asks(REFRESH, input).await
+    };
+    goes_on(&token).await.data();
+    world
+        .attacks(&format!(
+            "DELETE FROM sessions WHERE parent_id = '{0}'; UPDATE sessions SET used_at = NULL WHERE id = '{0}'",
+            id(&granted["session"])
+        ))
+        .await;
+    goes_on(&token).await.fails_with("SESSION_ENDED");
+
+    let answer = nobody.asks(FULL_LOG_IN, input).await;
+    let ended = answer.data()["logIn"].clone();
+    ana.asks("mutation { logOutEverywhere { endedSessions } }", json!({}))
+        .await
+        .data();
+    world
+        .attacks("UPDATE sessions SET is_valid = TRUE, revoked_at = NULL")
+        .await;
+    goes_on(&ended["refreshToken"])
+        .await
+        .fails_with("SESSION_ENDED");
+    ana.asks("{ me { id } }", json!({}))
+        .await
+        .fails_with("UNAUTHENTICATED");
+    found(&world, "sessions", &id(&ended["session"])).await;
+}
+
+#[tokio::test]
+async fn no_role_proposed_by_sql_is_confirmed() {
+    const SET_ROLE: &str =
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { outcome } }";
+    let world = World::start().await;
+    let (eve, ada) = (world.patient("eve").await, world.admin("ada").await);
+    let adi = world.admin("adi").await;
+    let own = "01a20aa4-0000-7000-8000-00000000c0de";
+    world
+        .executes(&format!(
+            "INSERT INTO role_proposals (id, user_id, role, proposed_by, expires_at)
+             VALUES ('{own}', '{}', 'ADMIN', '{}', now() + INTERVAL '1 hour')",
+            eve.id, ada.id
+        ))
+        .await;
+    let sets = async |who: &Person| {
+        let answer = who.asks(SET_ROLE, json!({ "id": eve.id })).await;
+        answer.data()["setRole"]["outcome"].clone()
+    };
+
+    // It is as if the first administrator had proposed nothing.
+    assert_eq!(sets(&adi).await, "WAITING");
+    found(&world, "role_proposals", own).await;
+    // One of an administrator's own, said to be somebody else's, is none either.
+    world
+        .attacks(&format!(
+            "UPDATE role_proposals SET proposed_by = '{}' WHERE closed_at IS NULL",
+            ada.id
+        ))
+        .await;
+    assert_eq!(sets(&adi).await, "WAITING");
+    assert_eq!(sets(&ada).await, "DONE");
+    // The last one does not count a second time.
+    world
+        .attacks(&format!(
+            "UPDATE users SET role = 'PATIENT' WHERE id = '{}'",
+            eve.id
+        ))
+        .await;
+    world.seals().await;
+    world
+        .attacks(
+            "UPDATE role_proposals SET closed_at = NULL, confirmed_by = NULL
+             WHERE id = (SELECT id FROM role_proposals ORDER BY closed_at DESC LIMIT 1)",
+        )
+        .await;
+    assert_eq!(sets(&ada).await, "WAITING");
+}
+
+#[tokio::test]
+async fn an_administrator_made_by_sql_is_not_counted_as_one_who_is_left() {
+    let world = World::start().await;
+    let (eve, first) = (world.patient("eve").await, world.first_admin().await);
+    world
+        .attacks(&format!(
+            "UPDATE users SET role = 'ADMIN' WHERE id = '{}'",
+            eve.id
+        ))
+        .await;
+
+    let deactivate = "mutation($p: String!) { deactivateAccount(input: { currentPassword: $p }) { user { id } } }";
+    first
+        .asks(deactivate, json!({ "p": first.password }))
+        .await
+        .fails_with("CONFLICT");
+    found(&world, "users", &eve.id).await;
+}

@@ -69,6 +69,7 @@ async fn grace_passes(world: &World) {
     let past =
         "UPDATE sessions SET used_at = used_at - INTERVAL '11 seconds' WHERE used_at IS NOT NULL";
     assert!(world.executes(past).await > 0);
+    world.seals().await;
 }
 
 #[tokio::test]

@@ -461,6 +461,7 @@ async fn what_has_had_its_time_is_removed_and_nothing_else() {
         (keys == [json!({ "key": "new" })] && left == before - 3).then_some(())
     })
     .await;
+    world.seals().await;
     over.asks("{ me { id } }", json!({}))
         .await
         .fails_with("UNAUTHENTICATED");

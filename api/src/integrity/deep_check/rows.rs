@@ -4,7 +4,7 @@
 use domain::{
     ids::UserId,
     integrity::CheckStage,
-    seals::{SealedTable, Tampered},
+    seals::{Sealed, SealedTable, Tampered},
 };
 use store::{
     PgConnection, Pool, StoreError,
@@ -13,7 +13,7 @@ use store::{
     seals::{self, Walk},
 };
 use uuid::Uuid;
-use vault::keyring::Keyring;
+use vault::{keyring::Keyring, seal::Sealable};
 
 use crate::{app::commit, seals::finding};
 
@@ -50,7 +50,15 @@ pub(super) async fn check(
         CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
         CheckStage::Factors => (
             SealedTable::SecondFactors,
-            factors(conn, keyring, walk).await?,
+            judge_all(keyring, seals::walk_factors(conn, walk).await?),
+        ),
+        CheckStage::Sessions => (
+            SealedTable::Sessions,
+            judge_all(keyring, seals::walk_sessions(conn, walk).await?),
+        ),
+        CheckStage::Proposals => (
+            SealedTable::RoleProposals,
+            judge_all(keyring, seals::walk_proposals(conn, walk).await?),
         ),
         CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
@@ -66,7 +74,9 @@ pub(super) async fn check(
         SealedTable::Users | SealedTable::Consents => {
             seals::contradicted_consents(conn, &of).await?
         }
-        SealedTable::SecondFactors => Vec::new(),
+        SealedTable::SecondFactors | SealedTable::Sessions | SealedTable::RoleProposals => {
+            Vec::new()
+        }
     };
     let ids: Vec<Uuid> = judged.iter().map(|row| row.id).collect();
     let without: Vec<Uuid> = judged
@@ -122,13 +132,21 @@ impl Checked {
         for row in &self.wrong {
             finding::open(pool, *row).await?;
         }
-        for row in &self.right_again {
-            let mut tx = pool.begin().await?;
-            finding::resolve(&mut tx, *row).await?;
-            commit(tx).await?;
-        }
-        Ok(())
+        resolve(pool, &self.right_again).await
     }
+}
+
+/// Closes findings about rows that are right, or that decide nothing any more.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn resolve(pool: &Pool, rows: &[Tampered]) -> Result<(), StoreError> {
+    for row in rows {
+        let mut tx = pool.begin().await?;
+        finding::resolve(&mut tx, *row).await?;
+        commit(tx).await?;
+    }
+    Ok(())
 }
 
 struct Judged {
@@ -199,18 +217,19 @@ async fn consents(
     Ok(found.map(judge).collect())
 }
 
-async fn factors(
-    conn: &mut PgConnection,
-    keyring: &Keyring,
-    walk: Walk<'_>,
-) -> Result<Vec<Judged>, StoreError> {
-    let found = seals::walk_factors(conn, walk).await?.into_iter();
-    let judge = |(id, sealed): (Uuid, _)| Judged {
-        id,
-        of: UserId(id),
-        is_right: keyring.open_row(sealed).is_ok(),
-        has_second_factor: false,
-        missing: Vec::new(),
+fn judge_all<T: Sealable>(keyring: &Keyring, found: Vec<(Uuid, Sealed<T>)>) -> Vec<Judged> {
+    let judge = |(id, sealed): (Uuid, Sealed<T>)| {
+        let (of, is_right) = match keyring.open_row(sealed) {
+            Ok(row) => (row.of(), true),
+            Err(tampered) => (tampered.of, false),
+        };
+        Judged {
+            id,
+            of,
+            is_right,
+            has_second_factor: false,
+            missing: Vec::new(),
+        }
     };
-    Ok(found.map(judge).collect())
+    found.into_iter().map(judge).collect()
 }

@@ -2,7 +2,7 @@
 use chrono::TimeDelta;
 use domain::{
     consents::{Activity, Category},
-    ids::{ConsentId, OrganizationId, UserId},
+    ids::{ConsentId, OrganizationId, SessionId, UserId},
     purpose::Purpose,
     records::RecordType,
     users::Role,
@@ -63,6 +63,31 @@ fn factor() -> Factor {
     }
 }
 
+fn session() -> Session {
+    Session {
+        id: SessionId(Uuid::from_u128(8)),
+        user: user(1),
+        refresh_token_hash: "cc".repeat(32),
+        family: SessionId(Uuid::from_u128(7)),
+        parent: Some(SessionId(Uuid::from_u128(7))),
+        expires_at: second(9),
+        idle_expires_at: Some(second(8)),
+        used_at: None,
+        second_factor_at: Some(second(4)),
+    }
+}
+
+fn proposal() -> RoleProposal {
+    RoleProposal {
+        id: Uuid::from_u128(9),
+        user: user(1),
+        role: Role::Admin,
+        proposed_by: user(2),
+        proposed_at: second(5),
+        expires_at: second(6),
+    }
+}
+
 fn seal<T: Sealable>(row: &T) -> Seal {
     keyring("12").seal_row(row).unwrap()
 }
@@ -79,6 +104,8 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&account()), ACCOUNT),
         (seal(&consent()), CONSENT),
         (seal(&factor()), FACTOR),
+        (seal(&session()), SESSION),
+        (seal(&proposal()), PROPOSAL),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -143,6 +170,44 @@ fn no_column_of_a_sealed_row_can_be_changed() {
 }
 
 #[test]
+fn no_column_of_a_sealed_log_in_or_proposal_can_be_changed() {
+    assert!(passes(session(), seal(&session())));
+    let sessions: [fn(&mut Session); 10] = [
+        |it| it.id = SessionId(Uuid::from_u128(9)),
+        |it| it.user = user(2),
+        |it| it.refresh_token_hash.replace_range(..1, "d"),
+        |it| it.family = it.id,
+        |it| it.parent = None,
+        |it| it.expires_at += TimeDelta::microseconds(1),
+        |it| it.idle_expires_at = None,
+        |it| it.used_at = it.idle_expires_at,
+        |it| (it.used_at, it.idle_expires_at) = (it.idle_expires_at, None),
+        |it| it.second_factor_at = None,
+    ];
+    for (nth, change) in sessions.iter().enumerate() {
+        let mut changed = session();
+        change(&mut changed);
+        let passes = passes(changed, seal(&session()));
+        assert!(!passes, "change {nth} of a log-in");
+    }
+    assert!(passes(proposal(), seal(&proposal())));
+    let proposals: [fn(&mut RoleProposal); 6] = [
+        |it| it.id = Uuid::from_u128(8),
+        |it| it.user = user(3),
+        |it| it.role = Role::Doctor,
+        |it| it.proposed_by = user(3),
+        |it| it.proposed_at += TimeDelta::microseconds(1),
+        |it| it.expires_at += TimeDelta::microseconds(1),
+    ];
+    for (nth, change) in proposals.iter().enumerate() {
+        let mut changed = proposal();
+        change(&mut changed);
+        let passes = passes(changed, seal(&proposal()));
+        assert!(!passes, "change {nth} of a proposal");
+    }
+}
+
+#[test]
 fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     let ring = keyring("12");
     let right = seal(&account());
@@ -181,3 +246,5 @@ fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
 const ACCOUNT: &str = "4fbaeb188901b30aab57a3b15a02d3013902521173f46d7ff848714bf063445d";
 const CONSENT: &str = "a6d75d9767c9f26c4e5251cee4c2d8089bde1e068399fa7bbc3e9aa07bdb1394";
 const FACTOR: &str = "df7ab410b85524ab8be0039bb73e886c0cc7b8b2c6dfd0aa1574ed95b43ae7a2";
+const SESSION: &str = "b48513e5af38fc9e4d6becea06ecb7d33314a1ea549cc09f9df2149448775870";
+const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42f40398f3";
