@@ -99,8 +99,8 @@ impl Schema {
 /// What is asked again and again, by a part of its text.
 const BACKGROUND: [&str; 4] = [
     "FROM anchor_outbox",
-    // Health, its last but one.
-    "FROM chain_cursors",
+    // Health, of a pooled connection.
+    "SELECT decision_time() AS",
     "FROM integrity_feed AS feed",
     "FROM sessions WHERE revoked_at >",
 ];
