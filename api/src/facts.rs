@@ -60,6 +60,17 @@ impl Facts {
         Self::read(tx, callers.first().copied(), &sessions, &patients).await
     }
 
+    /// What these consents say, of patients whom nobody has locked: to look for something by, and to be decided
+    /// under their locks.
+    pub(crate) fn unlocked(now: DateTime<Utc>, consents: Vec<Consent>) -> Self {
+        Self {
+            now,
+            actors: HashMap::new(),
+            consents: by_patient(consents),
+            are_sealed: true,
+        }
+    }
+
     async fn read(
         tx: &mut Tx<'_>,
         caller: Option<&Caller>,
@@ -76,21 +87,15 @@ impl Facts {
             });
         };
         let (now, actors) = seals.present(tx, sessions).await?;
-        let (mut of_patients, mut are_sealed) = (HashMap::<_, Vec<Consent>>::new(), true);
-        if !patients.is_empty() {
-            let (consents, all_are_sealed) = seals.in_force(tx, patients, now).await?;
-            are_sealed = all_are_sealed;
-            for consent in consents {
-                of_patients
-                    .entry(consent.patient)
-                    .or_default()
-                    .push(consent);
-            }
-        }
+        let (consents, are_sealed) = if patients.is_empty() {
+            (Vec::new(), true)
+        } else {
+            seals.in_force(tx, patients, now).await?
+        };
         Ok(Self {
             now,
             actors,
-            consents: of_patients,
+            consents: by_patient(consents),
             are_sealed,
         })
     }
@@ -107,6 +112,17 @@ impl Facts {
     pub(crate) fn consents_of(&self, patient: UserId) -> &[Consent] {
         self.consents.get(&patient).map_or(&[], Vec::as_slice)
     }
+}
+
+fn by_patient(consents: Vec<Consent>) -> HashMap<UserId, Vec<Consent>> {
+    let mut of_patients = HashMap::<_, Vec<Consent>>::new();
+    for consent in consents {
+        of_patients
+            .entry(consent.patient)
+            .or_default()
+            .push(consent);
+    }
+    of_patients
 }
 
 fn sessions_of<'a>(callers: impl IntoIterator<Item = &'a Caller>) -> Vec<(UserId, SessionId)> {

@@ -4,8 +4,9 @@
 //! is lost costs latency and nothing else. A listener that falls behind reads the log itself. What each of them
 //! may see is decided for all that wait together ([`crate::visibility`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use store::{
     Pool, StoreError,
     feed::{self, FeedRow, Part},
@@ -49,11 +50,14 @@ async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>
     let mut notices = Notices::of(url, feed::CHANNEL, POLL);
     let mut position = None;
     loop {
-        if let Err(error) = forward(&pool, &mut position, &sender).await {
-            tracing::warn!(
+        let pass = AssertUnwindSafe(forward(&pool, &mut position, &sender));
+        match pass.catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(
                 sql_state = error.sql_state(),
                 "The feed cannot be read; trying again"
-            );
+            ),
+            Err(_) => tracing::error!("The feed's reader panicked; trying again"),
         }
         notices.next().await;
     }
@@ -70,10 +74,10 @@ async fn forward(
         None => feed::last_position(&mut conn).await?,
     };
     loop {
-        let rows = feed::after(&mut conn, from, BATCH, Part::Whole).await?;
-        let Some(last) = rows.last() else { break };
-        from = last.position;
-        for row in rows {
+        let stretch = feed::after(&mut conn, from, BATCH, Part::Whole).await?;
+        let Some(last) = stretch.last else { break };
+        from = last;
+        for row in stretch.rows {
             // Nobody listening is no failure.
             sender.send(Arc::new(row)).ok();
         }

@@ -72,6 +72,8 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 static DATABASE_CLOCK: Ahead = Ahead::unknown();
 /// Connections of a process beside its pool: two for notices, one for health.
 const BESIDE_THE_POOL: u32 = 3;
+/// How many master keys that are missing are named at most, where anybody could have written them.
+const MOST_NAMED: i64 = 10;
 
 /// Serves until told to stop.
 ///
@@ -313,7 +315,8 @@ async fn look_at_database(
     Ok(settings.at_most(allowed))
 }
 
-/// Refuses a file of master keys that lacks one by which something is wrapped.
+/// Refuses a file of master keys that lacks one by which something is wrapped. A row that says it is sealed by
+/// another one is as one without a seal, and no more than a warning: any text can be written there.
 async fn require_master_keys(pool: &store::Pool, keyring: &Keyring) -> Result<(), Failure> {
     let mut conn = pool.acquire().await?;
     let known = keyring.ids();
@@ -323,6 +326,12 @@ async fn require_master_keys(pool: &store::Pool, keyring: &Keyring) -> Result<()
         .filter(|id| !known.contains(id))
         .collect();
     if missing.is_empty() {
+        for id in keys::strange_sealers(&mut conn, &known, MOST_NAMED).await? {
+            tracing::warn!(
+                key.id = id,
+                "Rows are sealed by master key {id:?}, which the file of master keys lacks: they count for nothing"
+            );
+        }
         return Ok(());
     }
     Err(format!(

@@ -9,6 +9,7 @@
 mod rows;
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,6 +19,7 @@ use domain::{
     integrity::{CheckStage, FindingKind},
     stored::{StoredKey, StoredRecord},
 };
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 use store::{
     Pool, StoreError, audit,
@@ -59,9 +61,14 @@ impl DeepCheck {
         let holder = RequestId::fresh();
         loop {
             let began = Instant::now();
-            let checked = match self.step(holder).await {
-                Ok(checked) => checked,
-                Err(error) => {
+            // A row that makes us panic must not end the process, and with it everything else.
+            let checked = match AssertUnwindSafe(self.step(holder)).catch_unwind().await {
+                Ok(Ok(checked)) => checked,
+                Err(_) => {
+                    tracing::error!("The deep check panicked; trying again");
+                    0
+                }
+                Ok(Err(error)) => {
                     tracing::warn!(
                         sql_state = error.sql_state(),
                         "The deep check cannot read or write; trying again"
@@ -248,8 +255,12 @@ async fn settle_key(pool: &Pool, key: &StoredKey, right: bool) -> Result<(), Sto
         events.extend(closed.into_iter().map(|id| subject.resolved(id)));
     } else {
         let details = json!({ "patientKey": key.id, "masterKey": key.master_key_id });
-        if let Some(id) = findings::open_key(&mut tx, kind, key.id, &details).await? {
-            tracing::error!(key.id = %key.id, "Patient key {} failed its integrity check", key.id);
+        tracing::error!(key.id = %key.id, "Patient key {} failed its integrity check", key.id);
+        let found = match findings::open_key(&mut tx, kind, key.id, &details).await? {
+            None => findings::unrecorded(&mut tx, kind, key.id.0, None).await?,
+            opened => opened,
+        };
+        if let Some(id) = found {
             audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
             events.push(subject.opened(id));
         }

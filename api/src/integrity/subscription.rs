@@ -218,9 +218,12 @@ impl Subscriber {
             }
             if !self.is_live {
                 let mut conn = self.app.pool.acquire().await?;
-                let rows = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
-                self.is_live = rows.is_empty();
-                self.waiting = rows.into_iter();
+                let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
+                self.is_live = stretch.last.is_none();
+                if stretch.rows.is_empty() {
+                    self.position = stretch.last.unwrap_or(self.position);
+                }
+                self.waiting = stretch.rows.into_iter();
                 continue;
             }
             match self.live.recv().await {

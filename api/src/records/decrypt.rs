@@ -109,9 +109,12 @@ pub(crate) async fn record_findings(
         }
     }
     if let Some((kind, details)) = found {
-        let opened = findings::open(&mut tx, kind, Some(row.id), None, &details).await?;
-        if let Some(id) = opened {
-            tracing::error!(record.id = %row.id, finding = kind.as_str(), "Record {} failed its integrity check", row.id);
+        tracing::error!(record.id = %row.id, finding = kind.as_str(), "Record {} failed its integrity check", row.id);
+        let found = match findings::open(&mut tx, kind, Some(row.id), None, &details).await? {
+            None => findings::unrecorded(&mut tx, kind, row.id.0, None).await?,
+            opened => opened,
+        };
+        if let Some(id) = found {
             audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
             events.push(subject.opened(id));
         }

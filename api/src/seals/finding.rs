@@ -25,11 +25,16 @@ const KIND: FindingKind = FindingKind::RowTampered;
 /// # Errors
 /// The database's.
 pub(crate) async fn open(pool: &Pool, tampered: Tampered) -> Result<(), StoreError> {
+    // Whatever is in the table of findings already: that can be written, too.
+    let (table, row) = (tampered.table.as_str(), tampered.row);
+    tracing::error!(row.table = table, row.id = %row, "Row {row} of {table} failed its integrity check");
     let mut tx = pool.begin().await?;
     let details = json!({ "table": tampered.table, "row": tampered.row });
-    if let Some(id) = findings::open_row(&mut tx, KIND, tampered, &details).await? {
-        let (table, row) = (tampered.table.as_str(), tampered.row);
-        tracing::error!(row.table = table, row.id = %row, "Row {row} of {table} failed its integrity check");
+    let found = match findings::open_row(&mut tx, KIND, tampered, &details).await? {
+        None => findings::unrecorded(&mut tx, KIND, row, Some(tampered.table)).await?,
+        opened => opened,
+    };
+    if let Some(id) = found {
         audit::insert(&mut tx, &[failure(tampered, id)]).await?;
         feed::append(&mut tx, &[event(FeedKind::FindingOpened, tampered, id)]).await?;
     }

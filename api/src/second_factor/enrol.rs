@@ -4,7 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::UserId,
     purpose::Purpose,
-    seals::{Authority, Factor},
+    seals::{Authority, Factor, SealedTable, Tampered},
     second_factor::FactorState,
 };
 use serde_json::json;
@@ -55,6 +55,7 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<New
     if !second_factors::start(&mut tx, &factor, &seal).await? {
         return Err(has_one());
     }
+    demand_none(app, &mut tx, user.id).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
     commit(tx).await?;
     Ok(NewFactor {
@@ -78,6 +79,7 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
     if tried.factor.confirmed_at.is_some() {
         return Err(has_one());
     }
+    demand_none(app, &mut tx, actor.id).await?;
     let Some(step) = tried.step_of(app, code.trim())? else {
         let wanted = AuditAction::SecondFactorConfirm;
         let refused = AuditEntry {
@@ -149,6 +151,21 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
     audit::insert(&mut tx, &[entry]).await?;
     commit(tx).await?;
     Ok((state, app.second_factor.is_for(actor.role)))
+}
+
+/// Refuses where the sealed account names a second factor, whatever became of its row: another device takes
+/// the place of none. Lock the row first, as whoever takes it off does.
+async fn demand_none(app: &App, tx: &mut Tx<'_>, user: UserId) -> Result<(), Error> {
+    let account = app.seals.lock(tx, user).await?;
+    if !account.ok_or(Error::Unauthenticated)?.has_second_factor {
+        return Ok(());
+    }
+    app.seals.report(Tampered {
+        table: SealedTable::SecondFactors,
+        row: user.0,
+        of: user,
+    });
+    Err(has_one())
 }
 
 /// Lets the account say whether a second factor is asked for, whatever becomes of that row.

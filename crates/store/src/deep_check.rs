@@ -29,7 +29,8 @@ pub struct CheckPosition {
 }
 
 /// Takes the walk, or keeps it. `None` while another process has it, and for as long as `rest` after a round
-/// has ended, whoever walked it.
+/// has ended, whoever walked it. What no process can have written, a lease that is longer than [`LEASE`] or an end
+/// to come, holds nobody back.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -41,12 +42,19 @@ pub async fn hold(
     let found = sqlx::query!(
         "UPDATE deep_checks
          SET holder = $1, held_until = CURRENT_TIMESTAMP + make_interval(secs => $2)
-         WHERE (holder = $1 OR held_until IS NULL OR held_until < CURRENT_TIMESTAMP)
+         WHERE (
+               holder = $1
+               OR held_until IS NULL
+               OR held_until < CURRENT_TIMESTAMP
+               OR held_until > clock_timestamp() + make_interval(secs => $2)
+           )
            AND (
-               keys_checked + records_checked > 0
+               keys_checked > 0
+               OR records_checked > 0
                OR stage <> 'KEYS'
                OR last_ended_at IS NULL
                OR last_ended_at < CURRENT_TIMESTAMP - make_interval(secs => $3)
+               OR last_ended_at > clock_timestamp()
            )
          RETURNING stage, position",
         holder.0,
@@ -80,11 +88,11 @@ pub async fn note(
         "UPDATE deep_checks
          SET stage = $2::text,
              position = $3,
-             keys_checked = keys_checked + CASE WHEN $2::text = 'KEYS' THEN $4::bigint ELSE 0 END,
-             records_checked = records_checked + CASE WHEN $2::text = 'RECORDS' THEN $4::bigint ELSE 0 END,
-             rows_checked = rows_checked
+             keys_checked = LEAST(keys_checked, 1::bigint << 60) + CASE WHEN $2::text = 'KEYS' THEN $4::bigint ELSE 0 END,
+             records_checked = LEAST(records_checked, 1::bigint << 60) + CASE WHEN $2::text = 'RECORDS' THEN $4::bigint ELSE 0 END,
+             rows_checked = LEAST(rows_checked, 1::bigint << 60)
                  + CASE WHEN $2::text IN ('ACCOUNTS', 'CONSENTS', 'FACTORS') THEN $4::bigint ELSE 0 END,
-             wrong = wrong + $5
+             wrong = LEAST(wrong, 1::bigint << 60) + $5
          WHERE holder = $1",
         holder.0,
         check_position.stage.as_str(),

@@ -211,20 +211,27 @@ struct Columns {
     finding_kind: Option<String>,
     opened_at: Option<DateTime<Utc>>,
     resolved_at: Option<DateTime<Utc>>,
-    details: Option<Value>,
+    /// As text: not every number that JSONB holds can be read.
+    details: Option<String>,
 }
 
 impl TryFrom<Columns> for FeedRow {
     type Error = StoreError;
 
     fn try_from(row: Columns) -> Result<Self, StoreError> {
+        let unreadable = StoreError::Unreadable {
+            what: "details of a finding",
+        };
         let finding = match (row.finding_id, row.finding_kind, row.opened_at) {
             (Some(id), Some(kind), Some(opened_at)) => Some(FeedFinding {
                 id: FindingId(id),
                 kind: rows::text(&kind, "finding kind")?,
                 opened_at,
                 resolved_at: row.resolved_at,
-                details: row.details.unwrap_or_default(),
+                details: match row.details {
+                    Some(details) => serde_json::from_str(&details).map_err(|_| unreadable)?,
+                    None => Value::Null,
+                },
             }),
             _ => None,
         };
@@ -268,7 +275,7 @@ macro_rules! after {
                 finding.kind AS "finding_kind?",
                 finding.opened_at AS "opened_at?",
                 finding.resolved_at AS "resolved_at?",
-                finding.details AS "details?"
+                finding.details::text AS "details?"
              FROM integrity_feed AS feed
              LEFT JOIN integrity_findings AS finding ON finding.id = feed.finding_id
              WHERE feed.position > $1 "# + $of + "
@@ -281,7 +288,17 @@ macro_rules! after {
     };
 }
 
-/// Entries of this part after `position`, oldest first. Served by the primary key,
+/// What was read of the log.
+#[derive(Debug)]
+pub struct Stretch {
+    /// Its entries, without those that cannot be read.
+    pub rows: Vec<FeedRow>,
+    /// The last position that was read; `None` at the end of the log.
+    pub last: Option<i64>,
+}
+
+/// Entries of this part after `position`, oldest first. One that cannot be read is logged and passed over: whoever
+/// wrote it must not stop everybody's events. Served by the primary key,
 /// `idx_integrity_feed_patient_id` and `idx_integrity_feed_record_id`.
 ///
 /// # Errors
@@ -291,7 +308,7 @@ pub async fn after(
     position: i64,
     limit: i64,
     part: Part,
-) -> Result<Vec<FeedRow>, StoreError> {
+) -> Result<Stretch, StoreError> {
     let found = match part {
         Part::Whole => after!(conn, "", position, limit),
         Part::OfPatient(patient) => {
@@ -301,5 +318,15 @@ pub async fn after(
             after!(conn, "AND feed.record_id = $3", position, limit, record.0)
         }
     };
-    found.into_iter().map(FeedRow::try_from).collect()
+    let last = found.last().map(|row| row.position);
+    let read = |row: Columns| {
+        let position = row.position;
+        FeedRow::try_from(row)
+            .inspect_err(|error| {
+                tracing::error!(position, %error, "The feed's entry {position} cannot be read; it is passed over");
+            })
+            .ok()
+    };
+    let rows = found.into_iter().filter_map(read).collect();
+    Ok(Stretch { rows, last })
 }

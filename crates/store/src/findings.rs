@@ -168,6 +168,42 @@ pub async fn open_row(
     Ok(id.map(FindingId))
 }
 
+/// The open finding of this kind about this record, key or row of a table, where the audit trail says nothing
+/// of it: it was written by somebody else, so that the real one would seem to be known. Served by
+/// `integrity_findings_open_key` and `idx_audit_logs_resource_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unrecorded(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    about: Uuid,
+    table: Option<SealedTable>,
+) -> Result<Option<FindingId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "SELECT id
+         FROM integrity_findings AS finding
+         WHERE kind = $1
+           AND resolved_at IS NULL
+           AND record_hash IS NULL
+           AND COALESCE(record_id, patient_key_id, row_id) = $2
+           AND table_name IS NOT DISTINCT FROM $3
+           AND NOT EXISTS (
+               SELECT FROM audit_logs
+               WHERE resource_id = $2
+                 AND action_type = 'INTEGRITY_FAILURE'
+                 AND new_value ->> 'findingId' = finding.id::text
+           )
+         LIMIT 1",
+        kind.as_str(),
+        about,
+        table.map(SealedTable::as_str),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
 /// Resolves what is open of this kind about this row. Gives the findings it closed.
 ///
 /// # Errors

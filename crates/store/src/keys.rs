@@ -201,7 +201,7 @@ pub async fn count_by_master(conn: &mut PgConnection) -> Result<Vec<(String, i64
         .collect())
 }
 
-/// The ids of the master keys that wrap or seal anything, by one step in an index for each of them.
+/// The ids of the master keys that wrap anything, by one step in an index for each of them.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -211,26 +211,14 @@ pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, Stor
                (SELECT master_key_id
                 FROM (SELECT master_key_id FROM patient_keys
                       UNION ALL
-                      SELECT master_key_id FROM second_factors
-                      UNION ALL
-                      SELECT seal_key FROM users
-                      UNION ALL
-                      SELECT seal_key FROM data_processing_consents
-                      UNION ALL
-                      SELECT seal_key FROM second_factors) AS wrapped
+                      SELECT master_key_id FROM second_factors) AS wrapped
                 ORDER BY master_key_id
                 LIMIT 1)
                UNION ALL
                SELECT (SELECT master_key_id
                        FROM (SELECT master_key_id FROM patient_keys
                              UNION ALL
-                             SELECT master_key_id FROM second_factors
-                             UNION ALL
-                             SELECT seal_key FROM users
-                             UNION ALL
-                             SELECT seal_key FROM data_processing_consents
-                             UNION ALL
-                             SELECT seal_key FROM second_factors) AS wrapped
+                             SELECT master_key_id FROM second_factors) AS wrapped
                        WHERE master_key_id > used.id
                        ORDER BY master_key_id
                        LIMIT 1)
@@ -240,12 +228,56 @@ pub async fn masters_in_use(conn: &mut PgConnection) -> Result<Vec<String>, Stor
            SELECT id AS "id!"
            FROM used
            WHERE id IS NOT NULL
-             AND (EXISTS (SELECT FROM second_factors WHERE master_key_id = used.id OR seal_key = used.id)
-                  OR EXISTS (SELECT FROM users WHERE seal_key = used.id)
-                  OR EXISTS (SELECT FROM data_processing_consents WHERE seal_key = used.id)
+             AND (EXISTS (SELECT FROM second_factors WHERE master_key_id = used.id)
                   OR EXISTS (SELECT FROM patient_keys
                              WHERE master_key_id = used.id AND destroyed_at IS NULL))
            ORDER BY id"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}
+
+/// Some ids of master keys that rows say they are sealed by, and that are none of these, by one step in an index
+/// for each of them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn strange_sealers(
+    conn: &mut PgConnection,
+    known: &[String],
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"WITH RECURSIVE used(id) AS (
+               (SELECT seal_key
+                FROM (SELECT seal_key FROM users
+                      UNION ALL
+                      SELECT seal_key FROM data_processing_consents
+                      UNION ALL
+                      SELECT seal_key FROM second_factors) AS sealed
+                ORDER BY seal_key
+                LIMIT 1)
+               UNION ALL
+               SELECT (SELECT seal_key
+                       FROM (SELECT seal_key FROM users
+                             UNION ALL
+                             SELECT seal_key FROM data_processing_consents
+                             UNION ALL
+                             SELECT seal_key FROM second_factors) AS sealed
+                       WHERE seal_key > used.id
+                       ORDER BY seal_key
+                       LIMIT 1)
+               FROM used
+               WHERE used.id IS NOT NULL
+           )
+           SELECT id AS "id!"
+           FROM used
+           WHERE id IS NOT NULL
+             AND id <> ALL($1)
+           LIMIT $2"#,
+        known,
+        limit,
     )
     .fetch_all(conn)
     .await?;

@@ -262,3 +262,31 @@ async fn a_small_database_is_left_alone_between_two_rounds() {
     .await;
     drop(second);
 }
+
+#[tokio::test]
+async fn the_check_cannot_be_switched_off_by_its_own_row() {
+    let world = World::start().await;
+    world.patient("ana").await;
+    let far = "9999-01-01";
+    for row in [
+        format!("holder = gen_random_uuid(), held_until = '{far}'"),
+        format!("held_until = NULL, last_ended_at = '{far}'"),
+        format!(
+            "last_ended_at = NULL, stage = 'CONSENTS', keys_checked = {0}, records_checked = {0}",
+            i64::MAX
+        ),
+    ] {
+        world
+            .executes(&format!("UPDATE deep_checks SET {row}"))
+            .await;
+        let fast = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+        let checking = world.another_api("checking", &fast).await;
+
+        eventually("a round ends", async || {
+            let query = "SELECT last_ended_at <= now() AS has_ended FROM deep_checks";
+            (world.sql(query).await[0]["has_ended"] == true).then_some(())
+        })
+        .await;
+        checking.kill().await;
+    }
+}

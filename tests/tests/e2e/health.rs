@@ -261,3 +261,22 @@ async fn an_api_without_a_master_key_that_is_in_use_does_not_start_and_names_it(
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn a_row_that_says_it_is_sealed_by_an_unknown_key_keeps_no_api_from_starting() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    world
+        .executes(&format!(
+            "UPDATE users SET seal_key = 'nobody''s' WHERE id = '{}'",
+            ana.id
+        ))
+        .await;
+
+    let api = world.another_api("warned", &[]).await;
+
+    assert!(api.log().contains("nobody's"), "{}", api.log());
+    ana.asks("{ me { id } }", json!({}))
+        .await
+        .fails_with("UNAUTHENTICATED");
+}

@@ -583,3 +583,75 @@ async fn an_administrator_made_by_sql_is_not_counted_as_one_who_is_left() {
         .fails_with("CONFLICT");
     found(&world, "users", &eve.id).await;
 }
+
+/// A consent that lets a doctor find and read everything, written by SQL.
+fn forged_consent(id: &str, patient: &Person, doctor: &Person) -> String {
+    format!(
+        "INSERT INTO data_processing_consents (
+             id, user_id, purpose, consent_given_at, data_categories, processing_activities, third_parties)
+         VALUES ('{id}', '{}', 'TREAT', now(), '[\"ALL_RECORDS\"]', '[\"READ\", \"SEARCH\"]',
+             '[{{\"kind\": \"user\", \"id\": \"{}\"}}]')",
+        patient.id, doctor.id
+    )
+}
+
+#[tokio::test]
+async fn an_event_that_nobody_can_read_is_passed_over() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let mut told = ana.watches(json!({})).await;
+    let first = a_record(&ana).await;
+    let event = told.next().await;
+    let from = event["cursor"].clone();
+    world
+        .executes(&format!(
+            "INSERT INTO integrity_feed (kind, patient_id, record_id, state)
+             SELECT 'ANCHOR_PENDING', '{}', '{first}', 'X' FROM generate_series(1, 501)",
+            ana.id
+        ))
+        .await;
+
+    let second = a_record(&ana).await;
+
+    // Whoever listens, and whoever comes back, is told what comes after it.
+    for mut stream in [told, ana.watches(json!({ "after": from })).await] {
+        loop {
+            let event = stream.next().await;
+            if event["recordId"] == second.as_str() {
+                break;
+            }
+            assert_eq!(event["recordId"], first.as_str());
+        }
+    }
+    assert!(world.api.log().contains("it is passed over"));
+}
+
+#[tokio::test]
+async fn a_forged_consent_hides_nobody_elses_records_and_counts_none() {
+    let world = World::start().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let record = a_record(&ana).await;
+    for _ in 0..3 {
+        a_record(&eve).await;
+    }
+    let forged = "01a20aa4-0000-7000-8000-00000000c0de";
+    world.executes(&forged_consent(forged, &eve, &dr_bo)).await;
+
+    let first = "query First($filter: RecordFilterInput) {
+      medicalRecords(first: 1, filter: $filter) { totalCount nodes { id } }
+    }";
+    for filter in [
+        json!({}),
+        json!({ "metadata": {} }),
+        json!({ "authorId": ana.id }),
+    ] {
+        let list = dr_bo.asks(first, json!({ "filter": filter })).await;
+        assert_eq!(
+            list.data()["medicalRecords"],
+            json!({ "totalCount": 1, "nodes": [{ "id": record }] }),
+            "{filter}"
+        );
+    }
+}

@@ -400,6 +400,10 @@ async fn an_administrator_without_one_can_only_set_one_up() {
 async fn a_second_factor_changed_or_deleted_by_sql_is_still_asked_for() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
+    let secret = text(&begins(&ana).await["secret"]);
+    world
+        .executes("CREATE TABLE public.begun AS SELECT * FROM second_factors")
+        .await;
     let device = enrols(&world, &ana).await;
     world
         .executes(
@@ -429,6 +433,9 @@ async fn a_second_factor_changed_or_deleted_by_sql_is_still_asked_for() {
                 .await
                 .fails_with("WRONG_CREDENTIALS");
         }
+        // Nor does another device take its place.
+        let input = json!({ "input": { "password": ana.password } });
+        ana.asks(START, input).await.fails_with("CONFLICT");
         tests::eventually("it is found", async || {
             let open = format!(
                 "SELECT 1 FROM integrity_findings WHERE kind = 'ROW_TAMPERED'
@@ -446,6 +453,23 @@ async fn a_second_factor_changed_or_deleted_by_sql_is_still_asked_for() {
             ))
             .await;
     }
+    // Nor one that was begun before, and whose row is put back as it was sealed.
+    let puts_back = async |table: &str| {
+        let back = format!(
+            "DELETE FROM second_factors {the}; INSERT INTO second_factors SELECT * FROM {table}"
+        );
+        world.attacks(&back).await;
+    };
+    puts_back("begun").await;
+    world
+        .attacks(&format!("DELETE FROM recovery_codes {the}"))
+        .await;
+    let [now, ..] = codes(&world, &secret).await;
+    confirms(&ana, &now).await.fails_with("CONFLICT");
+    puts_back("factors").await;
+    world
+        .attacks("INSERT INTO recovery_codes SELECT * FROM codes")
+        .await;
     logs_in(&world, &ana, Some(&device.recovery_codes[0]))
         .await
         .data();

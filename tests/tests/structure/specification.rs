@@ -276,7 +276,12 @@ async fn the_database_is_what_the_specification_says_and_what_is_listed_here() {
             .filter_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
             .collect();
         let listed = table.specified.iter().chain(table.own);
-        let wanted: BTreeSet<_> = listed.map(|line| in_postgres_words(line)).collect();
+        let mut wanted: BTreeSet<_> = listed.clone().map(|line| in_postgres_words(line)).collect();
+        // Each of our own besides: a time that the programs can read.
+        wanted.extend(listed.filter_map(|line| {
+            let (column, _) = line.split_once(" timestamptz")?;
+            (!column.contains(' ')).then(|| bounded(column))
+        }));
         let missing: Vec<_> = wanted.difference(&found).collect();
         let unknown: Vec<_> = found.difference(&wanted).collect();
         assert!(
@@ -285,6 +290,35 @@ async fn the_database_is_what_the_specification_says_and_what_is_listed_here() {
             table.name
         );
     }
+}
+
+#[tokio::test]
+async fn every_time_is_one_that_the_programs_can_read() {
+    let world = World::start().await;
+    let found = catalogue::shape(&world).await;
+
+    let mut columns = 0;
+    let mut missing = Vec::new();
+    for line in &found {
+        let Some((before, _)) = line.split_once(" timestamp with time zone") else {
+            continue;
+        };
+        let Some((table, column)) = before.split_once("  ") else {
+            continue;
+        };
+        if column.contains(' ') {
+            continue;
+        }
+        columns += 1;
+        if !found.contains(&format!("{table}  {}", bounded(column))) {
+            missing.push(before);
+        }
+    }
+    assert!(columns > 40, "{columns}");
+    assert!(
+        missing.is_empty(),
+        "'infinity' can be written to {missing:#?}"
+    );
 }
 
 #[tokio::test]
@@ -358,6 +392,13 @@ fn section<'a>(manual: &'a str, table: &str) -> Option<&'a str> {
         .iter()
         .filter_map(|heading| rest.find(heading));
     Some(&rest[..end.min().unwrap_or(rest.len())])
+}
+
+/// What keeps a column to times that the programs can read.
+fn bounded(column: &str) -> String {
+    format!(
+        "CHECK ((({column} > '-infinity'::timestamp with time zone) AND ({column} < '262143-01-01 00:00:00+00'::timestamp with time zone)))"
+    )
 }
 
 /// The spelling that the catalogue has for what the specification writes.

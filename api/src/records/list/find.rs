@@ -14,6 +14,7 @@ use store::{
         Record,
         search::{self, Everybody, Filter, Visible},
     },
+    users,
 };
 use vault::blind_index::IndexKey;
 
@@ -38,9 +39,16 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) enum Scope {
     /// Those of these patients.
-    Patients(Vec<UserId>),
+    Patients {
+        /// Whose.
+        patients: Vec<UserId>,
+        /// Whether every consent that named them was as it was sealed: else the rule in SQL lets in more.
+        are_sealed: bool,
+    },
     /// Those of more patients than are looked up by name.
     Everybody,
+    /// The same, where a row was found that is not as it was sealed.
+    EverybodySealed,
 }
 
 impl Scope {
@@ -50,16 +58,16 @@ impl Scope {
     /// The database's.
     pub(super) async fn of(tx: &mut Tx<'_>, asked: &ListRequest) -> Result<Self, StoreError> {
         if let Some(patient) = asked.search.criteria.patient {
-            return Ok(Self::Patients(vec![patient]));
+            return Ok(Self::sealed(vec![patient]));
         }
         let caller = &asked.caller;
         let seals = &caller.seals;
         let Some(actor) = seals.actor_of(tx, caller.user, caller.session).await? else {
-            return Ok(Self::Patients(Vec::new()));
+            return Ok(Self::sealed(Vec::new()));
         };
         let purpose = super::purpose_of(asked, actor);
         if purpose == Purpose::PatientRequest {
-            return Ok(Self::Patients(vec![actor.id]));
+            return Ok(Self::sealed(vec![actor.id]));
         }
         // SQL counts by rows whose seals it cannot see: before that, every seal is looked at.
         let most = [MOST_CONSENTS, ALL_CONSENTS];
@@ -68,19 +76,32 @@ impl Scope {
                 continue;
             };
             let (consents, are_sealed) = seals.consents(reaching);
-            if most == MOST_CONSENTS || !are_sealed {
-                let patients = consents.iter().map(|consent| consent.patient);
-                return Ok(Self::Patients(distinct(patients)));
+            if most == MOST_CONSENTS {
+                let patients = distinct(consents.iter().map(|consent| consent.patient));
+                return Ok(Self::Patients {
+                    patients,
+                    are_sealed,
+                });
+            }
+            if !are_sealed {
+                return Ok(Self::EverybodySealed);
             }
         }
         Ok(Self::Everybody)
     }
 
+    const fn sealed(patients: Vec<UserId>) -> Self {
+        Self::Patients {
+            patients,
+            are_sealed: true,
+        }
+    }
+
     /// Whose changes are to be held back.
     pub(super) fn patients(&self) -> &[UserId] {
         match self {
-            Self::Patients(patients) => patients,
-            Self::Everybody => &[],
+            Self::Patients { patients, .. } => patients,
+            Self::Everybody | Self::EverybodySealed => &[],
         }
     }
 }
@@ -186,9 +207,16 @@ pub(super) async fn find(
     facts: &Facts,
 ) -> Result<FoundPage, StoreError> {
     let criteria = &asked.search.criteria;
-    let visible = match scope {
-        Scope::Patients(patients) => Some(searcher.visible(patients, criteria, facts)),
-        Scope::Everybody => None,
+    let (visible, are_sealed) = match scope {
+        Scope::Patients {
+            patients,
+            are_sealed,
+        } => (
+            Some(searcher.visible(patients, criteria, facts)),
+            *are_sealed && facts.are_sealed,
+        ),
+        Scope::Everybody => (None, true),
+        Scope::EverybodySealed => (None, false),
     };
     if visible.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Ok((Vec::new(), 0)));
@@ -202,7 +230,7 @@ pub(super) async fn find(
         ..criteria.filter.clone()
     };
     // What an index finds across patients leads; else each patient's newest do.
-    let across = facts.are_sealed
+    let across = are_sealed
         && (filter.tokens.is_some()
             || (criteria.patient.is_none()
                 && !searcher.is_own()
@@ -216,7 +244,11 @@ pub(super) async fn find(
             (page.into_iter().filter(is_visible).collect(), total)
         }
         Some(visible) => of_patients(tx, &asked.search, searcher, &visible, &filter).await?,
-        None => return of_everybody(tx, asked, searcher, &filter).await.map(Ok),
+        None if are_sealed => return of_everybody(tx, asked, searcher, &filter).await.map(Ok),
+        None => {
+            let found = by_sealed_consents(tx, asked, searcher, &filter).await;
+            return found.map(Ok);
+        }
     };
     let (page, total): (Vec<Record>, i64) = found;
     let shown = page.into_iter().filter_map(|record| {
@@ -305,23 +337,39 @@ async fn of_everybody(
 }
 
 /// The newest of everybody's by what counts alone: the rule in SQL sees no seals, and a row that does not
-/// count lets somebody in, or keeps somebody off the page.
+/// count lets somebody in, or keeps somebody off the page. Those of the page are locked once it is known, as in
+/// [`of_everybody`]: there may be more patients than the database has locks for.
 async fn by_sealed_consents(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
     searcher: Searcher,
     filter: &Filter,
 ) -> Result<(Vec<ListedRecord>, i64), StoreError> {
-    let reaching = consents::reaching(tx, searcher.actor, searcher.purpose, ALL_CONSENTS).await?;
-    let (consents, _) = asked.caller.seals.consents(reaching.unwrap_or_default());
-    let patients = distinct(consents.iter().map(|consent| consent.patient));
-    let facts = Facts::gather(tx, [&asked.caller], patients.iter().copied()).await?;
-    let visible = searcher.visible(&patients, &asked.search.criteria, &facts);
-    let (page, total) = of_patients(tx, &asked.search, searcher, &visible, filter).await?;
-    let shown = page
-        .into_iter()
-        .filter_map(|record| searcher.confirm(&asked.search, record, &facts));
-    Ok((shown.collect(), total))
+    let Searcher { actor, purpose } = searcher;
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        let reaching = consents::reaching(tx, actor, purpose, ALL_CONSENTS).await?;
+        let (consents, _) = asked.caller.seals.consents(reaching.unwrap_or_default());
+        let patients = distinct(consents.iter().map(|consent| consent.patient));
+        let unlocked = Facts::unlocked(users::now(tx).await?, consents);
+        let visible = searcher.visible(&patients, &asked.search.criteria, &unlocked);
+        let (page, total) = of_patients(tx, &asked.search, searcher, &visible, filter).await?;
+        let found = page.len();
+        let patients = page.iter().map(|record| record.patient);
+        let facts = Facts::gather(tx, [&asked.caller], patients).await?;
+        let Ok(actor) = facts.actor(&asked.caller) else {
+            return Ok((Vec::new(), 0));
+        };
+        let searcher = Searcher { actor, purpose };
+        let shown: Vec<ListedRecord> = page
+            .into_iter()
+            .filter_map(|record| searcher.confirm(&asked.search, record, &facts))
+            .collect();
+        if shown.len() == found || tries == 0 {
+            return Ok((shown, total));
+        }
+    }
 }
 
 /// The code that is looked for, as it is stored for each patient who may have it.
