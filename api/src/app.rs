@@ -114,11 +114,3 @@ impl App {
         self.pool.begin().await
     }
 }
-
-/// Ends a transaction for good. Written down is written down from here on.
-///
-/// # Errors
-/// [`StoreError`]; then nothing of it happened, or nobody knows: disclose nothing.
-pub(crate) async fn commit(tx: Tx<'_>) -> Result<(), StoreError> {
-    tx.commit().await
-}

@@ -14,7 +14,7 @@ use serde_json::json;
 use store::{StoreError, Tx, audit, barrier};
 use vault::token::{Bearer, TokenError};
 
-use crate::{app::commit, error::Error, party::Party, seals::Seals};
+use crate::{error::Error, party::Party, seals::Seals};
 
 /// One request: where it came from, and what its token says if one came with it.
 #[derive(Debug, Clone)]
@@ -147,7 +147,7 @@ pub(crate) async fn refuse_role(
         ..caller.entry(AuditAction::AccessDenied, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(Error::Forbidden(needed))
 }
 
@@ -167,7 +167,7 @@ pub(crate) async fn audit_second_factor_refusal(
         ..caller.entry(AuditAction::AccessDenied, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await.map_err(Error::from)
+    tx.commit().await.map_err(Error::from)
 }
 
 /// An audit entry of nobody in particular, for what happens before a log-in.

@@ -12,7 +12,6 @@ use store::{
 };
 use tokio::sync::Notify;
 
-use crate::app::commit;
 
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
@@ -108,7 +107,7 @@ impl Relay {
                 .map(|a| event(a, FeedKind::AnchorSubmitted, AnchorState::Submitted))
                 .collect();
             feed::append(&mut tx, &events).await?;
-            commit(tx).await?;
+            tx.commit().await?;
         }
         Ok(is_reachable && due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX))
     }
@@ -155,7 +154,7 @@ impl Relay {
                     let entry = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
                     feed::append(&mut tx, &[entry]).await?;
                 }
-                commit(tx).await?;
+                tx.commit().await?;
             }
             Ok(None) => {
                 tracing::error!(

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use vault::digest;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     error::Error,
 };
 
@@ -157,7 +157,7 @@ pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Re
             let mut counters = vec![(address, charged.address)];
             counters.extend(pair.zip(charged.pair));
             save(&mut tx, &counters).await?;
-            commit(tx).await?;
+            tx.commit().await?;
             Ok(pass)
         }
         Err(refused) => {
@@ -174,7 +174,7 @@ pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Re
                 };
                 save(&mut tx, &[(key, told)]).await?;
                 audit::insert(&mut tx, &[entry]).await?;
-                commit(tx).await?;
+                tx.commit().await?;
             }
             Err(Error::Throttled {
                 retry_after_seconds,

@@ -16,7 +16,6 @@ use store::{Pool, StoreError, feed::FeedRow};
 use tokio::task::JoinSet;
 
 use crate::{
-    app::commit,
     batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
@@ -125,7 +124,7 @@ async fn decide_all(
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
     let facts = Facts::gather(&mut tx, callers, patients).await?;
     // Whoever withdraws waits no longer: an entry says that something happened, not what.
-    commit(tx).await?;
+    tx.commit().await?;
     let decided = batch.iter().map(|inquiry| {
         let actor = facts.actor(&inquiry.caller)?;
         let visible = inquiry.events.iter();

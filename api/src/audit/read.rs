@@ -8,7 +8,7 @@ use domain::{
 use store::audit::{self, AuditFilter, AuditRow};
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn all(
         ..caller.entry(AuditAction::AuditRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(rows)
 }
 
@@ -66,6 +66,6 @@ pub(crate) async fn own(
         ..caller.entry(AuditAction::AuditRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(rows)
 }

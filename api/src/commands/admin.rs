@@ -23,7 +23,7 @@ use store::{
 use vault::password;
 
 use super::{Failure, say, seal::MasterKeys};
-use crate::{app::commit, config::database_url, users::password::choose};
+use crate::{config::database_url, users::password::choose};
 
 /// What can be done about administrators.
 #[derive(Debug, Subcommand)]
@@ -119,7 +119,7 @@ impl ResetSecondFactor {
             )
         };
         audit::insert(&mut tx, &[entry]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         say(&format!(
             "the second factor of {} is off, and their log-ins are over",
             user.username
@@ -169,7 +169,7 @@ impl CreateAdmin {
             )
         };
         audit::insert(&mut tx, &[entry]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         say(&format!(
             "administrator {} made, id {id}",
             username.as_str()

@@ -35,7 +35,7 @@ use vault::{
 };
 
 use super::{Failure, say, token_keys::AddTokenKey};
-use crate::{app::commit, config::database_url, key_checks::check_master_keys};
+use crate::{config::database_url, key_checks::check_master_keys};
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
 /// rotation notices: readers take no lock.
@@ -284,7 +284,7 @@ async fn batch(
     let failed = rows.len() - wrapped.len();
     let details = json!({ "from": from, "to": to, "keys": wrapped.len(), "failed": failed });
     audit::insert(&mut tx, &[entry(origin, details)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(Some((last, wrapped.len(), failed)))
 }
 
@@ -314,7 +314,7 @@ async fn factors(
     let sealed = count - failed;
     let details = json!({ "from": from, "to": to, "secondFactors": sealed, "failed": failed });
     audit::insert(&mut tx, &[entry(origin, details)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(Some((last, sealed, failed)))
 }
 
@@ -403,7 +403,7 @@ async fn seals_of(
     let details =
         json!({ "from": from, "to": to, "table": table, "rows": sealed, "failed": failed });
     audit::insert(&mut tx, &[entry(origin, details)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(Some((last, sealed, failed)))
 }
 
@@ -481,7 +481,7 @@ async fn retire(settings: &RetireKey) -> Result<(), Failure> {
     let origin = Origin::job(RequestId::fresh());
     audit::insert(&mut tx, &[entry(&origin, json!({ "retired": id }))]).await?;
     Keyring::remove(&settings.rotation.file.path, id)?;
-    commit(tx).await?;
+    tx.commit().await?;
     say(&format!(
         "{id} is out of the file; backups that are older than the rotation still need it"
     ))

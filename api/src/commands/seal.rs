@@ -21,7 +21,6 @@ use vault::{keyring::Keyring, seal::Sealable};
 
 use super::{Failure, note, say};
 use crate::{
-    app::commit,
     config::database_url,
     key_checks::check_master_keys,
     seals::finding::{self, resource_of},
@@ -295,7 +294,7 @@ impl SealRows {
         for it in due {
             finding::resolve(&mut tx, it.row).await?;
         }
-        commit(tx).await?;
+        tx.commit().await?;
         Ok((done, due.len() - done))
     }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use vault::digest;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{Caller, refuse_role},
     error::{Error, check_time},
 };
@@ -107,7 +107,7 @@ pub(crate) async fn grant(
         }
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(consent)
 }
 
@@ -203,7 +203,7 @@ pub(crate) async fn withdraw(
     };
     audit::insert(&mut tx, &[entry]).await?;
     let withdrawn = Withdrawn::of(app, &mut tx, consent).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(withdrawn)
 }
 
@@ -275,7 +275,7 @@ pub(crate) async fn list(
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(consents)
 }
 

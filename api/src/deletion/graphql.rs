@@ -20,7 +20,7 @@ use store::{
 use uuid::Uuid;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -200,7 +200,7 @@ async fn record(
         ..caller.entry(action, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(request)
 }
 
@@ -221,6 +221,6 @@ async fn list(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(found)
 }

@@ -33,7 +33,6 @@ use vault::{
 };
 
 use crate::{
-    app::commit,
     records::decrypt::{self, Subject},
 };
 
@@ -266,5 +265,5 @@ async fn settle_key(pool: &Pool, key: &StoredKey, right: bool) -> Result<(), Sto
         }
     }
     feed::append(&mut tx, &events).await?;
-    commit(tx).await
+    tx.commit().await
 }

@@ -93,7 +93,7 @@ impl IntegrityQuery {
         let progress = anchors::progress(&mut tx, chain_id, &deployment.registry.to_string())
             .await
             .map_err(Error::from)?;
-        crate::app::commit(tx).await.map_err(Error::from)?;
+        tx.commit().await.map_err(Error::from)?;
         Ok(Registry {
             deployment,
             progress,

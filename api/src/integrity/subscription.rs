@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
@@ -126,7 +126,7 @@ pub(super) async fn follow(
         ..caller.entry(AuditAction::AuditRead, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     let subscriber = Subscriber {
         app,
         caller,

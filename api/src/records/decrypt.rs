@@ -24,7 +24,7 @@ use vault::{
     row::{self, Content, Opened},
 };
 
-use crate::{app::commit, error::Error};
+use crate::error::Error;
 
 /// Unwraps the keys of rows, each once, and opens them.
 pub(crate) async fn open_all(keyring: &Keyring, rows: &[&StoredRecord]) -> Vec<Opened> {
@@ -120,7 +120,7 @@ pub(crate) async fn record_findings(
         }
     }
     feed::append(&mut tx, &events).await?;
-    commit(tx).await
+    tx.commit().await
 }
 
 /// What a finding is about, as far as the row can be believed.

@@ -23,7 +23,6 @@ use tokio::task::JoinSet;
 
 use crate::{
     answer_budget::AnswerBudget,
-    app::commit,
     batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
@@ -155,7 +154,7 @@ async fn serve_batch(pool: &Pool, batch: &[Arc<DisclosureRequest>]) -> BatchAnsw
         .filter_map(|judged| judged.entry.clone())
         .collect();
     audit::insert(&mut tx, &entries).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     let answers = batch.iter().zip(judged);
     Ok(answers
         .map(|(inquiry, judged)| {

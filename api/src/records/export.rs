@@ -27,7 +27,7 @@ use super::{
     filter::Criteria,
 };
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     cursor::ListCursors,
     error::Error,
@@ -85,7 +85,7 @@ impl Export {
         let mut tx = app.begin().await?;
         let rights = self.rights(&mut tx, caller).await?;
         audit::insert(&mut tx, &[self.entry(caller, &rights)]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         if rights.types.is_empty() {
             return Err(Error::NotFound("patient"));
         }
@@ -235,7 +235,7 @@ impl ExportStart {
         let filter = &self.export.criteria.filter;
         let visible = [visible];
         let found = search::page_of(&mut tx, &visible, is_own, filter, ORDER, after, GROUP).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 }

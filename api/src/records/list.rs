@@ -34,7 +34,6 @@ use self::find::{Scope, Searcher, find};
 use super::filter::Criteria;
 use crate::{
     answer_budget::AnswerBudget,
-    app::commit,
     batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
@@ -263,7 +262,7 @@ impl RecordReader {
         }
         let related = Related::fetch(&mut tx, pages.iter().flatten()).await?;
         audit::insert(&mut tx, &entries).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         let pages = pages.into_iter();
         Ok(pages.map(|page| Ok(related.join(page?))).collect())
     }

@@ -40,7 +40,6 @@ use super::{
     succession::{Follows, VersionLink, anchored, supersede_predecessors},
 };
 use crate::{
-    app::commit,
     batcher::{BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
@@ -328,7 +327,7 @@ impl WriterContext {
         let (records, signed_drafts): (Vec<NewRecord>, Vec<SignedDraft<'_>>) =
             signed_drafts.unzip();
         write(&mut tx, &records, &signed_drafts, signer).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         self.wake.notify_one();
         for (record, signed) in records.into_iter().zip(signed_drafts) {
             signed.answer(record);

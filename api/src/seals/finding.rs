@@ -16,7 +16,6 @@ use store::{
     findings,
 };
 
-use crate::app::commit;
 
 const KIND: FindingKind = FindingKind::RowTampered;
 
@@ -38,7 +37,7 @@ pub(crate) async fn open(pool: &Pool, tampered: Tampered) -> Result<(), StoreErr
         audit::insert(&mut tx, &[failure(tampered, id)]).await?;
         feed::append(&mut tx, &[event(FeedKind::FindingOpened, tampered, id)]).await?;
     }
-    commit(tx).await
+    tx.commit().await
 }
 
 /// Closes what is open about a row that is right again.

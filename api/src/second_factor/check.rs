@@ -16,7 +16,7 @@ use store::{
 use vault::{keyring::WrappedKey, second_factor::recovery_hash};
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
     throttle::{self, Attempt, Pass},
@@ -89,7 +89,7 @@ impl CodeRefused {
         if let Some(pass) = self.pass {
             pass.failed(app, &mut self.tx).await?;
         }
-        commit(self.tx).await?;
+        self.tx.commit().await?;
         Ok(self.error)
     }
 }

@@ -13,7 +13,7 @@ use vault::second_factor::{FactorSecret, recovery_codes, recovery_hash};
 
 use super::check::{Code, Tried};
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
     key_checks::{KeyCheckError, check_master_keys},
@@ -57,7 +57,7 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<New
     }
     demand_none(app, &mut tx, user.id).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(NewFactor {
         uri: secret.uri(&user.username).to_string(),
         secret: secret.base32().to_string(),
@@ -87,7 +87,7 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
             ..entry(caller, AuditAction::AccessDenied)
         };
         audit::insert(&mut tx, &[refused]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         let message = "this is not the code of this moment: is the clock of the device right?";
         return Err(Error::bad("code", message));
     };
@@ -107,7 +107,7 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
         .show_second_factor(&mut tx, caller.session)
         .await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorConfirm)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(codes.iter().map(|code| code.to_string()).collect())
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn remove(
     set_second_factor(app, &mut tx, caller.user, false).await?;
     app.seals.forget_second_factor(&mut tx, caller.user).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorRemove)]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -149,7 +149,7 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
         ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok((state, app.second_factor.is_for(actor.role)))
 }
 

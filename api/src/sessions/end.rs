@@ -12,7 +12,7 @@ use store::{
 };
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
 };
@@ -59,7 +59,7 @@ async fn end(app: &App, caller: &Caller, which: Which) -> Result<usize, Error> {
             ..entry(AuditAction::AccessDenied, asked)
         };
         audit::insert(&mut tx, &[refused]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         return Err(Error::NotFound("session"));
     }
     let entries: Vec<_> = ended
@@ -67,6 +67,6 @@ async fn end(app: &App, caller: &Caller, which: Which) -> Result<usize, Error> {
         .map(|session| entry(AuditAction::AuthLogout, *session))
         .collect();
     audit::insert(&mut tx, &entries).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(ended.len())
 }

@@ -10,7 +10,7 @@ use store::{
 };
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
 };
@@ -36,6 +36,6 @@ pub(crate) async fn own(
         ..caller.entry(AuditAction::SessionSearch, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(found)
 }

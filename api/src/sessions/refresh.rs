@@ -18,7 +18,7 @@ use vault::refresh::RefreshToken;
 
 use super::begin::{Granted, device};
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::RequestContext,
     error::Error,
     throttle::{self, Attempt, Pass},
@@ -165,7 +165,7 @@ async fn grant(
     if let Some(pass) = pass {
         pass.succeeded(app, &mut tx).await?;
     }
-    commit(tx).await?;
+    tx.commit().await?;
     let now = app.clock.now();
     let (access_token, expires_at) = app.tokens.issue(token.user, token.family, now);
     Ok(Granted {
@@ -200,7 +200,7 @@ async fn end(
     if let Some(pass) = pass {
         pass.failed(app, &mut tx).await?;
     }
-    commit(tx).await?;
+    tx.commit().await?;
     tracing::warn!(session.id = %token.family, "A refresh token was used twice: log-in {} is ended", token.family);
     Err(Error::SessionEnded)
 }
@@ -225,7 +225,7 @@ async fn refuse(
     if let Some(pass) = pass {
         pass.failed(app, &mut tx).await?;
     }
-    commit(tx).await?;
+    tx.commit().await?;
     Err(Error::SessionEnded)
 }
 

@@ -17,7 +17,7 @@ use store::{
 
 use super::password::confirm;
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -107,7 +107,7 @@ async fn set(
             ..entry(caller, id, AuditAction::AccessDenied)
         };
         audit::insert(&mut tx, &[entry]).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         return Err(error);
     }
     let before = found.ok_or(Error::NotFound("user"))?;
@@ -127,7 +127,7 @@ async fn set(
         ..entry(caller, id, action)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(User {
         is_active,
         ..before

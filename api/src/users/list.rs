@@ -12,7 +12,7 @@ use store::{
 };
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -33,7 +33,7 @@ pub(crate) async fn own(app: &App, caller: &Caller) -> Result<User, Error> {
         ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(user)
 }
 
@@ -63,6 +63,6 @@ pub(crate) async fn list(
         ..caller.entry(AuditAction::UserSearch, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(users)
 }

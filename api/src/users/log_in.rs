@@ -12,7 +12,7 @@ use store::{PgConnection, StoreError, Tx, audit};
 use vault::password;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{RequestContext, anonymous_entry},
     error::Error,
     second_factor::check::{Code, FactorOutcome, Passed},
@@ -56,7 +56,7 @@ pub(crate) async fn log_in(
         };
         audit::insert(&mut tx, &[entry]).await?;
         pass.failed(app, &mut tx).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         return Err(Error::WrongCredentials);
     };
 
@@ -74,7 +74,7 @@ pub(crate) async fn log_in(
     let logged_in = begin(app, &mut tx, context, &known.user, proof.is_shown()).await?;
     pass.logged_in(app, &mut tx, &known.user).await?;
     proof.conclude(app, &mut tx).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(logged_in)
 }
 

@@ -14,7 +14,7 @@ use store::{
 use vault::password;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
     throttle::{self, Attempt},
@@ -56,7 +56,7 @@ pub(crate) async fn confirm(
     let actor = caller.active_actor(&mut tx).await?;
     let account = app.seals.account(&mut tx, actor.id).await?;
     let hash = account.ok_or(Error::Unauthenticated)?.hashed_password;
-    commit(tx).await?;
+    tx.commit().await?;
     let known = hash.clone();
     let matches = match Password::read(given) {
         Ok(given) => {
@@ -69,7 +69,7 @@ pub(crate) async fn confirm(
     let mut tx = app.begin().await?;
     if matches {
         pass.succeeded(app, &mut tx).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         return Ok(ConfirmedPassword { hash });
     }
     let entry = AuditEntry {
@@ -81,7 +81,7 @@ pub(crate) async fn confirm(
     };
     audit::insert(&mut tx, &[entry]).await?;
     pass.failed(app, &mut tx).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Err(Error::WrongCredentials)
 }
 
@@ -137,6 +137,6 @@ pub(crate) async fn change(
         ..caller.entry(AuditAction::UserUpdate, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(ended.len())
 }

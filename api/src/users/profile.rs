@@ -10,7 +10,7 @@ use store::{audit, users};
 
 use super::password::confirm;
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::{Error, both},
 };
@@ -55,6 +55,6 @@ pub(crate) async fn update(
         ..caller.entry(AuditAction::UserUpdate, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(user)
 }

@@ -15,7 +15,7 @@ use store::{
 use vault::password;
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::RequestContext,
     error::{Error, both},
     throttle::{self, Attempt, Pass},
@@ -70,7 +70,7 @@ pub(crate) async fn register(
         )
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(user)
 }
 

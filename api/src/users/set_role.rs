@@ -18,7 +18,7 @@ use store::{
 
 use super::activity::last_administrator;
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -148,7 +148,7 @@ async fn give(
         None => json!({ "role": role }),
     };
     audit_role_change(&mut tx, caller, &user, said).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok((User { role, ..user }, RoleChange::Done))
 }
 
@@ -161,7 +161,7 @@ async fn wait(
     let until = proposal.expires_at;
     let said = json!({ "proposed": proposal.role, "proposal": proposal.id, "until": until });
     audit_role_change(&mut tx, caller, &user, said).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok((user, RoleChange::Waits { until }))
 }
 
@@ -192,7 +192,7 @@ async fn refuse<T>(
         ..entry(caller, id, AuditAction::AccessDenied)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Err(error)
 }
 

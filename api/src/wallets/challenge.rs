@@ -7,7 +7,7 @@ use store::wallets::{self, ChallengeKey};
 use vault::{digest, random};
 
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::RequestContext,
     error::Error,
     throttle::{self, Attempt, Pass},
@@ -55,7 +55,7 @@ pub(super) async fn ask(
         user,
     };
     let issued_at = wallets::insert_challenge(&mut tx, key).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     let challenge = siwe::Challenge {
         site: &app.site,
         chain_id: app.chain.deployment().chain_id,

@@ -15,7 +15,7 @@ use store::{
 
 use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
     second_factor::check::Code,
@@ -86,7 +86,7 @@ pub(super) async fn link(
         ..entry(caller, AuditAction::WalletLink)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(wallet)
 }
 
@@ -135,7 +135,7 @@ async fn audit_refusal(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<
         ..entry(caller, AuditAction::AccessDenied)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    Ok(commit(tx).await?)
+    Ok(tx.commit().await?)
 }
 
 /// Unlinks the wallet of one's account, with its audit row.
@@ -171,7 +171,7 @@ pub(super) async fn unlink(
         ..entry(caller, AuditAction::WalletUnlink)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(wallet)
 }
 
@@ -197,7 +197,7 @@ pub(super) async fn list(
         ..caller.entry(AuditAction::UserRead, Purpose::default_of(actor.role))
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(found)
 }
 

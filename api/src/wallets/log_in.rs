@@ -10,7 +10,7 @@ use store::{PgConnection, StoreError, audit, users, wallets};
 
 use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::{RequestContext, anonymous_entry},
     error::Error,
     second_factor::check::{Code, FactorOutcome, Passed},
@@ -63,7 +63,7 @@ pub(super) async fn log_in(
     let session = begin(app, &mut tx, context, &user, proof.is_shown()).await?;
     pass.logged_in(app, &mut tx, &user).await?;
     proof.conclude(app, &mut tx).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(session)
 }
 
@@ -101,6 +101,6 @@ async fn fail(
     };
     audit::insert(&mut tx, &[entry]).await?;
     pass.failed(app, &mut tx).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     Ok(Error::WrongCredentials)
 }

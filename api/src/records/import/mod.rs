@@ -27,7 +27,7 @@ use super::{
     writer::{Draft, Stored},
 };
 use crate::{
-    app::{App, commit},
+    app::App,
     caller::Caller,
     error::Error,
 };
@@ -123,7 +123,7 @@ impl Import {
             })
             .collect();
         audit::insert(&mut tx, &entries).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         Ok(())
     }
 
