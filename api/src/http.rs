@@ -28,8 +28,10 @@ use crate::{
     cors,
     cursor::Cursor,
     graphql::{document::write, event::LastEventId},
-    health, jwks, playground, request,
-    schema::{Rejected, Schema, Via, has_run},
+    health, jwks, playground,
+    rejected::Rejected,
+    request,
+    schema::{Schema, Via, has_run},
     sse, websocket,
 };
 

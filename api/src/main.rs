@@ -72,6 +72,7 @@
 //! - `relay`: sends signed transactions to the chain
 //! - `housekeeping`: removes old rows on a schedule
 //! - `error`: every error and its code
+//! - `rejected`: the refusal of a request before anything of it runs
 
 mod answer_budget;
 mod app;
@@ -110,6 +111,7 @@ mod playground;
 mod proxies;
 mod query_limits;
 mod records;
+mod rejected;
 mod relay;
 mod request;
 mod schema;

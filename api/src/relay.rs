@@ -12,7 +12,6 @@ use store::{
 };
 use tokio::sync::Notify;
 
-
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.

@@ -25,7 +25,8 @@ use crate::{
     connection_limiter::Permit,
     graphql::event::EventCursor,
     http::{UNBUFFERED, to_json},
-    schema::{Rejected, Schema, Via},
+    rejected::Rejected,
+    schema::{Schema, Via},
     sessions::revocations::{SessionWatch, ended, is_over},
 };
 

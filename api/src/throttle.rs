@@ -27,10 +27,7 @@ use store::{
 use tokio::sync::Semaphore;
 use vault::digest;
 
-use crate::{
-    app::App,
-    error::Error,
-};
+use crate::{app::App, error::Error};
 
 /// How many attempts look at their counters at once: attempts from one address wait for one row, and
 /// must not take all connections with them.

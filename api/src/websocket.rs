@@ -28,8 +28,9 @@ use crate::{
     connections::HeldConnection,
     cors,
     http::{UNBUFFERED, check_bearer, to_json},
+    rejected::Rejected,
     request::from_json,
-    schema::{Rejected, Schema, Via, has_run},
+    schema::{Schema, Via, has_run},
     sessions::revocations::{SessionWatch, ended, is_over},
 };
 

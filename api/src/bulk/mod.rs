@@ -32,7 +32,8 @@ use crate::{
     cors,
     error::Error,
     http::{MediaType, refuse},
-    schema::{Rejected, Schema},
+    rejected::Rejected,
+    schema::Schema,
     sessions::revocations::SessionWatch,
 };
 

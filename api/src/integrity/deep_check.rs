@@ -32,9 +32,7 @@ use vault::{
     row::{self, Opened},
 };
 
-use crate::{
-    records::decrypt::{self, Subject},
-};
+use crate::records::decrypt::{self, Subject};
 
 /// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
 const STEP: u32 = 16;

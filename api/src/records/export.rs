@@ -26,13 +26,7 @@ use super::{
     disclosure::{Disclosed, DisclosureRequest, Wanted},
     filter::Criteria,
 };
-use crate::{
-    app::App,
-    caller::Caller,
-    cursor::ListCursors,
-    error::Error,
-    facts::Facts,
-};
+use crate::{app::App, caller::Caller, cursor::ListCursors, error::Error, facts::Facts};
 
 /// How many records are decided on, written down and fetched together. Their envelopes are what an export
 /// holds in memory; one of them is open at a time.

@@ -16,7 +16,6 @@ use store::{
     findings,
 };
 
-
 const KIND: FindingKind = FindingKind::RowTampered;
 
 /// Writes down that a row is not as it was sealed.

@@ -11,11 +11,7 @@ use store::{
     sessions::{self, Which},
 };
 
-use crate::{
-    app::App,
-    caller::Caller,
-    error::Error,
-};
+use crate::{app::App, caller::Caller, error::Error};
 
 /// Ends the log-in that the caller's token is of. Answers how many were ended.
 ///

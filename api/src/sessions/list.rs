@@ -9,11 +9,7 @@ use store::{
     sessions::{self, LogIn, LogInCursor},
 };
 
-use crate::{
-    app::App,
-    caller::Caller,
-    error::Error,
-};
+use crate::{app::App, caller::Caller, error::Error};
 
 /// The caller's log-ins, newest first, one more than asked for where there are more. Written down before
 /// they are shown.

@@ -14,13 +14,7 @@ use store::{
 };
 
 use super::answer::{self, ChallengeAnswer, Flaw};
-use crate::{
-    app::App,
-    caller::Caller,
-    error::Error,
-    second_factor::check::Code,
-    users::password,
-};
+use crate::{app::App, caller::Caller, error::Error, second_factor::check::Code, users::password};
 
 /// What proves once more who is there.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use store::{
 use uuid::Uuid;
 use vault::{keyring::Keyring, seal::Sealable};
 
-use crate::{seals::finding};
+use crate::seals::finding;
 
 /// What came of some rows.
 #[derive(Debug, Default)]

@@ -26,11 +26,7 @@ use super::{
     restore,
     writer::{Draft, Stored},
 };
-use crate::{
-    app::App,
-    caller::Caller,
-    error::Error,
-};
+use crate::{app::App, caller::Caller, error::Error};
 
 /// How often an entry is tried that others were in the way of: a twin in the same group, a database
 /// that is busy.
