@@ -73,6 +73,7 @@
 //! - `housekeeping`: removes old rows on a schedule
 //! - `error`: every error and its code
 //! - `rejected`: the refusal of a request before anything of it runs
+//! - `idempotency`: the keys by which a client may ask twice
 
 mod answer_budget;
 mod app;
@@ -99,6 +100,7 @@ mod hashing;
 mod health;
 mod housekeeping;
 mod http;
+mod idempotency;
 mod input_limits;
 mod integrity;
 mod jwks;

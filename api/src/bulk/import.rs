@@ -156,7 +156,7 @@ fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), Tran
         key: asked.take("key"),
         restores: asked.is("restore")?,
     };
-    crate::consents::grant::check_key(import.key.as_deref())?;
+    crate::idempotency::check_key(import.key.as_deref())?;
     let from = asked.parse::<u64>("from", "`from` is the number of an entry, from 1")?;
     let from = from.unwrap_or(1);
     asked.nothing_else()?;

@@ -10,7 +10,7 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::grant;
+use super::{grant, list, withdraw};
 use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
@@ -197,7 +197,7 @@ impl ConsentQuery {
         let cursors = ListCursors::of(app, "consents", caller.user, &active_only.into());
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
-        let found = grant::list(app, &caller, active_only, from, size).await?;
+        let found = list::list(app, &caller, active_only, from, size).await?;
         let people = found.iter().flat_map(|(it, _)| people_of(it)).collect();
         loaders(ctx)?.prepare_users(people).await;
         let found = found
@@ -343,7 +343,7 @@ impl ConsentMutation {
         #[graphql(desc = "The consent that is to be withdrawn.")] input: WithdrawConsentInput,
     ) -> Result<WithdrawConsentPayload> {
         let (app, caller) = request(ctx)?;
-        let withdrawn = grant::withdraw(app, &caller, ConsentId(input.id)).await?;
+        let withdrawn = withdraw::withdraw(app, &caller, ConsentId(input.id)).await?;
         let remaining = withdrawn.remaining.into_iter();
         Ok(WithdrawConsentPayload {
             consent: Consent::new(app, withdrawn.consent),

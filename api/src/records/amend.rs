@@ -12,7 +12,7 @@ use super::{
     succession::Follows,
     writer::Stored,
 };
-use crate::{app::App, caller::Caller, consents::grant::check_key, error::Error};
+use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
 
 /// The version that is to be followed, and why.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use store::{
 };
 
 use super::writer::{Draft, OPERATIONS, PendingDraft, Stored};
-use crate::{consents::grant::used_before, error::Error, facts::Facts};
+use crate::{error::Error, facts::Facts, idempotency::used_before};
 
 /// A draft that may be stored, and why.
 pub(super) struct Permitted<'a> {

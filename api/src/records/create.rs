@@ -8,7 +8,7 @@ use super::{
     prepare::{self, About},
     writer::Stored,
 };
-use crate::{app::App, caller::Caller, consents::grant::check_key, error::Error};
+use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
 
 /// What a caller hands in.
 #[derive(Debug)]

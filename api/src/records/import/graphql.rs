@@ -128,7 +128,7 @@ impl ImportMutation {
                 format!("at most {MAX_ENTRIES} entries at once; files go to POST /import");
             return Err(Error::bad("entries", message).into());
         }
-        crate::consents::grant::check_key(input.key.as_deref())?;
+        crate::idempotency::check_key(input.key.as_deref())?;
         let import = Import {
             patient: UserId(input.patient_id),
             purpose: input.purpose.map(Into::into),

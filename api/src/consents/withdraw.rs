@@ -1,0 +1,78 @@
+//! Withdrawing a consent.
+
+use domain::{
+    audit::{AuditAction, AuditEntry},
+    consents::Consent,
+    ids::ConsentId,
+};
+use serde_json::json;
+use store::{Tx, audit, barrier, consents, users};
+
+use super::{
+    evidence::{entry, evidence},
+    refusals::set_refusals,
+};
+use crate::{app::App, caller::Caller, error::Error};
+
+/// A consent that was taken back, and what still lets in whom it let in.
+#[derive(Debug)]
+pub(crate) struct Withdrawn {
+    /// The consent as it is now.
+    pub(crate) consent: Consent,
+    /// The patient's consents in force that allow some of the same ([`Consent::allows_some_of`]).
+    pub(crate) remaining: Vec<Consent>,
+}
+
+impl Withdrawn {
+    async fn of(app: &App, tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
+        let now = users::now(tx).await?;
+        let (in_force, _) = app.seals.in_force(tx, &[consent.patient], now).await?;
+        let remaining = in_force
+            .into_iter()
+            .filter(|other| other.id != consent.id && other.is_active(now))
+            .filter(|other| other.allows_some_of(&consent))
+            .collect();
+        Ok(Self { consent, remaining })
+    }
+}
+
+/// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not one of the caller's.
+pub(crate) async fn withdraw(
+    app: &App,
+    caller: &Caller,
+    id: ConsentId,
+) -> Result<Withdrawn, Error> {
+    let mut tx = app.begin().await?;
+    // What is being disclosed by it comes before; what is decided later goes without it.
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
+    let actor = caller.actor(&mut tx).await?;
+    let known = consents::lock(&mut tx, id, actor.id).await?;
+    let known = known.and_then(|sealed| app.seals.open(sealed));
+    let known = known.ok_or(Error::NotFound("consent"))?;
+    if known.withdrawn_at.is_some() {
+        return Withdrawn::of(app, &mut tx, known).await;
+    }
+    let consent = Consent {
+        withdrawn_at: Some(users::now(&mut tx).await?),
+        ..known
+    };
+    consents::withdraw(&mut tx, &consent, &app.seals.seal(&consent)?).await?;
+    if consent.is_denial() {
+        set_refusals(app, &mut tx, actor.id, |refusals| {
+            refusals.retain(|refusal| *refusal != id.0);
+        })
+        .await?;
+    }
+    let entry = AuditEntry {
+        old_value: Some(json!({ "withdrawnAt": null })),
+        new_value: Some(evidence(&consent)),
+        ..entry(caller, AuditAction::ConsentWithdraw, id)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    let withdrawn = Withdrawn::of(app, &mut tx, consent).await?;
+    tx.commit().await?;
+    Ok(withdrawn)
+}
