@@ -11,12 +11,12 @@ use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
     answer_budget::AnswerMemory,
-    bulk::Transfers,
     cost_limit::CostLimiter,
     detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
     health::Health,
+    limits::{Sockets, Transfers},
     proxies::Proxies,
     records::{disclosure::RecordDisclosure, list::RecordLists, writer::Writer},
     seals::Seals,
@@ -24,7 +24,6 @@ use crate::{
     throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
-    websocket::Sockets,
 };
 
 /// One api process. Cheap to clone.

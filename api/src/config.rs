@@ -20,8 +20,8 @@ use store::{PoolSettings, housekeeping::Keep};
 
 use crate::{
     answer_budget, connections, cost_limit,
+    limits::Sockets,
     proxies::{self, Proxies, ProxyHeader},
-    websocket::Sockets,
 };
 
 /// Settings of `meditrustal serve`.

@@ -28,7 +28,9 @@ use crate::{
     cors,
     cursor::Cursor,
     graphql::{document::write, event::LastEventId},
-    health, jwks, playground,
+    health, jwks,
+    limits::MAX_BODY,
+    playground,
     rejected::Rejected,
     request,
     schema::{Schema, Via, has_run},
@@ -83,7 +85,7 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             .merge(playground::router(playground));
     }
     router
-        .layer(DefaultBodyLimit::max(request::MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("A request panicked");
             let refusal = Rejected::new("INTERNAL", "something went wrong on our side").response();
@@ -235,7 +237,7 @@ async fn post(
     let Ok(body) = body else {
         let refusal = Rejected::new(
             "TOO_LARGE",
-            format!("a request has at most {} bytes", request::MAX_BODY),
+            format!("a request has at most {} bytes", MAX_BODY),
         );
         return refuse(
             &schema,

@@ -60,6 +60,7 @@
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
 //! - `detached`: finishes what requests have begun, whoever waits
+//! - `limits`: how much may be open at a time
 //! - `connection_limiter`: counts what is open for each key, up to a limit
 //! - `throttle`: limits attempts to log in
 //! - `hashing`: hashes passwords on threads of their own
@@ -105,6 +106,7 @@ mod input_limits;
 mod integrity;
 mod jwks;
 mod key_checks;
+mod limits;
 mod literals;
 mod loaders;
 mod page;

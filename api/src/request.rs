@@ -3,10 +3,7 @@
 use async_graphql::{Name, Request, Value, Variables};
 use fhir::Json;
 
-use crate::{graphql::document::to_value, rejected::Rejected};
-
-/// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
-pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
+use crate::{graphql::document::to_value, limits::MAX_BODY, rejected::Rejected};
 
 /// Reads the body of a POST.
 ///

@@ -24,7 +24,7 @@ use vault::token::{Bearer, TokenError};
 
 use crate::{
     caller::RequestContext,
-    connection_limiter::{ConnectionLimiter, Permit},
+    connection_limiter::Permit,
     connections::HeldConnection,
     cors,
     http::{UNBUFFERED, check_bearer, to_json},
@@ -73,25 +73,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
             .ok();
         let held = parts.extensions.get::<HeldConnection>().cloned();
         Ok(Self(upgrade.filter(|_| is_ours).zip(held)))
-    }
-}
-
-/// Which sockets are open in this process.
-#[derive(Debug, Clone)]
-pub(crate) struct Sockets {
-    /// Of each network.
-    pub(crate) of_network: ConnectionLimiter<Network>,
-    /// Of each account.
-    pub(crate) of_account: ConnectionLimiter<UserId>,
-}
-
-impl Sockets {
-    /// So many of each network and account.
-    pub(crate) fn new(of_network: usize, of_account: usize) -> Self {
-        Self {
-            of_network: ConnectionLimiter::new(of_network),
-            of_account: ConnectionLimiter::new(of_account),
-        }
     }
 }
 

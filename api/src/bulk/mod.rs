@@ -9,7 +9,7 @@ pub(crate) mod import;
 mod query;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,30 +20,21 @@ use axum::{
 };
 use domain::{ids::UserId, throttle::Network};
 use futures::{StreamExt as _, stream};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     app::App,
     caller::{Caller, RequestContext, audit_second_factor_refusal},
-    connection_limiter::{ConnectionLimiter, Permit},
+    connection_limiter::Permit,
     cors,
     error::Error,
     http::{MediaType, refuse},
+    limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
     rejected::Rejected,
     schema::Schema,
     sessions::revocations::SessionWatch,
 };
 
-/// How many imports run at once in this process. Each has at most 64 entries with the writer, so that
-/// half of its queue is left to everybody else.
-const IMPORTS: usize = 8;
-/// How many exports do.
-const EXPORTS: usize = 8;
-/// How many of each one account has: others find room, however slowly its own go.
-const OF_ACCOUNT: usize = 2;
 /// When to ask again where all of them are taken. Unit: seconds.
 const TRY_AGAIN: u32 = 5;
 /// How long the other side may take to accept a piece, or to send one; and how long it may let us wait in
@@ -57,60 +48,6 @@ const WAITING: usize = 4;
 /// otherwise lose the answer. Unit: bytes.
 const PASSED_OVER: usize = 1 << 20;
 const PASS_OVER_FOR: Duration = Duration::from_secs(2);
-
-/// How many imports and exports this process has room for.
-#[derive(Debug, Clone)]
-pub(crate) struct Transfers {
-    imports: Room,
-    exports: Room,
-}
-
-impl Default for Transfers {
-    fn default() -> Self {
-        Self {
-            imports: Room::new(IMPORTS),
-            exports: Room::new(EXPORTS),
-        }
-    }
-}
-
-/// Places for transfers of one kind, of which one account has a share.
-#[derive(Debug, Clone)]
-struct Room {
-    all: Arc<Semaphore>,
-    of_account: ConnectionLimiter<UserId>,
-}
-
-/// One of them.
-type Place = (Permit<UserId>, OwnedSemaphorePermit);
-
-impl Room {
-    fn new(places: usize) -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(places)),
-            of_account: ConnectionLimiter::new(OF_ACCOUNT),
-        }
-    }
-
-    fn take(&self, account: UserId) -> Result<Place, TransferRefused> {
-        let Some(of_account) = self.of_account.acquire(account) else {
-            let refusal = format!(
-                "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
-            );
-            return Err(TransferRefused {
-                retry_after: Some(TRY_AGAIN),
-                ..TransferRefused::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal)
-            });
-        };
-        let Ok(of_all) = Arc::clone(&self.all).try_acquire_owned() else {
-            return Err(Error::Busy {
-                retry_after_seconds: TRY_AGAIN,
-            }
-            .into());
-        };
-        Ok((of_account, of_all))
-    }
-}
 
 /// How long the other side has let us wait, and how much came of it.
 #[derive(Debug, Default)]
@@ -194,6 +131,26 @@ impl From<Error> for TransferRefused {
         Self {
             retry_after,
             ..Self::new(status, error.public_code(), error.to_string())
+        }
+    }
+}
+
+impl From<NoRoom> for TransferRefused {
+    fn from(none: NoRoom) -> Self {
+        match none {
+            NoRoom::OfAccount => {
+                let refusal = format!(
+                    "{OF_ACCOUNT} of these are under way for this account: wait for one of them"
+                );
+                Self {
+                    retry_after: Some(TRY_AGAIN),
+                    ..Self::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal)
+                }
+            }
+            NoRoom::OfAll => Error::Busy {
+                retry_after_seconds: TRY_AGAIN,
+            }
+            .into(),
         }
     }
 }
@@ -434,19 +391,5 @@ mod tests {
         assert_eq!(waits.left(), PATIENCE, "but never longer at a time");
         waits.waited = Duration::from_secs(1 << 40);
         assert_eq!(waits.left(), Duration::ZERO);
-    }
-
-    #[test]
-    fn an_account_has_its_share_of_the_places() {
-        let room = Room::new(3);
-        let [ana, eve] = [(); 2].map(|()| UserId::fresh());
-        let taken: Vec<_> = std::iter::from_fn(|| room.take(ana).ok()).collect();
-
-        assert_eq!(taken.len(), OF_ACCOUNT);
-        let other = room.take(eve);
-        assert!(other.is_ok(), "others find room");
-        assert!(room.take(eve).is_err(), "as long as there is some");
-        drop(taken);
-        assert!(room.take(eve).is_ok());
     }
 }

@@ -28,7 +28,6 @@ use super::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},
-    bulk::Transfers,
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
@@ -39,6 +38,7 @@ use crate::{
     housekeeping, http,
     integrity::deep_check::DeepCheck,
     key_checks::{check_index_key, check_master_keys},
+    limits::Transfers,
     playground::Playground,
     records::{
         disclosure::RecordDisclosure,

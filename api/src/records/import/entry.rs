@@ -12,7 +12,7 @@ use super::super::restore::Exported;
 use crate::error::Error;
 
 /// The longest entry. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white space in it.
-pub(crate) const MAX_BYTES: usize = crate::request::MAX_BODY;
+pub(crate) const MAX_BYTES: usize = crate::limits::MAX_BODY;
 /// How much deeper than a document what it comes in may be nested.
 const WRAPPING: usize = 2;
 

@@ -1,0 +1,113 @@
+//! How much one request, one network, one account and the process may have open at a time.
+
+use std::sync::Arc;
+
+use domain::{ids::UserId, throttle::Network};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::connection_limiter::{ConnectionLimiter, Permit};
+
+/// The longest request. Unit: bytes. A document of 1 MiB, escaped, and its query.
+pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
+/// How many imports run at once in this process. Each has at most 64 entries with the writer, so that
+/// half of its queue is left to everybody else.
+const IMPORTS: usize = 8;
+/// How many exports do.
+const EXPORTS: usize = 8;
+/// How many of each one account has: others find room, however slowly its own go.
+pub(crate) const OF_ACCOUNT: usize = 2;
+
+/// Which sockets are open in this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Sockets {
+    /// Of each network.
+    pub(crate) of_network: ConnectionLimiter<Network>,
+    /// Of each account.
+    pub(crate) of_account: ConnectionLimiter<UserId>,
+}
+
+impl Sockets {
+    /// So many of each network and account.
+    pub(crate) fn new(of_network: usize, of_account: usize) -> Self {
+        Self {
+            of_network: ConnectionLimiter::new(of_network),
+            of_account: ConnectionLimiter::new(of_account),
+        }
+    }
+}
+
+/// How many imports and exports this process has room for.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    /// For imports.
+    pub(crate) imports: Room,
+    /// For exports.
+    pub(crate) exports: Room,
+}
+
+impl Default for Transfers {
+    fn default() -> Self {
+        Self {
+            imports: Room::new(IMPORTS),
+            exports: Room::new(EXPORTS),
+        }
+    }
+}
+
+/// Places for transfers of one kind, of which one account has a share.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    all: Arc<Semaphore>,
+    of_account: ConnectionLimiter<UserId>,
+}
+
+/// Why a transfer finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The account has its share.
+    OfAccount,
+    /// All of them are taken.
+    OfAll,
+}
+
+/// One of them.
+pub(crate) type Place = (Permit<UserId>, OwnedSemaphorePermit);
+
+impl Room {
+    fn new(places: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(places)),
+            of_account: ConnectionLimiter::new(OF_ACCOUNT),
+        }
+    }
+
+    /// One of them for this account.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub(crate) fn take(&self, account: UserId) -> Result<Place, NoRoom> {
+        let of_account = self.of_account.acquire(account);
+        let of_account = of_account.ok_or(NoRoom::OfAccount)?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned();
+        Ok((of_account, of_all.map_err(|_| NoRoom::OfAll)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_its_share_of_the_places() {
+        let room = Room::new(3);
+        let [ana, eve] = [(); 2].map(|()| UserId::fresh());
+        let taken: Vec<_> = std::iter::from_fn(|| room.take(ana).ok()).collect();
+
+        assert_eq!(taken.len(), OF_ACCOUNT);
+        let other = room.take(eve);
+        assert!(other.is_ok(), "others find room");
+        assert!(room.take(eve).is_err(), "as long as there is some");
+        drop(taken);
+        assert!(room.take(eve).is_ok());
+    }
+}
