@@ -50,7 +50,7 @@ pub(crate) async fn answer(
     // Watched before its row is read: nothing falls between the two.
     let watch = bearer.map(|bearer| app.revocations.watch(bearer.session));
     if let Some(bearer) = bearer
-        && is_over(app, bearer).await
+        && is_over(&app.pool, &app.seals, bearer).await
     {
         return refused(&EndReason::Ended.rejection());
     }

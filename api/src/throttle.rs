@@ -2,10 +2,10 @@
 //! counters are PostgreSQL's; here they are put together.
 //!
 //! ```ignore
-//! let pass = throttle::pass(app, &visit.origin, Attempt::LogIn(login)).await?;
+//! let pass = throttle::pass(&app.throttle, &context.origin, Attempt::LogIn(login)).await?;
 //! // … is the secret right? In the transaction with the audit row:
-//! pass.failed(app, &mut tx).await?;       // or
-//! pass.succeeded(app, &mut tx).await?;
+//! pass.failed(&app.throttle, &mut tx).await?;       // or
+//! pass.succeeded(&app.throttle, &mut tx).await?;
 //! ```
 //!
 //! The attempt is charged before it is made. A pass that is dropped was a failure.
@@ -21,13 +21,13 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Tx, audit,
+    Pool, Tx, audit,
     throttle::{CounterKey, Counters, hold, save},
 };
 use tokio::sync::Semaphore;
 use vault::digest;
 
-use crate::{app::App, error::Error};
+use crate::error::Error;
 
 /// How many attempts look at their counters at once: attempts from one address wait for one row, and
 /// must not take all connections with them.
@@ -88,15 +88,17 @@ pub(crate) fn login_digest(login: &str) -> String {
 /// The limits, and access to the counters.
 #[derive(Debug)]
 pub(crate) struct Throttle {
+    pool: Pool,
     limits: ThrottleLimits,
     at_once: Semaphore,
     waiting: Semaphore,
 }
 
 impl Throttle {
-    /// With these limits.
-    pub(crate) fn new(limits: ThrottleLimits) -> Self {
+    /// With these limits; the counters are in this database.
+    pub(crate) fn new(limits: ThrottleLimits, pool: Pool) -> Self {
         Self {
+            pool,
             limits,
             at_once: Semaphore::new(AT_ONCE),
             waiting: Semaphore::new(AT_ONCE + WAITING),
@@ -119,8 +121,11 @@ pub(crate) struct Pass {
 ///
 /// # Errors
 /// [`Error::Throttled`], and when to try again. The first refusal of a name's wait is written down.
-pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Result<Pass, Error> {
-    let throttle = &app.throttle;
+pub(crate) async fn pass(
+    throttle: &Throttle,
+    origin: &Origin,
+    attempt: Attempt<'_>,
+) -> Result<Pass, Error> {
     let _place = throttle.waiting.try_acquire().map_err(|_| Error::Busy {
         retry_after_seconds: 5,
     })?;
@@ -140,7 +145,7 @@ pub(crate) async fn pass(app: &App, origin: &Origin, attempt: Attempt<'_>) -> Re
     let held: Vec<CounterKey> = pair.iter().chain([&address]).cloned().collect();
     let seen: Vec<CounterKey> = account.iter().chain([&everybody]).cloned().collect();
 
-    let mut tx = app.begin().await?;
+    let mut tx = throttle.pool.begin().await?;
     let found = hold(&mut tx, &held, &seen).await?;
     let state = ThrottleState {
         pair: pair.as_ref().map(|key| found.of(key)),
@@ -240,10 +245,10 @@ impl Pass {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn failed(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) async fn failed(self, throttle: &Throttle, tx: &mut Tx<'_>) -> Result<(), Error> {
         let keys: Vec<CounterKey> = self.account().into_iter().chain([everybody()]).collect();
         let found = hold(tx, &keys, &[]).await?;
-        let limits = &app.throttle.limits;
+        let limits = &throttle.limits;
         let counters: Vec<(CounterKey, Counter)> = keys
             .into_iter()
             .map(|key| {
@@ -259,9 +264,9 @@ impl Pass {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn succeeded(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) async fn succeeded(self, throttle: &Throttle, tx: &mut Tx<'_>) -> Result<(), Error> {
         let pairs = self.pair().into_iter().collect();
-        self.forget(app, tx, pairs).await
+        self.forget(throttle, tx, pairs).await
     }
 
     /// The same for somebody who has logged in: under both of their names.
@@ -270,7 +275,7 @@ impl Pass {
     /// The database's.
     pub(crate) async fn logged_in(
         self,
-        app: &App,
+        throttle: &Throttle,
         tx: &mut Tx<'_>,
         user: &User,
     ) -> Result<(), Error> {
@@ -279,19 +284,19 @@ impl Pass {
         pairs.extend(names.iter().map(|name| self.pair_of(name)));
         pairs.sort();
         pairs.dedup();
-        self.forget(app, tx, pairs).await
+        self.forget(throttle, tx, pairs).await
     }
 
     async fn forget(
         &self,
-        app: &App,
+        throttle: &Throttle,
         tx: &mut Tx<'_>,
         pairs: Vec<CounterKey>,
     ) -> Result<(), Error> {
         let address = self.is_address_charged.then(|| self.address());
         let keys: Vec<CounterKey> = pairs.iter().chain(&address).cloned().collect();
         let found: Counters = hold(tx, &keys, &[]).await?;
-        let limits = &app.throttle.limits;
+        let limits = &throttle.limits;
         let mut counters: Vec<(CounterKey, Counter)> = pairs
             .into_iter()
             .map(|key| (key, Counter::proven(found.now)))

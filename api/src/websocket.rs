@@ -283,7 +283,7 @@ impl SocketConnection {
                 let app = self.schema.app();
                 // Watched before its row is read: nothing falls between the two.
                 self.watch = Some(app.revocations.watch(bearer.session));
-                if is_over(app, bearer).await {
+                if is_over(&app.pool, &app.seals, bearer).await {
                     return Err(CloseReason::ENDED);
                 }
                 self.bearer = Some(bearer);

@@ -60,7 +60,7 @@ impl Proof {
     /// The database's.
     pub(crate) async fn conclude(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
         match self.pass {
-            Some(pass) => pass.succeeded(app, tx).await,
+            Some(pass) => pass.succeeded(&app.throttle, tx).await,
             None => Ok(()),
         }
     }
@@ -84,10 +84,10 @@ impl CodeRefused {
         before: Option<Pass>,
     ) -> Result<Error, Error> {
         if let Some(before) = before {
-            before.succeeded(app, &mut self.tx).await?;
+            before.succeeded(&app.throttle, &mut self.tx).await?;
         }
         if let Some(pass) = self.pass {
-            pass.failed(app, &mut self.tx).await?;
+            pass.failed(&app.throttle, &mut self.tx).await?;
         }
         self.tx.commit().await?;
         Ok(self.error)
@@ -115,7 +115,7 @@ impl Code {
         origin: &Origin,
     ) -> Result<FactorOutcome, Error> {
         let pass = match self.0 {
-            Some(_) => Some(throttle::pass(app, origin, Attempt::Code(user)).await?),
+            Some(_) => Some(throttle::pass(&app.throttle, origin, Attempt::Code(user)).await?),
             None => None,
         };
         let mut tx = app.begin().await?;

@@ -39,7 +39,7 @@ pub(crate) async fn refresh(
     let pass = if seems_good(app, parent.as_ref()).await? {
         None
     } else {
-        Some(throttle::pass(app, &context.origin, Attempt::Refresh).await?)
+        Some(throttle::pass(&app.throttle, &context.origin, Attempt::Refresh).await?)
     };
     let mut tx = app.begin().await?;
     let token = match &parent {
@@ -163,7 +163,7 @@ async fn grant(
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.succeeded(app, &mut tx).await?;
+        pass.succeeded(&app.throttle, &mut tx).await?;
     }
     tx.commit().await?;
     let now = app.clock.now();
@@ -198,7 +198,7 @@ async fn end(
     );
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.failed(app, &mut tx).await?;
+        pass.failed(&app.throttle, &mut tx).await?;
     }
     tx.commit().await?;
     tracing::warn!(session.id = %token.family, "A refresh token was used twice: log-in {} is ended", token.family);
@@ -223,7 +223,7 @@ async fn refuse(
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.failed(app, &mut tx).await?;
+        pass.failed(&app.throttle, &mut tx).await?;
     }
     tx.commit().await?;
     Err(Error::SessionEnded)

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vault::token::Bearer;
 
-use crate::{app::App, error::Error};
+use crate::{error::Error, seals::Seals};
 
 /// How long a lost notice can go unnoticed. Less than the second within which a revocation binds.
 const POLL: Duration = Duration::from_millis(700);
@@ -101,10 +101,9 @@ pub(crate) async fn ended(watch: Option<&SessionWatch>) {
 
 /// Whether the log-in of a valid token is over. Where nobody can tell, it is not: each operation asks
 /// again.
-pub(crate) async fn is_over(app: &App, bearer: Bearer) -> bool {
+pub(crate) async fn is_over(pool: &Pool, seals: &Seals, bearer: Bearer) -> bool {
     let found = async {
-        let mut conn = app.pool.acquire().await?;
-        let seals = &app.seals;
+        let mut conn = pool.acquire().await?;
         seals.actor_of(&mut conn, bearer.user, bearer.session).await
     };
     match found.await {

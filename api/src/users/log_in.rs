@@ -36,7 +36,7 @@ pub(crate) async fn log_in(
     // Longer than any that was ever taken: that says nothing of any account.
     let given_password = Password::read(given_password).ok();
     let queued = app.hashing.queue(&context.origin)?;
-    let pass = throttle::pass(app, &context.origin, Attempt::LogIn(&login)).await?;
+    let pass = throttle::pass(&app.throttle, &context.origin, Attempt::LogIn(&login)).await?;
     let mut conn = app.pool.acquire().await?;
     let found = known(app, &mut conn, &login).await?;
     drop(conn);
@@ -55,7 +55,7 @@ pub(crate) async fn log_in(
             ..anonymous_entry(AuditAction::AuthLoginFailed, context)
         };
         audit::insert(&mut tx, &[entry]).await?;
-        pass.failed(app, &mut tx).await?;
+        pass.failed(&app.throttle, &mut tx).await?;
         tx.commit().await?;
         return Err(Error::WrongCredentials);
     };
@@ -72,7 +72,7 @@ pub(crate) async fn log_in(
         });
     }
     let logged_in = begin(app, &mut tx, context, &known.user, proof.is_shown()).await?;
-    pass.logged_in(app, &mut tx, &known.user).await?;
+    pass.logged_in(&app.throttle, &mut tx, &known.user).await?;
     proof.conclude(app, &mut tx).await?;
     tx.commit().await?;
     Ok(logged_in)

@@ -51,7 +51,7 @@ pub(crate) async fn confirm(
     wanted: AuditAction,
 ) -> Result<ConfirmedPassword, Error> {
     let queued = app.hashing.queue(&caller.origin)?;
-    let pass = throttle::pass(app, &caller.origin, Attempt::Proof(caller.user)).await?;
+    let pass = throttle::pass(&app.throttle, &caller.origin, Attempt::Proof(caller.user)).await?;
     let mut tx = app.begin().await?;
     let actor = caller.active_actor(&mut tx).await?;
     let account = app.seals.account(&mut tx, actor.id).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn confirm(
     };
     let mut tx = app.begin().await?;
     if matches {
-        pass.succeeded(app, &mut tx).await?;
+        pass.succeeded(&app.throttle, &mut tx).await?;
         tx.commit().await?;
         return Ok(ConfirmedPassword { hash });
     }
@@ -80,7 +80,7 @@ pub(crate) async fn confirm(
         ..caller.entry(AuditAction::AccessDenied, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    pass.failed(app, &mut tx).await?;
+    pass.failed(&app.throttle, &mut tx).await?;
     tx.commit().await?;
     Err(Error::WrongCredentials)
 }

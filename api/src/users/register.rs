@@ -42,7 +42,7 @@ pub(crate) async fn register(
     let ((email, username), new_password) = both(names, new_password)?;
     let queued = app.hashing.queue(&context.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
-    let Pass { .. } = throttle::pass(app, &context.origin, Attempt::Register).await?;
+    let Pass { .. } = throttle::pass(&app.throttle, &context.origin, Attempt::Register).await?;
     let hashed = queued
         .run(move || password::hash(new_password.as_str()))
         .await?;

@@ -40,7 +40,7 @@ pub(super) async fn ask(
         return Err(Error::bad("address", why));
     }
     // It counts whatever comes of it: each is a row until it has expired.
-    let Pass { .. } = throttle::pass(app, &context.origin, Attempt::Challenge).await?;
+    let Pass { .. } = throttle::pass(&app.throttle, &context.origin, Attempt::Challenge).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
     let nonce = random::hex::<16>();
     let mut tx = app.begin().await?;

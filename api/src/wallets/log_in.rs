@@ -35,7 +35,7 @@ pub(super) async fn log_in(
 ) -> Result<LoggedIn, Error> {
     let answer = answer::read(app, ChallengePurpose::LogIn, None, message).await?;
     let attempt = Attempt::LogIn(&answer.address);
-    let pass = throttle::pass(app, &context.origin, attempt).await?;
+    let pass = throttle::pass(&app.throttle, &context.origin, attempt).await?;
     let answer = answer.prove(app, message, signature).await?;
     if let Err(flaw) = answer.verdict {
         return Err(fail(app, context, &answer, flaw.as_str(), pass).await?);
@@ -61,7 +61,7 @@ pub(super) async fn log_in(
         return Err(fail(app, context, &answer, Flaw::Nonce.as_str(), pass).await?);
     }
     let session = begin(app, &mut tx, context, &user, proof.is_shown()).await?;
-    pass.logged_in(app, &mut tx, &user).await?;
+    pass.logged_in(&app.throttle, &mut tx, &user).await?;
     proof.conclude(app, &mut tx).await?;
     tx.commit().await?;
     Ok(session)
@@ -100,7 +100,7 @@ async fn fail(
         ..anonymous_entry(AuditAction::AuthLoginFailed, context)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    pass.failed(app, &mut tx).await?;
+    pass.failed(&app.throttle, &mut tx).await?;
     tx.commit().await?;
     Ok(Error::WrongCredentials)
 }
