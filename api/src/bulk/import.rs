@@ -31,12 +31,12 @@ use crate::{
     error::Error,
     http::{UNBUFFERED, content_type, context},
     records::{
+        draft::{Draft, Stored},
         import::{
             Entry, Import, MAX_BYTES, interrupts,
             report::{self, Totals},
             store,
         },
-        writer::{Draft, Stored},
     },
     schema::Schema,
 };

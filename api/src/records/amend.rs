@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::{
     decrypt,
     disclosure::{Disclosed, DisclosureRequest, Wanted},
+    draft::{Follows, Stored},
     prepare::{self, About, PreparedContent},
-    succession::Follows,
-    writer::Stored,
 };
 use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
 

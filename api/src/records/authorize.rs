@@ -19,7 +19,7 @@ use store::{
     users,
 };
 
-use super::writer::{Draft, OPERATIONS, PendingDraft, Stored};
+use super::draft::{Draft, OPERATIONS, PendingDraft, Stored};
 use crate::{error::Error, facts::Facts, idempotency::used_before};
 
 /// A draft that may be stored, and why.

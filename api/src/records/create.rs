@@ -5,8 +5,8 @@ use fhir::Json;
 use serde_json::{Value, json};
 
 use super::{
+    draft::Stored,
     prepare::{self, About},
-    writer::Stored,
 };
 use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
 

@@ -19,12 +19,12 @@ use super::{
     create, decrypt,
     decrypted::{self, Withheld},
     disclosure::{DisclosureRequest, Wanted},
+    draft::Stored,
     filter::{Criteria, RecordFilterInput, RecordOrder},
     history, list,
     summary::RecordSummary,
     verification::RecordVerification,
     verify,
-    writer::Stored,
 };
 use crate::{
     cursor::{Cursor, ListCursors},

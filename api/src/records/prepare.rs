@@ -10,10 +10,7 @@ use fhir::{Completeness, Identity, Json, Searchable};
 use serde_json::Value;
 use vault::{digest, random};
 
-use super::{
-    succession::Follows,
-    writer::{Draft, FoundBy},
-};
+use super::draft::{Draft, Follows, FoundBy};
 use crate::{app::App, caller::Caller, error::Error};
 
 /// A document and what is stored beside it.

@@ -16,7 +16,7 @@ use store::{
 use vault::envelope::{Binding, PatientKey};
 
 use super::{
-    authorize::Permitted, signing::SigningRequest, succession::VersionLink, writer::Stored,
+    authorize::Permitted, draft::Stored, signing::SigningRequest, succession::VersionLink,
 };
 
 /// A draft with its place on the chain: what can be written down before it is signed.

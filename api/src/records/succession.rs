@@ -12,17 +12,6 @@ use store::{
 use super::authorize::Permitted;
 use crate::error::Error;
 
-/// The version that a draft takes the place of.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Follows {
-    /// Which.
-    pub(crate) id: RecordId,
-    /// Its number, as the caller knows it.
-    pub(crate) version: i32,
-    /// Whether the draft withdraws the record.
-    pub(crate) withdraws: bool,
-}
-
 /// What somebody is told whose version is not the current one any more.
 pub(super) fn outdated() -> Error {
     Error::Conflict {

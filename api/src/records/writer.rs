@@ -8,22 +8,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chain::{Fees, Signer};
-use chrono::{DateTime, Utc};
-use domain::{
-    access::Action,
-    audit::AuditEntry,
-    ids::{RecordId, UserId},
-    purpose::Purpose,
-    records::{DataHash, RecordType},
-};
-use serde_json::Value;
+use domain::{audit::AuditEntry, ids::UserId};
 use store::{
     Pool, StoreError, Tx,
-    anchors::{self, Anchor, NewAnchor, SignerAccount},
+    anchors::{self, NewAnchor, SignerAccount},
     audit,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
-    records::{self, NewRecord, Record},
+    records::{self, NewRecord},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -33,15 +25,15 @@ use vault::keyring::Keyring;
 
 use super::{
     authorize::{Permitted, answer_replays, authorize},
+    draft::{Draft, OPERATIONS, PendingDraft, StoreResult, Stored},
     patient_keys::{self, SealingKey},
     record_rows::{NumberedDraft, SignedDraft, seal},
-    restore::answer_restored,
+    restored::answer_restored,
     signing::sign,
-    succession::{Follows, VersionLink, anchored, supersede_predecessors},
+    succession::{VersionLink, anchored, supersede_predecessors},
 };
 use crate::{
     batcher::{BatchAnswers, BatchLimits, Batcher},
-    caller::Caller,
     error::Error,
     facts::Facts,
 };
@@ -56,134 +48,6 @@ const LIMITS: BatchLimits = BatchLimits {
 /// How often a group is tried whose patients are given keys by another process meanwhile: each of them
 /// gets one once, so the second try finds it.
 const TRIES: usize = 3;
-/// What a client's key is for: the same text for two of them is two keys.
-pub(super) const OPERATIONS: [&str; 3] = [CREATE, AMEND, WITHDRAW];
-const CREATE: &str = "createMedicalRecord";
-const AMEND: &str = "amendMedicalRecord";
-const WITHDRAW: &str = "withdrawMedicalRecord";
-
-/// What a record is searched by.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FoundBy {
-    /// What is searchable in clear.
-    pub(crate) metadata: Option<Value>,
-    /// When what the document says was so.
-    pub(crate) effective_at: Option<DateTime<Utc>>,
-    /// The document's codes in the blind index; `None` where it has none.
-    pub(crate) code_tokens: Option<Vec<Vec<u8>>>,
-}
-
-/// A record ready to be decided, sealed and signed.
-#[derive(Debug, Clone)]
-pub(crate) struct Draft {
-    /// Who writes it.
-    pub(crate) caller: Caller,
-    /// Why; `None` for what the caller's role acts for.
-    pub(crate) purpose: Option<Purpose>,
-    /// Its id.
-    pub(crate) id: RecordId,
-    /// Whose.
-    pub(crate) patient: UserId,
-    /// Of which type.
-    pub(crate) record_type: RecordType,
-    /// Which version of the record, from 1.
-    pub(crate) version: i32,
-    /// The version that it takes the place of.
-    pub(crate) follows: Option<Follows>,
-    /// What it is searched by.
-    pub(crate) found_by: FoundBy,
-    /// What it lacks; `None` means complete.
-    pub(crate) missing: Option<Value>,
-    /// The same as issues: a doctor's record must have the bold ones.
-    pub(crate) incomplete: Option<Vec<fhir::Issue>>,
-    /// The SHA-256 of `canonical`.
-    pub(crate) data_hash: DataHash,
-    /// Exactly the bytes that are hashed and sealed.
-    pub(crate) canonical: Arc<[u8]>,
-    /// The client's key and the hash of its request.
-    pub(crate) idempotency: Option<(String, String)>,
-    /// Whether it comes from an export, with the id, the salt and the hash that it has.
-    pub(crate) is_restored: bool,
-}
-
-impl Draft {
-    /// What has to be allowed.
-    pub(super) const fn action(&self) -> Action {
-        match self.follows {
-            None => Action::Create,
-            Some(_) => Action::Amend,
-        }
-    }
-
-    /// What the client's key is for.
-    pub(super) const fn operation(&self) -> &'static str {
-        match self.follows {
-            None => CREATE,
-            Some(Follows {
-                withdraws: false, ..
-            }) => AMEND,
-            Some(Follows {
-                withdraws: true, ..
-            }) => WITHDRAW,
-        }
-    }
-
-    /// The client's key, if it sent one: its own, nobody else's.
-    pub(super) fn key(&self) -> Option<(UserId, &str)> {
-        Some((self.caller.user, self.idempotency.as_ref()?.0.as_str()))
-    }
-
-    /// What must not be missing, and is.
-    pub(super) fn lacking(&self) -> Option<&[fhir::Issue]> {
-        let issues = self.incomplete.as_deref()?;
-        let is_error = |issue: &fhir::Issue| issue.severity == fhir::Severity::Error;
-        issues.iter().any(is_error).then_some(issues)
-    }
-
-    /// Whether this is the request that was remembered by that hash.
-    pub(super) fn asks_for(&self, request_hash: &str) -> bool {
-        self.idempotency
-            .as_ref()
-            .is_some_and(|(_, hash)| hash == request_hash)
-    }
-}
-
-/// What a draft came to.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    /// The record.
-    pub(crate) record: Record,
-    /// The purpose it was stored for.
-    pub(crate) purpose: Purpose,
-    /// Its anchor as it was stored with it; `None` where the client's key has found a record that was
-    /// there.
-    pub(crate) anchor: Option<Anchor>,
-}
-
-impl Stored {
-    /// Whether this draft made the record, and no earlier one that it repeats.
-    pub(crate) const fn is_new(&self) -> bool {
-        self.anchor.is_some()
-    }
-}
-
-/// What a draft comes to.
-pub(super) type StoreResult = Result<Stored, Error>;
-
-/// A draft on its way, and where its answer goes.
-pub(super) struct PendingDraft<'a> {
-    /// The draft.
-    pub(super) draft: &'a Draft,
-    answer: &'a mut Option<StoreResult>,
-}
-
-impl PendingDraft<'_> {
-    /// Says what it came to. It is told once the transaction is committed.
-    pub(super) fn answer(self, answer: StoreResult) {
-        *self.answer = Some(answer);
-    }
-}
-
 /// Where drafts are handed in.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer(Batcher<Draft, Stored>);

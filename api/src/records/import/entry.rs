@@ -8,13 +8,27 @@ use domain::{
 use fhir::{Json, reader};
 use serde_json::Value;
 
-use super::super::restore::Exported;
 use crate::error::Error;
 
 /// The longest entry. Unit: bytes. As of a GraphQL request: a document of 1 MiB with white space in it.
 pub(crate) const MAX_BYTES: usize = crate::limits::MAX_BODY;
 /// How much deeper than a document what it comes in may be nested.
 const WRAPPING: usize = 2;
+
+/// What an export says of a version beside its document.
+#[derive(Debug, Clone)]
+pub(crate) struct Exported {
+    /// Of which type it was.
+    pub(crate) record_type: RecordType,
+    /// What it was found by.
+    pub(crate) metadata: Option<Value>,
+    /// The SHA-256 of its bytes.
+    pub(crate) data_hash: DataHash,
+    /// The version before.
+    pub(crate) predecessor: Option<RecordId>,
+    /// Whether it withdrew the record.
+    pub(crate) is_withdrawn: bool,
+}
 
 /// What is to be stored.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::{
         enums::{PurposeOfUse, RecordType},
         request,
     },
-    records::{graphql::MedicalRecord, writer::Stored},
+    records::{draft::Stored, graphql::MedicalRecord},
 };
 
 /// How many entries one mutation takes.

@@ -19,12 +19,12 @@ use domain::{
 use serde_json::json;
 use store::{audit, users};
 
-pub(crate) use entry::{Entry, MAX_BYTES};
+pub(crate) use entry::{Entry, Exported, MAX_BYTES};
 
 use super::{
+    draft::{Draft, Stored},
     prepare::{self, About},
     restore,
-    writer::{Draft, Stored},
 };
 use crate::{app::App, caller::Caller, error::Error};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::writer::Stored;
+use super::super::draft::Stored;
 use crate::error::Error;
 
 /// What entries came to.
