@@ -1,18 +1,10 @@
 //! Pages: Relay's connections.
 
-use async_graphql::{OutputType, SimpleObject};
+use std::borrow::Cow;
 
-use crate::{
-    audit::graphql::{AccessLogEntry, AuditLog},
-    consents::graphql::Consent,
-    cursor::Cursor,
-    deletion::graphql::DataDeletionRequest,
-    error::Error,
-    records::graphql::MedicalRecord,
-    sessions::graphql::Session,
-    users::graphql::{RoleProposal, User},
-    wallets::graphql::Wallet,
-};
+use async_graphql::{OutputType, SimpleObject, TypeName};
+
+use crate::{cursor::Cursor, error::Error};
 
 /// How many nodes a page has when nobody says.
 pub(crate) const DEFAULT_SIZE: i32 = 20;
@@ -34,6 +26,14 @@ pub(crate) fn size(first: Option<i32>) -> Result<i64, Error> {
     }
 }
 
+/// What lists have, each of which has its own types of edges and pages in the schema.
+pub(crate) trait Node: OutputType {
+    /// The name of a node with its cursor.
+    const EDGE: &'static str;
+    /// The name of a page.
+    const CONNECTION: &'static str;
+}
+
 /// Tells whether a list goes on, and how to read its next page.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct PageInfo {
@@ -50,16 +50,8 @@ pub(crate) struct PageInfo {
 
 /// One node of a page together with its cursor.
 #[derive(Debug, Clone, SimpleObject)]
-#[graphql(concrete(name = "UserEdge", params(User)))]
-#[graphql(concrete(name = "RoleProposalEdge", params(RoleProposal)))]
-#[graphql(concrete(name = "SessionEdge", params(Session)))]
-#[graphql(concrete(name = "MedicalRecordEdge", params(MedicalRecord)))]
-#[graphql(concrete(name = "ConsentEdge", params(Consent)))]
-#[graphql(concrete(name = "AuditLogEdge", params(AuditLog)))]
-#[graphql(concrete(name = "AccessLogEdge", params(AccessLogEntry)))]
-#[graphql(concrete(name = "DataDeletionRequestEdge", params(DataDeletionRequest)))]
-#[graphql(concrete(name = "WalletEdge", params(Wallet)))]
-pub(crate) struct Edge<T: OutputType> {
+#[graphql(name_type)]
+pub(crate) struct Edge<T: Node> {
     /// The position of the node in the list: pass it as `after` to read what follows the node.
     cursor: Cursor,
     /// The item of the list at this position.
@@ -68,19 +60,8 @@ pub(crate) struct Edge<T: OutputType> {
 
 /// One page of a list.
 #[derive(Debug, Clone, SimpleObject)]
-#[graphql(concrete(name = "UserConnection", params(User)))]
-#[graphql(concrete(name = "RoleProposalConnection", params(RoleProposal)))]
-#[graphql(concrete(name = "SessionConnection", params(Session)))]
-#[graphql(concrete(name = "MedicalRecordVersionConnection", params(MedicalRecord)))]
-#[graphql(concrete(name = "ConsentConnection", params(Consent)))]
-#[graphql(concrete(name = "AuditLogConnection", params(AuditLog)))]
-#[graphql(concrete(name = "AccessLogConnection", params(AccessLogEntry)))]
-#[graphql(concrete(name = "DataDeletionRequestConnection", params(DataDeletionRequest)))]
-#[graphql(concrete(name = "WalletConnection", params(Wallet)))]
-pub(crate) struct Connection<T: OutputType>
-where
-    Edge<T>: OutputType,
-{
+#[graphql(name_type)]
+pub(crate) struct Connection<T: Node> {
     /// The nodes of this page in the order of the list, each with its cursor.
     pub(crate) edges: Vec<Edge<T>>,
     /// The nodes of this page in the order of the list, without cursors.
@@ -89,10 +70,19 @@ where
     pub(crate) page_info: PageInfo,
 }
 
-impl<T: OutputType + Clone> Connection<T>
-where
-    Edge<T>: OutputType,
-{
+impl<T: Node> TypeName for Edge<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::EDGE.into()
+    }
+}
+
+impl<T: Node> TypeName for Connection<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::CONNECTION.into()
+    }
+}
+
+impl<T: Node + Clone> Connection<T> {
     /// A page of at most `size` nodes, made of up to one more that tells whether the list goes on.
     pub(crate) fn new(
         mut nodes: Vec<T>,

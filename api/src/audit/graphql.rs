@@ -14,13 +14,18 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{asks_nodes_for, document::Document, loaders, request},
-    page::{self, Connection},
+    page::{self, Connection, Node},
     users::graphql::User,
 };
 
 /// One row of the audit trail. Nobody can change or remove it.
 #[derive(Debug, Clone)]
 pub(crate) struct AuditLog(Arc<AuditRow>);
+
+impl Node for AuditLog {
+    const EDGE: &'static str = "AuditLogEdge";
+    const CONNECTION: &'static str = "AuditLogConnection";
+}
 
 impl AuditLog {
     fn page_key(&self) -> i64 {
@@ -133,6 +138,11 @@ impl AuditLog {
 pub(crate) struct AccessLogEntry {
     row: Arc<AuditRow>,
     reader: UserId,
+}
+
+impl Node for AccessLogEntry {
+    const EDGE: &'static str = "AccessLogEdge";
+    const CONNECTION: &'static str = "AccessLogConnection";
 }
 
 impl AccessLogEntry {

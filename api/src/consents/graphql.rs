@@ -18,7 +18,7 @@ use crate::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
         loaders, request,
     },
-    page::{self, Connection},
+    page::{self, Connection, Node},
     users::graphql::User,
 };
 
@@ -30,6 +30,11 @@ pub(crate) struct Consent {
     /// Whether it is as it was sealed.
     counts: bool,
     now: DateTime<Utc>,
+}
+
+impl Node for Consent {
+    const EDGE: &'static str = "ConsentEdge";
+    const CONNECTION: &'static str = "ConsentConnection";
 }
 
 impl Consent {

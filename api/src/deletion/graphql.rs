@@ -28,13 +28,18 @@ use crate::{
         enums::{DataCategory, DeletionRequestType},
         loaders, request,
     },
-    page::{self, Connection},
+    page::{self, Connection, Node},
     users::graphql::User,
 };
 
 /// A person's request to have data erased or restricted, and its status.
 #[derive(Debug, Clone)]
 pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
+
+impl Node for DataDeletionRequest {
+    const EDGE: &'static str = "DataDeletionRequestEdge";
+    const CONNECTION: &'static str = "DataDeletionRequestConnection";
+}
 
 impl DataDeletionRequest {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {

@@ -36,7 +36,7 @@ use crate::{
         loaders, request,
         scalars::{Hash, TxHash},
     },
-    page::{self, Connection, Edge, PageInfo},
+    page::{self, Connection, Edge, Node, PageInfo},
     users::graphql::User,
 };
 
@@ -49,6 +49,11 @@ const CONTENT: [&str; 3] = ["document", "canonical", "summary"];
 pub(crate) struct MedicalRecord {
     pub(super) record: Arc<Record>,
     pub(super) purpose: Purpose,
+}
+
+impl Node for MedicalRecord {
+    const EDGE: &'static str = "MedicalRecordEdge";
+    const CONNECTION: &'static str = "MedicalRecordVersionConnection";
 }
 
 impl MedicalRecord {

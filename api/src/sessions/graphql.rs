@@ -12,7 +12,7 @@ use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
     graphql::{app, context, request},
-    page::{self, Connection},
+    page::{self, Connection, Node},
 };
 
 /// A session, begun by one log-in of one device or browser tab, until somebody logs out, it expires or
@@ -22,6 +22,11 @@ pub(crate) struct Session {
     log_in: LogIn,
     /// Whether it is the session of this request.
     is_current: bool,
+}
+
+impl Node for Session {
+    const EDGE: &'static str = "SessionEdge";
+    const CONNECTION: &'static str = "SessionConnection";
 }
 
 impl Session {

@@ -15,7 +15,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
-    page::{self, Connection},
+    page::{self, Connection, Node},
     second_factor::check::Code,
     sessions::{begin::LoggedIn, graphql::Session},
 };
@@ -26,6 +26,11 @@ use crate::{
 pub(crate) struct User {
     user: Arc<users::User>,
     contact: Contact,
+}
+
+impl Node for User {
+    const EDGE: &'static str = "UserEdge";
+    const CONNECTION: &'static str = "UserConnection";
 }
 
 /// How much of the e-mail address is shown.
@@ -209,6 +214,11 @@ impl UserQuery {
 /// A change of role that one administrator proposed and that waits for a second administrator.
 #[derive(Debug, Clone)]
 pub(crate) struct RoleProposal(domain::seals::RoleProposal);
+
+impl Node for RoleProposal {
+    const EDGE: &'static str = "RoleProposalEdge";
+    const CONNECTION: &'static str = "RoleProposalConnection";
+}
 
 impl RoleProposal {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {

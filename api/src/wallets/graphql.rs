@@ -15,7 +15,7 @@ use crate::{
     app::App,
     cursor::{Cursor, ListCursors},
     graphql::{app, context, request, scalars::Address},
-    page::{self, Connection},
+    page::{self, Connection, Node},
     second_factor::check::Code,
     users::graphql::LogInPayload,
 };
@@ -43,6 +43,11 @@ pub(crate) enum WalletProof {
 /// A wallet that is, or was, linked to the caller's account.
 #[derive(Debug, Clone)]
 pub(crate) struct Wallet(wallets::Wallet);
+
+impl Node for Wallet {
+    const EDGE: &'static str = "WalletEdge";
+    const CONNECTION: &'static str = "WalletConnection";
+}
 
 impl Wallet {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
