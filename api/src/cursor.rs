@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 use vault::{blind_index::IndexKey, cursor::TAG_LEN, digest};
 
-use crate::{app::App, error::Error};
+use crate::error::Error;
 
 /// An opaque position in a list. Take it from `pageInfo.endCursor` or from an edge, and pass it as `after` to
 /// the same list with the same arguments to read on; `first` may change. It is good for that list alone.
@@ -132,17 +132,17 @@ impl ListCursors {
     /// Those of a list as this account asked for it. `arguments` are all that changes what is in it or in
     /// which order.
     pub(crate) fn of(
-        app: &App,
+        key: &Arc<IndexKey>,
         name: &'static str,
         reader: UserId,
         arguments: &serde_json::Value,
     ) -> Self {
-        Self::new(&app.index_key, &json!([name, reader, arguments]))
+        Self::new(key, &json!([name, reader, arguments]))
     }
 
     /// Those of a log, the same for everybody who may read it.
-    pub(crate) fn of_log(app: &App, name: &'static str) -> Self {
-        Self::new(&app.index_key, &json!([name]))
+    pub(crate) fn of_log(key: &Arc<IndexKey>, name: &'static str) -> Self {
+        Self::new(key, &json!([name]))
     }
 
     fn new(key: &Arc<IndexKey>, list: &serde_json::Value) -> Self {

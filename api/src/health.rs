@@ -1,7 +1,7 @@
 //! Whether the process can do its work, and whether the work of all comes to its end.
 //!
 //! [`HealthMonitor`] looks at regular intervals, by doing what requests do; `/health/ready` and
-//! `/health/serving` only tell what it saw, so that asking costs the database nothing. They are for machines:
+//! `/health/serving` (`crate::readiness`) only tell what it saw, so that asking costs the database nothing. They are for machines:
 //! what they say holds no address and nothing of a record.
 
 use std::{
@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Json, extract::State, http::StatusCode};
 use chain::Client;
 use chrono::TimeDelta;
 use domain::clock::{Ahead, Clock};
@@ -20,8 +19,6 @@ use store::{
     cursor::Registry,
     health::{self, Probed},
 };
-
-use crate::schema::Schema;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -36,7 +33,7 @@ pub(crate) const CLOCK_REFUSED: TimeDelta = TimeDelta::seconds(60);
 
 /// What is wrong with each part; nothing where it is well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-struct FailingParts {
+pub(crate) struct FailingParts {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,11 +45,13 @@ struct FailingParts {
 }
 
 impl FailingParts {
-    const fn can_serve(&self) -> bool {
+    /// Whether requests can be served.
+    pub(crate) const fn can_serve(&self) -> bool {
         self.database.is_none() && self.clock.is_none()
     }
 
-    const fn is_ready(&self) -> bool {
+    /// Whether what is served comes to its end, too.
+    pub(crate) const fn is_ready(&self) -> bool {
         self.can_serve() && self.indexer.is_none() && self.node.is_none()
     }
 }
@@ -79,20 +78,14 @@ impl Default for Health {
     }
 }
 
-/// What is told.
-#[derive(Debug, Serialize)]
-pub(crate) struct HealthReport {
-    ready: bool,
-    failing: FailingParts,
-}
-
 impl Health {
     fn seen(&self) -> MutexGuard<'_, Observation> {
         // What is held is replaced as a whole, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn parts(&self) -> FailingParts {
+    /// What is failing now.
+    pub(crate) fn parts(&self) -> FailingParts {
         let seen = self.seen();
         let mut parts = seen.parts.clone();
         let age = seen.at.elapsed();
@@ -125,29 +118,6 @@ fn log_change(part: &str, before: Option<String>, now: Option<String>) {
         (Some(_), None) => tracing::info!(part, "Well"),
         (Some(_), Some(_)) | (None, None) => {}
     }
-}
-
-/// 200 where this process can serve and what it serves comes to its end: the database works, the clocks
-/// agree, an indexer leads, the chain moves. 503 and why where it does not.
-pub(crate) async fn ready(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
-    let parts = schema.app().health.parts();
-    answer(parts.is_ready(), parts)
-}
-
-/// 200 where this process can serve requests: the database works, the clocks agree. Records that are made
-/// wait for the chain.
-pub(crate) async fn serving(State(schema): State<Schema>) -> (StatusCode, Json<HealthReport>) {
-    let parts = schema.app().health.parts();
-    answer(parts.can_serve(), parts)
-}
-
-fn answer(ready: bool, failing: FailingParts) -> (StatusCode, Json<HealthReport>) {
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(HealthReport { ready, failing }))
 }
 
 /// Looks at everything that the work needs.

@@ -28,9 +28,9 @@ use crate::{
     cors,
     cursor::Cursor,
     graphql::{document::write, event::LastEventId},
-    health, jwks,
+    jwks,
     limits::MAX_BODY,
-    playground,
+    playground, readiness,
     rejected::Rejected,
     request,
     schema::{Schema, Via, has_run},
@@ -76,9 +76,9 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .route("/health/live", get(|| async { "alive\n" }))
         .route(
             "/health/ready",
-            get(health::ready).with_state(schema.clone()),
+            get(readiness::ready).with_state(schema.clone()),
         )
-        .route("/health/serving", get(health::serving).with_state(schema));
+        .route("/health/serving", get(readiness::serving).with_state(schema));
     if let Some(playground) = playground {
         router = router
             .route("/", get(|| async { Redirect::temporary("/playground") }))

@@ -14,7 +14,7 @@ use store::{
     versions::{Successor, Version},
 };
 
-use crate::{error::Error, records::decrypted::DecryptedRecords};
+use crate::error::Error;
 
 /// How often a loader yields before it fetches what has gathered. It is no timer: an idle process
 /// goes on at once.
@@ -140,8 +140,6 @@ pub(crate) struct Loaders {
     anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
     successors: Loader<RecordId, Loaded<Arc<RecordId>>, SuccessorBatch>,
     versions: Loader<RecordId, Loaded<Versions>, VersionBatch>,
-    /// What was opened already.
-    pub(crate) decrypted: DecryptedRecords,
 }
 
 impl Loaders {
@@ -160,7 +158,6 @@ impl Loaders {
             versions: Loader::new(VersionBatch(pool.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
-            decrypted: DecryptedRecords::default(),
         }
     }
 

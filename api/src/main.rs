@@ -19,7 +19,7 @@
 //! - `bulk`: `POST /import` and `GET /export`
 //! - `request`: reads a GraphQL request from a body, a URL or a message
 //! - `cors`: which web pages may call
-//! - `health`: whether the process can do its work
+//! - `readiness`: answers whether the process can do its work
 //! - `jwks`: the public keys of the access tokens
 //! - `playground`: serves GraphiQL
 //!
@@ -42,13 +42,27 @@
 //! GraphQL vocabulary
 //!
 //! - `graphql`: scalars and enums of the schema, and what every resolver begins with
-//! - `page`: pages of a list
-//! - `cursor`: cursors, each good for the list that it was given out for
 //! - `loaders`: fetch together what resolvers ask for one by one
 //!
 //! Process
 //!
 //! - `app`: what one process consists of
+//! - `records/writer`: stores records, in batches
+//! - `records/disclosure`: discloses single records, in batches
+//! - `records/list`: finds lists of records, in batches
+//! - `records/filter`: what records are looked for by
+//! - `records/draft`: a record on its way to the writer
+//! - `records/authorize`: decides which drafts may be stored
+//! - `records/restored`: answers drafts of versions that are there already
+//! - `records/succession`: ends the versions that drafts supersede
+//! - `records/patient_keys`: the keys that drafts are sealed with
+//! - `records/signing`: signs the transactions of drafts
+//! - `records/record_rows`: the rows that a draft becomes
+//! - `sessions/revocations`: ends what is open of log-ins that were revoked
+//! - `wallets/proof`: whether a wallet signed
+//! - `health`: whether the process can do its work
+//! - `page`: pages of a list
+//! - `cursor`: cursors, each good for the list that it was given out for
 //! - `caller`: who sends a request, and the audit entries of that person
 //! - `party`: the account or the network whose share a request takes
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
@@ -114,6 +128,7 @@ mod party;
 mod playground;
 mod proxies;
 mod query_limits;
+mod readiness;
 mod records;
 mod rejected;
 mod relay;

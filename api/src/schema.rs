@@ -28,6 +28,7 @@ use crate::{
     query_limits::{self, QueryLimits},
     records::{
         AmendmentMutation, ImportMutation,
+        decrypted::DecryptedRecords,
         graphql::{RecordMutation, RecordQuery},
     },
     rejected::Rejected,
@@ -228,6 +229,7 @@ impl Schema {
         let request = request
             .data(context.clone())
             .data(Loaders::new(&self.app.pool))
+            .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
             .data(Weight(counted.weight));
         Ok((counted.kind, request))

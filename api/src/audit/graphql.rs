@@ -244,7 +244,7 @@ impl AuditQuery {
             allowed: None,
         };
         let arguments = json!([filter.user, filter.resource, filter.action]);
-        let cursors = ListCursors::of(app, "auditLogs", caller.user, &arguments);
+        let cursors = ListCursors::of(&app.index_key, "auditLogs", caller.user, &arguments);
         let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
         let rows = read::all(app, &caller, &filter, before, size).await?;
         prepare(ctx, &rows).await?;
@@ -285,7 +285,7 @@ impl AuditQuery {
             ..AuditFilter::default()
         };
         let arguments = json!([filter.user, filter.action, filter.allowed]);
-        let cursors = ListCursors::of(app, "myAccessLog", caller.user, &arguments);
+        let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.user, &arguments);
         let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
         let rows = read::own(app, &caller, filter, before, size).await?;
         prepare(ctx, &rows).await?;

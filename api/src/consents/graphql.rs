@@ -199,7 +199,7 @@ impl ConsentQuery {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
         let active_only = active_only.unwrap_or_default();
-        let cursors = ListCursors::of(app, "consents", caller.user, &active_only.into());
+        let cursors = ListCursors::of(&app.index_key, "consents", caller.user, &active_only.into());
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = list::list(app, &caller, active_only, from, size).await?;

@@ -261,3 +261,12 @@ impl From<Category> for DataCategory {
         }
     }
 }
+
+/// Whether a document has everything that its record type asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum Completeness {
+    /// The document has everything that its record type asks for.
+    Complete,
+    /// The document lacks something: see `missing` of the record.
+    Incomplete,
+}

@@ -99,7 +99,7 @@ impl Start {
 
 /// The cursors of the log of events.
 pub(super) fn cursors(app: &App) -> ListCursors {
-    ListCursors::of_log(app, "integrityEvents")
+    ListCursors::of_log(&app.index_key, "integrityEvents")
 }
 
 /// Begins a stream, with its audit row.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     app::App,
     error::Error,
-    graphql::{app, budget, loaders, request},
+    graphql::{app, budget, request},
 };
 
 /// What opening a record came to, for every field that asks.
@@ -104,7 +104,8 @@ pub(crate) async fn keep(
 }
 
 fn slot(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Slot>, Error> {
-    let opened = &loaders(ctx)?.decrypted.0;
+    let opened = ctx.data::<DecryptedRecords>();
+    let opened = &opened.map_err(|_| Error::Internal)?.0;
     // Nothing in here can panic half-way.
     let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Arc::clone(opened.entry((record, purpose)).or_default()))

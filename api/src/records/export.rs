@@ -68,7 +68,7 @@ impl Export {
     /// The cursors of this export.
     pub(crate) fn cursors(&self, app: &App, caller: &Caller) -> ListCursors {
         let arguments = self.criteria.arguments(ORDER);
-        ListCursors::of(app, "export", caller.user, &arguments)
+        ListCursors::of(&app.index_key, "export", caller.user, &arguments)
     }
 
     /// Decides whether there is anything that this caller may take out, and writes it down.

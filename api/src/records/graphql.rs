@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
@@ -20,7 +20,7 @@ use super::{
     decrypted::{self, Withheld},
     disclosure::{DisclosureRequest, Wanted},
     draft::Stored,
-    filter::{Criteria, RecordFilterInput, RecordOrder},
+    filter_input::{self, RecordFilterInput, RecordOrder},
     history, list,
     summary::RecordSummary,
     verification::RecordVerification,
@@ -32,7 +32,7 @@ use crate::{
     graphql::{
         asks_nodes_for, budget,
         document::Document,
-        enums::{PurposeOfUse, RecordType},
+        enums::{Completeness, PurposeOfUse, RecordType},
         loaders, request,
         scalars::{Hash, TxHash},
     },
@@ -73,15 +73,6 @@ impl MedicalRecord {
     async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
         decrypted::bytes(ctx, self.record.id, self.purpose).await
     }
-}
-
-/// Whether a document has everything that its record type asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(crate) enum Completeness {
-    /// The document has everything that its record type asks for.
-    Complete,
-    /// The document lacks something: see `missing` of the record.
-    Incomplete,
 }
 
 /// One version of a medical record: an encrypted FHIR R4 document and what is known of it without
@@ -356,9 +347,9 @@ impl RecordQuery {
         let size = page::size(first)?;
         // As for `first`: a variable that is left out comes as null.
         let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
-        let criteria = Criteria::read(patient_id, record_type, filter.unwrap_or_default())?;
+        let criteria = filter_input::read(patient_id, record_type, filter.unwrap_or_default())?;
         let arguments = criteria.arguments(order);
-        let cursors = ListCursors::of(app, "medicalRecords", caller.user, &arguments);
+        let cursors = ListCursors::of(&app.index_key, "medicalRecords", caller.user, &arguments);
         let search = list::Search {
             criteria,
             order,

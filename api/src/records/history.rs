@@ -55,7 +55,7 @@ pub(super) async fn page(
     let size = usize::try_from(page::size(first)?).unwrap_or(usize::MAX);
     let (app, caller) = request(ctx)?;
     let of_record = json!(record.record.id);
-    let cursors = ListCursors::of(app, "history", caller.user, &of_record);
+    let cursors = ListCursors::of(&app.index_key, "history", caller.user, &of_record);
     let from: Option<i64> = cursors.read(after)?;
     let versions = loaders(ctx)?.versions(record.record.id).await?;
     let left: Vec<RecordId> = versions

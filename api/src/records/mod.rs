@@ -11,6 +11,7 @@ pub(crate) mod disclosure;
 pub(crate) mod draft;
 pub(crate) mod export;
 pub(crate) mod filter;
+mod filter_input;
 pub(crate) mod graphql;
 mod history;
 pub(crate) mod import;

@@ -104,7 +104,7 @@ impl SessionQuery {
     ) -> Result<Connection<Session>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let cursors = ListCursors::of(app, "mySessions", caller.user, &Value::Null);
+        let cursors = ListCursors::of(&app.index_key, "mySessions", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, SessionId(id)));
         let found = list::own(app, &caller, from, size).await?;

@@ -172,7 +172,7 @@ impl UserQuery {
             username_prefix: search.as_deref().map(users::fold),
         };
         let arguments = json!([filter.role, filter.is_active, filter.username_prefix]);
-        let cursors = ListCursors::of(app, "users", caller.user, &arguments);
+        let cursors = ListCursors::of(&app.index_key, "users", caller.user, &arguments);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, UserId(id)));
         let users = list::list(app, &caller, &filter, from, size).await?;
@@ -196,7 +196,7 @@ impl UserQuery {
     ) -> Result<Connection<RoleProposal>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let cursors = ListCursors::of(app, "roleProposals", caller.user, &Value::Null);
+        let cursors = ListCursors::of(&app.index_key, "roleProposals", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
         let found = set_role::waiting(app, &caller, from, size).await?;
         if asks_nodes_for(ctx, &["user", "proposedBy"]) {

@@ -106,7 +106,7 @@ impl WalletQuery {
     ) -> Result<Connection<Wallet>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let cursors = ListCursors::of(app, "myWallets", caller.user, &Value::Null);
+        let cursors = ListCursors::of(&app.index_key, "myWallets", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, WalletId(id)));
         let found = link::list(app, &caller, from, size).await?;

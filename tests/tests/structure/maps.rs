@@ -32,7 +32,8 @@ fn map_in_architecture() -> String {
     section.trim().to_owned()
 }
 
-/// The layers of the api, outermost first, each with its modules.
+/// The layers of the api, outermost first, each with its modules. Parts of a module that are in another layer
+/// than the module are written `module/part`.
 pub(crate) fn layers() -> Vec<Vec<String>> {
     let mut layers: Vec<Vec<String>> = Vec::new();
     let mut is_within = false;
@@ -67,7 +68,10 @@ fn the_map_names_every_module_of_the_api_once() {
     });
     let declared: BTreeSet<String> = declared.collect();
 
-    let mapped: Vec<String> = layers().into_iter().flatten().collect();
+    let (parts, mapped): (Vec<String>, Vec<String>) = layers()
+        .into_iter()
+        .flatten()
+        .partition(|name| name.contains('/'));
 
     let once: BTreeSet<String> = mapped.iter().cloned().collect();
     assert_eq!(
@@ -76,6 +80,11 @@ fn the_map_names_every_module_of_the_api_once() {
         "a module stands twice: {mapped:?}"
     );
     assert_eq!(once, declared, "the map beside the modules of main.rs");
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    for part in parts {
+        let file = root.join("api/src").join(&part).with_extension("rs");
+        assert!(file.is_file(), "the map names `{part}`, which is no file");
+    }
 }
 
 #[test]
