@@ -17,17 +17,18 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{self, get},
 };
-use domain::{audit::Origin, ids::RequestId};
+use domain::ids::RequestId;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::{
     answer_budget::Sending,
+    authenticate::{PURPOSE_OF_USE, context},
     bulk,
     caller::RequestContext,
     cors,
     cursor::Cursor,
-    graphql::{document::write, event::LastEventId},
+    graphql::event::LastEventId,
     jwks,
     limits::MAX_BODY,
     playground, readiness,
@@ -35,17 +36,11 @@ use crate::{
     request,
     schema::{Schema, Via, has_run},
     sse, websocket,
+    wire::{MediaType, content_type, refuse, to_json},
 };
 
-/// Why the caller acts, for every operation of the request that does not say so itself.
-const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
 /// Where an event stream goes on, by the browser's `EventSource` and others like it.
-pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Keeps proxies from holding back what is sent bit by bit: nginx, and those that took it over.
-pub(crate) const UNBUFFERED: [(HeaderName, HeaderValue); 1] = [(
-    HeaderName::from_static("x-accel-buffering"),
-    HeaderValue::from_static("no"),
-)];
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long a request may take to arrive and be answered.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -78,7 +73,10 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             "/health/ready",
             get(readiness::ready).with_state(schema.clone()),
         )
-        .route("/health/serving", get(readiness::serving).with_state(schema));
+        .route(
+            "/health/serving",
+            get(readiness::serving).with_state(schema),
+        );
     if let Some(playground) = playground {
         router = router
             .route("/", get(|| async { Redirect::temporary("/playground") }))
@@ -171,47 +169,6 @@ async fn identify(mut request: axum::extract::Request, next: Next) -> Response {
     response
 }
 
-/// Who sent this, from where.
-pub(crate) fn context(
-    schema: &Schema,
-    id: RequestId,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-) -> RequestContext {
-    let agent = headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok());
-    let address = schema.app().proxies.origin(peer.ip(), headers);
-    let token = headers.get(header::AUTHORIZATION).map(|value| {
-        let text = value.to_str().unwrap_or_default();
-        check_bearer(schema, text)
-    });
-    let purpose = headers
-        .get(PURPOSE_OF_USE)
-        .map(|value| value.to_str().unwrap_or_default().parse());
-    RequestContext {
-        origin: Origin::new(id, address, agent),
-        token,
-        purpose,
-        second_factor: schema.app().second_factor,
-        seals: schema.app().seals.clone(),
-    }
-}
-
-/// Reads `Bearer <token>`.
-pub(crate) fn check_bearer(
-    schema: &Schema,
-    text: &str,
-) -> Result<vault::token::Bearer, vault::token::TokenError> {
-    match text.split_once(' ') {
-        Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
-            let app = schema.app();
-            app.tokens.check(token.trim(), app.clock.now())
-        }
-        _ => Err(vault::token::TokenError::Invalid),
-    }
-}
-
 async fn post(
     State(schema): State<Schema>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -237,7 +194,7 @@ async fn post(
     let Ok(body) = body else {
         let refusal = Rejected::new(
             "TOO_LARGE",
-            format!("a request has at most {} bytes", MAX_BODY),
+            format!("a request has at most {MAX_BODY} bytes"),
         );
         return refuse(
             &schema,
@@ -377,119 +334,6 @@ fn retry_after(response: &Answer) -> Option<u32> {
     }
 }
 
-/// The answer of something that was not run.
-pub(crate) fn refuse(
-    schema: &Schema,
-    refusal: &Rejected,
-    context: &RequestContext,
-    status: StatusCode,
-    media: MediaType,
-) -> Response {
-    answer(
-        &schema.finish_errors(refusal.response(), context),
-        status,
-        media,
-    )
-}
-
-/// What the client asked to be answered in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MediaType {
-    /// `application/json`: well-formed requests are answered 200, whatever came of them.
-    Json,
-    /// `application/graphql-response+json`: what was not run is answered 400.
-    GraphQl,
-    /// `text/event-stream`: a stream of answers. What is refused before is JSON.
-    Events,
-}
-
-impl MediaType {
-    fn wanted(headers: &HeaderMap) -> Self {
-        let accepts = headers
-            .get(header::ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let first = accepts
-            .split(',')
-            .map(|part| part.split(';').next().unwrap_or_default().trim())
-            .find(|part| {
-                [
-                    "application/json",
-                    "application/graphql-response+json",
-                    "text/event-stream",
-                ]
-                .contains(part)
-            });
-        match first {
-            Some("text/event-stream") => Self::Events,
-            Some("application/graphql-response+json") => Self::GraphQl,
-            _ => Self::Json,
-        }
-    }
-
-    const fn refused(self) -> StatusCode {
-        match self {
-            Self::Json => StatusCode::OK,
-            Self::GraphQl | Self::Events => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json | Self::Events => "application/json; charset=utf-8",
-            Self::GraphQl => "application/graphql-response+json; charset=utf-8",
-        }
-    }
-}
-
-fn answer(response: &Answer, status: StatusCode, media: MediaType) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, media.as_str())],
-        to_json(response),
-    )
-        .into_response()
-}
-
-/// An answer as JSON text, its numbers as they were stored.
-pub(crate) fn to_json(response: &Answer) -> String {
-    let mut out = String::with_capacity(1024);
-    out.push('{');
-    if !response.errors.is_empty() {
-        // Errors hold no numbers but places in the document.
-        out.push_str("\"errors\":");
-        let errors = serde_json::to_value(&response.errors).unwrap_or_default();
-        out.push_str(&errors.to_string());
-    }
-    if has_run(response) {
-        if !response.errors.is_empty() {
-            out.push(',');
-        }
-        out.push_str("\"data\":");
-        write(&response.data, &mut out);
-    }
-    if !response.extensions.is_empty() {
-        // After errors or data: one of them is always there.
-        out.push_str(",\"extensions\":");
-        let extensions = serde_json::to_value(&response.extensions).unwrap_or_default();
-        out.push_str(&extensions.to_string());
-    }
-    out.push('}');
-    out
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
-}
-
-/// What the body says it is; `None` where it says nothing, or is not in UTF-8.
-pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
-    let given = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let mut parts = given.split(';').map(str::trim);
-    let kind = parts.next()?;
-    let is_utf8 = parts
-        .filter_map(|part| part.split_once('='))
-        .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
-        .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    is_utf8.then_some(kind)
 }

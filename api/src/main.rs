@@ -17,7 +17,9 @@
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
 //! - `bulk`: `POST /import` and `GET /export`
+//! - `authenticate`: who sends a request
 //! - `request`: reads a GraphQL request from a body, a URL or a message
+//! - `wire`: answers as they are sent
 //! - `cors`: which web pages may call
 //! - `readiness`: answers whether the process can do its work
 //! - `jwks`: the public keys of the access tokens
@@ -93,6 +95,7 @@
 mod answer_budget;
 mod app;
 mod audit;
+mod authenticate;
 mod batcher;
 mod bulk;
 mod caller;
@@ -145,6 +148,7 @@ mod variables;
 mod visibility;
 mod wallets;
 mod websocket;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -24,10 +24,10 @@ use crate::{
     caller::RequestContext,
     connection_limiter::Permit,
     graphql::event::EventCursor,
-    http::{UNBUFFERED, to_json},
     rejected::Rejected,
     schema::{Schema, Via},
     sessions::revocations::{SessionWatch, ended, is_over},
+    wire::{UNBUFFERED, to_json},
 };
 
 /// How often a stream that has nothing to say says so: proxies close what is silent.

@@ -23,15 +23,16 @@ use tracing::{Instrument as _, Span};
 use vault::token::{Bearer, TokenError};
 
 use crate::{
+    authenticate::check_bearer,
     caller::RequestContext,
     connection_limiter::Permit,
     connections::HeldConnection,
     cors,
-    http::{UNBUFFERED, check_bearer, to_json},
     rejected::Rejected,
     request::from_json,
     schema::{Schema, Via, has_run},
     sessions::revocations::{SessionWatch, ended, is_over},
+    wire::{UNBUFFERED, to_json},
 };
 
 /// The one protocol spoken.

@@ -27,15 +27,16 @@ use super::{
 use tracing::Instrument as _;
 
 use crate::{
+    authenticate::context,
     cursor::{Cursor, ListCursors},
     error::Error,
-    http::{UNBUFFERED, context},
     records::{
         disclosure::Disclosed,
         export::{self, Export, ExportStart},
         filter::Criteria,
     },
     schema::Schema,
+    wire::UNBUFFERED,
 };
 
 /// How often a group is asked for where something is busy.

@@ -28,8 +28,8 @@ use super::{
 use tracing::Instrument as _;
 
 use crate::{
+    authenticate::context,
     error::Error,
-    http::{UNBUFFERED, content_type, context},
     records::{
         draft::{Draft, Stored},
         import::{
@@ -39,6 +39,7 @@ use crate::{
         },
     },
     schema::Schema,
+    wire::{UNBUFFERED, content_type},
 };
 
 /// How many entries are on their way at once: as many as the writer takes into one transaction.

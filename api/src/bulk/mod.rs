@@ -28,11 +28,11 @@ use crate::{
     connection_limiter::Permit,
     cors,
     error::Error,
-    http::{MediaType, refuse},
     limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
     rejected::Rejected,
     schema::Schema,
     sessions::revocations::SessionWatch,
+    wire::{MediaType, refuse},
 };
 
 /// When to ask again where all of them are taken. Unit: seconds.

@@ -108,7 +108,12 @@ impl DeletionQuery {
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
         let size = page::size(first)?;
-        let cursors = ListCursors::of(&app.index_key, "dataDeletionRequests", caller.user, &Value::Null);
+        let cursors = ListCursors::of(
+            &app.index_key,
+            "dataDeletionRequests",
+            caller.user,
+            &Value::Null,
+        );
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = list(app, &caller, from, size).await?;

@@ -125,8 +125,7 @@ pub(crate) fn read(
     if let Some((system, code)) = &code
         && (system.is_empty() || code.is_empty() || system.len().max(code.len()) > MAX_CODE)
     {
-        let wanted =
-            format!("a code has a system and a code, of at most {MAX_CODE} bytes each");
+        let wanted = format!("a code has a system and a code, of at most {MAX_CODE} bytes each");
         return Err(Error::bad("code", wanted));
     }
     Ok(Criteria {
