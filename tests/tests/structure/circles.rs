@@ -16,9 +16,9 @@ const BARS: [(&str, usize); 8] = [
     ("api", 3),
     ("indexer", 3),
     ("crates/chain", 3),
-    ("crates/dev", 4),
+    ("crates/dev", 3),
     ("crates/domain", 3),
-    ("crates/fhir", 14),
+    ("crates/fhir", 3),
     ("crates/store", 3),
     ("crates/vault", 3),
 ];

@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::run_as::RunAs;
-use super::{ROOTS_OTHER_PLACE, ROOTS_PLACE};
 use crate::repository::{fingerprint, make_open_dir};
 use crate::{Error, Result, secret};
 
+/// Where root keeps what another user has to reach; never under `/tmp`, which is cleaned.
+pub(super) const ROOTS_PLACE: &str = "/var/lib/meditrustal-dev";
+/// The same where `/var/lib` cannot be written.
+pub(super) const ROOTS_OTHER_PLACE: &str = "/var/tmp/meditrustal-dev";
 /// A directory that belongs to one cluster: data, log, password, lock. Mode 0700, the user's own.
 #[derive(Debug)]
 pub(super) struct Home {

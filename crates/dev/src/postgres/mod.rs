@@ -25,10 +25,6 @@ use crate::process::{Signal, Tie, Tied, tail};
 use crate::{Error, Result};
 use home::Home;
 
-/// Where root keeps what another user has to reach; never under `/tmp`, which is cleaned.
-const ROOTS_PLACE: &str = "/var/lib/meditrustal-dev";
-/// The same where `/var/lib` cannot be written.
-const ROOTS_OTHER_PLACE: &str = "/var/tmp/meditrustal-dev";
 /// The superuser's name.
 const SUPERUSER: &str = "meditrustal";
 /// How long a server may take to get ready; recovery after a crash is part of it.

@@ -46,8 +46,8 @@ fn place() -> Result<PathBuf> {
     let me = geteuid();
     let candidates = if me.is_root() {
         vec![
-            super::ROOTS_PLACE.into(),
-            PathBuf::from(super::ROOTS_OTHER_PLACE),
+            super::home::ROOTS_PLACE.into(),
+            PathBuf::from(super::home::ROOTS_OTHER_PLACE),
         ]
     } else {
         vec![std::env::temp_dir().join(format!("meditrustal-dev-{}", me.as_raw()))]

@@ -2,7 +2,7 @@
 
 use super::elements::{Coding, Concept, Party};
 use super::parts::{Part, Parts};
-use super::silent;
+use super::silent::silent;
 
 /// What a `DIAGNOSIS` says.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -1,7 +1,8 @@
 //! The data types that summaries are made of.
 
 use super::parts::{Part, items};
-use super::{silent, text};
+use super::silent::silent;
+use super::text;
 use crate::json::Json;
 
 /// A code of some system.

@@ -3,7 +3,7 @@
 use super::elements::{Concept, Party};
 use super::parts::{Part, Parts, distinct};
 use super::report::{Report, report};
-use super::silent;
+use super::silent::silent;
 
 /// What `IMAGING` says.
 #[derive(Clone, PartialEq, Eq, Default)]

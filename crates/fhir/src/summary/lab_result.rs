@@ -4,7 +4,7 @@ use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Parts, distinct};
 use super::report::{Report, report};
-use super::silent;
+use super::silent::silent;
 
 /// What a `LAB_RESULT` says.
 #[derive(Clone, PartialEq, Eq, Default)]

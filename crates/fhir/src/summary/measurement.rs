@@ -2,7 +2,7 @@
 
 use super::elements::{Concept, Party, Quantity};
 use super::parts::Part;
-use super::silent;
+use super::silent::silent;
 
 /// An `Observation`, or one of its components.
 #[derive(Clone, PartialEq, Eq, Default)]

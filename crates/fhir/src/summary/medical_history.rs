@@ -3,7 +3,7 @@
 use super::diagnosis::first_code;
 use super::elements::{Concept, Party};
 use super::parts::{Part, Parts, distinct};
-use super::silent;
+use super::silent::silent;
 
 /// What a `MEDICAL_HISTORY` says.
 #[derive(Clone, PartialEq, Eq, Default)]

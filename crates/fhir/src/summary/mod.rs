@@ -16,6 +16,7 @@ mod modifiers;
 mod parts;
 mod prescription;
 mod report;
+mod silent;
 mod text;
 mod treatment_plan;
 mod vaccination;
@@ -38,18 +39,6 @@ pub use vital_signs::VitalSignsSummary;
 use self::parts::Parts;
 use crate::json::Json;
 use crate::record_types::RecordType;
-
-/// A type that holds what a document says: its `Debug` must not.
-macro_rules! silent {
-    ($($name:ident),+ $(,)?) => {
-        $(impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        })+
-    };
-}
-use silent;
 
 /// What a document says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::elements::{Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts, items};
-use super::{silent, text};
+use super::silent::silent;
+use super::text;
 use crate::json::Json;
 
 /// What a `PRESCRIPTION` says.

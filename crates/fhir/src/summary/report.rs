@@ -2,7 +2,7 @@
 
 use super::elements::{Concept, Party};
 use super::parts::Part;
-use super::silent;
+use super::silent::silent;
 
 /// A `DiagnosticReport`.
 #[derive(Clone, PartialEq, Eq, Default)]

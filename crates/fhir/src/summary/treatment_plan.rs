@@ -2,7 +2,8 @@
 
 use super::elements::{Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts};
-use super::{silent, text};
+use super::silent::silent;
+use super::text;
 
 /// What a `TREATMENT_PLAN` says.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -2,7 +2,7 @@
 
 use super::elements::{Concept, Party};
 use super::parts::{Part, Parts};
-use super::silent;
+use super::silent::silent;
 
 /// What a `VACCINATION` says.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -2,7 +2,7 @@
 
 use super::measurement::{Measurement, measurement};
 use super::parts::Parts;
-use super::silent;
+use super::silent::silent;
 
 /// What `VITAL_SIGNS` say.
 #[derive(Clone, PartialEq, Eq, Default)]
