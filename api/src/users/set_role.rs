@@ -229,7 +229,7 @@ pub(crate) async fn waiting(
         ..caller.entry(AuditAction::UserSearch, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     // One that is not as it was sealed is shown, as it stands: an administrator looks into it. It is reported.
     Ok(found
         .into_iter()

@@ -144,7 +144,7 @@ pub(super) async fn resolve(pool: &Pool, rows: &[Tampered]) -> Result<(), StoreE
     for row in rows {
         let mut tx = pool.begin().await?;
         finding::resolve(&mut tx, *row).await?;
-        commit(tx).await?;
+        tx.commit().await?;
     }
     Ok(())
 }
