@@ -125,6 +125,9 @@ async fn a_withdrawal_taken_back_and_terms_changed_by_sql_let_nobody_in() {
         .await;
     let said = world.seals().await;
     assert!(said.contains("1 row(s) are sealed now"), "{said}");
+    // What is right again is found right by the deep check.
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let _checking = world.another_api("checking", &checking).await;
     let open = format!(
         "SELECT 1 FROM integrity_findings WHERE kind = 'ROW_TAMPERED' AND row_id = '{narrow}' AND resolved_at IS NULL"
     );
