@@ -283,7 +283,14 @@ impl World {
         let url = url.unwrap_or_else(|error| panic!("{error}"));
         let programs = self.foundation.programs.clone();
         let sealed = tokio::task::spawn_blocking(move || {
-            let arguments = ["seal", "rows", "--all", "--reason", "a test wrote them"];
+            let arguments = [
+                "seal",
+                "rows",
+                "--all",
+                "--wrong",
+                "--reason",
+                "a test wrote them",
+            ];
             let environment = [
                 ("DATABASE_URL", url.as_str()),
                 ("MEDITRUSTAL_MASTER_KEYS_FILE", &masters),

@@ -32,9 +32,8 @@ const BATCH: i64 = 500;
 /// What can be done about seals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SealCommand {
-    /// Seal the rows that decide, accounts, consents, second factors, log-ins and roles that wait, whose seal
-    /// is missing or wrong: once after the upgrade that brought seals (--all), and after a row was changed by
-    /// hand (--table, --id)
+    /// Seal the rows that decide, accounts, consents, second factors, log-ins and roles that wait: once after
+    /// the upgrade that brought seals (--all), and after a row was changed by hand (--table, --id)
     Rows(SealRows),
 }
 
@@ -98,9 +97,14 @@ pub(crate) struct SealRows {
     #[command(flatten)]
     keys: MasterKeys,
 
-    /// Every row whose seal is missing or wrong, of all these tables
+    /// Every row of the tables in which nothing is sealed yet
     #[arg(long)]
     all: bool,
+
+    /// Also the rows of the other tables whose seal is missing or wrong: somebody may have written them by
+    /// hand, so look at each of them first (--dry-run)
+    #[arg(long, requires = "all")]
+    wrong: bool,
 
     /// The table of one row
     #[arg(long, requires = "id")]
@@ -154,7 +158,12 @@ impl SealRows {
                 SealedTable::Users,
             ],
         };
-        let (mut sealed, mut left, mut seen) = (0, 0, 0);
+        let sealed_before = if self.all && !self.wrong {
+            seals::sealed_tables(&mut *pool.acquire().await?).await?
+        } else {
+            Vec::new()
+        };
+        let (mut sealed, mut left, mut seen, mut doubtful) = (0, 0, 0, 0);
         for table in tables {
             let mut after = Uuid::nil();
             while let Some((last, count, due)) = self.due(&pool, &keyring, table, after).await? {
@@ -165,6 +174,10 @@ impl SealRows {
                         say(&format!("{} {}", it.row.table.as_str(), it.row.row))?;
                     }
                     sealed += due.len();
+                    continue;
+                }
+                if sealed_before.contains(&table) {
+                    doubtful += due.len();
                     continue;
                 }
                 let (done, not) = self.seal(&pool, &keyring, &due).await?;
@@ -181,6 +194,13 @@ impl SealRows {
         say(&format!("{sealed} row(s) are sealed now"))?;
         if left > 0 {
             return Err(format!("{left} row(s) cannot be read and were left as they are").into());
+        }
+        if doubtful > 0 {
+            return Err(format!(
+                "{doubtful} row(s) of tables that are sealed already were left as they are: look at each of \
+                 them (--dry-run), then seal it (--table, --id), or all of them (--all --wrong)"
+            )
+            .into());
         }
         Ok(())
     }

@@ -264,6 +264,31 @@ pub async fn walk_authorities(
         .collect()
 }
 
+/// The tables that hold a row with a seal.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT EXISTS (SELECT FROM users WHERE seal IS NOT NULL) AS "users!",
+                  EXISTS (SELECT FROM data_processing_consents WHERE seal IS NOT NULL) AS "consents!",
+                  EXISTS (SELECT FROM second_factors WHERE seal IS NOT NULL) AS "factors!",
+                  EXISTS (SELECT FROM sessions WHERE seal IS NOT NULL) AS "sessions!",
+                  EXISTS (SELECT FROM role_proposals WHERE seal IS NOT NULL) AS "proposals!""#
+    )
+    .fetch_one(conn)
+    .await?;
+    let tables = [
+        (found.users, SealedTable::Users),
+        (found.consents, SealedTable::Consents),
+        (found.factors, SealedTable::SecondFactors),
+        (found.sessions, SealedTable::Sessions),
+        (found.proposals, SealedTable::RoleProposals),
+    ];
+    let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
+    Ok(sealed.map(|(_, table)| table).collect())
+}
+
 /// Consents; `None` of one that cannot be read.
 ///
 /// # Errors

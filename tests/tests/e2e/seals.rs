@@ -364,6 +364,8 @@ async fn rows_are_sealed_one_by_one_or_named_by_the_command() {
     for wrong in [
         &["--reason", "none is named"][..],
         &["--all"],
+        // Nobody's upgrade: accounts are sealed already, and this one was changed since.
+        &["--all", "--reason", "upgrade"],
         &["--id", &eve.id, "--reason", "of which table"],
         &[
             "--table",
@@ -376,6 +378,9 @@ async fn rows_are_sealed_one_by_one_or_named_by_the_command() {
     ] {
         assert!(runs(wrong).await.is_err(), "{wrong:?}");
     }
+    tries_to_log_in(&world, "eve", &eve.password)
+        .await
+        .fails_with("WRONG_CREDENTIALS");
     let one = [
         "--table",
         "users",
