@@ -84,6 +84,7 @@ async fn a_deployment_that_was_not_sent_leaves_no_file() {
         ])
         .args(["--rpc-url", &node.url()])
         .env("DEPLOYMENT_FILE", &file)
+        .env("DEVELOPMENT", "true")
         .current_dir(&root);
     let output = tokio::task::spawn_blocking(move || forge.output()).await;
 
