@@ -1,9 +1,11 @@
 //! One round of a leader: look at the chain, plan, and do what the plan says.
 
+mod reorganisation;
+
 use std::time::{Duration, Instant};
 
 use chain::Client;
-use store::{Pool, StoreError, chain_events, cursor, cursor::Registry};
+use store::{Pool, StoreError, cursor, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     fetch::{self, RangeSize, Ranges},
     follow::{Followed, follow},
     plan::{Compared, Step, plan},
-    position::{BlockRef, ChainPosition, RegistryState, column, number},
+    position::{BlockRef, ChainPosition, RegistryState, number},
     status::{LeadershipRole, Status},
 };
 
@@ -390,103 +392,5 @@ impl ChainFollower {
         }
         (leader.finalized_up_to, leader.noted) = (finalized_up_to, Some(seen));
         Ok(())
-    }
-
-    async fn rewind(
-        &self,
-        leader: &mut LeaderState,
-        to: u64,
-        seen: ObservedHead,
-    ) -> Result<(), IndexerError> {
-        let remembered = self.remembered().await?;
-        match remembered
-            .into_iter()
-            .find(|position| position.block.number == to)
-        {
-            Some(position) => self.go_back(leader, position, seen).await,
-            None => Err(Halt::TooDeep {
-                fork: Some(to),
-                finalized_up_to: leader.finalized_up_to,
-            }
-            .into()),
-        }
-    }
-
-    async fn go_back(
-        &self,
-        leader: &mut LeaderState,
-        to: ChainPosition,
-        seen: ObservedHead,
-    ) -> Result<(), IndexerError> {
-        let depth = leader.at.block.number - to.block.number;
-        let finalized_up_to = leader.finalized_up_to.min(to.block.number);
-        let undone = in_time(
-            leader
-                .writer
-                .rewind(leader.at, to, seen.head, finalized_up_to),
-        )
-        .await?;
-        (leader.at, leader.finalized_up_to) = (to, finalized_up_to);
-        self.status.at(to.block.number, to.registry_state.sequence);
-        self.status.reorged(depth);
-        tracing::warn!(
-            depth,
-            events = undone.events,
-            anchors = undone.anchors,
-            "The chain was undone above block {}: {} events and {} anchors taken back",
-            to.block.number,
-            undone.events,
-            undone.anchors
-        );
-        Ok(())
-    }
-
-    /// Stops applying, unless the operator said beforehand how far back to go.
-    async fn halt_or_accept(
-        &mut self,
-        leader: &mut LeaderState,
-        halt: IndexerError,
-        seen: ObservedHead,
-    ) -> Result<RoundOutcome, IndexerError> {
-        let Some(block) = self
-            .accept_reorg_to
-            .filter(|block| *block < leader.at.block.number)
-        else {
-            return Err(halt);
-        };
-        let theirs = self
-            .client
-            .block_by_number(block)
-            .await?
-            .ok_or(IndexerError::BlockMoved)?;
-        let stored = within(async {
-            let mut conn = self.pool.acquire().await?;
-            chain_events::registry_state_after(&mut conn, &self.registry, column(block)).await
-        });
-        let registry_state = match stored.await? {
-            None => RegistryState::first(self.client.deployment()),
-            Some(stored) => {
-                let head = stored.head.parse();
-                let head = head.map_err(|_| StoreError::Unreadable {
-                    what: "rolling head",
-                })?;
-                RegistryState {
-                    sequence: number(stored.sequence),
-                    head,
-                }
-            }
-        };
-        tracing::warn!("Going back to block {block}, as the operator accepted: {halt}");
-        self.go_back(
-            leader,
-            ChainPosition {
-                block: BlockRef::from(&theirs),
-                registry_state,
-            },
-            seen,
-        )
-        .await?;
-        self.accept_reorg_to = None;
-        Ok(RoundOutcome::More)
     }
 }
