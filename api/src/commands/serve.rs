@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
+use chain::{ChainAddress, CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
 use chrono::TimeDelta;
 use domain::{
     clock::{Ahead, Clock},
     second_factor::Requirement,
 };
 use store::{
-    PoolSettings,
+    Pool, PoolSettings,
     anchors::{self, SignerAccount},
     cursor::Registry,
     inspect::{self, Inspection},
@@ -177,12 +177,19 @@ async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
     }
 }
 
-async fn assemble(
-    config: &ServeConfig,
-    safety: &SafetyConfig,
-    listening: SocketAddr,
-    stopping: CancellationToken,
-) -> Result<(App, JoinSet<()>), Failure> {
+/// What lies outside the process: opened, and found to fit together.
+struct Resources {
+    pool: Pool,
+    settings: PoolSettings,
+    keyring: Arc<Keyring>,
+    index_key: Arc<IndexKey>,
+    signer: Arc<Signer>,
+    client: Client,
+    chain_id: i64,
+    registrars: Vec<ChainAddress>,
+}
+
+async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, Failure> {
     let settings = look_at_database(config, safety).await?;
     let pool = store::connect(&config.database.url, "meditrustal api", settings)?;
     migrate::require_current(&pool).await?;
@@ -191,33 +198,37 @@ async fn assemble(
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     check_master_keys(&pool, &keyring).await?;
     check_index_key(&pool, &index_key).await?;
-    let mut tasks = JoinSet::new();
-    let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
     let chain_id = i64::try_from(deployment.chain_id)?;
-    let registrars = vec![deployment.registrar, signer.address()];
-    let address = signer.address().to_string();
     check_node(&client, &signer).await?;
     begin_nonces(&pool, &client, &signer, chain_id).await?;
-
-    let (fees, current_fees) = watch::channel(FIRST_FEES);
-    tasks.spawn(watch_fees(client.clone(), fees));
-    let wake = Arc::new(Notify::new());
-    let context = WriterContext {
-        pool: pool.clone(),
-        keyring: Arc::clone(&keyring),
+    Ok(Resources {
+        pool,
+        settings,
+        keyring,
+        index_key,
+        registrars: vec![deployment.registrar, signer.address()],
         signer: Arc::new(signer),
+        client,
         chain_id,
-        fees: current_fees,
-        wake: Arc::clone(&wake),
-    };
+    })
+}
+
+/// Starts what nobody asks for: the relay, housekeeping, the deep check and the health checks.
+fn start_jobs(
+    config: &ServeConfig,
+    resources: &Resources,
+    wake: Arc<Notify>,
+    tasks: &mut JoinSet<()>,
+) -> Health {
+    let Resources { pool, client, .. } = resources;
     let relay = Relay {
         pool: pool.clone(),
         client: client.clone(),
-        chain_id,
-        signer: address,
+        chain_id: resources.chain_id,
+        signer: resources.signer.address().to_string(),
         wake,
     };
     tasks.spawn(relay.run());
@@ -226,19 +237,19 @@ async fn assemble(
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),
-            keyring: Arc::clone(&keyring),
+            keyring: Arc::clone(&resources.keyring),
             per_second: config.deep_check_per_second,
             rest: config.deep_check_rest(),
         };
         tasks.spawn(check.run());
     }
     let health = Health::default();
-    let watch = health::HealthMonitor {
+    let monitor = health::HealthMonitor {
         url: config.database.url.clone(),
-        settings,
+        settings: resources.settings,
         pool: pool.clone(),
         registry: Registry {
-            chain_id,
+            chain_id: resources.chain_id,
             address: client.deployment().registry.to_string(),
         },
         client: client.clone(),
@@ -247,7 +258,41 @@ async fn assemble(
         silence: config.silence(),
         health: health.clone(),
     };
-    tasks.spawn(watch.run());
+    tasks.spawn(monitor.run());
+    health
+}
+
+async fn assemble(
+    config: &ServeConfig,
+    safety: &SafetyConfig,
+    listening: SocketAddr,
+    stopping: CancellationToken,
+) -> Result<(App, JoinSet<()>), Failure> {
+    let resources = open(config, safety).await?;
+    let mut tasks = JoinSet::new();
+    let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
+    let (fees, current_fees) = watch::channel(FIRST_FEES);
+    tasks.spawn(watch_fees(resources.client.clone(), fees));
+    let wake = Arc::new(Notify::new());
+    let health = start_jobs(config, &resources, Arc::clone(&wake), &mut tasks);
+    let Resources {
+        pool,
+        keyring,
+        index_key,
+        signer,
+        client,
+        chain_id,
+        registrars,
+        ..
+    } = resources;
+    let context = WriterContext {
+        pool: pool.clone(),
+        keyring: Arc::clone(&keyring),
+        signer,
+        chain_id,
+        fees: current_fees,
+        wake,
+    };
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
