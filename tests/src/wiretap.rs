@@ -2,11 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::PATIENCE;
+
+/// What an api asks again and again while nobody asks it, by a part of its text.
+const BACKGROUND: [&str; 4] = [
+    "FROM anchor_outbox",
+    // Health, of a pooled connection.
+    "SELECT decision_time() AS",
+    "FROM integrity_feed AS feed",
+    "FROM sessions WHERE revoked_at >",
+];
 
 /// Stands before a database and hands everything on. Hears whatever is executed, by its text.
 #[derive(Debug)]
@@ -46,9 +58,20 @@ impl Wiretap {
         &self.url
     }
 
-    /// How many statements were executed since they were last taken.
-    pub fn count(&self) -> usize {
-        self.heard.lock().expect("no panic").len()
+    /// What is executed while nobody asks, from now on: waits until each statement of the background was heard.
+    pub async fn background(&self) -> Vec<String> {
+        drop(self.takes());
+        let mut heard: Vec<String> = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !BACKGROUND
+            .iter()
+            .all(|part| heard.iter().any(|text| text.contains(part)))
+        {
+            assert!(Instant::now() < deadline, "the background is not heard");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            heard.extend(self.takes());
+        }
+        heard
     }
 
     /// What was executed since this was last asked.

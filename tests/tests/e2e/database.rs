@@ -1,10 +1,9 @@
 //! What the database is asked, by listening on the line to it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use tests::{Person, Wiretap, World, documents, eventually, text};
+use tests::{Person, Wiretap, World, documents, text};
 
 /// Lists that are filled here, and so have as many nodes as are asked for.
 const FILLED: [&str; 6] = [
@@ -96,15 +95,6 @@ impl Schema {
     }
 }
 
-/// What is asked again and again, by a part of its text.
-const BACKGROUND: [&str; 4] = [
-    "FROM anchor_outbox",
-    // Health, of a pooled connection.
-    "SELECT decision_time() AS",
-    "FROM integrity_feed AS feed",
-    "FROM sessions WHERE revoked_at >",
-];
-
 #[tokio::test]
 async fn no_list_runs_more_statements_for_a_longer_page() {
     let world = World::start().await;
@@ -125,15 +115,7 @@ async fn no_list_runs_more_statements_for_a_longer_page() {
 
     // What is heard while nobody asks: the relay, the feed and the revocations look around all the time,
     // and a page of a hundred takes as long as they wait.
-    let idle = Mutex::new(tap.takes());
-    eventually("the background is heard", async || {
-        let mut idle = idle.lock().expect("no panic");
-        idle.extend(tap.takes());
-        let is_heard = |what: &&str| idle.iter().any(|it| it.contains(*what));
-        BACKGROUND.iter().all(is_heard).then_some(())
-    })
-    .await;
-    let idle = idle.into_inner().expect("no panic");
+    let idle = tap.background().await;
 
     let mut longer = BTreeMap::new();
     for (list, nodes) in &lists {
