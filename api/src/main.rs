@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: the command line: `serve`, `verify`, `import`, `export`, `migrate`, `database`, `keys`, `admin`
+//! - `commands`: `serve`, `schema`, `verify`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
