@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use axum::http::HeaderValue;
 use chrono::TimeDelta;
 use clap::{
-    Args, CommandFactory as _,
+    Args,
     builder::{PossibleValuesParser, RangedI64ValueParser},
 };
 use domain::{
@@ -590,22 +590,6 @@ impl SafetyConfig {
         }
         Ok(())
     }
-}
-
-/// Variables of the environment that are set for us, and mean nothing to us.
-pub(crate) fn unknown_settings() -> Vec<Risk> {
-    let mut own = Vec::new();
-    let mut commands = vec![crate::commands::Cli::command()];
-    while let Some(command) = commands.pop() {
-        let names = command.get_arguments().filter_map(|it| it.get_env());
-        own.extend(names.map(|name| name.to_string_lossy().into_owned()));
-        commands.extend(command.get_subcommands().cloned());
-    }
-    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let unknown = environment::unknown(variables, &own);
-    let text = unknown.iter().map(ToString::to_string);
-    text.map(|text| Risk::new("unknown-settings", text))
-        .collect()
 }
 
 /// How to log.

@@ -152,6 +152,8 @@ mod wire;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+use domain::environment::unknown_settings;
 use mimalloc::MiMalloc;
 
 /// A request is thousands of small texts.
@@ -159,7 +161,10 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let unknown = config::unknown_settings();
+    let unknown = unknown_settings(
+        settings::variables_set(),
+        &settings::variables_of(commands::Cli::command()),
+    );
     // What is missing may be what was mistyped.
     let cli = settings::parse::<commands::Cli>(&unknown);
     cli.log.start();

@@ -3,8 +3,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{CommandFactory as _, Parser, ValueEnum, builder::PossibleValuesParser};
-use domain::environment::{self, Environment, RISKS, Risk, TooRisky};
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
+use domain::environment::{Environment, RISKS, Risk, TooRisky};
 
 /// Follows the registry's events and reconciles them into PostgreSQL
 #[derive(Debug, Parser)]
@@ -77,20 +77,6 @@ pub(crate) enum LogFormat {
     Text,
     /// For machines: one JSON object a line.
     Json,
-}
-
-/// Variables of the environment that are set for us, and mean nothing to us.
-pub(crate) fn unknown_settings() -> Vec<Risk> {
-    let command = Config::command();
-    let names = command.get_arguments().filter_map(|it| it.get_env());
-    let own: Vec<_> = names
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    let variables = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let unknown = environment::unknown(variables, &own);
-    let told = unknown.iter().map(ToString::to_string);
-    told.map(|told| Risk::new("unknown-settings", told))
-        .collect()
 }
 
 /// The address of a database. What is wrong with it is said without showing it.

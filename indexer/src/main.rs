@@ -21,13 +21,18 @@ mod sweep;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+use domain::environment::unknown_settings;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogFormat};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let unknown = config::unknown_settings();
+    let unknown = unknown_settings(
+        settings::variables_set(),
+        &settings::variables_of(Config::command()),
+    );
     // What is missing may be what was mistyped.
     let config = settings::parse::<Config>(&unknown);
     log(&config);

@@ -22,7 +22,10 @@ use store::{
 };
 use vault::password;
 
-use super::{Failure, say, seal::MasterKeys};
+use super::{
+    output::{Failure, say},
+    seal::MasterKeys,
+};
 use crate::{config::database_url, users::password::choose};
 
 /// What can be done about administrators.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use store::{migrate, provision};
 
-use super::{Failure, note, say};
+use super::output::{Failure, note, say};
 use crate::config::{database_url, password};
 
 /// What can be done to the database as a whole.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Failure, note,
+    output::{Failure, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::{fs::File, io::AsyncReadExt as _};
 
 use super::{
-    Failure, note,
+    output::{Failure, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
 

@@ -34,7 +34,10 @@ use vault::{
     token::TokenKeys,
 };
 
-use super::{Failure, say, token_keys::AddTokenKey};
+use super::{
+    output::{Failure, say},
+    token_keys::AddTokenKey,
+};
 use crate::{config::database_url, key_checks::check_master_keys};
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another

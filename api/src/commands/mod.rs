@@ -5,17 +5,20 @@ mod database;
 mod export;
 mod import;
 mod keys;
+mod output;
 mod remote;
 mod seal;
 mod serve;
 mod token_keys;
 mod verify;
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use self::output::fail;
+use self::output::{Failure, say};
 use crate::{
     config::{LogConfig, LogFormat, SafetyConfig, ServeConfig},
     schema,
@@ -63,9 +66,6 @@ pub(crate) enum Command {
     Schema,
 }
 
-/// Whatever made a command fail. Its text says what to do.
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
-
 impl Command {
     /// Carries the command out.
     ///
@@ -86,38 +86,6 @@ impl Command {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Prints a result for the operator.
-///
-/// # Errors
-/// Where nobody reads it any more.
-fn say(line: &str) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
-}
-
-/// Tells the operator how far a command is, beside its result.
-pub(crate) fn note(line: &str) {
-    // Nobody to tell: the result says it.
-    writeln!(std::io::stderr(), "{line}").ok();
-}
-
-/// Tells the operator why a command failed, and the causes behind it.
-pub(crate) fn fail(error: &dyn Error) -> ExitCode {
-    // Nobody to tell: the exit code says it.
-    writeln!(std::io::stderr(), "meditrustal: {}", with_causes(error)).ok();
-    ExitCode::FAILURE
-}
-
-/// An error and the causes behind it.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}\n  because {deeper}");
-        cause = deeper.source();
-    }
-    text
 }
 
 impl LogConfig {

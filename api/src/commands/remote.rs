@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Failure;
+use super::output::{Failure, fail, note};
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -183,7 +183,7 @@ impl ApiConnection {
         }
         let usual = Duration::from_secs(1 << self.fruitless.min(5)).min(LONGEST_PAUSE);
         let pause = pause.unwrap_or(usual / 2);
-        super::note(&format!("{why}; trying again in {} s", pause.as_secs_f32()));
+        note(&format!("{why}; trying again in {} s", pause.as_secs_f32()));
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -201,7 +201,7 @@ pub(super) fn exit_code(left_aside: Result<u64, Failure>) -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            super::fail(error.as_ref());
+            fail(error.as_ref());
             ExitCode::from(2)
         }
     }

@@ -19,7 +19,7 @@ use store::{
 use uuid::Uuid;
 use vault::{keyring::Keyring, seal::Sealable};
 
-use super::{Failure, note, say};
+use super::output::{Failure, note, say};
 use crate::{
     config::database_url,
     key_checks::check_master_keys,

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKeys};
 
-use super::{Failure, with_causes};
+use super::output::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use vault::token::TokenKeys;
 
-use super::{Failure, say};
+use super::output::{Failure, say};
 
 /// Settings of `keys add-token-key`.
 #[derive(Debug, Args)]

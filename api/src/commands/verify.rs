@@ -18,7 +18,7 @@ use domain::records::DataHash;
 use serde_json::{Value, json};
 use vault::digest;
 
-use super::{Failure, say};
+use super::output::{Failure, fail, say};
 use crate::config::chain_url;
 
 /// How long the node may take to answer.
@@ -152,7 +152,7 @@ impl VerifyDocument {
                     let output = json!({ "verdict": DocumentVerdict::Unknown.as_str(), "reason": error.to_string() });
                     say(&output.to_string())?;
                 } else {
-                    super::fail(error.as_ref());
+                    fail(error.as_ref());
                 }
                 Ok(DocumentVerdict::Unknown.exit())
             }

@@ -213,7 +213,7 @@ pub const SETTINGS: [&str; 66] = [
 
 /// A setting that nobody knows, and the one that may have been meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+struct Unknown {
     name: String,
     meant: Option<String>,
 }
@@ -229,9 +229,18 @@ impl fmt::Display for Unknown {
     }
 }
 
+/// The risk of each variable that is set for us and means nothing to us. `own` are names that the program knows
+/// besides [`SETTINGS`].
+pub fn unknown_settings(variables: impl IntoIterator<Item = String>, own: &[String]) -> Vec<Risk> {
+    let unknown = unknown(variables, own);
+    let text = unknown.iter().map(ToString::to_string);
+    text.map(|text| Risk::new("unknown-settings", text))
+        .collect()
+}
+
 /// Which of these variables are set for us, and mean nothing to us. `own` are names that the program knows
 /// besides [`SETTINGS`].
-pub fn unknown(variables: impl IntoIterator<Item = String>, own: &[String]) -> Vec<Unknown> {
+fn unknown(variables: impl IntoIterator<Item = String>, own: &[String]) -> Vec<Unknown> {
     let known: Vec<String> = SETTINGS
         .iter()
         .map(|name| format!("{PREFIX}{name}"))

@@ -11,8 +11,8 @@ mod resources;
 
 use std::fmt;
 
+use crate::contained::Contained;
 use crate::json::{Json, member};
-use crate::references::Contained;
 
 /// One invariant.
 pub(crate) struct Rule {

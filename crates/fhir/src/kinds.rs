@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::contained::Contained;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::json::Json;
 use crate::record_types::{RecordType, patient_element, resource_type};
-use crate::references::Contained;
 
 const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const DIAGNOSTIC_SERVICE: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";

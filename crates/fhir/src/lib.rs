@@ -13,6 +13,7 @@
 
 pub mod canonical;
 mod completeness;
+mod contained;
 mod decimal;
 mod filing;
 mod invariants;

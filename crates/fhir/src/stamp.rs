@@ -6,12 +6,12 @@
 
 use std::fmt;
 
+use crate::contained::Contained;
 use crate::issue::{Issue, IssueCode, Path, object, text};
 use crate::json::Json;
 use crate::kinds;
 use crate::primitives;
 use crate::record_types::{RecordType, patient_element, resource_type};
-use crate::references::Contained;
 
 /// The extension in `meta.extension` that holds the salt as 64 hex digits.
 ///

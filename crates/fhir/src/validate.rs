@@ -6,6 +6,7 @@
 //! Profiles, terminologies beyond the required value sets, and what a reference
 //! points to outside of the document are not looked at.
 
+use crate::contained::Contained;
 use crate::invariants::Scope;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::json::{Json, member};
@@ -13,7 +14,7 @@ use crate::markup;
 use crate::narrative::{self, Fault};
 use crate::primitives::{Primitive, is_code};
 use crate::record_types::patient_element;
-use crate::references::{self, Contained};
+use crate::references;
 use crate::table::{self, Field, Kind, Node, Table};
 
 /// After this many issues the walk stops collecting.

@@ -41,6 +41,23 @@ pub fn parse<T: Parser>(suspects: &[impl fmt::Display]) -> T {
     })
 }
 
+/// The variables of the environment that a command and its subcommands read.
+pub fn variables_of(command: Command) -> Vec<String> {
+    let mut variables = Vec::new();
+    let mut commands = vec![command];
+    while let Some(command) = commands.pop() {
+        let names = command.get_arguments().filter_map(Arg::get_env);
+        variables.extend(names.map(|name| name.to_string_lossy().into_owned()));
+        commands.extend(command.get_subcommands().cloned());
+    }
+    variables
+}
+
+/// The names of the variables that are set.
+pub fn variables_set() -> impl Iterator<Item = String> {
+    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())
+}
+
 /// Says what cannot be used, and ends the process with status 2.
 pub fn refuse(program: &str, mistakes: &[String]) -> ! {
     // Nobody to tell: the exit code says it.

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, ItemMod, ItemUse, UseTree, Visibility};
+use syn::{
+    Attribute, Expr, ItemMod, ItemUse, Macro, Token, UseTree, Visibility, punctuated::Punctuated,
+};
 
 use crate::maps;
 
@@ -42,6 +44,15 @@ struct Imports {
 }
 
 impl Imports {
+    fn of(module: &Module, children: &BTreeSet<String>) -> Self {
+        Self {
+            module: module.clone(),
+            children: children.clone(),
+            paths: Vec::new(),
+            reexports: BTreeMap::new(),
+        }
+    }
+
     /// A path as seen from the crate's root; `None` for one into another crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
@@ -107,10 +118,25 @@ impl<'ast> Visit<'ast> for Imports {
             .iter()
             .map(|segment| segment.ident.to_string());
         let names: Vec<String> = names.collect();
-        if names.len() > 1 && matches!(names[0].as_str(), "crate" | "super" | "self") {
+        // One that begins with anything else is of a name that was imported, and counted there.
+        if let [first, _, ..] = names.as_slice()
+            && (matches!(first.as_str(), "crate" | "super" | "self")
+                || self.children.contains(first))
+        {
             self.paths.extend(self.absolute(&names));
         }
         visit::visit_path(self, path);
+    }
+
+    /// What a macro is given counts as well, where it reads as a list of expressions.
+    fn visit_macro(&mut self, of: &'ast Macro) {
+        let list = of.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated);
+        if let Ok(list) = list {
+            let mut inside = Imports::of(&self.module, &self.children);
+            list.iter().for_each(|it| inside.visit_expr(it));
+            self.paths.append(&mut inside.paths);
+        }
+        visit::visit_macro(self, of);
     }
 }
 
@@ -210,12 +236,7 @@ fn imports_of(module: &Module, path: &Path, files: &BTreeMap<Module, PathBuf>) -
         let (name, parent) = other.split_last()?;
         (parent == module.as_slice()).then(|| name.clone())
     });
-    let mut imports = Imports {
-        module: module.clone(),
-        children: children.collect(),
-        paths: Vec::new(),
-        reexports: BTreeMap::new(),
-    };
+    let mut imports = Imports::of(module, &children.collect());
     imports.visit_file(&parsed);
     imports
 }

@@ -1,7 +1,7 @@
 //! What bullets ask of single elements.
 
+use crate::contained::Contained;
 use crate::json::Json;
-use crate::references::Contained;
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
