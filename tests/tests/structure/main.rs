@@ -15,6 +15,7 @@ mod playground;
 mod privileges;
 mod recipes;
 mod schema;
+mod script;
 mod settings;
 mod specification;
 mod threats;

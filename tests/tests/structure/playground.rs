@@ -1,57 +1,49 @@
 //! The playground in a real browser, as a developer would use it.
 
 use std::fs;
-use std::process::Stdio;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::scratch::Scratch;
 use serde_json::{Value, json};
 use tests::{World, documents, id};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
+
+use crate::script::Script;
 
 #[tokio::test]
 async fn a_developer_logs_in_asks_and_is_told_of_an_event() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
-    let root = dev::repository::root().expect("the tests run inside a clone");
     let scratch = Scratch::new("playground").expect("there is room for a file");
     let password = scratch.path().join("password");
     fs::write(&password, &ana.password).expect("the password is written");
 
-    let mut walk = Command::new("node")
-        .arg("tests/browser/playground.mjs")
-        .args(["--url", &world.api.url(), "--login", &ana.username])
-        .arg("--password-file")
-        .arg(&password)
-        .args(["--screenshot", "target/playground.png", "--timeout", "60"])
-        .arg("--expect-event")
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("node starts");
-    let mut steps = BufReader::new(walk.stdout.take().expect("it is piped")).lines();
-    let mut seen = Vec::new();
-    while let Ok(Some(step)) = steps.next_line().await {
+    let (url, password) = (world.api.url(), password.display().to_string());
+    let mut walk = Script::start(
+        "tests/browser/playground.mjs",
+        &[
+            "--url",
+            &url,
+            "--login",
+            &ana.username,
+            "--password-file",
+            &password,
+            "--screenshot",
+            "target/playground.png",
+            "--timeout",
+            "60",
+            "--expect-event",
+        ],
+    );
+    while let Some(step) = walk.next().await {
         if step.starts_with("subscription: connected") {
             let record = ana
                 .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
                 .await;
             world.wait_for_anchor(&id(&record), "CONFIRMED").await;
         }
-        seen.push(step);
     }
-    let ended = tokio::time::timeout(Duration::from_secs(60), walk.wait_with_output()).await;
-    let ended = ended
-        .expect("it ends when it has said all")
-        .expect("it is ours");
+    let seen = walk.ends_well().await;
 
-    let complaint = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{seen:#?}\n{complaint}");
     assert!(
         seen.iter().any(|step| step.starts_with("event: ")),
         "{seen:#?}"
@@ -96,7 +88,6 @@ async fn nearly_over(world: &World, login: &str, password: &str) -> Value {
 async fn a_subscription_outlives_its_token_and_misses_nothing() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
-    let root = dev::repository::root().expect("the tests run inside a clone");
     let scratch = Scratch::new("playground").expect("there is room for a file");
     let file = scratch.path().join("session.json");
     let session = nearly_over(&world, &ana.username, &ana.password).await;
@@ -108,23 +99,21 @@ async fn a_subscription_outlives_its_token_and_misses_nothing() {
         world.wait_for_anchor(&id(&record), "CONFIRMED").await;
     };
 
-    let mut walk = Command::new("node")
-        .arg("tests/browser/playground.mjs")
-        .args(["--url", &world.api.url(), "--login", &ana.username])
-        .arg("--session-file")
-        .arg(&file)
-        .args(["--timeout", "60"])
-        .current_dir(root)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("node starts");
-    let mut input = walk.stdin.take().expect("it is piped");
-    let mut steps = BufReader::new(walk.stdout.take().expect("it is piped")).lines();
-    let mut seen = Vec::new();
-    while let Ok(Some(step)) = steps.next_line().await {
+    let (url, file) = (world.api.url(), file.display().to_string());
+    let mut walk = Script::start(
+        "tests/browser/playground.mjs",
+        &[
+            "--url",
+            &url,
+            "--login",
+            &ana.username,
+            "--session-file",
+            &file,
+            "--timeout",
+            "60",
+        ],
+    );
+    while let Some(step) = walk.next().await {
         if step.starts_with("subscription: connected") {
             happens().await;
         }
@@ -134,18 +123,11 @@ async fn a_subscription_outlives_its_token_and_misses_nothing() {
             let all = world
                 .sql("SELECT count(*) AS events FROM integrity_feed")
                 .await;
-            let line = format!("{}\n", all[0]["events"]);
-            input.write_all(line.as_bytes()).await.expect("it listens");
+            walk.tell(&all[0]["events"].to_string()).await;
         }
-        seen.push(step);
     }
-    let ended = tokio::time::timeout(Duration::from_secs(60), walk.wait_with_output()).await;
-    let ended = ended
-        .expect("it ends when it has said all")
-        .expect("it is ours");
+    let seen = walk.ends_well().await;
 
-    let complaint = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{seen:#?}\n{complaint}");
     assert!(
         seen.iter().any(|step| step.starts_with("goes on: ")),
         "{seen:#?}"
