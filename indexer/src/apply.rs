@@ -19,7 +19,8 @@ use store::{
     cursor::{Move, Registry},
     feed,
     feed::FeedEntry,
-    findings, health, inspect, reconciliation,
+    findings::{self, Subject},
+    health, inspect, reconciliation,
 };
 
 use crate::{
@@ -197,7 +198,12 @@ impl ChainWriter {
         let found = open(&mut tx, opened, &origin, &mut trail, &mut news).await?;
         let mut closed = 0;
         for gone in resolved {
-            let ids = findings::resolve(&mut tx, gone.kind, gone.record, gone.record_hash).await?;
+            let ids = findings::resolve(
+                &mut tx,
+                gone.kind,
+                Subject::Record(gone.record, gone.record_hash),
+            )
+            .await?;
             for id in ids {
                 closed += 1;
                 trail.push(audit_entry_finding(gone, id, "RESOLVED", &origin));
@@ -299,7 +305,9 @@ async fn open(
             details,
             ..
         } = found;
-        let Some(id) = findings::open(tx, *kind, *record, *record_hash, details).await? else {
+        let Some(id) =
+            findings::open(tx, *kind, Subject::Record(*record, *record_hash), details).await?
+        else {
             continue;
         };
         opened += 1;

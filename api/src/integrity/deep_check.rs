@@ -244,20 +244,17 @@ async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<
 /// Writes down that a key is wrong, or right again.
 async fn settle_key(pool: &Pool, key: &StoredKey, right: bool) -> Result<(), StoreError> {
     let subject = Subject::of_key(key);
+    let about = findings::Subject::Key(key.id);
     let kind = FindingKind::Undecryptable;
     let mut tx = pool.begin().await?;
     let mut events = Vec::new();
     if right {
-        let closed = findings::resolve_key(&mut tx, kind, key.id).await?;
+        let closed = findings::resolve(&mut tx, kind, about).await?;
         events.extend(closed.into_iter().map(|id| subject.resolved(id)));
     } else {
         let details = json!({ "patientKey": key.id, "masterKey": key.master_key_id });
         tracing::error!(key.id = %key.id, "Patient key {} failed its integrity check", key.id);
-        let found = match findings::open_key(&mut tx, kind, key.id, &details).await? {
-            None => findings::unrecorded(&mut tx, kind, key.id.0, None).await?,
-            opened => opened,
-        };
-        if let Some(id) = found {
+        if let Some(id) = findings::open_unrecorded(&mut tx, kind, about, &details).await? {
             audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
             events.push(subject.opened(id));
         }

@@ -100,21 +100,18 @@ pub(crate) async fn record_findings(
     found: Option<(FindingKind, Value)>,
 ) -> Result<(), StoreError> {
     let subject = Subject::of(row);
+    let about = findings::Subject::Record(Some(row.id), None);
     let mut tx = pool.begin().await?;
     let mut events = Vec::new();
     for kind in [FindingKind::ContentMismatch, FindingKind::Undecryptable] {
         if found.as_ref().is_none_or(|(wanted, _)| *wanted != kind) {
-            let closed = findings::resolve(&mut tx, kind, Some(row.id), None).await?;
+            let closed = findings::resolve(&mut tx, kind, about).await?;
             events.extend(closed.into_iter().map(|id| subject.resolved(id)));
         }
     }
     if let Some((kind, details)) = found {
         tracing::error!(record.id = %row.id, finding = kind.as_str(), "Record {} failed its integrity check", row.id);
-        let found = match findings::open(&mut tx, kind, Some(row.id), None, &details).await? {
-            None => findings::unrecorded(&mut tx, kind, row.id.0, None).await?,
-            opened => opened,
-        };
-        if let Some(id) = found {
+        if let Some(id) = findings::open_unrecorded(&mut tx, kind, about, &details).await? {
             audit::insert(&mut tx, &[subject.failure(kind, id)]).await?;
             events.push(subject.opened(id));
         }

@@ -13,7 +13,7 @@ use serde_json::json;
 use store::{
     Pool, StoreError, Tx, audit,
     feed::{self, FeedEntry},
-    findings,
+    findings::{self, Subject},
 };
 
 const KIND: FindingKind = FindingKind::RowTampered;
@@ -28,11 +28,8 @@ pub(crate) async fn open(pool: &Pool, tampered: Tampered) -> Result<(), StoreErr
     tracing::error!(row.table = table, row.id = %row, "Row {row} of {table} failed its integrity check");
     let mut tx = pool.begin().await?;
     let details = json!({ "table": tampered.table, "row": tampered.row });
-    let found = match findings::open_row(&mut tx, KIND, tampered, &details).await? {
-        None => findings::unrecorded(&mut tx, KIND, row, Some(tampered.table)).await?,
-        opened => opened,
-    };
-    if let Some(id) = found {
+    let about = Subject::Row(tampered.table, row);
+    if let Some(id) = findings::open_unrecorded(&mut tx, KIND, about, &details).await? {
         audit::insert(&mut tx, &[failure(tampered, id)]).await?;
         feed::append(&mut tx, &[event(FeedKind::FindingOpened, tampered, id)]).await?;
     }
@@ -44,7 +41,7 @@ pub(crate) async fn open(pool: &Pool, tampered: Tampered) -> Result<(), StoreErr
 /// # Errors
 /// The database's.
 pub(crate) async fn resolve(tx: &mut Tx<'_>, row: Tampered) -> Result<(), StoreError> {
-    let closed = findings::resolve_row(tx, KIND, row.table, row.row).await?;
+    let closed = findings::resolve(tx, KIND, Subject::Row(row.table, row.row)).await?;
     let events: Vec<FeedEntry> = closed
         .into_iter()
         .map(|id| event(FeedKind::FindingResolved, row, id))

@@ -13,6 +13,49 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows};
 
+/// What a finding is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// A record, a hash, or both.
+    Record(Option<RecordId>, Option<DataHash>),
+    /// A patient's key.
+    Key(PatientKeyId),
+    /// A row that decides.
+    Row(SealedTable, Uuid),
+}
+
+/// What each column that says what a finding is about holds.
+#[derive(Default)]
+struct Columns {
+    record_id: Option<Uuid>,
+    record_hash: Option<String>,
+    patient_key_id: Option<Uuid>,
+    table_name: Option<&'static str>,
+    row_id: Option<Uuid>,
+}
+
+impl Subject {
+    fn columns(self) -> Columns {
+        let none = Columns::default();
+        match self {
+            Self::Record(id, hash) => Columns {
+                record_id: id.map(|id| id.0),
+                record_hash: hash.map(|hash| hash.to_string()),
+                ..none
+            },
+            Self::Key(id) => Columns {
+                patient_key_id: Some(id.0),
+                ..none
+            },
+            Self::Row(table, id) => Columns {
+                table_name: Some(table.as_str()),
+                row_id: Some(id),
+                ..none
+            },
+        }
+    }
+}
+
 /// Opens a finding. `None` where the same one is open already.
 ///
 /// # Errors
@@ -20,20 +63,24 @@ use crate::{StoreError, Tx, rows};
 pub async fn open(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    record: Option<RecordId>,
-    record_hash: Option<DataHash>,
+    subject: Subject,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
+    let about = subject.columns();
     let id = sqlx::query_scalar!(
-        "INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
-         VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO integrity_findings
+            (id, kind, record_id, record_hash, patient_key_id, table_name, row_id, details)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
              WHERE resolved_at IS NULL DO NOTHING
          RETURNING id",
         FindingId::fresh().0,
         kind.as_str(),
-        record.map(|id| id.0),
-        record_hash.map(|hash| hash.to_string()),
+        about.record_id,
+        about.record_hash,
+        about.patient_key_id,
+        about.table_name,
+        about.row_id,
         details,
     )
     .fetch_optional(&mut **tx)
@@ -41,16 +88,57 @@ pub async fn open(
     Ok(id.map(FindingId))
 }
 
-/// Resolves what is open of this kind about this record or hash. Gives the findings it closed.
+/// Opens a finding, and gives it where its audit row has to be written: where it is new, and where the audit
+/// trail says nothing of the one that is open. That was written by somebody else, so that the real one would
+/// seem to be known. Served by `integrity_findings_open_key` and `idx_audit_logs_resource_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_unrecorded(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    subject: Subject,
+    details: &Value,
+) -> Result<Option<FindingId>, StoreError> {
+    if let Some(id) = open(tx, kind, subject, details).await? {
+        return Ok(Some(id));
+    }
+    let about = subject.columns();
+    let id = sqlx::query_scalar!(
+        "SELECT id
+         FROM integrity_findings AS finding
+         WHERE kind = $1
+           AND resolved_at IS NULL
+           AND record_hash IS NULL
+           AND COALESCE(record_id, patient_key_id, row_id) = $2
+           AND table_name IS NOT DISTINCT FROM $3
+           AND NOT EXISTS (
+               SELECT FROM audit_logs
+               WHERE resource_id = $2
+                 AND action_type = 'INTEGRITY_FAILURE'
+                 AND new_value ->> 'findingId' = finding.id::text
+           )
+         LIMIT 1",
+        kind.as_str(),
+        about.record_id.or(about.patient_key_id).or(about.row_id),
+        about.table_name,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
+/// Resolves what is open of this kind about this subject; without a hash, of whatever hash. Gives the findings
+/// it closed.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn resolve(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    record: Option<RecordId>,
-    record_hash: Option<DataHash>,
+    subject: Subject,
 ) -> Result<Vec<FindingId>, StoreError> {
+    let about = subject.columns();
     let ids = sqlx::query_scalar!(
         "UPDATE integrity_findings
          SET resolved_at = CURRENT_TIMESTAMP
@@ -58,60 +146,16 @@ pub async fn resolve(
            AND kind = $1
            AND record_id IS NOT DISTINCT FROM $2
            AND ($3::text IS NULL OR record_hash = $3)
+           AND patient_key_id IS NOT DISTINCT FROM $4
+           AND table_name IS NOT DISTINCT FROM $5
+           AND row_id IS NOT DISTINCT FROM $6
          RETURNING id",
         kind.as_str(),
-        record.map(|id| id.0),
-        record_hash.map(|hash| hash.to_string()),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(ids.into_iter().map(FindingId).collect())
-}
-
-/// Opens a finding about a patient's key. `None` where the same one is open already.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn open_key(
-    tx: &mut Tx<'_>,
-    kind: FindingKind,
-    key: PatientKeyId,
-    details: &Value,
-) -> Result<Option<FindingId>, StoreError> {
-    let id = sqlx::query_scalar!(
-        "INSERT INTO integrity_findings (id, kind, patient_key_id, details)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
-             WHERE resolved_at IS NULL DO NOTHING
-         RETURNING id",
-        FindingId::fresh().0,
-        kind.as_str(),
-        key.0,
-        details,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(id.map(FindingId))
-}
-
-/// Resolves what is open of this kind about this key. Gives the findings it closed.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn resolve_key(
-    tx: &mut Tx<'_>,
-    kind: FindingKind,
-    key: PatientKeyId,
-) -> Result<Vec<FindingId>, StoreError> {
-    let ids = sqlx::query_scalar!(
-        "UPDATE integrity_findings
-         SET resolved_at = CURRENT_TIMESTAMP
-         WHERE resolved_at IS NULL
-           AND kind = $1
-           AND patient_key_id = $2
-         RETURNING id",
-        kind.as_str(),
-        key.0,
+        about.record_id,
+        about.record_hash,
+        about.patient_key_id,
+        about.table_name,
+        about.row_id,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -139,96 +183,6 @@ pub async fn open_about(
     .fetch_all(conn)
     .await?;
     Ok(ids.into_iter().map(RecordId).collect())
-}
-
-/// Opens a finding about a row that decides. `None` where the same one is open already.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn open_row(
-    tx: &mut Tx<'_>,
-    kind: FindingKind,
-    tampered: Tampered,
-    details: &Value,
-) -> Result<Option<FindingId>, StoreError> {
-    let id = sqlx::query_scalar!(
-        "INSERT INTO integrity_findings (id, kind, table_name, row_id, details)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (kind, record_id, record_hash, patient_key_id, table_name, row_id)
-             WHERE resolved_at IS NULL DO NOTHING
-         RETURNING id",
-        FindingId::fresh().0,
-        kind.as_str(),
-        tampered.table.as_str(),
-        tampered.row,
-        details,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(id.map(FindingId))
-}
-
-/// The open finding of this kind about this record, key or row of a table, where the audit trail says nothing
-/// of it: it was written by somebody else, so that the real one would seem to be known. Served by
-/// `integrity_findings_open_key` and `idx_audit_logs_resource_page`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn unrecorded(
-    tx: &mut Tx<'_>,
-    kind: FindingKind,
-    about: Uuid,
-    table: Option<SealedTable>,
-) -> Result<Option<FindingId>, StoreError> {
-    let id = sqlx::query_scalar!(
-        "SELECT id
-         FROM integrity_findings AS finding
-         WHERE kind = $1
-           AND resolved_at IS NULL
-           AND record_hash IS NULL
-           AND COALESCE(record_id, patient_key_id, row_id) = $2
-           AND table_name IS NOT DISTINCT FROM $3
-           AND NOT EXISTS (
-               SELECT FROM audit_logs
-               WHERE resource_id = $2
-                 AND action_type = 'INTEGRITY_FAILURE'
-                 AND new_value ->> 'findingId' = finding.id::text
-           )
-         LIMIT 1",
-        kind.as_str(),
-        about,
-        table.map(SealedTable::as_str),
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(id.map(FindingId))
-}
-
-/// Resolves what is open of this kind about this row. Gives the findings it closed.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn resolve_row(
-    tx: &mut Tx<'_>,
-    kind: FindingKind,
-    table: SealedTable,
-    row: Uuid,
-) -> Result<Vec<FindingId>, StoreError> {
-    let ids = sqlx::query_scalar!(
-        "UPDATE integrity_findings
-         SET resolved_at = CURRENT_TIMESTAMP
-         WHERE resolved_at IS NULL
-           AND kind = $1
-           AND table_name = $2
-           AND row_id = $3
-         RETURNING id",
-        kind.as_str(),
-        table.as_str(),
-        row,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(ids.into_iter().map(FindingId).collect())
 }
 
 /// Which of these rows have an open finding. Served by `integrity_findings_open_key`.
