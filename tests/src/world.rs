@@ -325,6 +325,21 @@ impl World {
         answer.unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Calls the registry directly, and waits for the call's block: anvil signs for its accounts, so that `from`
+    /// may be any of them.
+    pub async fn calls_registry(&self, from: &str, data: String) {
+        let to = &self.foundation.deployment.registry;
+        let call = json!([{ "from": from, "to": to, "data": data }]);
+        let transaction = self.rpc("eth_sendTransaction", call).await;
+        eventually("the call is in a block", async || {
+            let receipt = self
+                .rpc("eth_getTransactionReceipt", json!([transaction]))
+                .await;
+            (receipt["status"] == "0x1").then_some(())
+        })
+        .await;
+    }
+
     /// Mines this many blocks.
     pub async fn mine(&self, blocks: u64) {
         self.rpc("anvil_mine", json!([format!("{blocks:#x}")]))

@@ -16,20 +16,6 @@ async fn anchored(world: &World, patient: &Person) -> (String, String) {
     (id(&record), text(&record["dataHash"]))
 }
 
-/// Calls the registry directly: anvil signs for its accounts.
-async fn calls(world: &World, from: &str, data: String) {
-    let to = &world.foundation.deployment.registry;
-    let call = json!([{ "from": from, "to": to, "data": data }]);
-    let transaction = world.rpc("eth_sendTransaction", call).await;
-    eventually("the call is in a block", async || {
-        let receipt = world
-            .rpc("eth_getTransactionReceipt", json!([transaction]))
-            .await;
-        (receipt["status"] == "0x1").then_some(())
-    })
-    .await;
-}
-
 /// The kinds of the open findings, and what each is about.
 async fn open(world: &World) -> Vec<(String, Value)> {
     let query = "SELECT kind, record_id FROM integrity_findings WHERE resolved_at IS NULL ORDER BY kind, record_id";
@@ -63,7 +49,7 @@ async fn a_record_that_a_stolen_key_ends_is_named_until_a_steward_annuls_it() {
 
     // close(first, Revoked, 7)
     let close = format!("0x7e593e4a{first_hash}{:064x}{:064x}", 3, 7);
-    calls(&world, &registrar, close).await;
+    world.calls_registry(&registrar, close).await;
 
     let (opened, _) = told.until("FINDING_OPENED").await;
     assert_eq!(opened["finding"]["kind"], "ENDED_ON_CHAIN");
@@ -77,7 +63,7 @@ async fn a_record_that_a_stolen_key_ends_is_named_until_a_steward_annuls_it() {
 
     // supersede(second, abab…): the victim is named, and so is what took its place.
     let supersede = format!("0xf13cb8cd{second_hash}{}", "ab".repeat(32));
-    calls(&world, &registrar, supersede).await;
+    world.calls_registry(&registrar, supersede).await;
     waits_for(
         &world,
         &[
@@ -89,7 +75,9 @@ async fn a_record_that_a_stolen_key_ends_is_named_until_a_steward_annuls_it() {
     .await;
 
     for hash in [&first_hash, &second_hash] {
-        calls(&world, ADMINISTRATOR, format!("0x89fdf281{hash}")).await;
+        world
+            .calls_registry(ADMINISTRATOR, format!("0x89fdf281{hash}"))
+            .await;
     }
     waits_for(&world, &[("UNKNOWN_ON_CHAIN", Value::Null)]).await;
     let (resolved, _) = told.until("FINDING_RESOLVED").await;
@@ -104,7 +92,7 @@ async fn what_ended_a_record_and_was_undone_by_the_chain_is_no_finding_any_more(
     let (record, hash) = anchored(&world, &ana).await;
 
     let close = format!("0x7e593e4a{hash}{:064x}{:064x}", 4, 1);
-    calls(&world, &registrar, close).await;
+    world.calls_registry(&registrar, close).await;
     waits_for(&world, &[("ENDED_ON_CHAIN", json!(record))]).await;
 
     world.reorg(1).await;
@@ -128,18 +116,24 @@ async fn an_amendment_of_our_own_is_no_finding() {
     world.wait_for_indexer().await;
 
     // A finding that has to come, so that whatever else would have been found is there as well.
-    calls(&world, ADMINISTRATOR, format!("0x16c38b3c{:064x}", 1)).await;
+    world
+        .calls_registry(ADMINISTRATOR, format!("0x16c38b3c{:064x}", 1))
+        .await;
     waits_for(&world, &[("REGISTRY_PAUSED", Value::Null)]).await;
 }
 
 #[tokio::test]
 async fn a_pause_is_a_finding_while_it_lasts() {
     let world = World::start().await;
-    calls(&world, ADMINISTRATOR, format!("0x16c38b3c{:064x}", 1)).await;
+    world
+        .calls_registry(ADMINISTRATOR, format!("0x16c38b3c{:064x}", 1))
+        .await;
     waits_for(&world, &[("REGISTRY_PAUSED", Value::Null)]).await;
     let row = &world.sql("SELECT details FROM integrity_findings").await[0];
     assert!(text(&row["details"]["by"]).eq_ignore_ascii_case(ADMINISTRATOR));
 
-    calls(&world, ADMINISTRATOR, format!("0x16c38b3c{:064x}", 0)).await;
+    world
+        .calls_registry(ADMINISTRATOR, format!("0x16c38b3c{:064x}", 0))
+        .await;
     waits_for(&world, &[]).await;
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tests::{Person, World, documents, eventually, id, text};
+use tests::{Person, World, documents, id, text};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -58,20 +58,6 @@ async fn anchored(world: &World, person: &Person) -> (String, String) {
     let opened = person.reads(&id(&record)).await;
     let canonical = text(&opened.data()["medicalRecord"]["canonical"]);
     (text(&record["dataHash"]), canonical)
-}
-
-/// The registrar's account calls the registry directly: anvil signs for it.
-async fn calls(world: &World, data: String) {
-    let deployment = &world.foundation.deployment;
-    let call = json!([{ "from": deployment.registrar, "to": deployment.registry, "data": data }]);
-    let transaction = world.rpc("eth_sendTransaction", call).await;
-    eventually("the call is in a block", async || {
-        let receipt = world
-            .rpc("eth_getTransactionReceipt", json!([transaction]))
-            .await;
-        (receipt["status"] == "0x1").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -190,10 +176,20 @@ async fn a_superseded_document_is_verified_unless_the_current_one_is_asked_for()
     let file = deployment(&world);
     let arguments = ["--rpc", &rpc, "--deployment", &file, "--json"];
     let (second, third) = ("22".repeat(32), "33".repeat(32));
+    let registrar = &world.foundation.deployment.registrar;
     // supersede(bytes32,bytes32) twice, and close(bytes32,uint8,uint8) as Revoked.
-    calls(&world, format!("0xf13cb8cd{hash}{second}")).await;
-    calls(&world, format!("0xf13cb8cd{second}{third}")).await;
-    calls(&world, format!("0x7e593e4a{revoked}{:064x}{:064x}", 3, 1)).await;
+    world
+        .calls_registry(registrar, format!("0xf13cb8cd{hash}{second}"))
+        .await;
+    world
+        .calls_registry(registrar, format!("0xf13cb8cd{second}{third}"))
+        .await;
+    world
+        .calls_registry(
+            registrar,
+            format!("0x7e593e4a{revoked}{:064x}{:064x}", 3, 1),
+        )
+        .await;
 
     let told = verify(&world, canonical.as_bytes(), &arguments).await;
     assert_eq!(told.code, 0, "{}", told.said);
@@ -386,7 +382,10 @@ async fn a_node_that_lies_is_noticed() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let (hash, canonical) = anchored(&world, &ana).await;
-    calls(&world, format!("0x7e593e4a{hash}{:064x}{:064x}", 3, 1)).await;
+    let registrar = &world.foundation.deployment.registrar;
+    world
+        .calls_registry(registrar, format!("0x7e593e4a{hash}{:064x}{:064x}", 3, 1))
+        .await;
     let node = world.foundation.chain_rpc_url().to_owned();
     let file = deployment(&world);
     let table: [(&str, Lie, &[&str], i32, &str); 9] = [
