@@ -65,6 +65,20 @@ where
     }
 }
 
+/// The answer that does not say that too much is going on: asks again as a client is told to.
+pub async fn patiently<F: Future<Output = Answer>>(ask: impl Fn() -> F) -> Answer {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask().await;
+        match answer.code() {
+            Some("BUSY" | "THROTTLED") if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            _ => return answer,
+        }
+    }
+}
+
 /// The id of what the api answered.
 pub fn id(of: &Value) -> String {
     text(&of["id"])

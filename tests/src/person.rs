@@ -6,7 +6,7 @@ use dev::client::{Client, ClientError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::{Answer, Events, eventually, id};
+use crate::{Answer, Events, eventually, id, patiently};
 
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!) {
   createMedicalRecord(input: $input) {
@@ -120,7 +120,7 @@ impl Person {
             "processingActivities": activities,
             "grantees": [{ "user": somebody.id }],
         });
-        let answer = self.grants(input).await;
+        let answer = patiently(|| self.grants(input.clone())).await;
         id(&answer.data()["grantConsent"]["consent"])
     }
 
@@ -131,9 +131,8 @@ impl Person {
 
     /// Takes a consent back; answers it as it is then.
     pub async fn withdraws(&self, consent: &str) -> Value {
-        let answer = self
-            .asks(WITHDRAW, json!({ "input": { "id": consent } }))
-            .await;
+        let input = json!({ "input": { "id": consent } });
+        let answer = patiently(|| self.asks(WITHDRAW, input.clone())).await;
         answer.data()["withdrawConsent"]["consent"].clone()
     }
 

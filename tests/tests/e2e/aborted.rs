@@ -3,10 +3,12 @@
 use futures::future::join_all;
 use serde_json::json;
 use tests::aborts::Aborts;
-use tests::{Person, World, documents, eventually, id};
+use tests::{Person, World, documents, eventually, id, patiently};
 
 /// How many clients leave.
 const CLIENTS: u64 = 2000;
+/// How many requests of one account run at a time.
+const AT_ONCE: usize = 20;
 /// Five that are always open, and two that listen.
 const FEWEST: u64 = 5;
 /// Thirty in the pool, two that listen, and the one that health is tried on.
@@ -35,11 +37,21 @@ async fn binds_at_once(ana: &Person, dr_bo: &Person, record: &str) {
     let consent = ana
         .lets(dr_bo, &["READ", "SEARCH", "EXPORT", "CREATE"])
         .await;
-    dr_bo.reads(record).await.data();
+    patiently(|| dr_bo.reads(record)).await.data();
     ana.withdraws(&consent).await;
-    let reads = (0..24).map(|_| dr_bo.reads(record));
+    let reads = (0..AT_ONCE).map(|_| patiently(|| dr_bo.reads(record)));
     for answer in join_all(reads).await {
         answer.fails_with("NOT_FOUND");
+    }
+}
+
+/// As many requests as one account has under way, several times: each is answered.
+async fn asks_as_often_as_it_may(person: &Person) {
+    for _ in 0..4 {
+        let requests = (0..AT_ONCE).map(|_| patiently(|| person.asks("{ me { id } }", json!({}))));
+        for answer in join_all(requests).await {
+            answer.data();
+        }
     }
 }
 
@@ -60,10 +72,8 @@ async fn clients_that_leave_leave_no_transaction_open() {
 
     // The pool gives out no connection that is in a transaction: each of them is tried, and more.
     ana.withdraws(&consent).await;
-    let everybody = (0..200).map(|_| ana.asks("{ me { id } }", json!({})));
-    for answer in join_all(everybody).await {
-        answer.data();
-    }
+    let joe = world.patient("joe").await;
+    join_all([&ana, &dr_bo, &joe].map(asks_as_often_as_it_may)).await;
     for _ in 0..10 {
         binds_at_once(&ana, &dr_bo, &record).await;
     }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::json;
 use tests::aborts::Aborts;
-use tests::{Answer, Person, Program, World, documents, id};
+use tests::{Person, Program, World, documents, id, patiently};
 use tokio::sync::Notify;
 
 /// How many consents are withdrawn where `MEDITRUSTAL_TEST_WITHDRAWALS` says nothing else.
@@ -26,20 +25,6 @@ fn withdrawals() -> u64 {
 }
 
 const WITHDRAW: &str = "mutation($input: WithdrawConsentInput!) { withdrawConsent(input: $input) { consent { isActive } } }";
-
-/// The answer that does not say that too much is going on.
-async fn patiently<F: Future<Output = Answer>>(ask: impl Fn() -> F) -> Answer {
-    loop {
-        let answer = ask().await;
-        match answer.code() {
-            // As a client is told to: asking again at once would be another flood.
-            Some(code) if ["BUSY", "THROTTLED"].contains(&code) => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            _ => return answer,
-        }
-    }
-}
 
 /// A patient, and where they stand: even while a consent may be in force, odd from the moment a withdrawal
 /// was answered until the next consent is asked for.
