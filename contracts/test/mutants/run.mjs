@@ -3,7 +3,7 @@
 // out: they would notice every change, and prove nothing by it. Run in the root of the repository:
 //   node contracts/test/mutants/run.mjs [part of a name]
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mutants, survives } from './mutants.mjs';
 
 const copy = 'target/mutants';
@@ -16,10 +16,24 @@ const generated = /contracts\/(out|cache|broadcast)(\/|$)/;
 for (const path of ['contracts', 'foundry.toml']) {
   cpSync(path, `${copy}/${path}`, { recursive: true, filter: (from) => !generated.test(from) });
 }
-// The npm solc reads nothing outside of the project, links included. These are what it and the contracts import.
-for (const name of ['@openzeppelin/contracts', '@layerzerolabs/toolbox-foundry', 'solc', 'command-exists', 'commander',
-  'follow-redirects', 'js-sha3', 'memorystream', 'semver', 'tmp']) {
+// The npm solc reads nothing outside of the project, links included: what the contracts import is copied, and solc with
+// what it needs itself, wherever npm has put that.
+copyPackage('@openzeppelin/contracts');
+copyPackage('@layerzerolabs/toolbox-foundry');
+copyWithDependencies('solc');
+
+function copyPackage(name) {
   cpSync(`node_modules/${name}`, `${copy}/node_modules/${name}`, { recursive: true });
+}
+
+function copyWithDependencies(name) {
+  const home = `node_modules/${name}`;
+  if (existsSync(`${copy}/${home}`)) return;
+  copyPackage(name);
+  const { dependencies = {} } = JSON.parse(readFileSync(`${home}/package.json`, 'utf8'));
+  for (const needed of Object.keys(dependencies)) {
+    if (!existsSync(`${home}/node_modules/${needed}`)) copyWithDependencies(needed);
+  }
 }
 
 // Unoptimised and with few fuzz runs, because it is the same program; what survives that meets everything.
