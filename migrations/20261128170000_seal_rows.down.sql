@@ -2,7 +2,7 @@ REVOKE EXECUTE ON FUNCTION is_set(jsonb) FROM meditrustal_keys;
 REVOKE SELECT (user_id, code_hash) ON recovery_codes FROM meditrustal_keys;
 REVOKE SELECT (confirmed_at, seal, seal_key), UPDATE (seal, seal_key) ON second_factors FROM meditrustal_keys;
 REVOKE SELECT, UPDATE (seal, seal_key) ON data_processing_consents FROM meditrustal_keys;
-REVOKE SELECT (id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+REVOKE SELECT (id, email, username, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
     has_second_factor, refusals, seal, seal_key), UPDATE (seal, seal_key) ON users FROM meditrustal_keys;
 
 ALTER TABLE deep_checks DROP CONSTRAINT deep_checks_stage_check;

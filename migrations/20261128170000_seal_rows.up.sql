@@ -83,7 +83,7 @@ ALTER TABLE deep_checks
 GRANT UPDATE (has_second_factor, refusals, seal, seal_key) ON users TO meditrustal_api;
 GRANT UPDATE (seal, seal_key) ON data_processing_consents, second_factors TO meditrustal_api;
 -- The rotation checks a seal before it writes another one.
-GRANT SELECT (id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
+GRANT SELECT (id, email, username, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
     has_second_factor, refusals, seal, seal_key), UPDATE (seal, seal_key) ON users TO meditrustal_keys;
 GRANT SELECT, UPDATE (seal, seal_key) ON data_processing_consents TO meditrustal_keys;
 GRANT SELECT (confirmed_at, seal, seal_key), UPDATE (seal, seal_key) ON second_factors TO meditrustal_keys;

@@ -1,12 +1,15 @@
 -- Log-ins and roles that wait for a second administrator are sealed as accounts are (the migration before).
--- What is ended or closed loses its seal: nothing makes it count again. What is there is sealed by
--- `meditrustal seal rows --all`, once, after this.
+-- What is ended or closed loses its seal: nothing makes it count again. What is there was written when nothing
+-- was sealed, so it ends: people log in again, administrators propose again.
 ALTER TABLE sessions
     ADD COLUMN seal BYTEA,
     ADD COLUMN seal_key VARCHAR(64);
 ALTER TABLE role_proposals
     ADD COLUMN seal BYTEA,
     ADD COLUMN seal_key VARCHAR(64);
+
+UPDATE sessions SET is_valid = FALSE, revoked_at = CURRENT_TIMESTAMP WHERE is_valid;
+UPDATE role_proposals SET closed_at = CURRENT_TIMESTAMP WHERE closed_at IS NULL;
 
 -- What a rotation of the master keys seals anew.
 CREATE INDEX idx_sessions_seal_key ON sessions (seal_key, id);

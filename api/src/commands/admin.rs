@@ -151,10 +151,8 @@ impl CreateAdmin {
         let keyring = settings.keys.open(&pool).await?;
         let mut tx = pool.begin().await?;
         let id = UserId::fresh();
-        let account = Authority::new(id, Role::Admin, hashed);
+        let account = Authority::new(id, &email, &username, Role::Admin, hashed);
         let user = NewUser {
-            email: &email,
-            username: &username,
             authority: &account,
             seal: &keyring.seal_row(&account)?,
         };

@@ -32,8 +32,8 @@ const BATCH: i64 = 500;
 /// What can be done about seals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SealCommand {
-    /// Seal the rows that decide, accounts, consents, second factors, log-ins and roles that wait: once after
-    /// the upgrade that brought seals (--all), and after a row was changed by hand (--table, --id)
+    /// Seal the rows that decide: accounts, consents and second factors once after the upgrade that brought
+    /// seals (--all), and one of these, a log-in or a role that waits after it was changed by hand (--table, --id)
     Rows(SealRows),
 }
 
@@ -149,10 +149,8 @@ impl SealRows {
         let keyring = self.keys.open(&pool).await?;
         let tables = match self.table {
             Some(table) => vec![table.into()],
-            // Accounts last: they name what the others hold.
+            // Accounts last: they name what the others hold. Log-ins and roles that wait ended with the upgrade.
             None => vec![
-                SealedTable::Sessions,
-                SealedTable::RoleProposals,
                 SealedTable::SecondFactors,
                 SealedTable::Consents,
                 SealedTable::Users,
@@ -173,11 +171,13 @@ impl SealRows {
                     for it in &due {
                         say(&format!("{} {}", it.row.table.as_str(), it.row.row))?;
                     }
-                    sealed += due.len();
-                    continue;
                 }
                 if sealed_before.contains(&table) {
                     doubtful += due.len();
+                    continue;
+                }
+                if self.dry_run {
+                    sealed += due.len();
                     continue;
                 }
                 let (done, not) = self.seal(&pool, &keyring, &due).await?;
@@ -189,7 +189,9 @@ impl SealRows {
             return Err("there is no such row".into());
         }
         if self.dry_run {
-            return say(&format!("{sealed} row(s) would be sealed"));
+            return say(&format!(
+                "{sealed} row(s) would be sealed, {doubtful} left as they are"
+            ));
         }
         say(&format!("{sealed} row(s) are sealed now"))?;
         if left > 0 {

@@ -43,7 +43,15 @@ pub(crate) async fn update(
 
     let mut tx = app.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let user = users::rename(&mut tx, actor.id, email.as_ref(), username.as_ref())
+    let account = app.seals.lock(&mut tx, actor.id).await?;
+    let mut account = account.ok_or(Error::Unauthenticated)?;
+    if let Some(email) = email {
+        email.as_str().clone_into(&mut account.email);
+    }
+    if let Some(username) = username {
+        username.as_str().clone_into(&mut account.username);
+    }
+    let user = users::rename(&mut tx, &account, &app.seals.seal(&account)?)
         .await?
         .ok_or(Error::Unauthenticated)?;
     let entry = AuditEntry {

@@ -49,10 +49,8 @@ pub(crate) async fn register(
 
     let mut tx = app.begin().await?;
     let id = UserId::fresh();
-    let account = Authority::new(id, Role::Patient, hashed);
+    let account = Authority::new(id, &email, &username, Role::Patient, hashed);
     let user = NewUser {
-        email: &email,
-        username: &username,
         authority: &account,
         seal: &app.seals.seal(&account)?,
     };

@@ -9,7 +9,7 @@ use crate::{
     consents::Consent,
     ids::{OrganizationId, SessionId, UserId},
     text::text_enum,
-    users::Role,
+    users::{Email, Role, Username},
 };
 
 text_enum! {
@@ -72,11 +72,16 @@ impl<T> Sealed<T> {
     }
 }
 
-/// What an account may do, and how it proves itself: the columns of `users` that decide.
+/// What an account may do, how it proves itself, and by which names people know it: the columns of `users`
+/// that decide.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authority {
     /// `id`.
     pub user: UserId,
+    /// `email`.
+    pub email: String,
+    /// `username`.
+    pub username: String,
     /// `role`.
     pub role: Role,
     /// `is_active`.
@@ -98,9 +103,17 @@ pub struct Authority {
 
 impl Authority {
     /// That of an account that is new.
-    pub const fn new(user: UserId, role: Role, hashed_password: String) -> Self {
+    pub fn new(
+        user: UserId,
+        email: &Email,
+        username: &Username,
+        role: Role,
+        hashed_password: String,
+    ) -> Self {
         Self {
             user,
+            email: email.as_str().to_owned(),
+            username: username.as_str().to_owned(),
             role,
             is_active: true,
             is_system: false,

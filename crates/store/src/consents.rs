@@ -51,6 +51,8 @@ impl TryFrom<ConsentRow> for Sealed<Consent> {
 /// Consents beside the accounts whose they are, as an outer join gives them.
 struct OfPatient {
     account_id: Uuid,
+    email: String,
+    username: String,
     role: String,
     is_active: bool,
     is_system: bool,
@@ -78,6 +80,8 @@ impl OfPatient {
     fn split(mut self) -> (AuthorityRow, Option<ConsentRow>) {
         let account = AuthorityRow {
             id: self.account_id,
+            email: mem::take(&mut self.email),
+            username: mem::take(&mut self.username),
             role: mem::take(&mut self.role),
             is_active: self.is_active,
             is_system: self.is_system,
@@ -227,9 +231,9 @@ pub async fn in_force(
     let found = sqlx::query_as!(
         OfPatient,
         r#"SELECT
-            account.id AS account_id, account.role, account.is_active, account.is_system,
-            account.organization_id, account.hashed_password, account.blockchain_address,
-            account.has_second_factor, account.refusals, account.seal AS account_seal,
+            account.id AS account_id, account.email, account.username, account.role, account.is_active,
+            account.is_system, account.organization_id, account.hashed_password,
+            account.blockchain_address, account.has_second_factor, account.refusals, account.seal AS account_seal,
             account.seal_key AS account_seal_key,
             consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
             consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
@@ -303,9 +307,9 @@ pub async fn reaching(
     let found = sqlx::query_as!(
         OfPatient,
         r#"SELECT
-            account.id AS account_id, account.role, account.is_active, account.is_system,
-            account.organization_id, account.hashed_password, account.blockchain_address,
-            account.has_second_factor, account.refusals, account.seal AS account_seal,
+            account.id AS account_id, account.email, account.username, account.role, account.is_active,
+            account.is_system, account.organization_id, account.hashed_password,
+            account.blockchain_address, account.has_second_factor, account.refusals, account.seal AS account_seal,
             account.seal_key AS account_seal_key,
             consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
             consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,

@@ -91,7 +91,7 @@ pub async fn note(
              keys_checked = LEAST(keys_checked, 1::bigint << 60) + CASE WHEN $2::text = 'KEYS' THEN $4::bigint ELSE 0 END,
              records_checked = LEAST(records_checked, 1::bigint << 60) + CASE WHEN $2::text = 'RECORDS' THEN $4::bigint ELSE 0 END,
              rows_checked = LEAST(rows_checked, 1::bigint << 60)
-                 + CASE WHEN $2::text IN ('ACCOUNTS', 'CONSENTS', 'FACTORS') THEN $4::bigint ELSE 0 END,
+                 + CASE WHEN $2::text NOT IN ('KEYS', 'RECORDS') THEN $4::bigint ELSE 0 END,
              wrong = LEAST(wrong, 1::bigint << 60) + $5
          WHERE holder = $1",
         holder.0,

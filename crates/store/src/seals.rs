@@ -20,6 +20,8 @@ pub const UNSEALED: [UserId; 4] = [ANONYMOUS, RELAY, INDEXER, SCHEDULER];
 
 pub(crate) struct AuthorityRow {
     pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) username: String,
     pub(crate) role: String,
     pub(crate) is_active: bool,
     pub(crate) is_system: bool,
@@ -37,6 +39,8 @@ impl TryFrom<AuthorityRow> for Sealed<Authority> {
     fn try_from(row: AuthorityRow) -> Result<Self, StoreError> {
         let authority = Authority {
             user: UserId(row.id),
+            email: row.email,
+            username: row.username,
             role: rows::text(&row.role, "role")?,
             is_active: row.is_active,
             is_system: row.is_system,
@@ -61,8 +65,8 @@ pub async fn authorities(
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         AuthorityRow,
-        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
-                has_second_factor, refusals, seal, seal_key
+        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
+                blockchain_address, has_second_factor, refusals, seal, seal_key
          FROM users
          WHERE id = ANY($1)
            AND NOT is_system",
@@ -83,8 +87,8 @@ pub async fn lock_authority(
 ) -> Result<Option<Sealed<Authority>>, StoreError> {
     let found = sqlx::query_as!(
         AuthorityRow,
-        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
-                has_second_factor, refusals, seal, seal_key
+        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
+                blockchain_address, has_second_factor, refusals, seal, seal_key
          FROM users
          WHERE id = $1
            AND NOT is_system
@@ -96,7 +100,8 @@ pub async fn lock_authority(
     found.map(TryInto::try_into).transpose()
 }
 
-/// Writes what an account may do, with its seal; lock it first.
+/// Writes what an account may do, with its seal; lock it first. Its names are changed by
+/// [`crate::users::rename`].
 ///
 /// # Errors
 /// [`StoreError`].
@@ -241,8 +246,8 @@ pub async fn walk_authorities(
     let unsealed: Vec<Uuid> = UNSEALED.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         AuthorityRow,
-        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
-                has_second_factor, refusals, seal, seal_key
+        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
+                blockchain_address, has_second_factor, refusals, seal, seal_key
          FROM users
          WHERE id > $1
            AND ($2::text IS NULL OR seal_key = $2)
@@ -436,7 +441,7 @@ pub async fn replace_seal(
         SealedTable::Users => {
             sqlx::query!(
                 "UPDATE users SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
                 row,
                 new.mac,
                 new.key_id,
@@ -449,7 +454,7 @@ pub async fn replace_seal(
         SealedTable::Consents => {
             sqlx::query!(
                 "UPDATE data_processing_consents SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
                 row,
                 new.mac,
                 new.key_id,
@@ -462,7 +467,7 @@ pub async fn replace_seal(
         SealedTable::SecondFactors => {
             sqlx::query!(
                 "UPDATE second_factors SET seal = $2, seal_key = $3
-                 WHERE user_id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                 WHERE user_id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
                 row,
                 new.mac,
                 new.key_id,
@@ -475,7 +480,7 @@ pub async fn replace_seal(
         SealedTable::Sessions => {
             sqlx::query!(
                 "UPDATE sessions SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
                 row,
                 new.mac,
                 new.key_id,
@@ -488,7 +493,7 @@ pub async fn replace_seal(
         SealedTable::RoleProposals => {
             sqlx::query!(
                 "UPDATE role_proposals SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND ($4::bytea IS NULL OR (seal, seal_key) = ($4, $5::text))",
+                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
                 row,
                 new.mac,
                 new.key_id,

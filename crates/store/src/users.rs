@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{OrganizationId, SessionId, UserId},
     seals::{Authority, Seal, Sealed, Session},
-    users::{Email, Role, User, Username},
+    users::{Role, User},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -16,11 +16,7 @@ use crate::{StoreError, Tx, rows, seals::AuthorityRow};
 /// An account to be made.
 #[derive(Debug)]
 pub struct NewUser<'a> {
-    /// Its address.
-    pub email: &'a Email,
-    /// Its name.
-    pub username: &'a Username,
-    /// What it may do.
+    /// Its names, and what it may do.
     pub authority: &'a Authority,
     /// The seal of that.
     pub seal: &'a Seal,
@@ -60,8 +56,8 @@ pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User,
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          RETURNING created_at",
         user.authority.user.0,
-        user.email.as_str(),
-        user.username.as_str(),
+        user.authority.email,
+        user.authority.username,
         user.authority.hashed_password,
         user.authority.role.as_str(),
         user.seal.mac,
@@ -72,8 +68,8 @@ pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User,
     .map_err(StoreError::from)?;
     Ok(User {
         id: user.authority.user,
-        email: user.email.as_str().to_owned(),
-        username: user.username.as_str().to_owned(),
+        email: user.authority.email.clone(),
+        username: user.authority.username.clone(),
         role: user.authority.role,
         is_active: true,
         blockchain_address: None,
@@ -198,25 +194,26 @@ pub async fn page(
     found.into_iter().map(User::try_from).collect()
 }
 
-/// Changes address or name, whichever is given, and locks the account. `None` where there is none.
+/// Writes the address and the name of an account, with its seal; lock it first. `None` where there is none.
 ///
 /// # Errors
 /// [`InsertUserError`]; a name or an address counts as taken whatever its capitals.
 pub async fn rename(
     conn: &mut PgConnection,
-    id: UserId,
-    email: Option<&Email>,
-    username: Option<&Username>,
+    account: &Authority,
+    seal: &Seal,
 ) -> Result<Option<User>, InsertUserError> {
     let found = sqlx::query_as!(
         UserRow,
         "UPDATE users
-         SET email = COALESCE($2, email), username = COALESCE($3, username)
+         SET email = $2, username = $3, seal = $4, seal_key = $5
          WHERE id = $1 AND NOT is_system
          RETURNING id, email, username, role, is_active, blockchain_address, organization_id, created_at",
-        id.0,
-        email.map(Email::as_str),
-        username.map(Username::as_str),
+        account.user.0,
+        account.email,
+        account.username,
+        seal.mac,
+        seal.key_id,
     )
     .fetch_optional(conn)
     .await
@@ -250,8 +247,8 @@ pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreErro
 pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<Sealed<Authority>>, StoreError> {
     let found = sqlx::query_as!(
         AuthorityRow,
-        "SELECT id, role, is_active, is_system, organization_id, hashed_password, blockchain_address,
-                has_second_factor, refusals, seal, seal_key
+        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
+                blockchain_address, has_second_factor, refusals, seal, seal_key
          FROM users
          WHERE role = 'ADMIN' AND is_active AND NOT is_system
          ORDER BY id
@@ -275,6 +272,8 @@ struct PresentRow {
     now: DateTime<Utc>,
     session_id: Option<Uuid>,
     id: Option<Uuid>,
+    email: Option<String>,
+    username: Option<String>,
     role: Option<String>,
     is_active: Option<bool>,
     is_system: Option<bool>,
@@ -317,6 +316,8 @@ impl PresentRow {
     fn account(self) -> Option<AuthorityRow> {
         Some(AuthorityRow {
             id: self.id?,
+            email: self.email?,
+            username: self.username?,
             role: self.role?,
             is_active: self.is_active?,
             is_system: self.is_system?,
@@ -348,6 +349,8 @@ pub async fn present(
             clock.now AS "now!",
             asked.session_id AS "session_id?",
             users.id AS "id?",
+            users.email AS "email?",
+            users.username AS "username?",
             users.role AS "role?",
             users.is_active AS "is_active?",
             users.is_system AS "is_system?",

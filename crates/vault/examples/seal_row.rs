@@ -19,7 +19,7 @@ use domain::{
     ids::{ConsentId, SessionId, UserId},
     purpose::Purpose,
     seals::{Authority, Sealed, Session},
-    users::Role,
+    users::{Email, Role, Username},
 };
 use vault::{keyring::Keyring, seal::Sealable};
 
@@ -40,7 +40,13 @@ fn main() -> ExitCode {
 fn measure_all(keyring: &Keyring) -> bool {
     let now = Clock::System.now();
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$".to_owned() + &"A".repeat(66);
-    let account = Authority::new(UserId::fresh(), Role::Doctor, hash);
+    let (Ok(email), Ok(username)) = (
+        Email::parse("bo@hospital.example"),
+        Username::parse("dr.bo"),
+    ) else {
+        return false;
+    };
+    let account = Authority::new(UserId::fresh(), &email, &username, Role::Doctor, hash);
     let consent = Consent {
         id: ConsentId::fresh(),
         patient: UserId::fresh(),

@@ -114,6 +114,8 @@ impl Sealable for Authority {
     }
 
     fn write(&self, out: &mut Encoding) {
+        out.text(&self.email);
+        out.text(&self.username);
         out.text(self.role.as_str());
         out.flag(self.is_active);
         out.flag(self.is_system);

@@ -228,6 +228,13 @@ async fn no_row_of_an_account_changed_by_sql_logs_in_or_goes_on() {
         // A role, an account that was deactivated, an organisation, a seal of another row.
         (&eve, "role = 'ADMIN'".to_owned(), eve.password.clone()),
         (&eve, "is_active = FALSE".to_owned(), eve.password.clone()),
+        // A name that somebody else would be known by, an address that is not theirs.
+        (&eve, "username = 'dr.eve'".to_owned(), eve.password.clone()),
+        (
+            &eve,
+            "email = 'dr.eve@meditrustal.example'".to_owned(),
+            eve.password.clone(),
+        ),
         (
             &dr_bo,
             "organization_id = gen_random_uuid()".to_owned(),
@@ -261,8 +268,8 @@ async fn no_row_of_an_account_changed_by_sql_logs_in_or_goes_on() {
         found(&world, "users", &person.id).await;
         world
             .attacks(&format!(
-                "UPDATE users AS u SET role = s.role, is_active = s.is_active, hashed_password = s.hashed_password,
-                     organization_id = s.organization_id, seal = s.seal, seal_key = s.seal_key
+                "UPDATE users AS u SET username = s.username, email = s.email, role = s.role,
+                     is_active = s.is_active, hashed_password = s.hashed_password, organization_id = s.organization_id, seal = s.seal, seal_key = s.seal_key
                  FROM saved AS s WHERE s.id = u.id AND u.id = '{}'",
                 person.id
             ))
@@ -356,7 +363,18 @@ async fn rows_are_sealed_one_by_one_or_named_by_the_command() {
     let listed = runs(&["--all", "--dry-run"]).await.expect("a list");
     assert_eq!(
         listed,
-        format!("users {}\n1 row(s) would be sealed\n", eve.id)
+        format!(
+            "users {}\n0 row(s) would be sealed, 1 left as they are\n",
+            eve.id
+        )
+    );
+    let listed = runs(&["--all", "--wrong", "--dry-run"]).await;
+    assert_eq!(
+        listed.expect("a list"),
+        format!(
+            "users {}\n1 row(s) would be sealed, 0 left as they are\n",
+            eve.id
+        )
     );
     tries_to_log_in(&world, "eve", &eve.password)
         .await

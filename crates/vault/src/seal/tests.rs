@@ -5,7 +5,7 @@ use domain::{
     ids::{ConsentId, OrganizationId, SessionId, UserId},
     purpose::Purpose,
     records::RecordType,
-    users::Role,
+    users::{Email, Role, Username},
 };
 
 use super::*;
@@ -24,7 +24,13 @@ fn account() -> Authority {
         organization: Some(OrganizationId(Uuid::from_u128(2))),
         has_second_factor: true,
         refusals: vec![Uuid::from_u128(3), Uuid::from_u128(4)],
-        ..Authority::new(user(1), Role::Doctor, "$argon2id$x".to_owned())
+        ..Authority::new(
+            user(1),
+            &Email::parse("ana@hospital.example").unwrap(),
+            &Username::parse("ana").unwrap(),
+            Role::Doctor,
+            "$argon2id$x".to_owned(),
+        )
     }
 }
 
@@ -115,8 +121,11 @@ fn a_seal_is_what_another_implementation_computes() {
 #[test]
 fn no_column_of_a_sealed_row_can_be_changed() {
     assert!(passes(account(), seal(&account())));
-    let accounts: [fn(&mut Authority); 10] = [
+    let accounts: [fn(&mut Authority); 13] = [
         |it| it.user = user(2),
+        |it| it.email.push('y'),
+        |it| it.username.push('y'),
+        |it| std::mem::swap(&mut it.email, &mut it.username),
         |it| it.role = Role::Admin,
         |it| it.is_active = false,
         |it| it.is_system = true,
@@ -243,7 +252,7 @@ fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     }
 }
 
-const ACCOUNT: &str = "4fbaeb188901b30aab57a3b15a02d3013902521173f46d7ff848714bf063445d";
+const ACCOUNT: &str = "f8c0f93a511eaa985d825bc30592b88ca672f9d0d7190606f0f0d3e2c7de33be";
 const CONSENT: &str = "a6d75d9767c9f26c4e5251cee4c2d8089bde1e068399fa7bbc3e9aa07bdb1394";
 const FACTOR: &str = "df7ab410b85524ab8be0039bb73e886c0cc7b8b2c6dfd0aa1574ed95b43ae7a2";
 const SESSION: &str = "b48513e5af38fc9e4d6becea06ecb7d33314a1ea549cc09f9df2149448775870";
