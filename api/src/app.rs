@@ -1,17 +1,19 @@
-//! What every use case may reach: the database, the keys, the chain, and the few tasks of this process.
+//! What one process consists of: the database, the keys, the chain, and its few tasks. It is put together once, and
+//! known to transport and resolvers alone: they give each use case what it may touch.
 
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use chain::{ChainAddress, Client, siwe::Site};
 use domain::{clock::Clock, second_factor::Requirement};
-use store::{Pool, StoreError, Tx};
+use store::Pool;
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
     answer_budget::AnswerMemory,
     cost_limit::CostLimiter,
+    dependencies::{Amending, Credentials, Decryption, Drafting, SessionIssuer, WalletMessages},
     detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
@@ -104,12 +106,61 @@ impl From<AppParts> for App {
     }
 }
 
-impl App {
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`] where no connection could be had.
-    pub(crate) async fn begin(&self) -> Result<Tx<'static>, StoreError> {
-        self.pool.begin().await
+/// What is given out together ([`crate::dependencies`]).
+impl AppParts {
+    /// For checking passwords and codes.
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            pool: &self.pool,
+            keyring: &self.keyring,
+            seals: &self.seals,
+            hashing: &self.hashing,
+            throttle: &self.throttle,
+        }
+    }
+
+    /// For log-ins.
+    pub(crate) const fn session_issuer(&self) -> SessionIssuer<'_> {
+        SessionIssuer {
+            seals: &self.seals,
+            tokens: &self.tokens,
+            clock: &self.clock,
+        }
+    }
+
+    /// For messages that wallets sign.
+    pub(crate) fn wallet_messages(&self) -> WalletMessages<'_> {
+        WalletMessages {
+            pool: &self.pool,
+            site: &self.site,
+            deployment: self.chain.deployment(),
+            prover: &self.prover,
+        }
+    }
+
+    /// For making drafts.
+    pub(crate) fn drafting(&self) -> Drafting<'_> {
+        Drafting {
+            clock: &self.clock,
+            index_key: &self.index_key,
+        }
+    }
+
+    /// For opening documents.
+    pub(crate) fn decryption(&self) -> Decryption<'_> {
+        Decryption {
+            pool: &self.pool,
+            keyring: &self.keyring,
+        }
+    }
+
+    /// For versions that follow others.
+    pub(crate) fn amending(&self) -> Amending<'_> {
+        Amending {
+            disclosure: &self.disclosure,
+            decryption: self.decryption(),
+            drafting: self.drafting(),
+            writer: &self.writer,
+        }
     }
 }

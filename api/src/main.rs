@@ -49,6 +49,7 @@
 //! Process
 //!
 //! - `app`: what one process consists of
+//! - `dependencies`: what use cases may touch, where the same things go together
 //! - `records/writer`: stores records, in batches
 //! - `records/disclosure`: discloses single records, in batches
 //! - `records/list`: finds lists of records, in batches
@@ -109,6 +110,7 @@ mod cors;
 mod cost_limit;
 mod cursor;
 mod deletion;
+mod dependencies;
 mod detached;
 mod error;
 mod facts;

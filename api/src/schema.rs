@@ -332,7 +332,8 @@ impl Schema {
         if !missing {
             return response;
         }
-        let written = async { audit_second_factor_refusal(self.app.begin().await?, context).await };
+        let written =
+            async { audit_second_factor_refusal(self.app.pool.begin().await?, context).await };
         match written.await {
             Ok(()) => response,
             Err(error) => Rejected::new(error.public_code(), error.to_string()).response(),

@@ -246,7 +246,7 @@ impl AuditQuery {
         let arguments = json!([filter.user, filter.resource, filter.action]);
         let cursors = ListCursors::of(&app.index_key, "auditLogs", caller.user, &arguments);
         let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
-        let rows = read::all(app, &caller, &filter, before, size).await?;
+        let rows = read::all(&app.pool, &caller, &filter, before, size).await?;
         prepare(ctx, &rows).await?;
         let rows = rows
             .into_iter()
@@ -287,7 +287,7 @@ impl AuditQuery {
         let arguments = json!([filter.user, filter.action, filter.allowed]);
         let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.user, &arguments);
         let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
-        let rows = read::own(app, &caller, filter, before, size).await?;
+        let rows = read::own(&app.pool, &caller, filter, before, size).await?;
         prepare(ctx, &rows).await?;
         let reader = caller.user;
         let rows = rows

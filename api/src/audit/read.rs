@@ -5,10 +5,12 @@ use domain::{
     purpose::Purpose,
     users::Role,
 };
-use store::audit::{self, AuditFilter, AuditRow};
+use store::{
+    Pool,
+    audit::{self, AuditFilter, AuditRow},
+};
 
 use crate::{
-    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -18,13 +20,13 @@ use crate::{
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators.
 pub(crate) async fn all(
-    app: &App,
+    pool: &Pool,
     caller: &Caller,
     filter: &AuditFilter,
     before: i64,
     size: i64,
 ) -> Result<Vec<AuditRow>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
@@ -46,13 +48,13 @@ pub(crate) async fn all(
 /// # Errors
 /// [`Error::Unauthenticated`].
 pub(crate) async fn own(
-    app: &App,
+    pool: &Pool,
     caller: &Caller,
     filter: AuditFilter,
     before: i64,
     size: i64,
 ) -> Result<Vec<AuditRow>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let filter = AuditFilter {
         patient: Some(actor.id),

@@ -171,9 +171,9 @@ pub(crate) async fn answer(
     let begun = async move {
         let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
         let (export, form, after) = asked(query.as_deref())?;
-        let cursors = export.cursors(&transfer.app, &transfer.caller);
+        let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
-        let begun = export.begin(&transfer.app, &transfer.caller).await?;
+        let begun = export.begin(&transfer.app.pool, &transfer.caller).await?;
         Ok::<_, TransferRefused>((transfer, begun, cursors, form, after))
     };
     match finished(&schema, begun).await {
@@ -296,7 +296,7 @@ impl ExportRun {
                 biased;
                 over = self.transfer.over() => return Err(ExportStop::Over(over)),
                 () = self.output.disconnected() => return Err(ExportStop::Disconnected),
-                next = self.begun.next(app, caller, self.after) => next,
+                next = self.begun.next(&app.pool, &app.disclosure, caller, self.after) => next,
             };
             match next {
                 Ok(None) => return Ok(None),
@@ -326,12 +326,12 @@ impl ExportRun {
             disclosed
         } else {
             let Transfer { app, caller, .. } = &self.transfer;
-            let again = self.begun.again(app, caller, &disclosed).await;
+            let again = self.begun.again(&app.disclosure, caller, &disclosed).await;
             again.map_err(|error| ExportStop::Over((&error).into()))?
         };
         let record = &disclosed.record;
         let cursor = self.cursors.at(&export::page_key(record));
-        let piece = match export::open(&self.transfer.app, &disclosed).await {
+        let piece = match export::open(self.transfer.app.decryption(), &disclosed).await {
             Ok(bytes) => self.form.record(&disclosed, &bytes, &cursor),
             Err(error @ Error::Integrity(_)) => self.form.withheld(record, &error, &cursor),
             Err(error) => return Err(ExportStop::Over((&error).into())),

@@ -458,7 +458,7 @@ impl ImportRun {
             });
         let refused: Vec<_> = refused.collect();
         let Transfer { app, caller, .. } = &self.transfer;
-        if let Err(error) = self.import.write_refused(app, caller, &refused).await {
+        if let Err(error) = self.import.write_refused(&app.pool, caller, &refused).await {
             tracing::warn!(%error, "What an import was refused could not be written down in full");
         }
     }
@@ -466,7 +466,7 @@ impl ImportRun {
     fn draft(&self, entry: &[u8]) -> Result<Draft, Error> {
         let entry = self.form.read(entry)?;
         self.import
-            .draft(&self.transfer.app, &self.transfer.caller, entry)
+            .draft(self.transfer.app.drafting(), &self.transfer.caller, entry)
     }
 
     /// Reports an entry, in its turn, that nobody is asked about.
@@ -485,7 +485,7 @@ impl ImportRun {
             self.refuse(later.number, Error::NotFound("patient"));
             return;
         }
-        let app = self.transfer.app.clone();
+        let writer = self.transfer.app.writer.clone();
         self.window_bytes += later.bytes;
         let target = Some((later.draft.patient, later.draft.record_type));
         let done = async move {
@@ -493,7 +493,7 @@ impl ImportRun {
                 number: later.number,
                 target,
                 bytes: later.bytes,
-                result: store(&app, later.draft).await,
+                result: store(&writer, later.draft).await,
             }
         };
         self.window.push_back(done.boxed());

@@ -20,6 +20,7 @@ use axum::{
 };
 use domain::{ids::UserId, throttle::Network};
 use futures::{StreamExt as _, stream};
+use store::Pool;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -231,7 +232,7 @@ impl Transfer {
         let app = schema.app();
         // Watched before its row is read: nothing falls between the two.
         let watch = app.revocations.watch(caller.session);
-        check_session(app, context, &caller).await?;
+        check_session(&app.pool, context, &caller).await?;
         let network = app
             .sockets
             .of_network
@@ -279,8 +280,12 @@ async fn finished<T: Send + 'static>(
 }
 
 /// Whether the log-in is still good, and showed a second factor where one is wanted.
-async fn check_session(app: &App, context: &RequestContext, caller: &Caller) -> Result<(), Error> {
-    let mut tx = app.begin().await?;
+async fn check_session(
+    pool: &Pool,
+    context: &RequestContext,
+    caller: &Caller,
+) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
     match caller.actor(&mut tx).await {
         Ok(_) => Ok(()),
         Err(Error::SecondFactorMissing) => {

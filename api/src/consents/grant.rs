@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Tx, audit, barrier, consents,
+    Pool, Tx, audit, barrier, consents,
     idempotency::{self, Remembered},
     users,
 };
@@ -20,10 +20,10 @@ use super::{
     refusals::set_refusals,
 };
 use crate::{
-    app::App,
     caller::{Caller, refuse_role},
     error::{Error, check_time},
     idempotency::{check_key, used_before},
+    seals::Seals,
 };
 
 const GRANT: &str = "grantConsent";
@@ -37,7 +37,8 @@ const GRANT: &str = "grantConsent";
 /// [`Error::Conflict`] for a key that was used for something else, [`Error::Forbidden`] for
 /// administrators, who hold no records that they could open to anybody.
 pub(crate) async fn grant(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     terms: Terms,
     key: Option<&str>,
@@ -45,7 +46,7 @@ pub(crate) async fn grant(
     check_key(key)?;
     let terms = terms.into_sets()?;
     let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role == Role::Admin {
@@ -63,14 +64,14 @@ pub(crate) async fn grant(
         }
         let id = ConsentId(known.resource);
         let known = consents::lock(&mut tx, id, actor.id).await?;
-        let known = known.and_then(|sealed| app.seals.open(sealed));
+        let known = known.and_then(|sealed| seals.open(sealed));
         return known.ok_or(Error::NotFound("consent"));
     }
     check_time("expiresAt", terms.expires_at)?;
     let now = users::now(&mut tx).await?;
     terms.check(now)?;
     check_grantees(&mut tx, actor.id, &terms).await?;
-    let (mut in_force, _) = app.seals.in_force(&mut tx, &[actor.id], now).await?;
+    let (mut in_force, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
     in_force.retain(|consent| consent.is_active(now));
     let same = in_force
         .iter()
@@ -80,7 +81,7 @@ pub(crate) async fn grant(
     let consent = match same {
         Some(consent) => consent,
         None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
-        None => insert(app, &mut tx, actor.id, terms, now).await?,
+        None => insert(seals, &mut tx, actor.id, terms, now).await?,
     };
     if let Some(key) = key {
         let remembered = Remembered {
@@ -112,7 +113,7 @@ pub(crate) async fn grant(
 }
 
 async fn insert(
-    app: &App,
+    seals: &Seals,
     tx: &mut Tx<'_>,
     patient: UserId,
     terms: Terms,
@@ -130,9 +131,9 @@ async fn insert(
         activities: terms.activities,
         grantees: terms.grantees,
     };
-    consents::insert(tx, &consent, &app.seals.seal(&consent)?).await?;
+    consents::insert(tx, &consent, &seals.seal(&consent)?).await?;
     if consent.is_denial() {
-        set_refusals(app, tx, patient, |refusals| refusals.push(consent.id.0)).await?;
+        set_refusals(seals, tx, patient, |refusals| refusals.push(consent.id.0)).await?;
     }
     Ok(consent)
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::{grant, list, withdraw};
 use crate::{
-    app::App,
     cursor::{Cursor, ListCursors},
     graphql::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
@@ -38,11 +37,11 @@ impl Node for Consent {
 }
 
 impl Consent {
-    fn new(app: &App, consent: consents::Consent) -> Self {
+    fn new(now: DateTime<Utc>, consent: consents::Consent) -> Self {
         Self {
             stored: Arc::new(consent),
             counts: true,
-            now: app.clock.now(),
+            now,
         }
     }
 
@@ -202,14 +201,14 @@ impl ConsentQuery {
         let cursors = ListCursors::of(&app.index_key, "consents", caller.user, &active_only.into());
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
-        let found = list::list(app, &caller, active_only, from, size).await?;
+        let found = list::list(&app.pool, &app.seals, &caller, active_only, from, size).await?;
         let people = found.iter().flat_map(|(it, _)| people_of(it)).collect();
         loaders(ctx)?.prepare_users(people).await;
         let found = found
             .into_iter()
             .map(|(consent, counts)| Consent {
                 counts,
-                ..Consent::new(app, consent)
+                ..Consent::new(app.clock.now(), consent)
             })
             .collect();
         let page = Connection::new(found, size, after.is_some(), |it: &Consent| {
@@ -333,9 +332,16 @@ impl ConsentMutation {
             grantees: input.grantees.into_iter().map(Into::into).collect(),
             expires_at: input.expires_at,
         };
-        let consent = grant::grant(app, &caller, terms, input.idempotency_key.as_deref()).await?;
+        let consent = grant::grant(
+            &app.pool,
+            &app.seals,
+            &caller,
+            terms,
+            input.idempotency_key.as_deref(),
+        )
+        .await?;
         Ok(GrantConsentPayload {
-            consent: Consent::new(app, consent),
+            consent: Consent::new(app.clock.now(), consent),
         })
     }
 
@@ -348,11 +354,13 @@ impl ConsentMutation {
         #[graphql(desc = "The consent that is to be withdrawn.")] input: WithdrawConsentInput,
     ) -> Result<WithdrawConsentPayload> {
         let (app, caller) = request(ctx)?;
-        let withdrawn = withdraw::withdraw(app, &caller, ConsentId(input.id)).await?;
+        let withdrawn =
+            withdraw::withdraw(&app.pool, &app.seals, &caller, ConsentId(input.id)).await?;
+        let now = app.clock.now();
         let remaining = withdrawn.remaining.into_iter();
         Ok(WithdrawConsentPayload {
-            consent: Consent::new(app, withdrawn.consent),
-            remaining: remaining.map(|it| Consent::new(app, it)).collect(),
+            consent: Consent::new(now, withdrawn.consent),
+            remaining: remaining.map(|it| Consent::new(now, it)).collect(),
         })
     }
 }

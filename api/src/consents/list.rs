@@ -6,11 +6,11 @@ use domain::{
     purpose::Purpose,
 };
 use store::{
-    audit,
+    Pool, audit,
     consents::{self, ConsentCursor},
 };
 
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error, seals::Seals};
 
 /// A consent in a list, and whether it is as it was sealed: else it counts for nothing.
 pub(crate) type Listed = (Consent, bool);
@@ -20,18 +20,19 @@ pub(crate) type Listed = (Consent, bool);
 /// # Errors
 /// [`Error::Unauthenticated`].
 pub(crate) async fn list(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     active_only: bool,
     after: Option<ConsentCursor>,
     size: i64,
 ) -> Result<Vec<Listed>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let page = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
     let consents = page
         .into_iter()
-        .map(|sealed| app.seals.look_at(sealed))
+        .map(|sealed| seals.look_at(sealed))
         .collect();
     let entry = AuditEntry {
         resource_type: ResourceType::Consent,

@@ -6,13 +6,13 @@ use domain::{
     ids::ConsentId,
 };
 use serde_json::json;
-use store::{Tx, audit, barrier, consents, users};
+use store::{Pool, Tx, audit, barrier, consents, users};
 
 use super::{
     evidence::{entry, evidence},
     refusals::set_refusals,
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error, seals::Seals};
 
 /// A consent that was taken back, and what still lets in whom it let in.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(crate) struct Withdrawn {
 }
 
 impl Withdrawn {
-    async fn of(app: &App, tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
+    async fn of(seals: &Seals, tx: &mut Tx<'_>, consent: Consent) -> Result<Self, Error> {
         let now = users::now(tx).await?;
-        let (in_force, _) = app.seals.in_force(tx, &[consent.patient], now).await?;
+        let (in_force, _) = seals.in_force(tx, &[consent.patient], now).await?;
         let remaining = in_force
             .into_iter()
             .filter(|other| other.id != consent.id && other.is_active(now))
@@ -41,27 +41,28 @@ impl Withdrawn {
 /// # Errors
 /// [`Error::NotFound`] where it is not one of the caller's.
 pub(crate) async fn withdraw(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     id: ConsentId,
 ) -> Result<Withdrawn, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     // What is being disclosed by it comes before; what is decided later goes without it.
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     let known = consents::lock(&mut tx, id, actor.id).await?;
-    let known = known.and_then(|sealed| app.seals.open(sealed));
+    let known = known.and_then(|sealed| seals.open(sealed));
     let known = known.ok_or(Error::NotFound("consent"))?;
     if known.withdrawn_at.is_some() {
-        return Withdrawn::of(app, &mut tx, known).await;
+        return Withdrawn::of(seals, &mut tx, known).await;
     }
     let consent = Consent {
         withdrawn_at: Some(users::now(&mut tx).await?),
         ..known
     };
-    consents::withdraw(&mut tx, &consent, &app.seals.seal(&consent)?).await?;
+    consents::withdraw(&mut tx, &consent, &seals.seal(&consent)?).await?;
     if consent.is_denial() {
-        set_refusals(app, &mut tx, actor.id, |refusals| {
+        set_refusals(seals, &mut tx, actor.id, |refusals| {
             refusals.retain(|refusal| *refusal != id.0);
         })
         .await?;
@@ -72,7 +73,7 @@ pub(crate) async fn withdraw(
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    let withdrawn = Withdrawn::of(app, &mut tx, consent).await?;
+    let withdrawn = Withdrawn::of(seals, &mut tx, consent).await?;
     tx.commit().await?;
     Ok(withdrawn)
 }

@@ -1,29 +1,17 @@
-//! Requests to erase or restrict: recorded and listed. Carrying them out is not built yet.
+//! Requests to erase or restrict, as the schema has them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
-use domain::{
-    audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    consents::{Category, set_of_categories},
-    deletion::{DeletionRequestType as Kind, MAX_OPEN_REQUESTS},
-    ids::DeletionRequestId,
-    purpose::Purpose,
-    users::Role,
-};
-use serde_json::{Value, json};
-use store::{
-    audit,
-    deletion::{self, DeletionRequest},
-};
+use domain::{consents::Category, ids::DeletionRequestId};
+use serde_json::Value;
+use store::deletion::DeletionRequest;
 use uuid::Uuid;
 
+use super::requests;
 use crate::{
-    app::App,
-    caller::Caller,
     cursor::{Cursor, ListCursors},
-    error::Error,
     graphql::{
         enums::{DataCategory, DeletionRequestType},
         loaders, request,
@@ -116,7 +104,7 @@ impl DeletionQuery {
         );
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
-        let found = list(app, &caller, from, size).await?;
+        let found = requests::list(&app.pool, &caller, from, size).await?;
         let subjects = found.iter().map(|request| request.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
@@ -163,74 +151,10 @@ impl DeletionMutation {
     ) -> Result<RequestDataDeletionPayload> {
         let (app, caller) = request(ctx)?;
         let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();
-        let request = record(app, &caller, input.request_type.into(), categories).await?;
+        let request =
+            requests::record(&app.pool, &caller, input.request_type.into(), categories).await?;
         Ok(RequestDataDeletionPayload {
             request: DataDeletionRequest(Arc::new(request)),
         })
     }
-}
-
-async fn record(
-    app: &App,
-    caller: &Caller,
-    kind: Kind,
-    categories: Vec<Category>,
-) -> Result<DeletionRequest, Error> {
-    let categories = set_of_categories(categories)?;
-    let mut tx = app.begin().await?;
-    let actor = caller.actor(&mut tx).await?;
-    deletion::lock_subject(&mut tx, actor.id).await?;
-    let open = deletion::open(&mut tx, actor.id, MAX_OPEN_REQUESTS).await?;
-    let same = |request: &&DeletionRequest| {
-        let asked: BTreeSet<_> = request.categories.iter().collect();
-        request.request_type == kind && asked == categories.iter().collect()
-    };
-    let (request, action, said) = if let Some(request) = open.iter().find(same) {
-        let said = json!({ "retry": true });
-        (request.clone(), AuditAction::DeletionRead, said)
-    } else if open.len() >= MAX_OPEN_REQUESTS {
-        return Err(Error::LimitReached {
-            field: "input",
-            message: format!("{MAX_OPEN_REQUESTS} of your requests are open, and no more can be"),
-        });
-    } else {
-        let id = DeletionRequestId::fresh();
-        let request = deletion::insert(&mut tx, id, actor.id, kind, &categories).await?;
-        let said = json!({
-            "requestType": kind, "dataCategories": categories, "status": request.status,
-        });
-        (request, AuditAction::DeletionRequest, said)
-    };
-    let entry = AuditEntry {
-        resource_type: ResourceType::DeletionRequest,
-        resource_id: request.id.0,
-        new_value: Some(said),
-        classification: Classification::SensitivePersonal,
-        patient: Some(actor.id),
-        ..caller.entry(action, Purpose::Compliance)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(request)
-}
-
-async fn list(
-    app: &App,
-    caller: &Caller,
-    after: Option<deletion::DeletionCursor>,
-    size: i64,
-) -> Result<Vec<DeletionRequest>, Error> {
-    let mut tx = app.begin().await?;
-    let actor = caller.actor(&mut tx).await?;
-    let subject = (actor.role != Role::Admin).then_some(actor.id);
-    let found = deletion::page(&mut tx, subject, after, size + 1).await?;
-    let entry = AuditEntry {
-        resource_type: ResourceType::DeletionRequest,
-        classification: Classification::Personal,
-        patient: subject,
-        ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(found)
 }

@@ -1,3 +1,4 @@
 //! Requests to erase or restrict.
 
 pub(crate) mod graphql;
+mod requests;

@@ -88,7 +88,7 @@ impl IntegrityQuery {
         let (app, caller) = request(ctx)?;
         let deployment = app.chain.deployment().clone();
         let chain_id = i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?;
-        let mut tx = app.begin().await.map_err(Error::from)?;
+        let mut tx = app.pool.begin().await.map_err(Error::from)?;
         caller.actor(&mut tx).await?;
         let progress = anchors::progress(&mut tx, chain_id, &deployment.registry.to_string())
             .await
@@ -111,7 +111,7 @@ impl IntegrityEvent {
     /// The position of the event: pass it as `after` when subscribing again, and no event is missed. The same
     /// event has the same cursor for everybody, with and without `recordId`.
     async fn cursor(&self, ctx: &Context<'_>) -> Result<Cursor> {
-        Ok(subscription::cursors(app(ctx)?).at(&(self.0.position, self.0.at)))
+        Ok(subscription::cursors(&app(ctx)?.index_key).at(&(self.0.position, self.0.at)))
     }
 
     /// What the event reports.
@@ -230,11 +230,17 @@ impl IntegritySubscription {
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
         let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
-        let start = Start::read(app, resumed.or(after).as_ref())?;
-        let events =
-            subscription::follow(app.clone(), caller, start, record_id.map(RecordId)).await?;
+        let start = Start::read(&app.index_key, resumed.or(after).as_ref())?;
+        let events = subscription::follow(
+            app.pool.clone(),
+            app.feed.clone(),
+            caller,
+            start,
+            record_id.map(RecordId),
+        )
+        .await?;
         let (cursors, told) = (
-            subscription::cursors(app),
+            subscription::cursors(&app.index_key),
             ctx.data::<EventCursor>()?.clone(),
         );
         Ok(events.map(move |event| {

@@ -13,7 +13,7 @@ use domain::{
 use futures::{Stream, stream};
 use serde_json::json;
 use store::{
-    Tx, audit,
+    Pool, Tx, audit,
     feed::{self, FeedRow, Part},
 };
 use tokio::{
@@ -23,13 +23,13 @@ use tokio::{
     },
     time::Instant,
 };
+use vault::blind_index::IndexKey;
 
 use crate::{
-    app::App,
     caller::Caller,
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
-    feed::BATCH,
+    feed::{BATCH, Feed},
     visibility::{VisibilityRequest, concerns},
 };
 
@@ -41,7 +41,8 @@ const FRESH: Duration = Duration::from_millis(100);
 
 /// Where a subscriber stands.
 struct Subscriber {
-    app: App,
+    pool: Pool,
+    feed: Feed,
     caller: Caller,
     /// Their role as it was last decided by. Whoever is given another one subscribes again.
     role: Role,
@@ -74,12 +75,12 @@ impl Start {
     ///
     /// # Errors
     /// [`Error::BadInput`] for what is no cursor of this log.
-    pub(super) fn read(app: &App, after: Option<&Cursor>) -> Result<Self, Error> {
+    pub(super) fn read(index_key: &Arc<IndexKey>, after: Option<&Cursor>) -> Result<Self, Error> {
         match after.map(Cursor::as_str) {
             None | Some("latest") => Ok(Self::Latest),
             Some("earliest") => Ok(Self::Earliest),
             Some(_) => {
-                let key = cursors(app).read(after)?;
+                let key = cursors(index_key).read(after)?;
                 Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
             }
         }
@@ -98,8 +99,8 @@ impl Start {
 }
 
 /// The cursors of the log of events.
-pub(super) fn cursors(app: &App) -> ListCursors {
-    ListCursors::of_log(&app.index_key, "integrityEvents")
+pub(super) fn cursors(index_key: &Arc<IndexKey>) -> ListCursors {
+    ListCursors::of_log(index_key, "integrityEvents")
 }
 
 /// Begins a stream, with its audit row.
@@ -108,14 +109,15 @@ pub(super) fn cursors(app: &App) -> ListCursors {
 /// [`Error::Unauthenticated`] where the session is over; [`Error::BadInput`] where the log holds no such
 /// event.
 pub(super) async fn follow(
-    app: App,
+    pool: Pool,
+    feed: Feed,
     caller: Caller,
     start: Start,
     record: Option<RecordId>,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
-    let live = app.feed.listen();
-    let mut tx = app.begin().await?;
+    let live = feed.listen();
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let position = start.position(&mut tx).await?;
     let entry = AuditEntry {
@@ -128,7 +130,8 @@ pub(super) async fn follow(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     let subscriber = Subscriber {
-        app,
+        pool,
+        feed,
         caller,
         role: actor.role,
         record,
@@ -163,7 +166,7 @@ impl Subscriber {
                 role: self.role,
                 events,
             };
-            let decided = self.app.feed.decisions.ask(inquiry).await?;
+            let decided = self.feed.decisions.ask(inquiry).await?;
             self.decided_at = Instant::now();
             self.role = decided.role;
             self.visible = decided.visible.into();
@@ -217,7 +220,7 @@ impl Subscriber {
                 return Ok(Arc::new(row));
             }
             if !self.is_live {
-                let mut conn = self.app.pool.acquire().await?;
+                let mut conn = self.pool.acquire().await?;
                 let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
                 self.is_live = stretch.last.is_none();
                 if stretch.rows.is_empty() {

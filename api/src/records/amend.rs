@@ -7,11 +7,16 @@ use serde_json::{Value, json};
 
 use super::{
     decrypt,
-    disclosure::{Disclosed, DisclosureRequest, Wanted},
+    disclosure::{Disclosed, DisclosureRequest, RecordDisclosure, Wanted},
     draft::{Follows, Stored},
     prepare::{self, About, PreparedContent},
 };
-use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
+use crate::{
+    caller::Caller,
+    dependencies::{Amending, Decryption},
+    error::Error,
+    idempotency::check_key,
+};
 
 /// The version that is to be followed, and why.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ pub(crate) struct Change {
 /// it is not the current version, or the key was used for something else; [`Error::Document`];
 /// [`Error::BadInput`].
 pub(crate) async fn amend(
-    app: &App,
+    amending: Amending<'_>,
     caller: &Caller,
     change: Change,
     document: Json,
@@ -43,11 +48,11 @@ pub(crate) async fn amend(
 ) -> Result<Stored, Error> {
     let submitted = prepare::submitted(&document)?;
     // First whether they may: what is hidden is not told apart by what is wrong with the rest.
-    let asked = ask(app, caller, change, Wanted::Amendment).await?;
+    let asked = ask(amending.disclosure, caller, change, Wanted::Amendment).await?;
     let request = json!([asked.request(caller), metadata]);
     let request_hash = prepare::request_hash(&request, &submitted);
     let content = prepare::check(asked.old.record.record_type, document, metadata)?;
-    asked.store(app, caller, content, request_hash).await
+    asked.store(amending, caller, content, request_hash).await
 }
 
 /// Stores a last version of a record that says it was entered in error. The document of the version
@@ -55,10 +60,14 @@ pub(crate) async fn amend(
 ///
 /// # Errors
 /// As of [`amend`]; [`Error::Integrity`] where the document is not what was anchored.
-pub(crate) async fn withdraw(app: &App, caller: &Caller, change: Change) -> Result<Stored, Error> {
-    let asked = ask(app, caller, change, Wanted::Withdrawal).await?;
+pub(crate) async fn withdraw(
+    amending: Amending<'_>,
+    caller: &Caller,
+    change: Change,
+) -> Result<Stored, Error> {
+    let asked = ask(amending.disclosure, caller, change, Wanted::Withdrawal).await?;
     let old = &asked.old;
-    let document = fhir::entered_in_error(document_of(app, old).await?);
+    let document = fhir::entered_in_error(document_of(amending.decryption, old).await?);
     let content = PreparedContent {
         read: fhir::searchable(&document, prepare::kind(old.record.record_type)?),
         document,
@@ -67,7 +76,7 @@ pub(crate) async fn withdraw(app: &App, caller: &Caller, change: Change) -> Resu
         incomplete: None,
     };
     let request_hash = prepare::request_hash(&asked.request(caller), &[]);
-    asked.store(app, caller, content, request_hash).await
+    asked.store(amending, caller, content, request_hash).await
 }
 
 /// A version that this caller may follow.
@@ -80,7 +89,7 @@ struct AmendmentTarget {
 
 /// Asks the record disclosure for the version that is to be followed, and looks whether it is the one that is meant.
 async fn ask(
-    app: &App,
+    disclosure: &RecordDisclosure,
     caller: &Caller,
     change: Change,
     wanted: Wanted,
@@ -94,7 +103,7 @@ async fn ask(
         wanted,
         budget: None,
     };
-    let old = app.disclosure.ask(inquiry).await?;
+    let old = disclosure.ask(inquiry).await?;
     let conflict = |message: String| Error::Conflict {
         field: "expectedVersion",
         message,
@@ -129,7 +138,7 @@ impl AmendmentTarget {
 
     async fn store(
         self,
-        app: &App,
+        amending: Amending<'_>,
         caller: &Caller,
         content: PreparedContent,
         request_hash: String,
@@ -148,14 +157,15 @@ impl AmendmentTarget {
             reason: Some(self.reason),
             idempotency: self.change.idempotency_key.map(|key| (key, request_hash)),
         };
-        app.writer.store(prepare::draft(app, content, about)?).await
+        let draft = prepare::draft(amending.drafting, content, about)?;
+        amending.writer.store(draft).await
     }
 }
 
-async fn document_of(app: &App, old: &Disclosed) -> Result<Json, Error> {
+async fn document_of(decryption: Decryption<'_>, old: &Disclosed) -> Result<Json, Error> {
     let sealed = old.sealed.as_ref().ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(&app.keyring, sealed).await;
-    let bytes = decrypt::intact(&app.pool, sealed, opened).await?;
+    let opened = decrypt::open(decryption.keyring, sealed).await;
+    let bytes = decrypt::intact(decryption.pool, sealed, opened).await?;
     decrypt::document(&bytes).ok_or(Error::Integrity(old.record.id))
 }
 

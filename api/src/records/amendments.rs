@@ -96,7 +96,7 @@ impl AmendmentMutation {
         };
         let document = input.document.into_json();
         let metadata = input.metadata.map(Into::into);
-        let stored = amend::amend(app, &caller, change, document, metadata).await?;
+        let stored = amend::amend(app.amending(), &caller, change, document, metadata).await?;
         Ok(AmendMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
         })
@@ -122,7 +122,7 @@ impl AmendmentMutation {
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,
         };
-        let stored = amend::withdraw(app, &caller, change).await?;
+        let stored = amend::withdraw(app.amending(), &caller, change).await?;
         Ok(WithdrawMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
         })

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::{
     draft::Stored,
     prepare::{self, About},
+    writer::Writer,
 };
-use crate::{app::App, caller::Caller, error::Error, idempotency::check_key};
+use crate::{caller::Caller, dependencies::Drafting, error::Error, idempotency::check_key};
 
 /// What a caller hands in.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(crate) struct Submission {
 /// [`Error::Document`] with every issue, [`Error::NotFound`] where the caller may not write for this
 /// patient or there is none, [`Error::Conflict`] for a key used for something else.
 pub(crate) async fn create(
-    app: &App,
+    drafting: Drafting<'_>,
+    writer: &Writer,
     caller: &Caller,
     submission: Submission,
 ) -> Result<Stored, Error> {
@@ -57,5 +59,7 @@ pub(crate) async fn create(
         reason: None,
         idempotency: submission.idempotency_key.map(|key| (key, request_hash)),
     };
-    app.writer.store(prepare::draft(app, content, about)?).await
+    writer
+        .store(prepare::draft(drafting, content, about)?)
+        .await
 }

@@ -19,7 +19,6 @@ use super::{
     disclosure::{DisclosureRequest, Wanted},
 };
 use crate::{
-    app::App,
     error::Error,
     graphql::{app, budget, request},
 };
@@ -122,10 +121,7 @@ async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Ar
     };
     let disclosed = app.disclosure.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-    open(app, &sealed).await
-}
-
-async fn open(app: &App, sealed: &StoredRecord) -> Result<Arc<Content>, Error> {
-    let opened = decrypt::open(&app.keyring, sealed).await;
-    Ok(Arc::new(decrypt::intact(&app.pool, sealed, opened).await?))
+    let opened = decrypt::open(&app.keyring, &sealed).await;
+    let intact = decrypt::intact(&app.pool, &sealed, opened).await?;
+    Ok(Arc::new(intact))
 }

@@ -1,6 +1,8 @@
 //! Taking records out: which ones, in groups, each decided on and written down by the record disclosure before
 //! a byte of it leaves. Rights are read anew for every group; where they have become fewer, the export ends.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access::{AccessRequest, Action, Actor, Decision, decide, permitted_types},
@@ -13,20 +15,22 @@ use domain::{
 use futures::future::join_all;
 use serde_json::json;
 use store::{
-    Tx, audit,
+    Pool, Tx, audit,
     records::{
         Record,
         search::{self, Order, PageKey, Visible},
     },
 };
-use vault::row::Content;
+use vault::{blind_index::IndexKey, row::Content};
 
 use super::{
     decrypt,
-    disclosure::{Disclosed, DisclosureRequest, Wanted},
+    disclosure::{Disclosed, DisclosureRequest, RecordDisclosure, Wanted},
     filter::Criteria,
 };
-use crate::{app::App, caller::Caller, cursor::ListCursors, error::Error, facts::Facts};
+use crate::{
+    caller::Caller, cursor::ListCursors, dependencies::Decryption, error::Error, facts::Facts,
+};
 
 /// How many records are decided on, written down and fetched together. Their envelopes are what an export
 /// holds in memory; one of them is open at a time.
@@ -66,17 +70,17 @@ struct Rights {
 
 impl Export {
     /// The cursors of this export.
-    pub(crate) fn cursors(&self, app: &App, caller: &Caller) -> ListCursors {
+    pub(crate) fn cursors(&self, index_key: &Arc<IndexKey>, caller: &Caller) -> ListCursors {
         let arguments = self.criteria.arguments(ORDER);
-        ListCursors::of(&app.index_key, "export", caller.user, &arguments)
+        ListCursors::of(index_key, "export", caller.user, &arguments)
     }
 
     /// Decides whether there is anything that this caller may take out, and writes it down.
     ///
     /// # Errors
     /// [`Error::NotFound`] where there is nothing, or no such patient.
-    pub(crate) async fn begin(self, app: &App, caller: &Caller) -> Result<ExportStart, Error> {
-        let mut tx = app.begin().await?;
+    pub(crate) async fn begin(self, pool: &Pool, caller: &Caller) -> Result<ExportStart, Error> {
+        let mut tx = pool.begin().await?;
         let rights = self.rights(&mut tx, caller).await?;
         audit::insert(&mut tx, &[self.entry(caller, &rights)]).await?;
         tx.commit().await?;
@@ -154,18 +158,19 @@ impl ExportStart {
     /// [`Error::Conflict`] where the caller may take out less than when it began.
     pub(crate) async fn next(
         &self,
-        app: &App,
+        pool: &Pool,
+        disclosure: &RecordDisclosure,
         caller: &Caller,
         after: Option<PageKey>,
     ) -> Result<Option<(Vec<Disclosed>, PageKey)>, Error> {
-        let mut found = self.found(app, caller, after).await?;
+        let mut found = self.found(pool, caller, after).await?;
         found.truncate(at_once(&found));
         let Some(last) = found.last() else {
             return Ok(None);
         };
         let page_key = ORDER.page_key(last);
         let inquiries = found.iter().map(|record| self.inquiry(caller, record));
-        let answers = join_all(inquiries.map(|inquiry| app.disclosure.ask(inquiry))).await;
+        let answers = join_all(inquiries.map(|inquiry| disclosure.ask(inquiry))).await;
         let mut disclosed = Vec::with_capacity(answers.len());
         for answer in answers {
             match answer {
@@ -183,12 +188,12 @@ impl ExportStart {
     /// [`Error::Conflict`] where it may not be taken out any more.
     pub(crate) async fn again(
         &self,
-        app: &App,
+        disclosure: &RecordDisclosure,
         caller: &Caller,
         waited: &Disclosed,
     ) -> Result<Disclosed, Error> {
         let inquiry = self.inquiry(caller, &waited.record);
-        match app.disclosure.ask(inquiry).await {
+        match disclosure.ask(inquiry).await {
             Err(Error::NotFound(_)) => Err(fewer()),
             answer => answer,
         }
@@ -206,11 +211,11 @@ impl ExportStart {
 
     async fn found(
         &self,
-        app: &App,
+        pool: &Pool,
         caller: &Caller,
         after: Option<PageKey>,
     ) -> Result<Vec<Record>, Error> {
-        let mut tx = app.begin().await?;
+        let mut tx = pool.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
         if !self.types.iter().all(|one| rights.types.contains(one)) {
             return Err(fewer());
@@ -256,11 +261,14 @@ fn fewer() -> Error {
 ///
 /// # Errors
 /// [`Error::Integrity`] where they are not, which is written down.
-pub(crate) async fn open(app: &App, disclosed: &Disclosed) -> Result<Content, Error> {
+pub(crate) async fn open(
+    decryption: Decryption<'_>,
+    disclosed: &Disclosed,
+) -> Result<Content, Error> {
     let sealed = disclosed.sealed.as_ref();
     let sealed = sealed.ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(&app.keyring, sealed).await;
-    decrypt::intact(&app.pool, sealed, opened).await
+    let opened = decrypt::open(decryption.keyring, sealed).await;
+    decrypt::intact(decryption.pool, sealed, opened).await
 }
 
 /// Where a record stands in an export.

@@ -24,7 +24,7 @@ use super::{
     history, list,
     summary::RecordSummary,
     verification::RecordVerification,
-    verify,
+    verify::{Verifying, verify},
 };
 use crate::{
     cursor::{Cursor, ListCursors},
@@ -399,7 +399,14 @@ impl RecordQuery {
         purpose: Option<PurposeOfUse>,
     ) -> Result<RecordVerification> {
         let (app, caller) = request(ctx)?;
-        let found = verify::verify(app, caller, RecordId(id), purpose.map(Into::into)).await?;
+        let verifying = Verifying {
+            disclosure: &app.disclosure,
+            decryption: app.decryption(),
+            chain: &app.chain,
+            registrars: &app.registrars,
+            clock: &app.clock,
+        };
+        let found = verify(verifying, caller, RecordId(id), purpose.map(Into::into)).await?;
         Ok(RecordVerification(found))
     }
 }
@@ -470,7 +477,7 @@ impl RecordMutation {
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,
         };
-        let stored = create::create(app, &caller, submission).await?;
+        let stored = create::create(app.drafting(), &app.writer, &caller, submission).await?;
         Ok(CreateMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
         })

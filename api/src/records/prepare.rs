@@ -8,10 +8,10 @@ use domain::{
 };
 use fhir::{Completeness, Identity, Json, Searchable};
 use serde_json::Value;
-use vault::{digest, random};
+use vault::{blind_index::IndexKey, digest, random};
 
 use super::draft::{Draft, Follows, FoundBy};
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, dependencies::Drafting, error::Error};
 
 /// A document and what is stored beside it.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub(super) fn request_hash(request: &Value, document: &[u8]) -> String {
 /// # Errors
 /// [`Error::Document`] for one about somebody else.
 pub(super) fn draft(
-    app: &App,
+    drafting: Drafting<'_>,
     mut content: PreparedContent,
     about: About<'_>,
 ) -> Result<Draft, Error> {
@@ -116,7 +116,10 @@ pub(super) fn draft(
         record_id: &id.to_string(),
         patient_id: &about.patient.to_string(),
         version: u32::try_from(number).map_err(|_| Error::Internal)?,
-        last_updated: &app.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        last_updated: &drafting
+            .clock
+            .now()
+            .to_rfc3339_opts(SecondsFormat::Millis, true),
         salt_hex: &random::hex::<32>(),
         reason: about.reason.as_ref().map(Reason::as_str),
     };
@@ -129,7 +132,7 @@ pub(super) fn draft(
         canonical: fhir::canonical::to_bytes(&stamped),
         is_restored: false,
     };
-    Ok(draft_of(app, content, about, version))
+    Ok(draft_of(drafting, content, about, version))
 }
 
 /// A version whose bytes are settled.
@@ -146,7 +149,7 @@ pub(super) struct StampedVersion {
 
 /// A version on its way to the writer.
 pub(super) fn draft_of(
-    app: &App,
+    drafting: Drafting<'_>,
     content: PreparedContent,
     about: About<'_>,
     version: StampedVersion,
@@ -165,7 +168,7 @@ pub(super) fn draft_of(
                 .read
                 .effective_micros
                 .and_then(DateTime::from_timestamp_micros),
-            code_tokens: tokens(app, about.patient, &content.read.codes),
+            code_tokens: tokens(drafting.index_key, about.patient, &content.read.codes),
         },
         missing: content.missing,
         incomplete: content.incomplete,
@@ -177,9 +180,12 @@ pub(super) fn draft_of(
 }
 
 /// A document's codes in the blind index, good for this patient alone.
-fn tokens(app: &App, patient: UserId, codes: &[(String, String)]) -> Option<Vec<Vec<u8>>> {
-    let token =
-        |(system, code): &(String, String)| app.index_key.token(patient, system, code).to_vec();
+fn tokens(
+    index_key: &IndexKey,
+    patient: UserId,
+    codes: &[(String, String)],
+) -> Option<Vec<Vec<u8>>> {
+    let token = |(system, code): &(String, String)| index_key.token(patient, system, code).to_vec();
     (!codes.is_empty()).then(|| codes.iter().map(token).collect())
 }
 

@@ -15,7 +15,7 @@ use super::{
     prepare::{self, About, StampedVersion},
     restored::foreign,
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, dependencies::Drafting, error::Error};
 
 /// The version as it was. Its document must be what the server would make of it for this caller: whoever
 /// stamps it again with the identity that it states gets the same bytes.
@@ -23,7 +23,7 @@ use crate::{app::App, caller::Caller, error::Error};
 /// # Errors
 /// [`Error::BadInput`] where it is not, [`Error::Document`] where it is somebody else's.
 pub(super) fn draft(
-    app: &App,
+    drafting: Drafting<'_>,
     caller: &Caller,
     document: Json,
     exported: Exported,
@@ -51,7 +51,7 @@ pub(super) fn draft(
         canonical,
         is_restored: true,
     };
-    Ok(prepare::draft_of(app, content, about, version))
+    Ok(prepare::draft_of(drafting, content, about, version))
 }
 
 /// The id and the number that a document was stamped with for this patient.

@@ -1,16 +1,16 @@
 //! Comparing a record with its hash and with the chain, now.
 
-use chain::OnChainStatus;
+use chain::{ChainAddress, Client, OnChainStatus};
 use chrono::{DateTime, Utc};
-use domain::{ids::RecordId, purpose::Purpose, records::DataHash};
+use domain::{clock::Clock, ids::RecordId, purpose::Purpose, records::DataHash};
 use store::records::Record;
 use vault::row::Opened;
 
 use super::{
     decrypt,
-    disclosure::{DisclosureRequest, Wanted},
+    disclosure::{DisclosureRequest, RecordDisclosure, Wanted},
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, dependencies::Decryption, error::Error};
 
 /// What a verification found.
 #[derive(Debug)]
@@ -50,13 +50,28 @@ pub(crate) enum Verdict {
     ForeignRegistrar,
 }
 
+/// What a record is verified with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Verifying<'a> {
+    /// Discloses the record.
+    pub(crate) disclosure: &'a RecordDisclosure,
+    /// Opens it.
+    pub(crate) decryption: Decryption<'a>,
+    /// Asked what it knows of the hash.
+    pub(crate) chain: &'a Client,
+    /// The accounts whose anchors are ours.
+    pub(crate) registrars: &'a [ChainAddress],
+    /// When it was looked at.
+    pub(crate) clock: &'a Clock,
+}
+
 /// Opens a record for nobody, hashes it and asks the registry. Audited first, as a verification.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the caller may not read it; [`Error::Unavailable`] where the node gives
 /// no answer.
 pub(crate) async fn verify(
-    app: &App,
+    verifying: Verifying<'_>,
     caller: Caller,
     id: RecordId,
     purpose: Option<Purpose>,
@@ -68,14 +83,14 @@ pub(crate) async fn verify(
         wanted: Wanted::Verification,
         budget: None,
     };
-    let disclosed = app.disclosure.ask(inquiry).await?;
+    let disclosed = verifying.disclosure.ask(inquiry).await?;
     let (record, purpose) = (disclosed.record, disclosed.purpose);
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
 
-    let mut conn = app.pool.acquire().await?;
+    let mut conn = verifying.decryption.pool.acquire().await?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     drop(conn);
-    let opened = decrypt::open(&app.keyring, &sealed).await;
+    let opened = decrypt::open(verifying.decryption.keyring, &sealed).await;
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
         Opened::Mismatch { computed, .. } => Some(*computed),
@@ -84,9 +99,9 @@ pub(crate) async fn verify(
     let found = decrypt::finding_of(&sealed, &opened);
     drop(opened);
     let intact = found.is_none();
-    decrypt::record_findings(&app.pool, &sealed, found).await?;
+    decrypt::record_findings(verifying.decryption.pool, &sealed, found).await?;
     let on_chain = match computed {
-        Some(hash) => app.chain.anchor_of(&hash).await.map_err(no_answer)?,
+        Some(hash) => verifying.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,
     };
     let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
@@ -96,15 +111,17 @@ pub(crate) async fn verify(
         (true, None) => Verdict::Pending,
         (true, Some(found)) => match found.status {
             OnChainStatus::Revoked | OnChainStatus::Erased => Verdict::Revoked,
-            _ if !app.registrars.contains(&found.registrar) => Verdict::ForeignRegistrar,
+            _ if !verifying.registrars.contains(&found.registrar) => Verdict::ForeignRegistrar,
             OnChainStatus::Active => Verdict::Verified,
             OnChainStatus::Superseded => Verdict::Superseded,
         },
     };
     let successor = match (verdict, computed) {
-        (Verdict::Superseded, Some(hash)) => {
-            app.chain.successor_of(&hash).await.map_err(no_answer)?
-        }
+        (Verdict::Superseded, Some(hash)) => verifying
+            .chain
+            .successor_of(&hash)
+            .await
+            .map_err(no_answer)?,
         _ => None,
     };
     Ok(Verification {
@@ -114,7 +131,7 @@ pub(crate) async fn verify(
         computed,
         on_chain,
         successor,
-        checked_at: app.clock.now(),
+        checked_at: verifying.clock.now(),
     })
 }
 

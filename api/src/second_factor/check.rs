@@ -16,10 +16,10 @@ use store::{
 use vault::{keyring::WrappedKey, second_factor::recovery_hash};
 
 use crate::{
-    app::App,
     caller::Caller,
+    dependencies::Credentials,
     error::Error,
-    throttle::{self, Attempt, Pass},
+    throttle::{self, Attempt, Pass, Throttle},
 };
 
 /// The code that somebody gave, if any: six digits of this moment, or one of their recovery codes.
@@ -58,9 +58,9 @@ impl Proof {
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn conclude(self, app: &App, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) async fn conclude(self, throttle: &Throttle, tx: &mut Tx<'_>) -> Result<(), Error> {
         match self.pass {
-            Some(pass) => pass.succeeded(&app.throttle, tx).await,
+            Some(pass) => pass.succeeded(throttle, tx).await,
             None => Ok(()),
         }
     }
@@ -80,14 +80,14 @@ impl CodeRefused {
     /// The database's.
     pub(crate) async fn conclude(
         mut self,
-        app: &App,
+        throttle: &Throttle,
         before: Option<Pass>,
     ) -> Result<Error, Error> {
         if let Some(before) = before {
-            before.succeeded(&app.throttle, &mut self.tx).await?;
+            before.succeeded(throttle, &mut self.tx).await?;
         }
         if let Some(pass) = self.pass {
-            pass.failed(&app.throttle, &mut self.tx).await?;
+            pass.failed(throttle, &mut self.tx).await?;
         }
         self.tx.commit().await?;
         Ok(self.error)
@@ -110,27 +110,29 @@ impl Code {
     /// [`Error::Throttled`] where too many codes were wrong; the database's.
     pub(crate) async fn show(
         &self,
-        app: &App,
+        credentials: Credentials<'_>,
         user: UserId,
         origin: &Origin,
     ) -> Result<FactorOutcome, Error> {
         let pass = match self.0 {
-            Some(_) => Some(throttle::pass(&app.throttle, origin, Attempt::Code(user)).await?),
+            Some(_) => {
+                Some(throttle::pass(credentials.throttle, origin, Attempt::Code(user)).await?)
+            }
             None => None,
         };
-        let mut tx = app.begin().await?;
+        let mut tx = credentials.pool.begin().await?;
         barrier::lock_shared(&mut tx, [user]).await?;
         let locked = second_factors::lock(&mut tx, user).await?;
-        let account = app.seals.account(&mut tx, user).await?;
+        let account = credentials.seals.account(&mut tx, user).await?;
         let account = account.ok_or(Error::WrongCredentials)?;
         let checked = if account.has_second_factor {
-            match locked.and_then(|locked| Tried::of(app, locked)) {
+            match locked.and_then(|locked| Tried::of(credentials, locked)) {
                 Some(tried) if tried.factor.confirmed_at.is_some() => {
-                    self.compare(app, &mut tx, &tried).await?
+                    self.compare(credentials, &mut tx, &tried).await?
                 }
                 // It was taken away, or is not as it was sealed: no code is the right one.
                 Some(_) | None => {
-                    app.seals.report(Tampered {
+                    credentials.seals.report(Tampered {
                         table: SealedTable::SecondFactors,
                         row: user.0,
                         of: user,
@@ -174,21 +176,34 @@ impl Code {
     ///
     /// # Errors
     /// [`Error::SecondFactorRequired`], [`Error::WrongCredentials`], [`Error::Throttled`].
-    pub(crate) async fn demand(&self, app: &App, caller: &Caller) -> Result<Tx<'static>, Error> {
-        let Passed { mut tx, proof } = match self.show(app, caller.user, &caller.origin).await? {
-            FactorOutcome::Passed(passed) => passed,
-            FactorOutcome::Refused(refused) => return Err(refused.conclude(app, None).await?),
-        };
+    pub(crate) async fn demand(
+        &self,
+        credentials: Credentials<'_>,
+        caller: &Caller,
+    ) -> Result<Tx<'static>, Error> {
+        let Passed { mut tx, proof } =
+            match self.show(credentials, caller.user, &caller.origin).await? {
+                FactorOutcome::Passed(passed) => passed,
+                FactorOutcome::Refused(refused) => {
+                    return Err(refused.conclude(credentials.throttle, None).await?);
+                }
+            };
         if proof.is_shown() {
-            app.seals
+            credentials
+                .seals
                 .show_second_factor(&mut tx, caller.session)
                 .await?;
         }
-        proof.conclude(app, &mut tx).await?;
+        proof.conclude(credentials.throttle, &mut tx).await?;
         Ok(tx)
     }
 
-    async fn compare(&self, app: &App, tx: &mut Tx<'_>, tried: &Tried) -> Result<CodeCheck, Error> {
+    async fn compare(
+        &self,
+        credentials: Credentials<'_>,
+        tx: &mut Tx<'_>,
+        tried: &Tried,
+    ) -> Result<CodeCheck, Error> {
         let Tried { factor, .. } = tried;
         let user = factor.user;
         let Some(code) = self.0.as_deref().map(str::trim) else {
@@ -206,7 +221,7 @@ impl Code {
                 CodeCheck::Wrong
             });
         }
-        match tried.step_of(app, code)? {
+        match tried.step_of(credentials, code)? {
             Some(step) => {
                 second_factors::use_step(tx, user, step).await?;
                 Ok(CodeCheck::Right)
@@ -227,8 +242,8 @@ pub(super) struct Tried {
 
 impl Tried {
     /// `None` where it is not as it was sealed.
-    pub(super) fn of(app: &App, locked: LockedFactor) -> Option<Self> {
-        let factor = app.seals.open(locked.factor)?;
+    pub(super) fn of(credentials: Credentials<'_>, locked: LockedFactor) -> Option<Self> {
+        let factor = credentials.seals.open(locked.factor)?;
         Some(Self {
             factor,
             now: locked.now,
@@ -241,13 +256,17 @@ impl Tried {
     ///
     /// # Errors
     /// [`Error::Internal`] where the secret does not open.
-    pub(super) fn step_of(&self, app: &App, code: &str) -> Result<Option<i64>, Error> {
+    pub(super) fn step_of(
+        &self,
+        credentials: Credentials<'_>,
+        code: &str,
+    ) -> Result<Option<i64>, Error> {
         let user = self.factor.user;
         let sealed = WrappedKey {
             bytes: self.factor.sealed_secret.clone(),
             master_key_id: self.factor.master_key_id.clone(),
         };
-        let secret = app.keyring.open_factor(user, &sealed).map_err(|error| {
+        let secret = credentials.keyring.open_factor(user, &sealed).map_err(|error| {
             tracing::error!(user.id = %user, %error, "The secret of a second factor does not open");
             Error::Internal
         })?;

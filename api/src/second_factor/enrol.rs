@@ -5,18 +5,19 @@ use domain::{
     ids::UserId,
     purpose::Purpose,
     seals::{Authority, Factor, SealedTable, Tampered},
-    second_factor::FactorState,
+    second_factor::{FactorState, Requirement},
 };
 use serde_json::json;
-use store::{Tx, audit, second_factors, users};
+use store::{Pool, Tx, audit, second_factors, users};
 use vault::second_factor::{FactorSecret, recovery_codes, recovery_hash};
 
 use super::check::{Code, Tried};
 use crate::{
-    app::App,
     caller::Caller,
+    dependencies::Credentials,
     error::Error,
     key_checks::{KeyCheckError, check_master_keys},
+    seals::Seals,
     users::password,
 };
 
@@ -32,16 +33,20 @@ pub(super) struct NewFactor {
 ///
 /// # Errors
 /// [`Error::WrongCredentials`]; [`Error::Conflict`] where there is one that counts.
-pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<NewFactor, Error> {
-    password::confirm(app, caller, given, AuditAction::SecondFactorStart).await?;
+pub(super) async fn start(
+    credentials: Credentials<'_>,
+    caller: &Caller,
+    given: &str,
+) -> Result<NewFactor, Error> {
+    password::confirm(credentials, caller, given, AuditAction::SecondFactorStart).await?;
     let secret = FactorSecret::fresh();
-    check_master_keys(&app.pool, &app.keyring)
+    check_master_keys(credentials.pool, credentials.keyring)
         .await
         .map_err(unusable)?;
-    let sealed = app.keyring.seal_factor(caller.user, &secret);
+    let sealed = credentials.keyring.seal_factor(caller.user, &secret);
     let sealed = sealed.map_err(|error| unusable(error.into()))?;
 
-    let mut tx = app.begin().await?;
+    let mut tx = credentials.pool.begin().await?;
     let found = users::by_ids(&mut tx, &[caller.user]).await?;
     let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
     let factor = Factor {
@@ -51,11 +56,11 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<New
         confirmed_at: None,
         code_hashes: Vec::new(),
     };
-    let seal = app.seals.seal(&factor)?;
+    let seal = credentials.seals.seal(&factor)?;
     if !second_factors::start(&mut tx, &factor, &seal).await? {
         return Err(has_one());
     }
-    demand_none(app, &mut tx, user.id).await?;
+    demand_none(credentials.seals, &mut tx, user.id).await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorStart)]).await?;
     tx.commit().await?;
     Ok(NewFactor {
@@ -70,17 +75,21 @@ pub(super) async fn start(app: &App, caller: &Caller, given: &str) -> Result<New
 /// # Errors
 /// [`Error::NotFound`] where none was begun, [`Error::Conflict`] where it counts already,
 /// [`Error::BadInput`] for another code, which is written down.
-pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Vec<String>, Error> {
-    let mut tx = app.begin().await?;
+pub(super) async fn confirm(
+    credentials: Credentials<'_>,
+    caller: &Caller,
+    code: &str,
+) -> Result<Vec<String>, Error> {
+    let mut tx = credentials.pool.begin().await?;
     let actor = caller.active_actor(&mut tx).await?;
     let locked = second_factors::lock(&mut tx, actor.id).await?;
-    let tried = locked.and_then(|locked| Tried::of(app, locked));
+    let tried = locked.and_then(|locked| Tried::of(credentials, locked));
     let tried = tried.ok_or(Error::NotFound("second factor"))?;
     if tried.factor.confirmed_at.is_some() {
         return Err(has_one());
     }
-    demand_none(app, &mut tx, actor.id).await?;
-    let Some(step) = tried.step_of(app, code.trim())? else {
+    demand_none(credentials.seals, &mut tx, actor.id).await?;
+    let Some(step) = tried.step_of(credentials, code.trim())? else {
         let wanted = AuditAction::SecondFactorConfirm;
         let refused = AuditEntry {
             new_value: Some(json!({ "reason": "CODE", "wanted": wanted })),
@@ -99,11 +108,12 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
         code_hashes: hashes,
         ..tried.factor
     };
-    let seal = app.seals.seal(&factor)?;
+    let seal = credentials.seals.seal(&factor)?;
     second_factors::use_step(&mut tx, actor.id, step).await?;
     second_factors::confirm(&mut tx, &factor, &seal).await?;
-    set_second_factor(app, &mut tx, actor.id, true).await?;
-    app.seals
+    set_second_factor(credentials.seals, &mut tx, actor.id, true).await?;
+    credentials
+        .seals
         .show_second_factor(&mut tx, caller.session)
         .await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorConfirm)]).await?;
@@ -117,18 +127,21 @@ pub(super) async fn confirm(app: &App, caller: &Caller, code: &str) -> Result<Ve
 /// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::NotFound`] where there is
 /// none.
 pub(super) async fn remove(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     given: &str,
     code: Code,
 ) -> Result<(), Error> {
-    password::confirm(app, caller, given, AuditAction::SecondFactorRemove).await?;
-    let mut tx = code.demand(app, caller).await?;
+    password::confirm(credentials, caller, given, AuditAction::SecondFactorRemove).await?;
+    let mut tx = code.demand(credentials, caller).await?;
     if !second_factors::remove(&mut tx, caller.user).await? {
         return Err(Error::NotFound("second factor"));
     }
-    set_second_factor(app, &mut tx, caller.user, false).await?;
-    app.seals.forget_second_factor(&mut tx, caller.user).await?;
+    set_second_factor(credentials.seals, &mut tx, caller.user, false).await?;
+    credentials
+        .seals
+        .forget_second_factor(&mut tx, caller.user)
+        .await?;
     audit::insert(&mut tx, &[entry(caller, AuditAction::SecondFactorRemove)]).await?;
     tx.commit().await?;
     Ok(())
@@ -138,8 +151,12 @@ pub(super) async fn remove(
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
-pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bool), Error> {
-    let mut tx = app.begin().await?;
+pub(super) async fn state(
+    pool: &Pool,
+    required: Requirement,
+    caller: &Caller,
+) -> Result<(FactorState, bool), Error> {
+    let mut tx = pool.begin().await?;
     let actor = caller.active_actor(&mut tx).await?;
     let state = second_factors::state(&mut tx, actor.id).await?;
     let entry = AuditEntry {
@@ -150,17 +167,17 @@ pub(super) async fn state(app: &App, caller: &Caller) -> Result<(FactorState, bo
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok((state, app.second_factor.is_for(actor.role)))
+    Ok((state, required.is_for(actor.role)))
 }
 
 /// Refuses where the sealed account names a second factor, whatever became of its row: another device takes
 /// the place of none. Lock the row first, as whoever takes it off does.
-async fn demand_none(app: &App, tx: &mut Tx<'_>, user: UserId) -> Result<(), Error> {
-    let account = app.seals.lock(tx, user).await?;
+async fn demand_none(seals: &Seals, tx: &mut Tx<'_>, user: UserId) -> Result<(), Error> {
+    let account = seals.lock(tx, user).await?;
     if !account.ok_or(Error::Unauthenticated)?.has_second_factor {
         return Ok(());
     }
-    app.seals.report(Tampered {
+    seals.report(Tampered {
         table: SealedTable::SecondFactors,
         row: user.0,
         of: user,
@@ -170,17 +187,17 @@ async fn demand_none(app: &App, tx: &mut Tx<'_>, user: UserId) -> Result<(), Err
 
 /// Lets the account say whether a second factor is asked for, whatever becomes of that row.
 async fn set_second_factor(
-    app: &App,
+    seals: &Seals,
     tx: &mut Tx<'_>,
     user: UserId,
     has_second_factor: bool,
 ) -> Result<(), Error> {
-    let account = app.seals.lock(tx, user).await?;
+    let account = seals.lock(tx, user).await?;
     let account = Authority {
         has_second_factor,
         ..account.ok_or(Error::Unauthenticated)?
     };
-    app.seals.write(tx, &account).await
+    seals.write(tx, &account).await
 }
 
 /// The master keys cannot be used: the operator's to mend.

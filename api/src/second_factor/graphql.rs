@@ -46,7 +46,7 @@ impl SecondFactorQuery {
     /// The state of the caller's second factor. Open to every role, also without a second factor.
     async fn my_second_factor(&self, ctx: &Context<'_>) -> Result<SecondFactor> {
         let (app, caller) = request(ctx)?;
-        let (state, is_required) = enrol::state(app, &caller).await?;
+        let (state, is_required) = enrol::state(&app.pool, app.second_factor, &caller).await?;
         Ok(SecondFactor::new(state, is_required))
     }
 }
@@ -113,7 +113,7 @@ impl SecondFactorMutation {
         #[graphql(desc = "The password of the account.")] input: StartSecondFactorInput,
     ) -> Result<StartSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
-        let begun = enrol::start(app, &caller, &input.password).await?;
+        let begun = enrol::start(app.credentials(), &caller, &input.password).await?;
         Ok(StartSecondFactorPayload {
             uri: begun.uri,
             secret: begun.secret,
@@ -131,7 +131,7 @@ impl SecondFactorMutation {
         input: ConfirmSecondFactorInput,
     ) -> Result<ConfirmSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
-        let recovery_codes = enrol::confirm(app, &caller, &input.code).await?;
+        let recovery_codes = enrol::confirm(app.credentials(), &caller, &input.code).await?;
         Ok(ConfirmSecondFactorPayload { recovery_codes })
     }
 
@@ -145,8 +145,14 @@ impl SecondFactorMutation {
         #[graphql(desc = "The password and a code.")] input: RemoveSecondFactorInput,
     ) -> Result<RemoveSecondFactorPayload> {
         let (app, caller) = request(ctx)?;
-        enrol::remove(app, &caller, &input.password, Code(input.code)).await?;
-        let (state, is_required) = enrol::state(app, &caller).await?;
+        enrol::remove(
+            app.credentials(),
+            &caller,
+            &input.password,
+            Code(input.code),
+        )
+        .await?;
+        let (state, is_required) = enrol::state(&app.pool, app.second_factor, &caller).await?;
         Ok(RemoveSecondFactorPayload {
             second_factor: SecondFactor::new(state, is_required),
         })

@@ -16,7 +16,7 @@ use store::{
 };
 use vault::refresh::RefreshToken;
 
-use crate::{app::App, caller::RequestContext, error::Error};
+use crate::{caller::RequestContext, dependencies::SessionIssuer, error::Error};
 
 /// What a client is given when it logs in, and each time it goes on.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) struct LoggedIn {
 /// # Errors
 /// The database's.
 pub(crate) async fn begin(
-    app: &App,
+    issuer: SessionIssuer<'_>,
     tx: &mut Tx<'_>,
     context: &RequestContext,
     user: &User,
@@ -80,7 +80,7 @@ pub(crate) async fn begin(
         used_at: None,
         second_factor_at: second_factor.then_some(now),
     };
-    let seal = app.seals.seal(&session)?;
+    let seal = issuer.seals.seal(&session)?;
     store::sessions::insert(tx, &session, &seal, device(context)).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::Session,
@@ -108,7 +108,7 @@ pub(crate) async fn begin(
         )
     }));
     audit::insert(tx, &entries).await?;
-    let (access_token, expires_at) = app.tokens.issue(user.id, id, app.clock.now());
+    let (access_token, expires_at) = issuer.tokens.issue(user.id, id, issuer.clock.now());
     let granted = Granted {
         access_token,
         expires_at,

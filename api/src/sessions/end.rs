@@ -7,26 +7,26 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit, barrier,
+    Pool, audit, barrier,
     sessions::{self, Which},
 };
 
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error};
 
 /// Ends the log-in that the caller's token is of. Answers how many were ended.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] where it is over already.
-pub(crate) async fn log_out(app: &App, caller: &Caller) -> Result<usize, Error> {
-    end(app, caller, Which::One(caller.session)).await
+pub(crate) async fn log_out(pool: &Pool, caller: &Caller) -> Result<usize, Error> {
+    end(pool, caller, Which::One(caller.session)).await
 }
 
 /// Ends all log-ins of the caller, the present one too. Answers how many were ended.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] where the present one is over already.
-pub(crate) async fn log_out_everywhere(app: &App, caller: &Caller) -> Result<usize, Error> {
-    end(app, caller, Which::All).await
+pub(crate) async fn log_out_everywhere(pool: &Pool, caller: &Caller) -> Result<usize, Error> {
+    end(pool, caller, Which::All).await
 }
 
 /// Ends one log-in of the caller. Answers how many were ended.
@@ -34,12 +34,12 @@ pub(crate) async fn log_out_everywhere(app: &App, caller: &Caller) -> Result<usi
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::NotFound`] where there is no such log-in, where it is over or
 /// somebody else's.
-pub(crate) async fn revoke(app: &App, caller: &Caller, id: SessionId) -> Result<usize, Error> {
-    end(app, caller, Which::One(id)).await
+pub(crate) async fn revoke(pool: &Pool, caller: &Caller, id: SessionId) -> Result<usize, Error> {
+    end(pool, caller, Which::One(id)).await
 }
 
-async fn end(app: &App, caller: &Caller, which: Which) -> Result<usize, Error> {
-    let mut tx = app.begin().await?;
+async fn end(pool: &Pool, caller: &Caller, which: Which) -> Result<usize, Error> {
+    let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
     let ended = sessions::revoke(&mut tx, actor.id, which).await?;

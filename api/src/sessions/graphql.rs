@@ -7,9 +7,12 @@ use serde_json::Value;
 use store::sessions::LogIn;
 use uuid::Uuid;
 
-use super::{begin::Granted, end, list, refresh};
+use super::{
+    begin::Granted,
+    end, list,
+    refresh::{Refreshing, refresh},
+};
 use crate::{
-    app::App,
     cursor::{Cursor, ListCursors},
     graphql::{app, context, request},
     page::{self, Connection, Node},
@@ -107,7 +110,7 @@ impl SessionQuery {
         let cursors = ListCursors::of(&app.index_key, "mySessions", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, SessionId(id)));
-        let found = list::own(app, &caller, from, size).await?;
+        let found = list::own(&app.pool, &caller, from, size).await?;
         let sessions = found
             .into_iter()
             .map(|log_in| {
@@ -194,8 +197,13 @@ impl SessionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The refresh token to exchange.")] input: RefreshSessionInput,
     ) -> Result<RefreshSessionPayload> {
-        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
-        let granted = refresh::refresh(app, context, &input.refresh_token).await?;
+        let (app, context) = (app(ctx)?, context(ctx)?);
+        let refreshing = Refreshing {
+            pool: &app.pool,
+            throttle: &app.throttle,
+            issuer: app.session_issuer(),
+        };
+        let granted = refresh(refreshing, context, &input.refresh_token).await?;
         Ok(granted.into())
     }
 
@@ -205,7 +213,7 @@ impl SessionMutation {
     /// It has no error codes of its own.
     async fn log_out(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
-        Ok(LogOutPayload::of(end::log_out(app, &caller).await?))
+        Ok(LogOutPayload::of(end::log_out(&app.pool, &caller).await?))
     }
 
     /// Ends all sessions of the caller, this one included.
@@ -213,7 +221,7 @@ impl SessionMutation {
     /// It has no error codes of its own.
     async fn log_out_everywhere(&self, ctx: &Context<'_>) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
-        let ended = end::log_out_everywhere(app, &caller).await?;
+        let ended = end::log_out_everywhere(&app.pool, &caller).await?;
         Ok(LogOutPayload::of(ended))
     }
 
@@ -226,7 +234,7 @@ impl SessionMutation {
         #[graphql(desc = "The session that is to be ended.")] input: RevokeSessionInput,
     ) -> Result<LogOutPayload> {
         let (app, caller) = request(ctx)?;
-        let ended = end::revoke(app, &caller, SessionId(input.id)).await?;
+        let ended = end::revoke(&app.pool, &caller, SessionId(input.id)).await?;
         Ok(LogOutPayload::of(ended))
     }
 }

@@ -5,11 +5,11 @@ use domain::{
     purpose::Purpose,
 };
 use store::{
-    audit,
+    Pool, audit,
     sessions::{self, LogIn, LogInCursor},
 };
 
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, error::Error};
 
 /// The caller's log-ins, newest first, one more than asked for where there are more. Written down before
 /// they are shown.
@@ -17,12 +17,12 @@ use crate::{app::App, caller::Caller, error::Error};
 /// # Errors
 /// [`Error::Unauthenticated`].
 pub(crate) async fn own(
-    app: &App,
+    pool: &Pool,
     caller: &Caller,
     after: Option<LogInCursor>,
     size: i64,
 ) -> Result<Vec<LogIn>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let found = sessions::page(&mut tx, actor.id, None, after, size + 1).await?;
     let entry = AuditEntry {

@@ -11,18 +11,31 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Tx, audit, barrier,
+    Pool, Tx, audit, barrier,
     sessions::{self, Token, Which},
 };
 use vault::refresh::RefreshToken;
 
 use super::begin::{Granted, device};
 use crate::{
-    app::App,
     caller::RequestContext,
+    dependencies::SessionIssuer,
     error::Error,
-    throttle::{self, Attempt, Pass},
+    seals::Seals,
+    throttle::{self, Attempt, Pass, Throttle},
+    tokens::Tokens,
 };
+
+/// What a log-in is gone on with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refreshing<'a> {
+    /// The log-ins, and the audit trail.
+    pub(crate) pool: &'a Pool,
+    /// How often anybody may guess.
+    pub(crate) throttle: &'a Throttle,
+    /// Makes the next tokens.
+    pub(crate) issuer: SessionIssuer<'a>,
+}
 
 /// Exchanges a refresh token for the next one and an access token, with its audit row. A token that was
 /// used before ends its log-in; whatever is wrong is written down.
@@ -30,57 +43,83 @@ use crate::{
 /// # Errors
 /// [`Error::SessionEnded`], whatever was wrong with the token; [`Error::Throttled`] for who guesses.
 pub(crate) async fn refresh(
-    app: &App,
+    refreshing: Refreshing<'_>,
     context: &RequestContext,
     given: &str,
 ) -> Result<Granted, Error> {
     let parent = RefreshToken::parse(given);
     // Who has a good token is not guessing, whatever their neighbours do.
-    let pass = if seems_good(app, parent.as_ref()).await? {
+    let pass = if seems_good(refreshing.pool, parent.as_ref()).await? {
         None
     } else {
-        Some(throttle::pass(&app.throttle, &context.origin, Attempt::Refresh).await?)
+        Some(throttle::pass(refreshing.throttle, &context.origin, Attempt::Refresh).await?)
     };
-    let mut tx = app.begin().await?;
+    let mut tx = refreshing.pool.begin().await?;
     let token = match &parent {
         Some(parent) => sessions::lock_token(&mut tx, &parent.hash()).await?,
         None => None,
     };
     let (Some(parent), Some(mut token)) = (parent, token) else {
-        return refuse(app, tx, context, pass, None, "UNKNOWN").await;
+        return refuse(refreshing.throttle, tx, context, pass, None, "UNKNOWN").await;
     };
-    let account = app.seals.account(&mut tx, token.user).await?;
+    let account = refreshing.issuer.seals.account(&mut tx, token.user).await?;
     token.presented.is_active = account.is_some_and(|account| account.is_active);
     let verdict = judge(&token.presented, token.now);
     if let RefreshVerdict::Ended(why) = verdict {
         // What was ended carries no seal.
-        return refuse(app, tx, context, pass, Some(&token), why.as_str()).await;
+        return refuse(
+            refreshing.throttle,
+            tx,
+            context,
+            pass,
+            Some(&token),
+            why.as_str(),
+        )
+        .await;
     }
-    let Some(row) = open(app, &token) else {
-        return refuse(app, tx, context, pass, Some(&token), "TAMPERED").await;
+    let Some(row) = open(refreshing.issuer.seals, &token) else {
+        return refuse(
+            refreshing.throttle,
+            tx,
+            context,
+            pass,
+            Some(&token),
+            "TAMPERED",
+        )
+        .await;
     };
     let known = match verdict {
-        RefreshVerdict::Rotate => Some(rotate(app, &mut tx, context, &parent, &token, row).await?),
-        RefreshVerdict::Again => again(app, &mut tx, &parent, row.id).await?,
+        RefreshVerdict::Rotate => {
+            Some(rotate(refreshing.issuer, &mut tx, context, &parent, &token, row).await?)
+        }
+        RefreshVerdict::Again => again(refreshing.issuer.tokens, &mut tx, &parent, row.id).await?,
         RefreshVerdict::Reused | RefreshVerdict::Ended(_) => {
-            return end(app, tx, context, pass, &token).await;
+            return end(refreshing, tx, context, pass, &token).await;
         }
     };
     let Some(next) = known else {
         // The key that made it is gone: nobody can be told what it was.
-        return refuse(app, tx, context, pass, Some(&token), "EXPIRED").await;
+        return refuse(
+            refreshing.throttle,
+            tx,
+            context,
+            pass,
+            Some(&token),
+            "EXPIRED",
+        )
+        .await;
     };
     let said = token.presented.used_at.map(|_| json!({ "again": true }));
-    grant(app, tx, context, pass, &token, next, said).await
+    grant(refreshing, tx, context, pass, &token, next, said).await
 }
 
 /// Whether a token would be taken, as it seems before its row is locked. 256 bits are not found by trying,
 /// so that looking them up needs no counting.
-async fn seems_good(app: &App, given: Option<&RefreshToken>) -> Result<bool, Error> {
+async fn seems_good(pool: &Pool, given: Option<&RefreshToken>) -> Result<bool, Error> {
     let Some(given) = given else {
         return Ok(false);
     };
-    let mut conn = app.pool.acquire().await?;
+    let mut conn = pool.acquire().await?;
     let found = sessions::peek_token(&mut conn, &given.hash()).await?;
     Ok(found.is_some_and(|(presented, now)| {
         matches!(
@@ -91,18 +130,18 @@ async fn seems_good(app: &App, given: Option<&RefreshToken>) -> Result<bool, Err
 }
 
 /// The token's row, if it and the first row of its log-in are as they were sealed, and belong together.
-fn open(app: &App, token: &Token) -> Option<Session> {
-    let row = app.seals.open(token.row.clone())?;
+fn open(seals: &Seals, token: &Token) -> Option<Session> {
+    let row = seals.open(token.row.clone())?;
     let Some(root) = token.root.clone() else {
         return row.parent.is_none().then_some(row);
     };
-    let root = app.seals.open(root)?;
+    let root = seals.open(root)?;
     let belongs = root.parent.is_none() && root.id == row.family && root.user == row.user;
     belongs.then_some(row)
 }
 
 async fn rotate(
-    app: &App,
+    issuer: SessionIssuer<'_>,
     tx: &mut Tx<'_>,
     context: &RequestContext,
     parent: &RefreshToken,
@@ -110,7 +149,7 @@ async fn rotate(
     row: Session,
 ) -> Result<RefreshToken, Error> {
     let id = SessionId::fresh();
-    let next = app.tokens.successor(parent, id);
+    let next = issuer.tokens.successor(parent, id);
     let child = Session {
         id,
         user: row.user,
@@ -126,15 +165,15 @@ async fn rotate(
         used_at: Some(token.now),
         ..row
     };
-    sessions::write(tx, &used, &app.seals.seal(&used)?).await?;
-    sessions::insert(tx, &child, &app.seals.seal(&child)?, device(context)).await?;
+    sessions::write(tx, &used, &issuer.seals.seal(&used)?).await?;
+    sessions::insert(tx, &child, &issuer.seals.seal(&child)?, device(context)).await?;
     Ok(next)
 }
 
 /// Answers the second of two that came at once, or came again because the first answer was lost: by the
 /// same successor, which is made again and not read from anywhere. `None` where it cannot be made.
 async fn again(
-    app: &App,
+    tokens: &Tokens,
     tx: &mut Tx<'_>,
     parent: &RefreshToken,
     used: SessionId,
@@ -142,12 +181,12 @@ async fn again(
     let known = sessions::child_of(tx, used).await?;
     Ok(known.and_then(|child| {
         let hash = &child.refresh_token_hash;
-        app.tokens.known_successor(parent, child.id, hash)
+        tokens.known_successor(parent, child.id, hash)
     }))
 }
 
 async fn grant(
-    app: &App,
+    refreshing: Refreshing<'_>,
     mut tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
@@ -163,11 +202,14 @@ async fn grant(
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.succeeded(&app.throttle, &mut tx).await?;
+        pass.succeeded(refreshing.throttle, &mut tx).await?;
     }
     tx.commit().await?;
-    let now = app.clock.now();
-    let (access_token, expires_at) = app.tokens.issue(token.user, token.family, now);
+    let now = refreshing.issuer.clock.now();
+    let (access_token, expires_at) = refreshing
+        .issuer
+        .tokens
+        .issue(token.user, token.family, now);
     Ok(Granted {
         access_token,
         expires_at,
@@ -180,14 +222,14 @@ async fn grant(
 /// Somebody else had this token: nobody goes on with this log-in. In a transaction of its own: whoever ends a
 /// log-in locks the account before its rows.
 async fn end(
-    app: &App,
+    refreshing: Refreshing<'_>,
     tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
     token: &Token,
 ) -> Result<Granted, Error> {
     tx.rollback().await?;
-    let mut tx = app.begin().await?;
+    let mut tx = refreshing.pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [token.user]).await?;
     sessions::revoke(&mut tx, token.user, Which::One(token.family)).await?;
     let entry = entry(
@@ -198,7 +240,7 @@ async fn end(
     );
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.failed(&app.throttle, &mut tx).await?;
+        pass.failed(refreshing.throttle, &mut tx).await?;
     }
     tx.commit().await?;
     tracing::warn!(session.id = %token.family, "A refresh token was used twice: log-in {} is ended", token.family);
@@ -206,7 +248,7 @@ async fn end(
 }
 
 async fn refuse(
-    app: &App,
+    throttle: &Throttle,
     mut tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
@@ -223,7 +265,7 @@ async fn refuse(
     };
     audit::insert(&mut tx, &[entry]).await?;
     if let Some(pass) = pass {
-        pass.failed(&app.throttle, &mut tx).await?;
+        pass.failed(throttle, &mut tx).await?;
     }
     tx.commit().await?;
     Err(Error::SessionEnded)

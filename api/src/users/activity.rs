@@ -10,16 +10,17 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit, barrier,
+    Pool, audit, barrier,
     sessions::{self, Which},
     users,
 };
 
 use super::password::confirm;
 use crate::{
-    app::App,
     caller::{Caller, refuse_role},
+    dependencies::Credentials,
     error::Error,
+    seals::Seals,
 };
 
 /// Deactivates the caller's own account, with its audit row.
@@ -27,12 +28,18 @@ use crate::{
 /// # Errors
 /// [`Error::WrongCredentials`], [`Error::Conflict`] for the last active administrator.
 pub(crate) async fn deactivate_own(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     current_password: &str,
 ) -> Result<User, Error> {
-    confirm(app, caller, current_password, AuditAction::UserDeactivate).await?;
-    set(app, caller, None, false).await
+    confirm(
+        credentials,
+        caller,
+        current_password,
+        AuditAction::UserDeactivate,
+    )
+    .await?;
+    set(credentials.pool, credentials.seals, caller, None, false).await
 }
 
 /// Deactivates somebody's account, or makes it active again, with its audit row. One administrator does
@@ -42,12 +49,13 @@ pub(crate) async fn deactivate_own(
 /// [`Error::Forbidden`] for all but administrators, [`Error::NotFound`], [`Error::BadInput`] for one's own
 /// account and for an administrator's.
 pub(crate) async fn set_of(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     id: UserId,
     is_active: bool,
 ) -> Result<User, Error> {
-    set(app, caller, Some(id), is_active).await
+    set(pool, seals, caller, Some(id), is_active).await
 }
 
 /// What is answered where nobody would be left to administer.
@@ -60,7 +68,8 @@ pub(super) fn last_administrator() -> Error {
 
 /// Of the caller where `somebody` is none.
 async fn set(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     somebody: Option<UserId>,
     is_active: bool,
@@ -70,7 +79,7 @@ async fn set(
     } else {
         AuditAction::UserDeactivate
     };
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user].into_iter().chain(somebody)).await?;
     let actor = caller.actor(&mut tx).await?;
     if somebody.is_some() && actor.role != Role::Admin {
@@ -79,7 +88,7 @@ async fn set(
     let id = somebody.unwrap_or(actor.id);
     let others = match actor.role {
         Role::Admin if id == actor.id => {
-            let all = app.seals.lock_administrators(&mut tx).await?;
+            let all = seals.lock_administrators(&mut tx).await?;
             all.into_iter().filter(|other| *other != id).count()
         }
         Role::Admin | Role::Doctor | Role::Patient => usize::MAX, // nobody is missed
@@ -111,13 +120,13 @@ async fn set(
         return Err(error);
     }
     let before = found.ok_or(Error::NotFound("user"))?;
-    let account = app.seals.lock(&mut tx, id).await?;
+    let account = seals.lock(&mut tx, id).await?;
     let account = account.ok_or(Error::NotFound("user"))?;
     let account = Authority {
         is_active,
         ..account
     };
-    app.seals.write(&mut tx, &account).await?;
+    seals.write(&mut tx, &account).await?;
     // Also when it becomes active: nothing that began while it was not is gone on with.
     let ended = sessions::revoke(&mut tx, id, Which::All).await?;
     let entry = AuditEntry {

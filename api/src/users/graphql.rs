@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::{activity, list, log_in, password, profile, register, set_role};
 use crate::{
-    app::App,
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
@@ -144,7 +143,7 @@ impl UserQuery {
     /// The account of the caller. Open to every role, also without a second factor.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let (app, caller) = request(ctx)?;
-        Ok(User::own(list::own(app, &caller).await?))
+        Ok(User::own(list::own(&app.pool, &caller).await?))
     }
 
     /// All accounts, newest first. Needs the role ADMIN (`FORBIDDEN` otherwise).
@@ -175,7 +174,7 @@ impl UserQuery {
         let cursors = ListCursors::of(&app.index_key, "users", caller.user, &arguments);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, UserId(id)));
-        let users = list::list(app, &caller, &filter, from, size).await?;
+        let users = list::list(&app.pool, &caller, &filter, from, size).await?;
         let users = users.into_iter().map(User::masked).collect();
         let page = Connection::new(users, size, after.is_some(), |user: &User| {
             cursors.at(&user.page_key())
@@ -198,7 +197,7 @@ impl UserQuery {
         let size = page::size(first)?;
         let cursors = ListCursors::of(&app.index_key, "roleProposals", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
-        let found = set_role::waiting(app, &caller, from, size).await?;
+        let found = set_role::waiting(&app.pool, &app.seals, &caller, from, size).await?;
         if asks_nodes_for(ctx, &["user", "proposedBy"]) {
             let people = found.iter().flat_map(|it| [it.user, it.proposed_by]);
             loaders(ctx)?.prepare_users(people.collect()).await;
@@ -433,9 +432,15 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The data of the new account.")] input: RegisterInput,
     ) -> Result<RegisterPayload> {
-        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
-        let user = register::register(app, context, &input.email, &input.username, &input.password)
-            .await?;
+        let (app, context) = (app(ctx)?, context(ctx)?);
+        let user = register::register(
+            app.credentials(),
+            context,
+            &input.email,
+            &input.username,
+            &input.password,
+        )
+        .await?;
         Ok(RegisterPayload {
             user: User::own(user),
         })
@@ -451,9 +456,17 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The credentials of the account.")] input: LogInInput,
     ) -> Result<LogInPayload> {
-        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
+        let (app, context) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
-        let logged_in = log_in::log_in(app, context, &input.login, &input.password, &code).await?;
+        let logged_in = log_in::log_in(
+            app.credentials(),
+            app.session_issuer(),
+            context,
+            &input.login,
+            &input.password,
+            &code,
+        )
+        .await?;
         Ok(logged_in.into())
     }
 
@@ -468,7 +481,7 @@ impl UserMutation {
     ) -> Result<ChangePasswordPayload> {
         let (app, caller) = request(ctx)?;
         let (current, new) = (&input.current_password, &input.new_password);
-        let ended = password::change(app, &caller, current, new).await?;
+        let ended = password::change(app.credentials(), &caller, current, new).await?;
         Ok(ChangePasswordPayload {
             ended_sessions: i32::try_from(ended).unwrap_or(i32::MAX),
         })
@@ -485,7 +498,14 @@ impl UserMutation {
     ) -> Result<UpdateProfilePayload> {
         let (app, caller) = request(ctx)?;
         let (email, username) = (input.email.as_deref(), input.username.as_deref());
-        let user = profile::update(app, &caller, &input.current_password, email, username).await?;
+        let user = profile::update(
+            app.credentials(),
+            &caller,
+            &input.current_password,
+            email,
+            username,
+        )
+        .await?;
         Ok(UpdateProfilePayload {
             user: User::own(user),
         })
@@ -501,7 +521,8 @@ impl UserMutation {
         #[graphql(desc = "The proof that the owner asks.")] input: DeactivateAccountInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
-        let user = activity::deactivate_own(app, &caller, &input.current_password).await?;
+        let user =
+            activity::deactivate_own(app.credentials(), &caller, &input.current_password).await?;
         Ok(UserActivityPayload {
             user: User::own(user),
         })
@@ -517,7 +538,8 @@ impl UserMutation {
         #[graphql(desc = "The account that is to be deactivated.")] input: UserActivityInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
-        let user = activity::set_of(app, &caller, UserId(input.user_id), false).await?;
+        let user =
+            activity::set_of(&app.pool, &app.seals, &caller, UserId(input.user_id), false).await?;
         Ok(UserActivityPayload {
             user: User::masked(user),
         })
@@ -533,7 +555,8 @@ impl UserMutation {
         #[graphql(desc = "The account that is to be active again.")] input: UserActivityInput,
     ) -> Result<UserActivityPayload> {
         let (app, caller) = request(ctx)?;
-        let user = activity::set_of(app, &caller, UserId(input.user_id), true).await?;
+        let user =
+            activity::set_of(&app.pool, &app.seals, &caller, UserId(input.user_id), true).await?;
         Ok(UserActivityPayload {
             user: User::masked(user),
         })
@@ -550,8 +573,14 @@ impl UserMutation {
         #[graphql(desc = "The account and the role it is to have.")] input: SetRoleInput,
     ) -> Result<SetRolePayload> {
         let (app, caller) = request(ctx)?;
-        let (user, outcome) =
-            set_role::set_role(app, &caller, UserId(input.user_id), input.role.into()).await?;
+        let (user, outcome) = set_role::set_role(
+            &app.pool,
+            &app.seals,
+            &caller,
+            UserId(input.user_id),
+            input.role.into(),
+        )
+        .await?;
         let (outcome, confirm_before) = match outcome {
             set_role::RoleChange::Done => (SetRoleOutcome::Done, None),
             set_role::RoleChange::Waits { until } => (SetRoleOutcome::Waiting, Some(until)),

@@ -7,12 +7,11 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit,
+    Pool, audit,
     users::{UserCursor, UserFilter},
 };
 
 use crate::{
-    app::App,
     caller::{Caller, refuse_role},
     error::Error,
 };
@@ -21,8 +20,8 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] where the session is over.
-pub(crate) async fn own(app: &App, caller: &Caller) -> Result<User, Error> {
-    let mut tx = app.begin().await?;
+pub(crate) async fn own(pool: &Pool, caller: &Caller) -> Result<User, Error> {
+    let mut tx = pool.begin().await?;
     let actor = caller.active_actor(&mut tx).await?;
     let found = store::users::by_ids(&mut tx, &[actor.id]).await?;
     let user = found.into_iter().next().ok_or(Error::Unauthenticated)?;
@@ -43,13 +42,13 @@ pub(crate) async fn own(app: &App, caller: &Caller) -> Result<User, Error> {
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators.
 pub(crate) async fn list(
-    app: &App,
+    pool: &Pool,
     caller: &Caller,
     filter: &UserFilter,
     after: Option<UserCursor>,
     size: i64,
 ) -> Result<Vec<User>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);

@@ -12,9 +12,10 @@ use store::{PgConnection, StoreError, Tx, audit};
 use vault::password;
 
 use crate::{
-    app::App,
     caller::{RequestContext, anonymous_entry},
+    dependencies::{Credentials, SessionIssuer},
     error::Error,
+    seals::Seals,
     second_factor::check::{Code, FactorOutcome, Passed},
     sessions::begin::{LoggedIn, begin},
     throttle::{self, Attempt},
@@ -26,7 +27,8 @@ use crate::{
 /// [`Error::WrongCredentials`], whatever was wrong; [`Error::Throttled`] where too much was;
 /// [`Error::SecondFactorRequired`] where all was right but that no code was given.
 pub(crate) async fn log_in(
-    app: &App,
+    credentials: Credentials<'_>,
+    issuer: SessionIssuer<'_>,
     context: &RequestContext,
     login: &str,
     given_password: &str,
@@ -35,10 +37,15 @@ pub(crate) async fn log_in(
     let login = fold(login);
     // Longer than any that was ever taken: that says nothing of any account.
     let given_password = Password::read(given_password).ok();
-    let queued = app.hashing.queue(&context.origin)?;
-    let pass = throttle::pass(&app.throttle, &context.origin, Attempt::LogIn(&login)).await?;
-    let mut conn = app.pool.acquire().await?;
-    let found = known(app, &mut conn, &login).await?;
+    let queued = credentials.hashing.queue(&context.origin)?;
+    let pass = throttle::pass(
+        credentials.throttle,
+        &context.origin,
+        Attempt::LogIn(&login),
+    )
+    .await?;
+    let mut conn = credentials.pool.acquire().await?;
+    let found = known(credentials.seals, &mut conn, &login).await?;
     drop(conn);
 
     let hashed = found
@@ -48,32 +55,38 @@ pub(crate) async fn log_in(
     let checked = checked.await?;
     let known = found.filter(|known| known.account.is_active);
     let (Some(known), PasswordCheck::Right { renewed }) = (known, checked) else {
-        let mut tx = app.begin().await?;
+        let mut tx = credentials.pool.begin().await?;
         let entry = AuditEntry {
             classification: Classification::Security,
             new_value: Some(json!({ "loginDigest": throttle::login_digest(&login) })),
             ..anonymous_entry(AuditAction::AuthLoginFailed, context)
         };
         audit::insert(&mut tx, &[entry]).await?;
-        pass.failed(&app.throttle, &mut tx).await?;
+        pass.failed(credentials.throttle, &mut tx).await?;
         tx.commit().await?;
         return Err(Error::WrongCredentials);
     };
 
-    let shown = match code.show(app, known.user.id, &context.origin).await? {
+    let shown = match code
+        .show(credentials, known.user.id, &context.origin)
+        .await?
+    {
         FactorOutcome::Passed(shown) => shown,
         // The password was right: it is the code that has to wait.
-        FactorOutcome::Refused(refused) => return Err(refused.conclude(app, Some(pass)).await?),
+        FactorOutcome::Refused(refused) => {
+            return Err(refused.conclude(credentials.throttle, Some(pass)).await?);
+        }
     };
     let Passed { mut tx, proof } = shown;
-    if !is_unchanged(app, &mut tx, context, &known, renewed).await? {
+    if !is_unchanged(credentials.seals, &mut tx, context, &known, renewed).await? {
         return Err(Error::Busy {
             retry_after_seconds: 1,
         });
     }
-    let logged_in = begin(app, &mut tx, context, &known.user, proof.is_shown()).await?;
-    pass.logged_in(&app.throttle, &mut tx, &known.user).await?;
-    proof.conclude(app, &mut tx).await?;
+    let logged_in = begin(issuer, &mut tx, context, &known.user, proof.is_shown()).await?;
+    pass.logged_in(credentials.throttle, &mut tx, &known.user)
+        .await?;
+    proof.conclude(credentials.throttle, &mut tx).await?;
     tx.commit().await?;
     Ok(logged_in)
 }
@@ -87,14 +100,14 @@ struct Known {
 /// The account of this name or address. One that is not as it was sealed is as unknown as one that is not
 /// there.
 async fn known(
-    app: &App,
+    seals: &Seals,
     conn: &mut PgConnection,
     login: &str,
 ) -> Result<Option<Known>, StoreError> {
     let Some(user) = store::users::by_login(conn, login).await? else {
         return Ok(None);
     };
-    let account = app.seals.account(conn, user.id).await?;
+    let account = seals.account(conn, user.id).await?;
     Ok(account.map(|account| Known { user, account }))
 }
 
@@ -129,13 +142,13 @@ fn check(given: Option<&Password>, hashed: Option<&str>) -> PasswordCheck {
 /// is one. Whoever changes a password or deactivates an account ends its log-ins: none may slip through
 /// between the check and its row.
 async fn is_unchanged(
-    app: &App,
+    seals: &Seals,
     tx: &mut Tx<'_>,
     context: &RequestContext,
     known: &Known,
     renewed: Option<String>,
 ) -> Result<bool, Error> {
-    let now = app.seals.lock(tx, known.user.id).await?;
+    let now = seals.lock(tx, known.user.id).await?;
     let Some(mut account) =
         now.filter(|now| now.is_active && now.hashed_password == known.account.hashed_password)
     else {
@@ -144,7 +157,7 @@ async fn is_unchanged(
     if let Some(new) = renewed {
         let entry = renewal(context, account.user, &account.hashed_password, &new);
         account.hashed_password = new;
-        app.seals.write(tx, &account).await?;
+        seals.write(tx, &account).await?;
         audit::insert(tx, &[entry]).await?;
     }
     Ok(true)

@@ -7,15 +7,15 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    audit, barrier,
+    Pool, audit, barrier,
     sessions::{self, Which},
     users,
 };
 use vault::password;
 
 use crate::{
-    app::App,
     caller::Caller,
+    dependencies::Credentials,
     error::Error,
     throttle::{self, Attempt},
 };
@@ -45,16 +45,21 @@ pub(crate) struct ConfirmedPassword {
 /// [`Error::Unauthenticated`], [`Error::WrongCredentials`], [`Error::Busy`]; [`Error::Throttled`] for who
 /// guesses.
 pub(crate) async fn confirm(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     given: &str,
     wanted: AuditAction,
 ) -> Result<ConfirmedPassword, Error> {
-    let queued = app.hashing.queue(&caller.origin)?;
-    let pass = throttle::pass(&app.throttle, &caller.origin, Attempt::Proof(caller.user)).await?;
-    let mut tx = app.begin().await?;
+    let queued = credentials.hashing.queue(&caller.origin)?;
+    let pass = throttle::pass(
+        credentials.throttle,
+        &caller.origin,
+        Attempt::Proof(caller.user),
+    )
+    .await?;
+    let mut tx = credentials.pool.begin().await?;
     let actor = caller.active_actor(&mut tx).await?;
-    let account = app.seals.account(&mut tx, actor.id).await?;
+    let account = credentials.seals.account(&mut tx, actor.id).await?;
     let hash = account.ok_or(Error::Unauthenticated)?.hashed_password;
     tx.commit().await?;
     let known = hash.clone();
@@ -66,9 +71,9 @@ pub(crate) async fn confirm(
         }
         Err(_) => false,
     };
-    let mut tx = app.begin().await?;
+    let mut tx = credentials.pool.begin().await?;
     if matches {
-        pass.succeeded(&app.throttle, &mut tx).await?;
+        pass.succeeded(credentials.throttle, &mut tx).await?;
         tx.commit().await?;
         return Ok(ConfirmedPassword { hash });
     }
@@ -80,14 +85,14 @@ pub(crate) async fn confirm(
         ..caller.entry(AuditAction::AccessDenied, Purpose::SystemAdministration)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    pass.failed(&app.throttle, &mut tx).await?;
+    pass.failed(credentials.throttle, &mut tx).await?;
     tx.commit().await?;
     Err(Error::WrongCredentials)
 }
 
 /// The caller's account, for its names.
-async fn names(app: &App, caller: &Caller) -> Result<User, Error> {
-    let mut conn = app.pool.acquire().await?;
+async fn names(pool: &Pool, caller: &Caller) -> Result<User, Error> {
+    let mut conn = pool.acquire().await?;
     let found = users::by_ids(&mut conn, &[caller.user]).await?.pop();
     found.ok_or(Error::Unauthenticated)
 }
@@ -98,7 +103,7 @@ async fn names(app: &App, caller: &Caller) -> Result<User, Error> {
 /// # Errors
 /// [`Error::WrongCredentials`], [`Error::BadInput`], [`Error::Conflict`] where it was changed meanwhile.
 pub(crate) async fn change(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     current: &str,
     new: &str,
@@ -106,19 +111,19 @@ pub(crate) async fn change(
     let bad = |error: InvalidAccount| Error::bad("newPassword", error.to_string());
     // Before anything is asked of the database; with its names once the account is known.
     Password::choose(new).map_err(bad)?;
-    let confirmed = confirm(app, caller, current, AuditAction::UserUpdate).await?;
-    let own = names(app, caller).await?;
+    let confirmed = confirm(credentials, caller, current, AuditAction::UserUpdate).await?;
+    let own = names(credentials.pool, caller).await?;
     let new = choose(new, &[&own.username, &own.email]).map_err(bad)?;
-    let new_hash = app
+    let new_hash = credentials
         .hashing
         .queue(&caller.origin)?
         .run(move || password::hash(new.as_str()))
         .await?;
 
-    let mut tx = app.begin().await?;
+    let mut tx = credentials.pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
-    let account = app.seals.lock(&mut tx, actor.id).await?;
+    let account = credentials.seals.lock(&mut tx, actor.id).await?;
     let Some(mut account) = account.filter(|now| now.hashed_password == confirmed.hash) else {
         return Err(Error::Conflict {
             field: "currentPassword",
@@ -126,7 +131,7 @@ pub(crate) async fn change(
         });
     };
     account.hashed_password = new_hash;
-    app.seals.write(&mut tx, &account).await?;
+    credentials.seals.write(&mut tx, &account).await?;
     let ended = sessions::revoke(&mut tx, actor.id, Which::AllBut(caller.session)).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::User,

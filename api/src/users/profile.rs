@@ -10,8 +10,8 @@ use store::{audit, users};
 
 use super::password::confirm;
 use crate::{
-    app::App,
     caller::Caller,
+    dependencies::Credentials,
     error::{Error, both},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// [`Error::WrongCredentials`], [`Error::BadInput`], [`Error::Conflict`] where address or name is taken.
 pub(crate) async fn update(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     current_password: &str,
     email: Option<&str>,
@@ -39,9 +39,15 @@ pub(crate) async fn update(
     if fields.is_empty() {
         return Err(Error::bad("email", "say what to change: email or username"));
     }
-    confirm(app, caller, current_password, AuditAction::UserUpdate).await?;
+    confirm(
+        credentials,
+        caller,
+        current_password,
+        AuditAction::UserUpdate,
+    )
+    .await?;
 
-    let mut tx = app.begin().await?;
+    let mut tx = credentials.pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let account = app.seals.lock(&mut tx, actor.id).await?;
     let mut account = account.ok_or(Error::Unauthenticated)?;

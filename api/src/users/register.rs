@@ -15,8 +15,8 @@ use store::{
 use vault::password;
 
 use crate::{
-    app::App,
     caller::RequestContext,
+    dependencies::Credentials,
     error::{Error, both},
     throttle::{self, Attempt, Pass},
     users::password::choose,
@@ -27,7 +27,7 @@ use crate::{
 /// # Errors
 /// [`Error::BadInput`], or [`Error::Conflict`] where the address or the name is taken.
 pub(crate) async fn register(
-    app: &App,
+    credentials: Credentials<'_>,
     context: &RequestContext,
     email: &str,
     username: &str,
@@ -40,19 +40,20 @@ pub(crate) async fn register(
     );
     let new_password = choose(new_password, &own);
     let ((email, username), new_password) = both(names, new_password)?;
-    let queued = app.hashing.queue(&context.origin)?;
+    let queued = credentials.hashing.queue(&context.origin)?;
     // It counts whatever comes of it, so there is nothing to be said of it later.
-    let Pass { .. } = throttle::pass(&app.throttle, &context.origin, Attempt::Register).await?;
+    let Pass { .. } =
+        throttle::pass(credentials.throttle, &context.origin, Attempt::Register).await?;
     let hashed = queued
         .run(move || password::hash(new_password.as_str()))
         .await?;
 
-    let mut tx = app.begin().await?;
+    let mut tx = credentials.pool.begin().await?;
     let id = UserId::fresh();
     let account = Authority::new(id, &email, &username, Role::Patient, hashed);
     let user = NewUser {
         authority: &account,
-        seal: &app.seals.seal(&account)?,
+        seal: &credentials.seals.seal(&account)?,
     };
     let user = store::users::insert(&mut tx, &user).await?;
     let entry = AuditEntry {

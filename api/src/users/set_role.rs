@@ -11,16 +11,16 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Tx, audit, barrier,
+    Pool, Tx, audit, barrier,
     role_proposals::{self, ProposalCursor},
     users,
 };
 
 use super::activity::last_administrator;
 use crate::{
-    app::App,
     caller::{Caller, refuse_role},
     error::Error,
+    seals::Seals,
 };
 
 /// What became of it.
@@ -41,12 +41,13 @@ pub(crate) enum RoleChange {
 /// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for one's own account,
 /// [`Error::NotFound`], [`Error::LimitReached`] where as many proposals wait as may.
 pub(crate) async fn set_role(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     id: UserId,
     role: Role,
 ) -> Result<(User, RoleChange), Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, id]).await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -59,7 +60,7 @@ pub(crate) async fn set_role(
         return refuse(tx, caller, id, "OWN_ACCOUNT", error).await;
     }
     // Before the account itself, so that everybody locks in one order.
-    let administrators = app.seals.lock_administrators(&mut tx).await?;
+    let administrators = seals.lock_administrators(&mut tx).await?;
     let Some(user) = users::lock(&mut tx, id).await? else {
         return refuse(tx, caller, id, "NOT_FOUND", Error::NotFound("user")).await;
     };
@@ -68,14 +69,14 @@ pub(crate) async fn set_role(
         return refuse(tx, caller, id, "LAST_ADMINISTRATOR", last_administrator()).await;
     }
     // Locked already: nobody changed it in between.
-    let Some(account) = app.seals.lock(&mut tx, id).await? else {
+    let Some(account) = seals.lock(&mut tx, id).await? else {
         return refuse(tx, caller, id, "TAMPERED", Error::NotFound("user")).await;
     };
     let needs_two = role != user.role && (role == Role::Admin || user.role == Role::Admin);
     if !needs_two {
         return give(tx, caller, user, account, role, None).await;
     }
-    match proposed(app, &mut tx, id, role).await? {
+    match proposed(seals, &mut tx, id, role).await? {
         Some(proposal) if proposal.proposed_by == actor.id => {
             wait(tx, caller, user, proposal).await
         }
@@ -93,7 +94,7 @@ pub(crate) async fn set_role(
                 proposed_at: now,
                 expires_at: now + PROPOSAL_LASTS,
             };
-            role_proposals::propose(&mut tx, &proposal, &app.seals.seal(&proposal)?).await?;
+            role_proposals::propose(&mut tx, &proposal, &seals.seal(&proposal)?).await?;
             wait(tx, caller, user, proposal).await
         }
     }
@@ -102,16 +103,16 @@ pub(crate) async fn set_role(
 /// The proposal of this role that may be confirmed: it is as it was sealed, and so is the account of whoever
 /// made it, who is an administrator to this day.
 async fn proposed(
-    app: &App,
+    seals: &Seals,
     tx: &mut Tx<'_>,
     user: UserId,
     role: Role,
 ) -> Result<Option<RoleProposal>, Error> {
     let found = role_proposals::open(tx, user, role).await?;
-    let Some(proposal) = found.and_then(|sealed| app.seals.open(sealed)) else {
+    let Some(proposal) = found.and_then(|sealed| seals.open(sealed)) else {
         return Ok(None);
     };
-    let proposer = app.seals.account(tx, proposal.proposed_by).await?;
+    let proposer = seals.account(tx, proposal.proposed_by).await?;
     let may = proposer.is_some_and(|it| it.is_active && it.role == Role::Admin);
     Ok(may.then_some(proposal))
 }
@@ -211,12 +212,13 @@ fn entry(caller: &Caller, id: UserId, action: AuditAction) -> AuditEntry {
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators.
 pub(crate) async fn waiting(
-    app: &App,
+    pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     after: Option<ProposalCursor>,
     size: i64,
 ) -> Result<Vec<RoleProposal>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserSearch).await?);
@@ -233,6 +235,6 @@ pub(crate) async fn waiting(
     // One that is not as it was sealed is shown, as it stands: an administrator looks into it. It is reported.
     Ok(found
         .into_iter()
-        .map(|sealed| app.seals.look_at(sealed).0)
+        .map(|sealed| seals.look_at(sealed).0)
         .collect())
 }

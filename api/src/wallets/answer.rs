@@ -13,7 +13,7 @@ use store::{
 };
 use vault::digest;
 
-use crate::{app::App, error::Error};
+use crate::{dependencies::WalletMessages, error::Error, wallets::proof::Prover};
 
 /// Why an answer is no good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,16 +70,16 @@ impl ChallengeAnswer {
     /// waits on. [`Error::Busy`].
     pub(super) async fn prove(
         self,
-        app: &App,
+        prover: &Prover,
         message: &str,
         signature: &str,
     ) -> Result<Self, Error> {
         let Some(wallet) = self.wallet else {
             return Ok(self);
         };
-        let proven = app.prover.of(wallet, message, signature).await?;
+        let proven_by = prover.of(wallet, message, signature).await?;
         Ok(Self {
-            verdict: proven.ok_or(Flaw::Signature),
+            verdict: proven_by.ok_or(Flaw::Signature),
             ..self
         })
     }
@@ -108,15 +108,15 @@ impl ChallengeAnswer {
 /// # Errors
 /// The database's.
 pub(super) async fn read(
-    app: &App,
+    messages: WalletMessages<'_>,
     purpose: ChallengePurpose,
     user: Option<UserId>,
     message: &str,
 ) -> Result<ChallengeAnswer, Error> {
-    let mut conn = app.pool.acquire().await?;
+    let mut conn = messages.pool.acquire().await?;
     let expected = siwe::Expected {
-        site: &app.site,
-        chain_id: app.chain.deployment().chain_id,
+        site: messages.site,
+        chain_id: messages.deployment.chain_id,
         purpose,
         now: now(&mut conn).await?,
     };

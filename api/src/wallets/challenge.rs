@@ -7,10 +7,10 @@ use store::wallets::{self, ChallengeKey};
 use vault::{digest, random};
 
 use crate::{
-    app::App,
     caller::RequestContext,
+    dependencies::WalletMessages,
     error::Error,
-    throttle::{self, Attempt, Pass},
+    throttle::{self, Attempt, Pass, Throttle},
 };
 
 /// A message that waits for its signature.
@@ -28,7 +28,8 @@ pub(super) struct IssuedChallenge {
 /// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address, or one that is nobody's,
 /// [`Error::Throttled`] for an address of the network that asks for many.
 pub(super) async fn ask(
-    app: &App,
+    messages: WalletMessages<'_>,
+    throttle: &Throttle,
     context: &RequestContext,
     address: &str,
     purpose: ChallengePurpose,
@@ -36,14 +37,14 @@ pub(super) async fn ask(
     let address: ChainAddress = address
         .parse()
         .map_err(|error: chain::InvalidHex| Error::bad("address", error.to_string()))?;
-    if let Some(why) = app.chain.deployment().is_no_wallet(address) {
+    if let Some(why) = messages.deployment.is_no_wallet(address) {
         return Err(Error::bad("address", why));
     }
     // It counts whatever comes of it: each is a row until it has expired.
-    let Pass { .. } = throttle::pass(&app.throttle, &context.origin, Attempt::Challenge).await?;
+    let Pass { .. } = throttle::pass(throttle, &context.origin, Attempt::Challenge).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
     let nonce = random::hex::<16>();
-    let mut tx = app.begin().await?;
+    let mut tx = messages.pool.begin().await?;
     let user = match purpose {
         ChallengePurpose::Link => Some(context.caller()?.actor(&mut tx).await?.id),
         ChallengePurpose::LogIn => None,
@@ -57,8 +58,8 @@ pub(super) async fn ask(
     let issued_at = wallets::insert_challenge(&mut tx, key).await?;
     tx.commit().await?;
     let challenge = siwe::Challenge {
-        site: &app.site,
-        chain_id: app.chain.deployment().chain_id,
+        site: messages.site,
+        chain_id: messages.deployment.chain_id,
         purpose,
         address,
         nonce: &nonce,

@@ -12,7 +12,6 @@ use super::{
     log_in,
 };
 use crate::{
-    app::App,
     cursor::{Cursor, ListCursors},
     graphql::{app, context, request, scalars::Address},
     page::{self, Connection, Node},
@@ -109,7 +108,7 @@ impl WalletQuery {
         let cursors = ListCursors::of(&app.index_key, "myWallets", caller.user, &Value::Null);
         let from = cursors.read(after.as_ref())?;
         let from = from.map(|(at, id)| (at, WalletId(id)));
-        let found = link::list(app, &caller, from, size).await?;
+        let found = link::list(&app.pool, &caller, from, size).await?;
         let found = found.into_iter().map(Wallet).collect();
         let page = Connection::new(found, size, after.is_some(), |it: &Wallet| {
             cursors.at(&it.page_key())
@@ -202,9 +201,16 @@ impl WalletMutation {
         #[graphql(desc = "The wallet, and the purpose of the message.")]
         input: WalletChallengeInput,
     ) -> Result<WalletChallengePayload> {
-        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
+        let (app, context) = (app(ctx)?, context(ctx)?);
         let purpose = input.purpose.into();
-        let asked = challenge::ask(app, context, &input.address, purpose).await?;
+        let asked = challenge::ask(
+            app.wallet_messages(),
+            &app.throttle,
+            context,
+            &input.address,
+            purpose,
+        )
+        .await?;
         Ok(WalletChallengePayload {
             message: asked.text,
             expires_at: asked.expires_at,
@@ -228,7 +234,8 @@ impl WalletMutation {
             code: Code(input.code),
         };
         let wallet = link::link(
-            app,
+            app.wallet_messages(),
+            app.credentials(),
             &caller,
             &input.message,
             &input.signature,
@@ -254,7 +261,7 @@ impl WalletMutation {
             password: input.password,
             code: Code(input.code),
         };
-        let wallet = link::unlink(app, &caller, &reauthentication).await?;
+        let wallet = link::unlink(app.credentials(), &caller, &reauthentication).await?;
         Ok(UnlinkWalletPayload {
             wallet: Wallet(wallet),
         })
@@ -270,9 +277,18 @@ impl WalletMutation {
         #[graphql(desc = "The signed message and, where needed, a code.")]
         input: LogInWithWalletInput,
     ) -> Result<LogInPayload> {
-        let (app, context): (&App, _) = (app(ctx)?, context(ctx)?);
+        let (app, context) = (app(ctx)?, context(ctx)?);
         let code = Code(input.code);
-        let session = log_in::log_in(app, context, &input.message, &input.signature, &code).await?;
+        let session = log_in::log_in(
+            app.wallet_messages(),
+            app.credentials(),
+            app.session_issuer(),
+            context,
+            &input.message,
+            &input.signature,
+            &code,
+        )
+        .await?;
         Ok(session.into())
     }
 }

@@ -9,12 +9,18 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Tx, audit, seals,
+    Pool, Tx, audit, seals,
     wallets::{self, LinkError, NewWallet, WalletCursor},
 };
 
 use super::answer::{self, ChallengeAnswer, Flaw};
-use crate::{app::App, caller::Caller, error::Error, second_factor::check::Code, users::password};
+use crate::{
+    caller::Caller,
+    dependencies::{Credentials, WalletMessages},
+    error::Error,
+    second_factor::check::Code,
+    users::password,
+};
 
 /// What proves once more who is there.
 #[derive(Debug)]
@@ -34,24 +40,25 @@ pub(super) struct Reauthentication {
 /// a signature that is no good; [`Error::Conflict`] where the wallet is another account's or this
 /// account has one; [`Error::Unavailable`] where only the chain could tell and it does not answer.
 pub(super) async fn link(
-    app: &App,
+    messages: WalletMessages<'_>,
+    credentials: Credentials<'_>,
     caller: &Caller,
     message: &str,
     signature: &str,
     reauthentication: &Reauthentication,
 ) -> Result<Wallet, Error> {
     password::confirm(
-        app,
+        credentials,
         caller,
         &reauthentication.password,
         AuditAction::WalletLink,
     )
     .await?;
     let purpose = ChallengePurpose::Link;
-    let answer = answer::read(app, purpose, Some(caller.user), message).await?;
-    let answer = answer.prove(app, message, signature).await?;
+    let answer = answer::read(messages, purpose, Some(caller.user), message).await?;
+    let answer = answer.prove(messages.prover, message, signature).await?;
 
-    let mut tx = reauthentication.code.demand(app, caller).await?;
+    let mut tx = reauthentication.code.demand(credentials, caller).await?;
     caller.actor(&mut tx).await?;
     let taken = answer.take(&mut tx).await?;
     let proven_by = match answer.verdict {
@@ -59,19 +66,27 @@ pub(super) async fn link(
         Ok(_) => return Err(refuse(tx, caller, Flaw::Nonce).await?),
         Err(flaw) => return Err(refuse(tx, caller, flaw).await?),
     };
-    let account = app.seals.lock(&mut tx, caller.user).await?;
+    let account = credentials.seals.lock(&mut tx, caller.user).await?;
     let account = Authority {
         blockchain_address: Some(answer.address.clone()),
         ..account.ok_or(Error::Unauthenticated)?
     };
-    let seal = app.seals.seal(&account)?;
-    let wallet = match insert(app, &mut tx, &answer, proven_by, (&account, &seal)).await {
+    let seal = credentials.seals.seal(&account)?;
+    let wallet = match insert(
+        messages.deployment.chain_id,
+        &mut tx,
+        &answer,
+        proven_by,
+        (&account, &seal),
+    )
+    .await
+    {
         Ok(wallet) => wallet,
         Err(LinkError::Store(error)) => return Err(error.into()),
         Err(conflict @ (LinkError::Taken | LinkError::HasOne)) => {
             // The statement that failed took its transaction with it.
             tx.rollback().await?;
-            return Err(conflicts(app.begin().await?, caller, &conflict).await?);
+            return Err(conflicts(credentials.pool.begin().await?, caller, &conflict).await?);
         }
     };
     let entry = AuditEntry {
@@ -85,7 +100,7 @@ pub(super) async fn link(
 }
 
 async fn insert(
-    app: &App,
+    chain_id: u64,
     tx: &mut Tx<'_>,
     answer: &ChallengeAnswer,
     proven_by: ProvenBy,
@@ -95,7 +110,7 @@ async fn insert(
         id: WalletId::fresh(),
         user: account.user,
         address: &answer.address,
-        chain_id: app.chain.deployment().chain_id.cast_signed(),
+        chain_id: chain_id.cast_signed(),
         proven_by,
     };
     let wallet = wallets::link(tx, &new).await?;
@@ -138,28 +153,28 @@ async fn audit_refusal(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<
 /// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`]; [`Error::NotFound`] where none is
 /// linked.
 pub(super) async fn unlink(
-    app: &App,
+    credentials: Credentials<'_>,
     caller: &Caller,
     reauthentication: &Reauthentication,
 ) -> Result<Wallet, Error> {
     password::confirm(
-        app,
+        credentials,
         caller,
         &reauthentication.password,
         AuditAction::WalletUnlink,
     )
     .await?;
-    let mut tx = reauthentication.code.demand(app, caller).await?;
+    let mut tx = reauthentication.code.demand(credentials, caller).await?;
     caller.actor(&mut tx).await?;
     let wallet = wallets::unlink(&mut tx, caller.user)
         .await?
         .ok_or(Error::NotFound("wallet"))?;
-    let account = app.seals.lock(&mut tx, caller.user).await?;
+    let account = credentials.seals.lock(&mut tx, caller.user).await?;
     let account = Authority {
         blockchain_address: None,
         ..account.ok_or(Error::Unauthenticated)?
     };
-    app.seals.write(&mut tx, &account).await?;
+    credentials.seals.write(&mut tx, &account).await?;
     let entry = AuditEntry {
         resource_id: wallet.id.0,
         ..entry(caller, AuditAction::WalletUnlink)
@@ -175,12 +190,12 @@ pub(super) async fn unlink(
 /// # Errors
 /// [`Error::Unauthenticated`] where the session is over.
 pub(super) async fn list(
-    app: &App,
+    pool: &Pool,
     caller: &Caller,
     after: Option<WalletCursor>,
     size: i64,
 ) -> Result<Vec<Wallet>, Error> {
-    let mut tx = app.begin().await?;
+    let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let found = wallets::page(&mut tx, actor.id, after, size + 1).await?;
     let entry = AuditEntry {

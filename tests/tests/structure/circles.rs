@@ -148,7 +148,7 @@ fn is_for_tests(attribute: &Attribute) -> bool {
 }
 
 /// The Rust files below a folder, without those that hold tests alone.
-fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a crate has a folder") {
         let path = entry.expect("it can be listed").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

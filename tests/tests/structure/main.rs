@@ -17,5 +17,6 @@ mod recipes;
 mod schema;
 mod script;
 mod settings;
+mod signatures;
 mod specification;
 mod threats;

@@ -142,8 +142,8 @@ impl ImportMutation {
                 entry.record_type.map(Into::into),
                 entry.metadata.map(Into::into),
             );
-            let draft = import.draft(app, &caller, entry);
-            async move { store(app, draft?).await }
+            let draft = import.draft(app.drafting(), &caller, entry);
+            async move { store(&app.writer, draft?).await }
         });
         let stored: Vec<Result<Stored, Error>> =
             stream::iter(stored).buffered(AT_ONCE).collect().await;

@@ -17,7 +17,7 @@ use domain::{
     records::RecordType,
 };
 use serde_json::json;
-use store::{audit, users};
+use store::{Pool, audit, users};
 
 pub(crate) use entry::{Entry, Exported, MAX_BYTES};
 
@@ -25,8 +25,9 @@ use super::{
     draft::{Draft, Stored},
     prepare::{self, About},
     restore,
+    writer::Writer,
 };
-use crate::{app::App, caller::Caller, error::Error};
+use crate::{caller::Caller, dependencies::Drafting, error::Error};
 
 /// How often an entry is tried that others were in the way of: a twin in the same group, a database
 /// that is busy.
@@ -53,10 +54,15 @@ impl Import {
     ///
     /// # Errors
     /// [`Error::Document`] with every issue, [`Error::BadInput`].
-    pub(crate) fn draft(&self, app: &App, caller: &Caller, entry: Entry) -> Result<Draft, Error> {
+    pub(crate) fn draft(
+        &self,
+        drafting: Drafting<'_>,
+        caller: &Caller,
+        entry: Entry,
+    ) -> Result<Draft, Error> {
         if self.restores {
             let (document, exported) = entry.into_exported()?;
-            return restore::draft(app, caller, document, exported);
+            return restore::draft(drafting, caller, document, exported);
         }
         let Entry {
             document,
@@ -82,7 +88,7 @@ impl Import {
             reason: None,
             idempotency: Some((format!("import:{hash}"), hash)),
         };
-        prepare::draft(app, content, about)
+        prepare::draft(drafting, content, about)
     }
 
     /// Writes down what was refused without asking again, after its like was refused: a row for each
@@ -92,14 +98,14 @@ impl Import {
     /// The database's.
     pub(crate) async fn write_refused(
         &self,
-        app: &App,
+        pool: &Pool,
         caller: &Caller,
         refused: &[((UserId, RecordType), u64)],
     ) -> Result<(), Error> {
         if refused.is_empty() {
             return Ok(());
         }
-        let mut tx = app.begin().await?;
+        let mut tx = pool.begin().await?;
         let patients: Vec<UserId> = refused.iter().map(|((patient, _), _)| *patient).collect();
         let known = users::by_ids(&mut tx, &patients).await?;
         let purpose = self
@@ -134,16 +140,16 @@ impl Import {
 ///
 /// # Errors
 /// As of `createMedicalRecord`.
-pub(crate) async fn store(app: &App, draft: Draft) -> Result<Stored, Error> {
+pub(crate) async fn store(writer: &Writer, draft: Draft) -> Result<Stored, Error> {
     for _ in 1..TRIES {
-        match app.writer.store_in_turn(draft.clone()).await {
+        match writer.store_in_turn(draft.clone()).await {
             Err(Error::Busy {
                 retry_after_seconds,
             }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
             answer => return answer,
         }
     }
-    app.writer.store_in_turn(draft).await
+    writer.store_in_turn(draft).await
 }
 
 /// Whether an error says nothing of the entry that met it: then the import ends there, and goes on from

@@ -1,0 +1,86 @@
+//! What use cases may touch, where the same things go together again and again: a signature names one of
+//! these, or the one thing that it needs, and never the whole process. `App` gives them out.
+
+use chain::{Deployment, siwe::Site};
+use domain::clock::Clock;
+use store::Pool;
+use vault::{blind_index::IndexKey, keyring::Keyring};
+
+use crate::{
+    hashing::Hashing,
+    records::{disclosure::RecordDisclosure, writer::Writer},
+    seals::Seals,
+    throttle::Throttle,
+    tokens::Tokens,
+    wallets::proof::Prover,
+};
+
+/// What checks a password and a code of the second factor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Credentials<'a> {
+    /// The accounts, and the audit trail.
+    pub(crate) pool: &'a Pool,
+    /// Opens the secret of a second factor.
+    pub(crate) keyring: &'a Keyring,
+    /// By what an account is believed.
+    pub(crate) seals: &'a Seals,
+    /// Hashes passwords.
+    pub(crate) hashing: &'a Hashing,
+    /// How often anybody may try.
+    pub(crate) throttle: &'a Throttle,
+}
+
+/// What a log-in begins with, and goes on with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionIssuer<'a> {
+    /// Seals the row of the log-in.
+    pub(crate) seals: &'a Seals,
+    /// Signs access tokens.
+    pub(crate) tokens: &'a Tokens,
+    /// From when a token is good.
+    pub(crate) clock: &'a Clock,
+}
+
+/// What a message is written with that a wallet signs, and tried with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WalletMessages<'a> {
+    /// The challenges.
+    pub(crate) pool: &'a Pool,
+    /// What the wallet shows of us.
+    pub(crate) site: &'a Site,
+    /// Of which chain the message speaks.
+    pub(crate) deployment: &'a Deployment,
+    /// Tries signatures.
+    pub(crate) prover: &'a Prover,
+}
+
+/// What a document becomes a draft with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drafting<'a> {
+    /// When the version is made.
+    pub(crate) clock: &'a Clock,
+    /// What its codes are found by.
+    pub(crate) index_key: &'a IndexKey,
+}
+
+/// What opens a document that was disclosed, and writes down that it is not what was stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decryption<'a> {
+    /// Findings, and the audit trail.
+    pub(crate) pool: &'a Pool,
+    /// The master keys.
+    pub(crate) keyring: &'a Keyring,
+}
+
+/// What a version of a record is followed with by another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amending<'a> {
+    /// Discloses the version that is followed.
+    pub(crate) disclosure: &'a RecordDisclosure,
+    /// Opens it.
+    pub(crate) decryption: Decryption<'a>,
+    /// Makes the next.
+    pub(crate) drafting: Drafting<'a>,
+    /// Stores it.
+    pub(crate) writer: &'a Writer,
+}
