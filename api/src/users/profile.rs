@@ -49,7 +49,7 @@ pub(crate) async fn update(
 
     let mut tx = credentials.pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let account = app.seals.lock(&mut tx, actor.id).await?;
+    let account = credentials.seals.lock(&mut tx, actor.id).await?;
     let mut account = account.ok_or(Error::Unauthenticated)?;
     if let Some(email) = email {
         email.as_str().clone_into(&mut account.email);
@@ -57,7 +57,7 @@ pub(crate) async fn update(
     if let Some(username) = username {
         username.as_str().clone_into(&mut account.username);
     }
-    let user = users::rename(&mut tx, &account, &app.seals.seal(&account)?)
+    let user = users::rename(&mut tx, &account, &credentials.seals.seal(&account)?)
         .await?
         .ok_or(Error::Unauthenticated)?;
     let entry = AuditEntry {
