@@ -622,6 +622,65 @@ fn forged_consent(id: &str, patient: &Person, doctor: &Person) -> String {
 }
 
 #[tokio::test]
+async fn a_finding_written_beforehand_silences_none() {
+    let world = World::start().await;
+    let (eve, first) = (world.patient("eve").await, world.first_admin().await);
+    let mut told = first.watches(json!({})).await;
+    world
+        .executes(&format!(
+            "INSERT INTO integrity_findings (id, kind, table_name, row_id, details)
+             VALUES (gen_random_uuid(), 'ROW_TAMPERED', 'users', '{}', '{{}}')",
+            eve.id
+        ))
+        .await;
+
+    world
+        .attacks(&format!(
+            "UPDATE users SET role = 'ADMIN' WHERE id = '{}'",
+            eve.id
+        ))
+        .await;
+    eve.asks("{ me { id } }", json!({}))
+        .await
+        .fails_with("UNAUTHENTICATED");
+
+    assert_eq!(told.next().await["kind"], "FINDING_OPENED");
+    let rows = format!(
+        "action_type = 'INTEGRITY_FAILURE' AND resource_id = '{}'",
+        eve.id
+    );
+    assert_eq!(world.audit_rows(&rows).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_row_that_the_deep_check_cannot_survive_ends_no_process() {
+    let world = World::start().await;
+    let (ana, joe) = (world.patient("ana").await, world.patient("joe").await);
+    world.is_broken_on_purpose();
+    world
+        .attacks(&format!(
+            "ALTER TABLE sessions DROP CONSTRAINT sessions_idle_expires_at_bounded_check;
+             UPDATE sessions SET idle_expires_at = 'infinity' WHERE user_id = '{}'",
+            joe.id
+        ))
+        .await;
+
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let checking = world.another_api("checking", &checking).await;
+    eventually("the deep check met the row twice", async || {
+        let met = checking.log().matches("The deep check panicked").count();
+        (met >= 2).then_some(())
+    })
+    .await;
+
+    ana.at(&checking)
+        .asks("{ me { id } }", json!({}))
+        .await
+        .data();
+    assert_eq!(checking.health("/health/ready").await, Some(200));
+}
+
+#[tokio::test]
 async fn an_event_that_nobody_can_read_is_passed_over() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
