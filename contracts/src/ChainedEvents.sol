@@ -23,12 +23,20 @@ abstract contract ChainedEvents is IChainedEvents, AccessControlDefaultAdminRule
     /// @inheritdoc IChainedEvents
     address public constant PREDECESSOR = address(0);
 
+    /// @dev The flag of the pause.
     uint256 internal constant _PAUSED = 1;
+
+    /// @dev All flags.
     uint256 private constant _FLAGS = 0xffff;
+
+    /// @dev Where the number of the last event stands in the head word.
     uint256 private constant _SEQ_SHIFT = 16;
 
+    /// @dev The head word.
     uint256 private _headWord;
 
+    /// @param adminDelay How long the two steps that change the admin take. Unit: seconds.
+    /// @param admin The first admin, whom the first event names.
     constructor(uint48 adminDelay, address admin) AccessControlDefaultAdminRules(adminDelay, admin) {
         bytes32 first = keccak256(abi.encode(block.chainid, address(this), VERSION));
         _headWord = uint256(bytes32(bytes25(first)));
@@ -128,12 +136,21 @@ abstract contract ChainedEvents is IChainedEvents, AccessControlDefaultAdminRule
         _tellStep(AdminStep.DelayChangeCancelled, address(0), 0, 0);
     }
 
+    /// @dev Tells in the chain of events that an account was given a role or lost it.
+    /// @param role The role.
+    /// @param account The account.
+    /// @param granted Whether it has the role from now on.
     function _tellRole(bytes32 role, address account, bool granted) private {
         (uint40 seq, bytes25 next) =
             _advance(_headWord, keccak256(abi.encode(RoleChanged.selector, role, account, msg.sender, granted)));
         emit RoleChanged(role, account, msg.sender, granted, seq, next);
     }
 
+    /// @dev Tells in the chain of events of a step towards another admin or another delay.
+    /// @param step The step.
+    /// @param account The admin to come, or zero.
+    /// @param delay The delay to come, or zero. Unit: seconds.
+    /// @param schedule From when on it holds, or zero. Unit: seconds since 1970.
     function _tellStep(AdminStep step, address account, uint48 delay, uint48 schedule) private {
         bytes memory said = abi.encode(AdminStepTaken.selector, step, account, msg.sender, delay, schedule);
         (uint40 seq, bytes25 next) = _advance(_headWord, keccak256(said));

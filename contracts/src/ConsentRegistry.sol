@@ -25,6 +25,8 @@ contract ConsentRegistry is IConsentRegistry, ChainedEvents, EIP712 {
     /// @dev expiresAt (40 bits) | changedAt (40) | status (8)
     mapping(address patient => mapping(bytes32 detailsHash => uint256 word)) private _consents;
 
+    /// @param adminDelay How long the two steps that change the admin take. Unit: seconds.
+    /// @param admin The first admin.
     constructor(uint48 adminDelay, address admin) ChainedEvents(adminDelay, admin) EIP712("MediTrustAl Consent", "1") {}
 
     /// @inheritdoc IConsentRegistry

@@ -41,51 +41,97 @@ contract MedicalRecordRegistry is IMedicalRecordRegistry, ChainedEvents {
     uint8 public constant REASON_ANNULLED = 254;
 
     // Flags of the head word: pause (1 bit) | window modulo 16 (4) | ends in it (11).
+
+    /// @dev Where the window stands in the head word.
     uint256 private constant _WINDOW_SHIFT = 1;
+
+    /// @dev The window's bits.
     uint256 private constant _WINDOW_MASK = 0xf;
+
+    /// @dev Where the count of ends stands in the head word.
     uint256 private constant _ENDS_SHIFT = 5;
+
+    /// @dev The count's bits.
     uint256 private constant _ENDS_MASK = 0x7ff;
+
+    /// @dev Both, where they stand.
     uint256 private constant _WINDOW_FLAGS = _ENDS_MASK << _ENDS_SHIFT | _WINDOW_MASK << _WINDOW_SHIFT;
 
     // An actor's word: number (24 bits) | registrar (1) | steward (1) | limit (16).
+
+    /// @dev Set while the account has the registrar's role.
     uint256 private constant _IS_REGISTRAR = 1 << 24;
+
+    /// @dev Set while the account has the steward's role.
     uint256 private constant _IS_STEWARD = 1 << 25;
+
+    /// @dev Where the limit stands in an actor's word.
     uint256 private constant _LIMIT_SHIFT = 26;
+
+    /// @dev An actor's word but for the limit.
     uint256 private constant _UNLIMITED_MASK = 0x3ffffff;
 
     // A record's word: status (8 bits) | reason (8) | ended at (40) | ended by (24) | ended by a registrar (8)
     // | anchored at (40) | block (48) | registrar (24) | seq (40).
+
+    /// @dev Where the reason of a record's end stands in its word.
     uint256 private constant _REASON_SHIFT = 8;
+
+    /// @dev Where the time of its end stands.
     uint256 private constant _ENDED_AT_SHIFT = 16;
+
+    /// @dev Where the number of the account that ended it stands.
     uint256 private constant _ENDED_BY_SHIFT = 56;
+
+    /// @dev Where it stands whether that was a registrar.
     uint256 private constant _BY_REGISTRAR_SHIFT = 80;
+
+    /// @dev Where the record's origin begins, which no end changes.
     uint256 private constant _ORIGIN_SHIFT = 88;
+
     // An origin: anchored at (40 bits) | block (48) | registrar (24) | seq (40). All that a batch's word holds.
+
+    /// @dev Where the block stands in an origin.
     uint256 private constant _BLOCK_SHIFT = 40;
+
+    /// @dev Where the number of the registrar stands in an origin.
     uint256 private constant _REGISTRAR_SHIFT = 88;
+
+    /// @dev Where the number of the event stands in an origin.
     uint256 private constant _ORIGIN_SEQ_SHIFT = 112;
 
+    /// @dev The records that have a slot.
     mapping(bytes32 recordHash => uint256 word) private _records;
 
+    /// @dev What took the place of a record.
     mapping(bytes32 recordHash => bytes32 successor) private _successors;
 
+    /// @dev The batches, by root and size, so that nobody takes a root with a wrong size.
     mapping(bytes32 root => mapping(uint48 size => uint256 origin)) private _batches;
 
+    /// @dev The roots of the audit log that were pinned.
     mapping(uint64 epoch => mapping(uint64 treeSize => bytes32 root)) private _checkpoints;
 
+    /// @dev Who is or was a registrar or a steward.
     mapping(address account => uint256 word) private _actors;
 
+    /// @dev The account of each number that stands in records.
     mapping(uint24 number => address account) private _accounts;
 
+    /// @dev The present epoch of checkpoints.
     uint64 private _epoch;
 
+    /// @dev The size of the audit log at its last checkpoint.
     uint64 private _latestTreeSize;
 
+    /// @dev How many numbers were given; zero is nobody's.
     uint24 private _actorCount;
 
     /// @dev Whether this transaction has anchored already. Gone when the transaction ends, rolled back if it reverts.
     bool private transient _anchored;
 
+    /// @param adminDelay How long the two steps that change the admin take. Unit: seconds.
+    /// @param admin The first admin.
     constructor(uint48 adminDelay, address admin) ChainedEvents(adminDelay, admin) {}
 
     /// @inheritdoc IMedicalRecordRegistry

@@ -198,6 +198,20 @@ contract RegistryProperties is Test {
         assert(afterwards == before || caller == REGISTRAR || caller == STEWARD);
     }
 
+    /// @notice No key but a steward's changes another's record, nor what is told to have taken its place, whatever it
+    /// calls.
+    function check_OnlyStewardsChangeAnothersRecord(address caller) external {
+        vm.assume(caller != REGISTRAR && caller != STEWARD);
+        _anchor();
+        bytes32 before = _recordWord(RECORD);
+
+        _anyCall(caller);
+
+        assert(_recordWord(RECORD) == before);
+        (bytes32 newest, bool complete, IMedicalRecordRegistry.Status status) = _registry.currentOf(RECORD, 2);
+        assert(newest == RECORD && complete && status == IMedicalRecordRegistry.Status.Active);
+    }
+
     /// @notice Whatever anybody calls: the sequence grows by one, or head and pause stay as they are.
     function check_SequenceHasNoGap(address caller) external {
         (bytes25 head, uint40 seq, bool paused) = _registry.head();

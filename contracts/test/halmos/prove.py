@@ -4,8 +4,8 @@
 halmos 0.3.3 declares SHA-256 of n symbolic bytes as a function of n bits, and so stops at the first hash of a Merkle
 node. Here it is a function of 8n bits, uninterpreted as before.
 
-Run in the root of the repository, with halmos installed and forge on the PATH:
-    PATH="$PWD/node_modules/.bin:$PATH" python3 contracts/test/halmos/prove.py
+Run in the root of the repository, with halmos installed and forge on the PATH, as analyse.mjs does:
+    node contracts/test/analyse.mjs halmos
 """
 import sys
 

@@ -2,8 +2,8 @@
 """Runs slither 0.11.6 over the contracts and passes only if it reports exactly what is argued for here.
 
 A result that is not in the list fails, and so does a line of the list that slither reports no more: the list is what
-was looked at. Run in the root of the repository, with slither and forge on the PATH:
-    PATH="$PWD/node_modules/.bin:$PATH" python3 contracts/test/slither/check.py
+was looked at. Run in the root of the repository, with slither and forge on the PATH, as analyse.mjs does:
+    node contracts/test/analyse.mjs slither
 """
 import json
 import subprocess
