@@ -88,6 +88,7 @@
 //! - `feed`: reads the feed of integrity events for all subscribers
 //! - `visibility`: decides which events subscribers may see
 //! - `relay`: sends signed transactions to the chain
+//! - `relay/closings`: signs what closes a record on the chain
 //! - `housekeeping`: removes old rows on a schedule
 //! - `error`: every error and its code
 //! - `rejected`: the refusal of a request before anything of it runs

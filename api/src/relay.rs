@@ -1,16 +1,23 @@
 //! Hands signed transactions to the node, again and again until they are mined. Sending the same bytes
 //! twice is harmless, so nothing here has to be remembered and two relays at once do no harm.
+//!
+//! What the registry would refuse now is not sent: it would be mined without effect. While the registry is paused
+//! everything waits; where registrars have ended as many records as they may in this hour, what supersedes another
+//! version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they can be done.
+
+mod closings;
 
 use std::{sync::Arc, time::Duration};
 
-use chain::{Client, Sent, TxHash};
+use chain::{Client, Fees, RegistryRoom, Sent, Signer, TxHash};
 use domain::integrity::{AnchorState, FeedKind};
 use store::{
     Pool, StoreError,
-    anchors::{self, AnchorUpdate, DueTransaction, SignerAccount},
+    anchors::{self, AnchorUpdate, DueTransaction, OutboxKind, SignerAccount},
+    closings::EndsUnderWay,
     feed::{self, FeedEntry},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
@@ -33,16 +40,28 @@ pub(crate) struct Relay {
     /// The chain.
     pub(crate) chain_id: i64,
     /// The account whose transactions are sent.
-    pub(crate) signer: String,
+    pub(crate) signer: Arc<Signer>,
+    /// What a transaction should offer now.
+    pub(crate) fees: watch::Receiver<Fees>,
     /// Notified when there is something to send.
     pub(crate) wake: Arc<Notify>,
+}
+
+/// Why something waits that could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The registry takes nothing.
+    Paused,
+    /// Registrars have ended as many records in this hour as this one may.
+    LimitReached,
 }
 
 impl Relay {
     /// Sends until the process ends.
     pub(crate) async fn run(self) {
+        let mut waiting = None;
         loop {
-            let again = match self.round().await {
+            let again = match self.round(&mut waiting).await {
                 Ok(sent_all) => sent_all,
                 Err(error) => {
                     tracing::warn!(
@@ -59,19 +78,59 @@ impl Relay {
         }
     }
 
-    /// One look at the outbox. True where a full batch was sent: there may be more.
-    async fn round(&self) -> Result<bool, StoreError> {
+    /// One look at the outbox. True where there may be more to do at once.
+    async fn round(&self, waiting: &mut Option<Waiting>) -> Result<bool, StoreError> {
+        let address = self.signer.address().to_string();
         let signer = SignerAccount {
             chain_id: self.chain_id,
-            address: &self.signer,
+            address: &address,
         };
         let mut conn = self.pool.acquire().await?;
-        let due = anchors::due(&mut conn, signer, BATCH).await?;
+        let mut due = anchors::due(&mut conn, signer, BATCH).await?;
+        let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
+        if due.is_empty() && to_close.is_empty() {
+            return Ok(false);
+        }
+        let under_way = store::closings::under_way(&mut conn, signer).await?;
         drop(conn);
+        let room = match self.client.room(self.signer.address()).await {
+            Ok(room) => room,
+            Err(error) => {
+                self.put_off_all(&due, &error).await?;
+                return Ok(false);
+            }
+        };
+        let is_full = i64::try_from(due.len()).is_ok_and(|rows| rows >= BATCH);
+        let held = due.split_off(sendable(&due, room, under_way));
+        let closed = self.close(signer, &to_close, room, under_way).await?;
+        note_waiting(waiting, room, !held.is_empty() || !closed.all);
+        if !held.is_empty() {
+            let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
+            let mut conn = self.pool.acquire().await?;
+            anchors::put_off(&mut conn, &held, RETRY_IN).await?;
+        }
+        let is_reachable = self.send(&due).await?;
+        Ok(is_reachable && (closed.any || (is_full && held.is_empty())))
+    }
+
+    /// Notes that the node cannot be reached.
+    async fn put_off_all(
+        &self,
+        due: &[DueTransaction],
+        error: &chain::ClientError,
+    ) -> Result<(), StoreError> {
+        tracing::warn!(%error, waiting = due.len(), "The node cannot be reached; the outbox waits");
+        let due: Vec<i64> = due.iter().map(|it| it.outbox).collect();
+        let mut conn = self.pool.acquire().await?;
+        anchors::put_off(&mut conn, &due, RETRY_IN).await
+    }
+
+    /// Hands transactions over; false where the node cannot be reached.
+    async fn send(&self, due: &[DueTransaction]) -> Result<bool, StoreError> {
         let mut taken = Vec::new();
         let mut put_off = Vec::new();
         let mut is_reachable = true;
-        let mut waiting = due.as_slice();
+        let mut waiting = due;
         while !waiting.is_empty() {
             let (next, rest) = waiting.split_at(waiting.len().min(TOGETHER));
             let raws: Vec<&[u8]> = next
@@ -108,7 +167,7 @@ impl Relay {
             feed::append(&mut tx, &events).await?;
             tx.commit().await?;
         }
-        Ok(is_reachable && due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX))
+        Ok(is_reachable)
     }
 
     /// What the node said to one transaction.
@@ -148,7 +207,10 @@ impl Relay {
         match receipt {
             Ok(Some(receipt)) if !receipt.succeeded => {
                 let mut tx = self.pool.begin().await?;
-                if let Some(failed) = anchors::fail(&mut tx, transaction.outbox).await? {
+                if transaction.kind == OutboxKind::Close {
+                    tracing::warn!(record.id = %transaction.record, "The registry refused to close record {}; it is tried again", transaction.record);
+                    store::closings::fail(&mut tx, transaction.outbox, closings::AGAIN_IN).await?;
+                } else if let Some(failed) = anchors::fail(&mut tx, transaction.outbox).await? {
                     tracing::error!(record.id = %failed.record, "The registry refused the anchor of record {}", failed.record);
                     let entry = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
                     feed::append(&mut tx, &[entry]).await?;
@@ -169,6 +231,48 @@ impl Relay {
     }
 }
 
+/// How many of these, in the order of nonces, the registry would take now: all that were handed over before, and as
+/// many that end a record as are left in this hour. What is under way may be counted twice for a moment, by the node
+/// and by us, which makes the room smaller and never larger.
+fn sendable(due: &[DueTransaction], room: RegistryRoom, under_way: EndsUnderWay) -> usize {
+    if room.paused {
+        return 0;
+    }
+    let mut left = i64::from(room.left) - under_way.sent;
+    due.iter()
+        .position(|it| {
+            let is_new_end = it.ends && !it.is_sent;
+            left -= i64::from(is_new_end);
+            is_new_end && left < 0
+        })
+        .unwrap_or(due.len())
+}
+
+/// Says once that something waits for the registry, and once that nothing does any more.
+fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
+    let now = match (waits, room.paused) {
+        (false, _) => None,
+        (true, true) => Some(Waiting::Paused),
+        (true, false) => Some(Waiting::LimitReached),
+    };
+    if *before == now {
+        return;
+    }
+    match now {
+        Some(Waiting::Paused) => {
+            tracing::warn!(
+                "The registry is paused: nothing is sent until its administrator releases it"
+            );
+        }
+        Some(Waiting::LimitReached) => tracing::warn!(
+            limit = room.limit,
+            "Registrars have ended as many records in this hour as the registry lets this account: what ends another waits, and so does what was signed after it"
+        ),
+        None => tracing::info!("Nothing waits for the registry any more"),
+    }
+    *before = now;
+}
+
 fn event(anchor: &AnchorUpdate, kind: FeedKind, state: AnchorState) -> FeedEntry {
     FeedEntry {
         record: Some(anchor.record),
@@ -178,5 +282,56 @@ fn event(anchor: &AnchorUpdate, kind: FeedKind, state: AnchorState) -> FeedEntry
         tx_hash: Some(anchor.tx_hash.clone()),
         state: Some(state),
         ..FeedEntry::new(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::RecordId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn what_the_registry_would_refuse_is_held_and_what_comes_after_it() {
+        let room = |paused, left| RegistryRoom {
+            paused,
+            limit: 100,
+            left,
+        };
+        let cases = [
+            // the outbox: a is an anchor, e ends a record, E was sent before; what the registry says; sent → how many go
+            ("aeae", room(true, 100), 0, 0),
+            ("", room(false, 100), 0, 0),
+            ("aeae", room(false, 100), 0, 4),
+            ("aeae", room(false, 1), 0, 3),
+            ("aeae", room(false, 0), 0, 1),
+            ("aaa", room(false, 0), 9, 3),
+            ("aEae", room(false, 2), 1, 4),
+            ("aEae", room(false, 1), 1, 3),
+            // What was mined and is not known here yet counts twice: never too little.
+            ("EEe", room(false, 1), 2, 2),
+        ];
+        for (outbox, room, sent, wanted) in cases {
+            let due: Vec<DueTransaction> = outbox
+                .chars()
+                .map(|it| DueTransaction {
+                    outbox: 1,
+                    record: RecordId(Uuid::nil()),
+                    nonce: 1,
+                    tx_hash: String::new(),
+                    raw_transaction: Vec::new(),
+                    kind: OutboxKind::Anchor,
+                    ends: it != 'a',
+                    is_sent: it == 'E',
+                })
+                .collect();
+            let under_way = EndsUnderWay { sent, queued: 0 };
+            assert_eq!(
+                sendable(&due, room, under_way),
+                wanted,
+                "{outbox} {room:?} {sent}"
+            );
+        }
     }
 }

@@ -15,7 +15,7 @@ use domain::{
 use store::{
     Pool, StoreError, Tx, audit, chain_events,
     chain_events::EventRow,
-    cursor,
+    closings, cursor,
     cursor::{Move, Registry},
     feed,
     feed::FeedEntry,
@@ -28,7 +28,7 @@ use crate::{
     follow::Followed,
     notifications::{
         audit_entry_confirmed, audit_entry_finding, audit_entry_reorged, feed_entries_confirmed,
-        feed_entry_anchor, feed_entry_finding,
+        feed_entry_anchor, feed_entry_closed, feed_entry_finding, feed_entry_reopened,
     },
     position::{ChainPosition, column},
     reconcile::{self, Changes, Known, SuspectedFinding},
@@ -75,6 +75,12 @@ impl ChainWriter {
             .map(|confirmed| confirmed.confirmation.clone())
             .collect();
         reconciliation::confirm(&mut tx, &confirmations).await?;
+        let closings: Vec<_> = changes
+            .closed
+            .iter()
+            .map(|closed| closed.confirmation.clone())
+            .collect();
+        closings::confirm(&mut tx, &closings).await?;
         cursor::remember(&mut tx, &self.registry, &stretch.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
@@ -88,6 +94,7 @@ impl ChainWriter {
             .confirmed
             .iter()
             .flat_map(feed_entries_confirmed)
+            .chain(changes.closed.iter().map(feed_entry_closed))
             .collect();
         let found = open(&mut tx, &changes.suspicions, &origin, &mut trail, &mut news).await?;
         audit::insert(&mut tx, &trail).await?;
@@ -115,6 +122,7 @@ impl ChainWriter {
         let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
         let mut moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
         moved.sort_unstable_by_key(|anchor| anchor.sequence);
+        let reopened = closings::reorg_above(&mut tx, self.registry.chain_id, block).await?;
         cursor::forget_above(&mut tx, &self.registry, block).await?;
 
         let origin = Origin::job(RequestId::fresh());
@@ -125,6 +133,7 @@ impl ChainWriter {
         let news: Vec<FeedEntry> = moved
             .iter()
             .map(|anchor| feed_entry_anchor(anchor, FeedKind::AnchorReorged, AnchorState::Reorged))
+            .chain(reopened.iter().map(feed_entry_reopened))
             .collect();
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;

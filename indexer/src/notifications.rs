@@ -8,9 +8,9 @@ use domain::{
     users,
 };
 use serde_json::json;
-use store::{feed::FeedEntry, reconciliation::ReconciledAnchor};
+use store::{closings::UndoneClosing, feed::FeedEntry, reconciliation::ReconciledAnchor};
 
-use crate::reconcile::{Confirmed, SuspectedFinding};
+use crate::reconcile::{Closed, Confirmed, SuspectedFinding};
 
 fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
     AuditEntry {
@@ -121,6 +121,38 @@ pub(crate) fn feed_entry_anchor(
         sequence: anchor.sequence,
         state: Some(state),
         ..FeedEntry::new(kind)
+    }
+}
+
+/// That a record was closed on the chain, by us.
+pub(crate) fn feed_entry_closed(closed: &Closed) -> FeedEntry {
+    let Closed {
+        anchor,
+        confirmation,
+    } = closed;
+    FeedEntry {
+        record: Some(anchor.record),
+        patient: Some(anchor.patient),
+        record_type: Some(anchor.record_type),
+        record_hash: Some(anchor.record_hash),
+        tx_hash: Some(confirmation.tx_hash.clone()),
+        block_number: Some(confirmation.block_number),
+        block_hash: Some(confirmation.block_hash.clone()),
+        ..FeedEntry::new(FeedKind::ClosingConfirmed)
+    }
+}
+
+/// That it was undone.
+pub(crate) fn feed_entry_reopened(undone: &UndoneClosing) -> FeedEntry {
+    FeedEntry {
+        record: Some(undone.record),
+        patient: Some(undone.patient),
+        record_type: Some(undone.record_type),
+        record_hash: Some(undone.record_hash),
+        tx_hash: undone.tx_hash.clone(),
+        block_number: undone.block_number,
+        block_hash: undone.block_hash.clone(),
+        ..FeedEntry::new(FeedKind::ClosingReorged)
     }
 }
 

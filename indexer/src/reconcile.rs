@@ -2,14 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chain::{ChainAddress, RegistryEvent, RegistryLog, event::Closing};
+use chain::{ChainAddress, RegistryEvent, RegistryLog};
 use domain::{
     ids::{RecordId, UserId},
     integrity::FindingKind,
     records::{DataHash, RecordType},
 };
 use serde_json::{Value, json};
-use store::reconciliation::{Confirmation, EndingFacts, LockedAnchor, PauseFacts};
+use store::{
+    closings::ClosingConfirmation,
+    reconciliation::{Confirmation, EndingFacts, LockedAnchor, PauseFacts},
+};
 
 use crate::position::column;
 
@@ -29,8 +32,19 @@ pub(crate) struct Known {
 pub(crate) struct Changes {
     /// In the order of the chain.
     pub(crate) confirmed: Vec<Confirmed>,
+    /// What was closed as we wanted, in the order of the chain.
+    pub(crate) closed: Vec<Closed>,
     /// What does not fit together.
     pub(crate) suspicions: Vec<SuspectedFinding>,
+}
+
+/// A record that is closed now, as its end here asked for.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// Its anchor.
+    pub(crate) anchor: LockedAnchor,
+    /// Where it was closed.
+    pub(crate) confirmation: ClosingConfirmation,
 }
 
 /// An anchor that is in a block now.
@@ -67,6 +81,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     let mut changes = Changes::default();
     for log in logs {
         changes.suspicions.extend(interference(log, known));
+        changes.closed.extend(closed(log, known));
         // The others change no anchor; they are kept as events.
         let RegistryEvent::RecordAnchored {
             record: hash,
@@ -138,6 +153,35 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     changes
 }
 
+/// The closing of ours that an event is, or that a steward did as we wanted it. One by another transaction of our own
+/// registrar is not ours: somebody else has the key.
+fn closed(log: &RegistryLog, known: &Known) -> Option<Closed> {
+    let RegistryEvent::RecordClosed {
+        record,
+        closing,
+        by,
+        reason,
+    } = log.event
+    else {
+        return None;
+    };
+    let anchor = known.anchors.get(&record)?;
+    let wanted = anchor.closing.as_ref()?;
+    let as_wanted = reason == wanted.reason.code() && closing == wanted.reason.closes_as();
+    let tx_hash = log.tx_hash.to_string();
+    let is_ours = wanted.tx_hashes.contains(&tx_hash) || !known.registrars.contains(&by);
+    (as_wanted && is_ours).then(|| Closed {
+        anchor: anchor.clone(),
+        confirmation: ClosingConfirmation {
+            record: anchor.record,
+            tx_hash,
+            by: by.to_string(),
+            block_number: column(log.block_number),
+            block_hash: log.block_hash.to_string(),
+        },
+    })
+}
+
 /// What somebody did to a record of ours, or to the registry, if it was not us. The sweep resolves it when it
 /// was taken back.
 fn interference(log: &RegistryLog, known: &Known) -> Option<SuspectedFinding> {
@@ -160,11 +204,14 @@ fn interference(log: &RegistryLog, known: &Known) -> Option<SuspectedFinding> {
             reason,
             ..
         } => {
-            let status = match closing {
-                Closing::Revoked => "REVOKED",
-                Closing::Erased => "ERASED",
-            };
-            ending(record, status, Some(i32::from(reason)), None, false)
+            let is_ours = closed(log, known).is_some();
+            ending(
+                record,
+                closing.as_str(),
+                Some(i32::from(reason)),
+                None,
+                is_ours,
+            )
         }
         RegistryEvent::RecordAnchored {
             record,
@@ -273,8 +320,9 @@ pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
 
 #[cfg(test)]
 mod tests {
-    use chain::{BlockHash, Head, TxHash, event::Closing};
-    use domain::integrity::AnchorState;
+    use chain::{BlockHash, Head, TxHash};
+    use domain::integrity::{AnchorState, ClosedAs, ClosingReason};
+    use store::reconciliation::WantedClosing;
     use uuid::Uuid;
 
     use super::*;
@@ -314,6 +362,7 @@ mod tests {
             state,
             tx_hash: TxHash(tx).to_string(),
             record_exists,
+            closing: None,
         }
     }
 
@@ -494,7 +543,7 @@ mod tests {
         let other = DataHash([0xcc; 32]);
         let closed = |record| RegistryEvent::RecordClosed {
             record,
-            closing: Closing::Revoked,
+            closing: ClosedAs::Revoked,
             by: OURS,
             reason: 7,
         };
@@ -542,12 +591,99 @@ mod tests {
     }
 
     #[test]
+    fn a_closing_that_we_wanted_is_ours_unless_our_own_account_did_it_without_us() {
+        let signed = TxHash([9; 32]).to_string();
+        let other = TxHash([8; 32]).to_string();
+        let wanted = |tx_hash: &String| {
+            Some(WantedClosing {
+                reason: ClosingReason::EnteredInError,
+                tx_hashes: vec![tx_hash.clone()],
+            })
+        };
+        let cases = [
+            // what was wanted and signed, who closed, as what, why → is it ours
+            (
+                "as signed",
+                wanted(&signed),
+                OURS,
+                ClosedAs::Revoked,
+                1,
+                true,
+            ),
+            (
+                "by a steward",
+                wanted(&other),
+                THEIRS,
+                ClosedAs::Revoked,
+                1,
+                true,
+            ),
+            (
+                "our key, not us",
+                wanted(&other),
+                OURS,
+                ClosedAs::Revoked,
+                1,
+                false,
+            ),
+            (
+                "another reason",
+                wanted(&signed),
+                OURS,
+                ClosedAs::Revoked,
+                5,
+                false,
+            ),
+            (
+                "another status",
+                wanted(&other),
+                THEIRS,
+                ClosedAs::Erased,
+                1,
+                false,
+            ),
+            (
+                "nothing was wanted",
+                None,
+                OURS,
+                ClosedAs::Revoked,
+                1,
+                false,
+            ),
+        ];
+        for (name, closing, by, as_what, reason, ours) in cases {
+            let anchor = LockedAnchor {
+                closing,
+                ..anchor(AnchorState::Confirmed, [7; 32], true)
+            };
+            let event = RegistryEvent::RecordClosed {
+                record: DataHash([0xaa; 32]),
+                closing: as_what,
+                by,
+                reason,
+            };
+            let changes = reconcile(&[log(event)], &known(Some(anchor), false));
+            let found: Vec<FindingKind> = changes.suspicions.iter().map(|s| s.kind).collect();
+            let wanted = if ours {
+                vec![]
+            } else {
+                vec![FindingKind::EndedOnChain]
+            };
+            assert_eq!(
+                (changes.closed.len(), found),
+                (usize::from(ours), wanted),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
     fn events_about_anything_else_change_no_anchor() {
         let (record, root) = (DataHash([0xaa; 32]), DataHash([0xbb; 32]));
         let logs = [
             log(RegistryEvent::RecordClosed {
                 record,
-                closing: Closing::Erased,
+                closing: ClosedAs::Erased,
                 by: OURS,
                 reason: 1,
             }),

@@ -72,8 +72,9 @@ impl Sweep {
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
         let about_records = reconciliation::record_facts(&mut conn, registry, &records).await?;
         let about_hashes = reconciliation::hash_facts(&mut conn, registry, &hashes).await?;
+        let names: Vec<String> = registrars.iter().map(ToString::to_string).collect();
         let anchored: Vec<DataHash> = about_records.iter().filter_map(judge::anchored).collect();
-        let endings = reconciliation::endings(&mut conn, registry, &anchored).await?;
+        let endings = reconciliation::endings(&mut conn, registry, &anchored, &names).await?;
         let endings: HashMap<_, _> = endings.into_iter().map(|it| (it.hash, it)).collect();
         let pause = reconciliation::pause(&mut conn, registry).await?;
         drop(conn);

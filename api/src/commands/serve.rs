@@ -220,6 +220,7 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
 fn start_jobs(
     config: &ServeConfig,
     resources: &Resources,
+    fees: watch::Receiver<Fees>,
     wake: Arc<Notify>,
     tasks: &mut JoinSet<()>,
 ) -> Health {
@@ -228,7 +229,8 @@ fn start_jobs(
         pool: pool.clone(),
         client: client.clone(),
         chain_id: resources.chain_id,
-        signer: resources.signer.address().to_string(),
+        signer: Arc::clone(&resources.signer),
+        fees,
         wake,
     };
     tasks.spawn(relay.run());
@@ -274,7 +276,13 @@ async fn assemble(
     let (fees, current_fees) = watch::channel(FIRST_FEES);
     tasks.spawn(watch_fees(resources.client.clone(), fees));
     let wake = Arc::new(Notify::new());
-    let health = start_jobs(config, &resources, Arc::clone(&wake), &mut tasks);
+    let health = start_jobs(
+        config,
+        &resources,
+        current_fees.clone(),
+        Arc::clone(&wake),
+        &mut tasks,
+    );
     let Resources {
         pool,
         keyring,

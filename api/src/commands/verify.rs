@@ -14,7 +14,7 @@ use chain::{
 };
 use chrono::{DateTime, SecondsFormat};
 use clap::Args;
-use domain::records::DataHash;
+use domain::{integrity::ClosingReason, records::DataHash};
 use serde_json::{Value, json};
 use vault::digest;
 
@@ -336,8 +336,8 @@ async fn hint(client: &Client, bytes: &[u8]) -> Result<Option<String>, Failure> 
     )))
 }
 
-fn status(anchor: &ProvenAnchor) -> &'static str {
-    match anchor.status {
+fn status_text(status: OnChainStatus) -> &'static str {
+    match status {
         OnChainStatus::Active => "ACTIVE",
         OnChainStatus::Superseded => "SUPERSEDED",
         OnChainStatus::Revoked => "REVOKED",
@@ -376,7 +376,7 @@ impl DocumentFinding {
             "proven": self.evidence.proven.is_some(),
             "events": self.evidence.events,
             "anchor": anchor.map(|anchor| json!({
-                "status": status(anchor),
+                "status": status_text(anchor.status),
                 "registrar": anchor.registrar.to_string(),
                 "blockNumber": anchor.block.number,
                 "blockHash": anchor.block.hash.to_string(),
@@ -388,6 +388,12 @@ impl DocumentFinding {
                 "predecessor": text(anchor.predecessor),
                 "successor": text(anchor.successor),
                 "current": text(anchor.current),
+                "currentStatus": anchor.current_status.map(status_text),
+                "ended": anchor.ending.map(|ending| json!({
+                    "at": time(ending.timestamp),
+                    "by": ending.by.to_string(),
+                    "reason": ending.reason,
+                })),
             })),
             "hint": self.hint,
         })
@@ -484,9 +490,32 @@ impl DocumentFinding {
                 "  status       ERASED: the record was destroyed".to_owned()
             }
         });
-        if let Some(current) = anchor.current.filter(|it| Some(*it) != anchor.successor) {
-            lines.push(format!("  newest       {current}"));
+        if let Some(ending) = anchor.ending {
+            let reason = reason(ending.reason).map_or_else(String::new, |it| format!(", {it}"));
+            lines.push(format!(
+                "  ended        {} by {}{reason}",
+                time(ending.timestamp),
+                ending.by
+            ));
+        }
+        if let Some(current) = anchor.current {
+            let status = anchor.current_status.map_or("", status_text);
+            lines.push(format!("  newest       {current}: {status}"));
         }
         lines
     }
 }
+
+/// Why a record was closed; `None` for one that was superseded.
+fn reason(code: u8) -> Option<String> {
+    let said = match (code, ClosingReason::of(code)) {
+        (0, _) => return None,
+        (REASON_ANNULLED, _) => "the end of its predecessor was annulled".to_owned(),
+        (_, Some(reason)) => reason.as_str().to_ascii_lowercase().replace('_', " "),
+        (_, None) => "none of our list".to_owned(),
+    };
+    Some(format!("for reason {code}: {said}"))
+}
+
+/// The contract's own reason (`REASON_ANNULLED`).
+const REASON_ANNULLED: u8 = 254;

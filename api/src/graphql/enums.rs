@@ -85,6 +85,48 @@ pub(crate) enum AnchorState {
     Failed,
 }
 
+/// How far the closing of a record on the chain has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::integrity::ClosingState")]
+pub(crate) enum ClosingState {
+    /// It waits: for the anchor to be in a block, for the registry to be released from a pause, for the next
+    /// hour where registrars have ended as many records as they may, or for a steward where another account
+    /// anchored the record.
+    Pending,
+    /// The transaction is signed and waits to be mined.
+    Submitted,
+    /// It was found in a block.
+    Confirmed,
+}
+
+/// The status that a closed record has on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::integrity::ClosedAs")]
+pub(crate) enum ClosedAs {
+    /// The record was declared wrong.
+    Revoked,
+    /// The document of the record was destroyed, with its key and its salt.
+    Erased,
+}
+
+/// Why a record is closed on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::integrity::ClosingReason")]
+pub(crate) enum ClosingReason {
+    /// It should not have been stored: code 1 of the registry.
+    EnteredInError,
+    /// The patient asked for its erasure: code 2. Reserved: nothing is erased yet.
+    PatientAsked,
+    /// It was kept as long as it has to be: code 3. Reserved: nothing is erased yet.
+    RetentionEnded,
+    /// A court or an authority ordered it: code 4. Reserved: nothing is erased yet.
+    LegalOrder,
+    /// Another record says the same: code 5. Reserved: no operation gives this reason yet.
+    Duplicate,
+    /// Another reason: code 255. Reserved: no operation gives this reason yet.
+    Other,
+}
+
 /// What a person asks to be done with their data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::deletion::DeletionRequestType")]
@@ -145,6 +187,11 @@ pub(crate) enum IntegrityEventKind {
     AnchorReplaced,
     /// The transaction was mined and had no effect.
     AnchorFailed,
+    /// The record was closed on the chain by this service, because its life had ended here: that was found
+    /// in a block that may still be undone.
+    ClosingConfirmed,
+    /// That block was undone; the record is closed again.
+    ClosingReorged,
     /// An inconsistency was found: see `finding`.
     FindingOpened,
     /// An inconsistency that was found before is gone: see `finding`.

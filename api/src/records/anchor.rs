@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::Object;
 use chrono::{DateTime, Utc};
-use store::anchors;
+use store::{anchors, closings};
 
 use crate::graphql::{
-    enums::AnchorState,
+    enums::{AnchorState, ClosedAs, ClosingReason, ClosingState},
     scalars::{Address, TxHash},
 };
 
@@ -64,5 +64,50 @@ impl Anchor {
     /// The time at which that block was found to be final; null before.
     async fn finalized_at(&self) -> Option<DateTime<Utc>> {
         self.0.finalized_at
+    }
+
+    /// The closing of the record on the chain; null while the record is not to be closed. A withdrawn record
+    /// is closed by its last version.
+    async fn closing(&self) -> Option<AnchorClosing> {
+        self.0.closing.clone().map(AnchorClosing)
+    }
+}
+
+/// The closing of a record on the chain: whoever has its document sees there that it does not stand any more.
+#[derive(Debug, Clone)]
+pub(crate) struct AnchorClosing(closings::Closing);
+
+/// The closing of a record on the chain: whoever has its document sees there that it does not stand any more.
+#[Object]
+impl AnchorClosing {
+    /// How far the closing has come.
+    async fn state(&self) -> ClosingState {
+        self.0.state.into()
+    }
+
+    /// The status that the record has on the chain once it is closed.
+    async fn status(&self) -> ClosedAs {
+        self.0.reason.closes_as().into()
+    }
+
+    /// Why the record is closed.
+    async fn reason(&self) -> ClosingReason {
+        self.0.reason.into()
+    }
+
+    /// The hash of the transaction that closes the record; null until one is signed.
+    async fn tx_hash(&self) -> Option<TxHash> {
+        self.0.tx_hash.clone().map(TxHash)
+    }
+
+    /// The account that closed the record: one of this service, or a steward of the registry; null while it is in
+    /// no block.
+    async fn by(&self) -> Option<Address> {
+        self.0.by.clone().map(Address)
+    }
+
+    /// The number of the block that the closing is in; null while it is in none.
+    async fn block_number(&self) -> Option<i64> {
+        self.0.block_number
     }
 }

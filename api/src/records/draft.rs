@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     access::Action,
     ids::{RecordId, UserId},
+    integrity::ClosingReason,
     purpose::Purpose,
     records::{DataHash, RecordType},
 };
@@ -95,6 +96,13 @@ impl Draft {
                 withdraws: true, ..
             }) => WITHDRAW,
         }
+    }
+
+    /// Why the record is closed on the chain with this version, if it is.
+    pub(super) fn closes(&self) -> Option<ClosingReason> {
+        self.follows
+            .is_some_and(|old| old.withdraws)
+            .then_some(ClosingReason::EnteredInError)
     }
 
     /// The client's key, if it sent one: its own, nobody else's.

@@ -3,8 +3,8 @@
 use chain::SignedAnchor;
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::PatientKeyId,
-    integrity::{AnchorState, FeedKind},
+    ids::{PatientKeyId, RecordId},
+    integrity::{AnchorState, ClosingReason, FeedKind},
 };
 use serde_json::json;
 use store::{
@@ -164,11 +164,29 @@ impl SignedDraft<'_> {
         }
     }
 
+    /// What is closed on the chain with it: itself, and the version before where the transaction does not name that
+    /// as superseded.
+    pub(super) fn closings(&self) -> Vec<(RecordId, ClosingReason)> {
+        let NumberedDraft {
+            permitted, link, ..
+        } = &self.numbered;
+        let draft = permitted.asked.draft;
+        let Some(reason) = draft.closes() else {
+            return Vec::new();
+        };
+        let stands = draft
+            .follows
+            .filter(|_| link.predecessor.is_some() && !link.supersedes);
+        let before = stands.map(|old| (old.id, reason));
+        [(draft.id, reason)].into_iter().chain(before).collect()
+    }
+
     /// Answers whoever asked, once it is committed.
     pub(super) fn answer(self, record: NewRecord) {
         let draft = self.numbered.permitted.asked.draft;
         // The anchor as it stands when the transaction commits.
-        let pending = Anchor::pending(draft.id, draft.data_hash, self.signed.tx_hash.to_string());
+        let tx_hash = self.signed.tx_hash.to_string();
+        let pending = Anchor::pending(draft.id, draft.data_hash, tx_hash, draft.closes());
         let Permitted { asked, purpose, .. } = self.numbered.permitted;
         asked.answer(Ok(Stored {
             record: record.into(),

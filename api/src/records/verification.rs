@@ -80,6 +80,25 @@ impl RecordVerification {
         self.0.successor.map(|hash| Hash(hash.to_string()))
     }
 
+    /// The time at which the hash was superseded, revoked or erased, as the registry states; null while it stands.
+    async fn chain_ended_at(&self) -> Option<DateTime<Utc>> {
+        let seconds = i64::try_from(self.0.on_chain?.ending?.timestamp).ok()?;
+        DateTime::from_timestamp(seconds, 0)
+    }
+
+    /// The account that superseded, revoked or erased the hash, as the registry states; null while it stands.
+    async fn chain_ended_by(&self) -> Option<Address> {
+        let ending = self.0.on_chain?.ending?;
+        Some(Address(ending.by.to_string()))
+    }
+
+    /// The code of the reason for which the hash was revoked or erased, as the registry states: 1 for a record that
+    /// was entered in error; null where it was not, or was superseded.
+    async fn chain_reason(&self) -> Option<u8> {
+        let reason = self.0.on_chain?.ending?.reason;
+        (reason != 0).then_some(reason)
+    }
+
     /// The time at which the verification was made.
     async fn checked_at(&self) -> DateTime<Utc> {
         self.0.checked_at

@@ -12,7 +12,7 @@ use domain::{audit::AuditEntry, ids::UserId};
 use store::{
     Pool, StoreError, Tx,
     anchors::{self, NewAnchor, SignerAccount},
-    audit,
+    audit, closings,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
     records::{self, NewRecord},
@@ -260,6 +260,11 @@ async fn write(
         records::insert(tx, records).await?;
         let anchors: Vec<NewAnchor> = signed_drafts.iter().map(SignedDraft::anchor).collect();
         anchors::insert(tx, signer, &anchors).await?;
+        let closed: Vec<_> = signed_drafts
+            .iter()
+            .flat_map(SignedDraft::closings)
+            .collect();
+        closings::insert(tx, &closed).await?;
     }
     let events: Vec<FeedEntry> = signed_drafts.iter().map(SignedDraft::event).collect();
     feed::append(tx, &events).await

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     bindings::MedicalRecordRegistry::{
-        PREDECESSORCall, REGISTRAR_ROLECall, VERSIONCall, anchorOfCall, hasRoleCall, headCall,
-        successorOfCall,
+        PREDECESSORCall, REGISTRAR_ROLECall, VERSIONCall, anchorOfCall, endingLimitOfCall,
+        hasRoleCall, headCall, successorOfCall,
     },
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl, Line},
@@ -115,6 +115,32 @@ pub struct RegistryHead {
     pub sequence: u64,
     /// Whether new entries are refused.
     pub paused: bool,
+}
+
+/// What the registry would take from an account now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryRoom {
+    /// Whether it takes nothing at all.
+    pub paused: bool,
+    /// How many records the account may supersede and close in an hour.
+    pub limit: u16,
+    /// How many of them are left in this hour; what all registrars end counts.
+    pub left: u16,
+}
+
+/// What a status of the registry means; `None` for a hash that it does not know.
+pub(crate) fn status(status: u8) -> Result<Option<OnChainStatus>, ClientError> {
+    match status {
+        0 => Ok(None),
+        1 => Ok(Some(OnChainStatus::Active)),
+        2 => Ok(Some(OnChainStatus::Superseded)),
+        3 => Ok(Some(OnChainStatus::Revoked)),
+        4 => Ok(Some(OnChainStatus::Erased)),
+        other => Err(ClientError::Unreadable {
+            method: "eth_call",
+            what: format!("status {other}"),
+        }),
+    }
 }
 
 const SEND: &str = "eth_sendRawTransaction";
@@ -350,19 +376,8 @@ impl Client {
             recordHash: FixedBytes(hash.0),
         };
         let answer = self.call(&call, at).await?;
-        let status = match answer.status {
-            0 => return Ok(None),
-            1 => OnChainStatus::Active,
-            2 => OnChainStatus::Superseded,
-            3 => OnChainStatus::Revoked,
-            4 => OnChainStatus::Erased,
-            other => {
-                let what = format!("status {other}");
-                return Err(ClientError::Unreadable {
-                    method: "eth_call",
-                    what,
-                });
-            }
+        let Some(status) = status(answer.status)? else {
+            return Ok(None);
         };
         Ok(Some(OnChainAnchor {
             status,
@@ -402,6 +417,23 @@ impl Client {
             account: account.to_alloy(),
         };
         self.call(&call, json!("latest")).await
+    }
+
+    /// What the registry would take from this account now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn room(&self, account: ChainAddress) -> Result<RegistryRoom, ClientError> {
+        let head = self.call(&headCall {}, json!("latest")).await?;
+        let call = endingLimitOfCall {
+            registrar: account.to_alloy(),
+        };
+        let ends = self.call(&call, json!("latest")).await?;
+        Ok(RegistryRoom {
+            paused: head._2,
+            limit: ends.limit,
+            left: ends.left,
+        })
     }
 
     /// Where the registry's chain of events stood after one block. Nodes that keep no old state

@@ -8,7 +8,7 @@ use alloy::{
     primitives::{B256, IntoLogData, keccak256},
     sol_types::{SolEventInterface, SolValue},
 };
-use domain::records::DataHash;
+use domain::{integrity::ClosedAs, records::DataHash};
 use serde_json::{Value, json};
 
 use crate::{
@@ -101,15 +101,6 @@ pub struct RegistryLog {
     pub event: RegistryEvent,
 }
 
-/// How a record was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// Declared wrong.
-    Revoked,
-    /// Its document, key and salt were destroyed.
-    Erased,
-}
-
 /// What the registry can say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryEvent {
@@ -127,7 +118,7 @@ pub enum RegistryEvent {
         /// Its hash.
         record: DataHash,
         /// Which of the two.
-        closing: Closing,
+        closing: ClosedAs,
         /// Who closed it.
         by: ChainAddress,
         /// A code of the operator's list.
@@ -315,11 +306,7 @@ impl RegistryEvent {
             Self::RecordClosed {
                 closing, reason, ..
             } => {
-                let closing = match closing {
-                    Closing::Revoked => "REVOKED",
-                    Closing::Erased => "ERASED",
-                };
-                json!({ "closing": closing, "reason": reason })
+                json!({ "closing": closing.as_str(), "reason": reason })
             }
             Self::EndingAnnulled { successor, .. } => {
                 json!({ "successor": successor.map(|hash| hash.to_string()) })

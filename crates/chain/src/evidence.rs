@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     bindings::MedicalRecordRegistry::{currentOfCall, successorOfCall},
-    client::{Block, Client, OnChainAnchor, OnChainStatus, RegistryHead},
+    client::{self, Block, Client, OnChainAnchor, OnChainEnding, OnChainStatus, RegistryHead},
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl},
     event::{self, RegistryEvent},
@@ -82,6 +82,10 @@ pub struct ProvenAnchor {
     pub successor: Option<DataHash>,
     /// The last of its successors; `None` where none replaced it or there are too many to follow.
     pub current: Option<DataHash>,
+    /// What became of that one.
+    pub current_status: Option<OnChainStatus>,
+    /// How it was superseded or closed; `None` while it stands.
+    pub ending: Option<OnChainEnding>,
 }
 
 /// Why the evidence is not believed.
@@ -177,6 +181,11 @@ impl Client {
                         "who anchored it, when or with which number, in the contract and in its log",
                     ));
                 }
+                let newest = some(current.head.0).filter(|head| head != hash && current.complete);
+                let current_status = match newest {
+                    Some(_) => client::status(current.status)?,
+                    None => None,
+                };
                 Some(ProvenAnchor {
                     status: stored.status,
                     registrar,
@@ -186,7 +195,9 @@ impl Client {
                     sequence: anchored.sequence,
                     predecessor,
                     successor,
-                    current: some(current.head.0).filter(|head| head != hash && current.complete),
+                    current: newest,
+                    current_status,
+                    ending: stored.ending,
                 })
             }
         };
@@ -271,7 +282,10 @@ impl Client {
             return Ok((block, log));
         }
         let logs = self.logs_about(hash, read_at.number).await?;
-        let log = Self::numbered(&logs, stored)?;
+        let log = match Self::numbered(&logs, stored)? {
+            None => self.batch_of(&logs, stored, read_at).await?,
+            found => found,
+        };
         let log = log.ok_or_else(|| {
             contradiction("the registry says that it was anchored, and no log holds that")
         })?;
@@ -279,6 +293,23 @@ impl Client {
         let block = block.filter(|block| block.hash == log.block_hash);
         let block = block.ok_or_else(|| contradiction("the block of the anchor's log"))?;
         Ok((block, log))
+    }
+
+    /// The log of the batch that a record is of, whose root the log of its extraction names.
+    async fn batch_of(
+        &self,
+        about: &[event::RawLog],
+        stored: &OnChainAnchor,
+        read_at: &Block,
+    ) -> Result<Option<event::RegistryLog>, NoEvidence> {
+        for raw in about {
+            let log = event::decode(raw).map_err(|error| contradiction(&error.to_string()))?;
+            if let Some(RegistryEvent::RecordExtracted { root, .. }) = log.map(|log| log.event) {
+                let logs = self.logs_about(&root, read_at.number).await?;
+                return Self::numbered(&logs, stored);
+            }
+        }
+        Ok(None)
     }
 
     /// The log with the number that the registry keeps with the record.

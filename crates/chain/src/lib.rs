@@ -25,6 +25,7 @@ mod wire;
 
 pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
+    RegistryRoom,
 };
 pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl, Line};
@@ -34,6 +35,7 @@ pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use rpc::check_url;
 pub use send::Sent;
 pub use signer::{
-    ANCHOR_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError, address_of_key_file,
+    ANCHOR_GAS_LIMIT, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError,
+    address_of_key_file,
 };
 pub use wallet::signed_by_key;

@@ -23,6 +23,76 @@ text_enum! {
 }
 
 text_enum! {
+    /// How far the closing of a record on the chain has come.
+    ClosingState {
+        /// To be done: it waits for the anchor, the registry or a steward.
+        Pending = "PENDING",
+        /// Signed, in the outbox.
+        Submitted = "SUBMITTED",
+        /// In a block.
+        Confirmed = "CONFIRMED",
+    }
+}
+
+text_enum! {
+    /// What a closed record is on the chain.
+    ClosedAs {
+        /// Declared wrong.
+        Revoked = "REVOKED",
+        /// Its document, key and salt were destroyed.
+        Erased = "ERASED",
+    }
+}
+
+text_enum! {
+    /// Why a record is closed on the chain. The registry holds a code, never a text (`docs/contracts.md`).
+    ClosingReason {
+        /// It should not have been stored.
+        EnteredInError = "ENTERED_IN_ERROR",
+        /// The patient asked for it.
+        PatientAsked = "PATIENT_ASKED",
+        /// It was kept as long as it has to be.
+        RetentionEnded = "RETENTION_ENDED",
+        /// A court or an authority ordered it.
+        LegalOrder = "LEGAL_ORDER",
+        /// Another record says the same.
+        Duplicate = "DUPLICATE",
+        /// None of these.
+        Other = "OTHER",
+    }
+}
+
+impl ClosingReason {
+    /// The code that the registry holds.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::EnteredInError => 1,
+            Self::PatientAsked => 2,
+            Self::RetentionEnded => 3,
+            Self::LegalOrder => 4,
+            Self::Duplicate => 5,
+            Self::Other => 255,
+        }
+    }
+
+    /// The reason of a code; `None` for one that we do not use.
+    pub fn of(code: u8) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|reason| reason.code() == code)
+    }
+
+    /// What a record becomes that is closed for this reason: erased where its content is destroyed.
+    pub const fn closes_as(self) -> ClosedAs {
+        match self {
+            Self::EnteredInError | Self::Duplicate | Self::Other => ClosedAs::Revoked,
+            Self::PatientAsked | Self::RetentionEnded | Self::LegalOrder => ClosedAs::Erased,
+        }
+    }
+}
+
+text_enum! {
     /// What can be found wrong.
     FindingKind {
         /// A record is said to be anchored and the chain does not know it.
@@ -85,9 +155,44 @@ text_enum! {
         AnchorReplaced = "ANCHOR_REPLACED",
         /// It was mined without effect.
         AnchorFailed = "ANCHOR_FAILED",
+        /// It was closed on the chain, by us: that is in a block.
+        ClosingConfirmed = "CLOSING_CONFIRMED",
+        /// That block was undone; the closing is done again.
+        ClosingReorged = "CLOSING_REORGED",
         /// Something is wrong.
         FindingOpened = "FINDING_OPENED",
         /// It is right again.
         FindingResolved = "FINDING_RESOLVED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_operators_list() {
+        use ClosedAs::{Erased, Revoked};
+        let codes = [
+            (1, Revoked),
+            (2, Erased),
+            (3, Erased),
+            (4, Erased),
+            (5, Revoked),
+            (255, Revoked),
+        ];
+        let listed = ClosingReason::ALL
+            .iter()
+            .map(|it| (it.code(), it.closes_as()));
+        assert!(listed.eq(codes));
+        for code in 0..=u8::MAX {
+            let read = ClosingReason::of(code);
+            assert_eq!(read.map(ClosingReason::code), read.map(|_| code));
+            assert_eq!(
+                read.is_some(),
+                codes.iter().any(|(listed, _)| *listed == code),
+                "{code}"
+            );
+        }
     }
 }

@@ -5,13 +5,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
-    integrity::AnchorState,
+    integrity::{AnchorState, ClosingReason, ClosingState},
     records::{DataHash, RecordType},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+use crate::{
+    StoreError, Tx,
+    closings::{self, Closing},
+    rows,
+};
 
 /// One signing account on one chain.
 #[derive(Debug, Clone, Copy)]
@@ -203,11 +207,18 @@ pub struct Anchor {
     pub confirmed_at: Option<DateTime<Utc>>,
     /// When that block became final.
     pub finalized_at: Option<DateTime<Utc>>,
+    /// The closing of the record, where its life has ended.
+    pub closing: Option<Closing>,
 }
 
 impl Anchor {
-    /// One that has just been stored.
-    pub fn pending(record: RecordId, record_hash: DataHash, tx_hash: String) -> Self {
+    /// One that has just been stored, of a record that is to be closed for this reason, if for one.
+    pub fn pending(
+        record: RecordId,
+        record_hash: DataHash,
+        tx_hash: String,
+        closes: Option<ClosingReason>,
+    ) -> Self {
         Self {
             record,
             record_hash,
@@ -220,6 +231,13 @@ impl Anchor {
             sequence: None,
             confirmed_at: None,
             finalized_at: None,
+            closing: closes.map(|reason| Closing {
+                reason,
+                state: ClosingState::Pending,
+                tx_hash: None,
+                by: None,
+                block_number: None,
+            }),
         }
     }
 }
@@ -234,10 +252,16 @@ pub async fn by_records(
 ) -> Result<Vec<Anchor>, StoreError> {
     let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
     let found = sqlx::query!(
-        "SELECT record_id, record_hash, state, tx_hash, registrar, block_number, block_hash,
-                log_index, sequence, confirmed_at, finalized_at
-         FROM record_anchors
-         WHERE record_id = ANY($1)",
+        r#"SELECT anchor.record_id AS "record_id!", anchor.record_hash AS "record_hash!",
+                anchor.state AS "state!", anchor.tx_hash AS "tx_hash!", anchor.registrar,
+                anchor.block_number, anchor.block_hash, anchor.log_index, anchor.sequence,
+                anchor.confirmed_at, anchor.finalized_at,
+                closing.reason AS "closing_reason?", closing.state AS "closing_state?",
+                closing.tx_hash AS closing_tx_hash, closing.closed_by,
+                closing.block_number AS closing_block
+         FROM record_anchors AS anchor
+         LEFT JOIN record_closings AS closing ON closing.record_id = anchor.record_id
+         WHERE anchor.record_id = ANY($1)"#,
         &records,
     )
     .fetch_all(conn)
@@ -245,6 +269,16 @@ pub async fn by_records(
     found
         .into_iter()
         .map(|row| {
+            let closing = match (row.closing_reason, row.closing_state) {
+                (Some(reason), Some(state)) => Some(Closing {
+                    reason: closings::reason(reason)?,
+                    state: rows::text(&state, "closing state")?,
+                    tx_hash: row.closing_tx_hash,
+                    by: row.closed_by,
+                    block_number: row.closing_block,
+                }),
+                _ => None,
+            };
             Ok(Anchor {
                 record: RecordId(row.record_id),
                 record_hash: rows::hash(&row.record_hash)?,
@@ -257,6 +291,7 @@ pub async fn by_records(
                 sequence: row.sequence,
                 confirmed_at: row.confirmed_at,
                 finalized_at: row.finalized_at,
+                closing,
             })
         })
         .collect()
@@ -275,8 +310,21 @@ pub struct DueTransaction {
     pub tx_hash: String,
     /// The transaction.
     pub raw_transaction: Vec<u8>,
-    /// How often it was handed over before.
-    pub sends: i32,
+    /// What it does.
+    pub kind: OutboxKind,
+    /// Whether it supersedes or closes a record, of which a registrar may do so many in an hour.
+    pub ends: bool,
+    /// Whether a node took it before, and it is not known to be undone.
+    pub is_sent: bool,
+}
+
+/// What a transaction of the outbox does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxKind {
+    /// It anchors a record.
+    Anchor,
+    /// It closes one.
+    Close,
 }
 
 /// What is due, in nonce order: the newest attempt of each outbox row that waits. Served by
@@ -290,9 +338,12 @@ pub async fn due(
     limit: i64,
 ) -> Result<Vec<DueTransaction>, StoreError> {
     let found = sqlx::query!(
-        "SELECT outbox.id, outbox.record_id, outbox.nonce, outbox.sends, attempt.tx_hash,
-                attempt.raw_transaction
+        r#"SELECT outbox.id, outbox.record_id, outbox.nonce, attempt.tx_hash, attempt.raw_transaction,
+                outbox.kind = 'CLOSE' AS "closes!",
+                outbox.kind = 'CLOSE' OR anchor.supersedes AS "ends!",
+                outbox.state = 'SENT' AS "is_sent!"
          FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor ON anchor.record_id = outbox.record_id
          JOIN LATERAL (
              SELECT tx_hash, raw_transaction
              FROM anchor_attempts
@@ -305,7 +356,7 @@ pub async fn due(
            AND outbox.state IN ('QUEUED', 'SENT')
            AND outbox.next_send_at <= CURRENT_TIMESTAMP
          ORDER BY outbox.nonce
-         LIMIT $3",
+         LIMIT $3"#,
         signer.chain_id,
         signer.address,
         limit,
@@ -320,7 +371,13 @@ pub async fn due(
             nonce: row.nonce,
             tx_hash: row.tx_hash,
             raw_transaction: row.raw_transaction,
-            sends: row.sends,
+            kind: if row.closes {
+                OutboxKind::Close
+            } else {
+                OutboxKind::Anchor
+            },
+            ends: row.ends,
+            is_sent: row.is_sent,
         })
         .collect())
 }
@@ -358,11 +415,11 @@ pub async fn mark_sent(
                  next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
              WHERE id = ANY($1)
                AND state IN ('QUEUED', 'SENT')
-             RETURNING record_id
+             RETURNING record_id, kind
          ), due AS (
              SELECT record_id
              FROM record_anchors
-             WHERE record_id IN (SELECT record_id FROM sent)
+             WHERE record_id IN (SELECT record_id FROM sent WHERE kind = 'ANCHOR')
                AND state IN ('PENDING', 'REORGED')
              ORDER BY record_id
              FOR UPDATE
@@ -421,7 +478,7 @@ pub async fn fail(tx: &mut Tx<'_>, outbox: i64) -> Result<Option<AnchorUpdate>, 
     let failed = sqlx::query!(
         "WITH failed AS (
              UPDATE anchor_outbox SET state = 'FAILED'
-             WHERE id = $1 AND state IN ('QUEUED', 'SENT')
+             WHERE id = $1 AND kind = 'ANCHOR' AND state IN ('QUEUED', 'SENT')
              RETURNING record_id
          )
          UPDATE record_anchors

@@ -6,7 +6,7 @@ mod facts;
 
 use domain::{
     ids::{RecordId, UserId},
-    integrity::AnchorState,
+    integrity::{AnchorState, ClosingReason},
     records::{DataHash, RecordType},
 };
 use sqlx::PgConnection;
@@ -17,7 +17,7 @@ pub use self::facts::{
     AnchorFacts, AnchoredRecord, EventFacts, HashFacts, OpenFinding, PredecessorFacts, RecordFacts,
     hash_facts, hashes_after, open_findings, record_facts, records_after,
 };
-use crate::{StoreError, Tx, rows};
+use crate::{StoreError, Tx, closings, rows};
 
 /// An anchor, locked until the transaction ends.
 #[derive(Debug, Clone)]
@@ -38,6 +38,17 @@ pub struct LockedAnchor {
     pub tx_hash: String,
     /// Whether the record itself is still there.
     pub record_exists: bool,
+    /// The closing of the record that is wanted, where one is.
+    pub closing: Option<WantedClosing>,
+}
+
+/// A closing that the record's end asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedClosing {
+    /// Why.
+    pub reason: ClosingReason,
+    /// Every transaction that was signed for it.
+    pub tx_hashes: Vec<String>,
 }
 
 /// The anchors of these hashes, locked together with their outbox rows.
@@ -72,8 +83,17 @@ pub async fn lock_by_hash(
             CASE WHEN anchor.supersedes THEN anchor.predecessor_hash END AS supersedes,
             anchor.state,
             anchor.tx_hash,
-            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!"
+            EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!",
+            closing.reason AS "closing_reason?",
+            ARRAY(
+                SELECT attempt.tx_hash
+                FROM anchor_outbox AS outbox
+                JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
+                WHERE outbox.record_id = closing.record_id
+                  AND outbox.kind = 'CLOSE'
+            ) AS "closing_tx_hashes!"
          FROM record_anchors AS anchor
+         LEFT JOIN record_closings AS closing ON closing.record_id = anchor.record_id
          WHERE anchor.chain_id = $1
            AND anchor.record_hash = ANY($2)
          ORDER BY anchor.record_id
@@ -96,6 +116,15 @@ pub async fn lock_by_hash(
                 state: rows::text(&row.state, "anchor state")?,
                 tx_hash: row.tx_hash,
                 record_exists: row.record_exists,
+                closing: row
+                    .closing_reason
+                    .map(|reason| {
+                        Ok::<_, StoreError>(WantedClosing {
+                            reason: closings::reason(reason)?,
+                            tx_hashes: row.closing_tx_hashes,
+                        })
+                    })
+                    .transpose()?,
             })
         })
         .collect()
@@ -195,7 +224,11 @@ pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[Confirmation]) -> Result<(), 
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "UPDATE anchor_outbox SET state = 'MINED' WHERE record_id = ANY($1) AND state <> 'MINED'",
+        "UPDATE anchor_outbox
+         SET state = 'MINED'
+         WHERE record_id = ANY($1)
+           AND kind = 'ANCHOR'
+           AND state <> 'MINED'",
         &records,
     )
     .execute(&mut **tx)
@@ -239,9 +272,10 @@ pub struct ReconciledAnchor {
     pub sequence: Option<i64>,
 }
 
-/// Takes back the anchors above a block: they are REORGED, and the relay sends them again at once.
-/// Gives them as they were, in record order. Served by `idx_record_anchors_confirmed` but for those
-/// that were final.
+/// Takes back the anchors above a block: they are REORGED, and the relay sends them again at once, and so it does
+/// what closed a record there, and what was mined without effect of late: if that was undone, too, its nonce is free.
+/// Gives the anchors as they were, in record order. Served by `idx_record_anchors_confirmed` but for those
+/// that were final, by `idx_record_closings_confirmed` and by `idx_anchor_outbox_failed`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -250,15 +284,35 @@ pub async fn reorg_above(
     chain_id: i64,
     block: i64,
 ) -> Result<Vec<ReconciledAnchor>, StoreError> {
-    sqlx::query!(
-        "SELECT outbox.id
-         FROM anchor_outbox AS outbox
-         JOIN record_anchors AS anchor USING (record_id)
-         WHERE anchor.chain_id = $1
-           AND anchor.block_number > $2
-           AND anchor.state IN ('CONFIRMED', 'FINALIZED')
-         ORDER BY outbox.id
-         FOR UPDATE OF outbox",
+    let undone = sqlx::query_scalar!(
+        "SELECT id
+         FROM anchor_outbox
+         WHERE id IN (
+             SELECT outbox.id
+             FROM record_anchors AS anchor
+             JOIN anchor_outbox AS outbox
+                 ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
+             WHERE anchor.chain_id = $1
+               AND anchor.block_number > $2
+               AND anchor.state IN ('CONFIRMED', 'FINALIZED')
+             UNION ALL
+             SELECT outbox.id
+             FROM record_closings AS closing
+             JOIN anchor_outbox AS outbox
+                 ON outbox.record_id = closing.record_id AND outbox.kind = 'CLOSE'
+             WHERE closing.state = 'CONFIRMED'
+               AND closing.block_number > $2
+               AND outbox.chain_id = $1
+               AND outbox.state = 'MINED'
+             UNION ALL
+             SELECT id
+             FROM anchor_outbox
+             WHERE chain_id = $1
+               AND state = 'FAILED'
+               AND updated_at > CURRENT_TIMESTAMP - interval '1 day'
+         )
+         ORDER BY id
+         FOR UPDATE",
         chain_id,
         block,
     )
@@ -298,8 +352,8 @@ pub async fn reorg_above(
         "UPDATE anchor_outbox
          SET state = 'QUEUED',
              next_send_at = CURRENT_TIMESTAMP
-         WHERE record_id = ANY($1)",
-        &records,
+         WHERE id = ANY($1)",
+        &undone,
     )
     .execute(&mut **tx)
     .await?;

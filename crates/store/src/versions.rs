@@ -75,7 +75,8 @@ pub async fn anchored(
     let found = sqlx::query!(
         "SELECT anchor.record_id, anchor.record_hash, anchor.state, anchor.chain_id, outbox.signer
          FROM record_anchors AS anchor
-         JOIN anchor_outbox AS outbox ON outbox.record_id = anchor.record_id
+         JOIN anchor_outbox AS outbox
+             ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
          WHERE anchor.record_id = ANY($1)",
         &ids,
     )

@@ -9,6 +9,7 @@ mod audit;
 mod barrier;
 mod bulk;
 mod chain_loss;
+mod closings;
 mod commands;
 mod cursors;
 mod database;

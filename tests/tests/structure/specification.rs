@@ -242,7 +242,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 19] = [
+const OWN_TABLES: [&str; 20] = [
     "anchor_attempts",
     "anchor_outbox",
     "chain_blocks",
@@ -255,6 +255,7 @@ const OWN_TABLES: [&str; 19] = [
     "key_checks",
     "patient_keys",
     "record_anchors",
+    "record_closings",
     "recovery_codes",
     "role_proposals",
     "second_factors",

@@ -1,9 +1,9 @@
 //! What the fields of the registry's events become.
 
 use alloy::primitives::B256;
-use domain::records::DataHash;
+use domain::{integrity::ClosedAs, records::DataHash};
 
-use super::{AdminStep, Closing, RegistryEvent};
+use super::{AdminStep, RegistryEvent};
 use crate::bindings::MedicalRecordRegistry as bound;
 
 /// A hash that may be absent, which the registry writes as zero.
@@ -26,8 +26,8 @@ impl TryFrom<bound::RecordClosed> for RegistryEvent {
 
     fn try_from(e: bound::RecordClosed) -> Result<Self, String> {
         let closing = match e.status {
-            3 => Closing::Revoked,
-            4 => Closing::Erased,
+            3 => ClosedAs::Revoked,
+            4 => ClosedAs::Erased,
             other => return Err(format!("closed as status {other}")),
         };
         Ok(Self::RecordClosed {

@@ -84,7 +84,7 @@ fn every_event_of_the_registry_is_read() {
             },
             RegistryEvent::RecordClosed {
                 record: hash(0xbb),
-                closing: Closing::Erased,
+                closing: ClosedAs::Erased,
                 by,
                 reason: 7
             },

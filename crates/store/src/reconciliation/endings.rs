@@ -22,11 +22,12 @@ pub struct EndingFacts {
     pub tx_hash: String,
     /// Its block.
     pub block_number: i64,
-    /// Whether a version of ours took its place.
+    /// Whether it was our own doing: a version of ours took its place, or we closed it, or a steward did where we
+    /// wanted it closed, for the same reason.
     pub is_ours: bool,
 }
 
-/// The endings of these hashes that no annulment took back. Served by `idx_chain_events_subject`,
+/// The endings of these hashes that no annulment took back; `registrars` are the accounts that anchor for us. Served by `idx_chain_events_subject`,
 /// `idx_chain_events_predecessor` and `idx_chain_events_successor`.
 ///
 /// # Errors
@@ -35,6 +36,7 @@ pub async fn endings(
     conn: &mut PgConnection,
     registry: &Registry,
     hashes: &[DataHash],
+    registrars: &[String],
 ) -> Result<Vec<EndingFacts>, StoreError> {
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     let found = sqlx::query!(
@@ -51,6 +53,22 @@ pub async fn endings(
                 WHERE later.record_hash = ended.successor
                   AND later.predecessor_hash = ended.hash
                   AND later.supersedes
+            ) OR EXISTS (
+                SELECT FROM record_anchors AS closed
+                JOIN record_closings AS closing USING (record_id)
+                WHERE closed.record_hash = ended.hash
+                  AND closing.status = ended.status
+                  AND closing.reason = (event.payload ->> 'reason')::int
+                  AND (
+                      NOT event.actor = ANY($4)
+                      OR EXISTS (
+                          SELECT FROM anchor_outbox AS outbox
+                          JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
+                          WHERE outbox.record_id = closing.record_id
+                            AND outbox.kind = 'CLOSE'
+                            AND attempt.tx_hash = event.tx_hash
+                      )
+                  )
             ) AS "is_ours!"
          FROM (
             SELECT id, subject_hash AS hash, payload ->> 'closing' AS status, NULL AS successor
@@ -75,6 +93,7 @@ pub async fn endings(
         registry.chain_id,
         registry.address,
         &hashes,
+        registrars,
     )
     .fetch_all(conn)
     .await?;
