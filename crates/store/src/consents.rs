@@ -16,6 +16,20 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows, seals::AuthorityRow};
 
+/// Asks for consents, as [`ConsentRow`] holds them; `$which` says for which.
+macro_rules! consent_rows {
+    ($which:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            $crate::consents::ConsentRow,
+            "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                    data_categories, processing_activities, third_parties, seal, seal_key
+             FROM data_processing_consents " + $which,
+            $($argument),+
+        )
+    };
+}
+pub(crate) use consent_rows;
+
 pub(crate) struct ConsentRow {
     pub(crate) id: Uuid,
     pub(crate) user_id: Uuid,
@@ -113,6 +127,42 @@ impl OfPatient {
     }
 }
 
+/// Asks for the accounts with the ids in `$1`, each with those of its consents for which `$holds`, and with every
+/// refusal that it names, whatever its row says.
+macro_rules! of_patients {
+    ($holds:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            OfPatient,
+            r#"SELECT
+                account.id AS account_id, account.email, account.username, account.role, account.is_active,
+                account.is_system, account.organization_id, account.hashed_password,
+                account.blockchain_address, account.has_second_factor, account.refusals, account.seal AS account_seal,
+                account.seal_key AS account_seal_key,
+                consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
+                consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
+                consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
+                consent.processing_activities AS "processing_activities?", consent.third_parties,
+                consent.seal, consent.seal_key
+             FROM users AS account
+             LEFT JOIN LATERAL (
+                 SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                        data_categories, processing_activities, third_parties, seal, seal_key
+                 FROM data_processing_consents
+                 WHERE user_id = account.id
+                   AND "# + $holds + r#"
+                 UNION ALL
+                 SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
+                        data_categories, processing_activities, third_parties, seal, seal_key
+                 FROM data_processing_consents
+                 WHERE id = ANY(account.refusals)
+             ) AS consent ON TRUE
+             WHERE account.id = ANY($1)
+             ORDER BY account.id, consent.id"#,
+            $($argument),+
+        )
+    };
+}
+
 /// Rows in the order of accounts and consents, each once. A consent that cannot be read is named.
 fn gather(found: Vec<OfPatient>) -> Result<StoredConsents, StoreError> {
     let mut all = StoredConsents::default();
@@ -199,12 +249,8 @@ pub async fn lock(
     id: ConsentId,
     patient: UserId,
 ) -> Result<Option<Sealed<Consent>>, StoreError> {
-    let row = sqlx::query_as!(
-        ConsentRow,
-        "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties, seal, seal_key
-         FROM data_processing_consents
-         WHERE id = $1
+    let row = consent_rows!(
+        "WHERE id = $1
            AND user_id = $2
          FOR NO KEY UPDATE",
         id.0,
@@ -228,34 +274,8 @@ pub async fn in_force(
     now: DateTime<Utc>,
 ) -> Result<StoredConsents, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
-    let found = sqlx::query_as!(
-        OfPatient,
-        r#"SELECT
-            account.id AS account_id, account.email, account.username, account.role, account.is_active,
-            account.is_system, account.organization_id, account.hashed_password,
-            account.blockchain_address, account.has_second_factor, account.refusals, account.seal AS account_seal,
-            account.seal_key AS account_seal_key,
-            consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
-            consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
-            consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
-            consent.processing_activities AS "processing_activities?", consent.third_parties,
-            consent.seal, consent.seal_key
-         FROM users AS account
-         LEFT JOIN LATERAL (
-             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                    data_categories, processing_activities, third_parties, seal, seal_key
-             FROM data_processing_consents
-             WHERE user_id = account.id
-               AND consent_given_at <= $2
-               AND COALESCE(LEAST(consent_expires_at, consent_withdrawn_at), 'infinity'::timestamptz) > $2
-             UNION ALL
-             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                    data_categories, processing_activities, third_parties, seal, seal_key
-             FROM data_processing_consents
-             WHERE id = ANY(account.refusals)
-         ) AS consent ON TRUE
-         WHERE account.id = ANY($1)
-         ORDER BY account.id, consent.id"#,
+    let found = of_patients!(
+        "is_in_force(consent_given_at, consent_expires_at, consent_withdrawn_at, $2)",
         &patients,
         now,
     )
@@ -289,9 +309,8 @@ pub async fn reaching(
          WHERE purpose = ANY($1)
            AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
            AND processing_activities ? 'SEARCH'
-           AND consent_given_at <= statement_timestamp()
-           AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
-           AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
+           AND is_in_force(
+               consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())
          LIMIT $5::bigint + 1",
         &covering,
         in_person,
@@ -304,38 +323,12 @@ pub async fn reaching(
     if i64::try_from(near.len()).is_ok_and(|found| found > most) {
         return Ok(None);
     }
-    let found = sqlx::query_as!(
-        OfPatient,
-        r#"SELECT
-            account.id AS account_id, account.email, account.username, account.role, account.is_active,
-            account.is_system, account.organization_id, account.hashed_password,
-            account.blockchain_address, account.has_second_factor, account.refusals, account.seal AS account_seal,
-            account.seal_key AS account_seal_key,
-            consent.id AS "id?", consent.user_id AS "user_id?", consent.purpose AS "purpose?",
-            consent.consent_given_at AS "consent_given_at?", consent.consent_expires_at,
-            consent.consent_withdrawn_at, consent.data_categories AS "data_categories?",
-            consent.processing_activities AS "processing_activities?", consent.third_parties,
-            consent.seal, consent.seal_key
-         FROM users AS account
-         LEFT JOIN LATERAL (
-             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                    data_categories, processing_activities, third_parties, seal, seal_key
-             FROM data_processing_consents
-             WHERE user_id = account.id
-               AND purpose = ANY($2)
-               AND (third_parties @> $3 OR third_parties @> $4 OR third_parties @> $5
-                   OR COALESCE(third_parties, '[]') = '[]')
-               AND consent_given_at <= statement_timestamp()
-               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
-               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
-             UNION ALL
-             SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                    data_categories, processing_activities, third_parties, seal, seal_key
-             FROM data_processing_consents
-             WHERE id = ANY(account.refusals)
-         ) AS consent ON TRUE
-         WHERE account.id = ANY($1)
-         ORDER BY account.id, consent.id"#,
+    let found = of_patients!(
+        "purpose = ANY($2)
+         AND (third_parties @> $3 OR third_parties @> $4 OR third_parties @> $5
+             OR COALESCE(third_parties, '[]') = '[]')
+         AND is_in_force(
+             consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
         &near,
         &covering,
         in_person,
@@ -361,17 +354,10 @@ pub async fn page(
     after: Option<ConsentCursor>,
     limit: i64,
 ) -> Result<Vec<Sealed<Consent>>, StoreError> {
-    let found = sqlx::query_as!(
-        ConsentRow,
-        "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties, seal, seal_key
-         FROM data_processing_consents
-         WHERE user_id = $1
-           AND (NOT $2 OR (
-               consent_given_at <= statement_timestamp()
-               AND (consent_expires_at IS NULL OR consent_expires_at > statement_timestamp())
-               AND (consent_withdrawn_at IS NULL OR consent_withdrawn_at > statement_timestamp())
-           ))
+    let found = consent_rows!(
+        "WHERE user_id = $1
+           AND (NOT $2 OR is_in_force(
+               consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp()))
            AND ($3::timestamptz IS NULL OR (consent_given_at, id) < ($3, $4::uuid))
          ORDER BY consent_given_at DESC, id DESC
          LIMIT $5",

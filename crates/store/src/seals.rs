@@ -12,11 +12,25 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, consents::ConsentRow, rows};
+use crate::{StoreError, Tx, consents::consent_rows, rows};
 
 /// The accounts that sign jobs and never log in. They come with the schema, carry no seal, and decide
 /// nothing.
 pub const UNSEALED: [UserId; 4] = [ANONYMOUS, RELAY, INDEXER, SCHEDULER];
+
+/// Asks for what accounts may do, as [`AuthorityRow`] holds it; `$which` says of which.
+macro_rules! authority_rows {
+    ($which:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            $crate::seals::AuthorityRow,
+            "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
+                    blockchain_address, has_second_factor, refusals, seal, seal_key
+             FROM users " + $which
+            $(, $argument)*
+        )
+    };
+}
+pub(crate) use authority_rows;
 
 pub(crate) struct AuthorityRow {
     pub(crate) id: Uuid,
@@ -63,12 +77,8 @@ pub async fn authorities(
     users: &[UserId],
 ) -> Result<Vec<Sealed<Authority>>, StoreError> {
     let ids: Vec<Uuid> = users.iter().map(|id| id.0).collect();
-    let found = sqlx::query_as!(
-        AuthorityRow,
-        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
-                blockchain_address, has_second_factor, refusals, seal, seal_key
-         FROM users
-         WHERE id = ANY($1)
+    let found = authority_rows!(
+        "WHERE id = ANY($1)
            AND NOT is_system",
         &ids,
     )
@@ -85,12 +95,8 @@ pub async fn lock_authority(
     tx: &mut Tx<'_>,
     user: UserId,
 ) -> Result<Option<Sealed<Authority>>, StoreError> {
-    let found = sqlx::query_as!(
-        AuthorityRow,
-        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
-                blockchain_address, has_second_factor, refusals, seal, seal_key
-         FROM users
-         WHERE id = $1
+    let found = authority_rows!(
+        "WHERE id = $1
            AND NOT is_system
          FOR NO KEY UPDATE",
         user.0,
@@ -244,12 +250,8 @@ pub async fn walk_authorities(
     walk: Walk<'_>,
 ) -> Result<Vec<(Uuid, Sealed<Authority>)>, StoreError> {
     let unsealed: Vec<Uuid> = UNSEALED.iter().map(|id| id.0).collect();
-    let found = sqlx::query_as!(
-        AuthorityRow,
-        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
-                blockchain_address, has_second_factor, refusals, seal, seal_key
-         FROM users
-         WHERE id > $1
+    let found = authority_rows!(
+        "WHERE id > $1
            AND ($2::text IS NULL OR seal_key = $2)
            AND ($3::uuid IS NULL OR id = $3)
            AND id <> ALL($5)
@@ -302,12 +304,8 @@ pub async fn walk_consents(
     conn: &mut PgConnection,
     walk: Walk<'_>,
 ) -> Result<Vec<(Uuid, UserId, Option<Sealed<Consent>>)>, StoreError> {
-    let found = sqlx::query_as!(
-        ConsentRow,
-        "SELECT id, user_id, purpose, consent_given_at, consent_expires_at, consent_withdrawn_at,
-                data_categories, processing_activities, third_parties, seal, seal_key
-         FROM data_processing_consents
-         WHERE id > $1
+    let found = consent_rows!(
+        "WHERE id > $1
            AND ($2::text IS NULL OR seal_key = $2)
            AND ($3::uuid IS NULL OR id = $3)
          ORDER BY id

@@ -11,7 +11,10 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows, seals::AuthorityRow};
+use crate::{
+    StoreError, Tx, rows,
+    seals::{AuthorityRow, authority_rows},
+};
 
 /// An account to be made.
 #[derive(Debug)]
@@ -78,6 +81,19 @@ pub async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> Result<User,
     })
 }
 
+/// Asks for accounts, as [`UserRow`] holds them: its columns stand between the two texts.
+macro_rules! user_rows {
+    ($before:tt, $after:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            UserRow,
+            $before
+                + "id, email, username, role, is_active, blockchain_address, organization_id, created_at"
+                + $after,
+            $($argument),+
+        )
+    };
+}
+
 struct UserRow {
     id: Uuid,
     email: String,
@@ -111,10 +127,9 @@ impl TryFrom<UserRow> for User {
 /// [`StoreError`].
 pub async fn by_ids(conn: &mut PgConnection, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let found = sqlx::query_as!(
-        UserRow,
-        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
-         FROM users
+    let found = user_rows!(
+        "SELECT ",
+        " FROM users
          WHERE id = ANY($1)",
         &ids,
     )
@@ -133,10 +148,9 @@ pub async fn by_login(conn: &mut PgConnection, folded: &str) -> Result<Option<Us
     if folded.contains('\0') {
         return Ok(None);
     }
-    let found = sqlx::query_as!(
-        UserRow,
-        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
-         FROM users
+    let found = user_rows!(
+        "SELECT ",
+        " FROM users
          WHERE NOT is_system
            AND (lower(email) = $1 OR lower(username) = $1)
          LIMIT 1",
@@ -171,10 +185,9 @@ pub async fn page(
     after: Option<UserCursor>,
     limit: i64,
 ) -> Result<Vec<User>, StoreError> {
-    let found = sqlx::query_as!(
-        UserRow,
-        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
-         FROM users
+    let found = user_rows!(
+        "SELECT ",
+        " FROM users
          WHERE NOT is_system
            AND ($1::text IS NULL OR role = $1)
            AND ($2::text IS NULL OR starts_with(lower(username), $2))
@@ -203,12 +216,12 @@ pub async fn rename(
     account: &Authority,
     seal: &Seal,
 ) -> Result<Option<User>, InsertUserError> {
-    let found = sqlx::query_as!(
-        UserRow,
+    let found = user_rows!(
         "UPDATE users
          SET email = $2, username = $3, seal = $4, seal_key = $5
          WHERE id = $1 AND NOT is_system
-         RETURNING id, email, username, role, is_active, blockchain_address, organization_id, created_at",
+         RETURNING ",
+        "",
         account.user.0,
         account.email,
         account.username,
@@ -226,10 +239,9 @@ pub async fn rename(
 /// # Errors
 /// [`StoreError`].
 pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreError> {
-    let found = sqlx::query_as!(
-        UserRow,
-        "SELECT id, email, username, role, is_active, blockchain_address, organization_id, created_at
-         FROM users
+    let found = user_rows!(
+        "SELECT ",
+        " FROM users
          WHERE id = $1 AND NOT is_system
          FOR NO KEY UPDATE",
         id.0,
@@ -245,12 +257,8 @@ pub async fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<Option<User>, StoreErro
 /// # Errors
 /// [`StoreError`].
 pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<Sealed<Authority>>, StoreError> {
-    let found = sqlx::query_as!(
-        AuthorityRow,
-        "SELECT id, email, username, role, is_active, is_system, organization_id, hashed_password,
-                blockchain_address, has_second_factor, refusals, seal, seal_key
-         FROM users
-         WHERE role = 'ADMIN' AND is_active AND NOT is_system
+    let found = authority_rows!(
+        "WHERE role = 'ADMIN' AND is_active AND NOT is_system
          ORDER BY id
          FOR NO KEY UPDATE",
     )

@@ -8,6 +8,10 @@
 //! what an index finds across patients (codes, an author, metadata), and for somebody whom so many
 //! patients let in that naming them all would take longer. There the planner chooses by the values, so
 //! that the rare one leads.
+//!
+//! The statements are files, in `search/`. Of each page there are four, one for each order: change the one named
+//! `created_descending`, and the tests at the end of this file say how the others follow. What stands in several
+//! files, the filter and the rule, is held equal there, too.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -107,181 +111,23 @@ pub struct Everybody {
     pub patient: Option<UserId>,
 }
 
-/// Puts a statement together. The checked macros take literals alone, so the texts that statements
-/// share are handed to them as literals: the columns; what is filtered by, as `$1` to `$9`; and the rule
-/// of `domain::access::decide` for SEARCH, with `$10` to `$15`. A bound that is not given is the end of
-/// time, so that a plan made for all values can still use an index for it.
-macro_rules! statement {
-    (count $what:ident, $($argument:expr),+ $(,)?) => {
-        statement!(@texts $what [] $($argument),+)
-    };
-    (page $what:ident in $order:expr, $($argument:expr),+ $(,)?) => {
+/// Runs the page's statement of this order: the four files of a page differ in the order alone, which a test holds.
+macro_rules! page {
+    ($order:expr, $newest:literal, $oldest:literal, $latest:literal, $earliest:literal; $conn:expr, $($argument:expr),+ $(,)?) => {
         match $order {
-            Order::CreatedDescending => statement!(@newest $what ["record.created_at"] $($argument),+),
-            Order::CreatedAscending => statement!(@oldest $what ["record.created_at"] $($argument),+),
-            Order::EffectiveDescending => statement!(
-                @newest $what ["COALESCE(record.effective_at, record.created_at)"] $($argument),+
-            ),
-            Order::EffectiveAscending => statement!(
-                @oldest $what ["COALESCE(record.effective_at, record.created_at)"] $($argument),+
-            ),
+            Order::CreatedDescending => {
+                sqlx::query_file_as!(RecordRow, $newest, $($argument),+).fetch_all($conn).await
+            }
+            Order::CreatedAscending => {
+                sqlx::query_file_as!(RecordRow, $oldest, $($argument),+).fetch_all($conn).await
+            }
+            Order::EffectiveDescending => {
+                sqlx::query_file_as!(RecordRow, $latest, $($argument),+).fetch_all($conn).await
+            }
+            Order::EffectiveAscending => {
+                sqlx::query_file_as!(RecordRow, $earliest, $($argument),+).fetch_all($conn).await
+            }
         }
-    };
-    (@newest $what:ident [$key:tt] $($argument:expr),+) => {
-        statement!(@texts $what [
-            $key "DESC" "<" "'infinity'" "'ffffffff-ffff-ffff-ffff-ffffffffffff'"
-        ] $($argument),+)
-    };
-    (@oldest $what:ident [$key:tt] $($argument:expr),+) => {
-        statement!(@texts $what [
-            $key "ASC" ">" "'-infinity'" "'00000000-0000-0000-0000-000000000000'"
-        ] $($argument),+)
-    };
-    (@texts $what:ident [$($piece:tt)*] $($argument:expr),+) => {
-        $what!(
-            "record.id, record.patient_id, record.author_id, record.record_type, record.version,
-             record.predecessor_id, record.superseded_at, record.withdrawn, record.record_metadata, record.missing_elements, record.data_hash,
-             record.blockchain_record_id, record.restricted_at, record.erased_at,
-             record.effective_at, record.created_at, record.updated_at",
-            "record.erased_at IS NULL
-             AND record.created_at >= COALESCE($1::timestamptz, '-infinity')
-             AND record.created_at < COALESCE($2::timestamptz, 'infinity')
-             AND COALESCE(record.effective_at, record.created_at) >= COALESCE($3::timestamptz, '-infinity')
-             AND COALESCE(record.effective_at, record.created_at) < COALESCE($4::timestamptz, 'infinity')
-             AND ($5::uuid IS NULL OR record.author_id = $5)
-             AND ($6::boolean IS NULL OR (record.missing_elements IS NULL) = $6)
-             AND ($7::jsonb IS NULL OR record.record_metadata @> $7)
-             AND ($8::bytea[] IS NULL OR record.code_tokens && $8)
-             AND ($9 OR record.superseded_at IS NULL)",
-            "EXISTS (
-                 SELECT FROM data_processing_consents AS consent
-                 WHERE consent.user_id = record.patient_id
-                   AND consent.purpose = ANY($10)
-                   AND consent.consent_given_at <= statement_timestamp()
-                   AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > statement_timestamp())
-                   AND (consent.consent_withdrawn_at IS NULL OR consent.consent_withdrawn_at > statement_timestamp())
-                   AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
-                   AND consent.processing_activities ? 'SEARCH'
-                   AND NOT consent.processing_activities ? 'DENY'
-                   AND (consent.third_parties @> $11 OR consent.third_parties @> $12 OR consent.third_parties @> $13)
-             )
-             AND NOT EXISTS (
-                 SELECT FROM data_processing_consents AS refusal
-                 WHERE refusal.user_id = record.patient_id
-                   AND refusal.purpose = ANY($10)
-                   AND refusal.consent_given_at <= statement_timestamp()
-                   AND (refusal.consent_expires_at IS NULL OR refusal.consent_expires_at > statement_timestamp())
-                   AND (refusal.consent_withdrawn_at IS NULL OR refusal.consent_withdrawn_at > statement_timestamp())
-                   AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
-                   AND refusal.processing_activities ? 'DENY'
-                   AND (COALESCE(refusal.third_parties, '[]') = '[]'
-                       OR refusal.third_parties @> $11 OR refusal.third_parties @> $12 OR refusal.third_parties @> $13)
-             )";
-            $($piece)*; $($argument),+
-        )
-    };
-}
-
-macro_rules! page_of_these {
-    ($columns:tt, $filter:tt, $rule:tt; $key:tt $direction:tt $beyond:tt $end:tt $last:tt; $conn:expr, $($argument:expr),+) => {
-        sqlx::query_as!(
-            RecordRow,
-            "SELECT " + $columns + ", record.sealed_bytes AS \"sealed_bytes!\"
-             FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
-             CROSS JOIN LATERAL (
-                 SELECT " + $columns + ", octet_length(record.encrypted_data) AS sealed_bytes
-                 FROM medical_records AS record
-                 WHERE record.patient_id = visible.patient_id
-                   AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
-                   AND ($12 OR record.restricted_at IS NULL)
-                   AND (" + $key + ", record.id)
-                       " + $beyond + " (COALESCE($13::timestamptz, " + $end + "), COALESCE($14::uuid, " + $last + "))
-                   AND " + $filter + "
-                 ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-                 LIMIT $15
-             ) AS record
-             ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-             LIMIT $15",
-            $($argument),+
-        )
-        .fetch_all($conn).await
-    };
-}
-
-macro_rules! page_of_everybody {
-    ($columns:tt, $filter:tt, $rule:tt; $key:tt $direction:tt $beyond:tt $end:tt $last:tt; $conn:expr, $($argument:expr),+) => {
-        sqlx::query_as!(
-            RecordRow,
-            "SELECT " + $columns + ", octet_length(record.encrypted_data) AS \"sealed_bytes!\"
-             FROM medical_records AS record
-             WHERE " + $filter + "
-               AND ($16::uuid IS NULL OR record.patient_id = $16)
-               AND ($17::text[] IS NULL OR record.record_type = ANY($17))
-               AND (" + $key + ", record.id)
-                   " + $beyond + " (COALESCE($18::timestamptz, " + $end + "), COALESCE($19::uuid, " + $last + "))
-               AND CASE WHEN $14 THEN record.patient_id = $15
-                   ELSE record.restricted_at IS NULL AND " + $rule + " END
-             ORDER BY " + $key + " " + $direction + ", record.id " + $direction + "
-             LIMIT $20",
-            $($argument),+
-        )
-        .fetch_all($conn).await
-    };
-}
-
-macro_rules! count_of_these {
-    ($columns:tt, $filter:tt, $rule:tt; ; $conn:expr, $($argument:expr),+) => {
-        sqlx::query_scalar!(
-            "SELECT COALESCE(sum(mine.number), 0)::bigint AS \"count!\"
-             FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
-             CROSS JOIN LATERAL (
-                 SELECT count(*) AS number
-                 FROM medical_records AS record
-                 WHERE record.patient_id = visible.patient_id
-                   AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
-                   AND ($12 OR record.restricted_at IS NULL)
-                   AND " + $filter + "
-             ) AS mine",
-            $($argument),+
-        )
-        .fetch_one($conn).await
-    };
-}
-
-macro_rules! count_of_everybody {
-    ($columns:tt, $filter:tt, $rule:tt; ; $conn:expr, $($argument:expr),+) => {
-        sqlx::query_scalar!(
-            "WITH near AS MATERIALIZED (
-                 SELECT DISTINCT user_id AS patient_id
-                 FROM data_processing_consents
-                 WHERE purpose = ANY($10)
-                   AND (third_parties @> $11 OR third_parties @> $12 OR third_parties @> $13)
-                   AND ($16::uuid IS NULL OR user_id = $16)
-             ), let_in AS MATERIALIZED (
-                 SELECT record.patient_id, record.record_type
-                 FROM (
-                     SELECT near.patient_id, kind.record_type
-                     FROM near
-                     CROSS JOIN UNNEST($18::text[]) AS kind(record_type)
-                     WHERE NOT $14::boolean
-                 ) AS record
-                 WHERE " + $rule + "
-                 UNION ALL
-                 SELECT $15::uuid, kind.record_type
-                 FROM UNNEST($18::text[]) AS kind(record_type)
-                 WHERE $14
-             )
-             SELECT count(*) AS \"count!\"
-             FROM let_in
-             JOIN medical_records AS record
-               ON record.patient_id = let_in.patient_id AND record.record_type = let_in.record_type
-             WHERE " + $filter + "
-               AND ($14 OR record.restricted_at IS NULL)
-               AND ($16::uuid IS NULL OR record.patient_id = $16)
-               AND ($17::text[] IS NULL OR record.record_type = ANY($17))",
-            $($argument),+
-        )
-        .fetch_one($conn).await
     };
 }
 
@@ -300,7 +146,12 @@ pub async fn page_of(
     limit: i64,
 ) -> Result<Vec<Record>, StoreError> {
     let (patients, types) = columns_of(visible);
-    let found = statement!(page page_of_these in order,
+    let found = page!(
+        order,
+        "src/records/search/page_of_patients_created_descending.sql",
+        "src/records/search/page_of_patients_created_ascending.sql",
+        "src/records/search/page_of_patients_effective_descending.sql",
+        "src/records/search/page_of_patients_effective_ascending.sql";
         conn,
         filter.created_from,
         filter.created_to,
@@ -332,8 +183,8 @@ pub async fn count_of(
     filter: &Filter,
 ) -> Result<i64, StoreError> {
     let (patients, types) = columns_of(visible);
-    let count = statement!(count count_of_these,
-        conn,
+    let count = sqlx::query_file_scalar!(
+        "src/records/search/count_of_patients.sql",
         filter.created_from,
         filter.created_to,
         filter.effective_from,
@@ -346,7 +197,9 @@ pub async fn count_of(
         &patients,
         &types as &[Option<String>],
         restricted,
-    )?;
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(count)
 }
 
@@ -402,7 +255,12 @@ pub async fn page_of_everybody(
     plan_by_values(tx).await?;
     let rule = RuleValues::from(everybody);
     let types = names_of(&filter.record_types);
-    let found = statement!(page page_of_everybody in order,
+    let found = page!(
+        order,
+        "src/records/search/page_of_everybody_created_descending.sql",
+        "src/records/search/page_of_everybody_created_ascending.sql",
+        "src/records/search/page_of_everybody_effective_descending.sql",
+        "src/records/search/page_of_everybody_effective_ascending.sql";
         &mut **tx,
         filter.created_from,
         filter.created_to,
@@ -441,8 +299,8 @@ pub async fn count_of_everybody(
     let rule = RuleValues::from(everybody);
     let types = names_of(&filter.record_types);
     let all = names_of(RecordType::ALL).unwrap_or_default();
-    let count = statement!(count count_of_everybody,
-        &mut **tx,
+    let count = sqlx::query_file_scalar!(
+        "src/records/search/count_of_everybody.sql",
         filter.created_from,
         filter.created_to,
         filter.effective_from,
@@ -461,7 +319,9 @@ pub async fn count_of_everybody(
         everybody.patient.map(|id| id.0),
         types.as_deref() as Option<&[String]>,
         &all,
-    )?;
+    )
+    .fetch_one(&mut **tx)
+    .await?;
     Ok(count)
 }
 
@@ -476,4 +336,101 @@ async fn plan_by_values(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         .fetch_one(&mut **tx)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENTS: [&str; 4] = [
+        include_str!("search/page_of_patients_created_descending.sql"),
+        include_str!("search/page_of_patients_created_ascending.sql"),
+        include_str!("search/page_of_patients_effective_descending.sql"),
+        include_str!("search/page_of_patients_effective_ascending.sql"),
+    ];
+    const EVERYBODY: [&str; 4] = [
+        include_str!("search/page_of_everybody_created_descending.sql"),
+        include_str!("search/page_of_everybody_created_ascending.sql"),
+        include_str!("search/page_of_everybody_effective_descending.sql"),
+        include_str!("search/page_of_everybody_effective_ascending.sql"),
+    ];
+    const COUNTS: [&str; 2] = [
+        include_str!("search/count_of_patients.sql"),
+        include_str!("search/count_of_everybody.sql"),
+    ];
+    const ORDERS: [Order; 4] = [
+        Order::CreatedDescending,
+        Order::CreatedAscending,
+        Order::EffectiveDescending,
+        Order::EffectiveAscending,
+    ];
+
+    /// The statement that pages in another order than the first one.
+    fn in_order(first: &str, order: Order) -> String {
+        let (key, is_ascending) = match order {
+            Order::CreatedDescending => ("record.created_at", false),
+            Order::CreatedAscending => ("record.created_at", true),
+            Order::EffectiveDescending => {
+                ("COALESCE(record.effective_at, record.created_at)", false)
+            }
+            Order::EffectiveAscending => ("COALESCE(record.effective_at, record.created_at)", true),
+        };
+        let line = |line: &str| {
+            let is_bound = line.trim_start().starts_with("< (COALESCE(");
+            let line = match (is_ascending, is_bound) {
+                (true, true) => line
+                    .replace("< (", "> (")
+                    .replace("'infinity'", "'-infinity'")
+                    .replace('f', "0")
+                    .replace("'-in0inity'", "'-infinity'"),
+                (true, false) => line.replace(
+                    "ORDER BY record.created_at DESC, record.id DESC",
+                    "ORDER BY record.created_at ASC, record.id ASC",
+                ),
+                (false, _) => line.to_owned(),
+            };
+            line.replace(
+                "(record.created_at, record.id)",
+                &format!("({key}, record.id)"),
+            )
+            .replace("ORDER BY record.created_at ", &format!("ORDER BY {key} "))
+        };
+        first.lines().map(|it| line(it) + "\n").collect()
+    }
+
+    /// What stands between two comments, without its indentation.
+    fn passage<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+        let from = text.split_once(begin).map(|(_, rest)| rest);
+        let within = from.and_then(|rest| rest.split_once(end));
+        let (within, _) = within.expect("the file has the passage");
+        within.lines().map(str::trim).collect()
+    }
+
+    #[test]
+    fn the_pages_differ_in_their_order_alone() {
+        for files in [PATIENTS, EVERYBODY] {
+            for (file, order) in files.into_iter().zip(ORDERS) {
+                assert_eq!(file, in_order(files[0], order), "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_of_them_filter_alike() {
+        let filter =
+            |text| passage(text, "-- The filter, $1 to $9.", "-- End of the filter.").join(" ");
+        let first = filter(PATIENTS[0]);
+        let first = first.trim().trim_start_matches("AND ");
+        for file in PATIENTS.into_iter().chain(EVERYBODY).chain(COUNTS) {
+            assert_eq!(filter(file).trim().trim_start_matches("AND "), first);
+        }
+    }
+
+    #[test]
+    fn the_rule_is_the_same_for_pages_and_counts() {
+        let rule = |text| passage(text, "-- The rule of", "-- End of the rule.");
+        for file in EVERYBODY {
+            assert_eq!(rule(file), rule(COUNTS[1]));
+        }
+    }
 }

@@ -1,0 +1,70 @@
+-- How many of everybody's records the caller may search: first who lets them see which types, then how many of those
+-- there are. $14 whether they search their own, $15 who they are, $16 of which patient alone, $17 of which types, $18 all
+-- types there are.
+WITH near AS MATERIALIZED (
+    SELECT DISTINCT user_id AS patient_id
+    FROM data_processing_consents
+    WHERE purpose = ANY($10)
+      AND (third_parties @> $11 OR third_parties @> $12 OR third_parties @> $13)
+      AND ($16::uuid IS NULL OR user_id = $16)
+), let_in AS MATERIALIZED (
+    SELECT record.patient_id, record.record_type
+    FROM (
+        SELECT near.patient_id, kind.record_type
+        FROM near
+        CROSS JOIN UNNEST($18::text[]) AS kind(record_type)
+        WHERE NOT $14::boolean
+    ) AS record
+    WHERE
+        -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
+        -- $10 purposes that cover this one, $11 to $13 the caller in person, by role and by organisation.
+        EXISTS (
+            SELECT FROM data_processing_consents AS consent
+            WHERE consent.user_id = record.patient_id
+              AND consent.purpose = ANY($10)
+              AND is_in_force(
+                  consent.consent_given_at, consent.consent_expires_at, consent.consent_withdrawn_at,
+                  statement_timestamp())
+              AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
+              AND consent.processing_activities ? 'SEARCH'
+              AND NOT consent.processing_activities ? 'DENY'
+              AND (consent.third_parties @> $11 OR consent.third_parties @> $12 OR consent.third_parties @> $13)
+        )
+        AND NOT EXISTS (
+            SELECT FROM data_processing_consents AS refusal
+            WHERE refusal.user_id = record.patient_id
+              AND refusal.purpose = ANY($10)
+              AND is_in_force(
+                  refusal.consent_given_at, refusal.consent_expires_at, refusal.consent_withdrawn_at,
+                  statement_timestamp())
+              AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
+              AND refusal.processing_activities ? 'DENY'
+              AND (COALESCE(refusal.third_parties, '[]') = '[]'
+                  OR refusal.third_parties @> $11 OR refusal.third_parties @> $12 OR refusal.third_parties @> $13)
+        )
+        -- End of the rule.
+    UNION ALL
+    SELECT $15::uuid, kind.record_type
+    FROM UNNEST($18::text[]) AS kind(record_type)
+    WHERE $14
+)
+SELECT count(*) AS "count!"
+FROM let_in
+JOIN medical_records AS record
+  ON record.patient_id = let_in.patient_id AND record.record_type = let_in.record_type
+WHERE
+  -- The filter, $1 to $9.
+  record.erased_at IS NULL
+  AND record.created_at >= COALESCE($1::timestamptz, '-infinity')
+  AND record.created_at < COALESCE($2::timestamptz, 'infinity')
+  AND COALESCE(record.effective_at, record.created_at) >= COALESCE($3::timestamptz, '-infinity')
+  AND COALESCE(record.effective_at, record.created_at) < COALESCE($4::timestamptz, 'infinity')
+  AND ($5::uuid IS NULL OR record.author_id = $5)
+  AND ($6::boolean IS NULL OR (record.missing_elements IS NULL) = $6)
+  AND ($7::jsonb IS NULL OR record.record_metadata @> $7)
+  AND ($8::bytea[] IS NULL OR record.code_tokens && $8)
+  AND ($9 OR record.superseded_at IS NULL)
+  -- End of the filter.
+  AND ($14 OR record.restricted_at IS NULL)
+  AND ($16::uuid IS NULL OR record.patient_id = $16)
+  AND ($17::text[] IS NULL OR record.record_type = ANY($17))

@@ -1,0 +1,40 @@
+-- A page of the records of some patients: each patient's newest come from an index, and the newest of those are the
+-- page. $10 and $11 the patients and which types of their records may be seen (NULL for all), $12 whether restricted
+-- ones too, $13 and $14 the time and the id that the page goes on after, $15 how many.
+SELECT
+    record.id, record.patient_id, record.author_id, record.record_type, record.version,
+    record.predecessor_id, record.superseded_at, record.withdrawn, record.record_metadata,
+    record.missing_elements, record.data_hash, record.blockchain_record_id, record.restricted_at,
+    record.erased_at, record.effective_at, record.created_at, record.updated_at,
+    record.sealed_bytes AS "sealed_bytes!"
+FROM UNNEST($10::uuid[], $11::text[]) AS visible(patient_id, types)
+CROSS JOIN LATERAL (
+    SELECT
+        record.id, record.patient_id, record.author_id, record.record_type, record.version,
+        record.predecessor_id, record.superseded_at, record.withdrawn, record.record_metadata,
+        record.missing_elements, record.data_hash, record.blockchain_record_id, record.restricted_at,
+        record.erased_at, record.effective_at, record.created_at, record.updated_at,
+        octet_length(record.encrypted_data) AS sealed_bytes
+    FROM medical_records AS record
+    WHERE record.patient_id = visible.patient_id
+      AND (visible.types IS NULL OR record.record_type = ANY(string_to_array(visible.types, ',')))
+      AND ($12 OR record.restricted_at IS NULL)
+      AND (COALESCE(record.effective_at, record.created_at), record.id)
+          > (COALESCE($13::timestamptz, '-infinity'), COALESCE($14::uuid, '00000000-0000-0000-0000-000000000000'))
+      -- The filter, $1 to $9.
+      AND record.erased_at IS NULL
+      AND record.created_at >= COALESCE($1::timestamptz, '-infinity')
+      AND record.created_at < COALESCE($2::timestamptz, 'infinity')
+      AND COALESCE(record.effective_at, record.created_at) >= COALESCE($3::timestamptz, '-infinity')
+      AND COALESCE(record.effective_at, record.created_at) < COALESCE($4::timestamptz, 'infinity')
+      AND ($5::uuid IS NULL OR record.author_id = $5)
+      AND ($6::boolean IS NULL OR (record.missing_elements IS NULL) = $6)
+      AND ($7::jsonb IS NULL OR record.record_metadata @> $7)
+      AND ($8::bytea[] IS NULL OR record.code_tokens && $8)
+      AND ($9 OR record.superseded_at IS NULL)
+      -- End of the filter.
+    ORDER BY COALESCE(record.effective_at, record.created_at) ASC, record.id ASC
+    LIMIT $15
+) AS record
+ORDER BY COALESCE(record.effective_at, record.created_at) ASC, record.id ASC
+LIMIT $15

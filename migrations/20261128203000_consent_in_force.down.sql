@@ -1,0 +1,1 @@
+DROP FUNCTION is_in_force(timestamptz, timestamptz, timestamptz, timestamptz);
