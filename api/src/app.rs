@@ -13,7 +13,9 @@ use vault::{blind_index::IndexKey, keyring::Keyring};
 use crate::{
     answer_budget::AnswerMemory,
     cost_limit::CostLimiter,
-    dependencies::{Amending, Credentials, Decryption, Drafting, SessionIssuer, WalletMessages},
+    dependencies::{
+        Amending, Credentials, Decryption, Drafting, Leasing, SessionIssuer, WalletMessages,
+    },
     detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
@@ -116,6 +118,18 @@ impl AppParts {
             seals: &self.seals,
             hashing: &self.hashing,
             throttle: &self.throttle,
+        }
+    }
+
+    /// For streams.
+    pub(crate) const fn leasing(&self) -> Leasing<'_> {
+        Leasing {
+            sockets: &self.sockets,
+            revocations: &self.revocations,
+            pool: &self.pool,
+            seals: &self.seals,
+            clock: &self.clock,
+            stopping: &self.stopping,
         }
     }
 

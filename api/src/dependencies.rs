@@ -4,12 +4,15 @@
 use chain::{Deployment, siwe::Site};
 use domain::clock::Clock;
 use store::Pool;
+use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use crate::{
     hashing::Hashing,
+    limits::Sockets,
     records::{disclosure::RecordDisclosure, writer::Writer},
     seals::Seals,
+    sessions::revocations::Revocations,
     throttle::Throttle,
     tokens::Tokens,
     wallets::proof::Prover,
@@ -28,6 +31,23 @@ pub(crate) struct Credentials<'a> {
     pub(crate) hashing: &'a Hashing,
     /// How often anybody may try.
     pub(crate) throttle: &'a Throttle,
+}
+
+/// What a stream is opened with and ended by ([`crate::lease`]).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leasing<'a> {
+    /// How many there may be.
+    pub(crate) sockets: &'a Sockets,
+    /// What ends with its log-in.
+    pub(crate) revocations: &'a Revocations,
+    /// The log-ins.
+    pub(crate) pool: &'a Pool,
+    /// By what a log-in is believed.
+    pub(crate) seals: &'a Seals,
+    /// Until when a token is good.
+    pub(crate) clock: &'a Clock,
+    /// Cancelled when the process is to stop.
+    pub(crate) stopping: &'a CancellationToken,
 }
 
 /// What a log-in begins with, and goes on with.

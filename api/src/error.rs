@@ -14,6 +14,8 @@ use domain::{
 };
 use store::StoreError;
 
+use crate::codes::ErrorCode;
+
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -128,35 +130,68 @@ pub(crate) fn check_time(field: &'static str, at: Option<DateTime<Utc>>) -> Resu
 
 impl Error {
     /// The stable code a client branches on.
-    pub(crate) const fn code(&self) -> &'static str {
+    const fn code(&self) -> ErrorCode {
         match self {
-            Self::Unauthenticated => "UNAUTHENTICATED",
-            Self::TokenExpired => "TOKEN_EXPIRED",
-            Self::SessionEnded => "SESSION_ENDED",
-            Self::WrongCredentials => "WRONG_CREDENTIALS",
-            Self::SecondFactorRequired | Self::SecondFactorMissing => "SECOND_FACTOR_REQUIRED",
-            Self::Forbidden(_) => "FORBIDDEN",
-            Self::NotFound(_) => "NOT_FOUND",
-            Self::BadInput { .. } => "BAD_USER_INPUT",
-            Self::Conflict { .. } => "CONFLICT",
-            Self::LimitReached { .. } => "LIMIT_REACHED",
-            Self::Document(_) => "INVALID_DOCUMENT",
-            Self::Integrity(_) => "INTEGRITY_VIOLATION",
-            Self::Busy { .. } => "BUSY",
-            Self::Throttled { .. } | Self::OverBudget { .. } => "THROTTLED",
-            Self::AnswerTooLarge { .. } => "TOO_LARGE_ANSWER",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::Internal => "INTERNAL",
+            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::TokenExpired => ErrorCode::TokenExpired,
+            Self::SessionEnded => ErrorCode::SessionEnded,
+            Self::WrongCredentials => ErrorCode::WrongCredentials,
+            Self::SecondFactorRequired | Self::SecondFactorMissing => {
+                ErrorCode::SecondFactorRequired
+            }
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::BadInput { .. } => ErrorCode::BadUserInput,
+            Self::Conflict { .. } => ErrorCode::Conflict,
+            Self::LimitReached { .. } => ErrorCode::LimitReached,
+            Self::Document(_) => ErrorCode::InvalidDocument,
+            Self::Integrity(_) => ErrorCode::IntegrityViolation,
+            Self::Busy { .. } => ErrorCode::Busy,
+            Self::Throttled { .. } | Self::OverBudget { .. } => ErrorCode::Throttled,
+            Self::AnswerTooLarge { .. } => ErrorCode::TooLargeAnswer,
+            Self::Unavailable => ErrorCode::Unavailable,
+            Self::Internal => ErrorCode::Internal,
         }
     }
 
     /// The code as it is told to somebody. `INTERNAL` is a bug of ours: that it was told stands in the log,
     /// whatever was said there before of why.
-    pub(crate) fn public_code(&self) -> &'static str {
+    pub(crate) fn public_code(&self) -> ErrorCode {
         if matches!(self, Self::Internal) {
             tracing::error!("Answered INTERNAL");
         }
         self.code()
+    }
+
+    /// When it makes sense to ask again, where that is known. Unit: seconds.
+    pub(crate) const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Busy {
+                retry_after_seconds,
+            }
+            | Self::Throttled {
+                retry_after_seconds,
+            }
+            | Self::OverBudget {
+                retry_after_seconds,
+            } => Some(*retry_after_seconds),
+            Self::Unauthenticated
+            | Self::TokenExpired
+            | Self::SessionEnded
+            | Self::WrongCredentials
+            | Self::SecondFactorRequired
+            | Self::SecondFactorMissing
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::BadInput { .. }
+            | Self::Conflict { .. }
+            | Self::LimitReached { .. }
+            | Self::Document(_)
+            | Self::Integrity(_)
+            | Self::AnswerTooLarge { .. }
+            | Self::Unavailable
+            | Self::Internal => None,
+        }
     }
 
     /// A value that cannot be used.
@@ -211,7 +246,7 @@ impl Error {
 
     /// Writes the code and what goes with it.
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
-        extensions.set("code", self.public_code());
+        extensions.set("code", self.public_code().as_str());
         match self {
             Self::BadInput {
                 field,
@@ -232,17 +267,6 @@ impl Error {
                 extensions.set("field", "document");
                 extensions.set("issues", Value::List(issues.iter().map(issue).collect()));
             }
-            Self::Busy {
-                retry_after_seconds,
-            }
-            | Self::Throttled {
-                retry_after_seconds,
-            }
-            | Self::OverBudget {
-                retry_after_seconds,
-            } => {
-                extensions.set("retryAfterSeconds", *retry_after_seconds);
-            }
             Self::Unauthenticated
             | Self::TokenExpired
             | Self::SessionEnded
@@ -252,9 +276,15 @@ impl Error {
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Integrity(_)
+            | Self::Busy { .. }
+            | Self::Throttled { .. }
+            | Self::OverBudget { .. }
             | Self::AnswerTooLarge { .. }
             | Self::Unavailable
             | Self::Internal => {}
+        }
+        if let Some(seconds) = self.retry_after() {
+            extensions.set("retryAfterSeconds", seconds);
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     authenticate::{PURPOSE_OF_USE, context},
     bulk,
     caller::RequestContext,
+    codes::ErrorCode,
     cors,
     cursor::Cursor,
     graphql::event::LastEventId,
@@ -86,7 +87,8 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             tracing::error!("A request panicked");
-            let refusal = Rejected::new("INTERNAL", "something went wrong on our side").response();
+            let refusal =
+                Rejected::new(ErrorCode::Internal, "something went wrong on our side").response();
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 GraphQLResponse::from(refusal),
@@ -126,15 +128,13 @@ async fn single(
     let Some(name) = once.iter().find(twice) else {
         return next.run(request).await;
     };
-    let refusal = Rejected::new("BAD_REQUEST", format!("the header `{name}` is given twice"));
+    let refusal = Rejected::new(
+        ErrorCode::BadRequest,
+        format!("the header `{name}` is given twice"),
+    );
     let context = context(&schema, id, peer, headers);
-    refuse(
-        &schema,
-        &refusal,
-        &context,
-        StatusCode::BAD_REQUEST,
-        MediaType::Json,
-    )
+    let (status, media) = (StatusCode::BAD_REQUEST, MediaType::Json);
+    refuse(&schema, &refusal, &context, status, media)
 }
 
 /// Gives each request its id, which stands in every log line of it, and each answer the headers that
@@ -180,7 +180,7 @@ async fn post(
     let media = MediaType::wanted(&headers);
     if !is_json(&headers) {
         let refusal = Rejected::new(
-            "UNSUPPORTED_MEDIA_TYPE",
+            ErrorCode::UnsupportedMediaType,
             "send `Content-Type: application/json`",
         );
         return refuse(
@@ -193,7 +193,7 @@ async fn post(
     }
     let Ok(body) = body else {
         let refusal = Rejected::new(
-            "TOO_LARGE",
+            ErrorCode::TooLarge,
             format!("a request has at most {MAX_BODY} bytes"),
         );
         return refuse(
@@ -261,8 +261,8 @@ async fn run(
     if let Some(Err(error)) = context.token {
         // A token that is no good is told at once: a client would otherwise act as nobody unawares.
         let code = match error {
-            vault::token::TokenError::Expired => "TOKEN_EXPIRED",
-            vault::token::TokenError::Invalid => "UNAUTHENTICATED",
+            vault::token::TokenError::Expired => ErrorCode::TokenExpired,
+            vault::token::TokenError::Invalid => ErrorCode::Unauthenticated,
         };
         let refusal = Rejected::new(code, format!("{error}; log in again"));
         let mut response = refuse(schema, &refusal, context, StatusCode::UNAUTHORIZED, media);

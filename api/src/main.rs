@@ -77,6 +77,7 @@
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
 //! - `batcher`: runs requests that wait together as one batch, and each alone where it fails
 //! - `detached`: finishes what requests have begun, whoever waits
+//! - `lease`: what everything that stays open holds: until its token, its log-in or the process ends
 //! - `limits`: how much may be open at a time
 //! - `connection_limiter`: counts what is open for each key, up to a limit
 //! - `throttle`: limits attempts to log in
@@ -90,7 +91,8 @@
 //! - `relay`: sends signed transactions to the chain
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `housekeeping`: removes old rows on a schedule
-//! - `error`: every error and its code
+//! - `error`: every way a request can fail
+//! - `codes`: the code of every error, and of every reason to close a WebSocket
 //! - `rejected`: the refusal of a request before anything of it runs
 //! - `idempotency`: the keys by which a client may ask twice
 
@@ -101,6 +103,7 @@ mod authenticate;
 mod batcher;
 mod bulk;
 mod caller;
+mod codes;
 mod commands;
 mod config;
 mod connection_limiter;
@@ -126,6 +129,7 @@ mod input_limits;
 mod integrity;
 mod jwks;
 mod key_checks;
+mod lease;
 mod limits;
 mod literals;
 mod loaders;

@@ -2,13 +2,13 @@
 
 use async_graphql::{Response, ServerError};
 
-use crate::variables::InvalidValue;
+use crate::{codes::ErrorCode, variables::InvalidValue};
 
 /// Why a request was not run, before anything of it ran.
 #[derive(Debug)]
 pub(crate) struct Rejected {
     /// The stable code.
-    pub(crate) code: &'static str,
+    pub(crate) code: ErrorCode,
     /// What to tell the caller.
     pub(crate) message: String,
     /// The field of the input that is to blame, if one is.
@@ -21,7 +21,7 @@ pub(crate) struct Rejected {
 
 impl Rejected {
     /// With this code and these words.
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -52,7 +52,7 @@ impl Rejected {
     fn error(&self, message: String) -> ServerError {
         let mut error = ServerError::new(message, None);
         let mut extensions = async_graphql::ErrorExtensionValues::default();
-        extensions.set("code", self.code);
+        extensions.set("code", self.code.as_str());
         if let Some(field) = &self.field {
             extensions.set("field", field.as_str());
         }

@@ -3,14 +3,14 @@
 use async_graphql::{Name, Request, Value, Variables};
 use fhir::Json;
 
-use crate::{graphql::document::to_value, limits::MAX_BODY, rejected::Rejected};
+use crate::{codes::ErrorCode, graphql::document::to_value, limits::MAX_BODY, rejected::Rejected};
 
 /// Reads the body of a POST.
 ///
 /// # Errors
 /// [`Rejected`] where it is no request.
 pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
-    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let bad = |message: &str| Rejected::new(ErrorCode::BadRequest, message);
     let limits = fhir::reader::Limits {
         max_bytes: MAX_BODY,
         ..fhir::reader::Limits::default()
@@ -71,7 +71,7 @@ fn variables_of(json: &Json) -> Variables {
 /// # Errors
 /// [`Rejected`] where it is no request.
 pub(crate) fn from_query(query: &str) -> Result<Request, Rejected> {
-    let bad = |message: &str| Rejected::new("BAD_REQUEST", message);
+    let bad = |message: &str| Rejected::new(ErrorCode::BadRequest, message);
     let mut members = Vec::new();
     for (name, value) in pairs(query)? {
         let json = match name {
@@ -95,7 +95,7 @@ pub(crate) fn pairs(query: &str) -> Result<Vec<(&str, String)>, Rejected> {
         Some((name, percent_decode(value)?))
     });
     let all: Option<Vec<_>> = read.collect();
-    all.ok_or_else(|| Rejected::new("BAD_REQUEST", "the address cannot be read"))
+    all.ok_or_else(|| Rejected::new(ErrorCode::BadRequest, "the address cannot be read"))
 }
 
 fn percent_decode(text: &str) -> Option<String> {

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     audit::graphql::AuditQuery,
     caller::{RequestContext, audit_second_factor_refusal},
+    codes::ErrorCode,
     consents::graphql::{ConsentMutation, ConsentQuery},
     cost_limit::CostPermit,
     deletion::graphql::{DeletionMutation, DeletionQuery},
@@ -185,7 +186,7 @@ impl Schema {
                 format!(" at line {}, column {}", at.line, at.column)
             });
             Rejected::new(
-                "GRAPHQL_PARSE_FAILED",
+                ErrorCode::GraphqlParseFailed,
                 format!("the document cannot be parsed{place}"),
             )
         })?;
@@ -216,12 +217,12 @@ impl Schema {
         if let Some(message) = wanted {
             return Err(Rejected {
                 is_wrong_method: true,
-                ..Rejected::new("WRONG_METHOD", message)
+                ..Rejected::new(ErrorCode::WrongMethod, message)
             });
         }
         if literals::repeats_a_field(&request.query) {
             let refusal = "an input object in the document has a field twice";
-            return Err(Rejected::new("GRAPHQL_VALIDATION_FAILED", refusal));
+            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
         }
         if !problems.is_empty() {
             return Err(self.unfit(problems));
@@ -245,7 +246,7 @@ impl Schema {
         }
         Rejected {
             problems,
-            ..Rejected::new("GRAPHQL_VALIDATION_FAILED", UNFIT)
+            ..Rejected::new(ErrorCode::GraphqlValidationFailed, UNFIT)
         }
     }
 
@@ -315,7 +316,7 @@ impl Schema {
             Ok(Err(error)) => failed(error),
             Err(_) => {
                 let refusal = "this took too long; what it has begun is finished";
-                Rejected::new("TIMEOUT", refusal).response()
+                Rejected::new(ErrorCode::Timeout, refusal).response()
             }
         };
         self.finish_errors(response, context)
@@ -401,7 +402,7 @@ impl Schema {
                 ours.extend(extensions);
             }
             if extensions.get("code").is_none() {
-                extensions.set("code", "GRAPHQL_VALIDATION_FAILED");
+                extensions.set("code", ErrorCode::GraphqlValidationFailed.as_str());
                 error.message = if self.app.introspection {
                     error.message.chars().take(300).collect()
                 } else {
@@ -453,7 +454,7 @@ fn cut(errors: &mut Vec<ServerError>) {
     }
     if more > 0 {
         let refusal = format!("and {more} more errors, which are not told");
-        let refusal = Rejected::new("GRAPHQL_VALIDATION_FAILED", refusal);
+        let refusal = Rejected::new(ErrorCode::GraphqlValidationFailed, refusal);
         errors.extend(refusal.response().errors);
     }
     errors.extend(of_fields);
@@ -461,13 +462,13 @@ fn cut(errors: &mut Vec<ServerError>) {
 
 fn limit_error(refused: query_limits::LimitError) -> Rejected {
     let code = match refused {
-        query_limits::LimitError::TooMuch { .. } => "TOO_COMPLEX",
+        query_limits::LimitError::TooMuch { .. } => ErrorCode::TooComplex,
         query_limits::LimitError::FragmentCycle
         | query_limits::LimitError::NoSuchOperation
         | query_limits::LimitError::TypeName
-        | query_limits::LimitError::ManyRootFields => "GRAPHQL_VALIDATION_FAILED",
-        query_limits::LimitError::InlineDecimal => "BAD_USER_INPUT",
-        query_limits::LimitError::Introspection => "INTROSPECTION_DISABLED",
+        | query_limits::LimitError::ManyRootFields => ErrorCode::GraphqlValidationFailed,
+        query_limits::LimitError::InlineDecimal => ErrorCode::BadUserInput,
+        query_limits::LimitError::Introspection => ErrorCode::IntrospectionDisabled,
     };
     Rejected::new(code, refused.to_string())
 }
@@ -475,7 +476,7 @@ fn limit_error(refused: query_limits::LimitError) -> Rejected {
 fn too_long(error: &TooLong) -> Rejected {
     Rejected {
         field: Some(error.field().to_owned()),
-        ..Rejected::new("BAD_USER_INPUT", error.to_string())
+        ..Rejected::new(ErrorCode::BadUserInput, error.to_string())
     }
 }
 

@@ -13,21 +13,18 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use domain::{ids::UserId, throttle::Network};
+use domain::throttle::Network;
 use futures::{Stream, StreamExt as _, stream};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use crate::{
     answer_budget::AnswerBudget,
     caller::RequestContext,
-    connection_limiter::Permit,
     graphql::event::EventCursor,
+    lease::{Lease, LeaseRefused},
     rejected::Rejected,
     schema::{Schema, Via},
-    sessions::revocations::{SessionWatch, ended, is_over},
-    wire::{UNBUFFERED, to_json},
+    wire::{MediaType, UNBUFFERED, refuse, to_json},
 };
 
 /// How often a stream that has nothing to say says so: proxies close what is silent.
@@ -46,23 +43,17 @@ pub(crate) async fn answer(
         open(stream::iter([next(&answer), complete()]))
     };
     let app = schema.app();
-    let bearer = context.token.and_then(Result::ok);
-    // Watched before its row is read: nothing falls between the two.
-    let watch = bearer.map(|bearer| app.revocations.watch(bearer.session));
-    if let Some(bearer) = bearer
-        && is_over(&app.pool, &app.seals, bearer).await
-    {
-        return refused(&EndReason::Ended.rejection());
-    }
-    let network = app
-        .sockets
-        .of_network
-        .acquire(Network::of(context.origin.address));
-    let account = bearer.map(|bearer| app.sockets.of_account.acquire(bearer.user));
-    let (Some(network), None | Some(Some(_))) = (network, &account) else {
-        let refusal = "too many streams are open of this account, or from this address\n";
-        return (StatusCode::TOO_MANY_REQUESTS, refusal).into_response();
+    let mut lease = match Lease::open(app.leasing(), Network::of(context.origin.address)) {
+        Ok(lease) => lease,
+        Err(refusal) => return too_many(&schema, refusal, &context),
     };
+    if let Some(Ok(bearer)) = context.token {
+        match lease.log_in(app.leasing(), bearer).await {
+            Ok(()) => {}
+            Err(refusal @ LeaseRefused::TooMany) => return too_many(&schema, refusal, &context),
+            Err(refusal @ LeaseRefused::SessionEnded) => return refused(&refusal.rejection()),
+        }
+    }
     let (kind, request) = match schema.check_request(request, via, &context) {
         Ok(admitted) => admitted,
         Err(refusal) => return refused(&refusal),
@@ -76,16 +67,9 @@ pub(crate) async fn answer(
             Box::pin(stream::once(async { answer }))
         }
     };
-    let left = bearer.map(|bearer| {
-        let left = bearer.expires_at - app.clock.now();
-        Instant::now() + left.to_std().unwrap_or_default()
-    });
     let running = RunningOperation {
         answers,
-        stopping: app.stopping.clone(),
-        deadline: left,
-        watch,
-        _permits: (network, account.flatten()),
+        lease,
         _paid: paid,
         stage: Stage::Running,
         schema: schema.clone(),
@@ -100,6 +84,18 @@ pub(crate) async fn answer(
         };
         next.instrument(span)
     }))
+}
+
+/// What is told where as much is open as may be: before the stream, so that whoever counts sees the status.
+fn too_many(schema: &Schema, refusal: LeaseRefused, context: &RequestContext) -> Response {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    refuse(
+        schema,
+        &refusal.rejection(),
+        context,
+        status,
+        MediaType::Json,
+    )
 }
 
 /// An event stream that says something at once, so that whoever waits for its first byte, be it a proxy or
@@ -120,38 +116,12 @@ enum Stage {
     Over,
 }
 
-/// Why a stream ends before what it follows does.
-enum EndReason {
-    Stopping,
-    Expired,
-    Ended,
-}
-
-impl EndReason {
-    fn rejection(&self) -> Rejected {
-        match self {
-            Self::Stopping => Rejected::new(
-                "UNAVAILABLE",
-                "the api stops: connect again, after the last cursor",
-            ),
-            Self::Expired => Rejected::new(
-                "TOKEN_EXPIRED",
-                "the access token has expired: connect again with a new one, after the last cursor",
-            ),
-            Self::Ended => Rejected::new("SESSION_ENDED", "this log-in is over; log in again"),
-        }
-    }
-}
-
 type Answers = Pin<Box<dyn Stream<Item = Answer> + Send>>;
 
 /// One open stream.
 struct RunningOperation {
     answers: Answers,
-    stopping: CancellationToken,
-    deadline: Option<Instant>,
-    watch: Option<SessionWatch>,
-    _permits: (Permit<Network>, Option<Permit<UserId>>),
+    lease: Lease,
     /// What its one answer was paid for by.
     _paid: Option<AnswerBudget>,
     stage: Stage,
@@ -172,9 +142,7 @@ impl RunningOperation {
         }
         let over = tokio::select! {
             biased;
-            () = self.stopping.cancelled() => EndReason::Stopping,
-            () = ended(self.watch.as_ref()) => EndReason::Ended,
-            () = until(self.deadline) => EndReason::Expired,
+            over = self.lease.over() => over,
             answer = self.answers.next() => {
                 let Some(answer) = answer else {
                     self.stage = Stage::Over;
@@ -189,13 +157,6 @@ impl RunningOperation {
                 .schema
                 .finish_errors(over.rejection().response(), &self.context),
         ))
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 

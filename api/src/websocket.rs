@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_graphql::Response as Answer;
 use axum::{
     extract::{
         FromRequestParts,
@@ -14,25 +15,25 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use domain::{ids::UserId, throttle::Network};
+use domain::throttle::Network;
 use fhir::Json;
 use futures::{SinkExt as _, StreamExt};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tracing::{Instrument as _, Span};
-use vault::token::{Bearer, TokenError};
+use vault::token::TokenError;
 
 use crate::{
     authenticate::check_bearer,
     caller::RequestContext,
-    connection_limiter::Permit,
+    codes::{CloseReason, ErrorCode},
     connections::HeldConnection,
     cors,
+    lease::{Lease, LeaseEnd, LeaseRefused},
     rejected::Rejected,
     request::from_json,
     schema::{Schema, Via, has_run},
-    sessions::revocations::{SessionWatch, ended, is_over},
-    wire::{UNBUFFERED, to_json},
+    wire::{MediaType, UNBUFFERED, refuse, to_json},
 };
 
 /// The one protocol spoken.
@@ -88,9 +89,12 @@ pub(crate) fn accept(
         return (StatusCode::FORBIDDEN, "this origin may not connect\n").into_response();
     }
     let network = Network::of(context.origin.address);
-    let Some(permit) = schema.app().sockets.of_network.acquire(network) else {
-        let refusal = "too many WebSockets are open from this address\n";
-        return (StatusCode::TOO_MANY_REQUESTS, refusal).into_response();
+    let lease = match Lease::open(schema.app().leasing(), network) {
+        Ok(lease) => lease,
+        Err(refusal) => {
+            let (status, media) = (StatusCode::TOO_MANY_REQUESTS, MediaType::Json);
+            return refuse(&schema, &refusal.rejection(), &context, status, media);
+        }
     };
     let span = Span::current();
     let upgraded = upgrade
@@ -98,30 +102,30 @@ pub(crate) fn accept(
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(async move |socket| {
-            let _permits = (held, permit);
-            let connection = SocketConnection::new(schema, context, socket);
+            let _held = held;
+            let connection = SocketConnection::new(schema, context, socket, lease);
             connection.run().instrument(span).await;
         });
     (UNBUFFERED, upgraded).into_response()
 }
 
-/// Why a socket is closed: a code of the protocol and a word.
-struct CloseReason(u16, &'static str);
+impl From<LeaseEnd> for CloseReason {
+    fn from(end: LeaseEnd) -> Self {
+        match end {
+            LeaseEnd::Stopping => Self::GoingAway,
+            LeaseEnd::SessionEnded => Self::SessionEnded,
+            LeaseEnd::TokenExpired => Self::TokenExpired,
+        }
+    }
+}
 
-impl CloseReason {
-    const GOING_AWAY: Self = Self(1001, "Going away");
-    const BAD_MESSAGE: Self = Self(4400, "Invalid message");
-    const UNAUTHORIZED: Self = Self(4401, "Unauthorized");
-    // 4401 is final for the client library `graphql-ws`; 4403 lets it come back with a new token.
-    const EXPIRED: Self = Self(
-        4403,
-        "The access token has expired: connect again with a new one",
-    );
-    const ENDED: Self = Self(4401, "The session has ended: log in again");
-    const FORBIDDEN: Self = Self(4403, "Forbidden");
-    const INIT_TIMEOUT: Self = Self(4408, "Connection initialisation timeout");
-    const TOO_MANY_SOCKETS: Self = Self(4430, "This account has too many sockets open");
-    const TOO_MANY_INITS: Self = Self(4429, "Too many initialisation requests");
+impl From<LeaseRefused> for CloseReason {
+    fn from(refused: LeaseRefused) -> Self {
+        match refused {
+            LeaseRefused::TooMany => Self::TooManySockets,
+            LeaseRefused::SessionEnded => Self::SessionEnded,
+        }
+    }
 }
 
 /// Something a stream has to say.
@@ -136,6 +140,40 @@ enum What {
     /// Nothing of it ran: the errors, as a JSON list.
     Error(String),
     Complete,
+}
+
+/// What one stream says is said by.
+struct Speaker {
+    id: String,
+    generation: u64,
+    said: mpsc::Sender<StreamMessage>,
+}
+
+impl Speaker {
+    /// Says every answer, and that there are no more.
+    async fn speak(self, mut responses: impl futures::Stream<Item = Answer> + Unpin) {
+        while let Some(response) = responses.next().await {
+            if !has_run(&response) {
+                let errors = serde_json::to_value(&response.errors).unwrap_or_default();
+                self.say(What::Error(errors.to_string())).await;
+                return;
+            }
+            if !self.say(What::Next(to_json(&response))).await {
+                return;
+            }
+        }
+        self.say(What::Complete).await;
+    }
+
+    /// False where the connection is gone: nobody is left to be told.
+    async fn say(&self, what: What) -> bool {
+        let message = StreamMessage {
+            id: self.id.clone(),
+            generation: self.generation,
+            what,
+        };
+        self.said.send(message).await.is_ok()
+    }
 }
 
 struct Stream {
@@ -153,10 +191,9 @@ struct SocketConnection {
     schema: Schema,
     context: RequestContext,
     socket: WebSocket,
-    bearer: Option<Bearer>,
-    permit: Option<Permit<UserId>>,
-    /// The end of the log-in, once it is known which one.
-    watch: Option<SessionWatch>,
+    lease: Lease,
+    /// Whether somebody has introduced themselves.
+    is_known: bool,
     streams: HashMap<String, Stream>,
     generation: u64,
     said: mpsc::Sender<StreamMessage>,
@@ -164,15 +201,14 @@ struct SocketConnection {
 }
 
 impl SocketConnection {
-    fn new(schema: Schema, context: RequestContext, socket: WebSocket) -> Self {
+    fn new(schema: Schema, context: RequestContext, socket: WebSocket, lease: Lease) -> Self {
         let (said, inbox) = mpsc::channel(BUFFER);
         Self {
             schema,
             context,
             socket,
-            bearer: None,
-            permit: None,
-            watch: None,
+            lease,
+            is_known: false,
             streams: HashMap::new(),
             generation: 0,
             said,
@@ -186,8 +222,8 @@ impl SocketConnection {
         };
         self.streams.clear();
         let frame = CloseFrame {
-            code: closing.0,
-            reason: closing.1.into(),
+            code: closing.number(),
+            reason: closing.as_str().into(),
         };
         // The other side may be gone: then there is nobody to tell.
         drop(
@@ -197,17 +233,15 @@ impl SocketConnection {
 
     /// Ok when the client has left; Err with what it is to be told otherwise.
     async fn serve_messages(&mut self) -> Result<(), CloseReason> {
-        let stopping = self.schema.app().stopping.clone();
-        let mut deadline = Instant::now() + INIT_WITHIN;
+        let init_until = Instant::now() + INIT_WITHIN;
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         loop {
             tokio::select! {
-                () = stopping.cancelled() => return Err(CloseReason::GOING_AWAY),
-                () = tokio::time::sleep_until(deadline) => {
-                    return Err(if self.bearer.is_some() { CloseReason::EXPIRED } else { CloseReason::INIT_TIMEOUT });
+                over = self.lease.over() => return Err(over.into()),
+                () = tokio::time::sleep_until(init_until), if !self.is_known => {
+                    return Err(CloseReason::InitTimeout);
                 }
-                () = ended(self.watch.as_ref()) => return Err(CloseReason::ENDED),
                 _ = ping.tick() => {
                     if heard.elapsed() > DEAD_AFTER {
                         return Ok(());
@@ -217,41 +251,42 @@ impl SocketConnection {
                 Some(said) = self.inbox.recv() => self.forward(said).await?,
                 message = self.socket.recv() => {
                     heard = Instant::now();
-                    match message {
-                        None | Some(Err(_)) => return Ok(()),
-                        Some(Ok(Message::Close(_))) => {
-                            // Answers the client's closing frame, so that it sees a clean end.
-                            tokio::time::timeout(SEND_WITHIN, self.socket.close()).await.ok();
-                            return Ok(());
-                        }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Binary(_))) => return Err(CloseReason::BAD_MESSAGE),
-                        Some(Ok(Message::Text(text))) => {
-                            self.receive(text.as_str()).await?;
-                            if let Some(bearer) = self.bearer {
-                                deadline = self.end_of(bearer);
-                            }
-                        }
+                    if !self.hear(message).await? {
+                        return Ok(());
                     }
                 }
             }
         }
     }
 
-    /// The moment the token is no longer good, on this process's steady clock.
-    fn end_of(&self, bearer: Bearer) -> Instant {
-        let left = (bearer.expires_at - self.schema.app().clock.now())
-            .to_std()
-            .unwrap_or_default();
-        Instant::now() + left
+    /// Takes what came; false where the client has left.
+    async fn hear(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+    ) -> Result<bool, CloseReason> {
+        match message {
+            None | Some(Err(_)) => return Ok(false),
+            Some(Ok(Message::Close(_))) => {
+                // Answers the client's closing frame, so that it sees a clean end.
+                tokio::time::timeout(SEND_WITHIN, self.socket.close())
+                    .await
+                    .ok();
+                return Ok(false);
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Binary(_))) => return Err(CloseReason::InvalidMessage),
+            Some(Ok(Message::Text(text))) => self.receive(text.as_str()).await?,
+        }
+        Ok(true)
     }
 
     async fn receive(&mut self, text: &str) -> Result<(), CloseReason> {
-        let message = fhir::reader::read(text.as_bytes()).map_err(|_| CloseReason::BAD_MESSAGE)?;
+        let message =
+            fhir::reader::read(text.as_bytes()).map_err(|_| CloseReason::InvalidMessage)?;
         let kind = message
             .get("type")
             .and_then(Json::as_str)
-            .ok_or(CloseReason::BAD_MESSAGE)?;
+            .ok_or(CloseReason::InvalidMessage)?;
         match kind {
             "connection_init" => self.init(message.get("payload")).await,
             "ping" => self.send_json(&json!({ "type": "pong" })).await,
@@ -261,17 +296,17 @@ impl SocketConnection {
                 let id = message
                     .get("id")
                     .and_then(Json::as_str)
-                    .ok_or(CloseReason::BAD_MESSAGE)?;
+                    .ok_or(CloseReason::InvalidMessage)?;
                 self.streams.remove(id);
                 Ok(())
             }
-            _ => Err(CloseReason::BAD_MESSAGE),
+            _ => Err(CloseReason::InvalidMessage),
         }
     }
 
     async fn init(&mut self, payload: Option<&Json>) -> Result<(), CloseReason> {
-        if self.bearer.is_some() {
-            return Err(CloseReason::TOO_MANY_INITS);
+        if self.is_known {
+            return Err(CloseReason::TooManyInits);
         }
         let given = ["authorization", "Authorization"]
             .iter()
@@ -279,43 +314,38 @@ impl SocketConnection {
             .map(|text| check_bearer(&self.schema, text));
         match given.or(self.context.token) {
             Some(Ok(bearer)) => {
-                let permit = self.schema.app().sockets.of_account.acquire(bearer.user);
-                self.permit = Some(permit.ok_or(CloseReason::TOO_MANY_SOCKETS)?);
-                let app = self.schema.app();
-                // Watched before its row is read: nothing falls between the two.
-                self.watch = Some(app.revocations.watch(bearer.session));
-                if is_over(&app.pool, &app.seals, bearer).await {
-                    return Err(CloseReason::ENDED);
-                }
-                self.bearer = Some(bearer);
+                self.lease
+                    .log_in(self.schema.app().leasing(), bearer)
+                    .await?;
+                self.is_known = true;
                 self.context.token = Some(Ok(bearer));
                 self.send_json(&json!({ "type": "connection_ack" })).await
             }
-            Some(Err(TokenError::Expired)) => Err(CloseReason::EXPIRED),
-            Some(Err(TokenError::Invalid)) => Err(CloseReason::FORBIDDEN),
-            None => Err(CloseReason::UNAUTHORIZED),
+            Some(Err(TokenError::Expired)) => Err(CloseReason::TokenExpired),
+            Some(Err(TokenError::Invalid)) => Err(CloseReason::Forbidden),
+            None => Err(CloseReason::Unauthorized),
         }
     }
 
     async fn subscribe(&mut self, message: &Json) -> Result<(), CloseReason> {
-        if self.bearer.is_none() {
-            return Err(CloseReason::UNAUTHORIZED);
+        if !self.is_known {
+            return Err(CloseReason::Unauthorized);
         }
         let id = message
             .get("id")
             .and_then(Json::as_str)
             .filter(|id| !id.is_empty() && id.len() <= 128);
-        let id = id.ok_or(CloseReason::BAD_MESSAGE)?.to_owned();
+        let id = id.ok_or(CloseReason::InvalidMessage)?.to_owned();
         let request = message
             .get("payload")
             .and_then(from_json)
-            .ok_or(CloseReason::BAD_MESSAGE)?;
+            .ok_or(CloseReason::InvalidMessage)?;
         if self.streams.contains_key(&id) {
             return self.close_duplicate(&id).await;
         }
         if self.streams.len() >= MAX_STREAMS {
             let refusal = format!("a socket carries at most {MAX_STREAMS} streams");
-            let refusal = Rejected::new("TOO_MANY_STREAMS", refusal);
+            let refusal = Rejected::new(ErrorCode::TooManyStreams, refusal);
             return self.refuse(&id, &refusal).await;
         }
         let request = match self
@@ -327,44 +357,13 @@ impl SocketConnection {
         };
         self.generation += 1;
         let generation = self.generation;
-        let mut responses = Box::pin(self.schema.follow(request, self.context.clone()));
-        let (said, name) = (self.said.clone(), id.clone());
-        let stream = async move {
-            while let Some(response) = responses.next().await {
-                if !has_run(&response) {
-                    let errors = serde_json::to_value(&response.errors).unwrap_or_default();
-                    let what = What::Error(errors.to_string());
-                    said.send(StreamMessage {
-                        id: name,
-                        generation,
-                        what,
-                    })
-                    .await
-                    .ok();
-                    return;
-                }
-                let what = What::Next(to_json(&response));
-                if said
-                    .send(StreamMessage {
-                        id: name.clone(),
-                        generation,
-                        what,
-                    })
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            // The connection is gone: nobody is left to be told.
-            said.send(StreamMessage {
-                id: name,
-                generation,
-                what: What::Complete,
-            })
-            .await
-            .ok();
+        let responses = self.schema.follow(request, self.context.clone());
+        let speaker = Speaker {
+            id: id.clone(),
+            generation,
+            said: self.said.clone(),
         };
+        let stream = speaker.speak(Box::pin(responses));
         let task = tokio::spawn(stream.in_current_span());
         self.streams.insert(id, Stream { generation, task });
         Ok(())
@@ -412,7 +411,7 @@ impl SocketConnection {
 
     async fn close_duplicate(&mut self, id: &str) -> Result<(), CloseReason> {
         let frame = CloseFrame {
-            code: 4409,
+            code: CloseReason::DuplicateStream.number(),
             reason: format!("Subscriber for {id} already exists").into(),
         };
         self.streams.clear();
@@ -427,7 +426,7 @@ impl SocketConnection {
         match tokio::time::timeout(SEND_WITHIN, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             // Gone, or so slow that it must come back with its cursor.
-            Ok(Err(_)) | Err(_) => Err(CloseReason::GOING_AWAY),
+            Ok(Err(_)) | Err(_) => Err(CloseReason::GoingAway),
         }
     }
 }

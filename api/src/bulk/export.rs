@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 
 use crate::{
     authenticate::context,
+    codes::ErrorCode,
     cursor::{Cursor, ListCursors},
     error::Error,
     records::{
@@ -112,7 +113,7 @@ impl ExportFormat {
             ),
             Self::Archive => {
                 let line = json!({
-                    "meditrustal": 1, "recordId": record.id, "withheld": error.public_code(),
+                    "meditrustal": 1, "recordId": record.id, "withheld": error.public_code().as_str(),
                     "message": error.to_string(), "cursor": cursor.as_str(),
                 });
                 format!("{line}\n").into_bytes()
@@ -131,7 +132,7 @@ impl ExportFormat {
             // It stays open: nobody takes it for whole.
             Self::Bundle => Vec::new(),
             Self::Archive => {
-                let line = json!({ "meditrustal": 1, "ended": over.code, "message": over.message });
+                let line = json!({ "meditrustal": 1, "ended": over.code.as_str(), "message": over.message });
                 format!("{line}\n").into_bytes()
             }
         }
@@ -143,12 +144,12 @@ fn entry(record: &Record, resource: &[u8]) -> Vec<u8> {
     [head.as_bytes(), resource, b"}"].concat()
 }
 
-fn outcome(severity: Severity, code: &str, message: &str) -> Vec<u8> {
+fn outcome(severity: Severity, code: ErrorCode, message: &str) -> Vec<u8> {
     let issue = Issue {
         severity,
         code: IssueCode::Exception,
         path: String::new(),
-        rule: code.to_owned(),
+        rule: code.as_str().to_owned(),
         message: message.to_owned(),
     };
     fhir::canonical::to_bytes(&fhir::operation_outcome(&[issue]))
@@ -315,6 +316,20 @@ impl ExportRun {
         }
     }
 
+    /// Decides once more where the decision is too old.
+    async fn still_permitted(
+        &self,
+        disclosed: Disclosed,
+        decided: Instant,
+    ) -> Result<Disclosed, ExportStop> {
+        if decided.elapsed() < DECIDED_FOR {
+            return Ok(disclosed);
+        }
+        let Transfer { app, caller, .. } = &self.transfer;
+        let again = self.begun.again(&app.disclosure, caller, &disclosed).await;
+        again.map_err(|error| ExportStop::Over((&error).into()))
+    }
+
     /// Opens a record once there is room for it, and sends it.
     async fn tell(&mut self, disclosed: Disclosed, decided: Instant) -> Result<(), ExportStop> {
         let room = tokio::select! {
@@ -322,13 +337,7 @@ impl ExportRun {
             over = self.transfer.over() => return Err(ExportStop::Over(over)),
             room = self.output.room() => room?,
         };
-        let disclosed = if decided.elapsed() < DECIDED_FOR {
-            disclosed
-        } else {
-            let Transfer { app, caller, .. } = &self.transfer;
-            let again = self.begun.again(&app.disclosure, caller, &disclosed).await;
-            again.map_err(|error| ExportStop::Over((&error).into()))?
-        };
+        let disclosed = self.still_permitted(disclosed, decided).await?;
         let record = &disclosed.record;
         let cursor = self.cursors.at(&export::page_key(record));
         let piece = match export::open(self.transfer.app.decryption(), &disclosed).await {

@@ -29,6 +29,7 @@ use tracing::Instrument as _;
 
 use crate::{
     authenticate::context,
+    codes::ErrorCode,
     error::Error,
     records::{
         draft::{Draft, Stored},
@@ -132,7 +133,7 @@ fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
     let unsupported = |refusal: &str| {
         TransferRefused::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
+            ErrorCode::UnsupportedMediaType,
             refusal,
         )
     };
@@ -197,7 +198,8 @@ impl Source {
 
     /// The next entry. Loses nothing when it is not waited for to its end.
     async fn next(&mut self) -> Result<Option<Cut>, Ending> {
-        let broken = |broken: fhir::upload::Broken| Ending::new("BAD_REQUEST", broken.to_string());
+        let broken =
+            |broken: fhir::upload::Broken| Ending::new(ErrorCode::BadRequest, broken.to_string());
         loop {
             let mut rest: &[u8] = &self.piece;
             let cut = self.cutter.next(&mut rest).map_err(broken)?;
@@ -222,7 +224,7 @@ impl Source {
                 }
                 Ok(Some(Err(_))) => {
                     return Err(Ending::new(
-                        "BAD_REQUEST",
+                        ErrorCode::BadRequest,
                         "the upload broke off: send it again",
                     ));
                 }
@@ -231,7 +233,7 @@ impl Source {
                         "nothing arrived for {} s, or too little of it was records: send it faster",
                         PATIENCE.as_secs()
                     );
-                    return Err(Ending::new("TIMEOUT", refusal));
+                    return Err(Ending::new(ErrorCode::Timeout, refusal));
                 }
             }
         }

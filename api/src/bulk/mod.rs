@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use domain::{ids::UserId, throttle::Network};
+use domain::throttle::Network;
 use futures::{StreamExt as _, stream};
 use store::Pool;
 use tokio::{sync::mpsc, time::Instant};
@@ -26,13 +26,13 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     app::App,
     caller::{Caller, RequestContext, audit_second_factor_refusal},
-    connection_limiter::Permit,
+    codes::ErrorCode,
     cors,
     error::Error,
+    lease::{Lease, LeaseEnd, LeaseRefused},
     limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
     rejected::Rejected,
     schema::Schema,
-    sessions::revocations::SessionWatch,
     wire::{MediaType, refuse},
 };
 
@@ -75,7 +75,7 @@ struct TransferRefused {
 }
 
 impl TransferRefused {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             status,
             refusal: Rejected::new(code, message),
@@ -117,21 +117,21 @@ impl From<Error> for TransferRefused {
             Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let retry_after = match &error {
-            Error::Busy {
-                retry_after_seconds,
-            }
-            | Error::Throttled {
-                retry_after_seconds,
-            }
-            | Error::OverBudget {
-                retry_after_seconds,
-            } => Some(*retry_after_seconds),
-            _ => None,
-        };
         Self {
-            retry_after,
+            retry_after: error.retry_after(),
             ..Self::new(status, error.public_code(), error.to_string())
+        }
+    }
+}
+
+impl From<LeaseRefused> for TransferRefused {
+    fn from(refused: LeaseRefused) -> Self {
+        match refused {
+            LeaseRefused::TooMany => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                ..refused.rejection().into()
+            },
+            LeaseRefused::SessionEnded => Error::Unauthenticated.into(),
         }
     }
 }
@@ -145,7 +145,7 @@ impl From<NoRoom> for TransferRefused {
                 );
                 Self {
                     retry_after: Some(TRY_AGAIN),
-                    ..Self::new(StatusCode::TOO_MANY_REQUESTS, "BUSY", refusal)
+                    ..Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::Busy, refusal)
                 }
             }
             NoRoom::OfAll => Error::Busy {
@@ -171,22 +171,19 @@ impl From<Rejected> for TransferRefused {
 struct Transfer {
     app: App,
     caller: Caller,
-    /// The end of the log-in.
-    watch: SessionWatch,
-    /// The end of the token.
-    deadline: Instant,
-    _permits: (Permit<Network>, Permit<UserId>, Place),
+    lease: Lease,
+    _place: Place,
 }
 
 /// Why a transfer ends before it is done.
 #[derive(Debug, Clone)]
 struct Ending {
-    code: &'static str,
+    code: ErrorCode,
     message: String,
 }
 
 impl Ending {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -198,14 +195,17 @@ impl From<&Error> for Ending {
     fn from(error: &Error) -> Self {
         match error {
             // The log-in ended while its records were on their way.
-            Error::Unauthenticated => session_ended(),
+            Error::Unauthenticated => LeaseEnd::SessionEnded.into(),
             _ => Self::new(error.public_code(), error.to_string()),
         }
     }
 }
 
-fn session_ended() -> Ending {
-    Ending::new("SESSION_ENDED", "this log-in is over; log in again")
+impl From<LeaseEnd> for Ending {
+    fn from(end: LeaseEnd) -> Self {
+        let (code, message) = end.told();
+        Self::new(code, message)
+    }
 }
 
 impl Transfer {
@@ -221,7 +221,7 @@ impl Transfer {
             let refusal = "this origin may not call; see MEDITRUSTAL_ALLOWED_ORIGINS";
             return Err(TransferRefused::new(
                 StatusCode::FORBIDDEN,
-                "FORBIDDEN",
+                ErrorCode::Forbidden,
                 refusal,
             ));
         }
@@ -230,44 +230,21 @@ impl Transfer {
             return Err(Error::Unauthenticated.into());
         };
         let app = schema.app();
-        // Watched before its row is read: nothing falls between the two.
-        let watch = app.revocations.watch(caller.session);
+        let mut lease = Lease::open(app.leasing(), Network::of(context.origin.address))?;
+        lease.hold_for(app.leasing(), bearer)?;
         check_session(&app.pool, context, &caller).await?;
-        let network = app
-            .sockets
-            .of_network
-            .acquire(Network::of(context.origin.address));
-        let account = app.sockets.of_account.acquire(caller.user);
-        let (Some(network), Some(account)) = (network, account) else {
-            let refusal =
-                "too many streams are open of this account, or from this address: close one";
-            return Err(TransferRefused::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "BUSY",
-                refusal,
-            ));
-        };
         let place = room(&app.transfers).take(caller.user)?;
-        let left = (bearer.expires_at - app.clock.now()).to_std();
         Ok(Self {
             app: app.clone(),
             caller,
-            watch,
-            deadline: Instant::now() + left.unwrap_or_default(),
-            _permits: (network, account, place),
+            lease,
+            _place: place,
         })
     }
 
     /// Waits until it must end, whatever it is doing.
     async fn over(&self) -> Ending {
-        tokio::select! {
-            biased;
-            () = self.app.stopping.cancelled() => Ending::new("UNAVAILABLE", "the api stops; go on with another, or when it is back"),
-            () = self.watch.ended() => session_ended(),
-            () = tokio::time::sleep_until(self.deadline) => {
-                Ending::new("TOKEN_EXPIRED", "the access token has expired: go on with a new one")
-            }
-        }
+        self.lease.over().await.into()
     }
 }
 

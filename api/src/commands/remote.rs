@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::output::{Failure, fail, note};
 
+use crate::codes::ErrorCode;
+
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the api may be silent.
@@ -91,9 +93,11 @@ impl RetryAfter {
     /// What an api said that ended early; an error for what trying again does not mend.
     pub(super) fn ended(code: &str, message: &str) -> Result<Self, Failure> {
         let again = Self::after(format!("{message} ({code})"));
-        match code {
-            "UNAVAILABLE" | "BUSY" | "TIMEOUT" => Ok(again),
-            "TOKEN_EXPIRED" | "SESSION_ENDED" | "UNAUTHENTICATED" => Ok(Self {
+        match ErrorCode::of(code) {
+            Some(ErrorCode::Unavailable | ErrorCode::Busy | ErrorCode::Timeout) => Ok(again),
+            Some(
+                ErrorCode::TokenExpired | ErrorCode::SessionEnded | ErrorCode::Unauthenticated,
+            ) => Ok(Self {
                 needs_token: true,
                 ..again
             }),
@@ -144,7 +148,9 @@ impl ApiConnection {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 RetryAfter::after(format!("{message} ({code})"))
             }
-            StatusCode::UNAUTHORIZED => RetryAfter::ended("UNAUTHENTICATED", &message)?,
+            StatusCode::UNAUTHORIZED => {
+                RetryAfter::ended(ErrorCode::Unauthenticated.as_str(), &message)?
+            }
             _ => return Err(format!("the api refused: {message} ({code})").into()),
         };
         again.pause = seconds.map(Duration::from_secs);

@@ -91,14 +91,6 @@ impl Drop for SessionWatch {
     }
 }
 
-/// Waits until a log-in is revoked; for ever while none is known.
-pub(crate) async fn ended(watch: Option<&SessionWatch>) {
-    match watch {
-        Some(watch) => watch.ended().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Whether the log-in of a valid token is over. Where nobody can tell, it is not: each operation asks
 /// again.
 pub(crate) async fn is_over(pool: &Pool, seals: &Seals, bearer: Bearer) -> bool {

@@ -180,6 +180,15 @@ async fn an_account_and_an_address_have_so_many_sockets() {
         other => panic!("{other:?}"),
     };
     assert_eq!(status, 429);
+    // Whatever else stays open is refused alike, with a code.
+    let bearer = format!("Bearer {other}");
+    let mut headers = vec![("x-forwarded-for", home), ("authorization", &bearer)];
+    let export = world.api.takes("GET", "/export", &headers, "").await;
+    headers.push(("accept", "text/event-stream"));
+    let events = world.api.posts(&headers, r#"{"query":"{ me { id } }"}"#);
+    for reply in [export, events.await] {
+        assert_eq!((reply.status, reply.code().as_str()), (429, "BUSY"));
+    }
     let mut elsewhere = opens(&world.api, away).await.expect("a socket");
     assert_eq!(introduces(&mut elsewhere, &hers).await, Err(4430));
     drop(first);

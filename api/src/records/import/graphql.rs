@@ -195,7 +195,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: Result<Stored, Error>) -> Re
             entry,
             outcome: ImportOutcome::Refused,
             record: None,
-            code: Some(error.public_code().to_owned()),
+            code: Some(error.public_code().as_str().to_owned()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
                 issues.into_iter().map(Into::into).collect()

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::draft::Stored;
-use crate::error::Error;
+use crate::{codes::ErrorCode, error::Error};
 
 /// What entries came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
             let mut line = json!({
                 "entry": number,
                 "outcome": "REFUSED",
-                "code": error.public_code(),
+                "code": error.public_code().as_str(),
                 "message": error.to_string(),
             });
             match error {
@@ -74,7 +74,7 @@ pub(crate) fn line(number: u64, result: &Result<Stored, Error>) -> Value {
 }
 
 /// The line after the last: what it all came to, and where to go on if that was not all.
-pub(crate) fn end(totals: Totals, reported: u64, interrupted: Option<(&str, &str)>) -> Value {
+pub(crate) fn end(totals: Totals, reported: u64, interrupted: Option<(ErrorCode, &str)>) -> Value {
     let Totals {
         created,
         already_there,
@@ -84,7 +84,7 @@ pub(crate) fn end(totals: Totals, reported: u64, interrupted: Option<(&str, &str
         "ended": "COMPLETE", "created": created, "alreadyThere": already_there, "refused": refused,
     });
     if let Some((code, message)) = interrupted {
-        line["ended"] = json!(code);
+        line["ended"] = json!(code.as_str());
         line["message"] = json!(message);
         line["resumeFrom"] = json!(reported + 1);
     }

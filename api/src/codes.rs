@@ -1,0 +1,218 @@
+//! Every code that a client branches on, over whatever way it is told (`docs/errors.md`): the codes of errors, and
+//! those that a WebSocket is closed with. A test holds both against the page.
+
+use std::fmt;
+
+/// Declares an enum together with what each variant is told as.
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident $([$all:meta])? { $( $(#[$variant_meta:meta])* $variant:ident = $text:literal, )+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum $name { $( $(#[$variant_meta])* $variant, )+ }
+
+        impl $name {
+            /// All of them.
+            $(#[$all])?
+            pub(crate) const ALL: &[Self] = &[$( Self::$variant, )+];
+
+            /// As it is told.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $text, )+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The code of an error.
+    ErrorCode {
+        /// Nobody is logged in, or the log-in is over.
+        Unauthenticated = "UNAUTHENTICATED",
+        /// The access token was good until lately.
+        TokenExpired = "TOKEN_EXPIRED",
+        /// The log-in is over.
+        SessionEnded = "SESSION_ENDED",
+        /// The log-in, the password, the wallet or the code is wrong.
+        WrongCredentials = "WRONG_CREDENTIALS",
+        /// A second factor is to be shown besides.
+        SecondFactorRequired = "SECOND_FACTOR_REQUIRED",
+        /// This needs another role, or another origin.
+        Forbidden = "FORBIDDEN",
+        /// There is none, or the caller may not know that there is.
+        NotFound = "NOT_FOUND",
+        /// A value cannot be used.
+        BadUserInput = "BAD_USER_INPUT",
+        /// Somebody has it already, or it was changed meanwhile.
+        Conflict = "CONFLICT",
+        /// There are as many as there may be.
+        LimitReached = "LIMIT_REACHED",
+        /// The document is not FHIR R4, or not fit for its record type.
+        InvalidDocument = "INVALID_DOCUMENT",
+        /// The record is not what its hash or its anchor says.
+        IntegrityViolation = "INTEGRITY_VIOLATION",
+        /// Too much at once.
+        Busy = "BUSY",
+        /// Too often.
+        Throttled = "THROTTLED",
+        /// The answer would be longer than one may be.
+        TooLargeAnswer = "TOO_LARGE_ANSWER",
+        /// The database or the node gives no answer, or the api stops.
+        Unavailable = "UNAVAILABLE",
+        /// A fault of ours.
+        Internal = "INTERNAL",
+        /// The body is not JSON in UTF-8.
+        UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        /// The body is longer than one may be.
+        TooLarge = "TOO_LARGE",
+        /// The request cannot be read.
+        BadRequest = "BAD_REQUEST",
+        /// This way does not carry such an operation.
+        WrongMethod = "WRONG_METHOD",
+        /// The document cannot be parsed.
+        GraphqlParseFailed = "GRAPHQL_PARSE_FAILED",
+        /// The document does not fit the schema.
+        GraphqlValidationFailed = "GRAPHQL_VALIDATION_FAILED",
+        /// The schema is not told here.
+        IntrospectionDisabled = "INTROSPECTION_DISABLED",
+        /// More than the query limits allow.
+        TooComplex = "TOO_COMPLEX",
+        /// It ran longer than it may.
+        Timeout = "TIMEOUT",
+        /// A WebSocket carries as many streams as it may.
+        TooManyStreams = "TOO_MANY_STREAMS",
+    }
+}
+
+impl ErrorCode {
+    /// The code that is told so, if there is one.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+codes! {
+    /// Why a WebSocket is closed, as the close frame says it.
+    CloseReason [cfg(test)] {
+        /// The api stops, or the client does not take what it is sent.
+        GoingAway = "Going away",
+        /// The message is none of the protocol.
+        InvalidMessage = "Invalid message",
+        /// Nobody has introduced themselves.
+        Unauthorized = "Unauthorized",
+        /// The token was good until now.
+        TokenExpired = "The access token has expired: connect again with a new one",
+        /// The log-in was ended.
+        SessionEnded = "The session has ended: log in again",
+        /// The token is none of ours.
+        Forbidden = "Forbidden",
+        /// Nobody has introduced themselves in time.
+        InitTimeout = "Connection initialisation timeout",
+        /// Two streams would have one name.
+        DuplicateStream = "Subscriber already exists",
+        /// Somebody introduced themselves twice.
+        TooManyInits = "Too many initialisation requests",
+        /// The account has as many sockets as it may.
+        TooManySockets = "This account has too many sockets open",
+    }
+}
+
+impl CloseReason {
+    /// The code of the close frame. 4401 is final for the client library `graphql-ws`; 4403 lets it come back with
+    /// a new token.
+    pub(crate) const fn number(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+            Self::InvalidMessage => 4400,
+            Self::Unauthorized | Self::SessionEnded => 4401,
+            Self::TokenExpired | Self::Forbidden => 4403,
+            Self::InitTimeout => 4408,
+            Self::DuplicateStream => 4409,
+            Self::TooManyInits => 4429,
+            Self::TooManySockets => 4430,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/errors.md");
+
+    /// The first two cells of each row of the tables whose first column has this heading.
+    fn rows(heading: &str) -> Vec<(&'static str, &'static str)> {
+        let mut found = Vec::new();
+        let mut is_within = false;
+        for line in PAGE.lines() {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let (Some(first), Some(second)) = (cells.next(), cells.next()) else {
+                is_within = false;
+                continue;
+            };
+            if is_within && !first.starts_with("---") {
+                found.push((first, second));
+            }
+            is_within |= first == heading;
+        }
+        assert!(found.len() > 2, "the tables of `{heading}` are not there");
+        found
+    }
+
+    /// The codes that a cell names: `A`, `B`.
+    fn named(cell: &'static str) -> impl Iterator<Item = &'static str> {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|text| text.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    }
+
+    #[test]
+    fn the_page_of_errors_names_every_code_and_no_other() {
+        let ended = rows("`ended`")
+            .into_iter()
+            .flat_map(|(cell, _)| named(cell));
+        let told = rows("code").into_iter().flat_map(|(cell, _)| named(cell));
+        let page: BTreeSet<&str> = told
+            .chain(ended.filter(|code| *code != "COMPLETE"))
+            .collect();
+        let ours: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+
+        assert_eq!(page, ours, "docs/errors.md beside `ErrorCode`");
+        assert_eq!(ours.len(), ErrorCode::ALL.len(), "a code stands twice");
+    }
+
+    #[test]
+    fn the_page_of_errors_names_every_reason_to_close_a_socket() {
+        let page: Vec<_> = rows("code")
+            .into_iter()
+            .filter_map(|(number, reason)| Some((number.parse::<u16>().ok()?, reason)))
+            .filter(|(number, _)| *number >= 1000)
+            .collect();
+        let is_told = |reason: &CloseReason| {
+            page.iter().any(|(number, text)| {
+                *number == reason.number()
+                    && text.replace(" for … ", " ").starts_with(reason.as_str())
+            })
+        };
+
+        let missing: Vec<_> = CloseReason::ALL.iter().filter(|it| !is_told(it)).collect();
+        assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
+        assert_eq!(page.len(), CloseReason::ALL.len(), "more than there are");
+    }
+
+    #[test]
+    fn a_code_is_found_by_its_text() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::of(code.as_str()), Some(*code));
+        }
+        assert_eq!(ErrorCode::of("COMPLETE"), None);
+    }
+}
