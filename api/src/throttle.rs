@@ -64,6 +64,14 @@ impl Attempt<'_> {
         }
     }
 
+    /// The account that is tried, where it is known to be one.
+    const fn account(self) -> UserId {
+        match self {
+            Self::Proof(user) | Self::Code(user) => user,
+            Self::LogIn(_) | Self::Refresh | Self::Register | Self::Challenge => ANONYMOUS,
+        }
+    }
+
     /// What it is counted under; unknown names like known ones.
     fn name(self) -> Option<String> {
         match self {
@@ -199,19 +207,14 @@ fn locked(
         "failures": counter.failures,
         "retryAfterSeconds": seconds,
     });
-    let user = match attempt {
-        Attempt::Proof(user) | Attempt::Code(user) => user,
-        Attempt::LogIn(login) => {
-            why["loginDigest"] = json!(login_digest(login));
-            ANONYMOUS
-        }
-        Attempt::Refresh | Attempt::Register | Attempt::Challenge => ANONYMOUS,
-    };
+    if let Attempt::LogIn(login) = attempt {
+        why["loginDigest"] = json!(login_digest(login));
+    }
     AuditEntry {
         classification: Classification::Security,
         new_value: Some(why),
         ..AuditEntry::new(
-            user,
+            attempt.account(),
             AuditAction::AuthLocked,
             Purpose::SystemAdministration,
             origin,

@@ -55,17 +55,9 @@ pub(crate) async fn grant(
         );
     }
     if let Some(key) = key
-        && let Some(known) = idempotency::find(&mut tx, GRANT, &[(actor.id, key)])
-            .await?
-            .first()
+        && let Some(known) = known_by(seals, &mut tx, actor.id, key, &request_hash).await?
     {
-        if known.request_hash != request_hash {
-            return Err(used_before());
-        }
-        let id = ConsentId(known.resource);
-        let known = consents::lock(&mut tx, id, actor.id).await?;
-        let known = known.and_then(|sealed| seals.open(sealed));
-        return known.ok_or(Error::NotFound("consent"));
+        return Ok(known);
     }
     check_time("expiresAt", terms.expires_at)?;
     let now = users::now(&mut tx).await?;
@@ -84,17 +76,7 @@ pub(crate) async fn grant(
         None => insert(seals, &mut tx, actor.id, terms, now).await?,
     };
     if let Some(key) = key {
-        let remembered = Remembered {
-            user: actor.id,
-            key: key.to_owned(),
-            request_hash,
-            resource: consent.id.0,
-        };
-        if !idempotency::insert(&mut tx, GRANT, &[remembered]).await? {
-            return Err(Error::Busy {
-                retry_after_seconds: 1,
-            });
-        }
+        remember(&mut tx, actor.id, key, request_hash, consent.id).await?;
     }
     let entry = if is_new {
         AuditEntry {
@@ -110,6 +92,48 @@ pub(crate) async fn grant(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(consent)
+}
+
+/// The consent that this key was used for before, if it was used.
+async fn known_by(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    key: &str,
+    request_hash: &str,
+) -> Result<Option<Consent>, Error> {
+    let known = idempotency::find(tx, GRANT, &[(patient, key)]).await?;
+    let Some(known) = known.first() else {
+        return Ok(None);
+    };
+    if known.request_hash != request_hash {
+        return Err(used_before());
+    }
+    let known = consents::lock(tx, ConsentId(known.resource), patient).await?;
+    let known = known.and_then(|sealed| seals.open(sealed));
+    Ok(Some(known.ok_or(Error::NotFound("consent"))?))
+}
+
+/// Lets the same key give the same consent.
+async fn remember(
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    key: &str,
+    request_hash: String,
+    consent: ConsentId,
+) -> Result<(), Error> {
+    let remembered = Remembered {
+        user: patient,
+        key: key.to_owned(),
+        request_hash,
+        resource: consent.0,
+    };
+    if idempotency::insert(tx, GRANT, &[remembered]).await? {
+        return Ok(());
+    }
+    Err(Error::Busy {
+        retry_after_seconds: 1,
+    })
 }
 
 async fn insert(

@@ -183,16 +183,20 @@ pub(crate) fn write(value: &Value, out: &mut String) {
         Value::Object(members) => {
             out.push('{');
             for (nth, (key, member)) in members.iter().enumerate() {
-                if nth > 0 {
-                    out.push(',');
-                }
-                write_text(key, out);
-                out.push(':');
-                write(member, out);
+                write_member(nth, key, member, out);
             }
             out.push('}');
         }
     }
+}
+
+fn write_member(nth: usize, key: &str, member: &Value, out: &mut String) {
+    if nth > 0 {
+        out.push(',');
+    }
+    write_text(key, out);
+    out.push(':');
+    write(member, out);
 }
 
 fn write_text(text: &str, out: &mut String) {

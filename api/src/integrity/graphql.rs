@@ -239,10 +239,8 @@ impl IntegritySubscription {
             record_id.map(RecordId),
         )
         .await?;
-        let (cursors, told) = (
-            subscription::cursors(&app.index_key),
-            ctx.data::<EventCursor>()?.clone(),
-        );
+        let cursors = subscription::cursors(&app.index_key);
+        let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;
             told.set(cursors.at(&(row.position, row.at)));

@@ -4,6 +4,7 @@
 use domain::{ids::RecordId, purpose::Purpose, records::Reason};
 use fhir::Json;
 use serde_json::{Value, json};
+use store::records::Record;
 
 use super::{
     decrypt,
@@ -104,25 +105,31 @@ async fn ask(
         budget: None,
     };
     let old = disclosure.ask(inquiry).await?;
-    let conflict = |message: String| Error::Conflict {
-        field: "expectedVersion",
-        message,
-    };
-    // Neither ever changes of one version; whether another took its place, the writer asks.
-    if old.record.version != change.expected_version {
-        let found = old.record.version;
-        return Err(conflict(format!("this is version {found} of the record")));
-    }
-    if old.record.is_withdrawn {
-        let message = "the record was withdrawn: nothing follows any more";
-        return Err(conflict(message.to_owned()));
-    }
+    check_version(&old.record, change.expected_version)?;
     Ok(AmendmentTarget {
         change,
         reason,
         old,
         withdraws: wanted == Wanted::Withdrawal,
     })
+}
+
+/// Refuses a version that is not the one that is meant, or that nothing follows. Neither ever changes of one
+/// version; whether another took its place, the writer asks.
+fn check_version(record: &Record, expected: i32) -> Result<(), Error> {
+    let conflict = |message: String| {
+        Err(Error::Conflict {
+            field: "expectedVersion",
+            message,
+        })
+    };
+    if record.version != expected {
+        return conflict(format!("this is version {} of the record", record.version));
+    }
+    if record.is_withdrawn {
+        return conflict("the record was withdrawn: nothing follows any more".to_owned());
+    }
+    Ok(())
 }
 
 impl AmendmentTarget {

@@ -71,10 +71,7 @@ pub(super) async fn page(
         }
     });
     let seen: Result<Vec<MedicalRecord>> = join_all(shown).await.into_iter().flatten().collect();
-    Ok(Connection::whole(
-        seen?,
-        left.len() > size,
-        after.is_some(),
-        |version| cursors.at(&i64::from(version.record.version)),
-    ))
+    let has_more = left.len() > size;
+    let key = |version: &MedicalRecord| cursors.at(&i64::from(version.record.version));
+    Ok(Connection::whole(seen?, has_more, after.is_some(), key))
 }

@@ -50,6 +50,28 @@ pub(crate) enum Verdict {
     ForeignRegistrar,
 }
 
+impl Verdict {
+    /// What content, anchor and registry come to together.
+    fn of(
+        is_intact: bool,
+        was_anchored: bool,
+        on_chain: Option<&chain::OnChainAnchor>,
+        registrars: &[ChainAddress],
+    ) -> Self {
+        match (is_intact, on_chain) {
+            (false, _) => Self::Tampered,
+            (true, None) if was_anchored => Self::MissingOnChain,
+            (true, None) => Self::Pending,
+            (true, Some(found)) => match found.status {
+                OnChainStatus::Revoked | OnChainStatus::Erased => Self::Revoked,
+                _ if !registrars.contains(&found.registrar) => Self::ForeignRegistrar,
+                OnChainStatus::Active => Self::Verified,
+                OnChainStatus::Superseded => Self::Superseded,
+            },
+        }
+    }
+}
+
 /// What a record is verified with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Verifying<'a> {
@@ -105,17 +127,12 @@ pub(crate) async fn verify(
         None => None,
     };
     let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
-    let verdict = match (intact, &on_chain) {
-        (false, _) => Verdict::Tampered,
-        (true, None) if was_anchored => Verdict::MissingOnChain,
-        (true, None) => Verdict::Pending,
-        (true, Some(found)) => match found.status {
-            OnChainStatus::Revoked | OnChainStatus::Erased => Verdict::Revoked,
-            _ if !verifying.registrars.contains(&found.registrar) => Verdict::ForeignRegistrar,
-            OnChainStatus::Active => Verdict::Verified,
-            OnChainStatus::Superseded => Verdict::Superseded,
-        },
-    };
+    let verdict = Verdict::of(
+        intact,
+        was_anchored,
+        on_chain.as_ref(),
+        verifying.registrars,
+    );
     let successor = match (verdict, computed) {
         (Verdict::Superseded, Some(hash)) => verifying
             .chain

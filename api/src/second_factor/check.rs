@@ -94,12 +94,40 @@ impl CodeRefused {
     }
 }
 
+/// Writes down that a second factor was not shown, and why.
+async fn audit_refusal(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    origin: &Origin,
+    reason: &str,
+) -> Result<(), Error> {
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: user.0,
+        new_value: Some(json!({ "reason": reason })),
+        classification: Classification::Security,
+        ..AuditEntry::new(
+            user,
+            AuditAction::AuthLoginFailed,
+            Purpose::SystemAdministration,
+            origin,
+        )
+    };
+    Ok(audit::insert(tx, &[entry]).await?)
+}
+
 /// What came of a code.
 enum CodeCheck {
     NotAsked,
     Right,
     Missing,
     Wrong,
+}
+
+impl CodeCheck {
+    const fn of(is_right: bool) -> Self {
+        if is_right { Self::Right } else { Self::Wrong }
+    }
 }
 
 impl Code {
@@ -126,23 +154,8 @@ impl Code {
         let account = credentials.seals.account(&mut tx, user).await?;
         let account = account.ok_or(Error::WrongCredentials)?;
         let checked = if account.has_second_factor {
-            match locked.and_then(|locked| Tried::of(credentials, locked)) {
-                Some(tried) if tried.factor.confirmed_at.is_some() => {
-                    self.compare(credentials, &mut tx, &tried).await?
-                }
-                // It was taken away, or is not as it was sealed: no code is the right one.
-                Some(_) | None => {
-                    credentials.seals.report(Tampered {
-                        table: SealedTable::SecondFactors,
-                        row: user.0,
-                        of: user,
-                    });
-                    match self.0 {
-                        Some(_) => CodeCheck::Wrong,
-                        None => CodeCheck::Missing,
-                    }
-                }
-            }
+            let tried = locked.and_then(|locked| Tried::of(credentials, locked));
+            self.check(credentials, &mut tx, user, tried).await?
         } else {
             CodeCheck::NotAsked
         };
@@ -156,20 +169,31 @@ impl Code {
             CodeCheck::Missing => ("NO_CODE", Error::SecondFactorRequired),
             CodeCheck::Wrong => ("CODE", Error::WrongCredentials),
         };
-        let entry = AuditEntry {
-            resource_type: ResourceType::User,
-            resource_id: user.0,
-            new_value: Some(json!({ "reason": reason })),
-            classification: Classification::Security,
-            ..AuditEntry::new(
-                user,
-                AuditAction::AuthLoginFailed,
-                Purpose::SystemAdministration,
-                origin,
-            )
-        };
-        audit::insert(&mut tx, &[entry]).await?;
+        audit_refusal(&mut tx, user, origin, reason).await?;
         Ok(FactorOutcome::Refused(CodeRefused { tx, pass, error }))
+    }
+
+    /// What the code comes to, where the account names a second factor.
+    async fn check(
+        &self,
+        credentials: Credentials<'_>,
+        tx: &mut Tx<'_>,
+        user: UserId,
+        tried: Option<Tried>,
+    ) -> Result<CodeCheck, Error> {
+        if let Some(tried) = tried.filter(|tried| tried.factor.confirmed_at.is_some()) {
+            return self.compare(credentials, tx, &tried).await;
+        }
+        // It was taken away, or is not as it was sealed: no code is the right one.
+        credentials.seals.report(Tampered {
+            table: SealedTable::SecondFactors,
+            row: user.0,
+            of: user,
+        });
+        Ok(match self.0 {
+            Some(_) => CodeCheck::Wrong,
+            None => CodeCheck::Missing,
+        })
     }
 
     /// The same for somebody who is logged in: their log-in counts as having shown it from then on.
@@ -215,19 +239,13 @@ impl Code {
             // One that is not sealed with the others was written by somebody else.
             let taken = factor.code_hashes.contains(&hash)
                 && second_factors::use_recovery_code(tx, user, &hash).await?;
-            return Ok(if taken {
-                CodeCheck::Right
-            } else {
-                CodeCheck::Wrong
-            });
+            return Ok(CodeCheck::of(taken));
         }
-        match tried.step_of(credentials, code)? {
-            Some(step) => {
-                second_factors::use_step(tx, user, step).await?;
-                Ok(CodeCheck::Right)
-            }
-            None => Ok(CodeCheck::Wrong),
+        let step = tried.step_of(credentials, code)?;
+        if let Some(step) = step {
+            second_factors::use_step(tx, user, step).await?;
         }
+        Ok(CodeCheck::of(step.is_some()))
     }
 }
 

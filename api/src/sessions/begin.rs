@@ -82,30 +82,12 @@ pub(crate) async fn begin(
     };
     let seal = issuer.seals.seal(&session)?;
     store::sessions::insert(tx, &session, &seal, device(context)).await?;
-    let entry = AuditEntry {
-        resource_type: ResourceType::Session,
-        resource_id: id.0,
-        classification: Classification::Security,
-        ..AuditEntry::new(
-            user.id,
-            AuditAction::AuthLogin,
-            Purpose::SystemAdministration,
-            &context.origin,
-        )
-    };
     let ended = store::sessions::end_oldest(tx, user.id, MOST_SESSIONS).await?;
-    let mut entries = vec![entry];
+    let entry = |action, session: SessionId| entry(context, user, action, session);
+    let mut entries = vec![entry(AuditAction::AuthLogin, id)];
     entries.extend(ended.iter().map(|session| AuditEntry {
-        resource_type: ResourceType::Session,
-        resource_id: session.0,
-        classification: Classification::Security,
         new_value: Some(json!({ "reason": "TOO_MANY_SESSIONS" })),
-        ..AuditEntry::new(
-            user.id,
-            AuditAction::AuthLogout,
-            Purpose::SystemAdministration,
-            &context.origin,
-        )
+        ..entry(AuditAction::AuthLogout, *session)
     }));
     audit::insert(tx, &entries).await?;
     let (access_token, expires_at) = issuer.tokens.issue(user.id, id, issuer.clock.now());
@@ -129,4 +111,23 @@ pub(crate) async fn begin(
         granted,
         ended: ended.len(),
     })
+}
+
+fn entry(
+    context: &RequestContext,
+    user: &User,
+    action: AuditAction,
+    session: SessionId,
+) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Session,
+        resource_id: session.0,
+        classification: Classification::Security,
+        ..AuditEntry::new(
+            user.id,
+            action,
+            Purpose::SystemAdministration,
+            &context.origin,
+        )
+    }
 }

@@ -205,11 +205,8 @@ async fn grant(
         pass.succeeded(refreshing.throttle, &mut tx).await?;
     }
     tx.commit().await?;
-    let now = refreshing.issuer.clock.now();
-    let (access_token, expires_at) = refreshing
-        .issuer
-        .tokens
-        .issue(token.user, token.family, now);
+    let SessionIssuer { tokens, clock, .. } = refreshing.issuer;
+    let (access_token, expires_at) = tokens.issue(token.user, token.family, clock.now());
     Ok(Granted {
         access_token,
         expires_at,

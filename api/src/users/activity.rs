@@ -10,7 +10,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, audit, barrier,
+    Pool, Tx, audit, barrier,
     sessions::{self, Which},
     users,
 };
@@ -94,29 +94,9 @@ async fn set(
         Role::Admin | Role::Doctor | Role::Patient => usize::MAX, // nobody is missed
     };
     let found = users::lock(&mut tx, id).await?;
-    let refused = match (&found, somebody) {
-        (None, _) => Some(("NOT_FOUND", Error::NotFound("user"))),
-        (Some(_), Some(id)) if id == actor.id => Some((
-            "OWN_ACCOUNT",
-            Error::bad("userId", "your own account: use `deactivateAccount`"),
-        )),
-        (Some(user), Some(_)) if user.role == Role::Admin => Some((
-            "ADMINISTRATOR",
-            Error::bad(
-                "userId",
-                "an administrator: two others take the role first, by `setRole`",
-            ),
-        )),
-        (Some(_), None) if others == 0 => Some(("LAST_ADMINISTRATOR", last_administrator())),
-        (Some(_), _) => None,
-    };
+    let refused = refusal(found.as_ref(), somebody, actor.id, others);
     if let Some((reason, error)) = refused {
-        let entry = AuditEntry {
-            new_value: Some(json!({ "reason": reason, "wanted": action })),
-            ..entry(caller, id, AuditAction::AccessDenied)
-        };
-        audit::insert(&mut tx, &[entry]).await?;
-        tx.commit().await?;
+        audit_refusal(tx, caller, id, reason, action).await?;
         return Err(error);
     }
     let before = found.ok_or(Error::NotFound("user"))?;
@@ -141,6 +121,45 @@ async fn set(
         is_active,
         ..before
     })
+}
+
+async fn audit_refusal(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    id: UserId,
+    reason: &str,
+    wanted: AuditAction,
+) -> Result<(), Error> {
+    let entry = AuditEntry {
+        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
+        ..entry(caller, id, AuditAction::AccessDenied)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Why an account stays as it is, if it does: the word of the audit row, and what is answered. `others` is how many
+/// administrators would be left.
+fn refusal(
+    found: Option<&User>,
+    somebody: Option<UserId>,
+    actor: UserId,
+    others: usize,
+) -> Option<(&'static str, Error)> {
+    let bad = |message: &str| Error::bad("userId", message);
+    match (found, somebody) {
+        (None, _) => Some(("NOT_FOUND", Error::NotFound("user"))),
+        (Some(_), Some(id)) if id == actor => Some((
+            "OWN_ACCOUNT",
+            bad("your own account: use `deactivateAccount`"),
+        )),
+        (Some(user), Some(_)) if user.role == Role::Admin => Some((
+            "ADMINISTRATOR",
+            bad("an administrator: two others take the role first, by `setRole`"),
+        )),
+        (Some(_), None) if others == 0 => Some(("LAST_ADMINISTRATOR", last_administrator())),
+        (Some(_), _) => None,
+    }
 }
 
 fn entry(caller: &Caller, id: UserId, action: AuditAction) -> AuditEntry {

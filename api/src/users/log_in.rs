@@ -18,7 +18,7 @@ use crate::{
     seals::Seals,
     second_factor::check::{Code, FactorOutcome, Passed},
     sessions::begin::{LoggedIn, begin},
-    throttle::{self, Attempt},
+    throttle::{self, Attempt, Pass},
 };
 
 /// Checks a password and begins a log-in, with its audit row. A failure is written down too.
@@ -55,15 +55,7 @@ pub(crate) async fn log_in(
     let checked = checked.await?;
     let known = found.filter(|known| known.account.is_active);
     let (Some(known), PasswordCheck::Right { renewed }) = (known, checked) else {
-        let mut tx = credentials.pool.begin().await?;
-        let entry = AuditEntry {
-            classification: Classification::Security,
-            new_value: Some(json!({ "loginDigest": throttle::login_digest(&login) })),
-            ..anonymous_entry(AuditAction::AuthLoginFailed, context)
-        };
-        audit::insert(&mut tx, &[entry]).await?;
-        pass.failed(credentials.throttle, &mut tx).await?;
-        tx.commit().await?;
+        audit_failure(credentials, context, &login, pass).await?;
         return Err(Error::WrongCredentials);
     };
 
@@ -89,6 +81,24 @@ pub(crate) async fn log_in(
     proof.conclude(credentials.throttle, &mut tx).await?;
     tx.commit().await?;
     Ok(logged_in)
+}
+
+/// Writes down that nobody was logged in.
+async fn audit_failure(
+    credentials: Credentials<'_>,
+    context: &RequestContext,
+    login: &str,
+    pass: Pass,
+) -> Result<(), Error> {
+    let mut tx = credentials.pool.begin().await?;
+    let entry = AuditEntry {
+        classification: Classification::Security,
+        new_value: Some(json!({ "loginDigest": throttle::login_digest(login) })),
+        ..anonymous_entry(AuditAction::AuthLoginFailed, context)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    pass.failed(credentials.throttle, &mut tx).await?;
+    Ok(tx.commit().await?)
 }
 
 /// An account that somebody wants to log in to.

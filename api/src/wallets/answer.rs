@@ -63,6 +63,18 @@ pub(super) struct ChallengeAnswer {
 }
 
 impl ChallengeAnswer {
+    /// To a challenge that nobody waits for.
+    const fn nobodys(purpose: ChallengePurpose, user: Option<UserId>, flaw: Flaw) -> Self {
+        Self {
+            wallet: None,
+            address: String::new(),
+            nonce_hash: String::new(),
+            purpose,
+            user,
+            verdict: Err(flaw),
+        }
+    }
+
     /// Tries the signature. The node is asked only about a message that waits for one.
     ///
     /// # Errors
@@ -120,14 +132,7 @@ pub(super) async fn read(
         purpose,
         now: now(&mut conn).await?,
     };
-    let nobodys = |flaw| ChallengeAnswer {
-        wallet: None,
-        address: String::new(),
-        nonce_hash: String::new(),
-        purpose,
-        user,
-        verdict: Err(flaw),
-    };
+    let nobodys = |flaw| ChallengeAnswer::nobodys(purpose, user, flaw);
     let claim = match siwe::read(message, &expected) {
         Ok(claim) => claim,
         Err(refused) => return Ok(nobodys(refused.into())),

@@ -31,6 +31,19 @@ pub(super) struct Reauthentication {
     pub(super) code: Code,
 }
 
+impl Reauthentication {
+    /// Checks the password.
+    async fn confirm(
+        &self,
+        credentials: Credentials<'_>,
+        caller: &Caller,
+        wanted: AuditAction,
+    ) -> Result<(), Error> {
+        password::confirm(credentials, caller, &self.password, wanted).await?;
+        Ok(())
+    }
+}
+
 /// Links the wallet that signed `message`, with its audit row. A wallet logs in for good, so a stolen
 /// access token alone must not add one: the password is asked again, and the second factor if there
 /// is one.
@@ -47,13 +60,9 @@ pub(super) async fn link(
     signature: &str,
     reauthentication: &Reauthentication,
 ) -> Result<Wallet, Error> {
-    password::confirm(
-        credentials,
-        caller,
-        &reauthentication.password,
-        AuditAction::WalletLink,
-    )
-    .await?;
+    reauthentication
+        .confirm(credentials, caller, AuditAction::WalletLink)
+        .await?;
     let purpose = ChallengePurpose::Link;
     let answer = answer::read(messages, purpose, Some(caller.user), message).await?;
     let answer = answer.prove(messages.prover, message, signature).await?;
@@ -157,13 +166,9 @@ pub(super) async fn unlink(
     caller: &Caller,
     reauthentication: &Reauthentication,
 ) -> Result<Wallet, Error> {
-    password::confirm(
-        credentials,
-        caller,
-        &reauthentication.password,
-        AuditAction::WalletUnlink,
-    )
-    .await?;
+    reauthentication
+        .confirm(credentials, caller, AuditAction::WalletUnlink)
+        .await?;
     let mut tx = reauthentication.code.demand(credentials, caller).await?;
     caller.actor(&mut tx).await?;
     let wallet = wallets::unlink(&mut tx, caller.user)

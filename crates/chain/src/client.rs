@@ -177,11 +177,8 @@ impl Client {
             code_hash,
             ..
         } = self.deployment;
-        let found = self
-            .rpc
-            .get::<Quantity64>("eth_chainId", json!([]))
-            .await?
-            .0;
+        let none = json!([]);
+        let found = self.rpc.get::<Quantity64>("eth_chainId", none).await?.0;
         if found != wanted {
             return Err(CheckError::WrongChain { wanted, found });
         }

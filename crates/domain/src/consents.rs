@@ -96,6 +96,18 @@ pub enum Grantee {
     },
 }
 
+impl Grantee {
+    /// Whether it is an organisation whose country is none: two capital letters name one (ISO 3166).
+    fn is_of_no_country(&self) -> bool {
+        match self {
+            Self::Org { country, .. } => {
+                country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase())
+            }
+            Self::User { .. } | Self::Role { .. } => false,
+        }
+    }
+}
+
 /// One row of `data_processing_consents`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
@@ -289,10 +301,6 @@ impl Terms {
     /// The first rule they break.
     pub fn check(&self, now: DateTime<Utc>) -> Result<(), InvalidConsent> {
         let denial = self.activities.contains(&Activity::Deny);
-        let countries = self.grantees.iter().filter_map(|grantee| match grantee {
-            Grantee::Org { country, .. } => Some(country),
-            Grantee::User { .. } | Grantee::Role { .. } => None,
-        });
         if self.purpose == Purpose::PatientRequest {
             return Err(InvalidConsent::OwnPurpose);
         }
@@ -311,10 +319,8 @@ impl Terms {
         if self.expires_at.is_some_and(|end| end <= now) {
             return Err(InvalidConsent::AlreadyExpired);
         }
-        for country in countries {
-            if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
-                return Err(InvalidConsent::Country);
-            }
+        if self.grantees.iter().any(Grantee::is_of_no_country) {
+            return Err(InvalidConsent::Country);
         }
         Ok(())
     }

@@ -33,21 +33,23 @@ fn write(json: &Json, out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        Json::Object(members) => {
-            let mut sorted: Vec<&(String, Json)> = members.iter().collect();
-            sorted.sort_by(|(a, _), (b, _)| by_utf16(a, b));
-            out.push(b'{');
-            for (index, (key, value)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_string(key, out);
-                out.push(b':');
-                write(value, out);
-            }
-            out.push(b'}');
-        }
+        Json::Object(members) => write_members(members, out),
     }
+}
+
+fn write_members(members: &[(String, Json)], out: &mut Vec<u8>) {
+    let mut sorted: Vec<&(String, Json)> = members.iter().collect();
+    sorted.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+    out.push(b'{');
+    for (index, (key, value)) in sorted.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(key, out);
+        out.push(b':');
+        write(value, out);
+    }
+    out.push(b'}');
 }
 
 /// RFC 8785 sorts by UTF-16 code units, which is not the order of UTF-8 bytes
@@ -78,12 +80,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
         out.extend(&bytes[written..at]);
         out.extend([b'\\', short]);
         if short == b'u' {
-            out.extend([
-                b'0',
-                b'0',
-                HEX[usize::from(byte >> 4)],
-                HEX[usize::from(byte & 15)],
-            ]);
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
+            out.extend([b'0', b'0', high, low]);
         }
         written = at + 1;
     }

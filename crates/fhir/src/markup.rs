@@ -41,6 +41,17 @@ pub(crate) fn is_active(markdown: &str) -> bool {
     parts.any(|after| is_active_tag(after) || links_run(after))
 }
 
+/// Attributes as `name=value`: they may be written `name = value`.
+fn without_spaces(attributes: &str) -> String {
+    let mut joined = attributes.to_owned();
+    for (spaced, tight) in [(" =", "="), ("= ", "=")] {
+        while joined.contains(spaced) {
+            joined = joined.replace(spaced, tight);
+        }
+    }
+    joined
+}
+
 /// Whether what follows a `<` is the tag of an element that does something, or an autolink that does.
 fn is_active_tag(after: &str) -> bool {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_');
@@ -58,13 +69,7 @@ fn is_active_tag(after: &str) -> bool {
         let value = value.trim_start_matches(['"', '\'']);
         (name.to_ascii_lowercase().starts_with("on") && attribute.contains('=')) || runs(value)
     };
-    // An attribute may be written `name = value`.
-    let mut joined = attributes.to_owned();
-    for (spaced, tight) in [(" =", "="), ("= ", "=")] {
-        while joined.contains(spaced) {
-            joined = joined.replace(spaced, tight);
-        }
-    }
+    let joined = without_spaces(attributes);
     ACTIVE.split_ascii_whitespace().any(|active| active == name)
         || runs(after)
         || joined

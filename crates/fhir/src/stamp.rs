@@ -194,26 +194,27 @@ pub fn identity_of<'a>(document: &'a Json, patient_id: &'a str) -> Option<Identi
     })
 }
 
+/// Other kinds may leave the patient out, but not name another one.
+fn refuse_somebody_else(resource: &Json, patient: &str, path: Path<'_>, issues: &mut Vec<Issue>) {
+    for element in ["subject", "patient"] {
+        let subject = resource.get(element);
+        let reference = subject.and_then(|subject| subject.get("reference"));
+        let kind = reference
+            .and_then(Json::as_str)
+            .and_then(|text| Contained::default().target(text));
+        if kind == Some("Patient") && !subject.is_some_and(|subject| names(subject, patient)) {
+            issues.push(somebody_else(path.element(element)));
+        }
+    }
+}
+
 /// Sets the patient of a resource and of what it contains.
 fn set_patient(resource: &mut Json, patient: &str, path: Path<'_>, issues: &mut Vec<Issue>) {
     for (index, inner) in items_mut(resource, "contained").iter_mut().enumerate() {
         set_patient(inner, patient, path.element("contained").at(index), issues);
     }
     let Some(element) = resource_type(resource).and_then(patient_element) else {
-        // Other kinds may leave the patient out, but not name another one.
-        for element in ["subject", "patient"] {
-            let reference = resource
-                .get(element)
-                .and_then(|subject| subject.get("reference"));
-            let kind = reference
-                .and_then(Json::as_str)
-                .and_then(|text| Contained::default().target(text));
-            if kind == Some("Patient") && !resource.get(element).is_some_and(|s| names(s, patient))
-            {
-                issues.push(somebody_else(path.element(element)));
-            }
-        }
-        return;
+        return refuse_somebody_else(resource, patient, path, issues);
     };
     let Json::Object(members) = resource else {
         return;

@@ -249,6 +249,17 @@ pub enum Which {
     One(SessionId),
 }
 
+impl Which {
+    /// The one, and the one that is left out.
+    fn ids(self) -> (Option<uuid::Uuid>, Option<uuid::Uuid>) {
+        match self {
+            Self::All => (None, None),
+            Self::AllBut(session) => (None, Some(session.0)),
+            Self::One(session) => (Some(session.0), None),
+        }
+    }
+}
+
 /// Ends log-ins of an account that are not over, and tells every process. Answers which. Their seals go, so
 /// that none of them counts where somebody makes it valid again.
 ///
@@ -259,11 +270,7 @@ pub async fn revoke(
     user: UserId,
     which: Which,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let (one, but) = match which {
-        Which::All => (None, None),
-        Which::AllBut(session) => (None, Some(session.0)),
-        Which::One(session) => (Some(session.0), None),
-    };
+    let (one, but) = which.ids();
     let revoked = sqlx::query!(
         r#"UPDATE sessions
          SET is_valid = FALSE, revoked_at = decision_time(), seal = NULL, seal_key = NULL

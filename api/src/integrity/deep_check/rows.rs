@@ -46,44 +46,15 @@ pub(super) async fn check(
         only: None,
         limit,
     };
-    let (table, judged) = match check_position.stage {
-        CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
-        CheckStage::Factors => (
-            SealedTable::SecondFactors,
-            judge_all(keyring, seals::walk_factors(conn, walk).await?),
-        ),
-        CheckStage::Sessions => (
-            SealedTable::Sessions,
-            judge_all(keyring, seals::walk_sessions(conn, walk).await?),
-        ),
-        CheckStage::Proposals => (
-            SealedTable::RoleProposals,
-            judge_all(keyring, seals::walk_proposals(conn, walk).await?),
-        ),
-        CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
-            (SealedTable::Users, accounts(conn, keyring, walk).await?)
-        }
-    };
+    let (table, judged) = judged(conn, keyring, check_position.stage, walk).await?;
     let mut checked = Checked {
         count: judged.len(),
         last: judged.last().map(|row| row.id),
         ..Checked::default()
     };
-    let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
-    let contradicted = match table {
-        SealedTable::Users | SealedTable::Consents => {
-            seals::contradicted_consents(conn, &of).await?
-        }
-        SealedTable::SecondFactors | SealedTable::Sessions | SealedTable::RoleProposals => {
-            Vec::new()
-        }
-    };
+    let contradicted = contradicted(conn, table, &judged).await?;
     let ids: Vec<Uuid> = judged.iter().map(|row| row.id).collect();
-    let without: Vec<Uuid> = judged
-        .iter()
-        .filter(|row| row.is_right && !row.has_second_factor)
-        .map(|row| row.id)
-        .collect();
+    let without = without_second_factor(&judged);
     let reported = findings::open_about_rows(conn, table, &ids).await?;
     for row in judged {
         let it = Tampered {
@@ -103,27 +74,86 @@ pub(super) async fn check(
     }
     if table == SealedTable::Users {
         let reported = findings::open_about_rows(conn, SealedTable::SecondFactors, &ids).await?;
-        checked
-            .right_again
-            .extend(reported.into_iter().filter_map(|row| {
-                // Somebody without a second factor needs no row of one.
-                without.contains(&row).then_some(Tampered {
-                    table: SealedTable::SecondFactors,
-                    row,
-                    of: UserId(row),
-                })
-            }));
-        let gone = contradicted.into_iter().map(|(row, of)| Tampered {
-            table: SealedTable::Consents,
-            row,
-            of,
-        });
-        checked.wrong.extend(gone);
+        checked.lists_of_accounts(&without, reported, contradicted);
     }
     Ok(checked)
 }
 
+/// The next rows of this stage, each with what its seal says.
+async fn judged(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    stage: CheckStage,
+    walk: Walk<'_>,
+) -> Result<(SealedTable, Vec<Judged>), StoreError> {
+    Ok(match stage {
+        CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
+        CheckStage::Factors => (
+            SealedTable::SecondFactors,
+            judge_all(keyring, seals::walk_factors(conn, walk).await?),
+        ),
+        CheckStage::Sessions => (
+            SealedTable::Sessions,
+            judge_all(keyring, seals::walk_sessions(conn, walk).await?),
+        ),
+        CheckStage::Proposals => (
+            SealedTable::RoleProposals,
+            judge_all(keyring, seals::walk_proposals(conn, walk).await?),
+        ),
+        CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
+            (SealedTable::Users, accounts(conn, keyring, walk).await?)
+        }
+    })
+}
+
+/// The consents of these people of which the trail says otherwise than the rows.
+async fn contradicted(
+    conn: &mut PgConnection,
+    table: SealedTable,
+    judged: &[Judged],
+) -> Result<Vec<(Uuid, UserId)>, StoreError> {
+    match table {
+        SealedTable::Users | SealedTable::Consents => {
+            let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
+            seals::contradicted_consents(conn, &of).await
+        }
+        SealedTable::SecondFactors | SealedTable::Sessions | SealedTable::RoleProposals => {
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// The accounts that are as they were sealed and name no second factor.
+fn without_second_factor(judged: &[Judged]) -> Vec<Uuid> {
+    let without = judged
+        .iter()
+        .filter(|row| row.is_right && !row.has_second_factor);
+    without.map(|row| row.id).collect()
+}
+
 impl Checked {
+    /// What accounts say of other rows: somebody without a second factor needs no row of one, and consents that the
+    /// trail knows are to be there.
+    fn lists_of_accounts(
+        &mut self,
+        without: &[Uuid],
+        reported: Vec<Uuid>,
+        contradicted: Vec<(Uuid, UserId)>,
+    ) {
+        let needless = reported.into_iter().filter(|row| without.contains(row));
+        self.right_again.extend(needless.map(|row| Tampered {
+            table: SealedTable::SecondFactors,
+            row,
+            of: UserId(row),
+        }));
+        self.wrong
+            .extend(contradicted.into_iter().map(|(row, of)| Tampered {
+                table: SealedTable::Consents,
+                row,
+                of,
+            }));
+    }
+
     /// Opens and closes findings.
     ///
     /// # Errors
