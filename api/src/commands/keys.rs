@@ -441,13 +441,9 @@ async fn status(settings: &Rotation) -> Result<(), Failure> {
         ))?;
     }
     if lost.is_empty() {
-        Ok(())
-    } else {
-        Err(
-            "records of these patients do not open: find the file that has these master keys"
-                .into(),
-        )
+        return Ok(());
     }
+    Err("records of these patients do not open: find the file that has these master keys".into())
 }
 
 fn count(all: &[(String, i64)], id: &str) -> i64 {
