@@ -11,7 +11,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::{
     closings::ClosingConfirmation,
-    reconciliation::{Confirmation, EndingFacts, LockedAnchor, PauseFacts},
+    reconciliation::{Confirmation, EndingFacts, ExtractionFacts, LockedAnchor, PauseFacts},
 };
 
 use crate::position::column;
@@ -82,6 +82,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     for log in logs {
         changes.suspicions.extend(interference(log, known));
         changes.closed.extend(closed(log, known));
+        changes.suspicions.extend(batched(log, known));
         // The others change no anchor; they are kept as events.
         let RegistryEvent::RecordAnchored {
             record: hash,
@@ -151,6 +152,75 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
         });
     }
     changes
+}
+
+/// A batch, or a record that was taken out of one: we anchor each record by itself, so that neither was us, whoever's
+/// account it was. A hash of ours that has a slot in this way cannot be anchored any more.
+fn batched(log: &RegistryLog, known: &Known) -> Option<SuspectedFinding> {
+    let (hash, batch) = match log.event {
+        RegistryEvent::BatchAnchored { root, .. } => (root, root),
+        RegistryEvent::RecordExtracted { record, root, .. } => (record, root),
+        RegistryEvent::RecordAnchored { .. }
+        | RegistryEvent::RecordClosed { .. }
+        | RegistryEvent::EndingAnnulled { .. }
+        | RegistryEvent::EndingLimitSet { .. }
+        | RegistryEvent::CheckpointAnchored { .. }
+        | RegistryEvent::EpochOpened { .. }
+        | RegistryEvent::PausedSet { .. }
+        | RegistryEvent::RoleChanged { .. }
+        | RegistryEvent::AdminStepTaken { .. } => return None,
+    };
+    let extraction = ExtractionFacts {
+        by: log.event.actor().to_string(),
+        batch: Some(batch.to_string()),
+        tx_hash: log.tx_hash.to_string(),
+        block_number: column(log.block_number),
+    };
+    if let Some(anchor) = known.anchors.get(&hash) {
+        let hash = Some(anchor.record_hash);
+        return Some(extracted(
+            &extraction,
+            anchor.record,
+            anchor.patient,
+            anchor.record_type,
+            hash,
+        ));
+    }
+    (!known.unanchored.contains(&hash)).then(|| SuspectedFinding {
+        kind: FindingKind::UnknownOnChain,
+        record: None,
+        patient: None,
+        record_type: None,
+        record_hash: Some(hash),
+        details: extraction_details(&extraction),
+    })
+}
+
+/// That somebody gave a record of ours a slot out of a batch.
+pub(crate) fn extracted(
+    extraction: &ExtractionFacts,
+    record: RecordId,
+    patient: UserId,
+    record_type: RecordType,
+    record_hash: Option<DataHash>,
+) -> SuspectedFinding {
+    SuspectedFinding {
+        kind: FindingKind::ForeignRegistrar,
+        record: Some(record),
+        patient: Some(patient),
+        record_type: Some(record_type),
+        record_hash,
+        details: extraction_details(extraction),
+    }
+}
+
+fn extraction_details(extraction: &ExtractionFacts) -> Value {
+    json!({
+        "registrar": extraction.by,
+        "batch": extraction.batch,
+        "txHash": extraction.tx_hash,
+        "blockNumber": extraction.block_number,
+    })
 }
 
 /// The closing of ours that an event is, or that a steward did as we wanted it. One by another transaction of our own
@@ -303,11 +373,11 @@ pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
                 predecessor,
                 ..
             } => hashes.extend([record].into_iter().chain(predecessor)),
-            RegistryEvent::RecordClosed { record, .. } => hashes.push(record),
+            RegistryEvent::RecordClosed { record, .. }
+            | RegistryEvent::RecordExtracted { record, .. } => hashes.push(record),
             RegistryEvent::EndingAnnulled { successor, .. } => hashes.extend(successor),
             RegistryEvent::EndingLimitSet { .. }
             | RegistryEvent::BatchAnchored { .. }
-            | RegistryEvent::RecordExtracted { .. }
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }
             | RegistryEvent::PausedSet { .. }
@@ -678,6 +748,85 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_not_ours_and_a_record_of_ours_out_of_one_is_named() {
+        use FindingKind::{ForeignRegistrar, UnknownOnChain};
+
+        let (ours, root) = (DataHash([0xaa; 32]), DataHash([0xbb; 32]));
+        let batch = |registrar| RegistryEvent::BatchAnchored {
+            root,
+            registrar,
+            size: 3,
+        };
+        let extracted = |record, by| RegistryEvent::RecordExtracted {
+            record,
+            root,
+            by,
+            size: 3,
+            index: 1,
+        };
+        let pending = || Some(anchor(AnchorState::Pending, [9; 32], true));
+        let cases = [
+            (
+                "by a stranger",
+                batch(THEIRS),
+                pending(),
+                false,
+                Some((UnknownOnChain, root)),
+            ),
+            (
+                "by our account",
+                batch(OURS),
+                pending(),
+                false,
+                Some((UnknownOnChain, root)),
+            ),
+            (
+                "ours",
+                extracted(ours, OURS),
+                pending(),
+                false,
+                Some((ForeignRegistrar, ours)),
+            ),
+            (
+                "ours, by another",
+                extracted(ours, THEIRS),
+                pending(),
+                false,
+                Some((ForeignRegistrar, ours)),
+            ),
+            (
+                "nobody's",
+                extracted(ours, OURS),
+                None,
+                false,
+                Some((UnknownOnChain, ours)),
+            ),
+            (
+                "the anchor was deleted",
+                extracted(ours, OURS),
+                None,
+                true,
+                None,
+            ),
+        ];
+        for (name, event, anchor, unanchored, wanted) in cases {
+            let is_named = anchor.is_some();
+            let changes = reconcile(&[log(event)], &known(anchor, unanchored));
+            assert!(changes.confirmed.is_empty(), "{name}");
+            let found = changes.suspicions.first();
+            let kind = found.and_then(|it| Some((it.kind, it.record_hash?)));
+            assert_eq!(
+                (kind, changes.suspicions.len()),
+                (wanted, usize::from(wanted.is_some())),
+                "{name}"
+            );
+            let named = found.is_some_and(|it| it.record.is_some());
+            let is_record = wanted.is_some_and(|(kind, _)| kind == ForeignRegistrar);
+            assert_eq!(named, is_named && is_record, "{name}");
+        }
+    }
+
+    #[test]
     fn events_about_anything_else_change_no_anchor() {
         let (record, root) = (DataHash([0xaa; 32]), DataHash([0xbb; 32]));
         let logs = [
@@ -686,11 +835,6 @@ mod tests {
                 closing: ClosedAs::Erased,
                 by: OURS,
                 reason: 1,
-            }),
-            log(RegistryEvent::BatchAnchored {
-                root,
-                registrar: OURS,
-                size: 3,
             }),
             log(RegistryEvent::CheckpointAnchored {
                 epoch: 0,

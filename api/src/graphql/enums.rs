@@ -147,11 +147,12 @@ pub(crate) enum DeletionRequestType {
 pub(crate) enum FindingKind {
     /// The record counts as anchored, and the registry does not know its hash.
     MissingOnChain,
-    /// The registry holds a hash that belongs to no record here.
+    /// The registry holds a hash that belongs to no record here, or the root of a batch: this service anchors none.
     UnknownOnChain,
     /// The hash in the record's row is not the hash that was anchored for it.
     HashMismatch,
-    /// The hash of the record was anchored by an account that is not one of this service.
+    /// The hash of the record was anchored by an account that is not one of this service, or, whoever's account it was,
+    /// out of a batch: this service anchors none. `details` names the `batch`.
     ForeignRegistrar,
     /// The record was superseded, revoked or erased on the chain by a transaction that this service did
     /// not send. A steward of the registry can annul it within 30 days.

@@ -97,11 +97,11 @@ text_enum! {
     FindingKind {
         /// A record is said to be anchored and the chain does not know it.
         MissingOnChain = "MISSING_ON_CHAIN",
-        /// The chain knows a hash that no record has.
+        /// The chain knows a hash that no record has, or a batch.
         UnknownOnChain = "UNKNOWN_ON_CHAIN",
         /// A record's hash is not the one that was anchored.
         HashMismatch = "HASH_MISMATCH",
-        /// Somebody else's account anchored it.
+        /// Somebody else anchored it: another account, or a batch, and we anchor none.
         ForeignRegistrar = "FOREIGN_REGISTRAR",
         /// Somebody superseded or closed a record on the chain, and it was not us.
         EndedOnChain = "ENDED_ON_CHAIN",

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 pub use self::endings::{EndingFacts, PauseFacts, endings, pause};
 pub use self::facts::{
-    AnchorFacts, AnchoredRecord, EventFacts, HashFacts, OpenFinding, PredecessorFacts, RecordFacts,
-    hash_facts, hashes_after, open_findings, record_facts, records_after,
+    AnchorFacts, AnchoredRecord, EventFacts, ExtractionFacts, HashFacts, OpenFinding,
+    PredecessorFacts, RecordFacts, hash_facts, hashes_after, open_findings, record_facts,
+    records_after,
 };
 use crate::{StoreError, Tx, closings, rows};
 

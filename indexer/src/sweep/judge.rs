@@ -68,6 +68,16 @@ pub(crate) fn record(
         }
         None => {}
     }
+    // We take no record out of a batch, whoever's account it was.
+    if let Some(extraction) = &facts.extraction {
+        wrong.push(reconcile::extracted(
+            extraction,
+            facts.record,
+            facts.patient,
+            facts.record_type,
+            DataHash::parse(anchored).ok(),
+        ));
+    }
     wrong
 }
 

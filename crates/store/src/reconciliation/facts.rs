@@ -54,6 +54,21 @@ pub struct RecordFacts {
     pub anchor: Option<AnchorFacts>,
     /// The live event of the hash that was to be anchored.
     pub event: Option<EventFacts>,
+    /// The live event by which that hash got its slot out of a batch instead.
+    pub extraction: Option<ExtractionFacts>,
+}
+
+/// How a hash got a slot out of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtractionFacts {
+    /// The account that did it.
+    pub by: String,
+    /// The root of the batch.
+    pub batch: Option<String>,
+    /// The transaction.
+    pub tx_hash: String,
+    /// Its block.
+    pub block_number: i64,
 }
 
 /// What is known of the version before.
@@ -128,7 +143,11 @@ pub async fn record_facts(
             anchor.supersedes AS "supersedes?",
             event.actor AS "actor?",
             event.tx_hash AS "event_tx_hash?",
-            event.payload ->> 'predecessor' AS event_predecessor
+            event.payload ->> 'predecessor' AS event_predecessor,
+            extraction.actor AS "extracted_by?",
+            extraction.payload ->> 'root' AS extracted_from,
+            extraction.tx_hash AS "extracted_in?",
+            extraction.block_number AS "extracted_at?"
          FROM medical_records AS record
          LEFT JOIN medical_records AS before ON before.id = record.predecessor_id
          LEFT JOIN record_anchors AS before_anchor ON before_anchor.record_id = before.id
@@ -139,6 +158,12 @@ pub async fn record_facts(
             AND event.kind = 'RECORD_ANCHORED'
             AND event.chain_id = $1
             AND event.registry = $2
+         LEFT JOIN chain_events AS extraction
+             ON extraction.subject_hash = anchor.record_hash
+            AND extraction.undone_at IS NULL
+            AND extraction.kind = 'RECORD_EXTRACTED'
+            AND extraction.chain_id = $1
+            AND extraction.registry = $2
          WHERE record.id = ANY($3)
          ORDER BY record.id"#,
         registry.chain_id,
@@ -164,14 +189,8 @@ pub async fn record_facts(
                 }
                 _ => None,
             };
-            let event = match (row.actor, row.event_tx_hash) {
-                (Some(actor), Some(tx_hash)) => Some(EventFacts {
-                    actor,
-                    tx_hash,
-                    predecessor: row.event_predecessor,
-                }),
-                _ => None,
-            };
+            let event = event_facts(row.actor, row.event_tx_hash, row.event_predecessor);
+            let extracted = (row.extracted_by, row.extracted_in, row.extracted_at);
             Ok(RecordFacts {
                 record: RecordId(row.id),
                 patient: UserId(row.patient_id),
@@ -187,12 +206,37 @@ pub async fn record_facts(
                 has_successor: row.has_successor,
                 anchor,
                 event,
+                extraction: extraction_facts(extracted, row.extracted_from),
             })
         })
         .collect()
 }
 
-/// The next anchored hashes after event `after`, by the event's id: what the sweep looks at next.
+fn event_facts(
+    actor: Option<String>,
+    tx_hash: Option<String>,
+    predecessor: Option<String>,
+) -> Option<EventFacts> {
+    Some(EventFacts {
+        actor: actor?,
+        tx_hash: tx_hash?,
+        predecessor,
+    })
+}
+
+fn extraction_facts(
+    (by, tx_hash, block_number): (Option<String>, Option<String>, Option<i64>),
+    batch: Option<String>,
+) -> Option<ExtractionFacts> {
+    Some(ExtractionFacts {
+        by: by?,
+        batch,
+        tx_hash: tx_hash?,
+        block_number: block_number?,
+    })
+}
+
+/// The next hashes that were anchored, in a batch or alone, and roots of batches, after event `after`, by the event's id: what the sweep looks at next.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -209,7 +253,7 @@ pub async fn hashes_after(
            AND chain_id = $1
            AND registry = $2
            AND undone_at IS NULL
-           AND kind = 'RECORD_ANCHORED'
+           AND kind IN ('RECORD_ANCHORED', 'RECORD_EXTRACTED', 'BATCH_ANCHORED')
            AND subject_hash IS NOT NULL
          ORDER BY id
          LIMIT $4"#,
@@ -282,7 +326,7 @@ pub async fn hash_facts(
          LEFT JOIN record_anchors AS anchor ON anchor.record_hash = event.subject_hash
          WHERE event.subject_hash = ANY($3)
            AND event.undone_at IS NULL
-           AND event.kind = 'RECORD_ANCHORED'
+           AND event.kind IN ('RECORD_ANCHORED', 'RECORD_EXTRACTED', 'BATCH_ANCHORED')
            AND event.chain_id = $1
            AND event.registry = $2
          ORDER BY event.id"#,

@@ -1,5 +1,7 @@
 use domain::{ids::UserId, records::RecordType};
-use store::reconciliation::{AnchorFacts, AnchoredRecord, EventFacts, PredecessorFacts};
+use store::reconciliation::{
+    AnchorFacts, AnchoredRecord, EventFacts, ExtractionFacts, PredecessorFacts,
+};
 use uuid::Uuid;
 
 use super::*;
@@ -40,7 +42,23 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
             supersedes: false,
         }),
         event,
+        extraction: None,
     }
+}
+
+#[test]
+fn a_record_out_of_a_batch_is_a_finding_whoevers_account_it_was() {
+    let mut facts = facts(AnchorState::Pending, None);
+    facts.extraction = Some(ExtractionFacts {
+        by: OURS.to_string(),
+        batch: Some(digits(0xbb)),
+        tx_hash: TX.to_owned(),
+        block_number: 7,
+    });
+    let wrong = record(&facts, 1, &HashSet::from([OURS]));
+    let kinds: Vec<FindingKind> = wrong.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [FindingKind::ForeignRegistrar]);
+    assert_eq!(wrong[0].details["batch"], digits(0xbb));
 }
 
 #[test]
