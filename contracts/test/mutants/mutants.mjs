@@ -7,6 +7,8 @@ const consent = 'ConsentRegistry.sol';
 const tree = 'TreeProof.sol';
 
 const survives = {
+  'limit: unpauses':
+    'Equivalent. An end is counted only after `_openWord` has found that the registry is not paused: the flag is zero.',
   'node: precompile may fail':
     'Equivalent. All gas but a 64th goes to the precompile, which needs 96; what is left when that is too little does ' +
     'not pay for the next instruction. The check is there for chains whose precompiles differ.',
