@@ -5,6 +5,8 @@ ALTER TABLE users
     ADD COLUMN has_second_factor BOOLEAN NOT NULL DEFAULT FALSE,
     -- This patient's refusals that were not taken back: one whose row is gone still refuses.
     ADD COLUMN refusals UUID[] NOT NULL DEFAULT '{}',
+    -- As many consents as are in force: domain::consents::MAX_CONSENTS_IN_FORCE.
+    ADD CONSTRAINT users_refusals_bounded_check CHECK (cardinality(refusals) <= 100),
     ADD COLUMN seal BYTEA,
     ADD COLUMN seal_key VARCHAR(64);
 ALTER TABLE data_processing_consents
@@ -24,6 +26,7 @@ SET has_second_factor = EXISTS (
         WHERE user_id = users.id
           AND processing_activities ? 'DENY'
           AND consent_withdrawn_at IS NULL
+          AND COALESCE(consent_expires_at, 'infinity') > CURRENT_TIMESTAMP
         ORDER BY id
     )
 WHERE NOT is_system;

@@ -29,6 +29,10 @@ const MAX_WAITING: usize = 256;
 const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 /// The least that a request counts as, whatever it asks: it is read, parsed, and asks the database.
 const MIN_CHARGE: u64 = 10;
+/// What a stream, an import or an export costs that begins, besides what it says.
+pub(crate) const STREAM_COST: u64 = 500;
+/// What a refusal costs: it is a row that somebody else may have to read.
+pub(crate) const REFUSAL_COST: u64 = 2000;
 /// The least that it counts as while it runs: by default 20 of one party run at a time, fewer than the database has
 /// connections for, so that all others find one. Who leaves does not end what they have begun.
 const MIN_WEIGHT: u64 = 500;
@@ -71,6 +75,8 @@ struct Usage {
     free_at: Instant,
     /// What is left of a lease.
     leased: u64,
+    /// What was charged when there was nothing left. It is paid before anything else is.
+    owed: u64,
     /// Until when the shared budget is known to be used up.
     exhausted_until: Option<Instant>,
 }
@@ -84,12 +90,16 @@ impl Usage {
             free: limits.chunk(),
             free_at: now,
             leased: 0,
+            owed: 0,
             exhausted_until: None,
         }
     }
 
     fn is_idle(&self, now: Instant) -> bool {
-        self.running == 0 && self.waiting.is_empty() && now > self.free_at + 2 * MINUTE
+        self.owed == 0
+            && self.running == 0
+            && self.waiting.is_empty()
+            && now > self.free_at + 2 * MINUTE
     }
 
     fn has_room_for(&self, weight: u64, limits: CostLimits) -> bool {
@@ -112,13 +122,21 @@ impl Usage {
             self.free = self.free.saturating_add(regained).min(chunk);
             self.free_at = now;
         }
-        let from_free = self.free.min(cost);
-        if self.leased < cost - from_free {
+        self.owed -= self.take(self.owed);
+        if self.owed > 0 || self.free.saturating_add(self.leased) < cost {
             return false;
         }
-        self.free -= from_free;
-        self.leased -= cost - from_free;
+        self.take(cost);
         true
+    }
+
+    /// Takes as much of it as is at hand; gives how much that was.
+    fn take(&mut self, cost: u64) -> u64 {
+        let from_free = self.free.min(cost);
+        let from_lease = self.leased.min(cost - from_free);
+        self.free -= from_free;
+        self.leased -= from_lease;
+        from_free + from_lease
     }
 }
 
@@ -232,7 +250,7 @@ impl CostLimiter {
     pub(crate) async fn charge(&self, party: Party, cost: u64) -> Result<(), Error> {
         let limits = self.0.limits;
         let cost = cost.clamp(MIN_CHARGE, limits.a_minute);
-        {
+        let needed = {
             let now = Instant::now();
             let mut usages = self.usages();
             let usage = usages.of(party, limits);
@@ -242,8 +260,9 @@ impl CostLimiter {
             if let Some(until) = usage.exhausted_until.filter(|until| *until > now) {
                 return Err(over_budget(until - now));
             }
-        }
-        let chunk = limits.chunk().max(cost);
+            cost.saturating_add(usage.owed)
+        };
+        let chunk = limits.chunk().max(needed.min(limits.a_minute));
         let subject = digest::hex_of(format!("cost {party}").as_bytes());
         let (pool, span, all) = (
             &self.0.pool,
@@ -256,13 +275,28 @@ impl CostLimiter {
         match lease {
             Lease::Granted => {
                 // The excess of what others leased meanwhile stays for the next.
-                usage.leased = usage.leased.saturating_add(chunk - cost);
-                Ok(())
+                usage.leased = usage.leased.saturating_add(chunk);
+                if usage.pay(cost, limits, Instant::now()) {
+                    Ok(())
+                } else {
+                    Err(over_budget(MAX_WAIT))
+                }
             }
             Lease::Exhausted { wait } => {
                 usage.exhausted_until = Some(Instant::now() + wait);
                 Err(over_budget(wait))
             }
+        }
+    }
+
+    /// Charges what has happened already, such as refusals: where there is not so much left, it is owed.
+    pub(crate) async fn charge_afterwards(&self, party: Party, cost: u64) {
+        if self.charge(party, cost).await.is_err() {
+            let limits = self.0.limits;
+            let mut usages = self.usages();
+            let usage = usages.of(party, limits);
+            // No more than a minute brings back.
+            usage.owed = usage.owed.saturating_add(cost).min(limits.a_minute);
         }
     }
 
@@ -362,6 +396,37 @@ mod tests {
         assert!(again.is_ok(), "{again:?}");
         drop(again);
         assert_eq!(limiter.usages().of[&ana].running, 0);
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_before_anything_else() {
+        let now = Instant::now();
+        let mut usage = Usage::fresh(LIMITS, now);
+        usage.owed = 1500;
+
+        assert!(!usage.pay(10, LIMITS, now), "500 of it are owed still");
+        assert_eq!((usage.free, usage.owed), (0, 500));
+        usage.leased = 600;
+        assert!(usage.pay(10, LIMITS, now));
+        assert_eq!((usage.leased, usage.owed), (90, 0));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_costs_as_much_when_nothing_is_left() {
+        let (limiter, eve) = (limiter(), somebody());
+        {
+            let mut usages = limiter.usages();
+            let usage = usages.of(eve, limiter.0.limits);
+            usage.free = 0;
+            usage.exhausted_until = Some(Instant::now() + MINUTE);
+        }
+
+        for _ in 0..3 {
+            limiter.charge_afterwards(eve, REFUSAL_COST).await;
+        }
+
+        assert_eq!(limiter.usages().of[&eve].owed, 3 * REFUSAL_COST);
+        assert!(limiter.enter(eve, 10).await.is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     caller::{RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
     consents::graphql::{ConsentMutation, ConsentQuery},
-    cost_limit::CostPermit,
+    cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
     deletion::graphql::{DeletionMutation, DeletionQuery},
     error::Error,
     graphql::{document, event::EventCursor, root::NullableFields},
@@ -290,8 +290,8 @@ impl Schema {
         });
         let cost = refused.count() as u64 * REFUSAL_COST;
         if cost > 0 {
-            // Where there is not so much left, the next request is told.
-            self.app.costs.charge(context.party(), cost).await.ok();
+            let costs = &self.app.costs;
+            costs.charge_afterwards(context.party(), cost).await;
         }
     }
 
@@ -414,11 +414,6 @@ impl Schema {
         response
     }
 }
-
-/// What a refusal costs.
-const REFUSAL_COST: u64 = 2000;
-/// What a stream costs that begins, besides the fields of one of its answers.
-const STREAM_COST: u64 = 500;
 
 /// What a request weighs with this process's time.
 #[derive(Debug, Clone, Copy)]

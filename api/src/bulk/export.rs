@@ -174,7 +174,11 @@ pub(crate) async fn answer(
         let (export, form, after) = asked(query.as_deref())?;
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
-        let begun = export.begin(&transfer.app.pool, &transfer.caller).await?;
+        let begun = export.begin(&transfer.app.pool, &transfer.caller).await;
+        if let Err(Error::NotFound(_)) = &begun {
+            transfer.charge_refusal().await;
+        }
+        let begun = begun?;
         Ok::<_, TransferRefused>((transfer, begun, cursors, form, after))
     };
     match finished(&schema, begun).await {

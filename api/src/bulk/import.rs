@@ -514,7 +514,10 @@ impl ImportRun {
             && asked.is_none()
         {
             *asked = Some(match &done.result {
-                Err(Error::NotFound("patient")) => PatientCheck::Refused(0),
+                Err(Error::NotFound("patient")) => {
+                    self.transfer.charge_refusal().await;
+                    PatientCheck::Refused(0)
+                }
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }

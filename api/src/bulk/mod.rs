@@ -28,9 +28,11 @@ use crate::{
     caller::{Caller, RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
     cors,
+    cost_limit::{REFUSAL_COST, STREAM_COST},
     error::Error,
     lease::{Lease, LeaseEnd, LeaseRefused},
     limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
+    party::Party,
     rejected::Rejected,
     schema::Schema,
     wire::{MediaType, refuse},
@@ -233,6 +235,8 @@ impl Transfer {
         let mut lease = Lease::open(app.leasing(), Network::of(context.origin.address))?;
         lease.hold_for(app.leasing(), bearer)?;
         check_session(&app.pool, context, &caller).await?;
+        let party = Party::Account(caller.user);
+        app.costs.charge(party, STREAM_COST).await?;
         let place = room(&app.transfers).take(caller.user)?;
         Ok(Self {
             app: app.clone(),
@@ -240,6 +244,13 @@ impl Transfer {
             lease,
             _place: place,
         })
+    }
+
+    /// Charges the caller that something was refused: it is a row that somebody else may have to read.
+    async fn charge_refusal(&self) {
+        let party = Party::Account(self.caller.user);
+        let costs = &self.app.costs;
+        costs.charge_afterwards(party, REFUSAL_COST).await;
     }
 
     /// Waits until it must end, whatever it is doing.

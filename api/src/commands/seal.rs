@@ -348,10 +348,12 @@ async fn replace<T: Sealable>(
 
 /// Whether an account names the second factor and the refusals that are there.
 async fn is_whole(conn: &mut PgConnection, account: &Authority) -> Result<bool, StoreError> {
-    let (has_second_factor, refusals) = seals::lists_of(conn, account.user).await?;
-    let mut named = account.refusals.clone();
-    named.sort_unstable();
-    Ok(account.has_second_factor == has_second_factor && named == refusals)
+    let rows = seals::named_by_rows(conn, account.user).await?;
+    let named = &account.refusals;
+    let is_there = |refusal| rows.refusals.contains(refusal) || rows.ended.contains(refusal);
+    Ok(account.has_second_factor == rows.has_second_factor
+        && rows.refusals.iter().all(|refusal| named.contains(refusal))
+        && named.iter().all(is_there))
 }
 
 /// Writes the seal of a row as it is now. False where it is gone.
@@ -368,8 +370,9 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
                 return Ok(false);
             };
             let (mut account, _) = sealed.into_parts();
-            let lists = seals::lists_of(tx, row.of).await?;
-            (account.has_second_factor, account.refusals) = lists;
+            let rows = seals::named_by_rows(tx, row.of).await?;
+            account.has_second_factor = rows.has_second_factor;
+            account.refusals = rows.refusals;
             let seal = keyring.seal_row(&account)?;
             seals::write_authority(tx, &account, &seal).await?;
             Ok(true)

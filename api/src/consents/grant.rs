@@ -63,8 +63,10 @@ pub(crate) async fn grant(
     let now = users::now(&mut tx).await?;
     terms.check(now)?;
     check_grantees(&mut tx, actor.id, &terms).await?;
-    let (mut in_force, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
-    in_force.retain(|consent| consent.is_active(now));
+    let (known, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
+    let (in_force, ended): (Vec<_>, Vec<_>) = known
+        .into_iter()
+        .partition(|consent| consent.is_active(now));
     let same = in_force
         .iter()
         .find(|consent| terms.are_those_of(consent))
@@ -73,7 +75,7 @@ pub(crate) async fn grant(
     let consent = match same {
         Some(consent) => consent,
         None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
-        None => insert(seals, &mut tx, actor.id, terms, now).await?,
+        None => insert(seals, &mut tx, (actor.id, &ended), terms, now).await?,
     };
     if let Some(key) = key {
         remember(&mut tx, actor.id, key, request_hash, consent.id).await?;
@@ -136,10 +138,11 @@ async fn remember(
     })
 }
 
+/// Stores the consent. Of the refusals that are over, as their seals say, the account names none any more.
 async fn insert(
     seals: &Seals,
     tx: &mut Tx<'_>,
-    patient: UserId,
+    (patient, ended): (UserId, &[Consent]),
     terms: Terms,
     now: DateTime<Utc>,
 ) -> Result<Consent, Error> {
@@ -157,7 +160,11 @@ async fn insert(
     };
     consents::insert(tx, &consent, &seals.seal(&consent)?).await?;
     if consent.is_denial() {
-        set_refusals(seals, tx, patient, |refusals| refusals.push(consent.id.0)).await?;
+        set_refusals(seals, tx, patient, |refusals| {
+            refusals.retain(|refusal| ended.iter().all(|consent| consent.id.0 != *refusal));
+            refusals.push(consent.id.0);
+        })
+        .await?;
     }
     Ok(consent)
 }
@@ -185,7 +192,7 @@ async fn check_grantees(tx: &mut Tx<'_>, patient: UserId, terms: &Terms) -> Resu
     Err(Error::bad("grantees", "there is no such doctor"))
 }
 
-fn too_many() -> Error {
+pub(super) fn too_many() -> Error {
     Error::LimitReached {
         field: "input",
         message: format!(

@@ -1,9 +1,10 @@
 //! The refusals that an account names.
 
-use domain::ids::UserId;
+use domain::{consents::MAX_CONSENTS_IN_FORCE, ids::UserId};
 use store::Tx;
 use uuid::Uuid;
 
+use super::grant::too_many;
 use crate::{error::Error, seals::Seals};
 
 /// Lets the account name its refusals, so that one whose row is taken away still refuses.
@@ -16,5 +17,8 @@ pub(super) async fn set_refusals(
     let account = seals.lock(tx, patient).await?;
     let mut account = account.ok_or(Error::Unauthenticated)?;
     change(&mut account.refusals);
+    if account.refusals.len() > MAX_CONSENTS_IN_FORCE {
+        return Err(too_many());
+    }
     seals.write(tx, &account).await
 }

@@ -505,16 +505,24 @@ pub async fn replace_seal(
     Ok(done.rows_affected() == 1)
 }
 
-/// What this account's own rows say: whether a second factor counts, and which refusals were not taken
-/// back. What an operator's edit left is sealed by it.
+/// What an account's own rows say of what it names.
+#[derive(Debug)]
+pub struct Named {
+    /// Whether a second factor counts.
+    pub has_second_factor: bool,
+    /// The refusals that hold: neither taken back nor over. In the order of their ids.
+    pub refusals: Vec<Uuid>,
+    /// Those that are over by their own end. An account may still name them.
+    pub ended: Vec<Uuid>,
+}
+
+/// What this account's own rows say. What an operator's edit left is sealed by it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn lists_of(
-    conn: &mut PgConnection,
-    user: UserId,
-) -> Result<(bool, Vec<Uuid>), StoreError> {
-    let row = sqlx::query!(
+pub async fn named_by_rows(conn: &mut PgConnection, user: UserId) -> Result<Named, StoreError> {
+    let named = sqlx::query_as!(
+        Named,
         r#"SELECT
             EXISTS (
                 SELECT FROM second_factors WHERE user_id = $1 AND confirmed_at IS NOT NULL
@@ -525,13 +533,22 @@ pub async fn lists_of(
                 WHERE user_id = $1
                   AND processing_activities ? 'DENY'
                   AND consent_withdrawn_at IS NULL
+                  AND COALESCE(consent_expires_at, 'infinity') > CURRENT_TIMESTAMP
                 ORDER BY id
-            ) AS "refusals!""#,
+            ) AS "refusals!",
+            ARRAY(
+                SELECT id
+                FROM data_processing_consents
+                WHERE user_id = $1
+                  AND processing_activities ? 'DENY'
+                  AND consent_withdrawn_at IS NULL
+                  AND consent_expires_at <= CURRENT_TIMESTAMP
+            ) AS "ended!""#,
         user.0,
     )
     .fetch_one(conn)
     .await?;
-    Ok((row.has_second_factor, row.refusals))
+    Ok(named)
 }
 
 /// What the audit trail says of consents and their rows do not: given by this patient and gone, or taken

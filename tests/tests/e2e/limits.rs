@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tests::{Answer, Person, World, documents, id, text};
+use tests::{Answer, Person, World, documents, eventually, id, text};
 
 const ASK: &str = "mutation Ask($input: RequestDataDeletionInput!) {
   requestDataDeletion(input: $input) { request { id dataCategories subject { id } } }
@@ -142,6 +142,45 @@ async fn a_hundred_consents_are_in_force_and_never_one_more() {
     // Another patient is not concerned.
     let budi = world.patient("budi").await;
     budi.grants(terms(&bo)).await.data();
+}
+
+#[tokio::test]
+async fn refusals_that_are_over_are_named_no_longer() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let now = world.sql("SELECT now() + INTERVAL '4 s' AS soon").await;
+    let refusal = |category: &str, ends: &Value| {
+        json!({
+            "purpose": "TREAT",
+            "dataCategories": [category],
+            "processingActivities": ["DENY"],
+            "grantees": [{ "user": bo.id }],
+            "expiresAt": ends,
+        })
+    };
+    for category in ["IMAGING", "LAB_RESULT", "VITAL_SIGNS"] {
+        ana.grants(refusal(category, &now[0]["soon"])).await.data();
+    }
+    let named = format!(
+        "SELECT cardinality(refusals) AS named FROM users WHERE id = '{}'",
+        ana.id
+    );
+    assert_eq!(world.sql(&named).await[0]["named"], 3);
+    eventually("they are over", async || {
+        let over = count(
+            &world,
+            "data_processing_consents WHERE consent_expires_at < now()",
+        )
+        .await;
+        (over == 3).then_some(())
+    })
+    .await;
+
+    ana.grants(refusal("ALL_RECORDS", &json!(null)))
+        .await
+        .data();
+
+    assert_eq!(world.sql(&named).await[0]["named"], 1);
 }
 
 #[tokio::test]

@@ -258,6 +258,34 @@ async fn an_import_that_is_refused_leaves_two_rows_in_a_strangers_trail() {
 }
 
 #[tokio::test]
+async fn imports_and_exports_for_a_stranger_are_paid_as_other_refusals_are() {
+    // Fifteen refusals, and what their requests cost.
+    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "40000")]).await;
+    let (ana, eve) = (world.patient("ana").await, world.doctor("eve").await);
+    let mut refused = 0;
+    let code = loop {
+        let code = eve.exports(&world.api, &ana, "").await.code();
+        if code != "NOT_FOUND" {
+            break code;
+        }
+        refused += 1;
+        assert!(refused < 60, "nothing is charged");
+    };
+    assert_eq!(code, "THROTTLED");
+    assert!((10..=20).contains(&refused), "{refused}");
+    let import = (NDJSON, "");
+    let report = eve.imports(&world.api, &ana, import, heart_rates(1)).await;
+    assert_eq!(report.reply.code(), "THROTTLED");
+
+    let condition = format!(
+        "patient_id = '{}' AND action_type = 'ACCESS_DENIED'",
+        ana.id
+    );
+    let rows = world.audit_rows(&condition).await;
+    assert_eq!(rows.len(), refused);
+}
+
+#[tokio::test]
 async fn one_request_that_is_refused_many_times_is_written_down_once() {
     let world = World::start().await;
     let (ana, eve) = (world.patient("ana").await, world.doctor("eve").await);

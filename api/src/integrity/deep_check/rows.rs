@@ -199,7 +199,7 @@ async fn accounts(
         let account = keyring.open_row(sealed);
         let has_second_factor = account.as_ref().is_ok_and(|it| it.has_second_factor);
         if has_second_factor
-            && !seals::lists_of(conn, of).await?.0
+            && !seals::named_by_rows(conn, of).await?.has_second_factor
             && still_has_one(conn, keyring, of).await?
         {
             missing.push(Tampered {
