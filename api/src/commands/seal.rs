@@ -97,11 +97,11 @@ pub(crate) struct SealRows {
     #[command(flatten)]
     keys: MasterKeys,
 
-    /// Every row of the tables in which nothing is sealed yet
+    /// Every account, consent and second factor, of the tables in which nothing is sealed yet
     #[arg(long)]
     all: bool,
 
-    /// Also the rows of the other tables whose seal is missing or wrong: somebody may have written them by
+    /// Also the rows of other tables, log-ins and roles that wait among them, whose seal is missing or wrong: somebody may have written them by
     /// hand, so look at each of them first (--dry-run)
     #[arg(long, requires = "all")]
     wrong: bool,
@@ -149,12 +149,18 @@ impl SealRows {
         let keyring = self.keys.open(&pool).await?;
         let tables = match self.table {
             Some(table) => vec![table.into()],
-            // Accounts last: they name what the others hold. Log-ins and roles that wait ended with the upgrade.
-            None => vec![
-                SealedTable::SecondFactors,
-                SealedTable::Consents,
-                SealedTable::Users,
-            ],
+            // Accounts last: they name what the others hold.
+            None => {
+                let mut tables = vec![
+                    SealedTable::SecondFactors,
+                    SealedTable::Consents,
+                    SealedTable::Users,
+                ];
+                if self.wrong {
+                    tables.splice(0..0, [SealedTable::Sessions, SealedTable::RoleProposals]);
+                }
+                tables
+            }
         };
         let sealed_before = if self.all && !self.wrong {
             seals::sealed_tables(&mut *pool.acquire().await?).await?
