@@ -147,28 +147,13 @@ impl SealRows {
         };
         let pool = store::connect(&self.url, "meditrustal seal", one)?;
         let keyring = self.keys.open(&pool).await?;
-        let tables = match self.table {
-            Some(table) => vec![table.into()],
-            // Accounts last: they name what the others hold.
-            None => {
-                let mut tables = vec![
-                    SealedTable::SecondFactors,
-                    SealedTable::Consents,
-                    SealedTable::Users,
-                ];
-                if self.wrong {
-                    tables.splice(0..0, [SealedTable::Sessions, SealedTable::RoleProposals]);
-                }
-                tables
-            }
-        };
         let sealed_before = if self.all && !self.wrong {
             seals::sealed_tables(&mut *pool.acquire().await?).await?
         } else {
             Vec::new()
         };
         let (mut sealed, mut left, mut seen, mut doubtful) = (0, 0, 0, 0);
-        for table in tables {
+        for table in self.tables() {
             let mut after = Uuid::nil();
             while let Some((last, count, due)) = self.due(&pool, &keyring, table, after).await? {
                 after = last;
@@ -211,6 +196,22 @@ impl SealRows {
             .into());
         }
         Ok(())
+    }
+
+    /// The tables that are gone through: accounts last, as they name what the others hold. Log-ins and roles
+    /// that wait ended with the upgrade.
+    fn tables(&self) -> Vec<SealedTable> {
+        let of_upgrade = [
+            SealedTable::SecondFactors,
+            SealedTable::Consents,
+            SealedTable::Users,
+        ];
+        let more = [SealedTable::Sessions, SealedTable::RoleProposals];
+        match self.table {
+            Some(table) => vec![table.into()],
+            None if self.wrong => [&more[..], &of_upgrade].concat(),
+            None => of_upgrade.to_vec(),
+        }
     }
 
     /// The next rows of a table: the last id, their number, and those that are to be sealed. `None` at the
