@@ -6,7 +6,7 @@ ALTER TABLE users
     -- This patient's refusals that were not taken back: one whose row is gone still refuses.
     ADD COLUMN refusals UUID[] NOT NULL DEFAULT '{}',
     -- As many consents as are in force: domain::consents::MAX_CONSENTS_IN_FORCE.
-    ADD CONSTRAINT users_refusals_bounded_check CHECK (cardinality(refusals) <= 100),
+    ADD CONSTRAINT users_refusals_count_check CHECK (cardinality(refusals) <= 100),
     ADD COLUMN seal BYTEA,
     ADD COLUMN seal_key VARCHAR(64);
 ALTER TABLE data_processing_consents

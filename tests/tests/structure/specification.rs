@@ -43,6 +43,7 @@ const TABLES: [Table; 6] = [
         own: &[
             "has_second_factor boolean NOT NULL DEFAULT false",
             "refusals uuid[] NOT NULL DEFAULT '{}'::uuid[]",
+            "CHECK ((cardinality(refusals) <= 100))",
             "seal bytea",
             "seal_key varchar(64)",
             "INDEX idx_users_seal_key btree (seal_key, id)",
