@@ -305,7 +305,8 @@ async fn open(
     trail: &mut Vec<AuditEntry>,
     news: &mut Vec<FeedEntry>,
 ) -> Result<u64, StoreError> {
-    let mut opened = 0;
+    // Told at the end of the transaction: what is suspected twice in it is told once.
+    let mut opened = HashSet::new();
     for found in suspicions {
         let SuspectedFinding {
             kind,
@@ -314,17 +315,18 @@ async fn open(
             details,
             ..
         } = found;
-        let Some(id) =
-            findings::open(tx, *kind, Subject::Record(*record, *record_hash), details).await?
+        let Some(id) = findings::open_untold(tx, *kind, *record, *record_hash, details).await?
         else {
             continue;
         };
-        opened += 1;
+        if !opened.insert(id.0) {
+            continue;
+        }
         tracing::warn!(finding.kind = %kind, finding.id = %id, "Found {kind}");
         trail.push(audit_entry_finding(found, id, "OPENED", origin));
         news.push(feed_entry_finding(found, id, FeedKind::FindingOpened));
     }
-    Ok(opened)
+    Ok(opened.len() as u64)
 }
 
 fn event_rows(stretch: &Followed) -> Vec<EventRow> {

@@ -112,8 +112,8 @@ pub(crate) fn feed_entry_anchor(
     FeedEntry {
         record: Some(anchor.record),
         patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
+        record_type: anchor.record_type,
+        record_hash: anchor.record_hash,
         tx_hash: Some(anchor.tx_hash.clone()),
         block_number: anchor.block_number,
         block_hash: anchor.block_hash.clone(),
@@ -147,8 +147,8 @@ pub(crate) fn feed_entry_reopened(undone: &UndoneClosing) -> FeedEntry {
     FeedEntry {
         record: Some(undone.record),
         patient: Some(undone.patient),
-        record_type: Some(undone.record_type),
-        record_hash: Some(undone.record_hash),
+        record_type: undone.record_type,
+        record_hash: undone.record_hash,
         tx_hash: undone.tx_hash.clone(),
         block_number: undone.block_number,
         block_hash: undone.block_hash.clone(),

@@ -98,7 +98,7 @@ async fn look_at_database(
     stop: &CancellationToken,
 ) -> Result<(), Box<dyn Error>> {
     let found = loop {
-        let looked = inspect::inspect(&config.database_url, "meditrustal-indexer", settings);
+        let looked = inspect::inspect(&config.database_url, inspect::Program::Indexer, settings);
         match until(stop, looked).await {
             None => return Ok(()),
             Some(Err(InspectError::Store(error))) => {

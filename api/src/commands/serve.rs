@@ -340,7 +340,7 @@ async fn look_at_database(
     safety: &SafetyConfig,
 ) -> Result<PoolSettings, Failure> {
     let as_pool = config.database.pool();
-    let found = inspect::inspect(&config.database.url, "meditrustal api", &as_pool).await?;
+    let found = inspect::inspect(&config.database.url, inspect::Program::Api, &as_pool).await?;
     let Inspection {
         clock,
         risks,

@@ -383,9 +383,9 @@ pub struct UndoneClosing {
     /// Whose.
     pub patient: UserId,
     /// Of which type.
-    pub record_type: RecordType,
+    pub record_type: Option<RecordType>,
     /// Its hash.
-    pub record_hash: DataHash,
+    pub record_hash: Option<DataHash>,
     /// The transaction that had closed it.
     pub tx_hash: Option<String>,
     /// The block it was in.
@@ -447,18 +447,16 @@ pub async fn reorg_above(
     )
     .execute(&mut **tx)
     .await?;
-    found
+    Ok(found
         .into_iter()
-        .map(|row| {
-            Ok(UndoneClosing {
-                record: RecordId(row.record_id),
-                patient: UserId(row.patient_id),
-                record_type: rows::text(&row.record_type, "record type")?,
-                record_hash: rows::hash(&row.record_hash)?,
-                tx_hash: row.tx_hash,
-                block_number: row.block_number,
-                block_hash: row.block_hash,
-            })
+        .map(|row| UndoneClosing {
+            record: RecordId(row.record_id),
+            patient: UserId(row.patient_id),
+            record_type: row.record_type.parse().ok(),
+            record_hash: rows::hash(&row.record_hash).ok(),
+            tx_hash: row.tx_hash,
+            block_number: row.block_number,
+            block_hash: row.block_hash,
         })
-        .collect()
+        .collect())
 }

@@ -128,6 +128,48 @@ pub async fn open_unrecorded(
     Ok(id.map(FindingId))
 }
 
+/// Opens a finding of the indexer, and gives it where it is to be told: where it is new, and where the feed never
+/// told of the one that is open. That was written by somebody else, so that the real one would seem to be known.
+/// The indexer may not read the audit trail: it holds findings against the feed, to which it appends in the
+/// transaction of the audit row. Served by `integrity_findings_open_key` and `idx_integrity_feed_record_id`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_untold(
+    tx: &mut Tx<'_>,
+    kind: FindingKind,
+    record: Option<RecordId>,
+    hash: Option<DataHash>,
+    details: &Value,
+) -> Result<Option<FindingId>, StoreError> {
+    if let Some(id) = open(tx, kind, Subject::Record(record, hash), details).await? {
+        return Ok(Some(id));
+    }
+    let id = sqlx::query_scalar!(
+        "SELECT id
+         FROM integrity_findings AS finding
+         WHERE kind = $1
+           AND resolved_at IS NULL
+           AND record_id IS NOT DISTINCT FROM $2
+           AND record_hash IS NOT DISTINCT FROM $3
+           AND COALESCE(patient_key_id, row_id) IS NULL
+           AND table_name IS NULL
+           AND NOT EXISTS (
+               SELECT FROM integrity_feed AS told
+               WHERE told.finding_id = finding.id
+                 AND told.kind = 'FINDING_OPENED'
+                 AND (told.record_id = $2 OR (told.record_id IS NULL AND $2::uuid IS NULL))
+           )
+         LIMIT 1",
+        kind.as_str(),
+        record.map(|id| id.0),
+        hash.map(|hash| hash.to_string()),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(FindingId))
+}
+
 /// Resolves what is open of this kind about this subject; without a hash, of whatever hash. Gives the findings
 /// it closed.
 ///

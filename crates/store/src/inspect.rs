@@ -54,6 +54,44 @@ pub enum InspectError {
     },
 }
 
+/// Which program looks: what its role must not be able to do depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The api: it wraps no key again, and the chain's blocks are the indexer's.
+    Api,
+    /// The indexer: it has no business with people, keys and documents.
+    Indexer,
+}
+
+impl Program {
+    /// What it is called in `pg_stat_activity`.
+    fn application(self) -> &'static str {
+        match self {
+            Self::Api => "meditrustal api",
+            Self::Indexer => "meditrustal-indexer",
+        }
+    }
+
+    /// The tables, columns and rights that another role has and this program's has not; an empty column is any.
+    fn foreign_rights(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Self::Api => &[
+                ("patient_keys", "wrapped_key", "UPDATE"),
+                ("chain_blocks", "", "SELECT"),
+            ],
+            Self::Indexer => &[
+                ("patient_keys", "", "SELECT"),
+                ("users", "", "SELECT"),
+                ("sessions", "", "SELECT"),
+                ("data_processing_consents", "", "SELECT"),
+                ("second_factors", "", "SELECT"),
+                ("audit_logs", "", "SELECT"),
+                ("medical_records", "encrypted_data", "SELECT"),
+            ],
+        }
+    }
+}
+
 /// How often a database that is not there yet is asked for.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
@@ -64,12 +102,12 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// [`InspectError`].
 pub async fn inspect(
     url: &str,
-    application: &str,
+    program: Program,
     settings: &PoolSettings,
 ) -> Result<Inspection, InspectError> {
     let asked = async {
         loop {
-            match look(url, application, settings).await {
+            match look(url, program, settings).await {
                 Err(InspectError::Store(StoreError::Unreachable(_) | StoreError::Busy(_))) => {
                     tokio::time::sleep(ASK_EVERY).await;
                 }
@@ -85,10 +123,10 @@ pub async fn inspect(
 
 async fn look(
     url: &str,
-    application: &str,
+    program: Program,
     settings: &PoolSettings,
 ) -> Result<Inspection, InspectError> {
-    let options = session::options(url, application)?;
+    let options = session::options(url, program.application())?;
     let mut first = options.connect().await.map_err(StoreError::from)?;
     let mut second = options.connect().await.map_err(StoreError::from)?;
     if are_shared(&mut first, &mut second).await? {
@@ -111,6 +149,7 @@ async fn look(
     let clock = measure(&mut first).await?;
     let role = role(&mut first).await?;
     let mut risks = role.excess;
+    risks.extend(foreign(&mut first, program).await?);
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         if current(&mut first, setting).await? == "off" {
             risks.push(Risk::new(
@@ -270,6 +309,38 @@ async fn role(conn: &mut PgConnection) -> Result<RoleRights, StoreError> {
             .collect(),
         connections: u32::try_from(found.connections).ok(),
     })
+}
+
+/// What our role may that only another program's needs. A table that is not there yet says nothing.
+async fn foreign(conn: &mut PgConnection, program: Program) -> Result<Option<Risk>, StoreError> {
+    let rights = program.foreign_rights();
+    let part = |cell: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
+        rights
+            .iter()
+            .map(|right| cell(right).to_owned())
+            .collect::<Vec<String>>()
+    };
+    let found = sqlx::query_scalar!(
+        r#"SELECT DISTINCT lower(wanted.privilege) || ' ' || wanted.name AS "right!"
+           FROM UNNEST($1::text[], $2::text[], $3::text[]) AS wanted(name, field, privilege)
+           JOIN pg_class AS class ON class.oid = to_regclass('public.' || wanted.name)
+           LEFT JOIN pg_attribute AS attribute
+               ON attribute.attrelid = class.oid AND attribute.attname = wanted.field
+           WHERE CASE WHEN wanted.field = '' THEN has_any_column_privilege(class.oid, wanted.privilege)
+                 ELSE has_column_privilege(class.oid, attribute.attnum, wanted.privilege) END
+           ORDER BY 1"#,
+        &part(|right| right.0),
+        &part(|right| right.1),
+        &part(|right| right.2),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok((!found.is_empty()).then(|| {
+        excessive(&format!(
+            "may {}, which is another program's",
+            found.join(", ")
+        ))
+    }))
 }
 
 fn excessive(right: &str) -> Risk {

@@ -255,10 +255,10 @@ pub struct ReconciledAnchor {
     pub record: RecordId,
     /// Whose.
     pub patient: UserId,
-    /// Of which type.
-    pub record_type: RecordType,
-    /// What is anchored.
-    pub record_hash: DataHash,
+    /// Of which type; `None` where a tampered text is none.
+    pub record_type: Option<RecordType>,
+    /// What is anchored; `None` where a tampered text is no hash, of which the sweep tells.
+    pub record_hash: Option<DataHash>,
     /// Where it stood before.
     pub state: AnchorState,
     /// The transaction.
@@ -364,8 +364,8 @@ pub async fn reorg_above(
             Ok(ReconciledAnchor {
                 record: RecordId(row.record_id),
                 patient: UserId(row.patient_id),
-                record_type: rows::text(&row.record_type, "record type")?,
-                record_hash: rows::hash(&row.record_hash)?,
+                record_type: row.record_type.parse().ok(),
+                record_hash: rows::hash(&row.record_hash).ok(),
                 state: rows::text(&row.state, "anchor state")?,
                 tx_hash: row.tx_hash,
                 block_number: row.block_number,
@@ -417,21 +417,19 @@ pub async fn finalize(
     )
     .fetch_all(&mut **tx)
     .await?;
-    found
+    Ok(found
         .into_iter()
-        .map(|row| {
-            Ok(ReconciledAnchor {
-                record: RecordId(row.record_id),
-                patient: UserId(row.patient_id),
-                record_type: rows::text(&row.record_type, "record type")?,
-                record_hash: rows::hash(&row.record_hash)?,
-                state: AnchorState::Confirmed,
-                tx_hash: row.tx_hash,
-                block_number: row.block_number,
-                block_hash: row.block_hash,
-                log_index: row.log_index,
-                sequence: row.sequence,
-            })
+        .map(|row| ReconciledAnchor {
+            record: RecordId(row.record_id),
+            patient: UserId(row.patient_id),
+            record_type: row.record_type.parse().ok(),
+            record_hash: rows::hash(&row.record_hash).ok(),
+            state: AnchorState::Confirmed,
+            tx_hash: row.tx_hash,
+            block_number: row.block_number,
+            block_hash: row.block_hash,
+            log_index: row.log_index,
+            sequence: row.sequence,
         })
-        .collect()
+        .collect())
 }

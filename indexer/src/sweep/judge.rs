@@ -139,7 +139,10 @@ pub(crate) fn hash(facts: &HashFacts) -> Option<SuspectedFinding> {
         kind: FindingKind::UnknownOnChain,
         record: facts.anchored.as_ref().map(|anchored| anchored.record),
         patient: facts.anchored.as_ref().map(|anchored| anchored.patient),
-        record_type: facts.anchored.as_ref().map(|anchored| anchored.record_type),
+        record_type: facts
+            .anchored
+            .as_ref()
+            .and_then(|anchored| anchored.record_type),
         record_hash: Some(facts.hash),
         details: json!({
             "registrar": facts.event.actor,
@@ -158,8 +161,10 @@ pub(crate) fn compare(
     hashes: &[HashFacts],
 ) -> (Vec<SuspectedFinding>, Vec<SuspectedFinding>) {
     type Key = (FindingKind, Option<RecordId>, Option<DataHash>);
+    // One that was written by somebody else silences none: it is opened as if it were not there.
     let is_open: BTreeSet<Key> = open
         .iter()
+        .filter(|finding| finding.is_told)
         .map(|f| (f.kind, f.record, f.record_hash))
         .collect();
     let is_wrong: BTreeSet<Key> = wrong
@@ -178,7 +183,7 @@ pub(crate) fn compare(
                     .find(|facts| Some(facts.hash) == finding.record_hash);
                 if let Some(anchored) = facts.and_then(|facts| facts.anchored.as_ref()) {
                     patient = Some(anchored.patient);
-                    record_type = Some(anchored.record_type);
+                    record_type = anchored.record_type;
                 }
             } else if finding.kind != FindingKind::RegistryPaused {
                 let facts = records

@@ -199,6 +199,71 @@ async fn a_chain_undone_below_finality_stops_the_indexer_and_it_says_why() {
 }
 
 #[tokio::test]
+async fn a_finding_written_beforehand_does_not_silence_the_sweep() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let (changed, lost) = (anchored(&world, &ana).await, anchored(&world, &ana).await);
+    let mut told = ana.watches(json!({})).await;
+
+    // In one transaction: the sweep would close in between what is about nothing.
+    world
+        .attacks(&format!(
+            "INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
+             SELECT gen_random_uuid(), kind, record_id, record_hash, '{{}}'
+             FROM record_anchors, (VALUES ('HASH_MISMATCH'), ('MISSING_ON_CHAIN')) AS k(kind);
+             UPDATE medical_records SET data_hash = repeat('0', 64) WHERE id = '{changed}';
+             UPDATE chain_events SET undone_at = CURRENT_TIMESTAMP
+             WHERE subject_hash = (SELECT record_hash FROM record_anchors WHERE record_id = '{lost}')"
+        ))
+        .await;
+
+    let mut opened = Vec::new();
+    for _ in 0..2 {
+        let (event, _) = told.until("FINDING_OPENED").await;
+        opened.push((text(&event["finding"]["kind"]), text(&event["recordId"])));
+    }
+    opened.sort();
+    let wanted = [("HASH_MISMATCH", &changed), ("MISSING_ON_CHAIN", &lost)];
+    assert_eq!(
+        opened,
+        wanted.map(|(kind, record)| (kind.to_owned(), record.clone()))
+    );
+    waits_for_open_findings(&world, &["HASH_MISMATCH", "MISSING_ON_CHAIN"]).await;
+    for (kind, record) in wanted {
+        let rows = format!(
+            "action_type = 'INTEGRITY_FAILURE' AND resource_id = '{record}'
+             AND new_value ->> 'kind' = '{kind}' AND new_value ->> 'state' = 'OPENED'"
+        );
+        assert_eq!(world.audit_rows(&rows).await.len(), 1, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_nobody_can_read_stop_no_other_anchor_and_are_found() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let (broken, whole) = (anchored(&world, &ana).await, anchored(&world, &ana).await);
+    let mut told = ana.watches(json!({})).await;
+
+    world
+        .attacks(&format!(
+            "UPDATE record_anchors SET record_hash = 'zz', record_type = 'zz' WHERE record_id = '{broken}';
+             INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
+             VALUES (gen_random_uuid(), 'HASH_MISMATCH', '{whole}', 'zz', '{{}}')"
+        ))
+        .await;
+
+    let (opened, _) = told.until("FINDING_OPENED").await;
+    assert_eq!(opened["finding"]["kind"], "HASH_MISMATCH");
+    assert_eq!(opened["recordId"], json!(broken));
+    world.mine(17).await;
+    for record in [&whole, &broken] {
+        world.wait_for_anchor(record, "FINALIZED").await;
+    }
+    assert_eq!(world.indexer.health("/health/ready").await, Some(200));
+}
+
+#[tokio::test]
 async fn a_tampered_row_is_found_told_and_resolved_when_it_is_right_again() {
     let world = world().await;
     let ana = world.patient("ana").await;

@@ -82,6 +82,43 @@ async fn what_is_insecure_is_refused_in_production_all_at_once_and_warned_of_in_
 }
 
 #[tokio::test]
+async fn a_program_that_comes_with_the_role_of_another_is_refused_in_production() {
+    let world = World::start().await;
+    let url = |role| {
+        let url = world.foundation.url_of(role);
+        url.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let accepted = [PRODUCTION, ("MEDITRUSTAL_ACCEPTED_RISKS", "durability")];
+    let mut environment = world.foundation.options().indexer.clone();
+    let more = [
+        accepted[0],
+        accepted[1],
+        ("DATABASE_URL", &url("meditrustal_api")),
+    ];
+    environment.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+
+    let indexer = world.foundation.indexer("refused", 0, &environment).await;
+    let said = indexer.expect_err("it must not run").to_string();
+
+    for words in [
+        "the database role may",
+        "select patient_keys",
+        "select users",
+        "which is another program's",
+        "use the role that `meditrustal database create` made for this program",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let keys = [
+        accepted[0],
+        accepted[1],
+        ("DATABASE_URL", &url("meditrustal_keys")),
+    ];
+    let said = refused(&world, &keys).await;
+    assert!(said.contains("update patient_keys"), "{said}");
+}
+
+#[tokio::test]
 async fn a_mistyped_setting_is_told_with_the_one_that_was_meant() {
     let world = World::start().await;
 

@@ -294,7 +294,7 @@ pub struct AnchoredRecord {
     /// Whose.
     pub patient: UserId,
     /// Of which type.
-    pub record_type: RecordType,
+    pub record_type: Option<RecordType>,
     /// Whether it is still there.
     pub exists: bool,
 }
@@ -343,7 +343,7 @@ pub async fn hash_facts(
                 (Some(record), Some(patient), Some(record_type)) => Some(AnchoredRecord {
                     record: RecordId(record),
                     patient: UserId(patient),
-                    record_type: rows::text(&record_type, "record type")?,
+                    record_type: record_type.parse().ok(),
                     exists: row.exists,
                 }),
                 _ => None,
@@ -372,9 +372,12 @@ pub struct OpenFinding {
     pub record: Option<RecordId>,
     /// With which hash.
     pub record_hash: Option<DataHash>,
+    /// Whether the feed told of it: one that it did not was written by somebody else.
+    pub is_told: bool,
 }
 
-/// The indexer's open findings, oldest first.
+/// The indexer's open findings, oldest first. One whose hash is none was written by somebody else and is passed
+/// over: it names nothing that could be looked at again. Served by `idx_integrity_feed_record_id`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -383,15 +386,24 @@ pub async fn open_findings(
     limit: i64,
 ) -> Result<Vec<OpenFinding>, StoreError> {
     let found = sqlx::query!(
-        "SELECT kind, record_id, record_hash
-         FROM integrity_findings
+        r#"SELECT kind, record_id, record_hash, EXISTS (
+               SELECT FROM integrity_feed AS told
+               WHERE told.finding_id = finding.id
+                 AND told.kind = 'FINDING_OPENED'
+                 AND (
+                     told.record_id = finding.record_id
+                     OR (told.record_id IS NULL AND finding.record_id IS NULL)
+                 )
+           ) AS "is_told!"
+         FROM integrity_findings AS finding
          WHERE resolved_at IS NULL
+           AND (record_hash IS NULL OR record_hash ~ '^[0-9a-f]{64}$')
            AND kind IN (
                'MISSING_ON_CHAIN', 'UNKNOWN_ON_CHAIN', 'HASH_MISMATCH', 'FOREIGN_REGISTRAR',
                'ENDED_ON_CHAIN', 'REGISTRY_PAUSED'
            )
          ORDER BY opened_at, id
-         LIMIT $1",
+         LIMIT $1"#,
         limit,
     )
     .fetch_all(conn)
@@ -403,6 +415,7 @@ pub async fn open_findings(
                 kind: rows::text(&row.kind, "finding kind")?,
                 record: row.record_id.map(RecordId),
                 record_hash: row.record_hash.map(|hash| rows::hash(&hash)).transpose()?,
+                is_told: row.is_told,
             })
         })
         .collect()

@@ -295,7 +295,7 @@ fn hash_facts(exists: Option<bool>, has_record: bool) -> HashFacts {
         anchored: exists.map(|exists| AnchoredRecord {
             record: RecordId(Uuid::from_u128(1)),
             patient: UserId(Uuid::from_u128(2)),
-            record_type: RecordType::LabResult,
+            record_type: Some(RecordType::LabResult),
             exists,
         }),
         has_record,
@@ -336,6 +336,7 @@ fn findings_open_once_and_resolve_when_it_is_right_again() {
         kind: s.kind,
         record: s.record,
         record_hash: s.record_hash,
+        is_told: true,
     };
 
     let wrong = record(&tampered, 1, &registrars);
@@ -365,6 +366,30 @@ fn findings_open_once_and_resolve_when_it_is_right_again() {
 }
 
 #[test]
+fn a_finding_that_was_never_told_silences_none_and_is_resolved_where_all_is_right() {
+    let planted = OpenFinding {
+        kind: FindingKind::RegistryPaused,
+        record: None,
+        record_hash: None,
+        is_told: false,
+    };
+    let paused = SuspectedFinding {
+        kind: FindingKind::RegistryPaused,
+        record: None,
+        patient: None,
+        record_type: None,
+        record_hash: None,
+        details: Value::Null,
+    };
+
+    let open = std::slice::from_ref(&planted);
+    let (opened, resolved) = compare(open, vec![paused], &[], &[]);
+    assert_eq!((opened.len(), resolved.len()), (1, 0));
+    let (opened, resolved) = compare(open, Vec::new(), &[], &[]);
+    assert_eq!((opened.len(), resolved.len()), (0, 1));
+}
+
+#[test]
 fn a_record_that_somebody_ended_is_found_until_the_end_is_annulled() {
     let facts = facts(AnchorState::Confirmed, Some(event(OURS)));
     let hash = DataHash([0xaa; 32]);
@@ -390,6 +415,7 @@ fn a_record_that_somebody_ended_is_found_until_the_end_is_annulled() {
         kind,
         record,
         record_hash: Some(hash).filter(|_| record.is_some()),
+        is_told: true,
     };
     let standing = [
         open(FindingKind::EndedOnChain, Some(facts.record)),
