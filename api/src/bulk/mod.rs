@@ -173,6 +173,8 @@ impl From<Rejected> for TransferRefused {
 struct Transfer {
     app: App,
     caller: Caller,
+    /// Who pays for it.
+    party: Party,
     lease: Lease,
     _place: Place,
 }
@@ -235,12 +237,13 @@ impl Transfer {
         let mut lease = Lease::open(app.leasing(), Network::of(context.origin.address))?;
         lease.hold_for(app.leasing(), bearer)?;
         check_session(&app.pool, context, &caller).await?;
-        let party = Party::Account(caller.user);
+        let party = context.party();
         app.costs.charge(party, STREAM_COST).await?;
         let place = room(&app.transfers).take(caller.user)?;
         Ok(Self {
             app: app.clone(),
             caller,
+            party,
             lease,
             _place: place,
         })
@@ -248,9 +251,8 @@ impl Transfer {
 
     /// Charges the caller that something was refused: it is a row that somebody else may have to read.
     async fn charge_refusal(&self) {
-        let party = Party::Account(self.caller.user);
         let costs = &self.app.costs;
-        costs.charge_afterwards(party, REFUSAL_COST).await;
+        costs.charge_afterwards(self.party, REFUSAL_COST).await;
     }
 
     /// Waits until it must end, whatever it is doing.
