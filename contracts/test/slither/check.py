@@ -5,6 +5,7 @@ A result that is not in the list fails, and so does a line of the list that slit
 was looked at. Run in the root of the repository, with slither and forge on the PATH, as analyse.mjs does:
     node contracts/test/analyse.mjs slither
 """
+import collections
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ WINDOW = (
     "The windows of the limit are hours. A block producer who shifts seconds at their edge moves an end from one "
     "window into the next; the limit holds in each."
 )
+CONSTANT = "The interface asks for what is a public constant in the contract, and those are written in capitals."
 NAMED = "`head` names what the function returns in the frozen interface; none of these calls `head()`."
 
 ARGUED = {
@@ -45,12 +47,21 @@ ARGUED = {
     ("shadowing-local", "IChainedEvents.head().head"): NAMED,
     ("shadowing-local", "IMedicalRecordRegistry.currentOf(bytes32,uint256).head"): NAMED,
     ("shadowing-local", "MedicalRecordRegistry.currentOf(bytes32,uint256).head"): NAMED,
+    ("assembly", "TreeProof._parent(bytes32,bytes32)"):
+        "By hand because Solidity copies what it hashes, which makes a large checkpoint 8 % dearer. Held against an "
+        "independent model for every tree of up to 128 leaves.",
+    **{("naming-convention", f"Function {name}()"): CONSTANT for name in (
+        "IChainedEvents.PAUSER_ROLE", "IChainedEvents.PREDECESSOR", "IChainedEvents.VERSION",
+        "IMedicalRecordRegistry.ANNULMENT_PERIOD", "IMedicalRecordRegistry.CHECKPOINT_ROLE",
+        "IMedicalRecordRegistry.DEFAULT_ENDING_LIMIT", "IMedicalRecordRegistry.ENDING_WINDOW",
+        "IMedicalRecordRegistry.MAX_ENDING_LIMIT", "IMedicalRecordRegistry.REASON_ANNULLED",
+        "IMedicalRecordRegistry.REGISTRAR_ROLE", "IMedicalRecordRegistry.STEWARD_ROLE",
+    )},
 }
 
 
 def main() -> int:
-    command = ["slither", ".", "--filter-paths", "node_modules|contracts/test|contracts/script",
-               "--exclude-informational", "--json", "-"]
+    command = ["slither", ".", "--filter-paths", "node_modules|contracts/test|contracts/script", "--json", "-"]
     run = subprocess.run(command, capture_output=True, text=True)
     try:
         report = json.loads(run.stdout)
@@ -60,17 +71,25 @@ def main() -> int:
     if not report["success"]:
         print(report["error"], file=sys.stderr)
         return 2
-    found = {}
+    described = {}
+    found = collections.Counter()
     for result in report["results"].get("detectors", []):
         # The description begins with the element's name and ends it before its place in the file.
         name = result["description"].split(" (contracts/")[0].strip()
-        found[result["check"], name] = result["description"]
-    for key in found.keys() - ARGUED.keys():
-        print(f"nobody has argued for this: {key}\n{found[key]}", file=sys.stderr)
-    for key in ARGUED.keys() - found.keys():
-        print(f"slither does not report this any more: {key}", file=sys.stderr)
-    print(f"{len(found)} results, {len(found.keys() & ARGUED.keys())} of them argued for")
-    return 0 if found.keys() == ARGUED.keys() else 1
+        described[result["check"], name] = result["description"]
+        found[result["check"], name] += 1
+    wrong = 0
+    for key in found.keys() | ARGUED.keys():
+        # One reason is for one result.
+        if key in ARGUED and found[key] == 1:
+            continue
+        wrong += 1
+        if found[key] == 0:
+            print(f"slither does not report this any more: {key}", file=sys.stderr)
+        else:
+            print(f"nobody has argued for this, {found[key]} times: {key}\n{described[key]}", file=sys.stderr)
+    print(f"{found.total()} results, {len(ARGUED)} argued for, {wrong} not as they should be")
+    return 1 if wrong else 0
 
 
 sys.exit(main())

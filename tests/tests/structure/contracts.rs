@@ -1,4 +1,4 @@
-//! The contracts' own tests, and the ABI that Rust is built from.
+//! The contracts' own tests, what slither reports of them, and the ABI that Rust is built from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,32 @@ fn the_contracts_pass_their_own_tests() {
     let summary = summary.unwrap_or_else(|| panic!("forge ran no test: {said}"));
     println!("{summary}");
     assert!(summary.contains(" 0 failed, 0 skipped"), "{summary}");
+}
+
+/// Installs slither with exactly its requirements the first time, from PyPI into target/analysis.
+#[test]
+fn slither_reports_exactly_what_is_argued_for() {
+    let root = root();
+    Tools::ensure(&root, Scope::Test).expect("the tools are there");
+
+    let output = Command::new("node")
+        .args(["contracts/test/analyse.mjs", "slither"])
+        .env("FOUNDRY_OUT", "target/slither/out")
+        .env("FOUNDRY_CACHE_PATH", "target/slither/cache")
+        .current_dir(&root)
+        .stdin(Stdio::null())
+        .output()
+        .expect("node starts");
+
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "slither's results are not those of contracts/test/slither/check.py ({})\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    println!("{said}");
+    assert!(said.contains(" results, "), "{said}");
 }
 
 #[test]
