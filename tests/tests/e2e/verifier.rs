@@ -10,19 +10,19 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// What the program said and how it ended.
-struct Verified {
-    code: i32,
-    said: String,
+pub(crate) struct Verified {
+    pub(crate) code: i32,
+    pub(crate) said: String,
 }
 
 impl Verified {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.said).unwrap_or_else(|error| panic!("{error}: {}", self.said))
     }
 }
 
 /// Runs `meditrustal verify - …` on this document, with no environment at all.
-async fn verify(world: &World, document: &[u8], arguments: &[&str]) -> Verified {
+pub(crate) async fn verify(world: &World, document: &[u8], arguments: &[&str]) -> Verified {
     let mut child = Command::new(&world.foundation.programs.meditrustal)
         .args(["verify", "-"])
         .args(arguments)
@@ -44,7 +44,7 @@ async fn verify(world: &World, document: &[u8], arguments: &[&str]) -> Verified 
     }
 }
 
-fn deployment(world: &World) -> String {
+pub(crate) fn deployment(world: &World) -> String {
     let file: PathBuf = world.foundation.dir().join("deployment.json");
     file.to_str().expect("a path").to_owned()
 }

@@ -73,8 +73,30 @@ async fn stands(url: &str, deployment: &Deployment) -> Result<bool> {
         .is_some_and(|hash| hash.eq_ignore_ascii_case(&deployment.code_hash)))
 }
 
-/// Runs the deploy script; one at a time, because forge keeps one cache for each clone.
 fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
+    let environment = [
+        ("DEVELOPMENT", "true"),
+        ("REGISTRAR_ADDRESS", REGISTRAR),
+        // As many as the registry allows: benchmarks and tests amend by the hundred.
+        ("ENDING_LIMIT", "2047"),
+    ];
+    run_deploy_script(tools, url, file, &["--private-key", DEPLOYER_KEY], &environment).map(drop)
+}
+
+/// Runs `Deploy.s.sol` with more of forge's arguments, such as who sends, and with this environment alone; one run at a
+/// time, because forge keeps one cache for each clone. Blocks. Leaves the deployment in `file`, and answers what was
+/// printed.
+///
+/// # Errors
+///
+/// When forge fails: with what it said.
+pub fn run_deploy_script(
+    tools: &Tools,
+    url: &str,
+    file: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<String> {
     let root = tools.root();
     let _lock = exclusive(root, "deploy", "another run is deploying: waiting")?;
     // The script may write inside the clone only.
@@ -88,14 +110,12 @@ fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
             "--broadcast",
             "--non-interactive",
         ])
-        .args(["--rpc-url", url, "--private-key", DEPLOYER_KEY])
+        .args(["--rpc-url", url])
+        .args(arguments)
         .env_clear()
         .envs(config::passed_on())
         .env("DEPLOYMENT_FILE", &written)
-        .env("DEVELOPMENT", "true")
-        .env("REGISTRAR_ADDRESS", REGISTRAR)
-        // As many as the registry allows: benchmarks and tests amend by the hundred.
-        .env("ENDING_LIMIT", "2047")
+        .envs(environment.iter().copied())
         .current_dir(root)
         .stdin(Stdio::null())
         .output()
@@ -111,5 +131,6 @@ fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
     }
     fs::copy(&written, file)
         .and_then(|_| fs::remove_file(&written))
-        .map_err(Error::file("could not move the deployment to", file))
+        .map_err(Error::file("could not move the deployment to", file))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
