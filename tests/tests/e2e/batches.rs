@@ -34,7 +34,7 @@ async fn pauses(world: &World, paused: bool) {
     world.calls_registry(ADMINISTRATOR, call).await;
 }
 
-/// grantRole(REGISTRAR_ROLE, account)
+/// `grantRole(REGISTRAR_ROLE, account)`
 async fn makes_a_registrar(world: &World, account: &str) {
     let role = "edcc084d3dcd65a1f7f23c65c46722faca6953d28e43150a467cf43e5c309238";
     let call = format!("0x2f2ff15d{role}{:0>64}", &account[2..]);

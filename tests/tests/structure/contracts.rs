@@ -52,7 +52,7 @@ fn the_contracts_pass_their_own_tests() {
     assert!(summary.contains(" 0 failed, 0 skipped"), "{summary}");
 }
 
-/// Installs slither with exactly its requirements the first time, from PyPI into target/analysis.
+/// Installs slither with exactly its requirements the first time, from `PyPI` into `target/analysis`.
 #[test]
 fn slither_reports_exactly_what_is_argued_for() {
     let root = root();

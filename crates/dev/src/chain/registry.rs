@@ -80,7 +80,14 @@ fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
         // As many as the registry allows: benchmarks and tests amend by the hundred.
         ("ENDING_LIMIT", "2047"),
     ];
-    run_deploy_script(tools, url, file, &["--private-key", DEPLOYER_KEY], &environment).map(drop)
+    run_deploy_script(
+        tools,
+        url,
+        file,
+        &["--private-key", DEPLOYER_KEY],
+        &environment,
+    )
+    .map(drop)
 }
 
 /// Runs `Deploy.s.sol` with more of forge's arguments, such as who sends, and with this environment alone; one run at a
