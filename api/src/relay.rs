@@ -10,12 +10,12 @@ mod closings;
 use std::{sync::Arc, time::Duration};
 
 use chain::{Client, Fees, RegistryRoom, Sent, Signer, TxHash};
-use domain::integrity::{AnchorState, FeedKind};
+use domain::integrity::FeedKind;
 use store::{
-    Pool, StoreError,
-    anchors::{self, AnchorUpdate, DueTransaction, OutboxKind, SignerAccount},
-    closings::EndsUnderWay,
+    Pool, StoreError, anchors,
     feed::{self, FeedEntry},
+    outbox::{self, DueTransaction, EndsUnderWay, OutboxKind, RelayedAnchor},
+    signers::SignerAccount,
 };
 use tokio::sync::{Notify, watch};
 
@@ -86,12 +86,12 @@ impl Relay {
             address: &address,
         };
         let mut conn = self.pool.acquire().await?;
-        let mut due = anchors::due(&mut conn, signer, BATCH).await?;
+        let mut due = outbox::due(&mut conn, signer, BATCH).await?;
         let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
         if due.is_empty() && to_close.is_empty() {
             return Ok(false);
         }
-        let under_way = store::closings::under_way(&mut conn, signer).await?;
+        let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(self.signer.address()).await {
             Ok(room) => room,
@@ -107,7 +107,7 @@ impl Relay {
         if !held.is_empty() {
             let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
             let mut conn = self.pool.acquire().await?;
-            anchors::put_off(&mut conn, &held, RETRY_IN).await?;
+            outbox::put_off(&mut conn, &held, RETRY_IN).await?;
         }
         let is_reachable = self.send(&due).await?;
         Ok(is_reachable && (closed.any || (is_full && held.is_empty())))
@@ -122,7 +122,7 @@ impl Relay {
         tracing::warn!(%error, waiting = due.len(), "The node cannot be reached; the outbox waits");
         let due: Vec<i64> = due.iter().map(|it| it.outbox).collect();
         let mut conn = self.pool.acquire().await?;
-        anchors::put_off(&mut conn, &due, RETRY_IN).await
+        outbox::put_off(&mut conn, &due, RETRY_IN).await
     }
 
     /// Hands transactions over; false where the node cannot be reached.
@@ -155,14 +155,14 @@ impl Relay {
         }
         if !put_off.is_empty() {
             let mut conn = self.pool.acquire().await?;
-            anchors::put_off(&mut conn, &put_off, RETRY_IN).await?;
+            outbox::put_off(&mut conn, &put_off, RETRY_IN).await?;
         }
         if !taken.is_empty() {
             let mut tx = self.pool.begin().await?;
-            let moved = anchors::mark_sent(&mut tx, &taken, AGAIN_IN).await?;
+            let moved = outbox::mark_sent(&mut tx, &taken, AGAIN_IN).await?;
             let events: Vec<FeedEntry> = moved
-                .iter()
-                .map(|a| event(a, FeedKind::AnchorSubmitted, AnchorState::Submitted))
+                .into_iter()
+                .map(|anchor| event(FeedKind::AnchorSubmitted, anchor))
                 .collect();
             feed::append(&mut tx, &events).await?;
             tx.commit().await?;
@@ -209,10 +209,11 @@ impl Relay {
                 let mut tx = self.pool.begin().await?;
                 if transaction.kind == OutboxKind::Close {
                     tracing::warn!(record.id = %transaction.record, "The registry refused to close record {}; it is tried again", transaction.record);
-                    store::closings::fail(&mut tx, transaction.outbox, closings::AGAIN_IN).await?;
-                } else if let Some(failed) = anchors::fail(&mut tx, transaction.outbox).await? {
-                    tracing::error!(record.id = %failed.record, "The registry refused the anchor of record {}", failed.record);
-                    let entry = event(&failed, FeedKind::AnchorFailed, AnchorState::Failed);
+                    store::closings::fail(&mut tx, transaction, closings::AGAIN_IN).await?;
+                } else if let Some(failed) = anchors::fail(&mut tx, transaction).await? {
+                    let record = failed.subject.record;
+                    tracing::error!(record.id = %record, "The registry refused the anchor of record {record}");
+                    let entry = event(FeedKind::AnchorFailed, failed);
                     feed::append(&mut tx, &[entry]).await?;
                 }
                 tx.commit().await?;
@@ -273,16 +274,8 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
     *before = now;
 }
 
-fn event(anchor: &AnchorUpdate, kind: FeedKind, state: AnchorState) -> FeedEntry {
-    FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
-        tx_hash: Some(anchor.tx_hash.clone()),
-        state: Some(state),
-        ..FeedEntry::new(kind)
-    }
+fn event(kind: FeedKind, anchor: RelayedAnchor) -> FeedEntry {
+    FeedEntry::of_anchor(kind, anchor.subject, anchor.place)
 }
 
 #[cfg(test)]

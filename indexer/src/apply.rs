@@ -10,17 +10,17 @@ use chrono::TimeDelta;
 use domain::{
     audit::{AuditEntry, Origin},
     ids::RequestId,
-    integrity::{AnchorState, FeedKind},
+    integrity::FeedKind,
 };
 use store::{
     Pool, StoreError, Tx, audit, chain_events,
     chain_events::EventRow,
-    closings, cursor,
+    cursor,
     cursor::{Move, Registry},
     feed,
     feed::FeedEntry,
     findings::{self, Subject},
-    health, inspect, reconciliation,
+    health, inspect, reconciliation, signers,
 };
 
 use crate::{
@@ -74,13 +74,12 @@ impl ChainWriter {
             .iter()
             .map(|confirmed| confirmed.confirmation.clone())
             .collect();
-        reconciliation::confirm(&mut tx, &confirmations).await?;
         let closings: Vec<_> = changes
             .closed
             .iter()
             .map(|closed| closed.confirmation.clone())
             .collect();
-        closings::confirm(&mut tx, &closings).await?;
+        reconciliation::confirm(&mut tx, &confirmations, &closings).await?;
         cursor::remember(&mut tx, &self.registry, &stretch.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
@@ -120,9 +119,9 @@ impl ChainWriter {
         self.move_cursor(&mut tx, from, to, chain_head, finalized_up_to)
             .await?;
         let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
-        let mut moved = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
-        moved.sort_unstable_by_key(|anchor| anchor.sequence);
-        let reopened = closings::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        let undone = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        let mut moved = undone.anchors;
+        moved.sort_unstable_by_key(|anchor| anchor.place.sequence);
         cursor::forget_above(&mut tx, &self.registry, block).await?;
 
         let origin = Origin::job(RequestId::fresh());
@@ -132,8 +131,8 @@ impl ChainWriter {
             .collect();
         let news: Vec<FeedEntry> = moved
             .iter()
-            .map(|anchor| feed_entry_anchor(anchor, FeedKind::AnchorReorged, AnchorState::Reorged))
-            .chain(reopened.iter().map(feed_entry_reopened))
+            .map(|anchor| feed_entry_anchor(FeedKind::AnchorReorged, anchor))
+            .chain(undone.closings.iter().map(feed_entry_reopened))
             .collect();
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
@@ -176,12 +175,10 @@ impl ChainWriter {
                 reconciliation::finalize(&mut tx, chain, column(finalized_up_to), FINALIZE_AT_ONCE)
                     .await?;
             // Locked by record, told in the order of the chain.
-            moved.sort_unstable_by_key(|anchor| anchor.sequence);
+            moved.sort_unstable_by_key(|anchor| anchor.place.sequence);
             let news: Vec<FeedEntry> = moved
                 .iter()
-                .map(|anchor| {
-                    feed_entry_anchor(anchor, FeedKind::AnchorFinalized, AnchorState::Finalized)
-                })
+                .map(|anchor| feed_entry_anchor(FeedKind::AnchorFinalized, anchor))
                 .collect();
             feed::append(&mut tx, &news).await?;
             tx.commit().await?;
@@ -291,7 +288,7 @@ impl ChainWriter {
         &self,
         conn: &mut store::PgConnection,
     ) -> Result<HashSet<ChainAddress>, StoreError> {
-        let signers = reconciliation::signers(conn, self.registry.chain_id).await?;
+        let signers = signers::addresses(conn, self.registry.chain_id).await?;
         let known = signers.iter().filter_map(|signer| signer.parse().ok());
         Ok(known.chain([self.registrar]).collect())
     }

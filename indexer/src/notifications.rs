@@ -8,7 +8,11 @@ use domain::{
     users,
 };
 use serde_json::json;
-use store::{closings::UndoneClosing, feed::FeedEntry, reconciliation::ReconciledAnchor};
+use store::{
+    closings::UndoneClosing,
+    feed::{ChainPlace, FeedEntry},
+    reconciliation::{Confirmation, ReconciledAnchor},
+};
 
 use crate::reconcile::{Closed, Confirmed, SuspectedFinding};
 
@@ -45,15 +49,20 @@ pub(crate) fn audit_entry_confirmed(found: &Confirmed, origin: &Origin) -> Audit
 }
 
 pub(crate) fn audit_entry_reorged(anchor: &ReconciledAnchor, origin: &Origin) -> AuditEntry {
+    let ReconciledAnchor {
+        subject,
+        state,
+        place,
+    } = anchor;
     AuditEntry {
-        resource_id: anchor.record.0,
-        patient: Some(anchor.patient),
+        resource_id: subject.record.0,
+        patient: Some(subject.patient),
         old_value: Some(json!({
-            "state": anchor.state,
-            "txHash": anchor.tx_hash,
-            "blockNumber": anchor.block_number,
+            "state": state,
+            "txHash": place.tx_hash,
+            "blockNumber": place.block_number,
         })),
-        new_value: Some(json!({ "state": AnchorState::Reorged, "txHash": anchor.tx_hash })),
+        new_value: Some(json!({ "state": AnchorState::Reorged, "txHash": place.tx_hash })),
         ..row(AuditAction::RecordAnchor, origin)
     }
 }
@@ -79,81 +88,53 @@ pub(crate) fn audit_entry_finding(
 }
 
 /// That it is in a block; and before that, that another attempt took its place, if one did.
-pub(crate) fn feed_entries_confirmed(found: &Confirmed) -> Vec<FeedEntry> {
-    let Confirmed {
-        anchor,
-        confirmation,
-    } = found;
-    let confirmed = FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
-        tx_hash: Some(confirmation.tx_hash.clone()),
-        block_number: Some(confirmation.block_number),
-        block_hash: Some(confirmation.block_hash.clone()),
-        log_index: Some(confirmation.log_index),
-        sequence: Some(confirmation.sequence),
-        state: Some(AnchorState::Confirmed),
-        ..FeedEntry::new(FeedKind::AnchorConfirmed)
+pub(crate) fn feed_entries_confirmed(found: &Confirmed) -> impl Iterator<Item = FeedEntry> {
+    let Confirmation {
+        tx_hash,
+        block_number,
+        block_hash,
+        log_index,
+        sequence,
+        ..
+    } = &found.confirmation;
+    let place = ChainPlace {
+        tx_hash: Some(tx_hash.clone()),
+        block_number: Some(*block_number),
+        block_hash: Some(block_hash.clone()),
+        log_index: Some(*log_index),
+        sequence: Some(*sequence),
     };
-    let replaced = found.replaced().then(|| FeedEntry {
-        kind: FeedKind::AnchorReplaced,
-        ..confirmed.clone()
-    });
-    replaced.into_iter().chain([confirmed]).collect()
+    let subject = found.anchor.subject();
+    let replaced = found.replaced().then_some(FeedKind::AnchorReplaced);
+    replaced
+        .into_iter()
+        .chain([FeedKind::AnchorConfirmed])
+        .map(move |kind| FeedEntry::of_anchor(kind, subject, place.clone()))
 }
 
-pub(crate) fn feed_entry_anchor(
-    anchor: &ReconciledAnchor,
-    kind: FeedKind,
-    state: AnchorState,
-) -> FeedEntry {
-    FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: anchor.record_type,
-        record_hash: anchor.record_hash,
-        tx_hash: Some(anchor.tx_hash.clone()),
-        block_number: anchor.block_number,
-        block_hash: anchor.block_hash.clone(),
-        log_index: anchor.log_index,
-        sequence: anchor.sequence,
-        state: Some(state),
-        ..FeedEntry::new(kind)
-    }
+/// That an anchor became final, or was undone.
+pub(crate) fn feed_entry_anchor(kind: FeedKind, anchor: &ReconciledAnchor) -> FeedEntry {
+    FeedEntry::of_anchor(kind, anchor.subject, anchor.place.clone())
 }
 
 /// That a record was closed on the chain, by us.
 pub(crate) fn feed_entry_closed(closed: &Closed) -> FeedEntry {
-    let Closed {
-        anchor,
-        confirmation,
-    } = closed;
-    FeedEntry {
-        record: Some(anchor.record),
-        patient: Some(anchor.patient),
-        record_type: Some(anchor.record_type),
-        record_hash: Some(anchor.record_hash),
-        tx_hash: Some(confirmation.tx_hash.clone()),
-        block_number: Some(confirmation.block_number),
-        block_hash: Some(confirmation.block_hash.clone()),
-        ..FeedEntry::new(FeedKind::ClosingConfirmed)
-    }
+    let place = ChainPlace {
+        tx_hash: Some(closed.confirmation.tx_hash.clone()),
+        block_number: Some(closed.confirmation.block_number),
+        block_hash: Some(closed.confirmation.block_hash.clone()),
+        ..ChainPlace::default()
+    };
+    FeedEntry::of_anchor(FeedKind::ClosingConfirmed, closed.anchor.subject(), place)
 }
 
 /// That it was undone.
 pub(crate) fn feed_entry_reopened(undone: &UndoneClosing) -> FeedEntry {
-    FeedEntry {
-        record: Some(undone.record),
-        patient: Some(undone.patient),
-        record_type: undone.record_type,
-        record_hash: undone.record_hash,
-        tx_hash: undone.tx_hash.clone(),
-        block_number: undone.block_number,
-        block_hash: undone.block_hash.clone(),
-        ..FeedEntry::new(FeedKind::ClosingReorged)
-    }
+    FeedEntry::of_anchor(
+        FeedKind::ClosingReorged,
+        undone.subject,
+        undone.place.clone(),
+    )
 }
 
 pub(crate) fn feed_entry_finding(

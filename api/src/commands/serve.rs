@@ -10,10 +10,10 @@ use domain::{
 };
 use store::{
     Pool, PoolSettings,
-    anchors::{self, SignerAccount},
     cursor::Registry,
     inspect::{self, Inspection},
     keys, migrate,
+    signers::{self, SignerAccount},
 };
 use tokio::{
     net::TcpListener,
@@ -445,8 +445,8 @@ async fn begin_nonces(
         address: &address.to_string(),
     };
     let ours = match on_chain {
-        Some(nonce) => anchors::register_signer(&mut conn, account, nonce).await?,
-        None => anchors::known_nonce(&mut conn, account).await?.ok_or(
+        Some(nonce) => signers::register(&mut conn, account, nonce).await?,
+        None => signers::known_nonce(&mut conn, account).await?.ok_or(
             "this account has never signed here and the node does not answer: start it, so that the first nonce is known",
         )?,
     };

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::ids::RecordId;
 use futures::{Stream, StreamExt};
 use store::{
-    anchors::{self, IndexerProgress},
+    cursor::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
 };
 use uuid::Uuid;
@@ -88,9 +88,13 @@ impl IntegrityQuery {
         let (app, caller) = request(ctx)?;
         let deployment = app.chain.deployment().clone();
         let chain_id = i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?;
+        let followed = cursor::Registry {
+            chain_id,
+            address: deployment.registry.to_string(),
+        };
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
         caller.actor(&mut tx).await?;
-        let progress = anchors::progress(&mut tx, chain_id, &deployment.registry.to_string())
+        let progress = cursor::progress(&mut tx, &followed)
             .await
             .map_err(Error::from)?;
         tx.commit().await.map_err(Error::from)?;

@@ -4,13 +4,14 @@ use chain::SignedAnchor;
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{PatientKeyId, RecordId},
-    integrity::{AnchorState, ClosingReason, FeedKind},
+    integrity::{ClosingReason, FeedKind},
 };
 use serde_json::json;
 use store::{
     anchors::{Anchor, NewAnchor},
-    feed::FeedEntry,
+    feed::{AnchorSubject, ChainPlace, FeedEntry},
     idempotency::Remembered,
+    outbox::SignedTransaction,
     records::NewRecord,
 };
 use vault::envelope::{Binding, PatientKey};
@@ -151,16 +152,18 @@ impl SignedDraft<'_> {
         } = &self.numbered;
         let draft = permitted.asked.draft;
         NewAnchor {
-            record: draft.id,
             patient: draft.patient,
             record_type: draft.record_type,
             record_hash: draft.data_hash,
             predecessor_hash: link.predecessor,
             supersedes: link.supersedes,
-            nonce: *nonce,
-            tx_hash: self.signed.tx_hash.to_string(),
-            raw_transaction: self.signed.raw.clone(),
-            max_fee_per_gas: self.signed.max_fee_per_gas,
+            transaction: SignedTransaction {
+                record: draft.id,
+                nonce: *nonce,
+                tx_hash: self.signed.tx_hash.to_string(),
+                raw_transaction: self.signed.raw.clone(),
+                max_fee_per_gas: self.signed.max_fee_per_gas,
+            },
         }
     }
 
@@ -197,14 +200,13 @@ impl SignedDraft<'_> {
 
     pub(super) fn event(&self) -> FeedEntry {
         let draft = self.numbered.permitted.asked.draft;
-        FeedEntry {
-            record: Some(draft.id),
-            patient: Some(draft.patient),
+        let subject = AnchorSubject {
+            record: draft.id,
+            patient: draft.patient,
             record_type: Some(draft.record_type),
             record_hash: Some(draft.data_hash),
-            tx_hash: Some(self.signed.tx_hash.to_string()),
-            state: Some(AnchorState::Pending),
-            ..FeedEntry::new(FeedKind::AnchorPending)
-        }
+        };
+        let place = ChainPlace::of_transaction(self.signed.tx_hash.to_string());
+        FeedEntry::of_anchor(FeedKind::AnchorPending, subject, place)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::{ids::RecordId, integrity::AnchorState, records::DataHash};
 use store::{
     StoreError, Tx,
-    anchors::SignerAccount,
+    signers::SignerAccount,
     versions::{self, AnchoredVersion},
 };
 

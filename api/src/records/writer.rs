@@ -11,11 +11,12 @@ use chain::{Fees, Signer};
 use domain::{audit::AuditEntry, ids::UserId};
 use store::{
     Pool, StoreError, Tx,
-    anchors::{self, NewAnchor, SignerAccount},
+    anchors::{self, NewAnchor},
     audit, closings,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
     records::{self, NewRecord},
+    signers::{self, SignerAccount},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -151,7 +152,7 @@ impl WriterContext {
             address: &address,
         };
         // From here to the commit no other writer of this signer runs, in whatever process.
-        let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
+        let first_nonce = signers::lock(&mut tx, signer).await?;
         let callers = drafts.iter().map(|draft| &draft.caller);
         let facts = Facts::gather(&mut tx, callers, patients()).await?;
 

@@ -8,8 +8,9 @@ use chain::{ClientError, OnChainStatus, RegistryRoom};
 use domain::ids::RecordId;
 use store::{
     StoreError,
-    anchors::{self, SignerAccount},
-    closings::{self, DueClosing, EndsUnderWay, SignedClosing},
+    closings::{self, DueClosing},
+    outbox::{EndsUnderWay, SignedTransaction},
+    signers::{self, SignerAccount},
 };
 
 use super::Relay;
@@ -107,7 +108,7 @@ impl Relay {
         let records: Vec<RecordId> = by_record.keys().copied().collect();
         let fees = *self.fees.borrow();
         let mut tx = self.pool.begin().await?;
-        let first_nonce = anchors::lock_signer(&mut tx, signer).await?;
+        let first_nonce = signers::lock(&mut tx, signer).await?;
         let locked = closings::lock(&mut tx, &records).await?;
         let mut closed = Vec::with_capacity(locked.len());
         for (nonce, record) in (first_nonce..).zip(locked) {
@@ -124,7 +125,7 @@ impl Relay {
                 tracing::error!("A closing could not be signed");
                 return Ok(false);
             };
-            closed.push(SignedClosing {
+            closed.push(SignedTransaction {
                 record,
                 nonce,
                 tx_hash: transaction.tx_hash.to_string(),

@@ -166,6 +166,24 @@ text_enum! {
     }
 }
 
+impl FeedKind {
+    /// Where an anchor stands of which this is told; `None` where it is about something else.
+    pub const fn anchor_state(self) -> Option<AnchorState> {
+        match self {
+            Self::AnchorPending => Some(AnchorState::Pending),
+            Self::AnchorSubmitted => Some(AnchorState::Submitted),
+            Self::AnchorConfirmed | Self::AnchorReplaced => Some(AnchorState::Confirmed),
+            Self::AnchorFinalized => Some(AnchorState::Finalized),
+            Self::AnchorReorged => Some(AnchorState::Reorged),
+            Self::AnchorFailed => Some(AnchorState::Failed),
+            Self::ClosingConfirmed
+            | Self::ClosingReorged
+            | Self::FindingOpened
+            | Self::FindingResolved => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,14 +6,20 @@
 use std::time::Duration;
 
 use domain::{
-    ids::{RecordId, UserId},
+    ids::RecordId,
     integrity::{ClosingReason, ClosingState},
-    records::{DataHash, RecordType},
+    records::DataHash,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, anchors::SignerAccount, rows};
+use crate::{
+    StoreError, Tx,
+    feed::{AnchorSubject, ChainPlace},
+    outbox::{self, DueTransaction, OutboxKind, SignedTransaction},
+    rows,
+    signers::SignerAccount,
+};
 
 /// Reads a column of reasons.
 pub(crate) fn reason(code: i16) -> Result<ClosingReason, StoreError> {
@@ -82,7 +88,11 @@ pub struct DueClosing {
     pub reason: ClosingReason,
 }
 
-/// What is to be closed and can be, because its anchor is in a block. Served by `idx_record_closings_pending`.
+/// When a closing is looked at again that cannot be read.
+const UNREADABLE_AGAIN_IN: Duration = Duration::from_secs(600);
+
+/// What is to be closed and can be, because its anchor is in a block. One that cannot be read is logged and put off: it
+/// must stop no other. Served by `idx_record_closings_pending`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -104,18 +114,27 @@ pub async fn due(
         chain_id,
         limit,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            Ok(DueClosing {
-                record: RecordId(row.record_id),
-                record_hash: rows::hash(&row.record_hash)?,
-                reason: reason(row.reason)?,
-            })
-        })
-        .collect()
+    let (mut due, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
+    for row in found {
+        let record = RecordId(row.record_id);
+        match (rows::hash(&row.record_hash), reason(row.reason)) {
+            (Ok(record_hash), Ok(reason)) => due.push(DueClosing {
+                record,
+                record_hash,
+                reason,
+            }),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(record.id = %record, %error, "The closing of record {record} cannot be read; it is passed over");
+                unreadable.push(record);
+            }
+        }
+    }
+    if !unreadable.is_empty() {
+        put_off(conn, &unreadable, UNREADABLE_AGAIN_IN).await?;
+    }
+    Ok(due)
 }
 
 /// Puts closings off that the registry would not take now.
@@ -173,21 +192,6 @@ pub async fn lock(tx: &mut Tx<'_>, records: &[RecordId]) -> Result<Vec<RecordId>
     Ok(locked.into_iter().map(RecordId).collect())
 }
 
-/// A signed transaction that will close a record.
-#[derive(Debug)]
-pub struct SignedClosing {
-    /// Which record.
-    pub record: RecordId,
-    /// The signer's nonce.
-    pub nonce: i64,
-    /// The transaction's hash, `0x` and 64 digits.
-    pub tx_hash: String,
-    /// The transaction.
-    pub raw_transaction: Vec<u8>,
-    /// The most it pays. Unit: wei per gas.
-    pub max_fee_per_gas: u128,
-}
-
 /// Puts signed closings into the outbox, and moves the locked signer past them.
 ///
 /// # Errors
@@ -195,116 +199,54 @@ pub struct SignedClosing {
 pub async fn submit(
     tx: &mut Tx<'_>,
     signer: SignerAccount<'_>,
-    closings: &[SignedClosing],
+    closings: &[SignedTransaction],
 ) -> Result<(), StoreError> {
+    outbox::insert(tx, signer, OutboxKind::Close, closings.iter()).await?;
     let records: Vec<Uuid> = closings.iter().map(|c| c.record.0).collect();
-    let nonces: Vec<i64> = closings.iter().map(|c| c.nonce).collect();
     let transactions: Vec<String> = closings.iter().map(|c| c.tx_hash.clone()).collect();
-    let raws: Vec<&[u8]> = closings
-        .iter()
-        .map(|c| c.raw_transaction.as_slice())
-        .collect();
-    let fees: Vec<String> = closings
-        .iter()
-        .map(|c| c.max_fee_per_gas.to_string())
-        .collect();
     sqlx::query!(
-        "WITH entry AS (
-             SELECT *
-             FROM UNNEST($3::uuid[], $4::bigint[], $5::text[], $6::bytea[], $7::text[])
-                 AS e(record_id, nonce, tx_hash, raw, fee)
-         ), outbox AS (
-             INSERT INTO anchor_outbox (record_id, chain_id, signer, nonce, kind)
-             SELECT record_id, $1, $2, nonce, 'CLOSE' FROM entry ORDER BY nonce
-             RETURNING id, record_id
-         ), attempt AS (
-             INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
-             SELECT entry.tx_hash, outbox.id, 1, entry.raw, entry.fee::numeric
-             FROM outbox JOIN entry USING (record_id)
-         ), closing AS (
-             UPDATE record_closings
-             SET state = 'SUBMITTED', tx_hash = entry.tx_hash
-             FROM entry
-             WHERE record_closings.record_id = entry.record_id
-         )
-         UPDATE signers
-         SET next_nonce = (SELECT max(nonce) + 1 FROM entry)
-         WHERE chain_id = $1 AND address = $2",
-        signer.chain_id,
-        signer.address,
+        "UPDATE record_closings AS closing
+         SET state = 'SUBMITTED',
+             tx_hash = e.tx_hash
+         FROM UNNEST($1::uuid[], $2::text[]) AS e(record_id, tx_hash)
+         WHERE closing.record_id = e.record_id",
         &records,
-        &nonces,
         &transactions,
-        &raws as &[&[u8]],
-        &fees,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Gives a closing up that was mined without effect: it is tried again later, by another transaction.
+/// Gives a closing up whose transaction was mined without effect: it is tried again later, by another one.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn fail(tx: &mut Tx<'_>, outbox: i64, again_in: Duration) -> Result<(), StoreError> {
+pub async fn fail(
+    tx: &mut Tx<'_>,
+    mined: &DueTransaction,
+    again_in: Duration,
+) -> Result<(), StoreError> {
+    if !outbox::give_up(tx, mined.outbox).await? {
+        return Ok(());
+    }
     sqlx::query!(
-        "WITH failed AS (
-             UPDATE anchor_outbox SET state = 'FAILED'
-             WHERE id = $1 AND kind = 'CLOSE' AND state IN ('QUEUED', 'SENT')
-             RETURNING id, record_id
-         )
-         UPDATE record_closings AS closing
+        "UPDATE record_closings AS closing
          SET state = 'PENDING',
              tx_hash = NULL,
-             due_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
-         FROM failed
-         JOIN anchor_attempts AS attempt ON attempt.outbox_id = failed.id
-         WHERE closing.record_id = failed.record_id
+             due_at = CURRENT_TIMESTAMP + make_interval(secs => $3)
+         FROM anchor_attempts AS attempt
+         WHERE attempt.outbox_id = $2
+           AND closing.record_id = $1
            AND closing.state = 'SUBMITTED'
            AND closing.tx_hash = attempt.tx_hash",
-        outbox,
+        mined.record.0,
+        mined.outbox,
         again_in.as_secs_f64(),
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// How many transactions of this account that supersede or close a record are under way, those that were not handed
-/// over yet included or not. Served by `idx_anchor_outbox_waiting`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn under_way(
-    conn: &mut PgConnection,
-    signer: SignerAccount<'_>,
-) -> Result<EndsUnderWay, StoreError> {
-    Ok(sqlx::query_as!(
-        EndsUnderWay,
-        r#"SELECT
-            count(*) FILTER (WHERE outbox.state = 'SENT') AS "sent!",
-            count(*) FILTER (WHERE outbox.state = 'QUEUED') AS "queued!"
-         FROM anchor_outbox AS outbox
-         JOIN record_anchors AS anchor USING (record_id)
-         WHERE outbox.chain_id = $1
-           AND outbox.signer = $2
-           AND outbox.state IN ('QUEUED', 'SENT')
-           AND (outbox.kind = 'CLOSE' OR anchor.supersedes)"#,
-        signer.chain_id,
-        signer.address,
-    )
-    .fetch_one(conn)
-    .await?)
-}
-
-/// How many transactions are under way that supersede or close a record.
-#[derive(Debug, Clone, Copy)]
-pub struct EndsUnderWay {
-    /// Those that a node took.
-    pub sent: i64,
-    /// Those that wait in the outbox.
-    pub queued: i64,
 }
 
 /// Where the chain says that a record was closed.
@@ -323,13 +265,10 @@ pub struct ClosingConfirmation {
 }
 
 /// Confirms closings whose anchors and outbox rows are locked.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[ClosingConfirmation]) -> Result<(), StoreError> {
-    if confirmed.is_empty() {
-        return Ok(());
-    }
+pub(crate) async fn confirm(
+    tx: &mut Tx<'_>,
+    confirmed: &[ClosingConfirmation],
+) -> Result<(), StoreError> {
     let records: Vec<Uuid> = confirmed.iter().map(|c| c.record.0).collect();
     let text = |cell: fn(&ClosingConfirmation) -> &String| {
         confirmed
@@ -339,20 +278,6 @@ pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[ClosingConfirmation]) -> Resu
     };
     let transactions = text(|c| &c.tx_hash);
     let blocks: Vec<i64> = confirmed.iter().map(|c| c.block_number).collect();
-    sqlx::query!(
-        "UPDATE anchor_outbox AS outbox
-         SET state = 'MINED'
-         FROM anchor_attempts AS attempt
-         WHERE outbox.record_id = ANY($1)
-           AND outbox.kind = 'CLOSE'
-           AND attempt.outbox_id = outbox.id
-           AND attempt.tx_hash = ANY($2)
-           AND outbox.state <> 'MINED'",
-        &records,
-        &transactions,
-    )
-    .execute(&mut **tx)
-    .await?;
     sqlx::query!(
         "UPDATE record_closings AS closing
          SET state = 'CONFIRMED',
@@ -378,29 +303,15 @@ pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[ClosingConfirmation]) -> Resu
 /// A closing that was undone.
 #[derive(Debug, Clone)]
 pub struct UndoneClosing {
-    /// Which record.
-    pub record: RecordId,
-    /// Whose.
-    pub patient: UserId,
-    /// Of which type.
-    pub record_type: Option<RecordType>,
-    /// Its hash.
-    pub record_hash: Option<DataHash>,
-    /// The transaction that had closed it.
-    pub tx_hash: Option<String>,
-    /// The block it was in.
-    pub block_number: Option<i64>,
-    /// Its hash.
-    pub block_hash: Option<String>,
+    /// Of which record.
+    pub subject: AnchorSubject,
+    /// Where it was.
+    pub place: ChainPlace,
 }
 
-/// Takes back the closings above a block, after [`reorg_above`](crate::reconciliation::reorg_above) has put what closed
-/// them back into the outbox: what was ours is sent again, what was a steward's is to be done again. Gives them as they
-/// were. Served by `idx_record_closings_confirmed`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn reorg_above(
+/// Takes back the closings above a block, after what closed them was queued again in the outbox: what was ours is sent
+/// again, what was a steward's is to be done again. Gives them as they were. Served by `idx_record_closings_confirmed`.
+pub(crate) async fn reorg_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
     block: i64,
@@ -450,13 +361,18 @@ pub async fn reorg_above(
     Ok(found
         .into_iter()
         .map(|row| UndoneClosing {
-            record: RecordId(row.record_id),
-            patient: UserId(row.patient_id),
-            record_type: row.record_type.parse().ok(),
-            record_hash: rows::hash(&row.record_hash).ok(),
-            tx_hash: row.tx_hash,
-            block_number: row.block_number,
-            block_hash: row.block_hash,
+            subject: AnchorSubject::read(
+                row.record_id,
+                row.patient_id,
+                &row.record_type,
+                &row.record_hash,
+            ),
+            place: ChainPlace {
+                tx_hash: row.tx_hash,
+                block_number: row.block_number,
+                block_hash: row.block_hash,
+                ..ChainPlace::default()
+            },
         })
         .collect())
 }

@@ -318,3 +318,34 @@ pub async fn remembered(
     .fetch_all(conn)
     .await?)
 }
+
+/// How far the indexer has followed the registry.
+#[derive(Debug, Clone)]
+pub struct IndexerProgress {
+    /// The last block applied.
+    pub indexed_block: i64,
+    /// The last final block.
+    pub finalized_block: i64,
+    /// The registry's sequence after the last block applied.
+    pub sequence: i64,
+}
+
+/// How far the indexer is; `None` before its first block.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn progress(
+    conn: &mut PgConnection,
+    registry: &Registry,
+) -> Result<Option<IndexerProgress>, StoreError> {
+    Ok(sqlx::query_as!(
+        IndexerProgress,
+        "SELECT block_number AS indexed_block, finalized_block, sequence
+         FROM chain_cursors
+         WHERE chain_id = $1 AND registry = $2",
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(conn)
+    .await?)
+}

@@ -4,16 +4,18 @@
 //! order: a reader that remembers the last position it saw misses nothing, ever. A writer takes the
 //! lock last, after all its row locks, so it cannot be part of a deadlock.
 
+mod entry;
+
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{FindingId, RecordId, UserId},
-    integrity::{AnchorState, FeedKind, FindingKind},
-    records::{DataHash, RecordType},
+    integrity::FindingKind,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::entry::{AnchorSubject, ChainPlace, FeedEntry};
 use crate::{StoreError, Tx, rows};
 
 /// The channel on which writers say that there is something new.
@@ -21,55 +23,6 @@ pub const CHANNEL: &str = "integrity_feed";
 
 /// "feed" and a 1, in ASCII.
 const LOCK: i64 = 0x6665_6564_0001;
-
-/// What is told.
-#[derive(Debug, Clone)]
-pub struct FeedEntry {
-    /// What happened.
-    pub kind: FeedKind,
-    /// To which record; unknown for a hash that no record has.
-    pub record: Option<RecordId>,
-    /// Whose.
-    pub patient: Option<UserId>,
-    /// Of which type.
-    pub record_type: Option<RecordType>,
-    /// Its hash.
-    pub record_hash: Option<DataHash>,
-    /// The transaction, `0x` and 64 digits.
-    pub tx_hash: Option<String>,
-    /// The block's number.
-    pub block_number: Option<i64>,
-    /// The block's hash.
-    pub block_hash: Option<String>,
-    /// Where in the block.
-    pub log_index: Option<i64>,
-    /// Where in the registry's gapless sequence.
-    pub sequence: Option<i64>,
-    /// Where the anchor stands now.
-    pub state: Option<AnchorState>,
-    /// What was found wrong.
-    pub finding: Option<FindingId>,
-}
-
-impl FeedEntry {
-    /// An entry that says only that something happened; the rest is set by field.
-    pub const fn new(kind: FeedKind) -> Self {
-        Self {
-            kind,
-            record: None,
-            patient: None,
-            record_type: None,
-            record_hash: None,
-            tx_hash: None,
-            block_number: None,
-            block_hash: None,
-            log_index: None,
-            sequence: None,
-            state: None,
-            finding: None,
-        }
-    }
-}
 
 /// Appends entries in the order given, and wakes the readers when the transaction commits.
 ///

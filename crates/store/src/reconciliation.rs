@@ -1,8 +1,9 @@
-//! Holding records, anchors and events against one another, and moving anchors to where the chain
-//! says they are. Rows are locked as the relay locks them: outbox by id, then anchors by record.
+//! Holding records, anchors and events against one another. Rows are locked as the relay locks them: outbox by id, then
+//! anchors by record; `moves` puts them where the chain says they are.
 
 mod endings;
 mod facts;
+mod moves;
 
 use domain::{
     ids::{RecordId, UserId},
@@ -18,7 +19,8 @@ pub use self::facts::{
     PredecessorFacts, RecordFacts, hash_facts, hashes_after, open_findings, record_facts,
     records_after,
 };
-use crate::{StoreError, Tx, closings, rows};
+pub use self::moves::{Confirmation, ReconciledAnchor, Undone, confirm, finalize, reorg_above};
+use crate::{StoreError, Tx, closings, feed::AnchorSubject, outbox, rows};
 
 /// An anchor, locked until the transaction ends.
 #[derive(Debug, Clone)]
@@ -27,8 +29,8 @@ pub struct LockedAnchor {
     pub record: RecordId,
     /// Whose.
     pub patient: UserId,
-    /// Of which type.
-    pub record_type: RecordType,
+    /// Of which type; `None` where a tampered text is none.
+    pub record_type: Option<RecordType>,
     /// What was to be anchored.
     pub record_hash: DataHash,
     /// What the transaction names as superseded.
@@ -43,6 +45,18 @@ pub struct LockedAnchor {
     pub closing: Option<WantedClosing>,
 }
 
+impl LockedAnchor {
+    /// What it is of.
+    pub const fn subject(&self) -> AnchorSubject {
+        AnchorSubject {
+            record: self.record,
+            patient: self.patient,
+            record_type: self.record_type,
+            record_hash: Some(self.record_hash),
+        }
+    }
+}
+
 /// A closing that the record's end asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedClosing {
@@ -52,7 +66,58 @@ pub struct WantedClosing {
     pub tx_hashes: Vec<String>,
 }
 
-/// The anchors of these hashes, locked together with their outbox rows.
+/// The columns of a locked anchor.
+struct Columns {
+    record_id: Uuid,
+    patient_id: Uuid,
+    record_type: String,
+    record_hash: String,
+    supersedes: Option<String>,
+    state: String,
+    tx_hash: String,
+    record_exists: bool,
+    closing_reason: Option<i16>,
+    closing_tx_hashes: Vec<String>,
+}
+
+impl Columns {
+    /// The closing that is wanted. A tampered reason is none of ours: then what closes the record is a finding.
+    fn closing(&self) -> Option<WantedClosing> {
+        let reason = closings::reason(self.closing_reason?);
+        let reason = reason
+            .inspect_err(|error| {
+                let record = self.record_id;
+                tracing::error!(record.id = %record, %error, "The closing of record {record} cannot be read; it counts for none");
+            })
+            .ok()?;
+        Some(WantedClosing {
+            reason,
+            tx_hashes: self.closing_tx_hashes.clone(),
+        })
+    }
+}
+
+impl TryFrom<Columns> for LockedAnchor {
+    type Error = StoreError;
+
+    fn try_from(row: Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            record: RecordId(row.record_id),
+            patient: UserId(row.patient_id),
+            record_type: row.record_type.parse().ok(),
+            record_hash: rows::hash(&row.record_hash)?,
+            closing: row.closing(),
+            // A tampered text is no hash: then none fits, and the sweep tells of it.
+            supersedes: row.supersedes.and_then(|hash| DataHash::parse(&hash).ok()),
+            state: rows::text(&row.state, "anchor state")?,
+            tx_hash: row.tx_hash,
+            record_exists: row.record_exists,
+        })
+    }
+}
+
+/// The anchors of these hashes, locked together with their outbox rows. One that cannot be read is logged and passed
+/// over: whoever wrote it must not stop everybody's anchors.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -61,21 +126,10 @@ pub async fn lock_by_hash(
     chain_id: i64,
     hashes: &[DataHash],
 ) -> Result<Vec<LockedAnchor>, StoreError> {
+    outbox::lock_by_hash(tx, chain_id, hashes).await?;
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
-    sqlx::query!(
-        "SELECT outbox.id
-         FROM anchor_outbox AS outbox
-         JOIN record_anchors AS anchor USING (record_id)
-         WHERE anchor.chain_id = $1
-           AND anchor.record_hash = ANY($2)
-         ORDER BY outbox.id
-         FOR UPDATE OF outbox",
-        chain_id,
-        &hashes,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let found = sqlx::query!(
+    let found = sqlx::query_as!(
+        Columns,
         r#"SELECT
             anchor.record_id,
             anchor.patient_id,
@@ -104,31 +158,15 @@ pub async fn lock_by_hash(
     )
     .fetch_all(&mut **tx)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            Ok(LockedAnchor {
-                record: RecordId(row.record_id),
-                patient: UserId(row.patient_id),
-                record_type: rows::text(&row.record_type, "record type")?,
-                record_hash: rows::hash(&row.record_hash)?,
-                // A tampered text is no hash: then none fits, and the sweep tells of it.
-                supersedes: row.supersedes.and_then(|hash| DataHash::parse(&hash).ok()),
-                state: rows::text(&row.state, "anchor state")?,
-                tx_hash: row.tx_hash,
-                record_exists: row.record_exists,
-                closing: row
-                    .closing_reason
-                    .map(|reason| {
-                        Ok::<_, StoreError>(WantedClosing {
-                            reason: closings::reason(reason)?,
-                            tx_hashes: row.closing_tx_hashes,
-                        })
-                    })
-                    .transpose()?,
+    let readable = found.into_iter().filter_map(|row| {
+        let record = row.record_id;
+        LockedAnchor::try_from(row)
+            .inspect_err(|error| {
+                tracing::error!(record.id = %record, %error, "The anchor of record {record} cannot be read; it is passed over");
             })
-        })
-        .collect()
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 /// Those of these hashes that some record has. Served by `idx_medical_records_data_hash`.
@@ -147,289 +185,4 @@ pub async fn hashes_of_records(
     .fetch_all(conn)
     .await?;
     found.iter().map(|hash| rows::hash(hash)).collect()
-}
-
-/// The accounts that anchor for us, as EIP-55 writes them.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn signers(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "SELECT address FROM signers WHERE chain_id = $1 ORDER BY address",
-        chain_id,
-    )
-    .fetch_all(conn)
-    .await?)
-}
-
-/// Where the chain says an anchor is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confirmation {
-    /// Which record.
-    pub record: RecordId,
-    /// The transaction that was mined.
-    pub tx_hash: String,
-    /// The account that anchored it.
-    pub registrar: String,
-    /// The block's number.
-    pub block_number: i64,
-    /// The block's hash.
-    pub block_hash: String,
-    /// Where in the block.
-    pub log_index: i64,
-    /// Where in the registry's gapless sequence.
-    pub sequence: i64,
-}
-
-/// Confirms locked anchors: the anchor, its outbox row, and the record's transaction hash where
-/// another attempt than the first was mined.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn confirm(tx: &mut Tx<'_>, confirmed: &[Confirmation]) -> Result<(), StoreError> {
-    if confirmed.is_empty() {
-        return Ok(());
-    }
-    let records: Vec<Uuid> = confirmed.iter().map(|c| c.record.0).collect();
-    let text = |cell: fn(&Confirmation) -> &String| {
-        confirmed
-            .iter()
-            .map(|c| cell(c).clone())
-            .collect::<Vec<String>>()
-    };
-    let number = |cell: fn(&Confirmation) -> i64| confirmed.iter().map(cell).collect::<Vec<_>>();
-    let transactions = text(|c| &c.tx_hash);
-    sqlx::query!(
-        "UPDATE record_anchors AS anchor
-         SET state = 'CONFIRMED',
-             tx_hash = e.tx_hash,
-             registrar = e.registrar,
-             block_number = e.block_number,
-             block_hash = e.block_hash,
-             log_index = e.log_index,
-             sequence = e.sequence,
-             confirmed_at = CURRENT_TIMESTAMP,
-             finalized_at = NULL
-         FROM UNNEST(
-             $1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[]
-         ) AS e(record_id, tx_hash, registrar, block_number, block_hash, log_index, sequence)
-         WHERE anchor.record_id = e.record_id",
-        &records,
-        &transactions,
-        &text(|c| &c.registrar),
-        &number(|c| c.block_number),
-        &text(|c| &c.block_hash),
-        &number(|c| c.log_index),
-        &number(|c| c.sequence),
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "UPDATE anchor_outbox
-         SET state = 'MINED'
-         WHERE record_id = ANY($1)
-           AND kind = 'ANCHOR'
-           AND state <> 'MINED'",
-        &records,
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "UPDATE medical_records AS record
-         SET blockchain_record_id = e.tx_hash
-         FROM UNNEST($1::uuid[], $2::text[]) AS e(record_id, tx_hash)
-         WHERE record.id = e.record_id
-           AND record.blockchain_record_id <> e.tx_hash",
-        &records,
-        &transactions,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// An anchor whose state the indexer moved, and where it was or is.
-#[derive(Debug, Clone)]
-pub struct ReconciledAnchor {
-    /// Which record.
-    pub record: RecordId,
-    /// Whose.
-    pub patient: UserId,
-    /// Of which type; `None` where a tampered text is none.
-    pub record_type: Option<RecordType>,
-    /// What is anchored; `None` where a tampered text is no hash, of which the sweep tells.
-    pub record_hash: Option<DataHash>,
-    /// Where it stood before.
-    pub state: AnchorState,
-    /// The transaction.
-    pub tx_hash: String,
-    /// The block's number.
-    pub block_number: Option<i64>,
-    /// The block's hash.
-    pub block_hash: Option<String>,
-    /// Where in the block.
-    pub log_index: Option<i64>,
-    /// Where in the registry's gapless sequence.
-    pub sequence: Option<i64>,
-}
-
-/// Takes back the anchors above a block: they are REORGED, and the relay sends them again at once, and so it does
-/// what closed a record there, and what was mined without effect of late: if that was undone, too, its nonce is free.
-/// Gives the anchors as they were, in record order. Served by `idx_record_anchors_confirmed` but for those
-/// that were final, by `idx_record_closings_confirmed` and by `idx_anchor_outbox_failed`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn reorg_above(
-    tx: &mut Tx<'_>,
-    chain_id: i64,
-    block: i64,
-) -> Result<Vec<ReconciledAnchor>, StoreError> {
-    let undone = sqlx::query_scalar!(
-        "SELECT id
-         FROM anchor_outbox
-         WHERE id IN (
-             SELECT outbox.id
-             FROM record_anchors AS anchor
-             JOIN anchor_outbox AS outbox
-                 ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
-             WHERE anchor.chain_id = $1
-               AND anchor.block_number > $2
-               AND anchor.state IN ('CONFIRMED', 'FINALIZED')
-             UNION ALL
-             SELECT outbox.id
-             FROM record_closings AS closing
-             JOIN anchor_outbox AS outbox
-                 ON outbox.record_id = closing.record_id AND outbox.kind = 'CLOSE'
-             WHERE closing.state = 'CONFIRMED'
-               AND closing.block_number > $2
-               AND outbox.chain_id = $1
-               AND outbox.state = 'MINED'
-             UNION ALL
-             SELECT id
-             FROM anchor_outbox
-             WHERE chain_id = $1
-               AND state = 'FAILED'
-               AND updated_at > CURRENT_TIMESTAMP - interval '1 day'
-         )
-         ORDER BY id
-         FOR UPDATE",
-        chain_id,
-        block,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let found = sqlx::query!(
-        "SELECT record_id, patient_id, record_type, record_hash, state, tx_hash, block_number,
-                block_hash, log_index, sequence
-         FROM record_anchors
-         WHERE chain_id = $1
-           AND block_number > $2
-           AND state IN ('CONFIRMED', 'FINALIZED')
-         ORDER BY record_id
-         FOR UPDATE",
-        chain_id,
-        block,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let records: Vec<Uuid> = found.iter().map(|row| row.record_id).collect();
-    sqlx::query!(
-        "UPDATE record_anchors
-         SET state = 'REORGED',
-             registrar = NULL,
-             block_number = NULL,
-             block_hash = NULL,
-             log_index = NULL,
-             sequence = NULL,
-             confirmed_at = NULL,
-             finalized_at = NULL
-         WHERE record_id = ANY($1)",
-        &records,
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "UPDATE anchor_outbox
-         SET state = 'QUEUED',
-             next_send_at = CURRENT_TIMESTAMP
-         WHERE id = ANY($1)",
-        &undone,
-    )
-    .execute(&mut **tx)
-    .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            Ok(ReconciledAnchor {
-                record: RecordId(row.record_id),
-                patient: UserId(row.patient_id),
-                record_type: row.record_type.parse().ok(),
-                record_hash: rows::hash(&row.record_hash).ok(),
-                state: rows::text(&row.state, "anchor state")?,
-                tx_hash: row.tx_hash,
-                block_number: row.block_number,
-                block_hash: row.block_hash,
-                log_index: row.log_index,
-                sequence: row.sequence,
-            })
-        })
-        .collect()
-}
-
-/// Finalises at most `limit` confirmed anchors in blocks up to `block`, oldest blocks first. Gives
-/// them as they were. Served by `idx_record_anchors_confirmed`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn finalize(
-    tx: &mut Tx<'_>,
-    chain_id: i64,
-    block: i64,
-    limit: i64,
-) -> Result<Vec<ReconciledAnchor>, StoreError> {
-    let found = sqlx::query!(
-        "WITH due AS (
-             SELECT record_id
-             FROM record_anchors
-             WHERE record_id IN (
-                 SELECT record_id
-                 FROM record_anchors
-                 WHERE chain_id = $1
-                   AND state = 'CONFIRMED'
-                   AND block_number <= $2
-                 ORDER BY block_number
-                 LIMIT $3
-             )
-             ORDER BY record_id
-             FOR UPDATE
-         )
-         UPDATE record_anchors AS anchor
-         SET state = 'FINALIZED',
-             finalized_at = CURRENT_TIMESTAMP
-         FROM due
-         WHERE anchor.record_id = due.record_id
-         RETURNING anchor.record_id, patient_id, record_type, record_hash, tx_hash, block_number,
-             block_hash, log_index, sequence",
-        chain_id,
-        block,
-        limit,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(found
-        .into_iter()
-        .map(|row| ReconciledAnchor {
-            record: RecordId(row.record_id),
-            patient: UserId(row.patient_id),
-            record_type: row.record_type.parse().ok(),
-            record_hash: rows::hash(&row.record_hash).ok(),
-            state: AnchorState::Confirmed,
-            tx_hash: row.tx_hash,
-            block_number: row.block_number,
-            block_hash: row.block_hash,
-            log_index: row.log_index,
-            sequence: row.sequence,
-        })
-        .collect())
 }

@@ -74,7 +74,7 @@ pub(crate) fn record(
             extraction,
             facts.record,
             facts.patient,
-            facts.record_type,
+            Some(facts.record_type),
             DataHash::parse(anchored).ok(),
         ));
     }
@@ -92,7 +92,7 @@ pub(crate) fn ended(
     endings: &HashMap<DataHash, EndingFacts>,
 ) -> Option<SuspectedFinding> {
     let ending = endings.get(&anchored(facts)?)?;
-    reconcile::ended(ending, facts.record, facts.patient, facts.record_type)
+    reconcile::ended(ending, facts.record, facts.patient, Some(facts.record_type))
 }
 
 /// What does not fit in the line of versions: the row and its neighbours, the anchor, the event.

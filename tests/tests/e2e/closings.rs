@@ -199,6 +199,35 @@ async fn a_relay_that_is_killed_again_and_again_closes_each_record_once() {
 }
 
 #[tokio::test]
+async fn a_closing_that_nobody_can_read_stops_no_other_and_no_anchor() {
+    let mut world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (first, other) = (measured(&world, &ana).await, measured(&world, &ana).await);
+    // Until it is back no anchor is in a block for us, and what closes them waits.
+    world.indexer.kill().await;
+    let broken = withdraws(&ana, &first).await;
+    let whole = withdraws(&ana, &other).await;
+
+    world
+        .attacks(&format!(
+            "UPDATE record_closings SET reason = 77 WHERE record_id = '{0}';
+             UPDATE record_anchors SET record_type = 'zz' WHERE record_id = '{0}'",
+            id(&broken)
+        ))
+        .await;
+    world.indexer.restart().await;
+
+    wait_for_closing(&world, &whole, "CONFIRMED").await;
+    assert_eq!(on_chain(&world, &whole).await, (3, 1));
+    world.wait_for_anchor(&id(&broken), "CONFIRMED").await;
+    wait_for_closing(&world, &broken, "PENDING").await;
+    let said = format!("The closing of record {} cannot be read", id(&broken));
+    for log in [world.api.log(), world.indexer.log()] {
+        assert!(log.contains(&said), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_closing_that_is_undone_is_done_again() {
     let world = World::with(|options| options.slots_in_an_epoch = 8).await;
     let ana = world.patient("ana").await;

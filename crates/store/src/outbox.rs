@@ -1,0 +1,407 @@
+//! What the relay has to hand to a node: a row for each nonce, with every transaction that was signed for it. Only this
+//! module writes rows, and moves them: queued, sent, mined, failed, queued again where a block was undone.
+//!
+//! Rows are locked in one order: outbox by id, then anchors, then closings, each by record.
+
+use std::time::Duration;
+
+use domain::{ids::RecordId, records::DataHash};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    StoreError, Tx,
+    feed::{AnchorSubject, ChainPlace},
+    signers::SignerAccount,
+};
+
+/// What a transaction of the outbox does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxKind {
+    /// It anchors a record.
+    Anchor,
+    /// It closes one.
+    Close,
+}
+
+impl OutboxKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchor => "ANCHOR",
+            Self::Close => "CLOSE",
+        }
+    }
+}
+
+/// A transaction that was signed for a record, with its nonce.
+#[derive(Debug)]
+pub struct SignedTransaction {
+    /// Which record.
+    pub record: RecordId,
+    /// The signer's nonce.
+    pub nonce: i64,
+    /// The transaction's hash, `0x` and 64 digits.
+    pub tx_hash: String,
+    /// The transaction.
+    pub raw_transaction: Vec<u8>,
+    /// The most it pays. Unit: wei per gas.
+    pub max_fee_per_gas: u128,
+}
+
+/// Puts transactions in, each with its first attempt, and moves the locked signer past them.
+pub(crate) async fn insert<'a>(
+    tx: &mut Tx<'_>,
+    signer: SignerAccount<'_>,
+    kind: OutboxKind,
+    transactions: impl Iterator<Item = &'a SignedTransaction> + Clone,
+) -> Result<(), StoreError> {
+    let records: Vec<Uuid> = transactions.clone().map(|it| it.record.0).collect();
+    let nonces: Vec<i64> = transactions.clone().map(|it| it.nonce).collect();
+    let hashes: Vec<String> = transactions.clone().map(|it| it.tx_hash.clone()).collect();
+    let raws: Vec<&[u8]> = transactions
+        .clone()
+        .map(|it| &*it.raw_transaction)
+        .collect();
+    let fees: Vec<String> = transactions
+        .map(|it| it.max_fee_per_gas.to_string())
+        .collect();
+    sqlx::query!(
+        "WITH entry AS (
+             SELECT *
+             FROM UNNEST($4::uuid[], $5::bigint[], $6::text[], $7::bytea[], $8::text[])
+                 AS e(record_id, nonce, tx_hash, raw, fee)
+         ), outbox AS (
+             INSERT INTO anchor_outbox (record_id, chain_id, signer, nonce, kind)
+             SELECT record_id, $1, $2, nonce, $3 FROM entry ORDER BY nonce
+             RETURNING id, nonce
+         ), attempt AS (
+             INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
+             SELECT entry.tx_hash, outbox.id, 1, entry.raw, entry.fee::numeric
+             FROM outbox JOIN entry USING (nonce)
+         )
+         UPDATE signers
+         SET next_nonce = (SELECT max(nonce) + 1 FROM entry)
+         WHERE chain_id = $1 AND address = $2",
+        signer.chain_id,
+        signer.address,
+        kind.as_str(),
+        &records,
+        &nonces,
+        &hashes,
+        &raws as &[&[u8]],
+        &fees,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A transaction the relay has to hand to a node.
+#[derive(Debug, Clone)]
+pub struct DueTransaction {
+    /// The outbox row.
+    pub outbox: i64,
+    /// Which record.
+    pub record: RecordId,
+    /// The signer's nonce.
+    pub nonce: i64,
+    /// The transaction's hash.
+    pub tx_hash: String,
+    /// The transaction.
+    pub raw_transaction: Vec<u8>,
+    /// What it does.
+    pub kind: OutboxKind,
+    /// Whether it supersedes or closes a record, of which a registrar may do so many in an hour.
+    pub ends: bool,
+    /// Whether a node took it before, and it is not known to be undone.
+    pub is_sent: bool,
+}
+
+/// What is due, in nonce order: the newest attempt of each outbox row that waits. Served by
+/// `idx_anchor_outbox_waiting`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn due(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+    limit: i64,
+) -> Result<Vec<DueTransaction>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT outbox.id, outbox.record_id, outbox.nonce, attempt.tx_hash, attempt.raw_transaction,
+                outbox.kind = 'CLOSE' AS "closes!",
+                outbox.kind = 'CLOSE' OR anchor.supersedes AS "ends!",
+                outbox.state = 'SENT' AS "is_sent!"
+         FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor ON anchor.record_id = outbox.record_id
+         JOIN LATERAL (
+             SELECT tx_hash, raw_transaction
+             FROM anchor_attempts
+             WHERE outbox_id = outbox.id
+             ORDER BY attempt DESC
+             LIMIT 1
+         ) AS attempt ON TRUE
+         WHERE outbox.chain_id = $1
+           AND outbox.signer = $2
+           AND outbox.state IN ('QUEUED', 'SENT')
+           AND outbox.next_send_at <= CURRENT_TIMESTAMP
+         ORDER BY outbox.nonce
+         LIMIT $3"#,
+        signer.chain_id,
+        signer.address,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| DueTransaction {
+            outbox: row.id,
+            record: RecordId(row.record_id),
+            nonce: row.nonce,
+            tx_hash: row.tx_hash,
+            raw_transaction: row.raw_transaction,
+            kind: if row.closes {
+                OutboxKind::Close
+            } else {
+                OutboxKind::Anchor
+            },
+            ends: row.ends,
+            is_sent: row.is_sent,
+        })
+        .collect())
+}
+
+/// How many transactions are under way that supersede or close a record.
+#[derive(Debug, Clone, Copy)]
+pub struct EndsUnderWay {
+    /// Those that a node took.
+    pub sent: i64,
+    /// Those that wait in the outbox.
+    pub queued: i64,
+}
+
+/// How many transactions of this account that supersede or close a record are under way, those that were not handed
+/// over yet included or not. Served by `idx_anchor_outbox_waiting`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn under_way(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+) -> Result<EndsUnderWay, StoreError> {
+    Ok(sqlx::query_as!(
+        EndsUnderWay,
+        r#"SELECT
+            count(*) FILTER (WHERE outbox.state = 'SENT') AS "sent!",
+            count(*) FILTER (WHERE outbox.state = 'QUEUED') AS "queued!"
+         FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor USING (record_id)
+         WHERE outbox.chain_id = $1
+           AND outbox.signer = $2
+           AND outbox.state IN ('QUEUED', 'SENT')
+           AND (outbox.kind = 'CLOSE' OR anchor.supersedes)"#,
+        signer.chain_id,
+        signer.address,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// An anchor whose state the relay moved.
+#[derive(Debug, Clone)]
+pub struct RelayedAnchor {
+    /// Of which record.
+    pub subject: AnchorSubject,
+    /// The transaction.
+    pub place: ChainPlace,
+}
+
+/// Notes that a node took these transactions; they are handed over again after `again_in` unless
+/// mined. Gives the anchors that were PENDING or REORGED and are SUBMITTED now, in record order.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn mark_sent(
+    tx: &mut Tx<'_>,
+    outbox: &[i64],
+    again_in: Duration,
+) -> Result<Vec<RelayedAnchor>, StoreError> {
+    let moved = sqlx::query!(
+        "WITH sent AS (
+             UPDATE anchor_outbox
+             SET state = 'SENT',
+                 sends = sends + 1,
+                 next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
+             WHERE id = ANY($1)
+               AND state IN ('QUEUED', 'SENT')
+             RETURNING record_id, kind
+         ), due AS (
+             SELECT record_id
+             FROM record_anchors
+             WHERE record_id IN (SELECT record_id FROM sent WHERE kind = 'ANCHOR')
+               AND state IN ('PENDING', 'REORGED')
+             ORDER BY record_id
+             FOR UPDATE
+         )
+         UPDATE record_anchors
+         SET state = 'SUBMITTED'
+         FROM due
+         WHERE record_anchors.record_id = due.record_id
+         RETURNING record_anchors.record_id, patient_id, record_type, record_hash, tx_hash",
+        outbox,
+        again_in.as_secs_f64(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let moved = moved.into_iter().map(|row| RelayedAnchor {
+        subject: AnchorSubject::read(
+            row.record_id,
+            row.patient_id,
+            &row.record_type,
+            &row.record_hash,
+        ),
+        place: ChainPlace::of_transaction(row.tx_hash),
+    });
+    Ok(moved.collect())
+}
+
+/// Puts what could not be handed over off, so that a node that is down is not hammered.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn put_off(
+    conn: &mut PgConnection,
+    outbox: &[i64],
+    again_in: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE anchor_outbox
+         SET next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
+         WHERE id = ANY($1)
+           AND state IN ('QUEUED', 'SENT')",
+        outbox,
+        again_in.as_secs_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives a row up whose transaction was mined without effect. False where the indexer knows better.
+pub(crate) async fn give_up(tx: &mut Tx<'_>, outbox: i64) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE anchor_outbox SET state = 'FAILED' WHERE id = $1 AND state IN ('QUEUED', 'SENT')",
+        outbox,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Locks all rows of the anchors of these hashes.
+pub(crate) async fn lock_by_hash(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    hashes: &[DataHash],
+) -> Result<(), StoreError> {
+    let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
+    sqlx::query!(
+        "SELECT outbox.id
+         FROM anchor_outbox AS outbox
+         JOIN record_anchors AS anchor USING (record_id)
+         WHERE anchor.chain_id = $1
+           AND anchor.record_hash = ANY($2)
+         ORDER BY outbox.id
+         FOR UPDATE OF outbox",
+        chain_id,
+        &hashes,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that locked rows are mined: those that anchor these records, by whatever transaction, and those that close
+/// these, by one of these transactions. Served by `anchor_outbox_anchor_key` and `idx_anchor_outbox_closings`.
+pub(crate) async fn mark_mined(
+    tx: &mut Tx<'_>,
+    anchored: &[Uuid],
+    closed: &[Uuid],
+    closed_by: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE anchor_outbox AS outbox
+         SET state = 'MINED'
+         WHERE state <> 'MINED'
+           AND (
+               (kind = 'ANCHOR' AND record_id = ANY($1))
+               OR (
+                   kind = 'CLOSE'
+                   AND record_id = ANY($2)
+                   AND EXISTS (
+                       SELECT FROM anchor_attempts AS attempt
+                       WHERE attempt.outbox_id = outbox.id AND attempt.tx_hash = ANY($3)
+                   )
+               )
+           )",
+        anchored,
+        closed,
+        closed_by,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Queues again what was mined above a block, and what was mined without effect of late: if that was undone, too, its
+/// nonce is free. Served by `idx_record_anchors_confirmed` but for those that were final, by
+/// `idx_record_closings_confirmed` and by `idx_anchor_outbox_failed`.
+pub(crate) async fn queue_above(
+    tx: &mut Tx<'_>,
+    chain_id: i64,
+    block: i64,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "WITH undone AS (
+             SELECT id
+             FROM anchor_outbox
+             WHERE id IN (
+                 SELECT outbox.id
+                 FROM record_anchors AS anchor
+                 JOIN anchor_outbox AS outbox
+                     ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
+                 WHERE anchor.chain_id = $1
+                   AND anchor.block_number > $2
+                   AND anchor.state IN ('CONFIRMED', 'FINALIZED')
+                 UNION ALL
+                 SELECT outbox.id
+                 FROM record_closings AS closing
+                 JOIN anchor_outbox AS outbox
+                     ON outbox.record_id = closing.record_id AND outbox.kind = 'CLOSE'
+                 WHERE closing.state = 'CONFIRMED'
+                   AND closing.block_number > $2
+                   AND outbox.chain_id = $1
+                   AND outbox.state = 'MINED'
+                 UNION ALL
+                 SELECT id
+                 FROM anchor_outbox
+                 WHERE chain_id = $1
+                   AND state = 'FAILED'
+                   AND updated_at > CURRENT_TIMESTAMP - interval '1 day'
+             )
+             ORDER BY id
+             FOR UPDATE
+         )
+         UPDATE anchor_outbox AS outbox
+         SET state = 'QUEUED',
+             next_send_at = CURRENT_TIMESTAMP
+         FROM undone
+         WHERE outbox.id = undone.id",
+        chain_id,
+        block,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The accounts that sign for us, and the nonce each stands at, which is ours and not the chain's.
+
+use sqlx::PgConnection;
+
+use crate::{StoreError, Tx};
+
+/// One signing account on one chain.
+#[derive(Debug, Clone, Copy)]
+pub struct SignerAccount<'a> {
+    /// The chain.
+    pub chain_id: i64,
+    /// The account, as EIP-55 writes it.
+    pub address: &'a str,
+}
+
+/// Makes the signer known, beginning at `next_nonce`; gives the nonce it stands at.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn register(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+    next_nonce: i64,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "INSERT INTO signers (chain_id, address, next_nonce)
+         VALUES ($1, $2, $3)
+         ON CONFLICT (chain_id, address) DO UPDATE SET next_nonce = signers.next_nonce
+         RETURNING next_nonce",
+        signer.chain_id,
+        signer.address,
+        next_nonce,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// The nonce a signer stands at; `None` where it was never made known.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn known_nonce(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT next_nonce FROM signers WHERE chain_id = $1 AND address = $2",
+        signer.chain_id,
+        signer.address,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Locks the signer until the transaction ends and gives its next nonce. Writers of one signer, in
+/// whatever process, follow one another from here on.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock(tx: &mut Tx<'_>, signer: SignerAccount<'_>) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT next_nonce FROM signers WHERE chain_id = $1 AND address = $2 FOR UPDATE",
+        signer.chain_id,
+        signer.address,
+    )
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// The accounts that anchor for us, as EIP-55 writes them.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn addresses(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT address FROM signers WHERE chain_id = $1 ORDER BY address",
+        chain_id,
+    )
+    .fetch_all(conn)
+    .await?)
+}
