@@ -1,7 +1,7 @@
 //! Whether the database can do the work: a transaction like any other, a look at its disk, and what the
 //! indexer last wrote.
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 
 use crate::{StoreError, cursor::Registry, inspect, inspect::Measured, session};
 
@@ -30,13 +30,14 @@ pub async fn connect(
 }
 
 /// Writes and commits, in a table that every request that logs in writes to; what was written is taken away
-/// in the same transaction, so that nobody sees it.
+/// in the same transaction, so that nobody sees it. Where this fails or is dropped the connection may be left inside
+/// that transaction: close it.
 ///
 /// # Errors
 /// [`StoreError`]: then requests that write cannot be served either.
 pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probed, StoreError> {
     let clock = inspect::measure(conn).await?;
-    let mut tx = conn.begin().await?;
+    sqlx::raw_sql("BEGIN").execute(&mut *conn).await?;
     sqlx::query!(
         "WITH written AS (
              INSERT INTO throttle_counters (scope, subject, due_at)
@@ -45,15 +46,15 @@ pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probe
          )
          SELECT subject FROM written"
     )
-    .fetch_one(&mut *tx)
+    .fetch_one(&mut *conn)
     .await?;
     sqlx::query!(
         "DELETE FROM throttle_counters
          WHERE scope = 'ACCOUNT' AND subject = 'health ' || pg_backend_pid()"
     )
-    .execute(&mut *tx)
+    .execute(&mut *conn)
     .await?;
-    take_space(&mut tx).await?;
+    take_space(conn).await?;
     let led = sqlx::query_scalar!(
         r#"SELECT EXTRACT(EPOCH FROM clock_timestamp() - updated_at)::double precision AS "ago!"
            FROM chain_cursors
@@ -61,9 +62,9 @@ pub async fn probe(conn: &mut PgConnection, registry: &Registry) -> Result<Probe
         registry.chain_id,
         registry.address,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut *conn)
     .await?;
-    tx.commit().await?;
+    sqlx::raw_sql("COMMIT").execute(conn).await?;
     Ok(Probed {
         clock,
         led_ago: led,
