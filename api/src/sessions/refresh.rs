@@ -9,7 +9,7 @@ use domain::{
     sessions::{IDLE_AFTER, RefreshVerdict, judge},
     users::ANONYMOUS,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{
     Pool, Tx, audit, barrier,
     sessions::{self, Token, Which},
@@ -55,62 +55,63 @@ pub(crate) async fn refresh(
         Some(throttle::pass(refreshing.throttle, &context.origin, Attempt::Refresh).await?)
     };
     let mut tx = refreshing.pool.begin().await?;
-    let token = match &parent {
-        Some(parent) => sessions::lock_token(&mut tx, &parent.hash()).await?,
+    match redeem(refreshing.issuer, &mut tx, context, parent.as_ref()).await? {
+        Redeemed::By { token, next } => grant(refreshing, tx, context, pass, &token, next).await,
+        Redeemed::Before(token) => end(refreshing, tx, context, pass, &token).await,
+        Redeemed::Not { token, why } => {
+            refuse(refreshing.throttle, tx, context, pass, token.as_ref(), why).await
+        }
+    }
+}
+
+/// What comes of a refresh token.
+enum Redeemed {
+    /// It is good, and this is the next one.
+    By { token: Token, next: RefreshToken },
+    /// Somebody else used it.
+    Before(Token),
+    /// It is no good.
+    Not {
+        token: Option<Token>,
+        why: &'static str,
+    },
+}
+
+/// Locks the token's row and uses it, if it may be used.
+async fn redeem(
+    issuer: SessionIssuer<'_>,
+    tx: &mut Tx<'_>,
+    context: &RequestContext,
+    given: Option<&RefreshToken>,
+) -> Result<Redeemed, Error> {
+    let found = match given {
+        Some(given) => sessions::lock_token(tx, &given.hash()).await?,
         None => None,
     };
-    let (Some(parent), Some(mut token)) = (parent, token) else {
-        return refuse(refreshing.throttle, tx, context, pass, None, "UNKNOWN").await;
+    let not = |token, why| Ok(Redeemed::Not { token, why });
+    let (Some(given), Some(mut token)) = (given, found) else {
+        return not(None, "UNKNOWN");
     };
-    let account = refreshing.issuer.seals.account(&mut tx, token.user).await?;
+    let account = issuer.seals.account(tx, token.user).await?;
     token.presented.is_active = account.is_some_and(|account| account.is_active);
     let verdict = judge(&token.presented, token.now);
     if let RefreshVerdict::Ended(why) = verdict {
         // What was ended carries no seal.
-        return refuse(
-            refreshing.throttle,
-            tx,
-            context,
-            pass,
-            Some(&token),
-            why.as_str(),
-        )
-        .await;
+        return not(Some(token), why.as_str());
     }
-    let Some(row) = open(refreshing.issuer.seals, &token) else {
-        return refuse(
-            refreshing.throttle,
-            tx,
-            context,
-            pass,
-            Some(&token),
-            "TAMPERED",
-        )
-        .await;
+    let Some(row) = open(issuer.seals, &token) else {
+        return not(Some(token), "TAMPERED");
     };
-    let known = match verdict {
-        RefreshVerdict::Rotate => {
-            Some(rotate(refreshing.issuer, &mut tx, context, &parent, &token, row).await?)
-        }
-        RefreshVerdict::Again => again(refreshing.issuer.tokens, &mut tx, &parent, row.id).await?,
-        RefreshVerdict::Reused | RefreshVerdict::Ended(_) => {
-            return end(refreshing, tx, context, pass, &token).await;
-        }
+    let next = match verdict {
+        RefreshVerdict::Rotate => Some(rotate(issuer, tx, context, given, &token, row).await?),
+        RefreshVerdict::Again => again(issuer.tokens, tx, given, row.id).await?,
+        RefreshVerdict::Reused | RefreshVerdict::Ended(_) => return Ok(Redeemed::Before(token)),
     };
-    let Some(next) = known else {
+    match next {
+        Some(next) => Ok(Redeemed::By { token, next }),
         // The key that made it is gone: nobody can be told what it was.
-        return refuse(
-            refreshing.throttle,
-            tx,
-            context,
-            pass,
-            Some(&token),
-            "EXPIRED",
-        )
-        .await;
-    };
-    let said = token.presented.used_at.map(|_| json!({ "again": true }));
-    grant(refreshing, tx, context, pass, &token, next, said).await
+        None => not(Some(token), "EXPIRED"),
+    }
 }
 
 /// Whether a token would be taken, as it seems before its row is locked. 256 bits are not found by trying,
@@ -192,12 +193,11 @@ async fn grant(
     pass: Option<Pass>,
     token: &Token,
     next: RefreshToken,
-    said: Option<Value>,
 ) -> Result<Granted, Error> {
     let found = sessions::page(&mut tx, token.user, Some(token.family), None, 1).await?;
     let log_in = found.into_iter().next().ok_or(Error::SessionEnded)?;
     let entry = AuditEntry {
-        new_value: said,
+        new_value: token.presented.used_at.map(|_| json!({ "again": true })),
         ..entry(context, token.user, token.family, AuditAction::AuthRefresh)
     };
     audit::insert(&mut tx, &[entry]).await?;
