@@ -95,11 +95,10 @@ impl Usage {
         }
     }
 
+    /// Whether it can be forgotten. What is owed is no more than a minute brings back, and it is older than that: whoever
+    /// comes then finds the whole of the shared budget, as if they were new.
     fn is_idle(&self, now: Instant) -> bool {
-        self.owed == 0
-            && self.running == 0
-            && self.waiting.is_empty()
-            && now > self.free_at + 2 * MINUTE
+        self.running == 0 && self.waiting.is_empty() && now > self.free_at + 2 * MINUTE
     }
 
     fn has_room_for(&self, weight: u64, limits: CostLimits) -> bool {
@@ -308,13 +307,18 @@ impl CostLimiter {
 impl Usages {
     fn of(&mut self, party: Party, limits: CostLimits) -> &mut Usage {
         let now = Instant::now();
+        self.sweep(now);
+        self.of
+            .entry(party)
+            .or_insert_with(|| Usage::fresh(limits, now))
+    }
+
+    /// Forgets who is idle, once a minute.
+    fn sweep(&mut self, now: Instant) {
         if now > self.swept_at + MINUTE {
             self.swept_at = now;
             self.of.retain(|_, usage| !usage.is_idle(now));
         }
-        self.of
-            .entry(party)
-            .or_insert_with(|| Usage::fresh(limits, now))
     }
 }
 
@@ -427,6 +431,26 @@ mod tests {
 
         assert_eq!(limiter.usages().of[&eve].owed, 3 * REFUSAL_COST);
         assert!(limiter.enter(eve, 10).await.is_err());
+    }
+
+    #[test]
+    fn who_owes_is_forgotten_when_their_budget_has_come_back_and_not_before() {
+        let now = Instant::now();
+        let mut usages = Usages {
+            of: HashMap::new(),
+            swept_at: now,
+        };
+        let [idle, running] = [somebody(), somebody()];
+        for party in [idle, running] {
+            usages.of(party, LIMITS).owed = LIMITS.a_minute;
+        }
+        usages.of(running, LIMITS).start(10);
+
+        for (minutes, kept) in [(1, 2), (2, 2), (4, 1)] {
+            usages.sweep(now + minutes * MINUTE);
+            assert_eq!(usages.of.len(), kept, "after {minutes} minutes");
+        }
+        assert!(usages.of.contains_key(&running));
     }
 
     #[test]
