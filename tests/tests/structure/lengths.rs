@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Block, Ident, ImplItemFn, ItemFn, ItemMod, TraitItemFn};
 
@@ -27,8 +26,10 @@ impl Lengths {
     }
 
     fn count(&mut self, name: &Ident, body: &Block) {
-        let (open, close) = (body.span().start().line, body.span().end().line);
-        self.0.push(((close - open).saturating_sub(1), name.to_string()));
+        let braces = body.brace_token.span;
+        let (open, close) = (braces.open().start().line, braces.close().start().line);
+        self.0
+            .push(((close - open).saturating_sub(1), name.to_string()));
     }
 }
 
@@ -125,6 +126,12 @@ fn of_tests() {}
     let found: Vec<(usize, &str)> = found.iter().map(|(lines, it)| (*lines, &**it)).collect();
     assert_eq!(
         found,
-        [(0, "none"), (1, "one"), (3, "three"), (2, "two"), (0, "inner")]
+        [
+            (0, "none"),
+            (1, "one"),
+            (3, "three"),
+            (2, "two"),
+            (0, "inner")
+        ]
     );
 }

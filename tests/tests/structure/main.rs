@@ -8,6 +8,7 @@ mod circles;
 mod contracts;
 mod event_stream;
 mod inputs;
+mod lengths;
 mod maps;
 mod migrations;
 mod nested;

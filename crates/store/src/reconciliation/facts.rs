@@ -108,6 +108,69 @@ pub struct EventFacts {
     pub predecessor: Option<String>,
 }
 
+/// The columns of a record, and of what speaks of it.
+struct RecordColumns {
+    id: Uuid,
+    patient_id: Uuid,
+    record_type: String,
+    data_hash: String,
+    blockchain_record_id: String,
+    version: i32,
+    is_superseded: bool,
+    has_successor: bool,
+    before_version: Option<i32>,
+    before_hash: Option<String>,
+    anchor_chain_id: Option<i64>,
+    record_hash: Option<String>,
+    state: Option<String>,
+    tx_hash: Option<String>,
+    predecessor_hash: Option<String>,
+    supersedes: Option<bool>,
+    actor: Option<String>,
+    event_tx_hash: Option<String>,
+    event_predecessor: Option<String>,
+    extracted_by: Option<String>,
+    extracted_from: Option<String>,
+    extracted_in: Option<String>,
+    extracted_at: Option<i64>,
+}
+
+impl TryFrom<RecordColumns> for RecordFacts {
+    type Error = StoreError;
+
+    fn try_from(row: RecordColumns) -> Result<Self, StoreError> {
+        let anchor = match (row.anchor_chain_id, row.record_hash, row.state, row.tx_hash) {
+            (Some(chain_id), Some(record_hash), Some(state), Some(tx_hash)) => Some(AnchorFacts {
+                chain_id,
+                record_hash,
+                state: rows::text(&state, "anchor state")?,
+                tx_hash,
+                predecessor_hash: row.predecessor_hash,
+                supersedes: row.supersedes.unwrap_or_default(),
+            }),
+            _ => None,
+        };
+        let extracted = (row.extracted_by, row.extracted_in, row.extracted_at);
+        Ok(Self {
+            record: RecordId(row.id),
+            patient: UserId(row.patient_id),
+            record_type: rows::text(&row.record_type, "record type")?,
+            data_hash: row.data_hash,
+            blockchain_record_id: row.blockchain_record_id,
+            version: row.version,
+            predecessor: row.before_version.map(|version| PredecessorFacts {
+                version,
+                record_hash: row.before_hash,
+            }),
+            is_superseded: row.is_superseded,
+            has_successor: row.has_successor,
+            anchor,
+            event: event_facts(row.actor, row.event_tx_hash, row.event_predecessor),
+            extraction: extraction_facts(extracted, row.extracted_from),
+        })
+    }
+}
+
 /// What records, anchors and events say about these records. Served by the primary keys and
 /// `idx_chain_events_subject`.
 ///
@@ -119,7 +182,8 @@ pub async fn record_facts(
     records: &[RecordId],
 ) -> Result<Vec<RecordFacts>, StoreError> {
     let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
-    let found = sqlx::query!(
+    let found = sqlx::query_as!(
+        RecordColumns,
         r#"SELECT
             record.id,
             record.patient_id,
@@ -172,44 +236,7 @@ pub async fn record_facts(
     )
     .fetch_all(conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            let anchor = match (row.anchor_chain_id, row.record_hash, row.state, row.tx_hash) {
-                (Some(chain_id), Some(record_hash), Some(state), Some(tx_hash)) => {
-                    let state = rows::text(&state, "anchor state")?;
-                    Some(AnchorFacts {
-                        chain_id,
-                        record_hash,
-                        state,
-                        tx_hash,
-                        predecessor_hash: row.predecessor_hash,
-                        supersedes: row.supersedes.unwrap_or_default(),
-                    })
-                }
-                _ => None,
-            };
-            let event = event_facts(row.actor, row.event_tx_hash, row.event_predecessor);
-            let extracted = (row.extracted_by, row.extracted_in, row.extracted_at);
-            Ok(RecordFacts {
-                record: RecordId(row.id),
-                patient: UserId(row.patient_id),
-                record_type: rows::text(&row.record_type, "record type")?,
-                data_hash: row.data_hash,
-                blockchain_record_id: row.blockchain_record_id,
-                version: row.version,
-                predecessor: row.before_version.map(|version| PredecessorFacts {
-                    version,
-                    record_hash: row.before_hash,
-                }),
-                is_superseded: row.is_superseded,
-                has_successor: row.has_successor,
-                anchor,
-                event,
-                extraction: extraction_facts(extracted, row.extracted_from),
-            })
-        })
-        .collect()
+    found.into_iter().map(RecordFacts::try_from).collect()
 }
 
 fn event_facts(
