@@ -56,17 +56,20 @@ impl Subject {
     }
 }
 
-/// Opens a finding. `None` where the same one is open already.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn open(
+/// A finding that is open: since now, or before.
+enum Open {
+    Now(FindingId),
+    Before(FindingId),
+}
+
+/// Opens a finding, or finds the same one open. `None` where that was resolved in this moment.
+/// Served by `integrity_findings_open_key`.
+async fn open(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    subject: Subject,
+    about: &Columns,
     details: &Value,
-) -> Result<Option<FindingId>, StoreError> {
-    let about = subject.columns();
+) -> Result<Option<Open>, StoreError> {
     let id = sqlx::query_scalar!(
         "INSERT INTO integrity_findings
             (id, kind, record_id, record_hash, patient_key_id, table_name, row_id, details)
@@ -85,12 +88,34 @@ pub async fn open(
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(id.map(FindingId))
+    if let Some(id) = id {
+        return Ok(Some(Open::Now(FindingId(id))));
+    }
+    let id = sqlx::query_scalar!(
+        "SELECT id
+         FROM integrity_findings
+         WHERE kind = $1
+           AND resolved_at IS NULL
+           AND record_id IS NOT DISTINCT FROM $2
+           AND record_hash IS NOT DISTINCT FROM $3
+           AND patient_key_id IS NOT DISTINCT FROM $4
+           AND table_name IS NOT DISTINCT FROM $5
+           AND row_id IS NOT DISTINCT FROM $6",
+        kind.as_str(),
+        about.record_id,
+        about.record_hash,
+        about.patient_key_id,
+        about.table_name,
+        about.row_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(|id| Open::Before(FindingId(id))))
 }
 
 /// Opens a finding, and gives it where its audit row has to be written: where it is new, and where the audit
 /// trail says nothing of the one that is open. That was written by somebody else, so that the real one would
-/// seem to be known. Served by `integrity_findings_open_key` and `idx_audit_logs_resource_page`.
+/// seem to be known. Served by `idx_audit_logs_resource_page`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -100,38 +125,31 @@ pub async fn open_unrecorded(
     subject: Subject,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
-    if let Some(id) = open(tx, kind, subject, details).await? {
-        return Ok(Some(id));
-    }
     let about = subject.columns();
-    let id = sqlx::query_scalar!(
-        "SELECT id
-         FROM integrity_findings AS finding
-         WHERE kind = $1
-           AND resolved_at IS NULL
-           AND record_hash IS NULL
-           AND COALESCE(record_id, patient_key_id, row_id) = $2
-           AND table_name IS NOT DISTINCT FROM $3
-           AND NOT EXISTS (
+    let id = match open(tx, kind, &about, details).await? {
+        Some(Open::Before(id)) => id,
+        Some(Open::Now(id)) => return Ok(Some(id)),
+        None => return Ok(None),
+    };
+    let is_recorded = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
                SELECT FROM audit_logs
-               WHERE resource_id = $2
+               WHERE resource_id = $1
                  AND action_type = 'INTEGRITY_FAILURE'
-                 AND new_value ->> 'findingId' = finding.id::text
-           )
-         LIMIT 1",
-        kind.as_str(),
+                 AND new_value ->> 'findingId' = $2
+           ) AS "is_recorded!""#,
         about.record_id.or(about.patient_key_id).or(about.row_id),
-        about.table_name,
+        id.to_string(),
     )
-    .fetch_optional(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    Ok(id.map(FindingId))
+    Ok((!is_recorded).then_some(id))
 }
 
 /// Opens a finding of the indexer, and gives it where it is to be told: where it is new, and where the feed never
 /// told of the one that is open. That was written by somebody else, so that the real one would seem to be known.
 /// The indexer may not read the audit trail: it holds findings against the feed, to which it appends in the
-/// transaction of the audit row. Served by `integrity_findings_open_key` and `idx_integrity_feed_record_id`.
+/// transaction of the audit row. Served by `idx_integrity_feed_finding_id`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -142,32 +160,20 @@ pub async fn open_untold(
     hash: Option<DataHash>,
     details: &Value,
 ) -> Result<Option<FindingId>, StoreError> {
-    if let Some(id) = open(tx, kind, Subject::Record(record, hash), details).await? {
-        return Ok(Some(id));
-    }
-    let id = sqlx::query_scalar!(
-        "SELECT id
-         FROM integrity_findings AS finding
-         WHERE kind = $1
-           AND resolved_at IS NULL
-           AND record_id IS NOT DISTINCT FROM $2
-           AND record_hash IS NOT DISTINCT FROM $3
-           AND COALESCE(patient_key_id, row_id) IS NULL
-           AND table_name IS NULL
-           AND NOT EXISTS (
-               SELECT FROM integrity_feed AS told
-               WHERE told.finding_id = finding.id
-                 AND told.kind = 'FINDING_OPENED'
-                 AND (told.record_id = $2 OR (told.record_id IS NULL AND $2::uuid IS NULL))
-           )
-         LIMIT 1",
-        kind.as_str(),
-        record.map(|id| id.0),
-        hash.map(|hash| hash.to_string()),
+    let about = Subject::Record(record, hash).columns();
+    let id = match open(tx, kind, &about, details).await? {
+        Some(Open::Before(id)) => id,
+        Some(Open::Now(id)) => return Ok(Some(id)),
+        None => return Ok(None),
+    };
+    let is_told = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM told_of($1, $2)) AS "is_told!""#,
+        id.0,
+        about.record_id,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    Ok(id.map(FindingId))
+    Ok((!is_told).then_some(id))
 }
 
 /// Resolves what is open of this kind about this subject; without a hash, of whatever hash. Gives the findings

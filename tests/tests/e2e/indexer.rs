@@ -247,7 +247,9 @@ async fn rows_that_nobody_can_read_stop_no_other_anchor_and_are_found() {
 
     world
         .attacks(&format!(
-            "UPDATE record_anchors SET record_hash = 'zz', record_type = 'zz' WHERE record_id = '{broken}';
+            "ALTER TABLE record_anchors DROP CONSTRAINT record_anchors_record_hash_check;
+             ALTER TABLE integrity_findings DROP CONSTRAINT integrity_findings_record_hash_check;
+             UPDATE record_anchors SET record_hash = 'zz', record_type = 'zz' WHERE record_id = '{broken}';
              INSERT INTO integrity_findings (id, kind, record_id, record_hash, details)
              VALUES (gen_random_uuid(), 'HASH_MISMATCH', '{whole}', 'zz', '{{}}')"
         ))

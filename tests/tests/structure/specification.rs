@@ -324,6 +324,25 @@ async fn every_time_is_one_that_the_programs_can_read() {
 }
 
 #[tokio::test]
+async fn every_record_hash_in_our_own_tables_is_one_that_the_programs_can_read() {
+    let world = World::start().await;
+    let found = catalogue::shape(&world).await;
+    let hashes = ["record_hash", "predecessor_hash", "subject_hash"];
+    let columns = found.iter().filter_map(|line| {
+        let (table, rest) = line.split_once("  ")?;
+        let (column, _) = rest.split_once(" character varying(64)")?;
+        (hashes.contains(&column)).then_some((table, column))
+    });
+    let columns: Vec<_> = columns.collect();
+
+    assert_eq!(columns.len(), 5, "{columns:?}");
+    for (table, column) in columns {
+        let check = format!("{table}  CHECK ((({column})::text ~ '^[0-9a-f]{{64}}$'::text))");
+        assert!(found.contains(&check), "{check}");
+    }
+}
+
+#[tokio::test]
 async fn there_are_the_specifications_tables_and_our_own_and_no_others() {
     let world = World::start().await;
     let found = tables(&catalogue::shape(&world).await);

@@ -404,7 +404,7 @@ pub struct OpenFinding {
 }
 
 /// The indexer's open findings, oldest first. One whose hash is none was written by somebody else and is passed
-/// over: it names nothing that could be looked at again. Served by `idx_integrity_feed_record_id`.
+/// over: it names nothing that could be looked at again. Served by `idx_integrity_feed_finding_id`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -413,15 +413,8 @@ pub async fn open_findings(
     limit: i64,
 ) -> Result<Vec<OpenFinding>, StoreError> {
     let found = sqlx::query!(
-        r#"SELECT kind, record_id, record_hash, EXISTS (
-               SELECT FROM integrity_feed AS told
-               WHERE told.finding_id = finding.id
-                 AND told.kind = 'FINDING_OPENED'
-                 AND (
-                     told.record_id = finding.record_id
-                     OR (told.record_id IS NULL AND finding.record_id IS NULL)
-                 )
-           ) AS "is_told!"
+        r#"SELECT kind, record_id, record_hash,
+                EXISTS (SELECT FROM told_of(finding.id, finding.record_id)) AS "is_told!"
          FROM integrity_findings AS finding
          WHERE resolved_at IS NULL
            AND (record_hash IS NULL OR record_hash ~ '^[0-9a-f]{64}$')
