@@ -171,7 +171,8 @@ impl Anchor {
     }
 }
 
-/// The anchors of these records.
+/// The anchors of these records. One that cannot be read is logged and passed over, and so is the closing of another:
+/// the rest of a list is shown all the same.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -195,21 +196,11 @@ pub async fn by_records(
     )
     .fetch_all(conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            let closing = match (row.closing_reason, row.closing_state) {
-                (Some(reason), Some(state)) => Some(Closing {
-                    reason: closings::reason(reason)?,
-                    state: rows::text(&state, "closing state")?,
-                    tx_hash: row.closing_tx_hash,
-                    by: row.closed_by,
-                    block_number: row.closing_block,
-                }),
-                _ => None,
-            };
+    let read = found.into_iter().filter_map(|row| {
+        let record = row.record_id;
+        let anchor = (|| {
             Ok(Anchor {
-                record: RecordId(row.record_id),
+                record: RecordId(record),
                 record_hash: rows::hash(&row.record_hash)?,
                 state: rows::text(&row.state, "anchor state")?,
                 tx_hash: row.tx_hash,
@@ -220,8 +211,23 @@ pub async fn by_records(
                 sequence: row.sequence,
                 confirmed_at: row.confirmed_at,
                 finalized_at: row.finalized_at,
-                closing,
+                closing: None,
             })
+        })();
+        let closing = row.closing_reason.zip(row.closing_state);
+        let closing = closing.map(|(reason, state)| {
+            Ok(Closing {
+                reason: closings::reason(reason)?,
+                state: rows::text(&state, "closing state")?,
+                tx_hash: row.closing_tx_hash,
+                by: row.closed_by,
+                block_number: row.closing_block,
+            })
+        });
+        Some(Anchor {
+            closing: closing.and_then(|read| rows::readable(read, "closing", record)),
+            ..rows::readable(anchor, "anchor", record)?
         })
-        .collect()
+    });
+    Ok(read.collect())
 }

@@ -119,16 +119,16 @@ pub async fn due(
     let (mut due, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
     for row in found {
         let record = RecordId(row.record_id);
-        match (rows::hash(&row.record_hash), reason(row.reason)) {
-            (Ok(record_hash), Ok(reason)) => due.push(DueClosing {
+        let read = rows::hash(&row.record_hash).and_then(|record_hash| {
+            Ok(DueClosing {
                 record,
                 record_hash,
-                reason,
-            }),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(record.id = %record, %error, "The closing of record {record} cannot be read; it is passed over");
-                unreadable.push(record);
-            }
+                reason: reason(row.reason)?,
+            })
+        });
+        match rows::readable(read, "closing", row.record_id) {
+            Some(closing) => due.push(closing),
+            None => unreadable.push(record),
         }
     }
     if !unreadable.is_empty() {

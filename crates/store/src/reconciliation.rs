@@ -84,14 +84,8 @@ impl Columns {
     /// The closing that is wanted. A tampered reason is none of ours: then what closes the record is a finding.
     fn closing(&self) -> Option<WantedClosing> {
         let reason = closings::reason(self.closing_reason?);
-        let reason = reason
-            .inspect_err(|error| {
-                let record = self.record_id;
-                tracing::error!(record.id = %record, %error, "The closing of record {record} cannot be read; it counts for none");
-            })
-            .ok()?;
         Some(WantedClosing {
-            reason,
+            reason: rows::readable(reason, "closing", self.record_id)?,
             tx_hashes: self.closing_tx_hashes.clone(),
         })
     }
@@ -160,11 +154,7 @@ pub async fn lock_by_hash(
     .await?;
     let readable = found.into_iter().filter_map(|row| {
         let record = row.record_id;
-        LockedAnchor::try_from(row)
-            .inspect_err(|error| {
-                tracing::error!(record.id = %record, %error, "The anchor of record {record} cannot be read; it is passed over");
-            })
-            .ok()
+        rows::readable(LockedAnchor::try_from(row), "anchor", record)
     });
     Ok(readable.collect())
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use domain::records::DataHash;
+use uuid::Uuid;
 
 use crate::StoreError;
 
@@ -14,6 +15,15 @@ pub(crate) fn text<T: FromStr>(value: &str, what: &'static str) -> Result<T, Sto
 /// Reads a `data_hash` column.
 pub(crate) fn hash(value: &str) -> Result<DataHash, StoreError> {
     DataHash::parse(value).map_err(|_| StoreError::Unreadable { what: "data hash" })
+}
+
+/// What was read of a record, or nothing: what cannot be read is logged by the record's id and passed over, so that
+/// whoever wrote it stops nobody else.
+pub(crate) fn readable<T>(read: Result<T, StoreError>, what: &str, record: Uuid) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::error!(record.id = %record, %error, "The {what} of record {record} cannot be read; it is passed over");
+    })
+    .ok()
 }
 
 /// Reads a JSONB column.

@@ -221,6 +221,10 @@ async fn a_closing_that_nobody_can_read_stops_no_other_and_no_anchor() {
     assert_eq!(on_chain(&world, &whole).await, (3, 1));
     world.wait_for_anchor(&id(&broken), "CONFIRMED").await;
     wait_for_closing(&world, &broken, "PENDING").await;
+    let shown = ana.asks(ANCHOR, json!({ "id": id(&broken) })).await;
+    let anchor = &shown.data()["medicalRecord"]["anchor"];
+    assert!(anchor["state"].is_string(), "{anchor}");
+    assert_eq!(anchor["closing"], Value::Null);
     let said = format!("The closing of record {} cannot be read", id(&broken));
     for log in [world.api.log(), world.indexer.log()] {
         assert!(log.contains(&said), "{log}");
