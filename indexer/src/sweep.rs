@@ -88,6 +88,11 @@ impl Sweep {
                     .iter()
                     .filter_map(|facts| judge::ended(facts, &endings)),
             )
+            .chain(
+                about_records
+                    .iter()
+                    .filter_map(|facts| judge::stands_again(facts, registry.chain_id, &endings)),
+            )
             .chain(pause.as_ref().map(paused))
             .collect();
         let (opened, resolved) = judge::compare(&open, wrong, &about_records, &about_hashes);

@@ -23,6 +23,7 @@ mod person;
 mod pooler;
 mod program;
 mod raw;
+pub mod registry;
 mod template;
 pub mod transfer;
 mod wallet;

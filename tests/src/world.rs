@@ -121,21 +121,22 @@ impl World {
 
     /// Another api with more environment; `name` names its log.
     pub async fn another_api(&self, name: &str, more: &[(&str, &str)]) -> Program {
-        let common = &self.foundation.options().api;
-        let more = more
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let environment: Vec<_> = common.iter().cloned().chain(more).collect();
+        let environment = and_more(&self.foundation.options().api, more);
         let started = self.foundation.api(name, free_port(), &environment).await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Another indexer on the same database and chain.
     pub async fn second_indexer(&self) -> Program {
-        let environment = &self.foundation.options().indexer;
+        self.another_indexer("second-indexer", &[]).await
+    }
+
+    /// Another indexer with more environment; `name` names its log.
+    pub async fn another_indexer(&self, name: &str, more: &[(&str, &str)]) -> Program {
+        let environment = and_more(&self.foundation.options().indexer, more);
         let started = self
             .foundation
-            .indexer("second-indexer", free_port(), environment)
+            .indexer(name, free_port(), &environment)
             .await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
@@ -389,7 +390,12 @@ impl World {
     pub async fn wait_for_indexer(&self) {
         let head = self.block_number().await;
         eventually("the indexer has applied the last block", async || {
-            let cursor = self.sql("SELECT block_number FROM chain_cursors").await;
+            let registry = &self.foundation.deployment.registry;
+            let cursor = self
+                .sql(&format!(
+                    "SELECT block_number FROM chain_cursors WHERE registry = '{registry}'"
+                ))
+                .await;
             let applied = cursor.first()?["block_number"].as_u64()?;
             (applied >= head).then_some(())
         })
@@ -429,6 +435,14 @@ impl Drop for World {
 /// The rows of a query as JSON objects.
 fn as_json(query: &str) -> String {
     format!("SELECT to_jsonb(answer) FROM ({query}) AS answer")
+}
+
+/// An environment with more, which takes the place of what has its name.
+fn and_more(common: &[(String, String)], more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let more = more
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    common.iter().cloned().chain(more).collect()
 }
 
 fn free_port() -> u16 {

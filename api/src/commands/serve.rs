@@ -204,12 +204,13 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let chain_id = i64::try_from(deployment.chain_id)?;
     check_node(&client, &signer).await?;
     begin_nonces(&pool, &client, &signer, chain_id).await?;
+    let registrars = registrars(&pool, &deployment, chain_id).await?;
     Ok(Resources {
         pool,
         settings,
         keyring,
         index_key,
-        registrars: vec![deployment.registrar, signer.address()],
+        registrars,
         signer: Arc::new(signer),
         client,
         chain_id,
@@ -422,6 +423,18 @@ async fn check_node(client: &Client, signer: &Signer) -> Result<(), Failure> {
         .into()),
         Ok(true) | Err(_) => Ok(()),
     }
+}
+
+/// The accounts whose anchors are ours: that of the deployment, and all that ever signed here.
+async fn registrars(
+    pool: &store::Pool,
+    deployment: &Deployment,
+    chain_id: i64,
+) -> Result<Vec<ChainAddress>, Failure> {
+    let mut conn = pool.acquire().await?;
+    let signers = store::reconciliation::signers(&mut conn, chain_id).await?;
+    let signers = signers.iter().filter_map(|address| address.parse().ok());
+    Ok([deployment.registrar].into_iter().chain(signers).collect())
 }
 
 /// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.

@@ -95,6 +95,27 @@ pub(crate) fn ended(
     reconcile::ended(ending, facts.record, facts.patient, Some(facts.record_type))
 }
 
+/// That a record which counts as closed on the chain stands there again: somebody annulled the closing. It is not done again
+/// by itself, because a steward had a reason.
+pub(crate) fn stands_again(
+    facts: &RecordFacts,
+    chain_id: i64,
+    endings: &HashMap<DataHash, EndingFacts>,
+) -> Option<SuspectedFinding> {
+    let anchor = facts.anchor.as_ref()?;
+    let hash = anchored(facts)?;
+    // Without its event the record itself is missing, which is told.
+    let is_here = anchor.chain_id == chain_id && facts.event.is_some();
+    (facts.is_closed && is_here && !endings.contains_key(&hash)).then(|| SuspectedFinding {
+        kind: FindingKind::MissingOnChain,
+        record: Some(facts.record),
+        patient: Some(facts.patient),
+        record_type: Some(facts.record_type),
+        record_hash: Some(hash),
+        details: json!({ "reason": "CLOSING_ANNULLED" }),
+    })
+}
+
 /// What does not fit in the line of versions: the row and its neighbours, the anchor, the event.
 fn out_of_line(facts: &RecordFacts, anchor: &AnchorFacts) -> Option<Value> {
     let before = facts.predecessor.as_ref();

@@ -375,3 +375,33 @@ async fn a_close_by_a_stolen_key_is_a_finding_also_where_one_was_wanted() {
     wanted.sort();
     assert_eq!(named, wanted);
 }
+
+#[tokio::test]
+async fn a_closing_that_a_steward_annuls_is_a_finding_until_somebody_closes_the_record_again() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let first = measured(&world, &ana).await;
+    let mut told = ana.watches(json!({})).await;
+    let last = withdraws(&ana, &first).await;
+    told.until("CLOSING_CONFIRMED").await;
+    waits_for_findings(&world, &[]).await;
+
+    let annul = format!("0x89fdf281{}", text(&last["dataHash"]));
+    world.calls_registry(ADMINISTRATOR, annul).await;
+
+    let (opened, _) = told.until("FINDING_OPENED").await;
+    assert_eq!(
+        (&opened["finding"]["kind"], &opened["recordId"]),
+        (&json!("MISSING_ON_CHAIN"), &json!(id(&last)))
+    );
+    assert_eq!(opened["finding"]["details"]["reason"], "CLOSING_ANNULLED");
+    // It is not done again by itself.
+    assert_eq!(on_chain(&world, &last).await, (1, 0));
+    closes(&world, ADMINISTRATOR, &last, 1).await;
+
+    let (resolved, _) = told.until("FINDING_RESOLVED").await;
+    assert_eq!(resolved["finding"]["id"], opened["finding"]["id"]);
+    let closing = wait_for_closing(&world, &last, "CONFIRMED").await;
+    assert!(text(&closing["closed_by"]).eq_ignore_ascii_case(ADMINISTRATOR));
+    waits_for_findings(&world, &[]).await;
+}

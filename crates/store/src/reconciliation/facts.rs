@@ -56,6 +56,8 @@ pub struct RecordFacts {
     pub event: Option<EventFacts>,
     /// The live event by which that hash got its slot out of a batch instead.
     pub extraction: Option<ExtractionFacts>,
+    /// Whether it counts as closed on the chain, as we wanted.
+    pub is_closed: bool,
 }
 
 /// How a hash got a slot out of a batch.
@@ -133,6 +135,7 @@ struct RecordColumns {
     extracted_from: Option<String>,
     extracted_in: Option<String>,
     extracted_at: Option<i64>,
+    is_closed: bool,
 }
 
 impl TryFrom<RecordColumns> for RecordFacts {
@@ -167,6 +170,7 @@ impl TryFrom<RecordColumns> for RecordFacts {
             anchor,
             event: event_facts(row.actor, row.event_tx_hash, row.event_predecessor),
             extraction: extraction_facts(extracted, row.extracted_from),
+            is_closed: row.is_closed,
         })
     }
 }
@@ -211,7 +215,11 @@ pub async fn record_facts(
             extraction.actor AS "extracted_by?",
             extraction.payload ->> 'root' AS extracted_from,
             extraction.tx_hash AS "extracted_in?",
-            extraction.block_number AS "extracted_at?"
+            extraction.block_number AS "extracted_at?",
+            EXISTS (
+                SELECT FROM record_closings AS closing
+                WHERE closing.record_id = record.id AND closing.state = 'CONFIRMED'
+            ) AS "is_closed!"
          FROM medical_records AS record
          LEFT JOIN medical_records AS before ON before.id = record.predecessor_id
          LEFT JOIN record_anchors AS before_anchor ON before_anchor.record_id = before.id

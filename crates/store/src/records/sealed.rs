@@ -145,6 +145,15 @@ pub async fn sealed(
                 OR EXISTS (
                     SELECT FROM chain_events AS later
                     WHERE later.payload ->> 'predecessor' = record.data_hash AND later.undone_at IS NULL
+                      -- Somebody with a stolen key did that, and a steward took it back.
+                      AND NOT EXISTS (
+                          SELECT FROM chain_events AS annulled
+                          WHERE annulled.subject_hash = record.data_hash AND annulled.undone_at IS NULL
+                            AND annulled.kind = 'ENDING_ANNULLED'
+                            AND annulled.chain_id = later.chain_id
+                            AND annulled.registry = later.registry
+                            AND annulled.sequence > later.sequence
+                      )
                 ) AS "is_anchored_as_superseded!",
             -- Hardly any row ever changed: the trail is asked about those alone, by its times.
             CASE

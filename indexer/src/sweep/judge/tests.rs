@@ -43,6 +43,50 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
         }),
         event,
         extraction: None,
+        is_closed: false,
+    }
+}
+
+#[test]
+fn a_closing_that_somebody_annulled_is_a_finding_and_no_other() {
+    let ending = EndingFacts {
+        hash: DataHash([0xaa; 32]),
+        status: "REVOKED".to_owned(),
+        by: OURS.to_string(),
+        reason: Some(1),
+        successor: None,
+        tx_hash: TX.to_owned(),
+        block_number: 7,
+        is_ours: true,
+    };
+    let none = HashMap::new();
+    let closed = HashMap::from([(ending.hash, ending)]);
+    let here = || facts(AnchorState::Confirmed, Some(event(OURS)));
+    let with = |change: fn(&mut RecordFacts)| {
+        let mut facts = here();
+        facts.is_closed = true;
+        change(&mut facts);
+        facts
+    };
+    let cases = [
+        ("closed", with(|_| ()), &closed, false),
+        ("annulled", with(|_| ()), &none, true),
+        ("never closed", here(), &none, false),
+        ("not there at all", with(|f| f.event = None), &none, false),
+        (
+            "another chain's",
+            with(|f| f.anchor.as_mut().expect("an anchor").chain_id = 2),
+            &none,
+            false,
+        ),
+    ];
+    for (name, facts, endings, is_found) in cases {
+        let found = stands_again(&facts, 1, endings);
+        assert_eq!(
+            found.map(|it| it.kind),
+            is_found.then_some(FindingKind::MissingOnChain),
+            "{name}"
+        );
     }
 }
 
