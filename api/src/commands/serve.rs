@@ -432,7 +432,7 @@ async fn registrars(
     chain_id: i64,
 ) -> Result<Vec<ChainAddress>, Failure> {
     let mut conn = pool.acquire().await?;
-    let signers = store::reconciliation::signers(&mut conn, chain_id).await?;
+    let signers = store::signers::addresses(&mut conn, chain_id).await?;
     let signers = signers.iter().filter_map(|address| address.parse().ok());
     Ok([deployment.registrar].into_iter().chain(signers).collect())
 }

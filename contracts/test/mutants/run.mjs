@@ -49,7 +49,8 @@ function test(...args) {
   });
   const output = run.stdout + run.stderr;
   if (/Compiler run failed|Compilation failed/.test(output)) throw new Error(output);
-  const by = /\[FAIL[^\]]*\] (\w+)/.exec(output)?.[1];
+  // The reason may hold brackets of its own, as a counterexample does.
+  const by = /^\[FAIL.*\] (\w+)\(/m.exec(output)?.[1];
   // Whatever else ends forge, such as a signal or a want of memory, kills no fault.
   if (run.status !== 0 && !by) throw new Error(`forge ended (${run.status ?? run.signal ?? run.error}) and named no test\n${output}`);
   return { passed: run.status === 0, by };
