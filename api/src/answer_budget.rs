@@ -89,6 +89,15 @@ impl AnswerBudget {
     /// [`Error::AnswerTooLarge`] where this answer has had all it may have; [`Error::Busy`] where its
     /// party's other answers, or everybody's, take what there is.
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), Error> {
+        self.reserve(bytes).map(Reservation::keep)
+    }
+
+    /// Takes so many bytes for now: they are given back where the reservation is dropped instead of kept. For
+    /// what may have to be done again.
+    ///
+    /// # Errors
+    /// As [`AnswerBudget::charge`].
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reservation, Error> {
         let limits = self.0.memory.0.limits;
         let busy = Error::Busy {
             retry_after_seconds: RETRY_AFTER_SECONDS,
@@ -110,7 +119,11 @@ impl AnswerBudget {
         held.all = all;
         held.of.insert(self.0.party, of_party);
         self.0.bytes.store(own, Ordering::Relaxed);
-        Ok(())
+        drop(held);
+        Ok(Reservation {
+            budget: self.clone(),
+            bytes,
+        })
     }
 
     /// Takes what the text of the answer has beyond what was charged for it.
@@ -123,10 +136,8 @@ impl AnswerBudget {
     }
 }
 
-impl Drop for BudgetCharge {
-    fn drop(&mut self) {
-        let bytes = *self.bytes.get_mut();
-        let mut held = self.memory.held();
+impl BudgetCharge {
+    fn give_back(&self, held: &mut HeldBytes, bytes: usize) {
         held.all -= bytes;
         if let Some(of_party) = held.of.get_mut(&self.party) {
             *of_party -= bytes;
@@ -134,6 +145,40 @@ impl Drop for BudgetCharge {
                 held.of.remove(&self.party);
             }
         }
+    }
+}
+
+impl Drop for BudgetCharge {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        self.give_back(&mut self.memory.held(), bytes);
+    }
+}
+
+/// Bytes of a budget that are given back unless they are kept.
+#[derive(Debug)]
+#[must_use = "what is dropped is given back"]
+pub(crate) struct Reservation {
+    budget: AnswerBudget,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Takes the bytes for good: they stay with the answer.
+    pub(crate) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
+        let charge = &self.budget.0;
+        let mut held = charge.memory.held();
+        charge.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        charge.give_back(&mut held, self.bytes);
     }
 }
 
@@ -193,6 +238,24 @@ mod tests {
         drop(one);
         assert!(other.charge(5).is_ok(), "what was sent is given back");
         drop((two, other));
+        assert!(memory.held().of.is_empty() && memory.held().all == 0);
+    }
+
+    #[test]
+    fn a_reservation_that_is_not_kept_is_given_back() {
+        let memory = memory();
+        let budget = memory.begin(Party::Account(UserId::fresh()));
+
+        let reserved = budget.reserve(10);
+        assert!(reserved.is_ok() && budget.charge(1).is_err());
+        drop(reserved);
+        assert_eq!(memory.held().all, 0);
+        budget.reserve(10).map(Reservation::keep).ok();
+        assert!(
+            budget.charge(1).is_err(),
+            "what is kept stays with the answer"
+        );
+        drop(budget);
         assert!(memory.held().of.is_empty() && memory.held().all == 0);
     }
 

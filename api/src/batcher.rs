@@ -2,14 +2,17 @@
 //!
 //! Three things live here and nowhere else. **Batching**: while every batch that may run does, requests gather
 //! into the next one. **Retrying alone**: where a batch fails, each of its members is served by itself, so that
-//! one that cannot be served does not take the others with it. **Back-pressure**: only so many wait; one more is
-//! refused at once, or waits for room.
+//! one that cannot be served does not take the others with it; nor does one whose rows somebody else holds
+//! locked, for a batch waits shorter for a lock than a request alone, and a member served again shorter still.
+//! **Back-pressure**: only so many wait; one more is refused at once, or waits for room.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, stream};
+
 use store::StoreError;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -30,8 +33,31 @@ pub(crate) struct BatchLimits {
     pub(crate) gather: Duration,
 }
 
+/// How long the statements of a batch wait for a lock. Its members are answered within ten seconds, whoever
+/// holds the rows of one of them.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How long they wait when a member is served alone after its batch failed.
+const LOCK_WAIT_ALONE: Duration = Duration::from_millis(250);
+/// How long the members of a batch that failed are served again, all together; who is left then is told to
+/// come back.
+const RETRY_FOR: Duration = Duration::from_secs(4);
+
+/// How long a request has, which the waits of a batch and of its members together stay well below.
+const _: () = assert!(
+    (LOCK_WAIT.as_millis() + RETRY_FOR.as_millis() + LOCK_WAIT_ALONE.as_millis()) * 3 / 2 < 10_000
+);
+
 /// What serving a batch gives: an answer for each of its members, in their order, or nothing.
-pub(crate) type BatchAnswers<A> = Result<Vec<Result<A, Error>>, StoreError>;
+pub(crate) type BatchAnswers<A> = Result<Vec<Result<A, Error>>, BatchFailure>;
+
+/// What is served together.
+#[derive(Debug)]
+pub(crate) struct Batch<Q> {
+    /// The requests, in the order in which their answers are expected.
+    pub(crate) requests: Vec<Arc<Q>>,
+    /// How long a statement may wait for a lock.
+    pub(crate) lock_wait: Duration,
+}
 
 /// One request that waits, and the span of who asked it, whose log lines carry the request's id.
 struct QueuedRequest<Q, A> {
@@ -73,7 +99,7 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// batch that failed, or that panicked.
     pub(crate) fn start<S, F>(limits: BatchLimits, tasks: &mut JoinSet<()>, serve: S) -> Self
     where
-        S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
+        S: Fn(Batch<Q>) -> F + Send + Sync + 'static,
         F: Future<Output = BatchAnswers<A>> + Send + 'static,
     {
         let (sender, inbox) = mpsc::channel(limits.queue);
@@ -88,9 +114,7 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// what the answer itself is.
     pub(crate) async fn ask(&self, request: Q) -> Result<A, Error> {
         let (waiting, answer) = QueuedRequest::new(request);
-        self.0.try_send(waiting).map_err(|_| Error::Busy {
-            retry_after_seconds: 1,
-        })?;
+        self.0.try_send(waiting).map_err(|_| busy())?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -113,7 +137,7 @@ async fn run<Q, A, S, F>(
 ) where
     Q: Send + Sync + 'static,
     A: Send + 'static,
-    S: Fn(Vec<Arc<Q>>) -> F + Send + Sync + 'static,
+    S: Fn(Batch<Q>) -> F + Send + Sync + 'static,
     F: Future<Output = BatchAnswers<A>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(limits.at_once));
@@ -126,7 +150,7 @@ async fn run<Q, A, S, F>(
         };
         let serve = Arc::clone(&serve);
         tokio::spawn(async move {
-            answer(batch, &*serve).await;
+            answer(batch, limits.at_once, &*serve).await;
             drop(permit);
         });
     }
@@ -151,12 +175,12 @@ async fn next<T>(limits: &BatchLimits, inbox: &mut mpsc::Receiver<T>) -> Option<
     Some(batch)
 }
 
-/// Serves a batch, and each of its members alone where it fails as a whole.
-async fn answer<Q, A, S, F>(batch: Vec<QueuedRequest<Q, A>>, serve: &S)
+/// Serves a batch, and each of its members alone where it fails as a whole, `at_once` of them at a time.
+async fn answer<Q, A, S, F>(batch: Vec<QueuedRequest<Q, A>>, at_once: usize, serve: &S)
 where
     Q: Send + Sync + 'static,
     A: Send + 'static,
-    S: Fn(Vec<Arc<Q>>) -> F,
+    S: Fn(Batch<Q>) -> F,
     F: Future<Output = BatchAnswers<A>> + Send + 'static,
 {
     let requests: Vec<Arc<Q>> = batch.iter().map(|it| Arc::clone(&it.request)).collect();
@@ -165,7 +189,11 @@ where
         [alone] => alone.span.clone(),
         _ => Span::none(),
     };
-    let failure = match catch_panic(serve(requests).instrument(span), size).await {
+    let together = Batch {
+        requests,
+        lock_wait: LOCK_WAIT,
+    };
+    let failure = match catch_panic(serve(together).instrument(span), size).await {
         Ok(answers) => {
             for (waiting, answer) in batch.into_iter().zip(answers) {
                 // Whoever went away meanwhile no longer wants to know.
@@ -187,36 +215,52 @@ where
         return;
     }
     tracing::warn!(size, %failure, "A batch failed as a whole; each of its members is served alone");
-    let mut down: Option<Error> = None;
-    for waiting in batch {
-        let QueuedRequest {
-            request,
-            span,
-            reply,
-        } = waiting;
-        let answer = if let Some(error) = &down {
-            Err(error.again())
-        } else {
-            let serving = serve(vec![request]).instrument(span.clone());
-            match catch_panic(serving, 1).await {
-                Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
-                Err(failure) => {
-                    let is_down = failure.is_of_the_database();
-                    let error = span.in_scope(|| Error::from(failure));
-                    down = is_down.then(|| error.again());
-                    Err(error)
+    let until = Instant::now() + RETRY_FOR;
+    let down: &Mutex<Option<Error>> = &Mutex::default();
+    let alone = stream::iter(batch).for_each_concurrent(at_once, |waiting| async move {
+        let stopped = down.lock().await.as_ref().map(Error::again);
+        let answer = match stopped {
+            Some(error) => Err(error),
+            None if Instant::now() > until => Err(busy()),
+            None => {
+                let serving = serve(Batch {
+                    requests: vec![waiting.request],
+                    lock_wait: LOCK_WAIT_ALONE,
+                });
+                match catch_panic(serving.instrument(waiting.span.clone()), 1).await {
+                    Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
+                    Err(failure) => {
+                        let is_down = failure.is_of_the_database();
+                        let error = waiting.span.in_scope(|| Error::from(failure));
+                        if is_down {
+                            *down.lock().await = Some(error.again());
+                        }
+                        Err(error)
+                    }
                 }
             }
         };
-        reply.send(answer).ok();
+        waiting.reply.send(answer).ok();
+    });
+    alone.await;
+}
+
+fn busy() -> Error {
+    Error::Busy {
+        retry_after_seconds: 1,
     }
 }
 
 /// Why a batch was not served.
 #[derive(Debug, thiserror::Error)]
-enum BatchFailure {
+pub(crate) enum BatchFailure {
+    /// The database did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// One of its members cannot be served now, and which is not known.
+    #[error("one of its members cannot be served: {0}")]
+    Refused(Error),
+    /// A bug.
     #[error("it panicked, or gave too few answers")]
     Panicked,
 }
@@ -227,7 +271,7 @@ impl BatchFailure {
     const fn is_of_the_database(&self) -> bool {
         match self {
             Self::Store(error) => error.is_of_the_database(),
-            Self::Panicked => false,
+            Self::Refused(_) | Self::Panicked => false,
         }
     }
 }
@@ -236,6 +280,7 @@ impl From<BatchFailure> for Error {
     fn from(failure: BatchFailure) -> Self {
         match failure {
             BatchFailure::Store(error) => error.into(),
+            BatchFailure::Refused(error) => error,
             BatchFailure::Panicked => {
                 tracing::error!("A request could not be served: it panicked");
                 Self::Internal
@@ -278,16 +323,22 @@ mod tests {
         let open = Arc::new(Notify::new());
         let opened = Arc::clone(&open);
         let mut tasks = JoinSet::new();
-        let batcher = Batcher::start(LIMITS, &mut tasks, move |batch: Vec<Arc<u8>>| {
-            let opened = Arc::clone(&opened);
-            async move {
-                if batch.iter().any(|who| **who == 0) {
-                    opened.notified().await;
+        let batcher = Batcher::start(
+            LIMITS,
+            &mut tasks,
+            move |Batch {
+                      requests: batch, ..
+                  }: Batch<u8>| {
+                let opened = Arc::clone(&opened);
+                async move {
+                    if batch.iter().any(|who| **who == 0) {
+                        opened.notified().await;
+                    }
+                    let size = batch.len();
+                    Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
                 }
-                let size = batch.len();
-                Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
-            }
-        });
+            },
+        );
 
         let first = batcher.ask(0);
         let others = async {
@@ -315,33 +366,67 @@ mod tests {
             Panics,
             CannotBeRead,
             AnswersNothing,
+            IsRefused,
         }
-        use Member::{AnswersNothing, CannotBeRead, Fine, Panics};
-        for bad in [Panics, CannotBeRead, AnswersNothing] {
+        use Member::{AnswersNothing, CannotBeRead, Fine, IsRefused, Panics};
+        for bad in [Panics, CannotBeRead, AnswersNothing, IsRefused] {
             let mut tasks = JoinSet::new();
             let limits = BatchLimits {
                 gather: Duration::from_secs(5),
                 ..LIMITS
             };
-            let batcher =
-                Batcher::start(limits, &mut tasks, |batch: Vec<Arc<Member>>| async move {
+            let batcher = Batcher::start(
+                limits,
+                &mut tasks,
+                |Batch {
+                     requests: batch, ..
+                 }: Batch<Member>| async move {
                     assert!(!batch.iter().any(|who| **who == Panics), "asked to");
                     if batch.iter().any(|who| **who == CannotBeRead) {
-                        return Err(StoreError::Unreadable { what: "row" });
+                        return Err(StoreError::Unreadable { what: "row" }.into());
                     }
                     if batch.iter().any(|who| **who == AnswersNothing) {
                         return Ok(Vec::new());
                     }
+                    if batch.iter().any(|who| **who == IsRefused) {
+                        return Err(BatchFailure::Refused(busy()));
+                    }
                     Ok(batch.iter().map(|_| Ok(batch.len())).collect())
-                });
+                },
+            );
             let asked = [Fine, bad, Fine].map(|who| batcher.ask(who));
             let answers = join_all(asked).await;
             assert!(matches!(answers[0], Ok(1)), "{bad:?}: {answers:?}");
-            assert!(
-                matches!(answers[1], Err(Error::Internal)),
-                "{bad:?}: {answers:?}"
-            );
+            let expected = match bad {
+                IsRefused => matches!(answers[1], Err(Error::Busy { .. })),
+                _ => matches!(answers[1], Err(Error::Internal)),
+            };
+            assert!(expected, "{bad:?}: {answers:?}");
             assert!(matches!(answers[2], Ok(1)), "{bad:?}: {answers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn members_served_again_wait_shorter_for_a_lock() {
+        let limits = BatchLimits {
+            size: 64,
+            queue: 64,
+            gather: Duration::from_secs(5),
+            ..LIMITS
+        };
+        let mut tasks = JoinSet::new();
+        let batcher = Batcher::start(limits, &mut tasks, |batch: Batch<usize>| async move {
+            if batch.requests.iter().any(|who| **who < 16) {
+                return Err(StoreError::Unreadable { what: "lock" }.into());
+            }
+            Ok(batch.requests.iter().map(|_| Ok(batch.lock_wait)).collect())
+        });
+
+        let answers = join_all((0..64).map(|who| batcher.ask(who))).await;
+
+        assert!(answers[..16].iter().all(Result::is_err), "{answers:?}");
+        for answer in &answers[16..] {
+            assert!(matches!(answer, Ok(LOCK_WAIT_ALONE)), "{answers:?}");
         }
     }
 
@@ -349,8 +434,8 @@ mod tests {
     async fn a_batch_that_panics_releases_its_permit() {
         let limits = BatchLimits { size: 1, ..LIMITS };
         let mut tasks = JoinSet::new();
-        let batcher = Batcher::start(limits, &mut tasks, |batch: Vec<Arc<bool>>| async move {
-            assert!(*batch[0], "asked to");
+        let batcher = Batcher::start(limits, &mut tasks, |batch: Batch<bool>| async move {
+            assert!(*batch.requests[0], "asked to");
             Ok(vec![Ok(())])
         });
 
@@ -363,7 +448,7 @@ mod tests {
         let (begun, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (told, finished) = (Arc::clone(&begun), Arc::clone(&done));
         let mut tasks = JoinSet::new();
-        let batcher = Batcher::start(LIMITS, &mut tasks, move |_: Vec<Arc<()>>| {
+        let batcher = Batcher::start(LIMITS, &mut tasks, move |_: Batch<()>| {
             let (told, finished) = (Arc::clone(&told), Arc::clone(&finished));
             async move {
                 told.notify_one();

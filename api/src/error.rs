@@ -203,6 +203,20 @@ impl Error {
         }
     }
 
+    /// What cannot be used, field by field, and why; nothing of an error of another kind.
+    pub(crate) fn bad_fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let (first, others) = match self {
+            Self::BadInput {
+                field,
+                message,
+                others,
+            } => (Some((*field, message.as_str())), others.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        let others = others.iter().map(|(field, told)| (*field, told.as_str()));
+        first.into_iter().chain(others)
+    }
+
     /// This error, and that another field of the same input cannot be used either.
     fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -248,16 +262,11 @@ impl Error {
     pub(crate) fn extend(&self, extensions: &mut ErrorExtensionValues) {
         extensions.set("code", self.public_code().as_str());
         match self {
-            Self::BadInput {
-                field,
-                message,
-                others,
-            } => {
+            Self::BadInput { field, others, .. } => {
                 extensions.set("field", *field);
                 if !others.is_empty() {
-                    let all = std::iter::once((*field, message.as_str()))
-                        .chain(others.iter().map(|(field, told)| (*field, told.as_str())));
-                    extensions.set("fields", Value::List(all.map(bad_field).collect()));
+                    let all = self.bad_fields().map(bad_field);
+                    extensions.set("fields", Value::List(all.collect()));
                 }
             }
             Self::Conflict { field, .. } | Self::LimitReached { field, .. } => {
@@ -302,6 +311,15 @@ pub(crate) fn both<A, B>(
         (Err(first), Err(second)) => Err(first.and(second)),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
     }
+}
+
+/// Nothing, where all of these checks hold; else all that is wrong, told at once.
+///
+/// # Errors
+/// The first one's, with the fields that the others name besides.
+pub(crate) fn all<T>(checks: impl IntoIterator<Item = Result<T, Error>>) -> Result<(), Error> {
+    let failed = checks.into_iter().filter_map(Result::err);
+    failed.reduce(Error::and).map_or(Ok(()), Err)
 }
 
 fn bad_field((field, message): (&str, &str)) -> Value {

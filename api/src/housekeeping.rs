@@ -12,19 +12,26 @@ pub(crate) async fn run(pool: Pool, keep: Keep, every: Duration) {
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
-        match housekeeping::sweep(&pool, keep).await {
-            Ok(None) => tracing::debug!("Another process removes old rows"),
-            Ok(Some(removed)) if removed == housekeeping::Removed::default() => {}
-            Ok(Some(removed)) => tracing::info!(
-                sessions = removed.sessions,
-                idempotency_keys = removed.idempotency_keys,
-                throttle_counters = removed.throttle_counters,
-                "Removed {} rows of log-ins, {} idempotency keys and {} counters of attempts that had had their time",
-                removed.sessions,
-                removed.idempotency_keys,
-                removed.throttle_counters,
-            ),
-            Err(error) => tracing::warn!(%error, "Old rows cannot be removed"),
-        }
+        while sweep(&pool, keep).await {}
     }
+}
+
+/// Removes some of them; true where there may be more.
+async fn sweep(pool: &Pool, keep: Keep) -> bool {
+    let swept = housekeeping::sweep(pool, keep).await;
+    match &swept {
+        Ok(None) => tracing::debug!("Another process removes old rows"),
+        Ok(Some(removed)) if *removed == housekeeping::Removed::default() => {}
+        Ok(Some(removed)) => tracing::info!(
+            sessions = removed.sessions,
+            idempotency_keys = removed.idempotency_keys,
+            throttle_counters = removed.throttle_counters,
+            "Removed {} rows of log-ins, {} idempotency keys and {} counters of attempts that had had their time",
+            removed.sessions,
+            removed.idempotency_keys,
+            removed.throttle_counters,
+        ),
+        Err(error) => tracing::warn!(%error, "Old rows cannot be removed"),
+    }
+    matches!(swept, Ok(Some(removed)) if removed.may_have_left_some())
 }

@@ -14,6 +14,8 @@ use async_graphql::{
     },
 };
 
+use crate::variables::MAX_INVALID_VALUES;
+
 /// The longest text. Unit: bytes of UTF-8. The longest that anything takes is a wallet's message
 /// (2,048 bytes) and a reason (500 characters, each of up to four bytes).
 pub(crate) const MAX_TEXT_BYTES: usize = 2048;
@@ -84,60 +86,64 @@ impl InputLimits {
     /// fit its type is left to validation.
     ///
     /// # Errors
-    /// The first [`TooLong`].
+    /// Every [`TooLong`], up to [`MAX_INVALID_VALUES`].
     pub(crate) fn check(
         &self,
         document: &ExecutableDocument,
         variables: &Variables,
-    ) -> Result<(), TooLong> {
+    ) -> Result<(), Vec<TooLong>> {
+        let mut found = Vec::new();
         for (_, operation) in document.operations.iter() {
             for variable in &operation.node.variable_definitions {
                 let name = &variable.node.name.node;
                 if let Some(value) = variables.get(name) {
-                    self.check_value(&variable.node.var_type.node, value, name)?;
+                    self.check_value(&variable.node.var_type.node, value, name, &mut found);
                 }
             }
         }
-        Ok(())
+        if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    fn check_value(&self, declared: &Type, value: &Value, path: &str) -> Result<(), TooLong> {
+    fn check_value(&self, declared: &Type, value: &Value, path: &str, found: &mut Vec<TooLong>) {
+        if found.len() >= MAX_INVALID_VALUES {
+            return;
+        }
         let too_long = |most, unit| TooLong {
             path: path.to_owned(),
             most,
             unit,
         };
         match (&declared.base, value) {
-            (BaseType::Named(name), _) if name == DOCUMENT => Ok(()),
+            (BaseType::Named(name), _) if name == DOCUMENT => {}
             (BaseType::List(inner), Value::List(items)) => {
                 let most = match &inner.base {
                     BaseType::Named(name) => self.enums.get(name).copied().unwrap_or(MAX_LIST),
                     BaseType::List(_) => MAX_LIST,
                 };
                 if items.len() > most {
-                    return Err(too_long(most, "entries"));
+                    found.push(too_long(most, "entries"));
+                    return;
                 }
-                let mut items = items.iter().enumerate();
-                items.try_for_each(|(nth, item)| {
-                    self.check_value(inner, item, &format!("{path}[{nth}]"))
-                })
+                for (nth, item) in items.iter().enumerate() {
+                    self.check_value(inner, item, &format!("{path}[{nth}]"), found);
+                }
             }
             // One value stands for a list of one.
-            (BaseType::List(inner), _) => self.check_value(inner, value, path),
+            (BaseType::List(inner), _) => self.check_value(inner, value, path, found),
             (BaseType::Named(name), Value::Object(members)) => {
                 let Some(fields) = self.fields.get(name) else {
-                    return Ok(());
+                    return;
                 };
-                members.iter().try_for_each(|(member, value)| {
-                    fields.get(member).map_or(Ok(()), |declared| {
-                        self.check_value(declared, value, &format!("{path}.{member}"))
-                    })
-                })
+                for (member, value) in members {
+                    if let Some(declared) = fields.get(member) {
+                        self.check_value(declared, value, &format!("{path}.{member}"), found);
+                    }
+                }
             }
             (BaseType::Named(_), Value::String(text)) if text.len() > MAX_TEXT_BYTES => {
-                Err(too_long(MAX_TEXT_BYTES, "bytes"))
+                found.push(too_long(MAX_TEXT_BYTES, "bytes"));
             }
-            (BaseType::Named(_), _) => Ok(()),
+            (BaseType::Named(_), _) => {}
         }
     }
 }
@@ -163,7 +169,10 @@ mod tests {
         let variables = Variables::from_json(json!({ "v": value }));
         let limits = InputLimits::of(SDL);
         let judged = limits.check(&parse_query(query).unwrap(), &variables);
-        judged.map_err(|error| error.to_string())
+        judged.map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            errors.join("; ")
+        })
     }
 
     #[test]
@@ -202,6 +211,14 @@ mod tests {
                 "Outer",
                 json!({ "nested": [hundred(json!(1), 1)] }),
                 entries("v.nested[0]", MAX_LIST),
+            ),
+            (
+                "Outer",
+                json!({ "kinds": ["A", "B", "A"], "inners": [{ "text": long }, { "text": long }] }),
+                Err(format!(
+                    "v.kinds: at most 2 entries; v.inners[0].text: at most {MAX_TEXT_BYTES} bytes; \
+                     v.inners[1].text: at most {MAX_TEXT_BYTES} bytes"
+                )),
             ),
             ("Outer", json!({ "unknown": long }), Ok(())),
             ("Outer", json!(null), Ok(())),

@@ -3,18 +3,23 @@
 //!
 //! The same id with other bytes is refused in words. An id that the database does not know is new, or
 //! from before there were check values: then a patient's key that is wrapped under this id has to
-//! unwrap, and the value is stored.
+//! unwrap, or a record's tokens have to be of the index key, and the value is stored.
 
 use store::{
     Pool, StoreError,
     key_checks::{self, Kind},
-    keys,
+    keys, records,
 };
 use vault::{
     blind_index::IndexKey,
     key_check::{CheckValue, KeyCheck},
     keyring::{Keyring, KeyringError},
 };
+
+use crate::records::made_tokens_of;
+
+/// How many records are asked at most whether the index key is theirs: the first that opens tells.
+const WITNESSES: i64 = 5;
 
 /// Why keys are not used.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +70,29 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
     Ok(())
 }
 
-/// Compares the index key with the database.
+/// Compares the index key with the database. Where the database knows none, records tell whether the tokens
+/// that they are found by were made with it.
 ///
 /// # Errors
 /// [`KeyCheckError`].
-pub(crate) async fn check_index_key(pool: &Pool, key: &IndexKey) -> Result<(), KeyCheckError> {
+pub(crate) async fn check_index_key(
+    pool: &Pool,
+    keyring: &Keyring,
+    key: &IndexKey,
+) -> Result<(), KeyCheckError> {
     let check = key.check();
     let mut conn = pool.acquire().await?;
+    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
+    if known.is_empty() {
+        let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
+        for row in records::sealed(&mut conn, &coded).await? {
+            match made_tokens_of(key, keyring, &row).await {
+                Some(true) => break,
+                Some(false) => return Err(KeyCheckError::OtherIndexKey),
+                None => {}
+            }
+        }
+    }
     key_checks::insert(&mut conn, Kind::Index, &check.id, &check.value.0).await?;
     let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
     if is_known(&known, &check) {

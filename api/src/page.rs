@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use async_graphql::{OutputType, SimpleObject, TypeName};
 
-use crate::{cursor::Cursor, error::Error};
+use crate::{
+    cursor::{Cursor, CursorKey, ListCursors},
+    error::{Error, both},
+};
 
 /// How many nodes a page has when nobody says.
 pub(crate) const DEFAULT_SIZE: i32 = 20;
@@ -24,6 +27,18 @@ pub(crate) fn size(first: Option<i32>) -> Result<i64, Error> {
     } else {
         Err(Error::bad("first", format!("first is 1 to {MAX_SIZE}")))
     }
+}
+
+/// How many nodes are asked for, and after which key of the list.
+///
+/// # Errors
+/// [`Error::BadInput`] outside 1 to 100, and for a cursor of another list; both at once, too.
+pub(crate) fn place<K: CursorKey>(
+    cursors: &ListCursors,
+    first: Option<i32>,
+    after: Option<&Cursor>,
+) -> Result<(i64, Option<K>), Error> {
+    both(size(first), cursors.read(after))
 }
 
 /// What lists have, each of which has its own types of edges and pages in the schema.

@@ -2,7 +2,16 @@
 
 use async_graphql::{Response, ServerError};
 
-use crate::{codes::ErrorCode, variables::InvalidValue};
+use crate::codes::ErrorCode;
+
+/// What is wrong with one field of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidField {
+    /// Where it is: `input.grantees`, or the name of a header or a parameter.
+    pub(crate) field: String,
+    /// What it should be.
+    pub(crate) message: String,
+}
 
 /// Why a request was not run, before anything of it ran.
 #[derive(Debug)]
@@ -11,12 +20,10 @@ pub(crate) struct Rejected {
     pub(crate) code: ErrorCode,
     /// What to tell the caller.
     pub(crate) message: String,
-    /// The field of the input that is to blame, if one is.
-    pub(crate) field: Option<String>,
     /// Whether the operation is of a kind that this way does not carry.
     pub(crate) is_wrong_method: bool,
-    /// What is wrong with its variables, if that is why: told in place of the message.
-    pub(crate) problems: Vec<InvalidValue>,
+    /// What is wrong with its fields, if that is why: each is an error of its own, in place of the message.
+    pub(crate) fields: Vec<InvalidField>,
 }
 
 impl Rejected {
@@ -25,36 +32,29 @@ impl Rejected {
         Self {
             code,
             message: message.into(),
-            field: None,
             is_wrong_method: false,
-            problems: Vec::new(),
+            fields: Vec::new(),
         }
     }
 
     /// The answer that says so.
     pub(crate) fn response(&self) -> Response {
-        if self.problems.is_empty() {
-            return Response::from_errors(vec![self.error(self.message.clone())]);
+        if self.fields.is_empty() {
+            return Response::from_errors(vec![self.error(&self.message, None)]);
         }
         let errors = self
-            .problems
+            .fields
             .iter()
-            .map(|InvalidValue { place, wanted, .. }| {
-                let mut error = self.error(format!("`{place}` has to be {wanted}"));
-                if let Some(extensions) = &mut error.extensions {
-                    extensions.set("field", place.as_str());
-                }
-                error
-            });
+            .map(|InvalidField { field, message }| self.error(message, Some(field)));
         Response::from_errors(errors.collect())
     }
 
-    fn error(&self, message: String) -> ServerError {
+    fn error(&self, message: &str, field: Option<&str>) -> ServerError {
         let mut error = ServerError::new(message, None);
         let mut extensions = async_graphql::ErrorExtensionValues::default();
         extensions.set("code", self.code.as_str());
-        if let Some(field) = &self.field {
-            extensions.set("field", field.as_str());
+        if let Some(field) = field {
+            extensions.set("field", field);
         }
         error.extensions = Some(extensions);
         error

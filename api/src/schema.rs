@@ -10,6 +10,7 @@ use async_graphql::{
     ServerError, Value, parser::types::OperationType,
 };
 use futures::{Stream, StreamExt, stream};
+use vault::refresh::RefreshToken;
 
 use crate::{
     answer_budget::AnswerBudget,
@@ -26,15 +27,19 @@ use crate::{
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     literals,
     loaders::Loaders,
+    party::Party,
     query_limits::{self, QueryLimits},
     records::{
         AmendmentMutation, ImportMutation,
         decrypted::DecryptedRecords,
         graphql::{RecordMutation, RecordQuery},
     },
-    rejected::Rejected,
+    rejected::{InvalidField, Rejected},
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
-    sessions::graphql::{SessionMutation, SessionQuery},
+    sessions::{
+        graphql::{SessionMutation, SessionQuery},
+        shown_token::{holder_of, shown_token},
+    },
     users::graphql::{UserMutation, UserQuery},
     variables::{InputTypes, InvalidValue},
     wallets::graphql::{WalletMutation, WalletQuery},
@@ -190,11 +195,13 @@ impl Schema {
                 format!("the document cannot be parsed{place}"),
             )
         })?;
+        let shown = query_limits::chosen(document, name.as_deref())
+            .and_then(|operation| shown_token(operation, &variables));
         let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
             .map_err(limit_error)?;
         self.inputs
             .check(document, &variables)
-            .map_err(|error| too_long(&error))?;
+            .map_err(|errors| too_long(&errors))?;
         let problems =
             query_limits::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
                 let definitions = &chosen.variable_definitions;
@@ -232,7 +239,8 @@ impl Schema {
             .data(Loaders::new(&self.app.pool))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
-            .data(Weight(counted.weight));
+            .data(Weight(counted.weight))
+            .data(ShownToken(shown.map(Arc::new)));
         Ok((counted.kind, request))
     }
 
@@ -244,8 +252,12 @@ impl Schema {
                 "a value of its type".clone_into(&mut problem.wanted);
             }
         }
+        let fields = problems.into_iter().map(|problem| InvalidField {
+            message: format!("`{}` has to be {}", problem.place, problem.wanted),
+            field: problem.place,
+        });
         Rejected {
-            problems,
+            fields: fields.collect(),
             ..Rejected::new(ErrorCode::GraphqlValidationFailed, UNFIT)
         }
     }
@@ -259,12 +271,7 @@ impl Schema {
         context: &RequestContext,
     ) -> (Response, Option<AnswerBudget>) {
         let budget = of_request::<AnswerBudget>(&request);
-        let running = match self
-            .app
-            .costs
-            .enter(context.party(), weight(&request))
-            .await
-        {
+        let running = match self.enter(&request, context).await {
             Ok(running) => running,
             Err(error) => return (self.finish_errors(failed(error), context), budget),
         };
@@ -279,6 +286,23 @@ impl Schema {
             }
             Some(_) | None => (response, budget),
         }
+    }
+
+    /// Waits until the request may run, on the share of whoever sends it: of an account where a good refresh
+    /// token says whose it is, though nobody is logged in.
+    async fn enter(
+        &self,
+        request: &Request,
+        context: &RequestContext,
+    ) -> Result<CostPermit, Error> {
+        let mut party = context.party();
+        let shown = of_request::<ShownToken>(request).and_then(|ShownToken(shown)| shown);
+        if let (Party::Network(_), Some(token)) = (party, shown)
+            && let Some(holder) = holder_of(&self.app.pool, &token).await?
+        {
+            party = Party::Account(holder);
+        }
+        self.app.costs.enter(party, weight(request)).await
     }
 
     /// Charges what was refused: each refusal is a row that somebody else may have to read.
@@ -419,6 +443,10 @@ impl Schema {
 #[derive(Debug, Clone, Copy)]
 struct Weight(u64);
 
+/// The refresh token that a request shows, if it is one that exchanges it.
+#[derive(Clone)]
+struct ShownToken(Option<Arc<RefreshToken>>);
+
 fn weight(request: &Request) -> u64 {
     of_request(request).map_or(1, |Weight(weight)| weight)
 }
@@ -468,10 +496,14 @@ fn limit_error(refused: query_limits::LimitError) -> Rejected {
     Rejected::new(code, refused.to_string())
 }
 
-fn too_long(error: &TooLong) -> Rejected {
+fn too_long(errors: &[TooLong]) -> Rejected {
+    let fields = errors.iter().map(|error| InvalidField {
+        field: error.field().to_owned(),
+        message: error.to_string(),
+    });
     Rejected {
-        field: Some(error.field().to_owned()),
-        ..Rejected::new(ErrorCode::BadUserInput, error.to_string())
+        fields: fields.collect(),
+        ..Rejected::new(ErrorCode::BadUserInput, "variables are too long")
     }
 }
 

@@ -49,8 +49,10 @@ pub(crate) enum Attempt<'a> {
     Refresh,
     /// To make an account.
     Register,
-    /// To be given a message for a wallet to sign.
+    /// To be given a message for a wallet to log in with.
     Challenge,
+    /// To be given a message for a wallet that this account would link.
+    LinkChallenge(UserId),
 }
 
 impl Attempt<'_> {
@@ -60,14 +62,14 @@ impl Attempt<'_> {
             Self::Proof(_) | Self::Code(_) => AttemptKind::Proof,
             Self::Refresh => AttemptKind::Refresh,
             Self::Register => AttemptKind::Register,
-            Self::Challenge => AttemptKind::Challenge,
+            Self::Challenge | Self::LinkChallenge(_) => AttemptKind::Challenge,
         }
     }
 
     /// The account that is tried, where it is known to be one.
     const fn account(self) -> UserId {
         match self {
-            Self::Proof(user) | Self::Code(user) => user,
+            Self::Proof(user) | Self::Code(user) | Self::LinkChallenge(user) => user,
             Self::LogIn(_) | Self::Refresh | Self::Register | Self::Challenge => ANONYMOUS,
         }
     }
@@ -78,7 +80,20 @@ impl Attempt<'_> {
             Self::LogIn(login) => Some(name_of(login)),
             Self::Proof(user) => Some(format!("proof {user}")),
             Self::Code(user) => Some(format!("code {user}")),
-            Self::Refresh | Self::Register | Self::Challenge => None,
+            Self::Refresh | Self::Register | Self::Challenge | Self::LinkChallenge(_) => None,
+        }
+    }
+
+    /// Who is counted besides a name: an account that is known by its log-in, or else everybody in a network.
+    fn sender(self, network: Network) -> String {
+        match self {
+            Self::LinkChallenge(user) => format!("account {user}"),
+            Self::LogIn(_)
+            | Self::Proof(_)
+            | Self::Code(_)
+            | Self::Refresh
+            | Self::Register
+            | Self::Challenge => network.to_string(),
         }
     }
 }
@@ -119,7 +134,7 @@ impl Throttle {
 #[must_use = "say whether it succeeded; what is dropped has failed"]
 pub(crate) struct Pass {
     kind: AttemptKind,
-    network: Network,
+    sender: String,
     name: Option<String>,
     /// Whether the address was charged: who gives back more than was taken could guess without end.
     is_address_charged: bool,
@@ -144,7 +159,7 @@ pub(crate) async fn pass(
         .map_err(|_| Error::Unavailable)?;
     let mut pass = Pass {
         kind: attempt.kind(),
-        network: Network::of(origin.address),
+        sender: attempt.sender(Network::of(origin.address)),
         name: attempt.name(),
         is_address_charged: false,
     };
@@ -233,11 +248,11 @@ impl Pass {
     }
 
     fn pair_of(&self, name: &str) -> CounterKey {
-        key(Scope::Pair, &format!("{} {name}", self.network))
+        key(Scope::Pair, &format!("{} {name}", self.sender))
     }
 
     fn address(&self) -> CounterKey {
-        key(self.kind.address_scope(), &self.network.to_string())
+        key(self.kind.address_scope(), &self.sender)
     }
 
     fn account(&self) -> Option<CounterKey> {

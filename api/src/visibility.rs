@@ -16,7 +16,7 @@ use store::{Pool, StoreError, feed::FeedRow};
 use tokio::task::JoinSet;
 
 use crate::{
-    batcher::{BatchAnswers, BatchLimits, Batcher},
+    batcher::{Batch, BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::Facts,
@@ -60,7 +60,7 @@ pub(crate) struct EventVisibility(Batcher<VisibilityRequest, VisibleEvents>);
 impl EventVisibility {
     /// Starts to decide. It ends when the last handle is dropped.
     pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let serve = move |batch: Vec<Arc<VisibilityRequest>>| {
+        let serve = move |batch: Batch<VisibilityRequest>| {
             let pool = pool.clone();
             async move { serve(&pool, &batch).await }
         };
@@ -85,12 +85,12 @@ pub(crate) fn concerns(row: &FeedRow, user: UserId, role: Role) -> bool {
     }
 }
 
-async fn serve(pool: &Pool, batch: &[Arc<VisibilityRequest>]) -> BatchAnswers<VisibleEvents> {
-    let mut decided = Vec::with_capacity(batch.len());
-    let mut left = batch;
+async fn serve(pool: &Pool, batch: &Batch<VisibilityRequest>) -> BatchAnswers<VisibleEvents> {
+    let mut decided = Vec::with_capacity(batch.requests.len());
+    let mut left = batch.requests.as_slice();
     while !left.is_empty() {
         let (now, later) = left.split_at(how_many_fit(left));
-        decided.extend(decide_all(pool, now).await?);
+        decided.extend(decide_all(pool, now, batch.lock_wait).await?);
         left = later;
     }
     Ok(decided)
@@ -118,8 +118,9 @@ impl VisibilityRequest {
 async fn decide_all(
     pool: &Pool,
     batch: &[Arc<VisibilityRequest>],
+    lock_wait: Duration,
 ) -> Result<Vec<Result<VisibleEvents, Error>>, StoreError> {
-    let mut tx = pool.begin().await?;
+    let mut tx = pool.begin_with_lock_wait(lock_wait).await?;
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
     let facts = Facts::gather(&mut tx, callers, patients).await?;

@@ -318,6 +318,18 @@ impl World {
         connected.unwrap_or_else(|error| panic!("{role} cannot connect: {error}"))
     }
 
+    /// Holds the lock of a person as a decision about them does, until the connection is dropped.
+    pub async fn holds(&self, person: &Person) -> PgConnection {
+        let mut holder = self.connects_as("meditrustal_indexer").await;
+        let lock = "BEGIN; SELECT pg_advisory_xact_lock(x'70657273'::int, ('x' || right('{}', 8))::bit(32)::int)";
+        let lock = lock.replace("{}", &person.id);
+        let held = sqlx::raw_sql(sqlx::AssertSqlSafe(lock))
+            .execute(&mut holder)
+            .await;
+        held.unwrap_or_else(|error| panic!("{} cannot be held: {error}", person.username));
+        holder
+    }
+
     // Chain
 
     /// Asks the node; `params` is a JSON array.

@@ -147,21 +147,26 @@ impl Node for AccessLogEntry {
 
 impl AccessLogEntry {
     fn page_key(&self) -> i64 {
-        self.row.id
+        self.row.run.oldest
     }
 }
 
 /// One access, or attempted access, to the caller's own data.
 #[Object]
 impl AccessLogEntry {
-    /// The number of the row of the audit trail.
+    /// The number of the row of the audit trail; of the newest one where the entry stands for several.
     async fn id(&self) -> ID {
         self.row.id.into()
     }
 
-    /// The time of the access.
+    /// The time of the access; of the latest one where the entry stands for several.
     async fn at(&self) -> DateTime<Utc> {
         self.row.event_time
+    }
+
+    /// The time of the earliest access that the entry stands for; equal to `at` where it stands for one.
+    async fn since(&self) -> DateTime<Utc> {
+        self.row.run.since
     }
 
     /// The account that accessed the data, or tried to.
@@ -174,10 +179,13 @@ impl AccessLogEntry {
         &self.row.action_type
     }
 
-    /// The ID of the record that was accessed; null where the access was not to a single record.
+    /// The ID of the record that was accessed; null where the access was not to a single record, or the entry
+    /// stands for accesses to several.
     async fn record_id(&self) -> Option<Uuid> {
-        (self.row.resource_type == "MEDICAL_RECORD" && self.row.resource_id != self.row.request_id)
-            .then_some(self.row.resource_id)
+        let row = &self.row;
+        let is_of_a_record =
+            row.resource_type == "MEDICAL_RECORD" && row.resource_id != row.request_id;
+        (is_of_a_record && row.run.is_of_one).then_some(row.resource_id)
     }
 
     /// Why the data was accessed: a code of `PurposeOfUse`.
@@ -190,9 +198,10 @@ impl AccessLogEntry {
         self.row.action_type != "ACCESS_DENIED"
     }
 
-    /// How many times it happened in its request: what was refused many times for one reason is one entry.
+    /// How many times it happened: what was refused many times for one reason in one request is one entry,
+    /// and so are like accesses that follow one another where the log is `grouped`.
     async fn times(&self) -> i32 {
-        sentence::times(&self.row)
+        i32::try_from(self.row.run.times).unwrap_or(i32::MAX)
     }
 
     /// Whether the access was permitted as an emergency, without a consent.
@@ -235,31 +244,35 @@ impl AuditQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
             resource: resource_id,
             action: action_type,
-            patient: None,
-            allowed: None,
+            ..AuditFilter::default()
         };
         let arguments = json!([filter.user, filter.resource, filter.action]);
         let cursors = ListCursors::of(&app.index_key, "auditLogs", caller.user, &arguments);
-        let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
-        let rows = read::all(&app.pool, &caller, &filter, before, size).await?;
-        prepare(ctx, &rows).await?;
-        let rows = rows
-            .into_iter()
-            .map(|row| AuditLog(Arc::new(row)))
-            .collect();
-        let page = Connection::new(rows, size, after.is_some(), |row: &AuditLog| {
-            cursors.at(&row.page_key())
-        });
-        Ok(page)
+        let (size, before) = page::place(&cursors, first, after.as_ref())?;
+        let before = before.unwrap_or(i64::MAX);
+        let found = read::all(&app.pool, &caller, &filter, before, size).await?;
+        prepare(ctx, &found.rows).await?;
+        let rows = found.rows.into_iter();
+        let rows = rows.map(|row| AuditLog(Arc::new(row))).collect();
+        let key = |row: &AuditLog| cursors.at(&row.page_key());
+        Ok(Connection::whole(
+            rows,
+            found.has_more,
+            after.is_some(),
+            key,
+        ))
     }
 
     /// Who did what with the caller's data, newest first, refused attempts included. Open to every
     /// role.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn my_access_log(
         &self,
         ctx: &Context<'_>,
@@ -271,36 +284,44 @@ impl AuditQuery {
         >,
         #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
         allowed: Option<bool>,
+        #[graphql(
+            desc = "True to be told accesses that follow one another on the same day, by the same account, for the same purpose and with the same outcome, as one entry with their number in `times`; more than 5,000 are told in parts.",
+            default_with = "Some(false)"
+        )]
+        grouped: Option<bool>,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
     ) -> Result<Connection<AccessLogEntry>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
             action,
             allowed,
+            // As for `first`: a variable that is left out comes as null.
+            grouped: grouped.unwrap_or_default(),
             ..AuditFilter::default()
         };
-        let arguments = json!([filter.user, filter.action, filter.allowed]);
+        let arguments = json!([filter.user, filter.action, filter.allowed, filter.grouped]);
         let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.user, &arguments);
-        let before = cursors.read(after.as_ref())?.unwrap_or(i64::MAX);
-        let rows = read::own(&app.pool, &caller, filter, before, size).await?;
-        prepare(ctx, &rows).await?;
+        let (size, before) = page::place(&cursors, first, after.as_ref())?;
+        let before = before.unwrap_or(i64::MAX);
+        let found = read::own(&app.pool, &caller, filter, before, size).await?;
+        prepare(ctx, &found.rows).await?;
         let reader = caller.user;
-        let rows = rows
-            .into_iter()
-            .map(|row| AccessLogEntry {
-                row: Arc::new(row),
-                reader,
-            })
-            .collect();
-        let page = Connection::new(rows, size, after.is_some(), |row: &AccessLogEntry| {
-            cursors.at(&row.page_key())
-        });
-        Ok(page)
+        let entry = |row| AccessLogEntry {
+            row: Arc::new(row),
+            reader,
+        };
+        let entries = found.rows.into_iter().map(entry).collect();
+        let key = |entry: &AccessLogEntry| cursors.at(&entry.page_key());
+        Ok(Connection::whole(
+            entries,
+            found.has_more,
+            after.is_some(),
+            key,
+        ))
     }
 }
 

@@ -7,7 +7,7 @@ use domain::{
 };
 use store::{
     Pool,
-    audit::{self, AuditFilter, AuditRow},
+    audit::{self, AuditFilter, AuditPage},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     error::Error,
 };
 
-/// Rows of everybody, newest first, one more than asked for where there are more.
+/// Rows of everybody, newest first.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators.
@@ -25,13 +25,13 @@ pub(crate) async fn all(
     filter: &AuditFilter,
     before: i64,
     size: i64,
-) -> Result<Vec<AuditRow>, Error> {
+) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
     }
-    let rows = audit::page(&mut tx, filter, before, size + 1).await?;
+    let rows = audit::page(&mut tx, filter, before, size).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         classification: Classification::Security,
@@ -53,14 +53,14 @@ pub(crate) async fn own(
     filter: AuditFilter,
     before: i64,
     size: i64,
-) -> Result<Vec<AuditRow>, Error> {
+) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let filter = AuditFilter {
         patient: Some(actor.id),
         ..filter
     };
-    let rows = audit::page(&mut tx, &filter, before, size + 1).await?;
+    let rows = audit::page(&mut tx, &filter, before, size).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         classification: Classification::Personal,

@@ -70,7 +70,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         Some(_) if row.action_type.starts_with("RECORD_") => ", by your consent",
         _ => "",
     };
-    let times = match times(row) {
+    let times = match row.run.times {
         1 => String::new(),
         times => format!(", {times} times"),
     };
@@ -85,14 +85,4 @@ fn table_of(row: &AuditRow) -> Option<&str> {
 fn withdraws(row: &AuditRow) -> bool {
     let new = row.new_value.as_ref();
     new.is_some_and(|new| new["withdrawn"] == true)
-}
-
-/// How often what a row says was done, or tried, in its request.
-pub(super) fn times(row: &AuditRow) -> i32 {
-    let said = row
-        .new_value
-        .as_ref()
-        .and_then(|value| value["times"].as_i64());
-    said.and_then(|times| i32::try_from(times).ok())
-        .unwrap_or(1)
 }

@@ -203,28 +203,29 @@ pub(crate) async fn answer(
 
 fn asked(query: Option<&str>) -> Result<(Export, ExportFormat, Option<Cursor>), TransferRefused> {
     let mut asked = QueryParameters::read(query)?;
-    let patient = asked.patient()?;
-    let form = asked.parse("format", "`format` is ndjson, bundle or archive")?;
+    let patient = asked.patient();
+    let form = asked.parse("format", "`format` is ndjson, bundle or archive");
     let filter = Filter {
-        record_types: asked.record_type()?.into_iter().collect(),
-        created_from: asked.time("createdFrom")?,
-        created_to: asked.time("createdTo")?,
-        effective_from: asked.time("effectiveFrom")?,
-        effective_to: asked.time("effectiveTo")?,
-        with_superseded: asked.is("history")?,
+        record_types: asked.record_type().into_iter().collect(),
+        created_from: asked.time("createdFrom"),
+        created_to: asked.time("createdTo"),
+        effective_from: asked.time("effectiveFrom"),
+        effective_to: asked.time("effectiveTo"),
+        with_superseded: asked.is("history"),
         ..Filter::default()
     };
+    let purpose = asked.purpose();
+    let after = asked.take("after").map(Cursor::of_text);
+    let patient = asked.finish(patient)?;
     let export = Export {
         patient,
-        purpose: asked.purpose()?,
+        purpose,
         criteria: Criteria {
             patient: Some(patient),
             filter,
             code: None,
         },
     };
-    let after = asked.take("after").map(Cursor::of_text);
-    asked.nothing_else()?;
     Ok((export, form.unwrap_or(ExportFormat::Lines), after))
 }
 

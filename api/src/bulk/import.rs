@@ -150,30 +150,30 @@ fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
 }
 
 fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), TransferRefused> {
+    const FROM: &str = "`from` is the number of an entry, from 1";
     let mut asked = QueryParameters::read(query)?;
-    let import = Import {
-        patient: asked.patient()?,
-        purpose: asked.purpose()?,
-        prefers: asked.record_type()?,
-        key: asked.take("key"),
-        restores: asked.is("restore")?,
-    };
-    crate::idempotency::check_key(import.key.as_deref())?;
-    let from = asked.parse::<u64>("from", "`from` is the number of an entry, from 1")?;
-    let from = from.unwrap_or(1);
-    asked.nothing_else()?;
-    if from == 0 || from == u64::MAX {
-        return Err(super::query::bad(
-            "from",
-            "`from` is the number of an entry, from 1",
-        ));
+    let patient = asked.patient();
+    let (purpose, prefers) = (asked.purpose(), asked.record_type());
+    let key = asked.take("key");
+    asked.note(crate::idempotency::check_key(key.as_deref()));
+    let from = asked.parse::<u64>("from", FROM);
+    if matches!(from, Some(0 | u64::MAX)) {
+        asked.refuse("from", FROM);
     }
-    if import.restores && import.patient != transfer.caller.user {
+    let restores = asked.is("restore");
+    if restores && patient.is_some_and(|patient| patient != transfer.caller.user) {
         let refusal =
             "patients bring their own records back, and nobody else does: import without `restore`";
-        return Err(super::query::bad("restore", refusal));
+        asked.refuse("restore", refusal);
     }
-    Ok((import, from))
+    let import = Import {
+        patient: asked.finish(patient)?,
+        purpose,
+        prefers,
+        key,
+        restores,
+    };
+    Ok((import, from.unwrap_or(1)))
 }
 
 /// What arrives, cut into entries.

@@ -33,7 +33,7 @@ use crate::{
     lease::{Lease, LeaseEnd, LeaseRefused},
     limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
     party::Party,
-    rejected::Rejected,
+    rejected::{InvalidField, Rejected},
     schema::Schema,
     wire::{MediaType, refuse},
 };
@@ -119,10 +119,16 @@ impl From<Error> for TransferRefused {
             Error::Busy { .. } | Error::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self {
+        let mut refused = Self {
             retry_after: error.retry_after(),
             ..Self::new(status, error.public_code(), error.to_string())
-        }
+        };
+        let fields = error.bad_fields().map(|(field, message)| InvalidField {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
+        refused.refusal.fields = fields.collect();
+        refused
     }
 }
 

@@ -9,91 +9,113 @@ use uuid::Uuid;
 
 use super::TransferRefused;
 use crate::{
-    error::{Error, check_time},
+    error::{Error, all, check_time},
+    facts::distinct,
     request,
+    variables::MAX_INVALID_VALUES,
 };
 
-/// The names and values of an address, each of which is taken once.
+/// The names and values of an address, each of which is taken once. What is wrong is gathered, and told at
+/// once when all were taken.
 #[derive(Debug)]
-pub(super) struct QueryParameters<'a>(Vec<(&'a str, String)>);
+pub(super) struct QueryParameters<'a> {
+    left: Vec<(&'a str, String)>,
+    wrong: Vec<Error>,
+}
 
 impl<'a> QueryParameters<'a> {
     /// Reads an address.
     pub(super) fn read(query: Option<&'a str>) -> Result<Self, TransferRefused> {
-        let all = request::pairs(query.unwrap_or_default())?;
-        for (nth, (name, _)) in all.iter().enumerate() {
-            if all[..nth].iter().any(|(other, _)| other == name) {
-                return Err(bad("query", format!("`{name}` is given twice")));
+        let left = request::pairs(query.unwrap_or_default())?;
+        let mut wrong = Vec::new();
+        for (nth, (name, _)) in left.iter().enumerate() {
+            let mut others = left[..nth].iter();
+            if others.any(|(other, _)| other == name) {
+                let message = format!("`{}` is given twice", shortened(name));
+                wrong.push(Error::bad("query", message));
             }
         }
-        Ok(Self(all))
+        Ok(Self { left, wrong })
     }
 
     /// The value of this name.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(known, _)| *known == name)?;
-        Some(self.0.swap_remove(at).1)
+        let given: Vec<_> = self
+            .left
+            .extract_if(.., |(known, _)| *known == name)
+            .collect();
+        given.into_iter().map(|(_, value)| value).next()
+    }
+
+    /// Notes what cannot be used.
+    pub(super) fn refuse(&mut self, field: &'static str, message: impl Into<String>) {
+        self.wrong.push(Error::bad(field, message));
+    }
+
+    /// Notes a check that failed.
+    pub(super) fn note(&mut self, checked: Result<(), Error>) {
+        self.wrong.extend(checked.err());
     }
 
     /// The value of this name, read as what it should be.
-    pub(super) fn parse<T: FromStr>(
-        &mut self,
-        name: &'static str,
-        wanted: &str,
-    ) -> Result<Option<T>, TransferRefused> {
-        let read = |text: String| text.parse().map_err(|_| bad(name, wanted));
-        self.take(name).map(read).transpose()
+    pub(super) fn parse<T: FromStr>(&mut self, name: &'static str, wanted: &str) -> Option<T> {
+        let read = self.take(name)?.parse().ok();
+        if read.is_none() {
+            self.refuse(name, wanted);
+        }
+        read
     }
 
     /// The patient, who must be named.
-    pub(super) fn patient(&mut self) -> Result<UserId, TransferRefused> {
-        let wanted = "say `patient=<id>`: whose records";
-        let patient = self.parse::<Uuid>("patient", wanted)?;
-        patient.map(UserId).ok_or_else(|| bad("patient", wanted))
+    pub(super) fn patient(&mut self) -> Option<UserId> {
+        let patient = self
+            .take("patient")
+            .and_then(|text| text.parse::<Uuid>().ok());
+        if patient.is_none() {
+            self.refuse("patient", "say `patient=<id>`: whose records");
+        }
+        patient.map(UserId)
     }
 
     /// Why; `None` for what the caller's role acts for.
-    pub(super) fn purpose(&mut self) -> Result<Option<Purpose>, TransferRefused> {
+    pub(super) fn purpose(&mut self) -> Option<Purpose> {
         self.parse("purpose", "`purpose` is a code such as TREAT")
     }
 
     /// A record type.
-    pub(super) fn record_type(&mut self) -> Result<Option<RecordType>, TransferRefused> {
+    pub(super) fn record_type(&mut self) -> Option<RecordType> {
         self.parse("recordType", "`recordType` is one such as LAB_RESULT")
     }
 
     /// `true` or `false`.
-    pub(super) fn is(&mut self, name: &'static str) -> Result<bool, TransferRefused> {
-        let given = self.parse(name, "say `true` or `false`")?;
-        Ok(given.unwrap_or_default())
+    pub(super) fn is(&mut self, name: &'static str) -> bool {
+        self.parse(name, "say `true` or `false`")
+            .unwrap_or_default()
     }
 
     /// A time in RFC 3339.
-    pub(super) fn time(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<DateTime<Utc>>, TransferRefused> {
-        let at = self.parse(name, "a time is written as 2026-01-31T08:15:00Z")?;
-        check_time(name, at)?;
-        Ok(at)
+    pub(super) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let at = self.parse(name, "a time is written as 2026-01-31T08:15:00Z");
+        self.note(check_time(name, at));
+        at
     }
 
-    /// Refuses what is left over.
-    pub(super) fn nothing_else(self) -> Result<(), TransferRefused> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((name, _)) => {
-                let name: String = name.chars().take(40).collect();
-                Err(bad(
-                    "query",
-                    format!("`{name}` is nothing that can be said here"),
-                ))
-            }
+    /// What was asked, made of the patient, where all of it can be used and nothing is left over.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] with everything that is wrong.
+    pub(super) fn finish(mut self, patient: Option<UserId>) -> Result<UserId, Error> {
+        let left = std::mem::take(&mut self.left);
+        for name in distinct(left.into_iter().map(|(name, _)| name)) {
+            let message = format!("`{}` is nothing that can be said here", shortened(name));
+            self.refuse("query", message);
         }
+        self.wrong.truncate(MAX_INVALID_VALUES);
+        all(self.wrong.into_iter().map(Err::<(), _>))?;
+        patient.ok_or(Error::Internal)
     }
 }
 
-/// A value that cannot be used.
-pub(super) fn bad(field: &'static str, message: impl Into<String>) -> TransferRefused {
-    Error::bad(field, message).into()
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
 }

@@ -197,7 +197,7 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     require_master_keys(&pool, &keyring).await?;
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     check_master_keys(&pool, &keyring).await?;
-    check_index_key(&pool, &index_key).await?;
+    check_index_key(&pool, &keyring, &index_key).await?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;

@@ -3,13 +3,13 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
-    consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, Terms},
+    consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, MAX_GRANTEES, Terms},
     ids::{ConsentId, UserId},
     users::Role,
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit, barrier, consents,
+    Pool, StoreError, Tx, audit, barrier, consents,
     idempotency::{self, Remembered},
     users,
 };
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     caller::{Caller, refuse_role},
-    error::{Error, check_time},
+    error::{Error, all, check_time},
     idempotency::{check_key, used_before},
     seals::Seals,
 };
@@ -43,8 +43,11 @@ pub(crate) async fn grant(
     terms: Terms,
     key: Option<&str>,
 ) -> Result<Consent, Error> {
-    check_key(key)?;
-    let terms = terms.into_sets()?;
+    let too_long = terms.too_long();
+    let mut checks = vec![check_key(key), check_time("expiresAt", terms.expires_at)];
+    checks.extend(too_long.into_iter().map(|rule| Err(rule.into())));
+    let is_readable = checks.iter().all(Result::is_ok);
+    let terms = terms.into_sets();
     let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
@@ -54,15 +57,16 @@ pub(crate) async fn grant(
             refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
         );
     }
-    if let Some(key) = key
+    if let Some(key) = key.filter(|_| is_readable)
         && let Some(known) = known_by(seals, &mut tx, actor.id, key, &request_hash).await?
     {
         return Ok(known);
     }
-    check_time("expiresAt", terms.expires_at)?;
     let now = users::now(&mut tx).await?;
-    terms.check(now)?;
-    check_grantees(&mut tx, actor.id, &terms).await?;
+    let broken = terms.broken_rules(now).into_iter();
+    checks.extend(broken.map(|rule| Err(rule.into())));
+    checks.push(check_grantees(&mut tx, actor.id, &terms).await?);
+    all(checks)?;
     let (known, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
     let (in_force, ended): (Vec<_>, Vec<_>) = known
         .into_iter()
@@ -171,14 +175,17 @@ async fn insert(
 
 /// Refuses a person who is no active doctor, or is the patient. Why is not said: accounts are nobody
 /// else's business.
-async fn check_grantees(tx: &mut Tx<'_>, patient: UserId, terms: &Terms) -> Result<(), Error> {
-    let mut named = Vec::new();
-    for grantee in &terms.grantees {
-        match grantee {
-            Grantee::User { id } => named.push(*id),
-            Grantee::Role { .. } | Grantee::Org { .. } => {}
-        }
-    }
+async fn check_grantees(
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    terms: &Terms,
+) -> Result<Result<(), Error>, StoreError> {
+    let named = terms.grantees.iter().filter_map(|grantee| match grantee {
+        Grantee::User { id } => Some(*id),
+        Grantee::Role { .. } | Grantee::Org { .. } => None,
+    });
+    // Of more than may be named, those who are looked up are no more than may be.
+    let named: Vec<UserId> = named.take(MAX_GRANTEES).collect();
     let found = users::by_ids(tx, &named).await?;
     let is_doctor = |id: &UserId| {
         *id != patient
@@ -186,10 +193,16 @@ async fn check_grantees(tx: &mut Tx<'_>, patient: UserId, terms: &Terms) -> Resu
                 .iter()
                 .any(|user| user.id == *id && user.is_active && user.role == Role::Doctor)
     };
-    if named.iter().all(is_doctor) {
-        return Ok(());
+    let unknown: Vec<String> = named
+        .iter()
+        .filter(|id| !is_doctor(id))
+        .map(ToString::to_string)
+        .collect();
+    if unknown.is_empty() {
+        return Ok(Ok(()));
     }
-    Err(Error::bad("grantees", "there is no such doctor"))
+    let message = format!("there is no such doctor: {}", unknown.join(", "));
+    Ok(Err(Error::bad("grantees", message)))
 }
 
 pub(super) fn too_many() -> Error {

@@ -196,10 +196,9 @@ impl ConsentQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<Consent>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let active_only = active_only.unwrap_or_default();
         let cursors = ListCursors::of(&app.index_key, "consents", caller.user, &active_only.into());
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = list::list(&app.pool, &app.seals, &caller, active_only, from, size).await?;
         let people = found.iter().flat_map(|(it, _)| people_of(it)).collect();

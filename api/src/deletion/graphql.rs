@@ -95,14 +95,13 @@ impl DeletionQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<DataDeletionRequest>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let cursors = ListCursors::of(
             &app.index_key,
             "dataDeletionRequests",
             caller.user,
             &Value::Null,
         );
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::list(&app.pool, &caller, from, size).await?;
         let subjects = found.iter().map(|request| request.user).collect();

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     caller::Caller,
     dependencies::{Amending, Decryption},
-    error::Error,
+    error::{Error, both},
     idempotency::check_key,
 };
 
@@ -95,8 +95,8 @@ async fn ask(
     change: Change,
     wanted: Wanted,
 ) -> Result<AmendmentTarget, Error> {
-    check_key(change.idempotency_key.as_deref())?;
-    let reason = Reason::parse(&change.reason)?;
+    let key = check_key(change.idempotency_key.as_deref());
+    let (reason, ()) = both(Reason::parse(&change.reason), key)?;
     let inquiry = DisclosureRequest {
         caller: caller.clone(),
         record: change.record,

@@ -9,7 +9,12 @@ use super::{
     prepare::{self, About},
     writer::Writer,
 };
-use crate::{caller::Caller, dependencies::Drafting, error::Error, idempotency::check_key};
+use crate::{
+    caller::Caller,
+    dependencies::Drafting,
+    error::{Error, both},
+    idempotency::check_key,
+};
 
 /// What a caller hands in.
 #[derive(Debug)]
@@ -44,8 +49,8 @@ pub(crate) async fn create(
         record_type,
         ..
     } = submission;
-    check_key(submission.idempotency_key.as_deref())?;
-    let submitted = prepare::submitted(&submission.document)?;
+    let key = check_key(submission.idempotency_key.as_deref());
+    let (submitted, ()) = both(prepare::submitted(&submission.document), key)?;
     let purpose = submission.purpose.or(caller.purpose);
     let request = json!([patient, record_type, submission.metadata, purpose]);
     let request_hash = prepare::request_hash(&request, &submitted);

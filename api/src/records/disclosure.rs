@@ -22,8 +22,8 @@ use store::{
 use tokio::task::JoinSet;
 
 use crate::{
-    answer_budget::AnswerBudget,
-    batcher::{BatchAnswers, BatchLimits, Batcher},
+    answer_budget::{AnswerBudget, Reservation},
+    batcher::{Batch, BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::{Facts, distinct},
@@ -89,10 +89,13 @@ pub(crate) struct DisclosureRequest {
 }
 
 impl DisclosureRequest {
-    fn pay_for(&self, record: &Record) -> Result<(), Error> {
+    /// What the envelope takes of the answer's budget; given back where the batch is not committed.
+    fn pay_for(&self, record: &Record) -> Result<Option<Reservation>, Error> {
         match &self.budget {
-            Some(budget) if self.wanted.needs_envelope() => budget.charge(record.sealed_bytes),
-            Some(_) | None => Ok(()),
+            Some(budget) if self.wanted.needs_envelope() => {
+                budget.reserve(record.sealed_bytes).map(Some)
+            }
+            Some(_) | None => Ok(None),
         }
     }
 }
@@ -115,7 +118,7 @@ pub(crate) struct RecordDisclosure(Batcher<DisclosureRequest, Disclosed>);
 impl RecordDisclosure {
     /// Starts the batcher. It stops when the last handle is dropped.
     pub(crate) fn start(pool: Pool, tasks: &mut JoinSet<()>) -> Self {
-        let serve = move |batch: Vec<Arc<DisclosureRequest>>| {
+        let serve = move |batch: Batch<DisclosureRequest>| {
             let pool = pool.clone();
             async move { serve_batch(&pool, &batch).await }
         };
@@ -133,8 +136,9 @@ impl RecordDisclosure {
 
 /// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
 /// what is allowed.
-async fn serve_batch(pool: &Pool, batch: &[Arc<DisclosureRequest>]) -> BatchAnswers<Disclosed> {
-    let mut tx = pool.begin().await?;
+async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnswers<Disclosed> {
+    let mut tx = pool.begin_with_lock_wait(batch.lock_wait).await?;
+    let batch = batch.requests.as_slice();
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let facts = Facts::gather_of_records(&mut tx, callers, &asked).await?;
@@ -159,6 +163,7 @@ async fn serve_batch(pool: &Pool, batch: &[Arc<DisclosureRequest>]) -> BatchAnsw
     Ok(answers
         .map(|(inquiry, judged)| {
             let (record, purpose) = judged.verdict?;
+            judged.paid.into_iter().for_each(Reservation::keep);
             let wanted = inquiry.wanted.needs_envelope();
             Ok(Disclosed {
                 sealed: sealed.get(&record.id).filter(|_| wanted).cloned(),
@@ -190,6 +195,7 @@ async fn envelopes(
 /// What was decided of one inquiry, and the row that says so.
 struct Judged {
     verdict: Result<(Arc<Record>, Purpose), Error>,
+    paid: Option<Reservation>,
     /// `None` where another row says it: a second factor that is missing is written down for the request.
     entry: Option<AuditEntry>,
 }
@@ -203,6 +209,7 @@ fn judge(inquiry: &DisclosureRequest, record: Option<&Arc<Record>>, facts: &Fact
             let refused = || denial_entry(inquiry, record, purpose, "ACTOR", None);
             return Judged {
                 verdict: Err(error),
+                paid: None,
                 entry: is_over.then(refused),
             };
         }
@@ -213,18 +220,21 @@ fn judge(inquiry: &DisclosureRequest, record: Option<&Arc<Record>>, facts: &Fact
     match decide_on(record, actor, inquiry.wanted, purpose, facts) {
         // Nothing is fetched, opened or shown of what there is no room for.
         Ok((record, decision)) => match inquiry.pay_for(record) {
-            Ok(()) => Judged {
+            Ok(paid) => Judged {
+                paid,
                 entry: Some(permit_entry(inquiry, record, purpose, decision)),
                 verdict: Ok((Arc::clone(record), purpose)),
             },
             Err(error) => Judged {
                 verdict: Err(error),
+                paid: None,
                 entry: None,
             },
         },
         Err((reason, consent)) => Judged {
             entry: Some(denial_entry(inquiry, record, purpose, reason, consent)),
             verdict: Err(Error::NotFound("record")),
+            paid: None,
         },
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::filter::Criteria;
 use crate::{
-    error::{Error, check_time},
+    error::{Error, all, both, check_time},
     graphql::{
         document::Document,
         enums::{Completeness, RecordType},
@@ -98,36 +98,17 @@ pub(crate) fn read(
     record_type: Option<RecordType>,
     input: RecordFilterInput,
 ) -> Result<Criteria, Error> {
-    let mut types: Vec<records::RecordType> = match (record_type, input.record_types) {
-        (None, None) => Vec::new(),
-        (Some(one), None) => vec![one.into()],
-        (one, Some(many)) => {
-            let one = one.map(records::RecordType::from);
-            let many = many.into_iter().map(records::RecordType::from);
-            let types: Vec<_> = many.filter(|it| one.is_none_or(|one| one == *it)).collect();
-            if types.is_empty() {
-                return Err(Error::bad(
-                    "recordTypes",
-                    "no record is of none of the types",
-                ));
-            }
-            types
-        }
-    };
-    check_time("createdFrom", input.created_from)?;
-    check_time("createdTo", input.created_to)?;
-    check_time("effectiveFrom", input.effective_from)?;
-    check_time("effectiveTo", input.effective_to)?;
-    types.sort_unstable();
-    types.dedup();
-    let metadata = criteria(input.metadata, input.status, &types)?;
-    let code = input.code.map(|code| (code.system, code.code));
-    if let Some((system, code)) = &code
-        && (system.is_empty() || code.is_empty() || system.len().max(code.len()) > MAX_CODE)
-    {
-        let wanted = format!("a code has a system and a code, of at most {MAX_CODE} bytes each");
-        return Err(Error::bad("code", wanted));
-    }
+    let types = types_of(record_type, input.record_types);
+    let of_types = types.as_ref().map_or(&[][..], Vec::as_slice);
+    let metadata = criteria(input.metadata, input.status, of_types);
+    let code = input.code.map(CodeInput::checked).transpose();
+    let times = all([
+        check_time("createdFrom", input.created_from),
+        check_time("createdTo", input.created_to),
+        check_time("effectiveFrom", input.effective_from),
+        check_time("effectiveTo", input.effective_to),
+    ]);
+    let (((), (types, metadata)), code) = both(both(times, both(types, metadata)), code)?;
     Ok(Criteria {
         patient: patient.map(UserId),
         filter: Filter {
@@ -144,6 +125,38 @@ pub(crate) fn read(
         },
         code,
     })
+}
+
+/// The types that are meant, each once; none where any is.
+fn types_of(
+    one: Option<RecordType>,
+    many: Option<Vec<RecordType>>,
+) -> Result<Vec<records::RecordType>, Error> {
+    let one = one.map(records::RecordType::from);
+    let Some(many) = many else {
+        return Ok(one.into_iter().collect());
+    };
+    let many = many.into_iter().map(records::RecordType::from);
+    let mut types: Vec<_> = many.filter(|it| one.is_none_or(|one| one == *it)).collect();
+    if types.is_empty() {
+        let message = "no record is of none of the types";
+        return Err(Error::bad("recordTypes", message));
+    }
+    types.sort_unstable();
+    types.dedup();
+    Ok(types)
+}
+
+impl CodeInput {
+    fn checked(self) -> Result<(String, String), Error> {
+        let Self { system, code } = self;
+        if system.is_empty() || code.is_empty() || system.len().max(code.len()) > MAX_CODE {
+            let wanted =
+                format!("a code has a system and a code, of at most {MAX_CODE} bytes each");
+            return Err(Error::bad("code", wanted));
+        }
+        Ok((system, code))
+    }
 }
 
 fn criteria(

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     cursor::{Cursor, ListCursors},
-    error::Error,
+    error::{Error, both},
     graphql::{
         asks_nodes_for, budget,
         document::Document,
@@ -344,10 +344,10 @@ impl RecordQuery {
         after: Option<Cursor>,
     ) -> Result<MedicalRecordConnection> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         // As for `first`: a variable that is left out comes as null.
         let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
-        let criteria = filter_input::read(patient_id, record_type, filter.unwrap_or_default())?;
+        let criteria = filter_input::read(patient_id, record_type, filter.unwrap_or_default());
+        let (size, criteria) = both(page::size(first), criteria)?;
         let arguments = criteria.arguments(order);
         let cursors = ListCursors::of(&app.index_key, "medicalRecords", caller.user, &arguments);
         let search = list::Search {

@@ -52,11 +52,11 @@ pub(super) async fn page(
     first: Option<i32>,
     after: Option<&Cursor>,
 ) -> Result<Connection<MedicalRecord>> {
-    let size = usize::try_from(page::size(first)?).unwrap_or(usize::MAX);
     let (app, caller) = request(ctx)?;
     let of_record = json!(record.record.id);
     let cursors = ListCursors::of(&app.index_key, "history", caller.user, &of_record);
-    let from: Option<i64> = cursors.read(after)?;
+    let (size, from) = page::place::<i64>(&cursors, first, after)?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     let versions = loaders(ctx)?.versions(record.record.id).await?;
     let left: Vec<RecordId> = versions
         .iter()

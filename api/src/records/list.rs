@@ -33,8 +33,8 @@ use vault::blind_index::IndexKey;
 use self::find::{Scope, Searcher, find};
 use super::filter::Criteria;
 use crate::{
-    answer_budget::AnswerBudget,
-    batcher::{BatchAnswers, BatchLimits, Batcher},
+    answer_budget::{AnswerBudget, Reservation},
+    batcher::{Batch, BatchAnswers, BatchLimits, Batcher},
     caller::Caller,
     error::Error,
     facts::{Facts, distinct},
@@ -127,6 +127,8 @@ struct Page<'a> {
     purpose: Purpose,
     shown: Vec<ListedRecord>,
     total: i64,
+    /// What its envelopes take of the answer's budget; given back where the batch is not committed.
+    paid: Option<Reservation>,
 }
 
 impl Page<'_> {
@@ -181,7 +183,7 @@ impl RecordLists {
         let reader = RecordReader { pool, index_key };
         let mut start = |limits| {
             let reader = reader.clone();
-            let serve = move |batch: Vec<Arc<ListRequest>>| {
+            let serve = move |batch: Batch<ListRequest>| {
                 let reader = reader.clone();
                 async move { reader.find_all(&batch).await }
             };
@@ -219,8 +221,9 @@ impl Search {
 
 impl RecordReader {
     /// Finds a batch of lists in one transaction.
-    async fn find_all(&self, batch: &[Arc<ListRequest>]) -> BatchAnswers<Found> {
-        let mut tx = self.pool.begin().await?;
+    async fn find_all(&self, batch: &Batch<ListRequest>) -> BatchAnswers<Found> {
+        let mut tx = self.pool.begin_with_lock_wait(batch.lock_wait).await?;
+        let batch = batch.requests.as_slice();
         let mut scopes = Vec::with_capacity(batch.len());
         for asked in batch {
             scopes.push(Scope::of(&mut tx, asked).await?);
@@ -245,6 +248,7 @@ impl RecordReader {
                 purpose,
                 shown: Vec::new(),
                 total: 0,
+                paid: None,
             };
             if !searcher.may_ask() {
                 entries.push(trail::of_refusal(asked, purpose));
@@ -255,7 +259,7 @@ impl RecordReader {
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
-                asked.search.budget.charge(page.sealed_bytes())?;
+                page.paid = Some(asked.search.budget.reserve(page.sealed_bytes())?);
                 entries.extend(trail::of_page(asked, purpose, page.on_it(), total));
                 Ok(page)
             }));
@@ -306,7 +310,8 @@ impl Related {
         Ok(related)
     }
 
-    fn join(&self, page: Page<'_>) -> Found {
+    fn join(&self, mut page: Page<'_>) -> Found {
+        page.paid.take().into_iter().for_each(Reservation::keep);
         let with = page.wants();
         let (mut people, mut anchors) = (Vec::new(), Vec::new());
         if with.people {

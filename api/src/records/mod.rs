@@ -30,3 +30,4 @@ pub(crate) mod writer;
 
 pub(crate) use amendments::AmendmentMutation;
 pub(crate) use import::graphql::ImportMutation;
+pub(crate) use prepare::made_tokens_of;

@@ -34,7 +34,7 @@ use super::{
     succession::{VersionLink, anchored, supersede_predecessors},
 };
 use crate::{
-    batcher::{BatchAnswers, BatchLimits, Batcher},
+    batcher::{Batch, BatchAnswers, BatchFailure, BatchLimits, Batcher},
     error::Error,
     facts::Facts,
 };
@@ -74,7 +74,7 @@ impl Writer {
     /// Starts the writer. It stops when the last handle is dropped and the queue is empty.
     pub(crate) fn start(context: WriterContext, tasks: &mut JoinSet<()>) -> Self {
         let context = Arc::new(context);
-        let serve = move |drafts: Vec<Arc<Draft>>| {
+        let serve = move |drafts: Batch<Draft>| {
             let context = Arc::clone(&context);
             async move { context.store(&drafts).await }
         };
@@ -99,10 +99,11 @@ impl Writer {
     }
 }
 
-fn busy() -> Error {
-    Error::Busy {
+/// Another process was a moment earlier: the same again finds what it did.
+const fn busy() -> BatchFailure {
+    BatchFailure::Refused(Error::Busy {
         retry_after_seconds: 1,
-    }
+    })
 }
 
 /// What stands once the drafts of a batch are written.
@@ -111,38 +112,35 @@ enum BatchOutcome {
     Stored,
     /// Nothing: a key that was to be used is not the patient's any more.
     KeyChanged,
-    /// Nothing, for all of them alike.
-    Refused(Error),
 }
 
 impl WriterContext {
     /// Stores a batch, again where another process gave one of its patients a key in between: the next try
     /// finds that key.
-    async fn store(&self, drafts: &[Arc<Draft>]) -> BatchAnswers<Stored> {
+    async fn store(&self, batch: &Batch<Draft>) -> BatchAnswers<Stored> {
         for _ in 0..TRIES {
-            let mut answers: Vec<Option<StoreResult>> = drafts.iter().map(|_| None).collect();
-            let asked = drafts.iter().zip(&mut answers);
+            let drafts = batch.requests.iter();
+            let mut answers: Vec<Option<StoreResult>> = drafts.clone().map(|_| None).collect();
+            let asked = drafts.zip(&mut answers);
             let asked = asked.map(|(draft, answer)| PendingDraft { draft, answer });
-            match self.store_all(drafts, asked.collect()).await? {
+            match self.store_all(batch, asked.collect()).await? {
                 BatchOutcome::Stored => {
                     let told = |answer: Option<StoreResult>| answer.unwrap_or(Err(Error::Internal));
                     return Ok(answers.into_iter().map(told).collect());
                 }
                 BatchOutcome::KeyChanged => {}
-                BatchOutcome::Refused(error) => {
-                    return Ok(drafts.iter().map(|_| Err(error.again())).collect());
-                }
             }
         }
-        Ok(drafts.iter().map(|_| Err(busy())).collect())
+        Err(busy())
     }
 
     /// The one transaction.
     async fn store_all(
         &self,
-        drafts: &[Arc<Draft>],
+        batch: &Batch<Draft>,
         asked: Vec<PendingDraft<'_>>,
-    ) -> Result<BatchOutcome, StoreError> {
+    ) -> Result<BatchOutcome, BatchFailure> {
+        let drafts = batch.requests.as_slice();
         let patients = || drafts.iter().map(|draft| draft.patient);
         let keys = patient_keys::prepare(&self.pool, &self.keyring, patients().collect()).await?;
         let mut tx = self.pool.begin().await?;
@@ -153,6 +151,8 @@ impl WriterContext {
         };
         // From here to the commit no other writer of this signer runs, in whatever process.
         let first_nonce = signers::lock(&mut tx, signer).await?;
+        // Other writers are waited for as usual, whoever holds a patient's rows shorter.
+        tx.wait_for_locks(batch.lock_wait).await?;
         let callers = drafts.iter().map(|draft| &draft.caller);
         let facts = Facts::gather(&mut tx, callers, patients()).await?;
 
@@ -174,15 +174,14 @@ impl WriterContext {
         let signing = sign(&self.signer, signing_requests, *self.fees.borrow());
         // What names no transaction is written while they are being signed.
         if !remember(&mut tx, &numbered).await? {
-            // Another process was a moment earlier with the same thing.
-            return Ok(BatchOutcome::Refused(busy()));
+            return Err(busy());
         }
         let entries: Vec<AuditEntry> = numbered.iter().map(NumberedDraft::entry).collect();
         audit::insert(&mut tx, &entries).await?;
         let Some(transactions) = signing.done().await else {
             // A gap in the nonces must not arise: give the whole batch up.
             tracing::error!("A transaction could not be signed");
-            return Ok(BatchOutcome::Refused(Error::Unavailable));
+            return Err(BatchFailure::Refused(Error::Unavailable));
         };
         let signed_drafts = numbered.into_iter().zip(transactions);
         let signed_drafts = signed_drafts.filter_map(|(numbered, signed)| {

@@ -106,9 +106,8 @@ impl SessionQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<Session>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let cursors = ListCursors::of(&app.index_key, "mySessions", caller.user, &Value::Null);
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, SessionId(id)));
         let found = list::own(&app.pool, &caller, from, size).await?;
         let sessions = found

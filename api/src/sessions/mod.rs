@@ -6,3 +6,4 @@ pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod refresh;
 pub(crate) mod revocations;
+pub(crate) mod shown_token;

@@ -16,7 +16,10 @@ use store::{
 };
 use vault::refresh::RefreshToken;
 
-use super::begin::{Granted, device};
+use super::{
+    begin::{Granted, device},
+    shown_token::holder_of,
+};
 use crate::{
     caller::RequestContext,
     dependencies::SessionIssuer,
@@ -49,7 +52,11 @@ pub(crate) async fn refresh(
 ) -> Result<Granted, Error> {
     let parent = RefreshToken::parse(given);
     // Who has a good token is not guessing, whatever their neighbours do.
-    let pass = if seems_good(refreshing.pool, parent.as_ref()).await? {
+    let holder = match &parent {
+        Some(parent) => holder_of(refreshing.pool, parent).await?,
+        None => None,
+    };
+    let pass = if holder.is_some() {
         None
     } else {
         Some(throttle::pass(refreshing.throttle, &context.origin, Attempt::Refresh).await?)
@@ -112,22 +119,6 @@ async fn redeem(
         // The key that made it is gone: nobody can be told what it was.
         None => not(Some(token), "EXPIRED"),
     }
-}
-
-/// Whether a token would be taken, as it seems before its row is locked. 256 bits are not found by trying,
-/// so that looking them up needs no counting.
-async fn seems_good(pool: &Pool, given: Option<&RefreshToken>) -> Result<bool, Error> {
-    let Some(given) = given else {
-        return Ok(false);
-    };
-    let mut conn = pool.acquire().await?;
-    let found = sessions::peek_token(&mut conn, &given.hash()).await?;
-    Ok(found.is_some_and(|(presented, now)| {
-        matches!(
-            judge(&presented, now),
-            RefreshVerdict::Rotate | RefreshVerdict::Again
-        )
-    }))
 }
 
 /// The token's row, if it and the first row of its log-in are as they were sealed, and belong together.

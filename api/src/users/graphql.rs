@@ -164,7 +164,6 @@ impl UserQuery {
         >,
     ) -> Result<Connection<User>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let filter = UserFilter {
             role: role.map(Into::into),
             is_active,
@@ -172,7 +171,7 @@ impl UserQuery {
         };
         let arguments = json!([filter.role, filter.is_active, filter.username_prefix]);
         let cursors = ListCursors::of(&app.index_key, "users", caller.user, &arguments);
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, UserId(id)));
         let users = list::list(&app.pool, &caller, &filter, from, size).await?;
         let users = users.into_iter().map(User::masked).collect();
@@ -194,9 +193,8 @@ impl UserQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<RoleProposal>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let cursors = ListCursors::of(&app.index_key, "roleProposals", caller.user, &Value::Null);
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let found = set_role::waiting(&app.pool, &app.seals, &caller, from, size).await?;
         if asks_nodes_for(ctx, &["user", "proposedBy"]) {
             let people = found.iter().flat_map(|it| [it.user, it.proposed_by]);

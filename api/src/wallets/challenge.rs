@@ -26,7 +26,7 @@ pub(super) struct IssuedChallenge {
 ///
 /// # Errors
 /// [`Error::Unauthenticated`], [`Error::BadInput`] for what is no address, or one that is nobody's,
-/// [`Error::Throttled`] for an address of the network that asks for many.
+/// [`Error::Throttled`] for an address of the network, or an account that links, that asks for many.
 pub(super) async fn ask(
     messages: WalletMessages<'_>,
     throttle: &Throttle,
@@ -40,14 +40,22 @@ pub(super) async fn ask(
     if let Some(why) = messages.deployment.is_no_wallet(address) {
         return Err(Error::bad("address", why));
     }
+    let linking = match purpose {
+        ChallengePurpose::Link => Some(context.caller()?),
+        ChallengePurpose::LogIn => None,
+    };
+    let attempt = match &linking {
+        Some(caller) => Attempt::LinkChallenge(caller.user),
+        None => Attempt::Challenge,
+    };
     // It counts whatever comes of it: each is a row until it has expired.
-    let Pass { .. } = throttle::pass(throttle, &context.origin, Attempt::Challenge).await?;
+    let Pass { .. } = throttle::pass(throttle, &context.origin, attempt).await?;
     // 128 bits, as hexadecimal digits: EIP-4361 wants letters and digits alone.
     let nonce = random::hex::<16>();
     let mut tx = messages.pool.begin().await?;
-    let user = match purpose {
-        ChallengePurpose::Link => Some(context.caller()?.actor(&mut tx).await?.id),
-        ChallengePurpose::LogIn => None,
+    let user = match linking {
+        Some(caller) => Some(caller.actor(&mut tx).await?.id),
+        None => None,
     };
     let key = ChallengeKey {
         nonce_hash: &digest::hex_of(nonce.as_bytes()),

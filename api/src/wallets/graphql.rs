@@ -104,9 +104,8 @@ impl WalletQuery {
         after: Option<Cursor>,
     ) -> Result<Connection<Wallet>> {
         let (app, caller) = request(ctx)?;
-        let size = page::size(first)?;
         let cursors = ListCursors::of(&app.index_key, "myWallets", caller.user, &Value::Null);
-        let from = cursors.read(after.as_ref())?;
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, WalletId(id)));
         let found = link::list(&app.pool, &caller, from, size).await?;
         let found = found.into_iter().map(Wallet).collect();

@@ -225,16 +225,14 @@ pub const MAX_CONSENTS_IN_FORCE: usize = 100;
 ///
 /// # Errors
 /// [`InvalidConsent::NoCategory`], [`InvalidConsent::TooManyCategories`].
-pub fn set_of_categories(mut named: Vec<Category>) -> Result<Vec<Category>, InvalidConsent> {
+pub fn set_of_categories(named: Vec<Category>) -> Result<Vec<Category>, InvalidConsent> {
     if named.is_empty() {
         return Err(InvalidConsent::NoCategory);
     }
     if named.len() > MAX_CATEGORIES {
         return Err(InvalidConsent::TooManyCategories);
     }
-    named.sort_unstable();
-    named.dedup();
-    Ok(named)
+    Ok(set_of(named))
 }
 
 /// What a patient wants to allow or refuse.
@@ -253,34 +251,36 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Which lists are longer than the sets that they mean can be.
+    pub fn too_long(&self) -> Vec<InvalidConsent> {
+        let broken = [
+            (
+                self.categories.len() > MAX_CATEGORIES,
+                InvalidConsent::TooManyCategories,
+            ),
+            (
+                self.activities.len() > MAX_ACTIVITIES,
+                InvalidConsent::TooManyActivities,
+            ),
+            (
+                self.grantees.len() > MAX_GRANTEES,
+                InvalidConsent::TooManyGrantees,
+            ),
+        ];
+        those(broken)
+    }
+
     /// The same terms with each list as the set that it means, in a fixed order.
-    ///
-    /// # Errors
-    /// Where a list is longer than the set can be.
-    pub fn into_sets(self) -> Result<Self, InvalidConsent> {
-        let Self {
-            mut activities,
-            mut grantees,
-            ..
-        } = self;
-        if activities.len() > MAX_ACTIVITIES {
-            return Err(InvalidConsent::TooManyActivities);
-        }
-        if grantees.len() > MAX_GRANTEES {
-            return Err(InvalidConsent::TooManyGrantees);
-        }
-        activities.sort_unstable();
-        activities.dedup();
-        grantees.sort_unstable();
-        grantees.dedup();
-        Ok(Self {
-            categories: set_of_categories(self.categories)?,
-            activities,
-            grantees,
+    #[must_use]
+    pub fn into_sets(self) -> Self {
+        Self {
+            categories: set_of(self.categories),
+            activities: set_of(self.activities),
+            grantees: set_of(self.grantees),
             // The database keeps microseconds.
             expires_at: self.expires_at.map(|end| end.trunc_subsecs(6)),
             ..self
-        })
+        }
     }
 
     /// Whether a consent says exactly this: the same purpose, end, and sets.
@@ -295,35 +295,46 @@ impl Terms {
             && same(&self.grantees, &consent.grantees)
     }
 
-    /// Whether these terms make sense at `now`.
-    ///
-    /// # Errors
-    /// The first rule they break.
-    pub fn check(&self, now: DateTime<Utc>) -> Result<(), InvalidConsent> {
+    /// Every rule that these terms, as sets, break at `now`.
+    pub fn broken_rules(&self, now: DateTime<Utc>) -> Vec<InvalidConsent> {
         let denial = self.activities.contains(&Activity::Deny);
-        if self.purpose == Purpose::PatientRequest {
-            return Err(InvalidConsent::OwnPurpose);
-        }
-        if self.categories.is_empty() {
-            return Err(InvalidConsent::NoCategory);
-        }
-        if self.activities.is_empty() {
-            return Err(InvalidConsent::NoActivity);
-        }
-        if denial && self.activities.len() > 1 {
-            return Err(InvalidConsent::MixedDenial);
-        }
-        if self.grantees.is_empty() && !denial {
-            return Err(InvalidConsent::NoGrantee);
-        }
-        if self.expires_at.is_some_and(|end| end <= now) {
-            return Err(InvalidConsent::AlreadyExpired);
-        }
-        if self.grantees.iter().any(Grantee::is_of_no_country) {
-            return Err(InvalidConsent::Country);
-        }
-        Ok(())
+        let broken = [
+            (
+                self.purpose == Purpose::PatientRequest,
+                InvalidConsent::OwnPurpose,
+            ),
+            (self.categories.is_empty(), InvalidConsent::NoCategory),
+            (self.activities.is_empty(), InvalidConsent::NoActivity),
+            (
+                denial && self.activities.len() > 1,
+                InvalidConsent::MixedDenial,
+            ),
+            (
+                self.grantees.is_empty() && !denial,
+                InvalidConsent::NoGrantee,
+            ),
+            (
+                self.expires_at.is_some_and(|end| end <= now),
+                InvalidConsent::AlreadyExpired,
+            ),
+            (
+                self.grantees.iter().any(Grantee::is_of_no_country),
+                InvalidConsent::Country,
+            ),
+        ];
+        those(broken)
     }
+}
+
+fn those(rules: impl IntoIterator<Item = (bool, InvalidConsent)>) -> Vec<InvalidConsent> {
+    let broken = rules.into_iter().filter(|(is_broken, _)| *is_broken);
+    broken.map(|(_, rule)| rule).collect()
+}
+
+fn set_of<T: Ord>(mut named: Vec<T>) -> Vec<T> {
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
 #[cfg(test)]
@@ -451,38 +462,35 @@ mod tests {
         let refusal = |change: fn(&mut Terms)| {
             let mut terms = good.clone();
             change(&mut terms);
-            terms.check(now).err()
+            terms.broken_rules(now)
         };
-        assert_eq!(refusal(|_| ()), None);
+        assert_eq!(refusal(|_| ()), []);
         assert_eq!(
             refusal(|t| t.categories.clear()),
-            Some(InvalidConsent::NoCategory)
+            [InvalidConsent::NoCategory]
         );
         assert_eq!(
             refusal(|t| t.activities.clear()),
-            Some(InvalidConsent::NoActivity)
+            [InvalidConsent::NoActivity]
         );
         assert_eq!(
             refusal(|t| t.activities.push(Activity::Deny)),
-            Some(InvalidConsent::MixedDenial)
+            [InvalidConsent::MixedDenial]
         );
-        assert_eq!(
-            refusal(|t| t.grantees.clear()),
-            Some(InvalidConsent::NoGrantee)
-        );
+        assert_eq!(refusal(|t| t.grantees.clear()), [InvalidConsent::NoGrantee]);
         assert_eq!(
             refusal(|t| t.expires_at = Some(DateTime::UNIX_EPOCH)),
-            Some(InvalidConsent::AlreadyExpired)
+            [InvalidConsent::AlreadyExpired]
         );
         assert_eq!(
             refusal(|t| t.purpose = Purpose::PatientRequest),
-            Some(InvalidConsent::OwnPurpose)
+            [InvalidConsent::OwnPurpose]
         );
         let refuse_all = |t: &mut Terms| {
             t.activities = vec![Activity::Deny];
             t.grantees.clear();
         };
-        assert_eq!(refusal(refuse_all), None);
+        assert_eq!(refusal(refuse_all), []);
         let abroad = |t: &mut Terms| {
             let id = OrganizationId(Uuid::nil());
             t.grantees = vec![Grantee::Org {
@@ -490,6 +498,21 @@ mod tests {
                 country: "id".into(),
             }];
         };
-        assert_eq!(refusal(abroad), Some(InvalidConsent::Country));
+        assert_eq!(refusal(abroad), [InvalidConsent::Country]);
+        let all_at_once = |t: &mut Terms| {
+            t.purpose = Purpose::PatientRequest;
+            t.categories.clear();
+            t.activities.clear();
+            t.grantees.clear();
+        };
+        assert_eq!(
+            refusal(all_at_once),
+            [
+                InvalidConsent::OwnPurpose,
+                InvalidConsent::NoCategory,
+                InvalidConsent::NoActivity,
+                InvalidConsent::NoGrantee
+            ]
+        );
     }
 }

@@ -133,7 +133,35 @@ pub struct AuditRow {
     pub created_at: DateTime<Utc>,
     /// Whose data.
     pub patient: Option<UserId>,
+    /// The rows that it stands for: itself alone, unless they were grouped.
+    pub run: Run,
 }
+
+/// Rows of a log that follow one another and differ only in their time, their request and what exactly they are
+/// about.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// The number of the oldest.
+    pub oldest: i64,
+    /// When the oldest happened.
+    pub since: DateTime<Utc>,
+    /// How often what they say was done, or tried.
+    pub times: i64,
+    /// Whether all are about the same thing.
+    pub is_of_one: bool,
+}
+
+/// A page of the trail.
+#[derive(Debug)]
+pub struct AuditPage {
+    /// Newest first.
+    pub rows: Vec<AuditRow>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+}
+
+/// How many rows are grouped at most for one page; a longer run is told in parts.
+pub const MAX_GROUPED: i64 = 5000;
 
 /// Which rows to read. Empty filters match everything.
 #[derive(Debug, Clone, Default)]
@@ -148,6 +176,8 @@ pub struct AuditFilter {
     pub patient: Option<UserId>,
     /// What was allowed, or what was refused.
     pub allowed: Option<bool>,
+    /// Whether a run of like rows is told as its newest, which stands for all of them.
+    pub grouped: bool,
 }
 
 /// Rows with an id below `before`, newest first. Served by `idx_audit_logs_{user,patient,resource}_page`
@@ -159,52 +189,34 @@ pub async fn page(
     conn: &mut PgConnection,
     filter: &AuditFilter,
     before: i64,
-    limit: i64,
-) -> Result<Vec<AuditRow>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT
-            id,
-            event_time,
-            user_id,
-            action_type,
-            resource_type,
-            resource_id,
-            old_value,
-            new_value,
-            host(ip_address) AS "ip_address!",
-            user_agent,
-            request_id,
-            purpose,
-            consent_reference,
-            EXTRACT(DAY FROM retention_period)::int AS "retention_days!",
-            data_classification,
-            is_cross_border,
-            destination_country,
-            encryption_status,
-            created_at,
-            patient_id
-         FROM audit_logs
-         WHERE id < $1
-           AND ($2::uuid IS NULL OR user_id = $2)
-           AND ($3::uuid IS NULL OR resource_id = $3)
-           AND ($4::text IS NULL OR action_type = $4)
-           AND ($5::uuid IS NULL OR patient_id = $5)
-           AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
-         ORDER BY id DESC
-         LIMIT $7"#,
+    size: i64,
+) -> Result<AuditPage, StoreError> {
+    let read = if filter.grouped { MAX_GROUPED } else { size } + 1;
+    let rows = sqlx::query_file!(
+        "src/audit/page.sql",
         before,
         filter.user.map(|id| id.0),
         filter.resource,
         filter.action.as_deref(),
         filter.patient.map(|id| id.0),
         filter.allowed,
-        limit,
+        read,
+        filter.grouped,
+        size + 1,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
+    let fit = usize::try_from(size).unwrap_or(usize::MAX);
+    let has_more = rows.len() > fit || rows.iter().any(|row| row.is_cut);
+    let rows = rows.into_iter().take(fit);
+    let rows = rows
         .map(|row| AuditRow {
+            run: Run {
+                oldest: row.oldest,
+                since: row.since,
+                times: row.times,
+                is_of_one: row.is_of_one,
+            },
             id: row.id,
             event_time: row.event_time,
             user: UserId(row.user_id),
@@ -226,5 +238,6 @@ pub async fn page(
             created_at: row.created_at,
             patient: row.patient_id.map(UserId),
         })
-        .collect())
+        .collect();
+    Ok(AuditPage { rows, has_more })
 }

@@ -5,7 +5,7 @@ use crate::{Pool, StoreError, Tx, throttle};
 /// The lock of whoever is at it.
 const LOCK: &str = "meditrustal housekeeping";
 /// How many rows of a kind go at a time, so that no statement takes long. Unit: rows.
-const AT_A_TIME: i64 = 10_000;
+const AT_A_TIME: u32 = 10_000;
 
 /// How long things are kept. Unit: days.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,13 @@ pub struct Removed {
     pub throttle_counters: u64,
 }
 
+impl Removed {
+    /// Whether so much of a kind was removed that there may be more.
+    pub fn may_have_left_some(&self) -> bool {
+        [self.sessions, self.idempotency_keys, self.throttle_counters].contains(&AT_A_TIME.into())
+    }
+}
+
 /// Removes some of everything that has had its time; `None` where another process is at it. The tables
 /// are read as a whole: an index would have to follow each log-in and each attempt.
 ///
@@ -49,7 +56,7 @@ pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreErro
     let removed = Removed {
         sessions: sessions(&mut tx, keep).await?,
         idempotency_keys: idempotency_keys(&mut tx, keep.idempotency_keys).await?,
-        throttle_counters: throttle::sweep(&mut tx, AT_A_TIME).await?,
+        throttle_counters: throttle::sweep(&mut tx, AT_A_TIME.into()).await?,
     };
     tx.commit().await?;
     Ok(Some(removed))
@@ -74,7 +81,7 @@ async fn sessions(tx: &mut Tx<'_>, keep: Keep) -> Result<u64, StoreError> {
          )",
         keep.ended_sessions,
         keep.used_tokens,
-        AT_A_TIME,
+        i64::from(AT_A_TIME),
     )
     .execute(&mut **tx)
     .await?;
@@ -92,7 +99,7 @@ async fn idempotency_keys(tx: &mut Tx<'_>, days: i32) -> Result<u64, StoreError>
              LIMIT $2
          )",
         days,
-        AT_A_TIME,
+        i64::from(AT_A_TIME),
     )
     .execute(&mut **tx)
     .await?;

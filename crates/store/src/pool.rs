@@ -13,7 +13,7 @@ use std::{
 };
 
 use sqlx::{
-    PgConnection, PgPool, Postgres,
+    AssertSqlSafe, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -30,9 +30,27 @@ impl Pool {
     /// # Errors
     /// [`StoreError`] where no connection could be had.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        self.begin_by("BEGIN".to_owned()).await
+    }
+
+    /// Begins a transaction whose statements wait this long for a lock, each of them, instead of the usual
+    /// five seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had.
+    pub async fn begin_with_lock_wait(&self, wait: Duration) -> Result<Transaction, StoreError> {
+        let wait = wait.as_millis();
+        self.begin_by(format!("BEGIN; SET LOCAL lock_timeout = {wait}"))
+            .await
+    }
+
+    /// `statements` hold a number of our own at most.
+    async fn begin_by(&self, statements: String) -> Result<Transaction, StoreError> {
         // Whole before BEGIN is sent: dropped from here on, the connection is rolled back first.
         let mut tx = Transaction(Some(self.0.acquire().await?));
-        sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
+        sqlx::raw_sql(AssertSqlSafe(statements))
+            .execute(&mut *tx)
+            .await?;
         Ok(tx)
     }
 
@@ -79,6 +97,19 @@ impl Drop for Connection {
 pub struct Transaction(Option<PoolConnection<Postgres>>);
 
 impl Transaction {
+    /// From here on its statements wait this long for a lock, each of them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn wait_for_locks(&mut self, wait: Duration) -> Result<(), StoreError> {
+        // A number of our own alone.
+        let set = format!("SET LOCAL lock_timeout = {}", wait.as_millis());
+        sqlx::raw_sql(AssertSqlSafe(set))
+            .execute(&mut **self)
+            .await?;
+        Ok(())
+    }
+
     /// Ends it for good.
     ///
     /// # Errors

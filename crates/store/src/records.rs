@@ -14,7 +14,7 @@ use crate::{StoreError, Tx, rows};
 mod sealed;
 pub mod search;
 
-pub use sealed::sealed;
+pub use sealed::{newest_with_codes, sealed};
 
 /// A record without its content.
 #[derive(Debug, Clone)]

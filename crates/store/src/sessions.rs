@@ -356,6 +356,17 @@ async fn notify_ended(tx: &mut Tx<'_>, ended: &[SessionId]) -> Result<(), StoreE
     Ok(())
 }
 
+/// A refresh token as it was found without its row being locked.
+#[derive(Debug)]
+pub struct PeekedToken {
+    /// Whose log-in it goes on with.
+    pub user: UserId,
+    /// What decides whether it is good.
+    pub presented: Presented,
+    /// The database's time.
+    pub now: DateTime<Utc>,
+}
+
 /// Whether a log-in can be gone on with by this refresh token, as it seems now: it was never used, or a
 /// moment ago. Locks nothing and decides nothing. Served by `idx_sessions_refresh_token`.
 ///
@@ -364,9 +375,10 @@ async fn notify_ended(tx: &mut Tx<'_>, ended: &[SessionId]) -> Result<(), StoreE
 pub async fn peek_token(
     conn: &mut PgConnection,
     hash: &str,
-) -> Result<Option<(Presented, DateTime<Utc>)>, StoreError> {
+) -> Result<Option<PeekedToken>, StoreError> {
     let found = sqlx::query!(
         r#"SELECT
+            token.user_id,
             root.is_valid,
             root.expires_at,
             token.idle_expires_at,
@@ -389,7 +401,11 @@ pub async fn peek_token(
             idle_expires_at: row.idle_expires_at,
             used_at: row.used_at,
         };
-        (presented, row.now)
+        PeekedToken {
+            user: UserId(row.user_id),
+            presented,
+            now: row.now,
+        }
     }))
 }
 

@@ -1,7 +1,8 @@
 //! Requests whose client leaves before they are answered leave nothing behind.
 
-use futures::future::join_all;
-use serde_json::json;
+use dev::process::Signal;
+use futures::future::{join, join_all};
+use serde_json::{Value, json};
 use tests::aborts::Aborts;
 use tests::{Person, World, documents, eventually, id, patiently};
 
@@ -98,4 +99,69 @@ async fn clients_that_leave_leave_no_transaction_open() {
                 WHERE row.action_type IN ('RECORD_READ', 'RECORD_SEARCH', 'RECORD_EXPORT', 'RECORD_CREATE')
                   AND row.created_at >= consent.consent_withdrawn_at";
     assert_eq!(world.sql(late).await[0]["count"], 0);
+}
+
+fn terms(doctor: &Person) -> Value {
+    json!({
+        "purpose": "TREAT",
+        "dataCategories": ["IMAGING"],
+        "processingActivities": ["READ"],
+        "grantees": [{ "user": doctor.id }],
+    })
+}
+
+/// Waits until a grant that waits for its patient is in its transaction.
+async fn waits_for_its_lock(world: &World) {
+    eventually("it waits for the patient", async || {
+        let waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        (!world.sql(waiting).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// One consent, and one row of the trail that says so.
+async fn is_granted_once(world: &World) {
+    eventually("it is finished", async || {
+        let granted = world.audit_rows("action_type = 'CONSENT_GRANT'").await;
+        (granted.len() == 1).then_some(())
+    })
+    .await;
+    let consents = world.sql("SELECT 1 FROM data_processing_consents").await;
+    assert_eq!(consents.len(), 1);
+}
+
+#[tokio::test]
+async fn what_has_begun_when_a_requests_time_is_over_is_finished() {
+    let short = ("MEDITRUSTAL_REQUEST_TIMEOUT".to_owned(), "1".to_owned());
+    let world = World::with(|options| options.api.extend([short])).await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let holder = world.holds(&ana).await;
+
+    ana.grants(terms(&bo)).await.fails_with("TIMEOUT");
+
+    drop(holder);
+    is_granted_once(&world).await;
+    come_to_rest(&world).await;
+}
+
+#[tokio::test]
+async fn what_has_begun_when_the_process_is_told_to_end_is_finished() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let second = world.second_api().await;
+    let holder = world.holds(&ana).await;
+
+    let (there, terms) = (ana.at(&second), terms(&bo));
+    let granting = there.grants(terms);
+    let ending = async {
+        waits_for_its_lock(&world).await;
+        second.signal(Signal::TERM);
+        drop(holder);
+        second.ends().await
+    };
+    let (granted, ended) = join(granting, ending).await;
+
+    granted.data();
+    assert!(ended.success(), "{ended}");
+    is_granted_once(&world).await;
 }

@@ -310,3 +310,74 @@ async fn nobody_changes_or_removes_a_row_of_the_trail() {
     }
     assert_eq!(world.audit_rows("TRUE").await, trail);
 }
+
+/// Every entry of a log, a page of so many at a time.
+async fn whole_log(person: &Person, grouped: bool, first: u32) -> Vec<Value> {
+    let query = "query($grouped: Boolean, $first: Int, $after: String) {
+        myAccessLog(grouped: $grouped, first: $first, after: $after, allowed: false) {
+            nodes { id at since times sentence recordId } pageInfo { hasNextPage endCursor } } }";
+    let (mut entries, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let variables = json!({ "grouped": grouped, "first": first, "after": after });
+        let answer = person.asks(query, variables).await;
+        let page = &answer.data()["myAccessLog"];
+        entries.extend(page["nodes"].as_array().expect("a list").clone());
+        if page["pageInfo"]["hasNextPage"] == false {
+            return entries;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+#[tokio::test]
+async fn like_attempts_that_follow_one_another_are_told_as_one_where_the_log_is_grouped() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let (bo, eve) = (world.doctor("bo").await, world.doctor("eve").await);
+    let document = || documents::vital_signs();
+    let one = id(&ana.creates(&ana, "VITAL_SIGNS", document()).await);
+    let two = id(&ana.creates(&ana, "VITAL_SIGNS", document()).await);
+    for (who, record) in [
+        (&eve, &one),
+        (&eve, &one),
+        (&bo, &one),
+        (&bo, &two),
+        (&bo, &one),
+        (&eve, &two),
+    ] {
+        who.reads(record).await.fails_with("NOT_FOUND");
+    }
+
+    let single = whole_log(&ana, false, 100).await;
+    let grouped = whole_log(&ana, true, 100).await;
+
+    assert_eq!(single.len(), 6);
+    assert!(
+        single
+            .iter()
+            .all(|entry| entry["times"] == 1 && entry["since"] == entry["at"])
+    );
+    let told: Vec<_> = grouped
+        .iter()
+        .map(|entry| (text(&entry["sentence"]), entry["recordId"].clone()))
+        .collect();
+    let refused = "tried to reach your data and was refused, for treatment";
+    assert_eq!(
+        told,
+        [
+            (format!("dr.eve (doctor) {refused}."), json!(two)),
+            (format!("dr.bo (doctor) {refused}, 3 times."), Value::Null),
+            (format!("dr.eve (doctor) {refused}, 2 times."), json!(one)),
+        ]
+    );
+    for (entry, (newest, oldest)) in grouped.iter().zip([(0, 0), (1, 3), (4, 5)]) {
+        assert_eq!(entry["id"], single[newest]["id"]);
+        assert_eq!(entry["at"], single[newest]["at"]);
+        assert_eq!(entry["since"], single[oldest]["at"]);
+    }
+    assert_eq!(
+        whole_log(&ana, true, 1).await,
+        grouped,
+        "however it is paged"
+    );
+}

@@ -141,6 +141,16 @@ async fn another_key_under_a_known_id_is_refused_by_name() {
     let started = world.foundation.api("wrong-key", free_port(), &[]).await;
     assert!(started.is_err_and(|error| error.to_string().contains(&id)));
     fs::write(file("master-keys.json"), kept).expect("written");
+    // The same of the index key: a record is opened, and has to be found by the tokens it has.
+    ana.creates(&ana, "DIAGNOSIS", documents::of("DIAGNOSIS"))
+        .await;
+    world.executes("TRUNCATE key_checks").await;
+    let kept = right("index.key");
+    fs::write(file("index.key"), &other).expect("written");
+    let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+    let told = started.err().map(|error| error.to_string());
+    assert!(told.is_some_and(|told| told.contains("the index key is not the key")));
+    fs::write(file("index.key"), kept).expect("written");
     world.second_api().await;
 }
 

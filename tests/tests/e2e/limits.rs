@@ -1,6 +1,9 @@
 //! What one account may bring in: lists are sets, what stays is counted, and nobody waits for another's rows.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -58,13 +61,14 @@ async fn a_consent_names_an_active_doctor_and_nobody_else_is_told_from_nobody() 
         let refused = by.grants(terms(whom)).await;
         let problem = refused.fails_with("BAD_USER_INPUT");
         assert_eq!(problem.extensions["field"], "grantees");
-        told.push(problem.message.clone());
+        told.push(problem.message.replace(&whom.id, "…"));
     }
     // One who may be named does not open the door for one who may not.
     let mut both = terms(&bo);
     both["grantees"] = json!([{ "user": bo.id }, { "user": budi.id }]);
     let refused = ana.grants(both).await;
-    told.push(refused.fails_with("BAD_USER_INPUT").message.clone());
+    let problem = refused.fails_with("BAD_USER_INPUT");
+    told.push(problem.message.replace(&budi.id, "…"));
 
     assert!(told.iter().all(|message| *message == told[0]), "{told:#?}");
     assert_eq!(count(&world, "data_processing_consents").await, 0);
@@ -253,6 +257,147 @@ async fn lists_are_no_longer_than_what_they_can_name_and_hold_nothing_twice() {
             code.as_deref(),
             Some("23514"),
             "{column} {value}: {refused}"
+        );
+    }
+}
+
+/// The fields that an error names, in their order.
+fn fields_of(problem: &dev::client::Problem) -> Vec<String> {
+    let fields = problem.extensions["fields"].as_array();
+    let fields = fields.unwrap_or_else(|| panic!("one field alone: {problem:?}"));
+    fields.iter().map(|it| text(&it["field"])).collect()
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_an_input_is_told_at_once() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+
+    let refused = ana
+        .grants(json!({
+            "purpose": "PATRQT",
+            "dataCategories": [],
+            "processingActivities": ["READ", "DENY"],
+            "grantees": [{ "user": budi.id }],
+            "expiresAt": "2001-01-01T00:00:00Z",
+            "idempotencyKey": "",
+        }))
+        .await;
+    assert_eq!(
+        fields_of(refused.fails_with("BAD_USER_INPUT")),
+        [
+            "idempotencyKey",
+            "purpose",
+            "dataCategories",
+            "processingActivities",
+            "expiresAt",
+            "grantees"
+        ]
+    );
+
+    let list = "query($filter: RecordFilterInput) {
+        medicalRecords(recordType: IMAGING, first: 0, filter: $filter) { nodes { id } } }";
+    let before_the_flood = "-9999-01-01T00:00:00Z";
+    let filter = json!({
+        "recordTypes": ["DIAGNOSIS"],
+        "createdFrom": before_the_flood,
+        "effectiveTo": before_the_flood,
+        "status": "final",
+        "metadata": { "status": "amended" },
+        "code": { "system": "", "code": "" },
+    });
+    let refused = ana.asks(list, json!({ "filter": filter })).await;
+    assert_eq!(
+        fields_of(refused.fails_with("BAD_USER_INPUT")),
+        [
+            "first",
+            "createdFrom",
+            "effectiveTo",
+            "recordTypes",
+            "status",
+            "code"
+        ]
+    );
+
+    let page = "{ consents(first: 101, after: \"00\") { nodes { id } } }";
+    let refused = ana.asks(page, json!({})).await;
+    assert_eq!(
+        fields_of(refused.fails_with("BAD_USER_INPUT")),
+        ["first", "after"]
+    );
+
+    // Of what is too long, each place is an error of its own.
+    let long = "x".repeat(2049);
+    let variables = json!({ "filter": {
+        "status": long, "code": { "system": long, "code": long }, "recordTypes": vec!["IMAGING"; 9],
+    } });
+    let refused = ana.asks(list, variables).await;
+    let fields = refused
+        .errors()
+        .iter()
+        .map(|it| text(&it.extensions["field"]));
+    assert_eq!(
+        fields.collect::<BTreeSet<_>>(),
+        ["code", "recordTypes", "status", "system"]
+            .map(str::to_owned)
+            .into()
+    );
+    let bad = |refused: &tests::Answer| {
+        refused
+            .errors()
+            .iter()
+            .all(|it| it.code() == "BAD_USER_INPUT")
+    };
+    assert!(bad(&refused), "{refused:?}");
+
+    // The address of a transfer is an input, too.
+    let [bearer, media] = [ana.bearer(), "application/fhir+ndjson".to_owned()];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", media.as_str()),
+    ];
+    for (method, path, wrong) in [
+        (
+            "POST",
+            format!(
+                "/import?patient={}&purpose=FUN&recordType=X&key=&from=0&restore=true&a=1&a=2",
+                budi.id
+            ),
+            vec![
+                "query",
+                "purpose",
+                "recordType",
+                "idempotencyKey",
+                "from",
+                "restore",
+                "query",
+            ],
+        ),
+        (
+            "GET",
+            "/export?format=pdf&createdFrom=now&history=maybe&purpose=FUN&surprise=1".to_owned(),
+            vec![
+                "patient",
+                "format",
+                "createdFrom",
+                "history",
+                "purpose",
+                "query",
+            ],
+        ),
+    ] {
+        let reply = world.api.takes(method, &path, &headers, "").await;
+        let told = reply.json();
+        let errors = told["errors"].as_array().expect("errors");
+        let fields: Vec<_> = errors
+            .iter()
+            .map(|it| text(&it["extensions"]["field"]))
+            .collect();
+        assert_eq!(fields, wrong, "{told:#}");
+        assert!(
+            errors
+                .iter()
+                .all(|it| it["extensions"]["code"] == "BAD_USER_INPUT")
         );
     }
 }

@@ -7,6 +7,7 @@ mod accounts;
 mod amendments;
 mod audit;
 mod barrier;
+mod batcher;
 mod batches;
 mod bulk;
 mod chain_loss;

@@ -387,6 +387,32 @@ async fn bad_refresh_tokens_do_not_stop_a_neighbours_good_one() {
 }
 
 #[tokio::test]
+async fn a_good_refresh_token_is_exchanged_though_its_network_has_used_up_its_share() {
+    let world = world(&[("MEDITRUSTAL_COST_A_MINUTE", "2000")]).await;
+    let ana = world.patient("ana").await;
+    let input = json!({ "login": ana.username, "password": ana.password });
+    let logged_in = world.nobody().asks(LOG_IN, json!({ "input": input })).await;
+    let good = text(&logged_in.data()["logIn"]["refreshToken"]);
+    let mut refused = false;
+    for _ in 0..2000 {
+        let answer = world.nobody().asks("{ __typename }", json!({})).await;
+        if answer.code() == Some("THROTTLED") {
+            refused = true;
+            break;
+        }
+    }
+    assert!(refused, "nobody is charged");
+
+    let refresh = async |token: &str| {
+        let input = json!({ "input": { "refreshToken": token } });
+        world.nobody().asks(REFRESH, input).await
+    };
+
+    refresh("not one of ours").await.fails_with("THROTTLED");
+    refresh(&good).await.data();
+}
+
+#[tokio::test]
 async fn an_address_asks_for_so_many_messages_to_sign() {
     let world = world(&[
         ("MEDITRUSTAL_CHALLENGES", "2"),
@@ -405,6 +431,10 @@ async fn an_address_asks_for_so_many_messages_to_sign() {
         .asks_to("LOG_IN", wallet)
         .await
         .fails_with("THROTTLED");
+    // Somebody who is logged in is counted by themselves, whatever their neighbours do.
+    for _ in 0..2 {
+        ana.asks_to("LINK", wallet).await.data();
+    }
     ana.asks_to("LINK", wallet).await.fails_with("THROTTLED");
 }
 
@@ -508,6 +538,31 @@ async fn what_has_had_its_time_is_removed_and_nothing_else() {
         id(&going_on.asks("{ me { id } }", json!({})).await.data()["me"]),
         ana.id
     );
+}
+
+#[tokio::test]
+async fn however_much_has_had_its_time_is_removed_in_one_go() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    world
+        .attacks(&format!(
+            "INSERT INTO idempotency_keys (user_id, operation, key, request_hash, resource_id, created_at)
+             SELECT '{0}', 'grantConsent', nth::text, '', '{0}', now() - INTERVAL '91 days'
+             FROM generate_series(1, 25000) AS nth",
+            ana.id
+        ))
+        .await;
+
+    // It begins by removing, and does so again after an hour.
+    let _second = world
+        .another_api("cleaner", &[("MEDITRUSTAL_HOUSEKEEPING", "3600")])
+        .await;
+
+    eventually("nothing is left", async || {
+        let left = world.sql("SELECT 1 FROM idempotency_keys LIMIT 1").await;
+        left.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

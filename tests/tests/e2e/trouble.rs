@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use futures::future::join;
 use serde_json::json;
 use tests::transfer::{NDJSON, heart_rates, stored};
-use tests::{World, documents, text};
+use tests::{World, documents, eventually, text};
 
 /// Makes the disk full for whoever stores a record: a table that each record is to leave a row in lies on
 /// `/dev/full`, so that PostgreSQL itself finds no space for it. `DROP TRIGGER` makes room again.
@@ -130,6 +131,44 @@ async fn a_read_only_database_is_unavailable_and_loses_nothing() {
     let ended = world.runs(&ana, &ana, &["import", &file]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.complaint);
     assert_eq!(stored(&world).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_database_stops_goes_on_where_it_was() {
+    const ALL: u32 = 2000;
+    let mut world = World::with_its_own_postgres().await;
+    let ana = world.patient("ana").await;
+    let file = world.file("many.ndjson");
+    fs::write(&file, heart_rates(ALL)).expect("a file");
+
+    let given_up = {
+        let stops = async {
+            eventually("it has begun", async || {
+                (stored(&world).await > 0).then_some(())
+            })
+            .await;
+            world.foundation.database.cluster().expect("ours").stop();
+        };
+        let arguments = ["import", &file, "--tries", "1"];
+        join(world.runs(&ana, &ana, &arguments), stops).await.0
+    };
+
+    assert_eq!(given_up.code, Some(2), "{}", given_up.complaint);
+    let told = given_up
+        .complaint
+        .split_once("--from ")
+        .map(|(_, rest)| rest);
+    let from = told.and_then(|rest| rest.split(|it: char| !it.is_ascii_digit()).next());
+    let from = from.unwrap_or_else(|| panic!("where to go on: {}", given_up.complaint));
+    let cluster = world.foundation.database.cluster_mut().expect("ours");
+    tokio::task::block_in_place(|| cluster.restart()).expect("the database is back");
+    let before = stored(&world).await;
+    assert!(before < ALL.into(), "it was stopped in the middle");
+    let ended = world
+        .runs(&ana, &ana, &["import", &file, "--from", from])
+        .await;
+    assert_eq!(ended.code, Some(0), "{}", ended.complaint);
+    assert_eq!(stored(&world).await, u64::from(ALL));
 }
 
 #[tokio::test(flavor = "multi_thread")]

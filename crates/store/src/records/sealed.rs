@@ -98,6 +98,23 @@ impl From<SealedRow> for StoredRecord {
     }
 }
 
+/// The newest records that are found by codes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn newest_with_codes(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<RecordId>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT id FROM medical_records WHERE code_tokens IS NOT NULL ORDER BY id DESC LIMIT $1",
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(RecordId).collect())
+}
+
 /// Whole rows, with their keys, their anchors and what the audit trail knows of their times. In no
 /// particular order; unknown ids are left out. Decides nothing, and believes nothing.
 ///

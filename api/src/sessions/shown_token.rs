@@ -1,0 +1,98 @@
+//! The refresh token that a request shows, read before it runs: whoever has a good one takes their own share
+//! of what there is, and not their network's.
+
+use async_graphql::{
+    Value, Variables,
+    parser::types::{OperationDefinition, OperationType, Selection},
+};
+use domain::{
+    ids::UserId,
+    sessions::{RefreshVerdict, judge},
+};
+use store::{Pool, sessions};
+use vault::refresh::RefreshToken;
+
+use crate::error::Error;
+
+/// The token of an operation that exchanges it and does nothing else; `None` of any other.
+pub(crate) fn shown_token(
+    operation: &OperationDefinition,
+    variables: &Variables,
+) -> Option<RefreshToken> {
+    let [only] = operation.selection_set.node.items.as_slice() else {
+        return None;
+    };
+    let Selection::Field(field) = &only.node else {
+        return None;
+    };
+    let exchanges =
+        operation.ty == OperationType::Mutation && field.node.name.node == "refreshSession";
+    let input = field.node.get_argument("input").filter(|_| exchanges)?;
+    let known = |name| variables.get(&name).cloned().ok_or(());
+    let Value::Object(members) = input.node.clone().into_const_with(known).ok()? else {
+        return None;
+    };
+    match members.get("refreshToken")? {
+        Value::String(text) => RefreshToken::parse(text),
+        _ => None,
+    }
+}
+
+/// Whose log-in a token would go on with, as it seems before its row is locked; `None` where it would not be
+/// taken. 256 bits are not found by trying, so that looking them up needs no counting.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn holder_of(pool: &Pool, token: &RefreshToken) -> Result<Option<UserId>, Error> {
+    let mut conn = pool.acquire().await?;
+    let found = sessions::peek_token(&mut conn, &token.hash()).await?;
+    let holder = found.filter(|found| {
+        matches!(
+            judge(&found.presented, found.now),
+            RefreshVerdict::Rotate | RefreshVerdict::Again
+        )
+    });
+    Ok(holder.map(|found| found.user))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use async_graphql::parser::parse_query;
+    use serde_json::json;
+
+    use super::*;
+    use crate::query_limits::chosen;
+
+    #[test]
+    fn a_token_is_read_where_it_is_exchanged_and_nothing_else_is_done() {
+        let text = RefreshToken::fresh().reveal();
+        let inline = |token: &str| {
+            format!(
+                "mutation {{ refreshSession(input: {{ refreshToken: \"{token}\" }}) {{ expiresAt }} }}"
+            )
+        };
+        let whole = "mutation($input: RefreshSessionInput!) { again: refreshSession(input: $input) { expiresAt } }";
+        let part =
+            "mutation($t: String!) { refreshSession(input: { refreshToken: $t }) { expiresAt } }";
+        let both = "mutation($t: String!) { refreshSession(input: { refreshToken: $t }) { expiresAt } logOut { success } }";
+        let query =
+            "query($t: String!) { refreshSession(input: { refreshToken: $t }) { expiresAt } }";
+        let other = "mutation($t: String!) { logIn(input: { refreshToken: $t }) { expiresAt } }";
+        let variables = json!({ "input": { "refreshToken": text }, "t": text });
+        for (document, is_shown) in [
+            (inline(&text).as_str(), true),
+            (inline("none of ours").as_str(), false),
+            (whole, true),
+            (part, true),
+            (both, false),
+            (query, false),
+            (other, false),
+        ] {
+            let document = parse_query(document).unwrap();
+            let operation = chosen(&document, None).unwrap();
+            let shown = shown_token(operation, &Variables::from_json(variables.clone()));
+            assert_eq!(shown.is_some(), is_shown, "{document:?}");
+        }
+    }
+}
