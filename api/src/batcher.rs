@@ -2,17 +2,16 @@
 //!
 //! Three things live here and nowhere else. **Batching**: while every batch that may run does, requests gather
 //! into the next one. **Retrying alone**: where a batch fails, each of its members is served by itself, so that
-//! one that cannot be served does not take the others with it; nor does one whose rows somebody else holds
-//! locked, for a batch waits shorter for a lock than a request alone, and a member served again shorter still.
+//! one that cannot be served does not take the others with it. A batch waits shorter for a lock than other
+//! transactions do, and a member served again shorter still, so that those whose rows somebody holds locked delay
+//! the others by a second or two.
 //! **Back-pressure**: only so many wait; one more is refused at once, or waits for room.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream};
-
 use store::StoreError;
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -33,19 +32,16 @@ pub(crate) struct BatchLimits {
     pub(crate) gather: Duration,
 }
 
-/// How long the statements of a batch wait for a lock. Its members are answered within ten seconds, whoever
-/// holds the rows of one of them.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// How long they wait when a member is served alone after its batch failed.
-const LOCK_WAIT_ALONE: Duration = Duration::from_millis(250);
+/// How long a statement of a batch waits for each lock, whoever holds the rows of one of its members.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// How long it waits when a member is served alone after its batch failed: at first, and after
+/// [`LONGER_WAITS`] of them have waited in vain.
+const LOCK_WAITS_ALONE: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(10)];
+/// How many members of a batch wait longer.
+const LONGER_WAITS: u32 = 4;
 /// How long the members of a batch that failed are served again, all together; who is left then is told to
 /// come back.
 const RETRY_FOR: Duration = Duration::from_secs(4);
-
-/// How long a request has, which the waits of a batch and of its members together stay well below.
-const _: () = assert!(
-    (LOCK_WAIT.as_millis() + RETRY_FOR.as_millis() + LOCK_WAIT_ALONE.as_millis()) * 3 / 2 < 10_000
-);
 
 /// What serving a batch gives: an answer for each of its members, in their order, or nothing.
 pub(crate) type BatchAnswers<A> = Result<Vec<Result<A, Error>>, BatchFailure>;
@@ -150,7 +146,7 @@ async fn run<Q, A, S, F>(
         };
         let serve = Arc::clone(&serve);
         tokio::spawn(async move {
-            answer(batch, limits.at_once, &*serve).await;
+            answer(batch, &*serve).await;
             drop(permit);
         });
     }
@@ -175,8 +171,9 @@ async fn next<T>(limits: &BatchLimits, inbox: &mut mpsc::Receiver<T>) -> Option<
     Some(batch)
 }
 
-/// Serves a batch, and each of its members alone where it fails as a whole, `at_once` of them at a time.
-async fn answer<Q, A, S, F>(batch: Vec<QueuedRequest<Q, A>>, at_once: usize, serve: &S)
+/// Serves a batch, and each of its members alone where it fails as a whole, one after the other: a batch never
+/// takes more than one connection.
+async fn answer<Q, A, S, F>(batch: Vec<QueuedRequest<Q, A>>, serve: &S)
 where
     Q: Send + Sync + 'static,
     A: Send + 'static,
@@ -216,33 +213,31 @@ where
     }
     tracing::warn!(size, %failure, "A batch failed as a whole; each of its members is served alone");
     let until = Instant::now() + RETRY_FOR;
-    let down: &Mutex<Option<Error>> = &Mutex::default();
-    let alone = stream::iter(batch).for_each_concurrent(at_once, |waiting| async move {
-        let stopped = down.lock().await.as_ref().map(Error::again);
-        let answer = match stopped {
-            Some(error) => Err(error),
-            None if Instant::now() > until => Err(busy()),
-            None => {
-                let serving = serve(Batch {
-                    requests: vec![waiting.request],
-                    lock_wait: LOCK_WAIT_ALONE,
-                });
-                match catch_panic(serving.instrument(waiting.span.clone()), 1).await {
-                    Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
-                    Err(failure) => {
-                        let is_down = failure.is_of_the_database();
-                        let error = waiting.span.in_scope(|| Error::from(failure));
-                        if is_down {
-                            *down.lock().await = Some(error.again());
-                        }
-                        Err(error)
-                    }
+    let mut down: Option<Error> = None;
+    let mut waits = 0;
+    for waiting in batch {
+        let answer = if let Some(error) = &down {
+            Err(error.again())
+        } else if Instant::now() > until {
+            Err(busy())
+        } else {
+            let serving = serve(Batch {
+                requests: vec![waiting.request],
+                lock_wait: LOCK_WAITS_ALONE[usize::from(waits >= LONGER_WAITS)],
+            });
+            match catch_panic(serving.instrument(waiting.span.clone()), 1).await {
+                Ok(mut answers) => answers.pop().unwrap_or(Err(Error::Internal)),
+                Err(failure) => {
+                    waits += u32::from(failure.is_of_a_lock());
+                    let is_down = failure.is_of_the_database();
+                    let error = waiting.span.in_scope(|| Error::from(failure));
+                    down = is_down.then(|| error.again());
+                    Err(error)
                 }
             }
         };
         waiting.reply.send(answer).ok();
-    });
-    alone.await;
+    }
 }
 
 fn busy() -> Error {
@@ -271,6 +266,14 @@ impl BatchFailure {
     const fn is_of_the_database(&self) -> bool {
         match self {
             Self::Store(error) => error.is_of_the_database(),
+            Self::Refused(_) | Self::Panicked => false,
+        }
+    }
+
+    /// Whether it waited for a lock in vain, or was in somebody's way.
+    const fn is_of_a_lock(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_of_a_lock(),
             Self::Refused(_) | Self::Panicked => false,
         }
     }
@@ -408,6 +411,7 @@ mod tests {
 
     #[tokio::test]
     async fn members_served_again_wait_shorter_for_a_lock() {
+        let [longer, _] = LOCK_WAITS_ALONE;
         let limits = BatchLimits {
             size: 64,
             queue: 64,
@@ -426,7 +430,7 @@ mod tests {
 
         assert!(answers[..16].iter().all(Result::is_err), "{answers:?}");
         for answer in &answers[16..] {
-            assert!(matches!(answer, Ok(LOCK_WAIT_ALONE)), "{answers:?}");
+            assert!(matches!(answer, Ok(wait) if *wait == longer), "{answers:?}");
         }
     }
 

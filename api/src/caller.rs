@@ -11,7 +11,7 @@ use domain::{
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
-use store::{StoreError, Tx, audit, barrier};
+use store::{Pool, StoreError, Tx, audit, barrier};
 use vault::token::{Bearer, TokenError};
 
 use crate::{error::Error, party::Party, seals::Seals};
@@ -149,6 +149,25 @@ pub(crate) async fn refuse_role(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(Error::Forbidden(needed))
+}
+
+/// Refuses whoever is no administrator, before anybody else's rows are locked for them: who may change nothing
+/// must keep nobody waiting.
+///
+/// # Errors
+/// [`Error::Forbidden`], with its audit row; [`Error::Unauthenticated`].
+pub(crate) async fn require_administrator(
+    pool: &Pool,
+    caller: &Caller,
+    wanted: AuditAction,
+) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
+    barrier::lock_shared(&mut tx, [caller.user]).await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role == Role::Admin {
+        return Ok(());
+    }
+    Err(refuse_role(tx, caller, actor, Role::Admin, wanted).await?)
 }
 
 /// Writes down that somebody was kept out for want of a second factor.

@@ -240,6 +240,17 @@ impl Error {
                     others,
                 }
             }
+            (Self::Document(mut issues), other @ Self::BadInput { .. })
+            | (other @ Self::BadInput { .. }, Self::Document(mut issues)) => {
+                issues.extend(other.bad_fields().map(|(field, message)| fhir::Issue {
+                    severity: fhir::Severity::Error,
+                    code: fhir::IssueCode::Value,
+                    path: field.to_owned(),
+                    rule: field.to_owned(),
+                    message: message.to_owned(),
+                }));
+                Self::Document(issues)
+            }
             (first, _) => first,
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Locks these patients and the accounts that ask, then reads the clock, the accounts and log-ins, and the
-    /// patients' consents in force. Before it, a transaction locks nobody (`store::barrier`).
+    /// patients' consents in force. Before it, a transaction locks no person (`store::barrier`).
     ///
     /// # Errors
     /// The database's.

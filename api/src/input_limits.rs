@@ -23,6 +23,9 @@ pub(crate) const MAX_TEXT_BYTES: usize = 2048;
 /// The longest list of what is no enum. A list of an enum is no longer than the enum.
 pub(crate) const MAX_LIST: usize = 100;
 
+/// How much of a name is told. Unit: characters.
+const MAX_NAME: usize = 60;
+
 /// The one scalar that holds documents.
 const DOCUMENT: &str = "JSON";
 
@@ -42,6 +45,28 @@ impl TooLong {
         let (_, field) = self.path.rsplit_once('.').unwrap_or(("", &self.path));
         field.split('[').next().unwrap_or(field)
     }
+}
+
+/// Where a value is. Its path is written only where something is wrong there.
+enum Place<'a> {
+    Variable(&'a Name),
+    Entry(&'a Self, usize),
+    Member(&'a Self, &'a Name),
+}
+
+impl Place<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Variable(name) => cut(name),
+            Self::Entry(list, nth) => format!("{}[{nth}]", list.path()),
+            Self::Member(object, name) => format!("{}.{}", object.path(), cut(name)),
+        }
+    }
+}
+
+/// The beginning of a name: what a client calls a variable must not make an error long.
+fn cut(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
 }
 
 /// What the schema says of its inputs.
@@ -97,19 +122,26 @@ impl InputLimits {
             for variable in &operation.node.variable_definitions {
                 let name = &variable.node.name.node;
                 if let Some(value) = variables.get(name) {
-                    self.check_value(&variable.node.var_type.node, value, name, &mut found);
+                    let place = Place::Variable(name);
+                    self.check_value(&variable.node.var_type.node, value, &place, &mut found);
                 }
             }
         }
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
-    fn check_value(&self, declared: &Type, value: &Value, path: &str, found: &mut Vec<TooLong>) {
+    fn check_value(
+        &self,
+        declared: &Type,
+        value: &Value,
+        place: &Place<'_>,
+        found: &mut Vec<TooLong>,
+    ) {
         if found.len() >= MAX_INVALID_VALUES {
             return;
         }
         let too_long = |most, unit| TooLong {
-            path: path.to_owned(),
+            path: place.path(),
             most,
             unit,
         };
@@ -125,18 +157,18 @@ impl InputLimits {
                     return;
                 }
                 for (nth, item) in items.iter().enumerate() {
-                    self.check_value(inner, item, &format!("{path}[{nth}]"), found);
+                    self.check_value(inner, item, &Place::Entry(place, nth), found);
                 }
             }
             // One value stands for a list of one.
-            (BaseType::List(inner), _) => self.check_value(inner, value, path, found),
+            (BaseType::List(inner), _) => self.check_value(inner, value, place, found),
             (BaseType::Named(name), Value::Object(members)) => {
                 let Some(fields) = self.fields.get(name) else {
                     return;
                 };
                 for (member, value) in members {
                     if let Some(declared) = fields.get(member) {
-                        self.check_value(declared, value, &format!("{path}.{member}"), found);
+                        self.check_value(declared, value, &Place::Member(place, member), found);
                     }
                 }
             }
@@ -226,6 +258,18 @@ mod tests {
         for (declared, value, wanted) in cases {
             assert_eq!(judge(declared, &value), wanted, "{declared}");
         }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_where_it_is_told() {
+        let name = "v".repeat(10_000);
+        let query = format!("query (${name}: [Int]) {{ ask(input: ${name}) }}");
+        let variables = Variables::from_json(json!({ name: vec![1; MAX_LIST + 1] }));
+        let limits = InputLimits::of(SDL);
+        let judged = limits.check(&parse_query(query).unwrap(), &variables);
+        let errors = judged.unwrap_err();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].to_string().len() < 100, "{}", errors[0]);
     }
 
     #[test]

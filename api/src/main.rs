@@ -73,6 +73,7 @@
 //! - `answer_budget`: limits how many bytes answers have
 //! - `query_limits`: the limits of a GraphQL document
 //! - `input_limits`: the limits of its variables
+//! - `variable_uses`: limits what the uses of its variables come to
 //! - `literals`: finds input objects in a document that have a field twice
 //! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
@@ -152,6 +153,7 @@ mod sse;
 mod throttle;
 mod tokens;
 mod users;
+mod variable_uses;
 mod variables;
 mod visibility;
 mod wallets;

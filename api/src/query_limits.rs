@@ -14,6 +14,7 @@ use async_graphql::{
     },
 };
 use async_graphql::{Positioned, Variables};
+use async_graphql_value::Value;
 
 use crate::page::{DEFAULT_SIZE, MAX_SIZE};
 
@@ -134,6 +135,8 @@ const OPENS: [&str; 5] = ["document", "canonical", "summary", "reason", "verifyR
 /// How much a field weighs that shows what a record says: it is decided on, written down, fetched, opened
 /// and compared, which takes as long as some dozen fields of a row.
 const CONTENT_WEIGHT: u64 = 25;
+/// How much a list weighs whose rows are grouped: thousands of rows are read for a page, however short it is.
+const GROUPED_WEIGHT: u64 = 2000;
 /// How much a field of a mutation weighs: a transaction, its audit rows, and the wait for the disk.
 const MUTATION_WEIGHT: u64 = 50;
 
@@ -310,8 +313,13 @@ impl CostCounter<'_> {
         }
         let inner = self.selection_set(&field.selection_set.node)?;
         let times = self.length(field);
+        let is_grouped = field
+            .get_argument("grouped")
+            .is_some_and(|grouped| grouped.node != Value::Boolean(false));
         let own_weight = if OPENS.contains(&field.name.node.as_str()) {
             CONTENT_WEIGHT
+        } else if is_grouped {
+            GROUPED_WEIGHT
         } else {
             1
         };
@@ -364,13 +372,15 @@ impl CostCounter<'_> {
 
     /// How often what is in this field may appear: `first`, for a list.
     fn length(&self, field: &Field) -> u64 {
-        let given =
-            |name: Name| Ok::<_, ()>(self.variables.get(&name).cloned().unwrap_or_default());
-        let first = field.get_argument("first").map(|first| {
-            match first.node.clone().into_const_with(given) {
-                Ok(Const::Number(number)) => number.as_u64(),
-                _ => None,
-            }
+        // By reference: a variable may be as long as a request.
+        let given = |name: &Name| match self.variables.get(name) {
+            Some(Const::Number(number)) => number.as_u64(),
+            _ => None,
+        };
+        let first = field.get_argument("first").map(|first| match &first.node {
+            Value::Number(number) => number.as_u64(),
+            Value::Variable(name) => given(name),
+            _ => None,
         });
         match first {
             // What it may be at most where it cannot be known.
@@ -515,6 +525,10 @@ mod tests {
 
         let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
         assert_eq!(weight(fields), Ok(201));
+        let grouped = "{ myAccessLog(first: 1, grouped: true) { nodes { id } } }";
+        assert_eq!(weight(grouped), Ok(GROUPED_WEIGHT + 2));
+        let single = "{ myAccessLog(first: 1, grouped: false) { nodes { id } } }";
+        assert_eq!(weight(single), Ok(3));
         let documents = "{ medicalRecords(first: 100) { nodes { document } } }";
         assert_eq!(weight(documents), Ok(1 + 100 * (1 + CONTENT_WEIGHT)));
         let mutation = "mutation { a: logOut { endedSessions } b: logOut { endedSessions } }";

@@ -10,6 +10,7 @@ use async_graphql::{
     ServerError, Value, parser::types::OperationType,
 };
 use futures::{Stream, StreamExt, stream};
+use tokio::sync::Semaphore;
 use vault::refresh::RefreshToken;
 
 use crate::{
@@ -41,12 +42,15 @@ use crate::{
         shown_token::{holder_of, shown_token},
     },
     users::graphql::{UserMutation, UserQuery},
+    variable_uses,
     variables::{InputTypes, InvalidValue},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
 
 /// What is told of a document that does not fit, where the schema is not told.
 const UNFIT: &str = "the document or its variables do not fit the schema";
+/// How many refresh tokens are looked up at once to know who pays.
+const LOOKUPS: usize = 4;
 /// How many errors of a document are told.
 const MAX_ERRORS: usize = 20;
 /// How many places of it each of them names.
@@ -138,6 +142,7 @@ pub(crate) struct Schema {
     limits: QueryLimits,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
+    lookups: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -163,6 +168,7 @@ impl Schema {
             limits,
             inputs: Arc::new(InputLimits::of(&sdl())),
             input_types: Arc::new(InputTypes::of(&sdl())),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             timeout,
         }
     }
@@ -195,13 +201,15 @@ impl Schema {
                 format!("the document cannot be parsed{place}"),
             )
         })?;
-        let shown = query_limits::chosen(document, name.as_deref())
-            .and_then(|operation| shown_token(operation, &variables));
         let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
             .map_err(limit_error)?;
         self.inputs
             .check(document, &variables)
             .map_err(|errors| too_long(&errors))?;
+        variable_uses::check(document, &variables)
+            .map_err(|error| Rejected::new(ErrorCode::TooComplex, error.to_string()))?;
+        let shown = query_limits::chosen(document, name.as_deref())
+            .and_then(|operation| shown_token(operation, &variables));
         let problems =
             query_limits::chosen(document, name.as_deref()).map_or_else(Vec::new, |chosen| {
                 let definitions = &chosen.variable_definitions;
@@ -267,11 +275,15 @@ impl Schema {
     /// of the answer is paid for by the budget that comes with it: keep that until it was sent.
     pub(crate) async fn execute(
         &self,
-        request: Request,
+        mut request: Request,
         context: &RequestContext,
     ) -> (Response, Option<AnswerBudget>) {
+        let party = self.payer(&request, context).await;
+        if party != context.party() {
+            request = request.data(self.app.answers.begin(party));
+        }
         let budget = of_request::<AnswerBudget>(&request);
-        let running = match self.enter(&request, context).await {
+        let running = match self.app.costs.enter(party, weight(&request)).await {
             Ok(running) => running,
             Err(error) => return (self.finish_errors(failed(error), context), budget),
         };
@@ -288,21 +300,22 @@ impl Schema {
         }
     }
 
-    /// Waits until the request may run, on the share of whoever sends it: of an account where a good refresh
-    /// token says whose it is, though nobody is logged in.
-    async fn enter(
-        &self,
-        request: &Request,
-        context: &RequestContext,
-    ) -> Result<CostPermit, Error> {
-        let mut party = context.party();
+    /// Whose share the request takes: the account's whose good refresh token it exchanges though nobody is
+    /// logged in. Few tokens are looked up at once; where many are, or the database does not say, it is the
+    /// network's.
+    async fn payer(&self, request: &Request, context: &RequestContext) -> Party {
+        let party = context.party();
         let shown = of_request::<ShownToken>(request).and_then(|ShownToken(shown)| shown);
-        if let (Party::Network(_), Some(token)) = (party, shown)
-            && let Some(holder) = holder_of(&self.app.pool, &token).await?
-        {
-            party = Party::Account(holder);
+        let (Party::Network(_), Some(token)) = (party, shown) else {
+            return party;
+        };
+        let Ok(_place) = self.lookups.try_acquire() else {
+            return party;
+        };
+        match holder_of(&self.app.pool, &token).await {
+            Ok(Some(holder)) => Party::Account(holder),
+            Ok(None) | Err(_) => party,
         }
-        self.app.costs.enter(party, weight(request)).await
     }
 
     /// Charges what was refused: each refusal is a row that somebody else may have to read.
@@ -310,7 +323,7 @@ impl Schema {
         let refused = response.errors.iter().filter(|error| {
             let source = error.source.as_ref();
             let ours = source.and_then(|source| source.downcast_ref::<Error>());
-            matches!(ours, Some(Error::NotFound(_)))
+            matches!(ours, Some(Error::NotFound(_) | Error::Forbidden(_)))
         });
         let cost = refused.count() as u64 * REFUSAL_COST;
         if cost > 0 {

@@ -285,7 +285,7 @@ impl AuditQuery {
         #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
         allowed: Option<bool>,
         #[graphql(
-            desc = "True to be told accesses that follow one another on the same day, by the same account, for the same purpose and with the same outcome, as one entry with their number in `times`; more than 5,000 are told in parts.",
+            desc = "True to be told accesses that follow one another as one entry with their number in `times`, where they were on the same day (UTC), by the same account, the same action, for the same purpose, by the same consent and with the same outcome; more than 5,000 are told in parts.",
             default_with = "Some(false)"
         )]
         grouped: Option<bool>,

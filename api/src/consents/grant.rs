@@ -184,7 +184,7 @@ async fn check_grantees(
         Grantee::User { id } => Some(*id),
         Grantee::Role { .. } | Grantee::Org { .. } => None,
     });
-    // Of more than may be named, those who are looked up are no more than may be.
+    // At most `MAX_GRANTEES` are looked up; a longer list is refused.
     let named: Vec<UserId> = named.take(MAX_GRANTEES).collect();
     let found = users::by_ids(tx, &named).await?;
     let is_doctor = |id: &UserId| {

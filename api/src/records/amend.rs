@@ -47,9 +47,10 @@ pub(crate) async fn amend(
     document: Json,
     metadata: Option<Value>,
 ) -> Result<Stored, Error> {
-    let submitted = prepare::submitted(&document)?;
+    let (submitted, reason) = both(prepare::submitted(&document), checked(&change))?;
     // First whether they may: what is hidden is not told apart by what is wrong with the rest.
-    let asked = ask(amending.disclosure, caller, change, Wanted::Amendment).await?;
+    let meant = (change, reason);
+    let asked = ask(amending.disclosure, caller, meant, Wanted::Amendment).await?;
     let request = json!([asked.request(caller), metadata]);
     let request_hash = prepare::request_hash(&request, &submitted);
     let content = prepare::check(asked.old.record.record_type, document, metadata)?;
@@ -66,7 +67,9 @@ pub(crate) async fn withdraw(
     caller: &Caller,
     change: Change,
 ) -> Result<Stored, Error> {
-    let asked = ask(amending.disclosure, caller, change, Wanted::Withdrawal).await?;
+    let reason = checked(&change)?;
+    let meant = (change, reason);
+    let asked = ask(amending.disclosure, caller, meant, Wanted::Withdrawal).await?;
     let old = &asked.old;
     let document = fhir::entered_in_error(document_of(amending.decryption, old).await?);
     let content = PreparedContent {
@@ -88,15 +91,20 @@ struct AmendmentTarget {
     withdraws: bool,
 }
 
+/// The reason, where it and the key can be used.
+fn checked(change: &Change) -> Result<Reason, Error> {
+    let key = check_key(change.idempotency_key.as_deref());
+    let (reason, ()) = both(Reason::parse(&change.reason), key)?;
+    Ok(reason)
+}
+
 /// Asks the record disclosure for the version that is to be followed, and looks whether it is the one that is meant.
 async fn ask(
     disclosure: &RecordDisclosure,
     caller: &Caller,
-    change: Change,
+    (change, reason): (Change, Reason),
     wanted: Wanted,
 ) -> Result<AmendmentTarget, Error> {
-    let key = check_key(change.idempotency_key.as_deref());
-    let (reason, ()) = both(Reason::parse(&change.reason), key)?;
     let inquiry = DisclosureRequest {
         caller: caller.clone(),
         record: change.record,

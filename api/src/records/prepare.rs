@@ -15,7 +15,11 @@ use super::{
     decrypt,
     draft::{Draft, Follows, FoundBy},
 };
-use crate::{caller::Caller, dependencies::Drafting, error::Error};
+use crate::{
+    caller::Caller,
+    dependencies::Drafting,
+    error::{Error, both},
+};
 
 /// A document and what is stored beside it.
 #[derive(Debug)]
@@ -64,9 +68,10 @@ pub(super) fn check(
 ) -> Result<PreparedContent, Error> {
     let given = metadata
         .map(|metadata| Metadata::check(metadata, record_type))
-        .transpose()?;
+        .transpose();
     let kind = kind(record_type)?;
-    let checked = fhir::check(&document, kind).map_err(Error::Document)?;
+    let checked = fhir::check(&document, kind).map_err(Error::Document);
+    let (given, checked) = both(given, checked)?;
     let mut read = fhir::searchable(&document, kind);
     let metadata = Metadata::joined(given, std::mem::take(&mut read.metadata), record_type)?;
     let incomplete = match &checked.completeness {

@@ -1,10 +1,11 @@
-//! The refresh token that a request shows, read before it runs: whoever has a good one takes their own share
-//! of what there is, and not their network's.
+//! The refresh token that a request shows, read before it runs: what the request costs, and its answer, are
+//! paid by the account of a good one, and not by its network.
 
 use async_graphql::{
-    Value, Variables,
+    Value as ConstValue, Variables,
     parser::types::{OperationDefinition, OperationType, Selection},
 };
+use async_graphql_value::Value;
 use domain::{
     ids::UserId,
     sessions::{RefreshVerdict, judge},
@@ -28,12 +29,24 @@ pub(crate) fn shown_token(
     let exchanges =
         operation.ty == OperationType::Mutation && field.node.name.node == "refreshSession";
     let input = field.node.get_argument("input").filter(|_| exchanges)?;
-    let known = |name| variables.get(&name).cloned().ok_or(());
-    let Value::Object(members) = input.node.clone().into_const_with(known).ok()? else {
-        return None;
+    // By reference: a variable may be as long as a request.
+    let given = |name| match variables.get(name) {
+        Some(ConstValue::String(text)) => RefreshToken::parse(text),
+        _ => None,
     };
-    match members.get("refreshToken")? {
-        Value::String(text) => RefreshToken::parse(text),
+    match &input.node {
+        Value::Variable(name) => match variables.get(name) {
+            Some(ConstValue::Object(members)) => match members.get("refreshToken") {
+                Some(ConstValue::String(text)) => RefreshToken::parse(text),
+                _ => None,
+            },
+            _ => None,
+        },
+        Value::Object(members) => match members.get("refreshToken") {
+            Some(Value::String(text)) => RefreshToken::parse(text),
+            Some(Value::Variable(name)) => given(name),
+            _ => None,
+        },
         _ => None,
     }
 }

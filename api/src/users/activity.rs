@@ -17,7 +17,7 @@ use store::{
 
 use super::password::confirm;
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, require_administrator},
     dependencies::Credentials,
     error::Error,
     seals::Seals,
@@ -79,6 +79,9 @@ async fn set(
     } else {
         AuditAction::UserDeactivate
     };
+    if somebody.is_some() {
+        require_administrator(pool, caller, action).await?;
+    }
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user].into_iter().chain(somebody)).await?;
     let actor = caller.actor(&mut tx).await?;

@@ -18,7 +18,7 @@ use store::{
 
 use super::activity::last_administrator;
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, require_administrator},
     error::Error,
     seals::Seals,
 };
@@ -47,6 +47,7 @@ pub(crate) async fn set_role(
     id: UserId,
     role: Role,
 ) -> Result<(User, RoleChange), Error> {
+    require_administrator(pool, caller, AuditAction::UserRoleChange).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, id]).await?;
     let actor = caller.actor(&mut tx).await?;

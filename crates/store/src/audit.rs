@@ -137,8 +137,7 @@ pub struct AuditRow {
     pub run: Run,
 }
 
-/// Rows of a log that follow one another and differ only in their time, their request and what exactly they are
-/// about.
+/// Rows of a log that follow one another on a day (UTC), of one account, action, purpose, consent and outcome.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     /// The number of the oldest.

@@ -124,6 +124,11 @@ impl StoreError {
         }
     }
 
+    /// Whether two were in each other's way: a lock was waited for in vain, or taken in another order.
+    pub const fn is_of_a_lock(&self) -> bool {
+        matches!(self, Self::Busy(sqlx::Error::Database(_)))
+    }
+
     /// Whether it is the database alone that failed: that says nothing of what was asked, and what was sent may
     /// have happened.
     pub const fn is_of_the_database(&self) -> bool {

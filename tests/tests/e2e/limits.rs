@@ -454,6 +454,22 @@ async fn the_open_requests_of_a_subject_are_counted_and_an_equal_one_is_the_same
 }
 
 #[tokio::test]
+async fn who_may_change_no_account_waits_for_none_and_keeps_nobody_waiting() {
+    let world = World::start().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let _holder = world.holds(&ana).await;
+
+    for change in [
+        "mutation($id: UUID!) { setRole(input: { userId: $id, role: DOCTOR }) { user { id } } }",
+        "mutation($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }",
+    ] {
+        eve.asks(change, json!({ "id": ana.id }))
+            .await
+            .fails_with("FORBIDDEN");
+    }
+}
+
+#[tokio::test]
 async fn the_proposals_of_an_administrator_are_counted() {
     let world = World::start().await;
     let kim = world.admin("kim").await;

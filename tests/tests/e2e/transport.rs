@@ -10,6 +10,30 @@ const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
 const NAME: &str = r#"{"query":"{ __typename }"}"#;
 
 #[tokio::test]
+async fn a_long_variable_that_is_used_a_thousand_times_is_refused_before_it_is_copied() {
+    let world = World::start().await;
+    let uses = "$v ".repeat(4000);
+    let (_, before) = world.api.memory();
+    for document in [
+        format!("mutation($v: JSON) {{ refreshSession(input: [{uses}]) {{ expiresAt }} }}"),
+        format!("query($v: JSON) {{ medicalRecords(first: [{uses}]) {{ nodes {{ id }} }} }}"),
+        format!(
+            "query($v: JSON) {{ medicalRecords(filter: {{ metadata: [{uses}] }}) {{ nodes {{ id }} }} }}"
+        ),
+    ] {
+        let variables = json!({ "v": "x".repeat(1_000_000) });
+        let answer = world.nobody().asks(&document, variables).await;
+        answer.fails_with("TOO_COMPLEX");
+    }
+    // Copied at each use it would be four thousand million bytes.
+    let (_, most) = world.api.memory();
+    assert!(
+        most < before + 200.0,
+        "{before} MB before, {most} MB at most"
+    );
+}
+
+#[tokio::test]
 async fn only_what_is_json_and_a_single_request_is_run() {
     let world = World::start().await;
     let ana = world.patient("ana").await;

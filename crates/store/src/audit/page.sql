@@ -1,8 +1,16 @@
--- A page of the trail, newest first: rows, or runs of like rows, each told by its newest.
+-- A page of the trail, newest first: rows, or runs of like rows, each told by its newest. One row more than
+-- may be told is read, to know whether there are older ones.
 WITH read AS (
-    SELECT *,
-        CASE WHEN jsonb_typeof(new_value -> 'times') = 'number' THEN (new_value ->> 'times')::bigint
-            ELSE 1 END AS times
+    SELECT
+        id,
+        event_time,
+        resource_id,
+        CASE WHEN new_value ->> 'times' ~ '^[0-9]{1,9}$' THEN (new_value ->> 'times')::bigint ELSE 1 END AS times,
+        CASE WHEN $8 THEN ROW(
+            (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
+            consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
+            new_value ->> 'table'
+        )::text ELSE id::text END AS said
     FROM audit_logs
     WHERE id < $1
       AND ($2::uuid IS NULL OR user_id = $2)
@@ -15,57 +23,55 @@ WITH read AS (
 ),
 compared AS (
     SELECT *,
+        row_number() OVER (ORDER BY id DESC) AS nth,
         count(*) OVER () = $7 AS is_cut,
         lag(said) OVER (ORDER BY id DESC) IS DISTINCT FROM said AS begins
-    FROM (
-        SELECT *,
-            CASE WHEN $8 THEN ROW(
-                (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
-                consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
-                new_value ->> 'table'
-            )::text ELSE id::text END AS said
-        FROM read
-    ) AS said
+    FROM read
 ),
 numbered AS (
-    SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY id DESC) AS run FROM compared
+    SELECT *, count(*) FILTER (WHERE begins) OVER (ORDER BY id DESC) AS run
+    FROM compared
+    WHERE nth < $7
 ),
 told AS (
-    SELECT DISTINCT ON (run) *,
-        min(id) OVER whole AS oldest,
-        min(event_time) OVER whole AS since,
-        sum(times) OVER whole AS times_in_all,
-        min(resource_id::text) OVER whole = max(resource_id::text) OVER whole AS is_of_one
+    SELECT
+        max(id) AS newest,
+        min(id) AS oldest,
+        min(event_time) AS since,
+        sum(times) AS times,
+        count(DISTINCT resource_id) = 1 AS is_of_one,
+        bool_or(is_cut) AS is_cut
     FROM numbered
-    WINDOW whole AS (PARTITION BY run)
-    ORDER BY run, id DESC
+    GROUP BY run
+    ORDER BY newest DESC
+    LIMIT $9
 )
 SELECT
-   oldest AS "oldest!",
-   since AS "since!",
-   times_in_all::bigint AS "times!",
-   is_of_one AS "is_of_one!",
-   is_cut AS "is_cut!",
-   id,
-   event_time,
-   user_id,
-   action_type,
-   resource_type,
-   resource_id,
-   old_value,
-   new_value,
-   host(ip_address) AS "ip_address!",
-   user_agent,
-   request_id,
-   purpose,
-   consent_reference,
-   EXTRACT(DAY FROM retention_period)::int AS "retention_days!",
-   data_classification,
-   is_cross_border,
-   destination_country,
-   encryption_status,
-   created_at,
-   patient_id
+    told.oldest AS "oldest!",
+    told.since AS "since!",
+    told.times::bigint AS "times!",
+    told.is_of_one AS "is_of_one!",
+    told.is_cut AS "is_cut!",
+    log.id AS "id!",
+    log.event_time AS "event_time!",
+    log.user_id AS "user_id!",
+    log.action_type AS "action_type!",
+    log.resource_type AS "resource_type!",
+    log.resource_id AS "resource_id!",
+    log.old_value,
+    log.new_value,
+    host(log.ip_address) AS "ip_address!",
+    log.user_agent,
+    log.request_id AS "request_id!",
+    log.purpose AS "purpose!",
+    log.consent_reference,
+    EXTRACT(DAY FROM log.retention_period)::int AS "retention_days!",
+    log.data_classification AS "data_classification!",
+    log.is_cross_border AS "is_cross_border!",
+    log.destination_country,
+    log.encryption_status AS "encryption_status!",
+    log.created_at AS "created_at!",
+    log.patient_id
 FROM told
-ORDER BY id DESC
-LIMIT $9
+JOIN audit_logs AS log ON log.id = told.newest
+ORDER BY log.id DESC
