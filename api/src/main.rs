@@ -12,7 +12,7 @@
 //!
 //! Transport
 //!
-//! - `connections`: accepts TCP connections, limited in number and in time
+//! - `connections`: accepts TCP connections, limited in number, in all and of one network, and in time
 //! - `http`: the routes, and GraphQL over HTTP
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
@@ -71,7 +71,7 @@
 //! - `party`: the account or the network whose share a request takes
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
-//! - `query_limits`: the limits of a GraphQL document
+//! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
 //! - `variable_uses`: limits what the uses of its variables come to
 //! - `literals`: finds input objects in a document that have a field twice
@@ -81,8 +81,8 @@
 //! - `detached`: finishes what requests have begun, whoever waits
 //! - `lease`: what everything that stays open holds: until its token, its log-in or the process ends
 //! - `limits`: how much may be open at a time
-//! - `connection_limiter`: counts what is open for each key, up to a limit
-//! - `throttle`: limits attempts to log in
+//! - `connection_limiter`: counts what is open for each key, such as a network or an account, up to a limit
+//! - `throttle`: limits attempts to log in, by the rule of `domain::throttle`
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
 //! - `key_checks`: compares the keys with the database before they are used
