@@ -3,24 +3,17 @@
 //!
 //! The same id with other bytes is refused in words. An id that the database does not know is new, or
 //! from before there were check values: then a patient's key that is wrapped under this id has to
-//! unwrap, or a record's tokens have to be of the index key, and the value is stored.
+//! unwrap, and the value is stored. The index key is compared in `records::index_key`.
 
 use store::{
     Pool, StoreError,
     key_checks::{self, Kind},
-    keys, records,
+    keys,
 };
 use vault::{
-    blind_index::IndexKey,
     key_check::{CheckValue, KeyCheck},
     keyring::{Keyring, KeyringError},
 };
-
-use crate::records::made_tokens_of;
-
-/// How many of the newest records are asked whether the index key is theirs. One of those that open has to say so:
-/// a single one may have been changed, or read by rules of an older version.
-const WITNESSES: i64 = 20;
 
 /// Why keys are not used.
 #[derive(Debug, thiserror::Error)]
@@ -71,39 +64,8 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
     Ok(())
 }
 
-/// Compares the index key with the database. Where the database knows none, records tell whether the tokens
-/// that they are found by were made with it.
-///
-/// # Errors
-/// [`KeyCheckError`].
-pub(crate) async fn check_index_key(
-    pool: &Pool,
-    keyring: &Keyring,
-    key: &IndexKey,
-) -> Result<(), KeyCheckError> {
-    let check = key.check();
-    let mut conn = pool.acquire().await?;
-    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
-    if known.is_empty() {
-        let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
-        let mut told = Vec::new();
-        for row in records::sealed(&mut conn, &coded).await? {
-            told.extend(made_tokens_of(key, keyring, &row).await);
-        }
-        if !told.is_empty() && !told.contains(&true) {
-            return Err(KeyCheckError::OtherIndexKey);
-        }
-    }
-    key_checks::insert(&mut conn, Kind::Index, &check.id, &check.value.0).await?;
-    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
-    if is_known(&known, &check) {
-        Ok(())
-    } else {
-        Err(KeyCheckError::OtherIndexKey)
-    }
-}
-
-fn is_known(known: &[(String, Vec<u8>)], check: &KeyCheck) -> bool {
+/// Whether the database holds this value under the id.
+pub(crate) fn is_known(known: &[(String, Vec<u8>)], check: &KeyCheck) -> bool {
     let CheckValue(value) = check.value;
     known
         .iter()

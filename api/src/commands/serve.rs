@@ -37,11 +37,12 @@ use crate::{
     health::{self, Health},
     housekeeping, http,
     integrity::deep_check::DeepCheck,
-    key_checks::{check_index_key, check_master_keys},
+    key_checks::check_master_keys,
     limits::Transfers,
     playground::Playground,
     records::{
         disclosure::RecordDisclosure,
+        index_key::check_index_key,
         list::RecordLists,
         writer::{Writer, WriterContext},
     },

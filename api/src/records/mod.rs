@@ -16,6 +16,7 @@ pub(crate) mod graphql;
 mod history;
 pub(crate) mod import;
 pub(crate) mod list;
+pub(crate) mod index_key;
 mod patient_keys;
 mod prepare;
 mod record_rows;
@@ -30,4 +31,3 @@ pub(crate) mod writer;
 
 pub(crate) use amendments::AmendmentMutation;
 pub(crate) use import::graphql::ImportMutation;
-pub(crate) use prepare::made_tokens_of;

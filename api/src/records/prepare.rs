@@ -5,16 +5,12 @@ use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
     records::{Metadata, Reason, RecordType},
-    stored::StoredRecord,
 };
 use fhir::{Completeness, Identity, Json, Searchable};
 use serde_json::Value;
-use vault::{blind_index::IndexKey, digest, keyring::Keyring, random, row::Opened};
+use vault::{blind_index::IndexKey, digest, random};
 
-use super::{
-    decrypt,
-    draft::{Draft, Follows, FoundBy},
-};
+use super::draft::{Draft, Follows, FoundBy};
 use crate::{
     caller::Caller,
     dependencies::Drafting,
@@ -189,30 +185,13 @@ pub(super) fn draft_of(
 }
 
 /// A document's codes in the blind index, good for this patient alone.
-fn tokens(
+pub(super) fn tokens(
     index_key: &IndexKey,
     patient: UserId,
     codes: &[(String, String)],
 ) -> Option<Vec<Vec<u8>>> {
     let token = |(system, code): &(String, String)| index_key.token(patient, system, code).to_vec();
     (!codes.is_empty()).then(|| codes.iter().map(token).collect())
-}
-
-/// Whether the tokens of a stored record were made with this key; `None` where the record cannot tell: it does
-/// not open, or has no codes.
-pub(crate) async fn made_tokens_of(
-    index_key: &IndexKey,
-    keyring: &Keyring,
-    row: &StoredRecord,
-) -> Option<bool> {
-    let Opened::Intact(content) = decrypt::open(keyring, row).await else {
-        return None;
-    };
-    let document = decrypt::document(&content)?;
-    let codes = fhir::searchable(&document, fhir::RecordType::parse(&row.record_type)?).codes;
-    let ours = tokens(index_key, row.patient, &codes)?;
-    let stored = row.code_tokens.as_ref()?;
-    Some(ours.iter().any(|token| stored.contains(token)))
 }
 
 pub(super) fn kind(record_type: RecordType) -> Result<fhir::RecordType, Error> {

@@ -1,0 +1,65 @@
+//! The index key is compared with the database before records are found, or stored, by it.
+
+use domain::stored::StoredRecord;
+use store::{
+    Pool,
+    key_checks::{self, Kind},
+    records,
+};
+use vault::{blind_index::IndexKey, keyring::Keyring, row::Opened};
+
+use super::{decrypt, prepare::tokens};
+use crate::key_checks::{KeyCheckError, is_known};
+
+/// How many of the newest records are asked whether the index key is theirs. One of those that open has to say so:
+/// a single one may have been changed, or read by rules of an older version.
+const WITNESSES: i64 = 20;
+
+/// Compares the index key with the database. Where the database knows none, records tell whether the tokens
+/// that they are found by were made with it.
+///
+/// # Errors
+/// [`KeyCheckError`].
+pub(crate) async fn check_index_key(
+    pool: &Pool,
+    keyring: &Keyring,
+    key: &IndexKey,
+) -> Result<(), KeyCheckError> {
+    let check = key.check();
+    let mut conn = pool.acquire().await?;
+    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
+    if known.is_empty() {
+        let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
+        let mut told = Vec::new();
+        for row in records::sealed(&mut conn, &coded).await? {
+            told.extend(made_tokens_of(key, keyring, &row).await);
+        }
+        if !told.is_empty() && !told.contains(&true) {
+            return Err(KeyCheckError::OtherIndexKey);
+        }
+    }
+    key_checks::insert(&mut conn, Kind::Index, &check.id, &check.value.0).await?;
+    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
+    if is_known(&known, &check) {
+        Ok(())
+    } else {
+        Err(KeyCheckError::OtherIndexKey)
+    }
+}
+
+/// Whether the tokens of a stored record were made with this key; `None` where the record cannot tell: it does
+/// not open, or has no codes.
+async fn made_tokens_of(
+    index_key: &IndexKey,
+    keyring: &Keyring,
+    row: &StoredRecord,
+) -> Option<bool> {
+    let Opened::Intact(content) = decrypt::open(keyring, row).await else {
+        return None;
+    };
+    let document = decrypt::document(&content)?;
+    let codes = fhir::searchable(&document, fhir::RecordType::parse(&row.record_type)?).codes;
+    let ours = tokens(index_key, row.patient, &codes)?;
+    let stored = row.code_tokens.as_ref()?;
+    Some(ours.iter().any(|token| stored.contains(token)))
+}
