@@ -271,7 +271,7 @@ impl BatchFailure {
     }
 
     /// Whether it waited for a lock in vain, or was in somebody's way.
-    const fn is_of_a_lock(&self) -> bool {
+    fn is_of_a_lock(&self) -> bool {
         match self {
             Self::Store(error) => error.is_of_a_lock(),
             Self::Refused(_) | Self::Panicked => false,

@@ -248,8 +248,8 @@ mod tests {
                 "Outer",
                 json!({ "kinds": ["A", "B", "A"], "inners": [{ "text": long }, { "text": long }] }),
                 Err(format!(
-                    "v.kinds: at most 2 entries; v.inners[0].text: at most {MAX_TEXT_BYTES} bytes; \
-                     v.inners[1].text: at most {MAX_TEXT_BYTES} bytes"
+                    "v.inners[0].text: at most {MAX_TEXT_BYTES} bytes; v.inners[1].text: at most \
+                     {MAX_TEXT_BYTES} bytes; v.kinds: at most 2 entries"
                 )),
             ),
             ("Outer", json!({ "unknown": long }), Ok(())),

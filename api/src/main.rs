@@ -73,7 +73,6 @@
 //! - `answer_budget`: limits how many bytes answers have
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
-//! - `variable_uses`: limits what the uses of its variables come to
 //! - `literals`: finds input objects in a document that have a field twice
 //! - `variables`: compares the values of variables with their types
 //! - `facts`: what a decision goes by, read under the locks of the people concerned
@@ -153,7 +152,6 @@ mod sse;
 mod throttle;
 mod tokens;
 mod users;
-mod variable_uses;
 mod variables;
 mod visibility;
 mod wallets;

@@ -16,7 +16,10 @@ use async_graphql::{
 use async_graphql::{Positioned, Variables};
 use async_graphql_value::Value;
 
-use crate::page::{DEFAULT_SIZE, MAX_SIZE};
+use crate::{
+    limits::MAX_BODY,
+    page::{DEFAULT_SIZE, MAX_SIZE},
+};
 
 /// The list of an import's answers, at most 100 (`crate::records::import`).
 const IMPORTED: &str = "results";
@@ -54,6 +57,10 @@ pub(crate) struct QueryLimits {
     pub(crate) definitions: usize,
     /// Fields of the answer: each field as often as the lists around it are long.
     pub(crate) cost: u64,
+    /// Variables where they are used: each as long as it is, as often as it stands in a field that is run or in a
+    /// fragment. async-graphql copies them there: 16 KiB of `[$v$v…]` around a text of 2 MiB, or a field that is
+    /// spread five hundred times, would be thousands of millions of bytes. Unit: bytes.
+    pub(crate) variable_bytes: u64,
     /// Whether the schema may be asked for.
     pub(crate) introspection: bool,
 }
@@ -70,6 +77,7 @@ impl QueryLimits {
             directives: 20,
             definitions: 64,
             cost: 20_000,
+            variable_bytes: 2 * MAX_BODY as u64,
             introspection,
         }
     }
@@ -168,6 +176,7 @@ pub(crate) fn check(
         variables,
         limits,
         fragments: HashMap::new(),
+        lengths: HashMap::new(),
         stack: Vec::new(),
     };
     // Every operation is counted, also those that will not run: all of them are validated.
@@ -188,13 +197,14 @@ pub(crate) fn check(
         // All of them are validated, so all of them are paid for.
         weight = weight.saturating_add(sum.weight);
         if operation.node.ty == OperationType::Mutation {
-            let fields = operation.node.selection_set.node.items.len() as u64;
-            weight = weight.saturating_add(fields.saturating_mul(MUTATION_WEIGHT));
+            weight = weight.saturating_add(sum.roots.saturating_mul(MUTATION_WEIGHT));
         }
         total = total.beside(sum);
     }
     for name in document.fragments.keys() {
-        cost.fragment(name)?;
+        // Validated once more by itself, whether anything spreads it or not.
+        let copied = cost.fragment(name)?.variable_bytes;
+        total.variable_bytes = total.variable_bytes.saturating_add(copied);
     }
     total.check(limits)?;
     let chosen = chosen(document, operation_name);
@@ -229,6 +239,7 @@ struct Sum {
     directives: u64,
     cost: u64,
     weight: u64,
+    variable_bytes: u64,
 }
 
 impl Sum {
@@ -241,6 +252,7 @@ impl Sum {
             directives: self.directives.saturating_add(other.directives),
             cost: self.cost.saturating_add(other.cost),
             weight: self.weight.saturating_add(other.weight),
+            variable_bytes: self.variable_bytes.saturating_add(other.variable_bytes),
         }
     }
 
@@ -251,6 +263,11 @@ impl Sum {
             ("aliases", self.aliases, limits.aliases),
             ("directives", self.directives, limits.directives),
             ("fields in the answer", self.cost, limits.cost),
+            (
+                "bytes of variables where they are used",
+                self.variable_bytes,
+                limits.variable_bytes,
+            ),
         ] {
             if counted > limit {
                 return Err(LimitError::TooMuch { what, limit });
@@ -260,11 +277,47 @@ impl Sum {
     }
 }
 
+/// The variables in a value, each as often as it stands there.
+fn variables_in<'a>(value: &'a Value, names: &mut Vec<&'a Name>) {
+    match value {
+        Value::Variable(name) => names.push(name),
+        Value::List(items) => items.iter().for_each(|item| variables_in(item, names)),
+        Value::Object(members) => {
+            let members = members.values();
+            members.for_each(|member| variables_in(member, names));
+        }
+        Value::Null
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Boolean(_)
+        | Value::Binary(_)
+        | Value::Enum(_) => {}
+    }
+}
+
+/// About how long a value is as JSON. Unit: bytes.
+fn json_length(value: &Const) -> u64 {
+    let length = match value {
+        Const::String(text) => text.len() as u64,
+        Const::Binary(bytes) => bytes.len() as u64,
+        Const::List(items) => items.iter().map(json_length).sum(),
+        Const::Object(members) => {
+            let members = members.iter();
+            members
+                .map(|(name, value)| name.len() as u64 + json_length(value))
+                .sum()
+        }
+        Const::Null | Const::Number(_) | Const::Boolean(_) | Const::Enum(_) => 4,
+    };
+    length + 2
+}
+
 struct CostCounter<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
     limits: &'a QueryLimits,
     fragments: HashMap<Name, Sum>,
+    lengths: HashMap<Name, u64>,
     stack: Vec<Name>,
 }
 
@@ -313,6 +366,7 @@ impl CostCounter<'_> {
         }
         let inner = self.selection_set(&field.selection_set.node)?;
         let times = self.length(field);
+        let variable_bytes = self.variable_bytes(field);
         let is_grouped = field
             .get_argument("grouped")
             .is_some_and(|grouped| grouped.node != Value::Boolean(false));
@@ -332,11 +386,34 @@ impl CostCounter<'_> {
                 .directives
                 .saturating_add(Self::directives(&field.directives)?),
             cost: inner.cost.saturating_mul(times).saturating_add(1),
+            variable_bytes: inner
+                .variable_bytes
+                .saturating_mul(times)
+                .saturating_add(variable_bytes),
             weight: inner
                 .weight
                 .saturating_mul(times)
                 .saturating_add(own_weight),
         })
+    }
+
+    /// How long the variables are that a field is given, each as often as it stands there: each time the field
+    /// is run, they are copied.
+    fn variable_bytes(&mut self, field: &Field) -> u64 {
+        let mut names = Vec::new();
+        for (_, argument) in &field.arguments {
+            variables_in(&argument.node, &mut names);
+        }
+        let variables = self.variables;
+        let lengths = names.into_iter().map(|name| {
+            if let Some(known) = self.lengths.get(name) {
+                return *known;
+            }
+            let length = variables.get(name).map_or(0, json_length);
+            self.lengths.insert(name.clone(), length);
+            length
+        });
+        lengths.fold(0, u64::saturating_add)
     }
 
     /// Whether a `__typename` is asked for as validation would have it.
@@ -416,7 +493,12 @@ impl CostCounter<'_> {
 
     fn directives(directives: &[Positioned<Directive>]) -> Result<u64, LimitError> {
         for directive in directives {
+            let mut names = Vec::new();
             for (_, argument) in &directive.node.arguments {
+                variables_in(&argument.node, &mut names);
+                if names.len() > 1 {
+                    return Err(too_much("variable in a directive", 1));
+                }
                 let literal = argument
                     .node
                     .clone()
@@ -525,6 +607,8 @@ mod tests {
 
         let fields = "{ medicalRecords(first: 100) { nodes { id } } }";
         assert_eq!(weight(fields), Ok(201));
+        let mutations = "mutation { ...g } fragment g on M { ...f ...f ...f } fragment f on M { logOut { success } logOut { success } }";
+        assert_eq!(weight(mutations), Ok(6 * (2 + MUTATION_WEIGHT)));
         let grouped = "{ myAccessLog(first: 1, grouped: true) { nodes { id } } }";
         assert_eq!(weight(grouped), Ok(GROUPED_WEIGHT + 2));
         let single = "{ myAccessLog(first: 1, grouped: false) { nodes { id } } }";
@@ -651,5 +735,38 @@ mod tests {
             )),
             "fields"
         );
+    }
+
+    #[test]
+    fn long_variables_are_copied_so_often_and_no_oftener() {
+        let often = "$v ".repeat(4000);
+        let spread = "...h ".repeat(400);
+        let list = format!("query($v: JSON) {{ a(b: [{often}]) }}");
+        let fragments = format!(
+            "query($v: JSON) {{ ...g }} fragment g on Q {{ {spread} }} fragment h on Q {{ a(b: $v) }}"
+        );
+        let unused = format!("query($v: JSON) {{ a }} fragment g on Q {{ a(b: [{often}]) }}");
+        let nested = "query($v: JSON) { medicalRecords(first: 100) { nodes { a(b: $v) } } }";
+        let directive = format!("query($v: JSON) {{ a @skip(if: [{often}]) }}");
+        let once = "query($v: JSON) { a(b: $v) }";
+        let inlined = "query($v: JSON) { ...f } fragment f on Q { a(b: { c: $v }) }";
+        let (long, short) = ("x".repeat(1_900_000), "x".repeat(10));
+        for (document, value, fits) in [
+            (list.as_str(), &long, false),
+            (list.as_str(), &short, true),
+            (&fragments, &long, false),
+            (&fragments, &short, true),
+            (&unused, &long, false),
+            (nested, &long, false),
+            (nested, &short, true),
+            (&directive, &short, false),
+            (once, &long, true),
+            (inlined, &long, true),
+        ] {
+            let document = parse_query(document).unwrap();
+            let variables = Variables::from_json(serde_json::json!({ "v": value }));
+            let counted = check(&document, None, &variables, &QueryLimits::new(false));
+            assert_eq!(counted.is_ok(), fits, "{counted:?}");
+        }
     }
 }

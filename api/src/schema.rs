@@ -42,7 +42,6 @@ use crate::{
         shown_token::{holder_of, shown_token},
     },
     users::graphql::{UserMutation, UserQuery},
-    variable_uses,
     variables::{InputTypes, InvalidValue},
     wallets::graphql::{WalletMutation, WalletQuery},
 };
@@ -206,8 +205,6 @@ impl Schema {
         self.inputs
             .check(document, &variables)
             .map_err(|errors| too_long(&errors))?;
-        variable_uses::check(document, &variables)
-            .map_err(|error| Rejected::new(ErrorCode::TooComplex, error.to_string()))?;
         let shown = query_limits::chosen(document, name.as_deref())
             .and_then(|operation| shown_token(operation, &variables));
         let problems =

@@ -191,6 +191,8 @@ impl WriterContext {
         });
         let (records, signed_drafts): (Vec<NewRecord>, Vec<SignedDraft<'_>>) =
             signed_drafts.unzip();
+        // The feed's place is given out under a lock of everybody's.
+        tx.wait_for_locks_as_usual().await?;
         write(&mut tx, &records, &signed_drafts, signer).await?;
         tx.commit().await?;
         self.wake.notify_one();

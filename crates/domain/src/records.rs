@@ -187,9 +187,7 @@ impl Metadata {
             return Err(InvalidMetadata::NotAnObject);
         };
         for (key, value) in map {
-            if !is_coded(value) {
-                return Err(InvalidMetadata::FreeText { key: key.clone() });
-            }
+            // The key first: one that no type has may be of any length.
             let has = |kind: &RecordType| metadata_keys(*kind).contains(&key.as_str());
             if let Some(last) = record_types
                 .last()
@@ -200,6 +198,9 @@ impl Metadata {
                     record_type: *last,
                     allowed: metadata_keys(*last),
                 });
+            }
+            if !is_coded(value) {
+                return Err(InvalidMetadata::FreeText { key: key.clone() });
             }
         }
         Ok(Self(map.clone()))

@@ -125,8 +125,9 @@ impl StoreError {
     }
 
     /// Whether two were in each other's way: a lock was waited for in vain, or taken in another order.
-    pub const fn is_of_a_lock(&self) -> bool {
-        matches!(self, Self::Busy(sqlx::Error::Database(_)))
+    pub fn is_of_a_lock(&self) -> bool {
+        // PostgreSQL's `lock_not_available` and `deadlock_detected`.
+        matches!(self.sql_state().as_deref(), Some("55P03" | "40P01"))
     }
 
     /// Whether it is the database alone that failed: that says nothing of what was asked, and what was sent may

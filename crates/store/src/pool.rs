@@ -97,6 +97,14 @@ impl Drop for Connection {
 pub struct Transaction(Option<PoolConnection<Postgres>>);
 
 impl Transaction {
+    /// From here on its statements wait as long for a lock as those of other transactions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn wait_for_locks_as_usual(&mut self) -> Result<(), StoreError> {
+        self.wait_for_locks(session::LOCK).await
+    }
+
     /// From here on its statements wait this long for a lock, each of them.
     ///
     /// # Errors

@@ -3,14 +3,16 @@
 //! By `SET` and not with the start-up packet: a pooler such as `PgBouncer` refuses that, or drops it in
 //! silence. `inspect` reads it back.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 
 use crate::{PoolSettings, StoreError};
 
 /// How long a transaction may do nothing. Unit: milliseconds.
 const IDLE_IN_TRANSACTION: u128 = 15_000;
-/// How long a statement waits for a lock. Unit: milliseconds.
-const LOCK: u128 = 5_000;
+/// How long a statement waits for a lock.
+pub(crate) const LOCK: Duration = Duration::from_secs(5);
 
 /// Where to connect, with nothing in the start-up packet that a pooler does not know.
 pub(crate) fn options(url: &str, application: &str) -> Result<PgConnectOptions, StoreError> {
@@ -34,7 +36,7 @@ pub(crate) fn limits(settings: &PoolSettings) -> Limits {
             "idle_in_transaction_session_timeout",
             IDLE_IN_TRANSACTION.to_string(),
         ),
-        ("lock_timeout", LOCK.to_string()),
+        ("lock_timeout", LOCK.as_millis().to_string()),
         ("enable_seqscan", seqscan.to_owned()),
     ]
 }

@@ -9,7 +9,7 @@ WITH read AS (
         CASE WHEN $8 THEN ROW(
             (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
-            new_value ->> 'table'
+            new_value ->> 'table', new_value ->> 'wanted'
         )::text ELSE id::text END AS said
     FROM audit_logs
     WHERE id < $1
