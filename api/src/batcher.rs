@@ -240,7 +240,7 @@ where
     }
 }
 
-fn busy() -> Error {
+const fn busy() -> Error {
     Error::Busy {
         retry_after_seconds: 1,
     }
@@ -261,6 +261,11 @@ pub(crate) enum BatchFailure {
 }
 
 impl BatchFailure {
+    /// Another process was a moment earlier: the same again finds what it did.
+    pub(crate) const fn busy() -> Self {
+        Self::Refused(busy())
+    }
+
     /// Whether it says nothing of any member: then serving each alone fails alike, and what was sent to a
     /// database that broke off may have happened.
     const fn is_of_the_database(&self) -> bool {
@@ -326,22 +331,17 @@ mod tests {
         let open = Arc::new(Notify::new());
         let opened = Arc::clone(&open);
         let mut tasks = JoinSet::new();
-        let batcher = Batcher::start(
-            LIMITS,
-            &mut tasks,
-            move |Batch {
-                      requests: batch, ..
-                  }: Batch<u8>| {
-                let opened = Arc::clone(&opened);
-                async move {
-                    if batch.iter().any(|who| **who == 0) {
-                        opened.notified().await;
-                    }
-                    let size = batch.len();
-                    Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
+        let batcher = Batcher::start(LIMITS, &mut tasks, move |batch: Batch<u8>| {
+            let opened = Arc::clone(&opened);
+            async move {
+                let batch = batch.requests;
+                if batch.iter().any(|who| **who == 0) {
+                    opened.notified().await;
                 }
-            },
-        );
+                let size = batch.len();
+                Ok(batch.into_iter().map(|who| Ok((*who, size))).collect())
+            }
+        });
 
         let first = batcher.ask(0);
         let others = async {
@@ -378,25 +378,20 @@ mod tests {
                 gather: Duration::from_secs(5),
                 ..LIMITS
             };
-            let batcher = Batcher::start(
-                limits,
-                &mut tasks,
-                |Batch {
-                     requests: batch, ..
-                 }: Batch<Member>| async move {
-                    assert!(!batch.iter().any(|who| **who == Panics), "asked to");
-                    if batch.iter().any(|who| **who == CannotBeRead) {
-                        return Err(StoreError::Unreadable { what: "row" }.into());
-                    }
-                    if batch.iter().any(|who| **who == AnswersNothing) {
-                        return Ok(Vec::new());
-                    }
-                    if batch.iter().any(|who| **who == IsRefused) {
-                        return Err(BatchFailure::Refused(busy()));
-                    }
-                    Ok(batch.iter().map(|_| Ok(batch.len())).collect())
-                },
-            );
+            let batcher = Batcher::start(limits, &mut tasks, |batch: Batch<Member>| async move {
+                let batch = batch.requests;
+                assert!(!batch.iter().any(|who| **who == Panics), "asked to");
+                if batch.iter().any(|who| **who == CannotBeRead) {
+                    return Err(StoreError::Unreadable { what: "row" }.into());
+                }
+                if batch.iter().any(|who| **who == AnswersNothing) {
+                    return Ok(Vec::new());
+                }
+                if batch.iter().any(|who| **who == IsRefused) {
+                    return Err(BatchFailure::busy());
+                }
+                Ok(batch.iter().map(|_| Ok(batch.len())).collect())
+            });
             let asked = [Fine, bad, Fine].map(|who| batcher.ask(who));
             let answers = join_all(asked).await;
             assert!(matches!(answers[0], Ok(1)), "{bad:?}: {answers:?}");

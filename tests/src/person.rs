@@ -147,6 +147,16 @@ impl Person {
         answer.data()["createMedicalRecord"]["record"].clone()
     }
 
+    /// The terms of a consent that lets this person read and find images.
+    pub fn terms(&self) -> Value {
+        json!({
+            "purpose": "TREAT",
+            "dataCategories": ["IMAGING"],
+            "processingActivities": ["READ", "SEARCH"],
+            "grantees": [{ "user": self.id }],
+        })
+    }
+
     /// Stores a document, or tries to, with more input: `metadata`, `purpose`, `idempotencyKey`.
     pub async fn stores(
         &self,

@@ -99,13 +99,6 @@ impl Writer {
     }
 }
 
-/// Another process was a moment earlier: the same again finds what it did.
-const fn busy() -> BatchFailure {
-    BatchFailure::Refused(Error::Busy {
-        retry_after_seconds: 1,
-    })
-}
-
 /// What stands once the drafts of a batch are written.
 enum BatchOutcome {
     /// Committed.
@@ -131,7 +124,7 @@ impl WriterContext {
                 BatchOutcome::KeyChanged => {}
             }
         }
-        Err(busy())
+        Err(BatchFailure::busy())
     }
 
     /// The one transaction.
@@ -175,7 +168,7 @@ impl WriterContext {
         let signing = sign(&self.signer, signing_requests, *self.fees.borrow());
         // What names no transaction is written while they are being signed.
         if !remember(&mut tx, &numbered).await? {
-            return Err(busy());
+            return Err(BatchFailure::busy());
         }
         let entries: Vec<AuditEntry> = numbered.iter().map(NumberedDraft::entry).collect();
         audit::insert(&mut tx, &entries).await?;

@@ -30,23 +30,20 @@ pub(crate) fn shown_token(
         operation.ty == OperationType::Mutation && field.node.name.node == "refreshSession";
     let input = field.node.get_argument("input").filter(|_| exchanges)?;
     // By reference: a variable may be as long as a request.
-    let given = |name| match variables.get(name) {
-        Some(ConstValue::String(text)) => RefreshToken::parse(text),
-        _ => None,
+    let given = match &input.node {
+        Value::Variable(name) => match variables.get(name)? {
+            ConstValue::Object(members) => members.get("refreshToken")?,
+            _ => return None,
+        },
+        Value::Object(members) => match members.get("refreshToken")? {
+            Value::String(text) => return RefreshToken::parse(text),
+            Value::Variable(name) => variables.get(name)?,
+            _ => return None,
+        },
+        _ => return None,
     };
-    match &input.node {
-        Value::Variable(name) => match variables.get(name) {
-            Some(ConstValue::Object(members)) => match members.get("refreshToken") {
-                Some(ConstValue::String(text)) => RefreshToken::parse(text),
-                _ => None,
-            },
-            _ => None,
-        },
-        Value::Object(members) => match members.get("refreshToken") {
-            Some(Value::String(text)) => RefreshToken::parse(text),
-            Some(Value::Variable(name)) => given(name),
-            _ => None,
-        },
+    match given {
+        ConstValue::String(text) => RefreshToken::parse(text),
         _ => None,
     }
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::{
     StoreError, Tx,
     closings::{self, Closing},
-    feed::{AnchorSubject, ChainPlace},
     outbox::{self, DueTransaction, OutboxKind, RelayedAnchor, SignedTransaction},
     rows,
     signers::SignerAccount,
@@ -100,14 +99,15 @@ pub async fn fail(
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(failed.map(|row| RelayedAnchor {
-        subject: AnchorSubject::read(
+    Ok(failed.map(|row| {
+        let (record_type, record_hash) = (&row.record_type, &row.record_hash);
+        RelayedAnchor::read(
             row.record_id,
             row.patient_id,
-            &row.record_type,
-            &row.record_hash,
-        ),
-        place: ChainPlace::of_transaction(row.tx_hash),
+            record_type,
+            record_hash,
+            row.tx_hash,
+        )
     }))
 }
 

@@ -217,6 +217,22 @@ pub struct RelayedAnchor {
     pub place: ChainPlace,
 }
 
+impl RelayedAnchor {
+    /// Reads the columns of an anchor and its transaction.
+    pub(crate) fn read(
+        record: Uuid,
+        patient: Uuid,
+        record_type: &str,
+        record_hash: &str,
+        tx_hash: String,
+    ) -> Self {
+        Self {
+            subject: AnchorSubject::read(record, patient, record_type, record_hash),
+            place: ChainPlace::of_transaction(tx_hash),
+        }
+    }
+}
+
 /// Notes that a node took these transactions; they are handed over again after `again_in` unless
 /// mined. Gives the anchors that were PENDING or REORGED and are SUBMITTED now, in record order.
 ///
@@ -254,14 +270,15 @@ pub async fn mark_sent(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let moved = moved.into_iter().map(|row| RelayedAnchor {
-        subject: AnchorSubject::read(
+    let moved = moved.into_iter().map(|row| {
+        let (record_type, record_hash) = (&row.record_type, &row.record_hash);
+        RelayedAnchor::read(
             row.record_id,
             row.patient_id,
-            &row.record_type,
-            &row.record_hash,
-        ),
-        place: ChainPlace::of_transaction(row.tx_hash),
+            record_type,
+            record_hash,
+            row.tx_hash,
+        )
     });
     Ok(moved.collect())
 }

@@ -39,9 +39,7 @@ impl Pool {
     /// # Errors
     /// [`StoreError`] where no connection could be had.
     pub async fn begin_with_lock_wait(&self, wait: Duration) -> Result<Transaction, StoreError> {
-        let wait = wait.as_millis();
-        self.begin_by(format!("BEGIN; SET LOCAL lock_timeout = {wait}"))
-            .await
+        self.begin_by(format!("BEGIN; {}", lock_wait(wait))).await
     }
 
     /// `statements` hold a number of our own at most.
@@ -110,9 +108,7 @@ impl Transaction {
     /// # Errors
     /// [`StoreError`].
     pub async fn wait_for_locks(&mut self, wait: Duration) -> Result<(), StoreError> {
-        // A number of our own alone.
-        let set = format!("SET LOCAL lock_timeout = {}", wait.as_millis());
-        sqlx::raw_sql(AssertSqlSafe(set))
+        sqlx::raw_sql(AssertSqlSafe(lock_wait(wait)))
             .execute(&mut **self)
             .await?;
         Ok(())
@@ -145,6 +141,11 @@ impl Drop for Transaction {
             give_back(connection, Proof::Rollback);
         }
     }
+}
+
+/// The statement that sets how long a transaction waits for each lock: a number of our own alone.
+fn lock_wait(wait: Duration) -> String {
+    format!("SET LOCAL lock_timeout = {}", wait.as_millis())
 }
 
 const HELD: &str = "a connection is held until it is dropped";

@@ -2,7 +2,7 @@
 
 use dev::process::Signal;
 use futures::future::{join, join_all};
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::aborts::Aborts;
 use tests::{Person, World, documents, eventually, id, patiently};
 
@@ -101,15 +101,6 @@ async fn clients_that_leave_leave_no_transaction_open() {
     assert_eq!(world.sql(late).await[0]["count"], 0);
 }
 
-fn terms(doctor: &Person) -> Value {
-    json!({
-        "purpose": "TREAT",
-        "dataCategories": ["IMAGING"],
-        "processingActivities": ["READ"],
-        "grantees": [{ "user": doctor.id }],
-    })
-}
-
 /// Waits until a grant that waits for its patient is in its transaction.
 async fn waits_for_its_lock(world: &World) {
     eventually("it waits for the patient", async || {
@@ -137,7 +128,7 @@ async fn what_has_begun_when_a_requests_time_is_over_is_finished() {
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
     let holder = world.holds(&ana).await;
 
-    ana.grants(terms(&bo)).await.fails_with("TIMEOUT");
+    ana.grants(bo.terms()).await.fails_with("TIMEOUT");
 
     drop(holder);
     is_granted_once(&world).await;
@@ -151,7 +142,7 @@ async fn what_has_begun_when_the_process_is_told_to_end_is_finished() {
     let second = world.second_api().await;
     let holder = world.holds(&ana).await;
 
-    let (there, terms) = (ana.at(&second), terms(&bo));
+    let (there, terms) = (ana.at(&second), bo.terms());
     let granting = there.grants(terms);
     let ending = async {
         waits_for_its_lock(&world).await;

@@ -13,18 +13,9 @@ const ASK: &str = "mutation Ask($input: RequestDataDeletionInput!) {
   requestDataDeletion(input: $input) { request { id dataCategories subject { id } } }
 }";
 
-fn terms(grantee: &Person) -> Value {
-    json!({
-        "purpose": "TREAT",
-        "dataCategories": ["IMAGING"],
-        "processingActivities": ["READ", "SEARCH"],
-        "grantees": [{ "user": grantee.id }],
-    })
-}
-
 /// The same terms with an end of their own, so that they are others.
 fn others(grantee: &Person, nth: usize) -> Value {
-    let mut terms = terms(grantee);
+    let mut terms = grantee.terms();
     terms["expiresAt"] = json!(format!("2099-01-01T00:{:02}:{:02}Z", nth / 60, nth % 60));
     terms
 }
@@ -58,13 +49,13 @@ async fn a_consent_names_an_active_doctor_and_nobody_else_is_told_from_nobody() 
         (&ana, &citra),
         (&bo, &bo),
     ] {
-        let refused = by.grants(terms(whom)).await;
+        let refused = by.grants(whom.terms()).await;
         let problem = refused.fails_with("BAD_USER_INPUT");
         assert_eq!(problem.extensions["field"], "grantees");
         told.push(problem.message.replace(&whom.id, "…"));
     }
     // One who may be named does not open the door for one who may not.
-    let mut both = terms(&bo);
+    let mut both = bo.terms();
     both["grantees"] = json!([{ "user": bo.id }, { "user": budi.id }]);
     let refused = ana.grants(both).await;
     let problem = refused.fails_with("BAD_USER_INPUT");
@@ -72,7 +63,7 @@ async fn a_consent_names_an_active_doctor_and_nobody_else_is_told_from_nobody() 
 
     assert!(told.iter().all(|message| *message == told[0]), "{told:#?}");
     assert_eq!(count(&world, "data_processing_consents").await, 0);
-    ana.grants(terms(&bo)).await.data();
+    ana.grants(bo.terms()).await.data();
 }
 
 #[tokio::test]
@@ -84,7 +75,7 @@ async fn the_same_grant_is_one_consent_also_at_the_same_moment() {
 
     let answers = join_all((0..16).map(|nth| {
         let by = if nth % 2 == 0 { &ana } else { &second };
-        by.grants(terms(&bo))
+        by.grants(bo.terms())
     }))
     .await;
 
@@ -96,7 +87,7 @@ async fn the_same_grant_is_one_consent_also_at_the_same_moment() {
     let granted = "action_type = 'CONSENT_GRANT'";
     assert_eq!(world.audit_rows(granted).await.len(), 1);
     // Said twice and in another order it is the same; with a key, too.
-    let mut said_twice = terms(&bo);
+    let mut said_twice = bo.terms();
     said_twice["dataCategories"] = json!(["IMAGING", "IMAGING"]);
     said_twice["processingActivities"] = json!(["SEARCH", "READ", "SEARCH"]);
     said_twice["idempotencyKey"] = json!("once");
@@ -108,11 +99,11 @@ async fn the_same_grant_is_one_consent_also_at_the_same_moment() {
         );
     }
     // Wider, or for somebody else, or after a withdrawal, it is another.
-    let mut wider = terms(&bo);
+    let mut wider = bo.terms();
     wider["processingActivities"] = json!(["READ", "SEARCH", "CREATE"]);
     assert_ne!(id(&consent_of(&ana.grants(wider).await)), first);
     ana.withdraws(&first).await;
-    assert_ne!(id(&consent_of(&ana.grants(terms(&bo)).await)), first);
+    assert_ne!(id(&consent_of(&ana.grants(bo.terms()).await)), first);
 }
 
 #[tokio::test]
@@ -145,7 +136,7 @@ async fn a_hundred_consents_are_in_force_and_never_one_more() {
         .fails_with("LIMIT_REACHED");
     // Another patient is not concerned.
     let budi = world.patient("budi").await;
-    budi.grants(terms(&bo)).await.data();
+    budi.grants(bo.terms()).await.data();
 }
 
 #[tokio::test]
@@ -192,7 +183,7 @@ async fn lists_are_no_longer_than_what_they_can_name_and_hold_nothing_twice() {
     let world = World::start().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
     let of = |field: &str, value: Value| {
-        let mut terms = terms(&bo);
+        let mut terms = bo.terms();
         terms[field] = value;
         terms
     };
@@ -516,8 +507,8 @@ async fn one_patients_consents_do_not_weigh_on_another_patients_reads() {
     let of_budi = id(&budi
         .creates(&budi, "IMAGING", documents::of("IMAGING"))
         .await);
-    ana.grants(terms(&bo)).await.data();
-    budi.grants(terms(&citra)).await.data();
+    ana.grants(bo.terms()).await.data();
+    budi.grants(citra.terms()).await.data();
     // Each consent as large as one may be: a hundred doctors.
     world
         .executes(
