@@ -34,10 +34,10 @@ pub(crate) struct AnswerLimits {
 
 /// What all answers in this process hold. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerMemory(Arc<Shared>);
+pub(crate) struct AnswerMemory(Arc<SharedMemory>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedMemory {
     limits: AnswerLimits,
     held: Mutex<HeldBytes>,
 }
@@ -51,7 +51,7 @@ struct HeldBytes {
 impl AnswerMemory {
     /// With these limits.
     pub(crate) fn new(limits: AnswerLimits) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedMemory {
             limits,
             held: Mutex::default(),
         }))

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use chain::{ChainAddress, Client, siwe::Site};
+use chain::{Client, siwe::Site};
 use domain::{clock::Clock, second_factor::Requirement};
 use store::Pool;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,8 @@ use crate::{
     answer_budget::AnswerMemory,
     cost_limit::CostLimiter,
     dependencies::{
-        Amending, Credentials, Decryption, Drafting, Leasing, SessionIssuer, WalletMessages,
+        Amending, Credentials, Decryption, Drafting, Leasing, OurRegistrars, SessionIssuer,
+        WalletMessages,
     },
     detached::DetachedTasks,
     feed::Feed,
@@ -64,7 +65,7 @@ pub(crate) struct AppParts {
     /// For what a second factor is asked for.
     pub(crate) second_factor: Requirement,
     /// The accounts whose anchors are ours.
-    pub(crate) registrars: Vec<ChainAddress>,
+    pub(crate) registrars: OurRegistrars,
     /// Stores records, many to a transaction.
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.

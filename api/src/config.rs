@@ -418,7 +418,7 @@ fn days() -> RangedI64ValueParser<u16> {
 }
 
 /// The address of a database. What is wrong with it is said without showing it.
-pub(crate) fn database_url(text: &str) -> Result<String, store::InvalidUrl> {
+pub(crate) fn database_url(text: &str) -> Result<String, store::InvalidDatabaseUrl> {
     store::check_url(text).map(|()| text.to_owned())
 }
 

@@ -11,8 +11,11 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use store::{Pool, throttle::Lease};
-use tokio::{sync::oneshot, time::Instant};
+use store::{Pool, throttle::BudgetLease};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, oneshot},
+    time::Instant,
+};
 use vault::digest;
 
 use crate::{error::Error, party::Party};
@@ -40,7 +43,7 @@ const MIN_WEIGHT: u64 = 500;
 /// How much one party may ask for. Unit: cost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CostLimits {
-    /// At a time; a request that costs more runs alone.
+    /// At a time; a request that costs more runs alone. As many root fields run as it holds least weights.
     pub(crate) at_once: u64,
     /// In a minute, over all processes.
     pub(crate) a_minute: u64,
@@ -48,10 +51,10 @@ pub(crate) struct CostLimits {
 
 /// What all parties have under way in this process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct CostLimiter(Arc<Shared>);
+pub(crate) struct CostLimiter(Arc<SharedCosts>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedCosts {
     limits: CostLimits,
     pool: Pool,
     usages: Mutex<Usages>,
@@ -69,6 +72,7 @@ struct Usage {
     running: usize,
     weight: u64,
     waiting: VecDeque<(u64, oneshot::Sender<CostPermit>)>,
+    root_fields: RootFieldLimit,
     /// What is left of what this process gives away by itself.
     free: u64,
     /// When that was reckoned.
@@ -87,6 +91,7 @@ impl Usage {
             running: 0,
             weight: 0,
             waiting: VecDeque::new(),
+            root_fields: RootFieldLimit::new(limits),
             free: limits.chunk(),
             free_at: now,
             leased: 0,
@@ -151,12 +156,40 @@ impl CostLimits {
     }
 }
 
+/// How many root fields of one party's requests are resolved at a time: as many as requests of the least weight may
+/// run. A root field may begin a transaction of its own, and one short request may hold hundreds of them.
+#[derive(Debug, Clone)]
+pub(crate) struct RootFieldLimit(Arc<Semaphore>);
+
+impl RootFieldLimit {
+    fn new(limits: CostLimits) -> Self {
+        let at_once =
+            usize::try_from(limits.at_once / MIN_WEIGHT).unwrap_or(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Semaphore::new(
+            at_once.clamp(1, Semaphore::MAX_PERMITS),
+        )))
+    }
+
+    /// Waits until one more may be resolved, in the order of asking.
+    pub(crate) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.acquire().await.ok()
+    }
+}
+
 /// A request that runs. Its place is given to the next of its party when it is dropped.
 #[derive(Debug)]
 pub(crate) struct CostPermit {
     limiter: CostLimiter,
     party: Party,
     weight: u64,
+    root_fields: RootFieldLimit,
+}
+
+impl CostPermit {
+    /// What limits the root fields of the request and of its party's others.
+    pub(crate) fn root_fields(&self) -> RootFieldLimit {
+        self.root_fields.clone()
+    }
 }
 
 impl Drop for CostPermit {
@@ -181,6 +214,7 @@ impl Drop for CostPermit {
                 limiter: self.limiter.clone(),
                 party: self.party,
                 weight,
+                root_fields: self.root_fields.clone(),
             };
             if let Err(unsent) = waiter.send(running) {
                 left.push(unsent);
@@ -198,7 +232,7 @@ impl CostLimiter {
             of: HashMap::new(),
             swept_at: Instant::now(),
         };
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedCosts {
             limits,
             pool,
             usages: Mutex::new(usages),
@@ -226,6 +260,7 @@ impl CostLimiter {
                     limiter: self.clone(),
                     party,
                     weight,
+                    root_fields: usage.root_fields.clone(),
                 });
             }
             if usage.waiting.len() >= MAX_WAITING {
@@ -272,7 +307,7 @@ impl CostLimiter {
         let mut usages = self.usages();
         let usage = usages.of(party, limits);
         match lease {
-            Lease::Granted => {
+            BudgetLease::Granted => {
                 // The excess of what others leased meanwhile stays for the next.
                 usage.leased = usage.leased.saturating_add(chunk);
                 if usage.pay(cost, limits, Instant::now()) {
@@ -281,7 +316,7 @@ impl CostLimiter {
                     Err(over_budget(MAX_WAIT))
                 }
             }
-            Lease::Exhausted { wait } => {
+            BudgetLease::Exhausted { wait } => {
                 usage.exhausted_until = Some(Instant::now() + wait);
                 Err(over_budget(wait))
             }

@@ -1,9 +1,9 @@
 //! What use cases may touch, where the same things go together again and again: a signature names one of
 //! these, or the one thing that it needs, and never the whole process. `App` gives them out.
 
-use chain::{Deployment, siwe::Site};
+use chain::{ChainAddress, Deployment, siwe::Site};
 use domain::clock::Clock;
-use store::Pool;
+use store::{PgConnection, Pool, StoreError};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
@@ -103,4 +103,29 @@ pub(crate) struct Amending<'a> {
     pub(crate) drafting: Drafting<'a>,
     /// Stores it.
     pub(crate) writer: &'a Writer,
+}
+
+/// Where the accounts stand whose anchors are ours: that of the deployment, and all that ever signed here. Each process
+/// may have another, and the next one may be given another while this one runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OurRegistrars {
+    /// The chain that they sign for.
+    pub(crate) chain_id: i64,
+    /// The registrar of the deployment file.
+    pub(crate) deployed: ChainAddress,
+}
+
+impl OurRegistrars {
+    /// Them all, now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn read(
+        self,
+        conn: &mut PgConnection,
+    ) -> Result<Vec<ChainAddress>, StoreError> {
+        let signers = store::signers::addresses(conn, self.chain_id).await?;
+        let signers = signers.iter().filter_map(|address| address.parse().ok());
+        Ok([self.deployed].into_iter().chain(signers).collect())
+    }
 }

@@ -48,13 +48,13 @@ impl TooLong {
 }
 
 /// Where a value is. Its path is written only where something is wrong there.
-enum Place<'a> {
+enum ValuePath<'a> {
     Variable(&'a Name),
     Entry(&'a Self, usize),
     Member(&'a Self, &'a Name),
 }
 
-impl Place<'_> {
+impl ValuePath<'_> {
     fn path(&self) -> String {
         match self {
             Self::Variable(name) => cut(name),
@@ -122,7 +122,7 @@ impl InputLimits {
             for variable in &operation.node.variable_definitions {
                 let name = &variable.node.name.node;
                 if let Some(value) = variables.get(name) {
-                    let place = Place::Variable(name);
+                    let place = ValuePath::Variable(name);
                     self.check_value(&variable.node.var_type.node, value, &place, &mut found);
                 }
             }
@@ -134,7 +134,7 @@ impl InputLimits {
         &self,
         declared: &Type,
         value: &Value,
-        place: &Place<'_>,
+        place: &ValuePath<'_>,
         found: &mut Vec<TooLong>,
     ) {
         if found.len() >= MAX_INVALID_VALUES {
@@ -157,7 +157,7 @@ impl InputLimits {
                     return;
                 }
                 for (nth, item) in items.iter().enumerate() {
-                    self.check_value(inner, item, &Place::Entry(place, nth), found);
+                    self.check_value(inner, item, &ValuePath::Entry(place, nth), found);
                 }
             }
             // One value stands for a list of one.
@@ -168,7 +168,7 @@ impl InputLimits {
                 };
                 for (member, value) in members {
                     if let Some(declared) = fields.get(member) {
-                        self.check_value(declared, value, &Place::Member(place, member), found);
+                        self.check_value(declared, value, &ValuePath::Member(place, member), found);
                     }
                 }
             }

@@ -7,7 +7,7 @@
 
 use store::{
     Pool, StoreError,
-    key_checks::{self, Kind},
+    key_checks::{self, KeyKind},
     keys,
 };
 use vault::{
@@ -42,7 +42,7 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
     };
     let mut conn = pool.acquire().await?;
     let ids: Vec<String> = checks.iter().map(|check| check.id.clone()).collect();
-    let known = key_checks::known(&mut conn, Kind::Master, &ids).await?;
+    let known = key_checks::known(&mut conn, KeyKind::Master, &ids).await?;
     for check in &checks {
         if known.iter().any(|(id, _)| *id == check.id) {
             continue;
@@ -52,9 +52,9 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
         {
             return Err(KeyringError::OtherKey(id).into());
         }
-        key_checks::insert(&mut conn, Kind::Master, &check.id, &check.value.0).await?;
+        key_checks::insert(&mut conn, KeyKind::Master, &check.id, &check.value.0).await?;
     }
-    let known = key_checks::known(&mut conn, Kind::Master, &ids).await?;
+    let known = key_checks::known(&mut conn, KeyKind::Master, &ids).await?;
     for check in &checks {
         if !is_known(&known, check) {
             return Err(KeyringError::OtherKey(check.id.clone()).into());

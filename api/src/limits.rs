@@ -71,7 +71,7 @@ pub(crate) enum NoRoom {
 }
 
 /// One of them.
-pub(crate) type Place = (Permit<UserId>, OwnedSemaphorePermit);
+pub(crate) type TransferPermit = (Permit<UserId>, OwnedSemaphorePermit);
 
 impl Room {
     fn new(places: usize) -> Self {
@@ -85,7 +85,7 @@ impl Room {
     ///
     /// # Errors
     /// [`NoRoom`].
-    pub(crate) fn take(&self, account: UserId) -> Result<Place, NoRoom> {
+    pub(crate) fn take(&self, account: UserId) -> Result<TransferPermit, NoRoom> {
         let of_account = self.of_account.acquire(account);
         let of_account = of_account.ok_or(NoRoom::OfAccount)?;
         let of_all = Arc::clone(&self.all).try_acquire_owned();

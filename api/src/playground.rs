@@ -30,11 +30,11 @@ pub(crate) struct NotBuilt {
 
 #[derive(Deserialize)]
 struct Manifest {
-    files: Vec<Listed>,
+    files: Vec<ListedFile>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedFile {
     path: String,
     #[serde(rename = "type")]
     media_type: String,

@@ -337,6 +337,7 @@ impl Schema {
         running: CostPermit,
     ) -> Response {
         let (schema, asking) = (self.clone(), context.clone());
+        let request = request.data(running.root_fields());
         let work = async move {
             let response = schema.inner.execute(request).await;
             let response = schema.audit_refusals(response, &asking).await;

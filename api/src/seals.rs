@@ -22,7 +22,7 @@ use domain::{
 };
 use store::{
     PgConnection, Pool, StoreError, Tx, consents, seals, sessions,
-    users::{self, Claim},
+    users::{self, SessionClaim},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use vault::{keyring::Keyring, seal::Sealable};
@@ -118,7 +118,7 @@ impl Seals {
         Ok(actors.remove(&session))
     }
 
-    fn actor(&self, claim: Claim, now: DateTime<Utc>) -> Option<Actor> {
+    fn actor(&self, claim: SessionClaim, now: DateTime<Utc>) -> Option<Actor> {
         let account = self.open(claim.account)?;
         let session = claim.session.and_then(|session| self.open(session));
         let session = session.filter(|it| it.parent.is_none() && now < it.expires_at);

@@ -31,7 +31,7 @@ use crate::{
         feed_entry_anchor, feed_entry_closed, feed_entry_finding, feed_entry_reopened,
     },
     position::{ChainPosition, column},
-    reconcile::{self, Changes, Known, SuspectedFinding},
+    reconcile::{self, Changes, KnownHashes, SuspectedFinding},
 };
 
 /// The most anchors finalised in one transaction.
@@ -56,19 +56,19 @@ pub(crate) struct Applied {
 }
 
 impl ChainWriter {
-    /// Applies a stretch that follows the cursor.
+    /// Applies a range that follows the cursor.
     pub(crate) async fn advance(
         &self,
         from: ChainPosition,
-        stretch: &Followed,
+        read_range: &Followed,
         chain_head: u64,
         finalized_up_to: u64,
     ) -> Result<Applied, IndexerError> {
         let mut tx = self.pool.begin().await?;
-        self.move_cursor(&mut tx, from, stretch.end, chain_head, finalized_up_to)
+        self.move_cursor(&mut tx, from, read_range.end, chain_head, finalized_up_to)
             .await?;
-        chain_events::insert(&mut tx, &self.registry, &event_rows(stretch)).await?;
-        let changes = self.reconcile(&mut tx, stretch).await?;
+        chain_events::insert(&mut tx, &self.registry, &event_rows(read_range)).await?;
+        let changes = self.reconcile(&mut tx, read_range).await?;
         let confirmations: Vec<_> = changes
             .confirmed
             .iter()
@@ -80,7 +80,7 @@ impl ChainWriter {
             .map(|closed| closed.confirmation.clone())
             .collect();
         reconciliation::confirm(&mut tx, &confirmations, &closings).await?;
-        cursor::remember(&mut tx, &self.registry, &stretch.blocks).await?;
+        cursor::remember(&mut tx, &self.registry, &read_range.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
         let origin = Origin::job(RequestId::fresh());
@@ -100,7 +100,7 @@ impl ChainWriter {
         feed::append(&mut tx, &news).await?;
         tx.commit().await?;
         Ok(Applied {
-            events: stretch.logs.len() as u64,
+            events: read_range.logs.len() as u64,
             anchors: changes.confirmed.len() as u64,
             findings: found,
         })
@@ -248,11 +248,14 @@ impl ChainWriter {
     async fn reconcile(
         &self,
         tx: &mut Tx<'_>,
-        stretch: &Followed,
+        read_range: &Followed,
     ) -> Result<Changes, IndexerError> {
-        let hashes = reconcile::subjects(&stretch.logs);
+        let hashes = reconcile::subjects(&read_range.logs);
         if hashes.is_empty() {
-            return Ok(reconcile::reconcile(&stretch.logs, &Known::default()));
+            return Ok(reconcile::reconcile(
+                &read_range.logs,
+                &KnownHashes::default(),
+            ));
         }
         let chain = self.registry.chain_id;
         let anchors = reconciliation::lock_by_hash(tx, chain, &hashes).await?;
@@ -274,8 +277,8 @@ impl ChainWriter {
         };
         let registrars = self.registrars(tx).await?;
         Ok(reconcile::reconcile(
-            &stretch.logs,
-            &Known {
+            &read_range.logs,
+            &KnownHashes {
                 anchors,
                 unanchored,
                 registrars,
@@ -326,8 +329,8 @@ async fn open(
     Ok(opened.len() as u64)
 }
 
-fn event_rows(stretch: &Followed) -> Vec<EventRow> {
-    stretch
+fn event_rows(read_range: &Followed) -> Vec<EventRow> {
+    read_range
         .logs
         .iter()
         .map(|log| EventRow {

@@ -80,7 +80,7 @@ pub(crate) enum LogFormat {
 }
 
 /// The address of a database. What is wrong with it is said without showing it.
-fn database_url(text: &str) -> Result<String, store::InvalidUrl> {
+fn database_url(text: &str) -> Result<String, store::InvalidDatabaseUrl> {
     store::check_url(text).map(|()| text.to_owned())
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     error::IndexerError,
-    follow::{Stretch, linked},
+    follow::{ReadRange, linked},
     position::{BlockRef, RegistryState},
 };
 
@@ -71,8 +71,8 @@ pub(crate) struct Ranges {
     range_size: RangeSize,
     next: u64,
     to: u64,
-    running: VecDeque<JoinHandle<Result<Vec<Stretch>, IndexerError>>>,
-    ready: VecDeque<Stretch>,
+    running: VecDeque<JoinHandle<Result<Vec<ReadRange>, IndexerError>>>,
+    ready: VecDeque<ReadRange>,
 }
 
 impl Ranges {
@@ -87,11 +87,11 @@ impl Ranges {
         }
     }
 
-    /// The next stretch; `None` when all of it was given.
-    pub(crate) async fn next(&mut self) -> Result<Option<Stretch>, IndexerError> {
+    /// The next range; `None` when all of it was given.
+    pub(crate) async fn next(&mut self) -> Result<Option<ReadRange>, IndexerError> {
         loop {
-            if let Some(stretch) = self.ready.pop_front() {
-                return Ok(Some(stretch));
+            if let Some(read_range) = self.ready.pop_front() {
+                return Ok(Some(read_range));
             }
             while self.running.len() < IN_FLIGHT && self.next <= self.to {
                 let (from, size) = (self.next, self.range_size.size());
@@ -127,14 +127,14 @@ async fn ranges(
     range_size: &RangeSize,
     from: u64,
     to: u64,
-) -> Result<Vec<Stretch>, IndexerError> {
+) -> Result<Vec<ReadRange>, IndexerError> {
     let mut pieces = vec![(from, to)];
     let mut read = Vec::new();
     while let Some((from, to)) = pieces.pop() {
         match range(client, from, to).await {
-            Ok(stretch) => {
-                range_size.served(to - from + 1, stretch.logs.len());
-                read.push(stretch);
+            Ok(read_range) => {
+                range_size.served(to - from + 1, read_range.logs.len());
+                read.push(read_range);
             }
             Err(IndexerError::Node(error)) if from < to && error.asks_for_less() => {
                 tracing::debug!("Asking for less than blocks {from} to {to}: {error}");
@@ -150,7 +150,7 @@ async fn ranges(
 }
 
 /// Reads one range below finality.
-pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<Stretch, IndexerError> {
+pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<ReadRange, IndexerError> {
     let (logs, end) = tokio::try_join!(client.logs_in(from, to), client.block_by_number(to))?;
     // Final by one answer, unknown by the next: two nodes behind one address.
     let end = end.ok_or(IndexerError::BlockMoved)?;
@@ -162,7 +162,7 @@ pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<Stretch
     {
         return Err(IndexerError::BlockMoved);
     }
-    Ok(Stretch {
+    Ok(ReadRange {
         blocks: vec![end],
         logs,
         registry,
@@ -175,7 +175,7 @@ pub(crate) async fn recent(
     before: BlockRef,
     from: u64,
     to: u64,
-) -> Result<Stretch, IndexerError> {
+) -> Result<ReadRange, IndexerError> {
     let to = to.min(from + RECENT_AT_ONCE - 1);
     let read: Vec<(Block, Vec<RegistryLog>)> = stream::iter(from..=to)
         .map(|number| one(client, number))
@@ -190,7 +190,7 @@ pub(crate) async fn recent(
         Some(last) => registry_at(client, last).await?,
         None => None,
     };
-    Ok(Stretch {
+    Ok(ReadRange {
         blocks,
         logs: logs.concat(),
         registry,

@@ -40,17 +40,17 @@ impl fmt::Display for Break {
     }
 }
 
-/// A stretch of the chain as it was read: every log of the registry in it, in order.
+/// A range of the chain as it was read: every log of the registry in it, in order.
 #[derive(Debug, Clone)]
-pub(crate) struct Stretch {
-    /// Blocks to remember, in order; the last is where the stretch ends.
+pub(crate) struct ReadRange {
+    /// Blocks to remember, in order; the last is where the range ends.
     pub(crate) blocks: Vec<Block>,
     pub(crate) logs: Vec<RegistryLog>,
     /// What the registry said of itself at the end, where the node could tell.
     pub(crate) registry: Option<RegistryState>,
 }
 
-/// A stretch that follows.
+/// A range that follows.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
     /// Where it ends.
@@ -60,17 +60,17 @@ pub(crate) struct Followed {
     pub(crate) logs: Vec<RegistryLog>,
 }
 
-/// Checks a stretch of this chain against where the registry stood before it. `None` for a stretch without blocks.
+/// Checks a range of this chain against where the registry stood before it. `None` for a range without blocks.
 pub(crate) fn follow(
     chain_id: u64,
     before: RegistryState,
-    stretch: Stretch,
+    read_range: ReadRange,
 ) -> Result<Option<Followed>, Break> {
-    let Stretch {
+    let ReadRange {
         blocks,
         logs,
         registry,
-    } = stretch;
+    } = read_range;
     let Some(last) = blocks.last() else {
         return Ok(None);
     };
@@ -189,8 +189,12 @@ mod tests {
         (0_u8..).zip(blocks).map(log).collect()
     }
 
-    fn stretch(blocks: &[u8], logs: Vec<RegistryLog>, registry: Option<RegistryState>) -> Stretch {
-        Stretch {
+    fn read_range(
+        blocks: &[u8],
+        logs: Vec<RegistryLog>,
+        registry: Option<RegistryState>,
+    ) -> ReadRange {
+        ReadRange {
             blocks: blocks.iter().copied().map(block).collect(),
             logs,
             registry,
@@ -200,7 +204,7 @@ mod tests {
     #[test]
     fn blocks_are_remembered_with_where_the_registry_stood_after_each() {
         let logs = logs(&[2, 2, 4]);
-        let followed = follow(CHAIN, START, stretch(&[1, 2, 3, 4], logs.clone(), None));
+        let followed = follow(CHAIN, START, read_range(&[1, 2, 3, 4], logs.clone(), None));
         let followed = followed.expect("it follows").expect("it has blocks");
         let sequences: Vec<i64> = followed.blocks.iter().map(|row| row.sequence).collect();
         assert_eq!(sequences, [0, 2, 2, 3]);
@@ -210,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_long_stretch_remembers_only_its_end() {
-        let followed = follow(CHAIN, START, stretch(&[9], logs(&[2, 2, 9]), None));
+        let followed = follow(CHAIN, START, read_range(&[9], logs(&[2, 2, 9]), None));
         let followed = followed.expect("it follows").expect("it has blocks");
         assert_eq!(followed.blocks.len(), 1);
         assert_eq!(followed.end.registry_state.sequence, 3);
@@ -224,7 +228,7 @@ mod tests {
             head: whole[2].head,
         };
 
-        let without_first = stretch(&[2, 3, 4], whole[1..].to_vec(), None);
+        let without_first = read_range(&[2, 3, 4], whole[1..].to_vec(), None);
         let seen = follow(CHAIN, START, without_first).expect_err("number 1 is missing");
         assert_eq!(
             (
@@ -235,7 +239,7 @@ mod tests {
             (3, 1, 2)
         );
 
-        let without_last = stretch(&[2, 3, 4], whole[..2].to_vec(), Some(last));
+        let without_last = read_range(&[2, 3, 4], whole[..2].to_vec(), Some(last));
         let seen =
             follow(CHAIN, START, without_last).expect_err("the registry has spoken three times");
         assert_eq!(
@@ -243,9 +247,9 @@ mod tests {
             (4, 2, last)
         );
 
-        assert!(follow(CHAIN, START, stretch(&[2, 3, 4], whole, Some(last))).is_ok());
+        assert!(follow(CHAIN, START, read_range(&[2, 3, 4], whole, Some(last))).is_ok());
         assert!(matches!(
-            follow(CHAIN, START, stretch(&[], Vec::new(), None)),
+            follow(CHAIN, START, read_range(&[], Vec::new(), None)),
             Ok(None)
         ));
     }

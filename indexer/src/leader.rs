@@ -258,11 +258,11 @@ impl ChainFollower {
             let Some(read) = until(&self.stop, ranges.next()).await else {
                 return Ok(RoundOutcome::Done);
             };
-            let Some(stretch) = read? else {
+            let Some(read_range) = read? else {
                 return Ok(RoundOutcome::More);
             };
-            let end = stretch.blocks.last().map_or(next, |block| block.number);
-            let followed = match follow(chain_id, leader.at.registry_state, stretch) {
+            let end = read_range.blocks.last().map_or(next, |block| block.number);
+            let followed = match follow(chain_id, leader.at.registry_state, read_range) {
                 Ok(followed) => followed,
                 Err(seen) => {
                     tracing::warn!("Asking again for blocks {next} to {end}: {seen}");

@@ -10,11 +10,11 @@ use domain::{
 use serde_json::json;
 use store::{
     closings::UndoneClosing,
-    feed::{ChainPlace, FeedEntry},
+    feed::{FeedEntry, OnChainLocation},
     reconciliation::{Confirmation, ReconciledAnchor},
 };
 
-use crate::reconcile::{Closed, Confirmed, SuspectedFinding};
+use crate::reconcile::{ClosedRecord, Confirmed, SuspectedFinding};
 
 fn row(action: AuditAction, origin: &Origin) -> AuditEntry {
     AuditEntry {
@@ -97,7 +97,7 @@ pub(crate) fn feed_entries_confirmed(found: &Confirmed) -> impl Iterator<Item = 
         sequence,
         ..
     } = &found.confirmation;
-    let place = ChainPlace {
+    let place = OnChainLocation {
         tx_hash: Some(tx_hash.clone()),
         block_number: Some(*block_number),
         block_hash: Some(block_hash.clone()),
@@ -118,12 +118,12 @@ pub(crate) fn feed_entry_anchor(kind: FeedKind, anchor: &ReconciledAnchor) -> Fe
 }
 
 /// That a record was closed on the chain, by us.
-pub(crate) fn feed_entry_closed(closed: &Closed) -> FeedEntry {
-    let place = ChainPlace {
+pub(crate) fn feed_entry_closed(closed: &ClosedRecord) -> FeedEntry {
+    let place = OnChainLocation {
         tx_hash: Some(closed.confirmation.tx_hash.clone()),
         block_number: Some(closed.confirmation.block_number),
         block_hash: Some(closed.confirmation.block_hash.clone()),
-        ..ChainPlace::default()
+        ..OnChainLocation::default()
     };
     FeedEntry::of_anchor(FeedKind::ClosingConfirmed, closed.anchor.subject(), place)
 }

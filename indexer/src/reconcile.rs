@@ -1,4 +1,4 @@
-//! What the events of a stretch mean for the anchors. Pure. Every kind of event is decided here, and what it means is
+//! What the events of a range mean for the anchors. Pure. Every kind of event is decided here, and what it means is
 //! in the parts: an anchoring, an ending, a batch.
 
 mod anchoring;
@@ -10,16 +10,16 @@ mod suspicion;
 use chain::{RegistryEvent, RegistryLog};
 use domain::records::DataHash;
 
-use self::{anchoring::Anchoring, batch::Slot, ending::Closing};
+use self::{anchoring::Anchoring, batch::BatchSlot, ending::ClosingEvent};
 pub(crate) use self::{
-    changes::{Changes, Closed, Confirmed, Known},
+    changes::{Changes, ClosedRecord, Confirmed, KnownHashes},
     ending::ended,
     suspicion::{SuspectedFinding, extracted, other_predecessor, paused},
 };
 
 /// Holds the events against what is known. The same record never occurs twice: a hash is anchored at
 /// most once.
-pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
+pub(crate) fn reconcile(logs: &[RegistryLog], known: &KnownHashes) -> Changes {
     let mut changes = Changes::default();
     for log in logs {
         match log.event {
@@ -43,7 +43,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
                 by,
                 reason,
             } => {
-                let said = Closing {
+                let said = ClosingEvent {
                     record,
                     becomes: closing,
                     by,
@@ -56,14 +56,14 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
                 changes.suspicions.extend(ended);
             }
             RegistryEvent::BatchAnchored { root, .. } => {
-                let slot = Slot {
+                let slot = BatchSlot {
                     hash: root,
                     batch: root,
                 };
                 changes.suspicions.extend(batch::taken(log, slot, known));
             }
             RegistryEvent::RecordExtracted { record, root, .. } => {
-                let slot = Slot {
+                let slot = BatchSlot {
                     hash: record,
                     batch: root,
                 };
@@ -84,7 +84,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &Known) -> Changes {
     changes
 }
 
-/// The records that a stretch anchors or ends.
+/// The hashes that a range anchors, ends or gives a slot to.
 pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
     let mut hashes = Vec::with_capacity(logs.len());
     for log in logs {
@@ -96,9 +96,9 @@ pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
             } => hashes.extend([record].into_iter().chain(predecessor)),
             RegistryEvent::RecordClosed { record, .. }
             | RegistryEvent::RecordExtracted { record, .. } => hashes.push(record),
+            RegistryEvent::BatchAnchored { root, .. } => hashes.push(root),
             RegistryEvent::EndingAnnulled { successor, .. } => hashes.extend(successor),
             RegistryEvent::EndingLimitSet { .. }
-            | RegistryEvent::BatchAnchored { .. }
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }
             | RegistryEvent::PausedSet { .. }

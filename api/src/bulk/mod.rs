@@ -31,7 +31,7 @@ use crate::{
     cost_limit::{REFUSAL_COST, STREAM_COST},
     error::Error,
     lease::{Lease, LeaseEnd, LeaseRefused},
-    limits::{NoRoom, OF_ACCOUNT, Place, Room, Transfers},
+    limits::{NoRoom, OF_ACCOUNT, Room, TransferPermit, Transfers},
     party::Party,
     rejected::{InvalidField, Rejected},
     schema::Schema,
@@ -182,7 +182,7 @@ struct Transfer {
     /// Who pays for it.
     party: Party,
     lease: Lease,
-    _place: Place,
+    _place: TransferPermit,
 }
 
 /// Why a transfer ends before it is done.

@@ -40,7 +40,7 @@ pub(crate) struct ExportFile {
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
     /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
     #[arg(long = "format", default_value = "archive")]
-    form: FileFormat,
+    form: ExportFileFormat,
 
     /// Older versions, too
     #[arg(long)]
@@ -52,13 +52,13 @@ pub(crate) struct ExportFile {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FileFormat {
+enum ExportFileFormat {
     Archive,
     Ndjson,
     Bundle,
 }
 
-impl FileFormat {
+impl ExportFileFormat {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Archive => "archive",
@@ -70,7 +70,7 @@ impl FileFormat {
 
 /// What has arrived.
 struct Arrived {
-    form: FileFormat,
+    form: ExportFileFormat,
     file: File,
     records: u64,
     withheld: u64,
@@ -122,10 +122,10 @@ impl ExportFile {
         } = arrived;
         let file = self.file.display();
         note(&match self.form {
-            FileFormat::Archive | FileFormat::Ndjson => {
+            ExportFileFormat::Archive | ExportFileFormat::Ndjson => {
                 format!("{records} in {file}, {withheld} withheld")
             }
-            FileFormat::Bundle => format!("{file} is whole"),
+            ExportFileFormat::Bundle => format!("{file} is whole"),
         });
         Ok(withheld)
     }
@@ -190,7 +190,7 @@ async fn download(
             }
             Err(error) => return Ok(Some(RetryAfter::after(in_words(&error)))),
         };
-        if arrived.form == FileFormat::Bundle {
+        if arrived.form == ExportFileFormat::Bundle {
             arrived.file.write_all(&piece).await?;
             continue;
         }
@@ -231,7 +231,7 @@ impl Arrived {
         }
         text.push(b'\n');
         self.file.write_all(&text).await?;
-        if self.form == FileFormat::Archive {
+        if self.form == ExportFileFormat::Archive {
             self.cursor = line["cursor"].as_str().map(str::to_owned);
         }
         Ok(None)

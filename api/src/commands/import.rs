@@ -41,7 +41,7 @@ pub(crate) struct ImportFile {
 
     /// What the file holds; by default what its name says
     #[arg(long = "format")]
-    form: Option<FileFormat>,
+    form: Option<ImportFileFormat>,
 
     /// Of which type documents are that could be of several, such as `LAB_RESULT`
     #[arg(long)]
@@ -65,12 +65,12 @@ pub(crate) struct ImportFile {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FileFormat {
+enum ImportFileFormat {
     Ndjson,
     Bundle,
 }
 
-impl FileFormat {
+impl ImportFileFormat {
     const fn media_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/fhir+ndjson",
@@ -148,13 +148,13 @@ impl ImportFile {
         Ok(progress.refused)
     }
 
-    fn held(&self) -> Result<FileFormat, Failure> {
+    fn held(&self) -> Result<ImportFileFormat, Failure> {
         if let Some(form) = self.form {
             return Ok(form);
         }
         match self.file.extension().and_then(|it| it.to_str()) {
-            Some("ndjson" | "jsonl") => Ok(FileFormat::Ndjson),
-            Some("json") => Ok(FileFormat::Bundle),
+            Some("ndjson" | "jsonl") => Ok(ImportFileFormat::Ndjson),
+            Some("json") => Ok(ImportFileFormat::Bundle),
             _ => Err("say what the file holds: --format ndjson or --format bundle".into()),
         }
     }
@@ -164,7 +164,7 @@ impl ImportFile {
 async fn upload(
     connection: &mut ApiConnection,
     path: &PathBuf,
-    form: FileFormat,
+    form: ImportFileFormat,
     query: &[(&str, String)],
     progress: &mut ImportProgress,
 ) -> Result<Option<RetryAfter>, Failure> {

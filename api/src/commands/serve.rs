@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use chain::{ChainAddress, CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
+use chain::{CheckError, Client, ClientError, Deployment, Fees, Signer, siwe::Site};
 use chrono::TimeDelta;
 use domain::{
     clock::{Ahead, Clock},
@@ -31,6 +31,7 @@ use crate::{
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
+    dependencies::OurRegistrars,
     detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
@@ -187,7 +188,7 @@ struct Resources {
     signer: Arc<Signer>,
     client: Client,
     chain_id: i64,
-    registrars: Vec<ChainAddress>,
+    registrars: OurRegistrars,
 }
 
 async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, Failure> {
@@ -205,7 +206,10 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let chain_id = i64::try_from(deployment.chain_id)?;
     check_node(&client, &signer).await?;
     begin_nonces(&pool, &client, &signer, chain_id).await?;
-    let registrars = registrars(&pool, &deployment, chain_id).await?;
+    let registrars = OurRegistrars {
+        chain_id,
+        deployed: deployment.registrar,
+    };
     Ok(Resources {
         pool,
         settings,
@@ -424,18 +428,6 @@ async fn check_node(client: &Client, signer: &Signer) -> Result<(), Failure> {
         .into()),
         Ok(true) | Err(_) => Ok(()),
     }
-}
-
-/// The accounts whose anchors are ours: that of the deployment, and all that ever signed here.
-async fn registrars(
-    pool: &store::Pool,
-    deployment: &Deployment,
-    chain_id: i64,
-) -> Result<Vec<ChainAddress>, Failure> {
-    let mut conn = pool.acquire().await?;
-    let signers = store::signers::addresses(&mut conn, chain_id).await?;
-    let signers = signers.iter().filter_map(|address| address.parse().ok());
-    Ok([deployment.registrar].into_iter().chain(signers).collect())
 }
 
 /// Makes the signer known. Its nonce is ours from then on; the chain's is asked for once.

@@ -13,7 +13,7 @@ use store::{
 use crate::{caller::Caller, error::Error, seals::Seals};
 
 /// A consent in a list, and whether it is as it was sealed: else it counts for nothing.
-pub(crate) type Listed = (Consent, bool);
+pub(crate) type ListedConsent = (Consent, bool);
 
 /// The caller's consents, newest first, one more than asked for where there are more.
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn list(
     active_only: bool,
     after: Option<ConsentCursor>,
     size: i64,
-) -> Result<Vec<Listed>, Error> {
+) -> Result<Vec<ListedConsent>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let page = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;

@@ -10,7 +10,10 @@ use async_graphql::{
     resolver_utils::resolve_container,
 };
 
-/// A root object whose fields are all nullable, whatever its resolvers return.
+use crate::cost_limit::RootFieldLimit;
+
+/// A root object whose fields are all nullable, whatever its resolvers return, and as many of which are
+/// resolved at a time as the [`RootFieldLimit`] of the request's party allows.
 ///
 /// A field that fails is null beside its error, and the other fields keep what they have. Without this
 /// one refused field would erase the whole answer, also that of mutations that were carried out before.
@@ -20,6 +23,11 @@ pub(crate) struct NullableFields<T>(T);
 
 impl<T: ObjectType> ContainerType for NullableFields<T> {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let limit = ctx.data::<RootFieldLimit>().ok();
+        let _permit = match limit {
+            Some(limit) => limit.acquire().await,
+            None => None,
+        };
         let resolved = self.0.resolve_field(ctx).await;
         Ok(resolved.unwrap_or_else(|error| {
             ctx.add_error(error);

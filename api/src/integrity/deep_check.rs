@@ -32,7 +32,7 @@ use vault::{
     row::{self, Opened},
 };
 
-use crate::records::decrypt::{self, Subject};
+use crate::records::decrypt::{self, FindingTarget};
 
 /// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
 const STEP: u32 = 16;
@@ -243,7 +243,7 @@ async fn end_round(conn: &mut store::PgConnection, holder: RequestId) -> Result<
 
 /// Writes down that a key is wrong, or right again.
 async fn settle_key(pool: &Pool, key: &StoredKey, right: bool) -> Result<(), StoreError> {
-    let subject = Subject::of_key(key);
+    let subject = FindingTarget::of_key(key);
     let about = findings::Subject::Key(key.id);
     let kind = FindingKind::Undecryptable;
     let mut tx = pool.begin().await?;

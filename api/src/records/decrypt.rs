@@ -99,7 +99,7 @@ pub(crate) async fn record_findings(
     row: &StoredRecord,
     found: Option<(FindingKind, Value)>,
 ) -> Result<(), StoreError> {
-    let subject = Subject::of(row);
+    let subject = FindingTarget::of(row);
     let about = findings::Subject::Record(Some(row.id), None);
     let mut tx = pool.begin().await?;
     let mut events = Vec::new();
@@ -121,14 +121,14 @@ pub(crate) async fn record_findings(
 }
 
 /// What a finding is about, as far as the row can be believed.
-pub(crate) struct Subject {
+pub(crate) struct FindingTarget {
     resource: ResourceType,
     id: uuid::Uuid,
     patient: UserId,
     event: FeedEntry,
 }
 
-impl Subject {
+impl FindingTarget {
     pub(crate) fn of(row: &StoredRecord) -> Self {
         let event = FeedEntry {
             record: Some(row.id),

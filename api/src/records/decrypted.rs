@@ -26,12 +26,12 @@ use crate::{
 /// What opening a record came to, for every field that asks.
 type DecryptedContent = Result<Arc<Content>, Arc<Error>>;
 /// Whoever comes first opens the record; the others wait for it.
-type Slots = HashMap<(RecordId, Purpose), Arc<Slot>>;
+type Slots = HashMap<(RecordId, Purpose), Arc<DecryptedSlot>>;
 
 /// A record that is opened, and whether a field has shown it: the first was paid for when the record was
 /// disclosed.
 #[derive(Debug, Default)]
-struct Slot {
+struct DecryptedSlot {
     content: OnceCell<DecryptedContent>,
     is_shown: AtomicBool,
 }
@@ -102,7 +102,11 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-fn slot(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Slot>, Error> {
+fn slot(
+    ctx: &Context<'_>,
+    record: RecordId,
+    purpose: Purpose,
+) -> Result<Arc<DecryptedSlot>, Error> {
     let opened = ctx.data::<DecryptedRecords>();
     let opened = &opened.map_err(|_| Error::Internal)?.0;
     // Nothing in here can panic half-way.

@@ -148,7 +148,7 @@ async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnsw
         .map(|record| (record.id, Arc::new(record)))
         .collect();
 
-    let judged: Vec<Judged> = batch
+    let judged: Vec<DecidedInquiry> = batch
         .iter()
         .map(|inquiry| judge(inquiry, records.get(&inquiry.record), &facts))
         .collect();
@@ -178,7 +178,7 @@ async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnsw
 async fn envelopes(
     tx: &mut Tx<'_>,
     batch: &[Arc<DisclosureRequest>],
-    judged: &[Judged],
+    judged: &[DecidedInquiry],
 ) -> Result<HashMap<RecordId, StoredRecord>, StoreError> {
     let allowed = batch
         .iter()
@@ -193,21 +193,25 @@ async fn envelopes(
 }
 
 /// What was decided of one inquiry, and the row that says so.
-struct Judged {
+struct DecidedInquiry {
     verdict: Result<(Arc<Record>, Purpose), Error>,
     paid: Option<Reservation>,
     /// `None` where another row says it: a second factor that is missing is written down for the request.
     entry: Option<AuditEntry>,
 }
 
-fn judge(inquiry: &DisclosureRequest, record: Option<&Arc<Record>>, facts: &Facts) -> Judged {
+fn judge(
+    inquiry: &DisclosureRequest,
+    record: Option<&Arc<Record>>,
+    facts: &Facts,
+) -> DecidedInquiry {
     let actor = match facts.actor(&inquiry.caller) {
         Ok(actor) => actor,
         Err(error) => {
             let is_over = matches!(error, Error::Unauthenticated);
             let purpose = Purpose::SystemAdministration;
             let refused = || denial_entry(inquiry, record, purpose, "ACTOR", None);
-            return Judged {
+            return DecidedInquiry {
                 verdict: Err(error),
                 paid: None,
                 entry: is_over.then(refused),
@@ -220,18 +224,18 @@ fn judge(inquiry: &DisclosureRequest, record: Option<&Arc<Record>>, facts: &Fact
     match decide_on(record, actor, inquiry.wanted, purpose, facts) {
         // Nothing is fetched, opened or shown of what there is no room for.
         Ok((record, decision)) => match inquiry.pay_for(record) {
-            Ok(paid) => Judged {
+            Ok(paid) => DecidedInquiry {
                 paid,
                 entry: Some(permit_entry(inquiry, record, purpose, decision)),
                 verdict: Ok((Arc::clone(record), purpose)),
             },
-            Err(error) => Judged {
+            Err(error) => DecidedInquiry {
                 verdict: Err(error),
                 paid: None,
                 entry: None,
             },
         },
-        Err((reason, consent)) => Judged {
+        Err((reason, consent)) => DecidedInquiry {
             entry: Some(denial_entry(inquiry, record, purpose, reason, consent)),
             verdict: Err(Error::NotFound("record")),
             paid: None,

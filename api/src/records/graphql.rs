@@ -403,7 +403,7 @@ impl RecordQuery {
             disclosure: &app.disclosure,
             decryption: app.decryption(),
             chain: &app.chain,
-            registrars: &app.registrars,
+            registrars: app.registrars,
             clock: &app.clock,
         };
         let found = verify(verifying, caller, RecordId(id), purpose.map(Into::into)).await?;

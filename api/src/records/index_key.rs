@@ -3,7 +3,7 @@
 use domain::stored::StoredRecord;
 use store::{
     Pool,
-    key_checks::{self, Kind},
+    key_checks::{self, KeyKind},
     records,
 };
 use vault::{blind_index::IndexKey, keyring::Keyring, row::Opened};
@@ -27,7 +27,8 @@ pub(crate) async fn check_index_key(
 ) -> Result<(), KeyCheckError> {
     let check = key.check();
     let mut conn = pool.acquire().await?;
-    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
+    let known =
+        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
     if known.is_empty() {
         let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
         let mut told = Vec::new();
@@ -38,8 +39,9 @@ pub(crate) async fn check_index_key(
             return Err(KeyCheckError::OtherIndexKey);
         }
     }
-    key_checks::insert(&mut conn, Kind::Index, &check.id, &check.value.0).await?;
-    let known = key_checks::known(&mut conn, Kind::Index, std::slice::from_ref(&check.id)).await?;
+    key_checks::insert(&mut conn, KeyKind::Index, &check.id, &check.value.0).await?;
+    let known =
+        key_checks::known(&mut conn, KeyKind::Index, std::slice::from_ref(&check.id)).await?;
     if is_known(&known, &check) {
         Ok(())
     } else {

@@ -9,7 +9,7 @@ use domain::{
 use serde_json::json;
 use store::{
     anchors::{Anchor, NewAnchor},
-    feed::{AnchorSubject, ChainPlace, FeedEntry},
+    feed::{AnchorSubject, FeedEntry, OnChainLocation},
     idempotency::Remembered,
     outbox::SignedTransaction,
     records::NewRecord,
@@ -206,7 +206,7 @@ impl SignedDraft<'_> {
             record_type: Some(draft.record_type),
             record_hash: Some(draft.data_hash),
         };
-        let place = ChainPlace::of_transaction(self.signed.tx_hash.to_string());
+        let place = OnChainLocation::of_transaction(self.signed.tx_hash.to_string());
         FeedEntry::of_anchor(FeedKind::AnchorPending, subject, place)
     }
 }

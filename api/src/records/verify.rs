@@ -10,7 +10,11 @@ use super::{
     decrypt,
     disclosure::{DisclosureRequest, RecordDisclosure, Wanted},
 };
-use crate::{caller::Caller, dependencies::Decryption, error::Error};
+use crate::{
+    caller::Caller,
+    dependencies::{Decryption, OurRegistrars},
+    error::Error,
+};
 
 /// What a verification found.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ pub(crate) struct Verifying<'a> {
     /// Asked what it knows of the hash.
     pub(crate) chain: &'a Client,
     /// The accounts whose anchors are ours.
-    pub(crate) registrars: &'a [ChainAddress],
+    pub(crate) registrars: OurRegistrars,
     /// When it was looked at.
     pub(crate) clock: &'a Clock,
 }
@@ -111,6 +115,7 @@ pub(crate) async fn verify(
 
     let mut conn = verifying.decryption.pool.acquire().await?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
+    let registrars = verifying.registrars.read(&mut conn).await?;
     drop(conn);
     let opened = decrypt::open(verifying.decryption.keyring, &sealed).await;
     let computed = match &opened {
@@ -127,12 +132,7 @@ pub(crate) async fn verify(
         None => None,
     };
     let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
-    let verdict = Verdict::of(
-        intact,
-        was_anchored,
-        on_chain.as_ref(),
-        verifying.registrars,
-    );
+    let verdict = Verdict::of(intact, was_anchored, on_chain.as_ref(), &registrars);
     let successor = match (verdict, computed) {
         (Verdict::Superseded, Some(hash)) => verifying
             .chain

@@ -23,7 +23,7 @@ pub(super) const AGAIN_IN: Duration = Duration::from_secs(30);
 const STEWARD_IN: Duration = Duration::from_secs(600);
 
 /// What came of it.
-pub(super) struct Closed {
+pub(super) struct ClosingOutcome {
     /// Whether anything was signed.
     pub(super) any: bool,
     /// Whether the registry has room for all that could be closed.
@@ -38,12 +38,12 @@ impl Relay {
         due: &[DueClosing],
         room: RegistryRoom,
         under_way: EndsUnderWay,
-    ) -> Result<Closed, StoreError> {
+    ) -> Result<ClosingOutcome, StoreError> {
         let left = i64::from(room.left) - under_way.sent - under_way.queued;
         let left = usize::try_from(left).unwrap_or(0);
         let fits = if room.paused { 0 } else { due.len().min(left) };
         let (now, later) = due.split_at(fits);
-        let mut closed = Closed {
+        let mut closed = ClosingOutcome {
             any: false,
             all: later.is_empty(),
         };

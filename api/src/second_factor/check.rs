@@ -39,16 +39,16 @@ pub(crate) struct Passed {
     /// Commit it when all is done.
     pub(crate) tx: Tx<'static>,
     /// What was shown.
-    pub(crate) proof: Proof,
+    pub(crate) proof: SecondFactorProof,
 }
 
 /// Whether a second factor was shown, and its attempt.
-pub(crate) struct Proof {
+pub(crate) struct SecondFactorProof {
     is_shown: bool,
     pass: Option<Pass>,
 }
 
-impl Proof {
+impl SecondFactorProof {
     /// Whether there was a second factor, and it was shown.
     pub(crate) const fn is_shown(&self) -> bool {
         self.is_shown
@@ -160,7 +160,7 @@ impl Code {
             CodeCheck::NotAsked
         };
         let passed = |tx, is_shown, pass| {
-            let proof = Proof { is_shown, pass };
+            let proof = SecondFactorProof { is_shown, pass };
             Ok(FactorOutcome::Passed(Passed { tx, proof }))
         };
         let (reason, error) = match checked {

@@ -12,7 +12,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Pool, Tx, audit, barrier,
-    sessions::{self, Token, Which},
+    sessions::{self, RefreshTokenRow, Which},
 };
 use vault::refresh::RefreshToken;
 
@@ -74,12 +74,15 @@ pub(crate) async fn refresh(
 /// What comes of a refresh token.
 enum Redeemed {
     /// It is good, and this is the next one.
-    By { token: Token, next: RefreshToken },
+    By {
+        token: RefreshTokenRow,
+        next: RefreshToken,
+    },
     /// Somebody else used it.
-    Before(Token),
+    Before(RefreshTokenRow),
     /// It is no good.
     Not {
-        token: Option<Token>,
+        token: Option<RefreshTokenRow>,
         why: &'static str,
     },
 }
@@ -122,7 +125,7 @@ async fn redeem(
 }
 
 /// The token's row, if it and the first row of its log-in are as they were sealed, and belong together.
-fn open(seals: &Seals, token: &Token) -> Option<Session> {
+fn open(seals: &Seals, token: &RefreshTokenRow) -> Option<Session> {
     let row = seals.open(token.row.clone())?;
     let Some(root) = token.root.clone() else {
         return row.parent.is_none().then_some(row);
@@ -137,7 +140,7 @@ async fn rotate(
     tx: &mut Tx<'_>,
     context: &RequestContext,
     parent: &RefreshToken,
-    token: &Token,
+    token: &RefreshTokenRow,
     row: Session,
 ) -> Result<RefreshToken, Error> {
     let id = SessionId::fresh();
@@ -182,7 +185,7 @@ async fn grant(
     mut tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
-    token: &Token,
+    token: &RefreshTokenRow,
     next: RefreshToken,
 ) -> Result<Granted, Error> {
     let found = sessions::page(&mut tx, token.user, Some(token.family), None, 1).await?;
@@ -214,7 +217,7 @@ async fn end(
     tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
-    token: &Token,
+    token: &RefreshTokenRow,
 ) -> Result<Granted, Error> {
     tx.rollback().await?;
     let mut tx = refreshing.pool.begin().await?;
@@ -240,7 +243,7 @@ async fn refuse(
     mut tx: Tx<'_>,
     context: &RequestContext,
     pass: Option<Pass>,
-    token: Option<&Token>,
+    token: Option<&RefreshTokenRow>,
     reason: &str,
 ) -> Result<Granted, Error> {
     let said = json!({ "reason": reason, "wanted": AuditAction::AuthRefresh });

@@ -102,7 +102,7 @@ async fn audit_failure(
 }
 
 /// An account that somebody wants to log in to.
-struct Known {
+struct KnownAccount {
     user: User,
     account: Authority,
 }
@@ -113,12 +113,12 @@ async fn known(
     seals: &Seals,
     conn: &mut PgConnection,
     login: &str,
-) -> Result<Option<Known>, StoreError> {
+) -> Result<Option<KnownAccount>, StoreError> {
     let Some(user) = store::users::by_login(conn, login).await? else {
         return Ok(None);
     };
     let account = seals.account(conn, user.id).await?;
-    Ok(account.map(|account| Known { user, account }))
+    Ok(account.map(|account| KnownAccount { user, account }))
 }
 
 /// What came of a password.
@@ -155,7 +155,7 @@ async fn is_unchanged(
     seals: &Seals,
     tx: &mut Tx<'_>,
     context: &RequestContext,
-    known: &Known,
+    known: &KnownAccount,
     renewed: Option<String>,
 ) -> Result<bool, Error> {
     let now = seals.lock(tx, known.user.id).await?;

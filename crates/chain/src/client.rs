@@ -346,7 +346,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn receipt(&self, tx: TxHash) -> Result<Option<Receipt>, ClientError> {
         let params = json!([tx.to_string()]);
-        let found: Option<wire::Receipt> =
+        let found: Option<wire::RawReceipt> =
             self.rpc.ask("eth_getTransactionReceipt", params).await?;
         Ok(found.map(|receipt| Receipt {
             succeeded: receipt.status.is_some_and(|status| status.0 == 1),

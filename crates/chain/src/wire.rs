@@ -81,7 +81,7 @@ pub(crate) struct Logged {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Receipt {
+pub(crate) struct RawReceipt {
     pub(crate) status: Option<Quantity64>,
     pub(crate) block_number: Quantity64,
     pub(crate) block_hash: BlockHash,

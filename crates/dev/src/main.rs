@@ -36,7 +36,7 @@ enum Command {
     /// Stop the `cargo dev` that runs in this clone.
     Stop,
     Sqlx(commands::sqlx::Sqlx),
-    Tools(commands::tools::Tools),
+    Tools(commands::tools::InstallTools),
 }
 
 #[tokio::main]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dev::chain::{Mining, Node, Options, State, deploy_registry, quantity, rpc};
+use dev::chain::{Mining, Node, NodeState, Options, deploy_registry, quantity, rpc};
 use dev::repository;
 use dev::scratch::Scratch;
 use dev::tools::{Scope, Tools};
@@ -16,7 +16,7 @@ fn tools() -> Tools {
 #[tokio::test]
 async fn a_kept_chain_is_the_same_after_a_restart_and_is_not_deployed_to_twice() {
     let (tools, dir) = (tools(), Scratch::new("node").expect("a directory is made"));
-    let state = State::Kept(dir.path().join("state.json"));
+    let state = NodeState::Kept(dir.path().join("state.json"));
     let options = Options {
         state,
         mining: Mining::Every(Duration::from_secs(1)),

@@ -89,7 +89,7 @@ fn plain(name: &'static str, stated: bool) -> Bullet {
 
 /// How complete a document with these roots is.
 pub(crate) fn of(roots: &[&Json], record_type: RecordType) -> Completeness {
-    let parts = Parts { roots };
+    let parts = RecordParts { roots };
     let bullets = match record_type {
         RecordType::Diagnosis => diagnosis(&parts),
         RecordType::LabResult => lab_result(&parts),
@@ -113,7 +113,7 @@ pub(crate) fn of(roots: &[&Json], record_type: RecordType) -> Completeness {
     }
 }
 
-fn diagnosis(parts: &Parts<'_>) -> Vec<Bullet> {
+fn diagnosis(parts: &RecordParts<'_>) -> Vec<Bullet> {
     vec![
         bold(
             "diagnosis code (ICD-10)",
@@ -138,7 +138,7 @@ fn diagnosis(parts: &Parts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn lab_result(parts: &Parts<'_>) -> Vec<Bullet> {
+fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let root_observations = || {
         parts
             .roots
@@ -168,7 +168,7 @@ fn lab_result(parts: &Parts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn prescription(parts: &Parts<'_>) -> Vec<Bullet> {
+fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let medication = |r: &Json| {
         is_described(r, "medicationCodeableConcept")
             || (has(r, "medicationReference")
@@ -200,7 +200,7 @@ fn prescription(parts: &Parts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn treatment_plan(parts: &Parts<'_>) -> Vec<Bullet> {
+fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let activities = || {
         parts
             .all("CarePlan")
@@ -238,7 +238,7 @@ fn treatment_plan(parts: &Parts<'_>) -> Vec<Bullet> {
 /// A history states a bullet if every resource for it is filled in. One without any
 /// resource for a bullet is about something else: only if nothing at all is named
 /// are all four open, and then they are bold.
-fn medical_history(parts: &Parts<'_>) -> Vec<Bullet> {
+fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
     struct Part {
         bullet: &'static str,
         kind: &'static str,
@@ -291,7 +291,7 @@ fn medical_history(parts: &Parts<'_>) -> Vec<Bullet> {
         .collect()
 }
 
-fn vital_signs(parts: &Parts<'_>) -> Vec<Bullet> {
+fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let measured = |code: &'static str, unit: &'static [&'static str]| {
         parts.every("Observation", |o| {
             !is_coded(o, "code", |s, c| is_loinc_code(s, c, code)) || is_in_units(o, unit)
@@ -329,7 +329,7 @@ fn vital_signs(parts: &Parts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn imaging(parts: &Parts<'_>) -> Vec<Bullet> {
+fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let series = || {
         parts
             .all("ImagingStudy")
@@ -366,7 +366,7 @@ fn imaging(parts: &Parts<'_>) -> Vec<Bullet> {
     ]
 }
 
-fn vaccination(parts: &Parts<'_>) -> Vec<Bullet> {
+fn vaccination(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let dated = |r: &Json| {
         items(r, "recommendation")
             .iter()
@@ -398,11 +398,11 @@ fn vaccination(parts: &Parts<'_>) -> Vec<Bullet> {
 }
 
 /// The resources of a document.
-struct Parts<'a> {
+struct RecordParts<'a> {
     roots: &'a [&'a Json],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> RecordParts<'a> {
     /// The roots of this kind and what roots contain of it.
     fn all(&self, kind: &str) -> impl Iterator<Item = &'a Json> {
         let contained = self.roots.iter().flat_map(|root| items(root, "contained"));

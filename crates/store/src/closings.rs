@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError, Tx,
-    feed::{AnchorSubject, ChainPlace},
+    feed::{AnchorSubject, OnChainLocation},
     outbox::{self, DueTransaction, OutboxKind, SignedTransaction},
     rows,
     signers::SignerAccount,
@@ -306,7 +306,7 @@ pub struct UndoneClosing {
     /// Of which record.
     pub subject: AnchorSubject,
     /// Where it was.
-    pub place: ChainPlace,
+    pub place: OnChainLocation,
 }
 
 /// Takes back the closings above a block, after what closed them was queued again in the outbox: what was ours is sent
@@ -367,11 +367,11 @@ pub(crate) async fn reorg_above(
                 &row.record_type,
                 &row.record_hash,
             ),
-            place: ChainPlace {
+            place: OnChainLocation {
                 tx_hash: row.tx_hash,
                 block_number: row.block_number,
                 block_hash: row.block_hash,
-                ..ChainPlace::default()
+                ..OnChainLocation::default()
             },
         })
         .collect())

@@ -29,7 +29,7 @@ pub struct Position {
 
 /// What is known of a registry's history.
 #[derive(Debug, Clone)]
-pub struct Cursor {
+pub struct IndexerCursor {
     /// How far it was applied.
     pub position: Position,
     /// The last block that cannot be undone, as far as it was applied.
@@ -128,7 +128,7 @@ pub async fn take_over(
     conn: &mut PgConnection,
     registry: &Registry,
     first: &Position,
-) -> Result<Cursor, StoreError> {
+) -> Result<IndexerCursor, StoreError> {
     let row = sqlx::query!(
         "INSERT INTO chain_cursors (
              chain_id, registry, block_number, block_hash, sequence, head, chain_head, finalized_block, fence
@@ -147,7 +147,7 @@ pub async fn take_over(
     )
     .fetch_one(conn)
     .await?;
-    Ok(Cursor {
+    Ok(IndexerCursor {
         position: Position {
             block_number: row.block_number,
             block_hash: row.block_hash,

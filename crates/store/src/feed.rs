@@ -15,7 +15,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::entry::{AnchorSubject, ChainPlace, FeedEntry};
+pub use self::entry::{AnchorSubject, FeedEntry, OnChainLocation};
 use crate::{StoreError, Tx, rows};
 
 /// The channel on which writers say that there is something new.
@@ -146,7 +146,7 @@ pub enum Part {
     OfRecord(RecordId),
 }
 
-struct Columns {
+struct FeedColumns {
     position: i64,
     kind: String,
     at: DateTime<Utc>,
@@ -168,10 +168,10 @@ struct Columns {
     details: Option<String>,
 }
 
-impl TryFrom<Columns> for FeedRow {
+impl TryFrom<FeedColumns> for FeedRow {
     type Error = StoreError;
 
-    fn try_from(row: Columns) -> Result<Self, StoreError> {
+    fn try_from(row: FeedColumns) -> Result<Self, StoreError> {
         let unreadable = StoreError::Unreadable {
             what: "details of a finding",
         };
@@ -220,7 +220,7 @@ impl TryFrom<Columns> for FeedRow {
 macro_rules! after {
     ($conn:expr, $of:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
-            Columns,
+            FeedColumns,
             r#"SELECT
                 feed.position, feed.kind, feed.at, feed.record_id, feed.patient_id, feed.record_type,
                 feed.record_hash, feed.tx_hash, feed.block_number, feed.block_hash, feed.log_index,
@@ -243,7 +243,7 @@ macro_rules! after {
 
 /// What was read of the log.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct FeedPage {
     /// Its entries, without those that cannot be read.
     pub rows: Vec<FeedRow>,
     /// The last position that was read; `None` at the end of the log.
@@ -261,7 +261,7 @@ pub async fn after(
     position: i64,
     limit: i64,
     part: Part,
-) -> Result<Stretch, StoreError> {
+) -> Result<FeedPage, StoreError> {
     let found = match part {
         Part::Whole => after!(conn, "", position, limit),
         Part::OfPatient(patient) => {
@@ -272,7 +272,7 @@ pub async fn after(
         }
     };
     let last = found.last().map(|row| row.position);
-    let read = |row: Columns| {
+    let read = |row: FeedColumns| {
         let position = row.position;
         FeedRow::try_from(row)
             .inspect_err(|error| {
@@ -281,5 +281,5 @@ pub async fn after(
             .ok()
     };
     let rows = found.into_iter().filter_map(read).collect();
-    Ok(Stretch { rows, last })
+    Ok(FeedPage { rows, last })
 }

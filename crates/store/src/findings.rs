@@ -26,7 +26,7 @@ pub enum Subject {
 
 /// What each column that says what a finding is about holds.
 #[derive(Default)]
-struct Columns {
+struct FindingColumns {
     record_id: Option<Uuid>,
     record_hash: Option<String>,
     patient_key_id: Option<Uuid>,
@@ -35,19 +35,19 @@ struct Columns {
 }
 
 impl Subject {
-    fn columns(self) -> Columns {
-        let none = Columns::default();
+    fn columns(self) -> FindingColumns {
+        let none = FindingColumns::default();
         match self {
-            Self::Record(id, hash) => Columns {
+            Self::Record(id, hash) => FindingColumns {
                 record_id: id.map(|id| id.0),
                 record_hash: hash.map(|hash| hash.to_string()),
                 ..none
             },
-            Self::Key(id) => Columns {
+            Self::Key(id) => FindingColumns {
                 patient_key_id: Some(id.0),
                 ..none
             },
-            Self::Row(table, id) => Columns {
+            Self::Row(table, id) => FindingColumns {
                 table_name: Some(table.as_str()),
                 row_id: Some(id),
                 ..none
@@ -67,7 +67,7 @@ enum Open {
 async fn open(
     tx: &mut Tx<'_>,
     kind: FindingKind,
-    about: &Columns,
+    about: &FindingColumns,
     details: &Value,
 ) -> Result<Option<Open>, StoreError> {
     let id = sqlx::query_scalar!(

@@ -6,14 +6,14 @@ use crate::StoreError;
 
 /// Which keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// Those that wrap patients' keys and seal rows.
     Master,
     /// That of the blind index.
     Index,
 }
 
-impl Kind {
+impl KeyKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Master => "MASTER",
@@ -28,7 +28,7 @@ impl Kind {
 /// [`StoreError`].
 pub async fn known(
     conn: &mut PgConnection,
-    kind: Kind,
+    kind: KeyKind,
     ids: &[String],
 ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let found = sqlx::query!(
@@ -54,7 +54,7 @@ pub async fn known(
 /// [`StoreError`].
 pub async fn insert(
     conn: &mut PgConnection,
-    kind: Kind,
+    kind: KeyKind,
     id: &str,
     value: &[u8],
 ) -> Result<(), StoreError> {

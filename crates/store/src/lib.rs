@@ -42,7 +42,9 @@ pub mod versions;
 pub mod wallets;
 
 pub use error::StoreError;
-pub use pool::{Connection, InvalidUrl, Pool, PoolSettings, Transaction, check_url, connect};
+pub use pool::{
+    InvalidDatabaseUrl, Pool, PoolSettings, PooledConnection, Transaction, check_url, connect,
+};
 pub use sqlx::PgConnection;
 
 /// A [`Transaction`], as functions take it.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError, Tx,
-    feed::{AnchorSubject, ChainPlace},
+    feed::{AnchorSubject, OnChainLocation},
     signers::SignerAccount,
 };
 
@@ -214,7 +214,7 @@ pub struct RelayedAnchor {
     /// Of which record.
     pub subject: AnchorSubject,
     /// The transaction.
-    pub place: ChainPlace,
+    pub place: OnChainLocation,
 }
 
 impl RelayedAnchor {
@@ -228,7 +228,7 @@ impl RelayedAnchor {
     ) -> Self {
         Self {
             subject: AnchorSubject::read(record, patient, record_type, record_hash),
-            place: ChainPlace::of_transaction(tx_hash),
+            place: OnChainLocation::of_transaction(tx_hash),
         }
     }
 }

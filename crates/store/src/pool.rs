@@ -56,8 +56,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`StoreError`] where none could be had.
-    pub async fn acquire(&self) -> Result<Connection, StoreError> {
-        Ok(Connection(Some(self.0.acquire().await?)))
+    pub async fn acquire(&self) -> Result<PooledConnection, StoreError> {
+        Ok(PooledConnection(Some(self.0.acquire().await?)))
     }
 
     /// Closes every connection, once it is given back.
@@ -72,9 +72,9 @@ impl Pool {
 }
 
 /// A connection outside a transaction.
-pub struct Connection(Option<PoolConnection<Postgres>>);
+pub struct PooledConnection(Option<PoolConnection<Postgres>>);
 
-impl Connection {
+impl PooledConnection {
     /// Takes the connection out of the pool for good: it is counted no more.
     #[must_use]
     pub fn detach(mut self) -> PgConnection {
@@ -82,10 +82,10 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            give_back(connection, Proof::OutsideTransaction);
+            give_back(connection, IdleProof::OutsideTransaction);
         }
     }
 }
@@ -138,7 +138,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            give_back(connection, Proof::Rollback);
+            give_back(connection, IdleProof::Rollback);
         }
     }
 }
@@ -172,18 +172,18 @@ macro_rules! is_a_connection {
         }
     )+};
 }
-is_a_connection!(Connection, Transaction);
+is_a_connection!(PooledConnection, Transaction);
 
 /// What shows that a connection is outside a transaction.
 #[derive(Clone, Copy)]
-enum Proof {
+enum IdleProof {
     /// It was in one, which is rolled back.
     Rollback,
     /// It never was in one: a statement by itself begins its transaction.
     OutsideTransaction,
 }
 
-impl Proof {
+impl IdleProof {
     async fn of(self, connection: &mut PgConnection) -> bool {
         match self {
             Self::Rollback => sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok(),
@@ -199,7 +199,7 @@ impl Proof {
 }
 
 /// Gives a connection back once it is proven to be outside a transaction; else closes it.
-fn give_back(mut connection: PoolConnection<Postgres>, proof: Proof) {
+fn give_back(mut connection: PoolConnection<Postgres>, proof: IdleProof) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         // The process ends, and with it the connection.
         drop(connection.leak());
@@ -283,13 +283,13 @@ impl PoolSettings {
 #[error(
     "it is no address of a database, which looks like postgres://role:password@host:5432/meditrustal"
 )]
-pub struct InvalidUrl;
+pub struct InvalidDatabaseUrl;
 
 /// Refuses what is no address of a PostgreSQL database. Nobody is asked.
 ///
 /// # Errors
-/// [`InvalidUrl`].
-pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
+/// [`InvalidDatabaseUrl`].
+pub fn check_url(url: &str) -> Result<(), InvalidDatabaseUrl> {
     let is_ours = ["postgres://", "postgresql://"]
         .iter()
         .any(|scheme| url.starts_with(scheme));
@@ -297,7 +297,7 @@ pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
     if is_ours && parsed.is_ok() {
         Ok(())
     } else {
-        Err(InvalidUrl)
+        Err(InvalidDatabaseUrl)
     }
 }
 

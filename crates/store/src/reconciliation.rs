@@ -67,7 +67,7 @@ pub struct WantedClosing {
 }
 
 /// The columns of a locked anchor.
-struct Columns {
+struct AnchorColumns {
     record_id: Uuid,
     patient_id: Uuid,
     record_type: String,
@@ -80,7 +80,7 @@ struct Columns {
     closing_tx_hashes: Vec<String>,
 }
 
-impl Columns {
+impl AnchorColumns {
     /// The closing that is wanted. A tampered reason is none of ours: then what closes the record is a finding.
     fn closing(&self) -> Option<WantedClosing> {
         let reason = closings::reason(self.closing_reason?);
@@ -91,10 +91,10 @@ impl Columns {
     }
 }
 
-impl TryFrom<Columns> for LockedAnchor {
+impl TryFrom<AnchorColumns> for LockedAnchor {
     type Error = StoreError;
 
-    fn try_from(row: Columns) -> Result<Self, StoreError> {
+    fn try_from(row: AnchorColumns) -> Result<Self, StoreError> {
         Ok(Self {
             record: RecordId(row.record_id),
             patient: UserId(row.patient_id),
@@ -123,7 +123,7 @@ pub async fn lock_by_hash(
     outbox::lock_by_hash(tx, chain_id, hashes).await?;
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     let found = sqlx::query_as!(
-        Columns,
+        AnchorColumns,
         r#"SELECT
             anchor.record_id,
             anchor.patient_id,

@@ -61,7 +61,7 @@ pub async fn insert(
 
 /// A refresh token's row, locked, and what is known of its log-in.
 #[derive(Debug)]
-pub struct Token {
+pub struct RefreshTokenRow {
     /// The row of the token.
     pub row: Sealed<Session>,
     /// The log-in.
@@ -81,7 +81,10 @@ pub struct Token {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn lock_token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Token>, StoreError> {
+pub async fn lock_token(
+    tx: &mut Tx<'_>,
+    hash: &str,
+) -> Result<Option<RefreshTokenRow>, StoreError> {
     let token = sqlx::query_as!(
         SessionRow,
         "SELECT id, user_id, refresh_token, family_id, parent_id, expires_at, idle_expires_at, used_at,
@@ -107,7 +110,7 @@ pub async fn lock_token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<Token>, St
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(found.map(|root| Token {
+    Ok(found.map(|root| RefreshTokenRow {
         family: SessionId(root.id),
         user: UserId(token.user_id),
         presented: Presented {

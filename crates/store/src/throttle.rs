@@ -135,7 +135,7 @@ pub async fn save(tx: &mut Tx<'_>, counters: &[(CounterKey, Counter)]) -> Result
 
 /// What came of asking for a part of a budget that all processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lease {
+pub enum BudgetLease {
     /// It may be used.
     Granted,
     /// There is not so much left.
@@ -155,7 +155,7 @@ pub async fn lease(
     subject: &str,
     span: TimeDelta,
     all: TimeDelta,
-) -> Result<Lease, StoreError> {
+) -> Result<BudgetLease, StoreError> {
     let micros = |span: TimeDelta| span.as_seconds_f64() * 1e6;
     let mut conn = pool.acquire().await?;
     let found = sqlx::query!(
@@ -180,11 +180,11 @@ pub async fn lease(
     .fetch_one(&mut *conn)
     .await?;
     if found.is_granted {
-        return Ok(Lease::Granted);
+        return Ok(BudgetLease::Granted);
     }
     let due_at = found.due_at.unwrap_or(found.now);
     let wait = due_at + span - all - found.now;
-    Ok(Lease::Exhausted {
+    Ok(BudgetLease::Exhausted {
         wait: wait.to_std().unwrap_or_default(),
     })
 }

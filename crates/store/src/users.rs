@@ -269,7 +269,7 @@ pub async fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<Sealed<Authority
 
 /// Who is behind a log-in, as far as the database says.
 #[derive(Debug)]
-pub struct Claim {
+pub struct SessionClaim {
     /// The account.
     pub account: Sealed<Authority>,
     /// The log-in, where it is known and was not ended.
@@ -348,7 +348,7 @@ impl PresentRow {
 pub async fn present(
     conn: &mut PgConnection,
     sessions: &[(UserId, SessionId)],
-) -> Result<(DateTime<Utc>, HashMap<SessionId, Claim>), StoreError> {
+) -> Result<(DateTime<Utc>, HashMap<SessionId, SessionClaim>), StoreError> {
     let users: Vec<Uuid> = sessions.iter().map(|(user, _)| user.0).collect();
     let ids: Vec<Uuid> = sessions.iter().map(|(_, session)| session.0).collect();
     let found = sqlx::query_as!(
@@ -399,7 +399,7 @@ pub async fn present(
             continue;
         };
         let account = account.try_into()?;
-        claims.insert(SessionId(id), Claim { account, session });
+        claims.insert(SessionId(id), SessionClaim { account, session });
     }
     Ok((now, claims))
 }

@@ -33,7 +33,7 @@ use crate::{
 pub const TOKEN_LEN: usize = 16;
 
 /// What a code is stored and looked up as.
-pub type Token = [u8; TOKEN_LEN];
+pub type IndexToken = [u8; TOKEN_LEN];
 
 /// Why the index key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ impl IndexKey {
     }
 
     /// What a code of this patient is stored and looked up as.
-    pub fn token(&self, patient: UserId, system: &str, code: &str) -> Token {
+    pub fn token(&self, patient: UserId, system: &str, code: &str) -> IndexToken {
         let length = u32::try_from(system.len()).unwrap_or(u32::MAX);
         let mut mac = self.mac();
         for part in [

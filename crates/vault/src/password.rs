@@ -43,7 +43,7 @@ pub fn hash(password: &str) -> String {
 /// Takes as long as [`refuse`] also where those are cheaper than today's, so that an account with
 /// an old hash cannot be told from no account; as long as they say where they are dearer.
 pub fn verify(password: &str, hashed: &str) -> bool {
-    let Some(stored) = Stored::parse(hashed) else {
+    let Some(stored) = StoredHash::parse(hashed) else {
         return refuse(password);
     };
     let matches = argon2id(MEMORY_KIB, PASSES)
@@ -71,13 +71,13 @@ fn refuse_with(memory_kib: u32, passes: u32, password: &str) -> bool {
 /// A new hash of a password that has just matched, where the old one was not made by today's
 /// algorithm and parameters; `None` where it was. Takes the time of a hash where it makes one.
 pub fn renew(password: &str, hashed: &str) -> Option<String> {
-    let is_current = Stored::parse(hashed).is_some_and(|stored| stored.is_current());
+    let is_current = StoredHash::parse(hashed).is_some_and(|stored| stored.is_current());
     (!is_current).then(|| hash(password))
 }
 
 /// How a hash was made, to be written down: `argon2id m=19456,t=2,p=1`. Nothing of it is secret.
 pub fn parameters(hashed: &str) -> String {
-    Stored::parse(hashed).map_or_else(
+    StoredHash::parse(hashed).map_or_else(
         || "unknown".to_owned(),
         |stored| format!("{} {}", stored.hash.algorithm, stored.hash.params),
     )
@@ -124,12 +124,12 @@ fn is_made_of(password: &str, names: &[&str]) -> bool {
     rest.chars().filter(|c| c.is_alphanumeric()).count() < LEFT_OVER
 }
 
-struct Stored {
+struct StoredHash {
     hash: PasswordHash,
     params: Params,
 }
 
-impl Stored {
+impl StoredHash {
     fn parse(hashed: &str) -> Option<Self> {
         let hash = PasswordHash::new(hashed).ok()?;
         let params = Params::try_from(&hash).ok()?;

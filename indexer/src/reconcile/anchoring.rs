@@ -6,7 +6,7 @@ use serde_json::json;
 use store::reconciliation::{Confirmation, LockedAnchor};
 
 use super::{
-    changes::{Changes, Confirmed, Known},
+    changes::{Changes, Confirmed, KnownHashes},
     suspicion::{SuspectedFinding, other_predecessor},
 };
 use crate::position::column;
@@ -20,7 +20,7 @@ pub(super) struct Anchoring {
 }
 
 /// Confirms the anchor of the hash where there is one and it was us, and says what does not fit.
-pub(super) fn hold(log: &RegistryLog, said: Anchoring, known: &Known, changes: &mut Changes) {
+pub(super) fn hold(log: &RegistryLog, said: Anchoring, known: &KnownHashes, changes: &mut Changes) {
     let evidence = json!({
         "registrar": said.registrar.to_string(),
         "txHash": log.tx_hash.to_string(),

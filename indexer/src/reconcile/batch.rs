@@ -6,21 +6,25 @@ use domain::records::DataHash;
 use store::reconciliation::ExtractionFacts;
 
 use super::{
-    changes::Known,
+    changes::KnownHashes,
     suspicion::{SuspectedFinding, extracted, extraction_details},
 };
 use crate::position::column;
 
 /// Which hash has a slot by a batch: its root, or one of its records.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
+pub(super) struct BatchSlot {
     pub(super) hash: DataHash,
     /// The root of the batch.
     pub(super) batch: DataHash,
 }
 
 /// That a slot was taken in this way.
-pub(super) fn taken(log: &RegistryLog, slot: Slot, known: &Known) -> Option<SuspectedFinding> {
+pub(super) fn taken(
+    log: &RegistryLog,
+    slot: BatchSlot,
+    known: &KnownHashes,
+) -> Option<SuspectedFinding> {
     let extraction = ExtractionFacts {
         by: log.event.actor().to_string(),
         batch: Some(slot.batch.to_string()),

@@ -13,7 +13,7 @@ use super::suspicion::SuspectedFinding;
 
 /// What is known here of the hashes that the events speak of.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownHashes {
     /// The anchors, by hash.
     pub(crate) anchors: HashMap<DataHash, LockedAnchor>,
     /// Hashes without an anchor that some record has all the same: the sweep reports those.
@@ -28,14 +28,14 @@ pub(crate) struct Changes {
     /// In the order of the chain.
     pub(crate) confirmed: Vec<Confirmed>,
     /// What was closed as we wanted, in the order of the chain.
-    pub(crate) closed: Vec<Closed>,
+    pub(crate) closed: Vec<ClosedRecord>,
     /// What does not fit together.
     pub(crate) suspicions: Vec<SuspectedFinding>,
 }
 
 /// A record that is closed now, as its end here asked for.
 #[derive(Debug)]
-pub(crate) struct Closed {
+pub(crate) struct ClosedRecord {
     /// Its anchor.
     pub(crate) anchor: LockedAnchor,
     /// Where it was closed.

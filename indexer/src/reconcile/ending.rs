@@ -14,14 +14,14 @@ use store::{
 };
 
 use super::{
-    changes::{Changes, Closed, Known},
+    changes::{Changes, ClosedRecord, KnownHashes},
     suspicion::SuspectedFinding,
 };
 use crate::position::column;
 
 /// What an event says of a closing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Closing {
+pub(super) struct ClosingEvent {
     pub(super) record: DataHash,
     pub(super) becomes: ClosedAs,
     pub(super) by: ChainAddress,
@@ -29,12 +29,17 @@ pub(super) struct Closing {
 }
 
 /// Confirms the closing of a record of ours that was wanted, or says that somebody else closed it.
-pub(super) fn hold(log: &RegistryLog, said: Closing, known: &Known, changes: &mut Changes) {
+pub(super) fn hold(
+    log: &RegistryLog,
+    said: ClosingEvent,
+    known: &KnownHashes,
+    changes: &mut Changes,
+) {
     let Some(anchor) = known.anchors.get(&said.record) else {
         return;
     };
     if is_wanted(log, said, anchor, known) {
-        changes.closed.push(Closed {
+        changes.closed.push(ClosedRecord {
             anchor: anchor.clone(),
             confirmation: ClosingConfirmation {
                 record: anchor.record,
@@ -55,7 +60,12 @@ pub(super) fn hold(log: &RegistryLog, said: Closing, known: &Known, changes: &mu
 
 /// Whether it is the closing that we sent, or one that a steward did as we wanted it. One by another transaction of our
 /// own registrar is not: somebody else has the key.
-fn is_wanted(log: &RegistryLog, said: Closing, anchor: &LockedAnchor, known: &Known) -> bool {
+fn is_wanted(
+    log: &RegistryLog,
+    said: ClosingEvent,
+    anchor: &LockedAnchor,
+    known: &KnownHashes,
+) -> bool {
     anchor.closing.as_ref().is_some_and(|wanted| {
         let as_wanted =
             said.reason == wanted.reason.code() && said.becomes == wanted.reason.closes_as();
@@ -69,7 +79,7 @@ pub(super) fn superseded(
     log: &RegistryLog,
     predecessor: DataHash,
     successor: DataHash,
-    known: &Known,
+    known: &KnownHashes,
 ) -> Option<SuspectedFinding> {
     let successor_here = known.anchors.get(&successor);
     let ending = EndingFacts {
@@ -84,7 +94,7 @@ pub(super) fn superseded(
 pub(super) fn revoked(
     log: &RegistryLog,
     successor: DataHash,
-    known: &Known,
+    known: &KnownHashes,
 ) -> Option<SuspectedFinding> {
     let anchor = known.anchors.get(&successor)?;
     of_anchor(&facts(log, successor, "REVOKED"), anchor)

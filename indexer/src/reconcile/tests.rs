@@ -50,8 +50,8 @@ fn anchor(state: AnchorState, tx: [u8; 32], record_exists: bool) -> LockedAnchor
     }
 }
 
-fn known(anchor: Option<LockedAnchor>, unanchored: bool) -> Known {
-    Known {
+fn known(anchor: Option<LockedAnchor>, unanchored: bool) -> KnownHashes {
+    KnownHashes {
         anchors: anchor
             .into_iter()
             .map(|anchor| (anchor.record_hash, anchor))

@@ -183,6 +183,10 @@ async fn after_a_lost_registrar_another_goes_on() {
     let lost = world.foundation.deployment.registrar.clone();
     let ana = world.patient("ana").await;
     let before = anchored(&world, &ana).await;
+    let deployment = world.foundation.dir().join("production.json");
+    let deployment = deployment.display().to_string();
+    let running_on = [("MEDITRUSTAL_DEPLOYMENT_FILE", deployment.as_str())];
+    let running_on = world.another_api("api-that-runs-on", &running_on).await;
 
     // Steps 2 and 4.
     world
@@ -197,6 +201,8 @@ async fn after_a_lost_registrar_another_goes_on() {
     let after = anchored(&world, &ana).await;
     assert_eq!(verdict(&ana, &before).await, "VERIFIED");
     assert_eq!(verdict(&ana, &after).await, "VERIFIED");
+    // A process that was there before knows the next account, too.
+    assert_eq!(verdict(&ana.at(&running_on), &after).await, "VERIFIED");
     // A withdrawn record of the old registrar waits for a steward, and the log says so.
     let withdrawn = ana.retracts(&before, json!({})).await;
     let withdrawn = withdrawn.data()["withdrawMedicalRecord"]["record"].clone();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tests::load::{Load, Until, post};
 use tests::transfer::{NDJSON, heart_rate, heart_rates, one_of_each};
 use tests::{Person, Program, World, eventually, id, text};
@@ -603,4 +604,43 @@ async fn a_password_that_others_would_guess_is_refused_wherever_it_is_chosen() {
         assert!(problem.message.contains("easy to guess"), "{problem:?}");
     }
     register("four words nobody puts together").await.data();
+}
+
+#[tokio::test]
+async fn the_root_fields_of_one_account_leave_connections_for_everybody_else() {
+    let world = world(&[]).await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let url = world.foundation.database.superuser_url();
+    let mut holder = PgConnection::connect(&url).await.expect("a connection");
+    sqlx::raw_sql("BEGIN; LOCK TABLE data_deletion_requests")
+        .execute(&mut holder)
+        .await
+        .expect("locked");
+    // A field without an alias is one of the answer's, and is resolved as often as it is asked for.
+    let spreads = "...List ".repeat(300);
+    let many = format!(
+        "{{ {spreads} }} fragment List on Query {{ dataDeletionRequests(first: 1) {{ nodes {{ id }} }} }}"
+    );
+    let waiting = "SELECT count(*) AS count FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE '%data_deletion_requests%' AND pid <> pg_backend_pid()";
+    let waiting = async || world.sql(waiting).await[0]["count"].as_i64().unwrap_or(0);
+
+    let asked = eve.asks(&many, json!({}));
+    let others = async {
+        eventually("eve's fields wait for the table", async || {
+            (waiting().await >= 20).then_some(())
+        })
+        .await;
+        let answers = join_all((0..8).map(|_| ana.asks("{ me { id } }", json!({})))).await;
+        let held = waiting().await;
+        holder.close().await.expect("unlocked");
+        (answers, held)
+    };
+    let (all, (answers, held)) = tokio::join!(asked, others);
+
+    for answer in answers {
+        assert_eq!(answer.data()["me"]["id"], json!(ana.id));
+    }
+    assert_eq!(held, 20, "as many as requests of one account may run");
+    assert!(all.data()["dataDeletionRequests"]["nodes"].is_array());
 }

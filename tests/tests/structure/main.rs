@@ -11,6 +11,7 @@ mod inputs;
 mod lengths;
 mod maps;
 mod migrations;
+mod names;
 mod nested;
 mod playground;
 mod privileges;

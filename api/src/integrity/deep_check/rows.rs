@@ -85,7 +85,7 @@ async fn judged(
     keyring: &Keyring,
     stage: CheckStage,
     walk: Walk<'_>,
-) -> Result<(SealedTable, Vec<Judged>), StoreError> {
+) -> Result<(SealedTable, Vec<JudgedRow>), StoreError> {
     Ok(match stage {
         CheckStage::Consents => (SealedTable::Consents, consents(conn, keyring, walk).await?),
         CheckStage::Factors => (
@@ -110,7 +110,7 @@ async fn judged(
 async fn contradicted(
     conn: &mut PgConnection,
     table: SealedTable,
-    judged: &[Judged],
+    judged: &[JudgedRow],
 ) -> Result<Vec<(Uuid, UserId)>, StoreError> {
     match table {
         SealedTable::Users | SealedTable::Consents => {
@@ -124,7 +124,7 @@ async fn contradicted(
 }
 
 /// The accounts that are as they were sealed and name no second factor.
-fn without_second_factor(judged: &[Judged]) -> Vec<Uuid> {
+fn without_second_factor(judged: &[JudgedRow]) -> Vec<Uuid> {
     let without = judged
         .iter()
         .filter(|row| row.is_right && !row.has_second_factor);
@@ -179,7 +179,7 @@ pub(super) async fn resolve(pool: &Pool, rows: &[Tampered]) -> Result<(), StoreE
     Ok(())
 }
 
-struct Judged {
+struct JudgedRow {
     id: Uuid,
     of: UserId,
     is_right: bool,
@@ -192,7 +192,7 @@ async fn accounts(
     conn: &mut PgConnection,
     keyring: &Keyring,
     walk: Walk<'_>,
-) -> Result<Vec<Judged>, StoreError> {
+) -> Result<Vec<JudgedRow>, StoreError> {
     let mut judged = Vec::new();
     for (id, sealed) in seals::walk_authorities(conn, walk).await? {
         let (of, mut missing) = (UserId(id), Vec::new());
@@ -208,7 +208,7 @@ async fn accounts(
                 of,
             });
         }
-        judged.push(Judged {
+        judged.push(JudgedRow {
             id,
             of,
             is_right: account.is_ok(),
@@ -235,9 +235,9 @@ async fn consents(
     conn: &mut PgConnection,
     keyring: &Keyring,
     walk: Walk<'_>,
-) -> Result<Vec<Judged>, StoreError> {
+) -> Result<Vec<JudgedRow>, StoreError> {
     let found = seals::walk_consents(conn, walk).await?.into_iter();
-    let judge = |(id, of, sealed): (Uuid, UserId, Option<_>)| Judged {
+    let judge = |(id, of, sealed): (Uuid, UserId, Option<_>)| JudgedRow {
         id,
         of,
         is_right: sealed.is_some_and(|sealed| keyring.open_row(sealed).is_ok()),
@@ -247,13 +247,13 @@ async fn consents(
     Ok(found.map(judge).collect())
 }
 
-fn judge_all<T: Sealable>(keyring: &Keyring, found: Vec<(Uuid, Sealed<T>)>) -> Vec<Judged> {
+fn judge_all<T: Sealable>(keyring: &Keyring, found: Vec<(Uuid, Sealed<T>)>) -> Vec<JudgedRow> {
     let judge = |(id, sealed): (Uuid, Sealed<T>)| {
         let (of, is_right) = match keyring.open_row(sealed) {
             Ok(row) => (row.of(), true),
             Err(tampered) => (tampered.of, false),
         };
-        Judged {
+        JudgedRow {
             id,
             of,
             is_right,

@@ -115,8 +115,8 @@ impl ImportMutation {
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
     /// Each entry needs the same permission as `createMedicalRecord`.
     ///
-    /// Error codes of the whole: `BAD_USER_INPUT` (`entries`, `idempotencyKey`). Those of an entry are
-    /// in its `code`.
+    /// Error codes: `BAD_USER_INPUT` (`entries`, `idempotencyKey`). Those of an entry are in its
+    /// `code`.
     async fn import_records(
         &self,
         ctx: &Context<'_>,

@@ -5,7 +5,7 @@ mod registry;
 
 use std::time::Duration;
 
-pub use node::{Mining, Node, Options, State};
+pub use node::{Mining, Node, NodeState, Options};
 pub use registry::{Deployment, REGISTRAR_KEY, deploy_registry, run_deploy_script};
 
 use crate::{Error, Result};

@@ -29,7 +29,7 @@ pub enum Mining {
 
 /// Where the chain comes from, and whether it is kept.
 #[derive(Debug, Clone)]
-pub enum State {
+pub enum NodeState {
     /// A new chain, forgotten at the end.
     Fresh,
     /// Read from this file if it is there, and written to it every 15 seconds and at the end.
@@ -44,7 +44,7 @@ pub struct Options {
     /// When blocks are made.
     pub mining: Mining,
     /// Where the chain comes from.
-    pub state: State,
+    pub state: NodeState,
     /// A block is final when this many, twice, are on top of it.
     pub slots_in_an_epoch: u32,
     /// The port to listen on; 0 for one that is free.
@@ -60,7 +60,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             mining: Mining::Instant,
-            state: State::Fresh,
+            state: NodeState::Fresh,
             slots_in_an_epoch: 2,
             port: 0,
             chain_id: 31337,
@@ -213,14 +213,14 @@ fn launch(tools: &Tools, options: &Options, dir: &Path, port: u16) -> Result<Tie
         }
     }
     match &options.state {
-        State::Fresh => {}
-        State::Kept(file) => {
+        NodeState::Fresh => {}
+        NodeState::Kept(file) => {
             anvil
                 .arg("--state")
                 .arg(file)
                 .args(["--state-interval", "15"]);
         }
-        State::Loaded(file) => {
+        NodeState::Loaded(file) => {
             anvil.arg("--load-state").arg(file);
         }
     }

@@ -1,22 +1,22 @@
 //! `cargo dev tools`: installs what the other commands need, and says what is there.
 
 use dev::postgres::{Binaries, RunAs};
-use dev::tools::{Scope, Tools as Installed};
+use dev::tools::{Scope, Tools};
 use dev::{Result, repository, say};
 
 /// Install the pinned tools; the other commands do it by themselves.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Tools {
+pub(crate) struct InstallTools {
     /// Also what only the tests need: a browser and the FHIR examples.
     #[arg(long)]
     test: bool,
 }
 
-impl Tools {
+impl InstallTools {
     pub(crate) fn run(self) -> Result<()> {
         let root = repository::root()?;
         let scope = if self.test { Scope::Test } else { Scope::Run };
-        let tools = Installed::ensure(&root, scope)?;
+        let tools = Tools::ensure(&root, scope)?;
         let user = RunAs::for_data(&root.join(".dev/postgres/data"))?;
         let postgres = Binaries::find(&user, &root, None)?;
         let show = |what: &str, path: &std::path::Path| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ports::Ports;
 use super::secrets::{Passwords, keys};
 use super::{Database, Options, Programs};
-use crate::chain::{self, Deployment, Mining, Node, State, deploy_registry};
+use crate::chain::{self, Deployment, Mining, Node, NodeState, deploy_registry};
 use crate::postgres::Cluster;
 use crate::process::{Program, Supervised};
 use crate::repository::make_open_dir;
@@ -379,9 +379,9 @@ async fn start_chain(
 /// A node that goes on with the chain in `dir`, or begins one there.
 pub(super) async fn start_node(options: &Options, tools: &Tools, dir: &Path) -> Result<Node> {
     let state = if options.measured {
-        State::Fresh
+        NodeState::Fresh
     } else {
-        State::Kept(state_of(dir))
+        NodeState::Kept(state_of(dir))
     };
     let wanted = chain::Options {
         mining: options.mining,

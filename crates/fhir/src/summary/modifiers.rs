@@ -78,7 +78,7 @@ pub(super) fn is_plain(element: &str, value: &str) -> bool {
 /// Every modifier of the document that its summary does not show, as `element=value` or
 /// `element(url of the extension)`, each once.
 pub(super) fn unsupported(document: &Json, record_type: RecordType) -> Vec<String> {
-    let mut walk = Walk {
+    let mut walk = ModifierWalk {
         shown: shown(record_type),
         found: Vec::new(),
     };
@@ -86,12 +86,12 @@ pub(super) fn unsupported(document: &Json, record_type: RecordType) -> Vec<Strin
     walk.found
 }
 
-struct Walk {
+struct ModifierWalk {
     shown: &'static [&'static str],
     found: Vec<String>,
 }
 
-impl Walk {
+impl ModifierWalk {
     fn resource(&mut self, json: &Json) {
         if let Some(node) = resource_type(json).and_then(|kind| table::r4().resource(kind)) {
             self.object(node, json);

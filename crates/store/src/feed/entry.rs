@@ -67,7 +67,7 @@ impl AnchorSubject {
 
 /// By which transaction something happened, and where that is on the chain, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ChainPlace {
+pub struct OnChainLocation {
     /// The transaction, `0x` and 64 digits.
     pub tx_hash: Option<String>,
     /// The block's number.
@@ -80,7 +80,7 @@ pub struct ChainPlace {
     pub sequence: Option<i64>,
 }
 
-impl ChainPlace {
+impl OnChainLocation {
     /// A transaction that is in no block.
     pub fn of_transaction(tx_hash: String) -> Self {
         Self {
@@ -110,7 +110,7 @@ impl FeedEntry {
     }
 
     /// An entry about an anchor, or about the closing of its record.
-    pub fn of_anchor(kind: FeedKind, of: AnchorSubject, place: ChainPlace) -> Self {
+    pub fn of_anchor(kind: FeedKind, of: AnchorSubject, place: OnChainLocation) -> Self {
         Self {
             record: Some(of.record),
             patient: Some(of.patient),

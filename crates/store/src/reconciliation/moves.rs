@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     StoreError, Tx,
     closings::{self, ClosingConfirmation, UndoneClosing},
-    feed::{AnchorSubject, ChainPlace},
+    feed::{AnchorSubject, OnChainLocation},
     outbox, rows,
 };
 
@@ -115,7 +115,7 @@ pub struct ReconciledAnchor {
     /// Where it stood before.
     pub state: AnchorState,
     /// Where it was or is.
-    pub place: ChainPlace,
+    pub place: OnChainLocation,
 }
 
 /// What was undone, as it was.
@@ -187,7 +187,7 @@ async fn reorg_anchors_above(
                     &row.record_hash,
                 ),
                 state: rows::text(&row.state, "anchor state")?,
-                place: ChainPlace {
+                place: OnChainLocation {
                     tx_hash: Some(row.tx_hash),
                     block_number: row.block_number,
                     block_hash: row.block_hash,
@@ -249,7 +249,7 @@ pub async fn finalize(
                 &row.record_hash,
             ),
             state: AnchorState::Confirmed,
-            place: ChainPlace {
+            place: OnChainLocation {
                 tx_hash: Some(row.tx_hash),
                 block_number: row.block_number,
                 block_hash: row.block_hash,
