@@ -3,6 +3,8 @@
 use dev::client::{self, Problem};
 use serde_json::Value;
 
+use crate::manual;
+
 /// One answer of the api, with the question for the message of a test that fails.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -11,8 +13,22 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What was answered to this.
+    ///
+    /// # Panics
+    /// If a mutation failed with an error code that its description does not name.
+    #[track_caller]
     pub(crate) fn new(question: &str, answer: client::Answer) -> Self {
         let question = question.split_whitespace().collect::<Vec<_>>().join(" ");
+        for problem in &answer.errors {
+            let [Value::String(field)] = problem.path.as_slice() else {
+                continue;
+            };
+            assert!(
+                !manual::leaves_out(field, problem.code()),
+                "the description of `{field}` does not name {problem:?}"
+            );
+        }
         Self { question, answer }
     }
 

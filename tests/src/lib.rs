@@ -19,6 +19,7 @@ pub mod documents;
 mod event_stream;
 mod events;
 pub mod load;
+pub mod manual;
 mod person;
 mod pooler;
 mod program;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tests::{World, text};
+use tests::{World, manual, text};
 
 const INTROSPECTION: &str = "{ __schema { types {
     kind name description
@@ -111,6 +111,29 @@ async fn every_field_of_query_and_mutation_is_nullable() {
             .collect();
         assert!(strict.is_empty(), "not nullable in {root}: {strict:?}");
     }
+}
+
+/// That a mutation fails with no other code is held by every test that calls it: `tests::Answer`.
+#[test]
+fn every_mutation_names_its_error_codes() {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let errors = fs::read_to_string(root.join("docs/errors.md")).expect("it is checked in");
+    let mutations = manual::mutations();
+    assert!(mutations.len() > 20, "{} are too few", mutations.len());
+    let mut wrong = Vec::new();
+    for (mutation, codes) in mutations {
+        let Some(codes) = codes else {
+            wrong.push(format!("{mutation} says nothing of error codes"));
+            continue;
+        };
+        let unknown = codes
+            .iter()
+            .filter(|code| !errors.contains(&format!("\n| `{code}`")));
+        wrong.extend(
+            unknown.map(|code| format!("{mutation} names {code}, docs/errors.md does not")),
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 fn first_difference(old: &str, new: &str) -> String {
