@@ -1,4 +1,4 @@
-//! Reading single records: decided, audited, opened and compared with their hash, at 64 clients.
+//! Reading single records: decided, audited, opened and compared with their hash, at 64 clients and by one alone.
 //!
 //! Its limit is a server written by hand that opens the same records with a row in the audit trail
 //! and does nothing else (`peers/reading.rs`). It commits by itself for each record; our desk commits
@@ -16,7 +16,8 @@ use tests::World;
 use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, progress};
 use tests::load::{Load, Measured, Reply, Turn, Until, post};
 
-const CLIENTS: usize = 64;
+/// How many ask at once. A reading alone has a transaction of its own; of many, up to 64 share one.
+const CLIENTS: [usize; 2] = [64, 1];
 const READ: &str = "query Read($id: UUID!) { medicalRecord(id: $id) { document } }";
 
 #[tokio::main]
@@ -31,35 +32,42 @@ async fn main() {
     let mut report = Report::new();
 
     progress("warming up");
+    let ask = async |server, path, clients, until| {
+        reads((server, path), clients, &population, &records, until).await
+    };
     let warm = Until::Asked(2_000);
-    reads(world.api.address(), "/graphql", &population, &records, warm).await;
-    reads(peer, "/read", &population, &records, warm).await;
+    ask(world.api.address(), "/graphql", CLIENTS[0], warm).await;
+    ask(peer, "/read", CLIENTS[0], warm).await;
     let until = Until::Passed(arguments.time);
-    progress("64 clients read");
-    let costs = Costs::begin(&world);
-    let ours = reads(
-        world.api.address(),
-        "/graphql",
-        &population,
-        &records,
-        until,
-    )
-    .await;
-    let costs = costs.end(&world);
-    progress("the same from the server written by hand");
-    let of_peer = Costs::begin(&world);
-    let limit = reads(peer, "/read", &population, &records, until).await;
-    let of_peer = of_peer.end(&world);
+    let mut disclosed = 0;
+    for clients in CLIENTS {
+        let plural = if clients == 1 { "" } else { "s" };
+        let what = format!("read a document, {clients} client{plural}");
+        progress(&what);
+        let costs = Costs::begin(&world);
+        let ours = ask(world.api.address(), "/graphql", clients, until).await;
+        let costs = costs.end(&world);
+        progress("the same from the server written by hand");
+        let of_peer = Costs::begin(&world);
+        let limit = ask(peer, "/read", clients, until).await;
+        let of_peer = of_peer.end(&world);
 
-    let what = "read a document, 64 clients";
-    let rate = |it: &Measured| Figure::PerSecond(it.per_second());
-    report.beside(what, rate(&ours), rate(&limit), Bar::AtLeast(2000.0));
-    report.load(what, &ours, Bar::AtMost(150.0));
-    report.figure(
-        "the same by hand: p99",
-        Figure::of(limit.percentile(99)),
-        Bar::None,
-    );
+        let rate = |it: &Measured| Figure::PerSecond(it.per_second());
+        let (at_least, at_most) = match clients {
+            1 => (Bar::None, Bar::None),
+            _ => (Bar::AtLeast(2000.0), Bar::AtMost(150.0)),
+        };
+        report.beside(&what, rate(&ours), rate(&limit), at_least);
+        report.load(&what, &ours, at_most);
+        report.figure(
+            format!("{what}: by hand, p99"),
+            Figure::of(limit.percentile(99)),
+            Bar::None,
+        );
+        report.costs(&format!("ours, {clients}"), &costs, &ours);
+        report.costs(&format!("by hand, {clients}"), &of_peer, &limit);
+        disclosed += ours.right;
+    }
     let (now, _) = world.api.memory();
     report.figure(
         "resident memory of the api, after it",
@@ -69,25 +77,23 @@ async fn main() {
     report.memory(&world);
     report.figure(
         "disclosed without an audit row",
-        Figure::Count(unaudited(&world, ours.right).await),
+        Figure::Count(unaudited(&world, disclosed).await),
         Bar::AtMost(0.0),
     );
-    report.costs("ours", &costs, &ours);
-    report.costs("by hand", &of_peer, &limit);
     report.print("read");
 }
 
 /// Reads one record after the other, in an order that has nothing to do with when they were stored.
 async fn reads(
-    server: SocketAddr,
-    path: &'static str,
+    (server, path): (SocketAddr, &'static str),
+    clients: usize,
     population: &Arc<Population>,
     records: &Arc<Vec<String>>,
     until: Until,
 ) -> Measured {
     let load = Load {
         server,
-        clients: CLIENTS,
+        clients,
         until,
     };
     let (population, records) = (Arc::clone(population), Arc::clone(records));
