@@ -313,7 +313,8 @@ impl ConsentMutation {
     ///
     /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,
     /// `expiresAt`, `idempotencyKey`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
-    /// used for another request), `LIMIT_REACHED` (100 are in force).
+    /// used for another request), `NOT_FOUND` where the consent of that key is not as it was sealed,
+    /// `LIMIT_REACHED` (100 are in force).
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,

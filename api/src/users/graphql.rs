@@ -512,7 +512,8 @@ impl UserMutation {
     /// Deactivates the caller's account and ends all its sessions. Nobody can log in with it until an
     /// administrator makes it active again. Records and consents stay as they are.
     ///
-    /// Error codes: `WRONG_CREDENTIALS`, `THROTTLED`.
+    /// Error codes: `WRONG_CREDENTIALS`, `CONFLICT` (`userId`: the last active administrator),
+    /// `THROTTLED`.
     async fn deactivate_account(
         &self,
         ctx: &Context<'_>,
@@ -564,7 +565,8 @@ impl UserMutation {
     /// patient; to give or take the role ADMIN, two administrators ask for the same within a day.
     ///
     /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (`userId`: the caller's own account),
-    /// `LIMIT_REACHED` (50 proposals of the caller wait).
+    /// `CONFLICT` (`userId`: the last active administrator), `LIMIT_REACHED` (50 proposals of the
+    /// caller wait).
     async fn set_role(
         &self,
         ctx: &Context<'_>,
