@@ -1,10 +1,8 @@
 //! That a name stands for one thing: no two types of the product have the same one.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs};
+
+use crate::circles::files_below;
 
 /// Whose types meet in one file. Documents and development tools are worlds of their own, each for itself.
 const WORLDS: [&[&str]; 3] = [
@@ -24,6 +22,7 @@ const WORLDS: [&[&str]; 3] = [
 const IDIOMS: [&str; 2] = ["Error", "Options"];
 /// One thing, of which each program has its own form.
 const OF_EACH_PROGRAM: [&str; 2] = ["HealthReport", "LogFormat"];
+
 #[test]
 fn no_type_name_stands_for_two_things() {
     let root = dev::repository::root().expect("the tests run inside a clone");
@@ -36,7 +35,11 @@ fn no_type_name_stands_for_two_things() {
     let mut wrong = Vec::new();
     for world in WORLDS {
         let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for file in world.iter().flat_map(|folder| sources(&root.join(folder))) {
+        let mut files = Vec::new();
+        for folder in world {
+            files_below(&root.join(folder), &mut files);
+        }
+        for file in files {
             let text = fs::read_to_string(&file).expect("a source is readable");
             let shown = file.strip_prefix(&root).expect("it is of the clone");
             for name in types(&text) {
@@ -55,19 +58,6 @@ fn no_type_name_stands_for_two_things() {
         }));
     }
     assert!(wrong.is_empty(), "one name for two types: {wrong:#?}");
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 /// The types that a file defines, without those of its tests.
