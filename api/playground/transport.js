@@ -4,6 +4,7 @@
 // shows its message in the response pane.
 import { getIntrospectionQuery, getOperationAST, parse } from 'graphql';
 import { createClient } from 'graphql-ws';
+import { nameInDocument } from './operation.js';
 import { goOnAfter } from './resume.js';
 import { begin, end, goOnBy, isOurs, notice, renew, session } from './session.js';
 import { state } from './state.js';
@@ -29,8 +30,9 @@ const FIRST_WAIT = 1_000;
 export const status = state(null);
 
 /** GraphiQL's fetcher: a promise for queries and mutations, an observable for subscriptions. */
-export async function fetcher({ query, variables, operationName }, { headers = {} } = {}) {
-  if (operationName === 'IntrospectionQuery') return introspect(query, headers);
+export async function fetcher({ query, variables, operationName: shown }, { headers = {} } = {}) {
+  if (shown === 'IntrospectionQuery') return introspect(query, headers);
+  const operationName = nameInDocument(query, shown);
   if (isSubscription(query, operationName)) return stream({ query, variables, operationName }, headers);
 
   const started = performance.now();
