@@ -122,7 +122,10 @@ impl World {
     /// Another api with more environment; `name` names its log.
     pub async fn another_api(&self, name: &str, more: &[(&str, &str)]) -> Program {
         let environment = and_more(&self.foundation.options().api, more);
-        let started = self.foundation.api(name, free_port(), &environment).await;
+        let started = self
+            .foundation
+            .api(name, claimed_port(), &environment)
+            .await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
 
@@ -136,7 +139,7 @@ impl World {
         let environment = and_more(&self.foundation.options().indexer, more);
         let started = self
             .foundation
-            .indexer(name, free_port(), &environment)
+            .indexer(name, claimed_port(), &environment)
             .await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
@@ -146,7 +149,7 @@ impl World {
         let environment = &self.foundation.options().indexer;
         let started = self
             .foundation
-            .indexer_from("indexer-again", free_port(), environment, Some(block))
+            .indexer_from("indexer-again", claimed_port(), environment, Some(block))
             .await;
         Program::new(started.unwrap_or_else(|error| panic!("{error}")))
     }
@@ -457,8 +460,6 @@ fn and_more(common: &[(String, String)], more: &[(&str, &str)]) -> Vec<(String, 
     common.iter().cloned().chain(more).collect()
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.expect("there is a free port").port()
+fn claimed_port() -> u16 {
+    dev::port::claim().expect("there are ports")
 }

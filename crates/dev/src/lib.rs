@@ -11,6 +11,7 @@ pub mod chain;
 pub mod client;
 pub mod config;
 mod error;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod repository;

@@ -129,7 +129,7 @@ async fn another_key_under_a_known_id_is_refused_by_name() {
     ] {
         let kept = right(name);
         fs::write(file(name), wrong).expect("written");
-        let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+        let started = world.foundation.api("wrong-key", port(), &[]).await;
         let refused = started.err().map(|error| error.to_string());
         let refused = refused.unwrap_or_else(|| panic!("it started with a wrong {name}"));
         assert!(refused.contains(&told), "{refused}");
@@ -138,7 +138,7 @@ async fn another_key_under_a_known_id_is_refused_by_name() {
     // What is from before there were check values is tried on a key that it wrapped.
     world.executes("TRUNCATE key_checks").await;
     fs::write(file("master-keys.json"), &wrong_masters).expect("written");
-    let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+    let started = world.foundation.api("wrong-key", port(), &[]).await;
     assert!(started.is_err_and(|error| error.to_string().contains(&id)));
     fs::write(file("master-keys.json"), kept).expect("written");
     // The same of the index key: a record is opened, and has to be found by the tokens it has.
@@ -147,15 +147,13 @@ async fn another_key_under_a_known_id_is_refused_by_name() {
     world.executes("TRUNCATE key_checks").await;
     let kept = right("index.key");
     fs::write(file("index.key"), &other).expect("written");
-    let started = world.foundation.api("wrong-key", free_port(), &[]).await;
+    let started = world.foundation.api("wrong-key", port(), &[]).await;
     let told = started.err().map(|error| error.to_string());
     assert!(told.is_some_and(|told| told.contains("the index key is not the key")));
     fs::write(file("index.key"), kept).expect("written");
     world.second_api().await;
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.expect("there is a free port").port()
+fn port() -> u16 {
+    dev::port::claim().expect("there are ports")
 }

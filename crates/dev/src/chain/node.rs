@@ -6,10 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{quantity, rpc};
-use crate::postgres::free_port;
 use crate::process::{Signal, Tie, Tied, tail};
 use crate::tools::Tools;
-use crate::{Error, Result, config};
+use crate::{Error, Result, config, port};
 
 /// Loading the state of a long-lived chain is part of it.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -90,29 +89,20 @@ impl Node {
         // What anvil swaps out while it runs, and leaves there when it is killed.
         fs::remove_dir_all(dir.join(".foundry")).ok();
         fs::create_dir_all(dir).map_err(Error::file("could not make", dir))?;
-        let mut tries = 0;
-        loop {
-            let port = if options.port == 0 {
-                free_port()?
-            } else {
-                options.port
-            };
-            let process = launch(tools, &options, dir, port)?;
-            let (tools, options) = (tools.clone(), options.clone());
-            let node = Self {
-                tools,
-                options,
-                dir: dir.to_owned(),
-                port,
-                process,
-            };
-            match node.ready().await {
-                Ok(()) => return Ok(node),
-                Err(error) if tries == 5 || node.options.port != 0 => return Err(error),
-                Err(error) if !error.to_string().contains("in use") => return Err(error),
-                Err(_) => tries += 1,
-            }
-        }
+        let port = match options.port {
+            0 => port::claim()?,
+            given => given,
+        };
+        let process = launch(tools, &options, dir, port)?;
+        let node = Self {
+            tools: tools.clone(),
+            options,
+            dir: dir.to_owned(),
+            port,
+            process,
+        };
+        node.ready().await?;
+        Ok(node)
     }
 
     /// Stops the node if it runs, and starts it again on the same port. What was not kept in a

@@ -12,7 +12,6 @@ mod run_as;
 mod stage;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ pub use options::Options;
 pub use run_as::RunAs;
 
 use crate::process::{Signal, Tie, Tied, tail};
-use crate::{Error, Result};
+use crate::{Error, Result, port};
 use home::Home;
 
 /// The superuser's name.
@@ -161,26 +160,17 @@ impl Drop for Cluster {
     }
 }
 
-/// Starts the server and waits until it answers; on a port that was taken meanwhile, again.
+/// Starts the server and waits until it answers.
 fn serve(
     options: &Options,
     binaries: &Binaries,
     home: &Home,
     port: Option<u16>,
 ) -> Result<(Tied, u16)> {
-    let mut tries = 0;
-    loop {
-        let port = port.map_or_else(free_port, Ok)?;
-        let server = launch(options, binaries, home, port)?;
-        match ready(&server, home) {
-            Ok(()) => return Ok((server, port)),
-            Err(error) if tries == 5 => return Err(error),
-            Err(error) if !error.to_string().contains("Address already in use") => {
-                return Err(error);
-            }
-            Err(_) => tries += 1,
-        }
-    }
+    let port = port.map_or_else(port::claim, Ok)?;
+    let server = launch(options, binaries, home, port)?;
+    ready(&server, home)?;
+    Ok((server, port))
 }
 
 fn launch(options: &Options, binaries: &Binaries, home: &Home, port: u16) -> Result<Tied> {
@@ -231,12 +221,4 @@ fn ready(server: &Tied, home: &Home) -> Result<()> {
             return Err(not_ready(format!("was not ready within {READY_WITHIN:?}")));
         }
     }
-}
-
-/// A port of this machine that nobody listens on now.
-pub(crate) fn free_port() -> Result<u16> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(Error::spawn("a listener on 127.0.0.1"))
 }

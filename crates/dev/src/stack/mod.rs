@@ -20,10 +20,9 @@ pub use programs::{Profile, Programs};
 pub use run::{Person, Run, RunFile};
 pub use template::Template;
 
-use crate::Result;
 use crate::client::Client;
-use crate::postgres::free_port;
 use crate::process::Supervised;
+use crate::{Result, port};
 
 /// A running stack. Dropping it stops it: the api first, the database last.
 #[derive(Debug)]
@@ -65,18 +64,10 @@ impl Stack {
             ));
         }
         options.say("starting the api and the indexer");
+        let (api_port, indexer_port) = (some(options.api_port)?, some(options.indexer_port)?);
         let (api, indexer) = tokio::try_join!(
-            on_some_port(options.api_port, |port| foundation.api(
-                "api",
-                port,
-                &options.api
-            )),
-            on_some_port(options.indexer_port, |port| foundation.indexer_from(
-                "indexer",
-                port,
-                &options.indexer,
-                back_to
-            )),
+            foundation.api("api", api_port, &options.api),
+            foundation.indexer_from("indexer", indexer_port, &options.indexer, back_to),
         )?;
         Ok(Self {
             api,
@@ -98,7 +89,7 @@ impl Stack {
         self.indexer.stop().await;
         let url = &self.indexer.program().ready_url;
         let port = url.split([':', '/']).find_map(|part| part.parse().ok());
-        let port = port.map_or_else(free_port, Ok)?;
+        let port = port.map_or_else(port::claim, Ok)?;
         let more = &self.foundation.options().indexer;
         let started = self
             .foundation
@@ -126,20 +117,7 @@ impl Stack {
     }
 }
 
-/// Starts a program on this port; for 0 on one that is free, and on another one if somebody takes
-/// it before the program does.
-async fn on_some_port<F>(port: u16, start: impl Fn(u16) -> F) -> Result<Supervised>
-where
-    F: Future<Output = Result<Supervised>>,
-{
-    if port != 0 {
-        return start(port).await;
-    }
-    for _ in 0..3 {
-        match start(free_port()?).await {
-            Err(error) if error.to_string().contains("in use") => {}
-            done => return done,
-        }
-    }
-    start(free_port()?).await
+/// This port; for 0 one that is claimed.
+fn some(port: u16) -> Result<u16> {
+    if port == 0 { port::claim() } else { Ok(port) }
 }

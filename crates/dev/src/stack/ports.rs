@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::postgres::free_port;
-use crate::{Error, Result, say};
+use crate::{Error, Result, port, say};
 
 /// How long a program of a run that was killed may hold its port.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +25,7 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Those of the last run; of the first one those that are free now. One that somebody else has taken
+    /// Those of the last run; of the first one claimed ones. One that somebody else has taken
     /// meanwhile is replaced for this run alone.
     pub(super) fn of(dir: &Path) -> Result<Self> {
         let path = dir.join("ports.json");
@@ -40,12 +39,12 @@ impl Ports {
         })
     }
 
-    /// Ports that are free now, written down.
+    /// Claimed ports, written down.
     fn fresh(path: &Path) -> Result<Self> {
         let fresh = Self {
-            chain: free_port()?,
-            postgres: free_port()?,
-            indexer: free_port()?,
+            chain: port::claim()?,
+            postgres: port::claim()?,
+            indexer: port::claim()?,
         };
         let text = serde_json::json!(fresh).to_string();
         fs::write(path, text).map_err(Error::file("could not write", path))?;
@@ -62,7 +61,7 @@ fn usable(whose: &str, port: u16) -> Result<u16> {
                 say::progress(format_args!(
                     "port {port} of {whose} cannot be used ({error}): another one is, this time"
                 ));
-                return free_port();
+                return port::claim();
             }
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
