@@ -6,10 +6,10 @@ use dev::tools::{Scope, Tools};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 /// How many worlds there are at once. Each is three processes and a database.
-const WORLDS: usize = 4;
+const WORLDS: u32 = 4;
 
 static TEMPLATE: OnceCell<Template> = OnceCell::const_new();
-static SLOTS: Semaphore = Semaphore::const_new(WORLDS);
+static SLOTS: Semaphore = Semaphore::const_new(WORLDS as usize);
 
 /// The administrator who is there from the beginning, in every world.
 pub(crate) const FIRST_ADMIN: (&str, &str) = ("first.admin", "the first of all administrators");
@@ -73,6 +73,12 @@ pub(crate) fn production() -> Options {
 pub(crate) async fn slot() -> SemaphorePermit<'static> {
     let slot = SLOTS.acquire().await;
     slot.expect("the seats are never closed")
+}
+
+/// The right to have the only world.
+pub(crate) async fn every_slot() -> SemaphorePermit<'static> {
+    let slots = SLOTS.acquire_many(WORLDS).await;
+    slots.expect("the seats are never closed")
 }
 
 /// A foundation copied from the template.

@@ -58,6 +58,12 @@ impl World {
         Self::on(template::copy(options).await, slot).await
     }
 
+    /// The only world while it lasts: for a test that takes the whole machine, which would make others late, and others it.
+    pub async fn alone() -> Self {
+        let slots = template::every_slot().await;
+        Self::on(template::copy(template::options()).await, slots).await
+    }
+
     /// A world with a PostgreSQL of its own, to be stopped, killed and started again. It takes
     /// seconds, so only where that is the point. Its `fsync` is off, as for every test.
     pub async fn with_its_own_postgres() -> Self {

@@ -58,7 +58,7 @@ async fn asks_as_often_as_it_may(person: &Person) {
 
 #[tokio::test]
 async fn clients_that_leave_leave_no_transaction_open() {
-    let world = World::start().await;
+    let world = World::alone().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     let record = id(&ana
         .creates(&ana, "LAB_RESULT", documents::lab_result())

@@ -189,9 +189,11 @@ async fn contradictions(world: &World, doctor: &Person) -> Vec<serde_json::Value
 /// Withdraws this often, raced by eight readers, a list, an export and a subscription on two apis; with each
 /// withdrawal other clients leave before they are answered, where they are to.
 async fn race(withdrawals: u64, clients_leave: bool) {
-    let world = World::start().await;
+    let world = World::alone().await;
     let other = Arc::new(world.second_api().await);
+    // Whoever takes part has an account before the race: making one is slow while all others ask.
     let dr_bo = world.doctor("bo").await;
+    let (dr_eve, joe) = (world.doctor("eve").await, world.patient("joe").await);
     let mut patients = Vec::new();
     for nth in 0..PATIENTS {
         let person = world.patient(&format!("ana{nth}")).await;
@@ -204,6 +206,10 @@ async fn race(withdrawals: u64, clients_leave: bool) {
             stand: AtomicU64::new(0),
         });
     }
+    let joes_record = joe
+        .creates(&joe, "LAB_RESULT", documents::lab_result())
+        .await;
+    let joes_record = id(&joes_record);
     let patients = Arc::new(patients);
     let (seen, over) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));
     let at_other = dr_bo.at(&other);
@@ -229,11 +235,7 @@ async fn race(withdrawals: u64, clients_leave: bool) {
     let next_round = Arc::new(Notify::new());
     if clients_leave {
         // Of other accounts: the requests of one account share its part of the api.
-        let (dr_eve, joe) = (world.doctor("eve").await, world.patient("joe").await);
-        let record = joe
-            .creates(&joe, "LAB_RESULT", documents::lab_result())
-            .await;
-        let aborts = Aborts::of(&world.api, &dr_eve, &joe, &id(&record));
+        let aborts = Aborts::of(&world.api, &dr_eve, &joe, &joes_record);
         let next_round = Arc::clone(&next_round);
         racing.spawn(async move {
             loop {
