@@ -17,6 +17,8 @@ import amendRecord from './examples/10-amend-record.graphql';
 import amendRecordVariables from './examples/10-amend-record.json';
 import withdrawRecord from './examples/11-withdraw-record.graphql';
 import withdrawRecordVariables from './examples/11-withdraw-record.json';
+import whoHasAccess from './examples/12-who-has-access.graphql';
+import whoHasAccessVariables from './examples/12-who-has-access.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -31,6 +33,7 @@ export const examples = [
   { query: amendRecord, variables: amendRecordVariables },
   { query: withdrawRecord, variables: withdrawRecordVariables },
   { query: grantConsent, variables: grantConsentVariables },
+  { query: whoHasAccess, variables: whoHasAccessVariables },
   { query: accessLog },
   { query: integrityEvents },
 ];

@@ -109,6 +109,17 @@ impl CursorKey for (DateTime<Utc>, Uuid) {
     }
 }
 
+/// An id alone.
+impl CursorKey for Uuid {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::from_slice(bytes).ok()
+    }
+}
+
 impl CursorKey for (DateTime<Utc>, RecordId) {
     fn to_bytes(&self) -> Vec<u8> {
         (self.0, self.1.0).to_bytes()
@@ -228,6 +239,7 @@ mod tests {
         reads_back(42_i64);
         reads_back((42_i64, at));
         reads_back((at, Uuid::from_u128(7)));
+        reads_back(Uuid::from_u128(7));
         reads_back((at, RecordId(Uuid::from_u128(7))));
         assert_eq!(list("a").read::<i64>(None).unwrap(), None);
     }

@@ -36,7 +36,7 @@
 //! - `second_factor`: codes of a device, recovery codes
 //! - `wallets`: wallets and the messages that they sign
 //! - `records`: medical records: stored, amended, disclosed, listed, verified, imported, exported
-//! - `consents`: consents: granted, withdrawn, listed
+//! - `consents`: consents: granted, withdrawn, listed; who has access, and what a consent would change
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
 //! - `integrity`: the registry, integrity events, the check of every record

@@ -59,7 +59,7 @@ pub(crate) struct PageInfo {
     /// The cursor of the first node on this page; null where the page is empty.
     start_cursor: Option<Cursor>,
     /// The cursor of the last node on this page: pass it as `after` to read the next page. Null where
-    /// the page is empty.
+    /// the page is empty and nothing follows.
     end_cursor: Option<Cursor>,
 }
 
@@ -136,6 +136,15 @@ impl<T: Node + Clone> Connection<T> {
             nodes,
             page_info,
         }
+    }
+
+    /// The same page, which goes on after what was looked at last, whether it is shown or not.
+    #[must_use]
+    pub(crate) fn looked_up_to(mut self, end: Option<Cursor>) -> Self {
+        if self.page_info.has_next_page {
+            self.page_info.end_cursor = end.or(self.page_info.end_cursor);
+        }
+        self
     }
 }
 

@@ -25,13 +25,18 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 15] = [
     "users",
     "roleProposals",
     "mySessions",
     "medicalRecords",
     "history",
     "consents",
+    "whoHasAccess",
+    "consentHistory",
+    "consentsGivenToMe",
+    "patients",
+    "doctors",
     "auditLogs",
     "myAccessLog",
     "dataDeletionRequests",
@@ -145,6 +150,17 @@ const OPENS: [&str; 5] = ["document", "canonical", "summary", "reason", "verifyR
 const CONTENT_WEIGHT: u64 = 25;
 /// How much a list weighs whose rows are grouped: thousands of rows are read for a page, however short it is.
 const GROUPED_WEIGHT: u64 = 2000;
+/// The fields for which more is decided, or looked through, than is shown.
+const LOOKS_THROUGH: [&str; 5] = [
+    "whoHasAccess",
+    "previewConsent",
+    "consentsGivenToMe",
+    "patients",
+    "doctors",
+];
+/// How much such a field weighs: many decisions, or an index of everybody's. It also bounds how many names of
+/// doctors an account is told in a minute.
+const LOOK_WEIGHT: u64 = 500;
 /// How much a field of a mutation weighs: a transaction, its audit rows, and the wait for the disk.
 const MUTATION_WEIGHT: u64 = 50;
 
@@ -374,6 +390,8 @@ impl CostCounter<'_> {
             CONTENT_WEIGHT
         } else if is_grouped {
             GROUPED_WEIGHT
+        } else if LOOKS_THROUGH.contains(&field.name.node.as_str()) {
+            LOOK_WEIGHT
         } else {
             1
         };

@@ -131,6 +131,31 @@ impl Seals {
         })
     }
 
+    /// What these people may be, whether they are logged in or not, as if they had shown a second factor. Those whose
+    /// account is unknown or not as it was sealed are left out.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn people(
+        &self,
+        conn: &mut PgConnection,
+        people: &[UserId],
+    ) -> Result<HashMap<UserId, Actor>, StoreError> {
+        let found = seals::authorities(conn, people).await?.into_iter();
+        let actors = found.filter_map(|sealed| {
+            let account = self.open(sealed)?;
+            let actor = Actor {
+                id: account.user,
+                role: account.role,
+                is_active: account.is_active,
+                organization: account.organization,
+                second_factor: true,
+            };
+            Some((actor.id, actor))
+        });
+        Ok(actors.collect())
+    }
+
     /// What this account may do, if it is there and as it was sealed.
     ///
     /// # Errors

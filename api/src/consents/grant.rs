@@ -13,6 +13,7 @@ use store::{
     idempotency::{self, Remembered},
     users,
 };
+use uuid::Uuid;
 use vault::digest;
 
 use super::{
@@ -43,12 +44,6 @@ pub(crate) async fn grant(
     terms: Terms,
     key: Option<&str>,
 ) -> Result<Consent, Error> {
-    let too_long = terms.too_long();
-    let mut checks = vec![check_key(key), check_time("expiresAt", terms.expires_at)];
-    checks.extend(too_long.into_iter().map(|rule| Err(rule.into())));
-    let is_readable = checks.iter().all(Result::is_ok);
-    let terms = terms.into_sets();
-    let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -57,36 +52,19 @@ pub(crate) async fn grant(
             refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
         );
     }
-    if let Some(key) = key.filter(|_| is_readable)
-        && let Some(known) = known_by(seals, &mut tx, actor.id, key, &request_hash).await?
-    {
-        return Ok(known);
+    let granting = judge(seals, &mut tx, actor.id, terms, key).await?;
+    let consent = &granting.consent;
+    match granting.standing {
+        Standing::Repeated => return Ok(granting.consent),
+        Standing::InForce => {}
+        Standing::New => insert(seals, &mut tx, &granting).await?,
     }
-    let now = users::now(&mut tx).await?;
-    let broken = terms.broken_rules(now).into_iter();
-    checks.extend(broken.map(|rule| Err(rule.into())));
-    checks.push(check_grantees(&mut tx, actor.id, &terms).await?);
-    all(checks)?;
-    let (known, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
-    let (in_force, ended): (Vec<_>, Vec<_>) = known
-        .into_iter()
-        .partition(|consent| consent.is_active(now));
-    let same = in_force
-        .iter()
-        .find(|consent| terms.are_those_of(consent))
-        .cloned();
-    let is_new = same.is_none();
-    let consent = match same {
-        Some(consent) => consent,
-        None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
-        None => insert(seals, &mut tx, (actor.id, &ended), terms, now).await?,
-    };
     if let Some(key) = key {
-        remember(&mut tx, actor.id, key, request_hash, consent.id).await?;
+        remember(&mut tx, actor.id, key, granting.request_hash, consent.id).await?;
     }
-    let entry = if is_new {
+    let entry = if granting.standing == Standing::New {
         AuditEntry {
-            new_value: Some(evidence(&consent)),
+            new_value: Some(evidence(consent)),
             ..entry(caller, AuditAction::ConsentGrant, consent.id)
         }
     } else {
@@ -97,7 +75,104 @@ pub(crate) async fn grant(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok(consent)
+    Ok(granting.consent)
+}
+
+/// Whether a consent that somebody would give is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was given by the same key before.
+    Repeated,
+    /// It is in force.
+    InForce,
+    /// It is not there.
+    New,
+}
+
+/// What giving a consent comes to, before it is given.
+#[derive(Debug)]
+pub(super) struct Granting {
+    /// The consent.
+    pub(super) consent: Consent,
+    /// Whether it is there already.
+    pub(super) standing: Standing,
+    /// The patient's consents in force, without it where it is new. Not looked for where it is repeated.
+    pub(super) in_force: Vec<Consent>,
+    ended: Vec<Consent>,
+    request_hash: String,
+}
+
+impl Granting {
+    /// The refusals that the account names from then on, of those that it names now: without those that are over, as
+    /// their seals say.
+    ///
+    /// # Errors
+    /// [`Error::LimitReached`] where they are more than may be.
+    pub(super) fn refusals(&self, mut refusals: Vec<Uuid>) -> Result<Vec<Uuid>, Error> {
+        let is_over = |refusal: &Uuid| self.ended.iter().any(|consent| consent.id.0 == *refusal);
+        refusals.retain(|refusal| !is_over(refusal));
+        refusals.push(self.consent.id.0);
+        if refusals.len() > MAX_CONSENTS_IN_FORCE {
+            return Err(too_many());
+        }
+        Ok(refusals)
+    }
+}
+
+/// What these terms come to for this patient, whose lock is held. Nothing is changed: giving a consent and looking
+/// what it would change begin with it.
+///
+/// # Errors
+/// As of [`grant`].
+pub(super) async fn judge(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    terms: Terms,
+    key: Option<&str>,
+) -> Result<Granting, Error> {
+    let too_long = terms.too_long();
+    let mut checks = vec![check_key(key), check_time("expiresAt", terms.expires_at)];
+    checks.extend(too_long.into_iter().map(|rule| Err(rule.into())));
+    let is_readable = checks.iter().all(Result::is_ok);
+    let terms = terms.into_sets();
+    let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
+    if let Some(key) = key.filter(|_| is_readable)
+        && let Some(consent) = known_by(seals, tx, patient, key, &request_hash).await?
+    {
+        return Ok(Granting {
+            consent,
+            standing: Standing::Repeated,
+            in_force: Vec::new(),
+            ended: Vec::new(),
+            request_hash,
+        });
+    }
+    let now = users::now(tx).await?;
+    let broken = terms.broken_rules(now).into_iter();
+    checks.extend(broken.map(|rule| Err(rule.into())));
+    checks.push(check_grantees(tx, patient, &terms).await?);
+    all(checks)?;
+    let (known, _) = seals.in_force(tx, &[patient], now).await?;
+    let (in_force, ended): (Vec<_>, Vec<_>) = known
+        .into_iter()
+        .partition(|consent| consent.is_active(now));
+    let same = in_force
+        .iter()
+        .find(|consent| terms.are_those_of(consent))
+        .cloned();
+    let (consent, standing) = match same {
+        Some(consent) => (consent, Standing::InForce),
+        None if in_force.len() >= MAX_CONSENTS_IN_FORCE => return Err(too_many()),
+        None => (consent_by(terms, patient, now), Standing::New),
+    };
+    Ok(Granting {
+        consent,
+        standing,
+        in_force,
+        ended,
+        request_hash,
+    })
 }
 
 /// The consent that this key was used for before, if it was used.
@@ -142,15 +217,9 @@ async fn remember(
     })
 }
 
-/// Stores the consent. Of the refusals that are over, as their seals say, the account names none any more.
-async fn insert(
-    seals: &Seals,
-    tx: &mut Tx<'_>,
-    (patient, ended): (UserId, &[Consent]),
-    terms: Terms,
-    now: DateTime<Utc>,
-) -> Result<Consent, Error> {
-    let consent = Consent {
+/// The consent that is given by these terms now.
+fn consent_by(terms: Terms, patient: UserId, now: DateTime<Utc>) -> Consent {
+    Consent {
         id: ConsentId::fresh(),
         patient,
         purpose: terms.purpose,
@@ -161,16 +230,18 @@ async fn insert(
         categories: terms.categories,
         activities: terms.activities,
         grantees: terms.grantees,
-    };
-    consents::insert(tx, &consent, &seals.seal(&consent)?).await?;
-    if consent.is_denial() {
-        set_refusals(seals, tx, patient, |refusals| {
-            refusals.retain(|refusal| ended.iter().all(|consent| consent.id.0 != *refusal));
-            refusals.push(consent.id.0);
-        })
-        .await?;
     }
-    Ok(consent)
+}
+
+/// Stores the consent; where it is a refusal, the account names it.
+async fn insert(seals: &Seals, tx: &mut Tx<'_>, granting: &Granting) -> Result<(), Error> {
+    let consent = &granting.consent;
+    consents::insert(tx, consent, &seals.seal(consent)?).await?;
+    if consent.is_denial() {
+        let change = |refusals: Vec<Uuid>| granting.refusals(refusals);
+        set_refusals(seals, tx, consent.patient, change).await?;
+    }
+    Ok(())
 }
 
 /// Refuses a person who is no active doctor, or is the patient. Why is not said: accounts are nobody

@@ -37,12 +37,40 @@ impl Node for Consent {
 }
 
 impl Consent {
-    fn new(now: DateTime<Utc>, consent: consents::Consent) -> Self {
+    /// As it was sealed.
+    pub(super) fn new(now: DateTime<Utc>, consent: consents::Consent) -> Self {
         Self {
             stored: Arc::new(consent),
             counts: true,
             now,
         }
+    }
+
+    /// As a list has it, with whether it is as it was sealed.
+    pub(super) fn listed(now: DateTime<Utc>, (consent, counts): list::ListedConsent) -> Self {
+        Self {
+            counts,
+            ..Self::new(now, consent)
+        }
+    }
+
+    /// Its id.
+    pub(super) fn key(&self) -> Uuid {
+        self.stored.id.0
+    }
+
+    /// Whom it names, and whose it is.
+    pub(super) fn people(&self) -> Vec<UserId> {
+        Self::people_of(&self.stored)
+    }
+
+    /// The same of one that is not shown yet.
+    pub(super) fn people_of(consent: &consents::Consent) -> Vec<UserId> {
+        let named = consent.grantees.iter().filter_map(|grantee| match grantee {
+            Party::User { id } => Some(*id),
+            Party::Role { .. } | Party::Org { .. } => None,
+        });
+        named.chain([consent.patient]).collect()
     }
 
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
@@ -131,16 +159,23 @@ pub(crate) enum GranteeKind {
 #[derive(Debug, Clone)]
 pub(crate) struct Grantee(Party);
 
+impl Grantee {
+    /// Which of the three a grantee is.
+    pub(super) const fn kind_of(grantee: &Party) -> GranteeKind {
+        match grantee {
+            Party::User { .. } => GranteeKind::User,
+            Party::Role { .. } => GranteeKind::Role,
+            Party::Org { .. } => GranteeKind::Organization,
+        }
+    }
+}
+
 /// One grantee of a consent: a person, a role or an organisation.
 #[Object]
 impl Grantee {
     /// Which of the three it is.
     async fn kind(&self) -> GranteeKind {
-        match self.0 {
-            Party::User { .. } => GranteeKind::User,
-            Party::Role { .. } => GranteeKind::Role,
-            Party::Org { .. } => GranteeKind::Organization,
-        }
+        Self::kind_of(&self.0)
     }
 
     /// The person, for the kind USER; null otherwise.
@@ -201,28 +236,19 @@ impl ConsentQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = list::list(&app.pool, &app.seals, &caller, active_only, from, size).await?;
-        let people = found.iter().flat_map(|(it, _)| people_of(it)).collect();
-        loaders(ctx)?.prepare_users(people).await;
-        let found = found
-            .into_iter()
-            .map(|(consent, counts)| Consent {
-                counts,
-                ..Consent::new(app.clock.now(), consent)
-            })
+        let people = found
+            .iter()
+            .flat_map(|(it, _)| Consent::people_of(it))
             .collect();
+        loaders(ctx)?.prepare_users(people).await;
+        let now = app.clock.now();
+        let found = found.into_iter();
+        let found = found.map(|listed| Consent::listed(now, listed)).collect();
         let page = Connection::new(found, size, after.is_some(), |it: &Consent| {
             cursors.at(&it.page_key())
         });
         Ok(page)
     }
-}
-
-fn people_of(consent: &consents::Consent) -> Vec<UserId> {
-    let named = consent.grantees.iter().filter_map(|grantee| match grantee {
-        Party::User { id } => Some(*id),
-        Party::Role { .. } | Party::Org { .. } => None,
-    });
-    named.chain([consent.patient]).collect()
 }
 
 /// A grantee of a new consent: exactly one of the three fields.
@@ -277,6 +303,21 @@ pub(crate) struct GrantConsentInput {
     idempotency_key: Option<String>,
 }
 
+impl GrantConsentInput {
+    /// The terms, and the key of the request.
+    pub(super) fn terms(self) -> (Terms, Option<String>) {
+        let activities = self.processing_activities.into_iter();
+        let terms = Terms {
+            purpose: self.purpose.into(),
+            categories: self.data_categories.into_iter().map(Into::into).collect(),
+            activities: activities.map(Into::into).collect(),
+            grantees: self.grantees.into_iter().map(Into::into).collect(),
+            expires_at: self.expires_at,
+        };
+        (terms, self.idempotency_key)
+    }
+}
+
 /// The result of `grantConsent`: the stored consent.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct GrantConsentPayload {
@@ -321,25 +362,8 @@ impl ConsentMutation {
         #[graphql(desc = "The terms of the consent.")] input: GrantConsentInput,
     ) -> Result<GrantConsentPayload> {
         let (app, caller) = request(ctx)?;
-        let terms = Terms {
-            purpose: input.purpose.into(),
-            categories: input.data_categories.into_iter().map(Into::into).collect(),
-            activities: input
-                .processing_activities
-                .into_iter()
-                .map(Into::into)
-                .collect(),
-            grantees: input.grantees.into_iter().map(Into::into).collect(),
-            expires_at: input.expires_at,
-        };
-        let consent = grant::grant(
-            &app.pool,
-            &app.seals,
-            &caller,
-            terms,
-            input.idempotency_key.as_deref(),
-        )
-        .await?;
+        let (terms, key) = input.terms();
+        let consent = grant::grant(&app.pool, &app.seals, &caller, terms, key.as_deref()).await?;
         Ok(GrantConsentPayload {
             consent: Consent::new(app.clock.now(), consent),
         })

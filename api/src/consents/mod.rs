@@ -1,8 +1,13 @@
-//! Consents: given, taken back, listed. Only the patient does any of it.
+//! Consents: given, taken back, listed, and what they come to. The patient does it, and sees who has access; a doctor
+//! sees who lets them in.
 
+pub(crate) mod access;
 mod evidence;
+mod given;
 pub(crate) mod grant;
 pub(crate) mod graphql;
+mod history;
 mod list;
+mod patients;
 mod refusals;
 mod withdraw;

@@ -3,7 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry},
     consents::Consent,
-    ids::ConsentId,
+    ids::{ConsentId, UserId},
 };
 use serde_json::json;
 use store::{Pool, Tx, audit, barrier, consents, users};
@@ -50,9 +50,7 @@ pub(crate) async fn withdraw(
     // What is being disclosed by it comes before; what is decided later goes without it.
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
-    let known = consents::lock(&mut tx, id, actor.id).await?;
-    let known = known.and_then(|sealed| seals.open(sealed));
-    let known = known.ok_or(Error::NotFound("consent"))?;
+    let known = own(seals, &mut tx, id, actor.id).await?;
     if known.withdrawn_at.is_some() {
         return Withdrawn::of(seals, &mut tx, known).await;
     }
@@ -62,8 +60,9 @@ pub(crate) async fn withdraw(
     };
     consents::withdraw(&mut tx, &consent, &seals.seal(&consent)?).await?;
     if consent.is_denial() {
-        set_refusals(seals, &mut tx, actor.id, |refusals| {
+        set_refusals(seals, &mut tx, actor.id, |mut refusals| {
             refusals.retain(|refusal| *refusal != id.0);
+            Ok(refusals)
         })
         .await?;
     }
@@ -76,4 +75,19 @@ pub(crate) async fn withdraw(
     let withdrawn = Withdrawn::of(seals, &mut tx, consent).await?;
     tx.commit().await?;
     Ok(withdrawn)
+}
+
+/// A consent of this patient, withdrawn or not.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is another's, or not as it was sealed.
+pub(super) async fn own(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    id: ConsentId,
+    patient: UserId,
+) -> Result<Consent, Error> {
+    let known = consents::lock(tx, id, patient).await?;
+    let known = known.and_then(|sealed| seals.open(sealed));
+    known.ok_or(Error::NotFound("consent"))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use store::users::UserFilter;
 use uuid::Uuid;
 
-use super::{activity, list, log_in, password, profile, register, set_role};
+use super::{activity, doctors, list, log_in, password, profile, register, set_role};
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -176,6 +176,35 @@ impl UserQuery {
         let users = list::list(&app.pool, &caller, &filter, from, size).await?;
         let users = users.into_iter().map(User::masked).collect();
         let page = Connection::new(users, size, after.is_some(), |user: &User| {
+            cursors.at(&user.page_key())
+        });
+        Ok(page)
+    }
+
+    /// Active doctors by their user names, newest account first, to name one in a consent. Open to every account; no
+    /// e-mail address is shown. Searching is recorded in the audit trail.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`search`).
+    async fn doctors(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The beginnings of words of the name, in any order, at least 2 letters or digits in all: `bo` finds `dr.bo`. At most 50 characters."
+        )]
+        search: String,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<User>> {
+        let (app, caller) = request(ctx)?;
+        let arguments = json!([users::words(&search)]);
+        let cursors = ListCursors::of(&app.index_key, "doctors", caller.user, &arguments);
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let from = from.map(|(at, id)| (at, UserId(id)));
+        let found = doctors::search(&app.pool, &caller, &search, from, size).await?;
+        let found = found.into_iter().map(|user| User::named(Arc::new(user)));
+        let page = Connection::new(found.collect(), size, after.is_some(), |user: &User| {
             cursors.at(&user.page_key())
         });
         Ok(page)

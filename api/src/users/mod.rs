@@ -1,6 +1,7 @@
 //! Accounts: made, logged in to, changed, given roles, deactivated, listed.
 
 pub(crate) mod activity;
+mod doctors;
 pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod log_in;

@@ -4,6 +4,8 @@
 //! cached across requests, so a withdrawal binds the next request. Lists apply the same rule in SQL
 //! (`store::records`), and a test holds the two against each other.
 
+pub mod overview;
+
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -315,12 +317,16 @@ fn allows_transfer(consent: &Consent, destination: &str) -> bool {
 
 /// How closely a consent names the actor: 0 in person, 1 through the organisation, 2 by role.
 fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
-    let closeness = |grantee: &Grantee| match grantee {
+    let closeness = |grantee: &Grantee| closeness(grantee, actor);
+    consent.grantees.iter().filter_map(closeness).min()
+}
+
+fn closeness(grantee: &Grantee, actor: Actor) -> Option<u8> {
+    match grantee {
         Grantee::User { id } => (*id == actor.id).then_some(0),
         Grantee::Org { id, .. } => (Some(*id) == actor.organization).then_some(1),
         Grantee::Role { role } => (*role == actor.role).then_some(2),
-    };
-    consent.grantees.iter().filter_map(closeness).min()
+    }
 }
 
 /// The consent that is named where several allow: the most specific, then the first to expire.

@@ -12,7 +12,7 @@ use crate::{
     text::text_enum,
 };
 pub use names::{
-    Email, InvalidAccount, MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Password, Username, fold,
+    Email, InvalidAccount, MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Password, Username, fold, words,
 };
 
 /// How long a role waits for a second administrator. A choice of ours: a working day, and its night.

@@ -1,5 +1,8 @@
 //! What patients allow and refuse.
 
+pub mod history;
+pub mod reach;
+
 use std::mem;
 
 use chrono::{DateTime, Utc};
@@ -284,6 +287,24 @@ pub async fn in_force(
     gather(found)
 }
 
+/// How a consent names an actor.
+struct NamedActor {
+    in_person: Value,
+    by_role: Value,
+    organization: Option<Value>,
+}
+
+impl NamedActor {
+    fn of(actor: Actor) -> Self {
+        let organization = actor.organization;
+        Self {
+            in_person: json!([Grantee::User { id: actor.id }]),
+            by_role: json!([Grantee::Role { role: actor.role }]),
+            organization: organization.map(|id| json!([{"kind": "org", "id": id}])),
+        }
+    }
+}
+
 /// The consents in force that let an actor search for a purpose, as far as whom they name and what for
 /// says, and the same patients' refusals. `None` where more than `most` let them: too many to hold in
 /// hand. Served by `idx_data_processing_consents_third_parties`
@@ -298,11 +319,11 @@ pub async fn reaching(
     most: i64,
 ) -> Result<Option<StoredConsents>, StoreError> {
     let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
-    let organization = actor
-        .organization
-        .map(|id| json!([{"kind": "org", "id": id}]));
-    let in_person = json!([Grantee::User { id: actor.id }]);
-    let by_role = json!([Grantee::Role { role: actor.role }]);
+    let NamedActor {
+        in_person,
+        by_role,
+        organization,
+    } = NamedActor::of(actor);
     let near = sqlx::query_scalar!(
         "SELECT user_id
          FROM data_processing_consents

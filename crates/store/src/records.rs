@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx, rows};
 
+mod numbers;
 mod sealed;
 pub mod search;
 
+pub use numbers::{Number, numbers};
 pub use sealed::{newest_with_codes, sealed};
 
 /// A record without its content.

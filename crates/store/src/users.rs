@@ -207,6 +207,38 @@ pub async fn page(
     found.into_iter().map(User::try_from).collect()
 }
 
+/// Active doctors of whose name words begin with these, newest account first. The words are letters and digits
+/// alone, folded (`domain::users::words`); each has to begin a word of the name. Served by `idx_users_doctor_words`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn doctors(
+    conn: &mut PgConnection,
+    words: &[String],
+    after: Option<UserCursor>,
+    limit: i64,
+) -> Result<Vec<User>, StoreError> {
+    let beginnings: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
+    let found = user_rows!(
+        "SELECT ",
+        " FROM users
+         WHERE words_of(username) @@ to_tsquery('simple', $1)
+           AND role = 'DOCTOR'
+           AND is_active
+           AND NOT is_system
+           AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+         ORDER BY created_at DESC, id DESC
+         LIMIT $4",
+        beginnings.join(" & "),
+        after.map(|(at, _)| at),
+        after.map(|(_, id): (_, UserId)| id.0) as Option<Uuid>,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(User::try_from).collect()
+}
+
 /// Writes the address and the name of an account, with its seal; lock it first. `None` where there is none.
 ///
 /// # Errors

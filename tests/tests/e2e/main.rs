@@ -49,4 +49,5 @@ mod transport;
 mod trouble;
 mod verifier;
 mod wallets;
+mod whose_access;
 mod world;

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 37] = [
+const CASES: [Case; 43] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -110,6 +110,80 @@ const CASES: [Case; 37] = [
             "0 nodes",
             "0 nodes",
             "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.whoHasAccess",
+        "{ whoHasAccess { nodes { kind } } }",
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.previewConsent",
+        r#"{ previewConsent(input: { grant: {
+            purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ], grantees: [{ user: "$CITRA" }]
+        } }) { gainingCount } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "ok",
+            "BAD_USER_INPUT",
+            "ok",
+            "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "Query.consentHistory",
+        "{ consentHistory(first: 1) { nodes { kind } } }",
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.consentsGivenToMe",
+        "{ consentsGivenToMe { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+            "1 nodes",
+            "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "Query.patients",
+        "{ patients { nodes { records } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+            "1 nodes",
+            "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "Query.doctors",
+        r#"{ doctors(search: "citra") { nodes { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
+            "1 nodes",
         ],
     ),
     Case(

@@ -29,6 +29,15 @@ const AS_THE_RECORD: Wanted = [
 ];
 /// For what stands below a list that only its owner has something in.
 const OWN_ALONE: Wanted = ["UNAUTHENTICATED", "shown", "none", "none", "none", "none"];
+/// For what a doctor sees of those who let them in.
+const LET_IN: Wanted = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "none",
+    "shown",
+    "FORBIDDEN",
+];
 /// For what administrators see.
 const ADMINISTRATORS: Wanted = [
     "UNAUTHENTICATED",
@@ -43,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 27] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -138,6 +147,59 @@ const CASES: [Case; 20] = [
         OWN_ALONE,
     ),
     Case(
+        "AccessHolder.user",
+        "{ whoHasAccess { nodes { user { id } } } }",
+        "/whoHasAccess/nodes/0/user",
+        OWN_ALONE,
+    ),
+    Case(
+        "Access.exceptions",
+        "{ whoHasAccess { nodes { accesses { exceptions { id } } } } }",
+        "/whoHasAccess/nodes/0/accesses/0/exceptions",
+        OWN_ALONE,
+    ),
+    Case(
+        "Access.consent",
+        "{ whoHasAccess { nodes { accesses { consent { id } } } } }",
+        "/whoHasAccess/nodes/0/accesses/0/consent",
+        OWN_ALONE,
+    ),
+    Case(
+        "ConsentEvent.consent",
+        "{ consentHistory { nodes { consent { id } } } }",
+        "/consentHistory/nodes/0/consent",
+        OWN_ALONE,
+    ),
+    // Of what is in force already; whoever has no such consent previews a new one.
+    Case(
+        "ConsentPreview.consent",
+        r#"{ previewConsent(input: { grant: {
+            purpose: TREAT, dataCategories: [ALL_RECORDS], processingActivities: [READ, SEARCH]
+            grantees: [{ user: "$BO" }]
+        } }) { consent { id } } }"#,
+        "/previewConsent/consent",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "null",
+            "null",
+            "BAD_USER_INPUT",
+            "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "GivenConsent.patient",
+        "{ consentsGivenToMe { nodes { patient { id } } } }",
+        "/consentsGivenToMe/nodes/0/patient",
+        LET_IN,
+    ),
+    Case(
+        "LettingPatient.patient",
+        "{ patients { nodes { patient { id } } } }",
+        "/patients/nodes/0/patient",
+        LET_IN,
+    ),
+    Case(
         "DataDeletionRequest.subject",
         "{ dataDeletionRequests { nodes { subject { id } } } }",
         "/dataDeletionRequests/nodes/0/subject",
@@ -219,6 +281,7 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
             let document = document
                 .replace("$FIRST", &id(&first))
                 .replace("$SECOND", &second)
+                .replace("$BO", &callers[4].id)
                 .replace("$ANA", &ana.id);
             let variables = if document.contains("$document") {
                 format!(r#"{{"document":{}}}"#, documents::vital_signs())

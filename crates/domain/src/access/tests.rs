@@ -675,3 +675,71 @@ fn neither_a_denial_nor_a_withdrawal_ever_widens_access_and_order_is_irrelevant(
         }
     }
 }
+
+/// The overview says what the decision says, about every cell, and when it ends.
+#[test]
+fn the_overview_of_access_agrees_with_each_decision() {
+    use overview::{Access, AccessSubject, in_short, permissions, permissions_for};
+
+    let mut dice = Dice(0x5eed_0f0e);
+    let mut permitted_cells = 0;
+    for _ in 0..2_000 {
+        let (request, mut consents) = dice.case();
+        consents.iter_mut().for_each(|it| it.withdrawn_at = None);
+        consents.retain(|consent| consent.given_at <= request.now);
+        let actor = request.actor;
+        let subject = AccessSubject::Person(actor);
+        let all = permissions(subject, PATIENT, &consents, request.now);
+        for purpose in Purpose::ALL {
+            let one = permissions_for(*purpose, subject, PATIENT, &consents, request.now);
+            for action in Action::ALL {
+                for record_type in RecordType::ALL {
+                    let cell = (*purpose, *action, *record_type);
+                    let at = |now| AccessRequest {
+                        actor,
+                        patient: PATIENT,
+                        action: *action,
+                        purpose: *purpose,
+                        record_type: *record_type,
+                        availability: Availability::Open,
+                        destination: None,
+                        emergency: None,
+                        now,
+                    };
+                    let decision = decide(&at(request.now), &consents);
+                    let wanted = decision.is_permit() && actor.id != PATIENT;
+                    assert_eq!(
+                        one.contains_key(&cell),
+                        wanted,
+                        "{request:#?} {consents:#?}"
+                    );
+                    if let Some(ground) = all.get(&cell) {
+                        permitted_cells += 1;
+                        assert_eq!(one.get(&cell), Some(ground));
+                        assert_eq!(
+                            decision,
+                            Decision::Permit(PermitReason::Consent(ground.consent))
+                        );
+                        if let Some(until) = ground.until {
+                            let last = until - TimeDelta::microseconds(1);
+                            assert!(decide(&at(last), &consents).is_permit());
+                            assert!(!decide(&at(until), &consents).is_permit());
+                        }
+                    }
+                }
+            }
+        }
+        let told: usize = in_short(&all)
+            .iter()
+            .map(
+                |Access {
+                     actions,
+                     record_types,
+                     ..
+                 }| actions.len() * record_types.len(),
+            )
+            .sum();
+        assert_eq!(told, all.len(), "each cell is told once");
+    }
+    assert!(permitted_cells > 1_000, "{permitted_cells}");
+}

@@ -59,6 +59,15 @@ pub fn fold(text: &str) -> String {
     lower.nfkc().collect()
 }
 
+/// The words of a name, or of what is looked for in one, folded: what stands between dots, hyphens, underscores and
+/// whatever else is neither a letter nor a digit nor a mark.
+pub fn words(text: &str) -> Vec<String> {
+    let folded = fold(text);
+    let words = folded.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c));
+    let words = words.filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}
+
 /// Whether a character outside ASCII may stand in a name: a letter, a digit or a mark of a script that is
 /// in use, and nothing invisible. Every one of them is either alphanumeric or combines with what is.
 fn is_of_a_name(c: char) -> bool {

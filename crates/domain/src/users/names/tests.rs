@@ -139,3 +139,16 @@ fn a_password_is_normalised_before_it_is_hashed() {
     assert_ne!(Password::read("Abc"), Password::read("abc"));
     assert_eq!(format!("{one:?}"), "Password(…)");
 }
+
+#[test]
+fn a_name_is_divided_into_words() {
+    for (text, wanted) in [
+        ("Dr.Bo-Lee_2", vec!["dr", "bo", "lee", "2"]),
+        ("  ...bo", vec!["bo"]),
+        ("bo' | !x:*", vec!["bo", "x"]),
+        ("", vec![]),
+        ("ΣΟΦΊΑΣ", vec!["σοφίασ"]),
+    ] {
+        assert_eq!(words(text), wanted, "{text}");
+    }
+}

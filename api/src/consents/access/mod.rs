@@ -1,0 +1,244 @@
+//! Who may do what with one's records: as the policy decides it now, and as it would decide after a change. Both are
+//! asked of `domain::access`, as every disclosure is.
+
+pub(crate) mod graphql;
+pub(super) mod preview;
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::{
+        Actor,
+        overview::{
+            Access, AccessSubject, Permissions, beyond, in_short, named_by, permissions, refused_by,
+        },
+    },
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    consents::{Consent, Grantee},
+    ids::UserId,
+    purpose::Purpose,
+    records::RecordType,
+    users::Role,
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, Tx, audit,
+    records::{self, Number},
+    users,
+};
+use uuid::Uuid;
+
+use crate::{caller::Caller, error::Error, seals::Seals};
+
+/// How many of those whom consents name are looked at for one page.
+const MOST_LOOKED_AT: usize = 1000;
+/// How many people are named whom something that a role or an organisation may do does not hold for.
+const MOST_EXCEPTIONS: usize = 100;
+
+/// Somebody whom consents let in, and what they may do.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    /// The person, the role or the organisation.
+    pub(crate) grantee: Grantee,
+    /// What they may do.
+    pub(crate) accesses: Vec<HeldAccess>,
+}
+
+/// Something that somebody may do.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldAccess {
+    /// What.
+    pub(crate) access: Access,
+    /// With how many records there are now.
+    pub(crate) records: i64,
+    /// Of a role or an organisation: people whom consents refuse some of it.
+    pub(crate) exceptions: Vec<UserId>,
+}
+
+/// A page of those who have access.
+#[derive(Debug)]
+pub(crate) struct Holders {
+    /// Who.
+    pub(crate) holders: Vec<Holder>,
+    /// Whether there may be more.
+    pub(crate) has_next: bool,
+    /// The last that was looked at.
+    pub(crate) end: Option<Uuid>,
+    /// The caller's consents in force.
+    pub(crate) consents: Vec<Consent>,
+}
+
+/// The order of those whom consents name: roles, then people and organisations by id.
+pub(crate) fn key_of(grantee: &Grantee) -> Uuid {
+    match grantee {
+        Grantee::Role { role } => Uuid::from_u128(match role {
+            Role::Patient => 1,
+            Role::Doctor => 2,
+            Role::Admin => 3,
+        }),
+        Grantee::User { id } => id.0,
+        Grantee::Org { id, .. } => id.0,
+    }
+}
+
+/// Who may do what with the caller's records now.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) async fn who_has_access(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    after: Option<Uuid>,
+    size: i64,
+) -> Result<Holders, Error> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let now = users::now(&mut tx).await?;
+    let (mut consents, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
+    consents.retain(|consent| consent.is_active(now));
+    let permits = consents.iter().filter(|consent| !consent.is_denial());
+    let mut named: Vec<Grantee> = named_by(permits).into_iter().collect();
+    named.retain(|grantee| after.is_none_or(|after| key_of(grantee) > after));
+    named.sort_by_key(key_of);
+    named.dedup_by_key(|grantee| key_of(grantee));
+    let mut has_next = named.len() > MOST_LOOKED_AT;
+    named.truncate(MOST_LOOKED_AT);
+    let overview = Overview::of(seals, &mut tx, (actor.id, now), &named, &consents).await?;
+    let (mut holders, mut end) = (Vec::new(), None);
+    for grantee in named {
+        let permitted = overview.permissions(&grantee, &consents);
+        if !permitted.is_empty() {
+            if holders.len() == size {
+                has_next = true;
+                break;
+            }
+            holders.push(overview.holder(&grantee, &permitted, &consents));
+        }
+        end = Some(key_of(&grantee));
+    }
+    let words = json!({ "access": "NOW", "count": holders.len() });
+    audit::insert(&mut tx, &[entry(caller, words)]).await?;
+    tx.commit().await?;
+    Ok(Holders {
+        holders,
+        has_next,
+        end,
+        consents,
+    })
+}
+
+/// The row of a look at one's own consents.
+fn entry(caller: &Caller, words: Value) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Consent,
+        new_value: Some(words),
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(caller.user),
+        ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
+    }
+}
+
+/// What is asked about a patient's consents.
+struct Overview {
+    patient: UserId,
+    now: DateTime<Utc>,
+    people: HashMap<UserId, Actor>,
+    /// Those whom consents refuse by name.
+    refused: Vec<UserId>,
+    numbers: HashMap<RecordType, i64>,
+}
+
+impl Overview {
+    /// Two statements, whoever is named.
+    async fn of(
+        seals: &Seals,
+        tx: &mut Tx<'_>,
+        (patient, now): (UserId, DateTime<Utc>),
+        named: &[Grantee],
+        consents: &[Consent],
+    ) -> Result<Self, Error> {
+        let refused: Vec<UserId> = refused_by(consents).into_iter().collect();
+        let in_person = named.iter().filter_map(|grantee| match grantee {
+            Grantee::User { id } => Some(*id),
+            Grantee::Role { .. } | Grantee::Org { .. } => None,
+        });
+        let people: BTreeSet<UserId> = in_person.chain(refused.iter().copied()).collect();
+        let people: Vec<UserId> = people.into_iter().collect();
+        let people = seals.people(tx, &people).await?;
+        let numbers = records::numbers(tx, &[patient]).await?;
+        let number = |number: Number| (number.record_type, number.records);
+        Ok(Self {
+            patient,
+            now,
+            people,
+            refused,
+            numbers: numbers.into_iter().map(number).collect(),
+        })
+    }
+
+    /// Whom a grantee stands for; nobody where the account is gone or not as it was sealed.
+    fn subject(&self, grantee: &Grantee) -> Option<AccessSubject> {
+        match grantee {
+            Grantee::User { id } => self.people.get(id).copied().map(AccessSubject::Person),
+            Grantee::Role { role } => Some(AccessSubject::Anybody(*role)),
+            Grantee::Org { id, .. } => Some(AccessSubject::Member(*id)),
+        }
+    }
+
+    fn permissions(&self, grantee: &Grantee, consents: &[Consent]) -> Permissions {
+        let subject = self.subject(grantee);
+        let permitted = |subject| permissions(subject, self.patient, consents, self.now);
+        subject.map(permitted).unwrap_or_default()
+    }
+
+    fn holder(&self, grantee: &Grantee, permitted: &Permissions, consents: &[Consent]) -> Holder {
+        let accesses = in_short(permitted).into_iter();
+        Holder {
+            grantee: grantee.clone(),
+            accesses: accesses
+                .map(|access| HeldAccess {
+                    records: self.number(&access.record_types),
+                    exceptions: self.exceptions(grantee, &access, permitted, consents),
+                    access,
+                })
+                .collect(),
+        }
+    }
+
+    fn number(&self, types: &[RecordType]) -> i64 {
+        let number = |of: &RecordType| self.numbers.get(of).copied().unwrap_or_default();
+        types.iter().map(number).sum()
+    }
+
+    /// Those of a role or an organisation who may not do all of it.
+    fn exceptions(
+        &self,
+        grantee: &Grantee,
+        access: &Access,
+        permitted: &Permissions,
+        consents: &[Consent],
+    ) -> Vec<UserId> {
+        let mut cells = permitted.clone();
+        cells.retain(|(purpose, action, of), _| {
+            *purpose == access.purpose
+                && access.actions.contains(action)
+                && access.record_types.contains(of)
+        });
+        let belongs = |actor: &Actor| match grantee {
+            Grantee::User { .. } => false,
+            Grantee::Role { role } => actor.role == *role,
+            Grantee::Org { id, .. } => actor.organization == Some(*id),
+        };
+        let refused = self.refused.iter().filter_map(|id| self.people.get(id));
+        let less = refused.filter(|actor| belongs(actor)).filter(|actor| {
+            let subject = AccessSubject::Person(**actor);
+            let theirs = permissions(subject, self.patient, consents, self.now);
+            !beyond(&cells, &theirs).is_empty()
+        });
+        less.map(|actor| actor.id).take(MOST_EXCEPTIONS).collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! What giving or taking back a consent would change, before it is done.
+
+use domain::{
+    access::overview::{Permissions, beyond, concerns, named_by},
+    audit::AuditAction,
+    consents::{Consent, Grantee, Terms},
+    ids::{ConsentId, UserId},
+    users::Role,
+};
+use serde_json::json;
+use store::{Pool, Tx, audit, users};
+
+use super::{Holder, Overview, entry, key_of};
+use crate::{
+    caller::{Caller, refuse_role},
+    consents::{
+        grant::{Standing, judge},
+        withdraw,
+    },
+    error::Error,
+    seals::Seals,
+};
+
+/// How many are named who would gain, and who would lose.
+pub(crate) const MOST_NAMED: usize = 100;
+
+/// What would be changed.
+#[derive(Debug)]
+pub(crate) enum ConsentChange {
+    /// A consent by these terms and with this key would be given.
+    Grant(Terms, Option<String>),
+    /// This consent would be taken back.
+    Withdrawal(ConsentId),
+}
+
+/// What a change would come to.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    /// The consent that is there already, given or to be taken back.
+    pub(crate) consent: Option<Consent>,
+    /// Who could do more, and what: at most [`MOST_NAMED`] of them.
+    pub(crate) gaining: Vec<Holder>,
+    /// Who could do less, and what: at most [`MOST_NAMED`] of them.
+    pub(crate) losing: Vec<Holder>,
+    /// How many would gain.
+    pub(crate) gaining_count: usize,
+    /// How many would lose.
+    pub(crate) losing_count: usize,
+    /// The consents that are named by what is above, and are stored.
+    pub(crate) stored: Vec<Consent>,
+}
+
+/// What a change would come to. It is judged as the change itself would be, and nothing is changed.
+///
+/// # Errors
+/// As of `grant::grant`, or of `withdraw::withdraw`.
+pub(crate) async fn preview(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    change: ConsentChange,
+) -> Result<Preview, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let kind = match change {
+        ConsentChange::Grant(..) => "GRANT",
+        ConsentChange::Withdrawal(_) => "WITHDRAWAL",
+    };
+    if actor.role == Role::Admin && kind == "GRANT" {
+        let wanted = AuditAction::ConsentGrant;
+        return Err(refuse_role(tx, caller, actor, Role::Patient, wanted).await?);
+    }
+    let Sides {
+        before,
+        after,
+        consent,
+    } = Sides::of(seals, &mut tx, actor.id, change).await?;
+    let now = users::now(&mut tx).await?;
+    let all: Vec<Consent> = before.iter().chain(&after).cloned().collect();
+    let mut named: Vec<Grantee> = if before.len() == after.len() {
+        Vec::new()
+    } else {
+        named_by(&all).into_iter().collect()
+    };
+    named.sort_by_key(key_of);
+    named.dedup_by_key(|grantee| key_of(grantee));
+    let overview = Overview::of(seals, &mut tx, (actor.id, now), &named, &all).await?;
+    let changed: Vec<&Consent> = symmetric_difference(&before, &after);
+    named.retain(|grantee| {
+        let subject = overview.subject(grantee);
+        subject.is_some_and(|subject| changed.iter().any(|consent| concerns(consent, subject)))
+    });
+    let (mut gaining, mut losing) = (Vec::new(), Vec::new());
+    for grantee in &named {
+        let [old, new] = [&before, &after].map(|consents| overview.permissions(grantee, consents));
+        let (more, less) = (beyond(&new, &old), beyond(&old, &new));
+        let tell = |of: &mut Vec<Option<Holder>>, permitted: &Permissions, consents| {
+            if !permitted.is_empty() {
+                let is_named = of.len() < MOST_NAMED;
+                of.push(is_named.then(|| overview.holder(grantee, permitted, consents)));
+            }
+        };
+        tell(&mut gaining, &more, &after);
+        tell(&mut losing, &less, &before);
+    }
+    let words = json!({
+        "preview": kind, "consent": consent.as_ref().map(|consent| consent.id),
+        "gaining": gaining.len(), "losing": losing.len(),
+    });
+    audit::insert(&mut tx, &[entry(caller, words)]).await?;
+    tx.commit().await?;
+    Ok(Preview {
+        consent,
+        gaining_count: gaining.len(),
+        losing_count: losing.len(),
+        gaining: gaining.into_iter().flatten().collect(),
+        losing: losing.into_iter().flatten().collect(),
+        stored: before,
+    })
+}
+
+/// The consents in force without and with a change.
+struct Sides {
+    before: Vec<Consent>,
+    after: Vec<Consent>,
+    /// The consent that is there already.
+    consent: Option<Consent>,
+}
+
+impl Sides {
+    async fn of(
+        seals: &Seals,
+        tx: &mut Tx<'_>,
+        patient: UserId,
+        change: ConsentChange,
+    ) -> Result<Self, Error> {
+        match change {
+            ConsentChange::Grant(terms, key) => {
+                let granting = judge(seals, tx, patient, terms, key.as_deref()).await?;
+                if granting.standing == Standing::New && granting.consent.is_denial() {
+                    let account = seals.account(tx, patient).await?;
+                    granting.refusals(account.ok_or(Error::Unauthenticated)?.refusals)?;
+                }
+                let before = granting.in_force;
+                let mut after = before.clone();
+                let consent = match granting.standing {
+                    Standing::New => {
+                        after.push(granting.consent);
+                        None
+                    }
+                    Standing::Repeated | Standing::InForce => Some(granting.consent),
+                };
+                Ok(Self {
+                    before,
+                    after,
+                    consent,
+                })
+            }
+            ConsentChange::Withdrawal(id) => {
+                let consent = withdraw::own(seals, tx, id, patient).await?;
+                let now = users::now(tx).await?;
+                let (mut before, _) = seals.in_force(tx, &[patient], now).await?;
+                before.retain(|consent| consent.is_active(now));
+                let mut after = before.clone();
+                after.retain(|other| other.id != id);
+                Ok(Self {
+                    before,
+                    after,
+                    consent: Some(consent),
+                })
+            }
+        }
+    }
+}
+
+/// The consents that stand in one of the two alone.
+fn symmetric_difference<'a>(some: &'a [Consent], others: &'a [Consent]) -> Vec<&'a Consent> {
+    let alone = |one: &'a [Consent], other: &'a [Consent]| {
+        let is_there = move |consent: &&Consent| other.iter().all(|it| it.id != consent.id);
+        one.iter().filter(is_there)
+    };
+    alone(some, others).chain(alone(others, some)).collect()
+}
