@@ -88,7 +88,7 @@ impl AccessHolder {
         accesses
             .map(|held| Access {
                 held: held.clone(),
-                stored: self.stored.clone(),
+                stored: Arc::clone(&self.stored),
             })
             .collect()
     }
@@ -354,9 +354,9 @@ impl AccessQuery {
         let (size, from) = page::place::<Uuid>(&cursors, first, after.as_ref())?;
         let found = who_has_access(&app.pool, &app.seals, &caller, from, size).await?;
         let stored = stored(app.clock.now(), found.consents);
-        prepare(ctx, &found.holders, &stored).await?;
+        prepare(ctx, &found.items, &stored).await?;
         let end = found.end.map(|end| cursors.at(&end));
-        let holders = holders(found.holders, &stored);
+        let holders = holders(found.items, &stored);
         let cursor = |it: &AccessHolder| cursors.at(&key_of(&it.holder.grantee));
         let page = Connection::whole(holders, found.has_next, after.is_some(), cursor);
         Ok(page.looked_up_to(end))
@@ -521,7 +521,7 @@ fn holders(holders: Vec<Holder>, stored: &KnownConsents) -> Vec<AccessHolder> {
     holders
         .map(|holder| AccessHolder {
             holder: Arc::new(holder),
-            stored: stored.clone(),
+            stored: Arc::clone(stored),
         })
         .collect()
 }

@@ -58,9 +58,9 @@ pub(crate) struct HeldAccess {
 
 /// A page of those who have access.
 #[derive(Debug)]
-pub(crate) struct Holders {
+pub(crate) struct HolderPage {
     /// Who.
-    pub(crate) holders: Vec<Holder>,
+    pub(crate) items: Vec<Holder>,
     /// Whether there may be more.
     pub(crate) has_next: bool,
     /// The last that was looked at.
@@ -92,7 +92,7 @@ pub(crate) async fn who_has_access(
     caller: &Caller,
     after: Option<Uuid>,
     size: i64,
-) -> Result<Holders, Error> {
+) -> Result<HolderPage, Error> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
@@ -122,8 +122,8 @@ pub(crate) async fn who_has_access(
     let words = json!({ "access": "NOW", "count": holders.len() });
     audit::insert(&mut tx, &[entry(caller, words)]).await?;
     tx.commit().await?;
-    Ok(Holders {
-        holders,
+    Ok(HolderPage {
+        items: holders,
         has_next,
         end,
         consents,

@@ -685,7 +685,9 @@ fn the_overview_of_access_agrees_with_each_decision() {
     let mut permitted_cells = 0;
     for _ in 0..2_000 {
         let (request, mut consents) = dice.case();
-        consents.iter_mut().for_each(|it| it.withdrawn_at = None);
+        for it in &mut consents {
+            it.withdrawn_at = None;
+        }
         consents.retain(|consent| consent.given_at <= request.now);
         let actor = request.actor;
         let subject = AccessSubject::Person(actor);
