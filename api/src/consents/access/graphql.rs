@@ -210,9 +210,9 @@ pub(crate) struct ConsentPreview {
 /// What happened to a consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum ConsentEventKind {
-    /// It was given.
+    /// The consent was given.
     Given,
-    /// It was withdrawn.
+    /// The consent was withdrawn.
     Withdrawn,
     /// It ended by itself, at the time that it was given until.
     Expired,
@@ -221,7 +221,7 @@ pub(crate) enum ConsentEventKind {
 /// Something that happened to a consent of the caller.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct ConsentEvent {
-    /// What happened.
+    /// What happened to the consent.
     kind: ConsentEventKind,
     /// The time at which it happened.
     at: DateTime<Utc>,
@@ -296,7 +296,7 @@ impl Node for LettingPatient {
 /// A patient who lets the caller in.
 #[Object]
 impl LettingPatient {
-    /// The patient.
+    /// The patient who lets the caller in.
     async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.patient).await?)
     }
