@@ -505,7 +505,7 @@ async fn everybody_finds_active_doctors_by_the_words_of_their_names() {
         }
     }
     let long = "b".repeat(51);
-    for search in ["", "b", " .-_ ", &long, "b\0"] {
+    for search in ["", "b", " .-_ ", &long] {
         let answer = ana.asks(query, json!({ "search": search })).await;
         let problem = answer.fails_with("BAD_USER_INPUT");
         assert_eq!(problem.extensions["field"], "search", "{search:?}");
