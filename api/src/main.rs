@@ -92,6 +92,7 @@
 //! - `relay`: sends signed transactions to the chain
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `housekeeping`: removes old rows on a schedule
+//! - `audit/sequencer`: gives the rows of the trail their places in the tree
 //! - `error`: every way a request can fail
 //! - `codes`: the code of every error, and of every reason to close a WebSocket
 //! - `rejected`: the refusal of a request before anything of it runs

@@ -311,12 +311,14 @@ impl World {
         sealed.unwrap_or_else(|error| panic!("the rows could not be sealed: {error}"))
     }
 
-    /// The audit rows that a condition is true of, oldest first.
+    /// The audit rows that a condition is true of, oldest first, without what is stored of their leaves.
     pub async fn audit_rows(&self, condition: &str) -> Vec<Value> {
-        self.sql(&format!(
-            "SELECT * FROM audit_logs WHERE {condition} ORDER BY id"
-        ))
-        .await
+        let query = format!("SELECT * FROM audit_logs WHERE {condition} ORDER BY id");
+        let mut rows = self.sql(&query).await;
+        for row in rows.iter_mut().filter_map(Value::as_object_mut) {
+            row.retain(|column, _| !column.starts_with("leaf_"));
+        }
+        rows
     }
 
     /// A connection as one of the roles, such as `meditrustal_api`, on the same database.

@@ -1,5 +1,6 @@
-//! The audit trail: for administrators whole, for patients what concerns them.
+//! The audit trail: for administrators whole, for patients what concerns them. The sequencer puts its rows in order.
 
 pub(crate) mod graphql;
 pub(crate) mod read;
 mod sentence;
+pub(crate) mod sequencer;

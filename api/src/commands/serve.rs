@@ -28,6 +28,7 @@ use super::output::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},
+    audit::sequencer,
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
@@ -242,6 +243,7 @@ fn start_jobs(
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
+    tasks.spawn(sequencer::run(pool.clone()));
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),

@@ -37,6 +37,7 @@ mod session;
 pub mod sessions;
 pub mod signers;
 pub mod throttle;
+pub mod trail;
 pub mod users;
 pub mod versions;
 pub mod wallets;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tests::{Person, World, documents, id};
+use tests::{Person, World, documents, eventually, id};
 
 const API: &str = "meditrustal_api";
 const INDEXER: &str = "meditrustal_indexer";
@@ -24,6 +24,11 @@ async fn lived_in() -> (World, Person, String) {
         .await;
     let record = id(&stored.data()["createMedicalRecord"]["record"]);
     world.wait_for_anchor(&record, "CONFIRMED").await;
+    eventually("a row of the trail has its place", async || {
+        let leaves = world.sql("SELECT 1 FROM audit_nodes LIMIT 1").await;
+        (!leaves.is_empty()).then_some(())
+    })
+    .await;
     (world, ana, consent)
 }
 
@@ -72,6 +77,10 @@ async fn nobody_changes_or_removes_an_audit_row() {
         "UPDATE audit_logs SET new_value = NULL",
         "DELETE FROM audit_logs",
         "TRUNCATE audit_logs",
+        "UPDATE audit_leaves SET leaf_hash = sha256('')",
+        "DELETE FROM audit_leaves",
+        "TRUNCATE audit_leaves",
+        "TRUNCATE audit_nodes",
     ];
 
     for role in [API, INDEXER, KEYS, BACKUP, OWNER] {
@@ -113,6 +122,10 @@ async fn the_programs_write_audit_rows_but_not_their_times_or_numbers() {
             ("id", "1000000"),
             ("event_time", "'2001-01-01'"),
             ("created_at", "'2001-01-01'"),
+            ("leaf_salt", "gen_random_uuid()"),
+            ("leaf_layout", "2"),
+            ("leaf_xid", "'1'"),
+            ("leaf_hash", "sha256('')"),
         ] {
             let insert =
                 format!("INSERT INTO audit_logs ({columns}, {column}) VALUES ({values}, {value})");
@@ -307,6 +320,9 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "integrity_feed",
         "recovery_codes",
         "wallets",
+        "audit_leaves",
+        "audit_nodes",
+        "audit_watermark",
     ] {
         let (delete, truncate) = (format!("DELETE FROM {table}"), format!("TRUNCATE {table}"));
         for role in [API, BACKUP] {
@@ -351,6 +367,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE wallet_challenges SET expires_at = now() + interval '9 years'",
             "UPDATE recovery_codes SET code_hash = ''",
             "UPDATE second_factors SET user_id = user_id",
+            "UPDATE audit_leaves SET leaf_hash = sha256('')",
+            "UPDATE audit_nodes SET hash = sha256('')",
         ],
     )
     .await;

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// What is added again and again.
-const RECIPES: [&str; 10] = [
+const RECIPES: [&str; 11] = [
     "add a GraphQL field",
     "add a migration",
     "add a setting",
     "add a statement",
     "add a subscription",
     "add an audit action",
+    "add an audit column",
     "add an event kind",
     "change a contract",
     "make something faster",

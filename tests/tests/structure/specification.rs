@@ -179,6 +179,12 @@ const TABLES: [Table; 6] = [
             "INDEX idx_audit_logs_user_page btree (user_id, id DESC)",
             "INDEX idx_audit_logs_patient_page btree (patient_id, id DESC) WHERE (patient_id IS NOT NULL)",
             "INDEX idx_audit_logs_resource_page btree (resource_id, id DESC)",
+            "leaf_salt uuid NOT NULL DEFAULT gen_random_uuid()",
+            "leaf_layout smallint NOT NULL DEFAULT 1",
+            "leaf_xid xid8 NOT NULL DEFAULT pg_current_xact_id()",
+            "leaf_hash bytea NOT NULL DEFAULT '\\x'::bytea",
+            "CHECK ((octet_length(leaf_hash) = 32))",
+            "INDEX idx_audit_logs_leaf btree (leaf_xid, id)",
         ],
     },
     Table {
@@ -244,9 +250,12 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 20] = [
+const OWN_TABLES: [&str; 23] = [
     "anchor_attempts",
     "anchor_outbox",
+    "audit_leaves",
+    "audit_nodes",
+    "audit_watermark",
     "chain_blocks",
     "chain_cursors",
     "chain_events",
@@ -367,6 +376,28 @@ fn every_column_of_our_own_is_nullable_or_has_a_default() {
             );
         }
     }
+}
+
+/// A column that the hash leaves out could be changed, and nobody would find it.
+#[tokio::test]
+async fn every_column_of_the_trail_is_hashed() {
+    let world = World::start().await;
+    let columns = world
+        .sql(
+            "SELECT attname FROM pg_attribute
+             WHERE attrelid = 'audit_logs'::regclass AND attnum > 0 AND NOT attisdropped",
+        )
+        .await;
+    let found: BTreeSet<_> = columns.iter().map(|row| tests::text(&row["attname"])).collect();
+
+    let hashed = trail::row::COLUMNS_1.iter();
+    // The hash, and the number of the layout, whose name is hashed.
+    let wanted = hashed.chain(["leaf_hash", "leaf_layout"].iter());
+    assert_eq!(
+        found,
+        wanted.map(|&name| name.to_owned()).collect(),
+        "CONTRIBUTING.md says how a column is added to the trail"
+    );
 }
 
 #[tokio::test]

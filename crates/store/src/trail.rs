@@ -1,0 +1,350 @@
+//! The tree over the audit trail: puts rows in order, stores leaves and nodes, and reads them for proofs.
+//!
+//! Rows are put in order by one process at a time, in the order of the transactions that wrote them, and only when all
+//! transactions before those have ended: a number of a row says when it was inserted, and not when it was committed, so
+//! that whoever goes by the last number that was seen loses what is committed after it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, postgres::types::PgInterval};
+use trail::{
+    Hash,
+    row::{Interval, Row},
+    tree::{self, Frontier, Place},
+};
+use uuid::Uuid;
+
+use crate::{Pool, StoreError, Tx};
+
+/// The lock of whoever puts rows in order.
+const LOCK: &str = "meditrustal audit tree";
+/// How many rows get their places in one transaction. Unit: rows.
+const AT_ONCE: i64 = 4096;
+
+/// What putting rows in order came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered {
+    /// How many rows got a place.
+    pub rows: usize,
+    /// How many leaves the tree has now.
+    pub size: u64,
+    /// Whether there may be more to do at once.
+    pub may_have_left_some: bool,
+}
+
+/// Gives some of the rows that have no place the next ones; `None` where another process is at it.
+///
+/// # Errors
+/// [`StoreError::Unreadable`] where a node of the tree is missing or is none.
+pub async fn order(pool: &Pool) -> Result<Option<Ordered>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let is_ours = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        LOCK,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !is_ours {
+        return Ok(None);
+    }
+    let from = watermark(&mut tx).await?;
+    let rows = after(&mut tx, &from).await?;
+    let size = size(&mut tx).await?;
+    let may_have_left_some = i64::try_from(rows.len()).is_ok_and(|rows| rows >= AT_ONCE);
+    let Some(last) = rows.last() else {
+        return Ok(Some(Ordered {
+            rows: 0,
+            size,
+            may_have_left_some,
+        }));
+    };
+    let reached = (last.xid.clone(), last.id);
+    let new: Vec<_> = rows.iter().filter(|row| !row.has_place).collect();
+    let size = append(&mut tx, size, &new).await?;
+    set_watermark(&mut tx, &reached.0, reached.1).await?;
+    tx.commit().await?;
+    Ok(Some(Ordered {
+        rows: new.len(),
+        size,
+        may_have_left_some,
+    }))
+}
+
+/// From where rows are looked for, and up to which transaction.
+struct Watermark {
+    xid: String,
+    audit_id: i64,
+    /// All transactions with a lower number have ended, and what they wrote is seen by the next statement.
+    bound: String,
+}
+
+/// A watermark that lies in the future is another server's, whose rows were brought here: then all rows are looked at
+/// once more. Those that have a place keep it.
+async fn watermark(tx: &mut Tx<'_>) -> Result<Watermark, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "bound!",
+                CASE WHEN mark.xid < pg_snapshot_xmax(pg_current_snapshot()) THEN mark.xid::text END AS xid,
+                mark.audit_id AS "audit_id?"
+         FROM (SELECT) AS always
+         LEFT JOIN audit_watermark AS mark ON TRUE"#,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let (xid, audit_id) = row.xid.zip(row.audit_id).unwrap_or(("0".to_owned(), 0));
+    Ok(Watermark {
+        xid,
+        audit_id,
+        bound: row.bound,
+    })
+}
+
+async fn set_watermark(tx: &mut Tx<'_>, xid: &str, audit_id: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO audit_watermark (xid, audit_id)
+         VALUES ($1::text::xid8, $2)
+         ON CONFLICT (id) DO UPDATE SET xid = EXCLUDED.xid, audit_id = EXCLUDED.audit_id",
+        xid,
+        audit_id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A row that may get a place.
+struct Waiting {
+    id: i64,
+    xid: String,
+    leaf_hash: Vec<u8>,
+    has_place: bool,
+}
+
+/// The next rows, in the order of the tree. Served by `idx_audit_logs_leaf`.
+async fn after(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<Waiting>, StoreError> {
+    Ok(sqlx::query_as!(
+        Waiting,
+        r#"SELECT log.id, log.leaf_xid::text AS "xid!", log.leaf_hash,
+                EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id) AS "has_place!"
+         FROM audit_logs AS log
+         WHERE (log.leaf_xid, log.id) > ($1::text::xid8, $2)
+           AND log.leaf_xid < $3::text::xid8
+         ORDER BY log.leaf_xid, log.id
+         LIMIT $4"#,
+        from.xid,
+        from.audit_id,
+        from.bound,
+        AT_ONCE,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// How many leaves the tree has.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn size(conn: &mut PgConnection) -> Result<u64, StoreError> {
+    let last = sqlx::query_scalar!("SELECT max(position) FROM audit_leaves")
+        .fetch_one(conn)
+        .await?;
+    let size = last.map_or(Ok(0), |last| u64::try_from(last + 1));
+    size.map_err(|_| UNREADABLE)
+}
+
+const UNREADABLE: StoreError = StoreError::Unreadable {
+    what: "node of the audit tree",
+};
+
+/// Appends leaves to the tree; gives how many it has then.
+async fn append(tx: &mut Tx<'_>, size: u64, rows: &[&Waiting]) -> Result<u64, StoreError> {
+    let edge = tree::stored_under(std::slice::from_ref(&(0..size)));
+    let edge = stored(tx, &edge).await?;
+    let mut frontier = Frontier::restore(size, &edge).ok_or(UNREADABLE)?;
+    let mut nodes = Vec::new();
+    for row in rows {
+        let leaf = hash(&row.leaf_hash)?;
+        nodes.extend(frontier.push(leaf));
+    }
+    let (leaves, nodes): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|(place, _)| place.level == 0);
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    sqlx::query!(
+        "INSERT INTO audit_leaves (position, audit_id, leaf_hash)
+         SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bytea[])",
+        &positions(&leaves)?,
+        &ids,
+        &hashes(&leaves) as &[&[u8]],
+    )
+    .execute(&mut **tx)
+    .await?;
+    let levels: Vec<i16> = nodes.iter().map(|(place, _)| place.level.into()).collect();
+    sqlx::query!(
+        "INSERT INTO audit_nodes (level, position, hash)
+         SELECT * FROM UNNEST($1::smallint[], $2::bigint[], $3::bytea[])",
+        &levels,
+        &positions(&nodes)?,
+        &hashes(&nodes) as &[&[u8]],
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(frontier.size())
+}
+
+fn positions(nodes: &[(Place, Hash)]) -> Result<Vec<i64>, StoreError> {
+    let positions = nodes.iter().map(|(place, _)| i64::try_from(place.index));
+    positions.collect::<Result<_, _>>().map_err(|_| UNREADABLE)
+}
+
+fn hashes(nodes: &[(Place, Hash)]) -> Vec<&[u8]> {
+    nodes.iter().map(|(_, hash)| &hash[..]).collect()
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    bytes.try_into().map_err(|_| UNREADABLE)
+}
+
+/// The hashes of stored places, those that are there. Served by the primary keys.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn stored(
+    conn: &mut PgConnection,
+    places: &[Place],
+) -> Result<HashMap<Place, Hash>, StoreError> {
+    let levels: Vec<i16> = places.iter().map(|place| place.level.into()).collect();
+    let positions: Vec<i64> = places
+        .iter()
+        .map(|place| i64::try_from(place.index).unwrap_or(i64::MAX))
+        .collect();
+    let found = sqlx::query!(
+        r#"SELECT wanted.level AS "level!", wanted.position AS "position!",
+                COALESCE(node.hash, leaf.leaf_hash) AS "hash!"
+         FROM UNNEST($1::smallint[], $2::bigint[]) AS wanted(level, position)
+         LEFT JOIN audit_nodes AS node ON node.level = wanted.level AND node.position = wanted.position
+         LEFT JOIN audit_leaves AS leaf ON wanted.level = 0 AND leaf.position = wanted.position
+         WHERE COALESCE(node.hash, leaf.leaf_hash) IS NOT NULL"#,
+        &levels,
+        &positions,
+    )
+    .fetch_all(conn)
+    .await?;
+    let found = found.into_iter().map(|row| {
+        let place = Place {
+            level: u8::try_from(row.level).map_err(|_| UNREADABLE)?,
+            index: u64::try_from(row.position).map_err(|_| UNREADABLE)?,
+        };
+        Ok((place, hash(&row.hash)?))
+    });
+    found.collect()
+}
+
+/// A row of the trail beside what is stored of its leaf.
+#[derive(Debug, Clone)]
+pub struct HashedRow {
+    /// The row, as it is hashed.
+    pub row: Row,
+    /// By which layout.
+    pub layout: i16,
+    /// The hash that was computed when it was written.
+    pub leaf_hash: Vec<u8>,
+}
+
+/// Rows after a number, by number. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rows(
+    conn: &mut PgConnection,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<HashedRow>, StoreError> {
+    let found = sqlx::query_as!(
+        RawRow,
+        r#"SELECT leaf_salt, leaf_xid::text AS "leaf_xid!", id, event_time, user_id, action_type, resource_type,
+                resource_id, old_value::text, new_value::text, host(ip_address) AS "address!",
+                masklen(ip_address) AS "bits!", user_agent, request_id, purpose, consent_reference,
+                retention_period, data_classification, is_cross_border, destination_country,
+                encryption_status, created_at, patient_id, leaf_layout, leaf_hash
+         FROM audit_logs
+         WHERE id > $1
+         ORDER BY id
+         LIMIT $2"#,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(RawRow::read).collect()
+}
+
+/// A row as the database gives it.
+struct RawRow {
+    leaf_salt: Uuid,
+    leaf_xid: String,
+    id: i64,
+    event_time: DateTime<Utc>,
+    user_id: Uuid,
+    action_type: String,
+    resource_type: String,
+    resource_id: Uuid,
+    old_value: Option<String>,
+    new_value: Option<String>,
+    address: String,
+    bits: i32,
+    user_agent: Option<String>,
+    request_id: Uuid,
+    purpose: String,
+    consent_reference: Option<Uuid>,
+    retention_period: PgInterval,
+    data_classification: String,
+    is_cross_border: bool,
+    destination_country: Option<String>,
+    encryption_status: String,
+    created_at: DateTime<Utc>,
+    patient_id: Option<Uuid>,
+    leaf_layout: i16,
+    leaf_hash: Vec<u8>,
+}
+
+impl RawRow {
+    fn read(self) -> Result<HashedRow, StoreError> {
+        const UNREADABLE: StoreError = StoreError::Unreadable {
+            what: "row of the audit trail",
+        };
+        let row = Row {
+            leaf_salt: self.leaf_salt,
+            leaf_xid: self.leaf_xid.parse().map_err(|_| UNREADABLE)?,
+            id: self.id,
+            event_time: self.event_time,
+            user_id: self.user_id,
+            action_type: self.action_type,
+            resource_type: self.resource_type,
+            resource_id: self.resource_id,
+            old_value: self.old_value,
+            new_value: self.new_value,
+            ip_address: self.address.parse().map_err(|_| UNREADABLE)?,
+            ip_bits: u8::try_from(self.bits).map_err(|_| UNREADABLE)?,
+            user_agent: self.user_agent,
+            request_id: self.request_id,
+            purpose: self.purpose,
+            consent_reference: self.consent_reference,
+            retention_period: Interval {
+                microseconds: self.retention_period.microseconds,
+                days: self.retention_period.days,
+                months: self.retention_period.months,
+            },
+            data_classification: self.data_classification,
+            is_cross_border: self.is_cross_border,
+            destination_country: self.destination_country,
+            encryption_status: self.encryption_status,
+            created_at: self.created_at,
+            patient_id: self.patient_id,
+        };
+        Ok(HashedRow {
+            row,
+            layout: self.leaf_layout,
+            leaf_hash: self.leaf_hash,
+        })
+    }
+}
