@@ -16,7 +16,7 @@ use domain::{
     throttle::{Backoff, Bucket, ThrottleLimits},
 };
 use ipnet::IpNet;
-use store::{PoolSettings, housekeeping::Keep};
+use store::{PoolSettings, checkpoints::Due, housekeeping::Keep};
 
 use crate::{
     answer_budget, connections, cost_limit,
@@ -59,6 +59,9 @@ pub(crate) struct ServeConfig {
     /// The Ed25519 key that signs access tokens, in PKCS#8 PEM
     #[arg(long, env = "MEDITRUSTAL_TOKEN_KEY_FILE")]
     pub(crate) token_key_file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) checkpoints: CheckpointConfig,
 
     /// Where to listen
     #[arg(long, env = "MEDITRUSTAL_LISTEN", default_value = "127.0.0.1:8000")]
@@ -201,6 +204,35 @@ impl ServeConfig {
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// When the audit trail is pinned in the registry, and by whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckpointConfig {
+    /// The account that pins checkpoints of the audit trail: a secp256k1 key in hexadecimal digits, readable by us
+    /// alone, that has the registry's checkpoint role and no other; without it nothing is pinned
+    #[arg(long = "checkpoint-key-file", env = "MEDITRUSTAL_CHECKPOINT_KEY_FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// How long after a checkpoint the next one is due, where the trail has grown, in seconds
+    #[arg(long = "checkpoint-every", env = "MEDITRUSTAL_CHECKPOINT_EVERY", default_value = "600",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    every: u64,
+
+    /// By how many rows the trail grows before a checkpoint is due earlier
+    #[arg(long = "checkpoint-rows", env = "MEDITRUSTAL_CHECKPOINT_ROWS", default_value = "10000",
+          value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
+    rows: i64,
+}
+
+impl CheckpointConfig {
+    /// When a checkpoint is due.
+    pub(crate) const fn due(&self) -> Due {
+        Due {
+            every: Duration::from_secs(self.every),
+            leaves: self.rows,
+        }
     }
 }
 

@@ -56,6 +56,27 @@ impl FailingParts {
     }
 }
 
+/// Whether the audit trail is pinned in the registry. It fails nothing that is asked of this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum CheckpointState {
+    /// There is no key for it.
+    #[default]
+    Off,
+    /// It is.
+    On,
+    /// The node does not answer, or not as it should.
+    Node,
+    /// The database does not.
+    Database,
+    /// The registry is paused.
+    Paused,
+    /// The account has not the role.
+    NotAllowed,
+    /// The registry holds what this trail never was, or nodes of the tree are missing.
+    Contradiction,
+}
+
 #[derive(Debug)]
 struct Observation {
     parts: FailingParts,
@@ -64,24 +85,42 @@ struct Observation {
 
 /// What was seen last. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Health(Arc<Mutex<Observation>>);
+pub(crate) struct Health {
+    observed: Arc<Mutex<Observation>>,
+    checkpoints: Arc<Mutex<CheckpointState>>,
+}
 
 impl Default for Health {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Observation {
-            parts: FailingParts {
-                database: Some("not looked at yet".to_owned()),
-                ..FailingParts::default()
-            },
-            at: Instant::now(),
-        })))
+        Self {
+            observed: Arc::new(Mutex::new(Observation {
+                parts: FailingParts {
+                    database: Some("not looked at yet".to_owned()),
+                    ..FailingParts::default()
+                },
+                at: Instant::now(),
+            })),
+            checkpoints: Arc::default(),
+        }
     }
 }
 
 impl Health {
     fn seen(&self) -> MutexGuard<'_, Observation> {
         // What is held is replaced as a whole, so a panic elsewhere leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether checkpoints are pinned.
+    pub(crate) fn checkpoints(&self) -> CheckpointState {
+        let state = self.checkpoints.lock();
+        *state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether they are; gives what was told before.
+    pub(crate) fn set_checkpoints(&self, now: CheckpointState) -> CheckpointState {
+        let state = self.checkpoints.lock();
+        std::mem::replace(&mut *state.unwrap_or_else(PoisonError::into_inner), now)
     }
 
     /// What is failing now.

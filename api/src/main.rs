@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `verify`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
+//! - `commands`: `serve`, `schema`, `verify`, `audit`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
@@ -93,6 +93,8 @@
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `housekeeping`: removes old rows on a schedule
 //! - `audit/sequencer`: gives the rows of the trail their places in the tree
+//! - `audit/checkpoints`: pins the tree in the registry
+//! - `audit/finding`: findings about the trail
 //! - `error`: every way a request can fail
 //! - `codes`: the code of every error, and of every reason to close a WebSocket
 //! - `rejected`: the refusal of a request before anything of it runs

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chain::ChainAddress;
+use chain::{ChainAddress, RegistryEvent};
 use chrono::TimeDelta;
 use domain::{
     audit::{AuditEntry, Origin},
@@ -15,6 +15,7 @@ use domain::{
 use store::{
     Pool, StoreError, Tx, audit, chain_events,
     chain_events::EventRow,
+    checkpoints::{self, PinnedEvent},
     cursor,
     cursor::{Move, Registry},
     feed,
@@ -68,7 +69,9 @@ impl ChainWriter {
         self.move_cursor(&mut tx, from, read_range.end, chain_head, finalized_up_to)
             .await?;
         chain_events::insert(&mut tx, &self.registry, &event_rows(read_range)).await?;
-        let changes = self.reconcile(&mut tx, read_range).await?;
+        let mut changes = self.reconcile(&mut tx, read_range).await?;
+        let strange = self.confirm_checkpoints(&mut tx, read_range).await?;
+        changes.suspicions.extend(strange);
         let confirmations: Vec<_> = changes
             .confirmed
             .iter()
@@ -120,6 +123,7 @@ impl ChainWriter {
             .await?;
         let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
         let undone = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        checkpoints::reorg_above(&mut tx, &self.registry, block).await?;
         let mut moved = undone.anchors;
         moved.sort_unstable_by_key(|anchor| anchor.place.sequence);
         cursor::forget_above(&mut tx, &self.registry, block).await?;
@@ -243,6 +247,40 @@ impl ChainWriter {
         } else {
             Err(IndexerError::FenceLost)
         }
+    }
+
+    /// Notes which of our checkpoints are in the registry, and gives those in it that are none of ours.
+    async fn confirm_checkpoints(
+        &self,
+        tx: &mut Tx<'_>,
+        read_range: &Followed,
+    ) -> Result<Vec<SuspectedFinding>, StoreError> {
+        let mut strange = Vec::new();
+        for log in &read_range.logs {
+            let RegistryEvent::CheckpointAnchored {
+                tree_size,
+                root,
+                by,
+                epoch,
+                ..
+            } = log.event
+            else {
+                continue;
+            };
+            let event = PinnedEvent {
+                epoch: column(epoch),
+                tree_size: column(tree_size),
+                root,
+                by: by.to_string(),
+                tx_hash: log.tx_hash.to_string(),
+                block_number: column(log.block_number),
+                block_hash: log.block_hash.to_string(),
+            };
+            if !checkpoints::confirm(tx, &self.registry, &event).await? {
+                strange.push(reconcile::foreign_checkpoint(&event));
+            }
+        }
+        Ok(strange)
     }
 
     async fn reconcile(

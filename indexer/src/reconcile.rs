@@ -14,7 +14,7 @@ use self::{anchoring::Anchoring, batch::BatchSlot, ending::ClosingEvent};
 pub(crate) use self::{
     changes::{Changes, ClosedRecord, Confirmed, KnownHashes},
     ending::ended,
-    suspicion::{SuspectedFinding, extracted, other_predecessor, paused},
+    suspicion::{SuspectedFinding, extracted, foreign_checkpoint, other_predecessor, paused},
 };
 
 /// Holds the events against what is known. The same record never occurs twice: a hash is anchored at
@@ -73,7 +73,8 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &KnownHashes) -> Changes {
                 let found = paused.then(|| suspicion::paused(&ending::pause(log)));
                 changes.suspicions.extend(found);
             }
-            // These change no anchor; they are kept as events.
+            // These change no anchor; they are kept as events. Checkpoints are held against those that were signed here where
+            // they are applied.
             RegistryEvent::EndingLimitSet { .. }
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }

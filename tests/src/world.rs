@@ -311,6 +311,18 @@ impl World {
         sealed.unwrap_or_else(|error| panic!("the rows could not be sealed: {error}"))
     }
 
+    /// Asks for a checkpoint of the audit trail, by the operator's command.
+    pub async fn asks_for_checkpoint(&self) {
+        let url = self.foundation.url_of("meditrustal_api");
+        let url = url.unwrap_or_else(|error| panic!("{error}"));
+        let programs = self.foundation.programs.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            programs.operate(&["audit", "checkpoint"], &[("DATABASE_URL", &url)], "")
+        });
+        let asked = asked.await.expect("a command does not panic");
+        asked.unwrap_or_else(|error| panic!("no checkpoint could be asked for: {error}"));
+    }
+
     /// The audit rows that a condition is true of, oldest first, without what is stored of their leaves.
     pub async fn audit_rows(&self, condition: &str) -> Vec<Value> {
         let query = format!("SELECT * FROM audit_logs WHERE {condition} ORDER BY id");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Pool, trail};
+use store::{Pool, StoreError, trail};
 use tokio::time::MissedTickBehavior;
 
 /// How often it is looked for rows.
@@ -12,25 +12,29 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) async fn run(pool: Pool) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_failing = false;
     loop {
         ticks.tick().await;
-        while round(&pool).await {}
+        let ordered = all(&pool).await;
+        // Once, and not each second.
+        if let Err(error) = &ordered
+            && !is_failing
+        {
+            tracing::warn!(%error, "The rows of the audit trail cannot be put in order; trying again");
+        }
+        is_failing = ordered.is_err();
     }
 }
 
-/// Orders some rows; true where there may be more.
-async fn round(pool: &Pool) -> bool {
-    match trail::order(pool).await {
-        Ok(None) => false,
-        Ok(Some(ordered)) => {
-            if ordered.rows > 0 {
-                tracing::debug!(rows = ordered.rows, size = ordered.size, "The audit tree grew");
-            }
-            ordered.may_have_left_some
+/// Orders all rows that can be.
+async fn all(pool: &Pool) -> Result<(), StoreError> {
+    while let Some(ordered) = trail::order(pool).await? {
+        if ordered.rows > 0 {
+            tracing::debug!(rows = ordered.rows, size = ordered.size, "The audit tree grew");
         }
-        Err(error) => {
-            tracing::warn!(%error, "The rows of the audit trail cannot be put in order; trying again");
-            false
+        if !ordered.may_have_left_some {
+            break;
         }
     }
+    Ok(())
 }

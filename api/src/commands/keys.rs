@@ -49,10 +49,12 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// What can be done about keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make master-keys.json, index.key, token-key.pem and registrar.key; refuses to overwrite
+    /// Make master-keys.json, index.key, token-key.pem, registrar.key and checkpoint.key; refuses to overwrite
     New(NewKeys),
     /// Make index.key alone, where the others are from before there was one; refuses to overwrite
     Index(NewKeys),
+    /// Make checkpoint.key alone, where the others are from before there was one; refuses to overwrite
+    Checkpoint(NewKeys),
     /// Put a new token key in front of the others; every api reads the file again by itself
     AddTokenKey(AddTokenKey),
     /// Put a fresh master key in front of the file; programs that run see it by themselves
@@ -129,6 +131,7 @@ impl KeysCommand {
                         ("master-keys.json", master),
                         ("token-key.pem", TokenKeys::generate()),
                         ("registrar.key", random::hex::<32>().into()),
+                        ("checkpoint.key", random::hex::<32>().into()),
                         ("index.key", IndexKey::generate()),
                     ],
                 )?;
@@ -136,9 +139,14 @@ impl KeysCommand {
                 say(&format!(
                     "the registrar is {registrar}: deploy with REGISTRAR_ADDRESS={registrar}, or grant it the \
                      registrar's role"
-                ))
+                ))?;
+                say_checkpointer(&settings.dir)
             }
             Self::Index(settings) => make(&settings.dir, &[("index.key", IndexKey::generate())]),
+            Self::Checkpoint(settings) => {
+                make(&settings.dir, &[("checkpoint.key", random::hex::<32>())])?;
+                say_checkpointer(&settings.dir)
+            }
             Self::AddTokenKey(settings) => settings.run(),
             Self::Add(settings) => {
                 let id = settings
@@ -155,6 +163,14 @@ impl KeysCommand {
             Self::Retire(settings) => retire(&settings).await,
         }
     }
+}
+
+/// Says whom the registry must let pin checkpoints.
+fn say_checkpointer(dir: &Path) -> Result<(), Failure> {
+    let account = chain::address_of_key_file(&dir.join("checkpoint.key"))?;
+    say(&format!(
+        "checkpoints are pinned by {account}: deploy with CHECKPOINT_ADDRESS={account}, or grant it the checkpoint role"
+    ))
 }
 
 impl Rotation {

@@ -1,6 +1,7 @@
 //! What the operator, and whoever has records to bring in or take out, can tell the program to do.
 
 mod admin;
+mod audit;
 mod database;
 mod export;
 mod import;
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Seal rows that were changed by hand, or are from before there were seals
     #[command(subcommand)]
     Seal(seal::SealCommand),
+    /// Pin the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
     /// Bring records in from a file: NDJSON, a FHIR Bundle, or an archive
@@ -79,6 +83,7 @@ impl Command {
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,
+            Self::Audit(command) => command.run().await?,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,

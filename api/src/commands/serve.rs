@@ -28,7 +28,7 @@ use super::output::{Failure, with_causes};
 use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},
-    audit::sequencer,
+    audit::{checkpoints::Checkpointer, sequencer},
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
@@ -159,6 +159,13 @@ async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
         "MEDITRUSTAL_REGISTRAR_KEY_FILE",
         registrar.map(drop).map_err(Into::into),
     );
+    if let Some(file) = &config.checkpoints.key_file {
+        let checkpointer = chain::address_of_key_file(file);
+        look(
+            "MEDITRUSTAL_CHECKPOINT_KEY_FILE",
+            checkpointer.map(drop).map_err(Into::into),
+        );
+    }
     let deployment = Deployment::load(&config.deployment_file);
     look(
         "MEDITRUSTAL_DEPLOYMENT_FILE",
@@ -187,9 +194,19 @@ struct Resources {
     keyring: Arc<Keyring>,
     index_key: Arc<IndexKey>,
     signer: Arc<Signer>,
+    checkpointer: Option<Signer>,
     client: Client,
     chain_id: i64,
     registrars: OurRegistrars,
+}
+
+impl Resources {
+    fn registry(&self) -> Registry {
+        Registry {
+            chain_id: self.chain_id,
+            address: self.client.deployment().registry.to_string(),
+        }
+    }
 }
 
 async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, Failure> {
@@ -203,6 +220,10 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     check_index_key(&pool, &keyring, &index_key).await?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
+    let checkpointer = config.checkpoints.key_file.as_deref();
+    let checkpointer = checkpointer
+        .map(|file| Signer::load(file, &deployment))
+        .transpose()?;
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
     let chain_id = i64::try_from(deployment.chain_id)?;
     check_node(&client, &signer).await?;
@@ -218,9 +239,37 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
         index_key,
         registrars,
         signer: Arc::new(signer),
+        checkpointer,
         client,
         chain_id,
     })
+}
+
+/// Starts what orders and pins the trail; says where nothing pins it.
+fn start_trail(
+    config: &ServeConfig,
+    resources: &mut Resources,
+    fees: watch::Receiver<Fees>,
+    health: &Health,
+    tasks: &mut JoinSet<()>,
+) {
+    tasks.spawn(sequencer::run(resources.pool.clone()));
+    let Some(signer) = resources.checkpointer.take() else {
+        tracing::warn!(
+            "No checkpoint key: the audit trail is not pinned in the registry (MEDITRUSTAL_CHECKPOINT_KEY_FILE)"
+        );
+        return;
+    };
+    let checkpointer = Checkpointer {
+        pool: resources.pool.clone(),
+        client: resources.client.clone(),
+        registry: resources.registry(),
+        signer,
+        fees,
+        due: config.checkpoints.due(),
+        health: health.clone(),
+    };
+    tasks.spawn(checkpointer.run());
 }
 
 /// Starts what nobody asks for: the relay, housekeeping, the deep check and the health checks.
@@ -243,7 +292,6 @@ fn start_jobs(
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
-    tasks.spawn(sequencer::run(pool.clone()));
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),
@@ -258,10 +306,7 @@ fn start_jobs(
         url: config.database.url.clone(),
         settings: resources.settings,
         pool: pool.clone(),
-        registry: Registry {
-            chain_id: resources.chain_id,
-            address: client.deployment().registry.to_string(),
-        },
+        registry: resources.registry(),
         client: client.clone(),
         clock: &DATABASE_CLOCK,
         head_age: config.head_age(),
@@ -278,7 +323,7 @@ async fn assemble(
     listening: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
-    let resources = open(config, safety).await?;
+    let mut resources = open(config, safety).await?;
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let (fees, current_fees) = watch::channel(FIRST_FEES);
@@ -291,6 +336,8 @@ async fn assemble(
         Arc::clone(&wake),
         &mut tasks,
     );
+    let trail_fees = current_fees.clone();
+    start_trail(config, &mut resources, trail_fees, &health, &mut tasks);
     let Resources {
         pool,
         keyring,

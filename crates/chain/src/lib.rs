@@ -9,6 +9,7 @@
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
 mod bindings;
+mod checkpoint;
 mod client;
 mod deployment;
 mod error;
@@ -23,6 +24,7 @@ pub mod siwe;
 mod wallet;
 mod wire;
 
+pub use checkpoint::{NextCheckpoint, PinnedCheckpoint, signer_of};
 pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
     RegistryRoom,

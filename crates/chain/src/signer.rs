@@ -56,7 +56,7 @@ pub struct SignedAnchor {
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
     /// The file cannot be opened.
-    #[error("the registrar's key file {path} cannot be read")]
+    #[error("the signer's key file {path} cannot be read")]
     NotRead {
         /// The file.
         path: PathBuf,
@@ -65,13 +65,13 @@ pub enum SignerError {
         source: io::Error,
     },
     /// Others on this machine can read it.
-    #[error("the registrar's key file {path} can be read by others: run chmod 600 on it")]
+    #[error("the signer's key file {path} can be read by others: run chmod 600 on it")]
     Exposed {
         /// The file.
         path: PathBuf,
     },
     /// Not 64 hexadecimal digits, or no number of the curve.
-    #[error("the registrar's key file {path} holds no secp256k1 key of 64 hexadecimal digits")]
+    #[error("the signer's key file {path} holds no secp256k1 key of 64 hexadecimal digits")]
     NotAKey {
         /// The file.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum SignerError {
     NotSigned,
 }
 
-/// The registrar's key. It is wiped from memory when dropped and never printed.
+/// A registrar's key, or that of checkpoints. It is wiped from memory when dropped and never printed.
 pub struct Signer {
     key: SigningKey,
     address: ChainAddress,
@@ -98,7 +98,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads the registrar's key: hexadecimal, with or without `0x`, in a file only its owner reads.
+    /// Reads a key: hexadecimal, with or without `0x`, in a file only its owner reads.
     ///
     /// # Errors
     /// [`SignerError`]; none shows any of the file.
@@ -179,7 +179,7 @@ impl Signer {
         self.sign(nonce, CLOSE_GAS_LIMIT, call.abi_encode(), fees)
     }
 
-    fn sign(
+    pub(crate) fn sign(
         &self,
         nonce: u64,
         gas_limit: u64,
@@ -197,16 +197,21 @@ impl Signer {
             access_list: alloy::eips::eip2930::AccessList::default(),
             input: call.into(),
         };
-        let (signature, recovery) = self
-            .key
-            .sign_prehash_recoverable(tx.signature_hash().as_slice())
-            .map_err(|_| SignerError::NotSigned)?;
-        let signed = tx.into_signed(Signature::from((signature, recovery)));
+        let signature = self.signature(tx.signature_hash().as_slice())?;
+        let signed = tx.into_signed(signature);
         Ok(SignedAnchor {
             tx_hash: TxHash(signed.hash().0),
             raw: TxEnvelope::from(signed).encoded_2718(),
             max_fee_per_gas: fees.max_fee_per_gas,
         })
+    }
+}
+
+impl Signer {
+    /// Signs 32 bytes.
+    pub(crate) fn signature(&self, hash: &[u8]) -> Result<Signature, SignerError> {
+        let signed = self.key.sign_prehash_recoverable(hash);
+        Ok(Signature::from(signed.map_err(|_| SignerError::NotSigned)?))
     }
 }
 

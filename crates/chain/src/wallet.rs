@@ -38,7 +38,7 @@ fn decoded(signature: &str) -> Option<Vec<u8>> {
     fits.then(|| alloy::hex::decode(digits).ok()).flatten()
 }
 
-fn recovered(text: &str, signature: &[u8]) -> Option<ChainAddress> {
+pub(crate) fn recovered(text: &str, signature: &[u8]) -> Option<ChainAddress> {
     let bytes: &[u8; 65] = signature.try_into().ok()?;
     if !matches!(bytes[64], 27 | 28) {
         return None;

@@ -138,7 +138,7 @@ pub async fn open_unrecorded(
                  AND action_type = 'INTEGRITY_FAILURE'
                  AND new_value ->> 'findingId' = $2
            ) AS "is_recorded!""#,
-        about.record_id.or(about.patient_key_id).or(about.row_id),
+        about.record_id.or(about.patient_key_id).or(about.row_id).or(Some(id.0)),
         id.to_string(),
     )
     .fetch_one(&mut **tx)

@@ -8,6 +8,7 @@ pub mod anchors;
 pub mod audit;
 pub mod barrier;
 pub mod chain_events;
+pub mod checkpoints;
 pub mod closings;
 pub mod consents;
 pub mod cursor;

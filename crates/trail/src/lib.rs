@@ -3,6 +3,7 @@
 //!
 //! Nothing here reads a database: `store` reads rows and nodes, and the hashes are computed here.
 
+pub mod checkpoint;
 pub mod row;
 pub mod tree;
 

@@ -7,7 +7,10 @@ use domain::{
     records::{DataHash, RecordType},
 };
 use serde_json::{Value, json};
-use store::reconciliation::{ExtractionFacts, LockedAnchor, PauseFacts};
+use store::{
+    checkpoints::PinnedEvent,
+    reconciliation::{ExtractionFacts, LockedAnchor, PauseFacts},
+};
 
 /// Something that does not fit together, about one record or hash.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +76,25 @@ pub(super) fn extraction_details(extraction: &ExtractionFacts) -> Value {
         "txHash": extraction.tx_hash,
         "blockNumber": extraction.block_number,
     })
+}
+
+/// That a checkpoint of the trail was pinned which was not signed here.
+pub(crate) fn foreign_checkpoint(event: &PinnedEvent) -> SuspectedFinding {
+    SuspectedFinding {
+        kind: FindingKind::AuditTampered,
+        record: None,
+        patient: None,
+        record_type: None,
+        record_hash: Some(event.root),
+        details: json!({
+            "reason": "FOREIGN_CHECKPOINT",
+            "size": event.tree_size,
+            "epoch": event.epoch,
+            "by": event.by,
+            "txHash": event.tx_hash,
+            "blockNumber": event.block_number,
+        }),
+    }
 }
 
 /// That the registry is paused.

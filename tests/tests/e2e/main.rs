@@ -12,6 +12,7 @@ mod batcher;
 mod batches;
 mod bulk;
 mod chain_loss;
+mod checkpoints;
 mod closings;
 mod commands;
 mod cursors;

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("settings", &[]),
     (
         "api",
-        &["chain", "domain", "fhir", "settings", "store", "vault"],
+        &["chain", "domain", "fhir", "settings", "store", "trail", "vault"],
     ),
     ("indexer", &["chain", "domain", "settings", "store"]),
     ("dev", &[]),
@@ -45,7 +45,6 @@ const ONLY: [(&[&str], &[&str]); 7] = [
         &[
             "aes-gcm",
             "argon2",
-            "base64",
             "ed25519-dalek",
             "getrandom",
             "hkdf",
@@ -59,7 +58,7 @@ const ONLY: [(&[&str], &[&str]); 7] = [
         &["vault"],
     ),
     // `trail` hashes what everybody may know.
-    (&["sha2"], &["trail", "vault"]),
+    (&["base64", "sha2"], &["trail", "vault"]),
     (
         &[
             "async-graphql",

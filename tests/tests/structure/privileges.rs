@@ -320,6 +320,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "integrity_feed",
         "recovery_codes",
         "wallets",
+        "audit_checkpoints",
         "audit_leaves",
         "audit_nodes",
         "audit_watermark",
@@ -369,6 +370,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE second_factors SET user_id = user_id",
             "UPDATE audit_leaves SET leaf_hash = sha256('')",
             "UPDATE audit_nodes SET hash = sha256('')",
+            "UPDATE audit_checkpoints SET root = repeat('0', 64)",
+            "UPDATE audit_checkpoints SET block_number = 1",
         ],
     )
     .await;

@@ -6,7 +6,7 @@ mod registry;
 use std::time::Duration;
 
 pub use node::{Mining, Node, NodeState, Options};
-pub use registry::{Deployment, REGISTRAR_KEY, deploy_registry, run_deploy_script};
+pub use registry::{CHECKPOINT_KEY, Deployment, REGISTRAR_KEY, deploy_registry, run_deploy_script};
 
 use crate::{Error, Result};
 

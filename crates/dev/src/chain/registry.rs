@@ -16,6 +16,10 @@ const DEPLOYER_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae
 /// anvil's account 1, known to everybody: the registrar. For development chains only.
 pub const REGISTRAR_KEY: &str =
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+/// anvil's account 9, known to everybody: pins checkpoints of the audit trail. For development chains only.
+pub const CHECKPOINT_KEY: &str =
+    "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6";
+const CHECKPOINT: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 const REGISTRAR: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 /// What the deployment file says.
@@ -77,6 +81,7 @@ fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
     let environment = [
         ("DEVELOPMENT", "true"),
         ("REGISTRAR_ADDRESS", REGISTRAR),
+        ("CHECKPOINT_ADDRESS", CHECKPOINT),
         // As many as the registry allows: benchmarks and tests amend by the hundred.
         ("ENDING_LIMIT", "2047"),
     ];

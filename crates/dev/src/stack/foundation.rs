@@ -166,6 +166,10 @@ impl Foundation {
             ("MEDITRUSTAL_ALLOWED_ORIGINS", origins),
             ("MEDITRUSTAL_INTROSPECTION", "true".to_owned()),
         ]);
+        // A `.dev` from before there were checkpoints has no key for them, and a registry that would not take it.
+        if self.options.checkpoints && keys.join("checkpoint.key").is_file() {
+            environment.push(("MEDITRUSTAL_CHECKPOINT_KEY_FILE", key("checkpoint.key")));
+        }
         if let Some(playground) = self.tools.playground() {
             environment.push((
                 "MEDITRUSTAL_PLAYGROUND_DIR",

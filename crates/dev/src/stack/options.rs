@@ -34,6 +34,8 @@ pub struct Options {
     pub mining: Mining,
     /// A block is final when this many, twice, are on top of it.
     pub slots_in_an_epoch: u32,
+    /// Whether the audit trail is pinned in the registry: an event of its own now and then.
+    pub checkpoints: bool,
     /// What is shown of the programs' logs.
     pub echo: Echo,
     /// Whether it is told what is going on.
@@ -65,6 +67,7 @@ impl Options {
             indexer_port: 0,
             mining: Mining::Every(Duration::from_secs(1)),
             slots_in_an_epoch: 2,
+            checkpoints: true,
             echo: Echo::Problems,
             progress: true,
             database_url: config::database_url(),
@@ -81,6 +84,7 @@ impl Options {
             keep: false,
             api_port: 0,
             mining: Mining::Instant,
+            checkpoints: false,
             echo: Echo::Nothing,
             progress: false,
             database_url: None,

@@ -42,8 +42,8 @@ impl Passwords {
     }
 }
 
-/// The keys of `dir`, made by the api's own command on the first use; the registrar's key is the
-/// well-known one that the registry was deployed for.
+/// The keys of `dir`, made by the api's own command on the first use; the registrar's key and that of checkpoints are the
+/// well-known ones that the registry was deployed for.
 pub(super) fn keys(programs: &Programs, dir: &Path) -> Result<PathBuf> {
     let keys = dir.join("keys");
     let path = keys.display().to_string();
@@ -52,6 +52,9 @@ pub(super) fn keys(programs: &Programs, dir: &Path) -> Result<PathBuf> {
         let registrar = keys.join("registrar.key");
         fs::remove_file(&registrar).map_err(Error::file("could not replace", &registrar))?;
         write_private(&registrar, chain::REGISTRAR_KEY)?;
+        let checkpoint = keys.join("checkpoint.key");
+        fs::remove_file(&checkpoint).map_err(Error::file("could not replace", &checkpoint))?;
+        write_private(&checkpoint, chain::CHECKPOINT_KEY)?;
     }
     if !keys.join("index.key").is_file() {
         programs.operate(&["keys", "index", "--dir", &path], &[], "")?;

@@ -14,9 +14,10 @@ use crate::scratch::Scratch;
 use crate::{Error, Result, fresh_name};
 
 /// What is copied of a foundation's directory.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "chain/state.json",
     "deployment.json",
+    "keys/checkpoint.key",
     "keys/index.key",
     "keys/master-keys.json",
     "keys/registrar.key",

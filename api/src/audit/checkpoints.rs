@@ -1,0 +1,231 @@
+//! Pins what the trail's tree is in the registry: signs a checkpoint when one is due, sends it until the registry has it,
+//! and signs none where the registry holds what this trail never was.
+//!
+//! That it is there, the indexer says. Two processes with one key follow one another by a lock; both may send, which is
+//! harmless.
+
+use std::time::Duration;
+
+use chain::{
+    Client, ClientError, Fees, NextCheckpoint, PinnedCheckpoint, Sent, Signer, SignerError, TxHash,
+};
+use domain::records::DataHash;
+use store::{
+    Pool, StoreError, Tx,
+    checkpoints::{self, Due, SignedCheckpoint, WaitingCheckpoint},
+    cursor::Registry,
+    trail as tree_of,
+};
+use tokio::sync::watch;
+use trail::{
+    Hash,
+    checkpoint::Checkpoint,
+    tree::{self, Frontier},
+};
+
+use super::finding;
+use crate::health::{CheckpointState, Health};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(2);
+/// When one is handed over again that is in no block: nodes forget.
+const AGAIN_IN: Duration = Duration::from_secs(15);
+
+/// What it takes to pin checkpoints.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    /// The tree.
+    pub(crate) pool: Pool,
+    /// The node.
+    pub(crate) client: Client,
+    /// The registry.
+    pub(crate) registry: Registry,
+    /// The account that pins.
+    pub(crate) signer: Signer,
+    /// What a transaction should offer now.
+    pub(crate) fees: watch::Receiver<Fees>,
+    /// When one is due.
+    pub(crate) due: Due,
+    /// Where it is told how it goes.
+    pub(crate) health: Health,
+}
+
+/// Why a round came to nothing. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+enum Hindrance {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Node(#[from] ClientError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error("a node of the audit tree is missing")]
+    NoNode,
+    #[error("the registry is paused")]
+    Paused,
+    #[error("the registry holds a checkpoint of {size} rows that this trail never had")]
+    Contradiction { size: u64 },
+    #[error("the registry does not let this account pin checkpoints")]
+    NotAllowed,
+}
+
+impl Hindrance {
+    const fn state(&self) -> CheckpointState {
+        match self {
+            Self::Store(_) => CheckpointState::Database,
+            Self::Node(_) | Self::Signer(_) => CheckpointState::Node,
+            Self::Paused => CheckpointState::Paused,
+            Self::NotAllowed => CheckpointState::NotAllowed,
+            Self::NoNode | Self::Contradiction { .. } => CheckpointState::Contradiction,
+        }
+    }
+}
+
+impl Checkpointer {
+    /// Looks again and again.
+    pub(crate) async fn run(self) {
+        loop {
+            let done = self.round().await;
+            let state = match &done {
+                Ok(()) => CheckpointState::On,
+                Err(error) => error.state(),
+            };
+            // Once for each reason: it stays as it is until somebody does something.
+            let before = self.health.set_checkpoints(state);
+            if let Err(error) = done
+                && state != before
+            {
+                tracing::warn!(%error, "No checkpoint of the audit trail can be pinned; trying again");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn round(&self) -> Result<(), Hindrance> {
+        let mut conn = self.pool.acquire().await?;
+        let waiting = checkpoints::waiting(&mut conn, &self.registry).await?;
+        let is_due = waiting.is_empty()
+            && checkpoints::is_due(&mut conn, &self.registry, self.due).await?;
+        drop(conn);
+        if is_due {
+            self.sign().await?;
+        }
+        for checkpoint in waiting.iter().filter(|it| it.is_due) {
+            self.send(checkpoint).await?;
+        }
+        Ok(())
+    }
+
+    /// Signs a checkpoint of all that is in the tree now.
+    async fn sign(&self) -> Result<(), Hindrance> {
+        if self.client.is_paused().await? {
+            return Err(Hindrance::Paused);
+        }
+        if !self.client.may_pin(self.signer.address()).await? {
+            return Err(Hindrance::NotAllowed);
+        }
+        let pinned = self.client.latest_checkpoint().await?;
+        let nonce = self.client.next_nonce(self.signer.address()).await?;
+        let mut tx = self.pool.begin().await?;
+        if !checkpoints::may_sign(&mut tx, &self.registry).await? {
+            return Ok(());
+        }
+        let size = tree_of::size(&mut tx).await?;
+        let grown = grown(&mut tx, pinned, size).await?;
+        let Some((root, consistency)) = grown else {
+            finding::pinned_elsewhere(&mut tx, pinned).await?;
+            tx.commit().await?;
+            return Err(Hindrance::Contradiction { size: pinned.size });
+        };
+        if size == pinned.size {
+            return Ok(());
+        }
+        let next = NextCheckpoint {
+            size,
+            root,
+            consistency: &consistency,
+        };
+        let signed = self.signed(nonce, pinned.epoch, &next)?;
+        checkpoints::insert(&mut tx, &self.registry, &signed).await?;
+        tx.commit().await?;
+        tracing::info!(size, "Signed a checkpoint of {size} rows of the audit trail");
+        Ok(())
+    }
+
+    fn signed(
+        &self,
+        nonce: u64,
+        epoch: u64,
+        next: &NextCheckpoint<'_>,
+    ) -> Result<SignedCheckpoint, Hindrance> {
+        let address = self.signer.address();
+        let chain_id = self.client.deployment().chain_id;
+        let checkpoint =
+            Checkpoint::new(chain_id, &self.registry.address, next.size, next.root);
+        let signature = self.signer.sign_text(&checkpoint.text())?;
+        let transaction = self.signer.sign_checkpoint(nonce, next, *self.fees.borrow())?;
+        let column = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Ok(SignedCheckpoint {
+            epoch: column(epoch),
+            tree_size: column(next.size),
+            root: DataHash(next.root),
+            note: checkpoint.note(&address.0, &signature),
+            signer: address.to_string(),
+            nonce: column(nonce),
+            tx_hash: transaction.tx_hash.to_string(),
+            raw_transaction: transaction.raw,
+        })
+    }
+
+    /// Hands one to the node, and notes when to do so again.
+    async fn send(&self, waiting: &WaitingCheckpoint) -> Result<(), Hindrance> {
+        let mut conn = self.pool.acquire().await?;
+        checkpoints::put_off(&mut conn, waiting.id, AGAIN_IN).await?;
+        drop(conn);
+        let size = waiting.tree_size;
+        match self.client.send(&waiting.raw_transaction).await? {
+            Sent::Accepted | Sent::AlreadyKnown => {}
+            Sent::NonceTooLow => {
+                let hash = waiting.tx_hash.parse::<TxHash>().ok();
+                let receipt = match hash {
+                    Some(hash) => self.client.receipt(hash).await?,
+                    None => None,
+                };
+                // Mined, and the indexer will say so.
+                if receipt.is_some_and(|receipt| receipt.succeeded) {
+                    return Ok(());
+                }
+                tracing::error!(size, "The checkpoint of {size} rows came to nothing; another is signed");
+                let mut conn = self.pool.acquire().await?;
+                checkpoints::fail(&mut conn, waiting.id).await?;
+            }
+            Sent::Underpriced => {
+                tracing::warn!(size, "The node wants a higher fee for a checkpoint than was signed");
+            }
+            Sent::Refused(reason) => {
+                tracing::warn!(size, reason, "The node refused a checkpoint");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The root of the tree, and the proof that it extends what is pinned. `None` where it does not.
+async fn grown(
+    tx: &mut Tx<'_>,
+    pinned: PinnedCheckpoint,
+    size: u64,
+) -> Result<Option<(Hash, Vec<Hash>)>, Hindrance> {
+    let Some(spans) = tree::consistency(pinned.size, size) else {
+        return Ok(None);
+    };
+    let all = [&[0..pinned.size, 0..size], &spans[..]].concat();
+    let stored = tree_of::stored(tx, &tree::stored_under(&all)).await?;
+    let root = |size| Frontier::restore(size, &stored).map(|frontier| frontier.root());
+    let (before, now) = root(pinned.size).zip(root(size)).ok_or(Hindrance::NoNode)?;
+    if pinned.size > 0 && before != pinned.root {
+        return Ok(None);
+    }
+    let proof = tree::hashes_of(&spans, &stored).ok_or(Hindrance::NoNode)?;
+    Ok(Some((now, proof)))
+}
