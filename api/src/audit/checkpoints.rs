@@ -104,8 +104,8 @@ impl Checkpointer {
     async fn round(&self) -> Result<(), Hindrance> {
         let mut conn = self.pool.acquire().await?;
         let waiting = checkpoints::waiting(&mut conn, &self.registry).await?;
-        let is_due = waiting.is_empty()
-            && checkpoints::is_due(&mut conn, &self.registry, self.due).await?;
+        let is_due =
+            waiting.is_empty() && checkpoints::is_due(&mut conn, &self.registry, self.due).await?;
         drop(conn);
         if is_due {
             self.sign().await?;
@@ -148,7 +148,10 @@ impl Checkpointer {
         let signed = self.signed(nonce, pinned.epoch, &next)?;
         checkpoints::insert(&mut tx, &self.registry, &signed).await?;
         tx.commit().await?;
-        tracing::info!(size, "Signed a checkpoint of {size} rows of the audit trail");
+        tracing::info!(
+            size,
+            "Signed a checkpoint of {size} rows of the audit trail"
+        );
         Ok(())
     }
 
@@ -160,10 +163,11 @@ impl Checkpointer {
     ) -> Result<SignedCheckpoint, Hindrance> {
         let address = self.signer.address();
         let chain_id = self.client.deployment().chain_id;
-        let checkpoint =
-            Checkpoint::new(chain_id, &self.registry.address, next.size, next.root);
+        let checkpoint = Checkpoint::new(chain_id, &self.registry.address, next.size, next.root);
         let signature = self.signer.sign_text(&checkpoint.text())?;
-        let transaction = self.signer.sign_checkpoint(nonce, next, *self.fees.borrow())?;
+        let transaction = self
+            .signer
+            .sign_checkpoint(nonce, next, *self.fees.borrow())?;
         let column = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         Ok(SignedCheckpoint {
             epoch: column(epoch),
@@ -195,12 +199,18 @@ impl Checkpointer {
                 if receipt.is_some_and(|receipt| receipt.succeeded) {
                     return Ok(());
                 }
-                tracing::error!(size, "The checkpoint of {size} rows came to nothing; another is signed");
+                tracing::error!(
+                    size,
+                    "The checkpoint of {size} rows came to nothing; another is signed"
+                );
                 let mut conn = self.pool.acquire().await?;
                 checkpoints::fail(&mut conn, waiting.id).await?;
             }
             Sent::Underpriced => {
-                tracing::warn!(size, "The node wants a higher fee for a checkpoint than was signed");
+                tracing::warn!(
+                    size,
+                    "The node wants a higher fee for a checkpoint than was signed"
+                );
             }
             Sent::Refused(reason) => {
                 tracing::warn!(size, reason, "The node refused a checkpoint");

@@ -9,12 +9,14 @@ use domain::{
     records::DataHash,
     users::SCHEDULER,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{
-    StoreError, Tx, audit,
+    Pool, StoreError, Tx, audit,
     feed::{self, FeedEntry},
-    findings::{self, Subject},
+    findings::{self, Subject, TrailTable},
 };
+
+use super::check::Fault;
 
 const KIND: FindingKind = FindingKind::AuditTampered;
 
@@ -31,22 +33,63 @@ pub(crate) async fn pinned_elsewhere(
         "reason": "OTHER_CHECKPOINT", "size": pinned.size, "epoch": pinned.epoch, "root": root.to_string(),
     });
     let about = Subject::Record(None, Some(root));
-    let Some(id) = findings::open_unrecorded(tx, KIND, about, &details).await? else {
-        return Ok(());
-    };
-    tracing::error!(finding.id = %id, "The registry holds a checkpoint of {} rows that this trail never had", pinned.size);
-    audit::insert(tx, &[failure(id)]).await?;
-    let event = FeedEntry {
-        finding: Some(id),
-        ..FeedEntry::new(FeedKind::FindingOpened)
-    };
-    feed::append(tx, &[event]).await
+    let size = pinned.size;
+    tracing::error!(
+        size,
+        "The registry holds a checkpoint of {size} rows that this trail never had"
+    );
+    write_down(tx, about, &details).await
 }
 
-fn failure(finding: FindingId) -> AuditEntry {
+/// Writes down what a check found wrong, and closes what is open of what it found right.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn settle(
+    pool: &Pool,
+    faults: &[Fault],
+    right: &[(TrailTable, i64)],
+) -> Result<(), StoreError> {
+    for fault in faults {
+        let said = fault.said();
+        tracing::error!("The audit trail failed its integrity check: {said}");
+        let mut tx = pool.begin().await?;
+        let about = Subject::Trail(fault.table, fault.number);
+        write_down(&mut tx, about, &fault.details()).await?;
+        tx.commit().await?;
+    }
+    for &(table, number) in right {
+        let mut tx = pool.begin().await?;
+        let closed = findings::resolve(&mut tx, KIND, Subject::Trail(table, number)).await?;
+        let events: Vec<_> = closed
+            .into_iter()
+            .map(|id| event(FeedKind::FindingResolved, id))
+            .collect();
+        feed::append(&mut tx, &events).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn write_down(tx: &mut Tx<'_>, about: Subject, details: &Value) -> Result<(), StoreError> {
+    let Some(id) = findings::open_unrecorded(tx, KIND, about, details).await? else {
+        return Ok(());
+    };
+    audit::insert(tx, &[failure(about, id)]).await?;
+    feed::append(tx, &[event(FeedKind::FindingOpened, id)]).await
+}
+
+fn event(kind: FeedKind, finding: FindingId) -> FeedEntry {
+    FeedEntry {
+        finding: Some(finding),
+        ..FeedEntry::new(kind)
+    }
+}
+
+fn failure(about: Subject, finding: FindingId) -> AuditEntry {
     AuditEntry {
         resource_type: ResourceType::Finding,
-        resource_id: finding.0,
+        resource_id: about.row().unwrap_or(finding.0),
         new_value: Some(json!({ "finding": KIND, "findingId": finding })),
         classification: Classification::Security,
         encryption: EncryptionStatus::MetadataOnly,

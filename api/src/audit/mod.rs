@@ -1,8 +1,9 @@
 //! The audit trail: for administrators whole, for patients what concerns them. The sequencer puts its rows in order, and
 //! checkpoints pin them in the registry.
 
+pub(crate) mod check;
 pub(crate) mod checkpoints;
-mod finding;
+pub(crate) mod finding;
 pub(crate) mod graphql;
 pub(crate) mod read;
 mod sentence;

@@ -30,7 +30,11 @@ pub(crate) async fn run(pool: Pool) {
 async fn all(pool: &Pool) -> Result<(), StoreError> {
     while let Some(ordered) = trail::order(pool).await? {
         if ordered.rows > 0 {
-            tracing::debug!(rows = ordered.rows, size = ordered.size, "The audit tree grew");
+            tracing::debug!(
+                rows = ordered.rows,
+                size = ordered.size,
+                "The audit tree grew"
+            );
         }
         if !ordered.may_have_left_some {
             break;

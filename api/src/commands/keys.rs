@@ -5,7 +5,6 @@ use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
     io::Write as _,
-    ops::Deref,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -187,7 +186,7 @@ impl Rotation {
     }
 }
 
-fn make<T: Deref<Target = String>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
+fn make<T: AsRef<str>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
     fs::create_dir_all(dir)?;
     if let Some((name, _)) = made.iter().find(|(name, _)| dir.join(name).exists()) {
         let there = dir.join(name);
@@ -198,7 +197,7 @@ fn make<T: Deref<Target = String>>(dir: &Path, made: &[(&str, T)]) -> Result<(),
         .into());
     }
     for (name, text) in made {
-        write_private(&dir.join(name), text)?;
+        write_private(&dir.join(name), text.as_ref())?;
         say(&format!("{}", dir.join(name).display()))?;
     }
     Ok(())

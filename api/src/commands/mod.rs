@@ -83,7 +83,7 @@ impl Command {
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,
-            Self::Audit(command) => command.run().await?,
+            Self::Audit(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,

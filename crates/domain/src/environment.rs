@@ -142,7 +142,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 66] = [
+pub const SETTINGS: [&str; 69] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -159,6 +159,9 @@ pub const SETTINGS: [&str; 66] = [
     "BROWSER",
     "CHALLENGES",
     "CHALLENGES_A_MINUTE",
+    "CHECKPOINT_EVERY",
+    "CHECKPOINT_KEY_FILE",
+    "CHECKPOINT_ROWS",
     "CONNECTIONS",
     "CONNECTIONS_OF_ADDRESS",
     "COST_AT_ONCE",

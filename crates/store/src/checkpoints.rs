@@ -199,7 +199,11 @@ pub async fn waiting(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn put_off(conn: &mut PgConnection, id: i64, again_in: Duration) -> Result<(), StoreError> {
+pub async fn put_off(
+    conn: &mut PgConnection,
+    id: i64,
+    again_in: Duration,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE audit_checkpoints
          SET next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
@@ -304,4 +308,63 @@ pub async fn reorg_above(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// A checkpoint that the registry has.
+#[derive(Debug, Clone)]
+pub struct AnchoredCheckpoint {
+    /// Its row.
+    pub id: i64,
+    /// The epoch.
+    pub epoch: i64,
+    /// How many leaves.
+    pub tree_size: i64,
+    /// The root.
+    pub root: String,
+    /// The text with its signature.
+    pub note: String,
+    /// The transaction.
+    pub tx_hash: String,
+    /// The block's number.
+    pub block_number: Option<i64>,
+    /// Whether the event that says so is known.
+    pub has_event: bool,
+}
+
+/// The checkpoints that the registry has, by size, from a size on. Served by `idx_audit_checkpoints_anchored`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn anchored(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    from: i64,
+    limit: i64,
+) -> Result<Vec<AnchoredCheckpoint>, StoreError> {
+    Ok(sqlx::query_as!(
+        AnchoredCheckpoint,
+        r#"SELECT id, epoch, tree_size, root, note, tx_hash, block_number,
+                EXISTS (
+                    SELECT FROM chain_events AS event
+                    WHERE event.chain_id = $1
+                      AND event.registry = $2
+                      AND event.tx_hash = pinned.tx_hash
+                      AND event.kind = 'CHECKPOINT_ANCHORED'
+                      AND event.subject_hash = pinned.root
+                      AND event.undone_at IS NULL
+                ) AS "has_event!"
+         FROM audit_checkpoints AS pinned
+         WHERE chain_id = $1
+           AND registry = $2
+           AND state = 'ANCHORED'
+           AND tree_size >= $3
+         ORDER BY tree_size, id
+         LIMIT $4"#,
+        registry.chain_id,
+        registry.address,
+        from,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
 }

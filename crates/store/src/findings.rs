@@ -22,6 +22,30 @@ pub enum Subject {
     Key(PatientKeyId),
     /// A row that decides.
     Row(SealedTable, Uuid),
+    /// A row of the trail or of its tree, by its number.
+    Trail(TrailTable, i64),
+}
+
+/// A table of the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrailTable {
+    /// The rows.
+    Rows,
+    /// The leaves, by place.
+    Leaves,
+    /// The checkpoints.
+    Checkpoints,
+}
+
+impl TrailTable {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "audit_logs",
+            Self::Leaves => "audit_leaves",
+            Self::Checkpoints => "audit_checkpoints",
+        }
+    }
 }
 
 /// What each column that says what a finding is about holds.
@@ -35,6 +59,11 @@ struct FindingColumns {
 }
 
 impl Subject {
+    /// The id of the row that it is about, as the findings have it.
+    pub fn row(self) -> Option<Uuid> {
+        self.columns().row_id
+    }
+
     fn columns(self) -> FindingColumns {
         let none = FindingColumns::default();
         match self {
@@ -50,6 +79,12 @@ impl Subject {
             Self::Row(table, id) => FindingColumns {
                 table_name: Some(table.as_str()),
                 row_id: Some(id),
+                ..none
+            },
+            Self::Trail(table, number) => FindingColumns {
+                table_name: Some(table.as_str()),
+                // The number as a UUID: zeros, and its digits in base 16.
+                row_id: Some(Uuid::from_u128(number.unsigned_abs().into())),
                 ..none
             },
         }
@@ -138,7 +173,11 @@ pub async fn open_unrecorded(
                  AND action_type = 'INTEGRITY_FAILURE'
                  AND new_value ->> 'findingId' = $2
            ) AS "is_recorded!""#,
-        about.record_id.or(about.patient_key_id).or(about.row_id).or(Some(id.0)),
+        about
+            .record_id
+            .or(about.patient_key_id)
+            .or(about.row_id)
+            .or(Some(id.0)),
         id.to_string(),
     )
     .fetch_one(&mut **tx)
@@ -299,4 +338,34 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
             })
         })
         .collect()
+}
+
+/// The rows of the trail and of its tree that have an open finding, by their numbers.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_about_trail(
+    conn: &mut PgConnection,
+) -> Result<Vec<(TrailTable, i64)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT table_name AS "table_name!", row_id AS "row_id!"
+           FROM integrity_findings
+           WHERE kind = 'AUDIT_TAMPERED'
+             AND resolved_at IS NULL
+             AND table_name IN ('audit_logs', 'audit_leaves', 'audit_checkpoints')
+             AND row_id IS NOT NULL
+           ORDER BY opened_at, id
+           LIMIT 10000"#,
+    )
+    .fetch_all(conn)
+    .await?;
+    let found = found.into_iter().filter_map(|row| {
+        let table = match row.table_name.as_str() {
+            "audit_logs" => TrailTable::Rows,
+            "audit_leaves" => TrailTable::Leaves,
+            _ => TrailTable::Checkpoints,
+        };
+        Some((table, i64::try_from(row.row_id.as_u128()).ok()?))
+    });
+    Ok(found.collect())
 }

@@ -4,7 +4,7 @@
 //! transactions before those have ended: a number of a row says when it was inserted, and not when it was committed, so
 //! that whoever goes by the last number that was seen loses what is committed after it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, postgres::types::PgInterval};
@@ -211,7 +211,7 @@ fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
 pub async fn stored(
     conn: &mut PgConnection,
     places: &[Place],
-) -> Result<HashMap<Place, Hash>, StoreError> {
+) -> Result<BTreeMap<Place, Hash>, StoreError> {
     let levels: Vec<i16> = places.iter().map(|place| place.level.into()).collect();
     let positions: Vec<i64> = places
         .iter()
@@ -259,6 +259,21 @@ pub async fn rows(
     after: i64,
     limit: i64,
 ) -> Result<Vec<HashedRow>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM audit_logs WHERE id > $1 ORDER BY id LIMIT $2",
+        after,
+        limit,
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    rows_of(conn, &ids).await
+}
+
+/// Rows by their numbers, those that are there. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedRow>, StoreError> {
     let found = sqlx::query_as!(
         RawRow,
         r#"SELECT leaf_salt, leaf_xid::text AS "leaf_xid!", id, event_time, user_id, action_type, resource_type,
@@ -267,15 +282,83 @@ pub async fn rows(
                 retention_period, data_classification, is_cross_border, destination_country,
                 encryption_status, created_at, patient_id, leaf_layout, leaf_hash
          FROM audit_logs
-         WHERE id > $1
-         ORDER BY id
-         LIMIT $2"#,
-        after,
-        limit,
+         WHERE id = ANY($1)
+         ORDER BY id"#,
+        ids,
     )
     .fetch_all(conn)
     .await?;
     found.into_iter().map(RawRow::read).collect()
+}
+
+/// A leaf, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    /// Its place.
+    pub position: i64,
+    /// The number of its row.
+    pub audit_id: i64,
+    /// The row's hash.
+    pub leaf_hash: Vec<u8>,
+}
+
+/// Leaves from a place on, in order. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn leaves(
+    conn: &mut PgConnection,
+    from: i64,
+    limit: i64,
+) -> Result<Vec<Leaf>, StoreError> {
+    Ok(sqlx::query_as!(
+        Leaf,
+        "SELECT position, audit_id, leaf_hash
+         FROM audit_leaves
+         WHERE position >= $1
+         ORDER BY position
+         LIMIT $2",
+        from,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The number of the last row.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn last_row(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    let last = sqlx::query_scalar!("SELECT max(id) FROM audit_logs")
+        .fetch_one(conn)
+        .await?;
+    Ok(last.unwrap_or(0))
+}
+
+/// The rows from one number to another, the first left out, that have no place although rows after them have: nobody who
+/// writes as our programs do leaves such ones.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn passed_over(
+    conn: &mut PgConnection,
+    after: i64,
+    to: i64,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT log.id
+         FROM audit_logs AS log
+         JOIN audit_watermark AS mark ON (log.leaf_xid, log.id) <= (mark.xid, mark.audit_id)
+         WHERE log.id > $1
+           AND log.id <= $2
+           AND NOT EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id)
+         ORDER BY log.id",
+        after,
+        to,
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// A row as the database gives it.

@@ -37,13 +37,23 @@ impl Checkpoint {
 
     /// What is signed: three lines.
     pub fn text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, BASE64_STANDARD.encode(self.root))
+        format!(
+            "{}\n{}\n{}\n",
+            self.origin,
+            self.size,
+            BASE64_STANDARD.encode(self.root)
+        )
     }
 
     /// The signed note: the text, an empty line, and a line with who signed: the origin, the key's id, the signature.
     pub fn note(&self, account: &[u8; 20], signature: &[u8; SIGNATURE_BYTES]) -> String {
         let signed = [&key_id(&self.origin, account)[..], signature].concat();
-        format!("{}\n— {} {}\n", self.text(), self.origin, BASE64_STANDARD.encode(signed))
+        format!(
+            "{}\n— {} {}\n",
+            self.text(),
+            self.origin,
+            BASE64_STANDARD.encode(signed)
+        )
     }
 
     /// Reads a note, and who is said to have signed it. Whether they did is not looked at.
@@ -58,7 +68,9 @@ impl Checkpoint {
             root: BASE64_STANDARD.decode(root).ok()?.try_into().ok()?,
         };
         let line = signatures.strip_prefix("— ")?.strip_suffix('\n')?;
-        let signed: Vec<u8> = BASE64_STANDARD.decode(line.strip_prefix(origin)?.strip_prefix(' ')?).ok()?;
+        let signed: Vec<u8> = BASE64_STANDARD
+            .decode(line.strip_prefix(origin)?.strip_prefix(' ')?)
+            .ok()?;
         let (id, signature) = signed.split_first_chunk()?;
         let is_ours = checkpoint.text() == format!("{text}\n");
         is_ours.then_some((checkpoint, signature.try_into().ok()?, *id))
@@ -84,7 +96,12 @@ mod tests {
 
     #[test]
     fn a_note_reads_as_it_was_written() {
-        let checkpoint = Checkpoint::new(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3", 7, [9; 32]);
+        let checkpoint = Checkpoint::new(
+            31_337,
+            "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+            7,
+            [9; 32],
+        );
         assert_eq!(
             checkpoint.text(),
             "eip155:31337:0x5FbDB2315678afecb367f032d93F642f64180aa3/audit\n7\n\

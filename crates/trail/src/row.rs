@@ -73,7 +73,10 @@ pub struct Interval {
 
 /// A row of `audit_logs` as it is hashed. Fields are the table's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "docs/data-model.md says what each column holds")]
+#[expect(
+    missing_docs,
+    reason = "docs/data-model.md says what each column holds"
+)]
 pub struct Row {
     pub leaf_salt: Uuid,
     pub leaf_xid: u64,

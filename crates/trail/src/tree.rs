@@ -5,7 +5,7 @@
 //! eight. A proof is first a list of spans of leaves, then of the stored places under them ([`stored_under`]), and last
 //! of their hashes ([`hashes_of`]): whoever stores the tree fetches all places in one go.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::{Hash, node_hash};
 
@@ -50,7 +50,7 @@ pub struct Frontier {
 impl Frontier {
     /// The edge of a tree of so many leaves, from the hashes of stored places that [`stored_under`] says of `0..size`.
     /// `None` where one is missing.
-    pub fn restore(size: u64, stored: &HashMap<Place, Hash>) -> Option<Self> {
+    pub fn restore(size: u64, stored: &BTreeMap<Place, Hash>) -> Option<Self> {
         let peaks = parts(0..size).into_iter();
         let peaks = peaks.map(|place| hash_at(place, stored));
         let peaks = peaks.collect::<Option<_>>()?;
@@ -77,7 +77,10 @@ impl Frontier {
         let mut stored = vec![(place, hash)];
         // Each right child completes its parent.
         while place.index % 2 == 1 {
-            let left = self.peaks.pop().expect("there is a peak for each bit of the size");
+            let left = self
+                .peaks
+                .pop()
+                .expect("there is a peak for each bit of the size");
             hash = node_hash(&left, &hash);
             place = Place {
                 level: place.level + 1,
@@ -164,7 +167,7 @@ pub fn stored_under(spans: &[Range<u64>]) -> Vec<Place> {
 }
 
 /// The hash of each span. `None` where a stored place is missing.
-pub fn hashes_of(spans: &[Range<u64>], stored: &HashMap<Place, Hash>) -> Option<Vec<Hash>> {
+pub fn hashes_of(spans: &[Range<u64>], stored: &BTreeMap<Place, Hash>) -> Option<Vec<Hash>> {
     let hash = |span: &Range<u64>| {
         let parts = parts(span.clone()).into_iter();
         let parts = parts.map(|place| hash_at(place, stored));
@@ -209,7 +212,11 @@ pub fn is_consistent(
     let mut hashes = proof.iter();
     // A perfect old tree is a node of the new one, and its hash is not in the proof.
     let is_perfect = old.is_power_of_two();
-    let Some(first) = (if is_perfect { Some(old_root) } else { hashes.next() }) else {
+    let Some(first) = (if is_perfect {
+        Some(old_root)
+    } else {
+        hashes.next()
+    }) else {
         return false;
     };
     let (mut old_hash, mut hash) = (*first, *first);
@@ -244,7 +251,7 @@ fn parts(span: Range<u64>) -> Vec<Place> {
     parts
 }
 
-fn hash_at(place: Place, stored: &HashMap<Place, Hash>) -> Option<Hash> {
+fn hash_at(place: Place, stored: &BTreeMap<Place, Hash>) -> Option<Hash> {
     if place.is_stored() {
         return stored.get(&place).copied();
     }

@@ -1,6 +1,6 @@
 //! The tree against two other implementations of RFC 9162, which share nothing with it: `ct-merkle` and `tlog_tiles`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash, mem_backed_tree::MemoryBackedTree};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ impl tlog::HashReader for Tiles {
 #[derive(Default)]
 struct Trees {
     ours: Frontier,
-    stored: HashMap<Place, Hash>,
+    stored: BTreeMap<Place, Hash>,
     leaves: Vec<Hash>,
     roots: Vec<Hash>,
     merkle: Option<MemoryBackedTree<Sha256, [u8; 8]>>,
@@ -58,7 +58,7 @@ impl Trees {
 
     fn prove(&self, spans: &[std::ops::Range<u64>]) -> Vec<Hash> {
         // Only what is said to be needed.
-        let needed: HashMap<_, _> = tree::stored_under(spans)
+        let needed: BTreeMap<_, _> = tree::stored_under(spans)
             .into_iter()
             .map(|place| (place, self.stored[&place]))
             .collect();
@@ -94,7 +94,10 @@ fn roots_and_proofs_of_all_sizes_are_those_of_two_other_implementations() {
             let theirs = merkle.prove_inclusion(at(index));
             assert_eq!(proof.concat(), theirs.as_bytes(), "{index} of {size}");
             let leaf = &trees.leaves[at(index)];
-            assert!(tree::is_included(&root, size, leaf, index, &proof), "{index} of {size}");
+            assert!(
+                tree::is_included(&root, size, leaf, index, &proof),
+                "{index} of {size}"
+            );
         }
         for old in 1..size {
             let spans = tree::consistency(old, size).expect("it is older");
@@ -104,7 +107,10 @@ fn roots_and_proofs_of_all_sizes_are_those_of_two_other_implementations() {
             let theirs = merkle.prove_consistency(at(size - old));
             assert_eq!(proof.concat(), theirs.as_bytes(), "{old} of {size}");
             let before = (old, &trees.roots[at(old)]);
-            assert!(tree::is_consistent(before, (size, &root), &proof), "{old} of {size}");
+            assert!(
+                tree::is_consistent(before, (size, &root), &proof),
+                "{old} of {size}"
+            );
         }
         assert_eq!(tree::inclusion(size, size), None);
         assert_eq!(tree::consistency(size + 1, size), None);
@@ -123,13 +129,17 @@ fn a_large_tree_agrees_as_well() {
         let proof = trees.prove(&tree::inclusion(size, index).expect("it is in"));
         let theirs = InclusionProof::<Sha256>::try_from_bytes(proof.concat()).expect("hashes");
         let bytes = index.to_be_bytes();
-        their_root.verify_inclusion(&bytes, index, &theirs).expect("it is proved");
+        their_root
+            .verify_inclusion(&bytes, index, &theirs)
+            .expect("it is proved");
     }
     for old in [1, 2, 4_096, 65_535, 65_536, 65_537, 70_000] {
         let proof = trees.prove(&tree::consistency(old, size).expect("it is older"));
         let theirs = ConsistencyProof::<Sha256>::try_from_bytes(proof.concat()).expect("hashes");
         let before = RootHash::<Sha256>::new(trees.roots[at(old)].into(), old);
-        their_root.verify_consistency(&before, &theirs).expect("it is proved");
+        their_root
+            .verify_consistency(&before, &theirs)
+            .expect("it is proved");
     }
 }
 
@@ -137,7 +147,7 @@ fn a_large_tree_agrees_as_well() {
 fn a_tree_goes_on_from_what_is_stored() {
     let mut trees = Trees::of(0);
     for nth in 0..300 {
-        let needed: HashMap<_, _> = tree::stored_under(std::slice::from_ref(&(0..nth)))
+        let needed: BTreeMap<_, _> = tree::stored_under(std::slice::from_ref(&(0..nth)))
             .into_iter()
             .map(|place| (place, trees.stored[&place]))
             .collect();
@@ -148,7 +158,7 @@ fn a_tree_goes_on_from_what_is_stored() {
     // A fifteenth, and the leaves.
     let inner = trees.stored.len() - trees.leaves.len();
     assert_eq!(inner, 300 / 16 + 300 / 256);
-    assert_eq!(Frontier::restore(300, &HashMap::new()), None);
+    assert_eq!(Frontier::restore(300, &BTreeMap::new()), None);
 }
 
 #[test]
@@ -192,7 +202,11 @@ fn no_forged_proof_holds() {
             }
             tried += 2;
             assert!(!tree::is_consistent((old, &[0; 32]), (size, root), &proof));
-            assert!(!tree::is_consistent((old, before), (size, &[0; 32]), &proof));
+            assert!(!tree::is_consistent(
+                (old, before),
+                (size, &[0; 32]),
+                &proof
+            ));
         }
     }
     assert!(tried > 100_000, "{tried}");

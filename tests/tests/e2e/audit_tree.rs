@@ -30,7 +30,8 @@ async fn executes(conn: &mut PgConnection, statements: &str) {
 /// Waits until every row has a place, and answers the leaves in order: each row's number with its hash.
 async fn all_ordered(world: &World) -> Vec<(i64, Hash)> {
     eventually("every row has its place", async || {
-        let left = "SELECT 1 FROM audit_logs WHERE id NOT IN (SELECT audit_id FROM audit_leaves) LIMIT 1";
+        let left =
+            "SELECT 1 FROM audit_logs WHERE id NOT IN (SELECT audit_id FROM audit_leaves) LIMIT 1";
         world.sql(left).await.is_empty().then_some(())
     })
     .await;
@@ -92,7 +93,9 @@ async fn nodes_are_right(world: &World, leaves: &[(i64, Hash)]) {
 async fn every_row_is_hashed_by_what_it_says_whoever_writes_it() {
     let world = World::start().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
-    let record = id(&ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs()).await);
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
     dr_bo.reads(&record).await;
     ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
     dr_bo.reads(&record).await;
@@ -105,7 +108,10 @@ async fn every_row_is_hashed_by_what_it_says_whoever_writes_it() {
         executes(&mut conn, STRANGE).await;
         executes(&mut conn, "SET client_encoding = 'LATIN1'").await;
         let refused = sqlx::raw_sql(STRANGE).execute(&mut conn).await;
-        assert!(refused.is_err(), "texts would be hashed in another encoding");
+        assert!(
+            refused.is_err(),
+            "texts would be hashed in another encoding"
+        );
     }
 
     let mut conn = world.connects_as(API).await;
@@ -133,7 +139,7 @@ async fn no_row_is_lost_or_doubled_while_transactions_stay_open_and_apis_are_kil
     const TRANSACTIONS: usize = 40;
 
     let mut world = World::start().await;
-    let second = world.second_api().await;
+    let mut second = world.second_api().await;
     let system = "'00000000-0000-7000-8000-000000000003'";
     let insert = format!(
         "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
@@ -147,7 +153,11 @@ async fn no_row_is_lost_or_doubled_while_transactions_stay_open_and_apis_are_kil
         for round in 0..TRANSACTIONS {
             // Numbers are taken now and seen up to a quarter of a second later; some never.
             let pause = (nth * 7 + round * 3) % 25 * 10;
-            let end = if round % 10 == 9 { "ROLLBACK" } else { "COMMIT" };
+            let end = if round % 10 == 9 {
+                "ROLLBACK"
+            } else {
+                "COMMIT"
+            };
             let statements =
                 format!("BEGIN; {insert} SELECT pg_sleep({pause} / 1000.0); {insert} {end}");
             executes(&mut conn, &statements).await;
@@ -185,7 +195,10 @@ async fn no_row_is_lost_or_doubled_while_transactions_stay_open_and_apis_are_kil
                WINDOW place AS (ORDER BY leaf.position)) AS leaves",
     ).await;
     assert_eq!(order[0]["wrong"], 0);
-    assert!(order[0]["numbers_went_back"].as_u64() > Some(50), "{order:?}");
+    assert!(
+        order[0]["numbers_went_back"].as_u64() > Some(50),
+        "{order:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Checkpoints of the audit trail: signed, pinned in the registry, confirmed, and what happens where it holds others.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::{World, eventually, text};
 use trail::{
@@ -12,13 +14,8 @@ use trail::{
 const CHECKPOINTER: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 
 /// A world that pins its trail again and again.
-async fn pinning(every: &str) -> World {
-    World::with(|options| {
-        options.checkpoints = true;
-        let every = ("MEDITRUSTAL_CHECKPOINT_EVERY".to_owned(), every.to_owned());
-        options.api.push(every);
-    })
-    .await
+async fn pinning(every: u64) -> World {
+    World::with(|options| options.checkpoints = Some(Duration::from_secs(every))).await
 }
 
 /// Waits until the registry has a checkpoint with so many rows, and the indexer has said so.
@@ -47,11 +44,15 @@ fn unhex(digits: &str) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |digits, byte| {
+        digits + &format!("{byte:02x}")
+    })
 }
 
 async fn keccak(world: &World, bytes: &[u8]) -> String {
-    let hash = world.rpc("web3_sha3", json!([format!("0x{}", hex(bytes))])).await;
+    let hash = world
+        .rpc("web3_sha3", json!([format!("0x{}", hex(bytes))]))
+        .await;
     text(&hash)[2..].to_owned()
 }
 
@@ -60,7 +61,9 @@ async fn asks(world: &World, function: &str, words: &str) -> String {
     let selector = keccak(world, function.as_bytes()).await;
     let to = &world.foundation.deployment.registry;
     let data = format!("0x{}{words}", &selector[..8]);
-    let answer = world.rpc("eth_call", json!([{ "to": to, "data": data }, "latest"])).await;
+    let answer = world
+        .rpc("eth_call", json!([{ "to": to, "data": data }, "latest"]))
+        .await;
     text(&answer)[2..].to_owned()
 }
 
@@ -68,7 +71,9 @@ async fn leaves(world: &World) -> Vec<Hash> {
     let leaves = "SELECT encode(leaf_hash, 'hex') AS hash FROM audit_leaves ORDER BY position";
     let leaves = world.sql(leaves).await;
     let leaves = leaves.iter().map(|leaf| unhex(&text(&leaf["hash"])));
-    leaves.map(|leaf| leaf.try_into().expect("32 bytes")).collect()
+    leaves
+        .map(|leaf| leaf.try_into().expect("32 bytes"))
+        .collect()
 }
 
 /// The root by the definition of RFC 9162, 2.1.1.
@@ -95,7 +100,7 @@ async fn waits_for_state(world: &World, wanted: &str) {
 
 #[tokio::test]
 async fn the_trail_is_pinned_and_the_registry_itself_finds_each_row_in_it() {
-    let world = pinning("1").await;
+    let world = pinning(1).await;
     world.patient("ana").await;
     let first = pinned(&world, 2).await;
     world.patient("bea").await;
@@ -121,7 +126,8 @@ async fn the_trail_is_pinned_and_the_registry_itself_finds_each_row_in_it() {
         let recover = json!([{ "to": format!("0x{:040x}", 1), "data": format!("0x{hash}{v:064x}{rs}") }, "latest"]);
         let signer = text(&world.rpc("eth_call", recover).await);
         assert_eq!(signer[26..], CHECKPOINTER[2..].to_lowercase());
-        let held = asks(&world, "checkpointRoot(uint64,uint64)", &format!("{:064x}{size:064x}", 0));
+        let which = format!("{:064x}{size:064x}", 0);
+        let held = asks(&world, "checkpointRoot(uint64,uint64)", &which);
         assert_eq!(held.await, hex(&root));
     }
 
@@ -135,7 +141,13 @@ async fn the_trail_is_pinned_and_the_registry_itself_finds_each_row_in_it() {
             .iter()
             .map(|span| root_of(&pinned[at(span.start)..at(span.end)]))
             .collect();
-        assert!(tree::is_included(&root_of(pinned), size, leaf, index, &proof));
+        assert!(tree::is_included(
+            &root_of(pinned),
+            size,
+            leaf,
+            index,
+            &proof
+        ));
         let words = |leaf: &Hash| {
             format!(
                 "{:064x}{size:064x}{}{index:064x}{:064x}{:064x}{}",
@@ -158,7 +170,7 @@ async fn the_trail_is_pinned_and_the_registry_itself_finds_each_row_in_it() {
 
 #[tokio::test]
 async fn checkpoints_survive_kills_reorganisations_and_a_second_api() {
-    let mut world = pinning("1").await;
+    let mut world = pinning(1).await;
     let second = world.second_api().await;
     for round in 0..3 {
         world.patient(&format!("ana{round}")).await;
@@ -183,7 +195,8 @@ async fn checkpoints_survive_kills_reorganisations_and_a_second_api() {
         let size = row["tree_size"].as_u64().expect("a number");
         let size = usize::try_from(size).expect("small");
         assert_eq!(row["root"], hex(&root_of(&leaves[..size])));
-        let held = asks(&world, "checkpointRoot(uint64,uint64)", &format!("{:064x}{size:064x}", 0));
+        let which = format!("{:064x}{size:064x}", 0);
+        let held = asks(&world, "checkpointRoot(uint64,uint64)", &which);
         assert_eq!(text(&row["root"]), held.await);
     }
     assert!(before["tree_size"].as_u64() <= sizes[sizes.len() - 1]);
@@ -193,7 +206,7 @@ async fn checkpoints_survive_kills_reorganisations_and_a_second_api() {
 
 #[tokio::test]
 async fn a_checkpoint_that_is_none_of_ours_is_found_and_ours_wait_until_an_epoch_is_opened() {
-    let world = pinning("86400").await;
+    let world = pinning(86_400).await;
     pinned(&world, 1).await;
     let latest = asks(&world, "latestCheckpoint()", "").await;
     let (size, root) = (&latest[64..128], unhex(&latest[128..192]));

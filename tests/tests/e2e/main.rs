@@ -6,6 +6,7 @@ mod access;
 mod accounts;
 mod amendments;
 mod audit;
+mod audit_check;
 mod audit_tree;
 mod barrier;
 mod batcher;

@@ -671,7 +671,11 @@ async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_medi
     }
     for (path, status, body) in [
         ("/health/live", 200, "alive\n"),
-        ("/health/ready", 200, r#"{"ready":true,"failing":{},"checkpoints":"OFF"}"#),
+        (
+            "/health/ready",
+            200,
+            r#"{"ready":true,"failing":{},"checkpoints":"OFF"}"#,
+        ),
         ("/nowhere", 404, ""),
         (
             "/graphql?query={__typename}",

@@ -22,7 +22,9 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("settings", &[]),
     (
         "api",
-        &["chain", "domain", "fhir", "settings", "store", "trail", "vault"],
+        &[
+            "chain", "domain", "fhir", "settings", "store", "trail", "vault",
+        ],
     ),
     ("indexer", &["chain", "domain", "settings", "store"]),
     ("dev", &[]),

@@ -389,7 +389,10 @@ async fn every_column_of_the_trail_is_hashed() {
              WHERE attrelid = 'audit_logs'::regclass AND attnum > 0 AND NOT attisdropped",
         )
         .await;
-    let found: BTreeSet<_> = columns.iter().map(|row| tests::text(&row["attname"])).collect();
+    let found: BTreeSet<_> = columns
+        .iter()
+        .map(|row| tests::text(&row["attname"]))
+        .collect();
 
     let hashed = trail::row::COLUMNS_1.iter();
     // The hash, and the number of the layout, whose name is hashed.

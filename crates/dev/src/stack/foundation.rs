@@ -167,8 +167,12 @@ impl Foundation {
             ("MEDITRUSTAL_INTROSPECTION", "true".to_owned()),
         ]);
         // A `.dev` from before there were checkpoints has no key for them, and a registry that would not take it.
-        if self.options.checkpoints && keys.join("checkpoint.key").is_file() {
+        if let Some(every) = self.options.checkpoints
+            && keys.join("checkpoint.key").is_file()
+        {
+            let every = every.as_secs().to_string();
             environment.push(("MEDITRUSTAL_CHECKPOINT_KEY_FILE", key("checkpoint.key")));
+            environment.push(("MEDITRUSTAL_CHECKPOINT_EVERY", every));
         }
         if let Some(playground) = self.tools.playground() {
             environment.push((

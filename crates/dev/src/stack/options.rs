@@ -34,8 +34,8 @@ pub struct Options {
     pub mining: Mining,
     /// A block is final when this many, twice, are on top of it.
     pub slots_in_an_epoch: u32,
-    /// Whether the audit trail is pinned in the registry: an event of its own now and then.
-    pub checkpoints: bool,
+    /// How often the audit trail is pinned in the registry, which is an event of its own; never, if left out.
+    pub checkpoints: Option<Duration>,
     /// What is shown of the programs' logs.
     pub echo: Echo,
     /// Whether it is told what is going on.
@@ -67,7 +67,7 @@ impl Options {
             indexer_port: 0,
             mining: Mining::Every(Duration::from_secs(1)),
             slots_in_an_epoch: 2,
-            checkpoints: true,
+            checkpoints: Some(Duration::from_secs(600)),
             echo: Echo::Problems,
             progress: true,
             database_url: config::database_url(),
@@ -84,7 +84,7 @@ impl Options {
             keep: false,
             api_port: 0,
             mining: Mining::Instant,
-            checkpoints: false,
+            checkpoints: None,
             echo: Echo::Nothing,
             progress: false,
             database_url: None,
