@@ -19,7 +19,9 @@ CREATE TABLE audit_nodes (
 CREATE TABLE audit_watermark (
     id BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (id),
     xid XID8 NOT NULL,
-    audit_id BIGINT NOT NULL
+    audit_id BIGINT NOT NULL,
+    -- Whose numbers of transactions these are (pg_control_system): a dump that is brought to another server has others.
+    server BIGINT NOT NULL
 );
 
 -- The order of the tree: rows of a transaction together, transactions by their number.
@@ -35,4 +37,4 @@ CREATE TRIGGER audit_nodes_never_truncated BEFORE TRUNCATE ON audit_nodes
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 GRANT SELECT, INSERT ON audit_leaves, audit_nodes TO meditrustal_api;
-GRANT SELECT, INSERT, UPDATE (xid, audit_id) ON audit_watermark TO meditrustal_api;
+GRANT SELECT, INSERT, UPDATE (xid, audit_id, server) ON audit_watermark TO meditrustal_api;

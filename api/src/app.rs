@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use chain::{Client, siwe::Site};
 use domain::{clock::Clock, second_factor::Requirement};
-use store::Pool;
+use store::{Pool, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
@@ -18,6 +18,7 @@ use crate::{
         WalletMessages,
     },
     detached::DetachedTasks,
+    error::Error,
     feed::Feed,
     hashing::Hashing,
     health::Health,
@@ -111,6 +112,18 @@ impl From<AppParts> for App {
 
 /// What is given out together ([`crate::dependencies`]).
 impl AppParts {
+    /// The registry that records and checkpoints are anchored in, as the database names it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a chain whose number no column holds.
+    pub(crate) fn registry(&self) -> Result<Registry, Error> {
+        let deployment = self.chain.deployment();
+        Ok(Registry {
+            chain_id: i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?,
+            address: deployment.registry.to_string(),
+        })
+    }
+
     /// For checking passwords and codes.
     pub(crate) fn credentials(&self) -> Credentials<'_> {
         Credentials {

@@ -16,7 +16,7 @@ use domain::{
     throttle::{Backoff, Bucket, ThrottleLimits},
 };
 use ipnet::IpNet;
-use store::{PoolSettings, checkpoints::Due, housekeeping::Keep};
+use store::{PoolSettings, checkpoints::CheckpointDue, housekeeping::Keep};
 
 use crate::{
     answer_budget, connections, cost_limit,
@@ -228,8 +228,8 @@ pub(crate) struct CheckpointConfig {
 
 impl CheckpointConfig {
     /// When a checkpoint is due.
-    pub(crate) const fn due(&self) -> Due {
-        Due {
+    pub(crate) const fn due(&self) -> CheckpointDue {
+        CheckpointDue {
             every: Duration::from_secs(self.every),
             leaves: self.rows,
         }

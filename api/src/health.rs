@@ -73,6 +73,8 @@ pub(crate) enum CheckpointState {
     Paused,
     /// The account has not the role.
     NotAllowed,
+    /// The node takes none: the account has too little for the fee, the fee is too low, or it is in no block for minutes.
+    NotTaken,
     /// The registry holds what this trail never was, or nodes of the tree are missing.
     Contradiction,
 }

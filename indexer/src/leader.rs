@@ -5,7 +5,7 @@ mod reorganisation;
 use std::time::{Duration, Instant};
 
 use chain::Client;
-use store::{Pool, StoreError, cursor, cursor::Registry};
+use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -167,6 +167,12 @@ impl ChainFollower {
             cursor::take_over(&mut conn, &self.registry, &first.to_row()).await
         });
         let cursor = taken.await?;
+        within(async {
+            let mut tx = self.pool.begin().await?;
+            checkpoints::confirm_by_stored_events(&mut tx, &self.registry).await?;
+            tx.commit().await
+        })
+        .await?;
         let at = ChainPosition::from_row(&cursor.position)?;
         self.status.is(LeadershipRole::Leader);
         self.status.at(at.block.number, at.registry_state.sequence);

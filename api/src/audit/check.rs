@@ -3,9 +3,9 @@
 //!
 //! It goes through the leaves in order, a batch at a time, and holds one batch, the tree's edge and the checkpoints.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chain::{Client, ClientError};
+use chain::{Client, ClientError, PinnedCheckpoint};
 use domain::records::DataHash;
 use serde_json::{Value, json};
 use store::{
@@ -22,10 +22,14 @@ use trail::{
 
 /// How many leaves are compared at a time: a multiple of what a node of the lowest stored level covers.
 const AT_ONCE: i64 = 4096;
-/// How many numbers of rows are looked through at a time for rows that have no place.
-const NUMBERS_AT_ONCE: i64 = 20_000;
+/// How many rows are looked through at a time for such as have no place.
+const ROWS_AT_ONCE: i64 = 20_000;
 /// How many of the last checkpoints the registry is asked for: the last one proves all before it in its epoch.
 const MOST_ASKED: usize = 100;
+/// How many faults are held, named and written down. Of more it is said how many there are.
+const MOST_FAULTS: usize = 10_000;
+/// By what number the checkpoint goes that the registry holds last, in a fault: it may be in no row.
+pub(crate) const LAST_HELD: i64 = 0;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +50,8 @@ pub(crate) enum FaultKind {
     Root,
     /// A checkpoint that counts as pinned is not in the registry.
     NotPinned,
+    /// The last checkpoint of the registry is in no row.
+    Unknown,
 }
 
 impl FaultKind {
@@ -59,6 +65,7 @@ impl FaultKind {
             Self::Node => "NODE",
             Self::Root => "ROOT",
             Self::NotPinned => "NOT_PINNED",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -115,26 +122,41 @@ impl Fault {
 
 /// What a check came to.
 #[derive(Debug, Default)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedTrail {
     /// How many leaves.
     pub(crate) leaves: u64,
     /// The checkpoints that count as pinned, by size.
     pub(crate) pinned: Vec<AnchoredCheckpoint>,
-    /// What does not fit, once each.
+    /// What does not fit, once each: at most [`MOST_FAULTS`].
     pub(crate) faults: Vec<Fault>,
+    /// How many more there are.
+    pub(crate) more: usize,
+    /// The checkpoints of which everything was compared, the registry's word included.
+    pub(crate) asked: BTreeSet<i64>,
 }
 
-/// Compares everything.
+/// Compares everything, also with the checkpoint that the registry holds last, where it was asked.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn all(pool: &Pool, registry: Option<&Registry>) -> Result<Checked, StoreError> {
+pub(crate) async fn all(
+    pool: &Pool,
+    registry: Option<&Registry>,
+    held: Option<PinnedCheckpoint>,
+) -> Result<CheckedTrail, StoreError> {
     let mut conn = pool.acquire().await?;
     let pinned = match registry {
         Some(registry) => checkpoints::anchored(&mut conn, registry, 0, i64::MAX).await?,
         None => Vec::new(),
     };
-    let mut walk = Walk::new(&pinned);
+    let held = held.filter(|held| held.size > 0);
+    let mut walk = TrailWalk::new(&pinned, held);
+    if let (Some(registry), Some(held)) = (registry, held) {
+        let (size, root) = (column(held.size), DataHash(held.root));
+        if !checkpoints::is_ours(&mut conn, registry, size, root).await? {
+            walk.add(of_held(held, FaultKind::Unknown, None));
+        }
+    }
     let size = tree_of::size(&mut conn).await?;
     let mut from = 0;
     while u64::try_from(from).is_ok_and(|from| from < size) {
@@ -143,29 +165,35 @@ pub(crate) async fn all(pool: &Pool, registry: Option<&Registry>) -> Result<Chec
         walk.batch(&mut conn, from, to, &leaves).await?;
         from = to;
     }
-    let last = tree_of::last_row(&mut conn).await?;
-    let mut after = 0;
-    while after < last {
-        let to = after.saturating_add(NUMBERS_AT_ONCE);
-        let passed_over = tree_of::passed_over(&mut conn, after, to).await?;
-        let inserted = passed_over.into_iter();
-        walk.faults
-            .extend(inserted.map(|id| Fault::of_row(id, FaultKind::Inserted, None)));
+    let mut after = i64::MIN;
+    while let Some(to) = tree_of::last_of(&mut conn, after, ROWS_AT_ONCE).await? {
+        for id in tree_of::passed_over(&mut conn, after, to).await? {
+            walk.add(Fault::of_row(id, FaultKind::Inserted, None));
+        }
         after = to;
     }
     Ok(walk.end(pinned))
 }
 
-/// Asks the registry for the last checkpoints themselves: one that it does not hold so is not pinned.
+/// Asks the registry for the last checkpoints themselves, and for those of which something is open: one that it does not hold
+/// so is not pinned.
 ///
 /// # Errors
 /// The node's.
 pub(crate) async fn ask_registry(
     client: &Client,
-    checked: &mut Checked,
+    open: &BTreeSet<i64>,
+    checked: &mut CheckedTrail,
 ) -> Result<(), ClientError> {
     let number = |column: i64| u64::try_from(column).unwrap_or_default();
-    for checkpoint in checked.pinned.iter().rev().take(MOST_ASKED) {
+    let last = checked.pinned.iter().rev().take(MOST_ASKED);
+    let open = checked.pinned.iter().filter(|it| open.contains(&it.id));
+    checked.asked = last.chain(open).map(|it| it.id).collect();
+    for checkpoint in checked
+        .pinned
+        .iter()
+        .filter(|it| checked.asked.contains(&it.id))
+    {
         let (epoch, size) = (number(checkpoint.epoch), number(checkpoint.tree_size));
         let root = client.checkpoint_root(epoch, size).await?;
         if root.map(|root| DataHash(root).to_string()).as_ref() != Some(&checkpoint.root) {
@@ -173,8 +201,13 @@ pub(crate) async fn ask_registry(
             checked.faults.push(fault);
         }
     }
+    checked.asked.insert(LAST_HELD);
     tidy(&mut checked.faults);
     Ok(())
+}
+
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Each row once.
@@ -184,33 +217,43 @@ fn tidy(faults: &mut Vec<Fault>) {
 }
 
 /// One pass over the leaves.
-struct Walk {
+struct TrailWalk {
     frontier: Frontier,
     /// By size.
     pinned: BTreeMap<i64, Vec<AnchoredCheckpoint>>,
+    /// What the registry holds last.
+    held: Option<PinnedCheckpoint>,
     /// The size of the last checkpoint whose root was right.
     right_up_to: i64,
     faults: Vec<Fault>,
+    more: usize,
 }
 
-impl Walk {
-    fn new(pinned: &[AnchoredCheckpoint]) -> Self {
-        let mut by_size: BTreeMap<i64, Vec<AnchoredCheckpoint>> = BTreeMap::new();
-        let mut faults = Vec::new();
+impl TrailWalk {
+    fn new(pinned: &[AnchoredCheckpoint], held: Option<PinnedCheckpoint>) -> Self {
+        let mut walk = Self {
+            frontier: Frontier::default(),
+            pinned: BTreeMap::new(),
+            held,
+            right_up_to: 0,
+            faults: Vec::new(),
+            more: 0,
+        };
         for checkpoint in pinned {
             if !checkpoint.has_event {
-                faults.push(of_checkpoint(checkpoint, FaultKind::NotPinned, None));
+                walk.add(of_checkpoint(checkpoint, FaultKind::NotPinned, None));
             }
-            by_size
-                .entry(checkpoint.tree_size)
-                .or_default()
-                .push(checkpoint.clone());
+            let of_size = walk.pinned.entry(checkpoint.tree_size).or_default();
+            of_size.push(checkpoint.clone());
         }
-        Self {
-            frontier: Frontier::default(),
-            pinned: by_size,
-            right_up_to: 0,
-            faults,
+        walk
+    }
+
+    fn add(&mut self, fault: Fault) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault);
+        } else {
+            self.more += 1;
         }
     }
 
@@ -223,14 +266,23 @@ impl Walk {
         leaves: &[Leaf],
     ) -> Result<(), StoreError> {
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
-        let rows = tree_of::rows_of(conn, &ids).await?;
+        let (rows, unreadable) = readable(conn, &ids).await?;
         let rows: HashMap<i64, &HashedRow> = rows.iter().map(|row| (row.row.id, row)).collect();
         let by_place: HashMap<i64, &Leaf> =
             leaves.iter().map(|leaf| (leaf.position, leaf)).collect();
         let mut nodes = Vec::new();
         for place in from..to {
             let leaf = by_place.get(&place).copied();
-            self.faults.extend(leaf_fault(place, leaf, &rows));
+            let fault = leaf_fault(place, leaf, &rows).map(|fault| match leaf {
+                Some(leaf) if unreadable.contains(&leaf.audit_id) => Fault {
+                    kind: FaultKind::Changed,
+                    ..fault
+                },
+                _ => fault,
+            });
+            if let Some(fault) = fault {
+                self.add(fault);
+            }
             let hash = leaf.and_then(|leaf| leaf.leaf_hash.as_slice().try_into().ok());
             nodes.extend(self.frontier.push(hash.unwrap_or_default()));
             self.root(place + 1);
@@ -248,22 +300,22 @@ impl Walk {
 
     /// Compares the root with what was pinned at this size.
     fn root(&mut self, size: i64) {
-        let Some(pinned) = self.pinned.get(&size) else {
+        let held = self.held.filter(|held| column(held.size) == size);
+        let pinned = self.pinned.get(&size).cloned().unwrap_or_default();
+        if pinned.is_empty() && held.is_none() {
             return;
-        };
-        let root = DataHash(self.frontier.root()).to_string();
-        let mut is_right = false;
-        for checkpoint in pinned {
-            if checkpoint.root == root {
-                is_right = true;
-            } else {
-                let from = Some(self.right_up_to);
-                self.faults
-                    .push(of_checkpoint(checkpoint, FaultKind::Root, from));
-            }
         }
-        if is_right {
-            self.right_up_to = size;
+        let (root, from) = (self.frontier.root(), Some(self.right_up_to));
+        let shown = DataHash(root).to_string();
+        let (right, wrong): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|it| it.root == shown);
+        for checkpoint in wrong {
+            self.add(of_checkpoint(&checkpoint, FaultKind::Root, from));
+        }
+        match held {
+            Some(held) if held.root != root => self.add(of_held(held, FaultKind::Root, from)),
+            Some(_) => self.right_up_to = size,
+            None if !right.is_empty() => self.right_up_to = size,
+            None => {}
         }
     }
 
@@ -296,35 +348,83 @@ impl Walk {
             }
             last = Some(now);
         }
-        if out_of_order.is_empty() {
-            self.faults.push(Fault {
-                table: TrailTable::Leaves,
-                number: from,
-                kind: FaultKind::Node,
-                place: Some(from),
-                before: Some(before),
-            });
-        } else {
-            self.faults.extend(out_of_order);
+        // Rows of another server, whose transactions had other numbers, may stand in no order that can be told.
+        self.add(Fault {
+            table: TrailTable::Leaves,
+            number: from,
+            kind: FaultKind::Node,
+            place: Some(from),
+            before: Some(before),
+        });
+        for fault in out_of_order {
+            self.add(fault);
         }
     }
 
-    fn end(mut self, pinned: Vec<AnchoredCheckpoint>) -> Checked {
+    fn end(mut self, pinned: Vec<AnchoredCheckpoint>) -> CheckedTrail {
         let size = self.frontier.size();
         // Pinned, and longer than what is left.
         let reached = i64::try_from(size).unwrap_or(i64::MAX);
         let beyond = self.pinned.split_off(&reached.saturating_add(1));
+        let from = Some(self.right_up_to);
         for checkpoint in beyond.values().flatten() {
-            let from = Some(self.right_up_to);
-            self.faults
-                .push(of_checkpoint(checkpoint, FaultKind::Root, from));
+            self.add(of_checkpoint(checkpoint, FaultKind::Root, from));
+        }
+        if let Some(held) = self.held.filter(|held| held.size > size) {
+            self.add(of_held(held, FaultKind::Root, from));
         }
         tidy(&mut self.faults);
-        Checked {
+        CheckedTrail {
             leaves: size,
             pinned,
             faults: self.faults,
+            more: self.more,
+            asked: BTreeSet::new(),
         }
+    }
+}
+
+/// The rows of these numbers that can be read, and the numbers of those that cannot.
+async fn readable(
+    conn: &mut PgConnection,
+    ids: &[i64],
+) -> Result<(Vec<HashedRow>, BTreeSet<i64>), StoreError> {
+    let is_of_a_row = |error: &StoreError| {
+        matches!(
+            error,
+            StoreError::Unreadable { .. } | StoreError::Refused(_)
+        )
+    };
+    let mut rows = match tree_of::rows_of(conn, ids).await {
+        Ok(rows) if rows.len() == ids.len() => return Ok((rows, BTreeSet::new())),
+        Ok(rows) => rows,
+        Err(error) if is_of_a_row(&error) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let known: BTreeSet<i64> = rows.iter().map(|row| row.row.id).collect();
+    let mut unreadable = BTreeSet::new();
+    for id in tree_of::there(conn, ids).await? {
+        if known.contains(&id) {
+            continue;
+        }
+        match tree_of::rows_of(conn, &[id]).await {
+            Ok(row) if !row.is_empty() => rows.extend(row),
+            Err(error) if !is_of_a_row(&error) => return Err(error),
+            _ => {
+                unreadable.insert(id);
+            }
+        }
+    }
+    Ok((rows, unreadable))
+}
+
+fn of_held(held: PinnedCheckpoint, kind: FaultKind, from: Option<i64>) -> Fault {
+    Fault {
+        table: TrailTable::Checkpoints,
+        number: LAST_HELD,
+        kind,
+        place: from,
+        before: from.map(|_| column(held.size)),
     }
 }
 

@@ -12,7 +12,7 @@ use chain::{
 use domain::records::DataHash;
 use store::{
     Pool, StoreError, Tx,
-    checkpoints::{self, Due, SignedCheckpoint, WaitingCheckpoint},
+    checkpoints::{self, CheckpointDue, SignedCheckpoint, WaitingCheckpoint},
     cursor::Registry,
     trail as tree_of,
 };
@@ -45,7 +45,7 @@ pub(crate) struct Checkpointer {
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
     /// When one is due.
-    pub(crate) due: Due,
+    pub(crate) due: CheckpointDue,
     /// Where it is told how it goes.
     pub(crate) health: Health,
 }
@@ -67,6 +67,8 @@ enum Hindrance {
     Contradiction { size: u64 },
     #[error("the registry does not let this account pin checkpoints")]
     NotAllowed,
+    #[error("the checkpoint of {size} rows is in no block: {why}")]
+    NotTaken { size: i64, why: String },
 }
 
 impl Hindrance {
@@ -76,6 +78,7 @@ impl Hindrance {
             Self::Node(_) | Self::Signer(_) => CheckpointState::Node,
             Self::Paused => CheckpointState::Paused,
             Self::NotAllowed => CheckpointState::NotAllowed,
+            Self::NotTaken { .. } => CheckpointState::NotTaken,
             Self::NoNode | Self::Contradiction { .. } => CheckpointState::Contradiction,
         }
     }
@@ -113,11 +116,21 @@ impl Checkpointer {
         for checkpoint in waiting.iter().filter(|it| it.is_due) {
             self.send(checkpoint).await?;
         }
-        Ok(())
+        match waiting.first() {
+            Some(checkpoint) if checkpoint.is_stuck => Err(Hindrance::NotTaken {
+                size: checkpoint.tree_size,
+                why: "the node has it, or said nothing against it, for minutes".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Signs a checkpoint of all that is in the tree now.
     async fn sign(&self) -> Result<(), Hindrance> {
+        if !self.fees.has_changed().unwrap_or(true) {
+            // Before the node has said what is usual, too little might be offered.
+            return Ok(());
+        }
         if self.client.is_paused().await? {
             return Err(Hindrance::Paused);
         }
@@ -207,14 +220,10 @@ impl Checkpointer {
                 checkpoints::fail(&mut conn, waiting.id).await?;
             }
             Sent::Underpriced => {
-                tracing::warn!(
-                    size,
-                    "The node wants a higher fee for a checkpoint than was signed"
-                );
+                let why = "the node wants a higher fee than was signed".to_owned();
+                return Err(Hindrance::NotTaken { size, why });
             }
-            Sent::Refused(reason) => {
-                tracing::warn!(size, reason, "The node refused a checkpoint");
-            }
+            Sent::Refused(why) => return Err(Hindrance::NotTaken { size, why }),
         }
         Ok(())
     }

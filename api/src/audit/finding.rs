@@ -34,11 +34,13 @@ pub(crate) async fn pinned_elsewhere(
     });
     let about = Subject::Record(None, Some(root));
     let size = pinned.size;
-    tracing::error!(
-        size,
-        "The registry holds a checkpoint of {size} rows that this trail never had"
-    );
-    write_down(tx, about, &details).await
+    if write_down(tx, about, &details).await? {
+        tracing::error!(
+            size,
+            "The registry holds a checkpoint of {size} rows that this trail never had"
+        );
+    }
+    Ok(())
 }
 
 /// Writes down what a check found wrong, and closes what is open of what it found right.
@@ -71,12 +73,14 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-async fn write_down(tx: &mut Tx<'_>, about: Subject, details: &Value) -> Result<(), StoreError> {
+/// Whether it was not written down before.
+async fn write_down(tx: &mut Tx<'_>, about: Subject, details: &Value) -> Result<bool, StoreError> {
     let Some(id) = findings::open_unrecorded(tx, KIND, about, details).await? else {
-        return Ok(());
+        return Ok(false);
     };
     audit::insert(tx, &[failure(about, id)]).await?;
-    feed::append(tx, &[event(FeedKind::FindingOpened, id)]).await
+    feed::append(tx, &[event(FeedKind::FindingOpened, id)]).await?;
+    Ok(true)
 }
 
 fn event(kind: FeedKind, finding: FindingId) -> FeedEntry {

@@ -9,7 +9,10 @@ use serde_json::json;
 use store::audit::{AuditFilter, AuditRow};
 use uuid::Uuid;
 
-use super::{read, sentence};
+use super::{
+    proof::{self, graphql::AuditProof},
+    read, sentence,
+};
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
@@ -322,6 +325,25 @@ impl AuditQuery {
             after.is_some(),
             key,
         ))
+    }
+
+    /// What proves that a row of the audit trail was written, and has not been changed since. Administrators ask about any
+    /// row, everybody else about the rows of `myAccessLog` (`NOT_FOUND` otherwise). `BAD_USER_INPUT` (`knownSize`) where no
+    /// checkpoint in the registry has as many rows, and this one among them.
+    async fn audit_proof(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of the row, as the lists of the trail have it.")] id: ID,
+        #[graphql(
+            desc = "The size of a tree that the caller knows from an earlier checkpoint, to be proved the beginning of this one."
+        )]
+        known_size: Option<i64>,
+    ) -> Result<AuditProof> {
+        let (app, caller) = request(ctx)?;
+        let id = id.parse().map_err(|_| Error::NotFound("row"))?;
+        let registry = app.registry()?;
+        let proof = proof::prove(&app.pool, &registry, &caller, id, known_size).await?;
+        Ok(AuditProof::new(proof, registry))
     }
 }
 

@@ -3,8 +3,10 @@
 
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod export;
 pub(crate) mod finding;
 pub(crate) mod graphql;
+pub(crate) mod proof;
 pub(crate) mod read;
 mod sentence;
 pub(crate) mod sequencer;

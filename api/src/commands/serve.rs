@@ -224,6 +224,10 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let checkpointer = checkpointer
         .map(|file| Signer::load(file, &deployment))
         .transpose()?;
+    if checkpointer.as_ref().map(Signer::address) == Some(signer.address()) {
+        // Each would take the other's nonces.
+        return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
+    }
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
     let chain_id = i64::try_from(deployment.chain_id)?;
     check_node(&client, &signer).await?;

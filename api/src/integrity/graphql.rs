@@ -87,11 +87,7 @@ impl IntegrityQuery {
     async fn registry(&self, ctx: &Context<'_>) -> Result<Registry> {
         let (app, caller) = request(ctx)?;
         let deployment = app.chain.deployment().clone();
-        let chain_id = i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?;
-        let followed = cursor::Registry {
-            chain_id,
-            address: deployment.registry.to_string(),
-        };
+        let followed = app.registry()?;
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
         caller.actor(&mut tx).await?;
         let progress = cursor::progress(&mut tx, &followed)

@@ -13,9 +13,12 @@ use crate::{StoreError, Tx, cursor::Registry};
 /// The lock of whoever signs.
 const LOCK: &str = "meditrustal audit checkpoints";
 
+/// After how long one that is in no block is told of.
+const STUCK_AFTER: Duration = Duration::from_mins(5);
+
 /// When a checkpoint is due.
 #[derive(Debug, Clone, Copy)]
-pub struct Due {
+pub struct CheckpointDue {
     /// So long after the one before, where there is a row more.
     pub every: Duration,
     /// When the tree has grown by so many. Unit: leaves.
@@ -30,7 +33,7 @@ pub struct Due {
 pub async fn is_due(
     conn: &mut PgConnection,
     registry: &Registry,
-    due: Due,
+    due: CheckpointDue,
 ) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"WITH last AS (
@@ -52,7 +55,7 @@ pub async fn is_due(
                WHERE chain_id = $1
                  AND registry = $2
                  AND state = 'FAILED'
-                 AND created_at > CURRENT_TIMESTAMP - interval '1 minute'
+                 AND next_send_at > CURRENT_TIMESTAMP - interval '1 minute'
            ) AS "is_due!"
            FROM tree LEFT JOIN last ON TRUE"#,
         registry.chain_id,
@@ -70,8 +73,8 @@ pub async fn is_due(
 /// [`StoreError`].
 pub async fn want(conn: &mut PgConnection) -> Result<u64, StoreError> {
     sqlx::query!(
-        "INSERT INTO audit_watermark (xid, audit_id, checkpoint_wanted_at)
-         VALUES ('0', 0, clock_timestamp())
+        "INSERT INTO audit_watermark (xid, audit_id, server, checkpoint_wanted_at)
+         SELECT '0', 0, system_identifier, clock_timestamp() FROM pg_control_system()
          ON CONFLICT (id) DO UPDATE SET checkpoint_wanted_at = EXCLUDED.checkpoint_wanted_at",
     )
     .execute(&mut *conn)
@@ -171,6 +174,8 @@ pub struct WaitingCheckpoint {
     pub raw_transaction: Vec<u8>,
     /// Whether it is to be handed over now.
     pub is_due: bool,
+    /// Whether it was signed so long ago that something keeps it from being mined.
+    pub is_stuck: bool,
 }
 
 /// Those that wait, in the order of nonces. Served by `idx_audit_checkpoints_signed`.
@@ -183,13 +188,15 @@ pub async fn waiting(
 ) -> Result<Vec<WaitingCheckpoint>, StoreError> {
     Ok(sqlx::query_as!(
         WaitingCheckpoint,
-        r#"SELECT id, tree_size, tx_hash, raw_transaction, next_send_at <= CURRENT_TIMESTAMP AS "is_due!"
+        r#"SELECT id, tree_size, tx_hash, raw_transaction, next_send_at <= CURRENT_TIMESTAMP AS "is_due!",
+                created_at < CURRENT_TIMESTAMP - make_interval(secs => $3) AS "is_stuck!"
          FROM audit_checkpoints
          WHERE chain_id = $1 AND registry = $2 AND state = 'SIGNED'
          ORDER BY nonce, id
          LIMIT 16"#,
         registry.chain_id,
         registry.address,
+        STUCK_AFTER.as_secs_f64(),
     )
     .fetch_all(conn)
     .await?)
@@ -222,7 +229,9 @@ pub async fn put_off(
 /// [`StoreError`].
 pub async fn fail(conn: &mut PgConnection, id: i64) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE audit_checkpoints SET state = 'FAILED' WHERE id = $1 AND state = 'SIGNED'",
+        "UPDATE audit_checkpoints
+         SET state = 'FAILED', next_send_at = CURRENT_TIMESTAMP
+         WHERE id = $1 AND state = 'SIGNED'",
         id,
     )
     .execute(conn)
@@ -283,7 +292,65 @@ pub async fn confirm(
     Ok(done.rows_affected() > 0)
 }
 
-/// Takes back what was in blocks above this one; it is sent again, and so is what failed of late: its nonce is free again.
+/// Notes that those are in the registry whose events are stored already, by an indexer that knew nothing of checkpoints.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn confirm_by_stored_events(
+    tx: &mut Tx<'_>,
+    registry: &Registry,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE audit_checkpoints AS signed
+         SET state = 'ANCHORED', block_number = event.block_number, block_hash = event.block_hash
+         FROM chain_events AS event
+         WHERE signed.chain_id = $1
+           AND signed.registry = $2
+           AND signed.state = 'SIGNED'
+           AND event.chain_id = signed.chain_id
+           AND event.registry = signed.registry
+           AND event.tx_hash = signed.tx_hash
+           AND event.kind = 'CHECKPOINT_ANCHORED'
+           AND event.subject_hash = signed.root
+           AND event.undone_at IS NULL",
+        registry.chain_id,
+        registry.address,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether a checkpoint was signed here, in whatever epoch, and has not failed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_ours(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    tree_size: i64,
+    root: DataHash,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM audit_checkpoints
+               WHERE chain_id = $1
+                 AND registry = $2
+                 AND tree_size = $3
+                 AND root = $4
+                 AND state <> 'FAILED'
+           ) AS "is_ours!""#,
+        registry.chain_id,
+        registry.address,
+        tree_size,
+        root.to_string(),
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Takes back what was in blocks above this one; it is sent again, and so is what failed of late and whose nonce is free
+/// again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -299,7 +366,11 @@ pub async fn reorg_above(
            AND registry = $2
            AND (
                (state = 'ANCHORED' AND block_number > $3)
-               OR (state = 'FAILED' AND created_at > CURRENT_TIMESTAMP - interval '1 day')
+               OR (state = 'FAILED' AND created_at > CURRENT_TIMESTAMP - interval '1 day' AND nonce >= (
+                   SELECT min(nonce)
+                   FROM audit_checkpoints
+                   WHERE chain_id = $1 AND registry = $2 AND state = 'ANCHORED' AND block_number > $3
+               ))
            )",
         registry.chain_id,
         registry.address,

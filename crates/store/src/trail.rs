@@ -49,20 +49,23 @@ pub async fn order(pool: &Pool) -> Result<Option<Ordered>, StoreError> {
         return Ok(None);
     }
     let from = watermark(&mut tx).await?;
-    let rows = after(&mut tx, &from).await?;
     let size = size(&mut tx).await?;
-    let may_have_left_some = i64::try_from(rows.len()).is_ok_and(|rows| rows >= AT_ONCE);
-    let Some(last) = rows.last() else {
-        return Ok(Some(Ordered {
-            rows: 0,
-            size,
-            may_have_left_some,
-        }));
+    let rows = if from.is_of_another_server {
+        without_place(&mut tx, &from).await?
+    } else {
+        after(&mut tx, &from).await?
     };
-    let reached = (last.xid.clone(), last.id);
+    let may_have_left_some = i64::try_from(rows.len()).is_ok_and(|rows| rows >= AT_ONCE);
+    let reached = match rows.last() {
+        // All that were written before this round have places.
+        _ if from.is_of_another_server => (!may_have_left_some).then(|| (from.bound.clone(), 0)),
+        last => last.map(|last| (last.xid.clone(), last.id)),
+    };
     let new: Vec<_> = rows.iter().filter(|row| !row.has_place).collect();
     let size = append(&mut tx, size, &new).await?;
-    set_watermark(&mut tx, &reached.0, reached.1).await?;
+    if let Some((xid, audit_id)) = reached {
+        set_watermark(&mut tx, &xid, audit_id).await?;
+    }
     tx.commit().await?;
     Ok(Some(Ordered {
         rows: new.len(),
@@ -77,16 +80,17 @@ struct Watermark {
     audit_id: i64,
     /// All transactions with a lower number have ended, and what they wrote is seen by the next statement.
     bound: String,
+    /// Whether the rows were brought here from another server, whose transactions had other numbers.
+    is_of_another_server: bool,
 }
 
-/// A watermark that lies in the future is another server's, whose rows were brought here: then all rows are looked at
-/// once more. Those that have a place keep it.
 async fn watermark(tx: &mut Tx<'_>) -> Result<Watermark, StoreError> {
     let row = sqlx::query!(
         r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "bound!",
-                CASE WHEN mark.xid < pg_snapshot_xmax(pg_current_snapshot()) THEN mark.xid::text END AS xid,
-                mark.audit_id AS "audit_id?"
-         FROM (SELECT) AS always
+                mark.xid::text AS xid,
+                mark.audit_id AS "audit_id?",
+                mark.server IS DISTINCT FROM here.system_identifier AND mark.server IS NOT NULL AS "is_of_another_server!"
+         FROM pg_control_system() AS here
          LEFT JOIN audit_watermark AS mark ON TRUE"#,
     )
     .fetch_one(&mut **tx)
@@ -96,14 +100,16 @@ async fn watermark(tx: &mut Tx<'_>) -> Result<Watermark, StoreError> {
         xid,
         audit_id,
         bound: row.bound,
+        is_of_another_server: row.is_of_another_server,
     })
 }
 
 async fn set_watermark(tx: &mut Tx<'_>, xid: &str, audit_id: i64) -> Result<(), StoreError> {
     sqlx::query!(
-        "INSERT INTO audit_watermark (xid, audit_id)
-         VALUES ($1::text::xid8, $2)
-         ON CONFLICT (id) DO UPDATE SET xid = EXCLUDED.xid, audit_id = EXCLUDED.audit_id",
+        "INSERT INTO audit_watermark (xid, audit_id, server)
+         SELECT $1::text::xid8, $2, system_identifier FROM pg_control_system()
+         ON CONFLICT (id) DO UPDATE
+         SET xid = EXCLUDED.xid, audit_id = EXCLUDED.audit_id, server = EXCLUDED.server",
         xid,
         audit_id,
     )
@@ -113,7 +119,7 @@ async fn set_watermark(tx: &mut Tx<'_>, xid: &str, audit_id: i64) -> Result<(), 
 }
 
 /// A row that may get a place.
-struct Waiting {
+struct WaitingRow {
     id: i64,
     xid: String,
     leaf_hash: Vec<u8>,
@@ -121,9 +127,9 @@ struct Waiting {
 }
 
 /// The next rows, in the order of the tree. Served by `idx_audit_logs_leaf`.
-async fn after(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<Waiting>, StoreError> {
+async fn after(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<WaitingRow>, StoreError> {
     Ok(sqlx::query_as!(
-        Waiting,
+        WaitingRow,
         r#"SELECT log.id, log.leaf_xid::text AS "xid!", log.leaf_hash,
                 EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id) AS "has_place!"
          FROM audit_logs AS log
@@ -133,6 +139,24 @@ async fn after(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<Waiting>, StoreE
          LIMIT $4"#,
         from.xid,
         from.audit_id,
+        from.bound,
+        AT_ONCE,
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// Rows that came from another server and have no place: also those whose transactions have numbers that this server has
+/// not reached, of which all have ended.
+async fn without_place(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<WaitingRow>, StoreError> {
+    Ok(sqlx::query_as!(
+        WaitingRow,
+        r#"SELECT log.id, log.leaf_xid::text AS "xid!", log.leaf_hash, FALSE AS "has_place!"
+         FROM audit_logs AS log
+         WHERE (log.leaf_xid < $1::text::xid8 OR log.leaf_xid >= pg_snapshot_xmax(pg_current_snapshot()))
+           AND NOT EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id)
+         ORDER BY log.leaf_xid, log.id
+         LIMIT $2"#,
         from.bound,
         AT_ONCE,
     )
@@ -157,7 +181,7 @@ const UNREADABLE: StoreError = StoreError::Unreadable {
 };
 
 /// Appends leaves to the tree; gives how many it has then.
-async fn append(tx: &mut Tx<'_>, size: u64, rows: &[&Waiting]) -> Result<u64, StoreError> {
+async fn append(tx: &mut Tx<'_>, size: u64, rows: &[&WaitingRow]) -> Result<u64, StoreError> {
     let edge = tree::stored_under(std::slice::from_ref(&(0..size)));
     let edge = stored(tx, &edge).await?;
     let mut frontier = Frontier::restore(size, &edge).ok_or(UNREADABLE)?;
@@ -269,7 +293,19 @@ pub async fn rows(
     rows_of(conn, &ids).await
 }
 
-/// Rows by their numbers, those that are there. Served by the primary key.
+/// Which of these numbers have a row, whatever it says.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn there(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+    Ok(
+        sqlx::query_scalar!("SELECT id FROM audit_logs WHERE id = ANY($1)", ids)
+            .fetch_all(conn)
+            .await?,
+    )
+}
+
+/// Rows by their numbers, those that are there and whose times can be read. Served by the primary key.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -283,6 +319,8 @@ pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedR
                 encryption_status, created_at, patient_id, leaf_layout, leaf_hash
          FROM audit_logs
          WHERE id = ANY($1)
+           AND event_time > '-infinity' AND event_time < '262143-01-01 00:00:00Z'
+           AND created_at > '-infinity' AND created_at < '262143-01-01 00:00:00Z'
          ORDER BY id"#,
         ids,
     )
@@ -325,19 +363,44 @@ pub async fn leaves(
     .await?)
 }
 
-/// The number of the last row.
+/// The place of a row in the tree; `None` where it has none yet. Served by `audit_leaves_audit_id_key`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn last_row(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    let last = sqlx::query_scalar!("SELECT max(id) FROM audit_logs")
-        .fetch_one(conn)
-        .await?;
-    Ok(last.unwrap_or(0))
+pub async fn position_of(
+    conn: &mut PgConnection,
+    audit_id: i64,
+) -> Result<Option<u64>, StoreError> {
+    let position = sqlx::query_scalar!(
+        "SELECT position FROM audit_leaves WHERE audit_id = $1",
+        audit_id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    let position = position.map(u64::try_from).transpose();
+    position.map_err(|_| UNREADABLE)
 }
 
-/// The rows from one number to another, the first left out, that have no place although rows after them have: nobody who
-/// writes as our programs do leaves such ones.
+/// The number of the last of so many rows after a number; `None` where there is none after it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn last_of(
+    conn: &mut PgConnection,
+    after: i64,
+    rows: i64,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT max(id) FROM (SELECT id FROM audit_logs WHERE id > $1 ORDER BY id LIMIT $2) AS page",
+        after,
+        rows,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// The rows from one number to another, the first left out, that have no place although rows after them have, or that no
+/// transaction can have written: nobody who writes as our programs do leaves such ones.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -349,9 +412,12 @@ pub async fn passed_over(
     Ok(sqlx::query_scalar!(
         "SELECT log.id
          FROM audit_logs AS log
-         JOIN audit_watermark AS mark ON (log.leaf_xid, log.id) <= (mark.xid, mark.audit_id)
+         CROSS JOIN audit_watermark AS mark
+         JOIN pg_control_system() AS here ON here.system_identifier = mark.server
          WHERE log.id > $1
            AND log.id <= $2
+           AND ((log.leaf_xid, log.id) <= (mark.xid, mark.audit_id)
+               OR log.leaf_xid >= pg_snapshot_xmax(pg_current_snapshot()))
            AND NOT EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id)
          ORDER BY log.id",
         after,

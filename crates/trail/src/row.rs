@@ -6,7 +6,9 @@
 
 use std::net::IpAddr;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Hash, leaf_hash};
@@ -61,7 +63,8 @@ mod oid {
 }
 
 /// An interval as PostgreSQL keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Interval {
     /// Unit: microseconds.
     pub microseconds: i64,
@@ -72,7 +75,8 @@ pub struct Interval {
 }
 
 /// A row of `audit_logs` as it is hashed. Fields are the table's columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(
     missing_docs,
     reason = "docs/data-model.md says what each column holds"
@@ -110,6 +114,11 @@ impl Row {
     /// The hash of the row's leaf.
     pub fn leaf_hash(&self) -> Hash {
         leaf_hash(&self.bytes())
+    }
+
+    /// [`Row::bytes`] in base 64.
+    pub fn encoded(&self) -> String {
+        BASE64_STANDARD.encode(self.bytes())
     }
 
     /// What is hashed: the layout's name, the number of fields, and each field, as `record_send` of PostgreSQL writes them.

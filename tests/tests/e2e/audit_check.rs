@@ -1,12 +1,23 @@
 //! `meditrustal audit verify` names every row of the trail that its owner changed, removed, put in or moved.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
+use dev::scratch::Scratch;
 use serde_json::Value;
 use tests::{World, eventually};
 
+use crate::checkpoints::hex;
+
 /// Runs the command; answers whether it found nothing, and what it said.
 async fn verifies(world: &World, with_node: bool) -> (bool, String) {
+    runs(world, "verify", with_node).await
+}
+
+/// Runs `meditrustal audit` with these words, divided by blanks.
+async fn runs(world: &World, words: &str, with_node: bool) -> (bool, String) {
     let url = world.foundation.url_of("meditrustal_api");
     let url = url.unwrap_or_else(|error| panic!("{error}"));
     let programs = world.foundation.programs.clone();
@@ -15,13 +26,15 @@ async fn verifies(world: &World, with_node: bool) -> (bool, String) {
         file.display().to_string(),
         world.foundation.chain_rpc_url().to_owned(),
     );
+    let words = format!("audit {words}");
     let done = tokio::task::spawn_blocking(move || {
         let mut environment = vec![("DATABASE_URL", url.as_str())];
         environment.push(("MEDITRUSTAL_DEPLOYMENT_FILE", &file));
         if with_node {
             environment.push(("CHAIN_RPC_URL", &node));
         }
-        programs.operate(&["audit", "verify"], &environment, "")
+        let words: Vec<&str> = words.split(' ').collect();
+        programs.operate(&words, &environment, "")
     });
     match done.await.expect("a command does not panic") {
         Ok(said) => (true, said),
@@ -57,6 +70,33 @@ async fn open(world: &World) -> Vec<Value> {
     open.into_iter().map(|row| row["details"].clone()).collect()
 }
 
+/// Another row, with its hash, its leaf and the node above made again, as whoever owns the database can.
+const REMADE: &str = r"
+    UPDATE audit_logs SET purpose = 'PATRQT', user_agent = 'another' WHERE id = $5;
+    UPDATE audit_logs
+    SET leaf_hash = sha256('\x00'::bytea || 'MediTrustAl audit row 1\012'::bytea || record_send(ROW(
+        leaf_salt, leaf_xid, id, event_time, user_id, action_type, resource_type,
+        resource_id, old_value, new_value, ip_address, user_agent, request_id, purpose,
+        consent_reference, retention_period, data_classification, is_cross_border,
+        destination_country, encryption_status, created_at, patient_id
+    )))
+    WHERE id = $5;
+    UPDATE audit_leaves AS leaf SET leaf_hash = log.leaf_hash
+    FROM audit_logs AS log WHERE log.id = $5 AND leaf.audit_id = log.id;
+    WITH one AS (
+        SELECT position / 2 AS place, sha256('\x01'::bytea || string_agg(leaf_hash, ''::bytea ORDER BY position)) AS hash
+        FROM audit_leaves WHERE position < 16 GROUP BY 1
+    ), two AS (
+        SELECT place / 2 AS place, sha256('\x01'::bytea || string_agg(hash, ''::bytea ORDER BY place)) AS hash
+        FROM one GROUP BY 1
+    ), three AS (
+        SELECT place / 2 AS place, sha256('\x01'::bytea || string_agg(hash, ''::bytea ORDER BY place)) AS hash
+        FROM two GROUP BY 1
+    )
+    UPDATE audit_nodes
+    SET hash = (SELECT sha256('\x01'::bytea || string_agg(hash, ''::bytea ORDER BY place)) FROM three)
+    WHERE level = 4 AND position = 0";
+
 #[tokio::test]
 async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
     let world = pinned().await;
@@ -77,6 +117,8 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
                 CREATE TABLE kept_checkpoints AS SELECT * FROM audit_checkpoints";
     world.attacks(keep).await;
 
+    let with_failed_checkpoints =
+        format!("{REMADE}; UPDATE audit_checkpoints SET state = 'FAILED'");
     let changed = format!("audit_logs {five} (place 5): CHANGED");
     for (attack, named) in [
         // One column each, of every type; also together with the hash that the row has.
@@ -110,15 +152,34 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
          "audit_leaves 0 (places 0 to 15): NODE".to_owned()),
         ("DELETE FROM audit_nodes WHERE level = 4 AND position = 0",
          "audit_leaves 0 (places 0 to 15): NODE".to_owned()),
-        // With every hash made again: what was pinned shows it, if not which row.
+        ("CREATE TEMPORARY TABLE one AS SELECT * FROM kept_rows WHERE id = $5; UPDATE one SET id = 9223372036854775807;
+          INSERT INTO audit_logs SELECT * FROM one",
+         "audit_logs 9223372036854775807: INSERTED".to_owned()),
+        ("CREATE TEMPORARY TABLE one AS SELECT * FROM kept_rows WHERE id = $5; UPDATE one SET id = -7;
+          INSERT INTO audit_logs SELECT * FROM one",
+         "audit_logs -7: INSERTED".to_owned()),
+        // By a transaction that there cannot have been: it would wait for its place for ever.
+        ("CREATE TEMPORARY TABLE one AS SELECT * FROM kept_rows WHERE id = $5;
+          UPDATE one SET id = 900000000, leaf_xid = '9000000000000000000'; INSERT INTO audit_logs SELECT * FROM one",
+         "audit_logs 900000000: INSERTED".to_owned()),
+        ("DO $$ DECLARE name text; BEGIN
+              FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = 'audit_logs'::regclass AND contype = 'c'
+              LOOP EXECUTE format('ALTER TABLE audit_logs DROP CONSTRAINT %I', name); END LOOP;
+          END $$;
+          UPDATE audit_logs SET event_time = 'infinity' WHERE id = $5", changed.clone()),
         ("UPDATE audit_checkpoints SET root = repeat('0', 64)", "ROOT".to_owned()),
         ("DELETE FROM audit_logs WHERE id > $6; DELETE FROM audit_leaves WHERE position > 6;
           DELETE FROM audit_nodes", "ROOT".to_owned()),
+        (REMADE, "ROOT".to_owned()),
+        // Also the rows of the checkpoints are made to say nothing: the registry does.
+        (&with_failed_checkpoints, "audit_checkpoints 0 (places 0 to".to_owned()),
+        ("UPDATE audit_checkpoints SET state = 'FAILED'", "audit_checkpoints 0: UNKNOWN".to_owned()),
+        ("UPDATE audit_checkpoints SET epoch = 9", "NOT_PINNED".to_owned()),
     ] {
         let attack = attack.replace("$5", &five.to_string()).replace("$6", &six.to_string());
         world.attacks(&attack).await;
 
-        let (is_well, said) = verifies(&world, false).await;
+        let (is_well, said) = verifies(&world, true).await;
 
         assert!(!is_well && said.contains(&named), "{attack}: {named} in {said}");
         let findings = open(&world).await;
@@ -132,4 +193,140 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
         assert!(is_well, "{attack}: {said}");
         assert!(open(&world).await.is_empty(), "{attack}");
     }
+}
+
+#[tokio::test]
+async fn a_finding_about_a_checkpoint_is_closed_by_none_who_did_not_ask_the_registry() {
+    let world = pinned().await;
+    world.api.kill().await;
+    world.indexer.kill().await;
+    world
+        .attacks("CREATE TABLE kept AS SELECT * FROM audit_checkpoints; UPDATE audit_checkpoints SET epoch = 9")
+        .await;
+    let (is_well, said) = verifies(&world, true).await;
+    assert!(!is_well && said.contains("NOT_PINNED"), "{said}");
+    world
+        .attacks("DELETE FROM audit_checkpoints; INSERT INTO audit_checkpoints SELECT * FROM kept")
+        .await;
+
+    assert!(verifies(&world, false).await.0);
+    assert!(!open(&world).await.is_empty());
+    assert!(verifies(&world, true).await.0);
+    assert!(open(&world).await.is_empty());
+}
+
+/// `audit verify` of a file with these lines, without a database.
+async fn checks(world: &World, file: &Path, lines: &[String]) -> (bool, String) {
+    fs::write(file, lines.join("\n") + "\n").expect("it is written");
+    let words = format!(
+        "verify --database-url postgres://nobody@127.0.0.1:1/none --export {}",
+        file.display()
+    );
+    runs(world, &words, true).await
+}
+
+#[tokio::test]
+async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_named() {
+    let world = pinned().await;
+    let scratch = Scratch::new("trail").expect("there is room for a file");
+    let file = scratch.path().join("trail.ndjson");
+    let (is_done, said) = runs(&world, &format!("export --out {}", file.display()), false).await;
+    assert!(is_done && said.contains("rows in"), "{said}");
+    let (is_done, said) = runs(&world, &format!("export --out {}", file.display()), false).await;
+    assert!(!is_done && said.contains("is there already"), "{said}");
+    assert_eq!(
+        fs::metadata(&file)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+    let told = world
+        .audit_rows("action_type = 'AUDIT_READ' AND new_value ->> 'export' = 'ALL'")
+        .await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let text = fs::read_to_string(&file).expect("it is text");
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    // Nobody needs the database, or our programs.
+    world.api.kill().await;
+    world.indexer.kill().await;
+    let file = scratch.path().join("copy.ndjson");
+    let (is_well, said) = checks(&world, &file, &lines).await;
+    assert!(is_well && said.ends_with("0 faults\n"), "{said}");
+
+    let place = |nth: usize| lines[nth + 1].clone();
+    let hash = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["leaf_hash"].clone();
+    let row = |line: &str| {
+        let mut line = serde_json::from_str::<trail::export::Line>(line).expect("a line");
+        let mut row = line.row.take().expect("a row");
+        row.user_agent = Some("another".to_owned());
+        line.leaf_hash = hex(&row.leaf_hash());
+        line.row = Some(row);
+        serde_json::to_string(&line).expect("a line")
+    };
+    let with = |nth: usize, line: String| {
+        let mut lines = lines.clone();
+        lines[nth + 1] = line;
+        lines
+    };
+    let without = |nth: usize| {
+        let mut lines = lines.clone();
+        lines.remove(nth + 1);
+        lines
+    };
+    let swapped = {
+        let mut lines = lines.clone();
+        lines.swap(4, 5);
+        lines
+    };
+    let doubled = {
+        let mut lines = lines.clone();
+        lines.insert(5, place(4));
+        lines
+    };
+    for (changed, named) in [
+        (
+            with(5, place(5).replace("\"user_id\":\"0", "\"user_id\":\"1")),
+            "place 5: CHANGED",
+        ),
+        (
+            with(
+                5,
+                place(5).replace(
+                    hash(&place(5)).as_str().expect("text"),
+                    hash(&place(6)).as_str().expect("text"),
+                ),
+            ),
+            "place 5: CHANGED",
+        ),
+        // The row and its hash together: the rows from one checkpoint to the next are named.
+        (with(5, row(&place(5))), ": ROOT"),
+        (
+            with(
+                5,
+                format!(
+                    "{{\"position\":5,\"leaf_hash\":{},\"layout\":1}}",
+                    hash(&place(5))
+                ),
+            ),
+            "place 5: REMOVED",
+        ),
+        (with(5, "{}".to_owned()), "place 5: UNREADABLE"),
+        (without(5), "place 5: REORDERED"),
+        (swapped, "place 3: REORDERED"),
+        (doubled, "place 5: REORDERED"),
+        (lines[..lines.len() - 1].to_vec(), "CUT_OFF"),
+        (lines[..7].to_vec(), "CUT_OFF"),
+    ] {
+        let (is_well, said) = checks(&world, &file, &changed).await;
+        assert!(!is_well && said.contains(named), "{named}: {said}");
+    }
+    let nothing = ["{}".to_owned()];
+    let (is_well, said) = checks(&world, &file, &nothing).await;
+    assert!(!is_well && said.contains("no export of a trail"), "{said}");
+    let mut other = lines.clone();
+    other[0] = other[0].replace("\"chain_id\":31337", "\"chain_id\":1");
+    let (is_well, said) = checks(&world, &file, &other).await;
+    assert!(!is_well && said.contains("on chain 1"), "{said}");
 }

@@ -7,7 +7,9 @@ use futures::future::join_all;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tests::{World, documents, eventually, id};
-use trail::{Hash, node_hash};
+use trail::Hash;
+
+use crate::checkpoints::{self, root_of};
 
 const API: &str = "meditrustal_api";
 const OWNER: &str = "meditrustal_migrator";
@@ -42,29 +44,12 @@ async fn all_ordered(world: &World) -> Vec<(i64, Hash)> {
     }
     let leaves = leaves.iter().map(|leaf| {
         let hash = leaf["hash"].as_str().expect("a hash");
-        (leaf["audit_id"].as_i64().expect("a number"), unhex(hash))
+        (
+            leaf["audit_id"].as_i64().expect("a number"),
+            checkpoints::hash(hash),
+        )
     });
     leaves.collect()
-}
-
-fn unhex(digits: &str) -> Hash {
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).expect("ASCII");
-        *byte = u8::from_str_radix(pair, 16).expect("hexadecimal digits");
-    }
-    hash
-}
-
-/// The root by the definition of RFC 9162, 2.1.1, which stores nothing.
-fn root_of(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            node_hash(&root_of(left), &root_of(right))
-        }
-    }
 }
 
 /// Every stored node is the root over its leaves, and none is missing.
@@ -82,7 +67,7 @@ async fn nodes_are_right(world: &World, leaves: &[(i64, Hash)]) {
         .iter()
         .map(|node| {
             let number = |column: &str| node[column].as_u64().expect("a number");
-            let hash = unhex(node["hash"].as_str().expect("a hash"));
+            let hash = checkpoints::hash(node["hash"].as_str().expect("a hash"));
             ((number("level"), number("position")), hash)
         })
         .collect();
@@ -205,22 +190,28 @@ async fn no_row_is_lost_or_doubled_while_transactions_stay_open_and_apis_are_kil
 async fn rows_of_another_server_get_places_once() {
     let world = World::start().await;
     let leaves = all_ordered(&world).await;
-    // As after a dump of a server whose transactions had higher numbers: the watermark lies in the future, and a row
-    // waits that no transaction of this server will ever reach.
+    // As after a dump of a server whose transactions had higher numbers: the watermark lies in the future, and rows wait
+    // that had no place when it was made, one of them with a number that no transaction of this server will reach.
     world
         .attacks(
-            "UPDATE audit_watermark SET xid = '9000000000000';
+            "UPDATE audit_watermark SET xid = '9000000000000', server = server + 1;
              SET session_replication_role = origin;
              INSERT INTO audit_logs (leaf_xid, user_id, action_type, resource_type, resource_id, ip_address, request_id,
                  purpose, retention_period, data_classification, encryption_status)
-             SELECT '5', id, 'USER_READ', 'USER', id, '::1', id, 'HSYSADMIN', interval '1 day', 'INTERNAL',
-                 'NOT_APPLICABLE' FROM users WHERE username = 'system:indexer'",
+             SELECT xid::xid8, id, 'USER_READ', 'USER', id, '::1', id, 'HSYSADMIN', interval '1 day', 'INTERNAL',
+                 'NOT_APPLICABLE'
+             FROM users CROSS JOIN (VALUES ('5'), ('8000000000000')) AS transactions(xid)
+             WHERE username = 'system:indexer'",
         )
         .await;
 
     let more = all_ordered(&world).await;
+    world.patient("ana").await;
+    let most = all_ordered(&world).await;
 
     assert_eq!(more[..leaves.len()], leaves);
-    assert!(more.len() > leaves.len());
-    nodes_are_right(&world, &more).await;
+    assert!(more.len() >= leaves.len() + 2);
+    assert_eq!(most[..more.len()], more);
+    assert!(most.len() > more.len());
+    nodes_are_right(&world, &most).await;
 }

@@ -14,12 +14,12 @@ use trail::{
 const CHECKPOINTER: &str = "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720";
 
 /// A world that pins its trail again and again.
-async fn pinning(every: u64) -> World {
+pub(crate) async fn pinning(every: u64) -> World {
     World::with(|options| options.checkpoints = Some(Duration::from_secs(every))).await
 }
 
 /// Waits until the registry has a checkpoint with so many rows, and the indexer has said so.
-async fn pinned(world: &World, rows: usize) -> Value {
+pub(crate) async fn pinned(world: &World, rows: usize) -> Value {
     eventually("a checkpoint is pinned", async || {
         let query = format!(
             "SELECT * FROM audit_checkpoints WHERE state = 'ANCHORED' AND tree_size >= {rows}
@@ -30,11 +30,11 @@ async fn pinned(world: &World, rows: usize) -> Value {
     .await
 }
 
-async fn rows(world: &World) -> usize {
+pub(crate) async fn rows(world: &World) -> usize {
     world.audit_rows("TRUE").await.len()
 }
 
-fn unhex(digits: &str) -> Vec<u8> {
+pub(crate) fn unhex(digits: &str) -> Vec<u8> {
     let digits = digits.strip_prefix("0x").unwrap_or(digits).as_bytes();
     let byte = |pair: &[u8]| {
         let pair = std::str::from_utf8(pair).expect("ASCII");
@@ -43,7 +43,12 @@ fn unhex(digits: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// A hash by its digits.
+pub(crate) fn hash(digits: &str) -> Hash {
+    unhex(digits).try_into().expect("32 bytes")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |digits, byte| {
         digits + &format!("{byte:02x}")
     })
@@ -57,7 +62,7 @@ async fn keccak(world: &World, bytes: &[u8]) -> String {
 }
 
 /// Calls a function of the registry with words of 64 digits.
-async fn asks(world: &World, function: &str, words: &str) -> String {
+pub(crate) async fn asks(world: &World, function: &str, words: &str) -> String {
     let selector = keccak(world, function.as_bytes()).await;
     let to = &world.foundation.deployment.registry;
     let data = format!("0x{}{words}", &selector[..8]);
@@ -77,14 +82,12 @@ async fn leaves(world: &World) -> Vec<Hash> {
 }
 
 /// The root by the definition of RFC 9162, 2.1.1.
-fn root_of(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
-            node_hash(&root_of(left), &root_of(right))
-        }
+pub(crate) fn root_of(leaves: &[Hash]) -> Hash {
+    if let [leaf] = leaves {
+        return *leaf;
     }
+    let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+    node_hash(&root_of(left), &root_of(right))
 }
 
 async fn state(world: &World) -> String {
@@ -246,4 +249,31 @@ async fn a_checkpoint_that_is_none_of_ours_is_found_and_ours_wait_until_an_epoch
     waits_for_state(&world, "ON").await;
     let told = world.audit_rows("action_type = 'INTEGRITY_FAILURE'").await;
     assert!((1..=2).contains(&told.len()), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_pay_and_a_missed_event_are_told_and_got_over() {
+    let world = pinning(1).await;
+    pinned(&world, 1).await;
+    let balance = |wei: &str| world.rpc("anvil_setBalance", json!([CHECKPOINTER, wei]));
+    balance("0x0").await;
+    world.patient("ana").await;
+    waits_for_state(&world, "NOT_TAKEN").await;
+    balance("0xde0b6b3a7640000").await;
+    let row = pinned(&world, rows(&world).await).await;
+    waits_for_state(&world, "ON").await;
+
+    // As an indexer leaves it that knows nothing of checkpoints: the next one to lead says that it is there.
+    world.indexer.kill().await;
+    world
+        .attacks(
+            "UPDATE audit_checkpoints SET state = 'SIGNED', block_number = NULL, block_hash = NULL",
+        )
+        .await;
+    world.second_indexer().await;
+    eventually("it counts as pinned again", async || {
+        let query = format!("SELECT 1 FROM audit_checkpoints WHERE id = {} AND state = 'ANCHORED' AND block_number IS NOT NULL", row["id"]);
+        world.sql(&query).await.pop()
+    })
+    .await;
 }

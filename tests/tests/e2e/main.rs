@@ -7,6 +7,7 @@ mod accounts;
 mod amendments;
 mod audit;
 mod audit_check;
+mod audit_proof;
 mod audit_tree;
 mod barrier;
 mod batcher;

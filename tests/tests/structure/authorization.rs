@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 43] = [
+const CASES: [Case; 44] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -196,6 +196,18 @@ const CASES: [Case; 43] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "1 nodes",
+        ],
+    ),
+    Case(
+        "Query.auditProof",
+        r#"{ auditProof(id: "$ROW") { id } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "ok",
         ],
     ),
     Case(
@@ -566,6 +578,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await;
     let record = id(&record);
+    let row = world.audit_rows("action_type = 'RECORD_CREATE'").await[0]["id"].to_string();
     let asked = "mutation { requestDataDeletion(input: {
         requestType: ACCOUNT_ERASURE, dataCategories: [ALL_RECORDS]
     }) { request { id } } }";
@@ -614,6 +627,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
                 ("$CITRA", &citra.id),
                 ("$RECORD", &record),
                 ("$VERSION", &version),
+                ("$ROW", &row),
                 ("$CONSENT", &consent),
                 ("$FRESH", &format!("fresh{nth}")),
             ];

@@ -1,0 +1,315 @@
+//! The trail as a file, and the check of such a file with nothing but a node: for auditors who trust neither the database
+//! nor whoever gave them the file.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, Write},
+};
+
+use chain::{Client, ClientError};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    ids::RequestId,
+    purpose::Purpose,
+    records::DataHash,
+    users::SCHEDULER,
+};
+use serde_json::json;
+use store::{Pool, StoreError, audit, checkpoints, cursor::Registry, trail as tree_of};
+use trail::{
+    Hash,
+    export::{Claim, FORM, Header, Line, LineFault, Reading},
+};
+
+/// How many leaves are read at a time.
+const AT_ONCE: i64 = 4096;
+/// How long a line may be: a row has no field of more than 64 KiB. Unit: bytes.
+const LONGEST_LINE: u64 = 1 << 20;
+/// How many faults are held.
+const MOST_FAULTS: usize = 10_000;
+
+/// Why there is no export.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExportError {
+    /// The database's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file's.
+    #[error("the file cannot be written: {0}")]
+    File(#[from] io::Error),
+}
+
+/// Writes all leaves that are there now with their rows, and that it was done into the trail. Gives how many.
+///
+/// # Errors
+/// [`ExportError`].
+pub(crate) async fn write(
+    pool: &Pool,
+    registry: &Registry,
+    into: &mut impl Write,
+) -> Result<u64, ExportError> {
+    let mut tx = pool.begin().await?;
+    audit::insert(&mut tx, &[export_entry()]).await?;
+    tx.commit().await?;
+    let mut conn = pool.acquire().await?;
+    let size = tree_of::size(&mut conn).await?;
+    let most = i64::try_from(size).unwrap_or(i64::MAX);
+    let pinned = checkpoints::anchored(&mut conn, registry, 0, i64::MAX).await?;
+    let claims = pinned.iter().filter(|it| it.tree_size <= most);
+    let number = |column: i64| u64::try_from(column).unwrap_or_default();
+    let header = Header {
+        form: FORM.to_owned(),
+        chain_id: number(registry.chain_id),
+        registry: registry.address.clone(),
+        size,
+        checkpoints: claims
+            .map(|it| Claim {
+                epoch: number(it.epoch),
+                tree_size: number(it.tree_size),
+            })
+            .collect(),
+    };
+    line(into, &header)?;
+    let mut from = 0;
+    while from < most {
+        let mut leaves = tree_of::leaves(&mut conn, from, AT_ONCE).await?;
+        leaves.retain(|leaf| leaf.position < most);
+        let Some(last) = leaves.last().map(|leaf| leaf.position) else {
+            break;
+        };
+        let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
+        let rows = tree_of::rows_of(&mut conn, &ids).await?;
+        let mut rows: BTreeMap<i64, _> = rows.into_iter().map(|row| (row.row.id, row)).collect();
+        for leaf in leaves {
+            let row = rows.remove(&leaf.audit_id);
+            let hash: Hash = leaf.leaf_hash.try_into().unwrap_or_default();
+            line(
+                into,
+                &Line {
+                    position: number(leaf.position),
+                    leaf_hash: DataHash(hash).to_string(),
+                    layout: row.as_ref().map_or(trail::row::LAYOUT, |row| row.layout),
+                    row: row.map(|row| row.row),
+                },
+            )?;
+        }
+        from = last + 1;
+    }
+    into.flush()?;
+    Ok(size)
+}
+
+fn line(into: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *into, value)?;
+    into.write_all(b"\n")
+}
+
+/// Everything leaves: whoever reads the trail sees that.
+fn export_entry() -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        new_value: Some(json!({ "export": "ALL" })),
+        classification: Classification::Security,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::AuditRead,
+            Purpose::Compliance,
+            &Origin::job(RequestId::fresh()),
+        )
+    }
+}
+
+/// Why a file cannot be checked at all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TrailFileError {
+    /// It cannot be read.
+    #[error("the file cannot be read: {0}")]
+    File(#[from] io::Error),
+    /// It is something else.
+    #[error(
+        "this is no export of a trail: its first line is not that of `meditrustal audit export`"
+    )]
+    NoExport,
+    /// It is of another registry than the one that is asked.
+    #[error("the file is of the registry {0}, not of the one in the deployment file")]
+    OtherRegistry(String),
+    /// The node's.
+    #[error(transparent)]
+    Node(#[from] ClientError),
+}
+
+/// Something that does not fit in a file, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileFault {
+    /// Of one line, by its place.
+    Line(u64, LineFault),
+    /// The rows between two sizes are not what the registry holds.
+    Root { after: u64, size: u64 },
+    /// The file ends before what is pinned last.
+    Short { size: u64, pinned: u64 },
+    /// It has another number of lines than it says.
+    Count { said: u64, read: u64 },
+    /// The registry holds nothing of what the file says is pinned.
+    NothingPinned,
+}
+
+impl FileFault {
+    /// For an auditor.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::Line(place, fault) => {
+                let word = match fault {
+                    LineFault::Unreadable => "UNREADABLE",
+                    LineFault::Misplaced => "REORDERED",
+                    LineFault::Changed => "CHANGED",
+                    LineFault::Removed => "REMOVED",
+                };
+                format!("place {place}: {word}")
+            }
+            Self::Root { after, size } => {
+                format!("places {after} to {}: ROOT", size.saturating_sub(1))
+            }
+            Self::Short { size, pinned } => {
+                format!("the file has {size} rows, and the registry holds {pinned}: CUT_OFF")
+            }
+            Self::Count { said, read } => {
+                format!("the file says that it has {said} rows, and has {read}: CUT_OFF")
+            }
+            Self::NothingPinned => {
+                "the registry holds none of the checkpoints that the file names: NOT_PINNED"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// What the check of a file came to.
+#[derive(Debug, Default)]
+pub(crate) struct CheckedFile {
+    /// How many rows.
+    pub(crate) rows: u64,
+    /// How many of them, from the first on, are what the registry holds.
+    pub(crate) pinned: u64,
+    /// What does not fit: at most ten thousand.
+    pub(crate) faults: Vec<FileFault>,
+}
+
+/// Hashes every row of a file again, and compares the roots with what the registry holds.
+///
+/// # Errors
+/// [`TrailFileError`].
+pub(crate) async fn check(
+    client: &Client,
+    mut file: impl BufRead,
+) -> Result<CheckedFile, TrailFileError> {
+    let mut text = String::new();
+    let header = next_line(&mut file, &mut text)?;
+    let header = header.and_then(|()| serde_json::from_str::<Header>(&text).ok());
+    let header = header
+        .filter(|it| it.form == FORM)
+        .ok_or(TrailFileError::NoExport)?;
+    let deployment = client.deployment();
+    let ours = (deployment.chain_id, deployment.registry.to_string());
+    if (header.chain_id, &header.registry) != (ours.0, &ours.1) {
+        let of = format!("{} on chain {}", header.registry, header.chain_id);
+        return Err(TrailFileError::OtherRegistry(of));
+    }
+    let held = client.latest_checkpoint().await?;
+    let mut wanted: BTreeMap<u64, Pinned> = BTreeMap::new();
+    for claim in &header.checkpoints {
+        wanted.insert(claim.tree_size, Pinned::Claimed(claim.epoch));
+    }
+    if held.size > 0 {
+        wanted.insert(held.size, Pinned::Held(held.root));
+    }
+    let (mut reading, mut computed) = (Reading::default(), Vec::new());
+    let mut faults = Vec::new();
+    while next_line(&mut file, &mut text)?.is_some() {
+        let place = reading.size();
+        if let Some(fault) = reading.line(&text)
+            && faults.len() < MOST_FAULTS
+        {
+            faults.push(FileFault::Line(place, fault));
+        }
+        if let Some(pinned) = wanted.get(&reading.size()) {
+            computed.push((reading.size(), reading.root(), *pinned));
+        }
+    }
+    let size = reading.size();
+    if held.size > size {
+        let pinned = held.size;
+        faults.push(FileFault::Short { size, pinned });
+    }
+    if header.size != size {
+        let said = header.size;
+        faults.push(FileFault::Count { said, read: size });
+    }
+    let right = first_wrong(client, &computed).await?;
+    let before = |nth: usize| nth.checked_sub(1).and_then(|nth| computed.get(nth));
+    let pinned = before(right).map_or(0, |(size, ..)| *size);
+    match computed.get(right) {
+        Some((size, ..)) => faults.push(FileFault::Root {
+            after: pinned,
+            size: *size,
+        }),
+        None if pinned == 0 => faults.push(FileFault::NothingPinned),
+        None => {}
+    }
+    Ok(CheckedFile {
+        rows: size,
+        pinned,
+        faults,
+    })
+}
+
+/// What says which root a size had.
+#[derive(Debug, Clone, Copy)]
+enum Pinned {
+    /// The registry, which holds it last.
+    Held(Hash),
+    /// The file says that the registry holds it in this epoch.
+    Claimed(u64),
+}
+
+/// Which of the roots, by size, is the first that the registry does not hold: as many as there are where it holds the last
+/// one, which proves all before it.
+async fn first_wrong(
+    client: &Client,
+    computed: &[(u64, Hash, Pinned)],
+) -> Result<usize, ClientError> {
+    let (mut right, mut wrong) = (0, computed.len());
+    let mut next = wrong.saturating_sub(1);
+    while right < wrong {
+        let (size, root, pinned) = computed[next];
+        let held = match pinned {
+            Pinned::Held(root) => Some(root),
+            Pinned::Claimed(epoch) => client.checkpoint_root(epoch, size).await?,
+        };
+        if held == Some(root) {
+            right = next + 1;
+        } else {
+            wrong = next;
+        }
+        next = usize::midpoint(right, wrong);
+    }
+    Ok(right)
+}
+
+/// The next line without its end; `None` at the end of the file.
+fn next_line(file: &mut impl BufRead, into: &mut String) -> io::Result<Option<()>> {
+    into.clear();
+    let read = io::Read::take(&mut *file, LONGEST_LINE).read_line(into)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if into.ends_with('\n') {
+        into.pop();
+    } else if u64::try_from(read).is_ok_and(|read| read == LONGEST_LINE) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a line is longer than 1 MiB",
+        ));
+    }
+    Ok(Some(()))
+}

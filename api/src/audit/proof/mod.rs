@@ -1,0 +1,128 @@
+//! What proves that a row of the trail was written, and has not been changed since: its place in the tree, and a checkpoint
+//! of the tree that the registry holds.
+
+pub(crate) mod graphql;
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    purpose::Purpose,
+    users::Role,
+};
+use store::{
+    Pool, StoreError, Tx, audit,
+    checkpoints::{self, AnchoredCheckpoint},
+    cursor::Registry,
+    trail::{self as tree_of, HashedRow},
+};
+use trail::{Hash, tree};
+
+use crate::{caller::Caller, error::Error};
+
+/// What the trail, and the registry, say about one of its rows.
+#[derive(Debug)]
+pub(crate) struct RowProof {
+    /// The row, as it is now.
+    pub(crate) row: HashedRow,
+    /// Whether the caller may be given all that is hashed.
+    pub(crate) is_whole: bool,
+    /// Its place in the tree; `None` for the moment until it has one.
+    pub(crate) position: Option<u64>,
+    /// `None` until a checkpoint that holds it is in the registry.
+    pub(crate) pinned: Option<PinnedProof>,
+}
+
+/// What leads from a row to a checkpoint.
+#[derive(Debug)]
+pub(crate) struct PinnedProof {
+    /// The first checkpoint that has the row, and all that the caller knows.
+    pub(crate) checkpoint: AnchoredCheckpoint,
+    /// The hashes beside the way from the leaf to the root.
+    pub(crate) inclusion: Vec<Hash>,
+    /// What proves that the tree which the caller knows has only grown.
+    pub(crate) consistency: Option<Vec<Hash>>,
+}
+
+/// Proves a row: administrators any, everybody else those about their own data.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::BadInput`] where no checkpoint has as many rows as the caller knows.
+pub(crate) async fn prove(
+    pool: &Pool,
+    registry: &Registry,
+    caller: &Caller,
+    id: i64,
+    known_size: Option<i64>,
+) -> Result<RowProof, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if known_size.is_some_and(|size| size < 1) {
+        return Err(Error::bad("knownSize", "a tree that is known has a leaf"));
+    }
+    let is_admin = actor.role == Role::Admin;
+    let row = tree_of::rows_of(&mut tx, &[id]).await?.pop();
+    let row = row.filter(|row| is_admin || row.row.patient_id == Some(actor.id.0));
+    let Some(row) = row else {
+        return Err(Error::NotFound("row"));
+    };
+    let (classification, purpose) = if is_admin {
+        (Classification::Security, Purpose::Compliance)
+    } else {
+        (Classification::Personal, Purpose::PatientRequest)
+    };
+    let entry = AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        classification,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::AuditRead, purpose)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    let position = tree_of::position_of(&mut tx, id).await?;
+    let pinned = match position {
+        Some(position) => pinned(&mut tx, registry, position, known_size).await?,
+        None => None,
+    };
+    tx.commit().await?;
+    if pinned.is_none() && known_size.is_some() {
+        let told = "no checkpoint in the registry has that many rows, and this one among them";
+        return Err(Error::bad("knownSize", told));
+    }
+    Ok(RowProof {
+        is_whole: is_admin || row.row.user_id == actor.id.0,
+        row,
+        position,
+        pinned,
+    })
+}
+
+async fn pinned(
+    tx: &mut Tx<'_>,
+    registry: &Registry,
+    position: u64,
+    known_size: Option<i64>,
+) -> Result<Option<PinnedProof>, StoreError> {
+    let least = column(position + 1)?.max(known_size.unwrap_or_default());
+    let Some(checkpoint) = checkpoints::anchored(tx, registry, least, 1).await?.pop() else {
+        return Ok(None);
+    };
+    let size = u64::try_from(checkpoint.tree_size).map_err(|_| UNREADABLE)?;
+    let known = known_size.and_then(|size| u64::try_from(size).ok());
+    let inclusion = tree::inclusion(size, position).ok_or(UNREADABLE)?;
+    let consistency = known.map(|known| tree::consistency(known, size).ok_or(UNREADABLE));
+    let consistency = consistency.transpose()?;
+    let spans = [&inclusion[..], consistency.as_deref().unwrap_or_default()].concat();
+    let stored = tree_of::stored(tx, &tree::stored_under(&spans)).await?;
+    let hashes = |spans: &[_]| tree::hashes_of(spans, &stored).ok_or(UNREADABLE);
+    Ok(Some(PinnedProof {
+        inclusion: hashes(&inclusion)?,
+        consistency: consistency.map(|spans| hashes(&spans)).transpose()?,
+        checkpoint,
+    }))
+}
+
+fn column(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| UNREADABLE)
+}
+
+const UNREADABLE: StoreError = StoreError::Unreadable {
+    what: "node of the audit tree",
+};
