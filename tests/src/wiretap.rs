@@ -21,6 +21,10 @@ const BACKGROUND: [&str; 5] = [
     "FROM sessions WHERE revoked_at >",
 ];
 
+/// How a transaction begins of what one process at a time does by itself, such as giving audit rows their places: whatever is
+/// asked, it goes on beside it, and is not recorded.
+const JOB: &str = "pg_try_advisory_xact_lock(";
+
 /// Stands before a database and hands everything on. Hears whatever is executed, by its text.
 #[derive(Debug)]
 pub struct Wiretap {
@@ -108,6 +112,21 @@ async fn listen(
         return None;
     }
     let mut prepared: HashMap<String, String> = HashMap::new();
+    let (mut is_of_a_job, mut begun) = (false, None);
+    let mut hears = |statement: String| {
+        if statement.contains(JOB) {
+            (is_of_a_job, begun) = (true, None);
+        } else if is_of_a_job {
+            let ends = ["COMMIT", "ROLLBACK"];
+            is_of_a_job = !ends.iter().any(|end| statement.starts_with(end));
+        } else if statement.starts_with("BEGIN") {
+            // Of what, the next statement says.
+            begun = Some(statement);
+        } else {
+            let both = begun.take().into_iter().chain([statement]);
+            heard.lock().expect("no panic").extend(both);
+        }
+    };
     loop {
         let kind = client.read_u8().await.ok()?;
         let length = client.read_u32().await.ok()?;
@@ -121,10 +140,9 @@ async fn listen(
             // Bind: the portal's name and the statement's. It is run once for each.
             b'B' => {
                 let statement = prepared.get(&texts.nth(1)?).cloned();
-                let mut heard = heard.lock().expect("no panic");
-                heard.push(statement.unwrap_or_default());
+                hears(statement.unwrap_or_default());
             }
-            b'Q' => heard.lock().expect("no panic").push(texts.next()?),
+            b'Q' => hears(texts.next()?),
             _ => {}
         }
         server.write_u8(kind).await.ok()?;
