@@ -58,8 +58,7 @@ pub(crate) struct PageInfo {
     has_previous_page: bool,
     /// The cursor of the first node on this page; null where the page is empty.
     start_cursor: Option<Cursor>,
-    /// The cursor of the last node on this page: pass it as `after` to read the next page. Null where
-    /// the page is empty and nothing follows.
+    /// The position at which the next page begins: pass it as `after`. Null where the page is empty and nothing follows.
     end_cursor: Option<Cursor>,
 }
 

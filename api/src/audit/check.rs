@@ -12,10 +12,11 @@ use store::{
     PgConnection, Pool, StoreError,
     checkpoints::{self, AnchoredCheckpoint},
     cursor::Registry,
-    findings::TrailTable,
+    findings::{OpenTrailFinding, TrailTable},
     trail::{self as tree_of, HashedRow, Leaf},
 };
 use trail::{
+    Hash,
     row::LAYOUT,
     tree::{Frontier, Place},
 };
@@ -131,8 +132,40 @@ pub(crate) struct CheckedTrail {
     pub(crate) faults: Vec<Fault>,
     /// How many more there are.
     pub(crate) more: usize,
+    /// The rows that were compared with their leaves, of those that were asked about.
+    pub(crate) compared: BTreeSet<i64>,
     /// The checkpoints of which everything was compared, the registry's word included.
     pub(crate) asked: BTreeSet<i64>,
+    /// The root at the size of each checkpoint, by size.
+    computed: Vec<(u64, Hash, Pinned)>,
+}
+
+impl CheckedTrail {
+    /// Whether what an open finding is about was compared, and is right.
+    pub(crate) fn is_right(&self, about: &OpenTrailFinding) -> bool {
+        let is_wrong = |fault: &Fault| (fault.table, fault.number) == (about.table, about.number);
+        // What was made again together with its hash is right but for the root, and the root as far as the registry says so.
+        let has_root = self
+            .faults
+            .iter()
+            .any(|fault| fault.kind == FaultKind::Root);
+        if self.more > 0 || self.faults.iter().any(is_wrong) || self.asked.is_empty() {
+            return false;
+        }
+        match about.table {
+            TrailTable::Checkpoints => self.asked.contains(&about.number),
+            _ if has_root => false,
+            TrailTable::Rows => {
+                about.reason == FaultKind::Inserted.as_str()
+                    || self.compared.contains(&about.number)
+            }
+            // A leaf beyond all others may have been taken away again.
+            TrailTable::Leaves => {
+                about.reason == FaultKind::NoLeaf.as_str()
+                    || u64::try_from(about.number).is_ok_and(|place| place < self.leaves)
+            }
+        }
+    }
 }
 
 /// Compares everything, also with the checkpoint that the registry holds last, where it was asked.
@@ -143,6 +176,7 @@ pub(crate) async fn all(
     pool: &Pool,
     registry: Option<&Registry>,
     held: Option<PinnedCheckpoint>,
+    open: &[OpenTrailFinding],
 ) -> Result<CheckedTrail, StoreError> {
     let mut conn = pool.acquire().await?;
     let pinned = match registry {
@@ -151,26 +185,46 @@ pub(crate) async fn all(
     };
     let held = held.filter(|held| held.size > 0);
     let mut walk = TrailWalk::new(&pinned, held);
+    let rows = open.iter().filter(|about| about.table == TrailTable::Rows);
+    walk.open = rows.map(|about| about.number).collect();
     if let (Some(registry), Some(held)) = (registry, held) {
         let (size, root) = (column(held.size), DataHash(held.root));
         if !checkpoints::is_ours(&mut conn, registry, size, root).await? {
             walk.add(of_held(held, FaultKind::Unknown, None));
         }
     }
-    let size = tree_of::size(&mut conn).await?;
     let mut from = 0;
-    while u64::try_from(from).is_ok_and(|from| from < size) {
-        let leaves = tree_of::leaves(&mut conn, from, AT_ONCE).await?;
-        let to = (from + AT_ONCE).min(i64::try_from(size).unwrap_or(i64::MAX));
+    loop {
+        let mut leaves = tree_of::leaves(&mut conn, from, AT_ONCE).await?;
+        let Some((first, last)) = leaves.first().zip(leaves.last()) else {
+            break;
+        };
+        let (first, last, whole) = (first.position, last.position, from.saturating_add(AT_ONCE));
+        if first >= whole {
+            // Whatever stands there is no part of this tree: nobody wants to hear of every place between.
+            walk.add(Fault {
+                table: TrailTable::Leaves,
+                number: from,
+                kind: FaultKind::NoLeaf,
+                place: Some(from),
+                before: Some(first),
+            });
+            walk.more += 1;
+            break;
+        }
+        let to = whole.min(last.saturating_add(1));
+        leaves.retain(|leaf| leaf.position < to);
         walk.batch(&mut conn, from, to, &leaves).await?;
         from = to;
     }
-    let mut after = i64::MIN;
-    while let Some(to) = tree_of::last_of(&mut conn, after, ROWS_AT_ONCE).await? {
-        for id in tree_of::passed_over(&mut conn, after, to).await? {
+    let mut from = Some(i64::MIN);
+    while let Some(first) = from
+        && let Some(last) = tree_of::last_of(&mut conn, first, ROWS_AT_ONCE).await?
+    {
+        for id in tree_of::passed_over(&mut conn, first, last).await? {
             walk.add(Fault::of_row(id, FaultKind::Inserted, None));
         }
-        after = to;
+        from = last.checked_add(1);
     }
     Ok(walk.end(pinned))
 }
@@ -182,12 +236,16 @@ pub(crate) async fn all(
 /// The node's.
 pub(crate) async fn ask_registry(
     client: &Client,
-    open: &BTreeSet<i64>,
+    open: &[OpenTrailFinding],
     checked: &mut CheckedTrail,
 ) -> Result<(), ClientError> {
     let number = |column: i64| u64::try_from(column).unwrap_or_default();
+    let is_open = |checkpoint: &&AnchoredCheckpoint| {
+        let mut open = open.iter();
+        open.any(|it| (it.table, it.number) == (TrailTable::Checkpoints, checkpoint.id))
+    };
     let last = checked.pinned.iter().rev().take(MOST_ASKED);
-    let open = checked.pinned.iter().filter(|it| open.contains(&it.id));
+    let open = checked.pinned.iter().filter(is_open);
     checked.asked = last.chain(open).map(|it| it.id).collect();
     for checkpoint in checked
         .pinned
@@ -201,13 +259,59 @@ pub(crate) async fn ask_registry(
             checked.faults.push(fault);
         }
     }
-    checked.asked.insert(LAST_HELD);
+    if matches!(checked.computed.last(), Some((.., Pinned::Held(_)))) {
+        checked.asked.insert(LAST_HELD);
+    }
+    let is_parted = |fault: &&mut Fault| fault.number == LAST_HELD && fault.kind == FaultKind::Root;
+    if let Some(fault) = checked.faults.iter_mut().find(is_parted) {
+        // The rows of the checkpoints may have been changed, too: only the registry says up to where all is right.
+        let right = first_wrong(client, &checked.computed).await?;
+        let size = |nth: usize| checked.computed.get(nth).map(|(size, ..)| column(*size));
+        fault.place = Some(right.checked_sub(1).and_then(size).unwrap_or(0));
+        fault.before = size(right).or(fault.before);
+    }
     tidy(&mut checked.faults);
     Ok(())
 }
 
 fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What says which root a size had.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pinned {
+    /// The registry, which holds it last.
+    Held(Hash),
+    /// The registry is said to hold it in this epoch.
+    Claimed(u64),
+}
+
+/// Which of the roots, by size, is the first that the registry does not hold: as many as there are where it holds the last
+/// one, which proves all before it.
+///
+/// # Errors
+/// The node's.
+pub(crate) async fn first_wrong(
+    client: &Client,
+    computed: &[(u64, Hash, Pinned)],
+) -> Result<usize, ClientError> {
+    let (mut right, mut wrong) = (0, computed.len());
+    let mut next = wrong.saturating_sub(1);
+    while right < wrong {
+        let (size, root, pinned) = computed[next];
+        let held = match pinned {
+            Pinned::Held(root) => Some(root),
+            Pinned::Claimed(epoch) => client.checkpoint_root(epoch, size).await?,
+        };
+        if held == Some(root) {
+            right = next + 1;
+        } else {
+            wrong = next;
+        }
+        next = usize::midpoint(right, wrong);
+    }
+    Ok(right)
 }
 
 /// Each row once.
@@ -227,6 +331,11 @@ struct TrailWalk {
     right_up_to: i64,
     faults: Vec<Fault>,
     more: usize,
+    /// The numbers of rows about which findings are open.
+    open: BTreeSet<i64>,
+    /// Those of them that stand in the tree with their rows.
+    compared: BTreeSet<i64>,
+    computed: Vec<(u64, Hash, Pinned)>,
 }
 
 impl TrailWalk {
@@ -238,6 +347,9 @@ impl TrailWalk {
             right_up_to: 0,
             faults: Vec::new(),
             more: 0,
+            open: BTreeSet::new(),
+            compared: BTreeSet::new(),
+            computed: Vec::new(),
         };
         for checkpoint in pinned {
             if !checkpoint.has_event {
@@ -267,9 +379,26 @@ impl TrailWalk {
     ) -> Result<(), StoreError> {
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
         let (rows, unreadable) = readable(conn, &ids).await?;
-        let rows: HashMap<i64, &HashedRow> = rows.iter().map(|row| (row.row.id, row)).collect();
-        let by_place: HashMap<i64, &Leaf> =
-            leaves.iter().map(|leaf| (leaf.position, leaf)).collect();
+        let mut doubled = Vec::new();
+        let (mut by_id, mut by_place) = (HashMap::new(), HashMap::new());
+        for row in &rows {
+            // Two of one number: one of them was put in.
+            doubled.extend(by_id.insert(row.row.id, row).map(|row| row.row.id));
+        }
+        for leaf in leaves {
+            doubled.extend(
+                by_place
+                    .insert(leaf.position, leaf)
+                    .map(|leaf| leaf.audit_id),
+            );
+        }
+        for id in doubled {
+            self.add(Fault::of_row(id, FaultKind::Changed, None));
+        }
+        let rows = by_id;
+        let seen = self.open.iter().filter(|&id| rows.contains_key(id));
+        let seen: Vec<i64> = seen.copied().collect();
+        self.compared.extend(seen);
         let mut nodes = Vec::new();
         for place in from..to {
             let leaf = by_place.get(&place).copied();
@@ -306,6 +435,12 @@ impl TrailWalk {
             return;
         }
         let (root, from) = (self.frontier.root(), Some(self.right_up_to));
+        let claimed = pinned
+            .first()
+            .map(|it| Pinned::Claimed(u64::try_from(it.epoch).unwrap_or_default()));
+        let by = held.map(|held| Pinned::Held(held.root)).or(claimed);
+        self.computed
+            .extend(by.map(|by| (u64::try_from(size).unwrap_or_default(), root, by)));
         let shown = DataHash(root).to_string();
         let (right, wrong): (Vec<_>, Vec<_>) = pinned.into_iter().partition(|it| it.root == shown);
         for checkpoint in wrong {
@@ -379,13 +514,18 @@ impl TrailWalk {
             pinned,
             faults: self.faults,
             more: self.more,
+            compared: self.compared,
             asked: BTreeSet::new(),
+            computed: self.computed,
         }
     }
 }
 
 /// The rows of these numbers that can be read, and the numbers of those that cannot.
-async fn readable(
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn readable(
     conn: &mut PgConnection,
     ids: &[i64],
 ) -> Result<(Vec<HashedRow>, BTreeSet<i64>), StoreError> {

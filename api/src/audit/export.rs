@@ -6,6 +6,7 @@ use std::{
     io::{self, BufRead, Write},
 };
 
+use super::check::{Pinned, first_wrong, readable};
 use chain::{Client, ClientError};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
@@ -23,8 +24,10 @@ use trail::{
 
 /// How many leaves are read at a time.
 const AT_ONCE: i64 = 4096;
-/// How long a line may be: a row has no field of more than 64 KiB. Unit: bytes.
+/// How long the line of a row may be. Unit: bytes.
 const LONGEST_LINE: u64 = 1 << 20;
+/// How long the first line may be: room for a checkpoint each ten minutes of forty years. Unit: bytes.
+const LONGEST_HEADER: u64 = 1 << 26;
 /// How many faults are held.
 const MOST_FAULTS: usize = 10_000;
 
@@ -78,7 +81,8 @@ pub(crate) async fn write(
             break;
         };
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
-        let rows = tree_of::rows_of(&mut conn, &ids).await?;
+        // One that cannot be read is left out, as if it were gone.
+        let (rows, _) = readable(&mut conn, &ids).await?;
         let mut rows: BTreeMap<i64, _> = rows.into_iter().map(|row| (row.row.id, row)).collect();
         for leaf in leaves {
             let row = rows.remove(&leaf.audit_id);
@@ -191,6 +195,8 @@ pub(crate) struct CheckedFile {
     pub(crate) rows: u64,
     /// How many of them, from the first on, are what the registry holds.
     pub(crate) pinned: u64,
+    /// How many rows the registry holds by now.
+    pub(crate) held: u64,
     /// What does not fit: at most ten thousand.
     pub(crate) faults: Vec<FileFault>,
 }
@@ -204,7 +210,7 @@ pub(crate) async fn check(
     mut file: impl BufRead,
 ) -> Result<CheckedFile, TrailFileError> {
     let mut text = String::new();
-    let header = next_line(&mut file, &mut text)?;
+    let header = next_line(&mut file, &mut text, LONGEST_HEADER)?;
     let header = header.and_then(|()| serde_json::from_str::<Header>(&text).ok());
     let header = header
         .filter(|it| it.form == FORM)
@@ -217,7 +223,12 @@ pub(crate) async fn check(
     }
     let held = client.latest_checkpoint().await?;
     let mut wanted: BTreeMap<u64, Pinned> = BTreeMap::new();
-    for claim in &header.checkpoints {
+    // What is larger than the last one is of an epoch that was given up.
+    let claims = header
+        .checkpoints
+        .iter()
+        .filter(|it| it.tree_size < held.size);
+    for claim in claims {
         wanted.insert(claim.tree_size, Pinned::Claimed(claim.epoch));
     }
     if held.size > 0 {
@@ -225,7 +236,7 @@ pub(crate) async fn check(
     }
     let (mut reading, mut computed) = (Reading::default(), Vec::new());
     let mut faults = Vec::new();
-    while next_line(&mut file, &mut text)?.is_some() {
+    while next_line(&mut file, &mut text, LONGEST_LINE)?.is_some() {
         let place = reading.size();
         if let Some(fault) = reading.line(&text)
             && faults.len() < MOST_FAULTS
@@ -237,10 +248,6 @@ pub(crate) async fn check(
         }
     }
     let size = reading.size();
-    if held.size > size {
-        let pinned = held.size;
-        faults.push(FileFault::Short { size, pinned });
-    }
     if header.size != size {
         let said = header.size;
         faults.push(FileFault::Count { said, read: size });
@@ -253,63 +260,35 @@ pub(crate) async fn check(
             after: pinned,
             size: *size,
         }),
-        None if pinned == 0 => faults.push(FileFault::NothingPinned),
-        None => {}
+        None if pinned > 0 => {}
+        None if held.size > size => faults.push(FileFault::Short {
+            size,
+            pinned: held.size,
+        }),
+        None => faults.push(FileFault::NothingPinned),
     }
     Ok(CheckedFile {
         rows: size,
         pinned,
+        held: held.size,
         faults,
     })
 }
 
-/// What says which root a size had.
-#[derive(Debug, Clone, Copy)]
-enum Pinned {
-    /// The registry, which holds it last.
-    Held(Hash),
-    /// The file says that the registry holds it in this epoch.
-    Claimed(u64),
-}
-
-/// Which of the roots, by size, is the first that the registry does not hold: as many as there are where it holds the last
-/// one, which proves all before it.
-async fn first_wrong(
-    client: &Client,
-    computed: &[(u64, Hash, Pinned)],
-) -> Result<usize, ClientError> {
-    let (mut right, mut wrong) = (0, computed.len());
-    let mut next = wrong.saturating_sub(1);
-    while right < wrong {
-        let (size, root, pinned) = computed[next];
-        let held = match pinned {
-            Pinned::Held(root) => Some(root),
-            Pinned::Claimed(epoch) => client.checkpoint_root(epoch, size).await?,
-        };
-        if held == Some(root) {
-            right = next + 1;
-        } else {
-            wrong = next;
-        }
-        next = usize::midpoint(right, wrong);
-    }
-    Ok(right)
-}
-
-/// The next line without its end; `None` at the end of the file.
-fn next_line(file: &mut impl BufRead, into: &mut String) -> io::Result<Option<()>> {
-    into.clear();
-    let read = io::Read::take(&mut *file, LONGEST_LINE).read_line(into)?;
-    if read == 0 {
+/// The next line without its end; `None` at the end of the file. What is no text is told as such by whoever reads it, and so
+/// is a line that is too long: its end is passed over.
+fn next_line(file: &mut impl BufRead, into: &mut String, longest: u64) -> io::Result<Option<()>> {
+    let mut bytes = Vec::new();
+    if io::Read::take(&mut *file, longest).read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
     }
-    if into.ends_with('\n') {
-        into.pop();
-    } else if u64::try_from(read).is_ok_and(|read| read == LONGEST_LINE) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a line is longer than 1 MiB",
-        ));
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    } else if u64::try_from(bytes.len()).is_ok_and(|read| read == longest) {
+        bytes.clear();
+        file.skip_until(b'\n')?;
     }
+    into.clear();
+    into.push_str(&String::from_utf8_lossy(&bytes));
     Ok(Some(()))
 }

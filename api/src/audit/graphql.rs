@@ -39,7 +39,8 @@ impl AuditLog {
 /// One row of the audit trail. Nobody can change or remove it.
 #[Object]
 impl AuditLog {
-    /// The number of the row, in the order in which rows were written.
+    /// The number of the row, given when it was inserted. Numbers have gaps and are not the order of commits: that is
+    /// `AuditProof.position`.
     async fn id(&self) -> ID {
         self.0.id.into()
     }

@@ -1,9 +1,8 @@
 //! `meditrustal audit`: what an operator does about the trail.
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
-    io::{BufReader, BufWriter},
+    io::{BufReader, BufWriter, ErrorKind},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,12 +11,7 @@ use std::{
 
 use chain::{Client, Deployment};
 use clap::{Args, Subcommand};
-use store::{
-    Pool, PoolSettings, checkpoints,
-    cursor::Registry,
-    findings::{self, TrailTable},
-    migrate,
-};
+use store::{Pool, PoolSettings, checkpoints, cursor::Registry, findings, migrate};
 
 use super::output::{Failure, say};
 use crate::{
@@ -34,10 +28,11 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What can be done about the audit trail.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Have what the trail is now pinned in the registry at once, by an api that has the key of checkpoints
+    /// Ask an api that has the checkpoint key to pin the trail in the registry at once
     Checkpoint(TrailDatabase),
     /// Compare every row with its leaf, the tree with both, and the tree with what was pinned; names what was changed,
-    /// removed, put in or moved, and opens a finding for each. With `--export` a file is checked instead, without a database
+    /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit or could not be
+    /// compared. With `--export` a file is checked instead, without a database
     Verify(VerifyTrail),
     /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node
     Export(ExportTrail),
@@ -53,7 +48,7 @@ pub(crate) struct ExportTrail {
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
     deployment_file: PathBuf,
 
-    /// Where to write; it must not be there yet, and has its name when all of it is written
+    /// Where to write; it must not exist. It is FILE.part until it is complete
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -73,7 +68,7 @@ pub(crate) struct VerifyTrail {
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
     deployment_file: Option<PathBuf>,
 
-    /// Where a node answers, to ask the registry itself
+    /// Where a node answers, to ask the registry itself; without it, checkpoints are compared with what the database says of them
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
     chain_rpc_url: Option<String>,
 }
@@ -131,9 +126,13 @@ impl ExportTrail {
         let pool = self.database.open().await?;
         // Under its own name it is whole.
         let aside = self.out.with_added_extension("part");
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         let mut options = File::options();
-        // It says from where everybody came.
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        // It says from where everybody came: nobody else has made it.
+        let options = options.write(true).create_new(true).mode(0o600);
         let mut file = BufWriter::new(options.open(&aside)?);
         let rows = export::write(&pool, &registry, &mut file).await?;
         file.into_inner()?.sync_all()?;
@@ -151,9 +150,10 @@ async fn verify_file(file: &Path, client: &Client) -> Result<ExitCode, Failure> 
         say(&fault.said())?;
     }
     say(&format!(
-        "{} rows in the file, of which the registry holds {}, {} faults",
+        "{} rows in the file, of which the registry holds {}; by now it holds {}; {} faults",
         checked.rows,
         checked.pinned,
+        checked.held,
         checked.faults.len()
     ))?;
     Ok(if checked.faults.is_empty() {
@@ -190,18 +190,15 @@ impl VerifyTrail {
             Some(client) => Some(client.latest_checkpoint().await?),
             None => None,
         };
-        let mut checked = check::all(&pool, registry.as_ref(), held).await?;
         let mut conn = pool.acquire().await?;
         let open = findings::open_about_trail(&mut conn).await?;
         drop(conn);
+        let mut checked = check::all(&pool, registry.as_ref(), held, &open).await?;
         if let Some(client) = &client {
-            let of_checkpoints = open
-                .iter()
-                .filter(|(table, _)| *table == TrailTable::Checkpoints);
-            let of_checkpoints = of_checkpoints.map(|(_, number)| *number).collect();
-            check::ask_registry(client, &of_checkpoints, &mut checked).await?;
+            check::ask_registry(client, &open, &mut checked).await?;
         }
-        let right = right_again(&open, &checked);
+        let right = open.iter().filter(|about| checked.is_right(about));
+        let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
         finding::settle(&pool, &checked.faults, &right).await?;
         for fault in &checked.faults {
             say(&fault.said())?;
@@ -236,22 +233,4 @@ fn registry_of(deployment: &Deployment) -> Result<Registry, Failure> {
         chain_id: i64::try_from(deployment.chain_id)?,
         address: deployment.registry.to_string(),
     })
-}
-
-/// Of what findings are open about, that which this run compared and found right. What only the registry can say is right
-/// where it was asked.
-fn right_again(open: &[(TrailTable, i64)], checked: &CheckedTrail) -> Vec<(TrailTable, i64)> {
-    if checked.more > 0 {
-        return Vec::new();
-    }
-    let wrong = checked
-        .faults
-        .iter()
-        .map(|fault| (fault.table, fault.number));
-    let wrong: BTreeSet<_> = wrong.collect();
-    let was_compared = |&(table, number): &(TrailTable, i64)| {
-        table != TrailTable::Checkpoints || checked.asked.contains(&number)
-    };
-    let right = open.iter().filter(|about| !wrong.contains(about));
-    right.filter(|about| was_compared(about)).copied().collect()
 }

@@ -141,7 +141,7 @@ pub(crate) enum DeletionRequestType {
     Restriction,
 }
 
-/// What kind of inconsistency was found between a record, its anchor and the chain.
+/// What kind of inconsistency was found between records, anchors, sealed rows, the audit trail and the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FindingKind")]
 pub(crate) enum FindingKind {
@@ -163,7 +163,8 @@ pub(crate) enum FindingKind {
     ContentMismatch,
     /// The content of the record cannot be decrypted with its patient's key.
     Undecryptable,
-    /// A row of the audit trail differs from what was anchored. Reserved: no check reports it yet.
+    /// A row of the audit trail, or the tree over it, differs from what was hashed or anchored; or the registry holds a
+    /// checkpoint that was not signed here, or that the trail never was.
     AuditTampered,
     /// A row that decides, a consent, an account or a second factor, was changed outside the service: it
     /// counts for nothing until an operator has looked. `details` names table and row.

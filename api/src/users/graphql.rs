@@ -181,7 +181,7 @@ impl UserQuery {
         Ok(page)
     }
 
-    /// Active doctors by their user names, newest account first, to name one in a consent. Open to every account; no
+    /// Active doctors whose user name fits `search`, newest account first, to name one in a consent. Open to every account; no
     /// e-mail address is shown. Searching is recorded in the audit trail.
     ///
     /// Error codes: `BAD_USER_INPUT` (`search`).
@@ -189,7 +189,7 @@ impl UserQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "The beginnings of words of the name, in any order, at least 2 letters or digits in all: `bo` finds `dr.bo`. At most 50 characters."
+            desc = "The beginnings of words of the user name, in any order, at least 2 letters or digits in all. A name is divided at `.`, `-` and `_`: `bo` finds `dr.bo`. At most 50 characters."
         )]
         search: String,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]

@@ -45,7 +45,8 @@ pub async fn is_due(
            ), tree AS (
                SELECT COALESCE(max(position) + 1, 0) AS size FROM audit_leaves
            )
-           SELECT tree.size > COALESCE(last.tree_size, 0) AND (
+           -- Also where it has become smaller: whoever signs sees that the registry holds more.
+           SELECT tree.size <> COALESCE(last.tree_size, 0) AND (
                last.tree_size IS NULL
                OR tree.size - last.tree_size >= $3
                OR last.created_at <= CURRENT_TIMESTAMP - make_interval(secs => $4)

@@ -83,8 +83,8 @@ impl Subject {
             },
             Self::Trail(table, number) => FindingColumns {
                 table_name: Some(table.as_str()),
-                // The number as a UUID: zeros, and its digits in base 16.
-                row_id: Some(Uuid::from_u128(number.unsigned_abs().into())),
+                // The number as a UUID: zeros, and its digits in base 16; of a negative one, its two's complement.
+                row_id: Some(Uuid::from_u128(number.cast_unsigned().into())),
                 ..none
             },
         }
@@ -340,15 +340,27 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
         .collect()
 }
 
-/// The rows of the trail and of its tree that have an open finding, by their numbers.
+/// An open finding about the trail.
+#[derive(Debug, Clone)]
+pub struct OpenTrailFinding {
+    /// In which table.
+    pub table: TrailTable,
+    /// The number of the row there.
+    pub number: i64,
+    /// What the finding says is wrong.
+    pub reason: String,
+}
+
+/// The open findings about rows of the trail, the oldest first: at most 10,000. Served by `idx_integrity_findings_open`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_about_trail(
     conn: &mut PgConnection,
-) -> Result<Vec<(TrailTable, i64)>, StoreError> {
+) -> Result<Vec<OpenTrailFinding>, StoreError> {
     let found = sqlx::query!(
-        r#"SELECT table_name AS "table_name!", row_id AS "row_id!"
+        r#"SELECT table_name AS "table_name!", row_id AS "row_id!",
+                COALESCE(details ->> 'reason', '') AS "reason!"
            FROM integrity_findings
            WHERE kind = 'AUDIT_TAMPERED'
              AND resolved_at IS NULL
@@ -365,7 +377,12 @@ pub async fn open_about_trail(
             "audit_leaves" => TrailTable::Leaves,
             _ => TrailTable::Checkpoints,
         };
-        Some((table, i64::try_from(row.row_id.as_u128()).ok()?))
+        let number = u64::try_from(row.row_id.as_u128()).ok()?.cast_signed();
+        Some(OpenTrailFinding {
+            table,
+            number,
+            reason: row.reason,
+        })
     });
     Ok(found.collect())
 }

@@ -149,6 +149,10 @@ async fn after(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<WaitingRow>, Sto
 /// Rows that came from another server and have no place: also those whose transactions have numbers that this server has
 /// not reached, of which all have ended.
 async fn without_place(tx: &mut Tx<'_>, from: &Watermark) -> Result<Vec<WaitingRow>, StoreError> {
+    // All rows are looked at, once for each server.
+    sqlx::query!("SET LOCAL statement_timeout = 0")
+        .execute(&mut **tx)
+        .await?;
     Ok(sqlx::query_as!(
         WaitingRow,
         r#"SELECT log.id, log.leaf_xid::text AS "xid!", log.leaf_hash, FALSE AS "has_place!"
@@ -172,8 +176,8 @@ pub async fn size(conn: &mut PgConnection) -> Result<u64, StoreError> {
     let last = sqlx::query_scalar!("SELECT max(position) FROM audit_leaves")
         .fetch_one(conn)
         .await?;
-    let size = last.map_or(Ok(0), |last| u64::try_from(last + 1));
-    size.map_err(|_| UNREADABLE)
+    let size = last.map_or(Some(0), |last| u64::try_from(last).ok()?.checked_add(1));
+    size.ok_or(UNREADABLE)
 }
 
 const UNREADABLE: StoreError = StoreError::Unreadable {
@@ -381,32 +385,32 @@ pub async fn position_of(
     position.map_err(|_| UNREADABLE)
 }
 
-/// The number of the last of so many rows after a number; `None` where there is none after it.
+/// The number of the last of so many rows from a number on; `None` where there is none.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn last_of(
     conn: &mut PgConnection,
-    after: i64,
+    from: i64,
     rows: i64,
 ) -> Result<Option<i64>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "SELECT max(id) FROM (SELECT id FROM audit_logs WHERE id > $1 ORDER BY id LIMIT $2) AS page",
-        after,
+        "SELECT max(id) FROM (SELECT id FROM audit_logs WHERE id >= $1 ORDER BY id LIMIT $2) AS page",
+        from,
         rows,
     )
     .fetch_one(conn)
     .await?)
 }
 
-/// The rows from one number to another, the first left out, that have no place although rows after them have, or that no
+/// The rows from one number to another that have no place although rows after them have, or that no
 /// transaction can have written: nobody who writes as our programs do leaves such ones.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn passed_over(
     conn: &mut PgConnection,
-    after: i64,
+    from: i64,
     to: i64,
 ) -> Result<Vec<i64>, StoreError> {
     Ok(sqlx::query_scalar!(
@@ -414,13 +418,13 @@ pub async fn passed_over(
          FROM audit_logs AS log
          CROSS JOIN audit_watermark AS mark
          JOIN pg_control_system() AS here ON here.system_identifier = mark.server
-         WHERE log.id > $1
+         WHERE log.id >= $1
            AND log.id <= $2
            AND ((log.leaf_xid, log.id) <= (mark.xid, mark.audit_id)
-               OR log.leaf_xid >= pg_snapshot_xmax(pg_current_snapshot()))
-           AND NOT EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id)
+               OR log.leaf_xid >= pg_snapshot_xmax(pg_current_snapshot())) IS NOT FALSE
+           AND NOT EXISTS (SELECT FROM audit_leaves AS leaf WHERE leaf.audit_id = log.id AND leaf.position >= 0)
          ORDER BY log.id",
-        after,
+        from,
         to,
     )
     .fetch_all(conn)

@@ -33,6 +33,16 @@ fn cells(holders: &Value) -> BTreeMap<String, Cells> {
     holders.map(in_words).collect()
 }
 
+/// What a consent to treatment comes to: the same for the purposes to which it extends.
+fn for_each_purpose(access: &Value) -> Vec<Value> {
+    let for_purpose = |purpose: &str| {
+        let mut access = access.clone();
+        access["purpose"] = json!(purpose);
+        access
+    };
+    ["TREAT", "COC", "POPHLTH"].map(for_purpose).to_vec()
+}
+
 /// Everybody who has access, on pages of one.
 async fn holders(person: &Person) -> Value {
     let query = format!(
@@ -131,16 +141,15 @@ async fn a_patient_sees_who_may_do_what_with_how_many_records_until_when() {
     let until = text(&found[0]["accesses"][0]["until"]);
     assert!(until.starts_with("2126-01-01T00:00:00"), "{until}");
     of_role["until"] = json!(until);
-    assert_eq!(found[0]["accesses"], json!([of_role]));
+    assert_eq!(found[0]["accesses"], json!(for_each_purpose(&of_role)));
     assert_eq!(found[1]["user"]["id"], dr_bo.id.as_str());
-    let mut bos = found[1]["accesses"][0].clone();
-    let mut wanted = of_bo;
-    for one in [&mut bos, &mut wanted] {
+    let bos = found[1]["accesses"].as_array().cloned();
+    let (mut bos, mut wanted) = (bos.expect("a list"), for_each_purpose(&of_bo));
+    for one in bos.iter_mut().chain(&mut wanted) {
         let types = one["recordTypes"].as_array_mut().expect("a list");
         types.sort_by_key(ToString::to_string);
     }
     assert_eq!(bos, wanted);
-    assert_eq!(found[1]["accesses"].as_array().map(Vec::len), Some(1));
     assert_eq!(found.as_array().map(Vec::len), Some(2));
     // Nobody sees it of somebody else, and the doctor is not asked about.
     assert_eq!(holders(&eve).await, json!([]));
@@ -178,6 +187,8 @@ async fn a_preview_says_what_the_grant_or_the_withdrawal_then_does() {
     let (bo, cy) = (json!([{ "user": dr_bo.id }]), json!([{ "user": dr_cy.id }]));
     let both = json!([{ "user": dr_bo.id }, { "user": dr_cy.id }]);
     let doctors = json!([{ "role": "DOCTOR" }]);
+    let mut no_coordination = terms(&["DENY"], &["DIAGNOSIS"], bo.clone());
+    no_coordination["purpose"] = json!("COC");
     let steps = [
         terms(&["READ", "SEARCH"], &["ALL_RECORDS"], bo.clone()),
         terms(&["READ"], &["LAB_RESULT"], both),
@@ -192,6 +203,8 @@ async fn a_preview_says_what_the_grant_or_the_withdrawal_then_does() {
             &["ALL_RECORDS"],
             json!([{ "user": dr_bo.id }]),
         ),
+        // For a purpose that no consent names, and to which one extends.
+        no_coordination,
     ];
     let rows = "SELECT count(*) AS n FROM data_processing_consents";
     let mut waiting: VecDeque<Value> = steps.map(|step| json!({ "grant": step })).into();
@@ -228,6 +241,7 @@ async fn a_preview_says_what_the_grant_or_the_withdrawal_then_does() {
     assert_eq!(changes[0], (1, 0));
     assert_eq!(changes[1], (1, 0), "bo may read everything already");
     assert_eq!(changes[7], (0, 0), "it is in force");
+    assert_eq!(changes[8], (0, 1), "a refusal lets nobody in");
     assert!(changes.iter().any(|(_, losing)| *losing > 1), "{changes:?}");
     let rows = world
         .audit_rows("action_type = 'CONSENT_READ' AND new_value ? 'preview'")

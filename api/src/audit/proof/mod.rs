@@ -6,6 +6,7 @@ pub(crate) mod graphql;
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     purpose::Purpose,
+    records::DataHash,
     users::Role,
 };
 use store::{
@@ -14,9 +15,15 @@ use store::{
     cursor::Registry,
     trail::{self as tree_of, HashedRow},
 };
-use trail::{Hash, tree};
+use trail::{
+    Hash,
+    tree::{self, Frontier},
+};
 
 use crate::{caller::Caller, error::Error};
+
+/// How many checkpoints are tried that have a row: those of an epoch that was given up lead nowhere.
+const MOST_TRIED: i64 = 100;
 
 /// What the trail, and the registry, say about one of its rows.
 #[derive(Debug)]
@@ -101,16 +108,35 @@ async fn pinned(
     known_size: Option<i64>,
 ) -> Result<Option<PinnedProof>, StoreError> {
     let least = column(position + 1)?.max(known_size.unwrap_or_default());
-    let Some(checkpoint) = checkpoints::anchored(tx, registry, least, 1).await?.pop() else {
-        return Ok(None);
-    };
-    let size = u64::try_from(checkpoint.tree_size).map_err(|_| UNREADABLE)?;
     let known = known_size.and_then(|size| u64::try_from(size).ok());
+    for checkpoint in checkpoints::anchored(tx, registry, least, MOST_TRIED).await? {
+        let proof = leads_to(tx, checkpoint, position, known).await?;
+        if proof.is_some() {
+            return Ok(proof);
+        }
+    }
+    Ok(None)
+}
+
+/// The way to a checkpoint; `None` where this tree was never that: its epoch was given up.
+async fn leads_to(
+    tx: &mut Tx<'_>,
+    checkpoint: AnchoredCheckpoint,
+    position: u64,
+    known: Option<u64>,
+) -> Result<Option<PinnedProof>, StoreError> {
+    let size = u64::try_from(checkpoint.tree_size).map_err(|_| UNREADABLE)?;
     let inclusion = tree::inclusion(size, position).ok_or(UNREADABLE)?;
     let consistency = known.map(|known| tree::consistency(known, size).ok_or(UNREADABLE));
     let consistency = consistency.transpose()?;
-    let spans = [&inclusion[..], consistency.as_deref().unwrap_or_default()].concat();
-    let stored = tree_of::stored(tx, &tree::stored_under(&spans)).await?;
+    let proved = [&inclusion[..], consistency.as_deref().unwrap_or_default()].concat();
+    let whole = tree::stored_under(std::slice::from_ref(&(0..size)));
+    let places = [whole, tree::stored_under(&proved)].concat();
+    let stored = tree_of::stored(tx, &places).await?;
+    let root = Frontier::restore(size, &stored).map(|frontier| DataHash(frontier.root()));
+    if root.map(|root| root.to_string()) != Some(checkpoint.root.clone()) {
+        return Ok(None);
+    }
     let hashes = |spans: &[_]| tree::hashes_of(spans, &stored).ok_or(UNREADABLE);
     Ok(Some(PinnedProof {
         inclusion: hashes(&inclusion)?,

@@ -104,8 +104,8 @@ pub(crate) struct Access {
 /// Activities that are permitted with the same records, for the same purpose, by the same consent.
 #[Object]
 impl Access {
-    /// The purpose of use. What is permitted for it is permitted for those that it contains, unless a consent
-    /// refuses one of those.
+    /// The purpose of use. What a consent to TREAT permits for COC and POPHLTH, to which it extends, is listed by
+    /// itself.
     async fn purpose(&self) -> PurposeOfUse {
         self.held.access.purpose.into()
     }
@@ -132,7 +132,7 @@ impl Access {
     }
 
     /// The time at which the access ends, exclusive, if no consent is given or withdrawn before; null where it has
-    /// no end. Where another consent goes on permitting it, the end of the last of them.
+    /// no end. Where another consent permits the same when this one ends, it is the end of the last of these consents.
     async fn until(&self) -> Option<DateTime<Utc>> {
         self.held.access.until
     }
@@ -190,16 +190,16 @@ pub(crate) struct WithdrawPreviewInput {
     id: Uuid,
 }
 
-/// What a consent, or its withdrawal, would change if it were given now.
+/// What would change if a consent were given, or withdrawn, now.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct ConsentPreview {
     /// The consent that would be withdrawn, or the one in force that says exactly the same as the terms, so that
     /// nothing would change; null for a consent that would be new.
     consent: Option<Consent>,
     /// Who would gain access, and what they could do that they cannot do now; at most 100 of them. A role stands for
-    /// everybody who has it; people whom consents name are listed besides.
+    /// everybody who has it; people whom consents name are also listed one by one.
     gaining: Vec<AccessHolder>,
-    /// Who would lose access, and what they could do no more; at most 100 of them.
+    /// Who would lose access, and what they could no longer do; at most 100 of them.
     losing: Vec<AccessHolder>,
     /// How many people, roles and organisations would gain access.
     gaining_count: i32,
@@ -329,7 +329,8 @@ pub(crate) struct PatientPermission {
     record_types: Vec<RecordType>,
     /// The ID of the consent that decides.
     consent_id: Uuid,
-    /// The time at which the permission ends, exclusive; null where it has no end.
+    /// The time at which the permission ends, exclusive, if no consent is given or withdrawn before; null where it has
+    /// no end.
     until: Option<DateTime<Utc>>,
 }
 
@@ -340,7 +341,8 @@ pub(crate) struct AccessQuery;
 impl AccessQuery {
     /// Who may do what with the caller's records now, for which purpose, by which consent and until when: roles,
     /// people and organisations that the caller's consents name, as every access is decided. The caller is not
-    /// listed. Reading it is recorded in the audit trail.
+    /// listed. Reading it is recorded in the audit trail. A page may hold fewer nodes than `first`, or none,
+    /// while `hasNextPage` is true: go on with `endCursor`.
     async fn who_has_access(
         &self,
         ctx: &Context<'_>,
@@ -434,9 +436,9 @@ impl AccessQuery {
         ))
     }
 
-    /// The consents in force that let the caller in, newest first, whomever else they name. Needs the role DOCTOR
-    /// (`FORBIDDEN` otherwise). A consent of which a refusal leaves nothing is not listed. Each that is shown is
-    /// recorded in the audit trail, for its patient.
+    /// The consents in force by which the caller may do something, newest first. Whom else they name is not shown. Needs
+    /// the role DOCTOR (`FORBIDDEN` otherwise). Each that is shown is recorded in the audit trail, for its patient.
+    /// A page may hold fewer nodes than `first`, or none, while `hasNextPage` is true: go on with `endCursor`.
     async fn consents_given_to_me(
         &self,
         ctx: &Context<'_>,
@@ -468,6 +470,7 @@ impl AccessQuery {
 
     /// The patients who let the caller do something with their records now, in the order of their IDs. Needs the
     /// role DOCTOR (`FORBIDDEN` otherwise). Each that is shown is recorded in the audit trail, for the patient.
+    /// A page may hold fewer nodes than `first`, or none, while `hasNextPage` is true: go on with `endCursor`.
     async fn patients(
         &self,
         ctx: &Context<'_>,

@@ -81,7 +81,8 @@ pub struct Ground {
 pub type Permissions = BTreeMap<Cell, Ground>;
 
 /// Everything that a subject may do with a patient's records now, for the purposes that consents about the
-/// subject name: what [`decide`] permits, cell by cell. What they may do with their own is left out.
+/// subject name, and for those to which a consent to one of them extends: what [`decide`] permits, cell by cell. What they
+/// may do with their own is left out.
 pub fn permissions(
     subject: AccessSubject,
     patient: UserId,
@@ -89,9 +90,11 @@ pub fn permissions(
     now: DateTime<Utc>,
 ) -> Permissions {
     let near = about(subject.actor(), consents);
-    let purposes: BTreeSet<Purpose> = near.iter().map(|consent| consent.purpose).collect();
+    let named: BTreeSet<Purpose> = near.iter().map(|consent| consent.purpose).collect();
+    let is_meant = |purpose: &Purpose| purpose.covering().iter().any(|it| named.contains(it));
+    let purposes = Purpose::ALL.iter().copied().filter(is_meant);
     let of = |purpose| permissions_for(purpose, subject, patient, &near, now);
-    purposes.into_iter().flat_map(of).collect()
+    purposes.flat_map(of).collect()
 }
 
 /// The same for one purpose, whether a consent names it or one that covers it.
