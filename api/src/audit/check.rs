@@ -17,7 +17,6 @@ use store::{
 };
 use trail::{
     Hash,
-    row::LAYOUT,
     tree::{Frontier, Place},
 };
 
@@ -596,8 +595,8 @@ fn leaf_fault(place: i64, leaf: Option<&Leaf>, rows: &HashMap<i64, &HashedRow>) 
             Some(place),
         ));
     };
-    let hash = row.row.leaf_hash();
-    let is_as_written =
-        row.layout == LAYOUT && row.leaf_hash == hash && leaf.leaf_hash.as_slice() == hash;
+    let is_as_written = row
+        .computed()
+        .is_some_and(|hash| row.leaf_hash == hash && leaf.leaf_hash.as_slice() == hash);
     (!is_as_written).then(|| Fault::of_row(leaf.audit_id, FaultKind::Changed, Some(place)))
 }

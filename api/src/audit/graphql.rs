@@ -70,6 +70,11 @@ impl AuditLog {
         self.0.resource_id
     }
 
+    /// The IDs of the records that a list showed, all of one patient; empty where the row is about one thing.
+    async fn record_ids(&self) -> &[Uuid] {
+        &self.0.record_ids
+    }
+
     /// The state before the action; null where there is nothing to say. Never health data.
     async fn old_value(&self) -> Option<Document> {
         self.0.old_value.clone().map(Into::into)
@@ -187,6 +192,9 @@ impl AccessLogEntry {
     /// stands for accesses to several.
     async fn record_id(&self) -> Option<Uuid> {
         let row = &self.row;
+        if let ([only], 1) = (row.record_ids.as_slice(), row.run.times) {
+            return Some(*only);
+        }
         let is_of_a_record =
             row.resource_type == "MEDICAL_RECORD" && row.resource_id != row.request_id;
         (is_of_a_record && row.run.is_of_one).then_some(row.resource_id)
@@ -240,7 +248,10 @@ impl AuditQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only actions of the account with this ID.")] user_id: Option<Uuid>,
-        #[graphql(desc = "Only actions on the thing with this ID.")] resource_id: Option<Uuid>,
+        #[graphql(
+            desc = "Only actions on the thing with this ID; of a record also the lists that showed it."
+        )]
+        resource_id: Option<Uuid>,
         #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<String>,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,

@@ -22,7 +22,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
             "opened a record of yours"
         }
         "RECORD_READ" => "saw that you have a record, but not what it says",
-        "RECORD_SEARCH" => "looked through the list of your records",
+        "RECORD_SEARCH" => &looked_through(row.record_ids.len()),
         "RECORD_VERIFY" => "compared a record of yours with the blockchain",
         "RECORD_EXPORT" => "took a copy of a record of yours out",
         "RECORD_IMPORT" => "brought a record of yours back from an export",
@@ -75,6 +75,15 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         times => format!(", {times} times"),
     };
     format!("{who} {did}{why}{ground}{times}.")
+}
+
+/// What the list of a patient's records came to.
+fn looked_through(records: usize) -> String {
+    match records {
+        0 => "looked through the list of your records".to_owned(),
+        1 => "looked through a list with one of your records".to_owned(),
+        many => format!("looked through a list with {many} of your records"),
+    }
 }
 
 /// The table of a row that decides, where the finding is about one.

@@ -10,7 +10,7 @@ mod trail;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
-    access::Actor,
+    access::{Actor, Decision},
     audit::AuditEntry,
     ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
@@ -116,9 +116,10 @@ struct ListRequest {
 #[derive(Debug)]
 struct ListedRecord {
     record: Record,
+    /// By which consent it is found; `None` where it is the caller's own.
     consent: Option<ConsentId>,
-    /// Whether its content is disclosed with it.
-    opens: bool,
+    /// By what its content is disclosed with it, where it is.
+    opened: Option<Decision>,
 }
 
 /// A page that was found, and whose it is.
@@ -143,13 +144,13 @@ impl Page<'_> {
     }
 
     fn opened(&self) -> impl Iterator<Item = RecordId> {
-        let opened = self.on_it().iter().filter(|shown| shown.opens);
+        let opened = self.on_it().iter().filter(|shown| shown.opened.is_some());
         opened.map(|shown| shown.record.id)
     }
 
     /// How much has to be fetched to open what is opened.
     fn sealed_bytes(&self) -> usize {
-        let opened = self.on_it().iter().filter(|shown| shown.opens);
+        let opened = self.on_it().iter().filter(|shown| shown.opened.is_some());
         opened.map(|shown| shown.record.sealed_bytes).sum()
     }
 

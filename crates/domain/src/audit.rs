@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    ids::{ConsentId, RequestId, UserId},
+    ids::{ConsentId, RecordId, RequestId, UserId},
     purpose::Purpose,
     text::text_enum,
 };
@@ -227,6 +227,8 @@ pub struct AuditEntry {
     pub encryption: EncryptionStatus,
     /// Whose data, so that the patient can read this row.
     pub patient: Option<UserId>,
+    /// The records of that patient that a list disclosed; empty where the row is about one thing.
+    pub records: Vec<RecordId>,
 }
 
 impl AuditEntry {
@@ -246,6 +248,7 @@ impl AuditEntry {
             destination: None,
             encryption: EncryptionStatus::NotApplicable,
             patient: None,
+            records: Vec::new(),
         }
     }
 }

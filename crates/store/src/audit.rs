@@ -48,24 +48,24 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
     let destinations: Vec<Option<String>> = entries.iter().map(|e| e.destination.clone()).collect();
     let encryption = text(|e| e.encryption.as_str());
     let patients: Vec<Option<Uuid>> = entries.iter().map(|e| e.patient.map(|p| p.0)).collect();
+    let named = NamedRecords::of(entries);
 
     sqlx::query!(
         "INSERT INTO audit_logs (
-             user_id, action_type, resource_type, resource_id, old_value, new_value, ip_address,
-             user_agent, request_id, purpose, consent_reference, retention_period,
-             data_classification, is_cross_border, destination_country, encryption_status, patient_id
+             user_id, action_type, resource_type, resource_id, old_value, new_value, ip_address, user_agent, request_id,
+             purpose, consent_reference, retention_period, data_classification, is_cross_border, destination_country,
+             encryption_status, patient_id, record_ids
          )
-         SELECT e.user_id, e.action, e.resource_type, e.resource_id, e.old_value, e.new_value,
-                e.address::inet, e.agent, e.request, e.purpose, e.consent,
-                make_interval(days => e.days), e.class, e.destination IS NOT NULL, e.destination,
-                e.encryption, e.patient
+         SELECT e.user_id, e.action, e.resource_type, e.resource_id, e.old_value, e.new_value, e.address::inet, e.agent,
+                e.request, e.purpose, e.consent, make_interval(days => e.days), e.class, e.destination IS NOT NULL,
+                e.destination, e.encryption, e.patient,
+                CASE WHEN e.last_record >= e.first_record THEN ($17::uuid[])[e.first_record : e.last_record] END
          FROM UNNEST(
-             $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::text[],
-             $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::text[],
-             $15::text[], $16::uuid[]
+             $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::text[], $8::text[], $9::uuid[],
+             $10::text[], $11::uuid[], $12::int[], $13::text[], $14::text[], $15::text[], $16::uuid[], $18::int[], $19::int[]
          ) WITH ORDINALITY AS e(
-             user_id, action, resource_type, resource_id, old_value, new_value, address,
-             agent, request, purpose, consent, days, class, destination, encryption, patient, nth
+             user_id, action, resource_type, resource_id, old_value, new_value, address, agent, request, purpose, consent,
+             days, class, destination, encryption, patient, first_record, last_record, nth
          )
          ORDER BY e.nth",
         &users,
@@ -84,10 +84,38 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
         &destinations as &[Option<String>],
         &encryption,
         &patients as &[Option<Uuid>],
+        &named.records,
+        &named.first,
+        &named.last,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The records that entries name, one list after the other, and where that of each entry begins and ends in it: an array
+/// of PostgreSQL has no rows of different lengths.
+#[derive(Debug, Default)]
+struct NamedRecords {
+    records: Vec<Uuid>,
+    first: Vec<i32>,
+    last: Vec<i32>,
+}
+
+impl NamedRecords {
+    fn of(entries: &[AuditEntry]) -> Self {
+        let mut named = Self::default();
+        let place = |records: &[Uuid]| {
+            i32::try_from(records.len())
+                .expect("entries that are written together name no 2^31 records")
+        };
+        for entry in entries {
+            named.first.push(place(&named.records) + 1);
+            named.records.extend(entry.records.iter().map(|id| id.0));
+            named.last.push(place(&named.records));
+        }
+        named
+    }
 }
 
 /// One row of the trail as it is read back.
@@ -133,6 +161,8 @@ pub struct AuditRow {
     pub created_at: DateTime<Utc>,
     /// Whose data.
     pub patient: Option<UserId>,
+    /// The records that a list disclosed.
+    pub record_ids: Vec<Uuid>,
     /// The rows that it stands for: itself alone, unless they were grouped.
     pub run: Run,
 }
@@ -167,7 +197,7 @@ pub const MAX_GROUPED: i64 = 5000;
 pub struct AuditFilter {
     /// Done by.
     pub user: Option<UserId>,
-    /// About.
+    /// About, or naming this record.
     pub resource: Option<Uuid>,
     /// Of this kind.
     pub action: Option<String>,
@@ -236,6 +266,7 @@ pub async fn page(
             encryption_status: row.encryption_status,
             created_at: row.created_at,
             patient: row.patient_id.map(UserId),
+            record_ids: row.record_ids.unwrap_or_default(),
         })
         .collect();
     Ok(AuditPage { rows, has_more })

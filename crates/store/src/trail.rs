@@ -278,6 +278,13 @@ pub struct HashedRow {
     pub leaf_hash: Vec<u8>,
 }
 
+impl HashedRow {
+    /// The hash of what the row says now; `None` where its layout has no room for that, or there is no such layout.
+    pub fn computed(&self) -> Option<Hash> {
+        self.row.leaf_hash(self.layout)
+    }
+}
+
 /// Rows after a number, by number. Served by the primary key.
 ///
 /// # Errors
@@ -320,7 +327,7 @@ pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedR
                 resource_id, old_value::text, new_value::text, host(ip_address) AS "address!",
                 masklen(ip_address) AS "bits!", user_agent, request_id, purpose, consent_reference,
                 retention_period, data_classification, is_cross_border, destination_country,
-                encryption_status, created_at, patient_id, leaf_layout, leaf_hash
+                encryption_status, created_at, patient_id, record_ids, leaf_layout, leaf_hash
          FROM audit_logs
          WHERE id = ANY($1)
            AND event_time > '-infinity' AND event_time < '262143-01-01 00:00:00Z'
@@ -456,6 +463,7 @@ struct RawRow {
     encryption_status: String,
     created_at: DateTime<Utc>,
     patient_id: Option<Uuid>,
+    record_ids: Option<Vec<Uuid>>,
     leaf_layout: i16,
     leaf_hash: Vec<u8>,
 }
@@ -493,6 +501,7 @@ impl RawRow {
             encryption_status: self.encryption_status,
             created_at: self.created_at,
             patient_id: self.patient_id,
+            record_ids: self.record_ids,
         };
         Ok(HashedRow {
             row,

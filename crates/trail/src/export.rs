@@ -3,11 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Hash,
-    row::{LAYOUT, Row},
-    tree::Frontier,
-};
+use crate::{Hash, row::Row, tree::Frontier};
 
 /// What the first line calls the form.
 pub const FORM: &str = "MediTrustAl audit export 1";
@@ -81,16 +77,17 @@ impl Reading {
             return Some(LineFault::Unreadable);
         };
         let said = parse(&line.leaf_hash);
-        let computed = line.row.as_ref().map(Row::leaf_hash);
+        let row = line.row.as_ref();
+        let computed = row.and_then(|row| row.leaf_hash(line.layout));
         // If the hashes are those that were pinned, the line that does not fit its own is the one that was changed.
         self.frontier.push(said.or(computed).unwrap_or_default());
         if line.position != place {
             return Some(LineFault::Misplaced);
         }
         match computed {
-            None => Some(LineFault::Removed),
-            Some(hash) if said != Some(hash) || line.layout != LAYOUT => Some(LineFault::Changed),
-            Some(_) => None,
+            None if row.is_none() => Some(LineFault::Removed),
+            None => Some(LineFault::Changed),
+            Some(hash) => (said != Some(hash)).then_some(LineFault::Changed),
         }
     }
 

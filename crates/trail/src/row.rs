@@ -14,10 +14,10 @@ use uuid::Uuid;
 use crate::{Hash, leaf_hash};
 
 /// The layout of rows that are written now.
-pub const LAYOUT: i16 = 1;
+pub const LAYOUT: i16 = 2;
 
-/// The columns of layout 1, in the order of its bytes.
-pub const COLUMNS_1: [&str; 22] = [
+/// The columns of layout 2, in the order of its bytes. Layout 1 ends before `record_ids`.
+pub const COLUMNS_2: [&str; 23] = [
     "leaf_salt",
     "leaf_xid",
     "id",
@@ -40,10 +40,13 @@ pub const COLUMNS_1: [&str; 22] = [
     "encryption_status",
     "created_at",
     "patient_id",
+    "record_ids",
 ];
 
 /// What stands before the fields of a row of layout 1.
 const DOMAIN_1: &[u8] = b"MediTrustAl audit row 1\n";
+/// The same of layout 2.
+const DOMAIN_2: &[u8] = b"MediTrustAl audit row 2\n";
 
 /// PostgreSQL's epoch, 2000-01-01. Unit: microseconds after 1970-01-01.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -58,6 +61,7 @@ mod oid {
     pub(super) const TIMESTAMPTZ: u32 = 1184;
     pub(super) const INTERVAL: u32 = 1186;
     pub(super) const UUID: u32 = 2950;
+    pub(super) const UUIDS: u32 = 2951;
     pub(super) const JSONB: u32 = 3802;
     pub(super) const XID8: u32 = 5069;
 }
@@ -108,21 +112,39 @@ pub struct Row {
     pub encryption_status: String,
     pub created_at: DateTime<Utc>,
     pub patient_id: Option<Uuid>,
+    /// Since layout 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_ids: Option<Vec<Uuid>>,
 }
 
 impl Row {
-    /// The hash of the row's leaf.
-    pub fn leaf_hash(&self) -> Hash {
-        leaf_hash(&self.bytes())
+    /// The hash of the row's leaf by a layout; `None` as for [`Row::bytes`].
+    pub fn leaf_hash(&self, layout: i16) -> Option<Hash> {
+        self.bytes(layout).map(|bytes| leaf_hash(&bytes))
     }
 
     /// [`Row::bytes`] in base 64.
-    pub fn encoded(&self) -> String {
-        BASE64_STANDARD.encode(self.bytes())
+    pub fn encoded(&self, layout: i16) -> Option<String> {
+        self.bytes(layout)
+            .map(|bytes| BASE64_STANDARD.encode(bytes))
     }
 
     /// What is hashed: the layout's name, the number of fields, and each field, as `record_send` of PostgreSQL writes them.
-    pub fn bytes(&self) -> Vec<u8> {
+    /// `None` where there is no such layout, or it has no room for what a later column says.
+    pub fn bytes(&self, layout: i16) -> Option<Vec<u8>> {
+        match layout {
+            1 if self.record_ids.is_none() => Some(self.fields_1().finish(DOMAIN_1)),
+            2 => {
+                let mut record = self.fields_1();
+                record.uuids(self.record_ids.as_deref());
+                Some(record.finish(DOMAIN_2))
+            }
+            _ => None,
+        }
+    }
+
+    /// The fields of layout 1, which every later one begins with.
+    fn fields_1(&self) -> Record {
         let mut record = Record::default();
         record.uuid(Some(self.leaf_salt));
         record.field(oid::XID8, Some(&self.leaf_xid.to_be_bytes()));
@@ -146,7 +168,7 @@ impl Row {
         record.text(oid::VARCHAR, Some(&self.encryption_status));
         record.time(self.created_at);
         record.uuid(self.patient_id);
-        record.finish(DOMAIN_1)
+        record
     }
 }
 
@@ -174,6 +196,28 @@ impl Record {
 
     fn uuid(&mut self, value: Option<Uuid>) {
         self.field(oid::UUID, value.as_ref().map(|value| &value.as_bytes()[..]));
+    }
+
+    /// An array of one dimension that counts from 1: dimensions, zero, the elements' type, how many there are, 1, and
+    /// each with its length. One without elements has no dimensions.
+    fn uuids(&mut self, values: Option<&[Uuid]>) {
+        let bytes = values.map(|values| {
+            let count = u32::try_from(values.len()).expect("PostgreSQL holds no field of 2 GiB");
+            let mut bytes = Vec::with_capacity(20 + 20 * values.len());
+            bytes.extend(u32::from(count > 0).to_be_bytes());
+            bytes.extend(0_u32.to_be_bytes());
+            bytes.extend(oid::UUID.to_be_bytes());
+            if count > 0 {
+                bytes.extend(count.to_be_bytes());
+                bytes.extend(1_u32.to_be_bytes());
+            }
+            for value in values {
+                bytes.extend(16_u32.to_be_bytes());
+                bytes.extend(value.as_bytes());
+            }
+            bytes
+        });
+        self.field(oid::UUIDS, bytes.as_deref());
     }
 
     fn time(&mut self, value: DateTime<Utc>) {

@@ -66,16 +66,12 @@ pub(crate) async fn serve(world: &World, doctor: &str) -> SocketAddr {
     let trail = format!(
         "INSERT INTO audit_logs (
              user_id, action_type, resource_type, resource_id, new_value, ip_address, user_agent,
-             request_id, purpose, retention_period, data_classification, encryption_status, patient_id
+             request_id, purpose, retention_period, data_classification, encryption_status, patient_id, record_ids
          )
-         SELECT '{doctor}'::uuid, action, 'MEDICAL_RECORD', resource, value, '127.0.0.1'::inet,
-                'meditrustal-bench', request, 'TREAT', '1095 days'::interval, 'MEDICAL', 'METADATA_ONLY', $1
-         FROM (SELECT gen_random_uuid() AS request) AS one, LATERAL (
-             SELECT 'RECORD_SEARCH' AS action, request AS resource, '{{\"count\": 20}}'::jsonb AS value
-             UNION ALL
-             SELECT 'RECORD_READ', id, jsonb_build_object('version', version)
-             FROM (SELECT id, version FROM page {order} LIMIT 20) AS shown
-         ) AS entry"
+         SELECT '{doctor}'::uuid, 'RECORD_SEARCH', 'MEDICAL_RECORD', request, '{{\"count\": 20}}'::jsonb,
+                '127.0.0.1'::inet, 'meditrustal-bench', request, 'TREAT', '1095 days'::interval, 'MEDICAL',
+                'METADATA_ONLY', $1, ARRAY(SELECT id FROM page {order} LIMIT 20)
+         FROM (SELECT gen_random_uuid() AS request) AS one"
     );
     let peer = Peer {
         pool,

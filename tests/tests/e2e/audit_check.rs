@@ -17,7 +17,7 @@ async fn verifies(world: &World, with_node: bool) -> (bool, String) {
 }
 
 /// Runs `meditrustal audit` with these words, divided by blanks.
-async fn runs(world: &World, words: &str, with_node: bool) -> (bool, String) {
+pub(crate) async fn runs(world: &World, words: &str, with_node: bool) -> (bool, String) {
     let url = world.foundation.url_of("meditrustal_api");
     let url = url.unwrap_or_else(|error| panic!("{error}"));
     let programs = world.foundation.programs.clone();
@@ -74,11 +74,11 @@ async fn open(world: &World) -> Vec<Value> {
 const REMADE: &str = r"
     UPDATE audit_logs SET purpose = 'PATRQT', user_agent = 'another' WHERE id = $5;
     UPDATE audit_logs
-    SET leaf_hash = sha256('\x00'::bytea || 'MediTrustAl audit row 1\012'::bytea || record_send(ROW(
+    SET leaf_hash = sha256('\x00'::bytea || 'MediTrustAl audit row 2\012'::bytea || record_send(ROW(
         leaf_salt, leaf_xid, id, event_time, user_id, action_type, resource_type,
         resource_id, old_value, new_value, ip_address, user_agent, request_id, purpose,
         consent_reference, retention_period, data_classification, is_cross_border,
-        destination_country, encryption_status, created_at, patient_id
+        destination_country, encryption_status, created_at, patient_id, record_ids
     )))
     WHERE id = $5;
     UPDATE audit_leaves AS leaf SET leaf_hash = log.leaf_hash
@@ -130,6 +130,11 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
         ("UPDATE audit_logs SET retention_period = interval '1 day' WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET is_cross_border = NOT is_cross_border WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET patient_id = NULL, consent_reference = request_id WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET record_ids = ARRAY[request_id] WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET leaf_layout = 1 WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET leaf_layout = 3 WHERE id = $5", changed.clone()),
+        ("ALTER TABLE audit_logs DROP CONSTRAINT audit_logs_record_ids_check;
+          UPDATE audit_logs SET record_ids = '[0:0]={00000000-0000-7000-8000-000000000001}' WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET leaf_salt = gen_random_uuid() WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET leaf_hash = sha256('') WHERE id = $5", changed.clone()),
         ("UPDATE audit_leaves SET leaf_hash = sha256('') WHERE position = 5", changed.clone()),
@@ -268,7 +273,7 @@ async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_
         let mut line = serde_json::from_str::<trail::export::Line>(line).expect("a line");
         let mut row = line.row.take().expect("a row");
         row.user_agent = Some("another".to_owned());
-        line.leaf_hash = hex(&row.leaf_hash());
+        line.leaf_hash = hex(&row.leaf_hash(line.layout).expect("a layout that there is"));
         line.row = Some(row);
         serde_json::to_string(&line).expect("a line")
     };
@@ -313,7 +318,7 @@ async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_
             with(
                 5,
                 format!(
-                    "{{\"position\":5,\"leaf_hash\":{},\"layout\":1}}",
+                    "{{\"position\":5,\"leaf_hash\":{},\"layout\":2}}",
                     hash(&place(5))
                 ),
             ),

@@ -9,7 +9,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tests::{World, documents, eventually, id};
 use trail::Hash;
 
-use crate::checkpoints::{self, root_of};
+use crate::{
+    audit_check,
+    checkpoints::{self, root_of},
+};
 
 const API: &str = "meditrustal_api";
 const OWNER: &str = "meditrustal_migrator";
@@ -106,7 +109,8 @@ async fn every_row_is_hashed_by_what_it_says_whoever_writes_it() {
     assert!(rows.len() > 10, "{}", rows.len());
     for row in &rows {
         assert_eq!(row.layout, trail::row::LAYOUT);
-        assert_eq!(row.leaf_hash, row.row.leaf_hash(), "{:#?}", row.row);
+        let hash = row.computed().expect("a layout that there is");
+        assert_eq!(row.leaf_hash, hash, "{:#?}", row.row);
     }
     let salts = world.sql("SELECT DISTINCT leaf_salt FROM audit_logs").await;
     assert_eq!(salts.len(), rows.len(), "each row has a salt of its own");
@@ -115,6 +119,78 @@ async fn every_row_is_hashed_by_what_it_says_whoever_writes_it() {
     let by_id: BTreeMap<_, _> = leaves.into_iter().collect();
     for row in &rows {
         assert_eq!(by_id[&row.row.id][..], row.leaf_hash, "{}", row.row.id);
+    }
+}
+
+/// What a migration makes of the trigger's function.
+fn function_of(migration: &str) -> &str {
+    let begin = migration.find("CREATE OR REPLACE FUNCTION");
+    let end = migration.rfind("$$;").map(|at| at + 3);
+    &migration[begin.expect("a function")..end.expect("its end")]
+}
+
+#[tokio::test]
+async fn rows_of_the_first_layout_stand_beside_those_of_the_second() {
+    const NAMING: &str = "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id,
+            purpose, retention_period, data_classification, encryption_status, record_ids)
+        SELECT user_id, 'RECORD_SEARCH', resource_type, resource_id, ip_address, request_id, purpose, retention_period,
+            data_classification, encryption_status, ARRAY[resource_id, user_id]
+        FROM audit_logs WHERE request_id = user_id ORDER BY id DESC LIMIT 1";
+    let world = World::start().await;
+    let up = include_str!("../../../migrations/20261129150000_name_found_records.up.sql");
+    let down = include_str!("../../../migrations/20261129150000_name_found_records.down.sql");
+    world.attacks(function_of(down)).await;
+    let mut conn = world.connects_as(API).await;
+    executes(&mut conn, STRANGE).await;
+    world.attacks(function_of(up)).await;
+    executes(&mut conn, STRANGE).await;
+    executes(&mut conn, NAMING).await;
+
+    let rows = store::trail::rows(&mut conn, 0, 10_000).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{error}"));
+
+    let strange = rows
+        .iter()
+        .filter(|row| row.row.request_id == row.row.user_id);
+    let strange: Vec<_> = strange.collect();
+    let layouts: Vec<_> = strange.iter().map(|row| row.layout).collect();
+    assert_eq!(layouts, [1, 2, 2]);
+    assert_eq!(strange[2].row.record_ids.as_ref().map(Vec::len), Some(2));
+    for row in &rows {
+        let hash = row.computed().expect("a layout that there is");
+        assert_eq!(row.leaf_hash, hash, "{:#?}", row.row);
+    }
+    all_ordered(&world).await;
+    let (is_well, said) = audit_check::runs(&world, "verify", true).await;
+    assert!(is_well, "{said}");
+    let file = world
+        .foundation
+        .dir()
+        .join("trail.ndjson")
+        .display()
+        .to_string();
+    let (is_done, said) = audit_check::runs(&world, &format!("export --out {file}"), true).await;
+    assert!(is_done, "{said}");
+    let text = std::fs::read_to_string(&file).expect("it is text");
+    let mut reading = trail::export::Reading::default();
+    let faults: Vec<_> = text
+        .lines()
+        .skip(1)
+        .filter_map(|line| reading.line(line))
+        .collect();
+    assert_eq!(faults, []);
+    // Nothing is named that the layout has no room for, and no list that cannot be hashed.
+    for list in [
+        "'{}'",
+        "ARRAY[NULL]::uuid[]",
+        "ARRAY[ARRAY[user_id]]",
+        "'[0:0]={00000000-0000-7000-8000-000000000001}'",
+    ] {
+        let naming = NAMING.replace("ARRAY[resource_id, user_id]", list);
+        let done = sqlx::raw_sql(AssertSqlSafe(naming))
+            .execute(&mut conn)
+            .await;
+        assert!(done.is_err(), "{list}");
     }
 }
 

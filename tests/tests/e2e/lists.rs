@@ -103,7 +103,7 @@ async fn a_page_opens_what_may_be_read_and_shows_the_rest_without_it() {
     let told = async |record: &str| {
         let rows = world
             .audit_rows(&format!(
-                "resource_id = '{record}' AND user_id = '{}'",
+                "(resource_id = '{record}' OR '{record}' = ANY (record_ids)) AND user_id = '{}'",
                 dr_bo.id
             ))
             .await;
@@ -116,15 +116,121 @@ async fn a_page_opens_what_may_be_read_and_shows_the_rest_without_it() {
     let pair = |action: &str, status: &str| (action.to_owned(), status.to_owned());
     assert_eq!(
         told(&lab).await,
-        BTreeSet::from([pair("RECORD_READ", "DECRYPTED_FOR_DISCLOSURE")])
+        BTreeSet::from([
+            pair("RECORD_SEARCH", "METADATA_ONLY"),
+            pair("RECORD_READ", "DECRYPTED_FOR_DISCLOSURE"),
+        ])
     );
     assert_eq!(
         told(&signs).await,
         BTreeSet::from([
-            pair("RECORD_READ", "METADATA_ONLY"),
+            pair("RECORD_SEARCH", "METADATA_ONLY"),
             pair("ACCESS_DENIED", "NOT_APPLICABLE"),
         ])
     );
+}
+
+/// What the trail says of a list, in the order it was written in.
+async fn written_by(world: &World, person: &Person, since: i64) -> Vec<Value> {
+    let condition = format!("user_id = '{}' AND id > {since}", person.id);
+    let rows = world.audit_rows(&condition).await;
+    let told = rows.iter().map(|row| {
+        json!({
+            "action": row["action_type"], "patient": row["patient_id"], "consent": row["consent_reference"],
+            "resource": if row["resource_id"] == row["request_id"] { &Value::Null } else { &row["resource_id"] },
+            "records": row["record_ids"], "count": row["new_value"]["count"],
+            "form": row["encryption_status"],
+        })
+    });
+    told.collect()
+}
+
+async fn newest(world: &World) -> i64 {
+    let newest = world.sql("SELECT max(id) AS id FROM audit_logs").await;
+    newest[0]["id"].as_i64().expect("a number")
+}
+
+#[tokio::test]
+async fn a_page_writes_a_row_for_each_patient_and_consent_and_one_for_each_record_it_opens() {
+    let world = World::start().await;
+    let (ana, ben) = (world.patient("ana").await, world.patient("ben").await);
+    let (dr_bo, dr_cy) = (world.doctor("bo").await, world.doctor("cy").await);
+    let of = async |patient: &Person, kind: &str, document: String| {
+        id(&patient.creates(patient, kind, document).await)
+    };
+    let signs = of(&ana, "VITAL_SIGNS", documents::vital_signs()).await;
+    let bens = of(&ben, "VITAL_SIGNS", documents::vital_signs()).await;
+    let lab = of(&ana, "LAB_RESULT", documents::lab_result()).await;
+    let more = of(&ana, "VITAL_SIGNS", documents::vital_signs()).await;
+    let lets = async |patient: &Person, category: &str, activity: &str| {
+        let granted = patient
+            .grants(json!({
+                "purpose": "TREAT", "dataCategories": [category], "processingActivities": [activity],
+                "grantees": [{ "user": dr_bo.id }],
+            }))
+            .await;
+        id(&granted.data()["grantConsent"]["consent"])
+    };
+    let to_signs = lets(&ana, "VITAL_SIGNS", "SEARCH").await;
+    let to_lab = lets(&ana, "LAB_RESULT", "SEARCH").await;
+    let to_read_lab = lets(&ana, "LAB_RESULT", "READ").await;
+    let to_bens = lets(&ben, "ALL_RECORDS", "SEARCH").await;
+    let row = |action: &str, patient: &Person, consent: &str| {
+        json!({
+            "action": action, "patient": patient.id, "consent": consent, "resource": null, "records": null,
+            "count": null, "form": "METADATA_ONLY",
+        })
+    };
+    let found = |patient: &Person, consent: &str, records: &[&String]| {
+        let mut row = row("RECORD_SEARCH", patient, consent);
+        (row["records"], row["count"]) = (json!(records), json!(records.len()));
+        row
+    };
+
+    let since = newest(&world).await;
+    let answer = dr_bo.asks(LIST, json!({})).await;
+    assert_eq!(nodes(answer.data()).len(), 4);
+    assert_eq!(
+        written_by(&world, &dr_bo, since).await,
+        [
+            found(&ana, &to_signs, &[&more, &signs]),
+            found(&ana, &to_lab, &[&lab]),
+            found(&ben, &to_bens, &[&bens]),
+        ]
+    );
+
+    // What is opened has a row of its own, by the consent that opens it.
+    let since = newest(&world).await;
+    let labs = "{ medicalRecords(recordType: LAB_RESULT) { nodes { id document } } }";
+    let answer = dr_bo.asks(labs, json!({})).await;
+    assert_eq!(nodes(answer.data()).len(), 1);
+    let mut opened = row("RECORD_READ", &ana, &to_read_lab);
+    (opened["resource"], opened["form"]) = (json!(lab), json!("DECRYPTED_FOR_DISCLOSURE"));
+    let mut labs = vec![found(&ana, &to_lab, &[&lab]), opened];
+    labs.sort_by_key(Value::to_string);
+    let mut written = written_by(&world, &dr_bo, since).await;
+    written.sort_by_key(Value::to_string);
+    assert_eq!(written, labs);
+
+    // Nothing shown: one row, also where nobody was named. One page at a time names no more than that page.
+    for (who, patient) in [(&dr_bo, None), (&dr_cy, Some(&ana)), (&dr_cy, None)] {
+        let since = newest(&world).await;
+        let id = patient.map(|patient| patient.id.clone());
+        let none = "query List($patient: UUID) { medicalRecords(patientId: $patient, recordType: IMAGING) {
+            nodes { id } totalCount } }";
+        let answer = who.asks(none, json!({ "patient": id })).await;
+        assert_eq!(answer.data()["medicalRecords"]["totalCount"], 0);
+        let mut nothing = row("RECORD_SEARCH", &ana, "");
+        (nothing["patient"], nothing["consent"], nothing["count"]) =
+            (json!(id), Value::Null, json!(0));
+        assert_eq!(written_by(&world, who, since).await, [nothing]);
+    }
+    let since = newest(&world).await;
+    let first = "{ medicalRecords(first: 1) { nodes { id } pageInfo { hasNextPage } } }";
+    ana.asks(first, json!({})).await.data();
+    let mut own = found(&ana, "", &[&more]);
+    own["consent"] = Value::Null;
+    assert_eq!(written_by(&world, &ana, since).await, [own]);
 }
 
 #[tokio::test]

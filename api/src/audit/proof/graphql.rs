@@ -32,10 +32,10 @@ impl AuditProof {
 
     /// The hash of the row as it is now: the leaf that the proof begins with.
     async fn leaf_hash(&self) -> Hash {
-        shown(&self.proof.row.row.leaf_hash())
+        shown(&self.proof.leaf_hash)
     }
 
-    /// By which layout the row is hashed: 1.
+    /// By which layout the row is hashed: 2, and 1 if it is older than `AuditLog.recordIds`.
     async fn layout(&self) -> i32 {
         self.proof.row.layout.into()
     }
@@ -43,7 +43,7 @@ impl AuditProof {
     /// The bytes that are hashed after the zero byte that stands before every leaf, in base 64. Null where somebody else
     /// acted and the caller is no administrator: they hold what the access log does not show, such as the network address.
     async fn leaf_data(&self) -> Option<String> {
-        self.proof.is_whole.then(|| self.proof.row.row.encoded())
+        self.proof.leaf_data.clone()
     }
 
     /// The place of the leaf in the tree, from 0; null in the moment before it has one.

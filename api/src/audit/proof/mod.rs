@@ -30,8 +30,10 @@ const MOST_TRIED: i64 = 100;
 pub(crate) struct RowProof {
     /// The row, as it is now.
     pub(crate) row: HashedRow,
-    /// Whether the caller may be given all that is hashed.
-    pub(crate) is_whole: bool,
+    /// The hash of what it says.
+    pub(crate) leaf_hash: Hash,
+    /// What is hashed, in base 64, if the caller may be given all of it.
+    pub(crate) leaf_data: Option<String>,
     /// Its place in the tree; `None` for the moment until it has one.
     pub(crate) position: Option<u64>,
     /// `None` until a checkpoint that holds it is in the registry.
@@ -71,6 +73,9 @@ pub(crate) async fn prove(
     let Some(row) = row else {
         return Err(Error::NotFound("row"));
     };
+    let leaf_hash = row.computed().ok_or(UNREADABLE_ROW)?;
+    let is_whole = is_admin || row.row.user_id == actor.id.0;
+    let leaf_data = row.row.encoded(row.layout).filter(|_| is_whole);
     let (classification, purpose) = if is_admin {
         (Classification::Security, Purpose::Compliance)
     } else {
@@ -94,8 +99,9 @@ pub(crate) async fn prove(
         return Err(Error::bad("knownSize", told));
     }
     Ok(RowProof {
-        is_whole: is_admin || row.row.user_id == actor.id.0,
         row,
+        leaf_hash,
+        leaf_data,
         position,
         pinned,
     })
@@ -151,4 +157,7 @@ fn column(number: u64) -> Result<i64, StoreError> {
 
 const UNREADABLE: StoreError = StoreError::Unreadable {
     what: "node of the audit tree",
+};
+const UNREADABLE_ROW: StoreError = StoreError::Unreadable {
+    what: "row of the audit trail",
 };

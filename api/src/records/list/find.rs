@@ -180,11 +180,10 @@ impl Searcher {
         if !found.is_permit() {
             return None;
         }
-        let opens = search.with.content.then(|| decide_on(Action::Read));
-        let opens = opens.filter(|decision| decision.is_permit());
+        let opened = search.with.content.then(|| decide_on(Action::Read));
         Some(ListedRecord {
-            consent: opens.unwrap_or(found).consent(),
-            opens: opens.is_some(),
+            consent: found.consent(),
+            opened: opened.filter(|decision| decision.is_permit()),
             record,
         })
     }

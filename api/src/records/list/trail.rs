@@ -3,6 +3,7 @@
 use domain::{
     access::Action,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
 };
 use serde_json::{Value, json};
@@ -10,33 +11,59 @@ use serde_json::{Value, json};
 use super::{ListRequest, ListedRecord, Search};
 use crate::caller::Caller;
 
-/// The row of a search, and one of each record that it shows.
+/// The rows of a search: one for each patient and consent by which records are shown, which names them, or one alone where
+/// none are; and one for each record whose content is opened.
 pub(super) fn of_page(
     ListRequest { caller, search }: &ListRequest,
     purpose: Purpose,
     shown: &[ListedRecord],
     total: i64,
 ) -> Vec<AuditEntry> {
-    let asked = AuditEntry {
-        new_value: Some(in_words(search, shown.len(), total)),
+    let asked = |records: Vec<RecordId>| AuditEntry {
+        new_value: Some(in_words(search, records.len(), total)),
+        records,
         encryption: EncryptionStatus::MetadataOnly,
         ..of_asking(AuditAction::RecordSearch, caller, search, purpose)
     };
-    let reads = shown.iter().map(|shown| AuditEntry {
-        resource_type: ResourceType::MedicalRecord,
-        resource_id: shown.record.id.0,
-        new_value: Some(json!({ "version": shown.record.version })),
-        consent: shown.consent,
-        classification: Classification::Medical,
-        encryption: if shown.opens {
-            EncryptionStatus::DecryptedForDisclosure
-        } else {
-            EncryptionStatus::MetadataOnly
-        },
-        patient: Some(shown.record.patient),
-        ..caller.entry(AuditAction::RecordRead, purpose)
+    if shown.is_empty() {
+        return vec![asked(Vec::new())];
+    }
+    let found = by_ground(shown).into_iter();
+    let found = found.map(|(patient, consent, records)| AuditEntry {
+        consent,
+        patient: Some(patient),
+        ..asked(records)
     });
-    std::iter::once(asked).chain(reads).collect()
+    let reads = shown.iter().filter_map(|shown| {
+        let opened = shown.opened?;
+        Some(AuditEntry {
+            resource_type: ResourceType::MedicalRecord,
+            resource_id: shown.record.id.0,
+            new_value: Some(json!({ "version": shown.record.version })),
+            consent: opened.consent(),
+            classification: Classification::Medical,
+            encryption: EncryptionStatus::DecryptedForDisclosure,
+            patient: Some(shown.record.patient),
+            ..caller.entry(AuditAction::RecordRead, purpose)
+        })
+    });
+    found.chain(reads).collect()
+}
+
+/// The records of a page by whose they are and which consent they are found by, in the order of the page.
+fn by_ground(shown: &[ListedRecord]) -> Vec<(UserId, Option<ConsentId>, Vec<RecordId>)> {
+    let mut found: Vec<(UserId, Option<ConsentId>, Vec<RecordId>)> = Vec::new();
+    for ListedRecord {
+        record, consent, ..
+    } in shown
+    {
+        let ground = (record.patient, *consent);
+        match found.iter_mut().find(|it| (it.0, it.1) == ground) {
+            Some((.., records)) => records.push(record.id),
+            None => found.push((record.patient, *consent, vec![record.id])),
+        }
+    }
+    found
 }
 
 /// The row of a search that may not be made.

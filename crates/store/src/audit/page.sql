@@ -14,7 +14,7 @@ WITH read AS (
     FROM audit_logs
     WHERE id < $1
       AND ($2::uuid IS NULL OR user_id = $2)
-      AND ($3::uuid IS NULL OR resource_id = $3)
+      AND ($3::uuid IS NULL OR resource_id = $3 OR record_ids @> ARRAY[$3])
       AND ($4::text IS NULL OR action_type = $4)
       AND ($5::uuid IS NULL OR patient_id = $5)
       AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
@@ -71,7 +71,8 @@ SELECT
     log.destination_country,
     log.encryption_status AS "encryption_status!",
     log.created_at AS "created_at!",
-    log.patient_id
+    log.patient_id,
+    log.record_ids
 FROM told
 JOIN audit_logs AS log ON log.id = told.newest
 ORDER BY log.id DESC

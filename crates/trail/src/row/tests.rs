@@ -38,6 +38,7 @@ fn rows() -> [Row; 2] {
         encryption_status: "DECRYPTED_FOR_DISCLOSURE".to_owned(),
         created_at: time("1999-12-31T23:59:59.999999Z"),
         patient_id: Some(uuid("31111111-2222-4333-8444-555555555555")),
+        record_ids: None,
     };
     let sparse = Row {
         leaf_xid: 7,
@@ -62,36 +63,75 @@ fn rows() -> [Row; 2] {
     [full, sparse]
 }
 
+/// The full row as layout 2 has it: naming no records, and naming three, one of them twice.
+fn rows_2() -> [Row; 2] {
+    let [full, sparse] = rows();
+    let record = |digit: char| uuid(&format!("{digit}1111111-2222-7333-8444-555555555555"));
+    let naming = Row {
+        record_ids: Some(vec![record('5'), record('6'), record('5')]),
+        ..full.clone()
+    };
+    [sparse, naming]
+}
+
 #[test]
 fn a_row_has_the_hash_that_postgresql_computed() {
     let wanted = [
-        "4487e0820ac62f85febebdac48132daa3bdc306575b57ed5f40e95c3f34887d0",
-        "68430cfd8e8b204109abc8eeddc4057f1c8ce9d717c77106653b2bd5ce07a774",
+        (
+            1,
+            "4487e0820ac62f85febebdac48132daa3bdc306575b57ed5f40e95c3f34887d0",
+        ),
+        (
+            1,
+            "68430cfd8e8b204109abc8eeddc4057f1c8ce9d717c77106653b2bd5ce07a774",
+        ),
+        (
+            2,
+            "52943a9fc0b2112a052d1918286b55452b8df96419023c898b70819e2f0e7052",
+        ),
+        (
+            2,
+            "977356c6b53bb422b52c1cba5a595d9b73972677798df19b939e5d3706a947ac",
+        ),
     ];
-    for (row, wanted) in rows().iter().zip(wanted) {
-        let digits = row.leaf_hash().iter().fold(String::new(), |digits, byte| {
+    for (row, (layout, wanted)) in rows().iter().chain(&rows_2()).zip(wanted) {
+        let hash = row.leaf_hash(layout).expect("such a layout");
+        let digits = hash.iter().fold(String::new(), |digits, byte| {
             digits + &format!("{byte:02x}")
         });
-        assert_eq!(digits, wanted, "row {}", row.id);
+        assert_eq!(digits, wanted, "row {} by layout {layout}", row.id);
     }
 }
 
 #[test]
 fn the_bytes_begin_with_the_layout_and_count_every_column() {
     let [row, _] = rows();
-    let bytes = row.bytes();
-    let (name, rest) = bytes.split_at(DOMAIN_1.len());
-    assert_eq!(name, DOMAIN_1);
-    let count = u32::try_from(COLUMNS_1.len()).expect("a few");
-    assert_eq!(rest[..4], count.to_be_bytes());
-    // The first field: a UUID of 16 bytes.
-    assert_eq!(rest[4..12], [0, 0, 0x0b, 0x86, 0, 0, 0, 16]);
+    let columns = COLUMNS_2.len();
+    for (layout, domain, columns) in [(1, DOMAIN_1, columns - 1), (2, DOMAIN_2, columns)] {
+        let bytes = row.bytes(layout).expect("such a layout");
+        let (name, rest) = bytes.split_at(domain.len());
+        assert_eq!(name, domain);
+        let count = u32::try_from(columns).expect("a few");
+        assert_eq!(rest[..4], count.to_be_bytes());
+        // The first field: a UUID of 16 bytes.
+        assert_eq!(rest[4..12], [0, 0, 0x0b, 0x86, 0, 0, 0, 16]);
+    }
+}
+
+#[test]
+fn a_layout_has_no_room_for_what_came_later_and_there_are_two() {
+    let [_, naming] = rows_2();
+    assert_eq!(naming.leaf_hash(1), None);
+    assert!(naming.leaf_hash(2).is_some());
+    for layout in [0, 3, -1, i16::MAX] {
+        assert_eq!(rows()[0].leaf_hash(layout), None, "layout {layout}");
+    }
 }
 
 #[test]
 fn whatever_differs_has_another_hash() {
-    let [row, _] = rows();
-    let changes: [fn(&mut Row); 9] = [
+    let [_, row] = rows_2();
+    let changes: [fn(&mut Row); 13] = [
         |row| row.id += 1,
         |row| row.leaf_xid += 1,
         |row| row.event_time += chrono::TimeDelta::microseconds(1),
@@ -101,15 +141,19 @@ fn whatever_differs_has_another_hash() {
         |row| row.retention_period.days += 1,
         |row| row.is_cross_border = false,
         |row| row.destination_country = Some(String::new()),
+        |row| row.record_ids = None,
+        |row| row.record_ids = Some(Vec::new()),
+        |row| row.record_ids.as_mut().expect("some").truncate(2),
+        |row| row.record_ids.as_mut().expect("some").swap(0, 1),
     ];
     for (nth, change) in changes.iter().enumerate() {
         let mut other = row.clone();
         change(&mut other);
-        assert_ne!(other.leaf_hash(), row.leaf_hash(), "change {nth}");
+        assert_ne!(other.leaf_hash(2), row.leaf_hash(2), "change {nth}");
     }
     // What moves from one column into the next.
     let mut other = row.clone();
     other.action_type = "RECORD_READM".to_owned();
     other.resource_type = "EDICAL_RECORD".to_owned();
-    assert_ne!(other.leaf_hash(), row.leaf_hash());
+    assert_ne!(other.leaf_hash(2), row.leaf_hash(2));
 }
