@@ -25,7 +25,7 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 15] = [
+const LISTS: [&str; 16] = [
     "users",
     "roleProposals",
     "mySessions",
@@ -39,6 +39,7 @@ const LISTS: [&str; 15] = [
     "doctors",
     "auditLogs",
     "myAccessLog",
+    "accessLog",
     "dataDeletionRequests",
     "myWallets",
 ];

@@ -4,18 +4,24 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
-use domain::{ids::UserId, purpose::Purpose};
+use domain::{
+    ids::{RecordId, UserId},
+    purpose::EMERGENCIES,
+};
 use serde_json::json;
-use store::audit::{AuditFilter, AuditRow};
+use store::audit::{AuditFilter, AuditPage, AuditRow};
 use uuid::Uuid;
 
 use super::{
+    filter_input::{self, AuditLogFilterInput},
     proof::{self, graphql::AuditProof},
     read, sentence,
 };
 use crate::{
+    app::App,
+    caller::Caller,
     cursor::{Cursor, ListCursors},
-    error::Error,
+    error::{Error, all, both, check_time},
     graphql::{asks_nodes_for, document::Document, loaders, request},
     page::{self, Connection, Node},
     users::graphql::User,
@@ -191,13 +197,12 @@ impl AccessLogEntry {
     /// The ID of the record that was accessed; null where the access was not to a single record, or the entry
     /// stands for accesses to several.
     async fn record_id(&self) -> Option<Uuid> {
-        let row = &self.row;
-        if let ([only], 1) = (row.record_ids.as_slice(), row.run.times) {
-            return Some(*only);
-        }
-        let is_of_a_record =
-            row.resource_type == "MEDICAL_RECORD" && row.resource_id != row.request_id;
-        (is_of_a_record && row.run.is_of_one).then_some(row.resource_id)
+        self.row.run.record.map(|id| id.0)
+    }
+
+    /// How many records of the caller the access was to, each counted once; 0 where it was to none.
+    async fn records(&self) -> i32 {
+        i32::try_from(self.row.run.records).unwrap_or(i32::MAX)
     }
 
     /// Why the data was accessed: a code of `PurposeOfUse`.
@@ -220,9 +225,9 @@ impl AccessLogEntry {
     async fn emergency(&self) -> bool {
         self.row.action_type != "ACCESS_DENIED"
             && self.row.consent_reference.is_none()
-            && [Purpose::BreakGlass, Purpose::EmergencyTreatment]
+            && EMERGENCIES
                 .iter()
-                .any(|p| p.as_str() == self.row.purpose)
+                .any(|purpose| purpose.as_str() == self.row.purpose)
     }
 
     /// The ID of the consent that permitted or refused the access; null where none decided.
@@ -244,6 +249,12 @@ pub(crate) struct AuditQuery;
 impl AuditQuery {
     /// The audit trail, newest row first. Needs the role ADMIN (`FORBIDDEN` otherwise). Reading it is
     /// recorded in it, too.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `actionTypes`, `resourceType`, `dataClassification`, `from`, `to`).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the field's, one by one"
+    )]
     async fn audit_logs(
         &self,
         ctx: &Context<'_>,
@@ -253,21 +264,20 @@ impl AuditQuery {
         )]
         resource_id: Option<Uuid>,
         #[graphql(desc = "Only this action, such as `RECORD_READ`.")] action_type: Option<String>,
+        #[graphql(desc = "Only rows that meet all of these conditions, too.")] filter: Option<
+            AuditLogFilterInput,
+        >,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
     ) -> Result<Connection<AuditLog>> {
         let (app, caller) = request(ctx)?;
-        let filter = AuditFilter {
-            user: user_id.map(UserId),
-            resource: resource_id,
-            action: action_type,
-            ..AuditFilter::default()
-        };
-        let arguments = json!([filter.user, filter.resource, filter.action]);
+        let filter = filter.unwrap_or_default();
+        let filter = filter_input::read(user_id, resource_id, action_type, filter);
+        let arguments = json!(filter.as_ref().map(arguments).unwrap_or_default());
         let cursors = ListCursors::of(&app.index_key, "auditLogs", caller.user, &arguments);
-        let (size, before) = page::place(&cursors, first, after.as_ref())?;
+        let (filter, (size, before)) = both(filter, page::place(&cursors, first, after.as_ref()))?;
         let before = before.unwrap_or(i64::MAX);
         let found = read::all(&app.pool, &caller, &filter, before, size).await?;
         prepare(ctx, &found.rows).await?;
@@ -284,6 +294,8 @@ impl AuditQuery {
 
     /// Who did what with the caller's data, newest first, refused attempts included. Open to every
     /// role.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `from`, `to`).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -300,7 +312,13 @@ impl AuditQuery {
         #[graphql(desc = "True for permitted accesses only, false for refused ones only.")]
         allowed: Option<bool>,
         #[graphql(
-            desc = "True to be told accesses that follow one another as one entry with their number in `times`, where they were on the same day (UTC), by the same account, the same action, for the same purpose, by the same consent and with the same outcome; more than 5,000 are told in parts.",
+            desc = "True for accesses that were permitted as an emergency only, without a consent; false for all others only."
+        )]
+        emergency: Option<bool>,
+        #[graphql(desc = "Only what happened at this time or later.")] from: Option<DateTime<Utc>>,
+        #[graphql(desc = "Only what happened before this time.")] to: Option<DateTime<Utc>>,
+        #[graphql(
+            desc = "True to be told accesses that follow one another as one entry with their number in `times` and that of the records in `records`, where they were on the same day (UTC), by the same account, the same action, for the same purpose, by the same consent and with the same outcome; more than 5,000 are told in parts.",
             default_with = "Some(false)"
         )]
         grouped: Option<bool>,
@@ -312,31 +330,22 @@ impl AuditQuery {
         let (app, caller) = request(ctx)?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
-            action,
+            actions: action.into_iter().collect(),
             allowed,
+            emergency,
+            from,
+            to,
             // As for `first`: a variable that is left out comes as null.
             grouped: grouped.unwrap_or_default(),
             ..AuditFilter::default()
         };
-        let arguments = json!([filter.user, filter.action, filter.allowed, filter.grouped]);
+        let arguments = json!(arguments(&filter));
         let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.user, &arguments);
-        let (size, before) = page::place(&cursors, first, after.as_ref())?;
+        let times = all([check_time("from", from), check_time("to", to)]);
+        let ((), (size, before)) = both(times, page::place(&cursors, first, after.as_ref()))?;
         let before = before.unwrap_or(i64::MAX);
         let found = read::own(&app.pool, &caller, filter, before, size).await?;
-        prepare(ctx, &found.rows).await?;
-        let reader = caller.user;
-        let entry = |row| AccessLogEntry {
-            row: Arc::new(row),
-            reader,
-        };
-        let entries = found.rows.into_iter().map(entry).collect();
-        let key = |entry: &AccessLogEntry| cursors.at(&entry.page_key());
-        Ok(Connection::whole(
-            entries,
-            found.has_more,
-            after.is_some(),
-            key,
-        ))
+        entries(ctx, caller.user, found, &cursors, after.is_some()).await
     }
 
     /// What proves that a row of the audit trail was written, and has not been changed since. Administrators ask about any
@@ -357,6 +366,62 @@ impl AuditQuery {
         let proof = proof::prove(&app.pool, &registry, &caller, id, known_size).await?;
         Ok(AuditProof::new(proof, registry))
     }
+}
+
+/// Who saw one of the caller's own records.
+pub(crate) async fn access_log_of(
+    ctx: &Context<'_>,
+    app: &App,
+    caller: &Caller,
+    record: RecordId,
+    first: Option<i32>,
+    after: Option<Cursor>,
+) -> Result<Connection<AccessLogEntry>> {
+    let arguments = json!([record]);
+    let cursors = ListCursors::of(&app.index_key, "accessLog", caller.user, &arguments);
+    let (size, before) = page::place(&cursors, first, after.as_ref())?;
+    let before = before.unwrap_or(i64::MAX);
+    let found = read::of_record(&app.pool, caller, record, before, size).await?;
+    entries(ctx, caller.user, found, &cursors, after.is_some()).await
+}
+
+/// A page of somebody's log.
+async fn entries(
+    ctx: &Context<'_>,
+    reader: UserId,
+    found: AuditPage,
+    cursors: &ListCursors,
+    continued: bool,
+) -> Result<Connection<AccessLogEntry>> {
+    prepare(ctx, &found.rows).await?;
+    let entry = |row| AccessLogEntry {
+        row: Arc::new(row),
+        reader,
+    };
+    let entries = found.rows.into_iter().map(entry).collect();
+    let key = |entry: &AccessLogEntry| cursors.at(&entry.page_key());
+    Ok(Connection::whole(entries, found.has_more, continued, key))
+}
+
+/// All that a list of rows depends on: its cursors are good for no other.
+fn arguments(filter: &AuditFilter) -> serde_json::Value {
+    json!([
+        filter.user,
+        filter.resource,
+        filter.resource_type,
+        filter.actions,
+        filter.patient,
+        filter.allowed,
+        filter.emergency,
+        filter.purpose,
+        filter.consent,
+        filter.classification,
+        filter.is_cross_border,
+        filter.request,
+        filter.from,
+        filter.to,
+        filter.grouped,
+    ])
 }
 
 async fn prepare(ctx: &Context<'_>, rows: &[AuditRow]) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 pub(crate) mod check;
 pub(crate) mod checkpoints;
 pub(crate) mod export;
+mod filter_input;
 pub(crate) mod finding;
 pub(crate) mod graphql;
 pub(crate) mod proof;

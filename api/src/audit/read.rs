@@ -2,9 +2,11 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::RecordId,
     purpose::Purpose,
     users::Role,
 };
+use serde_json::json;
 use store::{
     Pool,
     audit::{self, AuditFilter, AuditPage},
@@ -32,13 +34,7 @@ pub(crate) async fn all(
         return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::AuditRead).await?);
     }
     let rows = audit::page(&mut tx, filter, before, size).await?;
-    let entry = AuditEntry {
-        resource_type: ResourceType::AuditLog,
-        classification: Classification::Security,
-        encryption: EncryptionStatus::MetadataOnly,
-        ..caller.entry(AuditAction::AuditRead, Purpose::Compliance)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
+    audit::insert(&mut tx, &[of_reading(caller, true)]).await?;
     tx.commit().await?;
     Ok(rows)
 }
@@ -54,6 +50,39 @@ pub(crate) async fn own(
     before: i64,
     size: i64,
 ) -> Result<AuditPage, Error> {
+    let entry = of_reading(caller, false);
+    own_rows(pool, caller, filter, (before, size), entry).await
+}
+
+/// Rows about one of the caller's own records, or that name it among others, newest first.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(crate) async fn of_record(
+    pool: &Pool,
+    caller: &Caller,
+    record: RecordId,
+    before: i64,
+    size: i64,
+) -> Result<AuditPage, Error> {
+    let filter = AuditFilter {
+        resource: Some(record.0),
+        ..AuditFilter::default()
+    };
+    let entry = AuditEntry {
+        new_value: Some(json!({ "record": record })),
+        ..of_reading(caller, false)
+    };
+    own_rows(pool, caller, filter, (before, size), entry).await
+}
+
+async fn own_rows(
+    pool: &Pool,
+    caller: &Caller,
+    filter: AuditFilter,
+    (before, size): (i64, i64),
+    entry: AuditEntry,
+) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let filter = AuditFilter {
@@ -61,13 +90,22 @@ pub(crate) async fn own(
         ..filter
     };
     let rows = audit::page(&mut tx, &filter, before, size).await?;
-    let entry = AuditEntry {
-        resource_type: ResourceType::AuditLog,
-        classification: Classification::Personal,
-        encryption: EncryptionStatus::MetadataOnly,
-        ..caller.entry(AuditAction::AuditRead, Purpose::PatientRequest)
-    };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+/// What is written when the trail is read: as an administrator reads everybody's, or somebody what is about them.
+pub(super) fn of_reading(caller: &Caller, everybodys: bool) -> AuditEntry {
+    let (classification, purpose) = if everybodys {
+        (Classification::Security, Purpose::Compliance)
+    } else {
+        (Classification::Personal, Purpose::PatientRequest)
+    };
+    AuditEntry {
+        resource_type: ResourceType::AuditLog,
+        classification,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..caller.entry(AuditAction::AuditRead, purpose)
+    }
 }

@@ -7,9 +7,13 @@ use store::audit::AuditRow;
 pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
     let who = match who {
         _ if row.user == reader => "You".to_owned(),
-        Some(user) if user.username.starts_with("system:") => "The system".to_owned(),
+        Some(user) if user.is_system() => "The system".to_owned(),
         Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
         None => "Somebody".to_owned(),
+    };
+    let records = match row.run.records {
+        0 | 1 => "a record of yours".to_owned(),
+        many => format!("{many} records of yours"),
     };
     let did = match row.action_type.as_str() {
         "RECORD_CREATE" => "added a record to your file",
@@ -19,12 +23,16 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
         "RECORD_AMEND" => "wrote a new version of a record of yours",
         "RECORD_READ" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
-            "opened a record of yours"
+            &format!("opened {records}")
         }
+        "RECORD_READ" if row.run.records > 1 => &format!(
+            "saw that you have {} records, but not what they say",
+            row.run.records
+        ),
         "RECORD_READ" => "saw that you have a record, but not what it says",
-        "RECORD_SEARCH" => &looked_through(row.record_ids.len()),
-        "RECORD_VERIFY" => "compared a record of yours with the blockchain",
-        "RECORD_EXPORT" => "took a copy of a record of yours out",
+        "RECORD_SEARCH" => &looked_through(row.run.records),
+        "RECORD_VERIFY" => &format!("compared {records} with the blockchain"),
+        "RECORD_EXPORT" => &format!("took a copy of {records} out"),
         "RECORD_IMPORT" => "brought a record of yours back from an export",
         "RECORD_ANCHOR" => "found a record of yours on the blockchain",
         "CONSENT_GRANT" => "gave a consent",
@@ -78,7 +86,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
 }
 
 /// What the list of a patient's records came to.
-fn looked_through(records: usize) -> String {
+fn looked_through(records: i64) -> String {
     match records {
         0 => "looked through the list of your records".to_owned(),
         1 => "looked through a list with one of your records".to_owned(),

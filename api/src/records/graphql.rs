@@ -27,6 +27,7 @@ use super::{
     verify::{Verifying, verify},
 };
 use crate::{
+    audit::graphql::{AccessLogEntry, access_log_of},
     cursor::{Cursor, ListCursors},
     error::{Error, both},
     graphql::{
@@ -217,6 +218,28 @@ impl MedicalRecord {
     /// The time at which the row of the version last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.record.updated_at
+    }
+
+    /// Who saw this version, or tried to, newest first: what `myAccessLog` says of it, with the lists that showed it. Null for
+    /// everybody but the patient. Reading it is recorded in the audit trail.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    async fn access_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Option<Result<Connection<AccessLogEntry>>> {
+        let (app, caller) = match request(ctx) {
+            Ok(request) => request,
+            Err(error) => return Some(Err(error.into())),
+        };
+        if caller.user != self.record.patient {
+            return None;
+        }
+        Some(access_log_of(ctx, app, &caller, self.record.id, first, after).await)
     }
 
     /// The FHIR document, decrypted. Asking for `document`, `canonical` or `summary` is one disclosure:

@@ -103,9 +103,9 @@ impl User {
         &self.user.username
     }
 
-    /// The role that decides what the account may do.
-    async fn role(&self) -> Role {
-        self.user.role.into()
+    /// The role that decides what the account may do; null for the accounts that sign what the service itself did.
+    async fn role(&self) -> Option<Role> {
+        (!self.user.is_system()).then(|| self.user.role.into())
     }
 
     /// Whether the account is active; false once it was deactivated, and then nobody can log in with

@@ -40,6 +40,9 @@ text_enum! {
     }
 }
 
+/// What is done in an emergency without a consent is done for one of these.
+pub const EMERGENCIES: [Purpose; 2] = [Purpose::BreakGlass, Purpose::EmergencyTreatment];
+
 impl Purpose {
     /// The purpose that contains this one, if any.
     pub const fn parent(self) -> Option<Self> {

@@ -64,6 +64,13 @@ pub struct User {
     pub created_at: DateTime<Utc>,
 }
 
+impl User {
+    /// Whether it is nobody's, but signs what the service did.
+    pub fn is_system(&self) -> bool {
+        [ANONYMOUS, RELAY, INDEXER, SCHEDULER].contains(&self.id)
+    }
+}
+
 /// Which account it is, and nothing about the person.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

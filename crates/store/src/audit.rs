@@ -1,12 +1,16 @@
 //! The audit trail: appended to by everybody, read by administrators and by the patient it is about.
 
 use chrono::{DateTime, Utc};
-use domain::{audit::AuditEntry, ids::UserId};
+use domain::{
+    audit::{AuditEntry, Classification, ResourceType},
+    ids::{ConsentId, RecordId, RequestId, UserId},
+    purpose::{EMERGENCIES, Purpose},
+};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{StoreError, Tx, records::search::plan_by_values};
 
 /// Appends rows in one statement. The database chooses ids and times.
 ///
@@ -168,7 +172,7 @@ pub struct AuditRow {
 }
 
 /// Rows of a log that follow one another on a day (UTC), of one account, action, purpose, consent and outcome.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Run {
     /// The number of the oldest.
     pub oldest: i64,
@@ -176,8 +180,10 @@ pub struct Run {
     pub since: DateTime<Utc>,
     /// How often what they say was done, or tried.
     pub times: i64,
-    /// Whether all are about the same thing.
-    pub is_of_one: bool,
+    /// How many records they are about, each counted once.
+    pub records: i64,
+    /// The record that all of them are about; `None` where they are about several, or some about none.
+    pub record: Option<RecordId>,
 }
 
 /// A page of the trail.
@@ -192,48 +198,78 @@ pub struct AuditPage {
 /// How many rows are grouped at most for one page; a longer run is told in parts.
 pub const MAX_GROUPED: i64 = 5000;
 
-/// Which rows to read. Empty filters match everything.
+/// Which rows to read. What is left out matches everything; what is given must all be met.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Done by.
     pub user: Option<UserId>,
-    /// About, or naming this record.
+    /// About this thing, or naming it among records.
     pub resource: Option<Uuid>,
-    /// Of this kind.
-    pub action: Option<String>,
+    /// About things of this kind.
+    pub resource_type: Option<ResourceType>,
+    /// One of these actions; any where there is none.
+    pub actions: Vec<String>,
     /// Of this patient's data.
     pub patient: Option<UserId>,
     /// What was allowed, or what was refused.
     pub allowed: Option<bool>,
+    /// What was allowed as an emergency, without a consent, or what was not.
+    pub emergency: Option<bool>,
+    /// For this purpose.
+    pub purpose: Option<Purpose>,
+    /// Decided by this consent.
+    pub consent: Option<ConsentId>,
+    /// Of data so sensitive.
+    pub classification: Option<Classification>,
+    /// Whether data left the home country.
+    pub is_cross_border: Option<bool>,
+    /// In this request.
+    pub request: Option<RequestId>,
+    /// At this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub to: Option<DateTime<Utc>>,
     /// Whether a run of like rows is told as its newest, which stands for all of them.
     pub grouped: bool,
 }
 
-/// Rows with an id below `before`, newest first. Served by `idx_audit_logs_{user,patient,resource}_page`
-/// or the primary key.
+/// Rows with an id below `before`, newest first. Which index leads is chosen by the values that are given: those by account,
+/// patient, thing, records, consent, request or time, or the primary key.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn page(
-    conn: &mut PgConnection,
+    tx: &mut Tx<'_>,
     filter: &AuditFilter,
     before: i64,
     size: i64,
 ) -> Result<AuditPage, StoreError> {
+    plan_by_values(tx).await?;
     let read = if filter.grouped { MAX_GROUPED } else { size } + 1;
+    let emergencies = EMERGENCIES.map(|purpose| purpose.as_str().to_owned());
     let rows = sqlx::query_file!(
         "src/audit/page.sql",
         before,
         filter.user.map(|id| id.0),
         filter.resource,
-        filter.action.as_deref(),
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
         filter.patient.map(|id| id.0),
         filter.allowed,
         read,
         filter.grouped,
         size + 1,
+        filter.resource_type.map(ResourceType::as_str),
+        filter.purpose.map(Purpose::as_str),
+        filter.consent.map(|id| id.0),
+        filter.classification.map(Classification::as_str),
+        filter.is_cross_border,
+        filter.request.map(|id| id.0),
+        filter.from,
+        filter.to,
+        filter.emergency,
+        &emergencies,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut **tx)
     .await?;
     let fit = usize::try_from(size).unwrap_or(usize::MAX);
     let has_more = rows.len() > fit || rows.iter().any(|row| row.is_cut);
@@ -244,7 +280,8 @@ pub async fn page(
                 oldest: row.oldest,
                 since: row.since,
                 times: row.times,
-                is_of_one: row.is_of_one,
+                records: row.records,
+                record: row.record.map(RecordId),
             },
             id: row.id,
             event_time: row.event_time,

@@ -3,6 +3,7 @@
 
 mod aborted;
 mod access;
+mod access_log;
 mod accounts;
 mod amendments;
 mod audit;

@@ -3,12 +3,7 @@
 
 pub(crate) mod graphql;
 
-use domain::{
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    purpose::Purpose,
-    records::DataHash,
-    users::Role,
-};
+use domain::{records::DataHash, users::Role};
 use store::{
     Pool, StoreError, Tx, audit,
     checkpoints::{self, AnchoredCheckpoint},
@@ -20,6 +15,7 @@ use trail::{
     tree::{self, Frontier},
 };
 
+use super::read::of_reading;
 use crate::{caller::Caller, error::Error};
 
 /// How many checkpoints are tried that have a row: those of an epoch that was given up lead nowhere.
@@ -76,18 +72,7 @@ pub(crate) async fn prove(
     let leaf_hash = row.computed().ok_or(UNREADABLE_ROW)?;
     let is_whole = is_admin || row.row.user_id == actor.id.0;
     let leaf_data = row.row.encoded(row.layout).filter(|_| is_whole);
-    let (classification, purpose) = if is_admin {
-        (Classification::Security, Purpose::Compliance)
-    } else {
-        (Classification::Personal, Purpose::PatientRequest)
-    };
-    let entry = AuditEntry {
-        resource_type: ResourceType::AuditLog,
-        classification,
-        encryption: EncryptionStatus::MetadataOnly,
-        ..caller.entry(AuditAction::AuditRead, purpose)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
+    audit::insert(&mut tx, &[of_reading(caller, is_admin)]).await?;
     let position = tree_of::position_of(&mut tx, id).await?;
     let pinned = match position {
         Some(position) => pinned(&mut tx, registry, position, known_size).await?,

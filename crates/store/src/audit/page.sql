@@ -4,7 +4,10 @@ WITH read AS (
     SELECT
         id,
         event_time,
-        resource_id,
+        CASE
+            WHEN record_ids IS NOT NULL THEN record_ids
+            WHEN resource_type = 'MEDICAL_RECORD' AND resource_id <> request_id THEN ARRAY[resource_id]
+        END AS about,
         CASE WHEN new_value ->> 'times' ~ '^[0-9]{1,9}$' THEN (new_value ->> 'times')::bigint ELSE 1 END AS times,
         CASE WHEN $8 THEN ROW(
             (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
@@ -15,9 +18,20 @@ WITH read AS (
     WHERE id < $1
       AND ($2::uuid IS NULL OR user_id = $2)
       AND ($3::uuid IS NULL OR resource_id = $3 OR record_ids @> ARRAY[$3])
-      AND ($4::text IS NULL OR action_type = $4)
+      AND ($4::text[] IS NULL OR action_type = ANY ($4))
       AND ($5::uuid IS NULL OR patient_id = $5)
       AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
+      AND ($10::text IS NULL OR resource_type = $10)
+      AND ($11::text IS NULL OR purpose = $11)
+      AND ($12::uuid IS NULL OR consent_reference = $12)
+      AND ($13::text IS NULL OR data_classification = $13)
+      AND ($14::boolean IS NULL OR is_cross_border = $14)
+      AND ($15::uuid IS NULL OR request_id = $15)
+      AND ($16::timestamptz IS NULL OR event_time >= $16)
+      AND ($17::timestamptz IS NULL OR event_time < $17)
+      AND ($18::boolean IS NULL OR (
+          action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($19::text[])
+      ) = $18)
     ORDER BY id DESC
     LIMIT $7
 ),
@@ -35,22 +49,29 @@ numbered AS (
 ),
 told AS (
     SELECT
+        run,
         max(id) AS newest,
         min(id) AS oldest,
         min(event_time) AS since,
         sum(times) AS times,
-        count(DISTINCT resource_id) = 1 AS is_of_one,
+        bool_and(about IS NOT NULL) AS are_about_records,
         bool_or(is_cut) AS is_cut
     FROM numbered
     GROUP BY run
     ORDER BY newest DESC
     LIMIT $9
+),
+counted AS (
+    SELECT run, count(DISTINCT record) AS records, min(record::text)::uuid AS record
+    FROM numbered CROSS JOIN UNNEST(about) AS record
+    GROUP BY run
 )
 SELECT
     told.oldest AS "oldest!",
     told.since AS "since!",
     told.times::bigint AS "times!",
-    told.is_of_one AS "is_of_one!",
+    COALESCE(counted.records, 0) AS "records!",
+    CASE WHEN told.are_about_records AND counted.records = 1 THEN counted.record END AS record,
     told.is_cut AS "is_cut!",
     log.id AS "id!",
     log.event_time AS "event_time!",
@@ -74,5 +95,6 @@ SELECT
     log.patient_id,
     log.record_ids
 FROM told
+LEFT JOIN counted ON counted.run = told.run
 JOIN audit_logs AS log ON log.id = told.newest
 ORDER BY log.id DESC

@@ -331,7 +331,7 @@ fn names_of(types: &[RecordType]) -> Option<Vec<String>> {
 
 /// Until the end of the transaction, a plan is made for the values at hand: which index is best depends
 /// on whether a filter is given, and how rare its value is.
-async fn plan_by_values(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+pub(crate) async fn plan_by_values(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     sqlx::query!("SELECT set_config('plan_cache_mode', 'force_custom_plan', TRUE)")
         .fetch_one(&mut **tx)
         .await?;

@@ -1,0 +1,2 @@
+DROP INDEX idx_audit_logs_request;
+DROP INDEX idx_audit_logs_consent_page;
