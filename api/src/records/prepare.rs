@@ -70,14 +70,11 @@ pub(super) fn check(
     let (given, checked) = both(given, checked)?;
     let mut read = fhir::searchable(&document, kind);
     let metadata = Metadata::joined(given, std::mem::take(&mut read.metadata), record_type)?;
-    let incomplete = match &checked.completeness {
-        Completeness::Complete => None,
-        Completeness::Incomplete { .. } => Some(checked.completeness.issues(kind)),
-    };
-    let missing = match checked.completeness {
-        Completeness::Complete => None,
-        Completeness::Incomplete { missing, .. } => {
-            Some(missing.into_iter().map(ToString::to_string).collect())
+    let (missing, incomplete) = match &checked.completeness {
+        Completeness::Complete => (None, None),
+        Completeness::Incomplete(open) => {
+            let names: Vec<&str> = open.iter().map(|bullet| bullet.name).collect();
+            (Some(names.into()), Some(checked.completeness.issues(kind)))
         }
     };
     Ok(PreparedContent {

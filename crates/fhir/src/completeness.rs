@@ -4,14 +4,15 @@
 //! bound to elements. A document that leaves one open is taken and called
 //! incomplete. A *bold* bullet is one that a doctor's record must state; whether
 //! that is demanded is the caller's decision. A `Bundle` states a bullet about
-//! each resource only if every one of its resources does.
+//! each resource only if every one of its resources does. Nothing is asked of a kind
+//! that its kind cannot state: a report has no body part.
 
 mod elements;
 
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
-    is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_no_known_allergy, items,
-    names_professional,
+    is_in_units, is_last_dose, is_loinc, is_loinc_code, is_measured, is_named, is_no_known_allergy,
+    items, names_professional, says,
 };
 use crate::issue::{Issue, IssueCode, Severity};
 use crate::json::Json;
@@ -29,49 +30,59 @@ pub struct Checked {
 pub enum Completeness {
     /// Every bullet is stated.
     Complete,
-    /// Some bullets are open.
-    Incomplete {
-        /// The open bullets by name, in the specification's order.
-        missing: Vec<&'static str>,
-        /// Whether one of them is bold: required in a doctor's record.
-        required_missing: bool,
-    },
+    /// These are open, in the specification's order.
+    Incomplete(Vec<OpenBullet>),
+}
+
+/// A point of the specification that a document does not state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenBullet {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is bold: required in a doctor's record.
+    pub is_required: bool,
+    /// The first place where it could have been stated, as `FHIRPath`.
+    pub path: String,
 }
 
 impl Completeness {
-    /// The open bullets as issues: errors if a bold one is among them, for a
-    /// caller who demands completeness, else warnings.
+    /// What is open.
+    pub fn open(&self) -> &[OpenBullet] {
+        match self {
+            Self::Complete => &[],
+            Self::Incomplete(open) => open,
+        }
+    }
+
+    /// The open bullets as issues: errors are those that a doctor's record must state, the rest is
+    /// information.
     pub fn issues(&self, record_type: RecordType) -> Vec<Issue> {
-        let Self::Incomplete {
-            missing,
-            required_missing,
-        } = self
-        else {
-            return Vec::new();
-        };
-        let issue = |bullet: &&str| Issue {
-            severity: if *required_missing {
+        let issue = |bullet: &OpenBullet| Issue {
+            severity: if bullet.is_required {
                 Severity::Error
             } else {
-                Severity::Warning
+                Severity::Information
             },
             code: IssueCode::BusinessRule,
-            path: String::new(),
+            path: bullet.path.clone(),
             rule: record_type.rule(),
-            message: format!("the document does not state: {bullet}"),
+            message: format!("the document does not state: {}", bullet.name),
         };
-        missing.iter().map(issue).collect()
+        self.open().iter().map(issue).collect()
     }
 }
+
+/// Whether something is stated, or where it could have been.
+type Stated = Result<(), String>;
 
 /// A point of the specification and whether the document states it.
 struct Bullet {
     name: &'static str,
     bold: bool,
-    stated: bool,
+    stated: Stated,
 }
 
-fn bold(name: &'static str, stated: bool) -> Bullet {
+fn bold(name: &'static str, stated: Stated) -> Bullet {
     Bullet {
         name,
         bold: true,
@@ -79,7 +90,7 @@ fn bold(name: &'static str, stated: bool) -> Bullet {
     }
 }
 
-fn plain(name: &'static str, stated: bool) -> Bullet {
+fn plain(name: &'static str, stated: Stated) -> Bullet {
     Bullet {
         name,
         bold: false,
@@ -88,8 +99,8 @@ fn plain(name: &'static str, stated: bool) -> Bullet {
 }
 
 /// How complete a document with these roots is.
-pub(crate) fn of(roots: &[&Json], record_type: RecordType) -> Completeness {
-    let parts = RecordParts { roots };
+pub(crate) fn of(document: &Json, roots: &[&Json], record_type: RecordType) -> Completeness {
+    let parts = RecordParts::of(document, roots);
     let bullets = match record_type {
         RecordType::Diagnosis => diagnosis(&parts),
         RecordType::LabResult => lab_result(&parts),
@@ -100,38 +111,47 @@ pub(crate) fn of(roots: &[&Json], record_type: RecordType) -> Completeness {
         RecordType::Imaging => imaging(&parts),
         RecordType::Vaccination => vaccination(&parts),
     };
-    let open: Vec<Bullet> = bullets
-        .into_iter()
-        .filter(|bullet| !bullet.stated)
-        .collect();
+    let open = |bullet: Bullet| {
+        let path = bullet.stated.err()?;
+        Some(OpenBullet {
+            name: bullet.name,
+            is_required: bullet.bold,
+            path,
+        })
+    };
+    let open: Vec<OpenBullet> = bullets.into_iter().filter_map(open).collect();
     if open.is_empty() {
-        return Completeness::Complete;
-    }
-    Completeness::Incomplete {
-        required_missing: open.iter().any(|bullet| bullet.bold),
-        missing: open.into_iter().map(|bullet| bullet.name).collect(),
+        Completeness::Complete
+    } else {
+        Completeness::Incomplete(open)
     }
 }
 
 fn diagnosis(parts: &RecordParts<'_>) -> Vec<Bullet> {
+    let has_words = |c: &Json| {
+        c.get("code").is_some_and(|code| {
+            has(code, "text") || items(code, "coding").iter().any(|it| has(it, "display"))
+        })
+    };
     vec![
         bold(
             "diagnosis code (ICD-10)",
-            parts.every("Condition", |c| is_coded(c, "code", is_icd_10)),
+            parts.every("Condition", "code", |c| is_coded(c, "code", is_icd_10)),
         ),
+        // Beside the code: the specification asks for both.
         bold(
             "diagnosis description",
-            parts.every("Condition", |c| is_described(c, "code")),
+            parts.every("Condition", "code", has_words),
         ),
         bold(
             "diagnosing doctor",
-            parts.every("Condition", |c| {
-                names_professional(c, "asserter") || names_professional(c, "recorder")
+            parts.every_within("Condition", "asserter", |c, root| {
+                names_professional(c, "asserter", root) || names_professional(c, "recorder", root)
             }),
         ),
         bold(
             "date of diagnosis",
-            parts.every("Condition", |c| {
+            parts.every("Condition", "recordedDate", |c| {
                 has(c, "recordedDate") || has_choice(c, "onset")
             }),
         ),
@@ -139,40 +159,52 @@ fn diagnosis(parts: &RecordParts<'_>) -> Vec<Bullet> {
 }
 
 fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let root_observations = || {
-        parts
-            .roots
-            .iter()
-            .filter(|r| resource_type(r) == Some("Observation"))
-    };
     let facility = |r: &Json| has(r, "performer") || has(r, "resultsInterpreter");
+    let is_here = parts.any("Observation", "value", |_| true).is_ok();
+    // What is only referred to is stated if the reference says what it is, or if it is in the document.
+    let result = |r: &Json| {
+        let mut results = items(r, "result").iter();
+        results.any(|it| is_here || is_fragment(it) || is_named(it))
+    };
     vec![
-        bold(
+        plain(
             "laboratory category",
-            root_observations().all(|o| has(o, "category")),
+            parts.every_root("category", |r| {
+                resource_type(r) != Some("Observation") || has(r, "category")
+            }),
         ),
         bold(
             "test type (LOINC)",
-            parts.roots.iter().all(|r| is_coded(r, "code", is_loinc)),
+            parts.every_root("code", |r| is_coded(r, "code", is_loinc)),
         ),
         bold(
             "test results",
-            parts.every("DiagnosticReport", |r| has(r, "result"))
-                && parts.every("Observation", has_result),
+            parts
+                .every("DiagnosticReport", "result", result)
+                .and_then(|()| parts.every("Observation", "value", has_result)),
         ),
-        plain("reference ranges", parts.any("Observation", has_range)),
+        plain(
+            "reference ranges",
+            parts.any("Observation", "referenceRange", has_range),
+        ),
         plain(
             "laboratory facility",
-            parts.roots.iter().all(|r| facility(r)),
+            parts.every_root("performer", facility),
         ),
     ]
 }
 
 fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
+    // A bare reference says of no drug which it is.
     let medication = |r: &Json| {
         is_described(r, "medicationCodeableConcept")
-            || (has(r, "medicationReference")
-                && parts.every("Medication", |m| is_described(m, "code")))
+            || r.get("medicationReference").is_some_and(|reference| {
+                has(reference, "display")
+                    || (is_fragment(reference)
+                        && parts
+                            .every("Medication", "code", |m| is_described(m, "code"))
+                            .is_ok())
+            })
     };
     let dosage = |d: &Json| has(d, "text") || (has(d, "doseAndRate") && has(d, "timing"));
     let bounded = |d: &Json| at(d, &["timing", "repeat"]).is_some_and(|r| has_choice(r, "bounds"));
@@ -181,119 +213,169 @@ fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
             || at(r, &["dispenseRequest", "validityPeriod"]).is_some()
             || items(r, "dosageInstruction").iter().any(bounded)
     };
+    let kind = "MedicationRequest";
     vec![
         bold(
             "medication details",
-            parts.every("MedicationRequest", medication),
+            parts.every(kind, "medication", medication),
         ),
         bold(
             "dosage instructions",
-            parts.every("MedicationRequest", |r| {
-                items(r, "dosageInstruction").iter().any(dosage)
+            parts.every(kind, "dosageInstruction", |r| {
+                // What is not to be given has no dose.
+                says(r, "doNotPerform") || items(r, "dosageInstruction").iter().any(dosage)
             }),
         ),
-        plain("duration", parts.every("MedicationRequest", duration)),
+        plain(
+            "duration",
+            parts.every(kind, "dispenseRequest.validityPeriod", duration),
+        ),
         bold(
             "prescribing doctor",
-            parts.every("MedicationRequest", |r| names_professional(r, "requester")),
+            parts.every_within(kind, "requester", |r, root| {
+                names_professional(r, "requester", root)
+            }),
         ),
     ]
 }
 
 fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let activities = || {
-        parts
-            .all("CarePlan")
-            .flat_map(|plan| items(plan, "activity"))
-    };
+    let activity =
+        |plan: &Json, found: &dyn Fn(&Json) -> bool| items(plan, "activity").iter().any(found);
     let detail =
         |activity: &Json, found: fn(&Json) -> bool| activity.get("detail").is_some_and(found);
-    let procedure = |a: &Json| has(a, "reference") || detail(a, |d| is_described(d, "code"));
+    let procedure = |a: &Json| {
+        a.get("reference")
+            .is_some_and(|it| is_fragment(it) || is_named(it))
+            || detail(a, |d| is_described(d, "code"))
+    };
     let outcome = |a: &Json| has(a, "outcomeCodeableConcept") || has(a, "outcomeReference");
+    let named_goal = |plan: &Json| {
+        let mut goals = items(plan, "goal").iter();
+        goals.any(|goal| !is_fragment(goal) && is_named(goal))
+    };
     vec![
         bold(
             "treatment objectives",
-            parts.any("Goal", |goal| is_described(goal, "description"))
-                || parts.any("CarePlan", |plan| {
-                    items(plan, "goal").iter().any(|g| !is_fragment(g))
-                }),
+            parts
+                .any("Goal", "description", |goal| {
+                    is_described(goal, "description")
+                })
+                .or_else(|_| parts.any("CarePlan", "goal", named_goal)),
         ),
         bold(
             "procedures",
-            activities().any(procedure) || parts.any("ServiceRequest", |r| is_described(r, "code")),
+            parts
+                .any("ServiceRequest", "code", |r| is_described(r, "code"))
+                .or_else(|_| parts.any("CarePlan", "activity", |plan| activity(plan, &procedure))),
         ),
         plain(
             "timeline",
-            parts.any("CarePlan", |plan| has(plan, "period"))
-                || parts.any("ServiceRequest", |r| has_choice(r, "occurrence"))
-                || activities().any(|a| detail(a, |d| has_choice(d, "scheduled"))),
+            parts
+                .any("ServiceRequest", "occurrence", |r| {
+                    has_choice(r, "occurrence")
+                })
+                .or_else(|_| {
+                    parts.any("CarePlan", "period", |plan| {
+                        has(plan, "period")
+                            || activity(plan, &|a| detail(a, |d| has_choice(d, "scheduled")))
+                    })
+                }),
         ),
         plain(
             "expected outcomes",
-            parts.any("Goal", |g| has(g, "target")) || activities().any(outcome),
+            parts
+                .any("CarePlan", "activity", |plan| activity(plan, &outcome))
+                .or_else(|_| parts.any("Goal", "target", |g| has(g, "target"))),
         ),
     ]
 }
 
-/// A history states a bullet if every resource for it is filled in. One without any
-/// resource for a bullet is about something else: only if nothing at all is named
-/// are all four open, and then they are bold.
+/// What is asked of a kind in a history.
+struct HistoryPart {
+    bullet: &'static str,
+    kind: &'static str,
+    names: fn(&Json) -> bool,
+    /// The element that fills it in, and whether it does.
+    filling: &'static str,
+    fills: fn(&Json) -> bool,
+}
+
+const HISTORY_PARTS: [HistoryPart; 5] = [
+    HistoryPart {
+        bullet: "past conditions",
+        kind: "Condition",
+        names: |c| is_described(c, "code"),
+        filling: "code",
+        fills: |_| true,
+    },
+    HistoryPart {
+        bullet: "surgeries",
+        kind: "Procedure",
+        names: |p| is_described(p, "code"),
+        filling: "performed",
+        fills: |p| has_choice(p, "performed"),
+    },
+    HistoryPart {
+        bullet: "family history",
+        kind: "FamilyMemberHistory",
+        names: |f| is_described(f, "relationship"),
+        filling: "condition",
+        fills: |f| has(f, "condition"),
+    },
+    HistoryPart {
+        bullet: "allergies",
+        kind: "AllergyIntolerance",
+        names: |a| is_described(a, "code"),
+        filling: "reaction",
+        fills: |a| has(a, "reaction") || is_coded(a, "code", is_no_known_allergy),
+    },
+    HistoryPart {
+        bullet: "observations",
+        kind: "Observation",
+        names: |o| is_described(o, "code"),
+        filling: "value",
+        fills: has_result,
+    },
+];
+
+/// A history states a bullet if every resource for it is filled in. One without any resource for a
+/// bullet is about something else. Something must be named: only then is nothing bold.
 fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    struct Part {
-        bullet: &'static str,
-        kind: &'static str,
-        names: fn(&Json) -> bool,
-        fills: fn(&Json) -> bool,
-    }
-    let history = [
-        Part {
-            bullet: "past conditions",
-            kind: "Condition",
-            names: |c| is_described(c, "code"),
-            fills: |_| true,
-        },
-        Part {
-            bullet: "surgeries",
-            kind: "Procedure",
-            names: |p| is_described(p, "code"),
-            fills: |p| has_choice(p, "performed"),
-        },
-        Part {
-            bullet: "family history",
-            kind: "FamilyMemberHistory",
-            names: |f| is_described(f, "relationship"),
-            fills: |f| has(f, "condition"),
-        },
-        Part {
-            bullet: "allergies",
-            kind: "AllergyIntolerance",
-            names: |a| is_described(a, "code"),
-            fills: |a| has(a, "reaction") || is_coded(a, "code", is_no_known_allergy),
-        },
-    ];
+    let named = |part: &HistoryPart| parts.any(part.kind, "code", part.names).is_ok();
     // What a list refers to outside of the document is named there.
-    let named = history.iter().any(|part| parts.any(part.kind, part.names))
-        || parts.any("List", |list| has(list, "entry"))
-        || parts.any("Composition", |composition| has(composition, "section"));
-    let stated = |part: &Part| {
-        named
-            && parts.every(part.kind, |resource| {
-                (part.names)(resource) && (part.fills)(resource)
-            })
-    };
-    history
-        .iter()
-        .map(|part| Bullet {
+    let is_named = HISTORY_PARTS.iter().any(named)
+        || parts.any("List", "entry", |it| has(it, "entry")).is_ok()
+        || parts
+            .any("Composition", "section", |it| has(it, "section"))
+            .is_ok();
+    let bullet = |part: &HistoryPart| {
+        let element = |json: &Json| {
+            if (part.names)(json) {
+                part.filling
+            } else {
+                "code"
+            }
+        };
+        Bullet {
             name: part.bullet,
-            bold: !named,
-            stated: stated(part),
-        })
-        .collect()
+            bold: !is_named,
+            stated: parts.every_at(part.kind, element, |json| {
+                (part.names)(json) && (part.fills)(json)
+            }),
+        }
+    };
+    let bullets: Vec<Bullet> = HISTORY_PARTS.iter().map(bullet).collect();
+    if is_named || bullets.iter().any(|bullet| bullet.stated.is_err()) {
+        return bullets;
+    }
+    let nothing = "past conditions, surgeries, family history or allergies";
+    vec![bold(nothing, Err(parts.somewhere("")))]
 }
 
 fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let measured = |code: &'static str, unit: &'static [&'static str]| {
-        parts.every("Observation", |o| {
+        parts.every("Observation", "value", |o| {
             !is_coded(o, "code", |s, c| is_loinc_code(s, c, code)) || is_in_units(o, unit)
         })
     };
@@ -307,18 +389,21 @@ fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
             || (component("8480-6") && component("8462-4"))
     };
     vec![
-        bold(
+        plain(
             "vital signs category",
-            parts.roots.iter().all(|o| has(o, "category")),
+            parts.every_root("category", |o| has(o, "category")),
         ),
         bold(
             "LOINC code",
-            parts.every("Observation", |o| is_coded(o, "code", is_loinc)),
+            parts.every("Observation", "code", |o| is_coded(o, "code", is_loinc)),
         ),
-        bold("value in UCUM", parts.every("Observation", is_measured)),
+        bold(
+            "value in UCUM",
+            parts.every("Observation", "value", is_measured),
+        ),
         bold(
             "blood pressure (8480-6, 8462-4)",
-            parts.every("Observation", pressure),
+            parts.every("Observation", "component", pressure),
         ),
         plain("heart rate per minute", measured("8867-4", &["/min"])),
         plain(
@@ -330,40 +415,60 @@ fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
 }
 
 fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let series = || {
-        parts
-            .all("ImagingStudy")
-            .flat_map(|study| items(study, "series"))
-    };
-    vec![
-        bold(
-            "image type",
-            parts.any("ImagingStudy", |study| has(study, "modality"))
-                || series().any(|s| has(s, "modality"))
-                || parts.any("Media", |media| has(media, "modality"))
-                || parts.any("DiagnosticReport", |report| is_described(report, "code")),
+    let series = |study: &Json, key: &str| items(study, "series").iter().any(|it| has(it, key));
+    let either = |elsewhere: Stated, then: Stated| elsewhere.or(then);
+    let mut bullets = vec![bold(
+        "image type",
+        either(
+            parts
+                .any("ImagingStudy", "modality", |study| {
+                    has(study, "modality") || series(study, "modality")
+                })
+                .or_else(|_| parts.any("Media", "modality", |media| has(media, "modality")))
+                .or_else(|_| parts.any("Observation", "code", |it| is_described(it, "code"))),
+            parts.any("DiagnosticReport", "code", |report| {
+                is_described(report, "code")
+            }),
         ),
-        bold(
+    )];
+    // A report and an observation cannot say it but by their code.
+    let can_say = |kind: &str| parts.any(kind, "", |_| true).is_ok();
+    if can_say("ImagingStudy") || can_say("Media") {
+        bullets.push(bold(
             "body part",
-            series().any(|s| has(s, "bodySite"))
-                || parts.any("Media", |media| has(media, "bodySite")),
-        ),
-        plain(
-            "findings",
-            parts.any("DiagnosticReport", |report| {
+            parts
+                .any("Media", "bodySite", |media| has(media, "bodySite"))
+                .or_else(|_| {
+                    parts.any("ImagingStudy", "series.bodySite", |study| {
+                        series(study, "bodySite")
+                    })
+                }),
+        ));
+    }
+    bullets.push(plain(
+        "findings",
+        parts.any("Observation", "value", has_result).or_else(|_| {
+            parts.any("DiagnosticReport", "conclusion", |report| {
                 has(report, "conclusion")
                     || has(report, "conclusionCode")
                     || has(report, "presentedForm")
+            })
+        }),
+    ));
+    bullets.push(plain(
+        "radiologist notes",
+        parts
+            .any("ImagingStudy", "note", |study| {
+                has(study, "note") || has(study, "interpreter")
+            })
+            .or_else(|_| parts.any("Media", "note", |media| has(media, "note")))
+            .or_else(|_| {
+                parts.any("DiagnosticReport", "resultsInterpreter", |report| {
+                    has(report, "resultsInterpreter")
+                })
             }),
-        ),
-        plain(
-            "radiologist notes",
-            parts.any("DiagnosticReport", |report| {
-                has(report, "resultsInterpreter")
-            }) || parts.any("ImagingStudy", |study| has(study, "note"))
-                || parts.any("Media", |media| has(media, "note")),
-        ),
-    ]
+    ));
+    bullets
 }
 
 fn vaccination(parts: &RecordParts<'_>) -> Vec<Bullet> {
@@ -372,49 +477,143 @@ fn vaccination(parts: &RecordParts<'_>) -> Vec<Bullet> {
             .iter()
             .any(|r| has(r, "dateCriterion"))
     };
+    let recommended = |r: &Json| {
+        items(r, "recommendation")
+            .iter()
+            .all(|r| has(r, "vaccineCode") || is_described(r, "targetDisease"))
+    };
     vec![
         bold(
             "vaccine type",
-            parts.all("Immunization").next().is_some()
-                && parts.every("Immunization", |i| is_described(i, "vaccineCode")),
+            parts
+                .every("Immunization", "vaccineCode", |i| {
+                    is_described(i, "vaccineCode")
+                })
+                .and_then(|()| {
+                    parts.every("ImmunizationRecommendation", "recommendation", recommended)
+                }),
         ),
         bold(
             "date administered",
-            parts.all("Immunization").next().is_some()
-                && parts.every("Immunization", |i| {
-                    has(i, "occurrenceDateTime") || has(i, "occurrenceString")
-                }),
+            parts.every("Immunization", "occurrence", |i| {
+                has(i, "occurrenceDateTime") || has(i, "occurrenceString")
+            }),
         ),
         plain(
             "batch number",
-            parts.every("Immunization", |i| has(i, "lotNumber")),
+            parts.every("Immunization", "lotNumber", |i| has(i, "lotNumber")),
         ),
         plain(
             "next dose due date",
-            parts.any("ImmunizationRecommendation", dated)
-                || parts.any("Immunization", is_last_dose),
+            parts
+                .any("ImmunizationRecommendation", "recommendation", dated)
+                .or_else(|_| parts.any("Immunization", "protocolApplied", is_last_dose)),
         ),
     ]
 }
 
-/// The resources of a document.
-struct RecordParts<'a> {
-    roots: &'a [&'a Json],
+/// A resource of a document, and where it is.
+struct Resource<'a> {
+    json: &'a Json,
+    /// What contains it, or itself.
+    root: &'a Json,
+    /// The entry of the `Bundle`.
+    entry: Option<usize>,
+    /// Where its root contains it.
+    inner: Option<usize>,
 }
 
+impl Resource<'_> {
+    fn path(&self, element: &str) -> String {
+        let mut path = match self.entry {
+            Some(entry) => format!("Bundle.entry[{entry}].resource"),
+            None => resource_type(self.root).unwrap_or_default().to_owned(),
+        };
+        if let Some(inner) = self.inner {
+            path += &format!(".contained[{inner}]");
+        }
+        if !element.is_empty() {
+            path += ".";
+            path += element;
+        }
+        path
+    }
+}
+
+/// The resources of a document: roots, and after each what it contains.
+struct RecordParts<'a>(Vec<Resource<'a>>);
+
 impl<'a> RecordParts<'a> {
-    /// The roots of this kind and what roots contain of it.
-    fn all(&self, kind: &str) -> impl Iterator<Item = &'a Json> {
-        let contained = self.roots.iter().flat_map(|root| items(root, "contained"));
-        let everything = self.roots.iter().copied().chain(contained);
-        everything.filter(move |resource| resource_type(resource) == Some(kind))
+    fn of(document: &Json, roots: &[&'a Json]) -> Self {
+        let is_bundle = resource_type(document) == Some("Bundle");
+        let family = |(at, root): (usize, &&'a Json)| {
+            let root: &'a Json = root;
+            let entry = is_bundle.then_some(at);
+            let part = move |json, inner| Resource {
+                json,
+                root,
+                entry,
+                inner,
+            };
+            let contained = items(root, "contained").iter().enumerate();
+            std::iter::once(part(root, None))
+                .chain(contained.map(move |(at, json)| part(json, Some(at))))
+        };
+        Self(roots.iter().enumerate().flat_map(family).collect())
     }
 
-    fn every(&self, kind: &str, holds: impl Fn(&Json) -> bool) -> bool {
-        self.all(kind).all(holds)
+    /// The resources of this kind.
+    fn all(&self, kind: &str) -> impl Iterator<Item = &Resource<'a>> {
+        self.0
+            .iter()
+            .filter(move |it| resource_type(it.json) == Some(kind))
     }
 
-    fn any(&self, kind: &str, holds: impl Fn(&Json) -> bool) -> bool {
-        self.all(kind).any(holds)
+    /// Where something could be stated, if anywhere.
+    fn somewhere(&self, element: &str) -> String {
+        self.0
+            .first()
+            .map_or_else(String::new, |it| it.path(element))
+    }
+
+    fn every(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
+        self.every_within(kind, element, |json, _| holds(json))
+    }
+
+    /// As [`Self::every`], where what contains the resource matters, too.
+    fn every_within(
+        &self,
+        kind: &str,
+        element: &str,
+        holds: impl Fn(&Json, &Json) -> bool,
+    ) -> Stated {
+        let open = self.all(kind).find(|it| !holds(it.json, it.root));
+        open.map_or(Ok(()), |it| Err(it.path(element)))
+    }
+
+    /// As [`Self::every`], where the resource says which element is open.
+    fn every_at(
+        &self,
+        kind: &str,
+        element: impl Fn(&Json) -> &'static str,
+        holds: impl Fn(&Json) -> bool,
+    ) -> Stated {
+        let open = self.all(kind).find(|it| !holds(it.json));
+        open.map_or(Ok(()), |it| Err(it.path(element(it.json))))
+    }
+
+    /// Every root, whatever kind it is of.
+    fn every_root(&self, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
+        let mut roots = self.0.iter().filter(|it| it.inner.is_none());
+        let open = roots.find(|it| !holds(it.json));
+        open.map_or(Ok(()), |it| Err(it.path(element)))
+    }
+
+    fn any(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
+        if self.all(kind).any(|it| holds(it.json)) {
+            return Ok(());
+        }
+        let first = self.all(kind).next();
+        Err(first.map_or_else(|| self.somewhere(""), |it| it.path(element)))
     }
 }

@@ -4,14 +4,16 @@ use crate::issue::{Issue, IssueCode};
 use crate::json::Json;
 use crate::kinds;
 use crate::record_types::{RecordType, resource_type};
+use crate::validate;
 
 const CONDITION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/condition-category";
 
 /// The record type that takes a document: by its kind and its category. `preferred` decides between
-/// several that do, and nothing else.
+/// several that do, before what the document says of itself, and nothing else.
 ///
 /// # Errors
-/// None takes it, or several do and neither the document nor `preferred` says which is meant.
+/// None takes it, or several do and neither `preferred` nor the document says which is meant. Where the
+/// document is not R4, that is why.
 pub fn record_type_of(
     document: &Json,
     preferred: Option<RecordType>,
@@ -25,15 +27,17 @@ pub fn record_type_of(
     match candidates.as_slice() {
         [] => Err(none(document)),
         [(only, _)] => Ok(*only),
-        [(_, roots), ..] => of_conditions(roots)
-            .or(preferred)
+        [(_, roots), ..] => preferred
             .filter(|wanted| is_one(*wanted))
+            .or_else(|| of_conditions(roots).filter(|wanted| is_one(*wanted)))
             .ok_or_else(|| {
                 let names: Vec<_> = candidates.iter().map(|(one, _)| one.as_str()).collect();
                 let names = names.join(" or ");
-                refuse(format!(
-                    "it could be {names}: add a category, or say the record type"
-                ))
+                not_r4(document).unwrap_or_else(|| {
+                    refuse(format!(
+                        "it could be {names}: add a category, or say the record type"
+                    ))
+                })
             }),
     }
 }
@@ -62,11 +66,19 @@ fn none(document: &Json) -> Vec<Issue> {
     let mut of_kind = RecordType::ALL
         .into_iter()
         .filter(|record_type| record_type.roots().contains(&kind));
-    match (of_kind.next(), of_kind.next()) {
-        (Some(only), None) => kinds::roots(document, only).err().unwrap_or_default(),
-        (None, _) if kind != "Bundle" => refuse("no record type takes a resource of this kind"),
-        _ => refuse("no record type takes this resource with this category or content"),
+    let of_kind = (of_kind.next(), of_kind.next());
+    if of_kind == (None, None) && kind != "Bundle" {
+        return refuse("no record type takes a resource of this kind");
     }
+    not_r4(document).unwrap_or_else(|| match of_kind {
+        (Some(only), None) => kinds::roots(document, only).err().unwrap_or_default(),
+        _ => refuse("no record type takes this resource with this category or content"),
+    })
+}
+
+/// What keeps a document from being R4: told before anything else.
+fn not_r4(document: &Json) -> Option<Vec<Issue>> {
+    Some(validate::before_stamping(document)).filter(|issues| !issues.is_empty())
 }
 
 fn refuse(message: impl Into<String>) -> Vec<Issue> {
@@ -98,6 +110,12 @@ mod tests {
             Vaccination, VitalSigns,
         };
         let bare = |kind: &str| format!(r#"{{"resourceType":"{kind}"}}"#);
+        let in_loinc = |code: &str| {
+            with_category("DiagnosticReport", "x", code).replace(
+                "http://terminology.hl7.org/CodeSystem/x",
+                "http://loinc.org",
+            )
+        };
         let cases = [
             (bare("MedicationRequest"), Some(Prescription)),
             (bare("CarePlan"), Some(TreatmentPlan)),
@@ -114,6 +132,14 @@ mod tests {
             ),
             (
                 with_category("Observation", "observation-category", "social-history"),
+                Some(MedicalHistory),
+            ),
+            (
+                with_category("Observation", "observation-category", "imaging"),
+                Some(Imaging),
+            ),
+            (
+                with_category("Observation", "a-hospital-s-own", "laboratory"),
                 None,
             ),
             (bare("Observation"), None),
@@ -126,6 +152,11 @@ mod tests {
                 Some(Imaging),
             ),
             (bare("DiagnosticReport"), None),
+            (in_loinc("LP29684-5"), Some(Imaging)),
+            (in_loinc("LP29693-6"), Some(LabResult)),
+            (in_loinc("LP7839-6"), Some(LabResult)),
+            // Cardiology: by somebody who says so.
+            (in_loinc("LP29708-2"), None),
             (
                 with_category("Condition", "condition-category", "encounter-diagnosis"),
                 Some(Diagnosis),
@@ -166,7 +197,7 @@ mod tests {
             Some(RecordType::VitalSigns)
         );
         assert_eq!(
-            filed(bare, RecordType::Imaging),
+            filed(bare, RecordType::Vaccination),
             None,
             "that does not take it"
         );
@@ -178,7 +209,7 @@ mod tests {
         let diagnosis = with_category("Condition", "condition-category", "encounter-diagnosis");
         assert_eq!(
             filed(&diagnosis, RecordType::MedicalHistory),
-            Some(RecordType::Diagnosis)
+            Some(RecordType::MedicalHistory)
         );
     }
 }

@@ -12,6 +12,7 @@ use crate::record_types::{RecordType, patient_element, resource_type};
 
 const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 const DIAGNOSTIC_SERVICE: &str = "http://terminology.hl7.org/CodeSystem/v2-0074";
+const LOINC: &str = "http://loinc.org";
 
 /// Imaging among the diagnostic services of HL7 version 2, table 0074.
 const IMAGING_SERVICES: &[&str] = &[
@@ -24,12 +25,29 @@ const LABORATORY_SERVICES: &[&str] = &[
     "PAT", "SP", "SR", "TX", "URN", "VR",
 ];
 
+/// Imaging among the categories of reports in LOINC: Radiology.
+const IMAGING_REPORTS: &[&str] = &["LP29684-5"];
+
+/// The laboratory among them: Laboratory, Pathology.
+const LABORATORY_REPORTS: &[&str] = &["LP29693-6", "LP7839-6"];
+
+/// The categories of observations that are part of a history.
+const HISTORY_OBSERVATIONS: &[&str] = &[
+    "social-history",
+    "survey",
+    "exam",
+    "procedure",
+    "activity",
+    "therapy",
+];
+
 /// What a `List` or a `Composition` of a medical history is made of.
 const HISTORY: &[&str] = &[
     "Condition",
     "Procedure",
     "FamilyMemberHistory",
     "AllergyIntolerance",
+    "Observation",
 ];
 
 /// The roots of a document of this type: itself, or what its `Bundle` holds.
@@ -38,6 +56,24 @@ const HISTORY: &[&str] = &[
 ///
 /// The document is of a kind that its record type does not take.
 pub(crate) fn roots(document: &Json, record_type: RecordType) -> Result<Vec<&Json>, Vec<Issue>> {
+    let kind = takes_kind(document, record_type)?;
+    if kind == "Bundle" {
+        return bundled(document, record_type);
+    }
+    let issues = misfiled(document, record_type, Path::root(kind));
+    if issues.is_empty() {
+        Ok(vec![document])
+    } else {
+        Err(issues)
+    }
+}
+
+/// The kind of a document, if its record type takes it.
+///
+/// # Errors
+///
+/// It does not, or the document is no resource.
+pub(crate) fn takes_kind(document: &Json, record_type: RecordType) -> Result<&str, Vec<Issue>> {
     let Some(kind) = resource_type(document) else {
         let message = "a document is an object with a resourceType";
         return Err(vec![Issue::error(
@@ -47,21 +83,16 @@ pub(crate) fn roots(document: &Json, record_type: RecordType) -> Result<Vec<&Jso
             message,
         )]);
     };
-    if kind == "Bundle" && record_type.may_be_bundle() {
-        return bundled(document, record_type);
-    }
-    if !record_type.roots().contains(&kind) || !record_type.may_stand_alone(kind) {
-        return Err(vec![refuse(
-            "resourceType",
-            record_type,
-            takes(record_type),
-        )]);
-    }
-    let issues = misfiled(document, record_type, Path::root(kind));
-    if issues.is_empty() {
-        Ok(vec![document])
+    let is_taken = if kind == "Bundle" {
+        record_type.may_be_bundle()
     } else {
-        Err(issues)
+        record_type.roots().contains(&kind) && record_type.may_stand_alone(kind)
+    };
+    if is_taken {
+        Ok(kind)
+    } else {
+        let refused = refuse("resourceType", record_type, takes(record_type));
+        Err(vec![refused])
     }
 }
 
@@ -146,7 +177,12 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
     let mut issues = Vec::new();
     let kind = resource_type(resource).unwrap_or_default();
     let category = |system: &str, codes: &[&str]| has_category(resource, system, codes);
-    let uncategorised = resource.get("category").is_none();
+    // A category of a hospital's own says nothing here.
+    let uncategorised = !has_category_of(resource, OBSERVATION_CATEGORY);
+    let is_of_imaging =
+        category(DIAGNOSTIC_SERVICE, IMAGING_SERVICES) || category(LOINC, IMAGING_REPORTS);
+    let is_of_laboratory =
+        category(DIAGNOSTIC_SERVICE, LABORATORY_SERVICES) || category(LOINC, LABORATORY_REPORTS);
     let fits = match (record_type, kind) {
         (RecordType::LabResult, "Observation") => {
             uncategorised || category(OBSERVATION_CATEGORY, &["laboratory"])
@@ -154,12 +190,15 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         (RecordType::VitalSigns, "Observation") => {
             uncategorised || category(OBSERVATION_CATEGORY, &["vital-signs"])
         }
-        (RecordType::LabResult, "DiagnosticReport") => {
-            !category(DIAGNOSTIC_SERVICE, IMAGING_SERVICES)
+        (RecordType::MedicalHistory, "Observation") => {
+            uncategorised || category(OBSERVATION_CATEGORY, HISTORY_OBSERVATIONS)
         }
-        (RecordType::Imaging, "DiagnosticReport") => {
-            !category(DIAGNOSTIC_SERVICE, LABORATORY_SERVICES)
+        (RecordType::Imaging, "Observation") => {
+            uncategorised || category(OBSERVATION_CATEGORY, &["imaging"])
         }
+        // One that is of both is where whoever stores it says.
+        (RecordType::LabResult, "DiagnosticReport") => is_of_laboratory || !is_of_imaging,
+        (RecordType::Imaging, "DiagnosticReport") => is_of_imaging || !is_of_laboratory,
         _ => true,
     };
     if !fits {
@@ -186,22 +225,23 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
 }
 
 pub(crate) fn has_category(resource: &Json, system: &str, codes: &[&str]) -> bool {
-    let concepts = resource
-        .get("category")
-        .and_then(Json::as_array)
-        .unwrap_or_default();
-    let codings = |concept| {
-        Json::get(concept, "coding")
-            .and_then(Json::as_array)
-            .unwrap_or_default()
+    categories(resource, system).any(|code| codes.contains(&code))
+}
+
+fn has_category_of(resource: &Json, system: &str) -> bool {
+    categories(resource, system).next().is_some()
+}
+
+/// The codes of a system among the categories of a resource.
+fn categories<'a>(resource: &'a Json, system: &str) -> impl Iterator<Item = &'a str> {
+    let items = |json: &'a Json, key| {
+        let items = json.get(key).and_then(Json::as_array);
+        items.unwrap_or_default().iter()
     };
-    concepts.iter().flat_map(codings).any(|coding| {
-        coding.get("system").and_then(Json::as_str) == Some(system)
-            && coding
-                .get("code")
-                .and_then(Json::as_str)
-                .is_some_and(|code| codes.contains(&code))
-    })
+    let codings = items(resource, "category").flat_map(move |concept| items(concept, "coding"));
+    codings
+        .filter(move |coding| coding.get("system").and_then(Json::as_str) == Some(system))
+        .filter_map(|coding| coding.get("code").and_then(Json::as_str))
 }
 
 /// The references that a `List` or a `Composition` is made of.

@@ -35,7 +35,7 @@ pub mod upload;
 pub mod validate;
 mod withdrawal;
 
-pub use completeness::{Checked, Completeness};
+pub use completeness::{Checked, Completeness, OpenBullet};
 pub use filing::record_type_of;
 /// What some programs write before JSON in UTF-8. RFC 8259, section 8.1, lets whoever reads it pass over it.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -54,15 +54,16 @@ pub use withdrawal::entered_in_error;
 ///
 /// # Errors
 ///
-/// Everything that is wrong with it: what its record type does not take, or else
-/// what is not R4.
+/// Everything that is wrong with it: what is not R4, or else what its record type does not take. What
+/// is no resource that any record type takes is told that alone.
 pub fn check(document: &Json, record_type: RecordType) -> Result<Checked, Vec<Issue>> {
-    let roots = kinds::roots(document, record_type)?;
+    kinds::takes_kind(document, record_type)?;
     let issues = validate::before_stamping(document);
     if !issues.is_empty() {
         return Err(issues);
     }
+    let roots = kinds::roots(document, record_type)?;
     Ok(Checked {
-        completeness: completeness::of(&roots, record_type),
+        completeness: completeness::of(document, &roots, record_type),
     })
 }

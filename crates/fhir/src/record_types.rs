@@ -13,11 +13,12 @@ pub enum RecordType {
     Prescription,
     /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
-    /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`.
+    /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
+    /// `Observation`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
-    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`.
+    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation`.
     Imaging,
     /// A vaccination: `Immunization`, `ImmunizationRecommendation`.
     Vaccination,
@@ -74,11 +75,12 @@ impl RecordType {
                 "Procedure",
                 "FamilyMemberHistory",
                 "AllergyIntolerance",
+                "Observation",
                 "List",
                 "Composition",
             ],
             Self::VitalSigns => &["Observation"],
-            Self::Imaging => &["ImagingStudy", "DiagnosticReport", "Media"],
+            Self::Imaging => &["ImagingStudy", "DiagnosticReport", "Media", "Observation"],
             Self::Vaccination => &["Immunization", "ImmunizationRecommendation"],
         }
     }
@@ -92,7 +94,6 @@ impl RecordType {
     pub(crate) fn may_stand_alone(self, resource_type: &str) -> bool {
         match self {
             Self::TreatmentPlan => resource_type == "CarePlan",
-            Self::Vaccination => resource_type == "Immunization",
             _ => true,
         }
     }

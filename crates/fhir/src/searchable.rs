@@ -61,6 +61,13 @@ pub fn searchable(document: &Json, record_type: RecordType) -> Searchable {
     }
 }
 
+/// The latest date that a document is about, as it gives it.
+pub(crate) fn date(document: &Json) -> Option<&str> {
+    let roots = roots(document);
+    let date = latest(roots.iter().filter_map(|root| date_of(root)));
+    date.map(|(_, text)| text)
+}
+
 fn roots(document: &Json) -> Vec<&Json> {
     if resource_type(document) == Some("Bundle") {
         each(document, "entry.resource")

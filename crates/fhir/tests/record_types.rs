@@ -8,16 +8,12 @@ use serde_json::{Value, json};
 
 /// The open bullets of a document that is taken, and whether one is bold.
 fn missing(record_type: RecordType, document: &Value) -> (Vec<&'static str>, bool) {
-    match check(&documents::tree(document), record_type)
-        .unwrap()
-        .completeness
-    {
-        Completeness::Complete => (Vec::new(), false),
-        Completeness::Incomplete {
-            missing,
-            required_missing,
-        } => (missing, required_missing),
-    }
+    let checked = check(&documents::tree(document), record_type).unwrap();
+    let open = checked.completeness.open();
+    (
+        open.iter().map(|bullet| bullet.name).collect(),
+        open.iter().any(|bullet| bullet.is_required),
+    )
 }
 
 /// The paths and rules for which a document is refused.
@@ -105,10 +101,7 @@ fn a_document_without_an_element_leaves_its_bullet_open() {
         ),
         (
             Prescription,
-            &[
-                "/contained/0/code/text",
-                "/contained/0/code/coding/0/display",
-            ],
+            &["/contained/0/code", "/medicationReference/display"],
             "medication details",
             true,
         ),
@@ -179,7 +172,7 @@ fn a_document_without_an_element_leaves_its_bullet_open() {
             VitalSigns,
             &["/entry/1/resource/category"],
             "vital signs category",
-            true,
+            false,
         ),
         (
             VitalSigns,
@@ -201,7 +194,12 @@ fn a_document_without_an_element_leaves_its_bullet_open() {
         ),
         (
             Imaging,
-            &["/code/coding/0/display", "/contained", "/imagingStudy"],
+            &[
+                "/code/coding/0/display",
+                "/code/coding/0/code",
+                "/contained",
+                "/imagingStudy",
+            ],
             "image type",
             true,
         ),
@@ -223,8 +221,17 @@ fn a_document_without_an_element_leaves_its_bullet_open() {
             "radiologist notes",
             false,
         ),
-        (Vaccination, &["/entry/0"], "vaccine type", true),
-        (Vaccination, &["/entry/0"], "date administered", true),
+        (
+            Vaccination,
+            &[
+                "/entry/0/resource/vaccineCode/coding/1",
+                "/entry/0/resource/vaccineCode/coding/0/code",
+                "/entry/0/resource/vaccineCode/coding/0/display",
+                "/entry/0/resource/vaccineCode/text",
+            ],
+            "vaccine type",
+            true,
+        ),
         (
             Vaccination,
             &["/entry/0/resource/lotNumber"],
@@ -283,13 +290,16 @@ fn a_history_of_one_thing_is_complete_and_one_of_nothing_is_not() {
         missing(RecordType::MedicalHistory, &allergy),
         (vec![], false)
     );
-    let all = vec![
-        "past conditions",
-        "surgeries",
-        "family history",
-        "allergies",
-    ];
-    assert_eq!(missing(RecordType::MedicalHistory, &unnamed), (all, true));
+    // One fault, one complaint, where it belongs.
+    let checked = check(&documents::tree(&unnamed), RecordType::MedicalHistory).unwrap();
+    let [open] = checked.completeness.open() else {
+        unreachable!("one")
+    };
+    assert_eq!((open.name, open.is_required), ("allergies", true));
+    assert_eq!(open.path, "AllergyIntolerance.code");
+    let empty = json!({"resourceType": "List", "status": "current", "mode": "snapshot"});
+    let all = vec!["past conditions, surgeries, family history or allergies"];
+    assert_eq!(missing(RecordType::MedicalHistory, &empty), (all, true));
 }
 
 #[test]
@@ -356,7 +366,8 @@ fn a_category_of_something_else_is_misfiled_and_none_is_incomplete() {
         "record-type:LAB_RESULT".to_owned(),
     );
     assert_eq!(refused, [expected]);
-    assert!(missing.contains(&"laboratory category") && required);
+    assert!(missing.contains(&"laboratory category"));
+    assert!(!required, "whoever stores it says which type it is");
 }
 
 #[test]
@@ -373,13 +384,13 @@ fn a_list_of_a_history_lists_only_histories() {
         (vec![], false)
     );
     assert_eq!(
-        refusals(RecordType::MedicalHistory, &list("Observation")).len(),
+        refusals(RecordType::MedicalHistory, &list("Encounter")).len(),
         1
     );
 }
 
 #[test]
-fn open_bullets_are_errors_if_a_bold_one_is_among_them() {
+fn open_bullets_are_errors_where_they_are_bold_and_say_where() {
     let severities = |pointers: &[&str]| {
         let document = without(RecordType::Imaging, pointers);
         let checked = check(&documents::tree(&document), RecordType::Imaging).unwrap();
@@ -391,9 +402,20 @@ fn open_bullets_are_errors_if_a_bold_one_is_among_them() {
     };
 
     assert_eq!(severities(&[]), []);
-    assert_eq!(severities(&["/resultsInterpreter"]), [Severity::Warning]);
     assert_eq!(
-        severities(&["/contained/0/series/0/bodySite"]),
-        [Severity::Error]
+        severities(&["/resultsInterpreter"]),
+        [Severity::Information]
     );
+    assert_eq!(
+        severities(&["/contained/0/series/0/bodySite", "/resultsInterpreter"]),
+        [Severity::Error, Severity::Information]
+    );
+    let mut vitals = documents::example(RecordType::VitalSigns);
+    vitals["entry"][2]["resource"]
+        .as_object_mut()
+        .unwrap()
+        .remove("valueQuantity");
+    let checked = check(&documents::tree(&vitals), RecordType::VitalSigns).unwrap();
+    let issues = checked.completeness.issues(RecordType::VitalSigns);
+    assert_eq!(issues[0].path, "Bundle.entry[2].resource.value");
 }

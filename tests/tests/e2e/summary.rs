@@ -255,7 +255,8 @@ const STATES: &str = "query States($id: UUID!) { medicalRecord(id: $id) { summar
     ... on LabResultSummary { unsupportedModifiers
         reports { status results { name } conclusionCodes { text } } }
     ... on VitalSignsSummary { unsupportedModifiers measurements { value } }
-    ... on ImagingSummary { unsupportedModifiers bodySites { text } states { resource status } }
+    ... on ImagingSummary { unsupportedModifiers bodySites { text } states { resource status }
+        series { bodySite { text } laterality { text } } radiologists { name } }
     ... on VaccinationSummary { unsupportedModifiers vaccinations { status isSubpotent } }
 } } }";
 
@@ -328,6 +329,7 @@ async fn a_summary_never_reads_as_the_opposite_of_its_document() {
             "IMAGING",
             json!({
                 "resourceType": "ImagingStudy", "status": "entered-in-error",
+                "interpreter": [{ "display": "Dr Lens" }],
                 "series": [{
                     "uid": "1.2.3",
                     "modality": { "system": "http://dicom.nema.org/resources/ontology/DCM", "code": "DX" },
@@ -338,6 +340,10 @@ async fn a_summary_never_reads_as_the_opposite_of_its_document() {
                 "__typename": "ImagingSummary", "unsupportedModifiers": [],
                 "bodySites": [{ "text": "Wrist (Unilateral left)" }],
                 "states": [{ "resource": "ImagingStudy", "status": "entered-in-error" }],
+                "series": [{
+                    "bodySite": { "text": "Wrist" }, "laterality": { "text": "Unilateral left" },
+                }],
+                "radiologists": [{ "name": "Dr Lens" }],
             }),
         ),
         (
@@ -359,4 +365,74 @@ async fn a_summary_never_reads_as_the_opposite_of_its_document() {
 
         assert_eq!(answer.data()["medicalRecord"]["summary"], summary);
     }
+}
+
+#[tokio::test]
+async fn a_list_of_any_types_is_shown_by_the_fields_that_all_summaries_have() {
+    const LIST: &str =
+        "{ medicalRecords { nodes { summary { title date unsupportedModifiers } } } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let verification = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification";
+    let clinical = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical";
+    let table = [
+        (
+            "MEDICAL_HISTORY",
+            json!({
+                "resourceType": "AllergyIntolerance", "code": { "text": "Latex" },
+                "clinicalStatus": { "coding": [{ "system": clinical, "code": "active" }] },
+                "verificationStatus": { "coding": [{ "system": verification, "code": "refuted" }] },
+                "recordedDate": "2026-02-03",
+            }),
+            json!({ "title": "Latex (refuted)", "date": "2026-02-03", "unsupportedModifiers": [] }),
+        ),
+        (
+            "PRESCRIPTION",
+            json!({
+                "resourceType": "MedicationRequest", "status": "active", "intent": "order",
+                "doNotPerform": true, "medicationCodeableConcept": { "text": "Ibuprofen 400 mg" },
+                "authoredOn": "2026-01-09",
+            }),
+            json!({
+                "title": "Ibuprofen 400 mg (doNotPerform)", "date": "2026-01-09",
+                "unsupportedModifiers": [],
+            }),
+        ),
+        (
+            "MEDICAL_HISTORY",
+            json!({
+                "resourceType": "Observation", "status": "final", "code": { "text": "Pregnant" },
+                "valueBoolean": false, "effectiveDateTime": "2025",
+            }),
+            json!({ "title": "Pregnant: false", "date": "2025", "unsupportedModifiers": [] }),
+        ),
+        (
+            "LAB_RESULT",
+            json!({
+                "resourceType": "Observation", "status": "preliminary", "code": { "text": "Sodium" },
+                "valueQuantity": { "value": 140.0, "unit": "mmol/L" },
+                "implicitRules": "http://x.example/rules",
+            }),
+            json!({
+                "title": "Sodium: 140.0 mmol/L (preliminary) (read the document: it has modifiers that are not shown)",
+                "date": null, "unsupportedModifiers": ["Observation.implicitRules=http://x.example/rules"],
+            }),
+        ),
+    ];
+    for (record_type, document, _) in &table {
+        ana.creates(&ana, record_type, document).await;
+    }
+
+    let answer = ana.asks(LIST, json!({})).await;
+
+    let nodes = answer.data()["medicalRecords"]["nodes"].clone();
+    let shown: Vec<Value> = nodes
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|node| node["summary"].clone())
+        .collect();
+    // The newest first.
+    let expected: Vec<Value> = table.into_iter().rev().map(|(_, _, it)| it).collect();
+    assert_eq!(shown, expected);
 }

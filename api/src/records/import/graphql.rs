@@ -63,7 +63,7 @@ pub(crate) enum ImportOutcome {
 /// One fault of a document, as in `extensions.issues` of an error.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct DocumentIssue {
-    /// How severe the fault is: `fatal`, `error` or `warning`.
+    /// How severe the fault is: `fatal`, `error` or `information`.
     severity: String,
     /// The kind of fault: a code of FHIR's value set `issue-type`.
     code: String,

@@ -78,7 +78,9 @@ impl Import {
         let purpose = self.purpose.or(caller.purpose);
         let request = json!([self.patient, record_type, metadata, purpose, self.key]);
         let hash = prepare::request_hash(&request, &submitted);
-        let content = prepare::check(record_type, document, metadata)?;
+        let mut content = prepare::check(record_type, document, metadata)?;
+        // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
+        content.incomplete = None;
         let about = About {
             caller,
             purpose,

@@ -1,16 +1,21 @@
 //! What a document of each record type says.
 
-use async_graphql::SimpleObject;
+use async_graphql::{Interface, SimpleObject};
 
 use super::{
     Mirror,
-    elements::{Concept, Measurement, Party, Period, Quantity, QuantityRange},
+    elements::{Coding, Concept, Measurement, Party, Period, Quantity, QuantityRange},
     mirrors,
 };
 
 mirrors! {
     /// The main statements of a document of the type DIAGNOSIS.
     DiagnosisSummary of DiagnosisSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The diagnoses: one for each `Condition` of the document.
         diagnoses: Vec<DiagnosedCondition>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
@@ -37,10 +42,23 @@ mirrors! {
         verification_status: Option<String>,
         /// How severe the condition is: `severity` as text.
         severity: Option<String>,
+        /// How severe the condition is, as codes: `severity.coding`.
+        severity_codings: Vec<Coding>,
+        /// The categories of the diagnosis, such as one of an encounter: `category`.
+        categories: Vec<Concept>,
+        /// The parts of the body that are affected: `bodySite`.
+        body_sites: Vec<Concept>,
+        /// When the condition ended: `abatement[x]` as text.
+        abatement: Option<String>,
     }
 
     /// The main statements of a document of the type `LAB_RESULT`.
     LabResultSummary of LabResultSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The tests that were ordered: the `code` of each report, or of each `Observation` where there
         /// is no report.
         tests: Vec<Concept>,
@@ -74,10 +92,25 @@ mirrors! {
         conclusion_codes: Vec<Concept>,
         /// The names of its results, in the document or elsewhere: `result`.
         results: Vec<Party>,
+        /// The services that the report comes from: `category`.
+        categories: Vec<Concept>,
+        /// The time that the report is about: `effective[x]` as text.
+        effective: Option<String>,
+        /// When the report was issued: `issued`, a FHIR instant.
+        issued: Option<String>,
+        /// Who is responsible for the report: each `performer`.
+        performers: Vec<Party>,
+        /// Who interpreted the results: each `resultsInterpreter`.
+        interpreters: Vec<Party>,
     }
 
     /// The main statements of a document of the type PRESCRIPTION.
     PrescriptionSummary of PrescriptionSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
@@ -95,8 +128,16 @@ mirrors! {
         /// Whether the medicine must **not** be given: `doNotPerform`. Where it is true the prescription is
         /// a prohibition.
         do_not_perform: bool,
+        /// Why the prescription is in that state: `statusReason`.
+        status_reason: Option<Concept>,
         /// The `intent` of the prescription: order, plan, proposal, …
         intent: Option<String>,
+        /// The categories of the prescription, such as inpatient: `category`.
+        categories: Vec<Concept>,
+        /// The `priority` of the prescription: routine, urgent, asap or stat.
+        priority: Option<String>,
+        /// What the medicine is prescribed for: `reasonCode`.
+        reasons: Vec<Concept>,
         /// How the medicine is to be taken: each `dosageInstruction`.
         dosages: Vec<Dosage>,
         /// How long the dispensed amount lasts: `dispenseRequest.expectedSupplyDuration`.
@@ -124,16 +165,35 @@ mirrors! {
         bounds: Option<String>,
         /// How the medicine enters the body: `route` as text.
         route: Option<String>,
+        /// How the medicine enters the body, as codes: `route.coding`.
+        route_codings: Vec<Coding>,
+        /// Where the medicine enters the body: `site`.
+        site: Option<Concept>,
+        /// How the medicine is administered: `method`.
+        method: Option<Concept>,
+        /// What else is to be observed, such as with meals: `additionalInstruction`.
+        additional_instructions: Vec<Concept>,
+        /// How fast the medicine is given: `doseAndRate.rate[x]` as text.
+        rate: Option<String>,
         /// Whether, or for which complaint, the medicine is taken only as needed: `asNeeded[x]` as text.
         as_needed: Option<String>,
+        /// The complaint for which the medicine is taken as needed, as codes.
+        as_needed_codings: Vec<Coding>,
         /// The most that may be taken in a period: `maxDosePerPeriod` as text, such as `20 mg : 1 d`.
         max_dose: Option<String>,
+        /// The most that may be taken at a time: `maxDosePerAdministration`.
+        max_dose_per_administration: Option<Quantity>,
+        /// The most that may be taken in a lifetime: `maxDosePerLifetime`.
+        max_dose_per_lifetime: Option<Quantity>,
     }
 
     /// The main statements of a document of the type `TREATMENT_PLAN`.
     TreatmentPlanSummary of TreatmentPlanSummary {
-        /// The `title` of the first `CarePlan` that has one.
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
         title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The plans: each `CarePlan`, with its status and intent.
         plans: Vec<TreatmentPlanState>,
         /// The `description` of the first `CarePlan` that has one.
@@ -158,6 +218,12 @@ mirrors! {
         status: Option<String>,
         /// The `intent` of the plan: proposal, plan, order or option.
         intent: Option<String>,
+        /// The kinds of plan that it is: `category`.
+        categories: Vec<Concept>,
+        /// The `description` of the plan, in words.
+        description: Option<String>,
+        /// The `period` that the plan covers.
+        period: Option<Period>,
     }
 
     /// One goal of a treatment, read from a `Goal`.
@@ -166,8 +232,16 @@ mirrors! {
         description: Option<Concept>,
         /// The code of `lifecycleStatus`: proposed, active, …
         status: Option<String>,
+        /// Why the goal is in that state: `statusReason`, in words.
+        status_reason: Option<String>,
         /// How far the goal is achieved: `achievementStatus` as text.
         achievement: Option<String>,
+        /// How far the goal is achieved, as codes: `achievementStatus.coding`.
+        achievement_codings: Vec<Coding>,
+        /// The kinds of goal that it is, such as dietary: `category`.
+        categories: Vec<Concept>,
+        /// When the goal is begun with: `start[x]` as text.
+        start: Option<String>,
         /// What tells that the goal is reached: each `target`.
         targets: Vec<TreatmentTarget>,
     }
@@ -192,8 +266,17 @@ mirrors! {
         status: Option<String>,
         /// Whether the activity must **not** be done: `detail.doNotPerform`, or that of a `ServiceRequest`.
         do_not_perform: bool,
+        /// Why the activity is in that state: `detail.statusReason`.
+        status_reason: Option<Concept>,
         /// The `intent` of a `ServiceRequest`: order, plan, proposal, …
         intent: Option<String>,
+        /// Whether, or for which complaint, it is done only as needed: `asNeeded[x]` of a
+        /// `ServiceRequest` as text.
+        as_needed: Option<String>,
+        /// The parts of the body that are meant: `bodySite` of a `ServiceRequest`.
+        body_sites: Vec<Concept>,
+        /// The kinds of service that are requested: `category` of a `ServiceRequest`.
+        categories: Vec<Concept>,
         /// When the activity is to take place: `detail.scheduled[x]`, or `occurrence[x]` of a
         /// `ServiceRequest`, as text.
         scheduled: Option<String>,
@@ -203,6 +286,11 @@ mirrors! {
 
     /// The main statements of a document of the type `MEDICAL_HISTORY`.
     MedicalHistorySummary of MedicalHistorySummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// Earlier and present conditions: one for each `Condition`.
         conditions: Vec<PastCondition>,
         /// Earlier procedures: one for each `Procedure`.
@@ -211,6 +299,8 @@ mirrors! {
         family: Vec<RelativeHistory>,
         /// Allergies and intolerances: one for each `AllergyIntolerance`.
         allergies: Vec<Allergy>,
+        /// What was observed, such as of social history: one for each `Observation`.
+        observations: Vec<Measurement>,
         /// What a `List` or a `Composition` refers to outside of the document.
         referred: Vec<Party>,
         /// The `title` of a `List`, of a `Composition` and of its sections, which may be all that the
@@ -234,6 +324,14 @@ mirrors! {
         clinical_status: Option<String>,
         /// The code of `verificationStatus`: confirmed, provisional, refuted, entered-in-error, …
         verification_status: Option<String>,
+        /// The categories of the condition, such as an item of a list of problems: `category`.
+        categories: Vec<Concept>,
+        /// How severe the condition is: its `severity`.
+        severity: Option<Concept>,
+        /// The parts of the body that are affected: `bodySite`.
+        body_sites: Vec<Concept>,
+        /// When the condition was recorded: `recordedDate`, a FHIR date.
+        recorded: Option<String>,
     }
 
     /// One procedure of the medical history, read from a `Procedure`.
@@ -244,8 +342,16 @@ mirrors! {
         performed: Option<String>,
         /// What the procedure resulted in: `outcome` as text.
         outcome: Option<String>,
+        /// What the procedure resulted in, as codes: `outcome.coding`.
+        outcome_codings: Vec<Coding>,
         /// The `status` of the procedure: completed, not-done, entered-in-error, …
         status: Option<String>,
+        /// Why the procedure is in that state, such as not done: `statusReason`.
+        status_reason: Option<Concept>,
+        /// The `category` of the procedure, such as surgery.
+        category: Option<Concept>,
+        /// The parts of the body that were treated: `bodySite`.
+        body_sites: Vec<Concept>,
     }
 
     /// The history of one relative, read from a `FamilyMemberHistory`.
@@ -254,6 +360,8 @@ mirrors! {
         relationship: Option<Concept>,
         /// The `status` of the history: completed, partial, health-unknown or entered-in-error.
         status: Option<String>,
+        /// Why nothing is known of the relative: `dataAbsentReason`.
+        absent_reason: Option<Concept>,
         /// The conditions that the relative has or had.
         conditions: Vec<FamilyCondition>,
         /// Whether, or when, the relative died: `deceased[x]` as text.
@@ -266,12 +374,24 @@ mirrors! {
         code: Option<Concept>,
         /// When the condition began: `onset[x]` as text.
         onset: Option<String>,
+        /// What the condition resulted in: its `outcome`.
+        outcome: Option<Concept>,
     }
 
     /// One allergy or intolerance, read from an `AllergyIntolerance`.
     Allergy of Allergy {
         /// The substance, or the statement that no allergy is known: `code`.
         code: Option<Concept>,
+        /// Whether it is an allergy or an intolerance: `type`.
+        r#type: Option<String>,
+        /// The kinds of substance: `category`, such as food or medication.
+        categories: Vec<String>,
+        /// When the allergy was first noticed: `onset[x]` as text.
+        onset: Option<String>,
+        /// When the allergy was recorded: `recordedDate`, a FHIR date.
+        recorded: Option<String>,
+        /// How severe reactions were, each once: `reaction.severity`, mild, moderate or severe.
+        severities: Vec<String>,
         /// The symptoms of reactions: each `reaction.manifestation`.
         manifestations: Vec<Concept>,
         /// The code of `criticality`: low, high or unable-to-assess.
@@ -284,6 +404,11 @@ mirrors! {
 
     /// The main statements of a document of the type `VITAL_SIGNS`.
     VitalSignsSummary of VitalSignsSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The measured values: one for each `Observation`. A blood pressure has its systolic and
         /// diastolic value among its components.
         measurements: Vec<Measurement>,
@@ -295,6 +420,11 @@ mirrors! {
 
     /// The main statements of a document of the type IMAGING.
     ImagingSummary of ImagingSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The imaging techniques: `modality` of studies, series and media.
         modalities: Vec<Concept>,
         /// The examinations: the `code` of the reports.
@@ -302,6 +432,12 @@ mirrors! {
         /// The parts of the body that were examined: `bodySite` of series and media, with the `laterality`
         /// of the series in the text: `Wrist (Unilateral left)`.
         body_sites: Vec<Concept>,
+        /// The series of pictures: each `series` of the studies, with its side.
+        series: Vec<ImagingSeries>,
+        /// The procedures that were performed: `procedureCode` of the studies.
+        procedures: Vec<Concept>,
+        /// What was observed in the images: one for each `Observation`.
+        observations: Vec<Measurement>,
         /// The state of each `ImagingStudy` and each `Media`.
         states: Vec<ImagingState>,
         /// The reports: each `DiagnosticReport`, with its status and what it concludes.
@@ -321,6 +457,20 @@ mirrors! {
         unsupported_modifiers: Vec<String>,
     }
 
+    /// One series of pictures, read from a `series` of an `ImagingStudy`.
+    ImagingSeries of ImagingSeries {
+        /// The imaging technique of the series: its `modality`.
+        modality: Option<Concept>,
+        /// The part of the body that was examined: `bodySite`.
+        body_site: Option<Concept>,
+        /// The side of the body that was examined: `laterality`.
+        laterality: Option<Concept>,
+        /// The `description` of the series, in words.
+        description: Option<String>,
+        /// When the series was begun: `started`, a FHIR date.
+        started: Option<String>,
+    }
+
     /// The state of one examination, read from an `ImagingStudy` or a `Media`.
     ImagingState of ImagingState {
         /// The kind of the resource: `ImagingStudy` or `Media`.
@@ -331,6 +481,11 @@ mirrors! {
 
     /// The main statements of a document of the type VACCINATION.
     VaccinationSummary of VaccinationSummary {
+        /// What the document is about in one line, with each state that is not the usual one, such as
+        /// `Peanut (refuted)`: what a list shows of it.
+        title: Option<String>,
+        /// The latest date that the document is about, as it gives it: a FHIR date.
+        date: Option<String>,
         /// The vaccinations given: one for each `Immunization`.
         vaccinations: Vec<GivenVaccine>,
         /// The recommended next doses: one for each date of each recommendation.
@@ -351,6 +506,14 @@ mirrors! {
         lot_number: Option<String>,
         /// The `status` of the vaccination: completed, not-done, …
         status: Option<String>,
+        /// Why the vaccination is in that state, such as not done: `statusReason`.
+        status_reason: Option<Concept>,
+        /// Where on the body the vaccine was given: `site`.
+        site: Option<Concept>,
+        /// How the vaccine entered the body: `route`.
+        route: Option<Concept>,
+        /// The amount that was given: `doseQuantity`.
+        dose: Option<Quantity>,
         /// Whether the dose does not count as a full one: `isSubpotent`.
         is_subpotent: bool,
         /// The number of the dose in its series: `protocolApplied.doseNumber[x]`.
@@ -366,6 +529,12 @@ mirrors! {
     NextDose of NextDose {
         /// The vaccine that is recommended: the first `vaccineCode`.
         vaccine: Option<Concept>,
+        /// The vaccines that must **not** be given: `contraindicatedVaccineCode`.
+        contraindicated: Vec<Concept>,
+        /// The disease that is to be prevented: `targetDisease`.
+        target_disease: Option<Concept>,
+        /// Why the dose is in that state: `forecastReason`.
+        reasons: Vec<Concept>,
         /// Whether the dose is due, overdue, contraindicated, complete, …: `forecastStatus`.
         forecast_status: Option<Concept>,
         /// The meaning of the date, such as due, earliest or overdue: `dateCriterion.code`.
@@ -375,4 +544,35 @@ mirrors! {
         /// The number of the dose in its series: `doseNumber[x]`.
         dose_number: Option<String>,
     }
+}
+
+/// The main statements of a document, in the fields of its record type. What the document does not
+/// state is null or an empty list. A list can be shown by the fields that all types have.
+#[derive(Interface)]
+#[graphql(
+    field(
+        name = "title",
+        ty = "&Option<String>",
+        desc = "What the document is about in one line, with each state that is not the usual one, such as `Peanut (refuted)`: what a list shows of it."
+    ),
+    field(
+        name = "date",
+        ty = "&Option<String>",
+        desc = "The latest date that the document is about, as it gives it: a FHIR date."
+    ),
+    field(
+        name = "unsupported_modifiers",
+        ty = "&Vec<String>",
+        desc = "The elements of the document that can turn the rest into its opposite and that the summary does not show in a field of its own. Where the list is not empty, read the document before you act."
+    )
+)]
+pub(crate) enum RecordSummary {
+    Diagnosis(DiagnosisSummary),
+    LabResult(LabResultSummary),
+    Prescription(PrescriptionSummary),
+    TreatmentPlan(TreatmentPlanSummary),
+    MedicalHistory(MedicalHistorySummary),
+    VitalSigns(VitalSignsSummary),
+    Imaging(ImagingSummary),
+    Vaccination(VaccinationSummary),
 }

@@ -81,8 +81,12 @@ mirrors! {
         unit_code: Option<String>,
         /// The value as text, where it is no number: any other `value[x]`.
         text: Option<String>,
+        /// The value as codes, where it is a concept: `valueCodeableConcept.coding`.
+        value_codings: Vec<Coding>,
         /// Why there is no value: `dataAbsentReason` as text.
         absent_reason: Option<String>,
+        /// Why there is no value, as codes: `dataAbsentReason.coding`.
+        absent_reason_codings: Vec<Coding>,
         /// The assessment of the value, such as H (high) or L (low): `interpretation`.
         interpretations: Vec<Concept>,
         /// The ranges of usual values: each `referenceRange`.
@@ -93,6 +97,14 @@ mirrors! {
         effective: Option<String>,
         /// Who measured the value: each `performer`.
         performers: Vec<Party>,
+        /// The categories of the value, such as laboratory: `category`.
+        categories: Vec<Concept>,
+        /// The part of the body that was measured: `bodySite`.
+        body_site: Option<Concept>,
+        /// How the value was measured: its `method`.
+        method: Option<Concept>,
+        /// The values that this one consists of, in the document or elsewhere: `hasMember`.
+        members: Vec<Party>,
         /// The parts of the value, such as the two numbers of a blood pressure. A part has no parts
         /// itself.
         components: Vec<Measurement>,

@@ -4,13 +4,9 @@
 mod by_type;
 mod elements;
 
-use async_graphql::Union;
 use domain::{ids::RecordId, records::RecordType};
 
-use self::by_type::{
-    DiagnosisSummary, ImagingSummary, LabResultSummary, MedicalHistorySummary, PrescriptionSummary,
-    TreatmentPlanSummary, VaccinationSummary, VitalSignsSummary,
-};
+pub(crate) use self::by_type::RecordSummary;
 use super::decrypt;
 use crate::{error::Error, graphql::scalars::Decimal};
 
@@ -70,20 +66,6 @@ macro_rules! mirrors {
     )+ };
 }
 use mirrors;
-
-/// The main statements of a document, in the fields of its record type. What the document does not
-/// state is null or an empty list; nothing is computed.
-#[derive(Union)]
-pub(crate) enum RecordSummary {
-    Diagnosis(DiagnosisSummary),
-    LabResult(LabResultSummary),
-    Prescription(PrescriptionSummary),
-    TreatmentPlan(TreatmentPlanSummary),
-    MedicalHistory(MedicalHistorySummary),
-    VitalSigns(VitalSignsSummary),
-    Imaging(ImagingSummary),
-    Vaccination(VaccinationSummary),
-}
 
 impl RecordSummary {
     /// Reads the summary out of a record's canonical bytes.

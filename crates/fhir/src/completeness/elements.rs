@@ -2,6 +2,7 @@
 
 use crate::contained::Contained;
 use crate::json::Json;
+use crate::record_types::resource_type;
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -30,12 +31,36 @@ fn text<'a>(json: &'a Json, key: &str) -> &'a str {
     json.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// Whether somebody is named at `key` who is not plainly the patient, kin or a device.
-pub(super) fn names_professional(json: &Json, key: &str) -> bool {
+/// Whether somebody is named at `key` who is not plainly the patient, kin or a device. A fragment means
+/// what `root` contains.
+pub(super) fn names_professional(json: &Json, key: &str, root: &Json) -> bool {
     json.get(key).is_some_and(|who| {
-        let kind = Contained::default().target(text(who, "reference"));
-        !matches!(kind, Some("Patient" | "RelatedPerson" | "Device"))
+        let reference = text(who, "reference");
+        let contained = |id: &str| {
+            let mut contained = items(root, "contained").iter();
+            contained
+                .find(|it| text(it, "id") == id)
+                .and_then(resource_type)
+        };
+        let kind = match reference.strip_prefix('#') {
+            Some(id) => contained(id),
+            None => Contained::default().target(reference),
+        };
+        !matches!(
+            kind.or_else(|| who.get("type").and_then(Json::as_str)),
+            Some("Patient" | "RelatedPerson" | "Device")
+        )
     })
+}
+
+/// Whether a reference says to a person, or by an identifier, what it means.
+pub(super) fn is_named(reference: &Json) -> bool {
+    has(reference, "display") || has(reference, "identifier")
+}
+
+/// Whether the truth value at `key` is true.
+pub(super) fn says(json: &Json, key: &str) -> bool {
+    json.get(key) == Some(&Json::Bool(true))
 }
 
 /// Whether a coding of the concept at `key` has a fitting system and code.
@@ -49,13 +74,13 @@ pub(super) fn is_coded(json: &Json, key: &str, fits: impl Fn(&str, &str) -> bool
         .any(|coding| fits(text(coding, "system"), text(coding, "code")))
 }
 
-/// Whether the concept at `key` has words for a person.
+/// Whether the concept at `key` says what it means: in words, or by a code, which states what it codes.
 pub(super) fn is_described(json: &Json, key: &str) -> bool {
     json.get(key).is_some_and(|concept| {
         has(concept, "text")
             || items(concept, "coding")
                 .iter()
-                .any(|coding| has(coding, "display"))
+                .any(|coding| has(coding, "display") || has(coding, "code"))
     })
 }
 
@@ -129,13 +154,27 @@ pub(super) fn has_range(observation: &Json) -> bool {
             .any(|part| has(part, "referenceRange"))
 }
 
-/// A quantity in UCUM here, in every component or in the members; or a reason for none.
+/// What has a unit whenever it is measured: the codes of R4's profiles of vital signs.
+const WITH_A_UNIT: [&str; 12] = [
+    "8867-4", "9279-1", "8310-5", "8302-2", "9843-4", "29463-7", "39156-5", "2708-6", "59408-5",
+    "8480-6", "8462-4", "8478-0",
+];
+
+/// A quantity in UCUM here, in every component or in the members; or a reason for none. A score and an
+/// answer have no unit.
 pub(super) fn is_measured(observation: &Json) -> bool {
     let stated = |json: &Json| match json.get("valueQuantity") {
         Some(quantity) => {
             has(quantity, "value") && text(quantity, "system") == UCUM && has(quantity, "code")
         }
-        None => has(json, "dataAbsentReason"),
+        None => {
+            let has_unit = is_coded(json, "code", |system, code| {
+                system == LOINC && WITH_A_UNIT.contains(&code)
+            });
+            let unitless = ["valueInteger", "valueCodeableConcept", "valueBoolean"];
+            has(json, "dataAbsentReason")
+                || (!has_unit && unitless.iter().any(|key| has(json, key)))
+        }
     };
     let components = items(observation, "component");
     has(observation, "hasMember")

@@ -7,6 +7,10 @@ use super::silent::silent;
 /// What a `DIAGNOSIS` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct DiagnosisSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `Condition`.
     pub diagnoses: Vec<Diagnosis>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
@@ -33,6 +37,14 @@ pub struct Diagnosis {
     pub verification_status: Option<String>,
     /// `severity`, in words.
     pub severity: Option<String>,
+    /// `severity.coding`.
+    pub severity_codings: Vec<Coding>,
+    /// `category`: an item of a list of problems, a diagnosis of an encounter, …
+    pub categories: Vec<Concept>,
+    /// `bodySite`.
+    pub body_sites: Vec<Concept>,
+    /// `abatement[x]`, in words.
+    pub abatement: Option<String>,
 }
 
 silent!(DiagnosisSummary, Diagnosis);
@@ -40,7 +52,10 @@ silent!(DiagnosisSummary, Diagnosis);
 impl DiagnosisSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             diagnoses: parts.all("Condition").map(diagnosis).collect(),
         }
     }
@@ -59,6 +74,10 @@ fn diagnosis(condition: Part<'_>) -> Diagnosis {
         clinical_status: first_code(condition, "clinicalStatus"),
         verification_status: first_code(condition, "verificationStatus"),
         severity: condition.concept("severity").and_then(|it| it.text),
+        severity_codings: condition.codings("severity"),
+        categories: condition.concepts("category").collect(),
+        body_sites: condition.concepts("bodySite").collect(),
+        abatement: condition.choice("abatement"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `IMAGING`: how, of what, what was seen, and by whom.
 
 use super::elements::{Concept, Party};
+use super::measurement::{Measurement, measurement};
 use super::parts::{Part, Parts, distinct};
 use super::report::{Report, report};
 use super::silent::silent;
@@ -8,12 +9,22 @@ use super::silent::silent;
 /// What `IMAGING` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ImagingSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// `modality` of studies, series and media.
     pub modalities: Vec<Concept>,
     /// `code` of reports: which examination.
     pub examinations: Vec<Concept>,
     /// `bodySite` of series and media, in words with the `laterality` of the series: `Wrist (left)`.
     pub body_sites: Vec<Concept>,
+    /// Each `series` of the studies.
+    pub series: Vec<ImagingSeries>,
+    /// `procedureCode` of studies.
+    pub procedures: Vec<Concept>,
+    /// Each `Observation`.
+    pub observations: Vec<Measurement>,
     /// `status` of each study and media.
     pub states: Vec<ImagingState>,
     /// Each `DiagnosticReport`, with its state.
@@ -40,7 +51,22 @@ pub struct ImagingState {
     pub status: Option<String>,
 }
 
-silent!(ImagingSummary, ImagingState);
+/// A `series` of an `ImagingStudy`.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ImagingSeries {
+    /// `modality`.
+    pub modality: Option<Concept>,
+    /// `bodySite`.
+    pub body_site: Option<Concept>,
+    /// `laterality`: of which side.
+    pub laterality: Option<Concept>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `started`.
+    pub started: Option<String>,
+}
+
+silent!(ImagingSummary, ImagingState, ImagingSeries);
 
 impl ImagingSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
@@ -57,7 +83,10 @@ impl ImagingSummary {
             .flat_map(|report| report.concepts("conclusionCode"))
             .filter_map(|code| code.text);
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             modalities: distinct(
                 of_study
                     .chain(series().filter_map(|it| coded(it, "modality")))
@@ -69,6 +98,9 @@ impl ImagingSummary {
                     .filter_map(body_site)
                     .chain(media().filter_map(|it| it.concept("bodySite"))),
             ),
+            series: series().map(one_series).collect(),
+            procedures: distinct(studies().flat_map(|it| it.concepts("procedureCode"))),
+            observations: parts.all("Observation").map(measurement).collect(),
             states: studies()
                 .map(|it| state("ImagingStudy", it))
                 .chain(media().map(|it| state("Media", it)))
@@ -93,6 +125,17 @@ impl ImagingSummary {
     }
 }
 
+fn one_series(series: Part<'_>) -> ImagingSeries {
+    let read = |key: &str| series.json.get(key).and_then(Concept::of_coding);
+    ImagingSeries {
+        modality: read("modality"),
+        body_site: read("bodySite"),
+        laterality: read("laterality"),
+        description: series.written("description"),
+        started: series.written("started"),
+    }
+}
+
 fn state(resource: &str, part: Part<'_>) -> ImagingState {
     ImagingState {
         resource: resource.to_owned(),
@@ -101,7 +144,7 @@ fn state(resource: &str, part: Part<'_>) -> ImagingState {
 }
 
 /// Which part of the body a series shows, and of which side.
-fn body_site(series: Part<'_>) -> Option<Concept> {
+pub(super) fn body_site(series: Part<'_>) -> Option<Concept> {
     let read = |key: &str| series.json.get(key).and_then(Concept::of_coding);
     let side = read("laterality").and_then(|it| it.text);
     let Some(side) = side else {

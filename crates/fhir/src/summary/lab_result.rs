@@ -9,6 +9,10 @@ use super::silent::silent;
 /// What a `LAB_RESULT` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct LabResultSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// What was ordered: the `code` of each report, or of each `Observation` where there is none.
     pub tests: Vec<Concept>,
     /// Each `DiagnosticReport`, with its state.
@@ -42,7 +46,10 @@ impl LabResultSummary {
         };
         let all = || reports().chain(observations());
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             tests,
             reports: reports().map(report).collect(),
             results: observations().map(measurement).collect(),

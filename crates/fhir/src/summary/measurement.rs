@@ -1,6 +1,6 @@
 //! An `Observation`: a laboratory value, a vital sign.
 
-use super::elements::{Concept, Party, Quantity};
+use super::elements::{Coding, Concept, Party, Quantity};
 use super::parts::Part;
 use super::silent::silent;
 
@@ -21,8 +21,12 @@ pub struct Measurement {
     pub unit_code: Option<String>,
     /// Any other `value[x]`, in words.
     pub text: Option<String>,
+    /// `valueCodeableConcept.coding`.
+    pub value_codings: Vec<Coding>,
     /// `dataAbsentReason`: why there is no value.
     pub absent_reason: Option<String>,
+    /// `dataAbsentReason.coding`.
+    pub absent_reason_codings: Vec<Coding>,
     /// `interpretation`: H, L, …, in words.
     pub interpretations: Vec<Concept>,
     /// `referenceRange`.
@@ -33,6 +37,14 @@ pub struct Measurement {
     pub effective: Option<String>,
     /// `performer`.
     pub performers: Vec<Party>,
+    /// `category`: laboratory, vital-signs, …
+    pub categories: Vec<Concept>,
+    /// `bodySite`.
+    pub body_site: Option<Concept>,
+    /// `method`.
+    pub method: Option<Concept>,
+    /// `hasMember`: what it consists of, wherever that is.
+    pub members: Vec<Party>,
     /// Its parts, such as the two numbers of a blood pressure. They have no parts.
     pub components: Vec<Measurement>,
 }
@@ -56,6 +68,10 @@ pub(super) fn measurement(observation: Part<'_>) -> Measurement {
         effective: observation.choice("effective"),
         performers: observation.parties("performer").collect(),
         components: observation.items("component").map(measured).collect(),
+        categories: observation.concepts("category").collect(),
+        body_site: observation.concept("bodySite"),
+        method: observation.concept("method"),
+        members: observation.parties("hasMember").collect(),
         ..measured(observation)
     }
 }
@@ -75,7 +91,9 @@ fn measured(part: Part<'_>) -> Measurement {
         unit: quantity.unit,
         unit_code: quantity.code,
         text,
+        value_codings: part.codings("valueCodeableConcept"),
         absent_reason: part.concept("dataAbsentReason").and_then(|it| it.text),
+        absent_reason_codings: part.codings("dataAbsentReason"),
         interpretations: part.concepts("interpretation").collect(),
         reference_ranges: part.items("referenceRange").map(reference_range).collect(),
         ..Measurement::default()

@@ -1,13 +1,19 @@
-//! `MEDICAL_HISTORY`: conditions, surgeries, family, allergies.
+//! `MEDICAL_HISTORY`: conditions, surgeries, family, allergies, what was observed.
 
 use super::diagnosis::first_code;
-use super::elements::{Concept, Party};
+use super::elements::{Coding, Concept, Party};
+use super::measurement::{Measurement, measurement};
 use super::parts::{Part, Parts, distinct};
 use super::silent::silent;
+use super::text;
 
 /// What a `MEDICAL_HISTORY` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct MedicalHistorySummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `Condition`.
     pub conditions: Vec<PastCondition>,
     /// Each `Procedure`.
@@ -16,6 +22,8 @@ pub struct MedicalHistorySummary {
     pub family: Vec<Relative>,
     /// Each `AllergyIntolerance`.
     pub allergies: Vec<Allergy>,
+    /// Each `Observation`: of social history, of a survey, of an examination.
+    pub observations: Vec<Measurement>,
     /// What a `List` or a `Composition` refers to outside of the document.
     pub referred: Vec<Party>,
     /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
@@ -39,6 +47,14 @@ pub struct PastCondition {
     pub clinical_status: Option<String>,
     /// `verificationStatus`: confirmed, provisional, refuted, entered-in-error, …
     pub verification_status: Option<String>,
+    /// `category`: an item of a list of problems, a diagnosis of an encounter, …
+    pub categories: Vec<Concept>,
+    /// `severity`.
+    pub severity: Option<Concept>,
+    /// `bodySite`.
+    pub body_sites: Vec<Concept>,
+    /// `recordedDate`.
+    pub recorded: Option<String>,
 }
 
 /// A `Procedure`.
@@ -50,8 +66,16 @@ pub struct PastProcedure {
     pub performed: Option<String>,
     /// `outcome`, in words.
     pub outcome: Option<String>,
+    /// `outcome.coding`.
+    pub outcome_codings: Vec<Coding>,
     /// `status`: completed, not-done, entered-in-error, …
     pub status: Option<String>,
+    /// `statusReason`: why it was not done.
+    pub status_reason: Option<Concept>,
+    /// `category`.
+    pub category: Option<Concept>,
+    /// `bodySite`.
+    pub body_sites: Vec<Concept>,
 }
 
 /// A `FamilyMemberHistory`.
@@ -61,6 +85,8 @@ pub struct Relative {
     pub relationship: Option<Concept>,
     /// `status`: completed, partial, health-unknown, entered-in-error.
     pub status: Option<String>,
+    /// `dataAbsentReason`: why nothing is known of them.
+    pub absent_reason: Option<Concept>,
     /// What they have or had.
     pub conditions: Vec<FamilyCondition>,
     /// `deceased[x]`, in words.
@@ -74,6 +100,8 @@ pub struct FamilyCondition {
     pub code: Option<Concept>,
     /// `onset[x]`, in words.
     pub onset: Option<String>,
+    /// `outcome`: what it came to.
+    pub outcome: Option<Concept>,
 }
 
 /// An `AllergyIntolerance`.
@@ -81,8 +109,18 @@ pub struct FamilyCondition {
 pub struct Allergy {
     /// `code`: the substance, or that none is known.
     pub code: Option<Concept>,
+    /// `type`: allergy, intolerance.
+    pub r#type: Option<String>,
+    /// `category`: food, medication, …
+    pub categories: Vec<String>,
+    /// `onset[x]`, in words.
+    pub onset: Option<String>,
+    /// `recordedDate`.
+    pub recorded: Option<String>,
     /// `reaction.manifestation`.
     pub manifestations: Vec<Concept>,
+    /// `reaction.severity`, each once: mild, moderate, severe.
+    pub severities: Vec<String>,
     /// `criticality`: low, high, unable-to-assess.
     pub criticality: Option<String>,
     /// `clinicalStatus`: active, resolved, …
@@ -115,11 +153,15 @@ impl MedicalHistorySummary {
             !literal.is_some_and(|it| it.starts_with('#') || it.starts_with("urn:uuid:"))
         };
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             conditions: parts.all("Condition").map(condition).collect(),
             procedures: parts.all("Procedure").map(procedure).collect(),
             family: parts.all("FamilyMemberHistory").map(relative).collect(),
             allergies: parts.all("AllergyIntolerance").map(allergy).collect(),
+            observations: parts.all("Observation").map(measurement).collect(),
             referred: distinct(listed.chain(composed).filter(outside).filter_map(Party::of)),
             titles: titled.filter_map(|it| it.written("title")).collect(),
         }
@@ -143,6 +185,10 @@ fn condition(condition: Part<'_>) -> PastCondition {
         abatement: condition.choice("abatement"),
         clinical_status: first_code(condition, "clinicalStatus"),
         verification_status: first_code(condition, "verificationStatus"),
+        categories: condition.concepts("category").collect(),
+        severity: condition.concept("severity"),
+        body_sites: condition.concepts("bodySite").collect(),
+        recorded: condition.written("recordedDate"),
     }
 }
 
@@ -151,7 +197,11 @@ fn procedure(procedure: Part<'_>) -> PastProcedure {
         code: procedure.concept("code"),
         performed: procedure.choice("performed"),
         outcome: procedure.concept("outcome").and_then(|it| it.text),
+        outcome_codings: procedure.codings("outcome"),
         status: procedure.written("status"),
+        status_reason: procedure.concept("statusReason"),
+        category: procedure.concept("category"),
+        body_sites: procedure.concepts("bodySite").collect(),
     }
 }
 
@@ -159,6 +209,7 @@ fn relative(relative: Part<'_>) -> Relative {
     Relative {
         relationship: relative.concept("relationship"),
         status: relative.written("status"),
+        absent_reason: relative.concept("dataAbsentReason"),
         conditions: relative.items("condition").map(family_condition).collect(),
         deceased: relative.choice("deceased"),
     }
@@ -168,14 +219,21 @@ fn family_condition(condition: Part<'_>) -> FamilyCondition {
     FamilyCondition {
         code: condition.concept("code"),
         onset: condition.choice("onset"),
+        outcome: condition.concept("outcome"),
     }
 }
 
 fn allergy(allergy: Part<'_>) -> Allergy {
-    let reactions = allergy.items("reaction");
+    let reactions = || allergy.items("reaction");
+    let categories = allergy.items("category");
     Allergy {
         code: allergy.concept("code"),
-        manifestations: reactions
+        r#type: allergy.written("type"),
+        categories: categories.filter_map(|it| text::written(it.json)).collect(),
+        onset: allergy.choice("onset"),
+        recorded: allergy.written("recordedDate"),
+        severities: distinct(reactions().filter_map(|it| it.written("severity"))),
+        manifestations: reactions()
             .flat_map(|reaction| reaction.concepts("manifestation"))
             .collect(),
         criticality: allergy.written("criticality"),

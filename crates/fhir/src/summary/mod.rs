@@ -18,13 +18,14 @@ mod prescription;
 mod report;
 mod silent;
 mod text;
+mod title;
 mod treatment_plan;
 mod vaccination;
 mod vital_signs;
 
 pub use diagnosis::{Diagnosis, DiagnosisSummary};
 pub use elements::{Coding, Concept, Party, Period, Quantity, Range};
-pub use imaging::{ImagingState, ImagingSummary};
+pub use imaging::{ImagingSeries, ImagingState, ImagingSummary};
 pub use lab_result::LabResultSummary;
 pub use measurement::{Measurement, ReferenceRange};
 pub use medical_history::{
@@ -39,6 +40,7 @@ pub use vital_signs::VitalSignsSummary;
 use self::parts::Parts;
 use crate::json::Json;
 use crate::record_types::RecordType;
+use crate::searchable;
 
 /// What a document says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,19 +63,55 @@ pub enum Summary {
     Vaccination(VaccinationSummary),
 }
 
-impl Summary {
-    /// Whether nothing at all was found.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Diagnosis(it) => *it == DiagnosisSummary::default(),
-            Self::LabResult(it) => *it == LabResultSummary::default(),
-            Self::Prescription(it) => *it == PrescriptionSummary::default(),
-            Self::TreatmentPlan(it) => *it == TreatmentPlanSummary::default(),
-            Self::MedicalHistory(it) => *it == MedicalHistorySummary::default(),
-            Self::VitalSigns(it) => *it == VitalSignsSummary::default(),
-            Self::Imaging(it) => *it == ImagingSummary::default(),
-            Self::Vaccination(it) => *it == VaccinationSummary::default(),
+/// Does the same with a summary of whichever type.
+macro_rules! with {
+    ($summary:expr, $it:ident => $done:expr) => {
+        match $summary {
+            Summary::Diagnosis($it) => $done,
+            Summary::LabResult($it) => $done,
+            Summary::Prescription($it) => $done,
+            Summary::TreatmentPlan($it) => $done,
+            Summary::MedicalHistory($it) => $done,
+            Summary::VitalSigns($it) => $done,
+            Summary::Imaging($it) => $done,
+            Summary::Vaccination($it) => $done,
         }
+    };
+}
+
+impl Summary {
+    /// Whether nothing at all was found. A title is made of anything.
+    pub fn is_empty(&self) -> bool {
+        let mut bare = self.clone();
+        with!(&mut bare, it => {
+            it.title = None;
+            it.date = None;
+        });
+        match bare {
+            Self::Diagnosis(it) => it == DiagnosisSummary::default(),
+            Self::LabResult(it) => it == LabResultSummary::default(),
+            Self::Prescription(it) => it == PrescriptionSummary::default(),
+            Self::TreatmentPlan(it) => it == TreatmentPlanSummary::default(),
+            Self::MedicalHistory(it) => it == MedicalHistorySummary::default(),
+            Self::VitalSigns(it) => it == VitalSignsSummary::default(),
+            Self::Imaging(it) => it == ImagingSummary::default(),
+            Self::Vaccination(it) => it == VaccinationSummary::default(),
+        }
+    }
+
+    /// What it is about, in words, with each state that is not the usual one.
+    pub fn title(&self) -> Option<&str> {
+        with!(self, it => it.title.as_deref())
+    }
+
+    /// The latest date that it is about, as the document gives it.
+    pub fn date(&self) -> Option<&str> {
+        with!(self, it => it.date.as_deref())
+    }
+
+    /// What can turn the rest into its opposite and has no field of its own.
+    pub fn unsupported_modifiers(&self) -> &[String] {
+        with!(self, it => &it.unsupported_modifiers)
     }
 }
 
@@ -81,39 +119,23 @@ impl Summary {
 /// entries, and those of what they contain.
 pub fn summarise(document: &Json, record_type: RecordType) -> Summary {
     let parts = Parts::of(document);
-    let unsupported_modifiers = modifiers::unsupported(document, record_type);
-    match record_type {
-        RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary {
-            unsupported_modifiers,
-            ..DiagnosisSummary::of(&parts)
-        }),
-        RecordType::LabResult => Summary::LabResult(LabResultSummary {
-            unsupported_modifiers,
-            ..LabResultSummary::of(&parts)
-        }),
-        RecordType::Prescription => Summary::Prescription(PrescriptionSummary {
-            unsupported_modifiers,
-            ..PrescriptionSummary::of(&parts)
-        }),
-        RecordType::TreatmentPlan => Summary::TreatmentPlan(TreatmentPlanSummary {
-            unsupported_modifiers,
-            ..TreatmentPlanSummary::of(&parts)
-        }),
-        RecordType::MedicalHistory => Summary::MedicalHistory(MedicalHistorySummary {
-            unsupported_modifiers,
-            ..MedicalHistorySummary::of(&parts)
-        }),
-        RecordType::VitalSigns => Summary::VitalSigns(VitalSignsSummary {
-            unsupported_modifiers,
-            ..VitalSignsSummary::of(&parts)
-        }),
-        RecordType::Imaging => Summary::Imaging(ImagingSummary {
-            unsupported_modifiers,
-            ..ImagingSummary::of(&parts)
-        }),
-        RecordType::Vaccination => Summary::Vaccination(VaccinationSummary {
-            unsupported_modifiers,
-            ..VaccinationSummary::of(&parts)
-        }),
-    }
+    let mut summary = match record_type {
+        RecordType::Diagnosis => Summary::Diagnosis(DiagnosisSummary::of(&parts)),
+        RecordType::LabResult => Summary::LabResult(LabResultSummary::of(&parts)),
+        RecordType::Prescription => Summary::Prescription(PrescriptionSummary::of(&parts)),
+        RecordType::TreatmentPlan => Summary::TreatmentPlan(TreatmentPlanSummary::of(&parts)),
+        RecordType::MedicalHistory => Summary::MedicalHistory(MedicalHistorySummary::of(&parts)),
+        RecordType::VitalSigns => Summary::VitalSigns(VitalSignsSummary::of(&parts)),
+        RecordType::Imaging => Summary::Imaging(ImagingSummary::of(&parts)),
+        RecordType::Vaccination => Summary::Vaccination(VaccinationSummary::of(&parts)),
+    };
+    let unsupported = modifiers::unsupported(document, record_type);
+    let heading = title::title(&parts, record_type, !unsupported.is_empty());
+    let date = searchable::date(document).map(str::to_owned);
+    with!(&mut summary, it => {
+        it.unsupported_modifiers = unsupported;
+        it.title = heading;
+        it.date = date;
+    });
+    summary
 }

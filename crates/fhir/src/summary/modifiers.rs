@@ -9,7 +9,7 @@ use crate::record_types::{RecordType, resource_type};
 use crate::table::{self, Field, Kind, Node};
 
 /// The modifiers that the summary of a record type shows in fields of their own.
-fn shown(record_type: RecordType) -> &'static [&'static str] {
+pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
     match record_type {
         RecordType::Diagnosis => &["Condition.clinicalStatus", "Condition.verificationStatus"],
         RecordType::LabResult => &["Observation.status", "DiagnosticReport.status"],
@@ -35,12 +35,14 @@ fn shown(record_type: RecordType) -> &'static [&'static str] {
             "AllergyIntolerance.verificationStatus",
             "Procedure.status",
             "FamilyMemberHistory.status",
+            "Observation.status",
         ],
         RecordType::VitalSigns => &["Observation.status"],
         RecordType::Imaging => &[
             "ImagingStudy.status",
             "Media.status",
             "DiagnosticReport.status",
+            "Observation.status",
         ],
         RecordType::Vaccination => &[
             "Immunization.status",
@@ -261,6 +263,12 @@ mod tests {
                         let with = summary(&value);
                         let without = summary("null");
                         assert_ne!(with, without, "{record_type:?}: {name}={code}");
+                        // What a list shows says it, too, but for the activities of a plan.
+                        if !is_plain(field.name(), &code) && !name.starts_with("CarePlan.activity")
+                        {
+                            let (with, without) = (with.title(), without.title());
+                            assert_ne!(with, without, "{record_type:?}: {name}={code}");
+                        }
                         assert!(!summaries.contains(&with), "{record_type:?}: {name}={code}");
                         summaries.push(with);
                         tried += 1;

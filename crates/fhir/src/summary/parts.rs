@@ -1,12 +1,15 @@
 //! The resources of a document, each with what it may refer to by a fragment.
 
-use super::elements::{Concept, Party, Period};
+use super::elements::{Coding, Concept, Party, Period};
 use super::text;
 use crate::json::Json;
 use crate::record_types::resource_type;
 
 /// The resources of a document, in its order: roots, and after each what it contains.
-pub(super) struct Parts<'a>(Vec<Part<'a>>);
+pub(super) struct Parts<'a> {
+    all: Vec<Part<'a>>,
+    roots: Vec<Part<'a>>,
+}
 
 impl<'a> Parts<'a> {
     pub(super) fn of(document: &'a Json) -> Self {
@@ -16,18 +19,31 @@ impl<'a> Parts<'a> {
         } else {
             vec![document]
         };
-        let family = |root: &'a Json| {
-            let contained = items(root, "contained");
-            let part = |json| Part { json, contained };
-            std::iter::once(part(root)).chain(contained.iter().map(part))
+        let root = |json: &'a Json| Part {
+            json,
+            contained: items(json, "contained"),
         };
-        Self(roots.into_iter().flat_map(family).collect())
+        let roots: Vec<Part<'a>> = roots.into_iter().map(root).collect();
+        let family = |root: &Part<'a>| {
+            let root = *root;
+            let contained = root.contained.iter().map(move |json| root.at(json));
+            std::iter::once(root).chain(contained)
+        };
+        Self {
+            all: roots.iter().flat_map(family).collect(),
+            roots,
+        }
+    }
+
+    /// The document, or what its `Bundle` holds.
+    pub(super) fn roots(&self) -> &[Part<'a>] {
+        &self.roots
     }
 
     /// The resources of this kind.
     pub(super) fn all(&self, kind: &str) -> impl Iterator<Item = Part<'a>> {
         let of_kind = move |part: &Part<'_>| resource_type(part.json) == Some(kind);
-        self.0.iter().copied().filter(of_kind)
+        self.all.iter().copied().filter(of_kind)
     }
 }
 
@@ -67,6 +83,11 @@ impl<'a> Part<'a> {
     /// The concepts at `key`.
     pub(super) fn concepts(self, key: &str) -> impl Iterator<Item = Concept> {
         items(self.json, key).iter().filter_map(Concept::of)
+    }
+
+    /// The codes of the concept at `key`.
+    pub(super) fn codings(self, key: &str) -> Vec<Coding> {
+        self.concept(key).map(|it| it.codings).unwrap_or_default()
     }
 
     /// The period at `key`.

@@ -1,14 +1,17 @@
 //! `PRESCRIPTION`: what, how much, how often, for how long, by whom.
 
-use super::elements::{Concept, Party, Period, Quantity, Range};
+use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts, items};
 use super::silent::silent;
 use super::text;
-use crate::json::Json;
 
 /// What a `PRESCRIPTION` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct PrescriptionSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `MedicationRequest`.
     pub medications: Vec<PrescribedMedication>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
@@ -25,8 +28,16 @@ pub struct PrescribedMedication {
     pub status: Option<String>,
     /// `doNotPerform`: the medication is **not** to be given.
     pub do_not_perform: bool,
+    /// `statusReason`: why it is in that state.
+    pub status_reason: Option<Concept>,
     /// `intent`: order, plan, proposal, …
     pub intent: Option<String>,
+    /// `category`: inpatient, outpatient, …
+    pub categories: Vec<Concept>,
+    /// `priority`: routine, urgent, …
+    pub priority: Option<String>,
+    /// `reasonCode`: what it is for.
+    pub reasons: Vec<Concept>,
     /// `dosageInstruction`.
     pub dosages: Vec<Dosage>,
     /// `dispenseRequest.expectedSupplyDuration`: how long what is handed out lasts.
@@ -54,10 +65,26 @@ pub struct Dosage {
     pub bounds: Option<String>,
     /// `route`, in words.
     pub route: Option<String>,
+    /// `route.coding`.
+    pub route_codings: Vec<Coding>,
+    /// `site`: where it enters the body.
+    pub site: Option<Concept>,
+    /// `method`: inject, apply, …
+    pub method: Option<Concept>,
+    /// `additionalInstruction`: with meals, …
+    pub additional_instructions: Vec<Concept>,
+    /// `doseAndRate.rate[x]`, in words: `50 mL/h`.
+    pub rate: Option<String>,
     /// `asNeeded[x]`, in words: `true`, or for what.
     pub as_needed: Option<String>,
+    /// `asNeededCodeableConcept.coding`.
+    pub as_needed_codings: Vec<Coding>,
     /// `maxDosePerPeriod`, in words: `20 mg : 1 d`.
     pub max_dose: Option<String>,
+    /// `maxDosePerAdministration`.
+    pub max_dose_per_administration: Option<Quantity>,
+    /// `maxDosePerLifetime`.
+    pub max_dose_per_lifetime: Option<Quantity>,
 }
 
 silent!(PrescriptionSummary, PrescribedMedication, Dosage);
@@ -65,7 +92,10 @@ silent!(PrescriptionSummary, PrescribedMedication, Dosage);
 impl PrescriptionSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             medications: parts.all("MedicationRequest").map(prescribed).collect(),
         }
     }
@@ -77,7 +107,11 @@ fn prescribed(request: Part<'_>) -> PrescribedMedication {
         medication: medication(request),
         status: request.written("status"),
         do_not_perform: request.says("doNotPerform"),
+        status_reason: request.concept("statusReason"),
         intent: request.written("intent"),
+        categories: request.concepts("category").collect(),
+        priority: request.written("priority"),
+        reasons: request.concepts("reasonCode").collect(),
         dosages: request.items("dosageInstruction").map(dosage).collect(),
         supply: dispense
             .and_then(|it| it.json.get("expectedSupplyDuration"))
@@ -88,7 +122,7 @@ fn prescribed(request: Part<'_>) -> PrescribedMedication {
     }
 }
 
-fn medication(request: Part<'_>) -> Option<Concept> {
+pub(super) fn medication(request: Part<'_>) -> Option<Concept> {
     if let stated @ Some(_) = request.concept("medicationCodeableConcept") {
         return stated;
     }
@@ -106,6 +140,7 @@ fn medication(request: Part<'_>) -> Option<Concept> {
 fn dosage(instruction: Part<'_>) -> Dosage {
     let rates = items(instruction.json, "doseAndRate");
     let timing = instruction.get("timing");
+    let quantity = |key| instruction.json.get(key).and_then(Quantity::of);
     Dosage {
         instructions: instruction
             .written("text")
@@ -120,15 +155,21 @@ fn dosage(instruction: Part<'_>) -> Dosage {
         bounds: timing
             .and_then(|timing| timing.get("repeat"))
             .and_then(|repeat| repeat.choice("bounds")),
-        route: instruction.json.get("route").and_then(route),
+        route: instruction.concept("route").and_then(|it| it.text),
+        route_codings: instruction.codings("route"),
+        site: instruction.concept("site"),
+        method: instruction.concept("method"),
+        additional_instructions: instruction.concepts("additionalInstruction").collect(),
+        rate: instruction
+            .items("doseAndRate")
+            .find_map(|it| it.choice("rate")),
         as_needed: instruction.choice("asNeeded"),
+        as_needed_codings: instruction.codings("asNeededCodeableConcept"),
         max_dose: instruction
             .json
             .get("maxDosePerPeriod")
             .and_then(text::ratio),
+        max_dose_per_administration: quantity("maxDosePerAdministration"),
+        max_dose_per_lifetime: quantity("maxDosePerLifetime"),
     }
-}
-
-fn route(json: &Json) -> Option<String> {
-    Concept::of(json)?.text
 }

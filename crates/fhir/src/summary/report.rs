@@ -17,6 +17,16 @@ pub struct Report {
     pub conclusion_codes: Vec<Concept>,
     /// `result`: the names of its results, wherever they are.
     pub results: Vec<Party>,
+    /// `category`: which service it comes from.
+    pub categories: Vec<Concept>,
+    /// `effective[x]`, in words: what time it is about.
+    pub effective: Option<String>,
+    /// `issued`.
+    pub issued: Option<String>,
+    /// `performer`.
+    pub performers: Vec<Party>,
+    /// `resultsInterpreter`.
+    pub interpreters: Vec<Party>,
 }
 
 silent!(Report);
@@ -28,5 +38,10 @@ pub(super) fn report(report: Part<'_>) -> Report {
         conclusion: report.written("conclusion"),
         conclusion_codes: report.concepts("conclusionCode").collect(),
         results: report.parties("result").collect(),
+        categories: report.concepts("category").collect(),
+        effective: report.choice("effective"),
+        issued: report.written("issued"),
+        performers: report.parties("performer").collect(),
+        interpreters: report.parties("resultsInterpreter").collect(),
     }
 }

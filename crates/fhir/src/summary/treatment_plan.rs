@@ -1,6 +1,6 @@
 //! `TREATMENT_PLAN`: what for, what is done, when, and what came of it.
 
-use super::elements::{Concept, Party, Period, Quantity, Range};
+use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 use super::text;
@@ -8,8 +8,10 @@ use super::text;
 /// What a `TREATMENT_PLAN` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct TreatmentPlanSummary {
-    /// `title`, of the first `CarePlan` that has one.
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
     pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `CarePlan`, with its state.
     pub plans: Vec<PlanState>,
     /// `description`, likewise.
@@ -34,6 +36,12 @@ pub struct PlanState {
     pub status: Option<String>,
     /// `intent`: proposal, plan, order, option.
     pub intent: Option<String>,
+    /// `category`: which kind of plan it is.
+    pub categories: Vec<Concept>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `period`.
+    pub period: Option<Period>,
 }
 
 /// A `Goal`.
@@ -43,8 +51,16 @@ pub struct Goal {
     pub description: Option<Concept>,
     /// `lifecycleStatus`: proposed, active, …
     pub status: Option<String>,
+    /// `statusReason`.
+    pub status_reason: Option<String>,
     /// `achievementStatus`, in words.
     pub achievement: Option<String>,
+    /// `achievementStatus.coding`.
+    pub achievement_codings: Vec<Coding>,
+    /// `category`: dietary, safety, …
+    pub categories: Vec<Concept>,
+    /// `start[x]`, in words.
+    pub start: Option<String>,
     /// `target`: how to tell that it is reached.
     pub targets: Vec<GoalTarget>,
 }
@@ -71,8 +87,16 @@ pub struct Activity {
     pub status: Option<String>,
     /// `detail.doNotPerform`, or a `ServiceRequest`'s: it is **not** to be done.
     pub do_not_perform: bool,
+    /// `detail.statusReason`.
+    pub status_reason: Option<Concept>,
     /// `intent` of a `ServiceRequest`: order, plan, proposal, …
     pub intent: Option<String>,
+    /// `asNeeded[x]` of a `ServiceRequest`, in words: `true`, or for what.
+    pub as_needed: Option<String>,
+    /// `bodySite` of a `ServiceRequest`.
+    pub body_sites: Vec<Concept>,
+    /// `category` of a `ServiceRequest`.
+    pub categories: Vec<Concept>,
     /// `detail.scheduled[x]`, or a `ServiceRequest`'s `occurrence[x]`, in words.
     pub scheduled: Option<String>,
     /// `outcomeCodeableConcept` and `outcomeReference`, in words.
@@ -89,8 +113,10 @@ impl TreatmentPlanSummary {
             .filter_map(outside);
         let requests = parts.all("ServiceRequest").map(requested);
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
-            title: plans().find_map(|plan| plan.written("title")),
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             plans: plans().map(plan_state).collect(),
             description: plans().find_map(|plan| plan.written("description")),
             period: plans().find_map(|plan| plan.period("period")),
@@ -109,6 +135,9 @@ fn plan_state(plan: Part<'_>) -> PlanState {
         title: plan.written("title"),
         status: plan.written("status"),
         intent: plan.written("intent"),
+        categories: plan.concepts("category").collect(),
+        description: plan.written("description"),
+        period: plan.period("period"),
     }
 }
 
@@ -116,7 +145,11 @@ fn goal(goal: Part<'_>) -> Goal {
     Goal {
         description: goal.concept("description"),
         status: goal.written("lifecycleStatus"),
+        status_reason: goal.written("statusReason"),
         achievement: goal.concept("achievementStatus").and_then(|it| it.text),
+        achievement_codings: goal.codings("achievementStatus"),
+        categories: goal.concepts("category").collect(),
+        start: goal.choice("start"),
         targets: goal.items("target").map(target).collect(),
     }
 }
@@ -164,7 +197,15 @@ fn activity(activity: Part<'_>) -> Activity {
         description: detail.and_then(|it| it.written("description")).or(referred),
         status: either().find_map(|it| it.written("status")),
         do_not_perform: either().any(|it| it.says("doNotPerform")),
+        status_reason: detail.and_then(|it| it.concept("statusReason")),
         intent: contained.and_then(|it| it.written("intent")),
+        as_needed: contained.and_then(|it| it.choice("asNeeded")),
+        body_sites: contained
+            .map(|it| it.concepts("bodySite").collect())
+            .unwrap_or_default(),
+        categories: contained
+            .map(|it| it.concepts("category").collect())
+            .unwrap_or_default(),
         scheduled: detail.and_then(|it| it.choice("scheduled")),
         outcomes: concepts
             .filter_map(|it| it.text)
@@ -179,7 +220,11 @@ fn requested(request: Part<'_>) -> Activity {
         description: request.written("patientInstruction"),
         status: request.written("status"),
         do_not_perform: request.says("doNotPerform"),
+        status_reason: None,
         intent: request.written("intent"),
+        as_needed: request.choice("asNeeded"),
+        body_sites: request.concepts("bodySite").collect(),
+        categories: request.concepts("category").collect(),
         scheduled: request.choice("occurrence"),
         outcomes: Vec::new(),
     }

@@ -1,12 +1,16 @@
 //! `VACCINATION`: which, when, of which lot, and when the next is due.
 
-use super::elements::{Concept, Party};
+use super::elements::{Concept, Party, Quantity};
 use super::parts::{Part, Parts};
 use super::silent::silent;
 
 /// What a `VACCINATION` says.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct VaccinationSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `Immunization`.
     pub vaccinations: Vec<Vaccination>,
     /// Each date of each recommendation.
@@ -27,6 +31,14 @@ pub struct Vaccination {
     pub lot_number: Option<String>,
     /// `status`: completed, not-done, …
     pub status: Option<String>,
+    /// `statusReason`: why it was not given.
+    pub status_reason: Option<Concept>,
+    /// `site`: where it was given.
+    pub site: Option<Concept>,
+    /// `route`.
+    pub route: Option<Concept>,
+    /// `doseQuantity`.
+    pub dose: Option<Quantity>,
     /// `isSubpotent`: the dose does not count as a full one.
     pub is_subpotent: bool,
     /// `protocolApplied.doseNumber[x]`.
@@ -42,8 +54,14 @@ pub struct Vaccination {
 pub struct NextDose {
     /// `vaccineCode`, the first.
     pub vaccine: Option<Concept>,
+    /// `contraindicatedVaccineCode`: what is **not** to be given.
+    pub contraindicated: Vec<Concept>,
+    /// `targetDisease`: what is to be prevented.
+    pub target_disease: Option<Concept>,
     /// `forecastStatus`: due, overdue, immune, contraindicated, complete, …
     pub forecast_status: Option<Concept>,
+    /// `forecastReason`.
+    pub reasons: Vec<Concept>,
     /// `dateCriterion.code`: what the date means: due, earliest, overdue, …
     pub meaning: Option<Concept>,
     /// `dateCriterion.value`.
@@ -57,7 +75,10 @@ silent!(VaccinationSummary, Vaccination, NextDose);
 impl VaccinationSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             vaccinations: parts.all("Immunization").map(vaccination).collect(),
             next_doses: parts
                 .all("ImmunizationRecommendation")
@@ -78,6 +99,10 @@ fn vaccination(immunization: Part<'_>) -> Vaccination {
         administered: immunization.choice("occurrence"),
         lot_number: immunization.written("lotNumber"),
         status: immunization.written("status"),
+        status_reason: immunization.concept("statusReason"),
+        site: immunization.concept("site"),
+        route: immunization.concept("route"),
+        dose: immunization.json.get("doseQuantity").and_then(Quantity::of),
         is_subpotent: immunization.says("isSubpotent"),
         dose_number: protocol("doseNumber"),
         series_doses: protocol("seriesDoses"),
@@ -89,9 +114,16 @@ fn next_doses(recommendation: Part<'_>) -> Vec<NextDose> {
     let vaccine = recommendation.concepts("vaccineCode").next();
     let dose_number = recommendation.choice("doseNumber");
     let forecast_status = recommendation.concept("forecastStatus");
+    let contraindicated: Vec<Concept> = recommendation
+        .concepts("contraindicatedVaccineCode")
+        .collect();
+    let reasons: Vec<Concept> = recommendation.concepts("forecastReason").collect();
     let next_dose = |criterion: Option<Part<'_>>| NextDose {
         vaccine: vaccine.clone(),
+        contraindicated: contraindicated.clone(),
+        target_disease: recommendation.concept("targetDisease"),
         forecast_status: forecast_status.clone(),
+        reasons: reasons.clone(),
         meaning: criterion.and_then(|it| it.concept("code")),
         date: criterion.and_then(|it| it.written("value")),
         dose_number: dose_number.clone(),

@@ -7,6 +7,10 @@ use super::silent::silent;
 /// What `VITAL_SIGNS` say.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct VitalSignsSummary {
+    /// What it is about, in words, with each state that is not the usual one: what a list shows of it.
+    pub title: Option<String>,
+    /// The latest date that it is about, as the document gives it.
+    pub date: Option<String>,
     /// Each `Observation`. A blood pressure has systolic and diastolic among its components.
     pub measurements: Vec<Measurement>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
@@ -19,7 +23,10 @@ silent!(VitalSignsSummary);
 impl VitalSignsSummary {
     pub(super) fn of(parts: &Parts<'_>) -> Self {
         Self {
-            unsupported_modifiers: Vec::new(), // `summarise` knows the whole document
+            // `summarise` knows the whole document.
+            title: None,
+            date: None,
+            unsupported_modifiers: Vec::new(),
             measurements: parts.all("Observation").map(measurement).collect(),
         }
     }

@@ -1,0 +1,205 @@
+//! What a list shows of a document whose type it does not know: what it is about, in one line.
+//!
+//! The line never reads as the opposite of the document. What was measured stands with its value, and each
+//! state that is not the usual one stands behind what it is about: `Peanut (refuted)`.
+
+use super::diagnosis::first_code;
+use super::elements::Concept;
+use super::imaging::body_site;
+use super::measurement::{Measurement, measurement};
+use super::modifiers::{is_plain, shown};
+use super::parts::{Part, Parts, distinct};
+use super::prescription::medication;
+use crate::record_types::{RecordType, resource_type};
+
+/// How many resources of a document are named.
+const MAX_NAMED: usize = 3;
+/// How much of a name is shown. Unit: characters.
+const MAX_NAME: usize = 120;
+
+/// The line of a document. `is_modified` where it has modifiers that its summary does not show.
+pub(super) fn title(
+    parts: &Parts<'_>,
+    record_type: RecordType,
+    is_modified: bool,
+) -> Option<String> {
+    let named: Vec<String> = leading(parts, record_type)
+        .into_iter()
+        .flat_map(|part| lines(part, record_type))
+        .collect();
+    let named = distinct(named.into_iter());
+    let more = named.len().saturating_sub(MAX_NAMED);
+    let mut title = named[..named.len() - more].join(", ");
+    if more > 0 {
+        title += &format!(", {more} more");
+    }
+    if is_modified {
+        title += " (read the document: it has modifiers that are not shown)";
+    }
+    Some(title).filter(|title| !title.is_empty())
+}
+
+/// What the others belong to, if there is such a thing, else all of them.
+fn leading<'a>(parts: &Parts<'a>, record_type: RecordType) -> Vec<Part<'a>> {
+    let kind = match record_type {
+        RecordType::LabResult | RecordType::Imaging => "DiagnosticReport",
+        RecordType::TreatmentPlan => "CarePlan",
+        RecordType::Diagnosis
+        | RecordType::Prescription
+        | RecordType::MedicalHistory
+        | RecordType::VitalSigns
+        | RecordType::Vaccination => "",
+    };
+    let roots = parts.roots().iter().copied();
+    let leading: Vec<_> = roots
+        .filter(|part| resource_type(part.json) == Some(kind))
+        .collect();
+    if leading.is_empty() {
+        parts.roots().to_vec()
+    } else {
+        leading
+    }
+}
+
+/// What a resource is about: a line, or one for each vaccine that is recommended.
+fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
+    let kind = resource_type(part.json).unwrap_or_default();
+    let states = states(part, kind, record_type);
+    let recommended: Vec<String> = match kind {
+        "ImmunizationRecommendation" => part.items("recommendation").map(recommended).collect(),
+        _ => Vec::new(),
+    };
+    if !recommended.is_empty() {
+        return recommended;
+    }
+    let name = name(part, kind).map_or_else(|| kind.to_owned(), |name| shortened(&name));
+    vec![with_states(name, &states)]
+}
+
+fn with_states(name: String, states: &[String]) -> String {
+    if states.is_empty() {
+        name
+    } else {
+        format!("{name} ({})", states.join(", "))
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+/// The modifiers of a resource that its summary shows, and that say something else than is usual.
+fn states(part: Part<'_>, kind: &str, record_type: RecordType) -> Vec<String> {
+    let elements = shown(record_type).iter().filter_map(|element| {
+        let element = element.strip_prefix(kind)?.strip_prefix('.')?;
+        (!element.contains('.')).then_some(element)
+    });
+    elements
+        .filter_map(|element| state(part, element))
+        .collect()
+}
+
+fn state(part: Part<'_>, element: &str) -> Option<String> {
+    let value = part
+        .written(element)
+        .or_else(|| first_code(part, element))?;
+    if is_plain(element, &value) {
+        return None;
+    }
+    Some(match value.as_str() {
+        "true" => element.to_owned(),
+        _ => shortened(&value),
+    })
+}
+
+fn recommended(recommendation: Part<'_>) -> String {
+    let not = recommendation.concepts("contraindicatedVaccineCode").next();
+    let not = words(not).map(|it| format!("contraindicated: {it}"));
+    let name = words(recommendation.concepts("vaccineCode").next())
+        .or_else(|| words(recommendation.concept("targetDisease")))
+        .unwrap_or_else(|| "ImmunizationRecommendation".to_owned());
+    let status = first_code(recommendation, "forecastStatus");
+    let states: Vec<String> = status.into_iter().chain(not).collect();
+    with_states(shortened(&name), &states)
+}
+
+fn words(concept: Option<Concept>) -> Option<String> {
+    concept?.text
+}
+
+fn name(part: Part<'_>, kind: &str) -> Option<String> {
+    let first = |key: &str| words(part.concepts(key).next());
+    match kind {
+        "MedicationRequest" => words(medication(part)),
+        "Immunization" => words(part.concept("vaccineCode")),
+        "Observation" => observed(&measurement(part)),
+        "CarePlan" => part
+            .written("title")
+            .or_else(|| first("category"))
+            .or_else(|| part.written("description")),
+        "Goal" => words(part.concept("description")),
+        "CareTeam" => part.written("name"),
+        "FamilyMemberHistory" => relative(part),
+        "List" => part
+            .written("title")
+            .or_else(|| words(part.concept("code"))),
+        "Composition" => part
+            .written("title")
+            .or_else(|| words(part.concept("type"))),
+        "ImagingStudy" => part
+            .written("description")
+            .or_else(|| first("procedureCode"))
+            .or_else(|| pictured(part)),
+        "Media" => words(part.concept("bodySite"))
+            .or_else(|| words(part.concept("modality")))
+            .or_else(|| words(part.concept("type"))),
+        _ => words(part.concept("code")),
+    }
+}
+
+/// What was observed, and what came out.
+fn observed(it: &Measurement) -> Option<String> {
+    let name = it.name.clone()?;
+    let value: Vec<&str> = [&it.comparator, &it.value, &it.unit]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let value = if value.is_empty() {
+        it.text.clone().or_else(|| it.absent_reason.clone())
+    } else {
+        Some(value.join(" "))
+    };
+    Some(match value {
+        Some(value) => format!("{}: {}", shortened(&name), shortened(&value)),
+        None => name,
+    })
+}
+
+fn relative(part: Part<'_>) -> Option<String> {
+    let relationship = words(part.concept("relationship"))?;
+    let conditions = part.items("condition");
+    let conditions: Vec<String> = conditions
+        .filter_map(|it| words(it.concept("code")))
+        .collect();
+    Some(if conditions.is_empty() {
+        relationship
+    } else {
+        format!("{relationship}: {}", conditions.join(", "))
+    })
+}
+
+/// How and of what, where nobody says it in words.
+fn pictured(study: Part<'_>) -> Option<String> {
+    let series = || study.items("series");
+    let coded = |part: Part<'_>, key: &str| part.json.get(key).and_then(Concept::of_coding);
+    let modality = series().find_map(|it| coded(it, "modality"));
+    let words: Vec<String> = words(modality)
+        .into_iter()
+        .chain(words(series().find_map(body_site)))
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
