@@ -17,6 +17,8 @@ import amendRecord from './examples/10-amend-record.graphql';
 import amendRecordVariables from './examples/10-amend-record.json';
 import withdrawRecord from './examples/11-withdraw-record.graphql';
 import withdrawRecordVariables from './examples/11-withdraw-record.json';
+import accessCode from './examples/13-access-code.graphql';
+import accessCodeVariables from './examples/13-access-code.json';
 import whoHasAccess from './examples/12-who-has-access.graphql';
 import whoHasAccessVariables from './examples/12-who-has-access.json';
 
@@ -33,6 +35,7 @@ export const examples = [
   { query: amendRecord, variables: amendRecordVariables },
   { query: withdrawRecord, variables: withdrawRecordVariables },
   { query: grantConsent, variables: grantConsentVariables },
+  { query: accessCode, variables: accessCodeVariables },
   { query: whoHasAccess, variables: whoHasAccessVariables },
   { query: accessLog },
   { query: integrityEvents },

@@ -415,11 +415,12 @@ impl From<InvalidConsent> for Error {
             InvalidConsent::NoCategory | InvalidConsent::TooManyCategories => "dataCategories",
             InvalidConsent::NoActivity
             | InvalidConsent::TooManyActivities
-            | InvalidConsent::MixedDenial => "processingActivities",
+            | InvalidConsent::MixedDenial
+            | InvalidConsent::DenialByCode => "processingActivities",
             InvalidConsent::NoGrantee
             | InvalidConsent::TooManyGrantees
             | InvalidConsent::Country => "grantees",
-            InvalidConsent::AlreadyExpired => "expiresAt",
+            InvalidConsent::AlreadyExpired | InvalidConsent::EndsBeforeCode => "expiresAt",
             InvalidConsent::OwnPurpose => "purpose",
         };
         Self::bad(field, error.to_string())

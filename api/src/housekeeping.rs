@@ -33,10 +33,12 @@ async fn sweep(pool: &Pool, keep: Keep) -> bool {
             sessions = removed.sessions,
             idempotency_keys = removed.idempotency_keys,
             throttle_counters = removed.throttle_counters,
-            "Removed {} rows of log-ins, {} idempotency keys and {} counters of attempts that had had their time",
+            access_codes = removed.access_codes,
+            "Removed {} rows of log-ins, {} idempotency keys, {} counters of attempts and {} access codes that had had their time",
             removed.sessions,
             removed.idempotency_keys,
             removed.throttle_counters,
+            removed.access_codes,
         ),
         Err(error) => tracing::warn!(%error, "Old rows cannot be removed"),
     }

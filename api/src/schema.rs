@@ -21,6 +21,7 @@ use crate::{
     codes::ErrorCode,
     consents::{
         access::graphql::AccessQuery,
+        access_codes::graphql::{AccessCodeMutation, AccessCodeQuery},
         graphql::{ConsentMutation, ConsentQuery},
     },
     cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
@@ -71,6 +72,7 @@ pub(crate) struct Query(
     RecordQuery,
     ConsentQuery,
     AccessQuery,
+    AccessCodeQuery,
     AuditQuery,
     DeletionQuery,
     IntegrityQuery,
@@ -93,6 +95,7 @@ pub(crate) struct Mutation(
     AmendmentMutation,
     ImportMutation,
     ConsentMutation,
+    AccessCodeMutation,
     DeletionMutation,
     WalletMutation,
     SecondFactorMutation,

@@ -45,6 +45,8 @@ pub(crate) enum Attempt<'a> {
     /// To show a second factor. Apart from the rest: a password that is right every time must not make
     /// wrong codes forgotten.
     Code(UserId),
+    /// To redeem an access code of a patient.
+    AccessCode(UserId),
     /// To go on with a session.
     Refresh,
     /// To make an account.
@@ -59,7 +61,7 @@ impl Attempt<'_> {
     const fn kind(self) -> AttemptKind {
         match self {
             Self::LogIn(_) => AttemptKind::LogIn,
-            Self::Proof(_) | Self::Code(_) => AttemptKind::Proof,
+            Self::Proof(_) | Self::Code(_) | Self::AccessCode(_) => AttemptKind::Proof,
             Self::Refresh => AttemptKind::Refresh,
             Self::Register => AttemptKind::Register,
             Self::Challenge | Self::LinkChallenge(_) => AttemptKind::Challenge,
@@ -69,7 +71,10 @@ impl Attempt<'_> {
     /// The account that is tried, where it is known to be one.
     const fn account(self) -> UserId {
         match self {
-            Self::Proof(user) | Self::Code(user) | Self::LinkChallenge(user) => user,
+            Self::Proof(user)
+            | Self::Code(user)
+            | Self::AccessCode(user)
+            | Self::LinkChallenge(user) => user,
             Self::LogIn(_) | Self::Refresh | Self::Register | Self::Challenge => ANONYMOUS,
         }
     }
@@ -80,6 +85,7 @@ impl Attempt<'_> {
             Self::LogIn(login) => Some(name_of(login)),
             Self::Proof(user) => Some(format!("proof {user}")),
             Self::Code(user) => Some(format!("code {user}")),
+            Self::AccessCode(user) => Some(format!("access code {user}")),
             Self::Refresh | Self::Register | Self::Challenge | Self::LinkChallenge(_) => None,
         }
     }
@@ -91,6 +97,7 @@ impl Attempt<'_> {
             Self::LogIn(_)
             | Self::Proof(_)
             | Self::Code(_)
+            | Self::AccessCode(_)
             | Self::Refresh
             | Self::Register
             | Self::Challenge => network.to_string(),

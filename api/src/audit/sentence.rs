@@ -35,7 +35,13 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "RECORD_EXPORT" => &format!("took a copy of {records} out"),
         "RECORD_IMPORT" => "brought a record of yours back from an export",
         "RECORD_ANCHOR" => "found a record of yours on the blockchain",
+        "CONSENT_GRANT" if row.user != reader => {
+            "got the consent that you had prepared, by its access code"
+        }
         "CONSENT_GRANT" => "gave a consent",
+        "ACCESS_CODE_CREATE" => "prepared a consent and got an access code for it",
+        "ACCESS_CODE_REDEEM" => "redeemed an access code of yours",
+        "ACCESS_CODE_CANCEL" => "cancelled an access code",
         "CONSENT_WITHDRAW" => "took a consent back",
         "CONSENT_READ" => "read your consents",
         "ACCESS_DENIED" => "tried to reach your data and was refused",
@@ -61,6 +67,9 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         }
         "INTEGRITY_FAILURE" if table_of(row) == Some("role_proposals") => {
             "found that a role proposed for you was changed outside the service: it counts for nothing"
+        }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("access_codes") => {
+            "found that an access code of yours was changed outside the service: it counts for nothing"
         }
         "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",

@@ -402,6 +402,11 @@ async fn seals_of(
                 .map(|(id, row)| (id, seal_anew(keyring, row)))
                 .collect()
         }
+        SealedTable::AccessCodes => {
+            let found = seals::walk_codes(&mut tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
     };
     let Some((last, _)) = rows.last() else {
         return Ok(None);

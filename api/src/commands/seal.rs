@@ -51,6 +51,8 @@ enum Table {
     Sessions,
     /// Roles that wait for a second administrator
     RoleProposals,
+    /// Consents that wait for whoever has their code
+    AccessCodes,
 }
 
 impl From<Table> for SealedTable {
@@ -61,6 +63,7 @@ impl From<Table> for SealedTable {
             Table::SecondFactors => Self::SecondFactors,
             Table::Sessions => Self::Sessions,
             Table::RoleProposals => Self::RoleProposals,
+            Table::AccessCodes => Self::AccessCodes,
         }
     }
 }
@@ -199,14 +202,18 @@ impl SealRows {
     }
 
     /// The tables that are gone through: accounts last, as they name what the others hold. Log-ins and roles
-    /// that wait ended with the upgrade.
+    /// that wait ended with the upgrade, and access codes came later.
     fn tables(&self) -> Vec<SealedTable> {
         let of_upgrade = [
             SealedTable::SecondFactors,
             SealedTable::Consents,
             SealedTable::Users,
         ];
-        let more = [SealedTable::Sessions, SealedTable::RoleProposals];
+        let more = [
+            SealedTable::Sessions,
+            SealedTable::RoleProposals,
+            SealedTable::AccessCodes,
+        ];
         match self.table {
             Some(table) => vec![table.into()],
             None if self.wrong => [&more[..], &of_upgrade].concat(),
@@ -263,6 +270,13 @@ impl SealRows {
             SealedTable::RoleProposals => {
                 let found = seals::walk_proposals(&mut conn, walk).await?;
                 rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::AccessCodes => {
+                for (id, of, sealed) in seals::walk_codes(&mut conn, walk).await? {
+                    let is_readable = sealed.is_some();
+                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
+                    rows.push((id, of, is_readable, is_right));
+                }
             }
         }
         let Some((last, ..)) = rows.last().copied() else {
@@ -403,6 +417,11 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::RoleProposals => {
             let found = seals::walk_proposals(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::AccessCodes => {
+            let found = seals::walk_codes(tx, walk).await?.pop();
+            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
             replace(tx, keyring, found).await
         }
     }

@@ -13,32 +13,19 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit,
+    Pool, StoreError, Tx,
     consents::{
         ConsentCursor,
         reach::{self, Given},
     },
 };
 
+use super::looking::{LookedFor, Looking, look_for};
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::Caller,
     error::Error,
     facts::{Facts, distinct},
 };
-
-/// How many pages of rows are looked through for one page that is shown.
-const MOST_TRIES: usize = 10;
-
-/// A page that was looked for among rows of which not all count.
-#[derive(Debug)]
-pub(crate) struct LookedFor<T, K> {
-    /// What counts.
-    pub(crate) found: Vec<T>,
-    /// Whether there may be more.
-    pub(crate) has_next: bool,
-    /// Where the next page begins.
-    pub(crate) end: Option<K>,
-}
 
 /// The consents in force that let the caller in, newest first, each with a row of the trail for its patient.
 ///
@@ -50,58 +37,69 @@ pub(crate) async fn given_to(
     after: Option<ConsentCursor>,
     size: i64,
 ) -> Result<LookedFor<Consent, ConsentCursor>, Error> {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let mut page = LookedFor {
-        found: Vec::new(),
-        has_next: true,
-        end: after,
-    };
-    for nth in 0..MOST_TRIES {
-        let mut tx = pool.begin().await?;
-        let actor = caller.actor(&mut tx).await?;
-        if actor.role != Role::Doctor {
-            let wanted = AuditAction::ConsentRead;
-            return Err(refuse_role(tx, caller, actor, Role::Doctor, wanted).await?);
-        }
-        let limit = size - page.found.len();
-        let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let mut rows = reach::given_to(&mut tx, actor, page.end, more).await?;
-        page.has_next = rows.len() > limit;
-        rows.truncate(limit);
-        page.end = rows.last().map(|row| (row.at, row.consent)).or(page.end);
-        let shown = that_count(&mut tx, caller, &rows).await?;
-        let mut entries: Vec<AuditEntry> = shown
-            .iter()
-            .map(|consent| entry(caller, Some(consent)))
-            .collect();
-        if entries.is_empty() && nth == 0 {
-            entries.push(entry(caller, None));
-        }
-        audit::insert(&mut tx, &entries).await?;
-        tx.commit().await?;
-        page.found.extend(shown);
-        if page.found.len() == size || !page.has_next {
-            break;
-        }
-    }
-    Ok(page)
+    let caller = caller.clone();
+    look_for(pool, GivenTo { caller }, after, size).await
 }
 
-/// Those of these consents by which the caller may do something, as it is decided under their patients' locks.
-async fn that_count(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    rows: &[Given],
-) -> Result<Vec<Consent>, Error> {
-    let patients: Vec<UserId> = distinct(rows.iter().map(|row| row.patient));
-    let facts = Facts::gather(tx, [caller], patients).await?;
-    let actor = facts.actor(caller)?;
-    let counts = |row: &Given| {
-        let consents = facts.consents_of(row.patient);
-        let consent = consents.iter().find(|it| it.id == row.consent)?;
-        lets_in(&facts, actor, consent).then(|| consent.clone())
-    };
-    Ok(rows.iter().filter_map(counts).collect())
+struct GivenTo {
+    caller: Caller,
+}
+
+impl Looking for GivenTo {
+    type Row = Given;
+    type Shown = Consent;
+    type Key = ConsentCursor;
+    const WANTED: AuditAction = AuditAction::ConsentRead;
+
+    fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn refusal(&self, _: Actor) -> Option<AuditEntry> {
+        None
+    }
+
+    async fn rows(
+        &self,
+        tx: &mut Tx<'_>,
+        actor: Actor,
+        after: Option<ConsentCursor>,
+        limit: i64,
+    ) -> Result<Vec<Given>, StoreError> {
+        reach::given_to(tx, actor, after, limit).await
+    }
+
+    fn key(row: &Given) -> ConsentCursor {
+        (row.at, row.consent)
+    }
+
+    /// Those by which the caller may do something, as it is decided under their patients' locks.
+    async fn decided(&self, tx: &mut Tx<'_>, rows: &[Given]) -> Result<Vec<Consent>, Error> {
+        let patients: Vec<UserId> = distinct(rows.iter().map(|row| row.patient));
+        let facts = Facts::gather(tx, [&self.caller], patients).await?;
+        let actor = facts.actor(&self.caller)?;
+        let counts = |row: &Given| {
+            let consents = facts.consents_of(row.patient);
+            let consent = consents.iter().find(|it| it.id == row.consent)?;
+            lets_in(&facts, actor, consent).then(|| consent.clone())
+        };
+        Ok(rows.iter().filter_map(counts).collect())
+    }
+
+    fn entry(&self, consent: Option<&Consent>) -> AuditEntry {
+        let id: Option<ConsentId> = consent.map(|consent| consent.id);
+        let caller = &self.caller;
+        AuditEntry {
+            resource_type: ResourceType::Consent,
+            resource_id: id.map_or(caller.origin.request.0, |id| id.0),
+            consent: id,
+            new_value: Some(json!({ "list": "consentsGivenToMe" })),
+            classification: Classification::SensitivePersonal,
+            encryption: EncryptionStatus::MetadataOnly,
+            patient: consent.map(|consent| consent.patient),
+            ..caller.entry(AuditAction::ConsentRead, Purpose::default_of(Role::Doctor))
+        }
+    }
 }
 
 /// Whether something is permitted that this consent permits, and no refusal takes all of it away.
@@ -112,19 +110,4 @@ fn lets_in(facts: &Facts, actor: Actor, consent: &Consent) -> bool {
     let consents = facts.consents_of(consent.patient);
     let permitted = permissions(subject, consent.patient, consents, facts.now);
     by_it.keys().any(|cell| permitted.contains_key(cell))
-}
-
-/// The row of a consent that is shown, for its patient; or of a look at none.
-fn entry(caller: &Caller, consent: Option<&Consent>) -> AuditEntry {
-    let id: Option<ConsentId> = consent.map(|consent| consent.id);
-    AuditEntry {
-        resource_type: ResourceType::Consent,
-        resource_id: id.map_or(caller.origin.request.0, |id| id.0),
-        consent: id,
-        new_value: Some(json!({ "list": "consentsGivenToMe" })),
-        classification: Classification::SensitivePersonal,
-        encryption: EncryptionStatus::MetadataOnly,
-        patient: consent.map(|consent| consent.patient),
-        ..caller.entry(AuditAction::ConsentRead, Purpose::default_of(Role::Doctor))
-    }
 }

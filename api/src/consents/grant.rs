@@ -234,7 +234,11 @@ fn consent_by(terms: Terms, patient: UserId, now: DateTime<Utc>) -> Consent {
 }
 
 /// Stores the consent; where it is a refusal, the account names it.
-async fn insert(seals: &Seals, tx: &mut Tx<'_>, granting: &Granting) -> Result<(), Error> {
+pub(super) async fn insert(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    granting: &Granting,
+) -> Result<(), Error> {
     let consent = &granting.consent;
     consents::insert(tx, consent, &seals.seal(consent)?).await?;
     if consent.is_denial() {

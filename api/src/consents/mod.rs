@@ -2,12 +2,14 @@
 //! sees who lets them in.
 
 pub(crate) mod access;
+pub(crate) mod access_codes;
 mod evidence;
 mod given;
 pub(crate) mod grant;
 pub(crate) mod graphql;
 mod history;
 mod list;
+mod looking;
 mod patients;
 mod refusals;
 mod withdraw;

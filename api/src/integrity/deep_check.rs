@@ -118,7 +118,8 @@ impl DeepCheck {
             | CheckStage::Consents
             | CheckStage::Factors
             | CheckStage::Sessions
-            | CheckStage::Proposals => {
+            | CheckStage::Proposals
+            | CheckStage::Codes => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -126,7 +127,8 @@ impl DeepCheck {
                         CheckStage::Consents => CheckStage::Factors,
                         CheckStage::Factors => CheckStage::Sessions,
                         CheckStage::Sessions => CheckStage::Proposals,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Proposals => {
+                        CheckStage::Proposals => CheckStage::Codes,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Codes => {
                             let ended = findings::about_ended_rows(&mut conn).await?;
                             rows::resolve(&self.pool, &ended).await?;
                             return end_round(&mut conn, holder).await;

@@ -54,6 +54,7 @@ pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
     match table {
         SealedTable::Consents => ResourceType::Consent,
         SealedTable::Sessions => ResourceType::Session,
+        SealedTable::AccessCodes => ResourceType::AccessCode,
         SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
             ResourceType::User
         }

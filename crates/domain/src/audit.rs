@@ -73,6 +73,12 @@ text_enum! {
         ConsentGrant = "CONSENT_GRANT",
         /// A consent was taken back.
         ConsentWithdraw = "CONSENT_WITHDRAW",
+        /// A consent was prepared for whoever redeems its code.
+        AccessCodeCreate = "ACCESS_CODE_CREATE",
+        /// A code was redeemed.
+        AccessCodeRedeem = "ACCESS_CODE_REDEEM",
+        /// A code was cancelled.
+        AccessCodeCancel = "ACCESS_CODE_CANCEL",
         /// Consents were read.
         ConsentRead = "CONSENT_READ",
         /// Something was refused.
@@ -107,6 +113,8 @@ text_enum! {
         PatientKey = "PATIENT_KEY",
         /// A consent.
         Consent = "CONSENT",
+        /// A consent that waits for whoever has its code.
+        AccessCode = "ACCESS_CODE",
         /// The trail itself.
         AuditLog = "AUDIT_LOG",
         /// A deletion request.
@@ -290,6 +298,9 @@ impl AuditAction {
             | Self::UserRoleChange
             | Self::ConsentGrant
             | Self::ConsentWithdraw
+            | Self::AccessCodeCreate
+            | Self::AccessCodeRedeem
+            | Self::AccessCodeCancel
             | Self::AccessDenied
             | Self::DeletionRequest
             | Self::KeyDestroy

@@ -198,6 +198,14 @@ pub enum InvalidConsent {
     /// Not two capital letters.
     #[error("a country is two capital letters, as ISO 3166-1 alpha-2 writes it")]
     Country,
+    /// A refusal that whoever has a code would be named by.
+    #[error("a code lets somebody in: refuse by grantConsent")]
+    DenialByCode,
+    /// It would be over before its code is.
+    #[error(
+        "a consent that is given by a code must expire after the code, which is good for 15 minutes"
+    )]
+    EndsBeforeCode,
     /// Not a purpose a third party can act for.
     #[error("nobody but the patient acts for PATRQT, so it needs no consent")]
     OwnPurpose,

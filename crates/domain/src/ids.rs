@@ -51,6 +51,10 @@ id!(
     ConsentId
 );
 id!(
+    /// A consent that waits for whoever has its code.
+    AccessCodeId
+);
+id!(
     /// The key a patient's records are sealed under.
     PatientKeyId
 );

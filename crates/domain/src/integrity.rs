@@ -135,6 +135,8 @@ text_enum! {
         Sessions = "SESSIONS",
         /// Roles that wait for a second administrator.
         Proposals = "PROPOSALS",
+        /// Consents that wait for whoever has their code.
+        Codes = "CODES",
     }
 }
 

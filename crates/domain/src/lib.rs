@@ -2,6 +2,7 @@
 //! tested as a table. The nouns name the files, as they do at every other layer.
 
 pub mod access;
+pub mod access_codes;
 pub mod audit;
 pub mod clock;
 pub mod consents;

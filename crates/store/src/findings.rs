@@ -295,7 +295,7 @@ pub async fn open_about_rows(
     .await?)
 }
 
-/// Which open findings are about log-ins that are over and about proposals that are closed: these rows carry
+/// Which open findings are about log-ins that are over, and proposals and access codes that are closed: these rows carry
 /// no seal and decide nothing any more. Whose each is, as far as it is known.
 ///
 /// # Errors
@@ -304,12 +304,13 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
     let found = sqlx::query!(
         r#"SELECT finding.table_name AS "table_name!", finding.row_id AS "row_id!", COALESCE(
                 (SELECT user_id FROM sessions WHERE sessions.id = finding.row_id),
-                (SELECT user_id FROM role_proposals WHERE role_proposals.id = finding.row_id)
+                (SELECT user_id FROM role_proposals WHERE role_proposals.id = finding.row_id),
+                (SELECT user_id FROM access_codes WHERE access_codes.id = finding.row_id)
             ) AS "user_id?"
          FROM integrity_findings AS finding
          WHERE finding.kind = 'ROW_TAMPERED'
            AND finding.resolved_at IS NULL
-           AND finding.table_name IN ('sessions', 'role_proposals')
+           AND finding.table_name IN ('sessions', 'role_proposals', 'access_codes')
            AND NOT EXISTS (
                SELECT
                FROM sessions
@@ -323,6 +324,13 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
                WHERE role_proposals.id = finding.row_id
                  AND role_proposals.closed_at IS NULL
                  AND role_proposals.expires_at > CURRENT_TIMESTAMP
+           )
+           AND NOT EXISTS (
+               SELECT
+               FROM access_codes
+               WHERE access_codes.id = finding.row_id
+                 AND access_codes.closed_at IS NULL
+                 AND access_codes.expires_at > CURRENT_TIMESTAMP
            )
          LIMIT 1000"#,
     )

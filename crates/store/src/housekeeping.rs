@@ -1,6 +1,6 @@
 //! Rows that say nothing any more, removed by one process at a time.
 
-use crate::{Pool, StoreError, Tx, throttle};
+use crate::{Pool, StoreError, Tx, access_codes, throttle};
 
 /// The lock of whoever is at it.
 const LOCK: &str = "meditrustal housekeeping";
@@ -28,12 +28,20 @@ pub struct Removed {
     pub idempotency_keys: u64,
     /// Counters of attempts.
     pub throttle_counters: u64,
+    /// Access codes.
+    pub access_codes: u64,
 }
 
 impl Removed {
     /// Whether so much of a kind was removed that there may be more.
     pub fn may_have_left_some(&self) -> bool {
-        [self.sessions, self.idempotency_keys, self.throttle_counters].contains(&AT_A_TIME.into())
+        let removed = [
+            self.sessions,
+            self.idempotency_keys,
+            self.throttle_counters,
+            self.access_codes,
+        ];
+        removed.contains(&AT_A_TIME.into())
     }
 }
 
@@ -57,6 +65,7 @@ pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreErro
         sessions: sessions(&mut tx, keep).await?,
         idempotency_keys: idempotency_keys(&mut tx, keep.idempotency_keys).await?,
         throttle_counters: throttle::sweep(&mut tx, AT_A_TIME.into()).await?,
+        access_codes: access_codes::sweep(&mut tx, AT_A_TIME.into()).await?,
     };
     tx.commit().await?;
     Ok(Some(removed))

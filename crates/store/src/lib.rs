@@ -4,6 +4,7 @@
 //! `&mut PgConnection` runs one statement; [`Tx`] runs several that stand or fall together. The use
 //! case begins and commits. Nothing here decides anything: who may do what is `domain::access`.
 
+pub mod access_codes;
 pub mod anchors;
 pub mod audit;
 pub mod barrier;

@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
+    access_codes::PreparedConsent,
     consents::Consent,
     ids::{OrganizationId, SessionId, UserId},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session},
@@ -12,7 +13,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, consents::consent_rows, rows};
+use crate::{StoreError, Tx, access_codes::code_rows, consents::consent_rows, rows};
 
 /// The accounts that sign jobs and never log in. They come with the schema, carry no seal, and decide
 /// nothing.
@@ -281,7 +282,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM data_processing_consents WHERE seal IS NOT NULL) AS "consents!",
                   EXISTS (SELECT FROM second_factors WHERE seal IS NOT NULL) AS "factors!",
                   EXISTS (SELECT FROM sessions WHERE seal IS NOT NULL) AS "sessions!",
-                  EXISTS (SELECT FROM role_proposals WHERE seal IS NOT NULL) AS "proposals!""#
+                  EXISTS (SELECT FROM role_proposals WHERE seal IS NOT NULL) AS "proposals!",
+                  EXISTS (SELECT FROM access_codes WHERE seal IS NOT NULL) AS "codes!""#
     )
     .fetch_one(conn)
     .await?;
@@ -291,6 +293,7 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.factors, SealedTable::SecondFactors),
         (found.sessions, SealedTable::Sessions),
         (found.proposals, SealedTable::RoleProposals),
+        (found.codes, SealedTable::AccessCodes),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -420,6 +423,36 @@ pub async fn walk_proposals(
         .collect()
 }
 
+/// Codes that may still be redeemed; `None` of one that cannot be read. What was closed carries no seal and decides
+/// nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_codes(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, UserId, Option<Sealed<PreparedConsent>>)>, StoreError> {
+    let found = code_rows!(
+        "WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+           AND closed_at IS NULL
+           AND expires_at > CURRENT_TIMESTAMP
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.id, UserId(row.user_id), row.try_into().ok()))
+        .collect())
+}
+
 /// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
 ///
 /// # Errors
@@ -501,7 +534,30 @@ pub async fn replace_seal(
             .execute(conn)
             .await?
         }
+        SealedTable::AccessCodes => {
+            return replace_seal_of_code(conn, row, (old_mac, old_key), new).await;
+        }
     };
+    Ok(done.rows_affected() == 1)
+}
+
+async fn replace_seal_of_code(
+    conn: &mut PgConnection,
+    row: Uuid,
+    (old_mac, old_key): (Option<&[u8]>, Option<&str>),
+    new: &Seal,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE access_codes SET seal = $2, seal_key = $3
+         WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
+        row,
+        new.mac,
+        new.key_id,
+        old_mac,
+        old_key,
+    )
+    .execute(conn)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -551,7 +607,7 @@ pub async fn named_by_rows(conn: &mut PgConnection, user: UserId) -> Result<Name
     Ok(named)
 }
 
-/// What the audit trail says of consents and their rows do not: given by this patient and gone, or taken
+/// What the audit trail says of consents and their rows do not: given for this patient and gone, or taken
 /// back and open again. The consents' ids. Served by `idx_audit_logs_consents`.
 ///
 /// # Errors
@@ -562,10 +618,10 @@ pub async fn contradicted_consents(
 ) -> Result<Vec<(Uuid, UserId)>, StoreError> {
     let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
     let found = sqlx::query!(
-        r#"SELECT DISTINCT trail.resource_id AS consent, trail.user_id AS patient
+        r#"SELECT DISTINCT trail.resource_id AS consent, trail.patient_id AS "patient!"
          FROM audit_logs AS trail
          LEFT JOIN data_processing_consents AS consent ON consent.id = trail.resource_id
-         WHERE trail.user_id = ANY($1)
+         WHERE trail.patient_id = ANY($1)
            AND trail.action_type IN ('CONSENT_GRANT', 'CONSENT_WITHDRAW')
            AND (
                trail.action_type = 'CONSENT_GRANT' AND consent.id IS NULL

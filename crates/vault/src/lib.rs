@@ -3,6 +3,7 @@
 //! The only crate that names cipher, hash, password, code and token libraries, and the only one that sees
 //! key material, which is wiped when dropped and never printed. The indexer does not link it.
 
+pub mod access_code;
 pub mod blind_index;
 pub mod cursor;
 pub mod digest;

@@ -16,6 +16,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
+    access_codes::PreparedConsent,
     consents::{Consent, Grantee},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
 };
@@ -226,6 +227,30 @@ impl Sealable for RoleProposal {
         out.text(self.role.as_str());
         out.bytes(self.proposed_by.0.as_bytes());
         out.time(self.proposed_at);
+        out.time(self.expires_at);
+    }
+}
+
+impl Sealable for PreparedConsent {
+    const TABLE: SealedTable = SealedTable::AccessCodes;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.bytes(&self.code_hash);
+        out.text(self.purpose.as_str());
+        out.list(&self.categories, |out, it| out.text(it.as_str()));
+        out.list(&self.activities, |out, it| out.text(it.as_str()));
+        out.maybe(self.consent_expires_at, Encoding::time);
+        out.time(self.created_at);
         out.time(self.expires_at);
     }
 }

@@ -4,6 +4,7 @@
 mod aborted;
 mod access;
 mod access_log;
+mod access_codes;
 mod accounts;
 mod amendments;
 mod audit;

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 44] = [
+const CASES: [Case; 48] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -136,6 +136,42 @@ const CASES: [Case; 44] = [
             "BAD_USER_INPUT",
             "ok",
             "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "Query.accessCodes",
+        "{ accessCodes { id } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.createAccessCode",
+        r#"mutation { createAccessCode(input: {
+            purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ]
+        }) { accessCode { id } } }"#,
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "FORBIDDEN"],
+    ),
+    Case(
+        "Mutation.redeemAccessCode",
+        r#"mutation { redeemAccessCode(input: { code: "2345-6789-AC" }) { consent { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "BAD_USER_INPUT",
+            "BAD_USER_INPUT",
+            "FORBIDDEN",
+        ],
+    ),
+    Case(
+        "Mutation.cancelAccessCode",
+        r#"mutation { cancelAccessCode(input: { id: "$CODE" }) { accessCode { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
         ],
     ),
     Case(
@@ -607,6 +643,15 @@ async fn every_field_answers_every_caller_as_the_table_says() {
             } else {
                 String::new()
             };
+            let code = if document.contains("$CODE") {
+                let made = "mutation { createAccessCode(input: {
+                    purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ]
+                }) { accessCode { id } } }";
+                let made = ana.asks(made, json!({})).await;
+                id(&made.data()["createAccessCode"]["accessCode"])
+            } else {
+                String::new()
+            };
             // Another log-in of ana's, to be gone on with or ended.
             let log_in = if document.contains("$REFRESH") || document.contains("$SESSION") {
                 let log_in = r#"mutation { logIn(input: { login: "ana", password: "ana tells nobody" }) {
@@ -629,6 +674,7 @@ async fn every_field_answers_every_caller_as_the_table_says() {
                 ("$VERSION", &version),
                 ("$ROW", &row),
                 ("$CONSENT", &consent),
+                ("$CODE", &code),
                 ("$FRESH", &format!("fresh{nth}")),
             ];
             let document = words

@@ -23,6 +23,10 @@ async fn lived_in() -> (World, Person, String) {
         .stores(&ana, "LAB_RESULT", documents::lab_result(), key)
         .await;
     let record = id(&stored.data()["createMedicalRecord"]["record"]);
+    let prepares = "mutation { createAccessCode(input: {
+        purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ]
+    }) { code } }";
+    ana.asks(prepares, json!({})).await.data();
     world.wait_for_anchor(&record, "CONFIRMED").await;
     // A node is stored over sixteen rows.
     for _ in 0..16 {
@@ -230,6 +234,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT wrapped_key FROM patient_keys",
             "SELECT * FROM sessions",
             "SELECT * FROM role_proposals",
+            "SELECT * FROM access_codes",
             "SELECT * FROM data_processing_consents",
             "SELECT * FROM data_deletion_requests",
             "SELECT * FROM idempotency_keys",
@@ -353,6 +358,9 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE sessions SET expires_at = now() + interval '9 years'",
             "UPDATE sessions SET idle_expires_at = now() + interval '9 years'",
             "UPDATE sessions SET refresh_token = ''",
+            "UPDATE access_codes SET user_id = user_id",
+            "UPDATE access_codes SET processing_activities = '[\"READ\"]'",
+            "UPDATE access_codes SET expires_at = now() + interval '9 years'",
             "UPDATE role_proposals SET role = 'ADMIN'",
             "UPDATE role_proposals SET proposed_by = user_id",
             "UPDATE role_proposals SET expires_at = now() + interval '9 years'",
@@ -394,6 +402,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             // They go when they have had their time; until then a row only ever ends.
             "DELETE FROM sessions",
             "DELETE FROM idempotency_keys",
+            "DELETE FROM access_codes",
         ],
     )
     .await;

@@ -100,6 +100,7 @@ async fn judged(
             SealedTable::RoleProposals,
             judge_all(keyring, seals::walk_proposals(conn, walk).await?),
         ),
+        CheckStage::Codes => (SealedTable::AccessCodes, codes(conn, keyring, walk).await?),
         CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
         }
@@ -117,9 +118,10 @@ async fn contradicted(
             let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
             seals::contradicted_consents(conn, &of).await
         }
-        SealedTable::SecondFactors | SealedTable::Sessions | SealedTable::RoleProposals => {
-            Ok(Vec::new())
-        }
+        SealedTable::SecondFactors
+        | SealedTable::Sessions
+        | SealedTable::RoleProposals
+        | SealedTable::AccessCodes => Ok(Vec::new()),
     }
 }
 
@@ -236,15 +238,32 @@ async fn consents(
     keyring: &Keyring,
     walk: Walk<'_>,
 ) -> Result<Vec<JudgedRow>, StoreError> {
-    let found = seals::walk_consents(conn, walk).await?.into_iter();
-    let judge = |(id, of, sealed): (Uuid, UserId, Option<_>)| JudgedRow {
+    let found = seals::walk_consents(conn, walk).await?;
+    Ok(judge_readable(keyring, found))
+}
+
+async fn codes(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    walk: Walk<'_>,
+) -> Result<Vec<JudgedRow>, StoreError> {
+    let found = seals::walk_codes(conn, walk).await?;
+    Ok(judge_readable(keyring, found))
+}
+
+/// Rows of which some cannot even be read: those are wrong.
+fn judge_readable<T: Sealable>(
+    keyring: &Keyring,
+    found: Vec<(Uuid, UserId, Option<Sealed<T>>)>,
+) -> Vec<JudgedRow> {
+    let judge = |(id, of, sealed): (Uuid, UserId, Option<Sealed<T>>)| JudgedRow {
         id,
         of,
         is_right: sealed.is_some_and(|sealed| keyring.open_row(sealed).is_ok()),
         has_second_factor: false,
         missing: Vec::new(),
     };
-    Ok(found.map(judge).collect())
+    found.into_iter().map(judge).collect()
 }
 
 fn judge_all<T: Sealable>(keyring: &Keyring, found: Vec<(Uuid, Sealed<T>)>) -> Vec<JudgedRow> {

@@ -2,7 +2,7 @@
 use chrono::TimeDelta;
 use domain::{
     consents::{Activity, Category},
-    ids::{ConsentId, OrganizationId, SessionId, UserId},
+    ids::{AccessCodeId, ConsentId, OrganizationId, SessionId, UserId},
     purpose::Purpose,
     records::RecordType,
     users::{Email, Role, Username},
@@ -94,6 +94,20 @@ fn proposal() -> RoleProposal {
     }
 }
 
+fn prepared() -> PreparedConsent {
+    PreparedConsent {
+        id: AccessCodeId(Uuid::from_u128(10)),
+        patient: user(1),
+        code_hash: [7; 32],
+        purpose: Purpose::Treatment,
+        categories: vec![Category::All],
+        activities: vec![Activity::Read, Activity::Search],
+        consent_expires_at: Some(second(9)),
+        created_at: second(5),
+        expires_at: second(6),
+    }
+}
+
 fn seal<T: Sealable>(row: &T) -> Seal {
     keyring("12").seal_row(row).unwrap()
 }
@@ -112,6 +126,7 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&factor()), FACTOR),
         (seal(&session()), SESSION),
         (seal(&proposal()), PROPOSAL),
+        (seal(&prepared()), PREPARED),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -217,6 +232,28 @@ fn no_column_of_a_sealed_log_in_or_proposal_can_be_changed() {
 }
 
 #[test]
+fn no_column_of_a_sealed_access_code_can_be_changed() {
+    assert!(passes(prepared(), seal(&prepared())));
+    let codes: [fn(&mut PreparedConsent); 9] = [
+        |it| it.id = AccessCodeId(Uuid::from_u128(11)),
+        |it| it.patient = user(2),
+        |it| it.code_hash[31] ^= 1,
+        |it| it.purpose = Purpose::EmergencyTreatment,
+        |it| it.categories.push(Category::Only(RecordType::Imaging)),
+        |it| it.activities.truncate(1),
+        |it| it.consent_expires_at = None,
+        |it| it.created_at += TimeDelta::microseconds(1),
+        |it| it.expires_at += TimeDelta::microseconds(1),
+    ];
+    for (nth, change) in codes.iter().enumerate() {
+        let mut changed = prepared();
+        change(&mut changed);
+        let passes = passes(changed, seal(&prepared()));
+        assert!(!passes, "change {nth} of an access code");
+    }
+}
+
+#[test]
 fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     let ring = keyring("12");
     let right = seal(&account());
@@ -257,3 +294,4 @@ const CONSENT: &str = "a6d75d9767c9f26c4e5251cee4c2d8089bde1e068399fa7bbc3e9aa07
 const FACTOR: &str = "df7ab410b85524ab8be0039bb73e886c0cc7b8b2c6dfd0aa1574ed95b43ae7a2";
 const SESSION: &str = "b48513e5af38fc9e4d6becea06ecb7d33314a1ea549cc09f9df2149448775870";
 const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42f40398f3";
+const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345f8d698c9";

@@ -1,0 +1,139 @@
+//! What a patient does about their codes: makes them, lists them, cancels them.
+
+use domain::{
+    access_codes::{MAX_OPEN_CODES, PreparedConsent, broken_rules},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    consents::Terms,
+    ids::AccessCodeId,
+    purpose::Purpose,
+    users::Role,
+};
+use serde_json::json;
+use store::{Pool, access_codes, audit, barrier, users};
+use vault::{access_code::AccessCode, blind_index::IndexKey};
+
+use super::{entry, evidence};
+use crate::{
+    caller::{Caller, refuse_role},
+    error::{Error, all, check_time},
+    seals::Seals,
+};
+
+/// The most codes that are listed: more are never open at once.
+const MOST_LISTED: i64 = 100;
+
+/// A code that was made, which nobody is shown a second time.
+pub(super) struct NewCode {
+    /// What it is good for.
+    pub(super) prepared: PreparedConsent,
+    /// The code itself.
+    pub(super) code: AccessCode,
+}
+
+/// Prepares a consent of the caller, with its audit row.
+///
+/// # Errors
+/// [`Error::BadInput`] for terms that no consent can have, or that a code cannot let in by; [`Error::LimitReached`] where
+/// as many codes are open as may be; [`Error::Forbidden`] for administrators.
+pub(super) async fn create(
+    pool: &Pool,
+    seals: &Seals,
+    index_key: &IndexKey,
+    caller: &Caller,
+    terms: Terms,
+) -> Result<NewCode, Error> {
+    let mut tx = pool.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role == Role::Admin {
+        let wanted = AuditAction::AccessCodeCreate;
+        return Err(refuse_role(tx, caller, actor, Role::Patient, wanted).await?);
+    }
+    let now = users::now(&mut tx).await?;
+    let mut checks = vec![check_time("expiresAt", terms.expires_at)];
+    let too_long = terms.too_long().into_iter();
+    checks.extend(too_long.map(|rule| Err(rule.into())));
+    let terms = terms.into_sets();
+    let broken = broken_rules(&terms, now).into_iter();
+    checks.extend(broken.map(|rule| Err(rule.into())));
+    all(checks)?;
+    let open = access_codes::open_of(&mut tx, actor.id, now, MOST_LISTED).await?;
+    if open.len() >= MAX_OPEN_CODES {
+        return Err(too_many());
+    }
+    let code = AccessCode::generate();
+    let hash = index_key.access_code_hash(&code);
+    let prepared = PreparedConsent::new(actor.id, hash, terms, now);
+    access_codes::insert(&mut tx, &prepared, &seals.seal(&prepared)?).await?;
+    let entry = AuditEntry {
+        new_value: Some(evidence(&prepared)),
+        ..entry(caller, AuditAction::AccessCodeCreate, prepared.id)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(NewCode { prepared, code })
+}
+
+fn too_many() -> Error {
+    Error::LimitReached {
+        field: "input",
+        message: format!(
+            "{MAX_OPEN_CODES} access codes are open, and no more can be: cancel one, or wait until one is over"
+        ),
+    }
+}
+
+/// The caller's codes that may be redeemed now, newest first.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn list(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+) -> Result<Vec<PreparedConsent>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let now = users::now(&mut tx).await?;
+    let found = access_codes::open_of(&mut tx, actor.id, now, MOST_LISTED).await?;
+    let found = found.into_iter().filter_map(|sealed| seals.open(sealed));
+    let found: Vec<PreparedConsent> = found.collect();
+    let entry = AuditEntry {
+        resource_type: ResourceType::AccessCode,
+        new_value: Some(json!({ "list": "accessCodes", "count": found.len() })),
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(actor.id),
+        ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(found)
+}
+
+/// Cancels a code of the caller, from the next request on, with its audit row.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is none of the caller's that could still be redeemed.
+pub(super) async fn cancel(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    id: AccessCodeId,
+) -> Result<PreparedConsent, Error> {
+    let mut tx = pool.begin().await?;
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
+    let actor = caller.actor(&mut tx).await?;
+    let now = users::now(&mut tx).await?;
+    let found = access_codes::lock(&mut tx, id, actor.id, now).await?;
+    // One that is not as it was sealed is closed, too.
+    let (prepared, _) = seals.look_at(found.ok_or(Error::NotFound("access code"))?);
+    access_codes::close(&mut tx, prepared.id, now).await?;
+    let entry = AuditEntry {
+        old_value: Some(evidence(&prepared)),
+        ..entry(caller, AuditAction::AccessCodeCancel, prepared.id)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(prepared)
+}
