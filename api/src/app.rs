@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use chain::{Client, siwe::Site};
-use domain::{clock::Clock, second_factor::Requirement};
+use domain::{clock::Clock, countries::Country, second_factor::Requirement};
 use store::{Pool, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
@@ -63,6 +63,8 @@ pub(crate) struct AppParts {
     pub(crate) prover: Prover,
     /// Where people meet us: what their wallet shows them.
     pub(crate) site: Site,
+    /// Where data is at home.
+    pub(crate) home_country: Country,
     /// For what a second factor is asked for.
     pub(crate) second_factor: Requirement,
     /// The accounts whose anchors are ours.

@@ -10,6 +10,7 @@ use clap::{
     builder::{PossibleValuesParser, RangedI64ValueParser},
 };
 use domain::{
+    countries::Country,
     environment::{self, Environment, RISKS, Risk, TooRisky, is_here},
     second_factor::Occasion,
     sessions::IDLE_AFTER,
@@ -98,6 +99,10 @@ pub(crate) struct ServeConfig {
     /// sign; without it, where we listen. The same for every api process
     #[arg(long, env = "MEDITRUSTAL_SITE")]
     pub(crate) site: Option<String>,
+
+    /// The country where data is at home, as ISO 3166-1 alpha-2 writes it: what goes to another one crosses a border
+    #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
+    pub(crate) home_country: Country,
 
     /// For what a second factor is required, comma separated: admins, break-glass
     #[arg(long, env = "MEDITRUSTAL_REQUIRE_SECOND_FACTOR", value_delimiter = ',')]

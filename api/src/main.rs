@@ -37,6 +37,7 @@
 //! - `wallets`: wallets and the messages that they sign
 //! - `records`: medical records: stored, amended, disclosed, listed, verified, imported, exported
 //! - `consents`: consents: granted, withdrawn, listed; who has access, and what a consent would change
+//! - `countries`: which countries data may be sent to
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
 //! - `integrity`: the registry, integrity events, the check of every record
@@ -118,6 +119,7 @@ mod consents;
 mod core_dumps;
 mod cors;
 mod cost_limit;
+mod countries;
 mod cursor;
 mod deletion;
 mod dependencies;

@@ -13,7 +13,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::ids::RequestId;
+use domain::{
+    countries::{Country, abroad},
+    ids::RequestId,
+};
 use fhir::{Issue, IssueCode, Severity};
 use serde_json::json;
 use store::records::{
@@ -171,7 +174,7 @@ pub(crate) async fn answer(
     let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {
         let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
-        let (export, form, after) = asked(query.as_deref())?;
+        let (export, form, after) = asked(query.as_deref(), transfer.app.home_country)?;
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
         let begun = export.begin(&transfer.app.pool, &transfer.caller).await;
@@ -201,7 +204,10 @@ pub(crate) async fn answer(
     }
 }
 
-fn asked(query: Option<&str>) -> Result<(Export, ExportFormat, Option<Cursor>), TransferRefused> {
+fn asked(
+    query: Option<&str>,
+    home: Country,
+) -> Result<(Export, ExportFormat, Option<Cursor>), TransferRefused> {
     let mut asked = QueryParameters::read(query)?;
     let patient = asked.patient();
     let form = asked.parse("format", "`format` is ndjson, bundle or archive");
@@ -215,11 +221,13 @@ fn asked(query: Option<&str>) -> Result<(Export, ExportFormat, Option<Cursor>), 
         ..Filter::default()
     };
     let purpose = asked.purpose();
+    let destination = asked.destination();
     let after = asked.take("after").map(Cursor::of_text);
     let patient = asked.finish(patient)?;
     let export = Export {
         patient,
         purpose,
+        destination: abroad(destination, home),
         criteria: Criteria {
             patient: Some(patient),
             filter,

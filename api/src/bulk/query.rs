@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use domain::{ids::UserId, purpose::Purpose, records::RecordType};
+use domain::{countries::Country, ids::UserId, purpose::Purpose, records::RecordType};
 use uuid::Uuid;
 
 use super::TransferRefused;
@@ -80,6 +80,12 @@ impl<'a> QueryParameters<'a> {
     /// Why; `None` for what the caller's role acts for.
     pub(super) fn purpose(&mut self) -> Option<Purpose> {
         self.parse("purpose", "`purpose` is a code such as TREAT")
+    }
+
+    /// The country that the data goes to.
+    pub(super) fn destination(&mut self) -> Option<Country> {
+        let wanted = "`destination` is a country of two capital letters, such as SG";
+        self.parse("destination", wanted)
     }
 
     /// A record type.

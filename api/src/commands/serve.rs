@@ -379,6 +379,7 @@ async fn assemble(
         hashing: Hashing::new(),
         prover: Prover::new(client.clone()),
         site: site(config, listening)?,
+        home_country: config.home_country,
         second_factor: Requirement::on(&config.require_second_factor),
         chain: client,
         clock: Clock::Other(&DATABASE_CLOCK),

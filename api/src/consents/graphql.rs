@@ -10,10 +10,11 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::{grant, list, withdraw};
+use super::{document::write, grant, list, withdraw};
 use crate::{
     cursor::{Cursor, ListCursors},
     graphql::{
+        document::Document,
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
         loaders, request,
     },
@@ -71,6 +72,11 @@ impl Consent {
             Party::Role { .. } | Party::Org { .. } => None,
         });
         named.chain([consent.patient]).collect()
+    }
+
+    fn holds(&self) -> bool {
+        // Given a moment ago by the database's clock, which may be ahead of this one.
+        self.counts && self.stored.is_active(self.now.max(self.stored.given_at))
     }
 
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
@@ -139,8 +145,12 @@ impl Consent {
     /// Whether the consent is in force now: neither withdrawn nor expired. One that was changed outside
     /// the service never is: a finding `ROW_TAMPERED` tells of it.
     async fn is_active(&self) -> bool {
-        // Given a moment ago by the database's clock, which may be ahead of this one.
-        self.counts && self.stored.is_active(self.now.max(self.stored.given_at))
+        self.holds()
+    }
+
+    /// The consent as a FHIR R4 `Consent`, with all that it says: `importConsent` gives the same again.
+    async fn fhir(&self) -> Document {
+        write::document(&self.stored, self.holds()).into()
     }
 }
 
@@ -318,11 +328,18 @@ impl GrantConsentInput {
     }
 }
 
-/// The result of `grantConsent`: the stored consent.
+/// The result of `grantConsent` and `importConsent`: the stored consent.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct GrantConsentPayload {
     /// The consent, which is in force from now on.
     consent: Consent,
+}
+
+impl GrantConsentPayload {
+    /// That of a consent which was given.
+    pub(super) const fn of(consent: Consent) -> Self {
+        Self { consent }
+    }
 }
 
 /// The consent that is to be withdrawn.

@@ -5,6 +5,7 @@ use domain::{
     consents::Consent,
     purpose::Purpose,
 };
+use serde_json::{Value, json};
 use store::{
     Pool, audit,
     consents::{self, ConsentCursor},
@@ -27,6 +28,31 @@ pub(crate) async fn list(
     after: Option<ConsentCursor>,
     size: i64,
 ) -> Result<Vec<ListedConsent>, Error> {
+    listed(pool, seals, caller, None, (active_only, after, size)).await
+}
+
+/// All of the caller's consents, as [`list`] gives them, to be taken out.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn export(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    after: Option<ConsentCursor>,
+    size: i64,
+) -> Result<Vec<ListedConsent>, Error> {
+    let told = json!({ "list": "exportConsents" });
+    listed(pool, seals, caller, Some(told), (false, after, size)).await
+}
+
+async fn listed(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    told: Option<Value>,
+    (active_only, after, size): (bool, Option<ConsentCursor>, i64),
+) -> Result<Vec<ListedConsent>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let page = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
@@ -36,6 +62,7 @@ pub(crate) async fn list(
         .collect();
     let entry = AuditEntry {
         resource_type: ResourceType::Consent,
+        new_value: told,
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(actor.id),

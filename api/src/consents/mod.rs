@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod access_codes;
+pub(crate) mod document;
 mod evidence;
 mod given;
 pub(crate) mod grant;

@@ -10,6 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use domain::{
     access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    countries::Country,
     ids::RecordId,
     purpose::Purpose,
     stored::StoredRecord,
@@ -44,8 +45,8 @@ pub(crate) enum Wanted {
     Metadata,
     /// The document.
     Content,
-    /// A copy of the document to take out.
-    Export,
+    /// A copy of the document to take out, to another country where one is named.
+    Export(Option<Country>),
     /// To compare the document with its hash and the chain, without seeing it.
     Verification,
     /// To write a new version, without seeing this one.
@@ -59,15 +60,27 @@ impl Wanted {
     const fn action(self) -> Action {
         match self {
             Self::Metadata | Self::Content | Self::Verification => Action::Read,
-            Self::Export => Action::Export,
+            Self::Export(_) => Action::Export,
             Self::Amendment | Self::Withdrawal => Action::Amend,
+        }
+    }
+
+    /// The other country that it goes to.
+    const fn destination(self) -> Option<Country> {
+        match self {
+            Self::Export(destination) => destination,
+            Self::Metadata
+            | Self::Content
+            | Self::Verification
+            | Self::Amendment
+            | Self::Withdrawal => None,
         }
     }
 
     /// Whether the envelope is handed out.
     const fn needs_envelope(self) -> bool {
         match self {
-            Self::Content | Self::Export | Self::Verification | Self::Withdrawal => true,
+            Self::Content | Self::Export(_) | Self::Verification | Self::Withdrawal => true,
             Self::Metadata | Self::Amendment => false,
         }
     }
@@ -253,6 +266,7 @@ fn decide_on<'a>(
     facts: &Facts,
 ) -> Result<(&'a Arc<Record>, Decision), Denied> {
     let record = record.ok_or(("UNKNOWN", None))?;
+    let destination = wanted.destination();
     let access_request = AccessRequest {
         actor,
         patient: record.patient,
@@ -260,13 +274,13 @@ fn decide_on<'a>(
         purpose,
         record_type: record.record_type,
         availability: record.availability,
-        destination: None,
+        destination: destination.as_ref().map(Country::as_str),
         emergency: None,
         now: facts.now,
     };
     let consents = facts.consents_of(record.patient);
     let decision = match wanted {
-        Wanted::Metadata | Wanted::Content | Wanted::Export | Wanted::Verification => {
+        Wanted::Metadata | Wanted::Content | Wanted::Export(_) | Wanted::Verification => {
             decide(&access_request, consents)
         }
         Wanted::Amendment | Wanted::Withdrawal => {
@@ -297,7 +311,7 @@ fn permit_entry(
             AuditAction::RecordRead,
             EncryptionStatus::DecryptedForDisclosure,
         ),
-        Wanted::Export => (
+        Wanted::Export(_) => (
             AuditAction::RecordExport,
             EncryptionStatus::ExportedPlaintext,
         ),
@@ -311,6 +325,7 @@ fn permit_entry(
         classification: Classification::Medical,
         encryption,
         patient: Some(record.patient),
+        destination: inquiry.wanted.destination().map(|it| it.to_string()),
         ..inquiry.caller.entry(action, purpose)
     }
 }
@@ -333,6 +348,7 @@ fn denial_entry(
         consent,
         classification: Classification::Medical,
         patient: record.map(|record| record.patient),
+        destination: inquiry.wanted.destination().map(|it| it.to_string()),
         ..inquiry.caller.entry(AuditAction::AccessDenied, purpose)
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{AccessRequest, Action, Actor, Decision, decide, permitted_types},
+    access::{AccessRequest, Action, Actor, Decision, decide, permitted_types_abroad},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
+    countries::{Country, may_be_sent_to},
     ids::UserId,
     purpose::Purpose,
     records::{Availability, RecordType},
@@ -15,7 +16,7 @@ use domain::{
 use futures::future::join_all;
 use serde_json::json;
 use store::{
-    Pool, Tx, audit,
+    Pool, Tx, audit, countries,
     records::{
         Record,
         search::{self, Order, PageKey, Visible},
@@ -49,6 +50,8 @@ pub(crate) struct Export {
     pub(crate) criteria: Criteria,
     /// Why; `None` for what the caller's role acts for.
     pub(crate) purpose: Option<Purpose>,
+    /// The country that it goes to, where that is not the home country.
+    pub(crate) destination: Option<Country>,
 }
 
 /// An export that was begun: what its caller may take out.
@@ -72,16 +75,27 @@ impl Export {
     /// The cursors of this export.
     pub(crate) fn cursors(&self, index_key: &Arc<IndexKey>, caller: &Caller) -> ListCursors {
         let arguments = self.criteria.arguments(ORDER);
-        ListCursors::of(index_key, "export", caller.user, &arguments)
+        // One that was given out for a country is good for that one.
+        let list = match self.destination {
+            Some(country) => json!([arguments, country.as_str()]),
+            None => arguments,
+        };
+        ListCursors::of(index_key, "export", caller.user, &list)
     }
 
     /// Decides whether there is anything that this caller may take out, and writes it down.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where there is nothing, or no such patient.
+    /// [`Error::NotFound`] where there is nothing, or no such patient; [`Error::BadInput`] for a country that nothing is
+    /// sent to.
     pub(crate) async fn begin(self, pool: &Pool, caller: &Caller) -> Result<ExportStart, Error> {
         let mut tx = pool.begin().await?;
         let rights = self.rights(&mut tx, caller).await?;
+        if let Some(country) = self.forbidden(&mut tx).await? {
+            audit::insert(&mut tx, &[self.entry_of_country(caller, &rights)]).await?;
+            tx.commit().await?;
+            return Err(nothing_is_sent_to(country));
+        }
         audit::insert(&mut tx, &[self.entry(caller, &rights)]).await?;
         tx.commit().await?;
         if rights.types.is_empty() {
@@ -101,7 +115,16 @@ impl Export {
         let said = self.purpose.or(caller.purpose);
         let purpose = said.unwrap_or_else(|| actor.default_purpose(Some(self.patient)));
         let consents = facts.consents_of(self.patient).to_vec();
-        let types = permitted_types(Action::Export, actor, self.patient, purpose, &consents, now);
+        let destination = self.destination.as_ref().map(Country::as_str);
+        let when = (now, destination);
+        let types = permitted_types_abroad(
+            Action::Export,
+            actor,
+            self.patient,
+            purpose,
+            &consents,
+            when,
+        );
         Ok(Rights {
             actor,
             purpose,
@@ -109,6 +132,26 @@ impl Export {
             consents,
             now,
         })
+    }
+
+    /// The country that it would go to, where nothing may be sent there.
+    async fn forbidden(&self, tx: &mut Tx<'_>) -> Result<Option<Country>, Error> {
+        let Some(country) = self.destination else {
+            return Ok(None);
+        };
+        let rule = countries::rule(tx, country).await?;
+        Ok((!may_be_sent_to(rule.as_ref())).then_some(country))
+    }
+
+    /// The row that says that nothing is sent to that country.
+    fn entry_of_country(&self, caller: &Caller, rights: &Rights) -> AuditEntry {
+        AuditEntry {
+            action: AuditAction::AccessDenied,
+            new_value: Some(json!({ "reason": "COUNTRY", "wanted": Action::Export })),
+            consent: None,
+            encryption: EncryptionStatus::NotApplicable,
+            ..self.entry(caller, rights)
+        }
     }
 
     /// The row that says what was asked for; each record has its own besides.
@@ -119,6 +162,7 @@ impl Export {
             classification: Classification::Medical,
             encryption: EncryptionStatus::MetadataOnly,
             patient: Some(self.patient),
+            destination: self.destination.map(|country| country.to_string()),
             ..caller.entry(AuditAction::RecordSearch, rights.purpose)
         };
         if !rights.types.is_empty() {
@@ -131,7 +175,7 @@ impl Export {
             purpose: rights.purpose,
             record_type: RecordType::ALL[0],
             availability: Availability::Open,
-            destination: None,
+            destination: self.destination.as_ref().map(Country::as_str),
             emergency: None,
             now: rights.now,
         };
@@ -204,7 +248,7 @@ impl ExportStart {
             caller: caller.clone(),
             record: record.id,
             purpose: Some(self.purpose),
-            wanted: Wanted::Export,
+            wanted: Wanted::Export(self.export.destination),
             budget: None,
         }
     }
@@ -217,6 +261,9 @@ impl ExportStart {
     ) -> Result<Vec<Record>, Error> {
         let mut tx = pool.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
+        if let Some(country) = self.export.forbidden(&mut tx).await? {
+            return Err(nothing_is_sent_to(country));
+        }
         if !self.types.iter().all(|one| rights.types.contains(one)) {
             return Err(fewer());
         }
@@ -248,6 +295,13 @@ fn at_once(found: &[Record]) -> usize {
         has_room
     });
     fits.count()
+}
+
+fn nothing_is_sent_to(country: Country) -> Error {
+    let told = format!(
+        "no rule lets data be sent to {country}: an administrator sets it (setCountryRule)"
+    );
+    Error::bad("destination", told)
 }
 
 fn fewer() -> Error {

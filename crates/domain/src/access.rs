@@ -244,6 +244,18 @@ pub fn permitted_types(
     consents: &[Consent],
     now: DateTime<Utc>,
 ) -> Vec<RecordType> {
+    permitted_types_abroad(action, actor, patient, purpose, consents, (now, None))
+}
+
+/// The same where data would go to another country.
+pub fn permitted_types_abroad(
+    action: Action,
+    actor: Actor,
+    patient: UserId,
+    purpose: Purpose,
+    consents: &[Consent],
+    (now, destination): (DateTime<Utc>, Option<&str>),
+) -> Vec<RecordType> {
     let is_permitted = |record_type: &RecordType| {
         let request = AccessRequest {
             actor,
@@ -252,7 +264,7 @@ pub fn permitted_types(
             purpose,
             record_type: *record_type,
             availability: Availability::Open,
-            destination: None,
+            destination,
             emergency: None,
             now,
         };

@@ -85,6 +85,10 @@ text_enum! {
         AccessDenied = "ACCESS_DENIED",
         /// The audit trail was read.
         AuditRead = "AUDIT_READ",
+        /// The rules of countries were read.
+        CountryRuleRead = "COUNTRY_RULE_READ",
+        /// The rule of a country was set.
+        CountryRuleSet = "COUNTRY_RULE_SET",
         /// An erasure or a restriction was asked for.
         DeletionRequest = "DELETION_REQUEST",
         /// Deletion requests were read.
@@ -115,6 +119,8 @@ text_enum! {
         Consent = "CONSENT",
         /// A consent that waits for whoever has its code.
         AccessCode = "ACCESS_CODE",
+        /// The rules of countries.
+        CountryRule = "COUNTRY_RULE",
         /// The trail itself.
         AuditLog = "AUDIT_LOG",
         /// A deletion request.
@@ -275,6 +281,7 @@ impl AuditAction {
             | Self::SessionSearch
             | Self::ConsentRead
             | Self::DeletionRead
+            | Self::CountryRuleRead
             | Self::AuditRead => 3,
             Self::RecordCreate
             | Self::RecordAmend
@@ -301,6 +308,7 @@ impl AuditAction {
             | Self::AccessCodeCreate
             | Self::AccessCodeRedeem
             | Self::AccessCodeCancel
+            | Self::CountryRuleSet
             | Self::AccessDenied
             | Self::DeletionRequest
             | Self::KeyDestroy

@@ -6,6 +6,7 @@ pub mod access_codes;
 pub mod audit;
 pub mod clock;
 pub mod consents;
+pub mod countries;
 pub mod deletion;
 pub mod environment;
 pub mod ids;

@@ -12,6 +12,7 @@ pub mod chain_events;
 pub mod checkpoints;
 pub mod closings;
 pub mod consents;
+pub mod countries;
 pub mod cursor;
 pub mod deep_check;
 pub mod deletion;

@@ -83,6 +83,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
             "https://app.example.org,https://app.example.org/",
         ),
         ("MEDITRUSTAL_MASTER_KEYS_FILE", "keys.json"),
+        ("MEDITRUSTAL_HOME_COUNTRY", "Indonesia"),
     ];
 
     let told = refused(&world, "meditrustal", &["serve"], &wrong).await;
@@ -90,7 +91,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 11 settings cannot be used",
+            "these 12 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
             "(CHAIN_RPC_URL) cannot be used: it must begin with http://: https:// is not built yet",
             "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",
@@ -98,6 +99,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
             "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
             "(MEDITRUSTAL_DEEP_CHECK_PER_SECOND) cannot be \"all\"",
             "(MEDITRUSTAL_ALLOWED_ORIGINS) cannot be \"https://app.example.org/\": it is no origin",
+            "(MEDITRUSTAL_HOME_COUNTRY) cannot be \"Indonesia\": a country is two capital letters",
             "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",
             "(MEDITRUSTAL_REGISTRAR_KEY_FILE) is missing",
             "(MEDITRUSTAL_INDEX_KEY_FILE) is missing",

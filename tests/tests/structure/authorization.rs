@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 52] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -172,6 +172,49 @@ const CASES: [Case; 48] = [
             "NOT_FOUND",
             "NOT_FOUND",
             "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.exportConsents",
+        "{ exportConsents(first: 1) { bundle } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.importConsent",
+        r#"mutation { importConsent(input: { document: { resourceType: "Consent" } }) { consent { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+        ],
+    ),
+    Case(
+        "Query.countryRules",
+        "{ countryRules { country } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.setCountryRule",
+        r#"mutation { setCountryRule(input: {
+            country: "US", isAdequate: false, hasSafeguards: false, needsConsent: true
+        }) { countryRule { country } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
         ],
     ),
     Case(
