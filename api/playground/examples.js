@@ -21,6 +21,9 @@ import accessCode from './examples/13-access-code.graphql';
 import accessCodeVariables from './examples/13-access-code.json';
 import whoHasAccess from './examples/12-who-has-access.graphql';
 import whoHasAccessVariables from './examples/12-who-has-access.json';
+import breakGlass from './examples/13-break-glass.graphql';
+import breakGlassVariables from './examples/13-break-glass.json';
+import notifications from './examples/14-notifications.graphql';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -37,6 +40,8 @@ export const examples = [
   { query: grantConsent, variables: grantConsentVariables },
   { query: accessCode, variables: accessCodeVariables },
   { query: whoHasAccess, variables: whoHasAccessVariables },
+  { query: breakGlass, variables: breakGlassVariables },
+  { query: notifications },
   { query: accessLog },
   { query: integrityEvents },
 ];

@@ -118,6 +118,11 @@ impl Caller {
         active_actor(self.look_up(tx).await?)
     }
 
+    /// Whether the operator asks for a second factor where somebody breaks the glass.
+    pub(crate) const fn needs_second_factor_in_emergency(&self) -> bool {
+        self.second_factor.to_break_glass
+    }
+
     /// An audit entry of this caller, to be completed by field.
     pub(crate) fn entry(&self, action: AuditAction, purpose: Purpose) -> AuditEntry {
         AuditEntry::new(self.user, action, purpose, &self.origin)

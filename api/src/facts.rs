@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::Actor,
+    access::{Actor, Emergency},
+    break_glass::BreakGlassWindow,
     consents::Consent,
     ids::{RecordId, SessionId, UserId},
+    purpose::Purpose,
 };
 use store::{StoreError, Tx, barrier, users};
 
@@ -20,6 +22,8 @@ pub(crate) struct Facts {
     pub(crate) now: DateTime<Utc>,
     actors: HashMap<SessionId, Actor>,
     consents: HashMap<UserId, Vec<Consent>>,
+    /// The windows of emergency access of those who ask in an emergency, which are open and as they were sealed.
+    windows: Vec<BreakGlassWindow>,
     /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
     /// seals, says more than they do.
     pub(crate) are_sealed: bool,
@@ -67,6 +71,7 @@ impl Facts {
             now,
             actors: HashMap::new(),
             consents: by_patient(consents),
+            windows: Vec::new(),
             are_sealed: true,
         }
     }
@@ -83,6 +88,7 @@ impl Facts {
                 now: users::now(tx).await?,
                 actors: HashMap::new(),
                 consents: HashMap::new(),
+                windows: Vec::new(),
                 are_sealed: true,
             });
         };
@@ -96,8 +102,58 @@ impl Facts {
             now,
             actors,
             consents: by_patient(consents),
+            windows: Vec::new(),
             are_sealed,
         })
+    }
+
+    /// Reads the open windows of those who ask for a purpose of emergencies, under the same locks. Costs nothing where
+    /// nobody does.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn with_emergencies(
+        mut self,
+        tx: &mut Tx<'_>,
+        asked: impl Iterator<Item = (&Caller, Option<Purpose>)>,
+    ) -> Result<Self, StoreError> {
+        let in_emergency = asked.filter(|(_, purpose)| purpose.is_some_and(Purpose::is_emergency));
+        let callers: Vec<&Caller> = in_emergency.map(|(caller, _)| caller).collect();
+        if let Some(Caller { seals, .. }) = callers.first().copied() {
+            let doctors = distinct(callers.iter().map(|caller| caller.user));
+            self.windows = seals.open_windows(tx, &doctors, self.now).await?;
+        }
+        Ok(self)
+    }
+
+    /// The window by which a caller may ask for a patient's records for this purpose, if one was read.
+    pub(crate) fn emergency(
+        &self,
+        caller: &Caller,
+        patient: UserId,
+        purpose: Purpose,
+    ) -> Option<Emergency<'_>> {
+        let mut windows = self.windows.iter();
+        let window = windows.find(|window| {
+            window.doctor == caller.user && window.patient == patient && window.purpose == purpose
+        })?;
+        Some(Emergency {
+            window,
+            second_factor_required: caller.needs_second_factor_in_emergency(),
+        })
+    }
+
+    /// The patients on whose records a caller has an open window for this purpose, of those that were read.
+    pub(crate) fn patients_in_emergency(
+        &self,
+        caller: &Caller,
+        purpose: Purpose,
+    ) -> impl Iterator<Item = UserId> {
+        let theirs = self
+            .windows
+            .iter()
+            .filter(move |window| window.doctor == caller.user && window.purpose == purpose);
+        theirs.map(|window| window.patient)
     }
 
     /// Whoever asks, as the database knows them now.

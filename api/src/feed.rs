@@ -8,9 +8,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use store::{
-    Pool, StoreError,
+    PgConnection, Pool, StoreError,
     feed::{self, FeedRow, Part},
     notices::Notices,
+    notifications::{self, Notification},
 };
 use tokio::{sync::broadcast, task::JoinSet};
 
@@ -23,10 +24,11 @@ pub(crate) const BATCH: i64 = 500;
 /// How many entries a listener may fall behind before it reads the log itself.
 const BUFFER: usize = 4096;
 
-/// The entries of the log as they are written.
+/// The entries of the log, and what people are told, as they are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     entries: broadcast::Sender<Arc<FeedRow>>,
+    notifications: broadcast::Sender<Arc<Notification>>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
@@ -36,21 +38,36 @@ impl Feed {
     pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
         let (entries, _) = broadcast::channel(BUFFER);
         let decisions = EventVisibility::start(pool.clone(), tasks);
-        tasks.spawn(follow(pool, url, entries.clone()));
-        Self { entries, decisions }
+        let (notifications, _) = broadcast::channel(BUFFER);
+        let reader = FeedReader {
+            entries: entries.clone(),
+            notifications: notifications.clone(),
+            position: None,
+            told: None,
+        };
+        tasks.spawn(follow(pool, url, reader));
+        Self {
+            entries,
+            notifications,
+            decisions,
+        }
     }
 
     /// Entries from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<FeedRow>> {
         self.entries.subscribe()
     }
+
+    /// What anybody is told from now on.
+    pub(crate) fn listen_to_notifications(&self) -> broadcast::Receiver<Arc<Notification>> {
+        self.notifications.subscribe()
+    }
 }
 
-async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>) {
+async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
     let mut notices = Notices::of(url, feed::CHANNEL, POLL);
-    let mut position = None;
     loop {
-        let pass = AssertUnwindSafe(forward(&pool, &mut position, &sender));
+        let pass = AssertUnwindSafe(reader.forward(&pool));
         match pass.catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(
@@ -63,25 +80,55 @@ async fn follow(pool: Pool, url: String, sender: broadcast::Sender<Arc<FeedRow>>
     }
 }
 
-async fn forward(
-    pool: &Pool,
-    position: &mut Option<i64>,
-    sender: &broadcast::Sender<Arc<FeedRow>>,
-) -> Result<(), StoreError> {
-    let mut conn = pool.acquire().await?;
-    let mut from = match *position {
-        Some(position) => position,
-        None => feed::last_position(&mut conn).await?,
-    };
-    loop {
-        let stretch = feed::after(&mut conn, from, BATCH, Part::Whole).await?;
-        let Some(last) = stretch.last else { break };
-        from = last;
-        for row in stretch.rows {
-            // Nobody listening is no failure.
-            sender.send(Arc::new(row)).ok();
-        }
+/// Reads both logs, each from where it stood.
+struct FeedReader {
+    entries: broadcast::Sender<Arc<FeedRow>>,
+    notifications: broadcast::Sender<Arc<Notification>>,
+    /// The last entry that was read.
+    position: Option<i64>,
+    /// The last notification that was read.
+    told: Option<i64>,
+}
+
+impl FeedReader {
+    async fn forward(&mut self, pool: &Pool) -> Result<(), StoreError> {
+        let mut conn = pool.acquire().await?;
+        self.forward_entries(&mut conn).await?;
+        self.forward_notifications(&mut conn).await
     }
-    *position = Some(from);
-    Ok(())
+
+    async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let mut from = match self.position {
+            Some(position) => position,
+            None => feed::last_position(conn).await?,
+        };
+        loop {
+            let stretch = feed::after(conn, from, BATCH, Part::Whole).await?;
+            let Some(last) = stretch.last else { break };
+            from = last;
+            for row in stretch.rows {
+                // Nobody listening is no failure.
+                self.entries.send(Arc::new(row)).ok();
+            }
+        }
+        self.position = Some(from);
+        Ok(())
+    }
+
+    async fn forward_notifications(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let mut from = match self.told {
+            Some(position) => position,
+            None => notifications::last_position(conn).await?,
+        };
+        loop {
+            let found = notifications::after(conn, from, BATCH).await?;
+            let Some(last) = found.last() else { break };
+            from = last.position;
+            for told in found {
+                self.notifications.send(Arc::new(told)).ok();
+            }
+        }
+        self.told = Some(from);
+        Ok(())
+    }
 }

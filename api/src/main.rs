@@ -40,6 +40,8 @@
 //! - `countries`: which countries data may be sent to
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
+//! - `break_glass`: emergency access: opened, closed, reviewed, escalated
+//! - `notifications`: what people are told: listed, marked as read, followed
 //! - `integrity`: the registry, integrity events, the check of every record
 //!
 //! GraphQL vocabulary
@@ -59,7 +61,7 @@
 //! - `records/authorize`: decides which drafts may be stored
 //! - `records/restored`: answers drafts of versions that are there already
 //! - `records/succession`: ends the versions that drafts supersede
-//! - `records/patient_keys`: the keys that drafts are sealed with
+//! - `records/patient_keys`: the keys of patients that something is sealed with
 //! - `records/signing`: signs the transactions of drafts
 //! - `records/record_rows`: the rows that a draft becomes
 //! - `sessions/revocations`: ends what is open of log-ins that were revoked
@@ -88,7 +90,7 @@
 //! - `key_checks`: compares the keys with the database before they are used
 //! - `seals`: checks the seals of rows that decide, and seals what is written
 //! - `proxies`: the client's address behind a trusted proxy
-//! - `feed`: reads the feed of integrity events for all subscribers
+//! - `feed`: reads the feed of integrity events, and what people are told, for all subscribers
 //! - `visibility`: decides which events subscribers may see
 //! - `relay`: sends signed transactions to the chain
 //! - `relay/closings`: signs what closes a record on the chain
@@ -108,6 +110,7 @@ mod app;
 mod audit;
 mod authenticate;
 mod batcher;
+mod break_glass;
 mod bulk;
 mod caller;
 mod codes;
@@ -141,6 +144,7 @@ mod lease;
 mod limits;
 mod literals;
 mod loaders;
+mod notifications;
 mod page;
 mod party;
 mod playground;

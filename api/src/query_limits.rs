@@ -25,7 +25,7 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 16] = [
+const LISTS: [&str; 19] = [
     "users",
     "roleProposals",
     "mySessions",
@@ -42,6 +42,9 @@ const LISTS: [&str; 16] = [
     "accessLog",
     "dataDeletionRequests",
     "myWallets",
+    "myBreakGlassWindows",
+    "breakGlassReviews",
+    "notifications",
 ];
 
 /// What one document may hold.

@@ -17,6 +17,7 @@ use crate::{
     answer_budget::AnswerBudget,
     app::App,
     audit::graphql::AuditQuery,
+    break_glass::graphql::{BreakGlassMutation, BreakGlassQuery},
     caller::{RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
     consents::{
@@ -34,6 +35,7 @@ use crate::{
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     literals,
     loaders::Loaders,
+    notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
     party::Party,
     query_limits::{self, QueryLimits},
     records::{
@@ -82,6 +84,8 @@ pub(crate) struct Query(
     IntegrityQuery,
     WalletQuery,
     SecondFactorQuery,
+    BreakGlassQuery,
+    NotificationQuery,
 );
 
 /// What can be changed. A mutation that fails is null beside its error. Each mutation names the error
@@ -105,12 +109,14 @@ pub(crate) struct Mutation(
     DeletionMutation,
     WalletMutation,
     SecondFactorMutation,
+    BreakGlassMutation,
+    NotificationMutation,
 );
 
 /// What can be followed, over a WebSocket (`graphql-transport-ws`) or as Server-Sent Events. A stream
 /// ends with the access token or the session it was begun with.
 #[derive(MergedSubscription, Default)]
-pub(crate) struct Subscription(IntegritySubscription);
+pub(crate) struct Subscription(IntegritySubscription, NotificationSubscription);
 
 type Inner = GraphQlSchema<NullableFields<Query>, NullableFields<Mutation>, Subscription>;
 

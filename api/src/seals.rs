@@ -1,5 +1,5 @@
 //! Rows that decide are believed where their seal is right, and nowhere else: accounts, consents, second
-//! factors, log-ins, roles that wait. What is not sealed is treated as if it were not there, and becomes a finding.
+//! factors, log-ins, roles that wait, windows of emergency access. What is not sealed is treated as if it were not there, and becomes a finding.
 //!
 //! What would be a way in if a row could be made to disappear fails the other way: a second factor whose
 //! row is gone is still asked for, and a patient's refusal whose row is gone, or is not as it was sealed,
@@ -16,12 +16,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
+    break_glass::BreakGlassWindow,
     consents::Consent,
     ids::{SessionId, UserId},
     seals::{Authority, Seal, Sealed, SealedTable, Session, StoredConsents, Tampered},
 };
 use store::{
-    PgConnection, Pool, StoreError, Tx, consents, seals, sessions,
+    PgConnection, Pool, StoreError, Tx, break_glass, consents, seals, sessions,
     users::{self, SessionClaim},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -246,6 +247,44 @@ impl Seals {
             sessions::write(tx, &session, &self.seal(&session)?).await?;
         }
         Ok(())
+    }
+
+    /// The windows of emergency access of these doctors that are open now and as they were sealed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn open_windows(
+        &self,
+        conn: &mut PgConnection,
+        doctors: &[UserId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<BreakGlassWindow>, StoreError> {
+        let found = break_glass::open_of_doctors(conn, doctors, now).await?;
+        Ok(self.windows(found, now))
+    }
+
+    /// The same of those on this patient's records.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn open_windows_on(
+        &self,
+        conn: &mut PgConnection,
+        patient: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<BreakGlassWindow>, StoreError> {
+        let found = break_glass::open_of_patient(conn, patient, now).await?;
+        Ok(self.windows(found, now))
+    }
+
+    fn windows(
+        &self,
+        found: Vec<Sealed<BreakGlassWindow>>,
+        now: DateTime<Utc>,
+    ) -> Vec<BreakGlassWindow> {
+        let found = found.into_iter();
+        let opened = found.filter_map(|sealed| self.open(sealed));
+        opened.filter(|window| window.is_open(now)).collect()
     }
 
     /// Every consent of these patients that counts now, and whether all of them are as they were sealed.

@@ -156,6 +156,7 @@ fn may_see(row: &FeedRow, actor: Actor, facts: &Facts) -> bool {
         record_type,
         availability: Availability::Open,
         destination: None,
+        // Nobody follows events in an emergency: they are decided for treatment.
         emergency: None,
         now: facts.now,
     };

@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
-    purpose::EMERGENCIES,
+    purpose::Purpose,
 };
 use serde_json::json;
 use store::audit::{AuditFilter, AuditPage, AuditRow};
@@ -225,9 +225,11 @@ impl AccessLogEntry {
     async fn emergency(&self) -> bool {
         self.row.action_type != "ACCESS_DENIED"
             && self.row.consent_reference.is_none()
-            && EMERGENCIES
-                .iter()
-                .any(|purpose| purpose.as_str() == self.row.purpose)
+            && self
+                .row
+                .purpose
+                .parse::<Purpose>()
+                .is_ok_and(Purpose::is_emergency)
     }
 
     /// The ID of the consent that permitted or refused the access; null where none decided.

@@ -71,6 +71,10 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "INTEGRITY_FAILURE" if table_of(row) == Some("access_codes") => {
             "found that an access code of yours was changed outside the service: it counts for nothing"
         }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("break_glass_windows") => {
+            "found that emergency access to your records was changed outside the service: it counts for nothing"
+        }
+        action if action.starts_with("BREAK_GLASS_") => about_emergency(row),
         "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
         _ => "did something with your data",
@@ -105,7 +109,34 @@ fn looked_through(records: i64) -> String {
 
 /// The table of a row that decides, where the finding is about one.
 fn table_of(row: &AuditRow) -> Option<&str> {
-    row.new_value.as_ref()?["table"].as_str()
+    said(row, "table")
+}
+
+/// What was done about emergency access.
+fn about_emergency(row: &AuditRow) -> &'static str {
+    match row.action_type.as_str() {
+        "BREAK_GLASS_START" => "opened emergency access to your records without your consent",
+        "BREAK_GLASS_END" if said(row, "by") == Some("TIME") => {
+            "ended emergency access to your records, because its time was over"
+        }
+        "BREAK_GLASS_END" => "ended the emergency access to your records",
+        "BREAK_GLASS_REVIEW" if said(row, "decision") == Some("JUSTIFIED") => {
+            "reviewed emergency access to your records and found that it was justified"
+        }
+        "BREAK_GLASS_REVIEW" if said(row, "decision") == Some("UNJUSTIFIED") => {
+            "reviewed emergency access to your records and found that it was not justified"
+        }
+        "BREAK_GLASS_REVIEW" => {
+            "told every administrator that nobody had reviewed emergency access to your records in time"
+        }
+        "BREAK_GLASS_READ" => "read about emergency access to your records",
+        _ => "did something about emergency access to your records",
+    }
+}
+
+/// What the row says under this name.
+fn said<'a>(row: &'a AuditRow, name: &str) -> Option<&'a str> {
+    row.new_value.as_ref()?[name].as_str()
 }
 
 fn withdraws(row: &AuditRow) -> bool {

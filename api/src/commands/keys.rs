@@ -407,6 +407,12 @@ async fn seals_of(
             let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
             found.map(|(id, _, row)| (id, anew(row))).collect()
         }
+        SealedTable::BreakGlassWindows => {
+            let found = seals::walk_windows(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
     };
     let Some((last, _)) = rows.last() else {
         return Ok(None);

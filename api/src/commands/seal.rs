@@ -33,7 +33,7 @@ const BATCH: i64 = 500;
 #[derive(Debug, Subcommand)]
 pub(crate) enum SealCommand {
     /// Seal the rows that decide: accounts, consents and second factors once after the upgrade that brought
-    /// seals (--all), and one of these, a log-in or a role that waits after it was changed by hand (--table, --id)
+    /// seals (--all), and one of these, a log-in, a role that waits or a window of emergency access after it was changed by hand (--table, --id)
     Rows(SealRows),
 }
 
@@ -53,6 +53,8 @@ enum Table {
     RoleProposals,
     /// Consents that wait for whoever has their code
     AccessCodes,
+    /// Windows of emergency access
+    BreakGlassWindows,
 }
 
 impl From<Table> for SealedTable {
@@ -64,6 +66,7 @@ impl From<Table> for SealedTable {
             Table::Sessions => Self::Sessions,
             Table::RoleProposals => Self::RoleProposals,
             Table::AccessCodes => Self::AccessCodes,
+            Table::BreakGlassWindows => Self::BreakGlassWindows,
         }
     }
 }
@@ -213,6 +216,7 @@ impl SealRows {
             SealedTable::Sessions,
             SealedTable::RoleProposals,
             SealedTable::AccessCodes,
+            SealedTable::BreakGlassWindows,
         ];
         match self.table {
             Some(table) => vec![table.into()],
@@ -277,6 +281,10 @@ impl SealRows {
                     let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
                     rows.push((id, of, is_readable, is_right));
                 }
+            }
+            SealedTable::BreakGlassWindows => {
+                let found = seals::walk_windows(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
             }
         }
         let Some((last, ..)) = rows.last().copied() else {
@@ -422,6 +430,10 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         SealedTable::AccessCodes => {
             let found = seals::walk_codes(tx, walk).await?.pop();
             let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
+            replace(tx, keyring, found).await
+        }
+        SealedTable::BreakGlassWindows => {
+            let found = seals::walk_windows(tx, walk).await?.pop();
             replace(tx, keyring, found).await
         }
     }

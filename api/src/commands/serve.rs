@@ -29,6 +29,7 @@ use crate::{
     answer_budget::AnswerMemory,
     app::{App, AppParts},
     audit::{checkpoints::Checkpointer, sequencer},
+    break_glass::schedule,
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
@@ -360,6 +361,8 @@ async fn assemble(
         fees: current_fees,
         wake,
     };
+    let seals = Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks);
+    tasks.spawn(schedule::run(pool.clone(), seals.clone()));
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
@@ -367,7 +370,7 @@ async fn assemble(
         feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
-        seals: Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks),
+        seals,
         registrars,
         answers: AnswerMemory::new(config.shares.answers()),
         costs: CostLimiter::new(config.shares.costs(), pool.clone()),

@@ -13,7 +13,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, Tx,
+    Pool, Tx,
     consents::{
         ConsentCursor,
         reach::{self, Given},
@@ -65,8 +65,8 @@ impl Looking for GivenTo {
         actor: Actor,
         after: Option<ConsentCursor>,
         limit: i64,
-    ) -> Result<Vec<Given>, StoreError> {
-        reach::given_to(tx, actor, after, limit).await
+    ) -> Result<Vec<Given>, Error> {
+        Ok(reach::given_to(tx, actor, after, limit).await?)
     }
 
     fn key(row: &Given) -> ConsentCursor {

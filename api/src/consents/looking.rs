@@ -7,7 +7,7 @@ use domain::{
     users::Role,
 };
 use futures::future::BoxFuture;
-use store::{Pool, StoreError, Tx, audit};
+use store::{Pool, Tx, audit};
 
 use crate::{
     caller::{Caller, refuse_role},
@@ -52,7 +52,7 @@ pub(super) trait Looking: Send + Sync + 'static {
         actor: Actor,
         after: Option<Self::Key>,
         limit: i64,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Row>, Error>> + Send;
 
     /// Where the page after this row begins.
     fn key(row: &Self::Row) -> Self::Key;

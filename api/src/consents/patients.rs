@@ -1,9 +1,11 @@
 //! The patients who let a doctor in.
 
+use chrono::{DateTime, Utc};
 use domain::{
     access::{
         Action, Actor,
         overview::{Access, AccessSubject, in_short, permissions_for},
+        permitted_types,
     },
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::UserId,
@@ -13,13 +15,18 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, Tx,
+    Pool, Tx,
     consents::reach,
     records::{self, Number},
+    users,
 };
 
 use super::looking::{LookedFor, Looking, look_for};
-use crate::{caller::Caller, error::Error, facts::Facts};
+use crate::{
+    caller::Caller,
+    error::Error,
+    facts::{Facts, distinct},
+};
 
 /// A patient, and what they let the caller do.
 #[derive(Debug, Clone)]
@@ -28,6 +35,8 @@ pub(crate) struct LettingIn {
     pub(crate) patient: UserId,
     /// What, for the purpose that was asked for.
     pub(crate) accesses: Vec<Access>,
+    /// Until when the caller has emergency access for that purpose; `None` where they have none.
+    pub(crate) emergency_until: Option<DateTime<Utc>>,
     /// How many records the caller finds of theirs.
     pub(crate) records: i64,
 }
@@ -83,14 +92,27 @@ impl Looking for LetIn {
         })
     }
 
+    /// Patients of whom a consent, or a window of emergency access, may let the caller in, in the order of their ids.
     async fn rows(
         &self,
         tx: &mut Tx<'_>,
         actor: Actor,
         after: Option<UserId>,
         limit: i64,
-    ) -> Result<Vec<UserId>, StoreError> {
-        reach::letting_in(tx, actor, self.purpose, after, limit).await
+    ) -> Result<Vec<UserId>, Error> {
+        let purpose = self.purpose;
+        let mut rows = reach::letting_in(tx, actor, purpose, after, limit).await?;
+        if purpose.is_emergency() {
+            let now = users::now(tx).await?;
+            let windows = self.caller.seals.open_windows(tx, &[actor.id], now).await?;
+            let windows = windows.iter().filter(|window| {
+                window.purpose == purpose && after.is_none_or(|it| window.patient > it)
+            });
+            rows.extend(windows.map(|window| window.patient));
+            rows = distinct(rows.into_iter());
+            rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        Ok(rows)
     }
 
     fn key(row: &UserId) -> UserId {
@@ -101,6 +123,8 @@ impl Looking for LetIn {
     /// left out.
     async fn decided(&self, tx: &mut Tx<'_>, patients: &[UserId]) -> Result<Vec<LettingIn>, Error> {
         let facts = Facts::gather(tx, [&self.caller], patients.iter().copied()).await?;
+        let asks = [(&self.caller, Some(self.purpose))].into_iter();
+        let facts = facts.with_emergencies(tx, asks).await?;
         let actor = facts.actor(&self.caller)?;
         let numbers = records::numbers(tx, patients).await?;
         let purpose = self.purpose;
@@ -108,13 +132,25 @@ impl Looking for LetIn {
             let consents = facts.consents_of(patient);
             let subject = AccessSubject::Person(actor);
             let permitted = permissions_for(purpose, subject, patient, consents, facts.now);
-            let found = |of: RecordType| permitted.contains_key(&(purpose, Action::Search, of));
+            let emergency = facts.emergency(&self.caller, patient, purpose);
+            let types = |action| {
+                permitted_types(
+                    action, actor, patient, purpose, emergency, consents, facts.now,
+                )
+            };
+            let findable: Vec<RecordType> = types(Action::Search);
+            let by_consent =
+                |of: &RecordType| permitted.contains_key(&(purpose, Action::Search, *of));
+            let by_window = findable.iter().any(|of| !by_consent(of));
+            let emergency =
+                emergency.filter(|_| by_window || types(Action::Read).len() > findable.len());
             let theirs = numbers.iter().filter(|number| number.patient == patient);
-            let found = theirs.filter(|number: &&Number| found(number.record_type));
+            let found = theirs.filter(|number: &&Number| findable.contains(&number.record_type));
             let records = found.map(|number| number.records).sum();
-            (!permitted.is_empty()).then(|| LettingIn {
+            (!permitted.is_empty() || emergency.is_some()).then(|| LettingIn {
                 patient,
                 accesses: in_short(&permitted),
+                emergency_until: emergency.map(|emergency| emergency.window.ends_at()),
                 records,
             })
         };

@@ -119,7 +119,8 @@ impl DeepCheck {
             | CheckStage::Factors
             | CheckStage::Sessions
             | CheckStage::Proposals
-            | CheckStage::Codes => {
+            | CheckStage::Codes
+            | CheckStage::Windows => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -128,7 +129,8 @@ impl DeepCheck {
                         CheckStage::Factors => CheckStage::Sessions,
                         CheckStage::Sessions => CheckStage::Proposals,
                         CheckStage::Proposals => CheckStage::Codes,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Codes => {
+                        CheckStage::Codes => CheckStage::Windows,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Windows => {
                             let ended = findings::about_ended_rows(&mut conn).await?;
                             rows::resolve(&self.pool, &ended).await?;
                             return end_round(&mut conn, holder).await;

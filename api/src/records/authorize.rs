@@ -274,6 +274,7 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
         record_type: draft.record_type,
         availability: old.map_or(Availability::Open, |old| old.availability),
         destination: None,
+        // No emergency lets anybody write.
         emergency: None,
         now: facts.now,
     };

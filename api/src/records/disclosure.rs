@@ -102,6 +102,11 @@ pub(crate) struct DisclosureRequest {
 }
 
 impl DisclosureRequest {
+    /// Why, where the caller says so.
+    fn said_purpose(&self) -> Option<Purpose> {
+        self.purpose.or(self.caller.purpose)
+    }
+
     /// What the envelope takes of the answer's budget; given back where the batch is not committed.
     fn pay_for(&self, record: &Record) -> Result<Option<Reservation>, Error> {
         match &self.budget {
@@ -155,6 +160,10 @@ async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnsw
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let facts = Facts::gather_of_records(&mut tx, callers, &asked).await?;
+    let purposes = batch
+        .iter()
+        .map(|asked| (&asked.caller, asked.said_purpose()));
+    let facts = facts.with_emergencies(&mut tx, purposes).await?;
     let records: HashMap<RecordId, Arc<Record>> = records::by_ids(&mut tx, &asked)
         .await?
         .into_iter()
@@ -231,10 +240,10 @@ fn judge(
             };
         }
     };
-    let said = inquiry.purpose.or(inquiry.caller.purpose);
-    let purpose =
-        said.unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
-    match decide_on(record, actor, inquiry.wanted, purpose, facts) {
+    let purpose = inquiry
+        .said_purpose()
+        .unwrap_or_else(|| actor.default_purpose(record.map(|record| record.patient)));
+    match decide_on(inquiry, record, actor, purpose, facts) {
         // Nothing is fetched, opened or shown of what there is no room for.
         Ok((record, decision)) => match inquiry.pay_for(record) {
             Ok(paid) => DecidedInquiry {
@@ -259,13 +268,14 @@ fn judge(
 type Denied = (&'static str, Option<domain::ids::ConsentId>);
 
 fn decide_on<'a>(
+    inquiry: &DisclosureRequest,
     record: Option<&'a Arc<Record>>,
     actor: Actor,
-    wanted: Wanted,
     purpose: Purpose,
     facts: &Facts,
 ) -> Result<(&'a Arc<Record>, Decision), Denied> {
     let record = record.ok_or(("UNKNOWN", None))?;
+    let wanted = inquiry.wanted;
     let destination = wanted.destination();
     let access_request = AccessRequest {
         actor,
@@ -275,7 +285,7 @@ fn decide_on<'a>(
         record_type: record.record_type,
         availability: record.availability,
         destination: destination.as_ref().map(Country::as_str),
-        emergency: None,
+        emergency: facts.emergency(&inquiry.caller, record.patient, purpose),
         now: facts.now,
     };
     let consents = facts.consents_of(record.patient);

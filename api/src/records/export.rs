@@ -176,6 +176,7 @@ impl Export {
             record_type: RecordType::ALL[0],
             availability: Availability::Open,
             destination: self.destination.as_ref().map(Country::as_str),
+            // No emergency lets anybody take a copy out.
             emergency: None,
             now: rights.now,
         };

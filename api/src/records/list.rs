@@ -232,6 +232,10 @@ impl RecordReader {
         let callers = batch.iter().map(|asked| &asked.caller);
         let patients = scopes.iter().flat_map(Scope::patients).copied();
         let facts = Facts::gather(&mut tx, callers, patients).await?;
+        let purposes = batch
+            .iter()
+            .map(|asked| (&asked.caller, asked.said_purpose()));
+        let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
         for (asked, scope) in batch.iter().zip(&scopes) {
@@ -243,7 +247,11 @@ impl RecordReader {
                 }
             };
             let purpose = purpose_of(asked, actor);
-            let searcher = Searcher { actor, purpose };
+            let searcher = Searcher {
+                caller: &asked.caller,
+                actor,
+                purpose,
+            };
             let mut page = Page {
                 asked,
                 purpose,
@@ -273,9 +281,16 @@ impl RecordReader {
     }
 }
 
-fn purpose_of(ListRequest { caller, search }: &ListRequest, actor: Actor) -> Purpose {
-    let said = search.purpose.or(caller.purpose);
-    said.unwrap_or_else(|| actor.default_purpose(search.criteria.patient))
+impl ListRequest {
+    /// Why, where the caller says so.
+    fn said_purpose(&self) -> Option<Purpose> {
+        self.search.purpose.or(self.caller.purpose)
+    }
+}
+
+fn purpose_of(asked: &ListRequest, actor: Actor) -> Purpose {
+    let said = asked.said_purpose();
+    said.unwrap_or_else(|| actor.default_purpose(asked.search.criteria.patient))
 }
 
 /// What was fetched for all pages of a group, one statement each.

@@ -17,7 +17,7 @@ mod history;
 pub(crate) mod import;
 pub(crate) mod index_key;
 pub(crate) mod list;
-mod patient_keys;
+pub(crate) mod patient_keys;
 mod prepare;
 mod record_rows;
 mod restore;

@@ -1,4 +1,4 @@
-//! The keys that a group of drafts is sealed under: fetched and unwrapped, or made, before the
+//! The keys of patients that something is sealed under, such as a group of drafts: fetched and unwrapped, or made, before the
 //! transaction begins, because a keyring may be far away; stored and looked at once more inside it.
 
 use std::collections::HashMap;
@@ -16,25 +16,25 @@ use vault::{
 use crate::key_checks::{KeyCheckError, check_master_keys};
 
 /// A patient's key, ready to seal with.
-pub(super) struct SealingKey {
+pub(crate) struct SealingKey {
     stored: StoredKey,
     is_new: bool,
     key: PatientKey,
 }
 
 impl SealingKey {
-    pub(super) fn id(&self) -> PatientKeyId {
+    pub(crate) fn id(&self) -> PatientKeyId {
         self.stored.id
     }
 
-    pub(super) fn key(&self) -> &PatientKey {
+    pub(crate) fn key(&self) -> &PatientKey {
         &self.key
     }
 }
 
 /// The key of each patient; made where there is none yet. One that does not unwrap is left out: its
 /// patient's drafts cannot be sealed, and the others can.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     pool: &Pool,
     keyring: &Keyring,
     mut patients: Vec<UserId>,
@@ -99,7 +99,7 @@ async fn new_keys(
 
 /// Stores those of these patients' keys that are new. Whether all of them are the living ones now: not
 /// where another process made one a moment ago, or one was destroyed.
-pub(super) async fn establish(
+pub(crate) async fn establish(
     tx: &mut Tx<'_>,
     prepared: &HashMap<UserId, SealingKey>,
     patients: &[UserId],

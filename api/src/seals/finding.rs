@@ -55,6 +55,7 @@ pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
         SealedTable::Consents => ResourceType::Consent,
         SealedTable::Sessions => ResourceType::Session,
         SealedTable::AccessCodes => ResourceType::AccessCode,
+        SealedTable::BreakGlassWindows => ResourceType::BreakGlassWindow,
         SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
             ResourceType::User
         }

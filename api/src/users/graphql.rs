@@ -74,6 +74,15 @@ impl User {
         Ok(Self::named(user))
     }
 
+    /// The same, as an administrator sees it.
+    pub(crate) async fn load_masked(ctx: &Context<'_>, id: UserId) -> Result<Self, Error> {
+        let named = Self::load(ctx, id).await?;
+        Ok(Self {
+            contact: Contact::Masked,
+            ..named
+        })
+    }
+
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
         (self.user.created_at, self.user.id.0)
     }

@@ -9,6 +9,7 @@ pub mod overview;
 use chrono::{DateTime, Utc};
 
 use crate::{
+    break_glass::BreakGlassWindow,
     consents::{Activity, Category, Consent, Grantee},
     ids::{ConsentId, OrganizationId, UserId},
     purpose::Purpose,
@@ -44,11 +45,11 @@ impl Actor {
     }
 }
 
-/// A request to break the glass.
+/// A window of emergency access that the caller may have opened.
 #[derive(Debug, Clone, Copy)]
 pub struct Emergency<'a> {
-    /// Why it cannot wait.
-    pub reason: &'a str,
+    /// The window, whoever opened it on whose records, whether it is open or not.
+    pub window: &'a BreakGlassWindow,
     /// Whether the operator asks for a second factor.
     pub second_factor_required: bool,
 }
@@ -99,7 +100,7 @@ pub struct AccessRequest<'a> {
     pub availability: Availability,
     /// Where data would go, ISO 3166-1 alpha-2, if not to the home country.
     pub destination: Option<&'a str>,
-    /// Why it cannot wait, if the caller breaks the glass.
+    /// The window of emergency access by which the caller asks, if there is one.
     pub emergency: Option<Emergency<'a>>,
     /// The database's clock.
     pub now: DateTime<Utc>,
@@ -179,9 +180,6 @@ impl Decision {
     }
 }
 
-/// The shortest reason for breaking the glass. Unit: characters.
-pub const MIN_EMERGENCY_REASON_CHARS: usize = 20;
-
 /// Decides. `consents` are the patient's rows, in any order; those of others are ignored.
 pub fn decide(request: &AccessRequest<'_>, consents: &[Consent]) -> Decision {
     let AccessRequest {
@@ -241,13 +239,14 @@ pub fn permitted_types(
     actor: Actor,
     patient: UserId,
     purpose: Purpose,
+    emergency: Option<Emergency<'_>>,
     consents: &[Consent],
     now: DateTime<Utc>,
 ) -> Vec<RecordType> {
-    permitted_types_abroad(action, actor, patient, purpose, consents, (now, None))
+    types_where(action, actor, patient, purpose, consents, (now, None, emergency))
 }
 
-/// The same where data would go to another country.
+/// The same where data would go to another country, which no emergency allows.
 pub fn permitted_types_abroad(
     action: Action,
     actor: Actor,
@@ -255,6 +254,18 @@ pub fn permitted_types_abroad(
     purpose: Purpose,
     consents: &[Consent],
     (now, destination): (DateTime<Utc>, Option<&str>),
+) -> Vec<RecordType> {
+    let when = (now, destination, None);
+    types_where(action, actor, patient, purpose, consents, when)
+}
+
+fn types_where(
+    action: Action,
+    actor: Actor,
+    patient: UserId,
+    purpose: Purpose,
+    consents: &[Consent],
+    (now, destination, emergency): (DateTime<Utc>, Option<&str>, Option<Emergency<'_>>),
 ) -> Vec<RecordType> {
     let is_permitted = |record_type: &RecordType| {
         let request = AccessRequest {
@@ -265,7 +276,7 @@ pub fn permitted_types_abroad(
             record_type: *record_type,
             availability: Availability::Open,
             destination,
-            emergency: None,
+            emergency,
             now,
         };
         decide(&request, consents).is_permit()
@@ -359,12 +370,14 @@ fn rank(consent: &Consent, request: &AccessRequest<'_>) -> impl Ord + use<> {
 
 fn is_emergency(request: &AccessRequest<'_>, emergency: &Emergency<'_>) -> bool {
     request.actor.role == Role::Doctor
-        && matches!(
-            request.purpose,
-            Purpose::BreakGlass | Purpose::EmergencyTreatment
-        )
+        && request.purpose.is_emergency()
         && matches!(request.action, Action::Read | Action::Search)
-        && emergency.reason.trim().chars().count() >= MIN_EMERGENCY_REASON_CHARS
+        // Data that leaves the country takes a consent that says so.
+        && request.destination.is_none()
+        && emergency.window.doctor == request.actor.id
+        && emergency.window.patient == request.patient
+        && emergency.window.purpose == request.purpose
+        && emergency.window.is_open(request.now)
 }
 
 #[cfg(test)]

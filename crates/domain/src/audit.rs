@@ -83,6 +83,16 @@ text_enum! {
         ConsentRead = "CONSENT_READ",
         /// Something was refused.
         AccessDenied = "ACCESS_DENIED",
+        /// A doctor opened a window of emergency access.
+        BreakGlassStart = "BREAK_GLASS_START",
+        /// A window of emergency access ended: its doctor closed it, or its time was over.
+        BreakGlassEnd = "BREAK_GLASS_END",
+        /// A window of emergency access was reviewed, or was not in time.
+        BreakGlassReview = "BREAK_GLASS_REVIEW",
+        /// Windows of emergency access were read.
+        BreakGlassRead = "BREAK_GLASS_READ",
+        /// Notifications were read, or marked as read.
+        NotificationRead = "NOTIFICATION_READ",
         /// The audit trail was read.
         AuditRead = "AUDIT_READ",
         /// The rules of countries were read.
@@ -129,6 +139,10 @@ text_enum! {
         Finding = "FINDING",
         /// A link of a wallet.
         Wallet = "WALLET",
+        /// A window of emergency access.
+        BreakGlassWindow = "BREAK_GLASS_WINDOW",
+        /// A notification.
+        Notification = "NOTIFICATION",
     }
 }
 
@@ -282,6 +296,8 @@ impl AuditAction {
             | Self::ConsentRead
             | Self::DeletionRead
             | Self::CountryRuleRead
+            | Self::BreakGlassRead
+            | Self::NotificationRead
             | Self::AuditRead => 3,
             Self::RecordCreate
             | Self::RecordAmend
@@ -310,6 +326,9 @@ impl AuditAction {
             | Self::AccessCodeCancel
             | Self::CountryRuleSet
             | Self::AccessDenied
+            | Self::BreakGlassStart
+            | Self::BreakGlassEnd
+            | Self::BreakGlassReview
             | Self::DeletionRequest
             | Self::KeyDestroy
             | Self::KeyRotate

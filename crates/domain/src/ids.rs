@@ -75,6 +75,14 @@ id!(
     RoleProposalId
 );
 id!(
+    /// A window of emergency access.
+    BreakGlassWindowId
+);
+id!(
+    /// Something that somebody is told.
+    NotificationId
+);
+id!(
     /// One request to the api; every audit row it writes carries it.
     RequestId
 );

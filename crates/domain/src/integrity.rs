@@ -137,6 +137,8 @@ text_enum! {
         Proposals = "PROPOSALS",
         /// Consents that wait for whoever has their code.
         Codes = "CODES",
+        /// Windows of emergency access.
+        Windows = "WINDOWS",
     }
 }
 

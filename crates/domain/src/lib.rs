@@ -4,6 +4,7 @@
 pub mod access;
 pub mod access_codes;
 pub mod audit;
+pub mod break_glass;
 pub mod clock;
 pub mod consents;
 pub mod countries;

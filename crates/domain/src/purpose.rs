@@ -113,6 +113,11 @@ impl Purpose {
         }
     }
 
+    /// Whether a window of emergency access can be opened for it (`break_glass`).
+    pub const fn is_emergency(self) -> bool {
+        matches!(self, Self::BreakGlass | Self::EmergencyTreatment)
+    }
+
     /// What a caller who names no purpose acts for.
     pub const fn default_of(role: Role) -> Self {
         match role {

@@ -1,5 +1,5 @@
 //! Rows that decide, as they stand in the database: who may log in as what, what patients allow and
-//! refuse, second factors, log-ins, roles and consents that wait. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
+//! refuse, second factors, log-ins, roles and consents that wait, windows of emergency access. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
 //! was not checked: what is in a [`Sealed`] row, `vault` gives out.
 
 use chrono::{DateTime, Utc};
@@ -27,6 +27,8 @@ text_enum! {
         RoleProposals = "role_proposals",
         /// Consents that wait for whoever has their code.
         AccessCodes = "access_codes",
+        /// Windows of emergency access.
+        BreakGlassWindows = "break_glass_windows",
     }
 }
 

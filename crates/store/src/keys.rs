@@ -309,6 +309,8 @@ pub async fn count_seals_by_master(
                SELECT seal_key
                FROM access_codes
                WHERE closed_at IS NULL AND expires_at > CURRENT_TIMESTAMP
+               UNION ALL
+               SELECT seal_key FROM break_glass_windows
            ) AS sealed
            WHERE seal_key IS NOT NULL
            GROUP BY seal_key

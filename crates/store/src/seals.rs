@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     access_codes::PreparedConsent,
+    break_glass::BreakGlassWindow,
     consents::Consent,
     ids::{OrganizationId, SessionId, UserId},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session},
@@ -13,7 +14,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, access_codes::code_rows, consents::consent_rows, rows};
+use crate::{StoreError, Tx, access_codes::code_rows, break_glass::window_rows, consents::consent_rows, rows};
 
 /// The accounts that sign jobs and never log in. They come with the schema, carry no seal, and decide
 /// nothing.
@@ -283,7 +284,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM second_factors WHERE seal IS NOT NULL) AS "factors!",
                   EXISTS (SELECT FROM sessions WHERE seal IS NOT NULL) AS "sessions!",
                   EXISTS (SELECT FROM role_proposals WHERE seal IS NOT NULL) AS "proposals!",
-                  EXISTS (SELECT FROM access_codes WHERE seal IS NOT NULL) AS "codes!""#
+                  EXISTS (SELECT FROM access_codes WHERE seal IS NOT NULL) AS "codes!",
+                  EXISTS (SELECT FROM break_glass_windows WHERE seal IS NOT NULL) AS "windows!""#
     )
     .fetch_one(conn)
     .await?;
@@ -294,6 +296,7 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.sessions, SealedTable::Sessions),
         (found.proposals, SealedTable::RoleProposals),
         (found.codes, SealedTable::AccessCodes),
+        (found.windows, SealedTable::BreakGlassWindows),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -453,6 +456,33 @@ pub async fn walk_codes(
         .collect())
 }
 
+/// Windows of emergency access, open or not.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk_windows(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<BreakGlassWindow>)>, StoreError> {
+    let found = window_rows!(
+        "WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| Ok((row.id, row.try_into()?)))
+        .collect()
+}
+
 /// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
 ///
 /// # Errors
@@ -536,6 +566,9 @@ pub async fn replace_seal(
         }
         SealedTable::AccessCodes => {
             return replace_seal_of_code(conn, row, (old_mac, old_key), new).await;
+        }
+        SealedTable::BreakGlassWindows => {
+            return crate::break_glass::replace_seal(conn, row, old, new).await;
         }
     };
     Ok(done.rows_affected() == 1)

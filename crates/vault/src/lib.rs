@@ -5,6 +5,7 @@
 
 pub mod access_code;
 pub mod blind_index;
+pub mod break_glass;
 pub mod cursor;
 pub mod digest;
 pub mod envelope;

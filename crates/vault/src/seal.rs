@@ -17,6 +17,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     access_codes::PreparedConsent,
+    break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
 };
@@ -252,6 +253,30 @@ impl Sealable for PreparedConsent {
         out.maybe(self.consent_expires_at, Encoding::time);
         out.time(self.created_at);
         out.time(self.expires_at);
+    }
+}
+
+impl Sealable for BreakGlassWindow {
+    const TABLE: SealedTable = SealedTable::BreakGlassWindows;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.bytes(self.doctor.0.as_bytes());
+        out.text(self.purpose.as_str());
+        out.time(self.opened_at);
+        out.time(self.expires_at);
+        out.maybe(self.closed_at, Encoding::time);
+        out.bytes(self.patient_key.0.as_bytes());
+        out.bytes(&self.sealed_reason);
     }
 }
 

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 52] = [
+const CASES: [Case; 60] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -600,14 +600,99 @@ const CASES: [Case; 52] = [
         }) { request { id } } }",
         ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
     ),
+    Case(
+        "Query.myBreakGlassWindows",
+        "{ myBreakGlassWindows { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.breakGlassReviews",
+        "{ breakGlassReviews { nodes { disclosures } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.notifications",
+        "{ notifications { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.unreadNotifications",
+        "{ unreadNotifications }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.markNotificationsRead",
+        "mutation { markNotificationsRead(input: {}) { marked } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+    ),
+    Case(
+        "Mutation.endBreakGlass",
+        r#"mutation { endBreakGlass(input: { id: "$RECORD" }) { window { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.reviewBreakGlass",
+        r#"mutation { reviewBreakGlass(input: { id: "$RECORD", decision: JUSTIFIED }) { review { disclosures } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "NOT_FOUND",
+        ],
+    ),
+    // A doctor needs no consent: whom the patient refuses is refused when they read.
+    Case(
+        "Mutation.breakGlass",
+        r#"mutation { breakGlass(input: { patientId: "$BUDI", reason: "found unconscious, allergies unknown" }) { window { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+            "ok",
+            "FORBIDDEN",
+        ],
+    ),
 ];
 
 /// Fields that are asked for in a test of their own below.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 5] = [
     "Mutation.deactivateAccount",
     "Mutation.logOut",
     "Mutation.logOutEverywhere",
     "Subscription.integrityEvents",
+    // `what_happens_is_told_at_once_in_order_and_again_after_a_cursor` of the tests over the real programs.
+    "Subscription.notifications",
 ];
 
 /// What ends the log-in that asks: everybody ends their own and nobody else's.

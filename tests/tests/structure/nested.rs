@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 32] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -237,6 +237,37 @@ const CASES: [Case; 27] = [
         "/roleProposals/nodes/0/proposedBy",
         ADMINISTRATORS,
     ),
+    // A doctor opened a window on her records, and both of them see it.
+    Case(
+        "BreakGlassWindow.doctor",
+        "{ myBreakGlassWindows { nodes { doctor { id } } } }",
+        "/myBreakGlassWindows/nodes/0/doctor",
+        ["UNAUTHENTICATED", "shown", "none", "none", "shown", "none"],
+    ),
+    Case(
+        "BreakGlassWindow.patient",
+        "{ myBreakGlassWindows { nodes { patient { id } } } }",
+        "/myBreakGlassWindows/nodes/0/patient",
+        ["UNAUTHENTICATED", "shown", "none", "none", "shown", "none"],
+    ),
+    Case(
+        "BreakGlassWindow.reviewedBy",
+        "{ myBreakGlassWindows { nodes { reviewedBy { id } } } }",
+        "/myBreakGlassWindows/nodes/0/reviewedBy",
+        ["UNAUTHENTICATED", "null", "none", "none", "null", "none"],
+    ),
+    Case(
+        "BreakGlassReview.window",
+        "{ breakGlassReviews { nodes { window { id } } } }",
+        "/breakGlassReviews/nodes/0/window",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "Notification.who",
+        "{ notifications { nodes { who { id } } } }",
+        "/notifications/nodes/0/who",
+        OWN_ALONE,
+    ),
 ];
 
 /// Who is told which event is a test of its own (`events_are_delivered_to_those_who_may_see_the_record`).
@@ -273,6 +304,10 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
     let propose =
         "mutation($id: UUID!) { setRole(input: { userId: $id, role: ADMIN }) { outcome } }";
     kim.asks(propose, json!({ "id": budi.id })).await.data();
+    let opened = r#"mutation($id: UUID!) { breakGlass(input: {
+        patientId: $id, reason: "found unconscious, allergies unknown"
+    }) { window { id } } }"#;
+    bo.asks(opened, json!({ "id": ana.id })).await.data();
     let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
 
     let mut wrong = Vec::new();

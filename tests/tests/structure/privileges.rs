@@ -244,6 +244,8 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT * FROM recovery_codes",
             "SELECT * FROM wallets",
             "SELECT * FROM wallet_challenges",
+            "SELECT * FROM break_glass_windows",
+            "SELECT * FROM notifications",
         ],
     )
     .await;
@@ -333,6 +335,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "audit_leaves",
         "audit_nodes",
         "audit_watermark",
+        "break_glass_windows",
+        "notifications",
     ] {
         let (delete, truncate) = (format!("DELETE FROM {table}"), format!("TRUNCATE {table}"));
         for role in [API, BACKUP] {
@@ -364,6 +368,13 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE role_proposals SET role = 'ADMIN'",
             "UPDATE role_proposals SET proposed_by = user_id",
             "UPDATE role_proposals SET expires_at = now() + interval '9 years'",
+            "UPDATE break_glass_windows SET opened_at = now()",
+            "UPDATE break_glass_windows SET expires_at = now() + interval '9 years'",
+            "UPDATE break_glass_windows SET patient_id = doctor_id",
+            "UPDATE break_glass_windows SET purpose = 'ETREAT'",
+            "UPDATE break_glass_windows SET sealed_reason = ''",
+            "UPDATE notifications SET user_id = actor_id",
+            "UPDATE notifications SET at = now()",
             "UPDATE idempotency_keys SET resource_id = resource_id",
             "UPDATE anchor_attempts SET raw_transaction = ''",
             "UPDATE record_anchors SET record_hash = repeat('0', 64)",

@@ -190,6 +190,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_audit_logs_consent_page btree (consent_reference, id DESC) WHERE (consent_reference IS NOT NULL)",
             "INDEX idx_audit_logs_request brin (request_id uuid_minmax_multi_ops) WITH (pages_per_range='32', autosummarize='on')",
             "INDEX idx_audit_logs_record_ids gin (record_ids) WHERE (record_ids IS NOT NULL)",
+            "INDEX idx_audit_logs_emergencies btree (patient_id, user_id, event_time) WHERE ((purpose)::text = ANY ((ARRAY['BTG'::character varying, 'ETREAT'::character varying])::text[]))",
         ],
     },
     Table {
@@ -255,7 +256,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 26] = [
+const OWN_TABLES: [&str; 28] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -263,6 +264,7 @@ const OWN_TABLES: [&str; 26] = [
     "audit_leaves",
     "audit_nodes",
     "audit_watermark",
+    "break_glass_windows",
     "chain_blocks",
     "chain_cursors",
     "chain_events",
@@ -272,6 +274,7 @@ const OWN_TABLES: [&str; 26] = [
     "integrity_feed",
     "integrity_findings",
     "key_checks",
+    "notifications",
     "patient_keys",
     "record_anchors",
     "record_closings",

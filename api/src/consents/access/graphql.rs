@@ -82,7 +82,13 @@ impl AccessHolder {
         }
     }
 
-    /// What they may do. What they may do by several consents is told once, by the consent that decides.
+    /// The end of the emergency access that the person has, exclusive: a doctor who broke the glass may find and read
+    /// what no consent refuses them; null where there is none. See `myBreakGlassWindows`.
+    async fn emergency_until(&self) -> Option<DateTime<Utc>> {
+        self.holder.emergency_until
+    }
+
+    /// What they may do by consents. What they may do by several consents is told once, by the consent that decides.
     async fn accesses(&self) -> Vec<Access> {
         let accesses = self.holder.accesses.iter();
         accesses
@@ -284,7 +290,7 @@ impl GivenConsent {
     }
 }
 
-/// A patient who lets the caller in.
+/// A patient who lets the caller in, or to whose records the caller has emergency access.
 #[derive(Debug, Clone)]
 pub(crate) struct LettingPatient(Arc<LettingIn>);
 
@@ -293,10 +299,10 @@ impl Node for LettingPatient {
     const CONNECTION: &'static str = "LettingPatientConnection";
 }
 
-/// A patient who lets the caller in.
+/// A patient who lets the caller in, or to whose records the caller has emergency access.
 #[Object]
 impl LettingPatient {
-    /// The patient who lets the caller in.
+    /// The patient whose records the caller may find or read.
     async fn patient(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.patient).await?)
     }
@@ -304,6 +310,12 @@ impl LettingPatient {
     /// How many records `medicalRecords(patientId:)` finds of this patient for the same purpose.
     async fn records(&self) -> i32 {
         i32::try_from(self.0.records).unwrap_or(i32::MAX)
+    }
+
+    /// The end of the caller's emergency access to the patient's records for the purpose, exclusive: until then they
+    /// may find and read what no consent refuses them; null where there is none.
+    async fn emergency_until(&self) -> Option<DateTime<Utc>> {
+        self.0.emergency_until
     }
 
     /// What the patient permits the caller for the purpose.
@@ -340,7 +352,8 @@ pub(crate) struct AccessQuery;
 #[Object]
 impl AccessQuery {
     /// Who may do what with the caller's records now, for which purpose, by which consent and until when: roles,
-    /// people and organisations that the caller's consents name, as every access is decided. The caller is not
+    /// people and organisations that the caller's consents name, as every access is decided, and doctors who have
+    /// emergency access. The caller is not
     /// listed. Reading it is recorded in the audit trail. A page may hold fewer nodes than `first`, or none,
     /// while `hasNextPage` is true: go on with `endCursor`.
     async fn who_has_access(
@@ -468,7 +481,8 @@ impl AccessQuery {
         Ok(page.looked_up_to(looked.end.map(|(at, id)| cursors.at(&(at, id.0)))))
     }
 
-    /// The patients who let the caller do something with their records now, in the order of their IDs. Needs the
+    /// The patients who let the caller do something with their records now, and for BTG and ETREAT those to whose records
+    /// the caller has emergency access, in the order of their IDs. Needs the
     /// role DOCTOR (`FORBIDDEN` otherwise). Each that is shown is recorded in the audit trail, for the patient.
     /// A page may hold fewer nodes than `first`, or none, while `hasNextPage` is true: go on with `endCursor`.
     async fn patients(

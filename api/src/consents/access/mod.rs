@@ -9,12 +9,14 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use domain::{
     access::{
-        Actor,
+        Action, Actor, Emergency,
         overview::{
             Access, AccessSubject, Permissions, beyond, in_short, named_by, permissions, refused_by,
         },
+        permitted_types,
     },
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
     ids::UserId,
     purpose::Purpose,
@@ -43,6 +45,8 @@ pub(crate) struct Holder {
     pub(crate) grantee: Grantee,
     /// What they may do.
     pub(crate) accesses: Vec<HeldAccess>,
+    /// Until when a person has emergency access; `None` where they have none.
+    pub(crate) emergency_until: Option<DateTime<Utc>>,
 }
 
 /// Something that somebody may do.
@@ -101,6 +105,12 @@ pub(crate) async fn who_has_access(
     consents.retain(|consent| consent.is_active(now));
     let permits = consents.iter().filter(|consent| !consent.is_denial());
     let mut named: Vec<Grantee> = named_by(permits).into_iter().collect();
+    let windows = seals.open_windows_on(&mut tx, actor.id, now).await?;
+    named.extend(
+        windows
+            .iter()
+            .map(|window| Grantee::User { id: window.doctor }),
+    );
     named.retain(|grantee| after.is_none_or(|after| key_of(grantee) > after));
     named.sort_by_key(key_of);
     named.dedup_by_key(|grantee| key_of(grantee));
@@ -110,12 +120,16 @@ pub(crate) async fn who_has_access(
     let (mut holders, mut end) = (Vec::new(), None);
     for grantee in named {
         let permitted = overview.permissions(&grantee, &consents);
-        if !permitted.is_empty() {
+        let emergency_until = overview.emergency(&grantee, &windows, &consents);
+        if !permitted.is_empty() || emergency_until.is_some() {
             if holders.len() == size {
                 has_next = true;
                 break;
             }
-            holders.push(overview.holder(&grantee, &permitted, &consents));
+            holders.push(Holder {
+                emergency_until,
+                ..overview.holder(&grantee, &permitted, &consents)
+            });
         }
         end = Some(key_of(&grantee));
     }
@@ -195,10 +209,44 @@ impl Overview {
         subject.map(permitted).unwrap_or_default()
     }
 
+    /// Until when a person may find or read something by a window of emergency access, whatever refusals take away.
+    fn emergency(
+        &self,
+        grantee: &Grantee,
+        windows: &[BreakGlassWindow],
+        consents: &[Consent],
+    ) -> Option<DateTime<Utc>> {
+        let Some(AccessSubject::Person(actor)) = self.subject(grantee) else {
+            return None;
+        };
+        let theirs = windows.iter().filter(|window| window.doctor == actor.id);
+        let counts = |window: &&BreakGlassWindow| {
+            let emergency = Some(Emergency {
+                window,
+                second_factor_required: false,
+            });
+            [Action::Search, Action::Read].iter().any(|action| {
+                let purpose = window.purpose;
+                let types = permitted_types(
+                    *action,
+                    actor,
+                    self.patient,
+                    purpose,
+                    emergency,
+                    consents,
+                    self.now,
+                );
+                !types.is_empty()
+            })
+        };
+        theirs.filter(counts).map(BreakGlassWindow::ends_at).max()
+    }
+
     fn holder(&self, grantee: &Grantee, permitted: &Permissions, consents: &[Consent]) -> Holder {
         let accesses = in_short(permitted).into_iter();
         Holder {
             grantee: grantee.clone(),
+            emergency_until: None,
             accesses: accesses
                 .map(|access| HeldAccess {
                     records: self.number(&access.record_types),

@@ -101,6 +101,10 @@ async fn judged(
             judge_all(keyring, seals::walk_proposals(conn, walk).await?),
         ),
         CheckStage::Codes => (SealedTable::AccessCodes, codes(conn, keyring, walk).await?),
+        CheckStage::Windows => (
+            SealedTable::BreakGlassWindows,
+            judge_all(keyring, seals::walk_windows(conn, walk).await?),
+        ),
         CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
         }
@@ -121,7 +125,8 @@ async fn contradicted(
         SealedTable::SecondFactors
         | SealedTable::Sessions
         | SealedTable::RoleProposals
-        | SealedTable::AccessCodes => Ok(Vec::new()),
+        | SealedTable::AccessCodes
+        | SealedTable::BreakGlassWindows => Ok(Vec::new()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which records somebody may find, and finding them.
 
-use chrono::{DateTime, Utc};
 use domain::{
     access::{AccessRequest, Action, Actor, decide, permitted_types},
     ids::UserId,
@@ -20,6 +19,7 @@ use vault::blind_index::IndexKey;
 
 use super::{ListRequest, ListedRecord, Search};
 use crate::{
+    caller::Caller,
     error::Error,
     facts::{Facts, distinct},
     records::filter::Criteria,
@@ -47,7 +47,7 @@ pub(super) enum Scope {
     },
     /// Those of more patients than are looked up by name.
     Everybody,
-    /// The same, where a row was found that is not as it was sealed.
+    /// The same, where a row was found that is not as it was sealed, or the caller has a window of emergency access.
     EverybodySealed,
 }
 
@@ -69,6 +69,13 @@ impl Scope {
         if purpose == Purpose::PatientRequest {
             return Ok(Self::sealed(vec![actor.id]));
         }
+        let mut in_emergency = if purpose.is_emergency() {
+            let now = users::now(tx).await?;
+            seals.open_windows(tx, &[actor.id], now).await?
+        } else {
+            Vec::new()
+        };
+        in_emergency.retain(|window| window.purpose == purpose);
         // SQL counts by rows whose seals it cannot see: before that, every seal is looked at.
         let most = [MOST_CONSENTS, ALL_CONSENTS];
         for most in most.into_iter().take(1 + usize::from(asked.search.total)) {
@@ -77,17 +84,24 @@ impl Scope {
             };
             let (consents, are_sealed) = seals.consents(reaching);
             if most == MOST_CONSENTS {
-                let patients = distinct(consents.iter().map(|consent| consent.patient));
+                let patients = consents.iter().map(|consent| consent.patient);
+                let patients = patients.chain(in_emergency.iter().map(|window| window.patient));
+                let patients = distinct(patients);
                 return Ok(Self::Patients {
                     patients,
                     are_sealed,
                 });
             }
-            if !are_sealed {
+            if !are_sealed || !in_emergency.is_empty() {
                 return Ok(Self::EverybodySealed);
             }
         }
-        Ok(Self::Everybody)
+        // The rule in SQL knows no windows.
+        Ok(if in_emergency.is_empty() {
+            Self::Everybody
+        } else {
+            Self::EverybodySealed
+        })
     }
 
     const fn sealed(patients: Vec<UserId>) -> Self {
@@ -108,15 +122,16 @@ impl Scope {
 
 /// Who looks for records, and what for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Searcher {
+pub(super) struct Searcher<'a> {
+    pub(super) caller: &'a Caller,
     pub(super) actor: Actor,
     pub(super) purpose: Purpose,
 }
 
-impl Searcher {
+impl Searcher<'_> {
     /// Whether they may look for anything at all.
     pub(super) fn may_ask(&self) -> bool {
-        let Self { actor, purpose } = *self;
+        let Self { actor, purpose, .. } = *self;
         match actor.role {
             // Administrators never touch content, not even its list.
             Role::Admin => purpose == Purpose::PatientRequest,
@@ -130,12 +145,12 @@ impl Searcher {
         self.purpose == Purpose::PatientRequest
     }
 
-    fn access_request(
+    fn access_request<'f>(
         &self,
         record: &Record,
         action: Action,
-        now: DateTime<Utc>,
-    ) -> AccessRequest<'_> {
+        facts: &'f Facts,
+    ) -> AccessRequest<'f> {
         AccessRequest {
             actor: self.actor,
             patient: record.patient,
@@ -144,8 +159,8 @@ impl Searcher {
             record_type: record.record_type,
             availability: record.availability,
             destination: None,
-            emergency: None,
-            now,
+            emergency: facts.emergency(self.caller, record.patient, self.purpose),
+            now: facts.now,
         }
     }
 
@@ -154,12 +169,24 @@ impl Searcher {
         let asked = &criteria.filter.record_types;
         let is_asked = |kind: &RecordType| asked.is_empty() || asked.contains(kind);
         let types = |patient: UserId| -> Vec<RecordType> {
-            let Self { actor, purpose } = *self;
+            let Self {
+                caller,
+                actor,
+                purpose,
+            } = *self;
             if self.is_own() {
                 return RecordType::ALL.to_vec();
             }
             let consents = facts.consents_of(patient);
-            permitted_types(Action::Search, actor, patient, purpose, consents, facts.now)
+            permitted_types(
+                Action::Search,
+                actor,
+                patient,
+                purpose,
+                facts.emergency(caller, patient, purpose),
+                consents,
+                facts.now,
+            )
         };
         let patients = patients.iter().copied();
         patients
@@ -175,7 +202,7 @@ impl Searcher {
     /// content is decided by itself.
     fn confirm(&self, search: &Search, record: Record, facts: &Facts) -> Option<ListedRecord> {
         let consents = facts.consents_of(record.patient);
-        let decide_on = |action| decide(&self.access_request(&record, action, facts.now), consents);
+        let decide_on = |action| decide(&self.access_request(&record, action, facts), consents);
         let found = decide_on(Action::Search);
         if !found.is_permit() {
             return None;
@@ -201,7 +228,7 @@ pub(super) async fn find(
     tx: &mut Tx<'_>,
     index_key: &IndexKey,
     asked: &ListRequest,
-    searcher: Searcher,
+    searcher: Searcher<'_>,
     scope: &Scope,
     facts: &Facts,
 ) -> Result<FoundPage, StoreError> {
@@ -229,7 +256,13 @@ pub(super) async fn find(
         ..criteria.filter.clone()
     };
     // What an index finds across patients leads; else each patient's newest do.
+    // The rule in SQL knows consents alone.
+    let by_window = visible.iter().flatten().any(|one| {
+        let window = facts.emergency(searcher.caller, one.patient, searcher.purpose);
+        window.is_some()
+    });
     let across = are_sealed
+        && !by_window
         && (filter.tokens.is_some()
             || (criteria.patient.is_none()
                 && !searcher.is_own()
@@ -266,7 +299,7 @@ pub(super) async fn find(
 async fn of_patients(
     tx: &mut Tx<'_>,
     search: &Search,
-    searcher: Searcher,
+    searcher: Searcher<'_>,
     visible: &[Visible],
     filter: &Filter,
 ) -> Result<(Vec<Record>, i64), StoreError> {
@@ -284,7 +317,7 @@ async fn of_patients(
 async fn across_patients(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
-    searcher: Searcher,
+    searcher: Searcher<'_>,
     filter: &Filter,
 ) -> Result<(Vec<Record>, i64), StoreError> {
     let search = &asked.search;
@@ -308,7 +341,7 @@ async fn across_patients(
 async fn of_everybody(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
-    searcher: Searcher,
+    searcher: Searcher<'_>,
     filter: &Filter,
 ) -> Result<(Vec<ListedRecord>, i64), StoreError> {
     let mut tries = TRIES;
@@ -341,17 +374,22 @@ async fn of_everybody(
 async fn by_sealed_consents(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
-    searcher: Searcher,
+    searcher: Searcher<'_>,
     filter: &Filter,
 ) -> Result<(Vec<ListedRecord>, i64), StoreError> {
-    let Searcher { actor, purpose } = searcher;
+    let Searcher { actor, purpose, .. } = searcher;
     let mut tries = TRIES;
     loop {
         tries -= 1;
         let reaching = consents::reaching(tx, actor, purpose, ALL_CONSENTS).await?;
         let (consents, _) = asked.caller.seals.consents(reaching.unwrap_or_default());
-        let patients = distinct(consents.iter().map(|consent| consent.patient));
+        let patients = consents.iter().map(|consent| consent.patient);
+        let patients: Vec<UserId> = patients.collect();
+        let asks = [(&asked.caller, Some(purpose))];
         let unlocked = Facts::unlocked(users::now(tx).await?, consents);
+        let unlocked = unlocked.with_emergencies(tx, asks.into_iter()).await?;
+        let in_emergency = unlocked.patients_in_emergency(&asked.caller, purpose);
+        let patients = distinct(patients.into_iter().chain(in_emergency));
         let visible = searcher.visible(&patients, &asked.search.criteria, &unlocked);
         let (page, total) = of_patients(tx, &asked.search, searcher, &visible, filter).await?;
         let found = page.len();
@@ -360,7 +398,8 @@ async fn by_sealed_consents(
         let Ok(actor) = facts.actor(&asked.caller) else {
             return Ok((Vec::new(), 0));
         };
-        let searcher = Searcher { actor, purpose };
+        let facts = facts.with_emergencies(tx, asks.into_iter()).await?;
+        let searcher = Searcher { actor, ..searcher };
         let shown: Vec<ListedRecord> = page
             .into_iter()
             .filter_map(|record| searcher.confirm(&asked.search, record, &facts))

@@ -120,6 +120,7 @@ pub fn permissions_for(
                 record_type: *record_type,
                 availability: Availability::Open,
                 destination: None,
+                // Consents alone are told of: a window of emergency access is told by itself.
                 emergency: None,
                 now,
             };

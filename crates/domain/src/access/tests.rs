@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::*;
+use crate::ids::{BreakGlassWindowId, PatientKeyId};
 
 const PATIENT: UserId = UserId(Uuid::from_u128(1));
 const DOCTOR: UserId = UserId(Uuid::from_u128(2));
@@ -270,43 +271,194 @@ fn the_first_steps_need_no_consent() {
     }
 }
 
+fn window() -> BreakGlassWindow {
+    BreakGlassWindow {
+        id: BreakGlassWindowId(Uuid::from_u128(4)),
+        patient: PATIENT,
+        doctor: DOCTOR,
+        purpose: Purpose::BreakGlass,
+        opened_at: at(50),
+        expires_at: at(200),
+        closed_at: None,
+        patient_key: PatientKeyId(Uuid::from_u128(5)),
+        sealed_reason: Vec::new(),
+    }
+}
+
+const fn by_window(window: &BreakGlassWindow) -> Emergency<'_> {
+    Emergency {
+        window,
+        second_factor_required: false,
+    }
+}
+
 #[test]
-fn an_emergency_needs_a_doctor_a_reason_and_a_reading() {
-    let reason = "unconscious, allergies unknown";
-    let asks = |purpose, action, reason: Option<&str>| {
-        let emergency = reason.map(|reason| Emergency {
-            reason,
-            second_factor_required: false,
-        });
-        decide(
-            &AccessRequest {
-                action,
-                emergency,
-                ..reads(doctor(), purpose)
-            },
-            &[],
-        )
-    };
+fn an_emergency_needs_a_doctor_an_open_window_and_a_reading() {
     let permit = Decision::Permit(PermitReason::Emergency);
     let deny = Decision::Deny(DenyReason::NoConsent);
-    assert_eq!(
-        asks(Purpose::BreakGlass, Action::Read, Some(reason)),
-        permit
-    );
-    assert_eq!(
-        asks(Purpose::EmergencyTreatment, Action::Search, Some(reason)),
-        permit
-    );
-    assert_eq!(asks(Purpose::Treatment, Action::Read, Some(reason)), deny);
-    assert_eq!(
-        asks(Purpose::BreakGlass, Action::Create, Some(reason)),
-        deny
-    );
-    assert_eq!(
-        asks(Purpose::BreakGlass, Action::Read, Some("too short")),
-        deny
-    );
-    assert_eq!(asks(Purpose::BreakGlass, Action::Read, None), deny);
+    let of_emergency_treatment = BreakGlassWindow {
+        purpose: Purpose::EmergencyTreatment,
+        ..window()
+    };
+    let another = UserId(Uuid::from_u128(77));
+    let foreign = BreakGlassWindow {
+        doctor: another,
+        ..window()
+    };
+    let on_another = BreakGlassWindow {
+        patient: another,
+        ..window()
+    };
+    let closed = BreakGlassWindow {
+        closed_at: Some(at(100)),
+        ..window()
+    };
+    let closes = BreakGlassWindow {
+        closed_at: Some(at(101)),
+        ..window()
+    };
+    let over = BreakGlassWindow {
+        expires_at: at(100),
+        ..window()
+    };
+    let later = BreakGlassWindow {
+        opened_at: at(101),
+        ..window()
+    };
+    let (glass, treat) = (Purpose::BreakGlass, Purpose::EmergencyTreatment);
+    let table = [
+        (glass, Action::Read, Some(window()), permit),
+        (glass, Action::Search, Some(window()), permit),
+        (
+            treat,
+            Action::Search,
+            Some(of_emergency_treatment.clone()),
+            permit,
+        ),
+        (glass, Action::Read, None, deny),
+        // Each purpose has its own window.
+        (treat, Action::Read, Some(window()), deny),
+        (glass, Action::Read, Some(of_emergency_treatment), deny),
+        (Purpose::Treatment, Action::Read, Some(window()), deny),
+        (
+            Purpose::EmergencyRoomTreatment,
+            Action::Read,
+            Some(window()),
+            deny,
+        ),
+        (glass, Action::Create, Some(window()), deny),
+        (glass, Action::Amend, Some(window()), deny),
+        (glass, Action::Export, Some(window()), deny),
+        (glass, Action::Read, Some(foreign), deny),
+        (glass, Action::Read, Some(on_another), deny),
+        (glass, Action::Read, Some(closed), deny),
+        (glass, Action::Read, Some(closes), permit),
+        (glass, Action::Read, Some(over), deny),
+        (glass, Action::Read, Some(later), deny),
+    ];
+    for (row, (purpose, action, window, wanted)) in table.into_iter().enumerate() {
+        let request = AccessRequest {
+            action,
+            emergency: window.as_ref().map(by_window),
+            ..reads(doctor(), purpose)
+        };
+        assert_eq!(decide(&request, &[]), wanted, "row {row}");
+        let types = permitted_types(
+            action,
+            doctor(),
+            PATIENT,
+            purpose,
+            request.emergency,
+            &[],
+            at(100),
+        );
+        assert_eq!(!types.is_empty(), wanted == permit, "row {row}");
+    }
+}
+
+#[test]
+fn an_emergency_takes_neither_a_patient_nor_an_administrator_nor_data_abroad() {
+    let window = window();
+    let asks = |actor, availability, destination| {
+        let request = AccessRequest {
+            availability,
+            destination,
+            emergency: Some(by_window(&window)),
+            ..reads(actor, Purpose::BreakGlass)
+        };
+        decide(&request, &[])
+    };
+    let with_role = |role| Actor { role, ..doctor() };
+    let table = [
+        (
+            with_role(Role::Patient),
+            Availability::Open,
+            None,
+            DenyReason::Purpose,
+        ),
+        (
+            with_role(Role::Admin),
+            Availability::Open,
+            None,
+            DenyReason::Purpose,
+        ),
+        (
+            Actor {
+                is_active: false,
+                ..doctor()
+            },
+            Availability::Open,
+            None,
+            DenyReason::Actor,
+        ),
+        (
+            doctor(),
+            Availability::Restricted,
+            None,
+            DenyReason::Restricted,
+        ),
+        (doctor(), Availability::Erased, None, DenyReason::Gone),
+        (
+            doctor(),
+            Availability::Open,
+            Some("SG"),
+            DenyReason::NoConsent,
+        ),
+    ];
+    for (row, (actor, availability, destination, wanted)) in table.into_iter().enumerate() {
+        let found = asks(actor, availability, destination);
+        assert_eq!(found, Decision::Deny(wanted), "row {row}");
+    }
+}
+
+#[test]
+fn a_refusal_wins_over_an_emergency() {
+    let window = window();
+    let refusal = Consent {
+        purpose: Purpose::BreakGlass,
+        activities: vec![Activity::Deny],
+        grantees: vec![],
+        ..consent(6)
+    };
+    let request = AccessRequest {
+        emergency: Some(by_window(&window)),
+        ..reads(doctor(), Purpose::BreakGlass)
+    };
+    let refused = Decision::Deny(DenyReason::ConsentDeny(refusal.id));
+    assert_eq!(decide(&request, std::slice::from_ref(&refusal)), refused);
+    // Once it is taken back, the window counts.
+    let taken_back = Consent {
+        withdrawn_at: Some(at(100)),
+        ..refusal
+    };
+    let permit = Decision::Permit(PermitReason::Emergency);
+    assert_eq!(decide(&request, &[taken_back]), permit);
+    // A consent that permits is named rather than the window.
+    let lets = Consent {
+        purpose: Purpose::BreakGlass,
+        ..consent(7)
+    };
+    assert_eq!(decide(&request, &[lets]), by(7));
 }
 
 #[test]
@@ -314,42 +466,37 @@ fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
     let permit = Decision::Permit(PermitReason::Emergency);
     let missing = Decision::Deny(DenyReason::SecondFactor);
     let nothing = Decision::Deny(DenyReason::NoConsent);
-    let good = "unconscious, allergies unknown";
+    let of = |purpose| BreakGlassWindow {
+        purpose,
+        ..window()
+    };
+    let over = BreakGlassWindow {
+        expires_at: at(100),
+        ..window()
+    };
+    let glass = Purpose::BreakGlass;
+    let treat = Purpose::EmergencyTreatment;
     let table = [
-        // required, shown, reason, purpose, consents: answer
-        (false, false, good, Purpose::BreakGlass, vec![], permit),
-        (false, true, good, Purpose::BreakGlass, vec![], permit),
-        (true, true, good, Purpose::BreakGlass, vec![], permit),
-        (true, false, good, Purpose::BreakGlass, vec![], missing),
-        (
-            true,
-            false,
-            good,
-            Purpose::EmergencyTreatment,
-            vec![],
-            missing,
-        ),
+        // required, shown, window, purpose, consents: answer
+        (false, false, of(glass), glass, vec![], permit),
+        (false, true, of(glass), glass, vec![], permit),
+        (true, true, of(glass), glass, vec![], permit),
+        (true, false, of(glass), glass, vec![], missing),
+        (true, false, of(treat), treat, vec![], missing),
         // What no emergency allows needs no second factor to be refused.
-        (
-            true,
-            false,
-            "too short",
-            Purpose::BreakGlass,
-            vec![],
-            nothing,
-        ),
-        (true, true, good, Purpose::Treatment, vec![], nothing),
+        (true, false, over, glass, vec![], nothing),
+        (true, true, of(glass), Purpose::Treatment, vec![], nothing),
         // A consent allows without one: nothing is broken.
         (
             true,
             false,
-            good,
+            of(glass),
             Purpose::Treatment,
             vec![consent(1)],
             by(1),
         ),
     ];
-    for (row, (required, shown, reason, purpose, consents, wanted)) in table.into_iter().enumerate()
+    for (row, (required, shown, window, purpose, consents, wanted)) in table.into_iter().enumerate()
     {
         let actor = Actor {
             second_factor: shown,
@@ -357,7 +504,7 @@ fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
         };
         let request = AccessRequest {
             emergency: Some(Emergency {
-                reason,
+                window: &window,
                 second_factor_required: required,
             }),
             ..reads(actor, purpose)
@@ -461,7 +608,32 @@ impl Dice {
             .collect()
     }
 
+    /// A window that is often the right one, as a fixed one that lives as long as the tests.
+    fn window(&mut self, purpose: Purpose) -> &'static BreakGlassWindow {
+        let moment = |dice: &mut Self, within| at(i64::try_from(dice.roll(within)).unwrap_or(0));
+        Box::leak(Box::new(BreakGlassWindow {
+            patient: self.pick(&[PATIENT, PATIENT, PATIENT, PATIENT, PATIENT, DOCTOR]),
+            doctor: self.pick(&[DOCTOR, DOCTOR, DOCTOR, DOCTOR, DOCTOR, PATIENT]),
+            purpose: self.pick(&[
+                purpose,
+                purpose,
+                Purpose::BreakGlass,
+                Purpose::EmergencyTreatment,
+            ]),
+            opened_at: moment(self, 5),
+            expires_at: moment(self, 20),
+            closed_at: (self.roll(5) == 0).then(|| moment(self, 12)),
+            ..window()
+        }))
+    }
+
     fn request(&mut self) -> AccessRequest<'static> {
+        let purpose = if self.roll(3) == 0 {
+            self.pick(Purpose::ALL)
+        } else {
+            self.pick(&Purpose::ALL[..7])
+        };
+        let window = (self.roll(3) > 0).then(|| self.window(purpose));
         AccessRequest {
             actor: Actor {
                 id: self.pick(&[PATIENT, DOCTOR, DOCTOR]),
@@ -472,11 +644,7 @@ impl Dice {
             },
             patient: PATIENT,
             action: self.pick(Action::ALL),
-            purpose: if self.roll(3) == 0 {
-                self.pick(Purpose::ALL)
-            } else {
-                self.pick(&Purpose::ALL[..7])
-            },
+            purpose,
             record_type: self.pick(&[RecordType::LabResult, RecordType::Imaging]),
             availability: if self.roll(6) == 0 {
                 self.pick(&[Availability::Restricted, Availability::Erased])
@@ -484,12 +652,10 @@ impl Dice {
                 Availability::Open
             },
             destination: self.pick(&[None, None, Some("SG")]),
-            emergency: self
-                .pick(&[None, Some("unconscious, allergies unknown"), Some("short")])
-                .map(|reason| Emergency {
-                    reason,
-                    second_factor_required: self.roll(2) == 0,
-                }),
+            emergency: window.map(|window| Emergency {
+                window,
+                second_factor_required: self.roll(3) == 0,
+            }),
             now: at(i64::try_from(self.roll(10)).unwrap_or(0)),
         }
     }
@@ -615,8 +781,17 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
     let urgent = q.actor.role == Role::Doctor
         && ["BTG", "ETREAT"].contains(&code)
         && ["READ", "SEARCH"].contains(&q.action.as_str())
+        && q.destination.is_none()
         && q.emergency.is_some_and(|glass| {
-            glass.reason.len() >= 20 && (q.actor.second_factor || !glass.second_factor_required)
+            let window = glass.window;
+            let ended =
+                window.expires_at <= q.now || window.closed_at.is_some_and(|it| it <= q.now);
+            window.doctor == q.actor.id
+                && window.patient == q.patient
+                && window.purpose.as_str() == code
+                && window.opened_at <= q.now
+                && !ended
+                && (q.actor.second_factor || !glass.second_factor_required)
         });
     (urgent, vec![])
 }
@@ -624,7 +799,7 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
 #[test]
 fn a_hundred_thousand_random_cases_agree_with_a_naive_oracle() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
-    let mut by_consent = 0;
+    let (mut by_consent, mut by_emergency) = (0, 0);
     for case in 0..100_000 {
         let (request, consents) = dice.case();
         let decision = decide(&request, &consents);
@@ -639,11 +814,100 @@ fn a_hundred_thousand_random_cases_agree_with_a_naive_oracle() {
             None => assert!(rows.is_empty(), "case {case}"),
         }
         by_consent += u32::from(decision.consent().is_some());
+        by_emergency += u32::from(decision == Decision::Permit(PermitReason::Emergency));
     }
     assert!(
         by_consent > 4_000,
         "the cases hardly ever reach a consent: {by_consent}"
     );
+    assert!(
+        by_emergency > 100,
+        "the cases hardly ever reach an emergency: {by_emergency}"
+    );
+}
+
+#[test]
+fn no_window_overrides_a_refusal_and_none_helps_that_is_not_open_or_not_the_callers() {
+    let mut dice = Dice(0x0b7e_6a55);
+    let (mut permitted, mut refused) = (0, 0);
+    for case in 0..100_000 {
+        let (request, consents) = dice.case();
+        let with = decide(&request, &consents);
+        let without = AccessRequest {
+            emergency: None,
+            ..request
+        };
+        let without = decide(&without, &consents);
+        // A window opens what no consent does, and changes nothing else.
+        if without.is_permit() || matches!(without, Decision::Deny(DenyReason::ConsentDeny(_))) {
+            assert_eq!(with, without, "case {case}: {request:?} {consents:?}");
+            refused += u32::from(request.emergency.is_some() && !without.is_permit());
+        }
+        if with != Decision::Permit(PermitReason::Emergency) {
+            continue;
+        }
+        permitted += 1;
+        let emergency = request.emergency.expect("by an emergency");
+        let asks = |window: &BreakGlassWindow| {
+            let request = AccessRequest {
+                emergency: Some(Emergency {
+                    window,
+                    ..emergency
+                }),
+                ..request
+            };
+            decide(&request, &consents)
+        };
+        let right = emergency.window.clone();
+        let another = UserId(Uuid::from_u128(77));
+        for wrong in [
+            BreakGlassWindow {
+                closed_at: Some(request.now),
+                ..right.clone()
+            },
+            BreakGlassWindow {
+                expires_at: request.now,
+                ..right.clone()
+            },
+            BreakGlassWindow {
+                opened_at: request.now + TimeDelta::microseconds(1),
+                ..right.clone()
+            },
+            BreakGlassWindow {
+                doctor: another,
+                ..right.clone()
+            },
+            BreakGlassWindow {
+                patient: another,
+                ..right.clone()
+            },
+            BreakGlassWindow {
+                purpose: Purpose::Treatment,
+                ..right.clone()
+            },
+        ] {
+            assert_eq!(
+                asks(&wrong),
+                Decision::Deny(DenyReason::NoConsent),
+                "case {case}"
+            );
+        }
+        let refusal = Consent {
+            purpose: request.purpose,
+            activities: vec![Activity::Deny],
+            grantees: vec![],
+            ..consent(99)
+        };
+        let mut denied = consents;
+        denied.push(refusal.clone());
+        assert_eq!(
+            decide(&request, &denied),
+            Decision::Deny(DenyReason::ConsentDeny(refusal.id)),
+            "case {case}"
+        );
+    }
+    assert!(permitted > 100, "{permitted}");
+    assert!(refused > 50, "{refused}");
 }
 
 #[test]

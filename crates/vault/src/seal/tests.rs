@@ -2,7 +2,7 @@
 use chrono::TimeDelta;
 use domain::{
     consents::{Activity, Category},
-    ids::{AccessCodeId, ConsentId, OrganizationId, SessionId, UserId},
+    ids::{AccessCodeId, BreakGlassWindowId, ConsentId, OrganizationId, PatientKeyId, SessionId, UserId},
     purpose::Purpose,
     records::RecordType,
     users::{Email, Role, Username},
@@ -108,6 +108,20 @@ fn prepared() -> PreparedConsent {
     }
 }
 
+fn window() -> BreakGlassWindow {
+    BreakGlassWindow {
+        id: BreakGlassWindowId(Uuid::from_u128(10)),
+        patient: user(1),
+        doctor: user(2),
+        purpose: Purpose::BreakGlass,
+        opened_at: second(7),
+        expires_at: second(8),
+        closed_at: Some(second(7)),
+        patient_key: PatientKeyId(Uuid::from_u128(11)),
+        sealed_reason: vec![9, 8],
+    }
+}
+
 fn seal<T: Sealable>(row: &T) -> Seal {
     keyring("12").seal_row(row).unwrap()
 }
@@ -127,6 +141,7 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&session()), SESSION),
         (seal(&proposal()), PROPOSAL),
         (seal(&prepared()), PREPARED),
+        (seal(&window()), WINDOW),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -254,6 +269,29 @@ fn no_column_of_a_sealed_access_code_can_be_changed() {
 }
 
 #[test]
+fn no_column_of_a_sealed_window_can_be_changed() {
+    assert!(passes(window(), seal(&window())));
+    let windows: [fn(&mut BreakGlassWindow); 10] = [
+        |it| it.id = BreakGlassWindowId(Uuid::from_u128(8)),
+        |it| it.patient = user(3),
+        |it| it.doctor = user(3),
+        |it| std::mem::swap(&mut it.patient, &mut it.doctor),
+        |it| it.purpose = Purpose::EmergencyTreatment,
+        |it| it.opened_at += TimeDelta::microseconds(1),
+        |it| it.expires_at += TimeDelta::microseconds(1),
+        |it| it.closed_at = None,
+        |it| it.patient_key = PatientKeyId(Uuid::from_u128(12)),
+        |it| it.sealed_reason[0] ^= 1,
+    ];
+    for (nth, change) in windows.iter().enumerate() {
+        let mut changed = window();
+        change(&mut changed);
+        let passes = passes(changed, seal(&window()));
+        assert!(!passes, "change {nth} of a window");
+    }
+}
+
+#[test]
 fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     let ring = keyring("12");
     let right = seal(&account());
@@ -293,5 +331,6 @@ const ACCOUNT: &str = "f8c0f93a511eaa985d825bc30592b88ca672f9d0d7190606f0f0d3e2c
 const CONSENT: &str = "a6d75d9767c9f26c4e5251cee4c2d8089bde1e068399fa7bbc3e9aa07bdb1394";
 const FACTOR: &str = "df7ab410b85524ab8be0039bb73e886c0cc7b8b2c6dfd0aa1574ed95b43ae7a2";
 const SESSION: &str = "b48513e5af38fc9e4d6becea06ecb7d33314a1ea549cc09f9df2149448775870";
+const WINDOW: &str = "05d16678916b9bbb06e633666c722071c11c732a6553d62fed78d3cdac89be5f";
 const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42f40398f3";
 const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345f8d698c9";

@@ -1,0 +1,77 @@
+//! Emergency access: windows on a patient's records, opened and closed by doctors, and reviewed by administrators.
+//!
+//! What a window permits is decided where every access is (`crate::facts`); here it comes and goes.
+
+mod close;
+pub(crate) mod graphql;
+mod list;
+mod open;
+mod review;
+pub(crate) mod schedule;
+mod words;
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    break_glass::BreakGlassWindow,
+    ids::BreakGlassWindowId,
+    purpose::Purpose,
+};
+use serde_json::{Value, json};
+use store::{Tx, audit};
+
+use crate::{caller::Caller, error::Error};
+
+/// The entry of what somebody did about a window.
+fn entry(
+    caller: &Caller,
+    action: AuditAction,
+    purpose: Purpose,
+    window: &BreakGlassWindow,
+) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::BreakGlassWindow,
+        resource_id: window.id.0,
+        classification: Classification::SensitivePersonal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(window.patient),
+        ..caller.entry(action, purpose)
+    }
+}
+
+/// What an audit row keeps of a window: never its reason.
+fn evidence(window: &BreakGlassWindow) -> Value {
+    json!({
+        "openedAt": window.opened_at,
+        "expiresAt": window.expires_at,
+        "closedAt": window.closed_at,
+    })
+}
+
+/// Writes down that something about a window was refused, and answers why.
+async fn refuse<T>(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    entry: AuditEntry,
+    (reason, wanted): (&str, AuditAction),
+    error: Error,
+) -> Result<T, Error> {
+    let denied = AuditEntry {
+        user: caller.user,
+        action: AuditAction::AccessDenied,
+        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
+        ..entry
+    };
+    audit::insert(&mut tx, &[denied]).await?;
+    tx.commit().await?;
+    Err(error)
+}
+
+/// The entry of what somebody asked about a window that they may not know of.
+fn entry_of_unknown(caller: &Caller, id: BreakGlassWindowId, purpose: Purpose) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::BreakGlassWindow,
+        resource_id: id.0,
+        classification: Classification::SensitivePersonal,
+        ..caller.entry(AuditAction::AccessDenied, purpose)
+    }
+}

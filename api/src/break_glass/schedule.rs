@@ -1,0 +1,141 @@
+//! What happens to windows by itself, for as long as the process runs: the end of those whose time is over is written
+//! down, and those that nobody has reviewed in time are escalated, once. By one process at a time; what a process that
+//! dies has not committed, the next one does.
+
+use std::time::Duration;
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    break_glass::{BreakGlassWindow, NotificationKind, REVIEW_WITHIN},
+    ids::RequestId,
+    purpose::Purpose,
+    users::SCHEDULER,
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, StoreError, Tx, audit, break_glass,
+    notifications::{self, NewNotification},
+    users,
+};
+use tokio::time::MissedTickBehavior;
+
+use crate::seals::Seals;
+
+/// How often it is looked for windows.
+const EVERY: Duration = Duration::from_secs(2);
+/// How many windows are taken at a time.
+const AT_A_TIME: i64 = 100;
+
+/// Looks again and again.
+pub(crate) async fn run(pool: Pool, seals: Seals) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_failing = false;
+    loop {
+        ticks.tick().await;
+        let done = step(&pool, &seals).await;
+        // Once, and not each time.
+        if let Err(error) = &done
+            && !is_failing
+        {
+            tracing::warn!(
+                sql_state = error.sql_state(),
+                "Windows of emergency access cannot be looked after; trying again"
+            );
+        }
+        is_failing = done.is_err();
+    }
+}
+
+/// Looks once: one transaction.
+async fn step(pool: &Pool, seals: &Seals) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await?;
+    if !break_glass::is_ours(&mut tx).await? {
+        return Ok(());
+    }
+    let origin = Origin::job(RequestId::fresh());
+    write_ends(&mut tx, seals, &origin).await?;
+    escalate(&mut tx, seals, &origin).await?;
+    tx.commit().await
+}
+
+/// Writes down the end of windows whose time is over: when they ended, not when it was noticed.
+async fn write_ends(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(), StoreError> {
+    let now = users::now(tx).await?;
+    let found = break_glass::unended(tx, now, AT_A_TIME).await?;
+    let windows = found.into_iter().map(|stored| seals.look_at(stored.window));
+    let (mut rows, mut ids) = (Vec::new(), Vec::new());
+    for (window, is_as_sealed) in windows {
+        let said = json!({ "by": "TIME", "endedAt": window.ends_at(), "sealed": is_as_sealed });
+        rows.push(entry(
+            origin,
+            AuditAction::BreakGlassEnd,
+            window.purpose,
+            &window,
+            said,
+        ));
+        ids.push(window.id);
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    break_glass::record_ends(tx, &ids, now).await?;
+    audit::insert(tx, &rows).await
+}
+
+/// Tells every administrator of windows that nobody has reviewed in time.
+async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(), StoreError> {
+    let now = users::now(tx).await?;
+    let found = break_glass::unescalated(tx, now - REVIEW_WITHIN, AT_A_TIME).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let administrators = seals.lock_administrators(tx).await?;
+    let windows: Vec<BreakGlassWindow> = found
+        .into_iter()
+        .map(|stored| stored.window.into_parts().0)
+        .collect();
+    let told = |window: &BreakGlassWindow| -> Vec<NewNotification> {
+        let of = |user| NewNotification {
+            user,
+            kind: NotificationKind::BreakGlassEscalated,
+            actor: window.doctor,
+            resource: window.id.0,
+            at: now,
+        };
+        // Whoever is concerned reviews nothing: they are told their own as everybody is.
+        let others = administrators.iter().copied();
+        let others = others.filter(|id| ![window.doctor, window.patient].contains(id));
+        others.map(of).collect()
+    };
+    let (mut rows, mut tell) = (Vec::new(), Vec::new());
+    for window in &windows {
+        let told = told(window);
+        let said = json!({ "escalated": true, "administrators": told.len() });
+        let action = AuditAction::BreakGlassReview;
+        rows.push(entry(origin, action, Purpose::Compliance, window, said));
+        tell.extend(told);
+    }
+    let ids: Vec<_> = windows.iter().map(|window| window.id).collect();
+    break_glass::escalate(tx, &ids, now).await?;
+    audit::insert(tx, &rows).await?;
+    notifications::append(tx, &tell).await
+}
+
+fn entry(
+    origin: &Origin,
+    action: AuditAction,
+    purpose: Purpose,
+    window: &BreakGlassWindow,
+    said: Value,
+) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::BreakGlassWindow,
+        resource_id: window.id.0,
+        new_value: Some(said),
+        classification: Classification::SensitivePersonal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(window.patient),
+        ..AuditEntry::new(SCHEDULER, action, purpose, origin)
+    }
+}

@@ -1,0 +1,142 @@
+//! Windows as they are shown: with their words opened, for those who may read them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use domain::{
+    break_glass::{BreakGlassWindow, ReviewDecision, ReviewStatus},
+    ids::{PatientKeyId, UserId},
+    stored::StoredKey,
+};
+use store::{
+    PgConnection, StoreError,
+    break_glass::{StoredWindow, WindowReview},
+    keys,
+};
+use vault::{
+    break_glass::{WordsBinding, WordsKind},
+    envelope::PatientKey,
+    keyring::Keyring,
+};
+
+use crate::{facts::distinct, seals::Seals};
+
+/// A window as it is shown.
+#[derive(Debug, Clone)]
+pub(super) struct ShownWindow {
+    /// The window.
+    pub(super) window: Arc<BreakGlassWindow>,
+    /// Whether it is as it was sealed: else it opens nothing.
+    pub(super) is_as_sealed: bool,
+    /// Why it was opened; `None` where the patient's key is gone.
+    pub(super) reason: Option<String>,
+    /// When every administrator was told that nobody had reviewed it in time.
+    pub(super) escalated_at: Option<DateTime<Utc>>,
+    /// Its review.
+    pub(super) review: Option<ShownReview>,
+}
+
+/// The review of a window as it is shown.
+#[derive(Debug, Clone)]
+pub(super) struct ShownReview {
+    /// When.
+    pub(super) at: DateTime<Utc>,
+    /// By whom.
+    pub(super) by: UserId,
+    /// With which result.
+    pub(super) decision: ReviewDecision,
+    /// What was noted.
+    pub(super) note: Option<String>,
+}
+
+impl ShownWindow {
+    /// Where its review stands.
+    pub(super) const fn status(&self) -> ReviewStatus {
+        match (&self.review, self.escalated_at) {
+            (Some(_), _) => ReviewStatus::Reviewed,
+            (None, Some(_)) => ReviewStatus::Escalated,
+            (None, None) => ReviewStatus::Pending,
+        }
+    }
+}
+
+/// Windows with the keys of their patients, wrapped: read in the transaction that writes down who reads them.
+#[derive(Debug)]
+pub(super) struct SealedWords {
+    windows: Vec<StoredWindow>,
+    keys: Vec<StoredKey>,
+}
+
+impl SealedWords {
+    /// Fetches the keys of these windows' patients, one statement.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn of(
+        conn: &mut PgConnection,
+        windows: Vec<StoredWindow>,
+    ) -> Result<Self, StoreError> {
+        let patients = windows.iter().map(|it| it.window.clone().into_parts().0);
+        let patients = distinct(patients.map(|window| window.patient));
+        let keys = if patients.is_empty() {
+            Vec::new()
+        } else {
+            keys::living(conn, &patients).await?
+        };
+        Ok(Self { windows, keys })
+    }
+
+    /// Opens their words. Nothing of the database is held while keys are unwrapped.
+    pub(super) async fn open(self, keyring: &Keyring, seals: &Seals) -> Vec<ShownWindow> {
+        let keys: Vec<&StoredKey> = self.keys.iter().collect();
+        let ids = keys.iter().map(|key| key.id);
+        let unwrapped = ids.zip(keyring.unwrap(&keys).await);
+        let keys: HashMap<PatientKeyId, PatientKey> = unwrapped
+            .filter_map(|(id, key)| {
+                let key = key.inspect_err(|error| {
+                    tracing::error!(key.id = %id, %error, "A patient's key does not unwrap");
+                });
+                Some((id, key.ok()?))
+            })
+            .collect();
+        let windows = self.windows.into_iter();
+        windows.map(|stored| shown(&keys, seals, stored)).collect()
+    }
+}
+
+fn shown(
+    keys: &HashMap<PatientKeyId, PatientKey>,
+    seals: &Seals,
+    stored: StoredWindow,
+) -> ShownWindow {
+    let (window, is_as_sealed) = seals.look_at(stored.window);
+    let key = keys.get(&window.patient_key);
+    let open = |kind, sealed: &[u8]| {
+        let binding = WordsBinding::of(&window, kind);
+        let words = key?.open_words(&binding, sealed);
+        let words = words.inspect_err(|error| {
+            tracing::error!(window.id = %window.id, %error, "Words of a window do not open");
+        });
+        Some(words.ok()?.as_str().to_owned())
+    };
+    let review = stored.review.map(
+        |WindowReview {
+             at,
+             by,
+             decision,
+             sealed_note,
+         }| ShownReview {
+            at,
+            by,
+            decision,
+            note: sealed_note.and_then(|note| open(WordsKind::Note, &note)),
+        },
+    );
+    ShownWindow {
+        reason: open(WordsKind::Reason, &window.sealed_reason),
+        window: Arc::new(window),
+        is_as_sealed,
+        escalated_at: stored.escalated_at,
+        review,
+    }
+}

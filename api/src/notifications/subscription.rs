@@ -1,0 +1,162 @@
+//! One account's notifications as they are written: from a cursor or from now, each once, in order.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::{Stream, stream};
+use serde_json::json;
+use store::{
+    Pool, Tx,
+    notifications::{self, Notification},
+};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use vault::blind_index::IndexKey;
+
+use super::list::write_down;
+use crate::{
+    caller::Caller,
+    cursor::{Cursor, ListCursors, bad_cursor},
+    error::Error,
+    feed::{BATCH, Feed},
+};
+
+/// Where a stream of notifications begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartOfNotifications {
+    /// With the first.
+    Earliest,
+    /// With the next one that is written.
+    Latest,
+    /// After the one of this position that tells of this time.
+    After(i64, DateTime<Utc>),
+}
+
+impl StartOfNotifications {
+    /// Reads what a client hands back.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of the caller's notifications.
+    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
+        match after.map(Cursor::as_str) {
+            None | Some("latest") => Ok(Self::Latest),
+            Some("earliest") => Ok(Self::Earliest),
+            Some(_) => {
+                let key = cursors.read(after)?;
+                Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
+            }
+        }
+    }
+
+    async fn position(self, tx: &mut Tx<'_>, caller: &Caller) -> Result<i64, Error> {
+        match self {
+            Self::Earliest => Ok(0),
+            Self::Latest => Ok(notifications::last_position(tx).await?),
+            // A log that was restored to an earlier state gives its positions to others.
+            Self::After(position, at)
+                if notifications::holds(tx, caller.user, position, at).await? =>
+            {
+                Ok(position)
+            }
+            Self::After(..) => Err(bad_cursor()),
+        }
+    }
+}
+
+/// The cursors of an account's notifications as they are followed.
+pub(super) fn cursors(index_key: &Arc<IndexKey>, caller: &Caller) -> ListCursors {
+    let followed = json!("followed");
+    ListCursors::of(index_key, "notifications", caller.user, &followed)
+}
+
+/// Where a subscriber stands.
+struct NotificationSubscriber {
+    pool: Pool,
+    caller: Caller,
+    /// The last notification that was read.
+    position: i64,
+    /// Read from the log, and not handed out.
+    waiting: std::vec::IntoIter<Notification>,
+    /// True once the log was read to its end: from then on, they come as they are written.
+    is_live: bool,
+    live: Receiver<Arc<Notification>>,
+}
+
+/// Begins a stream, with its audit row. A stream ends with the log-in it was begun with (`crate::lease`).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over; [`Error::BadInput`] where the caller was told no such thing.
+pub(super) async fn follow(
+    pool: Pool,
+    feed: &Feed,
+    caller: Caller,
+    start: StartOfNotifications,
+) -> Result<impl Stream<Item = Result<Arc<Notification>, Error>>, Error> {
+    // Listening begins before the log is read, so nothing falls between the two.
+    let live = feed.listen_to_notifications();
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let position = start.position(&mut tx, &caller).await?;
+    let said = json!({ "subscription": "notifications" });
+    write_down(&mut tx, &caller, actor, said).await?;
+    tx.commit().await?;
+    let subscriber = NotificationSubscriber {
+        pool,
+        caller,
+        position,
+        waiting: Vec::new().into_iter(),
+        is_live: false,
+        live,
+    };
+    Ok(stream::unfold(Some(subscriber), |subscriber| async {
+        let mut subscriber = subscriber?;
+        match subscriber.next().await {
+            Ok(told) => Some((Ok(told), Some(subscriber))),
+            // Told once; then the stream is over.
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+impl NotificationSubscriber {
+    async fn next(&mut self) -> Result<Arc<Notification>, Error> {
+        loop {
+            let told = self.entry().await?;
+            if told.user != self.caller.user || told.position <= self.position {
+                continue;
+            }
+            self.position = told.position;
+            self.check().await?;
+            return Ok(told);
+        }
+    }
+
+    /// Whether the caller may be told anything now: an account that was deactivated and a log-in that was ended are not.
+    async fn check(&self) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        self.caller.actor(&mut tx).await?;
+        Ok(())
+    }
+
+    /// The next entry, from the log or as it is written.
+    async fn entry(&mut self) -> Result<Arc<Notification>, Error> {
+        loop {
+            if let Some(told) = self.waiting.next() {
+                return Ok(Arc::new(told));
+            }
+            if !self.is_live {
+                let mut conn = self.pool.acquire().await?;
+                let user = self.caller.user;
+                let found = notifications::own_after(&mut conn, user, self.position, BATCH).await?;
+                self.is_live = found.is_empty();
+                self.waiting = found.into_iter();
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(told) => return Ok(told),
+                // Too slow for the buffer: the log has everything.
+                Err(RecvError::Lagged(_)) => self.is_live = false,
+                Err(RecvError::Closed) => return Err(Error::Unavailable),
+            }
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! Windows of emergency access, and where their reviews stand.
+
+mod schedule;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    break_glass::{BreakGlassWindow, ReviewDecision, ReviewStatus},
+    ids::{BreakGlassWindowId, PatientKeyId, UserId},
+    seals::{Seal, Sealed},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub use self::schedule::{escalate, is_ours, record_ends, unended, unescalated};
+use crate::{StoreError, Tx, rows};
+
+/// Asks for windows, as [`WindowRow`] holds what is sealed of them; `$which` says for which.
+macro_rules! window_rows {
+    ($which:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            $crate::break_glass::WindowRow,
+            "SELECT id, patient_id, doctor_id, purpose, opened_at, expires_at, closed_at, patient_key_id,
+                    sealed_reason, seal, seal_key
+             FROM break_glass_windows " + $which,
+            $($argument),+
+        )
+    };
+}
+pub(crate) use window_rows;
+
+/// The same with their reviews, as [`ReviewedRow`] holds them.
+macro_rules! reviewed_rows {
+    ($which:tt, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            $crate::break_glass::ReviewedRow,
+            "SELECT id, patient_id, doctor_id, purpose, opened_at, expires_at, closed_at, patient_key_id,
+                    sealed_reason, seal, seal_key, escalated_at, reviewed_at, reviewed_by, decision,
+                    sealed_note
+             FROM break_glass_windows " + $which,
+            $($argument),+
+        )
+    };
+}
+pub(crate) use reviewed_rows;
+
+pub(crate) struct WindowRow {
+    pub(crate) id: Uuid,
+    pub(crate) patient_id: Uuid,
+    pub(crate) doctor_id: Uuid,
+    pub(crate) purpose: String,
+    pub(crate) opened_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) closed_at: Option<DateTime<Utc>>,
+    pub(crate) patient_key_id: Uuid,
+    pub(crate) sealed_reason: Vec<u8>,
+    pub(crate) seal: Option<Vec<u8>>,
+    pub(crate) seal_key: Option<String>,
+}
+
+impl TryFrom<WindowRow> for Sealed<BreakGlassWindow> {
+    type Error = StoreError;
+    fn try_from(row: WindowRow) -> Result<Self, StoreError> {
+        let window = BreakGlassWindow {
+            id: BreakGlassWindowId(row.id),
+            patient: UserId(row.patient_id),
+            doctor: UserId(row.doctor_id),
+            purpose: rows::text(&row.purpose, "purpose")?,
+            opened_at: row.opened_at,
+            expires_at: row.expires_at,
+            closed_at: row.closed_at,
+            patient_key: PatientKeyId(row.patient_key_id),
+            sealed_reason: row.sealed_reason,
+        };
+        Ok(Self::new(window, Seal::of(row.seal, row.seal_key)))
+    }
+}
+
+pub(crate) struct ReviewedRow {
+    id: Uuid,
+    patient_id: Uuid,
+    doctor_id: Uuid,
+    purpose: String,
+    opened_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    closed_at: Option<DateTime<Utc>>,
+    patient_key_id: Uuid,
+    sealed_reason: Vec<u8>,
+    seal: Option<Vec<u8>>,
+    seal_key: Option<String>,
+    escalated_at: Option<DateTime<Utc>>,
+    reviewed_at: Option<DateTime<Utc>>,
+    reviewed_by: Option<Uuid>,
+    decision: Option<String>,
+    sealed_note: Option<Vec<u8>>,
+}
+
+/// A window, and where its review stands.
+#[derive(Debug, Clone)]
+pub struct StoredWindow {
+    /// The window.
+    pub window: Sealed<BreakGlassWindow>,
+    /// When every administrator was told that nobody had reviewed it in time.
+    pub escalated_at: Option<DateTime<Utc>>,
+    /// Its review, if there was one.
+    pub review: Option<WindowReview>,
+}
+
+/// The review of a window.
+#[derive(Debug, Clone)]
+pub struct WindowReview {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: UserId,
+    /// With which result.
+    pub decision: ReviewDecision,
+    /// What the reviewer noted, sealed.
+    pub sealed_note: Option<Vec<u8>>,
+}
+
+impl TryFrom<ReviewedRow> for StoredWindow {
+    type Error = StoreError;
+    fn try_from(row: ReviewedRow) -> Result<Self, StoreError> {
+        let review = match (row.reviewed_at, row.reviewed_by, row.decision) {
+            (Some(at), Some(by), Some(decision)) => Some(WindowReview {
+                at,
+                by: UserId(by),
+                decision: rows::text(&decision, "decision of a review")?,
+                sealed_note: row.sealed_note,
+            }),
+            _ => None,
+        };
+        let window = WindowRow {
+            id: row.id,
+            patient_id: row.patient_id,
+            doctor_id: row.doctor_id,
+            purpose: row.purpose,
+            opened_at: row.opened_at,
+            expires_at: row.expires_at,
+            closed_at: row.closed_at,
+            patient_key_id: row.patient_key_id,
+            sealed_reason: row.sealed_reason,
+            seal: row.seal,
+            seal_key: row.seal_key,
+        };
+        Ok(Self {
+            window: window.try_into()?,
+            escalated_at: row.escalated_at,
+            review,
+        })
+    }
+}
+
+fn read_all(found: Vec<ReviewedRow>) -> Result<Vec<StoredWindow>, StoreError> {
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The windows of these doctors that are open, as far as their rows say. Served by
+/// `idx_break_glass_windows_doctor_open`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_of_doctors(
+    conn: &mut PgConnection,
+    doctors: &[UserId],
+    now: DateTime<Utc>,
+) -> Result<Vec<Sealed<BreakGlassWindow>>, StoreError> {
+    let doctors: Vec<Uuid> = doctors.iter().map(|id| id.0).collect();
+    let found = window_rows!(
+        "WHERE doctor_id = ANY($1)
+           AND closed_at IS NULL
+           AND expires_at > $2
+           AND opened_at <= $2
+         ORDER BY id
+         LIMIT 10000",
+        &doctors,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The windows on this patient's records that are open, as far as their rows say. Served by
+/// `idx_break_glass_windows_patient_open`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_of_patient(
+    conn: &mut PgConnection,
+    patient: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Sealed<BreakGlassWindow>>, StoreError> {
+    let found = window_rows!(
+        "WHERE patient_id = $1
+           AND closed_at IS NULL
+           AND expires_at > $2
+           AND opened_at <= $2
+         ORDER BY id
+         LIMIT 10000",
+        patient.0,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How many windows a doctor has opened since this moment. Served by `idx_break_glass_windows_doctor_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn opened_since(
+    conn: &mut PgConnection,
+    doctor: UserId,
+    since: DateTime<Utc>,
+) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM break_glass_windows
+           WHERE doctor_id = $1
+             AND opened_at > $2"#,
+        doctor.0,
+        since,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count)
+}
+
+/// Stores a window, with its seal.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert(
+    conn: &mut PgConnection,
+    window: &BreakGlassWindow,
+    seal: &Seal,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO break_glass_windows (
+             id, patient_id, doctor_id, purpose, opened_at, expires_at, patient_key_id, sealed_reason, seal,
+             seal_key
+         )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        window.id.0,
+        window.patient.0,
+        window.doctor.0,
+        window.purpose.as_str(),
+        window.opened_at,
+        window.expires_at,
+        window.patient_key.0,
+        window.sealed_reason,
+        seal.mac,
+        seal.key_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A window.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find(
+    conn: &mut PgConnection,
+    id: BreakGlassWindowId,
+) -> Result<Option<StoredWindow>, StoreError> {
+    let found = reviewed_rows!("WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// A window; nobody changes it until the transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    id: BreakGlassWindowId,
+) -> Result<Option<StoredWindow>, StoreError> {
+    let found = reviewed_rows!(
+        "WHERE id = $1
+         FOR NO KEY UPDATE",
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// Closes a window before its time, with its new seal; lock it first. Its end is written down by whoever closes it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn close(
+    conn: &mut PgConnection,
+    window: &BreakGlassWindow,
+    seal: &Seal,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE break_glass_windows
+         SET closed_at = $2, end_recorded_at = $2, seal = $3, seal_key = $4
+         WHERE id = $1
+           AND closed_at IS NULL",
+        window.id.0,
+        window.closed_at,
+        seal.mac,
+        seal.key_id,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Reviews a window; lock it first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn review(
+    conn: &mut PgConnection,
+    id: BreakGlassWindowId,
+    review: &WindowReview,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE break_glass_windows
+         SET reviewed_at = $2, reviewed_by = $3, decision = $4, sealed_note = $5
+         WHERE id = $1
+           AND reviewed_at IS NULL",
+        id.0,
+        review.at,
+        review.by.0,
+        review.decision.as_str(),
+        review.sealed_note,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where a page of windows goes on: after the one opened then, with that id.
+pub type WindowCursor = (DateTime<Utc>, Uuid);
+
+/// A doctor's windows, newest first. Served by `idx_break_glass_windows_doctor_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_doctor(
+    conn: &mut PgConnection,
+    doctor: UserId,
+    after: Option<WindowCursor>,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let found = reviewed_rows!(
+        "WHERE doctor_id = $1
+           AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+         ORDER BY opened_at DESC, id DESC
+         LIMIT $4",
+        doctor.0,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    read_all(found)
+}
+
+/// The windows on a patient's records, newest first. Served by `idx_break_glass_windows_patient_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn of_patient(
+    conn: &mut PgConnection,
+    patient: UserId,
+    after: Option<WindowCursor>,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let found = reviewed_rows!(
+        "WHERE patient_id = $1
+           AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+         ORDER BY opened_at DESC, id DESC
+         LIMIT $4",
+        patient.0,
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    read_all(found)
+}
+
+/// Asks for a page of the queue of reviews; `$which` says of which windows.
+macro_rules! queue {
+    ($conn:expr, $which:tt, $after:expr, $limit:expr) => {
+        reviewed_rows!(
+            $which,
+            $after.map(|(at, _)| at),
+            $after.map(|(_, id)| id),
+            $limit,
+        )
+        .fetch_all($conn)
+        .await?
+    };
+}
+
+/// The windows whose review stands here, oldest first; for `None` all that nobody has reviewed. Served by
+/// `idx_break_glass_windows_pending` and `idx_break_glass_windows_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn queue(
+    conn: &mut PgConnection,
+    status: Option<ReviewStatus>,
+    after: Option<WindowCursor>,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let found = match status {
+        None => queue!(
+            conn,
+            "WHERE reviewed_at IS NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
+             ORDER BY opened_at, id
+             LIMIT $3",
+            after,
+            limit
+        ),
+        Some(ReviewStatus::Pending) => queue!(
+            conn,
+            "WHERE reviewed_at IS NULL AND escalated_at IS NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
+             ORDER BY opened_at, id
+             LIMIT $3",
+            after,
+            limit
+        ),
+        Some(ReviewStatus::Escalated) => queue!(
+            conn,
+            "WHERE reviewed_at IS NULL AND escalated_at IS NOT NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
+             ORDER BY opened_at, id
+             LIMIT $3",
+            after,
+            limit
+        ),
+        Some(ReviewStatus::Reviewed) => queue!(
+            conn,
+            "WHERE reviewed_at IS NOT NULL
+               AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2::uuid))
+             ORDER BY opened_at, id
+             LIMIT $3",
+            after,
+            limit
+        ),
+    };
+    read_all(found)
+}
+
+/// What was disclosed by a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WindowDisclosures {
+    /// How many requests disclosed something.
+    pub requests: i64,
+    /// How often a record was disclosed: opened, or shown in a list.
+    pub records: i64,
+}
+
+/// What was disclosed by each of these windows, in their order, as the trail says. The one place that knows by which
+/// rows: one `RECORD_READ` for each record, also of a list. Served by `idx_audit_logs_emergencies`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn disclosures(
+    conn: &mut PgConnection,
+    windows: &[&BreakGlassWindow],
+) -> Result<Vec<WindowDisclosures>, StoreError> {
+    let column = |cell: fn(&BreakGlassWindow) -> Uuid| -> Vec<Uuid> {
+        windows.iter().map(|window| cell(window)).collect()
+    };
+    let time = |cell: fn(&BreakGlassWindow) -> DateTime<Utc>| -> Vec<DateTime<Utc>> {
+        windows.iter().map(|window| cell(window)).collect()
+    };
+    let purposes: Vec<String> = windows.iter().map(|it| it.purpose.to_string()).collect();
+    let found = sqlx::query_as!(
+        WindowDisclosures,
+        r#"SELECT
+            counted.requests AS "requests!",
+            counted.records AS "records!"
+         FROM UNNEST(
+             $1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[]
+         ) WITH ORDINALITY AS asked(patient_id, doctor_id, purpose, opened_at, ended_at, nth)
+         CROSS JOIN LATERAL (
+             SELECT
+                 count(DISTINCT request_id) AS requests,
+                 count(*) FILTER (WHERE action_type = 'RECORD_READ') AS records
+             FROM audit_logs
+             WHERE patient_id = asked.patient_id
+               AND user_id = asked.doctor_id
+               AND audit_logs.purpose = asked.purpose
+               AND audit_logs.purpose IN ('BTG', 'ETREAT')
+               AND event_time >= asked.opened_at
+               AND event_time < asked.ended_at
+               AND action_type IN ('RECORD_READ', 'RECORD_SEARCH', 'RECORD_VERIFY')
+               AND consent_reference IS NULL
+         ) AS counted
+         ORDER BY asked.nth"#,
+        &column(|it| it.patient.0),
+        &column(|it| it.doctor.0),
+        &purposes,
+        &time(|it| it.opened_at),
+        &time(BreakGlassWindow::ends_at),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}
+
+/// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
+pub(crate) async fn replace_seal(
+    conn: &mut PgConnection,
+    row: Uuid,
+    old: Option<&Seal>,
+    new: &Seal,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE break_glass_windows SET seal = $2, seal_key = $3
+         WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
+        row,
+        new.mac,
+        new.key_id,
+        old.map(|seal| seal.mac.as_slice()),
+        old.map(|seal| seal.key_id.as_str()),
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
