@@ -9,7 +9,7 @@ use std::{collections::HashMap, net::SocketAddr};
 use axum::{
     body::{Body, BodyDataStream, Bytes},
     extract::{ConnectInfo, RawQuery, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domain::{
@@ -26,16 +26,18 @@ use super::{
     finished, query::QueryParameters,
 };
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use crate::{
     authenticate::context,
     codes::ErrorCode,
     error::Error,
     records::{
-        draft::{Draft, Stored},
+        draft::Draft,
         import::{
-            Entry, Import, MAX_BYTES, interrupts,
-            report::{self, Totals},
+            Drafted, Entry, Import, MAX_BYTES, interrupts,
+            patients::ImportPatients,
+            report::{self, Imported, Totals},
             store,
         },
     },
@@ -61,7 +63,7 @@ impl ImportFormat {
             "application/fhir+ndjson" | "application/x-ndjson" | "application/ndjson" => {
                 Some(Self::Lines)
             }
-            "application/fhir+json" => Some(Self::Bundle),
+            "application/fhir+json" | "application/json" => Some(Self::Bundle),
             _ => None,
         }
     }
@@ -96,15 +98,21 @@ pub(crate) async fn answer(
         let transfer =
             Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
         let form = form(&parts.headers)?;
-        let (import, from) = asked(query.as_deref(), &transfer)?;
-        Ok::<_, TransferRefused>((transfer, form, import, from))
+        let asked = asked(query.as_deref(), &parts.headers, &transfer)?;
+        Ok::<_, TransferRefused>((transfer, form, asked))
     };
     match finished(&schema, begun).await {
-        Ok((transfer, form, import, from)) => {
+        Ok((transfer, form, asked)) => {
+            let ImportAsked {
+                import,
+                from,
+                is_dry,
+            } = asked;
             let (output, answer) = ResponseBody::new();
             let run = ImportRun {
                 transfer,
                 import,
+                is_dry,
                 form,
                 from,
                 source: Source::new(body, form),
@@ -149,10 +157,56 @@ fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
     })
 }
 
-fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), TransferRefused> {
+/// The accounts of the patients whom documents name: `account=reference`, as in an address.
+const PATIENTS: HeaderName = HeaderName::from_static("x-patients");
+
+/// What is asked for.
+struct ImportAsked {
+    import: Import,
+    /// The first entry that is looked at.
+    from: u64,
+    /// Whether nothing is stored.
+    is_dry: bool,
+}
+
+/// The map of a header.
+fn map(headers: &HeaderMap) -> Result<Vec<(String, UserId)>, TransferRefused> {
+    let unreadable = || {
+        Error::bad(
+            "X-Patients",
+            "write it as account=reference&account=reference",
+        )
+    };
+    let mut given = headers.get_all(PATIENTS).iter();
+    let Some(header) = given.next() else {
+        return Ok(Vec::new());
+    };
+    if given.next().is_some() {
+        return Err(unreadable().into());
+    }
+    let pairs = crate::request::pairs(header.to_str().map_err(|_| unreadable())?)?;
+    let mapped = pairs.into_iter().map(|(account, reference)| {
+        let account = account.parse::<Uuid>().ok()?;
+        Some((reference, UserId(account)))
+    });
+    let mapped: Option<Vec<_>> = mapped.collect();
+    Ok(mapped.ok_or_else(unreadable)?)
+}
+
+fn asked(
+    query: Option<&str>,
+    headers: &HeaderMap,
+    transfer: &Transfer,
+) -> Result<ImportAsked, TransferRefused> {
     const FROM: &str = "`from` is the number of an entry, from 1";
     let mut asked = QueryParameters::read(query)?;
-    let patient = asked.patient();
+    let map = map(headers)?;
+    // With a map, the patient is of those documents that name nobody.
+    let patient = if map.is_empty() {
+        asked.patient()
+    } else {
+        asked.other_patient()
+    };
     let (purpose, prefers) = (asked.purpose(), asked.record_type());
     let key = asked.take("key");
     asked.note(crate::idempotency::check_key(key.as_deref()));
@@ -160,20 +214,31 @@ fn asked(query: Option<&str>, transfer: &Transfer) -> Result<(Import, u64), Tran
     if matches!(from, Some(0 | u64::MAX)) {
         asked.refuse("from", FROM);
     }
-    let restores = asked.is("restore");
+    let (restores, is_dry) = (asked.is("restore"), asked.is("dryRun"));
+    if restores && (is_dry || !map.is_empty()) {
+        asked.refuse(
+            "restore",
+            "records are brought back to their patient, or not at all",
+        );
+    }
     if restores && patient.is_some_and(|patient| patient != transfer.caller.user) {
         let refusal =
             "patients bring their own records back, and nobody else does: import without `restore`";
         asked.refuse("restore", refusal);
     }
+    asked.complete()?;
     let import = Import {
-        patient: asked.finish(patient)?,
+        patients: ImportPatients::new(patient, map)?,
         purpose,
         prefers,
         key,
         restores,
     };
-    Ok((import, from.unwrap_or(1)))
+    Ok(ImportAsked {
+        import,
+        from: from.unwrap_or(1),
+        is_dry,
+    })
 }
 
 /// What arrives, cut into entries.
@@ -273,15 +338,18 @@ type Target = (UserId, RecordType);
 /// An entry that has come to something.
 struct Done {
     number: u64,
+    /// The kind of resource that it is, if R4 has it.
+    kind: Option<&'static str>,
     /// What it was to be; `None` where nobody was asked.
     target: Option<Target>,
     bytes: usize,
-    result: Result<Stored, Error>,
+    result: Result<Imported, Error>,
 }
 
 /// An entry that waits for those before it.
 struct Later {
     number: u64,
+    kind: Option<&'static str>,
     bytes: usize,
     draft: Draft,
 }
@@ -310,6 +378,8 @@ impl From<Disconnected> for ImportEnd {
 struct ImportRun {
     transfer: Transfer,
     import: Import,
+    /// Whether nothing is stored.
+    is_dry: bool,
     form: ImportFormat,
     from: u64,
     source: Source,
@@ -335,7 +405,7 @@ impl ImportRun {
             ImportEnd::Over(over) => Some((over.code, over.message.as_str())),
             ImportEnd::Disconnected => return,
         };
-        let line = report::end(self.totals, self.reported, interrupted);
+        let line = report::end(&self.totals, self.reported, interrupted);
         self.output.write(in_line(&line)).await.ok();
     }
 
@@ -402,22 +472,28 @@ impl ImportRun {
         if number < self.from {
             return;
         }
-        let (bytes, drafted) = match cut {
+        let (bytes, (kind, drafted)) = match cut {
             // A blank line has a number and nothing to report.
             Cut::Entry(entry) if entry.trim_ascii().is_empty() => return,
             Cut::Entry(entry) => (entry.len(), self.draft(&entry)),
             Cut::TooLong => {
                 let refusal = format!("an entry has at most {MAX_BYTES} bytes");
-                (0, Err(Error::bad("document", refusal)))
+                (0, (None, Err(Error::bad("document", refusal))))
             }
         };
         match drafted {
-            Ok(draft) => {
+            Ok(Drafted::Skipped) => self.report(number, kind, Ok(Imported::Skipped)),
+            Ok(Drafted::Draft(draft)) if self.is_dry => {
+                self.report(number, kind, Ok(Imported::Checked(draft.record_type)));
+            }
+            Ok(Drafted::Draft(draft)) => {
+                let draft = *draft;
                 let target = (draft.patient, draft.record_type);
                 let is_asked = matches!(self.asked.get(&target), Some(None));
                 self.asked.entry(target).or_insert(None);
                 let later = Later {
                     number,
+                    kind,
                     bytes,
                     draft,
                 };
@@ -430,9 +506,7 @@ impl ImportRun {
                     self.store(later);
                 }
             }
-            Err(error) => {
-                self.refuse(number, error);
-            }
+            Err(error) => self.report(number, kind, Err(error)),
         }
     }
 
@@ -465,26 +539,31 @@ impl ImportRun {
         }
     }
 
-    fn draft(&self, entry: &[u8]) -> Result<Draft, Error> {
-        let entry = self.form.read(entry)?;
-        self.import
-            .draft(self.transfer.app.drafting(), &self.transfer.caller, entry)
+    fn draft(&mut self, entry: &[u8]) -> (Option<&'static str>, Result<Drafted, Error>) {
+        let entry = match self.form.read(entry) {
+            Ok(entry) => entry,
+            Err(error) => return (None, Err(error)),
+        };
+        let kind = entry.kind();
+        let Transfer { app, caller, .. } = &self.transfer;
+        (kind, self.import.draft(app.drafting(), caller, entry))
     }
 
     /// Reports an entry, in its turn, that nobody is asked about.
-    fn refuse(&mut self, number: u64, error: Error) {
+    fn report(&mut self, number: u64, kind: Option<&'static str>, result: Result<Imported, Error>) {
         let done = Done {
             number,
+            kind,
             target: None,
             bytes: 0,
-            result: Err(error),
+            result,
         };
         self.window.push_back(std::future::ready(done).boxed());
     }
 
     fn store(&mut self, later: Later) {
         if self.is_refused(&later.draft) {
-            self.refuse(later.number, Error::NotFound("patient"));
+            self.report(later.number, later.kind, Err(Error::NotFound("patient")));
             return;
         }
         let writer = self.transfer.app.writer.clone();
@@ -493,6 +572,7 @@ impl ImportRun {
         let done = async move {
             Done {
                 number: later.number,
+                kind: later.kind,
                 target,
                 bytes: later.bytes,
                 result: store(&writer, later.draft).await,
@@ -521,13 +601,13 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
-        let line = in_line(&report::line(done.number, &done.result));
+        let line = in_line(&report::line(done.number, done.kind, &done.result));
         tokio::select! {
             biased;
             over = self.transfer.over() => return Err(ImportEnd::Over(over)),
             output = self.output.write(line) => output?,
         }
-        self.totals.count(&done.result);
+        self.totals.count(done.kind, &done.result);
         self.reported = done.number;
         Ok(())
     }

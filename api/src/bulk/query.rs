@@ -77,6 +77,12 @@ impl<'a> QueryParameters<'a> {
         patient.map(UserId)
     }
 
+    /// The patient, if one is named.
+    pub(super) fn other_patient(&mut self) -> Option<UserId> {
+        let wanted = "`patient` is the id of an account";
+        self.parse::<Uuid>("patient", wanted).map(UserId)
+    }
+
     /// Why; `None` for what the caller's role acts for.
     pub(super) fn purpose(&mut self) -> Option<Purpose> {
         self.parse("purpose", "`purpose` is a code such as TREAT")
@@ -110,7 +116,16 @@ impl<'a> QueryParameters<'a> {
     ///
     /// # Errors
     /// [`Error::BadInput`] with everything that is wrong.
-    pub(super) fn finish(mut self, patient: Option<UserId>) -> Result<UserId, Error> {
+    pub(super) fn finish(self, patient: Option<UserId>) -> Result<UserId, Error> {
+        self.complete()?;
+        patient.ok_or(Error::Internal)
+    }
+
+    /// Whether all of it can be used and nothing is left over.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] with everything that is wrong.
+    pub(super) fn complete(mut self) -> Result<(), Error> {
         let left = std::mem::take(&mut self.left);
         for name in distinct(left.into_iter().map(|(name, _)| name)) {
             let message = format!("`{}` is nothing that can be said here", shortened(name));
@@ -118,7 +133,7 @@ impl<'a> QueryParameters<'a> {
         }
         self.wrong.truncate(MAX_INVALID_VALUES);
         all(self.wrong.into_iter().map(Err::<(), _>))?;
-        patient.ok_or(Error::Internal)
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::{
     fs::{File, OpenOptions},
     io::AsyncWriteExt as _,
 };
+use uuid::Uuid;
 
 use super::{
     output::{Failure, note},
@@ -36,6 +37,10 @@ pub(crate) struct ExportFile {
 
     #[command(flatten)]
     remote: Remote,
+
+    /// Whose records: the id of the patient's account
+    #[arg(long)]
+    patient: Uuid,
 
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
     /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
@@ -92,7 +97,7 @@ impl ExportFile {
         part.push(".part");
         let part = PathBuf::from(part);
         let mut query = vec![
-            ("patient", self.remote.patient.to_string()),
+            ("patient", self.patient.to_string()),
             ("format", self.form.as_str().to_owned()),
         ];
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));

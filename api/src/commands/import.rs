@@ -1,6 +1,11 @@
 //! `meditrustal import`: a file to `POST /import`, until all of it is reported.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
 use fhir::upload::{Cut, Cutter};
@@ -8,6 +13,7 @@ use futures::stream;
 use reqwest::{Body, Client};
 use serde_json::Value;
 use tokio::{fs::File, io::AsyncReadExt as _};
+use uuid::Uuid;
 
 use super::{
     output::{Failure, note},
@@ -18,6 +24,8 @@ use super::{
 const PIECE: usize = 64 << 10;
 /// The longest line of a report. Unit: bytes.
 const MAX_LINE: usize = 4 << 20;
+/// The longest entry that is looked at for patients. Unit: bytes.
+const MAX_ENTRY: usize = 2 << 20;
 /// After how many entries progress is told.
 const TELL_EVERY: u64 = 1000;
 
@@ -38,6 +46,20 @@ pub(crate) struct ImportFile {
 
     #[command(flatten)]
     remote: Remote,
+
+    /// Whose records: the id of the patient's account. The first patient whom the file names is this account,
+    /// and records of a second are refused; with --patients, those that name nobody are this account's
+    #[arg(long, required_unless_present = "patients")]
+    patient: Option<Uuid>,
+
+    /// Which accounts the patients are whom the file names: a line for each, `reference,account`, the
+    /// reference as `Patient/7`, an URL, `urn:uuid:…`, or an identifier as `system|value`
+    #[arg(long)]
+    patients: Option<PathBuf>,
+
+    /// Say what would become of each entry, and store nothing; who may write is not asked
+    #[arg(long)]
+    dry_run: bool,
 
     /// What the file holds; by default what its name says
     #[arg(long = "format")]
@@ -97,6 +119,18 @@ struct ImportProgress {
     created: u64,
     already_there: u64,
     refused: u64,
+    skipped: u64,
+    checked: u64,
+    /// The last line of the report.
+    end: Value,
+}
+
+/// What is asked for.
+struct ImportQuery {
+    form: ImportFileFormat,
+    query: Vec<(&'static str, String)>,
+    /// The header that maps patients to accounts, if there is a map.
+    patients: Option<String>,
 }
 
 impl ImportFile {
@@ -127,16 +161,30 @@ impl ImportFile {
             created: 0,
             already_there: 0,
             refused: 0,
+            skipped: 0,
+            checked: 0,
+            end: Value::Null,
         };
-        let mut query = vec![("patient", self.remote.patient.to_string())];
+        let patients = match &self.patients {
+            None => None,
+            Some(path) => Some(header(&joined(mapped(path)?, &self.file, form).await?)),
+        };
+        let mut query: Vec<(&'static str, String)> = Vec::new();
+        query.extend(self.patient.map(|it| ("patient", it.to_string())));
+        query.extend(self.dry_run.then(|| ("dryRun", "true".to_owned())));
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));
         query.extend(self.record_type.map(|it| ("recordType", it)));
         query.extend(self.key.map(|it| ("key", it)));
         query.extend(self.restore.then(|| ("restore", "true".to_owned())));
+        let query = ImportQuery {
+            form,
+            query,
+            patients,
+        };
         let mut connection = self.remote.connect()?;
         loop {
             let before = progress.next;
-            let again = upload(&mut connection, &self.file, form, &query, &mut progress).await;
+            let again = upload(&mut connection, &self.file, &query, &mut progress).await;
             match again {
                 Ok(None) => break,
                 Ok(Some(again)) => connection.wait(again, progress.next > before).await,
@@ -164,8 +212,7 @@ impl ImportFile {
 async fn upload(
     connection: &mut ApiConnection,
     path: &PathBuf,
-    form: ImportFileFormat,
-    query: &[(&str, String)],
+    asked: &ImportQuery,
     progress: &mut ImportProgress,
 ) -> Result<Option<RetryAfter>, Failure> {
     let file = File::open(path)
@@ -173,8 +220,14 @@ async fn upload(
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let mut request = || {
         let request = connection.request(Client::post, "/import")?;
-        let request = request.query(query).query(&[("from", progress.next)]);
-        Ok::<_, Failure>(request.header("content-type", form.media_type()))
+        let request = request
+            .query(&asked.query)
+            .query(&[("from", progress.next)]);
+        let request = request.header("content-type", asked.form.media_type());
+        Ok::<_, Failure>(match &asked.patients {
+            None => request,
+            Some(patients) => request.header("x-patients", patients),
+        })
     };
     // A refusal is lost where it comes while the file is still being sent: so nothing is sent first.
     let (probe, request) = (request()?, request()?.body(body(file)));
@@ -206,6 +259,120 @@ async fn upload(
     }
 }
 
+fn counts(outcomes: &Value) -> String {
+    let outcomes = outcomes.as_object().into_iter().flatten();
+    let outcomes: Vec<_> = outcomes
+        .map(|(outcome, times)| format!("{times} {outcome}"))
+        .collect();
+    outcomes.join(", ")
+}
+
+/// The map of a file: `reference,account` in each line. Blank lines and what begins with `#` is passed over,
+/// and so is a first line that names the columns.
+fn mapped(path: &Path) -> Result<HashMap<String, Uuid>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let mut map = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim().trim_start_matches('\u{feff}');
+        if line.is_empty() || line.starts_with('#') || (number == 1 && line == "reference,account")
+        {
+            continue;
+        }
+        let wrong = |what: &str| format!("{}, line {number}: {what}", path.display());
+        let (reference, account) = line
+            .rsplit_once(',')
+            .ok_or_else(|| wrong("write it as reference,account"))?;
+        let account = account.trim().parse::<Uuid>();
+        let account = account.map_err(|_| wrong("the account is no id"))?;
+        let key = fhir::patient_key(reference.trim().trim_matches('"'));
+        let key = key.ok_or_else(|| wrong("there is no reference"))?;
+        if map
+            .insert(key, account)
+            .is_some_and(|before| before != account)
+        {
+            return Err(wrong("this reference has another account above").into());
+        }
+    }
+    Ok(map)
+}
+
+/// The map with the other ways in which the file names the same people: its `Patient` resources join them,
+/// wherever in it they stand.
+async fn joined(
+    mut map: HashMap<String, Uuid>,
+    path: &Path,
+    form: ImportFileFormat,
+) -> Result<HashMap<String, Uuid>, Failure> {
+    let unreadable = |error| format!("{} cannot be read: {error}", path.display());
+    let mut file = File::open(path).await.map_err(unreadable)?;
+    let mut cutter = match form {
+        ImportFileFormat::Ndjson => Cutter::lines(MAX_ENTRY),
+        ImportFileFormat::Bundle => Cutter::bundle(MAX_ENTRY),
+    };
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = file.read(&mut piece).await.map_err(unreadable)?;
+        let mut rest = &piece[..length];
+        // What cannot be made sense of is told by the api.
+        while let Ok(Some(cut)) = cutter.next(&mut rest) {
+            if let Cut::Entry(entry) = cut {
+                join(&mut map, &entry, form);
+            }
+        }
+        if length == 0 || !rest.is_empty() {
+            break;
+        }
+    }
+    if let Ok(Some(Cut::Entry(entry))) = cutter.end() {
+        join(&mut map, &entry, form);
+    }
+    Ok(map)
+}
+
+fn join(map: &mut HashMap<String, Uuid>, entry: &[u8], form: ImportFileFormat) {
+    // Few entries are of patients: the others are not read.
+    let names_patient = entry.windows(9).any(|word| word == b"\"Patient\"");
+    let Some(json) = names_patient
+        .then(|| fhir::reader::read(entry).ok())
+        .flatten()
+    else {
+        return;
+    };
+    let full_url = json.get("fullUrl").and_then(fhir::Json::as_str);
+    let resource = match form {
+        ImportFileFormat::Ndjson => Some(&json),
+        ImportFileFormat::Bundle => json.get("resource"),
+    };
+    let Some(patient) = resource.filter(|it| fhir::kind_of(it) == Some("Patient")) else {
+        return;
+    };
+    let keys = fhir::keys_of_patient(patient, full_url);
+    if let Some(account) = keys.iter().find_map(|key| map.get(key).copied()) {
+        for key in keys {
+            map.entry(key).or_insert(account);
+        }
+    }
+}
+
+/// The header that says it: `account=reference`, as in an address.
+fn header(map: &HashMap<String, Uuid>) -> String {
+    let encoded = |text: &str| {
+        let byte = |byte: u8| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' | b':' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        };
+        text.bytes().map(byte).collect::<String>()
+    };
+    let pairs: Vec<_> = map
+        .iter()
+        .map(|(reference, account)| format!("{account}={}", encoded(reference)))
+        .collect();
+    pairs.join("&")
+}
+
 fn body(file: File) -> Body {
     let pieces = stream::unfold(file, |mut file| async {
         let mut piece = vec![0; PIECE];
@@ -228,6 +395,7 @@ impl ImportProgress {
             serde_json::from_slice(text).map_err(|_| "the report is none: is this the api?")?;
         if let Some(ended) = line["ended"].as_str() {
             if ended == "COMPLETE" {
+                self.end = line;
                 return Ok(ReportLine::All);
             }
             let message = line["message"].as_str().unwrap_or_default();
@@ -239,6 +407,8 @@ impl ImportProgress {
         match line["outcome"].as_str() {
             Some("CREATED") => self.created += 1,
             Some("ALREADY_THERE") => self.already_there += 1,
+            Some("SKIPPED") => self.skipped += 1,
+            Some("WOULD_BE_CREATED") => self.checked += 1,
             _ => self.refused += 1,
         }
         self.reported += 1;
@@ -250,10 +420,25 @@ impl ImportProgress {
     }
 
     fn in_words(&self) -> String {
-        format!(
+        let mut words = format!(
             "{} stored, {} there already, {} refused",
             self.created, self.already_there, self.refused
-        )
+        );
+        if self.skipped > 0 {
+            words += &format!(", {} skipped", self.skipped);
+        }
+        if self.checked > 0 {
+            words += &format!(", {} would be stored", self.checked);
+        }
+        // Of what was sent last: all of it, unless it began anew.
+        let members = |name: &str| self.end[name].as_object().into_iter().flatten();
+        for (kind, outcomes) in members("byResourceType") {
+            words += &format!("\n  {kind}: {}", counts(outcomes));
+        }
+        for (reason, times) in members("reasons") {
+            words += &format!("\n  refused for {reason}: {times}");
+        }
+        words
     }
 
     fn so_far(&self, error: &Failure) -> Failure {

@@ -6,7 +6,6 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::Args;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::output::{Failure, fail, note};
 
@@ -29,10 +28,6 @@ pub(super) struct Remote {
     /// A file that holds an access token, as `logIn` gives it; read again whenever the token has expired
     #[arg(long, env = "MEDITRUSTAL_TOKEN_FILE")]
     token_file: PathBuf,
-
-    /// Whose records: the id of the patient's account
-    #[arg(long)]
-    pub(super) patient: Uuid,
 
     /// Why, such as TREAT; by default PATRQT for your own, TREAT for a doctor
     #[arg(long)]

@@ -33,6 +33,7 @@ mod table;
 mod temporal;
 pub mod upload;
 pub mod validate;
+mod whose;
 mod withdrawal;
 
 pub use completeness::{Checked, Completeness, OpenBullet};
@@ -45,7 +46,20 @@ pub use json::Json;
 pub use record_types::RecordType;
 pub use searchable::{MAX_CODES, Searchable, searchable};
 pub use stamp::{Identity, REASON_URL, SALT_URL, identity_of, reason_of, stamp};
+pub use whose::{NamedPatient, assign_patient, key as patient_key, keys_of_patient, patients_of};
 pub use withdrawal::entered_in_error;
+
+/// The kind of resource that a document is, if R4 has it.
+pub fn kind_of(document: &Json) -> Option<&'static str> {
+    let kind = record_types::resource_type(document)?;
+    table::r4().resource(kind).map(|node| node.name)
+}
+
+/// Whether a resource of this kind, or a `Bundle` of such, could be a record. Others, such as a `Patient` or
+/// an `Encounter`, only say what records are about.
+pub fn is_clinical(kind: &str) -> bool {
+    kind == "Bundle" || RecordType::ALL.iter().any(|it| it.roots().contains(&kind))
+}
 
 /// Whether `document` is FHIR R4 and of a kind that its record type takes, and how
 /// complete it is.

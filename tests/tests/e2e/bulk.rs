@@ -1,7 +1,9 @@
 //! Records brought in by the file: each entry by itself, reported in its order, and never twice.
 
 use serde_json::json;
-use tests::transfer::{BUNDLE, NDJSON, heart_rate, heart_rates, ids, in_line, one_of_each, stored};
+use tests::transfer::{
+    BUNDLE, NDJSON, Report, heart_rate, heart_rates, ids, in_line, one_of_each, stored,
+};
 use tests::{World, documents, text};
 
 #[tokio::test]
@@ -18,7 +20,13 @@ async fn a_record_of_every_type_comes_in_by_lines_and_is_anchored() {
     assert_eq!(report.reply.header("content-type"), "application/x-ndjson");
     assert_eq!(
         report.end,
-        json!({ "ended": "COMPLETE", "created": 8, "alreadyThere": 0, "refused": 0 })
+        json!({
+            "ended": "COMPLETE", "created": 8, "alreadyThere": 0, "refused": 0, "skipped": 0, "reasons": {},
+            "byResourceType": {
+                "Bundle": { "CREATED": 3 }, "CarePlan": { "CREATED": 1 }, "Condition": { "CREATED": 1 },
+                "DiagnosticReport": { "CREATED": 2 }, "MedicationRequest": { "CREATED": 1 },
+            },
+        })
     );
     let types: Vec<_> = documents::ALL
         .map(|(record_type, _)| json!(record_type))
@@ -67,7 +75,14 @@ async fn a_bundle_is_taken_apart_and_others_are_refused_by_their_reason() {
         )
     };
 
-    for kind in ["collection", "searchset", "batch"] {
+    for kind in [
+        "collection",
+        "searchset",
+        "batch",
+        "document",
+        "message",
+        "transaction",
+    ] {
         let beats = kind.len().try_into().expect("few");
         let upload = of(
             kind,
@@ -86,27 +101,30 @@ async fn a_bundle_is_taken_apart_and_others_are_refused_by_their_reason() {
 
         assert_eq!(
             report.each("outcome"),
-            [json!("CREATED"), json!("REFUSED"), json!("CREATED")],
+            [json!("CREATED"), json!("SKIPPED"), json!("CREATED")],
             "{kind}"
         );
-        assert_eq!(report.end["created"], 2);
+        assert_eq!(report.lines[1]["resourceType"], "Patient");
+        assert_eq!(
+            (&report.end["created"], &report.end["skipped"]),
+            (&json!(2), &json!(1))
+        );
     }
     let before = stored(&world).await;
-    let put = of("batch", &[heart_rate(99)]).replace(
+    let patch = of("batch", &[heart_rate(99)]).replace(
         "urn:x\"",
-        "urn:x\",\"request\":{\"method\":\"PUT\",\"url\":\"Observation/1\"}",
+        "urn:x\",\"request\":{\"method\":\"PATCH\",\"url\":\"Observation/1\"}",
     );
-    let report = ana.imports(&world.api, &ana, (BUNDLE, ""), put).await;
+    let report = ana.imports(&world.api, &ana, (BUNDLE, ""), patch).await;
     assert_eq!(
         report.lines[0]["operationOutcome"]["issue"][0]["expression"],
         json!(["Bundle.entry.request.method"])
     );
     let line = heart_rate(99);
     let others = [
-        of("transaction", std::slice::from_ref(&line)),
-        of("document", std::slice::from_ref(&line)),
+        of("history", std::slice::from_ref(&line)),
+        of("batch-response", std::slice::from_ref(&line)),
         line.clone(),
-        format!(r#"{{"entry":[{{"resource":{line}}}],"resourceType":"Bundle","type":"batch"}}"#),
         "[]".to_owned(),
         String::new(),
     ];
@@ -118,6 +136,13 @@ async fn a_bundle_is_taken_apart_and_others_are_refused_by_their_reason() {
         assert!(!text(&report.end["message"]).is_empty() && report.lines.is_empty());
     }
     assert_eq!(stored(&world).await, before, "nothing of it was stored");
+    // Its members come in any order.
+    let line = heart_rate(101);
+    let upload =
+        format!(r#"{{"entry":[{{"resource":{line}}}],"resourceType":"Bundle","type":"batch"}}"#);
+    let json = ("application/json", "");
+    let report = ana.imports(&world.api, &ana, json, upload).await;
+    assert_eq!(report.end["created"], 1);
     // What came before the break is stored, and told.
     let whole = of("batch", &[heart_rate(100)]);
     let torn = whole.strip_suffix("]}").expect("its end").to_owned();
@@ -183,8 +208,8 @@ async fn a_broken_line_is_told_with_its_number_and_place_and_stops_no_other() {
     assert_eq!(
         codes,
         [
-            None, document, document, document, document, input, document, document, document,
-            input, None
+            None, document, document, document, document, input, document, document, None, input,
+            None
         ]
     );
     let issue = |nth: usize| report.lines[nth]["operationOutcome"]["issue"][0].clone();
@@ -197,7 +222,20 @@ async fn a_broken_line_is_told_with_its_number_and_place_and_stops_no_other() {
     );
     assert_eq!(
         (&report.end["created"], &report.end["refused"]),
-        (&json!(2), &json!(9))
+        (&json!(2), &json!(8))
+    );
+    assert_eq!(report.lines[8]["outcome"], "SKIPPED");
+    let reasons = &report.end["reasons"];
+    assert_eq!(
+        (
+            &reasons["INVALID_DOCUMENT patient"],
+            &reasons["BAD_USER_INPUT"]
+        ),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        report.end["byResourceType"]["Observation"],
+        json!({ "CREATED": 2, "REFUSED": 3 })
     );
     assert!(
         !report.reply.body.contains("pregnant"),
@@ -317,4 +355,212 @@ async fn a_few_records_come_in_by_a_mutation_each_with_its_outcome() {
     );
     let many = json!({ "input": { "patientId": ana.id, "entries": vec![json!({ "document": {} }); 101] } });
     ana.asks(IMPORT, many).await.fails_with("BAD_USER_INPUT");
+}
+
+/// A heart rate whose subject is what is given.
+fn heart_rate_of(beats: u32, subject: &str) -> String {
+    heart_rate(beats).replace("\"status\"", &format!(r#""subject":{subject},"status""#))
+}
+
+#[tokio::test]
+async fn a_hospital_names_its_patients_by_ids_of_its_own_and_the_import_says_whom_they_mean() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let eve = world.patient("eve").await;
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["READ", "CREATE"]).await;
+    budi.lets(&dr_bo, &["READ", "CREATE"]).await;
+    let entries = [
+        // Before anybody says who that is: by the map, through the Patient that comes later, nobody yet.
+        heart_rate_of(60, r#"{"reference":"Patient/b"}"#),
+        r#"{"resourceType":"Patient","id":"a","identifier":[{"system":"urn:mrn","value":"1"}]}"#
+            .to_owned(),
+        heart_rate_of(61, r#"{"reference":"Patient/a"}"#),
+        heart_rate_of(62, r#"{"identifier":{"system":"urn:mrn","value":"1"}}"#),
+        heart_rate_of(
+            63,
+            r#"{"reference":"https://h.example/fhir/Patient/2/_history/3"}"#,
+        ),
+        heart_rate_of(
+            64,
+            r##"{"reference":"#p"},"contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"1"}]}]"##,
+        ),
+        heart_rate_of(65, r#"{"reference":"Patient/stranger"}"#),
+        heart_rate_of(66, r#"{"display":"Mrs A"}"#),
+        heart_rate_of(67, r#"{"reference":"Patient/e"}"#),
+        heart_rate(68),
+        r#"{"resourceType":"Encounter","status":"finished"}"#.to_owned(),
+    ];
+    let map = format!(
+        "{0}=urn:mrn%7C1&{1}=Patient/b&{1}=https://h.example/fhir/Patient/2&{2}=Patient/e",
+        ana.id, budi.id, eve.id
+    );
+    let bearer = dr_bo.bearer();
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", NDJSON),
+        ("x-patients", map.as_str()),
+    ];
+
+    let reply = world
+        .api
+        .takes("POST", "/import", &headers, entries.join("\n"))
+        .await;
+
+    let report = Report::of(reply);
+    let outcomes: Vec<String> = report.each("outcome").iter().map(text).collect();
+    assert_eq!(
+        outcomes,
+        [
+            "CREATED", "SKIPPED", "CREATED", "CREATED", "CREATED", "CREATED", "REFUSED", "REFUSED",
+            "REFUSED", "REFUSED", "SKIPPED"
+        ],
+        "{:?}",
+        report.lines
+    );
+    let whose = async |nth: usize, reads: &tests::Person| {
+        let record = text(&report.lines[nth]["recordId"]);
+        let read = reads.reads(&record).await;
+        read.data()["medicalRecord"]["document"]["subject"].clone()
+    };
+    for (nth, person, known_as) in [
+        (0, &budi, json!({ "value": "Patient/b" })),
+        (2, &ana, json!({ "value": "Patient/a" })),
+        (3, &ana, json!({ "system": "urn:mrn", "value": "1" })),
+        (
+            4,
+            &budi,
+            json!({ "system": "urn:ietf:rfc:3986", "value": "https://h.example/fhir/Patient/2/_history/3" }),
+        ),
+        (5, &ana, json!({ "system": "urn:mrn", "value": "1" })),
+    ] {
+        let ours = format!("Patient/{}", person.id);
+        assert_eq!(
+            whose(nth, person).await,
+            json!({ "reference": ours, "identifier": known_as }),
+            "{nth}"
+        );
+    }
+    let codes: Vec<_> = (6..10)
+        .map(|nth| text(&report.lines[nth]["code"]))
+        .collect();
+    // Who let nobody in does not exist; who is not mapped is told so.
+    assert_eq!(
+        codes,
+        [
+            "INVALID_DOCUMENT",
+            "INVALID_DOCUMENT",
+            "NOT_FOUND",
+            "INVALID_DOCUMENT"
+        ]
+    );
+    assert_eq!(report.end["skipped"], 2);
+    assert_eq!(report.end["reasons"]["INVALID_DOCUMENT patient"], 3);
+    assert!(!report.reply.body.contains("stranger"));
+    for wrong in ["x=Patient/1", "%", &format!("{}=", ana.id)] {
+        let headers = [headers[0], headers[1], ("x-patients", wrong)];
+        let reply = world.api.takes("POST", "/import", &headers, "").await;
+        assert_eq!(reply.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_alone_means_one_patient_of_the_source_in_whatever_order() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let ours = |person: &tests::Person| format!(r#"{{"reference":"Patient/{}"}}"#, person.id);
+    let entry = |url: &str, resource: &str| {
+        format!(
+            r#"{{"fullUrl":"{url}","resource":{resource},"request":{{"method":"POST","url":"x"}}}}"#
+        )
+    };
+    let patient = r#"{"resourceType":"Patient","id":"1"}"#;
+    let other = r#"{"resourceType":"Patient","id":"2"}"#;
+    let first = "urn:uuid:6f2b7f0e-1111-4a5b-8c9d-0a1b2c3d4e5f";
+    let second = "urn:uuid:6f2b7f0e-2222-4a5b-8c9d-0a1b2c3d4e5f";
+    let by = |url: &str| format!(r#"{{"reference":"{url}"}}"#);
+    let entries = [
+        entry("urn:uuid:1", &heart_rate_of(60, &by(first))),
+        entry(first, patient),
+        entry(second, other),
+        entry("urn:uuid:2", &heart_rate_of(61, &by("Patient/1"))),
+        entry("urn:uuid:3", &heart_rate_of(62, &by(second))),
+        entry("urn:uuid:4", &heart_rate_of(63, &ours(&ana))),
+        entry("urn:uuid:5", &heart_rate_of(64, &ours(&budi))),
+    ];
+    let bundle = format!(
+        r#"{{"entry":[{}],"type":"transaction","resourceType":"Bundle"}}"#,
+        entries.join(",")
+    );
+
+    let dry = ana
+        .imports(&world.api, &ana, (BUNDLE, "&dryRun=true"), bundle.clone())
+        .await;
+    let nothing = stored(&world).await;
+    let report = ana.imports(&world.api, &ana, (BUNDLE, ""), bundle).await;
+
+    let outcomes =
+        |report: &Report| -> Vec<String> { report.each("outcome").iter().map(text).collect() };
+    let expected = [
+        "CREATED", "SKIPPED", "SKIPPED", "CREATED", "REFUSED", "CREATED", "REFUSED",
+    ];
+    assert_eq!(outcomes(&report), expected, "{:?}", report.lines);
+    // Dry, it says the same and stores nothing.
+    let would = expected.map(|it| {
+        if it == "CREATED" {
+            "WOULD_BE_CREATED"
+        } else {
+            it
+        }
+    });
+    assert_eq!(outcomes(&dry), would);
+    assert_eq!((nothing, &dry.end["wouldBeCreated"]), (0, &json!(3)));
+    assert_eq!(dry.end["reasons"], report.end["reasons"]);
+    assert_eq!(stored(&world).await, 3);
+}
+
+#[tokio::test]
+async fn a_doctors_import_is_flagged_by_what_it_lacks_and_not_refused() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["READ", "CREATE"]).await;
+    let bare = r#"{"resourceType":"MedicationRequest","status":"active","intent":"order","medicationReference":{"reference":"Medication/77"}}"#;
+    let condition = r#"{"resourceType":"Condition","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/condition-category","code":"encounter-diagnosis"}]}],"code":{"coding":[{"system":"http://snomed.info/sct","code":"38341003"}]}}"#;
+    let upload = format!("{bare}\n{condition}\n");
+
+    let typed = (NDJSON, "&recordType=MEDICAL_HISTORY");
+    let report = dr_bo.imports(&world.api, &ana, typed, upload).await;
+
+    let types = report.each("recordType");
+    assert_eq!(types, [json!("PRESCRIPTION"), json!("MEDICAL_HISTORY")]);
+    let record = text(&report.lines[0]["recordId"]);
+    let query = "query Q($id: UUID!) { medicalRecord(id: $id) { completeness missing } }";
+    let told = dr_bo.asks(query, json!({ "id": record })).await;
+    let told = &told.data()["medicalRecord"];
+    assert_eq!(told["completeness"], "INCOMPLETE");
+    let missing = told["missing"].as_array().expect("a list");
+    assert!(
+        missing.contains(&json!("medication details")),
+        "{missing:?}"
+    );
+    // By itself, the same is what a doctor must state.
+    let document: serde_json::Value = serde_json::from_str(bare).expect("JSON");
+    let refused = dr_bo
+        .stores(&ana, "PRESCRIPTION", &document, json!({}))
+        .await;
+    let told = refused.fails_with("INVALID_DOCUMENT");
+    let issues = told.extensions["issues"].as_array().expect("issues");
+    let demanded: Vec<_> = issues
+        .iter()
+        .filter(|issue| issue["severity"] == "error")
+        .map(|issue| text(&issue["path"]))
+        .collect();
+    assert_eq!(
+        demanded,
+        [
+            "MedicationRequest.medication",
+            "MedicationRequest.dosageInstruction",
+            "MedicationRequest.requester"
+        ]
+    );
 }

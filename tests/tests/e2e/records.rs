@@ -205,9 +205,10 @@ async fn a_doctors_document_must_be_complete_and_a_patients_may_be_what_it_is() 
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.lets(&dr_bo, &["READ", "CREATE"]).await;
     let signs: Value = serde_json::from_str(&documents::vital_signs()).expect("JSON");
-    // A heart rate that does not say it is a vital sign.
+    // A heart rate that does not say in which unit it is.
     let mut one = signs["entry"][1]["resource"].clone();
-    one.as_object_mut().expect("an object").remove("category");
+    let value = one["valueQuantity"].as_object_mut();
+    value.expect("an object").remove("code");
 
     let refused = dr_bo.stores(&ana, "VITAL_SIGNS", &one, json!({})).await;
     let told = refused.fails_with("INVALID_DOCUMENT");

@@ -124,7 +124,6 @@ async fn what_cannot_be_an_import_is_refused_before_anything_is_read() {
     let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
     let line = heart_rate(60);
     let cases = [
-        ("application/json", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("text/plain", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
         (
             "application/fhir+ndjson; charset=latin-1",
@@ -252,8 +251,12 @@ async fn a_large_upload_does_not_grow_the_api_beyond_its_bound() {
     let report = ana.imports(&world.api, &ana, (NDJSON, ""), body).await;
 
     assert_eq!(
-        report.end,
-        json!({ "ended": "COMPLETE", "created": 60, "alreadyThere": 0, "refused": 61 })
+        (
+            &report.end["ended"],
+            &report.end["created"],
+            &report.end["refused"]
+        ),
+        (&json!("COMPLETE"), &json!(60), &json!(61))
     );
     let (_, at_most) = world.api.memory();
     let grown = at_most - before;

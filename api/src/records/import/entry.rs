@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) record_type: Option<RecordType>,
     /// What is searchable in clear.
     pub(crate) metadata: Option<Value>,
+    /// What it is called in the `Bundle` that it comes in.
+    pub(super) full_url: Option<String>,
     /// What an export says of it besides.
     exported: Option<Exported>,
 }
@@ -54,8 +56,14 @@ impl Entry {
             document,
             record_type,
             metadata,
+            full_url: None,
             exported: None,
         }
+    }
+
+    /// The kind of resource that it is, if R4 has it.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        fhir::kind_of(&self.document)
     }
 
     /// Reads a line: a resource, or a line of an archive.
@@ -77,6 +85,7 @@ impl Entry {
             document: fit(document)?,
             record_type: Some(exported.record_type),
             metadata: exported.metadata.clone(),
+            full_url: None,
             exported: Some(exported),
         })
     }
@@ -86,8 +95,14 @@ impl Entry {
     /// # Errors
     /// [`Error::Document`] where it is no JSON, or asks for something else than to be stored.
     pub(crate) fn of_bundle(entry: &[u8]) -> Result<Self, Error> {
-        let resource = fhir::upload::resource_of(read(entry)?).map_err(Error::Document)?;
-        Ok(Self::new(fit(resource)?, None, None))
+        let entry = read(entry)?;
+        let full_url = entry.get("fullUrl").and_then(Json::as_str);
+        let full_url = full_url.map(str::to_owned);
+        let resource = fhir::upload::resource_of(entry).map_err(Error::Document)?;
+        Ok(Self {
+            full_url,
+            ..Self::new(fit(resource)?, None, None)
+        })
     }
 
     /// The document and what an export says of it.

@@ -6,7 +6,12 @@ use domain::ids::UserId;
 use futures::{StreamExt as _, stream};
 use uuid::Uuid;
 
-use super::{Entry, Import, interrupts, report::Totals, store};
+use super::{
+    Drafted, Entry, Import, interrupts,
+    patients::ImportPatients,
+    report::{Imported, Totals},
+    store,
+};
 use crate::{
     error::Error,
     graphql::{
@@ -14,7 +19,7 @@ use crate::{
         enums::{PurposeOfUse, RecordType},
         request,
     },
-    records::{draft::Stored, graphql::MedicalRecord},
+    records::graphql::MedicalRecord,
 };
 
 /// How many entries one mutation takes.
@@ -25,8 +30,12 @@ const AT_ONCE: usize = 64;
 /// Several documents of one patient, each of which is stored as a record.
 #[derive(Debug, InputObject)]
 pub(crate) struct ImportRecordsInput {
-    /// The ID of the patient whose records they are.
+    /// The ID of the patient whose records they are. Where the documents name a patient of a hospital,
+    /// the first who is named is this account, and documents about a second are refused.
     patient_id: Uuid,
+    /// Which accounts the patients are whom the documents name. Given, nobody else is known:
+    /// `patientId` is the patient of documents that name nobody.
+    patients: Option<Vec<ImportPatientInput>>,
     /// The documents, at most 100. Send them as a variable.
     entries: Vec<ImportEntryInput>,
     /// The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`,
@@ -35,6 +44,16 @@ pub(crate) struct ImportRecordsInput {
     /// A name for this import, 1 to 128 bytes. An entry that was stored before with the same name, or
     /// likewise without one, is not stored again.
     key: Option<String>,
+}
+
+/// Which account a patient of the source is.
+#[derive(Debug, InputObject)]
+pub(crate) struct ImportPatientInput {
+    /// What documents call the patient: a reference such as `Patient/7`, an URL or `urn:uuid:…`, or an
+    /// identifier as `system|value`.
+    reference: String,
+    /// The ID of the account that the patient has here.
+    patient_id: Uuid,
 }
 
 /// One document of an import and what is stored beside it.
@@ -58,6 +77,8 @@ pub(crate) enum ImportOutcome {
     AlreadyThere,
     /// The document was not stored: see `code`. Other entries are not affected.
     Refused,
+    /// The document is of a kind that no record is made of, such as an `Encounter`.
+    Skipped,
 }
 
 /// One fault of a document, as in `extensions.issues` of an error.
@@ -82,7 +103,7 @@ pub(crate) struct ImportResult {
     entry: i32,
     /// What became of the entry.
     outcome: ImportOutcome,
-    /// The record that was stored now or before; null where the entry was refused.
+    /// The record that was stored now or before; null where the entry was refused or skipped.
     record: Option<MedicalRecord>,
     /// Why the entry was refused: `INVALID_DOCUMENT`, `BAD_USER_INPUT`, `NOT_FOUND` or `CONFLICT`, as
     /// in an error's `extensions.code`. Null where it was not.
@@ -102,6 +123,8 @@ pub(crate) struct ImportRecordsPayload {
     already_there: i32,
     /// The number of entries that were refused.
     refused: i32,
+    /// The number of entries of kinds that no record is made of.
+    skipped: i32,
     /// One result for each entry, in the order of the entries.
     results: Vec<ImportResult>,
 }
@@ -115,7 +138,7 @@ impl ImportMutation {
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
     /// Each entry needs the same permission as `createMedicalRecord`.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`entries`, `idempotencyKey`). Those of an entry are in its
+    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`). Those of an entry are in its
     /// `code`.
     async fn import_records(
         &self,
@@ -129,8 +152,10 @@ impl ImportMutation {
             return Err(Error::bad("entries", message).into());
         }
         crate::idempotency::check_key(input.key.as_deref())?;
-        let import = Import {
-            patient: UserId(input.patient_id),
+        let map = input.patients.unwrap_or_default().into_iter();
+        let map = map.map(|it| (it.reference, UserId(it.patient_id)));
+        let mut import = Import {
+            patients: ImportPatients::new(Some(UserId(input.patient_id)), map)?,
             purpose: input.purpose.map(Into::into),
             prefers: None,
             key: input.key,
@@ -142,28 +167,35 @@ impl ImportMutation {
                 entry.record_type.map(Into::into),
                 entry.metadata.map(Into::into),
             );
+            let kind = entry.kind();
             let draft = import.draft(app.drafting(), &caller, entry);
-            async move { store(&app.writer, draft?).await }
+            async move {
+                let imported = match draft {
+                    Ok(Drafted::Draft(draft)) => store(&app.writer, *draft).await,
+                    Ok(Drafted::Skipped) => Ok(Imported::Skipped),
+                    Err(error) => Err(error),
+                };
+                (kind, imported)
+            }
         });
-        let stored: Vec<Result<Stored, Error>> =
-            stream::iter(stored).buffered(AT_ONCE).collect().await;
+        let stored: Vec<ImportedEntry> = stream::iter(stored).buffered(AT_ONCE).collect().await;
         payload(ctx, stored).await
     }
 }
 
+/// What an entry came to, and the kind of resource that it is.
+type ImportedEntry = (Option<&'static str>, Result<Imported, Error>);
+
 /// Tells each entry's fate, unless something ended all of them: what was stored by then is found again by
 /// sending the same.
-async fn payload(
-    ctx: &Context<'_>,
-    stored: Vec<Result<Stored, Error>>,
-) -> Result<ImportRecordsPayload> {
+async fn payload(ctx: &Context<'_>, stored: Vec<ImportedEntry>) -> Result<ImportRecordsPayload> {
     let mut totals = Totals::default();
     let mut results = Vec::with_capacity(stored.len());
-    for (number, one) in (1..).zip(stored) {
+    for (number, (kind, one)) in (1..).zip(stored) {
         match one {
             Err(error) if interrupts(&error) => return Err(error.into()),
             one => {
-                totals.count(&one);
+                totals.count(kind, &one);
                 results.push(result(ctx, number, one).await?);
             }
         }
@@ -173,20 +205,33 @@ async fn payload(
         created: number(totals.created),
         already_there: number(totals.already_there),
         refused: number(totals.refused),
+        skipped: number(totals.skipped),
         results,
     })
 }
 
-async fn result(ctx: &Context<'_>, entry: i32, one: Result<Stored, Error>) -> Result<ImportResult> {
+async fn result(
+    ctx: &Context<'_>,
+    entry: i32,
+    one: Result<Imported, Error>,
+) -> Result<ImportResult> {
     Ok(match one {
-        Ok(written) => ImportResult {
+        Ok(Imported::Skipped | Imported::Checked(_)) => ImportResult {
+            entry,
+            outcome: ImportOutcome::Skipped,
+            record: None,
+            code: None,
+            message: None,
+            issues: Vec::new(),
+        },
+        Ok(Imported::Stored(written)) => ImportResult {
             entry,
             outcome: if written.is_new() {
                 ImportOutcome::Created
             } else {
                 ImportOutcome::AlreadyThere
             },
-            record: Some(MedicalRecord::stored(ctx, written).await?),
+            record: Some(MedicalRecord::stored(ctx, *written).await?),
             code: None,
             message: None,
             issues: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod entry;
 pub(crate) mod graphql;
+pub(crate) mod patients;
 pub(crate) mod report;
 
 use std::time::Duration;
@@ -21,8 +22,10 @@ use store::{Pool, audit, users};
 
 pub(crate) use entry::{Entry, Exported, MAX_BYTES};
 
+use self::{patients::ImportPatients, report::Imported};
+
 use super::{
-    draft::{Draft, Stored},
+    draft::Draft,
     prepare::{self, About},
     restore,
     writer::Writer,
@@ -37,7 +40,7 @@ const TRIES: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Import {
     /// Whose records.
-    pub(crate) patient: UserId,
+    pub(crate) patients: ImportPatients,
     /// Why; `None` for what the caller's role acts for.
     pub(crate) purpose: Option<Purpose>,
     /// Of which type those are that could be of several.
@@ -48,6 +51,15 @@ pub(crate) struct Import {
     pub(crate) restores: bool,
 }
 
+/// What an entry is before it is stored.
+#[derive(Debug)]
+pub(crate) enum Drafted {
+    /// A record.
+    Draft(Box<Draft>),
+    /// Nothing that a record is made of, such as an `Encounter`.
+    Skipped,
+}
+
 impl Import {
     /// Checks an entry and gives it what the server owns. Long work and no waiting, so that few documents
     /// are held as trees at a time.
@@ -55,28 +67,40 @@ impl Import {
     /// # Errors
     /// [`Error::Document`] with every issue, [`Error::BadInput`].
     pub(crate) fn draft(
-        &self,
+        &mut self,
         drafting: Drafting<'_>,
         caller: &Caller,
         entry: Entry,
-    ) -> Result<Draft, Error> {
+    ) -> Result<Drafted, Error> {
         if self.restores {
             let (document, exported) = entry.into_exported()?;
-            return restore::draft(drafting, caller, document, exported);
+            let draft = restore::draft(drafting, caller, document, exported)?;
+            return Ok(Drafted::Draft(Box::new(draft)));
         }
         let Entry {
             document,
             record_type,
             metadata,
+            full_url,
             ..
         } = entry;
+        if let Some(kind) = fhir::kind_of(&document).filter(|kind| !fhir::is_clinical(kind)) {
+            if kind == "Patient" {
+                self.patients.meet(&document, full_url.as_deref());
+            }
+            return Ok(Drafted::Skipped);
+        }
         let submitted = prepare::submitted(&document)?;
-        let record_type = match record_type {
-            Some(record_type) => record_type,
-            None => self.type_of(&document)?,
+        let record_type = match record_type.map_or_else(|| self.type_of(&document), Ok) {
+            // What frames a document of a hospital; what it lists comes by itself.
+            Err(Error::Document(_)) if full_url.is_some() && is_composition(&document) => {
+                return Ok(Drafted::Skipped);
+            }
+            record_type => record_type?,
         };
+        let (document, patient) = self.patients.assign(document)?;
         let purpose = self.purpose.or(caller.purpose);
-        let request = json!([self.patient, record_type, metadata, purpose, self.key]);
+        let request = json!([patient, record_type, metadata, purpose, self.key]);
         let hash = prepare::request_hash(&request, &submitted);
         let mut content = prepare::check(record_type, document, metadata)?;
         // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
@@ -84,13 +108,14 @@ impl Import {
         let about = About {
             caller,
             purpose,
-            patient: self.patient,
+            patient,
             record_type,
             follows: None,
             reason: None,
             idempotency: Some((format!("import:{hash}"), hash)),
         };
-        prepare::draft(drafting, content, about)
+        let draft = prepare::draft(drafting, content, about)?;
+        Ok(Drafted::Draft(Box::new(draft)))
     }
 
     /// Writes down what was refused without asking again, after its like was refused: a row for each
@@ -138,20 +163,25 @@ impl Import {
     }
 }
 
+fn is_composition(document: &fhir::Json) -> bool {
+    fhir::kind_of(document) == Some("Composition")
+}
+
 /// Stores a draft, in its turn.
 ///
 /// # Errors
 /// As of `createMedicalRecord`.
-pub(crate) async fn store(writer: &Writer, draft: Draft) -> Result<Stored, Error> {
+pub(crate) async fn store(writer: &Writer, draft: Draft) -> Result<Imported, Error> {
     for _ in 1..TRIES {
         match writer.store_in_turn(draft.clone()).await {
             Err(Error::Busy {
                 retry_after_seconds,
             }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
-            answer => return answer,
+            answer => return answer.map(|stored| Imported::Stored(Box::new(stored))),
         }
     }
-    writer.store_in_turn(draft).await
+    let stored = writer.store_in_turn(draft).await?;
+    Ok(Imported::Stored(Box::new(stored)))
 }
 
 /// Whether an error says nothing of the entry that met it: then the import ends there, and goes on from

@@ -1,16 +1,22 @@
 //! A FHIR `Bundle` that is read as it arrives: only what frames its entries is understood here.
 //!
-//! What kind of Bundle it is must be known before the first entry is taken, because an entry that was
-//! taken stays: `resourceType` and `type` stand before `entry`.
+//! Its members come in any order. An entry that was taken stays, whatever the Bundle turns out to be.
 
 use crate::issue::{Issue, IssueCode};
 use crate::json::Json;
 
 use super::{Cut, Kept};
 
-/// The types of `Bundle` whose entries can be taken one by one. A `transaction` promises all or nothing,
-/// a `document` and a `message` are one statement, a `history` holds what was, a response holds answers.
-const TAKEN: [&[u8]; 3] = [b"collection", b"searchset", b"batch"];
+/// The types of `Bundle` whose entries can be taken one by one. A `history` holds what was, a response
+/// holds answers.
+const TAKEN: [&[u8]; 6] = [
+    b"collection",
+    b"searchset",
+    b"batch",
+    b"transaction",
+    b"document",
+    b"message",
+];
 
 /// The longest name, or value of `resourceType` or `type`, that is looked at. Unit: bytes.
 const MAX_WORD: usize = 64;
@@ -25,14 +31,9 @@ pub enum Broken {
     NotABundle,
     /// A `Bundle` that means something else than its entries one by one.
     #[error(
-        "a Bundle of the type collection, searchset or batch is taken, and none of another type"
+        "a Bundle of the type collection, searchset, batch, transaction, document or message is taken, and none of another type"
     )]
     Type,
-    /// The entries come before it is known what they are in.
-    #[error(
-        "`resourceType` and `type` stand before `entry` in a Bundle that is read as it arrives; or send NDJSON"
-    )]
-    EntryFirst,
     /// A member that may stand there once stands there again.
     #[error("a Bundle has one `resourceType`, one `type` and one `entry`")]
     Twice,
@@ -218,9 +219,6 @@ impl Bundle {
             return Err(Broken::Twice);
         }
         if member == Member::Entry {
-            if !(self.is_named_so && self.is_taken) {
-                return Err(Broken::EntryFirst);
-            }
             self.has_entries = true;
         }
         Ok(member)
@@ -338,8 +336,11 @@ pub fn resource_of(entry: Json) -> Result<Json, Vec<Issue>> {
             message,
         )]
     };
-    if method.is_some_and(|method| method.and_then(Json::as_str) != Some("POST")) {
-        let message = "an entry is stored as something new, by POST: amend or withdraw what is there by its id";
+    let stores =
+        |method: Option<&Json>| matches!(method.and_then(Json::as_str), Some("POST" | "PUT"));
+    if method.is_some_and(|method| !stores(method)) {
+        let message =
+            "an entry is stored, by POST or PUT: amend or withdraw what is there by its id";
         return Err(refused("Bundle.entry.request.method", message));
     }
     let Json::Object(members) = entry else {

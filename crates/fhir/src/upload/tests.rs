@@ -106,7 +106,7 @@ fn a_bundle_is_cut_into_its_entries() {
     let of = |entries: &str| {
         format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{entries}]}}"#)
     };
-    let cases: [(String, &[&str]); 9] = [
+    let cases: [(String, &[&str]); 11] = [
         (r#"{"resourceType":"Bundle","type":"collection"}"#.to_owned(), &[]),
         (of(""), &[]),
         (of(r#"{"a":1},{"b":[2,{"c":"]}"}]}"#), &[r#"{"a":1}"#, r#"{"b":[2,{"c":"]}"}]}"#]),
@@ -124,6 +124,14 @@ fn a_bundle_is_cut_into_its_entries() {
         ),
         (
             r#"{"type":"collection","resourceType":"Bundle","entry":[{}]}"#.to_owned(),
+            &["{}"],
+        ),
+        (
+            r#"{"entry":[{"a":1}],"type":"transaction","resourceType":"Bundle"}"#.to_owned(),
+            &[r#"{"a":1}"#],
+        ),
+        (
+            r#"{"type":"document","entry":[{}],"resourceType":"Bundle"}"#.to_owned(),
             &["{}"],
         ),
     ];
@@ -150,28 +158,24 @@ fn what_is_no_bundle_of_entries_one_by_one_is_refused_by_its_reason() {
         ),
         (r#"{"resourceType":7}"#, 0, Broken::NotABundle),
         (r#"{"resourceType":"Bundle"}"#, 0, Broken::Type),
-        (
-            r#"{"resourceType":"Bundle","entry":[{}]}"#,
-            0,
-            Broken::EntryFirst,
-        ),
+        (r#"{"resourceType":"Bundle","entry":[{}]}"#, 1, Broken::Type),
         (
             r#"{"type":"collection","entry":[{}]}"#,
-            0,
-            Broken::EntryFirst,
+            1,
+            Broken::NotABundle,
         ),
         (
-            r#"{"entry":[{}],"resourceType":"Bundle","type":"collection"}"#,
-            0,
-            Broken::EntryFirst,
+            r#"{"entry":[{},{}],"resourceType":"List"}"#,
+            2,
+            Broken::NotABundle,
         ),
         (
-            r#"{"resourceType":"Bundle","type":"transaction","entry":[{}]}"#,
+            r#"{"resourceType":"Bundle","type":"history","entry":[{}]}"#,
             0,
             Broken::Type,
         ),
         (
-            r#"{"resourceType":"Bundle","type":"document","entry":[{}]}"#,
+            r#"{"resourceType":"Bundle","type":"batch-response","entry":[{}]}"#,
             0,
             Broken::Type,
         ),
@@ -217,8 +221,10 @@ fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
         )),
         found
     );
+    let put = format!(r#"{{{entry},"request":{{"method":"PUT","url":"Goal/1"}}}}"#);
+    assert_eq!(resource(&put), found);
     let method = Err("Bundle.entry.request.method".to_owned());
-    for other in [r#"{"method":"PUT"}"#, r#"{"method":"DELETE"}"#, "{}", "1"] {
+    for other in [r#"{"method":"PATCH"}"#, r#"{"method":"DELETE"}"#, "{}", "1"] {
         assert_eq!(
             resource(&format!(r#"{{{entry},"request":{other}}}"#)),
             method,

@@ -1,0 +1,401 @@
+//! Whom a document is about, in whichever way it says so, and how the patient of the record takes that
+//! place.
+//!
+//! A hospital names its patients by ids of its own: `Patient/7`, a URL, `urn:uuid:…`, a contained `#p`, an
+//! identifier. Each way is a key; which account a key means is the caller's to say.
+
+use std::collections::HashMap;
+
+use crate::canonical;
+use crate::issue::{Issue, IssueCode, Path, object, text};
+use crate::json::Json;
+use crate::record_types::{patient_element, resource_type};
+use crate::stamp::{items_mut, member_mut, set};
+
+/// How many identifiers of a patient are keys.
+const MAX_IDENTIFIERS: usize = 16;
+/// How long a key may be that is all that a contained patient says. Unit: bytes.
+const MAX_SAID: usize = 4096;
+/// How many people a document is asked for: a record is about one.
+const MAX_NAMED: usize = 16;
+
+/// Somebody whom a document says that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPatient {
+    /// Where it says so, as `FHIRPath`.
+    pub path: String,
+    /// By what; empty where nobody could tell who is meant.
+    pub keys: Vec<String>,
+}
+
+impl NamedPatient {
+    /// Why a document about somebody who is not known here is refused.
+    pub fn unknown(&self) -> Issue {
+        let message = "the document is about somebody whom this import gives no account: map them, or import them apart";
+        Issue::error(
+            IssueCode::BusinessRule,
+            self.path.as_str(),
+            "patient",
+            message,
+        )
+    }
+}
+
+/// What a `Patient` is referred to by: the URL of its entry, its id, its identifiers.
+pub fn keys_of_patient(patient: &Json, full_url: Option<&str>) -> Vec<String> {
+    let id = patient.get("id").and_then(Json::as_str);
+    let id = id.map(|id| format!("Patient/{id}"));
+    let url = full_url.and_then(key);
+    url.into_iter()
+        .chain(id)
+        .chain(identifiers(patient))
+        .collect()
+}
+
+/// The key that a text means: a reference in any form, or an identifier as `system|value`.
+pub fn key(reference: &str) -> Option<String> {
+    let reference = reference.split("/_history/").next().unwrap_or_default();
+    if reference.starts_with("urn:") && !reference.contains('|') {
+        return Some(reference.to_ascii_lowercase());
+    }
+    let key = match reference.split_once("?identifier=") {
+        Some((_, identifier)) => identifier.replace("%7C", "|").replace("%7c", "|"),
+        None => reference.to_owned(),
+    };
+    (!key.is_empty()).then_some(key)
+}
+
+/// Everybody whom a document, an entry of its `Bundle` or what they contain is about, each once.
+pub fn patients_of(document: &Json) -> Vec<NamedPatient> {
+    let mut found: Vec<NamedPatient> = Vec::new();
+    let kind = resource_type(document).unwrap_or_default();
+    if kind == "Bundle" {
+        let bundle = Path::root("Bundle");
+        for (index, entry) in items(document, "entry").iter().enumerate() {
+            if let Some(resource) = entry.get("resource") {
+                let path = bundle.element("entry").at(index);
+                add_patients(resource, path.element("resource"), &mut found);
+            }
+        }
+    } else {
+        add_patients(document, Path::root(kind), &mut found);
+    }
+    found
+}
+
+fn add_patients(root: &Json, path: Path<'_>, found: &mut Vec<NamedPatient>) {
+    let patients = ContainedPatients::of(root);
+    let mut add = |resource: &Json, path: Path<'_>| {
+        let Some(element) = resource_type(resource).and_then(patient_element) else {
+            return;
+        };
+        let Some(reference) = resource.get(element) else {
+            return;
+        };
+        let keys = patients.keys_of_reference(reference);
+        if found.len() < MAX_NAMED && !found.iter().any(|known| known.keys == keys) {
+            let path = path.element(element).render();
+            found.push(NamedPatient { path, keys });
+        }
+    };
+    add(root, path);
+    for (index, inner) in items(root, "contained").iter().enumerate() {
+        add(inner, path.element("contained").at(index));
+    }
+}
+
+/// The patients that one resource contains, by their ids: their keys, and an identifier.
+struct ContainedPatients(HashMap<String, (Vec<String>, Option<Json>)>);
+
+impl ContainedPatients {
+    fn of(root: &Json) -> Self {
+        let patients = items(root, "contained").iter();
+        let patients = patients.filter(|it| resource_type(it) == Some("Patient"));
+        let known = patients.filter_map(|patient| {
+            let id = patient.get("id")?.as_str()?.to_owned();
+            let identifier = items(patient, "identifier").first().cloned();
+            Some((id, (keys_of_contained(patient), identifier)))
+        });
+        Self(known.collect())
+    }
+
+    fn get(&self, literal: &str) -> Option<&(Vec<String>, Option<Json>)> {
+        self.0.get(literal.strip_prefix('#')?)
+    }
+
+    /// The keys of the person that a reference means; none where it means something else, or nobody can
+    /// tell.
+    fn keys_of_reference(&self, reference: &Json) -> Vec<String> {
+        let said = |key: &str| reference.get(key).and_then(Json::as_str);
+        if said("type").is_some_and(|kind| kind != "Patient") {
+            return Vec::new();
+        }
+        let literal = said("reference").unwrap_or_default();
+        let mut keys = if literal.starts_with('#') {
+            match self.get(literal) {
+                Some((keys, _)) => keys.clone(),
+                None => return Vec::new(),
+            }
+        } else if is_of_another_kind(literal) {
+            return Vec::new();
+        } else {
+            key(literal).into_iter().collect()
+        };
+        keys.extend(reference.get("identifier").and_then(identifier));
+        keys
+    }
+}
+
+/// Whether a literal reference says that it means no patient.
+fn is_of_another_kind(literal: &str) -> bool {
+    if literal.is_empty() || literal.starts_with("urn:") {
+        return false;
+    }
+    let literal = literal.split("/_history/").next().unwrap_or_default();
+    let kind = match literal.split_once('?') {
+        Some((path, _)) => path.rsplit('/').next(),
+        None => literal.rsplit('/').nth(1),
+    };
+    kind != Some("Patient")
+}
+
+/// A contained patient has an id that means nothing elsewhere: known by identifiers, or by all that it says.
+fn keys_of_contained(patient: &Json) -> Vec<String> {
+    let keys: Vec<String> = identifiers(patient).collect();
+    if !keys.is_empty() {
+        return keys;
+    }
+    let members = patient.as_object().unwrap_or_default().iter();
+    let said: Vec<(String, Json)> = members.filter(|(name, _)| name != "id").cloned().collect();
+    let said = canonical::to_bytes(&Json::Object(said));
+    if said.len() > MAX_SAID {
+        return Vec::new();
+    }
+    vec![format!("#{}", String::from_utf8_lossy(&said))]
+}
+
+fn identifiers(patient: &Json) -> impl Iterator<Item = String> {
+    let all = items(patient, "identifier").iter().take(MAX_IDENTIFIERS);
+    all.filter_map(identifier)
+}
+
+fn identifier(json: &Json) -> Option<String> {
+    let value = json.get("value").and_then(Json::as_str)?;
+    let system = json
+        .get("system")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    Some(format!("{system}|{value}"))
+}
+
+fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
+    json.get(key).and_then(Json::as_array).unwrap_or_default()
+}
+
+/// The document with every reference to the patient as ours, whoever else it is about. What they were called
+/// stays as the reference's identifier; a contained `Patient` that nothing means any more goes.
+#[must_use]
+pub fn assign_patient(
+    mut document: Json,
+    is_patient: &dyn Fn(&[String]) -> bool,
+    patient_id: &str,
+) -> Json {
+    let patient = format!("Patient/{patient_id}");
+    if resource_type(&document) == Some("Bundle") {
+        for entry in items_mut(&mut document, "entry") {
+            if let Some(resource) = member_mut(entry, "resource") {
+                assign(resource, is_patient, &patient);
+            }
+        }
+    } else {
+        assign(&mut document, is_patient, &patient);
+    }
+    document
+}
+
+fn assign(root: &mut Json, is_patient: &dyn Fn(&[String]) -> bool, patient: &str) {
+    let patients = ContainedPatients::of(root);
+    rewrite(root, &patients, is_patient, patient);
+    let is_theirs = |inner: &Json| {
+        let id = inner.get("id").and_then(Json::as_str).unwrap_or_default();
+        resource_type(inner) == Some("Patient")
+            && patients.0.get(id).is_some_and(|(keys, _)| is_patient(keys))
+    };
+    let Json::Object(members) = root else {
+        return;
+    };
+    for (name, inner) in members.iter_mut() {
+        if let ("contained", Json::Array(inner)) = (name.as_str(), inner) {
+            inner.retain(|inner| !is_theirs(inner));
+        }
+    }
+    members.retain(|(name, json)| name != "contained" || json.as_array() != Some(&[]));
+}
+
+fn rewrite(
+    json: &mut Json,
+    patients: &ContainedPatients,
+    is_patient: &dyn Fn(&[String]) -> bool,
+    patient: &str,
+) {
+    if let Json::Array(items) = json {
+        for item in items {
+            rewrite(item, patients, is_patient, patient);
+        }
+        return;
+    }
+    let means_them = {
+        let is_reference = ["reference", "identifier"]
+            .iter()
+            .any(|key| json.get(key).is_some());
+        let is_resource = resource_type(json).is_some();
+        let keys = if is_reference && !is_resource {
+            patients.keys_of_reference(json)
+        } else {
+            Vec::new()
+        };
+        !keys.is_empty() && is_patient(&keys)
+    };
+    let Json::Object(members) = json else {
+        return;
+    };
+    if !means_them {
+        for (_, member) in members {
+            rewrite(member, patients, is_patient, patient);
+        }
+        return;
+    }
+    let old = members.iter().find(|(name, _)| name == "reference");
+    let old = old.and_then(|(_, old)| old.as_str()).map(str::to_owned);
+    if old.as_deref() == Some(patient) {
+        return;
+    }
+    if !members.iter().any(|(name, _)| name == "identifier")
+        && let Some(known) = old.and_then(|old| known_as(&old, patients))
+    {
+        members.push(("identifier".to_owned(), known));
+    }
+    set(members, "reference", text(patient));
+}
+
+/// What somebody was called, as an identifier.
+fn known_as(literal: &str, patients: &ContainedPatients) -> Option<Json> {
+    if literal.starts_with('#') {
+        return patients.get(literal)?.1.clone();
+    }
+    let value = ("value", text(literal));
+    Some(if literal.contains(':') {
+        object([("system", text("urn:ietf:rfc:3986")), value])
+    } else {
+        object([value])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+    use super::*;
+    use crate::reader::read;
+    use crate::validate;
+
+    fn observation(subject: &str, more: &str) -> Json {
+        let text = format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}}{more},"subject":{subject}}}"#
+        );
+        read(text.as_bytes()).unwrap()
+    }
+
+    fn keys(document: &Json) -> Vec<Vec<String>> {
+        patients_of(document)
+            .into_iter()
+            .map(|it| it.keys)
+            .collect()
+    }
+
+    #[test]
+    fn every_way_to_name_a_patient_is_a_key_and_no_other_is() {
+        for (subject, expected) in [
+            (r#"{"reference":"Patient/7"}"#, vec!["Patient/7"]),
+            (r#"{"reference":"Patient/7/_history/2"}"#, vec!["Patient/7"]),
+            (
+                r#"{"reference":"https://h.example/fhir/Patient/7"}"#,
+                vec!["https://h.example/fhir/Patient/7"],
+            ),
+            (r#"{"reference":"urn:uuid:AB-1"}"#, vec!["urn:uuid:ab-1"]),
+            (
+                r#"{"reference":"Patient?identifier=urn:mrn%7C9"}"#,
+                vec!["urn:mrn|9"],
+            ),
+            (
+                r#"{"identifier":{"system":"urn:mrn","value":"9"}}"#,
+                vec!["urn:mrn|9"],
+            ),
+            (
+                r#"{"reference":"Patient/7","identifier":{"value":"9"}}"#,
+                vec!["Patient/7", "|9"],
+            ),
+            (r#"{"reference":"Group/7"}"#, vec![]),
+            (r#"{"type":"Group","identifier":{"value":"9"}}"#, vec![]),
+            (r#"{"display":"Mrs A"}"#, vec![]),
+        ] {
+            assert_eq!(keys(&observation(subject, "")), [expected], "{subject}");
+        }
+        let contained = r#","contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"9"}]}]"#;
+        let subject = r##"{"reference":"#p"}"##;
+        assert_eq!(keys(&observation(subject, contained)), [["urn:mrn|9"]]);
+        let device = r#","contained":[{"resourceType":"Device","id":"p"}]"#;
+        assert_eq!(keys(&observation(subject, device)), [[""; 0]]);
+        let nameless = |gender: &str| {
+            let more = format!(
+                r#","contained":[{{"resourceType":"Patient","id":"p","gender":"{gender}"}}]"#
+            );
+            keys(&observation(subject, &more))
+        };
+        assert_eq!(nameless("male"), nameless("male"));
+        assert_ne!(nameless("male"), nameless("female"));
+        let none = read(br#"{"resourceType":"Observation"}"#).unwrap();
+        assert!(keys(&none).is_empty());
+    }
+
+    #[test]
+    fn a_patient_is_known_by_url_id_and_identifiers() {
+        let patient = br#"{"resourceType":"Patient","id":"7","identifier":[{"system":"urn:mrn","value":"9"},{"use":"usual"}]}"#;
+        assert_eq!(
+            keys_of_patient(&read(patient).unwrap(), Some("urn:uuid:AB")),
+            ["urn:uuid:ab", "Patient/7", "urn:mrn|9"]
+        );
+    }
+
+    #[test]
+    fn every_reference_to_the_patient_becomes_ours_and_says_what_it_was() {
+        let more = r##","contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"9"}]},{"resourceType":"Practitioner","id":"d"}],"performer":[{"reference":"#p"},{"reference":"#d"},{"reference":"Patient/8"}]"##;
+        let document = observation(r##"{"reference":"#p"}"##, more);
+        let theirs = |keys: &[String]| keys.contains(&"urn:mrn|9".to_owned());
+
+        let ours = assign_patient(document, &theirs, "us");
+
+        assert_eq!(validate::base(&ours), []);
+        let told = String::from_utf8(canonical::to_bytes(&ours)).unwrap();
+        let them = r#"{"identifier":{"system":"urn:mrn","value":"9"},"reference":"Patient/us"}"#;
+        assert!(told.contains(&format!(r#""subject":{them}"#)), "{told}");
+        assert!(
+            told.contains(&format!(
+                r##""performer":[{them},{{"reference":"#d"}},{{"reference":"Patient/8"}}]"##
+            )),
+            "{told}"
+        );
+        assert!(!told.contains(r#""resourceType":"Patient""#), "{told}");
+        // Nobody else's place is taken, and what is ours already stays as it is.
+        let document = observation(r#"{"reference":"Patient/us"}"#, "");
+        let same = assign_patient(document.clone(), &|keys| keys == ["Patient/us"], "us");
+        assert!(same == document);
+        let url = observation(r#"{"reference":"https://h.example/Patient/7"}"#, "");
+        let ours = assign_patient(url, &|_| true, "us");
+        let known = ours.get("subject").unwrap().get("identifier").unwrap();
+        assert_eq!(
+            known.get("value").unwrap().as_str(),
+            Some("https://h.example/Patient/7")
+        );
+    }
+}
