@@ -16,7 +16,7 @@
 //! - `http`: the routes, and GraphQL over HTTP
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
-//! - `bulk`: `POST /import` and `GET /export`
+//! - `bulk`: `POST /import`, `GET /export` and `GET /audit/export`
 //! - `authenticate`: who sends a request
 //! - `request`: reads a GraphQL request from a body, a URL or a message
 //! - `wire`: answers as they are sent

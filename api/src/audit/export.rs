@@ -117,7 +117,7 @@ fn export_entry() -> AuditEntry {
         encryption: EncryptionStatus::MetadataOnly,
         ..AuditEntry::new(
             SCHEDULER,
-            AuditAction::AuditRead,
+            AuditAction::AuditExport,
             Purpose::Compliance,
             &Origin::job(RequestId::fresh()),
         )

@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod events;
 pub(crate) mod export;
 mod filter_input;
 pub(crate) mod finding;

@@ -47,7 +47,7 @@ use crate::{
 const TRIES: u32 = 5;
 /// How long a last word has to leave before the connection breaks off. Lost, it is still told that the
 /// export is not whole.
-const LAST_WORD: Duration = Duration::from_millis(100);
+pub(super) const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ fn entry(record: &Record, resource: &[u8]) -> Vec<u8> {
     [head.as_bytes(), resource, b"}"].concat()
 }
 
-fn outcome(severity: Severity, code: ErrorCode, message: &str) -> Vec<u8> {
+pub(super) fn outcome(severity: Severity, code: ErrorCode, message: &str) -> Vec<u8> {
     let issue = Issue {
         severity,
         code: IssueCode::Exception,

@@ -1,9 +1,10 @@
-//! Many records over plain HTTP: `POST /import` and `GET /export`. Both stream, both take long, and both
-//! obey what every stream obeys: they hold a permit, end with their token and their log-in, and stop where
+//! Many records, or rows of the trail, over plain HTTP: `POST /import`, `GET /export` and `GET /audit/export`. All stream, take long,
+//! and obey what every stream obeys: they hold a permit, end with their token and their log-in, and stop where
 //! the other side takes or gives nothing.
 //!
 //! What an entry comes to and what may be taken out is `records`' to say; this is the way there.
 
+pub(crate) mod audit_export;
 pub(crate) mod export;
 pub(crate) mod import;
 mod query;

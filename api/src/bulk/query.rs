@@ -112,13 +112,13 @@ impl<'a> QueryParameters<'a> {
         at
     }
 
-    /// What was asked, made of the patient, where all of it can be used and nothing is left over.
+    /// What was asked, such as the patient, where all of it can be used and nothing is left over.
     ///
     /// # Errors
     /// [`Error::BadInput`] with everything that is wrong.
-    pub(super) fn finish(self, patient: Option<UserId>) -> Result<UserId, Error> {
+    pub(super) fn finish<T>(self, asked: Option<T>) -> Result<T, Error> {
         self.complete()?;
-        patient.ok_or(Error::Internal)
+        asked.ok_or(Error::Internal)
     }
 
     /// Whether all of it can be used and nothing is left over.

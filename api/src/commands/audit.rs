@@ -10,13 +10,16 @@ use std::{
 };
 
 use chain::{Client, Deployment};
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use domain::clock::is_storable;
 use store::{Pool, PoolSettings, checkpoints, cursor::Registry, findings, migrate};
 
 use super::output::{Failure, say};
 use crate::{
     audit::{
         check::{self, CheckedTrail},
+        events::{self, Period},
         export, finding,
     },
     config::{chain_url, database_url},
@@ -34,7 +37,8 @@ pub(crate) enum AuditCommand {
     /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit or could not be
     /// compared. With `--export` a file is checked instead, without a database
     Verify(VerifyTrail),
-    /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node
+    /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node; or, with `--fhir`, as FHIR
+    /// `AuditEvent`s
     Export(ExportTrail),
 }
 
@@ -45,12 +49,30 @@ pub(crate) struct ExportTrail {
     database: TrailDatabase,
 
     /// Which registry the trail is pinned in
-    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
-    deployment_file: PathBuf,
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE", required_unless_present = "fhir")]
+    deployment_file: Option<PathBuf>,
+
+    /// Write FHIR R4 AuditEvents instead, one in a line, for programs of others; such a file proves nothing
+    #[arg(long)]
+    fhir: bool,
+
+    /// With --fhir: only what happened at this time or later, such as 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "fhir")]
+    from: Option<DateTime<Utc>>,
+
+    /// With --fhir: only what happened before this time
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "fhir")]
+    to: Option<DateTime<Utc>>,
 
     /// Where to write; it must not exist. It is FILE.part until it is complete
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+}
+
+/// A time that the database can hold.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let at = text.parse().ok().filter(|at| is_storable(*at));
+    at.ok_or_else(|| "a time is written as 2026-01-31T08:15:00Z".to_owned())
 }
 
 /// Settings of `audit verify`.
@@ -119,7 +141,9 @@ async fn checkpoint(database: &TrailDatabase) -> Result<ExitCode, Failure> {
 
 impl ExportTrail {
     async fn run(&self) -> Result<ExitCode, Failure> {
-        let registry = registry_of(&Deployment::load(&self.deployment_file)?)?;
+        let deployment = self.deployment_file.as_deref().filter(|_| !self.fhir);
+        let deployment = deployment.map(Deployment::load).transpose()?;
+        let registry = deployment.as_ref().map(registry_of).transpose()?;
         if self.out.exists() {
             return Err(format!("{} is there already", self.out.display()).into());
         }
@@ -134,10 +158,17 @@ impl ExportTrail {
         // It says from where everybody came: nobody else has made it.
         let options = options.write(true).create_new(true).mode(0o600);
         let mut file = BufWriter::new(options.open(&aside)?);
-        let rows = export::write(&pool, &registry, &mut file).await?;
+        let told = if let Some(registry) = registry {
+            let rows = export::write(&pool, &registry, &mut file).await?;
+            format!("{rows} rows in {}", self.out.display())
+        } else {
+            let (from, to) = (self.from, self.to);
+            let events = events::write(&pool, Period { from, to }, &mut file).await?;
+            format!("{events} events in {}", self.out.display())
+        };
         file.into_inner()?.sync_all()?;
         fs::rename(&aside, &self.out)?;
-        say(&format!("{rows} rows in {}", self.out.display()))?;
+        say(&told)?;
         Ok(ExitCode::SUCCESS)
     }
 }

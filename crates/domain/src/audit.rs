@@ -99,6 +99,8 @@ text_enum! {
         CountryRuleRead = "COUNTRY_RULE_READ",
         /// The rule of a country was set.
         CountryRuleSet = "COUNTRY_RULE_SET",
+        /// The audit trail, or a part of it, was taken out.
+        AuditExport = "AUDIT_EXPORT",
         /// An erasure or a restriction was asked for.
         DeletionRequest = "DELETION_REQUEST",
         /// Deletion requests were read.
@@ -298,7 +300,8 @@ impl AuditAction {
             | Self::CountryRuleRead
             | Self::BreakGlassRead
             | Self::NotificationRead
-            | Self::AuditRead => 3,
+            | Self::AuditRead
+            | Self::AuditExport => 3,
             Self::RecordCreate
             | Self::RecordAmend
             | Self::RecordImport

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use domain::ids::UserId;
 use sqlx::{PgConnection, postgres::types::PgInterval};
 use trail::{
     Hash,
@@ -15,7 +16,7 @@ use trail::{
 };
 use uuid::Uuid;
 
-use crate::{Pool, StoreError, Tx};
+use crate::{Pool, StoreError, Tx, records::search::plan_by_values};
 
 /// The lock of whoever puts rows in order.
 const LOCK: &str = "meditrustal audit tree";
@@ -338,6 +339,60 @@ pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedR
     .fetch_all(conn)
     .await?;
     found.into_iter().map(RawRow::read).collect()
+}
+
+/// Which rows leave the database, in the order of what they tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// Those about this patient's data alone.
+    pub patient: Option<UserId>,
+    /// After this time, or at it with a higher number than the next field says.
+    pub from: DateTime<Utc>,
+    /// See above; lower than any number before the first row.
+    pub after: i64,
+    /// Before this time.
+    pub to: DateTime<Utc>,
+}
+
+/// The first rows of a stretch, by time and number, and where the next ones begin; `None` where there are none. A row that cannot
+/// be read is left out. Served by `idx_audit_logs_event_time` or `idx_audit_logs_patient_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn stretch(
+    tx: &mut Tx<'_>,
+    stretch: Stretch,
+    limit: i64,
+) -> Result<Option<(Vec<HashedRow>, Stretch)>, StoreError> {
+    plan_by_values(tx).await?;
+    let found = sqlx::query!(
+        "SELECT id, event_time FROM audit_logs
+         WHERE event_time >= $1
+           AND (event_time > $1 OR id > $2)
+           AND event_time < $3
+           AND ($4::uuid IS NULL OR patient_id = $4)
+         ORDER BY event_time, id
+         LIMIT $5",
+        stretch.from,
+        stretch.after,
+        stretch.to,
+        stretch.patient.map(|id| id.0),
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let Some(last) = found.last() else {
+        return Ok(None);
+    };
+    let next = Stretch {
+        from: last.event_time,
+        after: last.id,
+        ..stretch
+    };
+    let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
+    let mut rows = rows_of(tx, &ids).await?;
+    rows.sort_by_key(|row| (row.row.event_time, row.row.id));
+    Ok(Some((rows, next)))
 }
 
 /// A leaf, and whose it is.

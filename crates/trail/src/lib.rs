@@ -1,8 +1,10 @@
 //! What proves the audit trail: the bytes of a row and its hash ([`row`]), and the tree of RFC 9162 over the hashes of
-//! all rows ([`tree`]), and the form in which all of it leaves the database ([`export`]). `docs/audit-proofs.md` draws both.
+//! all rows ([`tree`]), and the form in which all of it leaves the database ([`export`], and for others'
+//! programs [`audit_event`]). `docs/audit-proofs.md` draws both.
 //!
 //! Nothing here reads a database: `store` reads rows and nodes, and the hashes are computed here.
 
+pub mod audit_event;
 pub mod checkpoint;
 pub mod export;
 pub mod row;

@@ -258,7 +258,7 @@ async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_
         0o600
     );
     let told = world
-        .audit_rows("action_type = 'AUDIT_READ' AND new_value ->> 'export' = 'ALL'")
+        .audit_rows("action_type = 'AUDIT_EXPORT' AND new_value ->> 'export' = 'ALL'")
         .await;
     assert_eq!(told.len(), 1, "{told:?}");
     let text = fs::read_to_string(&file).expect("it is text");

@@ -9,6 +9,7 @@ mod accounts;
 mod amendments;
 mod audit;
 mod audit_check;
+mod audit_events;
 mod audit_proof;
 mod audit_tree;
 mod barrier;
