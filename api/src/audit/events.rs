@@ -136,7 +136,12 @@ pub(crate) async fn write(
         new_value: Some(period.in_words("ALL")),
         classification: Classification::Security,
         encryption: EncryptionStatus::MetadataOnly,
-        ..AuditEntry::new(SCHEDULER, AuditAction::AuditExport, Purpose::Compliance, &origin)
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::AuditExport,
+            Purpose::Compliance,
+            &origin,
+        )
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
@@ -187,7 +192,7 @@ mod tests {
     use uuid::Uuid;
 
     fn row(action: &str) -> Row {
-        let time = "2026-11-29T02:03:04.5Z".parse().unwrap();
+        let time = "2026-11-29T02:03:04.5Z".parse().expect("a time");
         let uuid = Uuid::from_u128;
         Row {
             leaf_salt: uuid(1),
@@ -200,7 +205,7 @@ mod tests {
             resource_id: uuid(3),
             old_value: None,
             new_value: Some(r#"{"reason": "NO_CONSENT"}"#.to_owned()),
-            ip_address: "2001:db8::1".parse().unwrap(),
+            ip_address: "2001:db8::1".parse().expect("an address"),
             ip_bits: 128,
             user_agent: Some("a browser".to_owned()),
             request_id: uuid(4),
@@ -246,10 +251,13 @@ mod tests {
             for row in [full, listed, sparse] {
                 for (actor, is_masked) in [(Some(&actor), false), (None, true)] {
                     let event = audit_event::of(&row, actor, is_masked).to_string();
-                    let json = fhir::reader::read(event.as_bytes()).unwrap();
+                    let json = fhir::reader::read(event.as_bytes()).expect("JSON");
                     assert_eq!(fhir::validate::base(&json), [], "{event}");
                     assert_eq!(event.contains("2001:db8::1"), !is_masked);
-                    assert_eq!(event.contains("a browser"), !is_masked && row.user_agent.is_some());
+                    assert_eq!(
+                        event.contains("a browser"),
+                        !is_masked && row.user_agent.is_some()
+                    );
                 }
             }
         }

@@ -49,10 +49,14 @@ pub(crate) struct ExportTrail {
     database: TrailDatabase,
 
     /// Which registry the trail is pinned in
-    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE", required_unless_present = "fhir")]
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_DEPLOYMENT_FILE",
+        required_unless_present = "fhir"
+    )]
     deployment_file: Option<PathBuf>,
 
-    /// Write FHIR R4 AuditEvents instead, one in a line, for programs of others; such a file proves nothing
+    /// Write FHIR R4 events (`AuditEvent`) instead, one in a line, for programs of others; such a file proves nothing
     #[arg(long)]
     fhir: bool,
 

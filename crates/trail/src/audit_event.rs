@@ -43,7 +43,11 @@ const REST: [&str; 3] = [
     "Restful Operation",
 ];
 
-const fn rest(profile: &'static str, interaction: &'static str, action: &'static str) -> EventWords {
+const fn rest(
+    profile: &'static str,
+    interaction: &'static str,
+    action: &'static str,
+) -> EventWords {
     EventWords {
         profile: Some(profile),
         event: REST,
@@ -106,7 +110,11 @@ pub fn of(row: &Row, actor: Option<&AuditActor>, is_masked: bool) -> Value {
         "entity": entities(row, &kind, &about),
     });
     if let Some(profile) = profile {
-        let whose = if row.patient_id.is_some() { "Patient" } else { "" };
+        let whose = if row.patient_id.is_some() {
+            "Patient"
+        } else {
+            ""
+        };
         let url = format!("{BALP}/StructureDefinition/IHE.BasicAudit.{whose}{profile}");
         event["meta"] = json!({ "profile": [url] });
     }
@@ -151,7 +159,10 @@ fn outcome(row: &Row) -> &'static str {
 /// Why something was refused, by its word.
 fn reason(row: &Row) -> Option<String> {
     let value: Value = serde_json::from_str(row.new_value.as_deref()?).ok()?;
-    value["reason"].as_str().filter(|it| !it.is_empty()).map(str::to_owned)
+    value["reason"]
+        .as_str()
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
 }
 
 /// Who asked, with what, and who answered. In BALP data flows from the source to the destination: whoever reads is the

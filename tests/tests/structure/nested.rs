@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 32] = [
+const CASES: [Case; 33] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -82,6 +82,19 @@ const CASES: [Case; 32] = [
         r#"{ medicalRecord(id: "$SECOND") { history { nodes { id } } } }"#,
         "/medicalRecord/history/nodes",
         AS_THE_RECORD,
+    ),
+    Case(
+        "MedicalRecord.accessLog",
+        r#"{ medicalRecord(id: "$SECOND") { accessLog { nodes { id } } } }"#,
+        "/medicalRecord/accessLog",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "null",
+            "NOT_FOUND",
+        ],
     ),
     Case(
         "MedicalRecord.anchor",
