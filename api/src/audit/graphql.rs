@@ -18,8 +18,6 @@ use super::{
     read, sentence,
 };
 use crate::{
-    app::App,
-    caller::Caller,
     cursor::{Cursor, ListCursors},
     error::{Error, all, both, check_time},
     graphql::{asks_nodes_for, document::Document, loaders, request},
@@ -373,17 +371,16 @@ impl AuditQuery {
 /// Who saw one of the caller's own records.
 pub(crate) async fn access_log_of(
     ctx: &Context<'_>,
-    app: &App,
-    caller: &Caller,
     record: RecordId,
     first: Option<i32>,
     after: Option<Cursor>,
 ) -> Result<Connection<AccessLogEntry>> {
+    let (app, caller) = request(ctx)?;
     let arguments = json!([record]);
     let cursors = ListCursors::of(&app.index_key, "accessLog", caller.user, &arguments);
     let (size, before) = page::place(&cursors, first, after.as_ref())?;
     let before = before.unwrap_or(i64::MAX);
-    let found = read::of_record(&app.pool, caller, record, before, size).await?;
+    let found = read::of_record(&app.pool, &caller, record, before, size).await?;
     entries(ctx, caller.user, found, &cursors, after.is_some()).await
 }
 

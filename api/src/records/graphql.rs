@@ -232,14 +232,14 @@ impl MedicalRecord {
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
     ) -> Option<Result<Connection<AccessLogEntry>>> {
-        let (app, caller) = match request(ctx) {
+        let (_, caller) = match request(ctx) {
             Ok(request) => request,
             Err(error) => return Some(Err(error.into())),
         };
         if caller.user != self.record.patient {
             return None;
         }
-        Some(access_log_of(ctx, app, &caller, self.record.id, first, after).await)
+        Some(access_log_of(ctx, self.record.id, first, after).await)
     }
 
     /// The FHIR document, decrypted. Asking for `document`, `canonical` or `summary` is one disclosure:
