@@ -68,6 +68,9 @@ pub(super) trait Looking: Send + Sync + 'static {
     fn entry(&self, shown: Option<&Self::Shown>) -> AuditEntry;
 }
 
+/// A page of what is looked for.
+type PageOf<L> = LookedFor<<L as Looking>::Shown, <L as Looking>::Key>;
+
 /// A page of what counts, each with a row of the trail.
 ///
 /// # Errors
@@ -77,7 +80,7 @@ pub(super) fn look_for<L: Looking>(
     looking: L,
     after: Option<L::Key>,
     size: i64,
-) -> BoxFuture<'_, Result<LookedFor<L::Shown, L::Key>, Error>> {
+) -> BoxFuture<'_, Result<PageOf<L>, Error>> {
     // Boxed, so that the compiler looks no further to see that it can go to another thread.
     Box::pin(page_of(pool, looking, after, size))
 }
@@ -87,7 +90,7 @@ async fn page_of<L: Looking>(
     looking: L,
     after: Option<L::Key>,
     size: i64,
-) -> Result<LookedFor<L::Shown, L::Key>, Error> {
+) -> Result<PageOf<L>, Error> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let caller = looking.caller();
     let mut page = LookedFor {

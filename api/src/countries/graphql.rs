@@ -8,30 +8,37 @@ use crate::{error::Error, graphql::request};
 
 /// By what data may be sent to a country. Where none of the three holds nothing is sent there, as to a country without a
 /// rule.
-#[derive(Debug, SimpleObject)]
-pub(crate) struct CountryRule {
+#[derive(Debug)]
+pub(crate) struct CountryRule(countries::CountryRule);
+
+/// By what data may be sent to a country. Where none of the three holds nothing is sent there, as to a country without a
+/// rule.
+#[Object]
+impl CountryRule {
     /// The country, as ISO 3166-1 alpha-2 writes it.
-    country: String,
+    async fn country(&self) -> &str {
+        self.0.country.as_str()
+    }
+
     /// Whether the law of the country protects data as that of the home country does.
-    is_adequate: bool,
+    async fn is_adequate(&self) -> bool {
+        self.0.is_adequate
+    }
+
     /// Whether there are safeguards that bind whoever receives data there.
-    has_safeguards: bool,
+    async fn has_safeguards(&self) -> bool {
+        self.0.has_safeguards
+    }
+
     /// Whether data goes there by nothing but the consent of the patient.
-    needs_consent: bool,
+    async fn needs_consent(&self) -> bool {
+        self.0.needs_consent
+    }
+
     /// Whether data may be sent there at all. Anybody but the patient needs a consent besides, to TRANSFER, that names a
     /// third party there.
-    may_be_sent_to: bool,
-}
-
-impl From<countries::CountryRule> for CountryRule {
-    fn from(rule: countries::CountryRule) -> Self {
-        Self {
-            country: rule.country.to_string(),
-            is_adequate: rule.is_adequate,
-            has_safeguards: rule.has_safeguards,
-            needs_consent: rule.needs_consent,
-            may_be_sent_to: countries::may_be_sent_to(Some(&rule)),
-        }
+    async fn may_be_sent_to(&self) -> bool {
+        countries::may_be_sent_to(Some(&self.0))
     }
 }
 
@@ -45,7 +52,7 @@ impl CountryQuery {
     async fn country_rules(&self, ctx: &Context<'_>) -> Result<Vec<CountryRule>> {
         let (app, caller) = request(ctx)?;
         let found = rules::list(&app.pool, &caller).await?;
-        Ok(found.into_iter().map(Into::into).collect())
+        Ok(found.into_iter().map(CountryRule).collect())
     }
 }
 
@@ -93,9 +100,9 @@ impl CountryMutation {
             has_safeguards: input.has_safeguards,
             needs_consent: input.needs_consent,
         };
-        rules::set(&app.pool, &caller, &rule).await?;
+        rules::set(&app.pool, &caller, rule).await?;
         Ok(SetCountryRulePayload {
-            country_rule: rule.into(),
+            country_rule: CountryRule(rule),
         })
     }
 }

@@ -35,16 +35,16 @@ pub(super) async fn list(pool: &Pool, caller: &Caller) -> Result<Vec<CountryRule
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators; [`Error::Unauthenticated`].
-pub(super) async fn set(pool: &Pool, caller: &Caller, rule: &CountryRule) -> Result<(), Error> {
+pub(super) async fn set(pool: &Pool, caller: &Caller, rule: CountryRule) -> Result<(), Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
         let wanted = AuditAction::CountryRuleSet;
         return Err(refuse_role(tx, caller, actor, Role::Admin, wanted).await?);
     }
-    let old = countries::set(&mut tx, rule).await?;
+    let old = countries::set(&mut tx, &rule).await?;
     let entry = AuditEntry {
-        old_value: old.as_ref().map(evidence),
+        old_value: old.map(evidence),
         new_value: Some(evidence(rule)),
         ..entry(caller, AuditAction::CountryRuleSet)
     };
@@ -53,7 +53,7 @@ pub(super) async fn set(pool: &Pool, caller: &Caller, rule: &CountryRule) -> Res
     Ok(())
 }
 
-fn evidence(rule: &CountryRule) -> Value {
+fn evidence(rule: CountryRule) -> Value {
     json!({
         "country": rule.country.as_str(),
         "isAdequate": rule.is_adequate,

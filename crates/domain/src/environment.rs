@@ -142,7 +142,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 69] = [
+pub const SETTINGS: [&str; 70] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -175,6 +175,7 @@ pub const SETTINGS: [&str; 69] = [
     "GUESSES",
     "HEADER_TIMEOUT",
     "HEAD_AGE",
+    "HOME_COUNTRY",
     "HOUSEKEEPING",
     "INDEXER_LISTEN",
     "INDEXER_PASSWORD",

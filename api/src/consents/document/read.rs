@@ -208,14 +208,12 @@ impl Reading {
             let path = format!("Consent.provision.class[{nth}]");
             self.only(class, &path, &CODING);
             let code = text(class, "code").filter(|_| text(class, "system") == Some(CATEGORIES));
-            match code.and_then(category) {
-                Some(category) => found.push(category),
-                None => {
-                    let told =
-                        format!("a class is a code of {CATEGORIES}: a record type, or ALL_RECORDS");
-                    self.refuse(&path, "class", &told);
-                }
+            if let Some(category) = code.and_then(category) {
+                found.push(category);
+                continue;
             }
+            let told = format!("a class is a code of {CATEGORIES}: a record type, or ALL_RECORDS");
+            self.refuse(&path, "class", &told);
         }
         found
     }
@@ -242,16 +240,15 @@ impl Reading {
             for coding in codings {
                 self.only(coding, &format!("{path}.coding"), &CODING);
             }
-            match activities_of(codings) {
-                Some(activities) => found.extend(activities),
-                None => {
-                    let told = format!(
-                        "an action is a code of {ACTIVITIES}, or access, collect or correct of {ACTIONS}; several codes \
-                         of one action say the same"
-                    );
-                    self.refuse(&path, "action", &told);
-                }
+            if let Some(activities) = activities_of(codings) {
+                found.extend(activities);
+                continue;
             }
+            let told = format!(
+                "an action is a code of {ACTIVITIES}, or access, collect or correct of {ACTIONS}; several codes of one \
+                 action say the same"
+            );
+            self.refuse(&path, "action", &told);
         }
         found
     }

@@ -135,12 +135,16 @@ fn the_words_of_the_standard_alone_are_taken_where_they_say_one_thing() {
     assert_eq!(terms.categories, [Category::All]);
 }
 
-#[test]
-fn what_no_consent_here_can_say_is_refused_where_it_stands() {
-    let coding = |system: &str, code: &str| json!({ "system": system, "code": code });
+fn coding(system: &str, code: &str) -> Value {
+    json!({ "system": system, "code": code })
+}
+
+/// A change, and where it is refused.
+type Case = (&'static str, Value, &'static str);
+
+fn about_the_consent() -> Vec<Case> {
     let later = (now() + TimeDelta::hours(1)).to_rfc3339();
-    let action = |codes: Value| json!([{ "coding": codes }]);
-    let cases: Vec<(&str, Value, &str)> = vec![
+    vec![
         ("/status", json!("proposed"), "Consent.status"),
         ("/scope/coding/0/code", json!("research"), "Consent.scope"),
         (
@@ -184,6 +188,12 @@ fn what_no_consent_here_can_say_is_refused_where_it_stands() {
             json!("http://hl7.org/fhir/resource-types"),
             "Consent.provision.class[0]",
         ),
+    ]
+}
+
+fn about_actions_and_actors() -> Vec<Case> {
+    let action = |codes: Value| json!([{ "coding": codes }]);
+    vec![
         (
             "/provision/action",
             action(json!([coding(ACTIONS, "disclose")])),
@@ -230,8 +240,13 @@ fn what_no_consent_here_can_say_is_refused_where_it_stands() {
             json!("NURSE"),
             "Consent.provision.actor[1].reference",
         ),
-    ];
-    for (pointer, value, path) in cases {
+    ]
+}
+
+#[test]
+fn what_no_consent_here_can_say_is_refused_where_it_stands() {
+    let cases = about_the_consent().into_iter();
+    for (pointer, value, path) in cases.chain(about_actions_and_actors()) {
         let mut written = write::document(&consent(), true);
         *written.pointer_mut(pointer).unwrap() = value.clone();
         let issues = read(&written).unwrap_err();
@@ -239,6 +254,10 @@ fn what_no_consent_here_can_say_is_refused_where_it_stands() {
         assert_eq!(paths, [path], "{pointer} {value}");
         assert!(issues[0].rule.starts_with("consent:"), "{issues:?}");
     }
+}
+
+#[test]
+fn what_is_not_understood_or_missing_is_refused_where_it_stands() {
     let more = [
         ("provision", "dataPeriod", json!({ "start": "2020-01-01" })),
         ("provision", "securityLabel", json!([coding("urn:x", "R")])),
