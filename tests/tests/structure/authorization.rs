@@ -145,9 +145,9 @@ const CASES: [Case; 60] = [
     ),
     Case(
         "Mutation.createAccessCode",
-        r#"mutation { createAccessCode(input: {
+        "mutation { createAccessCode(input: {
             purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ]
-        }) { accessCode { id } } }"#,
+        }) { accessCode { id } } }",
         ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "FORBIDDEN"],
     ),
     Case(
