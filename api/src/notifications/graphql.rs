@@ -28,6 +28,10 @@ use crate::{
 /// What somebody is told by a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::break_glass::NotificationKind")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "emergency access is the first thing that people are told of"
+)]
 pub(crate) enum NotificationKind {
     /// To a patient: a doctor has emergency access to their records. See `myBreakGlassWindows`.
     BreakGlassOpened,

@@ -516,11 +516,12 @@ async fn a_stream_with_nothing_to_say_says_so() {
 
 /// How many statements were run but for those that an api runs while nobody asks.
 fn statements(tap: &Wiretap) -> usize {
-    const IDLE: [&str; 4] = [
+    const IDLE: [&str; 5] = [
         "FROM anchor_outbox",
         "FROM record_closings",
         "FROM sessions WHERE revoked_at >",
         "feed.position > $1 ORDER",
+        "FROM notifications WHERE position > $1 ORDER",
     ];
     let heard = tap.takes().into_iter();
     let flat = heard.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -313,7 +313,7 @@ fn an_emergency_needs_a_doctor_an_open_window_and_a_reading() {
         closed_at: Some(at(100)),
         ..window()
     };
-    let closes = BreakGlassWindow {
+    let nearly_over = BreakGlassWindow {
         closed_at: Some(at(101)),
         ..window()
     };
@@ -352,7 +352,7 @@ fn an_emergency_needs_a_doctor_an_open_window_and_a_reading() {
         (glass, Action::Read, Some(foreign), deny),
         (glass, Action::Read, Some(on_another), deny),
         (glass, Action::Read, Some(closed), deny),
-        (glass, Action::Read, Some(closes), permit),
+        (glass, Action::Read, Some(nearly_over), permit),
         (glass, Action::Read, Some(over), deny),
         (glass, Action::Read, Some(later), deny),
     ];
