@@ -425,19 +425,18 @@ impl ImportProgress {
             self.created, self.already_there, self.refused
         );
         if self.skipped > 0 {
-            words += &format!(", {} skipped", self.skipped);
+            words = format!("{words}, {} skipped", self.skipped);
         }
         if self.checked > 0 {
-            words += &format!(", {} would be stored", self.checked);
+            words = format!("{words}, {} would be stored", self.checked);
         }
         // Of what was sent last: all of it, unless it began anew.
         let members = |name: &str| self.end[name].as_object().into_iter().flatten();
-        for (kind, outcomes) in members("byResourceType") {
-            words += &format!("\n  {kind}: {}", counts(outcomes));
-        }
-        for (reason, times) in members("reasons") {
-            words += &format!("\n  refused for {reason}: {times}");
-        }
+        let kinds = members("byResourceType");
+        let kinds = kinds.map(|(kind, outcomes)| format!("\n  {kind}: {}", counts(outcomes)));
+        let reasons = members("reasons");
+        let reasons = reasons.map(|(reason, times)| format!("\n  refused for {reason}: {times}"));
+        words.extend(kinds.chain(reasons));
         words
     }
 

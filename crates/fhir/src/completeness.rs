@@ -525,18 +525,19 @@ struct Resource<'a> {
 
 impl Resource<'_> {
     fn path(&self, element: &str) -> String {
-        let mut path = match self.entry {
+        let root = match self.entry {
             Some(entry) => format!("Bundle.entry[{entry}].resource"),
             None => resource_type(self.root).unwrap_or_default().to_owned(),
         };
-        if let Some(inner) = self.inner {
-            path += &format!(".contained[{inner}]");
+        let resource = match self.inner {
+            Some(inner) => format!("{root}.contained[{inner}]"),
+            None => root,
+        };
+        if element.is_empty() {
+            resource
+        } else {
+            format!("{resource}.{element}")
         }
-        if !element.is_empty() {
-            path += ".";
-            path += element;
-        }
-        path
     }
 }
 

@@ -465,6 +465,52 @@ async fn a_hospital_names_its_patients_by_ids_of_its_own_and_the_import_says_who
 }
 
 #[tokio::test]
+async fn the_mutation_says_whom_its_documents_name_too() {
+    const IMPORT: &str =
+        "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) {
+        created refused skipped results { outcome record { patient { id } } issues { rule } }
+    } }";
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["CREATE", "READ"]).await;
+    budi.lets(&dr_bo, &["CREATE", "READ"]).await;
+    let entries = [
+        heart_rate_of(70, r#"{"reference":"Patient/b"}"#),
+        heart_rate_of(71, r#"{"reference":"Patient/stranger"}"#),
+        r#"{"resourceType":"Encounter","status":"finished"}"#.to_owned(),
+        heart_rate(72),
+    ];
+    let entries = entries.map(|document| format!(r#"{{"document":{document}}}"#));
+    let input = format!(
+        r#"{{"input":{{"patientId":"{}","patients":[{{"reference":"Patient/b","patientId":"{}"}}],"entries":[{}]}}}}"#,
+        ana.id,
+        budi.id,
+        entries.join(",")
+    );
+
+    let answer = dr_bo.asks_with(IMPORT, &input).await;
+
+    let told = &answer.data()["importRecords"];
+    let outcome = |nth: usize| &told["results"][nth]["outcome"];
+    assert_eq!(
+        [0, 1, 2, 3].map(|nth| outcome(nth).clone()),
+        ["CREATED", "REFUSED", "SKIPPED", "CREATED"].map(|it| json!(it)),
+        "{told:#}"
+    );
+    assert_eq!(
+        told["results"][0]["record"]["patient"]["id"],
+        budi.id.as_str()
+    );
+    assert_eq!(
+        told["results"][3]["record"]["patient"]["id"],
+        ana.id.as_str()
+    );
+    assert_eq!(told["results"][1]["issues"], json!([{ "rule": "patient" }]));
+    assert_eq!(told["skipped"], 1);
+}
+
+#[tokio::test]
 async fn an_account_alone_means_one_patient_of_the_source_in_whatever_order() {
     let world = World::start().await;
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
@@ -563,4 +609,80 @@ async fn a_doctors_import_is_flagged_by_what_it_lacks_and_not_refused() {
             "MedicationRequest.requester"
         ]
     );
+}
+
+#[tokio::test]
+async fn the_command_maps_the_patients_of_a_file_wherever_in_it_they_stand() {
+    let world = World::start().await;
+    let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["CREATE"]).await;
+    budi.lets(&dr_bo, &["CREATE"]).await;
+    let patient = |url: &str, number: &str| {
+        format!(
+            r#"{{"fullUrl":"{url}","resource":{{"resourceType":"Patient","identifier":[{{"system":"urn:mrn","value":"{number}"}}]}}}}"#
+        )
+    };
+    let beat = |beats: u32, url: &str| {
+        let subject = format!(r#"{{"reference":"{url}"}}"#);
+        format!(r#"{{"resource":{}}}"#, heart_rate_of(beats, &subject))
+    };
+    let (a, b, c) = ("urn:uuid:a", "urn:uuid:b", "urn:uuid:c");
+    let entries = [
+        beat(60, a),
+        beat(61, b),
+        beat(62, c),
+        patient(b, "2"),
+        patient(a, "1"),
+        patient(c, "3"),
+    ];
+    let bundle = format!(
+        r#"{{"type":"searchset","entry":[{}],"resourceType":"Bundle"}}"#,
+        entries.join(",")
+    );
+    let (file, map) = (world.file("ward.json"), world.file("map.csv"));
+    std::fs::write(&file, bundle).expect("a file is written");
+    let lines = format!(
+        "reference,account\n# of the ward\n\nurn:mrn|1,{}\n\"urn:mrn|2\", {}\n",
+        ana.id, budi.id
+    );
+    std::fs::write(&map, lines).expect("a file is written");
+    let report = world.file("report.ndjson");
+    let asked = ["import", &file, "--patients", &map, "--report", &report];
+
+    let dry = [&asked[..], &["--dry-run"]].concat();
+    let dry = world.runs(&dr_bo, &ana, &dry).await;
+    assert_eq!(dry.code, Some(1), "{}", dry.complaint);
+    assert!(
+        dry.complaint.contains("2 would be stored"),
+        "{}",
+        dry.complaint
+    );
+    assert_eq!(stored(&world).await, 0);
+
+    let ended = world.runs(&dr_bo, &ana, &asked).await;
+
+    assert_eq!(ended.code, Some(1), "{}", ended.complaint);
+    for said in [
+        "2 stored, 0 there already, 1 refused, 3 skipped",
+        "Observation: 2 CREATED, 1 REFUSED",
+        "refused for INVALID_DOCUMENT patient: 1",
+    ] {
+        assert!(ended.complaint.contains(said), "{}", ended.complaint);
+    }
+    let of = |person: &tests::Person| {
+        let id = person.id.clone();
+        let world = &world;
+        async move {
+            let sql =
+                format!("SELECT count(*) AS count FROM medical_records WHERE patient_id = '{id}'");
+            world.sql(&sql).await[0]["count"].clone()
+        }
+    };
+    assert_eq!((of(&ana).await, of(&budi).await), (json!(1), json!(1)));
+    // A map that cannot be read is told by its line, and nothing is sent.
+    std::fs::write(&map, "urn:mrn|1,nobody\n").expect("a file is written");
+    let wrong = world.runs(&dr_bo, &ana, &asked).await;
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.complaint.contains("line 1"), "{}", wrong.complaint);
 }

@@ -557,7 +557,7 @@ mirrors! {
     ),
     field(
         name = "date",
-        ty = "&Option<String>",
+        ty = "&Option<std::string::String>",
         desc = "The latest date that the document is about, as it gives it: a FHIR date."
     ),
     field(

@@ -163,18 +163,17 @@ const WITH_A_UNIT: [&str; 12] = [
 /// A quantity in UCUM here, in every component or in the members; or a reason for none. A score and an
 /// answer have no unit.
 pub(super) fn is_measured(observation: &Json) -> bool {
-    let stated = |json: &Json| match json.get("valueQuantity") {
-        Some(quantity) => {
-            has(quantity, "value") && text(quantity, "system") == UCUM && has(quantity, "code")
+    let stated = |json: &Json| {
+        if let Some(quantity) = json.get("valueQuantity") {
+            return has(quantity, "value")
+                && text(quantity, "system") == UCUM
+                && has(quantity, "code");
         }
-        None => {
-            let has_unit = is_coded(json, "code", |system, code| {
-                system == LOINC && WITH_A_UNIT.contains(&code)
-            });
-            let unitless = ["valueInteger", "valueCodeableConcept", "valueBoolean"];
-            has(json, "dataAbsentReason")
-                || (!has_unit && unitless.iter().any(|key| has(json, key)))
-        }
+        let has_unit = is_coded(json, "code", |system, code| {
+            system == LOINC && WITH_A_UNIT.contains(&code)
+        });
+        let unitless = ["valueInteger", "valueCodeableConcept", "valueBoolean"];
+        has(json, "dataAbsentReason") || (!has_unit && unitless.iter().any(|key| has(json, key)))
     };
     let components = items(observation, "component");
     has(observation, "hasMember")

@@ -31,7 +31,7 @@ pub(super) fn title(
     let more = named.len().saturating_sub(MAX_NAMED);
     let mut title = named[..named.len() - more].join(", ");
     if more > 0 {
-        title += &format!(", {more} more");
+        title = format!("{title}, {more} more");
     }
     if is_modified {
         title += " (read the document: it has modifiers that are not shown)";
@@ -121,8 +121,8 @@ fn recommended(recommendation: Part<'_>) -> String {
     let name = words(recommendation.concepts("vaccineCode").next())
         .or_else(|| words(recommendation.concept("targetDisease")))
         .unwrap_or_else(|| "ImmunizationRecommendation".to_owned());
-    let status = first_code(recommendation, "forecastStatus");
-    let states: Vec<String> = status.into_iter().chain(not).collect();
+    let forecast = first_code(recommendation, "forecastStatus");
+    let states: Vec<String> = forecast.into_iter().chain(not).collect();
     with_states(shortened(&name), &states)
 }
 
