@@ -7,7 +7,7 @@ UPDATE deep_checks SET stage = 'KEYS', position = '00000000-0000-0000-0000-00000
 WHERE stage = 'CODES';
 ALTER TABLE deep_checks
     ADD CONSTRAINT deep_checks_stage_check CHECK (stage IN (
-        'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS'
+        'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS', 'DELETIONS', 'HOLDS'
     ));
 
 DROP INDEX idx_audit_logs_consents;

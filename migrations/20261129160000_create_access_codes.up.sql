@@ -40,7 +40,7 @@ CREATE INDEX idx_audit_logs_consents ON audit_logs (patient_id)
 ALTER TABLE deep_checks
     DROP CONSTRAINT deep_checks_stage_check,
     ADD CONSTRAINT deep_checks_stage_check CHECK (stage IN (
-        'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS',
+        'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS', 'DELETIONS', 'HOLDS',
         'CODES'
     ));
 

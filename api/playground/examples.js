@@ -24,6 +24,8 @@ import whoHasAccessVariables from './examples/12-who-has-access.json';
 import breakGlass from './examples/13-break-glass.graphql';
 import breakGlassVariables from './examples/13-break-glass.json';
 import notifications from './examples/14-notifications.graphql';
+import requestDeletion from './examples/13-request-deletion.graphql';
+import requestDeletionVariables from './examples/13-request-deletion.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -42,6 +44,7 @@ export const examples = [
   { query: whoHasAccess, variables: whoHasAccessVariables },
   { query: breakGlass, variables: breakGlassVariables },
   { query: notifications },
+  { query: requestDeletion, variables: requestDeletionVariables },
   { query: accessLog },
   { query: integrityEvents },
 ];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use chain::{Client, siwe::Site};
+use chrono::TimeDelta;
 use domain::{clock::Clock, countries::Country, second_factor::Requirement};
 use store::{Pool, cursor::Registry};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,8 @@ pub(crate) struct AppParts {
     pub(crate) site: Site,
     /// Where data is at home.
     pub(crate) home_country: Country,
+    /// How long what is approved to be erased can still be kept.
+    pub(crate) deletion_grace: TimeDelta,
     /// For what a second factor is asked for.
     pub(crate) second_factor: Requirement,
     /// The accounts whose anchors are ours.

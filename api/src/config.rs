@@ -37,6 +37,9 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) housekeeping: HousekeepingConfig,
 
+    #[command(flatten)]
+    pub(crate) deletion: DeletionConfig,
+
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
     pub(crate) chain_rpc_url: String,
@@ -157,6 +160,12 @@ impl ServeConfig {
                 "plain-http",
                 "requests from beyond this machine are not encrypted: listen on 127.0.0.1 behind a proxy with \
                  TLS, or name the networks of your proxies with --trusted-proxies",
+            ));
+        }
+        if self.deletion.grace().is_zero() {
+            risks.push(Risk::new(
+                "no-deletion-grace",
+                "what is approved to be erased is erased at once: nobody can take it back (MEDITRUSTAL_DELETION_GRACE)",
             ));
         }
         // The widest networks that anybody has to themselves are 10.0.0.0/8 and fc00::/7.
@@ -446,6 +455,31 @@ impl HousekeepingConfig {
     /// How often old rows are removed.
     pub(crate) fn every(&self) -> Duration {
         Duration::from_secs(self.housekeeping.unsigned_abs())
+    }
+}
+
+/// When requests to erase are carried out.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeletionConfig {
+    /// How long what is approved to be erased can still be kept by its subject, in days; 0, for development, erases at once
+    #[arg(long, env = "MEDITRUSTAL_DELETION_GRACE", default_value = "30",
+          value_parser = clap::value_parser!(u16).range(0..=366))]
+    deletion_grace: u16,
+
+    /// How often it is looked for deletion requests that are due, or too old, in seconds; by one process at a time
+    #[arg(long, env = "MEDITRUSTAL_DELETION_EVERY", default_value = "60", value_parser = seconds())]
+    deletion_every: i64,
+}
+
+impl DeletionConfig {
+    /// How long it can still be kept.
+    pub(crate) fn grace(&self) -> TimeDelta {
+        TimeDelta::days(self.deletion_grace.into())
+    }
+
+    /// How often it is looked.
+    pub(crate) fn every(&self) -> Duration {
+        Duration::from_secs(self.deletion_every.unsigned_abs())
     }
 }
 

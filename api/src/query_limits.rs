@@ -25,7 +25,7 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 19] = [
+const LISTS: [&str; 21] = [
     "users",
     "roleProposals",
     "mySessions",
@@ -41,6 +41,8 @@ const LISTS: [&str; 19] = [
     "myAccessLog",
     "accessLog",
     "dataDeletionRequests",
+    "deletionQueue",
+    "legalHolds",
     "myWallets",
     "myBreakGlassWindows",
     "breakGlassReviews",

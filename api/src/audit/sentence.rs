@@ -51,8 +51,6 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         "SECOND_FACTOR_START" => "began a second factor for your account",
         "SECOND_FACTOR_CONFIRM" => "made a second factor count for your account",
         "SECOND_FACTOR_REMOVE" => "took the second factor of your account off",
-        "DELETION_REQUEST" => "asked for data to be erased or restricted",
-        "DELETION_READ" => "read your deletion requests",
         "INTEGRITY_FAILURE" if table_of(row) == Some("data_processing_consents") => {
             "found that a consent of yours was changed outside the service: it counts for nothing"
         }
@@ -75,9 +73,15 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
             "found that emergency access to your records was changed outside the service: it counts for nothing"
         }
         action if action.starts_with("BREAK_GLASS_") => about_emergency(row),
+        "INTEGRITY_FAILURE" if table_of(row) == Some("data_deletion_requests") => {
+            "found that a deletion request of yours was changed outside the service: it counts for nothing"
+        }
+        "INTEGRITY_FAILURE" if table_of(row) == Some("legal_holds") => {
+            "found that a legal hold on your data was changed outside the service"
+        }
         "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
-        _ => "did something with your data",
+        other => deletion(other).unwrap_or("did something with your data"),
     };
     let why = row
         .purpose
@@ -105,6 +109,25 @@ fn looked_through(records: i64) -> String {
         1 => "looked through a list with one of your records".to_owned(),
         many => format!("looked through a list with {many} of your records"),
     }
+}
+
+/// What was done about a request to erase or restrict, or about a legal hold.
+fn deletion(action: &str) -> Option<&'static str> {
+    Some(match action {
+        "DELETION_REQUEST" => "asked for data to be erased or restricted",
+        "DELETION_VERIFY" => "verified your request for data to be erased or restricted",
+        "DELETION_EXPIRE" => "ended a request of yours for data to be erased that was not verified",
+        "DELETION_REVIEW" => "decided about your request for data to be erased or restricted",
+        "DELETION_CANCEL" => "took your request for data to be erased or restricted back",
+        "DELETION_HOLD" => "moved your request for data to be erased because of a legal hold",
+        "DELETION_EXECUTE" => "carried out a step of your request for data to be erased",
+        "DELETION_COMPLETE" => "carried out your request for data to be erased, and certified it",
+        "KEY_DESTROY" => "destroyed the key of your records",
+        "HOLD_PLACE" => "placed a legal hold on data of yours",
+        "HOLD_RELEASE" => "asked for a legal hold on data of yours to be released, or released it",
+        "DELETION_READ" => "read your deletion requests",
+        _ => return None,
+    })
 }
 
 /// The table of a row that decides, where the finding is about one.

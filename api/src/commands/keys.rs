@@ -20,7 +20,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, PoolSettings, audit, keys, migrate,
+    Pool, PoolSettings, audit, deletion, keys, legal_holds, migrate,
     seals::{self, Walk},
     second_factors,
 };
@@ -409,6 +409,18 @@ async fn seals_of(
         }
         SealedTable::BreakGlassWindows => {
             let found = seals::walk_windows(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::DeletionRequests => {
+            let found = deletion::walk(&mut tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::LegalHolds => {
+            let found = legal_holds::walk(&mut tx, walk).await?.into_iter();
             found
                 .map(|(id, row)| (id, seal_anew(keyring, row)))
                 .collect()

@@ -13,7 +13,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    PgConnection, Pool, PoolSettings, StoreError, Tx, audit, migrate,
+    PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, migrate,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -55,6 +55,10 @@ enum Table {
     AccessCodes,
     /// Windows of emergency access
     BreakGlassWindows,
+    /// Deletion requests that were verified and are not over
+    DataDeletionRequests,
+    /// Legal holds in force
+    LegalHolds,
 }
 
 impl From<Table> for SealedTable {
@@ -67,6 +71,8 @@ impl From<Table> for SealedTable {
             Table::RoleProposals => Self::RoleProposals,
             Table::AccessCodes => Self::AccessCodes,
             Table::BreakGlassWindows => Self::BreakGlassWindows,
+            Table::DataDeletionRequests => Self::DeletionRequests,
+            Table::LegalHolds => Self::LegalHolds,
         }
     }
 }
@@ -217,6 +223,8 @@ impl SealRows {
             SealedTable::RoleProposals,
             SealedTable::AccessCodes,
             SealedTable::BreakGlassWindows,
+            SealedTable::DeletionRequests,
+            SealedTable::LegalHolds,
         ];
         match self.table {
             Some(table) => vec![table.into()],
@@ -284,6 +292,14 @@ impl SealRows {
             }
             SealedTable::BreakGlassWindows => {
                 let found = seals::walk_windows(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::DeletionRequests => {
+                let found = deletion::walk(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::LegalHolds => {
+                let found = legal_holds::walk(&mut conn, walk).await?;
                 rows.extend(found.into_iter().map(|row| judged(keyring, row)));
             }
         }
@@ -434,6 +450,14 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::BreakGlassWindows => {
             let found = seals::walk_windows(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::DeletionRequests => {
+            let found = deletion::walk(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::LegalHolds => {
+            let found = legal_holds::walk(tx, walk).await?.pop();
             replace(tx, keyring, found).await
         }
     }

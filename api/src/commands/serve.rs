@@ -33,6 +33,7 @@ use crate::{
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
+    deletion::{executor::Executor, expiry},
     dependencies::OurRegistrars,
     detached::DetachedTasks,
     feed::Feed,
@@ -297,6 +298,8 @@ fn start_jobs(
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
+    let every = config.deletion.every();
+    tasks.spawn(expiry::run(pool.clone(), every));
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),
@@ -353,6 +356,13 @@ async fn assemble(
         registrars,
         ..
     } = resources;
+    let seals = Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks);
+    let executor = Executor {
+        pool: pool.clone(),
+        seals: seals.clone(),
+        every: config.deletion.every(),
+    };
+    tasks.spawn(executor.run());
     let context = WriterContext {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
@@ -383,6 +393,7 @@ async fn assemble(
         prover: Prover::new(client.clone()),
         site: site(config, listening)?,
         home_country: config.home_country,
+        deletion_grace: config.deletion.grace(),
         second_factor: Requirement::on(&config.require_second_factor),
         chain: client,
         clock: Clock::Other(&DATABASE_CLOCK),

@@ -24,7 +24,7 @@ pub(super) fn entry(caller: &Caller, action: AuditAction, id: ConsentId) -> Audi
 }
 
 /// A consent in full: the evidence that an audit row keeps.
-pub(super) fn evidence(consent: &Consent) -> Value {
+pub(crate) fn evidence(consent: &Consent) -> Value {
     json!({
         "purpose": consent.purpose,
         "dataCategories": consent.categories,

@@ -4,7 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod access_codes;
 pub(crate) mod document;
-mod evidence;
+pub(crate) mod evidence;
 mod given;
 pub(crate) mod grant;
 pub(crate) mod graphql;

@@ -4,19 +4,31 @@ use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
-use domain::{consents::Category, ids::DeletionRequestId};
-use serde_json::Value;
-use store::deletion::DeletionRequest;
+use domain::{
+    consents::Category,
+    deletion::{Coverage, DeletionRequest, ScopeOfType},
+    ids::{DeletionRequestId, LegalHoldId, RecordId, UserId},
+    records::Reason,
+};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::requests;
+use super::{
+    cancel, certificate,
+    holds::{self, NewHold, Release},
+    requests,
+    review::{self, Review},
+    verify,
+};
 use crate::{
     cursor::{Cursor, ListCursors},
+    error::Error,
     graphql::{
-        enums::{DataCategory, DeletionRequestType},
+        enums::{DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus, RecordType},
         loaders, request,
     },
     page::{self, Connection, Node},
+    second_factor::check::Code,
     users::graphql::User,
 };
 
@@ -53,19 +65,68 @@ impl DataDeletionRequest {
         self.0.request_type.into()
     }
 
-    /// The status of the request. It is `pending` until the person's identity has been verified;
-    /// nothing carries requests out yet.
+    /// The status of the request. It is `pending` until the person has verified it
+    /// (`verifyDeletionRequest`), `under_review` until administrators have decided, and `on_hold` while a
+    /// legal hold covers some of it.
     async fn status(&self) -> &str {
         self.0.status.as_str()
     }
 
     /// The categories of records that the request is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        self.0
-            .categories
-            .iter()
-            .map(|category| (*category).into())
-            .collect()
+        categories_of(&self.0.asked)
+    }
+
+    /// The IDs of the single records that the request names, each version of a record by its own ID.
+    async fn record_ids(&self) -> Vec<Uuid> {
+        records_of(&self.0.asked)
+    }
+
+    /// The records that the request is about, in numbers, as they were when it was verified or decided;
+    /// empty before that.
+    async fn scope(&self) -> Vec<DeletionScope> {
+        let scope = self.0.scope.iter();
+        scope.map(|it| DeletionScope(it.clone())).collect()
+    }
+
+    /// The categories of records that administrators approved; empty while they approved nothing.
+    async fn approved_categories(&self) -> Vec<DataCategory> {
+        categories_of(&self.0.approved)
+    }
+
+    /// The IDs of the single records that administrators approved.
+    async fn approved_record_ids(&self) -> Vec<Uuid> {
+        records_of(&self.0.approved)
+    }
+
+    /// Whether records are erased although they are still to be kept.
+    async fn overrides_retention(&self) -> bool {
+        self.0.overrides_retention
+    }
+
+    /// The reason of the last decision of an administrator; null while there is none.
+    async fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// The ID of the administrator who approved the request first; null while nobody did.
+    async fn first_approval_by(&self) -> Option<Uuid> {
+        self.0.first_approval.map(|it| it.by.0)
+    }
+
+    /// The ID of the second administrator who approved it, where an account is to be erased.
+    async fn second_approval_by(&self) -> Option<Uuid> {
+        self.0.second_approval.map(|it| it.by.0)
+    }
+
+    /// The time at which the person verified the request; null before that.
+    async fn verified_at(&self) -> Option<DateTime<Utc>> {
+        self.0.verified_at
+    }
+
+    /// The time from which on the request is carried out; null where nothing is to be erased yet.
+    async fn scheduled_for(&self) -> Option<DateTime<Utc>> {
+        self.0.scheduled_for
     }
 
     /// The time at which the request was made.
@@ -76,6 +137,107 @@ impl DataDeletionRequest {
     /// The time at which the request was carried out; null while it was not.
     async fn completed_at(&self) -> Option<DateTime<Utc>> {
         self.0.completed_at
+    }
+}
+
+fn categories_of(covered: &Coverage) -> Vec<DataCategory> {
+    let categories = covered.categories.iter();
+    categories.map(|category| (*category).into()).collect()
+}
+
+fn records_of(covered: &Coverage) -> Vec<Uuid> {
+    covered.records.iter().map(|id| id.0).collect()
+}
+
+/// How many records of one type a request is about.
+#[derive(Debug, Clone)]
+pub(crate) struct DeletionScope(ScopeOfType);
+
+/// How many records of one type a request is about.
+#[Object]
+impl DeletionScope {
+    /// The type of the records.
+    async fn record_type(&self) -> RecordType {
+        self.0.record_type.into()
+    }
+
+    /// The number of the records, each version counted.
+    async fn records(&self) -> i64 {
+        self.0.records
+    }
+
+    /// The number of those that are still to be kept.
+    async fn within_retention(&self) -> i64 {
+        self.0.within_retention
+    }
+
+    /// The time at which the last of them has been kept long enough.
+    async fn kept_until(&self) -> DateTime<Utc> {
+        self.0.kept_until
+    }
+}
+
+/// A legal hold: while it is in force, nothing that it covers is erased.
+#[derive(Debug, Clone)]
+pub(crate) struct LegalHold(Arc<domain::deletion::LegalHold>);
+
+impl Node for LegalHold {
+    const EDGE: &'static str = "LegalHoldEdge";
+    const CONNECTION: &'static str = "LegalHoldConnection";
+}
+
+impl LegalHold {
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.0.placed.at, self.0.id.0)
+    }
+}
+
+/// A legal hold: while it is in force, nothing that it covers is erased.
+#[Object]
+impl LegalHold {
+    /// The ID of the hold.
+    async fn id(&self) -> Uuid {
+        self.0.id.0
+    }
+
+    /// The ID of the person whose data is kept.
+    async fn patient_id(&self) -> Uuid {
+        self.0.patient.0
+    }
+
+    /// The categories of records that are kept.
+    async fn data_categories(&self) -> Vec<DataCategory> {
+        categories_of(&self.0.covers)
+    }
+
+    /// The IDs of the single records that are kept, each version by its own ID.
+    async fn record_ids(&self) -> Vec<Uuid> {
+        records_of(&self.0.covers)
+    }
+
+    /// The reason for the hold, for administrators alone.
+    async fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
+    /// The ID of the administrator who placed the hold.
+    async fn placed_by(&self) -> Uuid {
+        self.0.placed.by.0
+    }
+
+    /// The time at which the hold was placed.
+    async fn placed_at(&self) -> DateTime<Utc> {
+        self.0.placed.at
+    }
+
+    /// The ID of the administrator who was the first to release it; null while nobody did.
+    async fn release_proposed_by(&self) -> Option<Uuid> {
+        self.0.release_proposed.map(|it| it.by.0)
+    }
+
+    /// The time at which a second administrator released it; null while it is in force.
+    async fn released_at(&self) -> Option<DateTime<Utc>> {
+        self.0.released.map(|it| it.at)
     }
 }
 
@@ -103,7 +265,7 @@ impl DeletionQuery {
         );
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
-        let found = requests::list(&app.pool, &caller, from, size).await?;
+        let found = requests::list(&app.pool, &app.seals, &caller, from, size).await?;
         let subjects = found.iter().map(|request| request.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
@@ -115,6 +277,79 @@ impl DeletionQuery {
         });
         Ok(page)
     }
+
+    /// Everybody's requests with one status, oldest first: what administrators have to look at. Needs
+    /// the role ADMIN (`FORBIDDEN` otherwise).
+    async fn deletion_queue(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The status that the requests have.",
+            default_with = "DeletionStatus::UnderReview"
+        )]
+        status: DeletionStatus,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<DataDeletionRequest>> {
+        let (app, caller) = request(ctx)?;
+        let status: domain::deletion::DeletionStatus = status.into();
+        let arguments = json!([status]);
+        let cursors = ListCursors::of(&app.index_key, "deletionQueue", caller.user, &arguments);
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
+        let found = requests::queue(&app.pool, &app.seals, &caller, status, from, size).await?;
+        let subjects = found.iter().map(|request| request.user).collect();
+        loaders(ctx)?.prepare_users(subjects).await;
+        let found = found
+            .into_iter()
+            .map(|r| DataDeletionRequest(Arc::new(r)))
+            .collect();
+        let page = Connection::new(found, size, after.is_some(), |it: &DataDeletionRequest| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
+    }
+
+    /// The certificate of a request that was carried out, for its subject and for administrators.
+    ///
+    /// Error codes: `NOT_FOUND`.
+    async fn deletion_certificate(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ID of the request that was carried out.")] id: Uuid,
+    ) -> Result<DeletionCertificate> {
+        let (app, caller) = request(ctx)?;
+        let found = certificate::read(&app.pool, &caller, DeletionRequestId(id)).await?;
+        Ok(DeletionCertificate {
+            document: String::from_utf8(found.document).map_err(|_| Error::Internal)?,
+            sha256: found.sha256,
+            issued_at: found.issued_at,
+        })
+    }
+
+    /// Every legal hold, newest first, those that were released as well. Needs the role ADMIN
+    /// (`FORBIDDEN` otherwise).
+    async fn legal_holds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<LegalHold>> {
+        let (app, caller) = request(ctx)?;
+        let cursors = ListCursors::of(&app.index_key, "legalHolds", caller.user, &Value::Null);
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let from = from.map(|(at, id)| (at, LegalHoldId(id)));
+        let found = holds::list(&app.pool, &app.seals, &caller, from, size).await?;
+        let found = found.into_iter().map(|it| LegalHold(Arc::new(it)));
+        let page = Connection::new(found.collect(), size, after.is_some(), |it: &LegalHold| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
+    }
 }
 
 /// What is to be erased or restricted.
@@ -122,8 +357,11 @@ impl DeletionQuery {
 pub(crate) struct RequestDataDeletionInput {
     /// What is to be done with the data.
     request_type: DeletionRequestType,
-    /// The categories of records that the request is about; at least one.
-    data_categories: Vec<DataCategory>,
+    /// The categories of records that the request is about; none where single records are to be erased.
+    data_categories: Option<Vec<DataCategory>>,
+    /// The IDs of the caller's records that are to be erased or restricted, at most 100; each stands for all of
+    /// its versions.
+    record_ids: Option<Vec<Uuid>>,
 }
 
 /// The result of `requestDataDeletion`: the stored request.
@@ -133,27 +371,268 @@ pub(crate) struct RequestDataDeletionPayload {
     request: DataDeletionRequest,
 }
 
+/// What was erased, in bytes that can be shown to anybody who asks.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct DeletionCertificate {
+    /// The JSON document of the certificate, exactly as it was hashed.
+    document: String,
+    /// The SHA-256 of the document, which the audit row `DELETION_COMPLETE` holds.
+    sha256: String,
+    /// The time at which the certificate was issued.
+    issued_at: DateTime<Utc>,
+}
+
+/// What a request is verified with.
+#[derive(InputObject)]
+pub(crate) struct VerifyDeletionRequestInput {
+    /// The ID of the request.
+    id: Uuid,
+    /// The present password of the caller.
+    current_password: String,
+    /// A code of the second factor, or a recovery code, where the account has one.
+    code: Option<String>,
+}
+
+/// The result of `verifyDeletionRequest`: the verified request.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct VerifyDeletionRequestPayload {
+    /// The request, `under_review` or `on_hold`, with its scope.
+    request: DataDeletionRequest,
+}
+
+/// What an administrator decides about a request.
+#[derive(Debug, InputObject)]
+pub(crate) struct ReviewDeletionInput {
+    /// The ID of the request.
+    id: Uuid,
+    /// The decision of the administrator.
+    decision: DeletionDecision,
+    /// The reason for it, 10 to 500 characters; the person can read it.
+    reason: String,
+    /// The categories that are approved, where the decision is `APPROVE_PARTIALLY`.
+    data_categories: Option<Vec<DataCategory>>,
+    /// The IDs of the records that are approved, where the decision is `APPROVE_PARTIALLY`.
+    record_ids: Option<Vec<Uuid>>,
+    /// Whether records are erased although they are still to be kept.
+    #[graphql(default)]
+    override_retention: bool,
+}
+
+/// The result of `reviewDeletion`: the request as it stands then.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ReviewDeletionPayload {
+    /// The request; it stays `under_review` where a second administrator has to approve it.
+    request: DataDeletionRequest,
+}
+
+/// What is to be kept, and why.
+#[derive(Debug, InputObject)]
+pub(crate) struct PlaceHoldInput {
+    /// The ID of the person whose data is kept.
+    patient_id: Uuid,
+    /// The categories of records that are kept; all records where nothing is named.
+    data_categories: Option<Vec<DataCategory>>,
+    /// The IDs of single records that are kept, at most 100; each stands for all of its versions.
+    record_ids: Option<Vec<Uuid>>,
+    /// The reason for the hold, 10 to 500 characters, for administrators alone.
+    reason: String,
+}
+
+/// The result of `placeHold`: the hold that is in force.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct PlaceHoldPayload {
+    /// The hold, in force from now on.
+    hold: LegalHold,
+}
+
+/// Which legal hold is to be released.
+#[derive(Debug, InputObject)]
+pub(crate) struct ReleaseHoldInput {
+    /// The ID of the hold.
+    id: Uuid,
+}
+
+/// The result of `releaseHold`: the hold as it is then.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ReleaseHoldPayload {
+    /// The hold that was to be released.
+    hold: LegalHold,
+    /// Whether the hold is over; else a second administrator has to release it, too.
+    is_released: bool,
+}
+
+/// Which request is to be taken back.
+#[derive(Debug, InputObject)]
+pub(crate) struct CancelDeletionInput {
+    /// The ID of the request.
+    id: Uuid,
+}
+
+/// The result of `cancelDeletion`: the request that was taken back.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct CancelDeletionPayload {
+    /// The request, with the status `cancelled`.
+    request: DataDeletionRequest,
+}
+
 #[derive(Default)]
 pub(crate) struct DeletionMutation;
 
 #[Object]
 impl DeletionMutation {
-    /// Stores a request to have the caller's data erased or restricted. It is stored and listed;
-    /// nothing carries it out yet. A request that is open and asks for the same is answered instead of a
-    /// second one; at most 10 can be open.
+    /// Stores a request to have the caller's data erased or restricted. The caller verifies it within 7 days
+    /// (`verifyDeletionRequest`), then administrators decide about it. A request that is open and asks for the
+    /// same is answered instead of a second one; at most 10 can be open.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`dataCategories`), `LIMIT_REACHED`.
+    /// Error codes: `BAD_USER_INPUT` (`dataCategories`, `recordIds`), `LIMIT_REACHED`.
     async fn request_data_deletion(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What is to be erased or restricted.")] input: RequestDataDeletionInput,
     ) -> Result<RequestDataDeletionPayload> {
         let (app, caller) = request(ctx)?;
-        let categories: Vec<Category> = input.data_categories.into_iter().map(Into::into).collect();
-        let request =
-            requests::record(&app.pool, &caller, input.request_type.into(), categories).await?;
+        let request = requests::record(
+            &app.pool,
+            &app.seals,
+            &caller,
+            input.request_type.into(),
+            categories(input.data_categories),
+            records(input.record_ids),
+        )
+        .await?;
         Ok(RequestDataDeletionPayload {
             request: DataDeletionRequest(Arc::new(request)),
         })
     }
+
+    /// Verifies a request of the caller by their password, and by a code where they have a second factor.
+    /// Its scope is computed, and administrators can decide. With the fifth wrong proof the request is
+    /// `expired`.
+    ///
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (not `pending`, or not in time), `WRONG_CREDENTIALS`,
+    /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`.
+    async fn verify_deletion_request(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which request, and what proves who asks.")]
+        input: VerifyDeletionRequestInput,
+    ) -> Result<VerifyDeletionRequestPayload> {
+        let (app, caller) = request(ctx)?;
+        let verified = verify::verify(
+            app.credentials(),
+            &caller,
+            DeletionRequestId(input.id),
+            &input.current_password,
+            &Code(input.code),
+        )
+        .await?;
+        Ok(VerifyDeletionRequestPayload {
+            request: DataDeletionRequest(Arc::new(verified)),
+        })
+    }
+
+    /// Decides about a request that is under review. Needs the role ADMIN; the erasure of an account is
+    /// approved by two administrators. What is approved, only its subject reads from then on.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own request, what the request is not
+    /// about, `reason`, `overrideRetention`), `CONFLICT` (not under review, or approved by the caller before).
+    async fn review_deletion(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which request, the decision and its reason.")] input: ReviewDeletionInput,
+    ) -> Result<ReviewDeletionPayload> {
+        let (app, caller) = request(ctx)?;
+        let review = Review {
+            id: DeletionRequestId(input.id),
+            decision: input.decision.into(),
+            reason: Reason::parse(&input.reason).map_err(Error::from)?,
+            categories: categories(input.data_categories),
+            records: records(input.record_ids),
+            overrides_retention: input.override_retention,
+        };
+        let decided =
+            review::review(&app.pool, &app.seals, app.deletion_grace, &caller, review).await?;
+        Ok(ReviewDeletionPayload {
+            request: DataDeletionRequest(Arc::new(decided)),
+        })
+    }
+
+    /// Places a legal hold: nothing that it covers is erased while it is in force, and requests that it covers are
+    /// `on_hold`. Needs the role ADMIN.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data, `recordIds`, `reason`),
+    /// `LIMIT_REACHED`.
+    async fn place_hold(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to be kept, and why.")] input: PlaceHoldInput,
+    ) -> Result<PlaceHoldPayload> {
+        let (app, caller) = request(ctx)?;
+        let new = NewHold {
+            patient: UserId(input.patient_id),
+            categories: categories(input.data_categories),
+            records: records(input.record_ids),
+            reason: Reason::parse(&input.reason).map_err(Error::from)?,
+        };
+        let hold = holds::place(&app.pool, &app.seals, &caller, new).await?;
+        Ok(PlaceHoldPayload {
+            hold: LegalHold(Arc::new(hold)),
+        })
+    }
+
+    /// Releases a legal hold. Needs the role ADMIN; two administrators have to ask for it. Requests that no other hold
+    /// covers go on where they stood.
+    ///
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data), `CONFLICT` (released before, or
+    /// by the same administrator).
+    async fn release_hold(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which hold is to be released.")] input: ReleaseHoldInput,
+    ) -> Result<ReleaseHoldPayload> {
+        let (app, caller) = request(ctx)?;
+        let id = LegalHoldId(input.id);
+        let released = holds::release(&app.pool, &app.seals, &caller, id).await?;
+        let (hold, is_released) = match released {
+            Release::Done(hold) => (hold, true),
+            Release::Waits(hold) => (hold, false),
+        };
+        Ok(ReleaseHoldPayload {
+            hold: LegalHold(Arc::new(hold)),
+            is_released,
+        })
+    }
+
+    /// Takes a request of the caller back, as long as nothing of it is carried out, or lifts a restriction. Whoever may
+    /// read by a consent reads again.
+    ///
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (over, or being carried out).
+    async fn cancel_deletion(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which request is to be taken back.")] input: CancelDeletionInput,
+    ) -> Result<CancelDeletionPayload> {
+        let (app, caller) = request(ctx)?;
+        let id = DeletionRequestId(input.id);
+        let cancelled = cancel::cancel(&app.pool, &app.seals, &caller, id).await?;
+        Ok(CancelDeletionPayload {
+            request: DataDeletionRequest(Arc::new(cancelled)),
+        })
+    }
+}
+
+fn categories(named: Option<Vec<DataCategory>>) -> Vec<Category> {
+    named
+        .unwrap_or_default()
+        .into_iter()
+        .map(Into::into)
+        .collect()
+}
+
+fn records(named: Option<Vec<Uuid>>) -> Vec<RecordId> {
+    named
+        .unwrap_or_default()
+        .into_iter()
+        .map(RecordId)
+        .collect()
 }

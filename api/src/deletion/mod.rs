@@ -1,4 +1,12 @@
-//! Requests to erase or restrict.
+//! Requests to erase or restrict, from the first word to the last.
 
+mod cancel;
+mod certificate;
+mod entries;
+pub(crate) mod executor;
+pub(crate) mod expiry;
 pub(crate) mod graphql;
+mod holds;
 mod requests;
+mod review;
+mod verify;

@@ -1,41 +1,113 @@
-//! Requests to erase or restrict: stored and listed. Carrying them out is not built yet.
+//! Requests to erase or restrict: stored and listed.
 
 use std::collections::BTreeSet;
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
     consents::{Category, set_of_categories},
-    deletion::{DeletionRequestType as Kind, MAX_OPEN_REQUESTS},
-    ids::DeletionRequestId,
+    deletion::{
+        Coverage, DeletionRequest, DeletionRequestType as Kind, DeletionStatus, MAX_NAMED_RECORDS,
+        MAX_OPEN_REQUESTS,
+    },
+    ids::{DeletionRequestId, RecordId, UserId},
     purpose::Purpose,
+    seals::Sealed,
     users::Role,
 };
 use serde_json::json;
-use store::{
-    Pool, audit,
-    deletion::{self, DeletionRequest},
+use store::{Pool, Tx, audit, deletion};
+
+use super::entries::entry;
+use crate::{
+    caller::{Caller, refuse_role},
+    error::Error,
+    seals::Seals,
 };
 
-use crate::{caller::Caller, error::Error};
+/// What is named of somebody's records, each with all of its versions, as a set.
+///
+/// # Errors
+/// [`Error::BadInput`] (`dataCategories`, `recordIds`) for too many, none at all, and records that are not this patient's.
+pub(super) async fn coverage(
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    categories: Vec<Category>,
+    records: Vec<RecordId>,
+) -> Result<Coverage, Error> {
+    if records.len() > MAX_NAMED_RECORDS {
+        let told = format!("at most {MAX_NAMED_RECORDS} records are named at a time");
+        return Err(Error::bad("recordIds", told));
+    }
+    let categories = match (categories.is_empty(), records.is_empty()) {
+        (true, false) => Vec::new(),
+        _ => set_of_categories(categories)?,
+    };
+    let versions = if records.is_empty() {
+        Some(Vec::new())
+    } else {
+        deletion::versions_of(tx, patient, &records).await?
+    };
+    let unknown = || Error::bad("recordIds", "each is a record of the patient that is there");
+    Ok(Coverage {
+        categories,
+        records: versions.ok_or_else(unknown)?,
+    })
+}
+
+/// What a request of this type may name.
+async fn asked(
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    kind: Kind,
+    categories: Vec<Category>,
+    records: Vec<RecordId>,
+) -> Result<Coverage, Error> {
+    match kind {
+        Kind::AccountErasure if categories != [Category::All] => {
+            let told = "an account is erased with all of its records: name ALL_RECORDS";
+            Err(Error::bad("dataCategories", told))
+        }
+        Kind::RecordErasure if records.is_empty() => {
+            Err(Error::bad("recordIds", "name at least one record"))
+        }
+        Kind::RecordErasure if !categories.is_empty() => {
+            let told = "a request about single records names no categories";
+            Err(Error::bad("dataCategories", told))
+        }
+        Kind::AccountErasure | Kind::CategoryErasure if !records.is_empty() => {
+            let told = "only RECORD_ERASURE and RESTRICTION name single records";
+            Err(Error::bad("recordIds", told))
+        }
+        Kind::AccountErasure | Kind::RecordErasure | Kind::CategoryErasure | Kind::Restriction => {
+            coverage(tx, patient, categories, records).await
+        }
+    }
+}
 
 /// Stores a request, with its audit row; one that is open and asks for the same is answered instead.
 ///
 /// # Errors
-/// [`Error::BadInput`] for categories that make no set; [`Error::LimitReached`] where as many are open as may be.
+/// [`Error::BadInput`] for what makes no set or does not fit the type; [`Error::LimitReached`] where as many are open as
+/// may be.
 pub(super) async fn record(
     pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     kind: Kind,
     categories: Vec<Category>,
+    records: Vec<RecordId>,
 ) -> Result<DeletionRequest, Error> {
-    let categories = set_of_categories(categories)?;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     deletion::lock_subject(&mut tx, actor.id).await?;
+    let asked = asked(&mut tx, actor.id, kind, categories, records).await?;
     let open = deletion::open(&mut tx, actor.id, MAX_OPEN_REQUESTS).await?;
+    let open: Vec<_> = open.into_iter().map(|it| shown(seals, it)).collect();
     let same = |request: &&DeletionRequest| {
-        let asked: BTreeSet<_> = request.categories.iter().collect();
-        request.request_type == kind && asked == categories.iter().collect()
+        let named: BTreeSet<_> = request.asked.categories.iter().collect();
+        request.request_type == kind
+            && named == asked.categories.iter().collect()
+            && request.asked.records == asked.records
     };
     let (request, action, said) = if let Some(request) = open.iter().find(same) {
         let said = json!({ "retry": true });
@@ -47,23 +119,31 @@ pub(super) async fn record(
         });
     } else {
         let id = DeletionRequestId::fresh();
-        let request = deletion::insert(&mut tx, id, actor.id, kind, &categories).await?;
+        deletion::insert(&mut tx, id, actor.id, kind, &asked).await?;
+        let stored = deletion::by_id(&mut tx, id).await?;
+        let request = shown(seals, stored.ok_or(Error::Internal)?);
         let said = json!({
-            "requestType": kind, "dataCategories": categories, "status": request.status,
+            "requestType": kind, "dataCategories": asked.categories, "records": asked.records.len(),
+            "status": request.status,
         });
         (request, AuditAction::DeletionRequest, said)
     };
     let entry = AuditEntry {
-        resource_type: ResourceType::DeletionRequest,
-        resource_id: request.id.0,
         new_value: Some(said),
-        classification: Classification::SensitivePersonal,
-        patient: Some(actor.id),
-        ..caller.entry(action, Purpose::Compliance)
+        ..entry(caller, action, request.id, actor.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(request)
+}
+
+/// A request as it stands, to be shown. One that decides and is not as it was sealed is reported.
+pub(super) fn shown(seals: &Seals, sealed: Sealed<DeletionRequest>) -> DeletionRequest {
+    let (request, _) = sealed.clone().into_parts();
+    if request.status.decides() {
+        seals.look_at(sealed);
+    }
+    request
 }
 
 /// The caller's requests, for administrators everybody's, newest first, one more than asked for where there are
@@ -73,6 +153,7 @@ pub(super) async fn record(
 /// [`Error::Unauthenticated`] where the session is over.
 pub(super) async fn list(
     pool: &Pool,
+    seals: &Seals,
     caller: &Caller,
     after: Option<deletion::DeletionCursor>,
     size: i64,
@@ -89,5 +170,35 @@ pub(super) async fn list(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok(found)
+    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
+}
+
+/// Everybody's requests in one state, oldest first, one more than asked for where there are more. Written down before
+/// they are shown.
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators.
+pub(super) async fn queue(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    status: DeletionStatus,
+    after: Option<deletion::DeletionCursor>,
+    size: i64,
+) -> Result<Vec<DeletionRequest>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role != Role::Admin {
+        return Err(refuse_role(tx, caller, actor, Role::Admin, AuditAction::DeletionRead).await?);
+    }
+    let found = deletion::queue(&mut tx, status, after, size + 1).await?;
+    let entry = AuditEntry {
+        resource_type: ResourceType::DeletionRequest,
+        new_value: Some(json!({ "list": "deletionQueue", "status": status })),
+        classification: Classification::Personal,
+        ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
 }

@@ -115,7 +115,7 @@ pub(crate) enum ClosedAs {
 pub(crate) enum ClosingReason {
     /// It should not have been stored: code 1 of the registry.
     EnteredInError,
-    /// The patient asked for its erasure: code 2. Reserved: nothing is erased yet.
+    /// The patient asked for its erasure: code 2.
     PatientAsked,
     /// It was kept as long as it has to be: code 3. Reserved: nothing is erased yet.
     RetentionEnded,
@@ -139,6 +139,50 @@ pub(crate) enum DeletionRequestType {
     CategoryErasure,
     /// To erase nothing, and to let nobody else read the data.
     Restriction,
+}
+
+/// Where a deletion request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::deletion::DeletionStatus")]
+pub(crate) enum DeletionStatus {
+    /// The person has not verified it.
+    Pending,
+    /// The person has verified it, and its scope is being computed.
+    Verified,
+    /// It was not verified in time, or too many proofs were wrong.
+    Expired,
+    /// Administrators have to decide about it.
+    UnderReview,
+    /// A legal hold covers some of it.
+    OnHold,
+    /// All of it was approved; of a restriction: it is in force.
+    Approved,
+    /// Some of it was approved; of a restriction: it is in force.
+    PartiallyApproved,
+    /// An administrator refused it.
+    Rejected,
+    /// It is carried out when the days of grace are over.
+    Scheduled,
+    /// The person took it back.
+    Cancelled,
+    /// It is being carried out.
+    Executing,
+    /// It was carried out.
+    Completed,
+    /// It could not be carried out, and will be tried again.
+    Failed,
+}
+
+/// What an administrator decides about a deletion request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::deletion::DeletionDecision")]
+pub(crate) enum DeletionDecision {
+    /// To approve all that is asked for.
+    Approve,
+    /// To approve the named part of what is asked for.
+    ApprovePartially,
+    /// To refuse all of it.
+    Reject,
 }
 
 /// What kind of inconsistency was found between records, anchors, sealed rows, the audit trail and the chain.

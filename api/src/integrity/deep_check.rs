@@ -120,7 +120,9 @@ impl DeepCheck {
             | CheckStage::Sessions
             | CheckStage::Proposals
             | CheckStage::Codes
-            | CheckStage::Windows => {
+            | CheckStage::Windows
+            | CheckStage::Deletions
+            | CheckStage::Holds => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -130,7 +132,9 @@ impl DeepCheck {
                         CheckStage::Sessions => CheckStage::Proposals,
                         CheckStage::Proposals => CheckStage::Codes,
                         CheckStage::Codes => CheckStage::Windows,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Windows => {
+                        CheckStage::Windows => CheckStage::Deletions,
+                        CheckStage::Deletions => CheckStage::Holds,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Holds => {
                             let ended = findings::about_ended_rows(&mut conn).await?;
                             rows::resolve(&self.pool, &ended).await?;
                             return end_round(&mut conn, holder).await;

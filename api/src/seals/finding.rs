@@ -56,6 +56,8 @@ pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
         SealedTable::Sessions => ResourceType::Session,
         SealedTable::AccessCodes => ResourceType::AccessCode,
         SealedTable::BreakGlassWindows => ResourceType::BreakGlassWindow,
+        SealedTable::DeletionRequests => ResourceType::DeletionRequest,
+        SealedTable::LegalHolds => ResourceType::LegalHold,
         SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
             ResourceType::User
         }

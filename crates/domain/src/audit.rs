@@ -103,7 +103,25 @@ text_enum! {
         AuditExport = "AUDIT_EXPORT",
         /// An erasure or a restriction was asked for.
         DeletionRequest = "DELETION_REQUEST",
-        /// Deletion requests were read.
+        /// The subject of a deletion request proved to be the subject.
+        DeletionVerify = "DELETION_VERIFY",
+        /// A deletion request was not verified in time, or too many proofs were wrong.
+        DeletionExpire = "DELETION_EXPIRE",
+        /// An administrator decided about a deletion request.
+        DeletionReview = "DELETION_REVIEW",
+        /// The subject took a deletion request back.
+        DeletionCancel = "DELETION_CANCEL",
+        /// A deletion request was put on hold, or goes on after a hold.
+        DeletionHold = "DELETION_HOLD",
+        /// A step of a deletion request was carried out.
+        DeletionExecute = "DELETION_EXECUTE",
+        /// A deletion request was carried out, and certified.
+        DeletionComplete = "DELETION_COMPLETE",
+        /// A legal hold was placed.
+        HoldPlace = "HOLD_PLACE",
+        /// A legal hold was released, or an administrator was the first to ask for it.
+        HoldRelease = "HOLD_RELEASE",
+        /// Deletion requests or legal holds were read.
         DeletionRead = "DELETION_READ",
         /// A key was destroyed.
         KeyDestroy = "KEY_DESTROY",
@@ -137,6 +155,8 @@ text_enum! {
         AuditLog = "AUDIT_LOG",
         /// A deletion request.
         DeletionRequest = "DELETION_REQUEST",
+        /// A legal hold.
+        LegalHold = "LEGAL_HOLD",
         /// A finding.
         Finding = "FINDING",
         /// A link of a wallet.
@@ -333,6 +353,15 @@ impl AuditAction {
             | Self::BreakGlassEnd
             | Self::BreakGlassReview
             | Self::DeletionRequest
+            | Self::DeletionVerify
+            | Self::DeletionExpire
+            | Self::DeletionReview
+            | Self::DeletionCancel
+            | Self::DeletionHold
+            | Self::DeletionExecute
+            | Self::DeletionComplete
+            | Self::HoldPlace
+            | Self::HoldRelease
             | Self::KeyDestroy
             | Self::KeyRotate
             | Self::RowSeal

@@ -47,9 +47,10 @@ pub struct Risk {
 }
 
 /// The names of all risks, by which an operator can accept them.
-pub const RISKS: [&str; 7] = [
+pub const RISKS: [&str; 8] = [
     "database-role",
     "durability",
+    "no-deletion-grace",
     "plain-database",
     "plain-http",
     "plain-node",
@@ -142,7 +143,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 70] = [
+pub const SETTINGS: [&str; 72] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -169,6 +170,8 @@ pub const SETTINGS: [&str; 70] = [
     "DATABASE",
     "DEEP_CHECK_PER_SECOND",
     "DEEP_CHECK_REST",
+    "DELETION_EVERY",
+    "DELETION_GRACE",
     "DEPLOYMENT_FILE",
     "ENVIRONMENT",
     "FIRST_WAIT",

@@ -63,6 +63,10 @@ id!(
     DeletionRequestId
 );
 id!(
+    /// A legal hold: what it covers is not erased.
+    LegalHoldId
+);
+id!(
     /// A hospital or practice.
     OrganizationId
 );

@@ -139,6 +139,10 @@ text_enum! {
         Codes = "CODES",
         /// Windows of emergency access.
         Windows = "WINDOWS",
+        /// Requests to erase or restrict.
+        Deletions = "DELETIONS",
+        /// Legal holds.
+        Holds = "HOLDS",
     }
 }
 

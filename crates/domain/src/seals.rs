@@ -29,6 +29,10 @@ text_enum! {
         AccessCodes = "access_codes",
         /// Windows of emergency access.
         BreakGlassWindows = "break_glass_windows",
+        /// Requests to erase or restrict that were verified and are not over.
+        DeletionRequests = "data_deletion_requests",
+        /// Legal holds in force.
+        LegalHolds = "legal_holds",
     }
 }
 

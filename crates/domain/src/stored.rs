@@ -51,6 +51,8 @@ pub struct StoredRecord {
     pub restricted_at: Option<DateTime<Utc>>,
     /// `erased_at`.
     pub erased_at: Option<DateTime<Utc>>,
+    /// Whether a request in force restricts it to its subject.
+    pub must_be_restricted: bool,
     /// The row of that key.
     pub key: Option<StoredKey>,
     /// What `record_anchors` says of this record.

@@ -517,24 +517,3 @@ pub async fn disclosures(
     .await?;
     Ok(found)
 }
-
-/// Puts a seal in the place of the one that a row was read with. False where it was changed meanwhile.
-pub(crate) async fn replace_seal(
-    conn: &mut PgConnection,
-    row: Uuid,
-    old: Option<&Seal>,
-    new: &Seal,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "UPDATE break_glass_windows SET seal = $2, seal_key = $3
-         WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-        row,
-        new.mac,
-        new.key_id,
-        old.map(|seal| seal.mac.as_slice()),
-        old.map(|seal| seal.key_id.as_str()),
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}

@@ -1,34 +1,37 @@
-//! Requests to erase or restrict.
+//! Requests to erase or restrict, and what they do to records.
+
+pub mod execution;
 
 use chrono::{DateTime, Utc};
 use domain::{
     consents::Category,
-    deletion::{DeletionRequestType, DeletionStatus},
-    ids::{DeletionRequestId, UserId},
+    deletion::{
+        Approval, Coverage, DeletionRequest, DeletionRequestType, DeletionStatus, ScopeOfType,
+        retention_years,
+    },
+    ids::{DeletionRequestId, RecordId, UserId},
+    records::RecordType,
+    seals::{Seal, Sealed},
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, rows};
+use crate::{StoreError, Tx, rows, seals::Walk};
 
-/// A request as it stands.
-#[derive(Debug, Clone)]
-pub struct DeletionRequest {
-    /// Which.
-    pub id: DeletionRequestId,
-    /// Whose data.
-    pub user: UserId,
-    /// What is asked for.
-    pub request_type: DeletionRequestType,
-    /// Where it stands.
-    pub status: DeletionStatus,
-    /// Of which data.
-    pub categories: Vec<Category>,
-    /// When it was made.
-    pub requested_at: DateTime<Utc>,
-    /// When it was carried out.
-    pub completed_at: Option<DateTime<Utc>>,
+/// Asks for requests, as [`DeletionRow`] holds them; `$which` says for which.
+macro_rules! deletion_rows {
+    ($which:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            DeletionRow,
+            "SELECT id, user_id, request_type, status, data_categories, record_ids, requested_at, completed_at,
+                    verification_tries, verified_at, scope, approved_categories, approved_records,
+                    overrides_retention, reason, approved_by, approved_at, confirmed_by, confirmed_at,
+                    scheduled_for, seal, seal_key
+             FROM data_deletion_requests " + $which
+            $(, $argument)*
+        )
+    };
 }
 
 struct DeletionRow {
@@ -37,23 +40,72 @@ struct DeletionRow {
     request_type: String,
     status: String,
     data_categories: Value,
+    record_ids: Vec<Uuid>,
     requested_at: DateTime<Utc>,
     completed_at: Option<DateTime<Utc>>,
+    verification_tries: i16,
+    verified_at: Option<DateTime<Utc>>,
+    scope: Option<Value>,
+    approved_categories: Vec<String>,
+    approved_records: Vec<Uuid>,
+    overrides_retention: bool,
+    reason: Option<String>,
+    approved_by: Option<Uuid>,
+    approved_at: Option<DateTime<Utc>>,
+    confirmed_by: Option<Uuid>,
+    confirmed_at: Option<DateTime<Utc>>,
+    scheduled_for: Option<DateTime<Utc>>,
+    seal: Option<Vec<u8>>,
+    seal_key: Option<String>,
 }
 
-impl TryFrom<DeletionRow> for DeletionRequest {
+impl TryFrom<DeletionRow> for Sealed<DeletionRequest> {
     type Error = StoreError;
     fn try_from(row: DeletionRow) -> Result<Self, StoreError> {
-        Ok(Self {
+        let scope = row.scope.unwrap_or_else(|| json!([]));
+        let request = DeletionRequest {
             id: DeletionRequestId(row.id),
             user: UserId(row.user_id),
             request_type: rows::text(&row.request_type, "deletion request type")?,
             status: rows::text(&row.status, "deletion status")?,
-            categories: rows::json(row.data_categories, "data category")?,
+            asked: Coverage {
+                categories: rows::json(row.data_categories, "data category")?,
+                records: record_ids(row.record_ids),
+            },
             requested_at: row.requested_at,
             completed_at: row.completed_at,
-        })
+            verification_tries: row.verification_tries,
+            verified_at: row.verified_at,
+            scope: rows::json(scope, "scope of a deletion request")?,
+            approved: Coverage {
+                categories: rows::json(json!(row.approved_categories), "data category")?,
+                records: record_ids(row.approved_records),
+            },
+            overrides_retention: row.overrides_retention,
+            reason: row.reason,
+            first_approval: approval(row.approved_by, row.approved_at),
+            second_approval: approval(row.confirmed_by, row.confirmed_at),
+            scheduled_for: row.scheduled_for,
+        };
+        Ok(Self::new(request, Seal::of(row.seal, row.seal_key)))
     }
+}
+
+/// Ids as they are stored.
+pub(crate) fn record_ids(ids: Vec<Uuid>) -> Vec<RecordId> {
+    ids.into_iter().map(RecordId).collect()
+}
+
+/// Two columns that say who did something, and when; `None` where one of them is empty.
+pub(crate) fn approval(by: Option<Uuid>, at: Option<DateTime<Utc>>) -> Option<Approval> {
+    Some(Approval {
+        by: UserId(by?),
+        at: at?,
+    })
+}
+
+fn all(found: Vec<DeletionRow>) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    found.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Lets one transaction at a time record requests of a subject, until it ends: so that what it has counted
@@ -80,12 +132,9 @@ pub async fn open(
     conn: &mut PgConnection,
     user: UserId,
     limit: usize,
-) -> Result<Vec<DeletionRequest>, StoreError> {
-    let found = sqlx::query_as!(
-        DeletionRow,
-        "SELECT id, user_id, request_type, status, data_categories, requested_at, completed_at
-         FROM data_deletion_requests
-         WHERE user_id = $1
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE user_id = $1
            AND status NOT IN ('expired', 'rejected', 'cancelled', 'completed')
          ORDER BY requested_at, id
          LIMIT $2",
@@ -94,10 +143,11 @@ pub async fn open(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(DeletionRequest::try_from).collect()
+    all(found)
 }
 
-/// Records a request; it begins as `pending`, to be verified by password.
+/// Records a request; it begins as `pending`, to be verified by password. It decides nothing yet, and carries
+/// no seal.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -106,23 +156,120 @@ pub async fn insert(
     id: DeletionRequestId,
     user: UserId,
     request_type: DeletionRequestType,
-    categories: &[Category],
-) -> Result<DeletionRequest, StoreError> {
-    let row = sqlx::query_as!(
-        DeletionRow,
+    asked: &Coverage,
+) -> Result<(), StoreError> {
+    sqlx::query!(
         "INSERT INTO data_deletion_requests (
-             id, user_id, request_type, data_categories, verification_method
+             id, user_id, request_type, data_categories, record_ids, verification_method
          )
-         VALUES ($1, $2, $3, $4, 'PASSWORD')
-         RETURNING id, user_id, request_type, status, data_categories, requested_at, completed_at",
+         VALUES ($1, $2, $3, $4, $5, 'PASSWORD')",
         id.0,
         user.0,
         request_type.as_str(),
-        json!(categories),
+        json!(asked.categories),
+        &ids_of(&asked.records),
     )
-    .fetch_one(conn)
+    .execute(conn)
     .await?;
-    row.try_into()
+    Ok(())
+}
+
+fn ids_of(records: &[RecordId]) -> Vec<Uuid> {
+    records.iter().map(|id| id.0).collect()
+}
+
+/// One request.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_id(
+    conn: &mut PgConnection,
+    id: DeletionRequestId,
+) -> Result<Option<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!("WHERE id = $1", id.0)
+        .fetch_optional(conn)
+        .await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// Whose request it is. That never changes.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn subject(
+    conn: &mut PgConnection,
+    id: DeletionRequestId,
+) -> Result<Option<UserId>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT user_id FROM data_deletion_requests WHERE id = $1",
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(UserId))
+}
+
+/// One request; nobody changes it until the transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    id: DeletionRequestId,
+) -> Result<Option<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE id = $1
+         FOR NO KEY UPDATE",
+        id.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// Writes where a request stands; lock it first. `seal` is none where it decides nothing.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn save(
+    tx: &mut Tx<'_>,
+    request: &DeletionRequest,
+    seal: Option<&Seal>,
+) -> Result<(), StoreError> {
+    let approved: Vec<String> = request
+        .approved
+        .categories
+        .iter()
+        .map(|it| it.as_str().to_owned())
+        .collect();
+    sqlx::query!(
+        "UPDATE data_deletion_requests
+         SET status = $2, completed_at = $3, verification_tries = $4, verified_at = $5, scope = $6,
+             approved_categories = $7, approved_records = $8, overrides_retention = $9, reason = $10,
+             approved_by = $11, approved_at = $12, confirmed_by = $13, confirmed_at = $14,
+             scheduled_for = $15, seal = $16, seal_key = $17
+         WHERE id = $1",
+        request.id.0,
+        request.status.as_str(),
+        request.completed_at,
+        request.verification_tries,
+        request.verified_at,
+        json!(request.scope),
+        &approved,
+        &ids_of(&request.approved.records),
+        request.overrides_retention,
+        request.reason,
+        request.first_approval.map(|it| it.by.0),
+        request.first_approval.map(|it| it.at),
+        request.second_approval.map(|it| it.by.0),
+        request.second_approval.map(|it| it.at),
+        request.scheduled_for,
+        seal.map(|it| it.mac.as_slice()),
+        seal.map(|it| it.key_id.as_str()),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Where a page of requests goes on.
@@ -138,12 +285,9 @@ pub async fn page(
     user: Option<UserId>,
     after: Option<DeletionCursor>,
     limit: i64,
-) -> Result<Vec<DeletionRequest>, StoreError> {
-    let found = sqlx::query_as!(
-        DeletionRow,
-        "SELECT id, user_id, request_type, status, data_categories, requested_at, completed_at
-         FROM data_deletion_requests
-         WHERE ($1::uuid IS NULL OR user_id = $1)
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE ($1::uuid IS NULL OR user_id = $1)
            AND ($2::timestamptz IS NULL OR (requested_at, id) < ($2, $3::uuid))
          ORDER BY requested_at DESC, id DESC
          LIMIT $4",
@@ -154,5 +298,319 @@ pub async fn page(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(DeletionRequest::try_from).collect()
+    all(found)
+}
+
+/// Everybody's requests in one state, oldest first. Served by `idx_data_deletion_requests_queue`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn queue(
+    conn: &mut PgConnection,
+    status: DeletionStatus,
+    after: Option<DeletionCursor>,
+    limit: i64,
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE status = $1
+           AND ($2::timestamptz IS NULL OR (requested_at, id) > ($2, $3::uuid))
+         ORDER BY requested_at, id
+         LIMIT $4",
+        status.as_str(),
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id.0),
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    all(found)
+}
+
+/// A patient's requests in one of these states, locked until the transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_in(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    statuses: &[DeletionStatus],
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let statuses: Vec<String> = statuses.iter().map(|it| it.as_str().to_owned()).collect();
+    let found = deletion_rows!(
+        "WHERE user_id = $1
+           AND status = ANY($2)
+         ORDER BY id
+         LIMIT 1000
+         FOR NO KEY UPDATE",
+        user.0,
+        &statuses,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    all(found)
+}
+
+/// Requests that were not verified in time, locked until the transaction ends; those that somebody else has
+/// locked are passed over. Served by `idx_data_deletion_requests_queue`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lock_unverified(
+    tx: &mut Tx<'_>,
+    requested_before: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Sealed<DeletionRequest>>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE status = 'pending'
+           AND requested_at <= $1
+         ORDER BY requested_at, id
+         LIMIT $2
+         FOR NO KEY UPDATE SKIP LOCKED",
+        requested_before,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    all(found)
+}
+
+/// Requests of every state that decides, for the walks over sealed rows.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn walk(
+    conn: &mut PgConnection,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Sealed<DeletionRequest>)>, StoreError> {
+    let found = deletion_rows!(
+        "WHERE id > $1
+           AND ($2::text IS NULL OR seal_key = $2)
+           AND ($3::uuid IS NULL OR id = $3)
+           AND status NOT IN ('pending', 'expired', 'rejected', 'cancelled', 'completed')
+         ORDER BY id
+         LIMIT $4",
+        walk.after,
+        walk.sealed_by,
+        walk.only,
+        walk.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| Ok((row.id, row.try_into()?)))
+        .collect()
+}
+
+/// All versions of these records of a patient that are not erased, in the order of ids; `None` where one of them is not
+/// there, or not this patient's.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn versions_of(
+    conn: &mut PgConnection,
+    patient: UserId,
+    records: &[RecordId],
+) -> Result<Option<Vec<RecordId>>, StoreError> {
+    let named = ids_of(records);
+    let found = sqlx::query_scalar!(
+        r#"WITH RECURSIVE version(id, predecessor_id) AS (
+               SELECT id, predecessor_id
+               FROM medical_records
+               WHERE id = ANY($2) AND patient_id = $1 AND erased_at IS NULL
+               UNION
+               SELECT other.id, other.predecessor_id
+               FROM version
+               JOIN medical_records AS other
+                 ON other.id = version.predecessor_id OR other.predecessor_id = version.id
+               WHERE other.patient_id = $1 AND other.erased_at IS NULL
+           )
+           SELECT id AS "id!" FROM version ORDER BY id"#,
+        patient.0,
+        &named,
+    )
+    .fetch_all(conn)
+    .await?;
+    let is_there = named.iter().all(|id| found.contains(id));
+    Ok(is_there.then(|| record_ids(found)))
+}
+
+fn types_of(covered: &Coverage) -> Vec<String> {
+    covered.types().iter().map(ToString::to_string).collect()
+}
+
+/// The types of these records.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn types_of_records(
+    conn: &mut PgConnection,
+    records: &[RecordId],
+) -> Result<Vec<(RecordId, RecordType)>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT id, record_type FROM medical_records WHERE id = ANY($1)",
+        &ids_of(records),
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok((
+                RecordId(row.id),
+                rows::text(&row.record_type, "record type")?,
+            ))
+        })
+        .collect()
+}
+
+/// What is covered of a patient's records that are not erased, in numbers: by type, and how many of them are still
+/// to be kept now.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn scope(
+    conn: &mut PgConnection,
+    patient: UserId,
+    covered: &Coverage,
+) -> Result<Vec<ScopeOfType>, StoreError> {
+    let kept = RecordType::ALL.iter().copied();
+    let (types, years): (Vec<String>, Vec<i32>) =
+        kept.map(|it| (it.to_string(), retention_years(it))).unzip();
+    let found = sqlx::query!(
+        r#"SELECT record.record_type,
+                  count(*) AS "records!",
+                  count(*) FILTER (
+                      WHERE record.created_at + make_interval(years => kept.years) > decision_time()
+                  ) AS "within_retention!",
+                  max(record.created_at + make_interval(years => kept.years)) AS "kept_until!"
+           FROM medical_records AS record
+           JOIN UNNEST($4::text[], $5::integer[]) AS kept(record_type, years) USING (record_type)
+           WHERE record.patient_id = $1
+             AND record.erased_at IS NULL
+             AND (record.record_type = ANY($2) OR record.id = ANY($3))
+           GROUP BY record.record_type
+           ORDER BY record.record_type"#,
+        patient.0,
+        &types_of(covered),
+        &ids_of(&covered.records),
+        &types,
+        &years,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(ScopeOfType {
+                record_type: rows::text(&row.record_type, "record type")?,
+                records: row.records,
+                within_retention: row.within_retention,
+                kept_until: row.kept_until,
+            })
+        })
+        .collect()
+}
+
+/// Whether a record of the patient that is not erased is covered by both.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn overlap(
+    conn: &mut PgConnection,
+    patient: UserId,
+    one: &Coverage,
+    other: &Coverage,
+) -> Result<bool, StoreError> {
+    let overlaps = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM medical_records
+               WHERE patient_id = $1
+                 AND erased_at IS NULL
+                 AND (record_type = ANY($2) OR id = ANY($3))
+                 AND (record_type = ANY($4) OR id = ANY($5))
+           ) AS "overlaps!""#,
+        patient.0,
+        &types_of(one),
+        &ids_of(&one.records),
+        &types_of(other),
+        &ids_of(&other.records),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(overlaps)
+}
+
+/// From now on only the patient reads what is covered. Gives how many records are new to that. The transaction writes an
+/// audit row about the patient, whose time is theirs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn restrict(
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    covered: &Coverage,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE medical_records
+         SET restricted_at = decision_time()
+         WHERE patient_id = $1
+           AND erased_at IS NULL
+           AND restricted_at IS NULL
+           AND (record_type = ANY($2) OR id = ANY($3))",
+        patient.0,
+        &types_of(covered),
+        &ids_of(&covered.records),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Lifts the restriction of a patient's records that no request of theirs restricts any more. Gives how many. The
+/// transaction writes an audit row about the patient, whose time is theirs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn lift(tx: &mut Tx<'_>, patient: UserId) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE medical_records AS record
+         SET restricted_at = NULL
+         WHERE record.patient_id = $1
+           AND record.erased_at IS NULL
+           AND record.restricted_at IS NOT NULL
+           AND NOT EXISTS (
+               SELECT FROM data_deletion_requests AS request
+               WHERE request.user_id = $1
+                 AND request.restricts
+                 AND (request.approved_categories && ARRAY['ALL_RECORDS', record.record_type::text]
+                      OR record.id = ANY(request.approved_records))
+           )",
+        patient.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Whether all that is covered lies within `wide`: its types among those of `wide`, its records named by it or of one of
+/// its types.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_within(
+    conn: &mut PgConnection,
+    covered: &Coverage,
+    wide: &Coverage,
+) -> Result<bool, StoreError> {
+    let types = wide.types();
+    let is_narrow = covered.categories.iter().all(|it| match it {
+        Category::All => wide.categories.contains(it),
+        Category::Only(record_type) => types.contains(record_type),
+    });
+    let of_records = types_of_records(conn, &covered.records).await?;
+    let is_named = |(id, record_type): &(RecordId, RecordType)| {
+        wide.records.contains(id) || types.contains(record_type)
+    };
+    Ok(is_narrow && of_records.iter().all(is_named))
 }

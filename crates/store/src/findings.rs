@@ -295,8 +295,8 @@ pub async fn open_about_rows(
     .await?)
 }
 
-/// Which open findings are about log-ins that are over, and proposals and access codes that are closed: these rows carry
-/// no seal and decide nothing any more. Whose each is, as far as it is known.
+/// Which open findings are about log-ins, deletion requests and holds that are over, and proposals and access codes that are closed:
+/// these rows carry no seal and decide nothing any more. Whose each is, as far as it is known.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -305,12 +305,14 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
         r#"SELECT finding.table_name AS "table_name!", finding.row_id AS "row_id!", COALESCE(
                 (SELECT user_id FROM sessions WHERE sessions.id = finding.row_id),
                 (SELECT user_id FROM role_proposals WHERE role_proposals.id = finding.row_id),
-                (SELECT user_id FROM access_codes WHERE access_codes.id = finding.row_id)
+                (SELECT user_id FROM access_codes WHERE access_codes.id = finding.row_id),
+                (SELECT user_id FROM data_deletion_requests AS asked WHERE asked.id = finding.row_id),
+                (SELECT patient_id FROM legal_holds WHERE legal_holds.id = finding.row_id)
             ) AS "user_id?"
          FROM integrity_findings AS finding
          WHERE finding.kind = 'ROW_TAMPERED'
            AND finding.resolved_at IS NULL
-           AND finding.table_name IN ('sessions', 'role_proposals', 'access_codes')
+           AND finding.table_name IN ('sessions', 'role_proposals', 'access_codes', 'data_deletion_requests', 'legal_holds')
            AND NOT EXISTS (
                SELECT
                FROM sessions
@@ -331,6 +333,18 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
                WHERE access_codes.id = finding.row_id
                  AND access_codes.closed_at IS NULL
                  AND access_codes.expires_at > CURRENT_TIMESTAMP
+           )
+           AND NOT EXISTS (
+               SELECT
+               FROM data_deletion_requests AS asked
+               WHERE asked.id = finding.row_id
+                 AND asked.status NOT IN ('pending', 'expired', 'rejected', 'cancelled', 'completed')
+           )
+           AND NOT EXISTS (
+               SELECT
+               FROM legal_holds
+               WHERE legal_holds.id = finding.row_id
+                 AND legal_holds.released_at IS NULL
            )
          LIMIT 1000"#,
     )

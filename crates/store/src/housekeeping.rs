@@ -45,6 +45,20 @@ impl Removed {
     }
 }
 
+/// Whether no other process is at a job of this name; none begins it until the transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_alone(tx: &mut Tx<'_>, job: &str) -> Result<bool, StoreError> {
+    let is_ours = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        job,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(is_ours)
+}
+
 /// Removes some of everything that has had its time; `None` where another process is at it. The tables
 /// are read as a whole: an index would have to follow each log-in and each attempt.
 ///
@@ -52,13 +66,7 @@ impl Removed {
 /// [`StoreError`].
 pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreError> {
     let mut tx = pool.begin().await?;
-    let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
-        LOCK,
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    if !is_ours {
+    if !is_alone(&mut tx, LOCK).await? {
         return Ok(None);
     }
     let removed = Removed {

@@ -311,6 +311,12 @@ pub async fn count_seals_by_master(
                WHERE closed_at IS NULL AND expires_at > CURRENT_TIMESTAMP
                UNION ALL
                SELECT seal_key FROM break_glass_windows
+               UNION ALL
+               SELECT seal_key
+               FROM data_deletion_requests
+               WHERE status NOT IN ('pending', 'expired', 'rejected', 'cancelled', 'completed')
+               UNION ALL
+               SELECT seal_key FROM legal_holds WHERE released_at IS NULL
            ) AS sealed
            WHERE seal_key IS NOT NULL
            GROUP BY seal_key

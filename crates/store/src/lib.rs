@@ -26,6 +26,7 @@ pub mod idempotency;
 pub mod inspect;
 pub mod key_checks;
 pub mod keys;
+pub mod legal_holds;
 pub mod migrate;
 pub mod notices;
 pub mod notifications;

@@ -205,20 +205,21 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
         tokens.extend(own.cloned());
     }
     let versions: Vec<i32> = records.iter().map(|r| r.version).collect();
-    let predecessors: Vec<Option<Uuid>> = records
-        .iter()
-        .map(|r| r.predecessor.map(|id| id.0))
-        .collect();
+    let predecessors = records.iter().map(|r| r.predecessor.map(|id| id.0));
+    let predecessors: Vec<Option<Uuid>> = predecessors.collect();
     let withdrawn: Vec<bool> = records.iter().map(|r| r.is_withdrawn).collect();
     sqlx::query!(
         "INSERT INTO medical_records (
              id, patient_id, author_id, record_type, record_metadata, missing_elements,
              encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, updated_at, effective_at,
-             code_tokens, version, predecessor_id, withdrawn
+             code_tokens, version, predecessor_id, withdrawn, restricted_at
          )
          SELECT id, patient_id, author_id, record_type, record_metadata, missing_elements,
                 encrypted_data, patient_key_id, data_hash, blockchain_record_id, created_at, created_at,
-                effective_at, coded.tokens, version, predecessor_id, withdrawn
+                effective_at, coded.tokens, version, predecessor_id, withdrawn,
+                (SELECT e.created_at FROM data_deletion_requests AS asked
+                 WHERE asked.user_id = e.patient_id AND asked.restricts
+                   AND asked.approved_categories && ARRAY['ALL_RECORDS', e.record_type] LIMIT 1)
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
              $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[],

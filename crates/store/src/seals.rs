@@ -285,7 +285,9 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM sessions WHERE seal IS NOT NULL) AS "sessions!",
                   EXISTS (SELECT FROM role_proposals WHERE seal IS NOT NULL) AS "proposals!",
                   EXISTS (SELECT FROM access_codes WHERE seal IS NOT NULL) AS "codes!",
-                  EXISTS (SELECT FROM break_glass_windows WHERE seal IS NOT NULL) AS "windows!""#
+                  EXISTS (SELECT FROM break_glass_windows WHERE seal IS NOT NULL) AS "windows!",
+                  EXISTS (SELECT FROM data_deletion_requests WHERE seal IS NOT NULL) AS "deletions!",
+                  EXISTS (SELECT FROM legal_holds WHERE seal IS NOT NULL) AS "holds!""#
     )
     .fetch_one(conn)
     .await?;
@@ -297,6 +299,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.proposals, SealedTable::RoleProposals),
         (found.codes, SealedTable::AccessCodes),
         (found.windows, SealedTable::BreakGlassWindows),
+        (found.deletions, SealedTable::DeletionRequests),
+        (found.holds, SealedTable::LegalHolds),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -498,99 +502,35 @@ pub async fn replace_seal(
         old.map(|seal| seal.mac.as_slice()),
         old.map(|seal| seal.key_id.as_str()),
     );
+    macro_rules! replace {
+        ($table:tt, $key:tt) => {
+            sqlx::query!(
+                "UPDATE "
+                    + $table
+                    + " SET seal = $2, seal_key = $3 WHERE "
+                    + $key
+                    + " = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
+                row,
+                new.mac,
+                new.key_id,
+                old_mac,
+                old_key,
+            )
+            .execute(conn)
+            .await?
+        };
+    }
     let done = match table {
-        SealedTable::Users => {
-            sqlx::query!(
-                "UPDATE users SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-                row,
-                new.mac,
-                new.key_id,
-                old_mac,
-                old_key,
-            )
-            .execute(conn)
-            .await?
-        }
-        SealedTable::Consents => {
-            sqlx::query!(
-                "UPDATE data_processing_consents SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-                row,
-                new.mac,
-                new.key_id,
-                old_mac,
-                old_key,
-            )
-            .execute(conn)
-            .await?
-        }
-        SealedTable::SecondFactors => {
-            sqlx::query!(
-                "UPDATE second_factors SET seal = $2, seal_key = $3
-                 WHERE user_id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-                row,
-                new.mac,
-                new.key_id,
-                old_mac,
-                old_key,
-            )
-            .execute(conn)
-            .await?
-        }
-        SealedTable::Sessions => {
-            sqlx::query!(
-                "UPDATE sessions SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-                row,
-                new.mac,
-                new.key_id,
-                old_mac,
-                old_key,
-            )
-            .execute(conn)
-            .await?
-        }
-        SealedTable::RoleProposals => {
-            sqlx::query!(
-                "UPDATE role_proposals SET seal = $2, seal_key = $3
-                 WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-                row,
-                new.mac,
-                new.key_id,
-                old_mac,
-                old_key,
-            )
-            .execute(conn)
-            .await?
-        }
-        SealedTable::AccessCodes => {
-            return replace_seal_of_code(conn, row, (old_mac, old_key), new).await;
-        }
-        SealedTable::BreakGlassWindows => {
-            return crate::break_glass::replace_seal(conn, row, old, new).await;
-        }
+        SealedTable::Users => replace!("users", "id"),
+        SealedTable::Consents => replace!("data_processing_consents", "id"),
+        SealedTable::SecondFactors => replace!("second_factors", "user_id"),
+        SealedTable::Sessions => replace!("sessions", "id"),
+        SealedTable::RoleProposals => replace!("role_proposals", "id"),
+        SealedTable::AccessCodes => replace!("access_codes", "id"),
+        SealedTable::BreakGlassWindows => replace!("break_glass_windows", "id"),
+        SealedTable::DeletionRequests => replace!("data_deletion_requests", "id"),
+        SealedTable::LegalHolds => replace!("legal_holds", "id"),
     };
-    Ok(done.rows_affected() == 1)
-}
-
-async fn replace_seal_of_code(
-    conn: &mut PgConnection,
-    row: Uuid,
-    (old_mac, old_key): (Option<&[u8]>, Option<&str>),
-    new: &Seal,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "UPDATE access_codes SET seal = $2, seal_key = $3
-         WHERE id = $1 AND (seal, seal_key) IS NOT DISTINCT FROM ($4::bytea, $5::text)",
-        row,
-        new.mac,
-        new.key_id,
-        old_mac,
-        old_key,
-    )
-    .execute(conn)
-    .await?;
     Ok(done.rows_affected() == 1)
 }
 

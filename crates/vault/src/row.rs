@@ -109,7 +109,8 @@ fn astray(row: &StoredRecord, computed: &str) -> Vec<&'static str> {
         ),
         (
             "restricted_at",
-            row.restricted_at.is_some_and(|at| !known(at)),
+            row.restricted_at.is_some_and(|at| !known(at))
+                || row.must_be_restricted && row.restricted_at.is_none(),
         ),
         ("erased_at", row.erased_at.is_some_and(|at| !known(at))),
     ];

@@ -19,6 +19,7 @@ use domain::{
     access_codes::PreparedConsent,
     break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
+    deletion::{Approval, Coverage, DeletionRequest, LegalHold},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
 };
 use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
@@ -277,6 +278,68 @@ impl Sealable for BreakGlassWindow {
         out.maybe(self.closed_at, Encoding::time);
         out.bytes(self.patient_key.0.as_bytes());
         out.bytes(&self.sealed_reason);
+    }
+}
+
+impl Encoding {
+    fn coverage(&mut self, covered: &Coverage) {
+        self.list(&covered.categories, |out, it| out.text(it.as_str()));
+        self.list(&covered.records, |out, id| out.bytes(id.0.as_bytes()));
+    }
+
+    fn approval(&mut self, approval: Option<Approval>) {
+        self.maybe(approval.map(|it| it.by), |out, id| {
+            out.bytes(id.0.as_bytes());
+        });
+        self.maybe(approval.map(|it| it.at), Self::time);
+    }
+}
+
+impl Sealable for DeletionRequest {
+    const TABLE: SealedTable = SealedTable::DeletionRequests;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.user
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.user.0.as_bytes());
+        out.text(self.request_type.as_str());
+        out.text(self.status.as_str());
+        out.coverage(&self.asked);
+        out.time(self.requested_at);
+        out.maybe(self.verified_at, Encoding::time);
+        out.coverage(&self.approved);
+        out.flag(self.overrides_retention);
+        out.approval(self.first_approval);
+        out.approval(self.second_approval);
+        out.maybe(self.scheduled_for, Encoding::time);
+    }
+}
+
+impl Sealable for LegalHold {
+    const TABLE: SealedTable = SealedTable::LegalHolds;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.coverage(&self.covers);
+        out.approval(Some(self.placed));
+        out.approval(self.release_proposed);
+        out.approval(self.released);
     }
 }
 

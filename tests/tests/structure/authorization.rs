@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 60] = [
+const CASES: [Case; 68] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -306,11 +306,11 @@ const CASES: [Case; 60] = [
         "{ dataDeletionRequests { nodes { id } } }",
         [
             "UNAUTHENTICATED",
-            "1 nodes",
+            "2 nodes",
             "0 nodes",
             "0 nodes",
             "0 nodes",
-            "1 nodes",
+            "2 nodes",
         ],
     ),
     Case(
@@ -683,6 +683,104 @@ const CASES: [Case; 60] = [
             "FORBIDDEN",
         ],
     ),
+    Case(
+        "Query.deletionQueue",
+        "{ deletionQueue(status: COMPLETED) { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.deletionCertificate",
+        r#"{ deletionCertificate(id: "$DELETION") { sha256 } }"#,
+        [
+            "UNAUTHENTICATED",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Query.legalHolds",
+        "{ legalHolds { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Mutation.cancelDeletion",
+        r#"mutation { cancelDeletion(input: { id: "$CANCELLED" }) { request { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.verifyDeletionRequest",
+        r#"mutation { verifyDeletionRequest(input: { id: "$DELETION", currentPassword: "ana tells nobody" }) { request { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.reviewDeletion",
+        r#"mutation { reviewDeletion(input: {
+            id: "$DELETION", decision: REJECT, reason: "the table wants it"
+        }) { request { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.placeHold",
+        r#"mutation { placeHold(input: { patientId: "$BUDI", reason: "the table wants it" }) { hold { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.releaseHold",
+        r#"mutation { releaseHold(input: { id: "$BUDI" }) { isReleased } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "NOT_FOUND",
+        ],
+    ),
 ];
 
 /// Fields that are asked for in a test of their own below.
@@ -746,7 +844,13 @@ async fn every_field_answers_every_caller_as_the_table_says() {
     let asked = "mutation { requestDataDeletion(input: {
         requestType: ACCOUNT_ERASURE, dataCategories: [ALL_RECORDS]
     }) { request { id } } }";
-    ana.asks(asked, json!({})).await.data();
+    let asked = ana.asks(asked, json!({})).await;
+    let deletion = id(&asked.data()["requestDataDeletion"]["request"]);
+    let other = "mutation { requestDataDeletion(input: {
+        requestType: CATEGORY_ERASURE, dataCategories: [IMAGING]
+    }) { request { id } } }";
+    let other = ana.asks(other, json!({})).await;
+    let cancelled = id(&other.data()["requestDataDeletion"]["request"]);
     let callers = [
         world.nobody(),
         ana.clone(),
@@ -801,6 +905,8 @@ async fn every_field_answers_every_caller_as_the_table_says() {
                 ("$RECORD", &record),
                 ("$VERSION", &version),
                 ("$ROW", &row),
+                ("$DELETION", &deletion),
+                ("$CANCELLED", &cancelled),
                 ("$CONSENT", &consent),
                 ("$CODE", &code),
                 ("$FRESH", &format!("fresh{nth}")),

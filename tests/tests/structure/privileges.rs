@@ -319,6 +319,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "medical_records",
         "patient_keys",
         "data_deletion_requests",
+        "deletion_certificates",
+        "legal_holds",
         "signers",
         "record_anchors",
         "record_closings",

@@ -9,7 +9,7 @@ use domain::{
 use store::{
     PgConnection, Pool, StoreError,
     deep_check::CheckPosition,
-    findings,
+    deletion, findings, legal_holds,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -105,6 +105,14 @@ async fn judged(
             SealedTable::BreakGlassWindows,
             judge_all(keyring, seals::walk_windows(conn, walk).await?),
         ),
+        CheckStage::Deletions => (
+            SealedTable::DeletionRequests,
+            judge_all(keyring, deletion::walk(conn, walk).await?),
+        ),
+        CheckStage::Holds => (
+            SealedTable::LegalHolds,
+            judge_all(keyring, legal_holds::walk(conn, walk).await?),
+        ),
         CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
         }
@@ -126,7 +134,9 @@ async fn contradicted(
         | SealedTable::Sessions
         | SealedTable::RoleProposals
         | SealedTable::AccessCodes
-        | SealedTable::BreakGlassWindows => Ok(Vec::new()),
+        | SealedTable::BreakGlassWindows
+        | SealedTable::DeletionRequests
+        | SealedTable::LegalHolds => Ok(Vec::new()),
     }
 }
 

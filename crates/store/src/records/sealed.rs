@@ -42,6 +42,7 @@ struct SealedRow {
     anchored_by: Option<String>,
     succeeded_at: Option<DateTime<Utc>>,
     is_anchored_as_superseded: bool,
+    must_be_restricted: bool,
     changes: Vec<DateTime<Utc>>,
 }
 
@@ -93,6 +94,7 @@ impl From<SealedRow> for StoredRecord {
             erased_at: row.erased_at,
             succeeded_at: row.succeeded_at,
             is_anchored_as_superseded: row.is_anchored_as_superseded,
+            must_be_restricted: row.must_be_restricted,
             changes: row.changes,
         }
     }
@@ -172,6 +174,13 @@ pub async fn sealed(
                             AND annulled.sequence > later.sequence
                       )
                 ) AS "is_anchored_as_superseded!",
+            -- Whoever lifts a restriction by hand has to change the request, too, which is sealed.
+            EXISTS (
+                SELECT FROM data_deletion_requests AS request
+                WHERE request.user_id = record.patient_id AND request.restricts
+                  AND (request.approved_categories && ARRAY['ALL_RECORDS', record.record_type::text]
+                       OR record.id = ANY(request.approved_records))
+            ) AS "must_be_restricted!",
             -- Hardly any row ever changed: the trail is asked about those alone, by its times.
             CASE
                 WHEN record.updated_at = record.created_at

@@ -2,7 +2,11 @@
 use chrono::TimeDelta;
 use domain::{
     consents::{Activity, Category},
-    ids::{AccessCodeId, BreakGlassWindowId, ConsentId, OrganizationId, PatientKeyId, SessionId, UserId},
+    deletion::{DeletionRequestType, DeletionStatus},
+    ids::{
+        AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId, OrganizationId,
+        PatientKeyId, RecordId, SessionId, UserId,
+    },
     purpose::Purpose,
     records::RecordType,
     users::{Email, Role, Username},
@@ -122,6 +126,54 @@ fn window() -> BreakGlassWindow {
     }
 }
 
+fn approval(by: u128, at: i64) -> Approval {
+    Approval {
+        by: user(by),
+        at: second(at),
+    }
+}
+
+fn coverage(categories: &[Category], records: &[u128]) -> Coverage {
+    let records = records.iter().map(|nth| RecordId(Uuid::from_u128(*nth)));
+    Coverage {
+        categories: categories.to_vec(),
+        records: records.collect(),
+    }
+}
+
+fn deletion() -> DeletionRequest {
+    DeletionRequest {
+        id: DeletionRequestId(Uuid::from_u128(10)),
+        user: user(1),
+        request_type: DeletionRequestType::AccountErasure,
+        status: DeletionStatus::Scheduled,
+        asked: coverage(&[Category::All], &[11, 12]),
+        requested_at: second(1),
+        completed_at: None,
+        verification_tries: 0,
+        verified_at: Some(second(2)),
+        scope: Vec::new(),
+        approved: coverage(&[Category::Only(RecordType::Imaging)], &[11]),
+        overrides_retention: true,
+        reason: None,
+        first_approval: Some(approval(2, 3)),
+        second_approval: Some(approval(3, 4)),
+        scheduled_for: Some(second(5)),
+    }
+}
+
+fn hold() -> LegalHold {
+    LegalHold {
+        id: LegalHoldId(Uuid::from_u128(13)),
+        patient: user(1),
+        covers: coverage(&[Category::All, Category::Only(RecordType::Imaging)], &[11]),
+        reason: "a court".to_owned(),
+        placed: approval(2, 3),
+        release_proposed: Some(approval(3, 4)),
+        released: None,
+    }
+}
+
 fn seal<T: Sealable>(row: &T) -> Seal {
     keyring("12").seal_row(row).unwrap()
 }
@@ -142,6 +194,8 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&proposal()), PROPOSAL),
         (seal(&prepared()), PREPARED),
         (seal(&window()), WINDOW),
+        (seal(&deletion()), DELETION),
+        (seal(&hold()), HOLD),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -292,6 +346,46 @@ fn no_column_of_a_sealed_window_can_be_changed() {
 }
 
 #[test]
+fn no_column_of_a_request_to_erase_and_of_a_hold_can_be_changed() {
+    assert!(passes(deletion(), seal(&deletion())));
+    let deletions: [fn(&mut DeletionRequest); 12] = [
+        |it| it.id = DeletionRequestId(Uuid::from_u128(9)),
+        |it| it.user = user(2),
+        |it| it.request_type = DeletionRequestType::CategoryErasure,
+        |it| it.status = DeletionStatus::UnderReview,
+        |it| it.asked.records.truncate(1),
+        |it| it.requested_at += TimeDelta::microseconds(1),
+        |it| it.verified_at = None,
+        |it| it.approved.categories = vec![Category::All],
+        |it| it.overrides_retention = false,
+        |it| it.first_approval = None,
+        |it| it.second_approval = Some(approval(2, 4)),
+        |it| it.scheduled_for = Some(second(4)),
+    ];
+    for (nth, change) in deletions.iter().enumerate() {
+        let mut changed = deletion();
+        change(&mut changed);
+        let passes = passes(changed, seal(&deletion()));
+        assert!(!passes, "change {nth} of a request");
+    }
+    assert!(passes(hold(), seal(&hold())));
+    let holds: [fn(&mut LegalHold); 6] = [
+        |it| it.id = LegalHoldId(Uuid::from_u128(9)),
+        |it| it.patient = user(2),
+        |it| it.covers.records.clear(),
+        |it| it.placed.by = user(3),
+        |it| it.release_proposed = None,
+        |it| it.released = Some(approval(4, 5)),
+    ];
+    for (nth, change) in holds.iter().enumerate() {
+        let mut changed = hold();
+        change(&mut changed);
+        let passes = passes(changed, seal(&hold()));
+        assert!(!passes, "change {nth} of a hold");
+    }
+}
+
+#[test]
 fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     let ring = keyring("12");
     let right = seal(&account());
@@ -334,3 +428,5 @@ const SESSION: &str = "b48513e5af38fc9e4d6becea06ecb7d33314a1ea549cc09f9df214944
 const WINDOW: &str = "05d16678916b9bbb06e633666c722071c11c732a6553d62fed78d3cdac89be5f";
 const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42f40398f3";
 const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345f8d698c9";
+const DELETION: &str = "5055f79485e3fe966b0d7e4d2ff64d4151619699a208ee6df45d41f240ccb585";
+const HOLD: &str = "08311b64a1845f26dd1a9be7da5bdf85ad3751950c40c3e3a43f5d063272031d";

@@ -1,0 +1,382 @@
+//! Carries out what was approved to be erased, when the days of grace are over: step by step, each a transaction that notes
+//! that it was done, so that another process goes on where one stopped. One process does it at a time.
+
+use std::time::Duration;
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    consents::Consent,
+    deletion::{
+        Approval, DeletionRequest, DeletionRequestType, DeletionStatus, DeletionStep, ErasureStep,
+    },
+    ids::{DeletionRequestId, RequestId, UserId},
+    integrity::ClosingReason,
+    purpose::Purpose,
+    seals::Authority,
+    users::SCHEDULER,
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, StoreError, Tx, audit, barrier, closings, consents,
+    deletion::{self, execution},
+    housekeeping, legal_holds, second_factors,
+    sessions::{self, Which},
+    users,
+};
+use tokio::time::MissedTickBehavior;
+
+use super::{certificate, entries::save, holds};
+use crate::{consents::evidence::evidence, error::Error, seals::Seals};
+
+/// How many requests are looked at in one round.
+const AT_ONCE: i64 = 100;
+/// How many records are erased in one transaction.
+const BATCH: i32 = 200;
+/// The lock of whoever is at it.
+const LOCK: &str = "meditrustal erasures";
+
+/// What carries requests out.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// By what a request, its approvals and holds are believed.
+    pub(crate) seals: Seals,
+    /// How often it is looked for what is due.
+    pub(crate) every: Duration,
+}
+
+/// What is to be done with a request now.
+struct Job<'a> {
+    seals: &'a Seals,
+    origin: Origin,
+    request: DeletionRequest,
+}
+
+impl Executor {
+    /// Looks again and again.
+    pub(crate) async fn run(self) {
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.due().await {
+                Ok(due) => {
+                    for (id, subject) in due {
+                        self.carry_out(id, subject).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "What is to be erased cannot be looked for; trying again");
+                }
+            }
+        }
+    }
+
+    async fn due(&self) -> Result<Vec<(DeletionRequestId, UserId)>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        if !housekeeping::is_alone(&mut tx, LOCK).await? {
+            return Ok(Vec::new());
+        }
+        let due = execution::due(&mut tx, AT_ONCE).await?;
+        tx.commit().await?;
+        Ok(due)
+    }
+
+    async fn carry_out(&self, id: DeletionRequestId, subject: UserId) {
+        loop {
+            match self.step(id, subject).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(deletion.id = %id, %error, "Request {id} cannot be carried out now; trying again");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Goes one step, in one transaction. False where nothing is to be done now.
+    async fn step(&self, id: DeletionRequestId, subject: UserId) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await?;
+        if !housekeeping::is_alone(&mut tx, LOCK).await? {
+            return Ok(false);
+        }
+        barrier::lock_exclusive(&mut tx, [subject]).await?;
+        let Some(sealed) = deletion::lock(&mut tx, id).await? else {
+            return Ok(false);
+        };
+        // One that is not as it was sealed is reported, and not carried out.
+        let Some(request) = self.seals.open(sealed) else {
+            return Ok(false);
+        };
+        let job = Job {
+            seals: &self.seals,
+            origin: Origin::job(RequestId::fresh()),
+            request,
+        };
+        let goes_on = match job.request.status {
+            DeletionStatus::Scheduled | DeletionStatus::Failed => job.begin(&mut tx).await?,
+            DeletionStatus::Executing => job.next(&mut tx).await?,
+            DeletionStatus::Pending
+            | DeletionStatus::Verified
+            | DeletionStatus::Expired
+            | DeletionStatus::UnderReview
+            | DeletionStatus::OnHold
+            | DeletionStatus::Approved
+            | DeletionStatus::PartiallyApproved
+            | DeletionStatus::Rejected
+            | DeletionStatus::Cancelled
+            | DeletionStatus::Completed => false,
+        };
+        tx.commit().await?;
+        Ok(goes_on)
+    }
+}
+
+impl Job<'_> {
+    /// Begins, where the days of grace are over, the approvals are what they were, and no hold stands in the way.
+    async fn begin(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let now = users::now(tx).await?;
+        if self.request.scheduled_for.is_none_or(|at| now < at) {
+            return Ok(false);
+        }
+        if !self.is_approved(tx).await? {
+            let id = self.request.id;
+            tracing::error!(deletion.id = %id, "Request {id} is not carried out: its approvals are not in the audit trail");
+            return Ok(false);
+        }
+        if let Some(held) = self.held(tx).await? {
+            return Ok(held);
+        }
+        let Some(begun) = self.request.after(DeletionStep::Begin) else {
+            return Ok(false);
+        };
+        execution::forget(tx, begun.id).await?;
+        execution::note(tx, begun.id, ErasureStep::Begin).await?;
+        save(self.seals, tx, &begun).await?;
+        let said = json!({ "step": ErasureStep::Begin, "status": begun.status });
+        audit::insert(tx, &[self.entry(AuditAction::DeletionExecute, said)]).await?;
+        Ok(true)
+    }
+
+    /// Whether as many administrators approved as have to: each another one, none the subject, their accounts as they were
+    /// sealed, and the audit trail says so.
+    async fn is_approved(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let request = &self.request;
+        let approvals = [request.first_approval, request.second_approval];
+        let approvals: Vec<Approval> = approvals.into_iter().flatten().collect();
+        let is_subject = |it: &Approval| it.by == request.user;
+        if approvals.len() != request.request_type.approvals()
+            || approvals.iter().any(is_subject)
+            || approvals.first().map(|it| it.by) == approvals.get(1).map(|it| it.by)
+        {
+            return Ok(false);
+        }
+        for approval in &approvals {
+            if self.seals.account(tx, approval.by).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(execution::are_in_trail(tx, request.id, &approvals).await?)
+    }
+
+    /// `None` where no hold stands in the way. What cannot be undone waits while a hold is not as it was sealed, or gone.
+    async fn held(&self, tx: &mut Tx<'_>) -> Result<Option<bool>, Error> {
+        let patient = self.request.user;
+        let all = legal_holds::in_force(tx, patient).await?.len();
+        let sound = holds::in_force(self.seals, tx, patient).await?.len();
+        if all != sound || legal_holds::is_contradicted(tx, patient).await? {
+            let id = self.request.id;
+            tracing::error!(deletion.id = %id, "Request {id} is not carried out: a hold is not as it was sealed, or gone");
+            return Ok(Some(false));
+        }
+        if !holds::is_held(self.seals, tx, &self.request).await? {
+            return Ok(None);
+        }
+        if let Some(held) = self.request.after(DeletionStep::Hold) {
+            save(self.seals, tx, &held).await?;
+            let said = json!({ "status": held.status });
+            audit::insert(tx, &[self.entry(AuditAction::DeletionHold, said)]).await?;
+        }
+        Ok(Some(false))
+    }
+
+    /// Goes the next step that is not done.
+    async fn next(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let done = execution::done(tx, self.request.id).await?;
+        let is_done = |step: &&ErasureStep| done.iter().any(|(it, _)| it == *step);
+        let steps = ErasureStep::of(self.request.request_type);
+        let Some(step) = steps.iter().find(|step| !is_done(step)) else {
+            return Ok(false);
+        };
+        let (is_done, said) = match step {
+            ErasureStep::Begin => (true, json!({})),
+            ErasureStep::Sessions => (true, self.end_sessions(tx).await?),
+            ErasureStep::Consents => (true, self.withdraw_consents(tx).await?),
+            ErasureStep::Records => self.erase_records(tx).await?,
+            ErasureStep::Keys => (true, self.destroy_keys(tx).await?),
+            ErasureStep::Account => (true, self.erase_account(tx).await?),
+            ErasureStep::Certificate => return self.conclude(tx).await,
+        };
+        if is_done {
+            execution::note(tx, self.request.id, *step).await?;
+        }
+        let mut new = json!({ "step": step, "isDone": is_done });
+        if let (Some(new), Some(said)) = (new.as_object_mut(), said.as_object()) {
+            new.extend(said.clone());
+        }
+        audit::insert(tx, &[self.entry(AuditAction::DeletionExecute, new)]).await?;
+        Ok(true)
+    }
+
+    /// Nobody is logged in, or logs in, from here on.
+    async fn end_sessions(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
+        let ended = sessions::revoke(tx, self.request.user, Which::All).await?;
+        if let Some(account) = self.seals.lock(tx, self.request.user).await? {
+            let account = Authority {
+                is_active: false,
+                ..account
+            };
+            self.seals.write(tx, &account).await?;
+        }
+        Ok(json!({ "endedSessions": ended.len() }))
+    }
+
+    /// Takes all consents back, each with its audit row. One that is not as it was sealed decides nothing, and stays to be looked
+    /// into.
+    async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
+        let patient = self.request.user;
+        let now = users::now(tx).await?;
+        let mut entries = Vec::new();
+        for id in execution::open_consents(tx, patient).await? {
+            let found = consents::lock(tx, id, patient).await?;
+            let Some(consent) = found.and_then(|sealed| self.seals.open(sealed)) else {
+                continue;
+            };
+            let consent = Consent {
+                withdrawn_at: Some(now),
+                ..consent
+            };
+            consents::withdraw(tx, &consent, &self.seals.seal(&consent)?).await?;
+            entries.push(AuditEntry {
+                resource_type: ResourceType::Consent,
+                resource_id: id.0,
+                consent: Some(id),
+                old_value: Some(json!({ "withdrawnAt": null })),
+                new_value: Some(evidence(&consent)),
+                encryption: EncryptionStatus::MetadataOnly,
+                ..self.entry(AuditAction::ConsentWithdraw, Value::Null)
+            });
+        }
+        audit::insert(tx, &entries).await?;
+        if let Some(account) = self.seals.lock(tx, patient).await? {
+            let account = Authority {
+                refusals: Vec::new(),
+                ..account
+            };
+            self.seals.write(tx, &account).await?;
+        }
+        Ok(json!({ "withdrawnConsents": entries.len() }))
+    }
+
+    /// Erases some records, and has the current ones closed on the chain.
+    async fn erase_records(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
+        let erased = execution::erase_records(tx, self.request.id, BATCH).await?;
+        let current = erased.iter().filter(|(_, is_current)| *is_current);
+        let closed: Vec<_> = current
+            .map(|(record, _)| (*record, ClosingReason::PatientAsked))
+            .collect();
+        closings::insert(tx, &closed).await?;
+        let is_done = i32::try_from(erased.len()).is_ok_and(|erased| erased < BATCH);
+        Ok((is_done, json!({ "erasedRecords": erased.len() })))
+    }
+
+    async fn destroy_keys(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
+        let destroyed = execution::destroy_keys(tx, self.request.id).await?;
+        let entries: Vec<AuditEntry> = destroyed
+            .iter()
+            .map(|key| AuditEntry {
+                resource_type: ResourceType::PatientKey,
+                resource_id: key.0,
+                classification: Classification::Security,
+                encryption: EncryptionStatus::KeyDestroyed,
+                ..self.entry(
+                    AuditAction::KeyDestroy,
+                    json!({ "request": self.request.id }),
+                )
+            })
+            .collect();
+        audit::insert(tx, &entries).await?;
+        Ok(json!({ "destroyedKeys": destroyed.len() }))
+    }
+
+    /// The account stays, and says nothing of anybody.
+    async fn erase_account(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
+        let user = self.request.user;
+        second_factors::remove(tx, user).await?;
+        execution::remove_traces(tx, self.request.id, user).await?;
+        let Some(account) = self.seals.lock(tx, user).await? else {
+            return Ok(json!({ "account": "TAMPERED" }));
+        };
+        let nobody = user.0.simple();
+        let account = Authority {
+            email: format!("{nobody}@erased.invalid"),
+            username: format!("erased-{nobody}"),
+            is_active: false,
+            organization: None,
+            // No password has this hash.
+            hashed_password: "!".to_owned(),
+            blockchain_address: None,
+            has_second_factor: false,
+            refusals: Vec::new(),
+            ..account
+        };
+        self.seals.write(tx, &account).await?;
+        users::rename(tx, &account, &self.seals.seal(&account)?).await?;
+        Ok(json!({ "account": "ERASED" }))
+    }
+
+    /// Looks whether anything is left, and issues the certificate; what is left makes the request fail, and all of it is done
+    /// again.
+    async fn conclude(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let request = &self.request;
+        let is_account = request.request_type == DeletionRequestType::AccountErasure;
+        let left = execution::left(tx, request.user, &request.approved, is_account).await?;
+        if left > 0 {
+            if let Some(failed) = request.after(DeletionStep::Fail) {
+                save(self.seals, tx, &failed).await?;
+                let said = json!({ "status": failed.status, "left": left });
+                audit::insert(tx, &[self.entry(AuditAction::DeletionExecute, said)]).await?;
+                tracing::error!(deletion.id = %failed.id, left, "Request {} has left something; it is done again", failed.id);
+            }
+            return Ok(false);
+        }
+        let now = users::now(tx).await?;
+        let certificate = certificate::issue(tx, request, now).await?;
+        let Some(completed) = request.after(DeletionStep::Complete) else {
+            return Ok(false);
+        };
+        let completed = DeletionRequest {
+            completed_at: Some(now),
+            ..completed
+        };
+        execution::insert_certificate(tx, request.id, &certificate).await?;
+        execution::note(tx, request.id, ErasureStep::Certificate).await?;
+        save(self.seals, tx, &completed).await?;
+        let said = json!({ "status": completed.status, "certificate": certificate.sha256 });
+        audit::insert(tx, &[self.entry(AuditAction::DeletionComplete, said)]).await?;
+        Ok(false)
+    }
+
+    fn entry(&self, action: AuditAction, said: Value) -> AuditEntry {
+        AuditEntry {
+            resource_type: ResourceType::DeletionRequest,
+            resource_id: self.request.id.0,
+            new_value: Some(said),
+            classification: Classification::SensitivePersonal,
+            patient: Some(self.request.user),
+            ..AuditEntry::new(SCHEDULER, action, Purpose::Compliance, &self.origin)
+        }
+    }
+}

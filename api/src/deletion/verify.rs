@@ -1,0 +1,135 @@
+//! The subject of a request proves to be the subject; then its scope is computed, and administrators decide.
+
+use domain::{
+    audit::{AuditAction, AuditEntry},
+    deletion::{
+        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VERIFY_WITHIN,
+    },
+    ids::DeletionRequestId,
+};
+use serde_json::json;
+use store::{Pool, Tx, audit, deletion, users};
+
+use super::{
+    entries::{entry, save, step, wrong_state},
+    holds,
+    requests::shown,
+};
+use crate::{
+    caller::Caller, dependencies::Credentials, error::Error, second_factor::check::Code,
+    users::password,
+};
+
+/// Verifies a request by the caller's password, and a code of the second factor where there is one. The request comes under
+/// review, or is put on hold.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long;
+/// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`], [`Error::Throttled`], [`Error::Busy`].
+pub(super) async fn verify(
+    credentials: Credentials<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+    typed: &str,
+    code: &Code,
+) -> Result<DeletionRequest, Error> {
+    look(credentials.pool, caller, id).await?;
+    let confirmed =
+        password::confirm(credentials, caller, typed, AuditAction::DeletionVerify).await;
+    match confirmed {
+        Ok(_) => {}
+        Err(Error::WrongCredentials) => {
+            count(credentials, caller, id).await?;
+            return Err(Error::WrongCredentials);
+        }
+        Err(error) => return Err(error),
+    }
+    let mut tx = match code.demand(credentials, caller).await {
+        Err(Error::WrongCredentials) => {
+            count(credentials, caller, id).await?;
+            return Err(Error::WrongCredentials);
+        }
+        demanded => demanded?,
+    };
+    caller.actor(&mut tx).await?;
+    let request = pending(&mut tx, caller, id).await?;
+    let now = users::now(&mut tx).await?;
+    let request = DeletionRequest {
+        verified_at: Some(now),
+        scope: deletion::scope(&mut tx, request.user, &request.asked).await?,
+        ..step(&request, DeletionStep::Verify)?
+    };
+    let mut request = step(&request, DeletionStep::Review)?;
+    let held = request.request_type.erases()
+        && holds::is_held(credentials.seals, &mut tx, &request).await?;
+    if held {
+        request = step(&request, DeletionStep::Hold)?;
+    }
+    save(credentials.seals, &mut tx, &request).await?;
+    let verified = AuditEntry {
+        old_value: Some(json!({ "status": DeletionStatus::Pending })),
+        new_value: Some(json!({
+            "status": request.status, "method": "PASSWORD", "scope": request.scope,
+        })),
+        ..entry(caller, AuditAction::DeletionVerify, id, request.user)
+    };
+    audit::insert(&mut tx, &[verified]).await?;
+    tx.commit().await?;
+    Ok(request)
+}
+
+/// Whether there is something to verify: before anybody is asked for a password.
+async fn look(pool: &Pool, caller: &Caller, id: DeletionRequestId) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
+    caller.actor(&mut tx).await?;
+    pending(&mut tx, caller, id).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The caller's request, to be verified in time; nobody changes it until the transaction ends.
+async fn pending(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+) -> Result<DeletionRequest, Error> {
+    let found = deletion::lock(tx, id).await?;
+    let request = found.map(|sealed| shown(&caller.seals, sealed));
+    let request = request.filter(|request| request.user == caller.user);
+    let request = request.ok_or(Error::NotFound("deletion request"))?;
+    let now = users::now(tx).await?;
+    let is_in_time = now < request.requested_at + VERIFY_WITHIN;
+    if request.status == DeletionStatus::Pending && is_in_time {
+        Ok(request)
+    } else if request.status == DeletionStatus::Pending {
+        Err(Error::Conflict {
+            field: "id",
+            message: "the request was not verified within 7 days; make a new one".to_owned(),
+        })
+    } else {
+        Err(wrong_state(&request))
+    }
+}
+
+/// Counts a wrong proof; with the last one that is allowed the request is over.
+async fn count(
+    credentials: Credentials<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+) -> Result<(), Error> {
+    let mut tx = credentials.pool.begin().await?;
+    let mut request = pending(&mut tx, caller, id).await?;
+    request.verification_tries += 1;
+    if request.verification_tries >= MAX_VERIFICATION_TRIES {
+        request = step(&request, DeletionStep::Expire)?;
+        let expired = AuditEntry {
+            old_value: Some(json!({ "status": DeletionStatus::Pending })),
+            new_value: Some(json!({ "status": request.status, "reason": "TRIES" })),
+            ..entry(caller, AuditAction::DeletionExpire, id, request.user)
+        };
+        audit::insert(&mut tx, &[expired]).await?;
+    }
+    save(credentials.seals, &mut tx, &request).await?;
+    tx.commit().await?;
+    Ok(())
+}
