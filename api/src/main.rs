@@ -95,8 +95,6 @@
 //! - `relay`: sends signed transactions to the chain
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `housekeeping`: removes old rows on a schedule
-//! - `deletion/executor`: carries out what was approved to be erased, step by step
-//! - `deletion/expiry`: ends deletion requests that nobody verified in time
 //! - `audit/sequencer`: gives the rows of the trail their places in the tree
 //! - `audit/checkpoints`: pins the tree in the registry
 //! - `audit/check`: compares the trail with its tree, and the tree with what was pinned
