@@ -10,6 +10,9 @@ const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: String, $f
     auditLogs(userId: $user, resourceId: $resource, actionType: $action, filter: $filter, first: $first, after: $after) {
         nodes { id } pageInfo { hasNextPage endCursor } } }";
 
+/// Whether an entry is one of those that were asked for.
+type Rule<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+
 /// The numbers of the rows that an administrator is given, a page of so many at a time, newest first.
 async fn found(admin: &Person, variables: &Value, first: u32) -> Vec<String> {
     let (mut numbers, mut after) = (Vec::new(), Value::Null);
@@ -334,7 +337,6 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
         text(&node["at"]).parse().expect("a time")
     };
     let border: chrono::DateTime<chrono::Utc> = text(middle).parse().expect("a time");
-    type Rule<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
     let table: [(Value, Rule<'_>); 6] = [
         (
             json!({ "action": "RECORD_SEARCH" }),
