@@ -11,7 +11,7 @@ const LOGS: &str = "query Logs($user: UUID, $resource: UUID, $action: String, $f
         nodes { id } pageInfo { hasNextPage endCursor } } }";
 
 /// Whether an entry is one of those that were asked for.
-type Rule<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+type EntryRule<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
 
 /// The numbers of the rows that an administrator is given, a page of so many at a time, newest first.
 async fn found(admin: &Person, variables: &Value, first: u32) -> Vec<String> {
@@ -337,7 +337,7 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
         text(&node["at"]).parse().expect("a time")
     };
     let border: chrono::DateTime<chrono::Utc> = text(middle).parse().expect("a time");
-    let table: [(Value, Rule<'_>); 6] = [
+    let table: [(Value, EntryRule<'_>); 6] = [
         (
             json!({ "action": "RECORD_SEARCH" }),
             Box::new(|it| is(it, "action", json!("RECORD_SEARCH"))),
