@@ -80,9 +80,10 @@ pub(super) async fn save(
     tx: &mut Tx<'_>,
     request: &DeletionRequest,
 ) -> Result<(), Error> {
-    let seal = match request.status.decides() {
-        true => Some(seals.seal(request)?),
-        false => None,
+    let seal = if request.status.decides() {
+        Some(seals.seal(request)?)
+    } else {
+        None
     };
     Ok(deletion::save(tx, request, seal.as_ref()).await?)
 }

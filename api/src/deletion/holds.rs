@@ -83,9 +83,10 @@ async fn covers(
     if request.request_type == DeletionRequestType::AccountErasure {
         return Ok(true);
     }
-    let erased = match request.approved.is_empty() {
-        true => &request.asked,
-        false => &request.approved,
+    let erased = if request.approved.is_empty() {
+        &request.asked
+    } else {
+        &request.approved
     };
     Ok(deletion::overlap(tx, request.user, &hold.covers, erased).await?)
 }
@@ -125,9 +126,10 @@ pub(super) async fn place(
             message: format!("{MAX_HOLDS} holds of this patient are in force, and no more can be"),
         });
     }
-    let categories = match new.categories.is_empty() && new.records.is_empty() {
-        true => vec![Category::All],
-        false => new.categories,
+    let categories = if new.categories.is_empty() && new.records.is_empty() {
+        vec![Category::All]
+    } else {
+        new.categories
     };
     let covers = coverage(&mut tx, new.patient, categories, new.records).await?;
     let hold = LegalHold {
@@ -268,19 +270,17 @@ async fn conclude(
     hold: LegalHold,
     (now, is_second): (Approval, bool),
 ) -> Result<Release, Error> {
-    let hold = match is_second {
-        true => LegalHold {
-            released: Some(now),
+    let (hold, seal) = if is_second {
+        let released = Some(now);
+        (LegalHold { released, ..hold }, None)
+    } else {
+        let release_proposed = Some(now);
+        let hold = LegalHold {
+            release_proposed,
             ..hold
-        },
-        false => LegalHold {
-            release_proposed: Some(now),
-            ..hold
-        },
-    };
-    let seal = match is_second {
-        true => None,
-        false => Some(seals.seal(&hold)?),
+        };
+        let seal = seals.seal(&hold)?;
+        (hold, Some(seal))
     };
     legal_holds::save(&mut tx, &hold, seal.as_ref()).await?;
     let mut gone_on = 0;
@@ -310,9 +310,10 @@ async fn conclude(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok(match is_second {
-        true => Release::Done(hold),
-        false => Release::Waits(hold),
+    Ok(if is_second {
+        Release::Done(hold)
+    } else {
+        Release::Waits(hold)
     })
 }
 

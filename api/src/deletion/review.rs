@@ -105,13 +105,9 @@ pub(super) async fn review(
         ..decided
     };
     save(seals, &mut tx, &decided).await?;
-    let is_final = match decided.status {
-        DeletionStatus::UnderReview | DeletionStatus::Rejected => false,
-        _ => true,
-    };
-    let restricted = match is_final {
-        true => deletion::restrict(&mut tx, subject, &decided.approved).await?,
-        false => 0,
+    let restricted = match decided.status {
+        DeletionStatus::UnderReview | DeletionStatus::Rejected => 0,
+        _ => deletion::restrict(&mut tx, subject, &decided.approved).await?,
     };
     let reviewed = AuditEntry {
         old_value: Some(json!({ "status": request.status })),
@@ -141,12 +137,11 @@ async fn approved(
 ) -> Result<Coverage, Error> {
     let is_named = !review.categories.is_empty() || !review.records.is_empty();
     if review.decision == DeletionDecision::Approve {
-        return match is_named {
-            true => Err(Error::bad(
-                "decision",
-                "what is named is approved by APPROVE_PARTIALLY",
-            )),
-            false => Ok(request.asked.clone()),
+        return if is_named {
+            let told = "what is named is approved by APPROVE_PARTIALLY";
+            Err(Error::bad("decision", told))
+        } else {
+            Ok(request.asked.clone())
         };
     }
     if request.request_type == DeletionRequestType::AccountErasure {
@@ -216,9 +211,10 @@ async fn approve(
     let partially = review.decision == DeletionDecision::ApprovePartially;
     let decided = step(
         &decided,
-        match partially {
-            true => DeletionStep::ApprovePartially,
-            false => DeletionStep::Approve,
+        if partially {
+            DeletionStep::ApprovePartially
+        } else {
+            DeletionStep::Approve
         },
     )?;
     if !erases {

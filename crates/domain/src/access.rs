@@ -243,7 +243,14 @@ pub fn permitted_types(
     consents: &[Consent],
     now: DateTime<Utc>,
 ) -> Vec<RecordType> {
-    types_where(action, actor, patient, purpose, consents, (now, None, emergency))
+    types_where(
+        action,
+        actor,
+        patient,
+        purpose,
+        consents,
+        (now, None, emergency),
+    )
 }
 
 /// The same where data would go to another country, which no emergency allows.

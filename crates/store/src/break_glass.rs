@@ -464,12 +464,12 @@ pub async fn queue(
 pub struct WindowDisclosures {
     /// How many requests disclosed something.
     pub requests: i64,
-    /// How often a record was disclosed: opened, or shown in a list.
+    /// How many records were disclosed: opened, or shown in a list.
     pub records: i64,
 }
 
 /// What was disclosed by each of these windows, in their order, as the trail says. The one place that knows by which
-/// rows: one `RECORD_READ` for each record, also of a list. Served by `idx_audit_logs_emergencies`.
+/// rows: those that a list names in `record_ids`, and one `RECORD_READ` for each that was opened. Served by `idx_audit_logs_emergencies`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -495,8 +495,12 @@ pub async fn disclosures(
          CROSS JOIN LATERAL (
              SELECT
                  count(DISTINCT request_id) AS requests,
-                 count(*) FILTER (WHERE action_type = 'RECORD_READ') AS records
+                 count(DISTINCT named.record_id) AS records
              FROM audit_logs
+             -- A list names its records in one row; what was opened has a row of its own besides.
+             LEFT JOIN LATERAL UNNEST(
+                 CASE WHEN action_type = 'RECORD_READ' THEN ARRAY[resource_id] ELSE record_ids END
+             ) AS named(record_id) ON TRUE
              WHERE patient_id = asked.patient_id
                AND user_id = asked.doctor_id
                AND audit_logs.purpose = asked.purpose

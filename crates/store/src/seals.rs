@@ -14,7 +14,9 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx, access_codes::code_rows, break_glass::window_rows, consents::consent_rows, rows};
+use crate::{
+    StoreError, Tx, access_codes::code_rows, break_glass::window_rows, consents::consent_rows, rows,
+};
 
 /// The accounts that sign jobs and never log in. They come with the schema, carry no seal, and decide
 /// nothing.

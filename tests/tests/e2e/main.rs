@@ -3,8 +3,8 @@
 
 mod aborted;
 mod access;
-mod access_log;
 mod access_codes;
+mod access_log;
 mod accounts;
 mod amendments;
 mod audit;

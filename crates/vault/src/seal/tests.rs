@@ -4,8 +4,8 @@ use domain::{
     consents::{Activity, Category},
     deletion::{DeletionRequestType, DeletionStatus},
     ids::{
-        AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId, OrganizationId,
-        PatientKeyId, RecordId, SessionId, UserId,
+        AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId,
+        OrganizationId, PatientKeyId, RecordId, SessionId, UserId,
     },
     purpose::Purpose,
     records::RecordType,
