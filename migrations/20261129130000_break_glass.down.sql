@@ -12,3 +12,4 @@ DELETE FROM integrity_findings WHERE table_name = 'break_glass_windows';
 
 DROP INDEX idx_audit_logs_emergencies;
 DROP TABLE break_glass_windows;
+DROP FUNCTION refuse_second_review();

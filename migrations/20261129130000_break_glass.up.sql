@@ -42,6 +42,16 @@ CREATE TABLE break_glass_windows (
         CHECK (reviewed_at > '-infinity' AND reviewed_at < '262143-01-01 00:00:00Z')
 );
 
+-- A review is final.
+CREATE FUNCTION refuse_second_review() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the review of a window is final';
+END;
+$$;
+CREATE TRIGGER break_glass_windows_one_review
+    BEFORE UPDATE OF reviewed_at, reviewed_by, decision, sealed_note ON break_glass_windows
+    FOR EACH ROW WHEN (OLD.reviewed_at IS NOT NULL) EXECUTE FUNCTION refuse_second_review();
+
 -- The windows that may be open, of a doctor and on a patient's records.
 CREATE INDEX idx_break_glass_windows_doctor_open ON break_glass_windows (doctor_id, expires_at) WHERE closed_at IS NULL;
 CREATE INDEX idx_break_glass_windows_patient_open ON break_glass_windows (patient_id, expires_at) WHERE closed_at IS NULL;

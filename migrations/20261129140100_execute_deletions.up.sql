@@ -28,6 +28,12 @@ CREATE INDEX idx_data_deletion_requests_due ON data_deletion_requests (updated_a
 CREATE FUNCTION erase_records(request UUID, at_most INTEGER)
 RETURNS TABLE (record_id UUID, is_current BOOLEAN)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    -- A record that is named stands for the versions after it, too, whenever they were written.
+    WITH RECURSIVE named(id) AS (
+        SELECT UNNEST(asked.approved_records) FROM data_deletion_requests AS asked WHERE asked.id = request
+        UNION
+        SELECT later.id FROM named JOIN medical_records AS later ON later.predecessor_id = named.id
+    )
     UPDATE medical_records AS record
     SET encrypted_data = '\x',
         record_metadata = NULL,
@@ -42,9 +48,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         WHERE asked.id = request
           AND asked.status = 'executing'
           AND asked.request_type <> 'RESTRICTION'
-          AND due.erased_at IS NULL
+          -- Whatever is left (`store::deletion::execution::left`): also what somebody put back.
+          AND (due.erased_at IS NULL OR octet_length(due.encrypted_data) > 0
+               OR due.record_metadata IS NOT NULL OR due.code_tokens IS NOT NULL
+               OR due.missing_elements IS NOT NULL OR due.effective_at IS NOT NULL)
           AND (asked.approved_categories && ARRAY['ALL_RECORDS', due.record_type::text]
-               OR due.id = ANY(asked.approved_records))
+               OR due.id IN (SELECT named.id FROM named))
         ORDER BY due.id
         LIMIT at_most
     )

@@ -1,5 +1,13 @@
--- Rows of layout 2 stay, and nobody can hash them any more: audit verify names them until this is applied again, and
--- those that named records also then.
+-- What rows name cannot be given back.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM audit_logs WHERE record_ids IS NOT NULL) THEN
+        RAISE EXCEPTION 'rows of the audit trail name records: without the column nobody can prove them';
+    END IF;
+END
+$$;
+
+-- Other rows of layout 2 stay, and nobody can hash them any more: audit verify names them until this is applied again.
 CREATE OR REPLACE FUNCTION hash_audit_row() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     -- record_send writes texts as the connection speaks.

@@ -5,7 +5,7 @@ ALTER TABLE audit_logs
     ADD CONSTRAINT audit_logs_record_ids_check CHECK (record_ids IS NULL OR (
         array_ndims(record_ids) IS NOT DISTINCT FROM 1 AND array_lower(record_ids, 1) = 1
         AND array_position(record_ids, NULL) IS NULL
-    ));
+    )) NOT VALID;
 
 CREATE INDEX idx_audit_logs_record_ids ON audit_logs USING gin (record_ids) WHERE record_ids IS NOT NULL;
 

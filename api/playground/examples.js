@@ -17,15 +17,15 @@ import amendRecord from './examples/10-amend-record.graphql';
 import amendRecordVariables from './examples/10-amend-record.json';
 import withdrawRecord from './examples/11-withdraw-record.graphql';
 import withdrawRecordVariables from './examples/11-withdraw-record.json';
-import accessCode from './examples/13-access-code.graphql';
-import accessCodeVariables from './examples/13-access-code.json';
 import whoHasAccess from './examples/12-who-has-access.graphql';
 import whoHasAccessVariables from './examples/12-who-has-access.json';
-import breakGlass from './examples/13-break-glass.graphql';
-import breakGlassVariables from './examples/13-break-glass.json';
-import notifications from './examples/14-notifications.graphql';
-import requestDeletion from './examples/13-request-deletion.graphql';
-import requestDeletionVariables from './examples/13-request-deletion.json';
+import accessCode from './examples/13-access-code.graphql';
+import accessCodeVariables from './examples/13-access-code.json';
+import breakGlass from './examples/14-break-glass.graphql';
+import breakGlassVariables from './examples/14-break-glass.json';
+import notifications from './examples/15-notifications.graphql';
+import requestDeletion from './examples/16-request-deletion.graphql';
+import requestDeletionVariables from './examples/16-request-deletion.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';

@@ -22,7 +22,8 @@ pub(crate) struct Facts {
     pub(crate) now: DateTime<Utc>,
     actors: HashMap<SessionId, Actor>,
     consents: HashMap<UserId, Vec<Consent>>,
-    /// The windows of emergency access of those who ask in an emergency, which are open and as they were sealed.
+    /// The windows of emergency access of those who ask in an emergency, which are open and as they were sealed, on the
+    /// records of patients whose refusals are known (`Seals::open_windows`).
     windows: Vec<BreakGlassWindow>,
     /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
     /// seals, says more than they do.

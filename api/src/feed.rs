@@ -93,8 +93,10 @@ struct FeedReader {
 impl FeedReader {
     async fn forward(&mut self, pool: &Pool) -> Result<(), StoreError> {
         let mut conn = pool.acquire().await?;
-        self.forward_entries(&mut conn).await?;
-        self.forward_notifications(&mut conn).await
+        // Neither waits for the other where one of them cannot be read.
+        let entries = self.forward_entries(&mut conn).await;
+        let told = self.forward_notifications(&mut conn).await;
+        entries.and(told)
     }
 
     async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
@@ -118,7 +120,9 @@ impl FeedReader {
     async fn forward_notifications(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
         let mut from = match self.told {
             Some(position) => position,
-            None => notifications::last_position(conn).await?,
+            // Somebody may have read the log before this, and listens since: what was written in between is sent,
+            // and who has it leaves it out by its position.
+            None => (notifications::last_position(conn).await? - BATCH).max(0),
         };
         loop {
             let found = notifications::after(conn, from, BATCH).await?;

@@ -16,7 +16,7 @@ use vault::refresh::RefreshToken;
 use crate::{
     answer_budget::AnswerBudget,
     app::App,
-    audit::graphql::AuditQuery,
+    audit::{access_logs::AccessLogs, graphql::AuditQuery},
     break_glass::graphql::{BreakGlassMutation, BreakGlassQuery},
     caller::{RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
@@ -261,6 +261,7 @@ impl Schema {
         let request = request
             .data(context.clone())
             .data(Loaders::new(&self.app.pool))
+            .data(AccessLogs::new(&self.app.pool, context))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))
             .data(Weight(counted.weight))

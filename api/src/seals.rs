@@ -249,7 +249,8 @@ impl Seals {
         Ok(())
     }
 
-    /// The windows of emergency access of these doctors that are open now and as they were sealed.
+    /// The windows of emergency access of these doctors that open something now: as they were sealed, and on the
+    /// records of patients whose refusals are known.
     ///
     /// # Errors
     /// The database's.
@@ -259,8 +260,41 @@ impl Seals {
         doctors: &[UserId],
         now: DateTime<Utc>,
     ) -> Result<Vec<BreakGlassWindow>, StoreError> {
+        let windows = self.sealed_windows(conn, doctors, now).await?;
+        self.of_known_refusals(conn, windows, now).await
+    }
+
+    /// The windows of these doctors that are open now and as they were sealed, whether they open anything or not.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn sealed_windows(
+        &self,
+        conn: &mut PgConnection,
+        doctors: &[UserId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<BreakGlassWindow>, StoreError> {
         let found = break_glass::open_of_doctors(conn, doctors, now).await?;
         Ok(self.windows(found, now))
+    }
+
+    /// Those on the records of patients of whom every refusal is there and as it was sealed: whatever may have been
+    /// refused, a window does not open.
+    async fn of_known_refusals(
+        &self,
+        conn: &mut PgConnection,
+        mut windows: Vec<BreakGlassWindow>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<BreakGlassWindow>, StoreError> {
+        if windows.is_empty() {
+            return Ok(windows);
+        }
+        let patients: HashSet<UserId> = windows.iter().map(|window| window.patient).collect();
+        let patients: Vec<UserId> = patients.into_iter().collect();
+        let stored = consents::in_force(conn, &patients, now).await?;
+        let closed = self.judged(stored).closed;
+        windows.retain(|window| !closed.contains(&window.patient));
+        Ok(windows)
     }
 
     /// The same of those on this patient's records.
@@ -274,7 +308,8 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<Vec<BreakGlassWindow>, StoreError> {
         let found = break_glass::open_of_patient(conn, patient, now).await?;
-        Ok(self.windows(found, now))
+        let windows = self.windows(found, now);
+        self.of_known_refusals(conn, windows, now).await
     }
 
     fn windows(
@@ -303,16 +338,31 @@ impl Seals {
     /// Those that are as they were sealed, and whether all of them are. None of a patient of whom a refusal
     /// is missing or not as it was sealed, or whose account is not: what they refused cannot be known.
     pub(crate) fn consents(&self, stored: StoredConsents) -> (Vec<Consent>, bool) {
-        let (valid, found) = judge(&self.keyring, stored);
-        let all_are_right = found.is_empty();
-        for tampered in found {
-            self.report(tampered);
+        let Judged { valid, found, .. } = self.judged(stored);
+        (valid, found.is_empty())
+    }
+
+    /// The same in full; what is wrong is reported.
+    fn judged(&self, stored: StoredConsents) -> Judged {
+        let judged = judge(&self.keyring, stored);
+        for tampered in &judged.found {
+            self.report(*tampered);
         }
-        (valid, all_are_right)
+        judged
     }
 }
 
-fn judge(keyring: &Keyring, stored: StoredConsents) -> (Vec<Consent>, Vec<Tampered>) {
+/// What is to be believed of stored consents.
+struct Judged {
+    /// Those that count.
+    valid: Vec<Consent>,
+    /// The rows that are missing, or not as they were sealed.
+    found: Vec<Tampered>,
+    /// The patients whose refusals cannot be known: nobody is let in, by no consent and by no window.
+    closed: HashSet<UserId>,
+}
+
+fn judge(keyring: &Keyring, stored: StoredConsents) -> Judged {
     let mut found: Vec<Tampered> = stored
         .unreadable
         .into_iter()
@@ -354,7 +404,11 @@ fn judge(keyring: &Keyring, stored: StoredConsents) -> (Vec<Consent>, Vec<Tamper
         }
     }
     valid.retain(|consent| !closed.contains(&consent.patient));
-    (valid, found)
+    Judged {
+        valid,
+        found,
+        closed,
+    }
 }
 
 /// Writes findings down, each row once in a while.

@@ -5,7 +5,8 @@
 //! let pass = throttle::pass(&app.throttle, &context.origin, Attempt::LogIn(login)).await?;
 //! // … is the secret right? In the transaction with the audit row:
 //! pass.failed(&app.throttle, &mut tx).await?;       // or
-//! pass.succeeded(&app.throttle, &mut tx).await?;
+//! pass.succeeded(&app.throttle, &mut tx).await?;    // or, where being right proves nothing,
+//! pass.given_back(&app.throttle, &mut tx).await?;
 //! ```
 //!
 //! The attempt is charged before it is made. A pass that is dropped was a failure.
@@ -145,6 +146,8 @@ pub(crate) struct Pass {
     name: Option<String>,
     /// Whether the address was charged: who gives back more than was taken could guess without end.
     is_address_charged: bool,
+    /// The counter of the pair before this attempt, and with it.
+    charged: Option<(Counter, Counter)>,
 }
 
 /// Lets an attempt through.
@@ -169,6 +172,7 @@ pub(crate) async fn pass(
         sender: attempt.sender(Network::of(origin.address)),
         name: attempt.name(),
         is_address_charged: false,
+        charged: None,
     };
     let (pair, account) = (pass.pair(), pass.account());
     let (address, everybody) = (pass.address(), everybody());
@@ -186,6 +190,7 @@ pub(crate) async fn pass(
     match throttle.limits.charge(pass.kind, &state, found.now) {
         Ok(charged) => {
             pass.is_address_charged = charged.address != state.address;
+            pass.charged = state.pair.zip(charged.pair);
             let mut counters = vec![(address, charged.address)];
             counters.extend(pair.zip(charged.pair));
             save(&mut tx, &counters).await?;
@@ -294,7 +299,43 @@ impl Pass {
         self.forget(throttle, tx, pairs).await
     }
 
-    /// The same for somebody who has logged in: under both of their names.
+    /// The secret was right, and is not of who tries: it proves nothing. What this attempt cost is given back, and
+    /// no more: who has right ones of their own makes no wrong ones forgotten with them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn given_back(
+        self,
+        throttle: &Throttle,
+        tx: &mut Tx<'_>,
+    ) -> Result<(), Error> {
+        let address = self.is_address_charged.then(|| self.address());
+        let pair = self.pair().zip(self.charged);
+        let keys = pair.iter().map(|(key, _)| key).chain(&address);
+        let keys: Vec<CounterKey> = keys.cloned().collect();
+        let found: Counters = hold(tx, &keys, &[]).await?;
+        let mut counters = Vec::with_capacity(keys.len());
+        if let Some((key, (before, charged))) = pair {
+            let now = found.of(&key);
+            let counter = if now == charged {
+                before
+            } else {
+                // Others were charged meanwhile: what they cost stays.
+                Counter {
+                    failures: now.failures.saturating_sub(1),
+                    ..now
+                }
+            };
+            counters.push((key, counter));
+        }
+        counters.extend(address.map(|key| {
+            let given_back = throttle.limits.succeeded(self.kind, &found.of(&key));
+            (key, given_back)
+        }));
+        Ok(save(tx, &counters).await?)
+    }
+
+    /// [`Self::succeeded`] for somebody who has logged in: under both of their names.
     ///
     /// # Errors
     /// The database's.

@@ -3,16 +3,16 @@
 //! Nothing is kept from one decision to the next: a consent withdrawn or a session ended binds whatever is
 //! decided after it. Nobody is asked about what the account and the event say by themselves.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use domain::{
     access::{AccessRequest, Action, Actor, decide},
-    ids::UserId,
+    ids::{RecordId, UserId},
     purpose::Purpose,
     records::Availability,
     users::Role,
 };
-use store::{Pool, StoreError, feed::FeedRow};
+use store::{Pool, StoreError, deletion, feed::FeedRow};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -112,6 +112,12 @@ impl VisibilityRequest {
         let events = self.events.iter().filter(|_| self.role == Role::Doctor);
         events.filter_map(|row| row.entry.patient)
     }
+
+    /// The records that doctors may be told of.
+    fn records(&self) -> impl Iterator<Item = RecordId> {
+        let events = self.events.iter().filter(|_| self.role == Role::Doctor);
+        events.filter_map(|row| row.entry.record)
+    }
 }
 
 /// One transaction for all of them: who they are, and the consents of the patients that doctors ask about.
@@ -124,12 +130,16 @@ async fn decide_all(
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
     let facts = Facts::gather(&mut tx, callers, patients).await?;
+    let records: HashSet<RecordId> = batch.iter().flat_map(|it| it.records()).collect();
+    let records: Vec<RecordId> = records.into_iter().collect();
+    let withheld = deletion::withheld(&mut tx, &records).await?;
+    let withheld: HashSet<RecordId> = withheld.into_iter().collect();
     // Whoever withdraws waits no longer: an entry says that something happened, not what.
     tx.commit().await?;
     let decided = batch.iter().map(|inquiry| {
         let actor = facts.actor(&inquiry.caller)?;
         let visible = inquiry.events.iter();
-        let visible = visible.filter(|row| may_see(row, actor, &facts));
+        let visible = visible.filter(|row| may_see(row, actor, &facts, &withheld));
         Ok(VisibleEvents {
             role: actor.role,
             visible: visible.cloned().collect(),
@@ -138,12 +148,16 @@ async fn decide_all(
     Ok(decided.collect())
 }
 
-fn may_see(row: &FeedRow, actor: Actor, facts: &Facts) -> bool {
+fn may_see(row: &FeedRow, actor: Actor, facts: &Facts, withheld: &HashSet<RecordId>) -> bool {
     if !concerns(row, actor.id, actor.role) {
         return false;
     }
     if actor.role == Role::Admin || row.entry.patient == Some(actor.id) {
         return true;
+    }
+    // Of what is restricted or erased only the patient and the administrators are told.
+    if row.entry.record.is_some_and(|it| withheld.contains(&it)) {
+        return false;
     }
     let (Some(patient), Some(record_type)) = (row.entry.patient, row.entry.record_type) else {
         return false;

@@ -38,7 +38,8 @@ pub(crate) struct Period {
 }
 
 impl Period {
-    /// The rows that were written by now: what comes later belongs to the next export.
+    /// The rows of before now. One that was decided before and is committed after is in this export or in none that begins
+    /// where this one ends: docs/bulk.md says what to do about it.
     fn stretch(self, now: DateTime<Utc>, patient: Option<UserId>) -> Stretch {
         Stretch {
             patient,
@@ -110,11 +111,12 @@ impl EventExport {
         let Some((rows, next)) = tree_of::stretch(&mut tx, self.next, AT_ONCE).await? else {
             return Ok(None);
         };
-        self.next = next;
         // An administrator sees addresses, and everybody their own.
         let own = (!self.everybodys).then_some(actor.id);
         let lines = lines_of(&mut tx, &rows, own).await?;
         tx.commit().await?;
+        // Only now: whoever asks again after an error loses nothing.
+        self.next = next;
         Ok(Some(lines))
     }
 }
@@ -223,6 +225,36 @@ mod tests {
             created_at: time,
             patient_id: Some(uuid(6)),
             record_ids: None,
+        }
+    }
+
+    #[test]
+    fn a_refusal_alone_has_a_reason_and_what_else_a_row_says_by_name_is_a_detail() {
+        let said = r#"{"reason": "CHANGED", "wanted": "RECORD_READ", "times": 3, "version": 2, "status": ["A"]}"#;
+        for (action, reason) in [
+            ("ACCESS_DENIED", json!("CHANGED")),
+            ("ROW_SEAL", Value::Null),
+        ] {
+            let row = Row {
+                new_value: Some(said.to_owned()),
+                ..row(action)
+            };
+            let event = audit_event::of(&row, None, true);
+            assert_eq!(event["outcomeDesc"], reason, "{action}");
+            let entities = event["entity"].as_array().expect("a list");
+            let details = &entities.last().expect("the request")["detail"];
+            let details: Vec<_> = details.as_array().expect("a list")[3..]
+                .iter()
+                .map(|detail| (&detail["type"], &detail["valueString"]))
+                .collect();
+            assert_eq!(
+                details,
+                [
+                    (&json!("times"), &json!("3")),
+                    (&json!("wanted"), &json!("RECORD_READ")),
+                    (&json!("version"), &json!("2")),
+                ]
+            );
         }
     }
 

@@ -2,14 +2,13 @@
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::RecordId,
     purpose::Purpose,
     users::Role,
 };
 use serde_json::json;
 use store::{
     Pool,
-    audit::{self, AuditFilter, AuditPage},
+    audit::{self, AuditFilter, AuditPage, RecordPage},
 };
 
 use crate::{
@@ -54,26 +53,26 @@ pub(crate) async fn own(
     own_rows(pool, caller, filter, (before, size), entry).await
 }
 
-/// Rows about one of the caller's own records, or that name it among others, newest first.
+/// For each page that is asked for, rows about one of the caller's own records, or that name it among others, newest first.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
-pub(crate) async fn of_record(
+pub(super) async fn of_records(
     pool: &Pool,
     caller: &Caller,
-    record: RecordId,
-    before: i64,
-    size: i64,
-) -> Result<AuditPage, Error> {
-    let filter = AuditFilter {
-        resource: Some(record.0),
-        ..AuditFilter::default()
-    };
-    let entry = AuditEntry {
-        new_value: Some(json!({ "record": record })),
+    asked: &[RecordPage],
+) -> Result<Vec<AuditPage>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let pages = audit::of_records(&mut tx, actor.id, asked).await?;
+    let read = asked.iter().map(|page| AuditEntry {
+        new_value: Some(json!({ "record": page.record })),
         ..of_reading(caller, false)
-    };
-    own_rows(pool, caller, filter, (before, size), entry).await
+    });
+    let read: Vec<AuditEntry> = read.collect();
+    audit::insert(&mut tx, &read).await?;
+    tx.commit().await?;
+    Ok(pages)
 }
 
 async fn own_rows(

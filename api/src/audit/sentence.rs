@@ -1,5 +1,7 @@
 //! An audit row as a sentence that a patient reads.
 
+use std::borrow::Cow;
+
 use domain::{ids::UserId, purpose::Purpose, users::User};
 use store::audit::AuditRow;
 
@@ -11,78 +13,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
         None => "Somebody".to_owned(),
     };
-    let records = match row.run.records {
-        0 | 1 => "a record of yours".to_owned(),
-        many => format!("{many} records of yours"),
-    };
-    let did = match row.action_type.as_str() {
-        "RECORD_CREATE" => "added a record to your file",
-        "RECORD_AMEND" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
-            "opened a record of yours to withdraw it"
-        }
-        "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
-        "RECORD_AMEND" => "wrote a new version of a record of yours",
-        "RECORD_READ" if row.encryption_status == "DECRYPTED_FOR_DISCLOSURE" => {
-            &format!("opened {records}")
-        }
-        "RECORD_READ" if row.run.records > 1 => &format!(
-            "saw that you have {} records, but not what they say",
-            row.run.records
-        ),
-        "RECORD_READ" => "saw that you have a record, but not what it says",
-        "RECORD_SEARCH" => &looked_through(row.run.records),
-        "RECORD_VERIFY" => &format!("compared {records} with the blockchain"),
-        "RECORD_EXPORT" => &format!("took a copy of {records} out"),
-        "RECORD_IMPORT" => "brought a record of yours back from an export",
-        "RECORD_ANCHOR" => "found a record of yours on the blockchain",
-        "CONSENT_GRANT" if row.user != reader => {
-            "got the consent that you had prepared, by its access code"
-        }
-        "CONSENT_GRANT" => "gave a consent",
-        "ACCESS_CODE_CREATE" => "prepared a consent and got an access code for it",
-        "ACCESS_CODE_REDEEM" => "redeemed an access code of yours",
-        "ACCESS_CODE_CANCEL" => "cancelled an access code",
-        "CONSENT_WITHDRAW" => "took a consent back",
-        "CONSENT_READ" => "read your consents",
-        "ACCESS_DENIED" => "tried to reach your data and was refused",
-        "USER_ROLE_CHANGE" => "changed the role of your account",
-        "WALLET_LINK" => "linked a wallet to your account",
-        "WALLET_UNLINK" => "unlinked the wallet of your account",
-        "SECOND_FACTOR_START" => "began a second factor for your account",
-        "SECOND_FACTOR_CONFIRM" => "made a second factor count for your account",
-        "SECOND_FACTOR_REMOVE" => "took the second factor of your account off",
-        "INTEGRITY_FAILURE" if table_of(row) == Some("data_processing_consents") => {
-            "found that a consent of yours was changed outside the service: it counts for nothing"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("second_factors") => {
-            "found that your second factor was changed outside the service: no code is taken"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("users") => {
-            "found that your account was changed outside the service: nobody logs in to it"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("sessions") => {
-            "found that a log-in to your account was changed outside the service: it counts for nothing"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("role_proposals") => {
-            "found that a role proposed for you was changed outside the service: it counts for nothing"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("access_codes") => {
-            "found that an access code of yours was changed outside the service: it counts for nothing"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("break_glass_windows") => {
-            "found that emergency access to your records was changed outside the service: it counts for nothing"
-        }
-        action if action.starts_with("BREAK_GLASS_") => about_emergency(row),
-        "INTEGRITY_FAILURE" if table_of(row) == Some("data_deletion_requests") => {
-            "found that a deletion request of yours was changed outside the service: it counts for nothing"
-        }
-        "INTEGRITY_FAILURE" if table_of(row) == Some("legal_holds") => {
-            "found that a legal hold on your data was changed outside the service"
-        }
-        "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
-        "INTEGRITY_FAILURE" => "found that a record of yours does not match the blockchain",
-        other => deletion(other).unwrap_or("did something with your data"),
-    };
+    let did = did(row, reader);
     let why = row
         .purpose
         .parse::<Purpose>()
@@ -102,6 +33,95 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
     format!("{who} {did}{why}{ground}{times}.")
 }
 
+/// What was done, after who did it.
+fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
+    let records = match row.run.records {
+        0 | 1 => "a record of yours".to_owned(),
+        many => format!("{many} records of yours"),
+    };
+    let opened = row.encryption_status == "DECRYPTED_FOR_DISCLOSURE";
+    let plain = match row.action_type.as_str() {
+        "RECORD_CREATE" => "added a record to your file",
+        "RECORD_AMEND" if opened => "opened a record of yours to withdraw it",
+        "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
+        "RECORD_AMEND" => "wrote a new version of a record of yours",
+        "RECORD_READ" if opened => return Cow::Owned(format!("opened {records}")),
+        "RECORD_READ" if row.run.records > 1 => {
+            let count = row.run.records;
+            return Cow::Owned(format!(
+                "saw that you have {count} records, but not what they say"
+            ));
+        }
+        "RECORD_READ" => "saw that you have a record, but not what it says",
+        "RECORD_SEARCH" if showed_nothing(row) && row.user == reader => {
+            "looked for records of yours and were shown none"
+        }
+        "RECORD_SEARCH" if showed_nothing(row) => "looked for records of yours and was shown none",
+        "RECORD_SEARCH" => return Cow::Owned(looked_through(row.run.records)),
+        "RECORD_VERIFY" => {
+            return Cow::Owned(format!("compared {records} with the blockchain"));
+        }
+        "RECORD_EXPORT" => return Cow::Owned(format!("took a copy of {records} out")),
+        "RECORD_IMPORT" => "brought a record of yours back from an export",
+        "RECORD_ANCHOR" => "found a record of yours on the blockchain",
+        "CONSENT_GRANT" if row.user != reader => {
+            "got the consent that you had prepared, by its access code"
+        }
+        "CONSENT_GRANT" => "gave a consent",
+        "ACCESS_CODE_CREATE" => "prepared a consent and got an access code for it",
+        "ACCESS_CODE_REDEEM" => "redeemed an access code of yours",
+        "ACCESS_CODE_CANCEL" => "cancelled an access code",
+        "CONSENT_WITHDRAW" => "took a consent back",
+        "CONSENT_READ" => "read your consents",
+        "ACCESS_DENIED" => "tried to reach your data and was refused",
+        "USER_ROLE_CHANGE" => "changed the role of your account",
+        "WALLET_LINK" => "linked a wallet to your account",
+        "WALLET_UNLINK" => "unlinked the wallet of your account",
+        "SECOND_FACTOR_START" => "began a second factor for your account",
+        "SECOND_FACTOR_CONFIRM" => "made a second factor count for your account",
+        "SECOND_FACTOR_REMOVE" => "took the second factor of your account off",
+        action if action.starts_with("BREAK_GLASS_") => about_emergency(row),
+        "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
+        "INTEGRITY_FAILURE" => finding_in(said(row, "table")),
+        other => deletion(other).unwrap_or("did something with your data"),
+    };
+    Cow::Borrowed(plain)
+}
+
+/// What does not fit together: a row of this table that decides, or a record.
+fn finding_in(table: Option<&str>) -> &'static str {
+    match table {
+        Some("data_processing_consents") => {
+            "found that a consent of yours was changed outside the service: it counts for nothing"
+        }
+        Some("second_factors") => {
+            "found that your second factor was changed outside the service: no code is taken"
+        }
+        Some("users") => {
+            "found that your account was changed outside the service: nobody logs in to it"
+        }
+        Some("sessions") => {
+            "found that a log-in to your account was changed outside the service: it counts for nothing"
+        }
+        Some("role_proposals") => {
+            "found that a role proposed for you was changed outside the service: it counts for nothing"
+        }
+        Some("access_codes") => {
+            "found that an access code of yours was changed outside the service: it counts for nothing"
+        }
+        Some("break_glass_windows") => {
+            "found that emergency access to your records was changed outside the service: it counts for nothing"
+        }
+        Some("data_deletion_requests") => {
+            "found that a deletion request of yours was changed outside the service: it counts for nothing"
+        }
+        Some("legal_holds") => {
+            "found that a legal hold on your data was changed outside the service"
+        }
+        _ => "found that a record of yours does not match the blockchain",
+    }
+}
+
 /// What the list of a patient's records came to.
 fn looked_through(records: i64) -> String {
     match records {
@@ -109,6 +129,14 @@ fn looked_through(records: i64) -> String {
         1 => "looked through a list with one of your records".to_owned(),
         many => format!("looked through a list with {many} of your records"),
     }
+}
+
+/// Whether it is a list of records with none in it.
+pub(super) fn showed_nothing(row: &AuditRow) -> bool {
+    let said = row.new_value.as_ref();
+    row.action_type == "RECORD_SEARCH"
+        && row.record_ids.is_empty()
+        && said.is_some_and(|said| said["count"] == 0)
 }
 
 /// What was done about a request to erase or restrict, or about a legal hold.
@@ -128,11 +156,6 @@ fn deletion(action: &str) -> Option<&'static str> {
         "DELETION_READ" => "read your deletion requests",
         _ => return None,
     })
-}
-
-/// The table of a row that decides, where the finding is about one.
-fn table_of(row: &AuditRow) -> Option<&str> {
-    said(row, "table")
 }
 
 /// What was done about emergency access.

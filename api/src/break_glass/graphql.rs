@@ -45,7 +45,7 @@ pub(crate) enum BreakGlassReviewStatus {
 }
 
 /// A window of emergency access: for some hours a doctor may find and read a patient's records without a consent, for
-/// the purpose that it was opened for. What the patient refuses stays refused.
+/// the purpose that it was opened for. What the patient refuses for this purpose stays refused.
 #[derive(Debug, Clone)]
 pub(crate) struct BreakGlassWindow {
     shown: Arc<ShownWindow>,
@@ -87,7 +87,7 @@ impl BreakGlassWindow {
 }
 
 /// A window of emergency access: for some hours a doctor may find and read a patient's records without a consent, for
-/// the purpose that it was opened for. What the patient refuses stays refused.
+/// the purpose that it was opened for. What the patient refuses for this purpose stays refused.
 #[Object]
 impl BreakGlassWindow {
     /// The ID of the window.
@@ -202,12 +202,17 @@ impl BreakGlassReview {
         &self.window
     }
 
+    /// Whether the window is as the service wrote it; one that is not opens nothing, and cannot be reviewed.
+    async fn is_as_sealed(&self) -> bool {
+        self.judged.window.is_as_sealed
+    }
+
     /// How many requests of the doctor were answered by the window until now.
     async fn disclosures(&self) -> i32 {
         i32::try_from(self.judged.disclosed.requests).unwrap_or(i32::MAX)
     }
 
-    /// How often a record was opened, or shown in a list, by the window until now.
+    /// How many records were opened, or shown in a list, by the window until now.
     async fn records_disclosed(&self) -> i32 {
         i32::try_from(self.judged.disclosed.records).unwrap_or(i32::MAX)
     }
@@ -337,7 +342,7 @@ impl BreakGlassMutation {
     /// Opens a window of emergency access on a patient's records for four hours, without a consent: until then the
     /// caller finds and reads them for the purpose of the window (argument `purpose`, or the header
     /// `X-Purpose-Of-Use`). The patient is told at once, and an administrator reviews the window. What the patient
-    /// refuses stays refused. A window that is open for the same patient and purpose is answered instead of a second
+    /// refuses for this purpose stays refused. A window that is open for the same patient and purpose is answered instead of a second
     /// one; at most 10 can be opened within 24 hours. Needs the role DOCTOR.
     ///
     /// Error codes: `FORBIDDEN` for all but doctors, `SECOND_FACTOR_REQUIRED` where the operator requires one for
@@ -382,7 +387,8 @@ impl BreakGlassMutation {
     /// Needs the role ADMIN; nobody reviews a window that they opened or that is on their own records.
     ///
     /// Error codes: `FORBIDDEN` for all but administrators, `NOT_FOUND`, `BAD_USER_INPUT` (`note`; `id` where the caller is
-    /// concerned), `CONFLICT` (`id`: the window is open, or was reviewed before; `note`: the patient's data was erased).
+    /// concerned), `CONFLICT` (`id`: the window is open, was reviewed before, or was
+    /// changed outside the service; `note`: the patient's data was erased).
     async fn review_break_glass(
         &self,
         ctx: &Context<'_>,

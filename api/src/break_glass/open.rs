@@ -23,7 +23,7 @@ use vault::{
     keyring::Keyring,
 };
 
-use super::{entry, entry_of_unknown, evidence, refuse, words::ShownWindow};
+use super::{entry, entry_of_unknown, evidence, words::ShownWindow};
 use crate::{
     caller::{Caller, refuse_role},
     error::{Error, all},
@@ -74,6 +74,7 @@ pub(super) async fn open(
 ) -> Result<ShownWindow, Error> {
     require_doctor(pool, caller).await?;
     asked.check()?;
+    refuse_at_limit(pool, caller, asked).await?;
     let prepared = patient_keys::prepare(pool, keyring, vec![asked.patient]).await?;
     let mut tx = pool.begin().await?;
     // What is being disclosed by it comes after, and no other is opened beside it.
@@ -82,31 +83,16 @@ pub(super) async fn open(
     let now = users::now(&mut tx).await?;
     let account = caller.seals.account(&mut tx, asked.patient).await?;
     let is_patient = account.is_some_and(|it| it.is_active && it.role == Role::Patient);
-    if !is_patient {
-        let unknown = caller.entry(ACTION, asked.purpose);
-        let error = Error::NotFound("patient");
-        return refuse(tx, caller, unknown, ("UNKNOWN", ACTION), error).await;
-    }
-    let open = caller
-        .seals
-        .open_windows(&mut tx, &[caller.user], now)
-        .await?;
-    let same = |window: &BreakGlassWindow| {
-        window.patient == asked.patient && window.purpose == asked.purpose
-    };
-    if let Some(window) = open.into_iter().find(same) {
+    if let Some(window) = open_already(&mut tx, caller, asked, now).await?
+        && is_patient
+    {
         return again(tx, keyring, caller, window).await;
     }
-    if break_glass::opened_since(&mut tx, caller.user, now - LIMIT_PERIOD).await? >= MAX_WINDOWS {
-        let denied = AuditEntry {
-            patient: Some(asked.patient),
-            ..entry_of_unknown(
-                caller,
-                BreakGlassWindowId(caller.origin.request.0),
-                asked.purpose,
-            )
-        };
-        return refuse(tx, caller, denied, ("LIMIT_REACHED", ACTION), too_many()).await;
+    if is_at_limit(&mut tx, caller, now).await? {
+        return refuse_limit(tx, caller, asked).await;
+    }
+    if !is_patient {
+        return refuse_unknown(tx, caller, asked).await;
     }
     let Some(key) = prepared.get(&asked.patient) else {
         return Err(Error::Unavailable);
@@ -127,6 +113,67 @@ pub(super) async fn open(
         escalated_at: None,
         review: None,
     })
+}
+
+/// The window of the caller's that is open for the same patient and purpose.
+async fn open_already(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    asked: Opening<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<BreakGlassWindow>, Error> {
+    let open = caller.seals.sealed_windows(tx, &[caller.user], now).await?;
+    let same = |window: &BreakGlassWindow| {
+        window.patient == asked.patient && window.purpose == asked.purpose
+    };
+    Ok(open.into_iter().find(same))
+}
+
+async fn is_at_limit(tx: &mut Tx<'_>, caller: &Caller, now: DateTime<Utc>) -> Result<bool, Error> {
+    let opened = break_glass::opened_since(tx, caller.user, now - LIMIT_PERIOD).await?;
+    Ok(opened >= MAX_WINDOWS)
+}
+
+/// Refuses whoever can open no more, before a key is made or the patient is locked for them.
+async fn refuse_at_limit(pool: &Pool, caller: &Caller, asked: Opening<'_>) -> Result<(), Error> {
+    let mut tx = pool.begin().await?;
+    let now = users::now(&mut tx).await?;
+    if !is_at_limit(&mut tx, caller, now).await?
+        || open_already(&mut tx, caller, asked, now).await?.is_some()
+    {
+        return Ok(());
+    }
+    refuse_limit(tx, caller, asked).await
+}
+
+async fn refuse_limit<T>(tx: Tx<'_>, caller: &Caller, asked: Opening<'_>) -> Result<T, Error> {
+    refuse_asked(tx, caller, asked, "LIMIT_REACHED", too_many()).await
+}
+
+async fn refuse_unknown<T>(tx: Tx<'_>, caller: &Caller, asked: Opening<'_>) -> Result<T, Error> {
+    refuse_asked(tx, caller, asked, "UNKNOWN", Error::NotFound("patient")).await
+}
+
+/// Writes down that nothing was opened on the records of whoever was asked about, who may be nobody: for a patient, in
+/// their trail.
+async fn refuse_asked<T>(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    asked: Opening<'_>,
+    reason: &str,
+    error: Error,
+) -> Result<T, Error> {
+    let account = caller.seals.account(&mut tx, asked.patient).await?;
+    let patient = account.filter(|it| it.is_active && it.role == Role::Patient);
+    let id = BreakGlassWindowId(caller.origin.request.0);
+    let denied = AuditEntry {
+        new_value: Some(json!({ "reason": reason, "wanted": ACTION, "asked": asked.patient })),
+        patient: patient.map(|it| it.user),
+        ..entry_of_unknown(caller, id, asked.purpose)
+    };
+    audit::insert(&mut tx, &[denied]).await?;
+    tx.commit().await?;
+    Err(error)
 }
 
 /// Refuses whoever is no doctor, before anybody else is locked for them: who may open nothing must keep nobody

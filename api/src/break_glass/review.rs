@@ -36,7 +36,7 @@ const ACTION: AuditAction = AuditAction::BreakGlassReview;
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`]; [`Error::BadInput`] for a note that is too
 /// long, and for the doctor and the patient concerned; [`Error::Conflict`] where it is open or was reviewed, or its
-/// patient's key is gone, so that no note can be kept.
+/// patient's key is gone, so that no note can be kept, or it is not as it was sealed.
 pub(super) async fn review(
     pool: &Pool,
     keyring: &Keyring,
@@ -58,7 +58,11 @@ pub(super) async fn review(
         let error = Error::NotFound("window");
         return refuse(tx, caller, unknown, ("UNKNOWN", ACTION), error).await;
     };
-    let (window, _) = caller.seals.look_at(stored.window);
+    let (window, is_as_sealed) = caller.seals.look_at(stored.window);
+    if !is_as_sealed || stored.review_is_forged {
+        let denied = entry(caller, ACTION, Purpose::Compliance, &window);
+        return refuse(tx, caller, denied, ("TAMPERED", ACTION), tampered()).await;
+    }
     let now = users::now(&mut tx).await?;
     let is_reviewed = stored.review.is_some();
     if let Err(refusal) = check_review(caller.user, &window, is_reviewed, now) {
@@ -120,6 +124,14 @@ async fn seal_note(
     };
     let binding = WordsBinding::of(&window, WordsKind::Note);
     Ok(Some(key.seal_words(&binding, words)))
+}
+
+fn tampered() -> Error {
+    Error::Conflict {
+        field: "id",
+        message: "the window was changed outside the service: an operator has to look at it first"
+            .to_owned(),
+    }
 }
 
 fn in_words(refusal: ReviewRefusal) -> (&'static str, Error) {

@@ -108,15 +108,22 @@ async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(),
         let others = others.filter(|id| ![window.doctor, window.patient].contains(id));
         others.map(of).collect()
     };
-    let (mut rows, mut tell) = (Vec::new(), Vec::new());
+    let (mut rows, mut tell, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for window in &windows {
         let told = told(window);
+        if told.is_empty() {
+            // It stays due until there is somebody to tell.
+            continue;
+        }
+        ids.push(window.id);
         let said = json!({ "escalated": true, "administrators": told.len() });
         let action = AuditAction::BreakGlassReview;
         rows.push(entry(origin, action, Purpose::Compliance, window, said));
         tell.extend(told);
     }
-    let ids: Vec<_> = windows.iter().map(|window| window.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
     break_glass::escalate(tx, &ids, now).await?;
     audit::insert(tx, &rows).await?;
     notifications::append(tx, &tell).await

@@ -26,7 +26,7 @@ use crate::{facts::distinct, seals::Seals};
 pub(super) struct ShownWindow {
     /// The window.
     pub(super) window: Arc<BreakGlassWindow>,
-    /// Whether it is as it was sealed: else it opens nothing.
+    /// Whether it is as it was sealed, and its review as the trail has it.
     pub(super) is_as_sealed: bool,
     /// Why it was opened; `None` where the patient's key is gone.
     pub(super) reason: Option<String>,
@@ -109,7 +109,8 @@ fn shown(
     seals: &Seals,
     stored: StoredWindow,
 ) -> ShownWindow {
-    let (window, is_as_sealed) = seals.look_at(stored.window);
+    let (window, is_right) = seals.look_at(stored.window);
+    let is_as_sealed = is_right && !stored.review_is_forged;
     let key = keys.get(&window.patient_key);
     let open = |kind, sealed: &[u8]| {
         let binding = WordsBinding::of(&window, kind);

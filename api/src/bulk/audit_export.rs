@@ -1,7 +1,7 @@
 //! `GET /audit/export`: the audit trail as FHIR `AuditEvent`s, one in a line: what is about the caller, or, to an administrator,
 //! everything.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
@@ -21,9 +21,13 @@ use super::{
 use crate::{
     audit::events::{EventExport, Period},
     authenticate::context,
+    error::Error,
     schema::Schema,
     wire::UNBUFFERED,
 };
+
+/// How often lines are asked for again where something is busy.
+const TRIES: u32 = 5;
 
 /// Whose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +124,7 @@ impl EventRun {
             export,
             output,
         } = self;
+        let mut left = TRIES;
         loop {
             let lines = tokio::select! {
                 biased;
@@ -127,9 +132,19 @@ impl EventRun {
                 () = output.disconnected() => return Err(None),
                 lines = export.lines(&transfer.app.pool, &transfer.caller) => lines,
             };
-            let Some(lines) = lines.map_err(|error| Some((&error).into()))? else {
-                return Ok(());
+            let lines = match lines {
+                Ok(Some(lines)) => lines,
+                Ok(None) => return Ok(()),
+                Err(Error::Busy {
+                    retry_after_seconds,
+                }) if left > 0 => {
+                    left -= 1;
+                    tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
+                    continue;
+                }
+                Err(error) => return Err(Some((&error).into())),
             };
+            left = TRIES;
             let room = tokio::select! {
                 biased;
                 over = transfer.over() => return Err(Some(over)),

@@ -470,6 +470,9 @@ impl ImportRun {
         self.read += 1;
         let number = self.read;
         if number < self.from {
+            if let Cut::Entry(entry) = cut {
+                self.pass_over(&entry);
+            }
             return;
         }
         let (bytes, (kind, drafted)) = match cut {
@@ -536,6 +539,16 @@ impl ImportRun {
         let Transfer { app, caller, .. } = &self.transfer;
         if let Err(error) = self.import.write_refused(&app.pool, caller, &refused).await {
             tracing::warn!(%error, "What an import was refused could not be written down in full");
+        }
+    }
+
+    /// Learns whom an entry names that was reported before, and nothing else.
+    fn pass_over(&mut self, entry: &[u8]) {
+        if !self.import.restores
+            && !entry.trim_ascii().is_empty()
+            && let Ok(entry) = self.form.read(entry)
+        {
+            self.import.pass_over(entry);
         }
     }
 

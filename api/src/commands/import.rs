@@ -1,13 +1,13 @@
 //! `meditrustal import`: a file to `POST /import`, until all of it is reported.
 
 use std::{
-    collections::HashMap,
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, ValueEnum};
+use domain::ids::UserId;
 use fhir::upload::{Cut, Cutter};
 use futures::stream;
 use reqwest::{Body, Client};
@@ -19,6 +19,7 @@ use super::{
     output::{Failure, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
+use crate::records::import::patients::KnownPatients;
 
 /// How much of the file is read at once. Unit: bytes.
 const PIECE: usize = 64 << 10;
@@ -165,10 +166,7 @@ impl ImportFile {
             checked: 0,
             end: Value::Null,
         };
-        let patients = match &self.patients {
-            None => None,
-            Some(path) => Some(header(&joined(mapped(path)?, &self.file, form).await?)),
-        };
+        let patients = self.whom(form).await?;
         let mut query: Vec<(&'static str, String)> = Vec::new();
         query.extend(self.patient.map(|it| ("patient", it.to_string())));
         query.extend(self.dry_run.then(|| ("dryRun", "true".to_owned())));
@@ -194,6 +192,25 @@ impl ImportFile {
         }
         note(&progress.in_words());
         Ok(progress.refused)
+    }
+
+    /// The header that maps patients to accounts, if there is a map, after a look at whom the file names.
+    async fn whom(&self, form: ImportFileFormat) -> Result<Option<String>, Failure> {
+        let known = match &self.patients {
+            None => KnownPatients::default(),
+            Some(path) => mapped(path)?,
+        };
+        let seen = joined(known, &self.file, form).await?;
+        if seen.is_lost {
+            return Err("two patients of the file have an id or an identifier in common that --patients maps, by itself or through one of them: whose it is cannot be told; import their records apart".into());
+        }
+        if self.patients.is_none() && seen.is_several {
+            return Err(
+                "the file has more than one patient: say with --patients which accounts they are"
+                    .into(),
+            );
+        }
+        Ok(self.patients.as_ref().map(|_| header(&seen.known)))
     }
 
     fn held(&self) -> Result<ImportFileFormat, Failure> {
@@ -269,10 +286,10 @@ fn counts(outcomes: &Value) -> String {
 
 /// The map of a file: `reference,account` in each line. Blank lines and what begins with `#` is passed over,
 /// and so is a first line that names the columns.
-fn mapped(path: &Path) -> Result<HashMap<String, Uuid>, Failure> {
+fn mapped(path: &Path) -> Result<KnownPatients, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let mut map = HashMap::new();
+    let mut map = KnownPatients::default();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim().trim_start_matches('\u{feff}');
         if line.is_empty() || line.starts_with('#') || (number == 1 && line == "reference,account")
@@ -286,24 +303,41 @@ fn mapped(path: &Path) -> Result<HashMap<String, Uuid>, Failure> {
         let account = account.trim().parse::<Uuid>();
         let account = account.map_err(|_| wrong("the account is no id"))?;
         let key = fhir::patient_key(reference.trim().trim_matches('"'));
-        let key = key.ok_or_else(|| wrong("there is no reference"))?;
-        if map
-            .insert(key, account)
-            .is_some_and(|before| before != account)
-        {
-            return Err(wrong("this reference has another account above").into());
+        let key =
+            key.ok_or_else(|| wrong("there is no reference, or an identifier without its system"))?;
+        if !map.learn(key, UserId(account)) {
+            return Err(
+                wrong("this reference has another account above, or there are too many").into(),
+            );
         }
     }
     Ok(map)
 }
 
+/// Whom a file names.
+struct PatientsSeen {
+    known: KnownPatients,
+    /// The first `Patient`.
+    first: Option<u64>,
+    /// Whether there are others.
+    is_several: bool,
+    /// Whether something that meant an account is what two of them are called.
+    is_lost: bool,
+}
+
 /// The map with the other ways in which the file names the same people: its `Patient` resources join them,
 /// wherever in it they stand.
 async fn joined(
-    mut map: HashMap<String, Uuid>,
+    known: KnownPatients,
     path: &Path,
     form: ImportFileFormat,
-) -> Result<HashMap<String, Uuid>, Failure> {
+) -> Result<PatientsSeen, Failure> {
+    let mut seen = PatientsSeen {
+        known,
+        first: None,
+        is_several: false,
+        is_lost: false,
+    };
     let unreadable = |error| format!("{} cannot be read: {error}", path.display());
     let mut file = File::open(path).await.map_err(unreadable)?;
     let mut cutter = match form {
@@ -317,7 +351,7 @@ async fn joined(
         // What cannot be made sense of is told by the api.
         while let Ok(Some(cut)) = cutter.next(&mut rest) {
             if let Cut::Entry(entry) = cut {
-                join(&mut map, &entry, form);
+                join(&mut seen, &entry, form);
             }
         }
         if length == 0 || !rest.is_empty() {
@@ -325,12 +359,12 @@ async fn joined(
         }
     }
     if let Ok(Some(Cut::Entry(entry))) = cutter.end() {
-        join(&mut map, &entry, form);
+        join(&mut seen, &entry, form);
     }
-    Ok(map)
+    Ok(seen)
 }
 
-fn join(map: &mut HashMap<String, Uuid>, entry: &[u8], form: ImportFileFormat) {
+fn join(seen: &mut PatientsSeen, entry: &[u8], form: ImportFileFormat) {
     // Few entries are of patients: the others are not read.
     let names_patient = entry.windows(9).any(|word| word == b"\"Patient\"");
     let Some(json) = names_patient
@@ -347,16 +381,14 @@ fn join(map: &mut HashMap<String, Uuid>, entry: &[u8], form: ImportFileFormat) {
     let Some(patient) = resource.filter(|it| fhir::kind_of(it) == Some("Patient")) else {
         return;
     };
-    let keys = fhir::keys_of_patient(patient, full_url);
-    if let Some(account) = keys.iter().find_map(|key| map.get(key).copied()) {
-        for key in keys {
-            map.entry(key).or_insert(account);
-        }
-    }
+    let which = seen.known.which(patient, full_url);
+    seen.is_several |= *seen.first.get_or_insert(which) != which;
+    let (_, is_lost) = seen.known.meet(patient, full_url, None);
+    seen.is_lost |= is_lost;
 }
 
 /// The header that says it: `account=reference`, as in an address.
-fn header(map: &HashMap<String, Uuid>) -> String {
+fn header(map: &KnownPatients) -> String {
     let encoded = |text: &str| {
         let byte = |byte: u8| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'/' | b':' => {
@@ -367,7 +399,7 @@ fn header(map: &HashMap<String, Uuid>) -> String {
         text.bytes().map(byte).collect::<String>()
     };
     let pairs: Vec<_> = map
-        .iter()
+        .mapped()
         .map(|(reference, account)| format!("{account}={}", encoded(reference)))
         .collect();
     pairs.join("&")

@@ -7,18 +7,22 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     consents::Consent,
     deletion::{
-        Approval, DeletionRequest, DeletionRequestType, DeletionStatus, DeletionStep, ErasureStep,
+        Approval, Coverage, DeletionRequest, DeletionRequestType, DeletionStatus, DeletionStep,
+        ErasureStep,
     },
-    ids::{DeletionRequestId, RequestId, UserId},
+    ids::{ConsentId, DeletionRequestId, RequestId, UserId},
     integrity::ClosingReason,
     purpose::Purpose,
     seals::Authority,
-    users::SCHEDULER,
+    users::{Role, SCHEDULER},
 };
 use serde_json::{Value, json};
 use store::{
     Pool, StoreError, Tx, audit, barrier, closings, consents,
-    deletion::{self, execution},
+    deletion::{
+        self,
+        execution::{self, DueRequest},
+    },
     housekeeping, legal_holds, second_factors,
     sessions::{self, Which},
     users,
@@ -28,8 +32,10 @@ use tokio::time::MissedTickBehavior;
 use super::{certificate, entries::save, holds};
 use crate::{consents::evidence::evidence, error::Error, seals::Seals};
 
-/// How many requests are looked at in one round.
+/// How many requests are asked for at a time.
 const AT_ONCE: i64 = 100;
+/// How many consents are taken back in one transaction.
+const CONSENTS_AT_ONCE: i64 = 200;
 /// How many records are erased in one transaction.
 const BATCH: i32 = 200;
 /// The lock of whoever is at it.
@@ -60,25 +66,33 @@ impl Executor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.due().await {
-                Ok(due) => {
-                    for (id, subject) in due {
-                        self.carry_out(id, subject).await;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "What is to be erased cannot be looked for; trying again");
-                }
+            if let Err(error) = self.round().await {
+                tracing::warn!(%error, "What is to be erased cannot be looked for; trying again");
             }
         }
     }
 
-    async fn due(&self) -> Result<Vec<(DeletionRequestId, UserId)>, StoreError> {
+    /// Goes through all that is due: those that cannot be carried out stop no other.
+    async fn round(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let due = self.due(after).await?;
+            let Some(last) = due.last().copied() else {
+                return Ok(());
+            };
+            for it in due {
+                self.carry_out(it.id, it.subject).await;
+            }
+            after = Some(last);
+        }
+    }
+
+    async fn due(&self, after: Option<DueRequest>) -> Result<Vec<DueRequest>, StoreError> {
         let mut tx = self.pool.begin().await?;
         if !housekeeping::is_alone(&mut tx, LOCK).await? {
             return Ok(Vec::new());
         }
-        let due = execution::due(&mut tx, AT_ONCE).await?;
+        let due = execution::due(&mut tx, after, AT_ONCE).await?;
         tx.commit().await?;
         Ok(due)
     }
@@ -143,11 +157,14 @@ impl Job<'_> {
         }
         if !self.is_approved(tx).await? {
             let id = self.request.id;
-            tracing::error!(deletion.id = %id, "Request {id} is not carried out: its approvals are not in the audit trail");
+            tracing::error!(deletion.id = %id, "Request {id} is not carried out: its approvals are not in the audit trail, or of nobody who may give them");
             return Ok(false);
         }
         if let Some(held) = self.held(tx).await? {
             return Ok(held);
+        }
+        if self.asks_again(tx).await? {
+            return Ok(false);
         }
         let Some(begun) = self.request.after(DeletionStep::Begin) else {
             return Ok(false);
@@ -160,8 +177,45 @@ impl Job<'_> {
         Ok(true)
     }
 
-    /// Whether as many administrators approved as have to: each another one, none the subject, their accounts as they were
-    /// sealed, and the audit trail says so.
+    /// Whether the request has to be decided once more: records that are still to be kept were stored since, and nobody said
+    /// that such are erased. They are readable again until then.
+    async fn asks_again(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let request = &self.request;
+        if request.status != DeletionStatus::Scheduled || request.overrides_retention {
+            return Ok(false);
+        }
+        let named = &request.approved.records;
+        let approved = Coverage {
+            categories: request.approved.categories.clone(),
+            records: deletion::versions_there(tx, request.user, named).await?,
+        };
+        let counted = DeletionRequest {
+            scope: deletion::scope(tx, request.user, &approved).await?,
+            ..request.clone()
+        };
+        let kept = counted.within_retention();
+        if kept == 0 {
+            return Ok(false);
+        }
+        let Some(again) = counted.after(DeletionStep::Review) else {
+            return Ok(false);
+        };
+        let again = again.undecided();
+        save(self.seals, tx, &again).await?;
+        let lifted = deletion::lift(tx, again.user).await?;
+        let entry = AuditEntry {
+            old_value: Some(json!({ "status": request.status })),
+            ..self.entry(
+                AuditAction::DeletionReview,
+                json!({ "status": again.status, "withinRetention": kept, "liftedRecords": lifted }),
+            )
+        };
+        audit::insert(tx, &[entry]).await?;
+        Ok(true)
+    }
+
+    /// Whether as many administrators approved as have to: each another one, none the subject, active administrators to this
+    /// day whose accounts are as they were sealed, and the audit trail says so.
     async fn is_approved(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
         let approvals = [request.first_approval, request.second_approval];
@@ -174,7 +228,8 @@ impl Job<'_> {
             return Ok(false);
         }
         for approval in &approvals {
-            if self.seals.account(tx, approval.by).await?.is_none() {
+            let account = self.seals.account(tx, approval.by).await?;
+            if !account.is_some_and(|it| it.is_active && it.role == Role::Admin) {
                 return Ok(false);
             }
         }
@@ -213,7 +268,7 @@ impl Job<'_> {
         let (is_done, said) = match step {
             ErasureStep::Begin => (true, json!({})),
             ErasureStep::Sessions => (true, self.end_sessions(tx).await?),
-            ErasureStep::Consents => (true, self.withdraw_consents(tx).await?),
+            ErasureStep::Consents => self.withdraw_consents(tx).await?,
             ErasureStep::Records => self.erase_records(tx).await?,
             ErasureStep::Keys => (true, self.destroy_keys(tx).await?),
             ErasureStep::Account => (true, self.erase_account(tx).await?),
@@ -233,23 +288,55 @@ impl Job<'_> {
     /// Nobody is logged in, or logs in, from here on.
     async fn end_sessions(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
         let ended = sessions::revoke(tx, self.request.user, Which::All).await?;
-        if let Some(account) = self.seals.lock(tx, self.request.user).await? {
-            let account = Authority {
-                is_active: false,
-                ..account
-            };
-            self.seals.write(tx, &account).await?;
-        }
+        let account = Authority {
+            is_active: false,
+            ..self.account(tx).await?
+        };
+        self.seals.write(tx, &account).await?;
         Ok(json!({ "endedSessions": ended.len() }))
     }
 
-    /// Takes all consents back, each with its audit row. One that is not as it was sealed decides nothing, and stays to be looked
+    /// The account that is erased, locked.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it is not as it was sealed: what cannot be undone waits for an operator.
+    async fn account(&self, tx: &mut Tx<'_>) -> Result<Authority, Error> {
+        let account = self.seals.lock(tx, self.request.user).await?;
+        account.ok_or_else(|| {
+            let id = self.request.id;
+            tracing::error!(deletion.id = %id, "Request {id} is not carried out: the account is not as it was sealed");
+            Error::Unavailable
+        })
+    }
+
+    /// Takes some consents back, each with its audit row. One that is not as it was sealed decides nothing, and stays to be looked
     /// into.
-    async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
+    async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
+        let account = Authority {
+            refusals: Vec::new(),
+            ..self.account(tx).await?
+        };
+        self.seals.write(tx, &account).await?;
+        let patient = self.request.user;
+        let mut after = None;
+        loop {
+            let open = execution::open_consents(tx, patient, after, CONSENTS_AT_ONCE).await?;
+            let withdrawn = self.withdraw(tx, &open).await?;
+            let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
+            // A page on which none can be taken back is passed over.
+            if is_last || withdrawn > 0 {
+                return Ok((is_last, json!({ "withdrawnConsents": withdrawn })));
+            }
+            after = open.last().copied();
+        }
+    }
+
+    /// Takes these consents back. Gives how many.
+    async fn withdraw(&self, tx: &mut Tx<'_>, open: &[ConsentId]) -> Result<usize, Error> {
         let patient = self.request.user;
         let now = users::now(tx).await?;
         let mut entries = Vec::new();
-        for id in execution::open_consents(tx, patient).await? {
+        for id in open.iter().copied() {
             let found = consents::lock(tx, id, patient).await?;
             let Some(consent) = found.and_then(|sealed| self.seals.open(sealed)) else {
                 continue;
@@ -270,14 +357,7 @@ impl Job<'_> {
             });
         }
         audit::insert(tx, &entries).await?;
-        if let Some(account) = self.seals.lock(tx, patient).await? {
-            let account = Authority {
-                refusals: Vec::new(),
-                ..account
-            };
-            self.seals.write(tx, &account).await?;
-        }
-        Ok(json!({ "withdrawnConsents": entries.len() }))
+        Ok(entries.len())
     }
 
     /// Erases some records, and has the current ones closed on the chain.
@@ -314,15 +394,14 @@ impl Job<'_> {
     /// The account stays, and says nothing of anybody.
     async fn erase_account(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
         let user = self.request.user;
+        let account = self.account(tx).await?;
         second_factors::remove(tx, user).await?;
         execution::remove_traces(tx, self.request.id, user).await?;
-        let Some(account) = self.seals.lock(tx, user).await? else {
-            return Ok(json!({ "account": "TAMPERED" }));
-        };
         let nobody = user.0.simple();
         let account = Authority {
-            email: format!("{nobody}@erased.invalid"),
-            username: format!("erased-{nobody}"),
+            // Nobody can register either of them, and stand in the way.
+            email: format!("{nobody}@erased"),
+            username: format!("erased:{nobody}"),
             is_active: false,
             organization: None,
             // No password has this hash.

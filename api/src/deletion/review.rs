@@ -88,7 +88,9 @@ pub(super) async fn review(
         return Err(refuse(tx, about, WANTED, "TAMPERED", missing()).await?);
     };
     let decided = match review.decision {
-        DeletionDecision::Reject => step(&request, DeletionStep::Reject),
+        DeletionDecision::Reject => {
+            step(&request, DeletionStep::Reject).map(DeletionRequest::undecided)
+        }
         DeletionDecision::Approve | DeletionDecision::ApprovePartially => {
             approve(seals, &mut tx, grace, actor, request.clone(), &review).await
         }
@@ -136,12 +138,17 @@ async fn approved(
     review: &Review,
 ) -> Result<Coverage, Error> {
     let is_named = !review.categories.is_empty() || !review.records.is_empty();
+    // What was written since the request was made is a version of what it names, too.
+    let asked = Coverage {
+        categories: request.asked.categories.clone(),
+        records: deletion::versions_there(tx, request.user, &request.asked.records).await?,
+    };
     if review.decision == DeletionDecision::Approve {
         return if is_named {
             let told = "what is named is approved by APPROVE_PARTIALLY";
             Err(Error::bad("decision", told))
         } else {
-            Ok(request.asked.clone())
+            Ok(asked)
         };
     }
     if request.request_type == DeletionRequestType::AccountErasure {
@@ -150,7 +157,7 @@ async fn approved(
     }
     let (categories, records) = (review.categories.clone(), review.records.clone());
     let named = coverage(tx, request.user, categories, records).await?;
-    if deletion::is_within(tx, &named, &request.asked).await? {
+    if deletion::is_within(tx, &named, &asked).await? {
         Ok(named)
     } else {
         let told = "only what the request is about can be approved";

@@ -263,6 +263,9 @@ impl ExportStart {
         let mut tx = pool.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
         if let Some(country) = self.export.forbidden(&mut tx).await? {
+            let entry = self.export.entry_of_country(caller, &rights);
+            audit::insert(&mut tx, &[entry]).await?;
+            tx.commit().await?;
             return Err(nothing_is_sent_to(country));
         }
         if !self.types.iter().all(|one| rights.types.contains(one)) {

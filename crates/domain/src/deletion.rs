@@ -87,7 +87,7 @@ text_enum! {
         Verify = "VERIFY",
         /// Time, or the number of tries, is over.
         Expire = "EXPIRE",
-        /// Its scope is computed.
+        /// Its scope is computed, or has become another one than was decided about.
         Review = "REVIEW",
         /// A hold covers some of it.
         Hold = "HOLD",
@@ -172,7 +172,7 @@ impl DeletionStatus {
         match (self, step) {
             (Self::Pending, Step::Verify) => Some(Self::Verified),
             (Self::Pending, Step::Expire) => Some(Self::Expired),
-            (Self::Verified, Step::Review) | (Self::OnHold, Step::Release) => {
+            (Self::Verified | Self::Scheduled, Step::Review) | (Self::OnHold, Step::Release) => {
                 Some(Self::UnderReview)
             }
             (Self::UnderReview | Self::Scheduled, Step::Hold) => Some(Self::OnHold),
@@ -349,6 +349,19 @@ impl DeletionRequest {
         })
     }
 
+    /// The same with nothing approved.
+    #[must_use]
+    pub fn undecided(self) -> Self {
+        Self {
+            approved: Coverage::default(),
+            overrides_retention: false,
+            first_approval: None,
+            second_approval: None,
+            scheduled_for: None,
+            ..self
+        }
+    }
+
     /// How many records are still to be kept.
     pub fn within_retention(&self) -> i64 {
         self.scope.iter().map(|it| it.within_retention).sum()
@@ -405,6 +418,7 @@ mod tests {
             (Status::PartiallyApproved, Step::Schedule, Status::Scheduled),
             (Status::PartiallyApproved, Step::Cancel, Status::Cancelled),
             (Status::Scheduled, Step::Hold, Status::OnHold),
+            (Status::Scheduled, Step::Review, Status::UnderReview),
             (Status::Scheduled, Step::Cancel, Status::Cancelled),
             (Status::Scheduled, Step::Begin, Status::Executing),
             (Status::Executing, Step::Fail, Status::Failed),

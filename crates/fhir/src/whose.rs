@@ -4,7 +4,7 @@
 //! A hospital names its patients by ids of its own: `Patient/7`, a URL, `urn:uuid:…`, a contained `#p`, an
 //! identifier. Each way is a key; which account a key means is the caller's to say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::canonical;
 use crate::issue::{Issue, IssueCode, Path, object, text};
@@ -14,8 +14,8 @@ use crate::stamp::{items_mut, member_mut, set};
 
 /// How many identifiers of a patient are keys.
 const MAX_IDENTIFIERS: usize = 16;
-/// How long a key may be that is all that a contained patient says. Unit: bytes.
-const MAX_SAID: usize = 4096;
+/// The longest key. Unit: bytes.
+const MAX_KEY: usize = 512;
 /// How many people a document is asked for: a record is about one.
 const MAX_NAMED: usize = 16;
 
@@ -44,7 +44,7 @@ impl NamedPatient {
 /// What a `Patient` is referred to by: the URL of its entry, its id, its identifiers.
 pub fn keys_of_patient(patient: &Json, full_url: Option<&str>) -> Vec<String> {
     let id = patient.get("id").and_then(Json::as_str);
-    let id = id.map(|id| format!("Patient/{id}"));
+    let id = id.map(|id| format!("Patient/{id}")).and_then(fit);
     let url = full_url.and_then(key);
     url.into_iter()
         .chain(id)
@@ -52,17 +52,26 @@ pub fn keys_of_patient(patient: &Json, full_url: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-/// The key that a text means: a reference in any form, or an identifier as `system|value`.
+/// The key that a text means: a reference in any form, or an identifier as `system|value`. One without a
+/// system is none: every hospital has a patient 9.
 pub fn key(reference: &str) -> Option<String> {
     let reference = reference.split("/_history/").next().unwrap_or_default();
     if reference.starts_with("urn:") && !reference.contains('|') {
-        return Some(reference.to_ascii_lowercase());
+        return fit(reference.to_ascii_lowercase());
     }
     let key = match reference.split_once("?identifier=") {
-        Some((_, identifier)) => identifier.replace("%7C", "|").replace("%7c", "|"),
+        Some((_, identifier)) => {
+            let identifier = identifier.replace("%7C", "|").replace("%7c", "|");
+            identifier.contains('|').then_some(identifier)?
+        }
         None => reference.to_owned(),
     };
-    (!key.is_empty()).then_some(key)
+    fit(key).filter(|key| !key.starts_with('|'))
+}
+
+/// What can be a key: something, and not much of it.
+fn fit(key: String) -> Option<String> {
+    (1..=MAX_KEY).contains(&key.len()).then_some(key)
 }
 
 /// Everybody whom a document, an entry of its `Bundle` or what they contain is about, each once.
@@ -102,6 +111,31 @@ fn add_patients(root: &Json, path: Path<'_>, found: &mut Vec<NamedPatient>) {
     for (index, inner) in items(root, "contained").iter().enumerate() {
         add(inner, path.element("contained").at(index));
     }
+    // Whom the id of two means nobody can tell, wherever it is said.
+    let doubled = doubled_ids(root);
+    let is_ambiguous = |inner: &Json| {
+        resource_type(inner) == Some("Patient")
+            && id_of(inner).is_some_and(|id| doubled.contains(id))
+    };
+    let contained = items(root, "contained");
+    if let Some(index) = contained.iter().position(is_ambiguous) {
+        let contained = path.element("contained");
+        found.push(NamedPatient {
+            path: contained.at(index).render(),
+            keys: Vec::new(),
+        });
+    }
+}
+
+fn id_of(resource: &Json) -> Option<&str> {
+    resource.get("id")?.as_str()
+}
+
+/// The ids that more than one contained resource has.
+fn doubled_ids(root: &Json) -> HashSet<&str> {
+    let mut seen = HashSet::new();
+    let ids = items(root, "contained").iter().filter_map(id_of);
+    ids.filter(|id| !seen.insert(*id)).collect()
 }
 
 /// The patients that one resource contains, by their ids: their keys, and an identifier.
@@ -109,12 +143,13 @@ struct ContainedPatients(HashMap<String, (Vec<String>, Option<Json>)>);
 
 impl ContainedPatients {
     fn of(root: &Json) -> Self {
+        let doubled = doubled_ids(root);
         let patients = items(root, "contained").iter();
         let patients = patients.filter(|it| resource_type(it) == Some("Patient"));
         let known = patients.filter_map(|patient| {
-            let id = patient.get("id")?.as_str()?.to_owned();
+            let id = id_of(patient).filter(|id| !doubled.contains(id))?;
             let identifier = items(patient, "identifier").first().cloned();
-            Some((id, (keys_of_contained(patient), identifier)))
+            Some((id.to_owned(), (keys_of_contained(patient), identifier)))
         });
         Self(known.collect())
     }
@@ -159,19 +194,26 @@ fn is_of_another_kind(literal: &str) -> bool {
     kind != Some("Patient")
 }
 
-/// A contained patient has an id that means nothing elsewhere: known by identifiers, or by all that it says.
+/// A contained patient has an id that means nothing elsewhere: known by identifiers, or by all that it says
+/// if that is a person's name and birth date: anybody could be a man.
 fn keys_of_contained(patient: &Json) -> Vec<String> {
     let keys: Vec<String> = identifiers(patient).collect();
     if !keys.is_empty() {
         return keys;
     }
+    let is_named = |name: &Json| {
+        let mut parts = ["text", "family", "given"].iter();
+        parts.any(|part| name.get(part).is_some())
+    };
+    let is_born = patient.get("birthDate").and_then(Json::as_str).is_some();
+    if !is_born || !items(patient, "name").iter().any(is_named) {
+        return Vec::new();
+    }
     let members = patient.as_object().unwrap_or_default().iter();
     let said: Vec<(String, Json)> = members.filter(|(name, _)| name != "id").cloned().collect();
     let said = canonical::to_bytes(&Json::Object(said));
-    if said.len() > MAX_SAID {
-        return Vec::new();
-    }
-    vec![format!("#{}", String::from_utf8_lossy(&said))]
+    let key = format!("#{}", String::from_utf8_lossy(&said));
+    fit(key).into_iter().collect()
 }
 
 fn identifiers(patient: &Json) -> impl Iterator<Item = String> {
@@ -181,11 +223,11 @@ fn identifiers(patient: &Json) -> impl Iterator<Item = String> {
 
 fn identifier(json: &Json) -> Option<String> {
     let value = json.get("value").and_then(Json::as_str)?;
-    let system = json
-        .get("system")
-        .and_then(Json::as_str)
-        .unwrap_or_default();
-    Some(format!("{system}|{value}"))
+    let system = json.get("system").and_then(Json::as_str)?;
+    if system.is_empty() {
+        return None;
+    }
+    fit(format!("{system}|{value}"))
 }
 
 fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
@@ -217,19 +259,62 @@ fn assign(root: &mut Json, is_patient: &dyn Fn(&[String]) -> bool, patient: &str
     let patients = ContainedPatients::of(root);
     rewrite(root, &patients, is_patient, patient);
     let is_theirs = |inner: &Json| {
-        let id = inner.get("id").and_then(Json::as_str).unwrap_or_default();
+        let id = id_of(inner).unwrap_or_default();
         resource_type(inner) == Some("Patient")
             && patients.0.get(id).is_some_and(|(keys, _)| is_patient(keys))
     };
-    let Json::Object(members) = root else {
-        return;
-    };
-    for (name, inner) in members.iter_mut() {
-        if let ("contained", Json::Array(inner)) = (name.as_str(), inner) {
-            inner.retain(|inner| !is_theirs(inner));
-        }
+    let mut gone = HashSet::new();
+    remove_contained(root, &mut gone, &|inner, _| is_theirs(inner));
+    // What only they referred to has nobody left who does, and so has what that referred to.
+    while !gone.is_empty() {
+        let mut left = HashSet::new();
+        local_references(root, &mut left);
+        let orphans: HashSet<String> = gone.difference(&left).cloned().collect();
+        gone.clear();
+        remove_contained(root, &mut gone, &|_, id| orphans.contains(id));
     }
-    members.retain(|(name, json)| name != "contained" || json.as_array() != Some(&[]));
+    if let Json::Object(members) = root {
+        members.retain(|(name, json)| name != "contained" || json.as_array() != Some(&[]));
+    }
+}
+
+/// Takes contained resources out, by themselves and their ids; `gone` then holds what they referred to.
+fn remove_contained(
+    root: &mut Json,
+    gone: &mut HashSet<String>,
+    is_out: &dyn Fn(&Json, &str) -> bool,
+) {
+    if let Some(Json::Array(contained)) = member_mut(root, "contained") {
+        contained.retain(|inner| {
+            let is_out = is_out(inner, id_of(inner).unwrap_or_default());
+            if is_out {
+                local_references(inner, gone);
+            }
+            !is_out
+        });
+    }
+}
+
+/// The ids of contained resources that are said anywhere.
+fn local_references(json: &Json, found: &mut HashSet<String>) {
+    match json {
+        Json::String(said) => {
+            if let Some(id) = said.strip_prefix('#').filter(|id| !id.is_empty()) {
+                found.insert(id.to_owned());
+            }
+        }
+        Json::Array(items) => {
+            for item in items {
+                local_references(item, found);
+            }
+        }
+        Json::Object(members) => {
+            for (_, member) in members {
+                local_references(member, found);
+            }
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
 }
 
 fn rewrite(
@@ -333,8 +418,10 @@ mod tests {
             ),
             (
                 r#"{"reference":"Patient/7","identifier":{"value":"9"}}"#,
-                vec!["Patient/7", "|9"],
+                vec!["Patient/7"],
             ),
+            (r#"{"identifier":{"value":"9"}}"#, vec![]),
+            (r#"{"reference":"Patient?identifier=9"}"#, vec![]),
             (r#"{"reference":"Group/7"}"#, vec![]),
             (r#"{"type":"Group","identifier":{"value":"9"}}"#, vec![]),
             (r#"{"display":"Mrs A"}"#, vec![]),
@@ -346,16 +433,47 @@ mod tests {
         assert_eq!(keys(&observation(subject, contained)), [["urn:mrn|9"]]);
         let device = r#","contained":[{"resourceType":"Device","id":"p"}]"#;
         assert_eq!(keys(&observation(subject, device)), [[""; 0]]);
-        let nameless = |gender: &str| {
-            let more = format!(
-                r#","contained":[{{"resourceType":"Patient","id":"p","gender":"{gender}"}}]"#
-            );
+        let saying = |said: &str| {
+            let more =
+                format!(r#","contained":[{{"resourceType":"Patient","id":"p","gender":{said}}}]"#);
             keys(&observation(subject, &more))
         };
-        assert_eq!(nameless("male"), nameless("male"));
-        assert_ne!(nameless("male"), nameless("female"));
+        let nameless = [[""; 0]];
+        assert_eq!(saying(r#""male""#), nameless);
+        assert_eq!(saying(r#""male","birthDate":"1970-01-01""#), nameless);
+        let named = r#""male","birthDate":"1970-01-01","name":[{"family":"A"}]"#;
+        assert_eq!(saying(named), saying(named));
+        assert_ne!(saying(named), nameless);
+        assert_ne!(saying(named), saying(&named.replace("1970", "1971")));
+        assert_eq!(saying(&named.replace('A', &"A".repeat(MAX_KEY))), nameless);
         let none = read(br#"{"resourceType":"Observation"}"#).unwrap();
         assert!(keys(&none).is_empty());
+    }
+
+    #[test]
+    fn an_id_that_two_contained_resources_have_means_nobody() {
+        let subject = r##"{"reference":"#p"}"##;
+        let one = r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"9"}]}"#;
+        for other in [
+            one.replace('9', "8"),
+            r#"{"resourceType":"Device","id":"p"}"#.to_owned(),
+        ] {
+            let contained = format!(r#","contained":[{one},{other}]"#);
+            let elsewhere = observation(r#"{"reference":"Patient/7"}"#, &contained);
+            assert!(keys(&elsewhere).contains(&Vec::new()), "{other}");
+            let document = observation(subject, &contained);
+            assert!(keys(&document).iter().all(Vec::is_empty), "{other}");
+            assert!(assign_patient(document.clone(), &|_| true, "us") == document);
+        }
+    }
+
+    #[test]
+    fn what_only_the_patient_referred_to_goes_with_them() {
+        let more = r##","contained":[{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"9"}],"managingOrganization":{"reference":"#o"},"generalPractitioner":[{"reference":"#d"}]},{"resourceType":"Organization","id":"o","partOf":{"reference":"#up"}},{"resourceType":"Organization","id":"up"},{"resourceType":"Practitioner","id":"d"}],"performer":[{"reference":"#d"}]"##;
+        let document = observation(r##"{"reference":"#p"}"##, more);
+        let ours = assign_patient(document, &|keys| keys == ["urn:mrn|9"], "us");
+        let left: Vec<_> = items(&ours, "contained").iter().map(id_of).collect();
+        assert_eq!(left, [Some("d")]);
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn a_treatment_plan_says_what_for_what_is_done_and_what_came_of_it() {
     assert_eq!(
         activities,
         [
-            ("4548-4", "1 times per 3 mo"),
+            ("4548-4", "1 times per 3 mo, 2026-03-04 – 2026-09-04"),
             ("304549008", "every day, thirty minutes")
         ]
     );
@@ -345,6 +345,148 @@ fn every_kind_of_value_is_told_with_its_digits() {
         unreachable!("a summary is of its record type");
     };
     assert_eq!(it.measurements[0].value.as_deref(), Some("1.10E2"));
+}
+
+#[test]
+fn a_title_says_what_a_value_is_about_and_what_came_out() {
+    let mut document = json!({
+        "resourceType": "Observation", "status": "final", "code": { "text": "Heart rate" },
+        "focus": [{ "display": "Fetus A" }, { "reference": "Patient/2" }],
+        "valueQuantity": { "value": 140, "unit": "/min" },
+    });
+    let Summary::VitalSigns(it) = summary(&document, RecordType::VitalSigns) else {
+        unreachable!("a summary is of its record type");
+    };
+    assert_eq!(
+        it.title.as_deref(),
+        Some("Heart rate: 140 /min (of Fetus A, Patient/2)")
+    );
+    assert_eq!(it.measurements[0].focus.len(), 2);
+
+    document = json!({
+        "resourceType": "Observation", "status": "preliminary", "code": { "text": "Culture" },
+        "interpretation": [{ "text": "Resistant" }],
+    });
+    let of_the_culture = summary(&document, RecordType::LabResult);
+    assert_eq!(
+        of_the_culture.title(),
+        Some("Culture: Resistant (preliminary)")
+    );
+}
+
+#[test]
+fn a_title_names_each_state_that_is_not_usual_of_its_kind() {
+    let title = |kind: &str, status: &str, intent: &str, record_type: RecordType| {
+        let concept = json!({ "text": "X" });
+        let document = json!({
+            "resourceType": kind, "status": status, "intent": intent, "title": "X",
+            "code": concept, "medicationCodeableConcept": concept,
+        });
+        let title = summary(&document, record_type).title().map(str::to_owned);
+        title.unwrap()
+    };
+    let (prescription, plan) = (RecordType::Prescription, RecordType::TreatmentPlan);
+    for (kind, status, intent, record_type, expected) in [
+        ("MedicationRequest", "active", "order", prescription, "X"),
+        (
+            "MedicationRequest",
+            "active",
+            "original-order",
+            prescription,
+            "X",
+        ),
+        (
+            "MedicationRequest",
+            "active",
+            "plan",
+            prescription,
+            "X (plan)",
+        ),
+        (
+            "MedicationRequest",
+            "completed",
+            "order",
+            prescription,
+            "X (completed)",
+        ),
+        ("CarePlan", "active", "plan", plan, "X"),
+        ("CarePlan", "active", "order", plan, "X"),
+        (
+            "CarePlan",
+            "completed",
+            "option",
+            plan,
+            "X (completed, option)",
+        ),
+        (
+            "ServiceRequest",
+            "completed",
+            "order",
+            plan,
+            "X (completed)",
+        ),
+        ("ServiceRequest", "active", "plan", plan, "X (plan)"),
+    ] {
+        assert_eq!(title(kind, status, intent, record_type), expected, "{kind}");
+    }
+}
+
+#[test]
+fn what_a_report_concludes_that_does_not_hold_stands_with_the_report_alone() {
+    let report = |status: &str, conclusion: &str| {
+        json!({ "resource": {
+            "resourceType": "DiagnosticReport", "status": status, "code": { "text": "CT" },
+            "conclusion": conclusion, "conclusionCode": [{ "text": conclusion }],
+        } })
+    };
+    let document = json!({ "resourceType": "Bundle", "type": "collection", "entry": [
+        report("entered-in-error", "tumour"), report("cancelled", "fracture"), report("final", "nothing"),
+    ] });
+    let Summary::LabResult(it) = summary(&document, RecordType::LabResult) else {
+        unreachable!("a summary is of its record type");
+    };
+    assert_eq!(it.conclusions, ["nothing"]);
+    assert_eq!(it.reports.len(), 3);
+    let Summary::Imaging(it) = summary(&document, RecordType::Imaging) else {
+        unreachable!("a summary is of its record type");
+    };
+    assert_eq!(it.findings, ["nothing", "nothing"]);
+    assert_eq!(it.reports[0].conclusion.as_deref(), Some("tumour"));
+}
+
+#[test]
+fn a_dosage_tells_the_whole_rule_and_half_a_ratio() {
+    let document = json!({
+        "resourceType": "MedicationRequest", "status": "active", "intent": "order",
+        "dosageInstruction": [{
+            "timing": { "code": { "text": "BID" }, "repeat": {
+                "count": 10, "countMax": 12, "duration": 30, "durationUnit": "min",
+                "frequency": 2, "period": 1, "periodUnit": "d",
+            } },
+            "maxDosePerPeriod": { "denominator": { "value": 1, "unit": "d" } },
+        }],
+    });
+    let Summary::Prescription(it) = summary(&document, RecordType::Prescription) else {
+        unreachable!("a summary is of its record type");
+    };
+    let dosage = &it.medications[0].dosages[0];
+    assert_eq!(
+        dosage.timing.as_deref(),
+        Some("BID, 2 times per 1 d, for 30 min, 10–12 times in all")
+    );
+    assert_eq!(dosage.max_dose.as_deref(), Some("? : 1 d"));
+}
+
+#[test]
+fn of_very_many_modifiers_the_first_hundred_are_named() {
+    let modifiers = (0..300).map(|nth| json!({ "url": format!("urn:x:{nth}"), "valueCode": "y" }));
+    let modifiers: Vec<Value> = modifiers.collect();
+    let document = json!({ "resourceType": "Observation", "modifierExtension": modifiers });
+    let summary = summary(&document, RecordType::VitalSigns);
+    let told = summary.unsupported_modifiers();
+    assert_eq!(told.len(), 101);
+    assert_eq!(told[99], "Observation.modifierExtension(urn:x:99)");
+    assert_eq!(told[100], "…");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The audit trail: appended to by everybody, read by administrators and by the patient it is about.
 
+mod of_records;
+
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditEntry, Classification, ResourceType},
@@ -10,6 +12,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::of_records::{RecordPage, of_records};
 use crate::{StoreError, Tx, records::search::plan_by_values};
 
 /// Appends rows in one statement. The database chooses ids and times.
@@ -187,7 +190,7 @@ pub struct Run {
 }
 
 /// A page of the trail.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AuditPage {
     /// Newest first.
     pub rows: Vec<AuditRow>,
@@ -233,49 +236,40 @@ pub struct AuditFilter {
     pub grouped: bool,
 }
 
-/// Rows with an id below `before`, newest first. Which index leads is chosen by the values that are given: those by account,
-/// patient, thing, records, consent, request or time, or the primary key.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn page(
-    tx: &mut Tx<'_>,
-    filter: &AuditFilter,
-    before: i64,
-    size: i64,
-) -> Result<AuditPage, StoreError> {
-    plan_by_values(tx).await?;
-    let read = if filter.grouped { MAX_GROUPED } else { size } + 1;
-    let emergencies = EMERGENCIES.map(|purpose| purpose.as_str().to_owned());
-    let rows = sqlx::query_file!(
-        "src/audit/page.sql",
-        before,
-        filter.user.map(|id| id.0),
-        filter.resource,
-        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
-        filter.patient.map(|id| id.0),
-        filter.allowed,
-        read,
-        filter.grouped,
-        size + 1,
-        filter.resource_type.map(ResourceType::as_str),
-        filter.purpose.map(Purpose::as_str),
-        filter.consent.map(|id| id.0),
-        filter.classification.map(Classification::as_str),
-        filter.is_cross_border,
-        filter.request.map(|id| id.0),
-        filter.from,
-        filter.to,
-        filter.emergency,
-        &emergencies,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let fit = usize::try_from(size).unwrap_or(usize::MAX);
-    let has_more = rows.len() > fit || rows.iter().any(|row| row.is_cut);
-    let rows = rows.into_iter().take(fit);
-    let rows = rows
-        .map(|row| AuditRow {
+/// A row as `page.sql` and `page_of_thing.sql` give it.
+struct RawAuditRow {
+    oldest: i64,
+    since: DateTime<Utc>,
+    times: i64,
+    records: i64,
+    record: Option<Uuid>,
+    is_cut: bool,
+    id: i64,
+    event_time: DateTime<Utc>,
+    user_id: Uuid,
+    action_type: String,
+    resource_type: String,
+    resource_id: Uuid,
+    old_value: Option<Value>,
+    new_value: Option<Value>,
+    ip_address: String,
+    user_agent: Option<String>,
+    request_id: Uuid,
+    purpose: String,
+    consent_reference: Option<Uuid>,
+    retention_days: i32,
+    data_classification: String,
+    is_cross_border: bool,
+    destination_country: Option<String>,
+    encryption_status: String,
+    created_at: DateTime<Utc>,
+    patient_id: Option<Uuid>,
+    record_ids: Option<Vec<Uuid>>,
+}
+
+impl From<RawAuditRow> for AuditRow {
+    fn from(row: RawAuditRow) -> Self {
+        Self {
             run: Run {
                 oldest: row.oldest,
                 since: row.since,
@@ -304,7 +298,104 @@ pub async fn page(
             created_at: row.created_at,
             patient: row.patient_id.map(UserId),
             record_ids: row.record_ids.unwrap_or_default(),
-        })
-        .collect();
+        }
+    }
+}
+
+/// Rows with an id below `before`, newest first. Which index leads is chosen by the values that are given: those by thing and
+/// records, or else those by account, patient, consent, request or time, or the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn page(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    before: i64,
+    size: i64,
+) -> Result<AuditPage, StoreError> {
+    plan_by_values(tx).await?;
+    let rows = match filter.resource {
+        Some(thing) => about(tx, filter, thing, before, size).await?,
+        None => about_anything(tx, filter, before, size).await?,
+    };
+    let fit = usize::try_from(size).unwrap_or(usize::MAX);
+    let has_more = rows.len() > fit || rows.iter().any(|row| row.is_cut);
+    let rows = rows.into_iter().take(fit).map(AuditRow::from).collect();
     Ok(AuditPage { rows, has_more })
+}
+
+impl AuditFilter {
+    /// How many rows are read for a page: one more than may be told.
+    fn read(&self, size: i64) -> i64 {
+        let read = if self.grouped { MAX_GROUPED } else { size };
+        read + 1
+    }
+}
+
+fn emergencies() -> [String; 2] {
+    EMERGENCIES.map(|purpose| purpose.as_str().to_owned())
+}
+
+async fn about_anything(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    before: i64,
+    size: i64,
+) -> Result<Vec<RawAuditRow>, StoreError> {
+    let rows = sqlx::query_file_as!(
+        RawAuditRow,
+        "src/audit/page.sql",
+        before,
+        filter.user.map(|id| id.0),
+        &emergencies(),
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
+        filter.patient.map(|id| id.0),
+        filter.allowed,
+        filter.read(size),
+        filter.grouped,
+        size + 1,
+        filter.resource_type.map(ResourceType::as_str),
+        filter.purpose.map(Purpose::as_str),
+        filter.consent.map(|id| id.0),
+        filter.classification.map(Classification::as_str),
+        filter.is_cross_border,
+        filter.request.map(|id| id.0),
+        filter.from,
+        filter.to,
+        filter.emergency,
+    );
+    Ok(rows.fetch_all(&mut **tx).await?)
+}
+
+async fn about(
+    tx: &mut Tx<'_>,
+    filter: &AuditFilter,
+    thing: Uuid,
+    before: i64,
+    size: i64,
+) -> Result<Vec<RawAuditRow>, StoreError> {
+    let rows = sqlx::query_file_as!(
+        RawAuditRow,
+        "src/audit/page_of_thing.sql",
+        before,
+        filter.user.map(|id| id.0),
+        thing,
+        (!filter.actions.is_empty()).then_some(&filter.actions[..]) as Option<&[String]>,
+        filter.patient.map(|id| id.0),
+        filter.allowed,
+        filter.read(size),
+        filter.grouped,
+        size + 1,
+        filter.resource_type.map(ResourceType::as_str),
+        filter.purpose.map(Purpose::as_str),
+        filter.consent.map(|id| id.0),
+        filter.classification.map(Classification::as_str),
+        filter.is_cross_border,
+        filter.request.map(|id| id.0),
+        filter.from,
+        filter.to,
+        filter.emergency,
+        &emergencies(),
+    );
+    Ok(rows.fetch_all(&mut **tx).await?)
 }

@@ -33,10 +33,18 @@ macro_rules! reviewed_rows {
     ($which:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             $crate::break_glass::ReviewedRow,
-            "SELECT id, patient_id, doctor_id, purpose, opened_at, expires_at, closed_at, patient_key_id,
+            r#"SELECT id, patient_id, doctor_id, purpose, opened_at, expires_at, closed_at, patient_key_id,
                     sealed_reason, seal, seal_key, escalated_at, reviewed_at, reviewed_by, decision,
-                    sealed_note
-             FROM break_glass_windows " + $which,
+                    sealed_note,
+                    EXISTS (
+                        SELECT 1
+                        FROM audit_logs
+                        WHERE resource_id = break_glass_windows.id
+                          AND action_type = 'BREAK_GLASS_REVIEW'
+                          AND user_id = break_glass_windows.reviewed_by
+                          AND new_value ->> 'decision' = break_glass_windows.decision
+                    ) AS "is_in_trail!"
+             FROM break_glass_windows "# + $which,
             $($argument),+
         )
     };
@@ -92,6 +100,7 @@ pub(crate) struct ReviewedRow {
     reviewed_by: Option<Uuid>,
     decision: Option<String>,
     sealed_note: Option<Vec<u8>>,
+    is_in_trail: bool,
 }
 
 /// A window, and where its review stands.
@@ -101,8 +110,10 @@ pub struct StoredWindow {
     pub window: Sealed<BreakGlassWindow>,
     /// When every administrator was told that nobody had reviewed it in time.
     pub escalated_at: Option<DateTime<Utc>>,
-    /// Its review, if there was one.
+    /// Its review, if there was one that the trail knows.
     pub review: Option<WindowReview>,
+    /// True where the row tells of a review that the trail does not know.
+    pub review_is_forged: bool,
 }
 
 /// The review of a window.
@@ -121,7 +132,9 @@ pub struct WindowReview {
 impl TryFrom<ReviewedRow> for StoredWindow {
     type Error = StoreError;
     fn try_from(row: ReviewedRow) -> Result<Self, StoreError> {
+        let review_is_forged = row.reviewed_at.is_some() && !row.is_in_trail;
         let review = match (row.reviewed_at, row.reviewed_by, row.decision) {
+            _ if review_is_forged => None,
             (Some(at), Some(by), Some(decision)) => Some(WindowReview {
                 at,
                 by: UserId(by),
@@ -147,6 +160,7 @@ impl TryFrom<ReviewedRow> for StoredWindow {
             window: window.try_into()?,
             escalated_at: row.escalated_at,
             review,
+            review_is_forged,
         })
     }
 }
@@ -155,7 +169,8 @@ fn read_all(found: Vec<ReviewedRow>) -> Result<Vec<StoredWindow>, StoreError> {
     found.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The windows of these doctors that are open, as far as their rows say. Served by
+/// The windows of these doctors that are open, as far as their rows and the trail say: an old row that is put back
+/// after an end reopens nothing. Served by
 /// `idx_break_glass_windows_doctor_open`.
 ///
 /// # Errors
@@ -171,6 +186,12 @@ pub async fn open_of_doctors(
            AND closed_at IS NULL
            AND expires_at > $2
            AND opened_at <= $2
+           AND NOT EXISTS (
+               SELECT 1
+               FROM audit_logs
+               WHERE resource_id = break_glass_windows.id
+                 AND action_type = 'BREAK_GLASS_END'
+           )
          ORDER BY id
          LIMIT 10000",
         &doctors,
@@ -181,7 +202,7 @@ pub async fn open_of_doctors(
     found.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The windows on this patient's records that are open, as far as their rows say. Served by
+/// The windows on this patient's records that are open, as far as their rows and the trail say. Served by
 /// `idx_break_glass_windows_patient_open`.
 ///
 /// # Errors
@@ -196,6 +217,12 @@ pub async fn open_of_patient(
            AND closed_at IS NULL
            AND expires_at > $2
            AND opened_at <= $2
+           AND NOT EXISTS (
+               SELECT 1
+               FROM audit_logs
+               WHERE resource_id = break_glass_windows.id
+                 AND action_type = 'BREAK_GLASS_END'
+           )
          ORDER BY id
          LIMIT 10000",
         patient.0,
@@ -508,6 +535,7 @@ pub async fn disclosures(
                AND event_time >= asked.opened_at
                AND event_time < asked.ended_at
                AND action_type IN ('RECORD_READ', 'RECORD_SEARCH', 'RECORD_VERIFY')
+               AND (action_type <> 'RECORD_SEARCH' OR record_ids IS NOT NULL)
                AND consent_reference IS NULL
          ) AS counted
          ORDER BY asked.nth"#,

@@ -412,6 +412,20 @@ pub async fn versions_of(
     patient: UserId,
     records: &[RecordId],
 ) -> Result<Option<Vec<RecordId>>, StoreError> {
+    let found = versions_there(conn, patient, records).await?;
+    let is_there = records.iter().all(|id| found.contains(id));
+    Ok(is_there.then_some(found))
+}
+
+/// The same, where it does not matter which of them are there still.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn versions_there(
+    conn: &mut PgConnection,
+    patient: UserId,
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, StoreError> {
     let named = ids_of(records);
     let found = sqlx::query_scalar!(
         r#"WITH RECURSIVE version(id, predecessor_id) AS (
@@ -431,8 +445,7 @@ pub async fn versions_of(
     )
     .fetch_all(conn)
     .await?;
-    let is_there = named.iter().all(|id| found.contains(id));
-    Ok(is_there.then(|| record_ids(found)))
+    Ok(record_ids(found))
 }
 
 fn types_of(covered: &Coverage) -> Vec<String> {
@@ -584,13 +597,37 @@ pub async fn lift(tx: &mut Tx<'_>, patient: UserId) -> Result<u64, StoreError> {
                WHERE request.user_id = $1
                  AND request.restricts
                  AND (request.approved_categories && ARRAY['ALL_RECORDS', record.record_type::text]
-                      OR record.id = ANY(request.approved_records))
+                      OR record.id = ANY(request.approved_records)
+                      OR record.predecessor_id = ANY(request.approved_records))
            )",
         patient.0,
     )
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Which of these records are restricted or erased, in no particular order.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn withheld(
+    conn: &mut PgConnection,
+    records: &[RecordId],
+) -> Result<Vec<RecordId>, StoreError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = sqlx::query_scalar!(
+        "SELECT id
+         FROM medical_records
+         WHERE id = ANY($1)
+           AND (restricted_at IS NOT NULL OR erased_at IS NOT NULL)",
+        &ids_of(records),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(record_ids(found))
 }
 
 /// Whether all that is covered lies within `wide`: its types among those of `wide`, its records named by it or of one of

@@ -195,7 +195,9 @@ pub async fn is_contradicted(conn: &mut PgConnection, patient: UserId) -> Result
                  )
                  AND NOT EXISTS (
                      SELECT FROM legal_holds
-                     WHERE legal_holds.id = placed.resource_id AND legal_holds.released_at IS NULL
+                     WHERE legal_holds.id = placed.resource_id
+                       AND legal_holds.patient_id = $1
+                       AND legal_holds.released_at IS NULL
                  )
            ) AS "is_contradicted!""#,
         patient.0,

@@ -219,7 +219,9 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
                 effective_at, coded.tokens, version, predecessor_id, withdrawn,
                 (SELECT e.created_at FROM data_deletion_requests AS asked
                  WHERE asked.user_id = e.patient_id AND asked.restricts
-                   AND asked.approved_categories && ARRAY['ALL_RECORDS', e.record_type] LIMIT 1)
+                   AND (asked.approved_categories && ARRAY['ALL_RECORDS', e.record_type]
+                        OR e.predecessor_id = ANY(asked.approved_records))
+                 LIMIT 1)
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],
              $7::bytea[], $8::uuid[], $9::text[], $10::text[], $11::timestamptz[],

@@ -354,8 +354,14 @@ pub struct Stretch {
     pub to: DateTime<Utc>,
 }
 
+/// Where a row stands in the order of a stretch.
+struct RowPlace {
+    id: i64,
+    event_time: DateTime<Utc>,
+}
+
 /// The first rows of a stretch, by time and number, and where the next ones begin; `None` where there are none. A row that cannot
-/// be read is left out. Served by `idx_audit_logs_event_time` or `idx_audit_logs_patient_page`.
+/// be read is left out. Served by `idx_audit_logs_event_time`, and for a patient by `idx_audit_logs_patient_time`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -365,22 +371,42 @@ pub async fn stretch(
     limit: i64,
 ) -> Result<Option<(Vec<HashedRow>, Stretch)>, StoreError> {
     plan_by_values(tx).await?;
-    let found = sqlx::query!(
-        "SELECT id, event_time FROM audit_logs
-         WHERE event_time >= $1
-           AND (event_time > $1 OR id > $2)
-           AND event_time < $3
-           AND ($4::uuid IS NULL OR patient_id = $4)
-         ORDER BY event_time, id
-         LIMIT $5",
-        stretch.from,
-        stretch.after,
-        stretch.to,
-        stretch.patient.map(|id| id.0),
-        limit,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
+    let found = match stretch.patient {
+        Some(patient) => {
+            sqlx::query_as!(
+                RowPlace,
+                "SELECT id, event_time FROM audit_logs
+                 WHERE patient_id = $4
+                   AND (event_time, id) > ($1, $2)
+                   AND event_time < $3
+                 ORDER BY event_time, id
+                 LIMIT $5",
+                stretch.from,
+                stretch.after,
+                stretch.to,
+                patient.0,
+                limit,
+            )
+            .fetch_all(&mut **tx)
+            .await?
+        }
+        None => {
+            sqlx::query_as!(
+                RowPlace,
+                "SELECT id, event_time FROM audit_logs
+                 WHERE (event_time, id) > ($1, $2)
+                   AND event_time < $3
+                 ORDER BY event_time, id
+                 LIMIT $4",
+                stretch.from,
+                stretch.after,
+                stretch.to,
+                limit,
+            )
+            .fetch_all(&mut **tx)
+            .await?
+        }
+    };
     let Some(last) = found.last() else {
         return Ok(None);
     };

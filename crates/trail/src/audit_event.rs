@@ -16,6 +16,9 @@ const REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// The actions of the trail as a code system.
 pub const ACTIONS: &str = "https://meditrustal.example/fhir/CodeSystem/audit-action";
 
+/// The outcome of what was refused.
+const REFUSED: &str = "4";
+
 /// Who acted, as far as the reader may know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditActor {
@@ -86,7 +89,8 @@ fn kind(row: &Row) -> EventWords {
     }
 }
 
-/// The event of a row. Where `is_masked`, the network address and the program of whoever acted are left out.
+/// The event of a row. Where `is_masked`, the network address and the program of whoever acted are left out, and how many
+/// records of everybody a list was about.
 pub fn of(row: &Row, actor: Option<&AuditActor>, is_masked: bool) -> Value {
     let kind = kind(row);
     let about = about(row);
@@ -107,7 +111,7 @@ pub fn of(row: &Row, actor: Option<&AuditActor>, is_masked: bool) -> Value {
             "observer": { "display": "MediTrustAl" },
             "type": [coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4", Some("Application Server"))],
         },
-        "entity": entities(row, &kind, &about),
+        "entity": entities(row, &kind, &about, is_masked),
     });
     if let Some(profile) = profile {
         let whose = if row.patient_id.is_some() {
@@ -118,7 +122,7 @@ pub fn of(row: &Row, actor: Option<&AuditActor>, is_masked: bool) -> Value {
         let url = format!("{BALP}/StructureDefinition/IHE.BasicAudit.{whose}{profile}");
         event["meta"] = json!({ "profile": [url] });
     }
-    if let Some(reason) = reason(row) {
+    if let Some(reason) = reason(row).filter(|_| event["outcome"] == REFUSED) {
         event["outcomeDesc"] = reason.into();
     }
     event
@@ -150,16 +154,36 @@ fn subtypes(row: &Row, kind: &EventWords) -> Vec<Value> {
 
 fn outcome(row: &Row) -> &'static str {
     match row.action_type.as_str() {
-        "ACCESS_DENIED" | "AUTH_LOGIN_FAILED" | "AUTH_LOCKED" | "AUTH_REFRESH_REUSE" => "4",
+        "ACCESS_DENIED" | "AUTH_LOGIN_FAILED" | "AUTH_LOCKED" | "AUTH_REFRESH_REUSE" => REFUSED,
         "INTEGRITY_FAILURE" => "8",
         _ => "0",
     }
 }
 
+/// What the row says of the state after; `null` where there is nothing.
+fn said(row: &Row) -> Value {
+    let said = row.new_value.as_deref();
+    said.and_then(|said| serde_json::from_str(said).ok())
+        .unwrap_or_default()
+}
+
+/// What a list was asked for, without the values. How many records of everybody there are is for administrators.
+fn asked(row: &Row, is_masked: bool) -> String {
+    if !is_masked {
+        return row.new_value.as_deref().unwrap_or("{}").to_owned();
+    }
+    match said(row) {
+        Value::Object(mut said) => {
+            said.remove("total");
+            Value::Object(said).to_string()
+        }
+        _ => "{}".to_owned(),
+    }
+}
+
 /// Why something was refused, by its word.
 fn reason(row: &Row) -> Option<String> {
-    let value: Value = serde_json::from_str(row.new_value.as_deref()?).ok()?;
-    value["reason"]
+    said(row)["reason"]
         .as_str()
         .filter(|it| !it.is_empty())
         .map(str::to_owned)
@@ -219,7 +243,7 @@ fn agents(row: &Row, actor: Option<&AuditActor>, is_masked: bool, kind: &EventWo
     ])
 }
 
-fn entities(row: &Row, kind: &EventWords, about: &[Uuid]) -> Vec<Value> {
+fn entities(row: &Row, kind: &EventWords, about: &[Uuid], is_masked: bool) -> Vec<Value> {
     let mut entities = Vec::new();
     if let Some(patient) = row.patient_id {
         entities.push(json!({
@@ -230,12 +254,10 @@ fn entities(row: &Row, kind: &EventWords, about: &[Uuid]) -> Vec<Value> {
     }
     let is_list = kind.profile == Some("Query");
     if is_list {
-        // What was asked for, without its values.
-        let asked = row.new_value.as_deref().unwrap_or("{}");
         entities.push(json!({
             "type": coding(ENTITY, "2", Some("System Object")),
             "role": coding(OBJECT_ROLE, "24", Some("Query")),
-            "query": BASE64_STANDARD.encode(asked),
+            "query": BASE64_STANDARD.encode(asked(row, is_masked)),
         }));
     }
     // A system object of a list is its query alone.
@@ -264,20 +286,35 @@ fn entities(row: &Row, kind: &EventWords, about: &[Uuid]) -> Vec<Value> {
             "type": coding("http://hl7.org/fhir/resource-types", "Consent", Some("Consent")),
         }));
     }
-    let mut details = vec![
-        json!({ "type": "dataClassification", "valueString": row.data_classification }),
-        json!({ "type": "encryptionStatus", "valueString": row.encryption_status }),
-    ];
-    if let Some(country) = &row.destination_country {
-        details.push(json!({ "type": "destinationCountry", "valueString": country }));
-    }
     let request = format!("{BALP}/CodeSystem/BasicAuditEntityType");
     entities.push(json!({
         "what": { "identifier": { "value": row.request_id } },
         "type": coding(&request, "XrequestId", None),
-        "detail": details,
+        "detail": details(row),
     }));
     entities
+}
+
+/// How sensitive the row is and in which form and where data went, and what else is known of it by these names: how often, what
+/// was wanted, of which version, in which state.
+fn details(row: &Row) -> Vec<Value> {
+    let detail = |name: &str, value: &str| json!({ "type": name, "valueString": value });
+    let mut details = vec![
+        detail("dataClassification", &row.data_classification),
+        detail("encryptionStatus", &row.encryption_status),
+    ];
+    if let Some(country) = &row.destination_country {
+        details.push(detail("destinationCountry", country));
+    }
+    let said = said(row);
+    for name in ["times", "wanted", "version", "status"] {
+        match &said[name] {
+            Value::String(word) if !word.trim().is_empty() => details.push(detail(name, word)),
+            Value::Number(number) => details.push(detail(name, &number.to_string())),
+            _ => {}
+        }
+    }
+    details
 }
 
 fn coding(system: &str, code: &str, display: Option<&str>) -> Value {

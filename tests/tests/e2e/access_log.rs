@@ -324,6 +324,17 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
             ana.id
         ))
         .await;
+    // And a list that showed nothing: no access.
+    world
+        .executes(&format!(
+            "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, new_value, ip_address, request_id,
+                 purpose, retention_period, data_classification, encryption_status, patient_id)
+             SELECT patient_id, 'RECORD_SEARCH', resource_type, request_id, '{{\"count\": 0}}'::jsonb, ip_address, request_id,
+                 'BTG', retention_period, data_classification, 'METADATA_ONLY', patient_id
+             FROM audit_logs WHERE action_type = 'RECORD_READ' AND patient_id = '{}' LIMIT 1",
+            ana.id
+        ))
+        .await;
     let list = "{ medicalRecords { nodes { id } } }";
     for _ in 0..3 {
         ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -371,6 +382,11 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
         assert_eq!(told, wanted, "{variables}");
     }
     assert_eq!(log(json!({ "emergency": true })).await.len(), 1);
+    let none = "You looked for records of yours and were shown none";
+    assert!(
+        all.iter()
+            .any(|node| text(&node["sentence"]).starts_with(none))
+    );
 
     let grouped =
         log(json!({ "user": dr_bo.id, "action": "RECORD_SEARCH", "grouped": true })).await;

@@ -425,6 +425,88 @@ async fn a_refusal_wins_and_so_does_the_loss_of_the_role() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_was_taken_out_by_hand_keeps_a_window_shut() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = ana
+        .creates(&ana, "LAB_RESULT", documents::lab_result())
+        .await;
+    let record = id(&record);
+    opens(&bo, &ana).await;
+    let refusal = json!({
+        "purpose": "BTG", "dataCategories": ["LAB_RESULT"], "processingActivities": ["DENY"],
+        "grantees": [{ "user": bo.id }],
+    });
+    let refused = ana.grants(refusal).await;
+    let refusal = id(&refused.data()["grantConsent"]["consent"]);
+    for change in [
+        format!(
+            "UPDATE data_processing_consents SET seal = NULL, seal_key = NULL WHERE id = '{refusal}'"
+        ),
+        format!("DELETE FROM data_processing_consents WHERE id = '{refusal}'"),
+    ] {
+        world.attacks(&change).await;
+        bo.reads_for("BTG", &record).await.fails_with("NOT_FOUND");
+        assert_eq!(finds(&bo, &ana, "BTG").await["totalCount"], 0, "{change}");
+        let holders = "{ whoHasAccess { nodes { emergencyUntil } } }";
+        let answer = ana.asks(holders, json!({})).await;
+        assert_eq!(answer.data()["whoHasAccess"]["nodes"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn an_old_row_reopens_nothing_and_what_was_changed_is_reviewed_by_nobody() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let kim = world.admin("kim").await;
+    let record = ana
+        .creates(&ana, "LAB_RESULT", documents::lab_result())
+        .await;
+    let window = opens(&bo, &ana).await;
+    world
+        .attacks("CREATE TABLE before AS SELECT * FROM break_glass_windows")
+        .await;
+    ends(&bo, &window).await.data();
+    // As it was before its end, with the seal that it had.
+    world
+        .attacks(
+            "CREATE TABLE after AS SELECT * FROM break_glass_windows;
+             DELETE FROM break_glass_windows;
+             INSERT INTO break_glass_windows SELECT * FROM before",
+        )
+        .await;
+    bo.reads_for("BTG", &id(&record))
+        .await
+        .fails_with("NOT_FOUND");
+    // As it was, but with a review that nobody made, and then without its seal.
+    for change in [
+        format!(
+            "reviewed_at = now(), reviewed_by = '{}', decision = 'JUSTIFIED'",
+            kim.id
+        ),
+        "seal = NULL, seal_key = NULL".to_owned(),
+    ] {
+        world
+            .attacks(&format!(
+                "DELETE FROM break_glass_windows;
+                 INSERT INTO break_glass_windows SELECT * FROM after;
+                 UPDATE break_glass_windows SET {change}"
+            ))
+            .await;
+        let refused = reviews(&kim, &window, "JUSTIFIED", Value::Null).await;
+        assert_eq!(refused.fails_with("CONFLICT").extensions["field"], "id");
+    }
+    world.attacks("DROP TABLE before, after").await;
+    let denied = world
+        .audit_rows(&format!(
+            "resource_id = '{}' AND new_value ->> 'reason' = 'TAMPERED'",
+            id(&window)
+        ))
+        .await;
+    assert_eq!(denied.len(), 2);
+}
+
+#[tokio::test]
 async fn a_window_that_is_forged_or_changed_opens_nothing_and_is_found() {
     let world = World::start().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
@@ -545,8 +627,9 @@ async fn the_end_is_written_down_by_itself_and_a_review_is_made_once_by_somebody
     );
     // One request for the record, one for the list, which shows the record as well.
     assert_eq!(waiting[0]["disclosures"], 2);
-    assert_eq!(waiting[0]["recordsDisclosed"], 2);
-    assert_eq!(waiting[0]["recordsPerHour"], 120.0);
+    // It is one record.
+    assert_eq!(waiting[0]["recordsDisclosed"], 1);
+    assert_eq!(waiting[0]["recordsPerHour"], 60.0);
     let early = reviews(&kim, &window, "JUSTIFIED", Value::Null).await;
     assert_eq!(early.fails_with("CONFLICT").extensions["field"], "id");
 

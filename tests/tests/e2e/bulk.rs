@@ -566,6 +566,24 @@ async fn an_account_alone_means_one_patient_of_the_source_in_whatever_order() {
 }
 
 #[tokio::test]
+async fn an_import_that_goes_on_knows_who_was_named_before() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let of = |beats: u32, patient: &str| {
+        heart_rate_of(beats, &format!(r#"{{"reference":"Patient/{patient}"}}"#))
+    };
+    let file = [of(60, "a"), of(61, "a"), of(62, "b"), of(63, "b")].join("\n");
+
+    let report = ana
+        .imports(&world.api, &ana, (NDJSON, "&from=3"), file)
+        .await;
+
+    assert_eq!(report.each("entry"), [json!(3), json!(4)]);
+    assert_eq!(report.each("outcome"), [json!("REFUSED"), json!("REFUSED")]);
+    assert_eq!(stored(&world).await, 0);
+}
+
+#[tokio::test]
 async fn a_doctors_import_is_flagged_by_what_it_lacks_and_not_refused() {
     let world = World::start().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
@@ -680,6 +698,14 @@ async fn the_command_maps_the_patients_of_a_file_wherever_in_it_they_stand() {
         }
     };
     assert_eq!((of(&ana).await, of(&budi).await), (json!(1), json!(1)));
+    // Without a map, the second patient is told before anything is sent.
+    let unmapped = world.runs(&dr_bo, &ana, &["import", &file]).await;
+    assert_eq!(unmapped.code, Some(2));
+    assert!(
+        unmapped.complaint.contains("--patients"),
+        "{}",
+        unmapped.complaint
+    );
     // A map that cannot be read is told by its line, and nothing is sent.
     std::fs::write(&map, "urn:mrn|1,nobody\n").expect("a file is written");
     let wrong = world.runs(&dr_bo, &ana, &asked).await;

@@ -594,3 +594,28 @@ async fn administrators_find_what_waits_for_them_oldest_first() {
         person.asks(QUEUE, json!({})).await.fails_with("FORBIDDEN");
     }
 }
+
+#[tokio::test]
+async fn a_version_written_after_the_request_is_approved_with_the_record() {
+    let world = World::start().await;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let first = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let input = json!({ "requestType": "RECORD_ERASURE", "recordIds": [id(&first)] });
+    let request = verified(&ana, input).await;
+    let amended = ana
+        .amends(&first, documents::vital_signs(), json!({}))
+        .await;
+    let last = id(&amended.data()["amendMedicalRecord"]["record"]);
+    dr_bo.reads(&last).await.data();
+
+    let approved = approves(&ada, &request).await;
+
+    let mut both = vec![id(&first), last.clone()];
+    both.sort_unstable();
+    assert_eq!(approved["approvedRecordIds"], json!(both));
+    dr_bo.reads(&last).await.fails_with("NOT_FOUND");
+}

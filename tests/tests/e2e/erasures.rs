@@ -235,12 +235,17 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     refused.fails_with("WRONG_CREDENTIALS");
     dr_bo.reads(&record).await.fails_with("NOT_FOUND");
     let user = &zaphod.id;
+    let nobody = user.replace('-', "");
     for nothing in [
         format!(
             "SELECT 1 FROM users WHERE id = '{user}' AND (is_active OR hashed_password <> '!')"
         ),
         format!(
             "SELECT 1 FROM patient_keys WHERE patient_id = '{user}' AND wrapped_key IS NOT NULL"
+        ),
+        format!(
+            "SELECT 1 FROM users WHERE id = '{user}'
+               AND (username <> 'erased:{nobody}' OR email <> '{nobody}@erased')"
         ),
         format!("SELECT 1 FROM sessions WHERE user_id = '{user}'"),
         format!("SELECT 1 FROM wallets WHERE user_id = '{user}'"),
@@ -397,4 +402,103 @@ async fn an_erasure_waits_while_a_hold_is_forged_or_gone() {
         .await;
     // The hold is about images: it holds nothing of this.
     is_completed(&world, &request).await;
+}
+
+#[tokio::test]
+async fn an_erasure_waits_while_a_hold_is_said_to_be_about_somebody_else() {
+    let world = at_once().await;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    let bea = world.patient("bea").await;
+    ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    let input = json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["VITAL_SIGNS"] });
+    let request = verified(&ana, input).await;
+    let place = "mutation($p: UUID!) {
+      placeHold(input: { patientId: $p, dataCategories: [IMAGING], reason: \"a court asked for it\" }) { hold { id } }
+    }";
+    let placed = ada.asks(place, json!({ "p": ana.id })).await;
+    let hold = id(&placed.data()["placeHold"]["hold"]);
+    world
+        .attacks(&format!(
+            "UPDATE legal_holds SET patient_id = '{}' WHERE id = '{hold}'",
+            bea.id
+        ))
+        .await;
+    approves(&ada, &request).await;
+
+    eventually("the job has looked at it", async || {
+        let told = "a hold is not as it was sealed, or gone";
+        world.api.log().contains(told).then_some(())
+    })
+    .await;
+    assert_eq!(status(&world, &request).await, "scheduled");
+}
+
+#[tokio::test]
+async fn what_is_stored_after_the_decision_and_still_to_be_kept_is_decided_about_once_more() {
+    let world = at_once().await;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    let dr_bo = world.doctor("bo").await;
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let input = json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["IMAGING"] });
+    let request = verified(&ana, input).await;
+    // Nothing begins until there is a record.
+    world
+        .executes(
+            "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 RAISE EXCEPTION 'not now';
+             END
+             $$;
+             CREATE TRIGGER not_now BEFORE INSERT ON deletion_steps FOR EACH ROW EXECUTE FUNCTION not_now()",
+        )
+        .await;
+    world.is_broken_on_purpose();
+    approves(&ada, &request).await;
+    assert_eq!(status(&world, &request).await, "scheduled");
+
+    let image = id(&ana.creates(&ana, "IMAGING", documents::of("IMAGING")).await);
+
+    eventually("the request is under review again", async || {
+        (status(&world, &request).await == "under_review").then_some(())
+    })
+    .await;
+    dr_bo.reads(&image).await.data();
+    let again = format!(
+        "action_type = 'DELETION_REVIEW' AND resource_id = '{request}'
+         AND new_value ->> 'status' = 'under_review'"
+    );
+    let rows = world.audit_rows(&again).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["new_value"]["withinRetention"], 1);
+    let reset = format!(
+        "SELECT 1 FROM data_deletion_requests
+         WHERE id = '{request}' AND approved_by IS NULL AND scheduled_for IS NULL
+           AND cardinality(approved_categories) = 0"
+    );
+    assert_eq!(world.sql(&reset).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_as_it_was_sealed_is_not_certified_as_erased() {
+    let world = at_once().await;
+    let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
+    let ana = world.patient("ana").await;
+    let request = verified(&ana, account()).await;
+    world
+        .attacks(&format!(
+            "UPDATE users SET hashed_password = 'another' WHERE id = '{}'",
+            ana.id
+        ))
+        .await;
+    approves(&ada, &request).await;
+    approves(&adi, &request).await;
+
+    eventually("the job has looked at it", async || {
+        let told = "the account is not as it was sealed";
+        world.api.log().contains(told).then_some(())
+    })
+    .await;
+    assert_eq!(steps(&world, &request).await, ["BEGIN"]);
+    assert_eq!(status(&world, &request).await, "executing");
 }

@@ -397,12 +397,6 @@ async fn everything_that_is_wrong_with_an_input_is_told_at_once() {
 async fn the_open_requests_of_a_subject_are_counted_and_an_equal_one_is_the_same() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
-    let kinds = [
-        "ACCOUNT_ERASURE",
-        "RECORD_ERASURE",
-        "CATEGORY_ERASURE",
-        "RESTRICTION",
-    ];
     let asks = |kind: &str, categories: &[&str]| {
         let input = json!({ "requestType": kind, "dataCategories": categories });
         ana.asks(ASK, json!({ "input": input }))
@@ -423,8 +417,12 @@ async fn the_open_requests_of_a_subject_are_counted_and_an_equal_one_is_the_same
         "VITAL_SIGNS",
         "VACCINATION",
     ];
-    let all = kinds.iter().flat_map(|kind| types.map(|of| (*kind, of)));
-    let answers = join_all(all.map(|(kind, of)| async move { asks(kind, &[of]).await })).await;
+    let sets = types
+        .iter()
+        .flat_map(|of| [vec![*of], vec![*of, "IMAGING"]]);
+    let kinds = ["CATEGORY_ERASURE", "RESTRICTION"];
+    let all = sets.flat_map(|set| kinds.map(|kind| (kind, set.clone())));
+    let answers = join_all(all.map(|(kind, set)| async move { asks(kind, &set).await })).await;
     let refused = answers
         .iter()
         .filter(|answer| answer.code() == Some("LIMIT_REACHED"));

@@ -188,6 +188,7 @@ const TABLES: [Table; 6] = [
             "record_ids uuid[]",
             "CHECK (((record_ids IS NULL) OR ((NOT (array_ndims(record_ids) IS DISTINCT FROM 1)) AND (array_lower(record_ids, 1) = 1) AND (array_position(record_ids, NULL::uuid) IS NULL))))",
             "INDEX idx_audit_logs_consent_page btree (consent_reference, id DESC) WHERE (consent_reference IS NOT NULL)",
+            "INDEX idx_audit_logs_patient_time btree (patient_id, event_time, id) WHERE (patient_id IS NOT NULL)",
             "INDEX idx_audit_logs_request brin (request_id uuid_minmax_multi_ops) WITH (pages_per_range='32', autosummarize='on')",
             "INDEX idx_audit_logs_record_ids gin (record_ids) WHERE (record_ids IS NOT NULL)",
             "INDEX idx_audit_logs_emergencies btree (patient_id, user_id, event_time) WHERE ((purpose)::text = ANY ((ARRAY['BTG'::character varying, 'ETREAT'::character varying])::text[]))",

@@ -69,7 +69,7 @@ pub(super) async fn redeem(
     let granting = give(seals, &mut tx, actor, &prepared).await?;
     let entries = entries(caller, &prepared, &granting);
     audit::insert(&mut tx, &entries).await?;
-    pass.succeeded(throttle, &mut tx).await?;
+    pass.given_back(throttle, &mut tx).await?;
     tx.commit().await?;
     Ok(granting.consent)
 }

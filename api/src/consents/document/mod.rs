@@ -8,7 +8,7 @@
 //! provision.type       permit; deny for a refusal, which has no action: it refuses all
 //! provision.period     from when it was given until its end, exclusive
 //! provision.actor      Practitioner/<account>, Organization/<id> with its country, or the identifier of a role
-//! provision.action     a processing activity of ours, with the code of HL7's consentaction beside it
+//! provision.action     a processing activity of ours, with the code of HL7's consentaction that says no more beside it
 //! provision.purpose    one code of HL7 v3 PurposeOfUse
 //! provision.class      data categories of ours; none is all
 //! ```
@@ -51,9 +51,9 @@ const WITHDRAWN_AT: &str = "https://meditrustal.example/fhir/StructureDefinition
 const fn action_of(activity: Activity) -> Option<&'static str> {
     match activity {
         Activity::Read | Activity::Search => Some("access"),
-        Activity::Create => Some("collect"),
         Activity::Amend => Some("correct"),
         Activity::Export | Activity::Transfer => Some("disclose"),
-        Activity::Deny => None,
+        // `collect` is gathering what is there, not adding to it.
+        Activity::Create | Activity::Deny => None,
     }
 }

@@ -94,6 +94,7 @@ impl Reading {
             "provision",
         ];
         self.only(document, "Consent", &known);
+        self.about(document);
         if text(document, "status") != Some("active") {
             let told = "only an active consent can be given: what is over, or not agreed to yet, lets nobody in";
             self.refuse("Consent.status", "status", told);
@@ -121,6 +122,20 @@ impl Reading {
             return None;
         };
         self.provision(provision, now)
+    }
+
+    /// What stands about the document: nothing that could say more than its elements.
+    fn about(&mut self, document: &Json) {
+        if let Some(meta) = document.get("meta") {
+            let known = ["versionId", "lastUpdated", "source", "profile"];
+            self.only(meta, "Consent.meta", &known);
+        }
+        let narrative = document.get("text");
+        if narrative.is_some_and(|it| text(it, "status") != Some("generated")) {
+            let told =
+                "the text may say more than the elements, and nobody here reads it: leave it out";
+            self.refuse("Consent.text.status", "narrative", told);
+        }
     }
 
     fn provision(&mut self, provision: &Json, now: DateTime<Utc>) -> Option<Terms> {
@@ -245,7 +260,7 @@ impl Reading {
                 continue;
             }
             let told = format!(
-                "an action is a code of {ACTIVITIES}, or access, collect or correct of {ACTIONS}; several codes of one \
+                "an action is a code of {ACTIVITIES}, or access or correct of {ACTIONS}; several codes of one \
                  action say the same"
             );
             self.refuse(&path, "action", &told);
@@ -355,13 +370,14 @@ fn activities_of(codings: &[Json]) -> Option<Vec<Activity>> {
     match (ours, theirs) {
         (Some(ours), theirs) => {
             let activity: Activity = ours.parse().ok()?;
-            let word = action_of(activity)?;
+            if activity == Activity::Deny {
+                return None;
+            }
             theirs
-                .is_none_or(|theirs| theirs == word)
+                .is_none_or(|theirs| action_of(activity) == Some(theirs))
                 .then(|| vec![activity])
         }
         (None, Some("access")) => Some(vec![Activity::Read, Activity::Search]),
-        (None, Some("collect")) => Some(vec![Activity::Create]),
         (None, Some("correct")) => Some(vec![Activity::Amend]),
         (None, _) => None,
     }

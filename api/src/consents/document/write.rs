@@ -1,7 +1,7 @@
 //! A consent as it is written.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use domain::consents::{Consent, Grantee};
+use domain::consents::{Activity, Consent, Grantee};
 use serde_json::{Value, json};
 
 use super::{
@@ -45,9 +45,13 @@ fn provision(consent: &Consent) -> Value {
     if !actors.is_empty() {
         provision["actor"] = json!(actors);
     }
-    let actions = consent.activities.iter().filter_map(|activity| {
+    let allowed = consent.activities.iter();
+    let allowed = allowed.filter(|activity| **activity != Activity::Deny);
+    let actions = allowed.map(|activity| {
         let ours = coding(ACTIVITIES, activity.as_str());
-        Some(json!({ "coding": [ours, coding(ACTIONS, action_of(*activity)?)] }))
+        let theirs = action_of(*activity).map(|word| coding(ACTIONS, word));
+        let codings: Vec<Value> = [ours].into_iter().chain(theirs).collect();
+        json!({ "coding": codings })
     });
     let actions: Vec<Value> = actions.collect();
     if !actions.is_empty() {

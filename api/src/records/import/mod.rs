@@ -60,6 +60,15 @@ pub(crate) enum Drafted {
     Skipped,
 }
 
+/// A document of which it is known whose it is.
+struct Assigned {
+    document: fhir::Json,
+    /// What it said before.
+    submitted: Vec<u8>,
+    record_type: RecordType,
+    patient: UserId,
+}
+
 impl Import {
     /// Checks an entry and gives it what the server owns. Long work and no waiting, so that few documents
     /// are held as trees at a time.
@@ -77,28 +86,16 @@ impl Import {
             let draft = restore::draft(drafting, caller, document, exported)?;
             return Ok(Drafted::Draft(Box::new(draft)));
         }
-        let Entry {
+        let metadata = entry.metadata.clone();
+        let Some(Assigned {
             document,
+            submitted,
             record_type,
-            metadata,
-            full_url,
-            ..
-        } = entry;
-        if let Some(kind) = fhir::kind_of(&document).filter(|kind| !fhir::is_clinical(kind)) {
-            if kind == "Patient" {
-                self.patients.meet(&document, full_url.as_deref());
-            }
+            patient,
+        }) = self.assign(entry)?
+        else {
             return Ok(Drafted::Skipped);
-        }
-        let submitted = prepare::submitted(&document)?;
-        let record_type = match record_type.map_or_else(|| self.type_of(&document), Ok) {
-            // What frames a document of a hospital; what it lists comes by itself.
-            Err(Error::Document(_)) if full_url.is_some() && is_composition(&document) => {
-                return Ok(Drafted::Skipped);
-            }
-            record_type => record_type?,
         };
-        let (document, patient) = self.patients.assign(document)?;
         let purpose = self.purpose.or(caller.purpose);
         let request = json!([patient, record_type, metadata, purpose, self.key]);
         let hash = prepare::request_hash(&request, &submitted);
@@ -116,6 +113,45 @@ impl Import {
         };
         let draft = prepare::draft(drafting, content, about)?;
         Ok(Drafted::Draft(Box::new(draft)))
+    }
+
+    /// Learns whom an entry names that is passed over, as if it were taken: the first who is named is so
+    /// wherever an import goes on.
+    pub(crate) fn pass_over(&mut self, entry: Entry) {
+        if !self.restores {
+            self.assign(entry).ok();
+        }
+    }
+
+    /// Says what an entry is and whose; `None` of what no record is made of.
+    fn assign(&mut self, entry: Entry) -> Result<Option<Assigned>, Error> {
+        let Entry {
+            document,
+            record_type,
+            full_url,
+            ..
+        } = entry;
+        if let Some(kind) = fhir::kind_of(&document).filter(|kind| !fhir::is_clinical(kind)) {
+            if kind == "Patient" {
+                self.patients.meet(&document, full_url.as_deref());
+            }
+            return Ok(None);
+        }
+        let submitted = prepare::submitted(&document)?;
+        let record_type = match record_type.map_or_else(|| self.type_of(&document), Ok) {
+            // What frames a document of a hospital; what it lists comes by itself.
+            Err(Error::Document(_)) if full_url.is_some() && is_composition(&document) => {
+                return Ok(None);
+            }
+            record_type => record_type?,
+        };
+        let (document, patient) = self.patients.assign(document)?;
+        Ok(Some(Assigned {
+            document,
+            submitted,
+            record_type,
+            patient,
+        }))
     }
 
     /// Writes down what was refused without asking again, after its like was refused: a row for each

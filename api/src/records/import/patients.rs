@@ -2,9 +2,12 @@
 //!
 //! With an account alone, one patient of the source is that account: the first whom an entry names, and no
 //! second. With a map, those who are in it, and nobody else. A `Patient` among the entries joins the ways in
-//! which one person is named. Nothing is decided here: whoever writes is asked about each record.
+//! which one person is named; what two of them are called means nobody. Nothing is decided here: whoever writes is asked about each record.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
 
 use domain::ids::UserId;
 use fhir::{Issue, Json, NamedPatient};
@@ -15,17 +18,124 @@ use crate::error::Error;
 /// How many people a map may hold.
 pub(crate) const MAX_MAPPED: usize = 1000;
 /// How many ways to name people are remembered.
-const MAX_KEYS: usize = 100_000;
+pub(crate) const MAX_KEYS: usize = 20_000;
+
+/// Whose account ways to name somebody mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nobody,
+    One(UserId),
+    /// One of the ways means another account than the other.
+    Several,
+}
+
+/// What is known of one way to name somebody.
+#[derive(Debug, Clone, Copy, Default)]
+struct KnownKey {
+    /// The account that it means, if any.
+    account: Option<UserId>,
+    /// The `Patient` that it is of.
+    of: Option<u64>,
+    /// Whether two have it: then it means nobody, for good.
+    is_shared: bool,
+}
+
+/// The ways to name people, and the `Patient` resources that join them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KnownPatients {
+    keys: HashMap<String, KnownKey>,
+    /// As which `Patient` an account was met.
+    met: HashMap<UserId, u64>,
+    hashes: RandomState,
+}
+
+impl KnownPatients {
+    /// What means an account.
+    pub(crate) fn mapped(&self) -> impl Iterator<Item = (&str, UserId)> {
+        let keys = self.keys.iter();
+        keys.filter_map(|(key, known)| Some((key.as_str(), known.account?)))
+    }
+
+    /// Which `Patient` a resource is: by its entry's URL and its id, or else by all that it is called.
+    pub(crate) fn which(&self, patient: &Json, full_url: Option<&str>) -> u64 {
+        let id = patient.get("id").and_then(Json::as_str);
+        match full_url {
+            Some(url) => self.hashes.hash_one((url, id)),
+            None => match fhir::keys_of_patient(patient, None) {
+                keys if keys.is_empty() => self.hashes.hash_one(fhir::canonical::to_bytes(patient)),
+                keys => self.hashes.hash_one(keys),
+            },
+        }
+    }
+
+    /// Learns that a key means an account; whether it does now.
+    pub(crate) fn learn(&mut self, key: String, account: UserId) -> bool {
+        if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(&key) {
+            return false;
+        }
+        let known = self.keys.entry(key).or_default();
+        !known.is_shared && *known.account.get_or_insert(account) == account
+    }
+
+    /// Joins the ways in which a `Patient` is named, if one of them means an account, or else as the
+    /// one given; whether it is anybody's. What two have means nobody: the answer's second.
+    pub(crate) fn meet(
+        &mut self,
+        patient: &Json,
+        full_url: Option<&str>,
+        otherwise: Option<UserId>,
+    ) -> (bool, bool) {
+        let which = self.which(patient, full_url);
+        let keys = fhir::keys_of_patient(patient, full_url);
+        let mut is_lost = false;
+        for key in &keys {
+            if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key) {
+                continue;
+            }
+            let known = self.keys.entry(key.clone()).or_default();
+            if *known.of.get_or_insert(which) != which {
+                is_lost |= known.account.take().is_some();
+                known.is_shared = true;
+            }
+        }
+        let account = match self.known_as(&keys) {
+            Known::One(account) => Some(account),
+            Known::Nobody => otherwise.filter(|_| !keys.is_empty()),
+            Known::Several => None,
+        };
+        let Some(account) = account else {
+            return (false, is_lost);
+        };
+        if *self.met.entry(account).or_insert(which) == which {
+            for key in keys {
+                self.learn(key, account);
+            }
+        }
+        (true, is_lost)
+    }
+
+    fn known_as(&self, keys: &[String]) -> Known {
+        let accounts = keys.iter().filter_map(|key| self.keys.get(key)?.account);
+        let accounts: HashSet<UserId> = accounts.collect();
+        let mut accounts = accounts.into_iter();
+        match (accounts.next(), accounts.next()) {
+            (None, _) => Known::Nobody,
+            (Some(account), None) => Known::One(account),
+            (Some(_), Some(_)) => Known::Several,
+        }
+    }
+}
 
 /// Who is meant by whom.
 #[derive(Debug, Clone)]
 pub(crate) struct ImportPatients {
     /// Whose records those are that name nobody.
     account: Option<UserId>,
-    /// The account of each way to name somebody.
-    known: HashMap<String, UserId>,
-    /// Whether nobody else is to be known.
+    known: KnownPatients,
+    /// Whether nobody else is to be known: there is a map.
     is_closed: bool,
+    /// Whether somebody was named who is the account.
+    is_taken: bool,
 }
 
 impl ImportPatients {
@@ -37,39 +147,43 @@ impl ImportPatients {
         account: Option<UserId>,
         map: impl IntoIterator<Item = (String, UserId)>,
     ) -> Result<Self, Error> {
-        let mut known = HashMap::new();
-        for (named, of) in map {
+        let mut known = KnownPatients::default();
+        let mut accounts = HashSet::new();
+        for (nth, (named, of)) in map.into_iter().enumerate() {
             let wrong = |message: &str| Err(Error::bad("patients", message));
             let Some(key) = fhir::patient_key(named.trim()) else {
-                return wrong("a patient of the source is named by a reference or an identifier");
+                return wrong(
+                    "a patient of the source is named by a reference, or an identifier with its system",
+                );
             };
-            if known.insert(key, of).is_some_and(|before| before != of) {
-                return wrong("a patient of the source is mapped to two accounts");
-            }
-            if known.len() > MAX_MAPPED {
+            accounts.insert(of);
+            if accounts.len() > MAX_MAPPED || nth >= MAX_KEYS {
                 return Err(Error::bad(
                     "patients",
-                    format!("at most {MAX_MAPPED} patients are mapped"),
+                    format!("at most {MAX_MAPPED} patients are mapped, by {MAX_KEYS} names"),
                 ));
             }
+            if !known.learn(key, of) {
+                return wrong("a patient of the source is mapped to two accounts");
+            }
         }
-        if account.is_none() && known.is_empty() {
+        if account.is_none() && accounts.is_empty() {
             return Err(Error::bad("patient", "say whose records"));
         }
         Ok(Self {
             account,
-            is_closed: !known.is_empty(),
+            is_closed: !accounts.is_empty(),
+            is_taken: false,
             known,
         })
     }
 
     /// Learns in which ways somebody is named, from a `Patient` resource.
     pub(crate) fn meet(&mut self, patient: &Json, full_url: Option<&str>) {
-        let keys = fhir::keys_of_patient(patient, full_url);
-        let known = keys.iter().find_map(|key| self.known.get(key).copied());
-        if let Some(account) = known.or_else(|| self.open()) {
-            self.learn(keys, account);
-        }
+        let open = self.open();
+        // Without a map, nobody is known but the account.
+        let (is_known, _) = self.known.meet(patient, full_url, open);
+        self.is_taken |= is_known;
     }
 
     /// The document as one of ours, and whose it is.
@@ -98,40 +212,56 @@ impl ImportPatients {
             }
             return Err(Error::Document(issues));
         };
-        let known = &self.known;
-        let is_theirs = |keys: &[String]| keys.iter().any(|key| known.get(key) == Some(&account));
+        let is_theirs = |keys: &[String]| {
+            !self.is_of_a_stranger(keys) && self.known.known_as(keys) == Known::One(account)
+        };
         let ours = fhir::assign_patient(document, &is_theirs, &account.to_string());
         Ok((ours, account))
     }
 
     fn account_of(&mut self, keys: &[String]) -> Option<UserId> {
-        if let Some(account) = self.account
-            && keys.iter().any(|key| account_named(key) == Some(account))
-        {
-            return Some(account);
+        if self.is_of_a_stranger(keys) {
+            return None;
         }
-        let known = keys.iter().find_map(|key| self.known.get(key).copied());
-        known.or_else(|| {
-            // An account of ours is nobody else, whoever wrote that.
-            let is_ours = keys.iter().any(|key| account_named(key).is_some());
-            let account = self.open().filter(|_| !is_ours && !keys.is_empty())?;
-            self.learn(keys.to_vec(), account);
-            Some(account)
+        let given = self.account.filter(|account| {
+            let mut named = keys.iter().filter_map(|key| account_named(key));
+            named.any(|named| named == *account)
+        });
+        match (self.known.known_as(keys), given) {
+            (Known::Several, _) => None,
+            (Known::One(known), Some(given)) => (known == given).then_some(given),
+            (Known::One(known), None) => Some(known),
+            (Known::Nobody, Some(given)) => Some(given),
+            (Known::Nobody, None) => {
+                let account = self.open().filter(|_| !keys.is_empty())?;
+                self.is_taken = true;
+                for key in keys {
+                    self.known.learn(key.clone(), account);
+                }
+                Some(account)
+            }
+        }
+    }
+
+    /// Whether somebody is named as we name accounts who is neither the account nor in the map: an account
+    /// of ours is nobody else, whoever wrote that.
+    fn is_of_a_stranger(&self, keys: &[String]) -> bool {
+        keys.iter().any(|key| {
+            let is_mapped = || {
+                self.is_closed
+                    && self
+                        .known
+                        .keys
+                        .get(key)
+                        .is_some_and(|it| it.account.is_some())
+            };
+            account_named(key).is_some_and(|named| Some(named) != self.account && !is_mapped())
         })
     }
 
     /// The account that the first person who is named means.
     fn open(&self) -> Option<UserId> {
-        let is_open = !self.is_closed && self.known.is_empty();
-        self.account.filter(|_| is_open)
-    }
-
-    fn learn(&mut self, keys: Vec<String>, account: UserId) {
-        for key in keys {
-            if self.known.len() < MAX_KEYS {
-                self.known.entry(key).or_insert(account);
-            }
-        }
+        self.account.filter(|_| !self.is_closed && !self.is_taken)
     }
 }
 
@@ -201,6 +331,46 @@ mod tests {
     }
 
     #[test]
+    fn what_two_patients_are_called_means_nobody() {
+        let mut patients = ImportPatients::new(Some(account(1)), []).unwrap();
+        let patient = fhir::reader::read(
+            br#"{"resourceType":"Patient","id":"7","identifier":[{"value":"9"}]}"#,
+        )
+        .unwrap();
+        patients.meet(&patient, Some("https://a.example/Patient/7"));
+        assert_eq!(whose(&mut patients, "Patient/7"), Some(account(1)));
+        patients.meet(&patient, Some("https://b.example/Patient/7"));
+
+        assert_eq!(whose(&mut patients, "Patient/7"), None);
+        let (a, b) = ("https://a.example/Patient/7", "https://b.example/Patient/7");
+        assert_eq!(whose(&mut patients, b), None);
+        assert_eq!(whose(&mut patients, a), Some(account(1)));
+        // Nor is there room for somebody else then.
+        assert_eq!(whose(&mut patients, "Patient/8"), None);
+    }
+
+    #[test]
+    fn ways_that_mean_two_accounts_are_refused_whichever_comes_first() {
+        let map = [
+            ("urn:mrn|1".to_owned(), account(1)),
+            ("Patient/2".to_owned(), account(2)),
+        ];
+        let mut patients = ImportPatients::new(Some(account(3)), map).unwrap();
+        let ours = format!("Patient/{}", account(3));
+        let stranger = format!("Patient/{}", account(4));
+        for reference in ["Patient/2", &ours, &stranger] {
+            let subject = format!(
+                r#"{{"resourceType":"Observation","subject":{{"reference":"{reference}","identifier":{{"system":"urn:mrn","value":"1"}}}}}}"#
+            );
+            let document = fhir::reader::read(subject.as_bytes()).unwrap();
+            assert!(patients.assign(document).is_err(), "{reference}");
+        }
+        let two = br#"{"resourceType":"Patient","id":"2","identifier":[{"system":"urn:mrn","value":"1"}]}"#;
+        patients.meet(&fhir::reader::read(two).unwrap(), Some("urn:uuid:x"));
+        assert_eq!(whose(&mut patients, "urn:uuid:x"), None);
+    }
+
+    #[test]
     fn a_map_that_contradicts_itself_or_names_nobody_is_refused() {
         let twice = [
             ("Patient/7".to_owned(), account(1)),
@@ -209,7 +379,13 @@ mod tests {
         assert!(ImportPatients::new(None, twice).is_err());
         assert!(ImportPatients::new(None, [("  ".to_owned(), account(1))]).is_err());
         assert!(ImportPatients::new(None, []).is_err());
-        let many = (0..=MAX_MAPPED).map(|nth| (format!("Patient/{nth}"), account(1)));
-        assert!(ImportPatients::new(None, many).is_err());
+        assert!(ImportPatients::new(None, [("|9".to_owned(), account(1))]).is_err());
+        let many = |of: fn(u128) -> u128, up_to: u128| {
+            let map = (0..=up_to).map(|nth| (format!("Patient/{nth}"), account(of(nth))));
+            ImportPatients::new(None, map)
+        };
+        assert!(many(|nth| nth, 1000).is_err());
+        assert!(many(|_| 1, 1000).is_ok());
+        assert!(many(|_| 1, 20_000).is_err());
     }
 }

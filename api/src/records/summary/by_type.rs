@@ -72,7 +72,8 @@ mirrors! {
         interpreters: Vec<Party>,
         /// When the result was issued, else the time it is about: of the first report that states one.
         issued: Option<String>,
-        /// The conclusions in words: `conclusion` of the reports.
+        /// The conclusions in words: `conclusion` of the reports that were neither cancelled nor entered in
+        /// error; those of all stand in `reports`.
         conclusions: Vec<String>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
@@ -442,7 +443,8 @@ mirrors! {
         states: Vec<ImagingState>,
         /// The reports: each `DiagnosticReport`, with its status and what it concludes.
         reports: Vec<DiagnosticReportSummary>,
-        /// The findings in words: `conclusion` of the reports, then `conclusionCode` as text.
+        /// The findings in words, of the reports that were neither cancelled nor entered in error:
+        /// `conclusion`, then `conclusionCode` as text.
         findings: Vec<String>,
         /// The notes in words: `note` of studies and media.
         notes: Vec<String>,

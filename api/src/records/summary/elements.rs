@@ -95,6 +95,8 @@ mirrors! {
         status: Option<String>,
         /// When the value was measured: `effective[x]` as text.
         effective: Option<String>,
+        /// What the value is about where that is not the patient, such as a fetus: `focus`.
+        focus: Vec<Party>,
         /// Who measured the value: each `performer`.
         performers: Vec<Party>,
         /// The categories of the value, such as laboratory: `category`.

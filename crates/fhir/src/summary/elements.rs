@@ -6,7 +6,7 @@ use super::text;
 use crate::json::Json;
 
 /// A code of some system.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Coding {
     /// The system's URI.
     pub system: Option<String>,
@@ -17,7 +17,7 @@ pub struct Coding {
 }
 
 /// A `CodeableConcept`.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Concept {
     /// What a person reads: its text, or the first display, or the first code.
     pub text: Option<String>,
@@ -57,7 +57,7 @@ pub struct Period {
 }
 
 /// Whom or what a `Reference` means.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Party {
     /// What a person reads: the reference's display, or the name of the contained resource.
     pub name: Option<String>,

@@ -3,7 +3,7 @@
 use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Part, Parts, distinct};
-use super::report::{Report, report};
+use super::report::{Report, is_void, report};
 use super::silent::silent;
 
 /// What `IMAGING` says.
@@ -29,7 +29,7 @@ pub struct ImagingSummary {
     pub states: Vec<ImagingState>,
     /// Each `DiagnosticReport`, with its state.
     pub reports: Vec<Report>,
-    /// `conclusion` of reports, then `conclusionCode` in words.
+    /// `conclusion` of reports that were neither cancelled nor entered in error, then their `conclusionCode` in words.
     pub findings: Vec<String>,
     /// `note` of studies and media.
     pub notes: Vec<String>,
@@ -78,8 +78,9 @@ impl ImagingSummary {
         let of_study = studies()
             .flat_map(|study| study.items("modality"))
             .filter_map(|modality| Concept::of_coding(modality.json));
-        let concluded = reports().filter_map(|report| report.written("conclusion"));
-        let coded_conclusions = reports()
+        let valid = || reports().filter(|it| !is_void(*it));
+        let concluded = valid().filter_map(|report| report.written("conclusion"));
+        let coded_conclusions = valid()
             .flat_map(|report| report.concepts("conclusionCode"))
             .filter_map(|code| code.text);
         Self {

@@ -1,9 +1,11 @@
 //! `LAB_RESULT`: what was tested, what came out, what is usual, where.
 
+use std::collections::HashSet;
+
 use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Parts, distinct};
-use super::report::{Report, report};
+use super::report::{Report, is_void, report};
 use super::silent::silent;
 
 /// What a `LAB_RESULT` says.
@@ -25,7 +27,7 @@ pub struct LabResultSummary {
     pub interpreters: Vec<Party>,
     /// When it was issued, else what time it is about: of the first report that says.
     pub issued: Option<String>,
-    /// `conclusion` of reports.
+    /// `conclusion` of reports that were neither cancelled nor entered in error.
     pub conclusions: Vec<String>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
@@ -57,6 +59,7 @@ impl LabResultSummary {
             interpreters: distinct(reports().flat_map(|it| it.parties("resultsInterpreter"))),
             issued: all().find_map(|it| it.written("issued").or_else(|| it.choice("effective"))),
             conclusions: reports()
+                .filter(|it| !is_void(*it))
                 .filter_map(|it| it.written("conclusion"))
                 .collect(),
         }
@@ -65,13 +68,10 @@ impl LabResultSummary {
 
 /// One and the same may be named here and only referred to there.
 fn distinct_parties(all: impl Iterator<Item = Party>) -> Vec<Party> {
-    all.fold(Vec::new(), |mut kept: Vec<Party>, party| {
-        let is_known = kept.iter().any(|known| {
-            known == &party || (known.reference.is_some() && known.reference == party.reference)
-        });
-        if !is_known {
-            kept.push(party);
-        }
-        kept
-    })
+    let mut references = HashSet::new();
+    let is_new = |party: &Party| match &party.reference {
+        Some(reference) => references.insert(reference.clone()),
+        None => true,
+    };
+    distinct(all.filter(is_new))
 }

@@ -35,6 +35,8 @@ pub struct Measurement {
     pub status: Option<String>,
     /// `effective[x]`, in words: when it was measured.
     pub effective: Option<String>,
+    /// `focus`: what it is about where that is not the patient: a fetus, a donor, an implant.
+    pub focus: Vec<Party>,
     /// `performer`.
     pub performers: Vec<Party>,
     /// `category`: laboratory, vital-signs, …
@@ -66,6 +68,7 @@ pub(super) fn measurement(observation: Part<'_>) -> Measurement {
     Measurement {
         status: observation.written("status"),
         effective: observation.choice("effective"),
+        focus: observation.parties("focus").collect(),
         performers: observation.parties("performer").collect(),
         components: observation.items("component").map(measured).collect(),
         categories: observation.concepts("category").collect(),

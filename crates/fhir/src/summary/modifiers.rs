@@ -3,10 +3,15 @@
 //! A summary shows some of them in fields of their own. Each other one is named, unless it says what a
 //! reader takes for granted without it. Which elements these are is read off the definitions.
 
+use std::collections::HashSet;
+
 use super::text;
 use crate::json::Json;
 use crate::record_types::{RecordType, resource_type};
 use crate::table::{self, Field, Kind, Node};
+
+/// How many modifiers of a document are named; after them stands `…`.
+const MAX_TOLD: usize = 100;
 
 /// The modifiers that the summary of a record type shows in fields of their own.
 pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
@@ -52,9 +57,23 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
     }
 }
 
-/// Whether a modifier says no more than its absence: the result is final, the plan is in force.
-pub(super) fn is_plain(element: &str, value: &str) -> bool {
-    let plain: &[&str] = match element {
+/// Whether a modifier of an element of this kind says no more than its absence: the result is final, the plan
+/// is in force.
+pub(super) fn is_plain(kind: &str, element: &str, value: &str) -> bool {
+    let plain: &[&str] = match (element, kind) {
+        // What was to be done, and is over, is not in force.
+        ("status", "MedicationRequest" | "CarePlan" | "ServiceRequest") => &["active"],
+        ("intent", "MedicationRequest" | "ServiceRequest") => &["order", "original-order"],
+        _ => plain_of(element),
+    };
+    // Only a name or address of the past is misread.
+    let is_use = element == "use" && value != "old";
+    is_use || plain.contains(&value)
+}
+
+/// What goes without saying, of whichever kind.
+fn plain_of(element: &str) -> &'static [&'static str] {
+    match element {
         "status" => &[
             "active",
             "amended",
@@ -70,19 +89,17 @@ pub(super) fn is_plain(element: &str, value: &str) -> bool {
         "mode" => &["snapshot", "working"],
         "active" => &["true"],
         "deceasedBoolean" | "deleted" | "doNotPerform" | "isSubpotent" => &["false"],
-        // Only a name or address of the past is misread.
-        "use" => return value != "old",
-        _ => return false,
-    };
-    plain.contains(&value)
+        _ => &[],
+    }
 }
 
 /// Every modifier of the document that its summary does not show, as `element=value` or
-/// `element(url of the extension)`, each once.
+/// `element(url of the extension)`, each once; of very many the first ones, and `…`.
 pub(super) fn unsupported(document: &Json, record_type: RecordType) -> Vec<String> {
     let mut walk = ModifierWalk {
         shown: shown(record_type),
         found: Vec::new(),
+        known: HashSet::new(),
     };
     walk.resource(document);
     walk.found
@@ -91,6 +108,7 @@ pub(super) fn unsupported(document: &Json, record_type: RecordType) -> Vec<Strin
 struct ModifierWalk {
     shown: &'static [&'static str],
     found: Vec<String>,
+    known: HashSet<String>,
 }
 
 impl ModifierWalk {
@@ -136,7 +154,11 @@ impl ModifierWalk {
         let items = value.as_array().unwrap_or(std::slice::from_ref(value));
         for item in items.iter().filter(|item| **item != Json::Null) {
             let said = said(item);
-            if said.iter().any(|said| !is_plain(field.name(), said)) || said.is_empty() {
+            if said
+                .iter()
+                .any(|said| !is_plain(node.name, field.name(), said))
+                || said.is_empty()
+            {
                 let values = said.join(",");
                 let named = match field.name() {
                     "modifierExtension" => format!("{name}({values})"),
@@ -149,9 +171,15 @@ impl ModifierWalk {
     }
 
     fn name(&mut self, named: String) {
-        if !self.found.contains(&named) {
-            self.found.push(named);
+        if self.found.len() > MAX_TOLD || self.known.contains(&named) {
+            return;
         }
+        if self.found.len() == MAX_TOLD {
+            self.found.push("…".to_owned());
+            return;
+        }
+        self.known.insert(named.clone());
+        self.found.push(named);
     }
 }
 
@@ -257,14 +285,17 @@ mod tests {
                         };
                         let name = format!("{}.{}", node.name, field.name());
                         let is_shown = shown(record_type).contains(&name.as_str());
-                        if is_plain(field.name(), &code) && (!is_shown || code == "false") {
+                        if is_plain(node.name, field.name(), &code)
+                            && (!is_shown || code == "false")
+                        {
                             continue;
                         }
                         let with = summary(&value);
                         let without = summary("null");
                         assert_ne!(with, without, "{record_type:?}: {name}={code}");
                         // What a list shows says it, too, but for the activities of a plan.
-                        if !is_plain(field.name(), &code) && !name.starts_with("CarePlan.activity")
+                        if !is_plain(node.name, field.name(), &code)
+                            && !name.starts_with("CarePlan.activity")
                         {
                             let (with, without) = (with.title(), without.title());
                             assert_ne!(with, without, "{record_type:?}: {name}={code}");

@@ -1,5 +1,8 @@
 //! The resources of a document, each with what it may refer to by a fragment.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use super::elements::{Coding, Concept, Party, Period};
 use super::text;
 use crate::json::Json;
@@ -128,11 +131,7 @@ pub(super) fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
 }
 
 /// A list without what it already has: a study and its series name the same modality.
-pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
-    all.fold(Vec::new(), |mut kept, it| {
-        if !kept.contains(&it) {
-            kept.push(it);
-        }
-        kept
-    })
+pub(super) fn distinct<T: Clone + Eq + Hash>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut known = HashSet::new();
+    all.filter(|it| known.insert(it.clone())).collect()
 }

@@ -31,6 +31,12 @@ pub struct Report {
 
 silent!(Report);
 
+/// Whether nothing that a report concludes holds.
+pub(super) fn is_void(report: Part<'_>) -> bool {
+    let status = report.written("status");
+    matches!(status.as_deref(), Some("cancelled" | "entered-in-error"))
+}
+
 pub(super) fn report(report: Part<'_>) -> Report {
     Report {
         code: report.concept("code"),

@@ -36,7 +36,7 @@ fn value(chosen: &str, part: Part<'_>) -> Option<String> {
         "CodeableConcept" => Concept::of(json)?.text,
         "Coding" => Concept::of_coding(json)?.text,
         "Reference" => Party::of(part).and_then(|party| party.name.or(party.reference)),
-        "Timing" => timing(json),
+        "Timing" => bounded_timing(part),
         "SampledData" => Some("a series of measurements".to_owned()),
         _ => written(json),
     }
@@ -48,10 +48,15 @@ pub(super) fn quantity(it: &Quantity) -> String {
     join(words.into_iter().flatten().map(String::as_str), " ")
 }
 
-/// `20 mg : 1 d`
+/// `20 mg : 1 d`; a side that is not stated is `?`.
 pub(super) fn ratio(json: &Json) -> Option<String> {
     let side = |key| json.get(key).and_then(Quantity::of).map(|it| quantity(&it));
-    Some(format!("{} : {}", side("numerator")?, side("denominator")?))
+    let sides = [side("numerator"), side("denominator")];
+    if sides.iter().all(Option::is_none) {
+        return None;
+    }
+    let [numerator, denominator] = sides.map(|it| it.unwrap_or_else(|| "?".to_owned()));
+    Some(format!("{numerator} : {denominator}"))
 }
 
 /// `6.0 % – 7.0 %`
@@ -75,41 +80,57 @@ fn between(from: Option<String>, to: Option<String>) -> String {
     }
 }
 
-/// When something is to happen: the timing's code in words, or its rule, such as `2 times per 1 d, C`,
-/// or its moments.
+/// A timing, and for how long it holds.
+fn bounded_timing(part: Part<'_>) -> Option<String> {
+    let bounds = part
+        .get("repeat")
+        .and_then(|repeat| repeat.choice("bounds"));
+    let words: Vec<String> = timing(part.json).into_iter().chain(bounds).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// When something is to happen: the timing's code in words, its rule, such as `2 times per 1 d, C`, and
+/// its moments.
 pub(super) fn timing(json: &Json) -> Option<String> {
-    if let Some(text) = json
-        .get("code")
-        .and_then(Concept::of)
-        .and_then(|it| it.text)
-    {
-        return Some(text);
-    }
-    let mut words = Vec::new();
+    let code = json.get("code").and_then(Concept::of);
+    let mut words: Vec<String> = code.and_then(|it| it.text).into_iter().collect();
     if let Some(repeat) = json.get("repeat") {
-        let number = |least: &str, most: &str| {
-            let least = repeat.get(least).and_then(written);
-            match (least, repeat.get(most).and_then(written)) {
-                (Some(least), Some(most)) => Some(format!("{least}–{most}")),
-                (least, most) => least.or(most),
-            }
-        };
-        if let Some(period) = number("period", "periodMax") {
-            let unit = repeat.get("periodUnit").and_then(written);
-            let often = number("frequency", "frequencyMax").unwrap_or_else(|| "1".to_owned());
-            words.push(format!(
-                "{often} times per {period} {}",
-                unit.unwrap_or_default()
-            ));
-        } else if let Some(often) = number("frequency", "frequencyMax") {
-            words.push(format!("{often} times"));
-        }
-        for key in ["dayOfWeek", "timeOfDay", "when"] {
-            words.extend(items(repeat, key).iter().filter_map(written));
-        }
+        words.extend(repeated(repeat));
     }
     words.extend(items(json, "event").iter().filter_map(written));
     (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// What a rule says, but for its bounds: `2–3 times per 1 d`, `for 30 min`, `10 times in all`, …
+fn repeated(repeat: &Json) -> Vec<String> {
+    let number = |least: &str, most: &str| {
+        let least = repeat.get(least).and_then(written);
+        match (least, repeat.get(most).and_then(written)) {
+            (Some(least), Some(most)) => Some(format!("{least}–{most}")),
+            (Some(least), None) => Some(least),
+            (None, most) => most.map(|most| format!("up to {most}")),
+        }
+    };
+    let unit = |key: &str| repeat.get(key).and_then(written).unwrap_or_default();
+    let often = number("frequency", "frequencyMax");
+    let often = match number("period", "periodMax") {
+        Some(period) => {
+            let often = often.unwrap_or_else(|| "1".to_owned());
+            Some(format!("{often} times per {period} {}", unit("periodUnit")))
+        }
+        None => often.map(|often| format!("{often} times")),
+    };
+    let mut words: Vec<String> = often.into_iter().collect();
+    for key in ["dayOfWeek", "timeOfDay", "when"] {
+        words.extend(items(repeat, key).iter().filter_map(written));
+    }
+    let offset = repeat.get("offset").and_then(written);
+    words.extend(offset.map(|offset| format!("offset {offset} min")));
+    let lasts = number("duration", "durationMax");
+    words.extend(lasts.map(|lasts| format!("for {lasts} {}", unit("durationUnit"))));
+    let count = number("count", "countMax");
+    words.extend(count.map(|count| format!("{count} times in all")));
+    words
 }
 
 fn join<'a>(words: impl Iterator<Item = &'a str>, between: &str) -> String {

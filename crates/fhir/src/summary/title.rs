@@ -73,7 +73,26 @@ fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
         return recommended;
     }
     let name = name(part, kind).map_or_else(|| kind.to_owned(), |name| shortened(&name));
-    vec![with_states(name, &states)]
+    vec![with_states(name + &focus(part, kind), &states)]
+}
+
+/// Of whom or what an observation is, where that is not the patient.
+fn focus(part: Part<'_>, kind: &str) -> String {
+    if kind != "Observation" {
+        return String::new();
+    }
+    let focus = part.parties("focus");
+    let named = focus.filter_map(|it| it.name.or(it.reference));
+    let named = distinct(named.map(|it| shortened(&it)));
+    if named.is_empty() {
+        return String::new();
+    }
+    let more = named.len().saturating_sub(MAX_NAMED);
+    let shown = named[..named.len() - more].join(", ");
+    match more {
+        0 => format!(" (of {shown})"),
+        _ => format!(" (of {shown}, {more} more)"),
+    }
 }
 
 fn with_states(name: String, states: &[String]) -> String {
@@ -98,15 +117,15 @@ fn states(part: Part<'_>, kind: &str, record_type: RecordType) -> Vec<String> {
         (!element.contains('.')).then_some(element)
     });
     elements
-        .filter_map(|element| state(part, element))
+        .filter_map(|element| state(part, kind, element))
         .collect()
 }
 
-fn state(part: Part<'_>, element: &str) -> Option<String> {
+fn state(part: Part<'_>, kind: &str, element: &str) -> Option<String> {
     let value = part
         .written(element)
         .or_else(|| first_code(part, element))?;
-    if is_plain(element, &value) {
+    if is_plain(kind, element, &value) {
         return None;
     }
     Some(match value.as_str() {
@@ -169,7 +188,15 @@ fn observed(it: &Measurement) -> Option<String> {
         .map(String::as_str)
         .collect();
     let value = if value.is_empty() {
-        it.text.clone().or_else(|| it.absent_reason.clone())
+        let interpretations = it.interpretations.iter();
+        let interpretations: Vec<&str> = interpretations
+            .filter_map(|it| it.text.as_deref())
+            .collect();
+        let interpreted = Some(interpretations.join(", ")).filter(|it| !it.is_empty());
+        it.text
+            .clone()
+            .or(interpreted)
+            .or_else(|| it.absent_reason.clone())
     } else {
         Some(value.join(" "))
     };

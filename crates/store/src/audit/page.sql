@@ -12,12 +12,12 @@ WITH read AS (
         CASE WHEN $8 THEN ROW(
             (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
-            new_value ->> 'table', new_value ->> 'wanted'
+            new_value ->> 'table', new_value ->> 'wanted',
+            action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
         )::text ELSE id::text END AS said
     FROM audit_logs
     WHERE id < $1
       AND ($2::uuid IS NULL OR user_id = $2)
-      AND ($3::uuid IS NULL OR resource_id = $3 OR record_ids @> ARRAY[$3])
       AND ($4::text[] IS NULL OR action_type = ANY ($4))
       AND ($5::uuid IS NULL OR patient_id = $5)
       AND ($6::boolean IS NULL OR (action_type <> 'ACCESS_DENIED') = $6)
@@ -30,7 +30,9 @@ WITH read AS (
       AND ($16::timestamptz IS NULL OR event_time >= $16)
       AND ($17::timestamptz IS NULL OR event_time < $17)
       AND ($18::boolean IS NULL OR (
-          action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($19::text[])
+          action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($3::text[])
+          -- A list that showed nothing disclosed nothing.
+          AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0') IS NOT TRUE
       ) = $18)
     ORDER BY id DESC
     LIMIT $7

@@ -38,6 +38,12 @@ pub async fn unended(
     let found = reviewed_rows!(
         "WHERE end_recorded_at IS NULL
            AND expires_at <= $1
+           AND NOT EXISTS (
+               SELECT 1
+               FROM audit_logs
+               WHERE resource_id = break_glass_windows.id
+                 AND action_type = 'BREAK_GLASS_END'
+           )
          ORDER BY expires_at, id
          LIMIT $2
          FOR NO KEY UPDATE SKIP LOCKED",

@@ -14,29 +14,49 @@ use uuid::Uuid;
 use super::{ids_of, types_of};
 use crate::{StoreError, Tx, rows};
 
-/// The requests that are to be carried out now, or go on, and whose data they are about; those first that were not looked at for
-/// the longest time. Served by `idx_data_deletion_requests_due`.
+/// A request that is to be carried out, and where a page of them goes on after it.
+#[derive(Debug, Clone, Copy)]
+pub struct DueRequest {
+    /// Which.
+    pub id: DeletionRequestId,
+    /// Whose data it is about.
+    pub subject: UserId,
+    /// When its row last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The requests that are to be carried out now, or go on; those first that were not changed for the longest time. One that
+/// failed waits for an hour. Served by `idx_data_deletion_requests_due`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn due(
     tx: &mut Tx<'_>,
+    after: Option<DueRequest>,
     limit: i64,
-) -> Result<Vec<(DeletionRequestId, UserId)>, StoreError> {
+) -> Result<Vec<DueRequest>, StoreError> {
     let found = sqlx::query!(
-        "SELECT id, user_id
+        "SELECT id, user_id, updated_at
          FROM data_deletion_requests
          WHERE status IN ('scheduled', 'executing', 'failed')
            AND scheduled_for <= CURRENT_TIMESTAMP
+           AND (status <> 'failed' OR updated_at <= CURRENT_TIMESTAMP - INTERVAL '1 hour')
+           AND ($1::timestamptz IS NULL OR (updated_at, id) > ($1, $2::uuid))
          ORDER BY updated_at, id
-         LIMIT $1",
+         LIMIT $3",
+        after.map(|it| it.updated_at),
+        after.map(|it| it.id.0),
         limit,
     )
     .fetch_all(&mut **tx)
     .await?;
     let due = found.into_iter();
     Ok(due
-        .map(|row| (DeletionRequestId(row.id), UserId(row.user_id)))
+        .map(|row| DueRequest {
+            id: DeletionRequestId(row.id),
+            subject: UserId(row.user_id),
+            updated_at: row.updated_at,
+        })
         .collect())
 }
 
@@ -161,29 +181,34 @@ pub async fn destroy_keys(
     Ok(destroyed.into_iter().map(PatientKeyId).collect())
 }
 
-/// The consents of a patient that are not taken back, whether they hold now or not.
+/// A page of the consents of a patient that are not taken back, whether they hold now or not, in the order of ids.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_consents(
     conn: &mut PgConnection,
     patient: UserId,
+    after: Option<ConsentId>,
+    limit: i64,
 ) -> Result<Vec<ConsentId>, StoreError> {
     let found = sqlx::query_scalar!(
         "SELECT id
          FROM data_processing_consents
          WHERE user_id = $1
            AND consent_withdrawn_at IS NULL
+           AND ($2::uuid IS NULL OR id > $2)
          ORDER BY id
-         LIMIT 1000",
+         LIMIT $3",
         patient.0,
+        after.map(|id| id.0),
+        limit,
     )
     .fetch_all(conn)
     .await?;
     Ok(found.into_iter().map(ConsentId).collect())
 }
 
-/// Removes what else an account leaves that is erased: log-ins, keys of retries, wallets, and messages to be signed.
+/// Removes what else an account leaves that is erased: log-ins, keys of retries, wallets, messages to be signed, and access codes.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -201,13 +226,16 @@ pub async fn remove_traces(
     sqlx::query!("DELETE FROM wallet_challenges WHERE user_id = $1", user.0)
         .execute(&mut **tx)
         .await?;
+    sqlx::query!("DELETE FROM access_codes WHERE user_id = $1", user.0)
+        .execute(&mut **tx)
+        .await?;
     sqlx::query_scalar!("SELECT erase_wallets($1)", id.0)
         .fetch_one(&mut **tx)
         .await?;
     Ok(())
 }
 
-/// What a request has left of what it is to erase. Unit: records and keys.
+/// What a request has left of what it is to erase. Unit: rows.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -218,15 +246,38 @@ pub async fn left(
     is_account: bool,
 ) -> Result<i64, StoreError> {
     let left = sqlx::query_scalar!(
-        r#"SELECT (
+        r#"WITH RECURSIVE named(id) AS (
+               SELECT UNNEST($3::uuid[])
+               UNION
+               SELECT later.id FROM named JOIN medical_records AS later ON later.predecessor_id = named.id
+           )
+           SELECT (
                SELECT count(*)
                FROM medical_records
                WHERE patient_id = $1
-                 AND (record_type = ANY($2) OR id = ANY($3))
+                 AND (record_type = ANY($2) OR id IN (SELECT named.id FROM named))
                  AND (erased_at IS NULL OR octet_length(encrypted_data) > 0
-                      OR record_metadata IS NOT NULL OR code_tokens IS NOT NULL)
+                      OR record_metadata IS NOT NULL OR code_tokens IS NOT NULL
+                      OR missing_elements IS NOT NULL OR effective_at IS NOT NULL)
            ) + (
                SELECT count(*) FROM patient_keys WHERE $4 AND patient_id = $1 AND wrapped_key IS NOT NULL
+           ) + (
+               SELECT count(*) FROM users
+               WHERE $4 AND id = $1
+                 AND (is_active OR hashed_password <> '!' OR blockchain_address IS NOT NULL
+                      OR organization_id IS NOT NULL OR email NOT LIKE '%@erased' OR username NOT LIKE 'erased:%')
+           ) + (
+               SELECT count(*) FROM sessions WHERE $4 AND user_id = $1
+           ) + (
+               SELECT count(*) FROM wallets WHERE $4 AND user_id = $1
+           ) + (
+               SELECT count(*) FROM second_factors WHERE $4 AND user_id = $1
+           ) + (
+               SELECT count(*) FROM idempotency_keys WHERE $4 AND user_id = $1
+           ) + (
+               SELECT count(*) FROM data_processing_consents
+               WHERE $4 AND user_id = $1 AND consent_withdrawn_at IS NULL
+                 AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
            ) AS "left!""#,
         patient.0,
         &types_of(covered),
@@ -260,10 +311,15 @@ pub async fn erased_since(
     since: DateTime<Utc>,
 ) -> Result<Vec<ErasedRecord>, StoreError> {
     let found = sqlx::query!(
-        "SELECT id, record_type, data_hash
+        "WITH RECURSIVE named(id) AS (
+             SELECT UNNEST($3::uuid[])
+             UNION
+             SELECT later.id FROM named JOIN medical_records AS later ON later.predecessor_id = named.id
+         )
+         SELECT id, record_type, data_hash
          FROM medical_records
          WHERE patient_id = $1
-           AND (record_type = ANY($2) OR id = ANY($3))
+           AND (record_type = ANY($2) OR id IN (SELECT named.id FROM named))
            AND erased_at >= $4
          ORDER BY id",
         patient.0,

@@ -116,7 +116,7 @@ fn a_document_says_it_in_the_words_of_the_standard() {
 fn the_words_of_the_standard_alone_are_taken_where_they_say_one_thing() {
     let mut written = write::document(&consent(), true);
     let alone = |code: &str| json!({ "coding": [{ "system": ACTIONS, "code": code }] });
-    written["provision"]["action"] = json!([alone("access"), alone("collect"), alone("correct")]);
+    written["provision"]["action"] = json!([alone("access"), alone("correct")]);
     written["provision"]["class"].take();
     written["provision"]
         .as_object_mut()
@@ -125,14 +125,34 @@ fn the_words_of_the_standard_alone_are_taken_where_they_say_one_thing() {
     let terms = read(&written).unwrap();
     assert_eq!(
         terms.activities,
-        [
-            Activity::Read,
-            Activity::Search,
-            Activity::Create,
-            Activity::Amend
-        ]
+        [Activity::Read, Activity::Search, Activity::Amend]
     );
     assert_eq!(terms.categories, [Category::All]);
+}
+
+#[test]
+fn a_narrative_or_a_tag_that_may_say_more_is_refused_and_the_rest_about_a_document_is_not() {
+    let narrative = |status: &str| {
+        let div = "<div xmlns=\"http://www.w3.org/1999/xhtml\">Not on Sundays</div>";
+        json!({ "status": status, "div": div })
+    };
+    let tag = json!({ "tag": [coding("urn:x", "y")] });
+    let label = json!({ "security": [coding("urn:x", "y")] });
+    let version = json!({ "versionId": "1", "lastUpdated": "2026-01-01T00:00:00Z" });
+    for (name, value, path) in [
+        ("text", narrative("generated"), None),
+        ("text", narrative("additional"), Some("Consent.text.status")),
+        ("text", narrative("extensions"), Some("Consent.text.status")),
+        ("meta", version, None),
+        ("meta", tag, Some("Consent.meta.tag")),
+        ("meta", label, Some("Consent.meta.security")),
+    ] {
+        let mut written = write::document(&consent(), true);
+        written[name] = value;
+        let issues = read(&written).err().unwrap_or_default();
+        let paths: Vec<&str> = issues.iter().map(|issue| issue.path.as_str()).collect();
+        assert_eq!(paths, Vec::from_iter(path), "{name}");
+    }
 }
 
 fn coding(system: &str, code: &str) -> Value {
@@ -197,6 +217,19 @@ fn about_actions_and_actors() -> Vec<Case> {
         (
             "/provision/action",
             action(json!([coding(ACTIONS, "disclose")])),
+            "Consent.provision.action[0]",
+        ),
+        (
+            "/provision/action",
+            action(json!([coding(ACTIONS, "collect")])),
+            "Consent.provision.action[0]",
+        ),
+        (
+            "/provision/action",
+            action(json!([
+                coding(ACTIVITIES, "CREATE"),
+                coding(ACTIONS, "collect")
+            ])),
             "Consent.provision.action[0]",
         ),
         (
