@@ -16,7 +16,7 @@ const YIELDS: usize = 3;
 /// How many pages are read by one statement.
 const MAX_BATCH: usize = 100;
 
-type Loaded = Result<Arc<AuditPage>, Arc<Error>>;
+type ReadLog = Result<Arc<AuditPage>, Arc<Error>>;
 
 struct AccessLogBatch {
     pool: Pool,
@@ -29,8 +29,8 @@ impl AccessLogBatch {
     }
 }
 
-impl BatchFn<RecordPage, Loaded> for AccessLogBatch {
-    async fn load(&mut self, keys: &[RecordPage]) -> HashMap<RecordPage, Loaded> {
+impl BatchFn<RecordPage, ReadLog> for AccessLogBatch {
+    async fn load(&mut self, keys: &[RecordPage]) -> HashMap<RecordPage, ReadLog> {
         match self.read(keys).await {
             Ok(pages) => {
                 let pages = pages.into_iter().map(|page| Ok(Arc::new(page)));
@@ -48,7 +48,7 @@ impl BatchFn<RecordPage, Loaded> for AccessLogBatch {
 
 /// Reads the access logs of records, of one request.
 #[derive(Clone)]
-pub(crate) struct AccessLogs(Loader<RecordPage, Loaded, AccessLogBatch>);
+pub(crate) struct AccessLogs(Loader<RecordPage, ReadLog, AccessLogBatch>);
 
 impl AccessLogs {
     /// Nothing is read yet.

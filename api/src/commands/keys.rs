@@ -20,7 +20,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, PoolSettings, audit, deletion, keys, legal_holds, migrate,
+    Pool, PoolSettings, StoreError, Tx, audit, deletion, keys, legal_holds, migrate,
     seals::{self, Walk},
     second_factors,
 };
@@ -356,6 +356,69 @@ fn factor_anew(keyring: &Keyring, row: Sealed<Factor>) -> Result<(Factor, Seal),
     Ok((factor, seal))
 }
 
+/// The old seal and the new one of each row of a stretch; none of one that is not as it was sealed, or cannot be read.
+async fn sealed_anew(
+    tx: &mut Tx<'_>,
+    keyring: &Keyring,
+    table: SealedTable,
+    walk: Walk<'_>,
+) -> Result<Vec<(Uuid, Option<(Seal, Seal)>)>, StoreError> {
+    Ok(match table {
+        SealedTable::Users => {
+            let found = seals::walk_authorities(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::Consents => {
+            let found = seals::walk_consents(tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
+        SealedTable::SecondFactors => {
+            let found = seals::walk_factors(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::Sessions => {
+            let found = seals::walk_sessions(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::RoleProposals => {
+            let found = seals::walk_proposals(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::AccessCodes => {
+            let found = seals::walk_codes(tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
+        SealedTable::BreakGlassWindows => {
+            let found = seals::walk_windows(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::DeletionRequests => {
+            let found = deletion::walk(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::LegalHolds => {
+            let found = legal_holds::walk(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+    })
+}
+
 /// One batch of rows whose seals are by an older master key, one transaction. Gives the last id, how many
 /// were sealed anew and how many are not as they were sealed; `None` at the end.
 async fn seals_of(
@@ -372,60 +435,7 @@ async fn seals_of(
         only: None,
         limit: BATCH,
     };
-    let rows: Vec<(Uuid, Option<(Seal, Seal)>)> = match table {
-        SealedTable::Users => {
-            let found = seals::walk_authorities(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Consents => {
-            let found = seals::walk_consents(&mut tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
-        }
-        SealedTable::SecondFactors => {
-            let found = seals::walk_factors(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Sessions => {
-            let found = seals::walk_sessions(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::RoleProposals => {
-            let found = seals::walk_proposals(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::AccessCodes => {
-            let found = seals::walk_codes(&mut tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
-        }
-        SealedTable::BreakGlassWindows => {
-            let found = seals::walk_windows(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::DeletionRequests => {
-            let found = deletion::walk(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::LegalHolds => {
-            let found = legal_holds::walk(&mut tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-    };
+    let rows = sealed_anew(&mut tx, keyring, table, walk).await?;
     let Some((last, _)) = rows.last() else {
         return Ok(None);
     };
