@@ -136,7 +136,8 @@ pub(super) fn showed_nothing(row: &AuditRow) -> bool {
     let said = row.new_value.as_ref();
     row.action_type == "RECORD_SEARCH"
         && row.record_ids.is_empty()
-        && said.is_some_and(|said| said["count"] == 0)
+        // A list of patients shows the patient, whatever there is of records.
+        && said.is_some_and(|said| said["count"] == 0 && said["list"].is_null())
 }
 
 /// What was done about a request to erase or restrict, or about a legal hold.

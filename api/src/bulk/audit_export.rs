@@ -139,8 +139,13 @@ impl EventRun {
                     retry_after_seconds,
                 }) if left > 0 => {
                     left -= 1;
-                    tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
-                    continue;
+                    let wait = Duration::from_secs(retry_after_seconds.into());
+                    tokio::select! {
+                        biased;
+                        over = transfer.over() => return Err(Some(over)),
+                        () = output.disconnected() => return Err(None),
+                        () = tokio::time::sleep(wait) => continue,
+                    }
                 }
                 Err(error) => return Err(Some((&error).into())),
             };

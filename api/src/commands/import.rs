@@ -197,7 +197,7 @@ impl ImportFile {
     /// The header that maps patients to accounts, if there is a map, after a look at whom the file names.
     async fn whom(&self, form: ImportFileFormat) -> Result<Option<String>, Failure> {
         let known = match &self.patients {
-            None => KnownPatients::default(),
+            None => KnownPatients::of_a_file(),
             Some(path) => mapped(path)?,
         };
         let seen = joined(known, &self.file, form).await?;
@@ -289,7 +289,7 @@ fn counts(outcomes: &Value) -> String {
 fn mapped(path: &Path) -> Result<KnownPatients, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let mut map = KnownPatients::default();
+    let mut map = KnownPatients::of_a_file();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim().trim_start_matches('\u{feff}');
         if line.is_empty() || line.starts_with('#') || (number == 1 && line == "reference,account")
@@ -365,8 +365,8 @@ async fn joined(
 }
 
 fn join(seen: &mut PatientsSeen, entry: &[u8], form: ImportFileFormat) {
-    // Few entries are of patients: the others are not read.
-    let names_patient = entry.windows(9).any(|word| word == b"\"Patient\"");
+    // Few entries are of patients: the others are not read, nor is any once the file is refused.
+    let names_patient = !seen.is_lost && entry.windows(9).any(|word| word == b"\"Patient\"");
     let Some(json) = names_patient
         .then(|| fhir::reader::read(entry).ok())
         .flatten()

@@ -155,6 +155,10 @@ impl Job<'_> {
         if self.request.scheduled_for.is_none_or(|at| now < at) {
             return Ok(false);
         }
+        if self.lacks_approver(tx).await? {
+            let said = json!({ "approverLeft": true });
+            return self.is_asked_again(tx, said).await;
+        }
         if !self.is_approved(tx).await? {
             let id = self.request.id;
             tracing::error!(deletion.id = %id, "Request {id} is not carried out: its approvals are not in the audit trail, or of nobody who may give them");
@@ -181,7 +185,13 @@ impl Job<'_> {
     /// that such are erased. They are readable again until then.
     async fn asks_again(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
-        if request.status != DeletionStatus::Scheduled || request.overrides_retention {
+        // An account that is half erased takes no records any more, and goes on.
+        let may_be_asked = match request.status {
+            DeletionStatus::Scheduled => true,
+            DeletionStatus::Failed => request.request_type != DeletionRequestType::AccountErasure,
+            _ => false,
+        };
+        if !may_be_asked || request.overrides_retention {
             return Ok(false);
         }
         let named = &request.approved.records;
@@ -197,25 +207,58 @@ impl Job<'_> {
         if kept == 0 {
             return Ok(false);
         }
-        let Some(again) = counted.after(DeletionStep::Review) else {
-            return Ok(false);
-        };
-        let again = again.undecided();
-        save(self.seals, tx, &again).await?;
-        let lifted = deletion::lift(tx, again.user).await?;
-        let entry = AuditEntry {
-            old_value: Some(json!({ "status": request.status })),
-            ..self.entry(
-                AuditAction::DeletionReview,
-                json!({ "status": again.status, "withinRetention": kept, "liftedRecords": lifted }),
-            )
-        };
-        audit::insert(tx, &[entry]).await?;
+        self.is_asked_again(tx, json!({ "withinRetention": kept }))
+            .await?;
         Ok(true)
     }
 
-    /// Whether as many administrators approved as have to: each another one, none the subject, active administrators to this
-    /// day whose accounts are as they were sealed, and the audit trail says so.
+    /// Whether one of those who approved is an administrator no more: their approval counts as none. What has begun goes on.
+    async fn lacks_approver(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        let request = &self.request;
+        if request.status != DeletionStatus::Scheduled {
+            return Ok(false);
+        }
+        let approvals = [request.first_approval, request.second_approval];
+        for approval in approvals.into_iter().flatten() {
+            // One that is not as it was sealed waits for an operator.
+            let account = self.seals.account(tx, approval.by).await?;
+            if account.is_some_and(|it| !it.is_active || it.role != Role::Admin) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts the request under review again, and lets its records be read until it is decided. Nothing more is to be done now.
+    async fn is_asked_again(&self, tx: &mut Tx<'_>, mut said: Value) -> Result<bool, Error> {
+        let request = &self.request;
+        let Some(again) = request.after(DeletionStep::Review) else {
+            return Ok(false);
+        };
+        let asked = Coverage {
+            categories: request.asked.categories.clone(),
+            records: deletion::versions_there(tx, request.user, &request.asked.records).await?,
+        };
+        let again = DeletionRequest {
+            scope: deletion::scope(tx, request.user, &asked).await?,
+            ..again.undecided()
+        };
+        save(self.seals, tx, &again).await?;
+        let lifted = deletion::lift(tx, again.user).await?;
+        if let Some(said) = said.as_object_mut() {
+            said.insert("status".to_owned(), json!(again.status));
+            said.insert("liftedRecords".to_owned(), json!(lifted));
+        }
+        let entry = AuditEntry {
+            old_value: Some(json!({ "status": request.status })),
+            ..self.entry(AuditAction::DeletionReview, said)
+        };
+        audit::insert(tx, &[entry]).await?;
+        Ok(false)
+    }
+
+    /// Whether as many administrators approved as have to: each another one, none the subject, with accounts as they were sealed,
+    /// and the audit trail says so. Before anything is done they are active administrators, too.
     async fn is_approved(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
         let approvals = [request.first_approval, request.second_approval];
@@ -228,8 +271,12 @@ impl Job<'_> {
             return Ok(false);
         }
         for approval in &approvals {
+            // What has begun ends: they were looked at when it began.
+            let has_begun = request.status == DeletionStatus::Failed;
             let account = self.seals.account(tx, approval.by).await?;
-            if !account.is_some_and(|it| it.is_active && it.role == Role::Admin) {
+            let counts =
+                account.is_some_and(|it| has_begun || it.is_active && it.role == Role::Admin);
+            if !counts {
                 return Ok(false);
             }
         }
@@ -312,17 +359,21 @@ impl Job<'_> {
     /// Takes some consents back, each with its audit row. One that is not as it was sealed decides nothing, and stays to be looked
     /// into.
     async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
-        let account = Authority {
-            refusals: Vec::new(),
-            ..self.account(tx).await?
-        };
-        self.seals.write(tx, &account).await?;
+        self.account(tx).await?;
         let patient = self.request.user;
         let mut after = None;
         loop {
             let open = execution::open_consents(tx, patient, after, CONSENTS_AT_ONCE).await?;
             let withdrawn = self.withdraw(tx, &open).await?;
             let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
+            if is_last {
+                // Last, so that what is refused stays known as long as there are consents.
+                let account = Authority {
+                    refusals: Vec::new(),
+                    ..self.account(tx).await?
+                };
+                self.seals.write(tx, &account).await?;
+            }
             // A page on which none can be taken back is passed over.
             if is_last || withdrawn > 0 {
                 return Ok((is_last, json!({ "withdrawnConsents": withdrawn })));

@@ -172,9 +172,8 @@ impl DeletionStatus {
         match (self, step) {
             (Self::Pending, Step::Verify) => Some(Self::Verified),
             (Self::Pending, Step::Expire) => Some(Self::Expired),
-            (Self::Verified | Self::Scheduled, Step::Review) | (Self::OnHold, Step::Release) => {
-                Some(Self::UnderReview)
-            }
+            (Self::Verified | Self::Scheduled | Self::Failed, Step::Review)
+            | (Self::OnHold, Step::Release) => Some(Self::UnderReview),
             (Self::UnderReview | Self::Scheduled, Step::Hold) => Some(Self::OnHold),
             (Self::OnHold, Step::Resume)
             | (Self::Approved | Self::PartiallyApproved, Step::Schedule) => Some(Self::Scheduled),
@@ -419,6 +418,7 @@ mod tests {
             (Status::PartiallyApproved, Step::Cancel, Status::Cancelled),
             (Status::Scheduled, Step::Hold, Status::OnHold),
             (Status::Scheduled, Step::Review, Status::UnderReview),
+            (Status::Failed, Step::Review, Status::UnderReview),
             (Status::Scheduled, Step::Cancel, Status::Cancelled),
             (Status::Scheduled, Step::Begin, Status::Executing),
             (Status::Executing, Step::Fail, Status::Failed),

@@ -18,6 +18,9 @@ const MAX_IDENTIFIERS: usize = 16;
 const MAX_KEY: usize = 512;
 /// How many people a document is asked for: a record is about one.
 const MAX_NAMED: usize = 16;
+/// How far what goes with a contained patient is followed. What is left then is referred to by nothing, and
+/// refused for that (dom-3).
+const MAX_ORPHANED: usize = 8;
 
 /// Somebody whom a document says that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,10 +105,17 @@ fn add_patients(root: &Json, path: Path<'_>, found: &mut Vec<NamedPatient>) {
             return;
         };
         let keys = patients.keys_of_reference(reference);
-        if found.len() < MAX_NAMED && !found.iter().any(|known| known.keys == keys) {
-            let path = path.element(element).render();
-            found.push(NamedPatient { path, keys });
+        if found.len() > MAX_NAMED || found.iter().any(|known| known.keys == keys) {
+            return;
         }
+        // Whoever is one too many is nobody: so the document is refused.
+        let keys = if found.len() < MAX_NAMED {
+            keys
+        } else {
+            Vec::new()
+        };
+        let path = path.element(element).render();
+        found.push(NamedPatient { path, keys });
     };
     add(root, path);
     for (index, inner) in items(root, "contained").iter().enumerate() {
@@ -266,7 +276,10 @@ fn assign(root: &mut Json, is_patient: &dyn Fn(&[String]) -> bool, patient: &str
     let mut gone = HashSet::new();
     remove_contained(root, &mut gone, &|inner, _| is_theirs(inner));
     // What only they referred to has nobody left who does, and so has what that referred to.
-    while !gone.is_empty() {
+    for _ in 0..MAX_ORPHANED {
+        if gone.is_empty() {
+            break;
+        }
         let mut left = HashSet::new();
         local_references(root, &mut left);
         let orphans: HashSet<String> = gone.difference(&left).cloned().collect();
@@ -474,6 +487,49 @@ mod tests {
         let ours = assign_patient(document, &|keys| keys == ["urn:mrn|9"], "us");
         let left: Vec<_> = items(&ours, "contained").iter().map(id_of).collect();
         assert_eq!(left, [Some("d")]);
+    }
+
+    #[test]
+    fn a_chain_that_only_the_patient_referred_to_is_followed_so_far_and_no_further() {
+        for (length, left) in [(MAX_ORPHANED, 0), (MAX_ORPHANED + 3, 3)] {
+            let links = (0..length).map(|nth| {
+                format!(
+                    r##"{{"resourceType":"Organization","id":"o{nth}","partOf":{{"reference":"#o{}"}}}}"##,
+                    nth + 1
+                )
+            });
+            let links: Vec<String> = links.collect();
+            let more = format!(
+                r##","contained":[{{"resourceType":"Patient","id":"p","identifier":[{{"system":"urn:mrn","value":"9"}}],"managingOrganization":{{"reference":"#o0"}}}},{}]"##,
+                links.join(",")
+            );
+            let document = observation(r##"{"reference":"#p"}"##, &more);
+            let ours = assign_patient(document, &|keys| keys == ["urn:mrn|9"], "us");
+            assert_eq!(items(&ours, "contained").len(), left);
+            assert_eq!(validate::base(&ours).is_empty(), left == 0);
+        }
+    }
+
+    #[test]
+    fn whoever_is_one_too_many_is_nobody() {
+        for (people, expected) in [
+            (MAX_NAMED, MAX_NAMED),
+            (MAX_NAMED + 1, MAX_NAMED + 1),
+            (MAX_NAMED + 5, MAX_NAMED + 1),
+        ] {
+            let entries = (0..people).map(|nth| {
+                format!(
+                    r#"{{"resource":{{"resourceType":"Observation","subject":{{"reference":"Patient/{nth}"}}}}}}"#
+                )
+            });
+            let entries: Vec<String> = entries.collect();
+            let entries = entries.join(",");
+            let bundle = format!(r#"{{"resourceType":"Bundle","entry":[{entries}]}}"#);
+            let named = keys(&read(bundle.as_bytes()).unwrap());
+            assert_eq!(named.len(), expected, "{people}");
+            let nobody = named.iter().filter(|keys| keys.is_empty()).count();
+            assert_eq!(nobody, expected - MAX_NAMED, "{people}");
+        }
     }
 
     #[test]

@@ -375,6 +375,53 @@ fn a_title_says_what_a_value_is_about_and_what_came_out() {
 }
 
 #[test]
+fn a_title_says_that_it_is_of_another_who_has_only_an_identifier() {
+    let nameless = json!({ "identifier": { "system": "urn:mrn", "value": "9" } });
+    for (focus, expected) in [
+        (json!([nameless]), "Heart rate: 140 /min (of another)"),
+        (
+            json!([{ "display": "Fetus A" }, nameless]),
+            "Heart rate: 140 /min (of Fetus A, another)",
+        ),
+    ] {
+        let document = json!({
+            "resourceType": "Observation", "status": "final", "code": { "text": "Heart rate" },
+            "focus": focus, "valueQuantity": { "value": 140, "unit": "/min" },
+        });
+        let Summary::VitalSigns(it) = summary(&document, RecordType::VitalSigns) else {
+            unreachable!("a summary is of its record type");
+        };
+        assert_eq!(it.title.as_deref(), Some(expected));
+        let told = it.measurements[0].focus.last().unwrap();
+        assert!(told.name.is_none() && told.reference.is_none());
+    }
+}
+
+#[test]
+fn a_title_says_why_there_is_no_value_before_what_it_means() {
+    let (reason, means) = (json!({ "text": "Not done" }), json!([{ "text": "High" }]));
+    for (mut document, expected) in [
+        (json!({ "dataAbsentReason": reason }), "X: Not done"),
+        (json!({ "interpretation": means }), "X: High"),
+        (
+            json!({ "dataAbsentReason": reason, "interpretation": means }),
+            "X: Not done, High",
+        ),
+        (
+            json!({ "valueString": "clear", "interpretation": means }),
+            "X: clear",
+        ),
+        (json!({}), "X"),
+    ] {
+        document["resourceType"] = json!("Observation");
+        document["status"] = json!("final");
+        document["code"] = json!({ "text": "X" });
+        let summary = summary(&document, RecordType::VitalSigns);
+        assert_eq!(summary.title(), Some(expected), "{document}");
+    }
+}
+
+#[test]
 fn a_title_names_each_state_that_is_not_usual_of_its_kind() {
     let title = |kind: &str, status: &str, intent: &str, record_type: RecordType| {
         let concept = json!({ "text": "X" });

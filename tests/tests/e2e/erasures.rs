@@ -119,6 +119,21 @@ async fn places_of(world: &World, marker: &str) -> Vec<String> {
     places
 }
 
+/// No erasure gets further than what is looked at before its first step.
+async fn nothing_begins(world: &World) {
+    world.is_broken_on_purpose();
+    world
+        .executes(
+            "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 RAISE EXCEPTION 'not now';
+             END
+             $$;
+             CREATE TRIGGER not_now BEFORE INSERT ON deletion_steps FOR EACH ROW EXECUTE FUNCTION not_now()",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn a_category_is_erased_closed_on_the_chain_and_certified() {
     let world = at_once().await;
@@ -443,17 +458,7 @@ async fn what_is_stored_after_the_decision_and_still_to_be_kept_is_decided_about
     let input = json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["IMAGING"] });
     let request = verified(&ana, input).await;
     // Nothing begins until there is a record.
-    world
-        .executes(
-            "CREATE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS $$
-             BEGIN
-                 RAISE EXCEPTION 'not now';
-             END
-             $$;
-             CREATE TRIGGER not_now BEFORE INSERT ON deletion_steps FOR EACH ROW EXECUTE FUNCTION not_now()",
-        )
-        .await;
-    world.is_broken_on_purpose();
+    nothing_begins(&world).await;
     approves(&ada, &request).await;
     assert_eq!(status(&world, &request).await, "scheduled");
 
@@ -477,6 +482,33 @@ async fn what_is_stored_after_the_decision_and_still_to_be_kept_is_decided_about
            AND cardinality(approved_categories) = 0"
     );
     assert_eq!(world.sql(&reset).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_approval_of_somebody_who_is_no_administrator_any_more_counts_as_none() {
+    let world = at_once().await;
+    let (ada, eve) = (world.admin("ada").await, world.admin("eve").await);
+    let ana = world.patient("ana").await;
+    let image = id(&ana.creates(&ana, "IMAGING", documents::of("IMAGING")).await);
+    let input = json!({ "requestType": "CATEGORY_ERASURE", "dataCategories": ["IMAGING"] });
+    let request = verified(&ana, input).await;
+    nothing_begins(&world).await;
+    approves(&ada, &request).await;
+    assert_eq!(status(&world, &request).await, "scheduled");
+
+    let leave = "mutation($p: String!) { deactivateAccount(input: { currentPassword: $p }) { user { isActive } } }";
+    ada.asks(leave, json!({ "p": ada.password })).await.data();
+
+    eventually("the request is under review again", async || {
+        (status(&world, &request).await == "under_review").then_some(())
+    })
+    .await;
+    ana.reads(&image).await.data();
+    world
+        .executes("DROP TRIGGER not_now ON deletion_steps")
+        .await;
+    approves(&eve, &request).await;
+    is_completed(&world, &request).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ use crate::error::Error;
 pub(crate) const MAX_MAPPED: usize = 1000;
 /// How many ways to name people are remembered.
 pub(crate) const MAX_KEYS: usize = 20_000;
+/// How many of them the command remembers, which has one file to itself: most of them may be strangers'.
+const MAX_KEYS_OF_A_FILE: usize = 2_000_000;
 
 /// Whose account ways to name somebody mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +38,43 @@ struct KnownKey {
     account: Option<UserId>,
     /// The `Patient` that it is of.
     of: Option<u64>,
+    /// Whether it meant the account before any `Patient` had it.
+    is_given: bool,
     /// Whether two have it: then it means nobody, for good.
     is_shared: bool,
 }
 
 /// The ways to name people, and the `Patient` resources that join them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct KnownPatients {
     keys: HashMap<String, KnownKey>,
     /// As which `Patient` an account was met.
     met: HashMap<UserId, u64>,
     hashes: RandomState,
+    /// How many keys there may be.
+    most: usize,
+}
+
+impl Default for KnownPatients {
+    fn default() -> Self {
+        Self {
+            keys: HashMap::new(),
+            met: HashMap::new(),
+            hashes: RandomState::new(),
+            most: MAX_KEYS,
+        }
+    }
 }
 
 impl KnownPatients {
+    /// With room for everybody whom a file names.
+    pub(crate) fn of_a_file() -> Self {
+        Self {
+            most: MAX_KEYS_OF_A_FILE,
+            ..Self::default()
+        }
+    }
+
     /// What means an account.
     pub(crate) fn mapped(&self) -> impl Iterator<Item = (&str, UserId)> {
         let keys = self.keys.iter();
@@ -70,11 +95,18 @@ impl KnownPatients {
 
     /// Learns that a key means an account; whether it does now.
     pub(crate) fn learn(&mut self, key: String, account: UserId) -> bool {
-        if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(&key) {
+        if self.keys.len() >= self.most && !self.keys.contains_key(&key) {
             return false;
         }
         let known = self.keys.entry(key).or_default();
-        !known.is_shared && *known.account.get_or_insert(account) == account
+        if known.is_shared {
+            return false;
+        }
+        if known.account.is_none() {
+            known.account = Some(account);
+            known.is_given = known.of.is_none();
+        }
+        known.account == Some(account)
     }
 
     /// Joins the ways in which a `Patient` is named, if one of them means an account, or else as the
@@ -88,16 +120,24 @@ impl KnownPatients {
         let which = self.which(patient, full_url);
         let keys = fhir::keys_of_patient(patient, full_url);
         let mut is_lost = false;
+        let mut undone = Vec::new();
         for key in &keys {
-            if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key) {
+            if self.keys.len() >= self.most && !self.keys.contains_key(key) {
                 continue;
             }
             let known = self.keys.entry(key.clone()).or_default();
-            if *known.of.get_or_insert(which) != which {
-                is_lost |= known.account.take().is_some();
+            let first = *known.of.get_or_insert(which);
+            if first != which {
                 known.is_shared = true;
+                if let Some(account) = known.account.take() {
+                    is_lost = true;
+                    if known.is_given {
+                        undone.push((first, account));
+                    }
+                }
             }
         }
+        self.undo(&undone);
         let account = match self.known_as(&keys) {
             Known::One(account) => Some(account),
             Known::Nobody => otherwise.filter(|_| !keys.is_empty()),
@@ -112,6 +152,31 @@ impl KnownPatients {
             }
         }
         (true, is_lost)
+    }
+
+    /// What a `Patient` joined to an account means nobody any more, where what joined it does not.
+    fn undo(&mut self, undone: &[(u64, UserId)]) {
+        if undone.is_empty() {
+            return;
+        }
+        for known in self.keys.values_mut().filter(|it| !it.is_given) {
+            if let (Some(of), Some(account)) = (known.of, known.account)
+                && undone.contains(&(of, account))
+            {
+                known.account = None;
+            }
+        }
+        self.met.retain(|who, of| !undone.contains(&(*of, *who)));
+    }
+
+    /// Whether one of the ways means an account, and another is of a `Patient` who is nobody's.
+    fn contradicts(&self, keys: &[String]) -> bool {
+        let known = keys.iter().filter_map(|key| self.keys.get(key));
+        let known: Vec<&KnownKey> = known.filter(|it| !it.is_shared).collect();
+        let theirs = known.iter().filter(|it| it.account.is_some());
+        let theirs: HashSet<Option<u64>> = theirs.map(|it| it.of).collect();
+        let mut others = known.iter().filter(|it| it.account.is_none());
+        !theirs.is_empty() && others.any(|it| it.of.is_some() && !theirs.contains(&it.of))
     }
 
     fn known_as(&self, keys: &[String]) -> Known {
@@ -213,14 +278,16 @@ impl ImportPatients {
             return Err(Error::Document(issues));
         };
         let is_theirs = |keys: &[String]| {
-            !self.is_of_a_stranger(keys) && self.known.known_as(keys) == Known::One(account)
+            !self.known.contradicts(keys)
+                && !self.is_of_a_stranger(keys)
+                && self.known.known_as(keys) == Known::One(account)
         };
         let ours = fhir::assign_patient(document, &is_theirs, &account.to_string());
         Ok((ours, account))
     }
 
     fn account_of(&mut self, keys: &[String]) -> Option<UserId> {
-        if self.is_of_a_stranger(keys) {
+        if self.known.contradicts(keys) || self.is_of_a_stranger(keys) {
             return None;
         }
         let given = self.account.filter(|account| {
@@ -347,6 +414,81 @@ mod tests {
         assert_eq!(whose(&mut patients, a), Some(account(1)));
         // Nor is there room for somebody else then.
         assert_eq!(whose(&mut patients, "Patient/8"), None);
+    }
+
+    fn patient(id: &str, values: &[&str]) -> Json {
+        let identifiers = values.iter().map(|value| identifier(value));
+        let identifiers: Vec<String> = identifiers.collect();
+        let identifiers = identifiers.join(",");
+        let text =
+            format!(r#"{{"resourceType":"Patient","id":"{id}","identifier":[{identifiers}]}}"#);
+        fhir::reader::read(text.as_bytes()).unwrap()
+    }
+
+    fn identifier(value: &str) -> String {
+        format!(r#"{{"system":"urn:mrn","value":"{value}"}}"#)
+    }
+
+    #[test]
+    fn what_was_joined_by_what_two_have_means_nobody_again() {
+        let nine = "Patient?identifier=urn:mrn|9";
+        let ten = "Patient?identifier=urn:mrn|10";
+        let map = [("urn:mrn|9".to_owned(), account(1))];
+        let mapped = ImportPatients::new(None, map).unwrap();
+        let mut learnt = ImportPatients::new(Some(account(1)), []).unwrap();
+        assert_eq!(whose(&mut learnt, nine), Some(account(1)));
+
+        for mut patients in [mapped, learnt] {
+            patients.meet(&patient("8", &["9", "10"]), None);
+            for subject in [nine, ten, "Patient/8"] {
+                assert_eq!(whose(&mut patients, subject), Some(account(1)), "{subject}");
+            }
+            patients.meet(&patient("7", &["9"]), None);
+            for subject in [nine, ten, "Patient/8", "Patient/7"] {
+                assert_eq!(whose(&mut patients, subject), None, "{subject}");
+            }
+            assert!(patients.known.met.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_document_that_names_an_account_and_somebody_else_as_one_is_refused() {
+        let map = [("urn:mrn|9".to_owned(), account(1))];
+        let mut patients = ImportPatients::new(None, map).unwrap();
+        let theirs = identifier("9");
+        let both = |id: &str| format!(r#"{{"reference":"Patient/{id}","identifier":{theirs}}}"#);
+        let about = |subject: &str, performer: &str| {
+            let text = format!(
+                r#"{{"resourceType":"Observation","subject":{subject},"performer":[{performer}]}}"#
+            );
+            fhir::reader::read(text.as_bytes()).unwrap()
+        };
+        patients.meet(&patient("8", &["10"]), None);
+        assert!(patients.assign(about(&both("8"), "{}")).is_err());
+        patients.meet(&patient("7", &["9"]), None);
+        assert!(patients.assign(about(&both("8"), "{}")).is_err());
+
+        let (ours, whose) = patients.assign(about(&both("7"), &both("8"))).unwrap();
+        assert_eq!(whose, account(1));
+        let told = String::from_utf8(fhir::canonical::to_bytes(&ours)).unwrap();
+        assert!(told.contains(r#""reference":"Patient/8""#), "{told}");
+        assert!(!told.contains(r#""reference":"Patient/7""#), "{told}");
+    }
+
+    #[test]
+    fn strangers_leave_room_for_those_who_are_mapped_where_there_is_a_file() {
+        for (mut known, is_joined) in [
+            (KnownPatients::default(), false),
+            (KnownPatients::of_a_file(), true),
+        ] {
+            assert!(known.learn("urn:mrn|9".to_owned(), account(1)));
+            for nth in 1..MAX_KEYS {
+                assert!(known.learn(format!("Patient/{nth}"), account(2)));
+            }
+            assert_eq!(known.meet(&patient("x", &["9"]), None, None), (true, false));
+            let mut mapped = known.mapped();
+            assert_eq!(mapped.any(|(key, _)| key == "Patient/x"), is_joined);
+        }
     }
 
     #[test]

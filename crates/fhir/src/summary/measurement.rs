@@ -35,7 +35,8 @@ pub struct Measurement {
     pub status: Option<String>,
     /// `effective[x]`, in words: when it was measured.
     pub effective: Option<String>,
-    /// `focus`: what it is about where that is not the patient: a fetus, a donor, an implant.
+    /// `focus`: what it is about where that is not the patient: a fetus, a donor, an implant. One that has
+    /// only an identifier is there too, and empty.
     pub focus: Vec<Party>,
     /// `performer`.
     pub performers: Vec<Party>,
@@ -68,7 +69,7 @@ pub(super) fn measurement(observation: Part<'_>) -> Measurement {
     Measurement {
         status: observation.written("status"),
         effective: observation.choice("effective"),
-        focus: observation.parties("focus").collect(),
+        focus: foci(observation).collect(),
         performers: observation.parties("performer").collect(),
         components: observation.items("component").map(measured).collect(),
         categories: observation.concepts("category").collect(),
@@ -77,6 +78,12 @@ pub(super) fn measurement(observation: Part<'_>) -> Measurement {
         members: observation.parties("hasMember").collect(),
         ..measured(observation)
     }
+}
+
+/// What an observation is about where that is not the patient; what cannot be named is there too.
+pub(super) fn foci(observation: Part<'_>) -> impl Iterator<Item = Party> {
+    let items = observation.items("focus");
+    items.map(|it| Party::of(it).unwrap_or_default())
 }
 
 /// What an observation and its components have alike.

@@ -6,7 +6,7 @@
 use super::diagnosis::first_code;
 use super::elements::Concept;
 use super::imaging::body_site;
-use super::measurement::{Measurement, measurement};
+use super::measurement::{Measurement, foci, measurement};
 use super::modifiers::{is_plain, shown};
 use super::parts::{Part, Parts, distinct};
 use super::prescription::medication;
@@ -16,6 +16,8 @@ use crate::record_types::{RecordType, resource_type};
 const MAX_NAMED: usize = 3;
 /// How much of a name is shown. Unit: characters.
 const MAX_NAME: usize = 120;
+/// Who or what has neither a name nor a reference.
+const ANOTHER: &str = "another";
 
 /// The line of a document. `is_modified` where it has modifiers that its summary does not show.
 pub(super) fn title(
@@ -81,8 +83,8 @@ fn focus(part: Part<'_>, kind: &str) -> String {
     if kind != "Observation" {
         return String::new();
     }
-    let focus = part.parties("focus");
-    let named = focus.filter_map(|it| it.name.or(it.reference));
+    let named = foci(part).map(|it| it.name.or(it.reference));
+    let named = named.map(|it| it.unwrap_or_else(|| ANOTHER.to_owned()));
     let named = distinct(named.map(|it| shortened(&it)));
     if named.is_empty() {
         return String::new();
@@ -189,14 +191,11 @@ fn observed(it: &Measurement) -> Option<String> {
         .collect();
     let value = if value.is_empty() {
         let interpretations = it.interpretations.iter();
-        let interpretations: Vec<&str> = interpretations
-            .filter_map(|it| it.text.as_deref())
-            .collect();
-        let interpreted = Some(interpretations.join(", ")).filter(|it| !it.is_empty());
-        it.text
-            .clone()
-            .or(interpreted)
-            .or_else(|| it.absent_reason.clone())
+        let interpretations = interpretations.filter_map(|it| it.text.as_deref());
+        let reason = it.absent_reason.as_deref().into_iter();
+        let told: Vec<&str> = reason.chain(interpretations).collect();
+        let told = Some(told.join(", ")).filter(|it| !it.is_empty());
+        it.text.clone().or(told)
     } else {
         Some(value.join(" "))
     };

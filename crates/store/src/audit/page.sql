@@ -14,6 +14,7 @@ WITH read AS (
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
             new_value ->> 'table', new_value ->> 'wanted',
             action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+                AND new_value ->> 'list' IS NULL
         )::text ELSE id::text END AS said
     FROM audit_logs
     WHERE id < $1
@@ -32,7 +33,8 @@ WITH read AS (
       AND ($18::boolean IS NULL OR (
           action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($3::text[])
           -- A list that showed nothing disclosed nothing.
-          AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0') IS NOT TRUE
+          AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+               AND new_value ->> 'list' IS NULL) IS NOT TRUE
       ) = $18)
     ORDER BY id DESC
     LIMIT $7

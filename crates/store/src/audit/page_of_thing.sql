@@ -1,9 +1,9 @@
 -- page.sql, of the rows about one thing, or that name it among records. Those are found first, each way by its own index, and
 -- then read one by one: a plan that walks the whole trail backwards until it has met enough of them cannot be chosen.
 WITH named AS MATERIALIZED (
-    SELECT id FROM audit_logs WHERE resource_id = $3::uuid
+    SELECT id FROM audit_logs WHERE resource_id = $3::uuid AND id < $1
     UNION
-    SELECT id FROM (SELECT id FROM audit_logs WHERE record_ids @> ARRAY[$3::uuid] OFFSET 0) AS lists
+    SELECT id FROM (SELECT id FROM audit_logs WHERE record_ids @> ARRAY[$3::uuid] AND id < $1 OFFSET 0) AS lists
 ),
 read AS (
     SELECT
@@ -19,6 +19,7 @@ read AS (
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
             new_value ->> 'table', new_value ->> 'wanted',
             action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+                AND new_value ->> 'list' IS NULL
         )::text ELSE named.id::text END AS said
     FROM named
     CROSS JOIN LATERAL (SELECT * FROM audit_logs AS one WHERE one.id = named.id OFFSET 0) AS log
@@ -38,7 +39,8 @@ read AS (
       AND ($18::boolean IS NULL OR (
           action_type <> 'ACCESS_DENIED' AND consent_reference IS NULL AND purpose = ANY ($19::text[])
           -- A list that showed nothing disclosed nothing.
-          AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0') IS NOT TRUE
+          AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
+               AND new_value ->> 'list' IS NULL) IS NOT TRUE
       ) = $18)
     ORDER BY named.id DESC
     LIMIT $7
