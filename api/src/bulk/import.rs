@@ -7,7 +7,7 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use axum::{
-    body::{Body, BodyDataStream, Bytes},
+    body::{Body, Bytes},
     extract::{ConnectInfo, RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -17,13 +17,19 @@ use domain::{
     records::RecordType,
 };
 use fhir::upload::{Cut, Cutter};
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesOrdered},
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits, drain,
-    finished, query::QueryParameters,
+    Disconnected, Ending, PATIENCE, ResponseBody, Transfer, TransferRefused, Waits,
+    compression::{BrokenUpload, Compression, decompressed},
+    drain, finished,
+    query::QueryParameters,
 };
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -102,7 +108,7 @@ pub(crate) async fn answer(
         Ok::<_, TransferRefused>((transfer, form, asked))
     };
     match finished(&schema, begun).await {
-        Ok((transfer, form, asked)) => {
+        Ok((transfer, (form, compression), asked)) => {
             let ImportAsked {
                 import,
                 from,
@@ -115,7 +121,7 @@ pub(crate) async fn answer(
                 is_dry,
                 form,
                 from,
-                source: Source::new(body, form),
+                source: Source::new(body, form, compression),
                 asked: HashMap::new(),
                 read: 0,
                 reported: from - 1,
@@ -137,7 +143,7 @@ pub(crate) async fn answer(
     }
 }
 
-fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
+fn form(headers: &HeaderMap) -> Result<(ImportFormat, Option<Compression>), TransferRefused> {
     let unsupported = |refusal: &str| {
         TransferRefused::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -145,16 +151,15 @@ fn form(headers: &HeaderMap) -> Result<ImportFormat, TransferRefused> {
             refusal,
         )
     };
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(unsupported(
-            "send it as it is, without a `Content-Encoding`",
-        ));
-    }
-    ImportFormat::of(headers).ok_or_else(|| {
+    let form = ImportFormat::of(headers).ok_or_else(|| {
         unsupported(
             "send `Content-Type: application/fhir+ndjson`, a resource in each line, or `application/fhir+json`, a Bundle",
         )
-    })
+    })?;
+    let compression = Compression::of(headers).ok_or_else(|| {
+        unsupported("send it as it is, or with one `Content-Encoding`: `gzip` or `zstd`")
+    })?;
+    Ok((form, compression))
 }
 
 /// The accounts of the patients whom documents name: `account=reference`, as in an address.
@@ -243,7 +248,7 @@ fn asked(
 
 /// What arrives, cut into entries.
 struct Source {
-    body: BodyDataStream,
+    body: BoxStream<'static, Result<Bytes, BrokenUpload>>,
     piece: Bytes,
     cutter: Cutter,
     is_over: bool,
@@ -251,9 +256,9 @@ struct Source {
 }
 
 impl Source {
-    fn new(body: Body, form: ImportFormat) -> Self {
+    fn new(body: Body, form: ImportFormat, compression: Option<Compression>) -> Self {
         Self {
-            body: body.into_data_stream(),
+            body: decompressed(body, compression),
             piece: Bytes::new(),
             cutter: form.cutter(),
             is_over: false,
@@ -287,11 +292,8 @@ impl Source {
                     self.is_over = true;
                     return self.cutter.end().map_err(broken);
                 }
-                Ok(Some(Err(_))) => {
-                    return Err(Ending::new(
-                        ErrorCode::BadRequest,
-                        "the upload broke off: send it again",
-                    ));
+                Ok(Some(Err(broken))) => {
+                    return Err(Ending::new(ErrorCode::BadRequest, broken.to_string()));
                 }
                 Err(_) => {
                     let refusal = format!(

@@ -5,6 +5,7 @@
 //! What an entry comes to and what may be taken out is `records`' to say; this is the way there.
 
 pub(crate) mod audit_export;
+pub(crate) mod compression;
 pub(crate) mod export;
 pub(crate) mod import;
 mod query;

@@ -19,7 +19,10 @@ use super::{
     output::{Failure, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
-use crate::records::import::patients::KnownPatients;
+use crate::{
+    bulk::compression::{Compression, decompressed_file},
+    records::import::patients::KnownPatients,
+};
 
 /// How much of the file is read at once. Unit: bytes.
 const PIECE: usize = 64 << 10;
@@ -42,7 +45,7 @@ Exit codes:
   2  it did not come to an end: the message says what to do; run it again then")]
 pub(crate) struct ImportFile {
     /// NDJSON (.ndjson, .jsonl): a FHIR resource in each line, or an archive of `meditrustal export`; or a
-    /// FHIR Bundle (.json)
+    /// FHIR Bundle (.json); compressed, too, where its name ends in .gz or .zst
     file: PathBuf,
 
     #[command(flatten)]
@@ -217,7 +220,11 @@ impl ImportFile {
         if let Some(form) = self.form {
             return Ok(form);
         }
-        match self.file.extension().and_then(|it| it.to_str()) {
+        let name = match Compression::of_file(&self.file) {
+            Some(_) => self.file.with_extension(""),
+            None => self.file.clone(),
+        };
+        match name.extension().and_then(|it| it.to_str()) {
             Some("ndjson" | "jsonl") => Ok(ImportFileFormat::Ndjson),
             Some("json") => Ok(ImportFileFormat::Bundle),
             _ => Err("say what the file holds: --format ndjson or --format bundle".into()),
@@ -247,7 +254,10 @@ async fn upload(
         })
     };
     // A refusal is lost where it comes while the file is still being sent: so nothing is sent first.
-    let (probe, request) = (request()?, request()?.body(body(file)));
+    let (probe, mut request) = (request()?, request()?.body(body(file)));
+    if let Some(compression) = Compression::of_file(path) {
+        request = request.header("content-encoding", compression.coding());
+    }
     if let Err(again) = connection.send(probe.body("")).await? {
         return Ok(Some(again));
     }
@@ -339,7 +349,8 @@ async fn joined(
         is_lost: false,
     };
     let unreadable = |error| format!("{} cannot be read: {error}", path.display());
-    let mut file = File::open(path).await.map_err(unreadable)?;
+    let file = File::open(path).await.map_err(unreadable)?;
+    let mut file = decompressed_file(file, path);
     let mut cutter = match form {
         ImportFileFormat::Ndjson => Cutter::lines(MAX_ENTRY),
         ImportFileFormat::Bundle => Cutter::bundle(MAX_ENTRY),

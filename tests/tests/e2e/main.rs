@@ -21,6 +21,7 @@ mod chain_loss;
 mod checkpoints;
 mod closings;
 mod commands;
+mod compressed;
 mod countries;
 mod cursors;
 mod database;
