@@ -225,6 +225,7 @@ mod tests {
             created_at: time,
             patient_id: Some(uuid(6)),
             record_ids: None,
+            on_behalf_of: None,
         }
     }
 
@@ -271,6 +272,10 @@ mod tests {
                 record_ids: Some(vec![full.user_id, full.resource_id]),
                 ..full.clone()
             };
+            let represented = Row {
+                on_behalf_of: full.patient_id,
+                ..full.clone()
+            };
             let sparse = Row {
                 resource_id: full.request_id,
                 new_value: None,
@@ -280,11 +285,12 @@ mod tests {
                 patient_id: None,
                 ..full.clone()
             };
-            for row in [full, listed, sparse] {
+            for row in [full, listed, represented, sparse] {
                 for (actor, is_masked) in [(Some(&actor), false), (None, true)] {
                     let event = audit_event::of(&row, actor, is_masked).to_string();
                     let json = fhir::reader::read(event.as_bytes()).expect("JSON");
                     assert_eq!(fhir::validate::base(&json), [], "{event}");
+                    assert_eq!(event.contains("datasubject"), row.on_behalf_of.is_some());
                     assert_eq!(event.contains("2001:db8::1"), !is_masked);
                     assert_eq!(
                         event.contains("a browser"),

@@ -80,6 +80,11 @@ impl AuditLog {
         &self.0.record_ids
     }
 
+    /// The patient for whom the account acted as a representative, or claimed to; null where it acted for itself.
+    async fn on_behalf_of(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(represented(ctx, &self.0).await?)
+    }
+
     /// The state before the action; null where there is nothing to say. Never health data.
     async fn old_value(&self) -> Option<Document> {
         self.0.old_value.clone().map(Into::into)
@@ -186,6 +191,11 @@ impl AccessLogEntry {
     /// The account that accessed the data, or tried to.
     async fn who(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.row.user).await?)
+    }
+
+    /// Whether the account acted for the patient as a representative, or claimed to.
+    async fn as_representative(&self) -> bool {
+        self.row.on_behalf_of.is_some()
     }
 
     /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.
@@ -433,10 +443,19 @@ fn arguments(filter: &AuditFilter) -> serde_json::Value {
 }
 
 async fn prepare(ctx: &Context<'_>, rows: &[AuditRow]) -> Result<(), Error> {
-    if asks_nodes_for(ctx, &["user", "who", "sentence"]) {
+    if asks_nodes_for(ctx, &["user", "who", "sentence", "onBehalfOf"]) {
+        let named = |row: &AuditRow| [Some(row.user), row.on_behalf_of];
         loaders(ctx)?
-            .prepare_users(rows.iter().map(|row| row.user).collect())
+            .prepare_users(rows.iter().flat_map(named).flatten().collect())
             .await;
     }
     Ok(())
+}
+
+/// The patient for whom somebody acted, as far as there is one: what a refused request claimed need not be an account.
+async fn represented(ctx: &Context<'_>, row: &AuditRow) -> Result<Option<User>, Error> {
+    match row.on_behalf_of {
+        Some(patient) => Ok(loaders(ctx)?.user(patient).await?.map(User::named)),
+        None => Ok(None),
+    }
 }

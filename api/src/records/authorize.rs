@@ -180,13 +180,9 @@ fn once_each(refusals: Vec<AuditEntry>) -> Vec<AuditEntry> {
     for refusal in refusals {
         let same = told.iter_mut().find(|(known, _)| {
             known.origin.request == refusal.origin.request
-                && (known.user, known.patient, known.purpose, known.consent)
-                    == (
-                        refusal.user,
-                        refusal.patient,
-                        refusal.purpose,
-                        refusal.consent,
-                    )
+                && (known.user, known.patient, known.on_behalf_of)
+                    == (refusal.user, refusal.patient, refusal.on_behalf_of)
+                && (known.purpose, known.consent) == (refusal.purpose, refusal.consent)
                 && known.new_value == refusal.new_value
         });
         match same {

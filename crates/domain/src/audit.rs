@@ -279,6 +279,8 @@ pub struct AuditEntry {
     pub patient: Option<UserId>,
     /// The records of that patient that a list disclosed; empty where the row is about one thing.
     pub records: Vec<RecordId>,
+    /// The patient for whom it was done, or tried, where somebody acts for another.
+    pub on_behalf_of: Option<UserId>,
 }
 
 impl AuditEntry {
@@ -299,6 +301,7 @@ impl AuditEntry {
             encryption: EncryptionStatus::NotApplicable,
             patient: None,
             records: Vec::new(),
+            on_behalf_of: None,
         }
     }
 }

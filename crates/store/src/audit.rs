@@ -55,24 +55,30 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
     let destinations: Vec<Option<String>> = entries.iter().map(|e| e.destination.clone()).collect();
     let encryption = text(|e| e.encryption.as_str());
     let patients: Vec<Option<Uuid>> = entries.iter().map(|e| e.patient.map(|p| p.0)).collect();
+    let represented: Vec<Option<Uuid>> = entries
+        .iter()
+        .map(|e| e.on_behalf_of.map(|p| p.0))
+        .collect();
     let named = NamedRecords::of(entries);
 
     sqlx::query!(
         "INSERT INTO audit_logs (
              user_id, action_type, resource_type, resource_id, old_value, new_value, ip_address, user_agent, request_id,
              purpose, consent_reference, retention_period, data_classification, is_cross_border, destination_country,
-             encryption_status, patient_id, record_ids
+             encryption_status, patient_id, record_ids, on_behalf_of
          )
          SELECT e.user_id, e.action, e.resource_type, e.resource_id, e.old_value, e.new_value, e.address::inet, e.agent,
                 e.request, e.purpose, e.consent, make_interval(days => e.days), e.class, e.destination IS NOT NULL,
                 e.destination, e.encryption, e.patient,
-                CASE WHEN e.last_record >= e.first_record THEN ($17::uuid[])[e.first_record : e.last_record] END
+                CASE WHEN e.last_record >= e.first_record THEN ($17::uuid[])[e.first_record : e.last_record] END,
+                e.on_behalf_of
          FROM UNNEST(
              $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::jsonb[], $6::jsonb[], $7::text[], $8::text[], $9::uuid[],
-             $10::text[], $11::uuid[], $12::int[], $13::text[], $14::text[], $15::text[], $16::uuid[], $18::int[], $19::int[]
+             $10::text[], $11::uuid[], $12::int[], $13::text[], $14::text[], $15::text[], $16::uuid[], $18::int[], $19::int[],
+             $20::uuid[]
          ) WITH ORDINALITY AS e(
              user_id, action, resource_type, resource_id, old_value, new_value, address, agent, request, purpose, consent,
-             days, class, destination, encryption, patient, first_record, last_record, nth
+             days, class, destination, encryption, patient, first_record, last_record, on_behalf_of, nth
          )
          ORDER BY e.nth",
         &users,
@@ -94,6 +100,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
         &named.records,
         &named.first,
         &named.last,
+        &represented as &[Option<Uuid>],
     )
     .execute(conn)
     .await?;
@@ -170,11 +177,14 @@ pub struct AuditRow {
     pub patient: Option<UserId>,
     /// The records that a list disclosed.
     pub record_ids: Vec<Uuid>,
+    /// For which patient, where somebody acted for one.
+    pub on_behalf_of: Option<UserId>,
     /// The rows that it stands for: itself alone, unless they were grouped.
     pub run: Run,
 }
 
-/// Rows of a log that follow one another on a day (UTC), of one account, action, purpose, consent and outcome.
+/// Rows of a log that follow one another on a day (UTC), of one account, for one patient, of one action, purpose, consent and
+/// outcome.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// The number of the oldest.
@@ -265,6 +275,7 @@ struct RawAuditRow {
     created_at: DateTime<Utc>,
     patient_id: Option<Uuid>,
     record_ids: Option<Vec<Uuid>>,
+    on_behalf_of: Option<Uuid>,
 }
 
 impl From<RawAuditRow> for AuditRow {
@@ -298,6 +309,7 @@ impl From<RawAuditRow> for AuditRow {
             created_at: row.created_at,
             patient: row.patient_id.map(UserId),
             record_ids: row.record_ids.unwrap_or_default(),
+            on_behalf_of: row.on_behalf_of.map(UserId),
         }
     }
 }

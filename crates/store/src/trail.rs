@@ -328,7 +328,7 @@ pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedR
                 resource_id, old_value::text, new_value::text, host(ip_address) AS "address!",
                 masklen(ip_address) AS "bits!", user_agent, request_id, purpose, consent_reference,
                 retention_period, data_classification, is_cross_border, destination_country,
-                encryption_status, created_at, patient_id, record_ids, leaf_layout, leaf_hash
+                encryption_status, created_at, patient_id, record_ids, on_behalf_of, leaf_layout, leaf_hash
          FROM audit_logs
          WHERE id = ANY($1)
            AND event_time > '-infinity' AND event_time < '262143-01-01 00:00:00Z'
@@ -545,6 +545,7 @@ struct RawRow {
     created_at: DateTime<Utc>,
     patient_id: Option<Uuid>,
     record_ids: Option<Vec<Uuid>>,
+    on_behalf_of: Option<Uuid>,
     leaf_layout: i16,
     leaf_hash: Vec<u8>,
 }
@@ -583,6 +584,7 @@ impl RawRow {
             created_at: self.created_at,
             patient_id: self.patient_id,
             record_ids: self.record_ids,
+            on_behalf_of: self.on_behalf_of,
         };
         Ok(HashedRow {
             row,

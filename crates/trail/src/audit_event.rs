@@ -12,6 +12,7 @@ const BALP: &str = "https://profiles.ihe.net/ITI/BALP";
 const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 const ENTITY: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
+const SECURITY_ROLE: &str = "http://terminology.hl7.org/CodeSystem/extra-security-role-type";
 const REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// The actions of the trail as a code system.
 pub const ACTIONS: &str = "https://meditrustal.example/fhir/CodeSystem/audit-action";
@@ -189,7 +190,7 @@ fn reason(row: &Row) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Who asked, with what, and who answered. In BALP data flows from the source to the destination: whoever reads is the
+/// Who asked, with what, who answered, and for whom it was, if not for whoever asked. In BALP data flows from the source to the destination: whoever reads is the
 /// destination, but whoever searches is the source, of what they ask.
 fn agents(row: &Row, actor: Option<&AuditActor>, is_masked: bool, kind: &EventWords) -> Value {
     const DESTINATION: (&str, &str) = ("110152", "Destination Role ID");
@@ -226,21 +227,30 @@ fn agents(row: &Row, actor: Option<&AuditActor>, is_masked: bool, kind: &EventWo
             user["role"] = json!([{ "text": role }]);
         }
     }
-    json!([
+    let mut agents = vec![
         user,
-        {
+        json!({
             "type": role(client),
             "who": { "display": program.unwrap_or("unknown program") },
             "requestor": false,
             "network": network,
-        },
-        {
+        }),
+        json!({
             "type": role(server),
             "who": { "display": "MediTrustAl" },
             "requestor": false,
             "network": { "address": "MediTrustAl", "type": "1" },
-        },
-    ])
+        }),
+    ];
+    // Whoever acted did so for this patient.
+    if let Some(patient) = row.on_behalf_of {
+        agents.push(json!({
+            "type": { "coding": [coding(SECURITY_ROLE, "datasubject", Some("data subject"))] },
+            "who": { "type": "Patient", "identifier": urn(patient) },
+            "requestor": false,
+        }));
+    }
+    Value::Array(agents)
 }
 
 fn entities(row: &Row, kind: &EventWords, about: &[Uuid], is_masked: bool) -> Vec<Value> {

@@ -14,10 +14,10 @@ use uuid::Uuid;
 use crate::{Hash, leaf_hash};
 
 /// The layout of rows that are written now.
-pub const LAYOUT: i16 = 2;
+pub const LAYOUT: i16 = 3;
 
-/// The columns of layout 2, in the order of its bytes. Layout 1 ends before `record_ids`.
-pub const COLUMNS_2: [&str; 23] = [
+/// The columns of layout 3, in the order of its bytes. Layout 2 ends before `on_behalf_of`, layout 1 before `record_ids`.
+pub const COLUMNS_3: [&str; 24] = [
     "leaf_salt",
     "leaf_xid",
     "id",
@@ -41,12 +41,15 @@ pub const COLUMNS_2: [&str; 23] = [
     "created_at",
     "patient_id",
     "record_ids",
+    "on_behalf_of",
 ];
 
 /// What stands before the fields of a row of layout 1.
 const DOMAIN_1: &[u8] = b"MediTrustAl audit row 1\n";
 /// The same of layout 2.
 const DOMAIN_2: &[u8] = b"MediTrustAl audit row 2\n";
+/// The same of layout 3.
+const DOMAIN_3: &[u8] = b"MediTrustAl audit row 3\n";
 
 /// PostgreSQL's epoch, 2000-01-01. Unit: microseconds after 1970-01-01.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -115,6 +118,9 @@ pub struct Row {
     /// Since layout 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_ids: Option<Vec<Uuid>>,
+    /// Since layout 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Uuid>,
 }
 
 impl Row {
@@ -133,11 +139,14 @@ impl Row {
     /// `None` where there is no such layout, or it has no room for what a later column says.
     pub fn bytes(&self, layout: i16) -> Option<Vec<u8>> {
         match layout {
-            1 if self.record_ids.is_none() => Some(self.fields_1().finish(DOMAIN_1)),
-            2 => {
-                let mut record = self.fields_1();
-                record.uuids(self.record_ids.as_deref());
-                Some(record.finish(DOMAIN_2))
+            1 if self.record_ids.is_none() && self.on_behalf_of.is_none() => {
+                Some(self.fields_1().finish(DOMAIN_1))
+            }
+            2 if self.on_behalf_of.is_none() => Some(self.fields_2().finish(DOMAIN_2)),
+            3 => {
+                let mut record = self.fields_2();
+                record.uuid(self.on_behalf_of);
+                Some(record.finish(DOMAIN_3))
             }
             _ => None,
         }
@@ -168,6 +177,13 @@ impl Row {
         record.text(oid::VARCHAR, Some(&self.encryption_status));
         record.time(self.created_at);
         record.uuid(self.patient_id);
+        record
+    }
+
+    /// The fields of layout 2, which layout 3 begins with.
+    fn fields_2(&self) -> Record {
+        let mut record = self.fields_1();
+        record.uuids(self.record_ids.as_deref());
         record
     }
 }

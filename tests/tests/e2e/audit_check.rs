@@ -74,11 +74,11 @@ async fn open(world: &World) -> Vec<Value> {
 const REMADE: &str = r"
     UPDATE audit_logs SET purpose = 'PATRQT', user_agent = 'another' WHERE id = $5;
     UPDATE audit_logs
-    SET leaf_hash = sha256('\x00'::bytea || 'MediTrustAl audit row 2\012'::bytea || record_send(ROW(
+    SET leaf_hash = sha256('\x00'::bytea || 'MediTrustAl audit row 3\012'::bytea || record_send(ROW(
         leaf_salt, leaf_xid, id, event_time, user_id, action_type, resource_type,
         resource_id, old_value, new_value, ip_address, user_agent, request_id, purpose,
         consent_reference, retention_period, data_classification, is_cross_border,
-        destination_country, encryption_status, created_at, patient_id, record_ids
+        destination_country, encryption_status, created_at, patient_id, record_ids, on_behalf_of
     )))
     WHERE id = $5;
     UPDATE audit_leaves AS leaf SET leaf_hash = log.leaf_hash
@@ -131,8 +131,10 @@ async fn every_tampering_with_the_trail_is_named_and_gone_when_it_is_mended() {
         ("UPDATE audit_logs SET is_cross_border = NOT is_cross_border WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET patient_id = NULL, consent_reference = request_id WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET record_ids = ARRAY[request_id] WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET on_behalf_of = request_id WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET leaf_layout = 1 WHERE id = $5", changed.clone()),
-        ("UPDATE audit_logs SET leaf_layout = 3 WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET leaf_layout = 2 WHERE id = $5", changed.clone()),
+        ("UPDATE audit_logs SET leaf_layout = 4 WHERE id = $5", changed.clone()),
         ("ALTER TABLE audit_logs DROP CONSTRAINT audit_logs_record_ids_check;
           UPDATE audit_logs SET record_ids = '[0:0]={00000000-0000-7000-8000-000000000001}' WHERE id = $5", changed.clone()),
         ("UPDATE audit_logs SET leaf_salt = gen_random_uuid() WHERE id = $5", changed.clone()),

@@ -130,13 +130,20 @@ fn function_of(migration: &str) -> &str {
 }
 
 #[tokio::test]
-async fn rows_of_the_first_layout_stand_beside_those_of_the_second() {
+async fn rows_of_earlier_layouts_stand_beside_those_of_the_newest() {
     const NAMING: &str = "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id,
             purpose, retention_period, data_classification, encryption_status, record_ids)
         SELECT user_id, 'RECORD_SEARCH', resource_type, resource_id, ip_address, request_id, purpose, retention_period,
             data_classification, encryption_status, ARRAY[resource_id, user_id]
         FROM audit_logs WHERE request_id = user_id ORDER BY id DESC LIMIT 1";
+    const REPRESENTING: &str = "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address,
+            request_id, purpose, retention_period, data_classification, encryption_status, patient_id, on_behalf_of)
+        SELECT user_id, 'RECORD_READ', resource_type, resource_id, ip_address, request_id, purpose, retention_period,
+            data_classification, encryption_status, resource_id, resource_id
+        FROM audit_logs WHERE request_id = user_id ORDER BY id DESC LIMIT 1";
     let world = World::start().await;
+    let newest =
+        include_str!("../../../migrations/20261130050000_name_represented_patients.up.sql");
     let up = include_str!("../../../migrations/20261129150000_name_found_records.up.sql");
     let down = include_str!("../../../migrations/20261129150000_name_found_records.down.sql");
     world.attacks(function_of(down)).await;
@@ -145,6 +152,8 @@ async fn rows_of_the_first_layout_stand_beside_those_of_the_second() {
     world.attacks(function_of(up)).await;
     executes(&mut conn, STRANGE).await;
     executes(&mut conn, NAMING).await;
+    world.attacks(function_of(newest)).await;
+    executes(&mut conn, REPRESENTING).await;
 
     let rows = store::trail::rows(&mut conn, 0, 10_000).await;
     let rows = rows.unwrap_or_else(|error| panic!("{error}"));
@@ -154,8 +163,10 @@ async fn rows_of_the_first_layout_stand_beside_those_of_the_second() {
         .filter(|row| row.row.request_id == row.row.user_id);
     let strange: Vec<_> = strange.collect();
     let layouts: Vec<_> = strange.iter().map(|row| row.layout).collect();
-    assert_eq!(layouts, [1, 2, 2]);
+    assert_eq!(layouts, [1, 2, 2, 3]);
     assert_eq!(strange[2].row.record_ids.as_ref().map(Vec::len), Some(2));
+    let represented = strange[3].row.on_behalf_of;
+    assert!(represented.is_some() && represented == strange[3].row.patient_id);
     for row in &rows {
         let hash = row.computed().expect("a layout that there is");
         assert_eq!(row.leaf_hash, hash, "{:#?}", row.row);

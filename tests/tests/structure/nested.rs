@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 34] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -237,6 +237,19 @@ const CASES: [Case; 33] = [
         "{ auditLogs(first: 1) { nodes { user { id } } } }",
         "/auditLogs/nodes/0/user",
         ADMINISTRATORS,
+    ),
+    Case(
+        "AuditLog.onBehalfOf",
+        "{ auditLogs(first: 1) { nodes { onBehalfOf { id } } } }",
+        "/auditLogs/nodes/0/onBehalfOf",
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "null",
+        ],
     ),
     Case(
         "RoleProposal.user",

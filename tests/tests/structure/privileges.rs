@@ -131,7 +131,7 @@ async fn the_programs_write_audit_rows_but_not_their_times_or_numbers() {
             ("event_time", "'2001-01-01'"),
             ("created_at", "'2001-01-01'"),
             ("leaf_salt", "gen_random_uuid()"),
-            ("leaf_layout", "2"),
+            ("leaf_layout", "3"),
             ("leaf_xid", "'1'"),
             ("leaf_hash", "sha256('')"),
         ] {

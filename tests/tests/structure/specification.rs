@@ -185,6 +185,7 @@ const TABLES: [Table; 6] = [
             "leaf_hash bytea NOT NULL DEFAULT '\\x'::bytea",
             "CHECK ((octet_length(leaf_hash) = 32))",
             "INDEX idx_audit_logs_leaf btree (leaf_xid, id)",
+            "on_behalf_of uuid",
             "record_ids uuid[]",
             "CHECK (((record_ids IS NULL) OR ((NOT (array_ndims(record_ids) IS DISTINCT FROM 1)) AND (array_lower(record_ids, 1) = 1) AND (array_position(record_ids, NULL::uuid) IS NULL))))",
             "INDEX idx_audit_logs_consent_page btree (consent_reference, id DESC) WHERE (consent_reference IS NOT NULL)",
@@ -435,7 +436,7 @@ async fn every_column_of_the_trail_is_hashed() {
         .map(|row| tests::text(&row["attname"]))
         .collect();
 
-    let hashed = trail::row::COLUMNS_2.iter();
+    let hashed = trail::row::COLUMNS_3.iter();
     // The hash, and the number of the layout, whose name is hashed.
     let wanted = hashed.chain(["leaf_hash", "leaf_layout"].iter());
     assert_eq!(

@@ -82,6 +82,7 @@ pub async fn of_records(
             created_at: row.created_at,
             patient: row.patient_id.map(UserId),
             record_ids: row.record_ids.unwrap_or_default(),
+            on_behalf_of: row.on_behalf_of.map(UserId),
         });
     }
     Ok(pages)

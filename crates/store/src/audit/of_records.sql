@@ -33,7 +33,8 @@ SELECT
     log.encryption_status AS "encryption_status!",
     log.created_at AS "created_at!",
     log.patient_id,
-    log.record_ids
+    log.record_ids,
+    log.on_behalf_of
 FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS asked(record_id, before, size, nth)
 CROSS JOIN LATERAL (
     SELECT named.id

@@ -15,7 +15,7 @@ read AS (
         END AS about,
         CASE WHEN new_value ->> 'times' ~ '^[0-9]{1,9}$' THEN (new_value ->> 'times')::bigint ELSE 1 END AS times,
         CASE WHEN $8 THEN ROW(
-            (event_time AT TIME ZONE 'UTC')::date, user_id, action_type, resource_type, purpose,
+            (event_time AT TIME ZONE 'UTC')::date, user_id, on_behalf_of, action_type, resource_type, purpose,
             consent_reference, encryption_status, new_value ->> 'reason', new_value ->> 'withdrawn',
             new_value ->> 'table', new_value ->> 'wanted',
             action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
@@ -103,7 +103,8 @@ SELECT
     log.encryption_status AS "encryption_status!",
     log.created_at AS "created_at!",
     log.patient_id,
-    log.record_ids
+    log.record_ids,
+    log.on_behalf_of
 FROM told
 LEFT JOIN counted ON counted.run = told.run
 JOIN audit_logs AS log ON log.id = told.newest

@@ -39,6 +39,7 @@ fn rows() -> [Row; 2] {
         created_at: time("1999-12-31T23:59:59.999999Z"),
         patient_id: Some(uuid("31111111-2222-4333-8444-555555555555")),
         record_ids: None,
+        on_behalf_of: None,
     };
     let sparse = Row {
         leaf_xid: 7,
@@ -74,6 +75,16 @@ fn rows_2() -> [Row; 2] {
     [sparse, naming]
 }
 
+/// As layout 3 has it: nobody represented, and the naming row by somebody who represents its patient.
+fn rows_3() -> [Row; 2] {
+    let [sparse, naming] = rows_2();
+    let represented = Row {
+        on_behalf_of: naming.patient_id,
+        ..naming
+    };
+    [sparse, represented]
+}
+
 #[test]
 fn a_row_has_the_hash_that_postgresql_computed() {
     let wanted = [
@@ -93,8 +104,17 @@ fn a_row_has_the_hash_that_postgresql_computed() {
             2,
             "977356c6b53bb422b52c1cba5a595d9b73972677798df19b939e5d3706a947ac",
         ),
+        (
+            3,
+            "8faaf9e575a6c242c77f2ae77fc8bd6d7f5b0026558d1a819b022d382f959853",
+        ),
+        (
+            3,
+            "5183aa807ed46d23e635ce0efb4d9995d9a085c7e886b37a22d8c0089c41d3df",
+        ),
     ];
-    for (row, (layout, wanted)) in rows().iter().chain(&rows_2()).zip(wanted) {
+    let rows = [rows(), rows_2(), rows_3()].concat();
+    for (row, (layout, wanted)) in rows.iter().zip(wanted) {
         let hash = row.leaf_hash(layout).expect("such a layout");
         let digits = hash.iter().fold(String::new(), |digits, byte| {
             digits + &format!("{byte:02x}")
@@ -106,8 +126,12 @@ fn a_row_has_the_hash_that_postgresql_computed() {
 #[test]
 fn the_bytes_begin_with_the_layout_and_count_every_column() {
     let [row, _] = rows();
-    let columns = COLUMNS_2.len();
-    for (layout, domain, columns) in [(1, DOMAIN_1, columns - 1), (2, DOMAIN_2, columns)] {
+    let columns = COLUMNS_3.len();
+    for (layout, domain, columns) in [
+        (1, DOMAIN_1, columns - 2),
+        (2, DOMAIN_2, columns - 1),
+        (3, DOMAIN_3, columns),
+    ] {
         let bytes = row.bytes(layout).expect("such a layout");
         let (name, rest) = bytes.split_at(domain.len());
         assert_eq!(name, domain);
@@ -119,19 +143,29 @@ fn the_bytes_begin_with_the_layout_and_count_every_column() {
 }
 
 #[test]
-fn a_layout_has_no_room_for_what_came_later_and_there_are_two() {
+fn a_layout_has_no_room_for_what_came_later_and_there_are_three() {
     let [_, naming] = rows_2();
     assert_eq!(naming.leaf_hash(1), None);
     assert!(naming.leaf_hash(2).is_some());
-    for layout in [0, 3, -1, i16::MAX] {
+    let [_, represented] = rows_3();
+    assert_eq!(represented.leaf_hash(2), None);
+    assert!(represented.leaf_hash(3).is_some());
+    let alone = Row {
+        record_ids: None,
+        ..represented
+    };
+    assert_eq!([alone.leaf_hash(1), alone.leaf_hash(2)], [None, None]);
+    for layout in [0, 4, -1, i16::MAX] {
         assert_eq!(rows()[0].leaf_hash(layout), None, "layout {layout}");
     }
 }
 
 #[test]
 fn whatever_differs_has_another_hash() {
-    let [_, row] = rows_2();
-    let changes: [fn(&mut Row); 13] = [
+    let [_, row] = rows_3();
+    let changes: [fn(&mut Row); 15] = [
+        |row| row.on_behalf_of = None,
+        |row| row.on_behalf_of = Some(row.user_id),
         |row| row.id += 1,
         |row| row.leaf_xid += 1,
         |row| row.event_time += chrono::TimeDelta::microseconds(1),
@@ -149,11 +183,11 @@ fn whatever_differs_has_another_hash() {
     for (nth, change) in changes.iter().enumerate() {
         let mut other = row.clone();
         change(&mut other);
-        assert_ne!(other.leaf_hash(2), row.leaf_hash(2), "change {nth}");
+        assert_ne!(other.leaf_hash(3), row.leaf_hash(3), "change {nth}");
     }
     // What moves from one column into the next.
     let mut other = row.clone();
     other.action_type = "RECORD_READM".to_owned();
     other.resource_type = "EDICAL_RECORD".to_owned();
-    assert_ne!(other.leaf_hash(2), row.leaf_hash(2));
+    assert_ne!(other.leaf_hash(3), row.leaf_hash(3));
 }
