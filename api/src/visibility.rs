@@ -12,7 +12,7 @@ use domain::{
     records::Availability,
     users::Role,
 };
-use store::{Pool, StoreError, deletion, feed::FeedRow};
+use store::{Plans, Pool, StoreError, deletion, feed::FeedRow};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -126,7 +126,7 @@ async fn decide_all(
     batch: &[Arc<VisibilityRequest>],
     lock_wait: Duration,
 ) -> Result<Vec<Result<VisibleEvents, Error>>, StoreError> {
-    let mut tx = pool.begin_with_lock_wait(lock_wait).await?;
+    let mut tx = pool.begin_with_lock_wait(lock_wait, Plans::Kept).await?;
     let callers = batch.iter().map(|inquiry| &inquiry.caller);
     let patients = batch.iter().flat_map(|inquiry| inquiry.patients());
     let facts = Facts::gather(&mut tx, callers, patients).await?;

@@ -17,7 +17,7 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, StoreError, Tx, audit,
+    Plans, Pool, StoreError, Tx, audit,
     records::{self, Record},
 };
 use tokio::task::JoinSet;
@@ -155,7 +155,9 @@ impl RecordDisclosure {
 /// Serves a batch in one transaction: the facts, a decision for each, the audit rows, and the envelopes of
 /// what is allowed.
 async fn serve_batch(pool: &Pool, batch: &Batch<DisclosureRequest>) -> BatchAnswers<Disclosed> {
-    let mut tx = pool.begin_with_lock_wait(batch.lock_wait).await?;
+    let mut tx = pool
+        .begin_with_lock_wait(batch.lock_wait, Plans::Kept)
+        .await?;
     let batch = batch.requests.as_slice();
     let asked = distinct(batch.iter().map(|inquiry| inquiry.record));
     let callers = batch.iter().map(|inquiry| &inquiry.caller);

@@ -5,6 +5,7 @@
 //! people and the anchors are one statement each for all of them, and the commit is one.
 
 mod find;
+mod newest;
 mod trail;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -18,7 +19,7 @@ use domain::{
     users::User,
 };
 use store::{
-    Pool, StoreError, Tx,
+    Plans, Pool, StoreError, Tx,
     anchors::{self, Anchor},
     audit,
     records::{
@@ -30,7 +31,10 @@ use store::{
 use tokio::task::JoinSet;
 use vault::blind_index::IndexKey;
 
-use self::find::{Scope, Searcher, find};
+use self::{
+    find::{Ground, Scope, Searcher, find},
+    newest::NewestPages,
+};
 use super::filter::Criteria;
 use crate::{
     answer_budget::{AnswerBudget, Reservation},
@@ -40,13 +44,17 @@ use crate::{
     facts::{Facts, distinct},
 };
 
-/// How lists of one patient are found.
-const BRIEF: BatchLimits = BatchLimits {
-    size: 16,
-    at_once: 4,
-    queue: 1024,
-    gather: Duration::ZERO,
-};
+/// How lists of one patient are found: in no more batches at once than there are processors, so that the fewer there are,
+/// the more lists share one.
+fn brief() -> BatchLimits {
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    BatchLimits {
+        size: 16,
+        at_once: processors.clamp(2, 4),
+        queue: 1024,
+        gather: Duration::ZERO,
+    }
+}
 /// How those are found that take longer, each in a transaction of its own: half of the pool is left to
 /// everybody else.
 const ALONE: BatchLimits = BatchLimits {
@@ -191,7 +199,7 @@ impl RecordLists {
             Batcher::start(limits, tasks, serve)
         };
         Self {
-            brief: start(BRIEF),
+            brief: start(brief()),
             alone: start(ALONE),
         }
     }
@@ -218,12 +226,30 @@ impl Search {
     fn is_brief(&self) -> bool {
         self.criteria.patient.is_some() && self.criteria.code.is_none() && !self.total
     }
+
+    /// Whether the index that finds it is the same whatever the values are: one patient's, with no filter but types.
+    fn is_plain(&self) -> bool {
+        self.is_brief() && self.criteria.filter.is_of_types_alone()
+    }
+
+    /// Whose newest it looks for, if it looks for nothing else.
+    fn newest_of(&self) -> Option<UserId> {
+        let is_newest = self.is_plain() && self.order == Order::CreatedDescending;
+        self.criteria.patient.filter(|_| is_newest)
+    }
 }
 
 impl RecordReader {
     /// Finds a batch of lists in one transaction.
     async fn find_all(&self, batch: &Batch<ListRequest>) -> BatchAnswers<Found> {
-        let mut tx = self.pool.begin_with_lock_wait(batch.lock_wait).await?;
+        let is_plain = |asked: &Arc<ListRequest>| asked.search.is_plain();
+        let plans = if batch.requests.iter().all(is_plain) {
+            Plans::Kept
+        } else {
+            Plans::AsUsual
+        };
+        let wait = batch.lock_wait;
+        let mut tx = self.pool.begin_with_lock_wait(wait, plans).await?;
         let batch = batch.requests.as_slice();
         let mut scopes = Vec::with_capacity(batch.len());
         for asked in batch {
@@ -238,20 +264,16 @@ impl RecordReader {
         let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
-        for (asked, scope) in batch.iter().zip(&scopes) {
-            let actor = match facts.actor(&asked.caller) {
-                Ok(actor) => actor,
+        let mut newest = NewestPages::find(&mut tx, batch, &facts).await?;
+        for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
+            let searcher = match Searcher::of(asked, &facts) {
+                Ok(searcher) => searcher,
                 Err(error) => {
                     pages.push(Err(error));
                     continue;
                 }
             };
-            let purpose = purpose_of(asked, actor);
-            let searcher = Searcher {
-                caller: &asked.caller,
-                actor,
-                purpose,
-            };
+            let purpose = searcher.purpose;
             let mut page = Page {
                 asked,
                 purpose,
@@ -264,7 +286,13 @@ impl RecordReader {
                 pages.push(Ok(page));
                 continue;
             }
-            let found = find(&mut tx, &self.index_key, asked, searcher, scope, &facts).await?;
+            let ground = Ground {
+                index_key: &self.index_key,
+                scope,
+                facts: &facts,
+            };
+            let found_newest = newest.take(nth, asked);
+            let found = find(&mut tx, asked, searcher, ground, found_newest).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.

@@ -50,7 +50,8 @@ pub mod wallets;
 
 pub use error::StoreError;
 pub use pool::{
-    InvalidDatabaseUrl, Pool, PoolSettings, PooledConnection, Transaction, check_url, connect,
+    InvalidDatabaseUrl, Plans, Pool, PoolSettings, PooledConnection, Transaction, check_url,
+    connect,
 };
 pub use sqlx::PgConnection;
 

@@ -38,8 +38,17 @@ impl Pool {
     ///
     /// # Errors
     /// [`StoreError`] where no connection could be had.
-    pub async fn begin_with_lock_wait(&self, wait: Duration) -> Result<Transaction, StoreError> {
-        self.begin_by(format!("BEGIN; {}", lock_wait(wait))).await
+    pub async fn begin_with_lock_wait(
+        &self,
+        wait: Duration,
+        plans: Plans,
+    ) -> Result<Transaction, StoreError> {
+        let plans = match plans {
+            Plans::AsUsual => "",
+            Plans::Kept => "; SET LOCAL plan_cache_mode = force_generic_plan",
+        };
+        self.begin_by(format!("BEGIN; {}{plans}", lock_wait(wait)))
+            .await
     }
 
     /// `statements` hold a number of our own at most.
@@ -69,6 +78,15 @@ impl Pool {
     pub(crate) const fn as_sqlx(&self) -> &PgPool {
         &self.0
     }
+}
+
+/// How the statements of a transaction are planned (`docs/decisions/0057-plans-are-kept.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plans {
+    /// As PostgreSQL guesses: by the values at hand, where it expects a better plan of them.
+    AsUsual,
+    /// Once for each connection. For statements whose index is the same whatever their values are.
+    Kept,
 }
 
 /// A connection outside a transaction.

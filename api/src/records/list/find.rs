@@ -128,7 +128,20 @@ pub(super) struct Searcher<'a> {
     pub(super) purpose: Purpose,
 }
 
-impl Searcher<'_> {
+impl<'a> Searcher<'a> {
+    /// Who asks for this list, as they are known under their lock.
+    ///
+    /// # Errors
+    /// As of [`Caller::authorize`].
+    pub(super) fn of(asked: &'a ListRequest, facts: &Facts) -> Result<Self, Error> {
+        let actor = facts.actor(&asked.caller)?;
+        Ok(Self {
+            caller: &asked.caller,
+            actor,
+            purpose: super::purpose_of(asked, actor),
+        })
+    }
+
     /// Whether they may look for anything at all.
     pub(super) fn may_ask(&self) -> bool {
         let Self { actor, purpose, .. } = *self;
@@ -141,7 +154,7 @@ impl Searcher<'_> {
         }
     }
 
-    fn is_own(&self) -> bool {
+    pub(super) fn is_own(&self) -> bool {
         self.purpose == Purpose::PatientRequest
     }
 
@@ -165,7 +178,12 @@ impl Searcher<'_> {
     }
 
     /// Which types of whose records may be found.
-    fn visible(&self, patients: &[UserId], criteria: &Criteria, facts: &Facts) -> Vec<Visible> {
+    pub(super) fn visible(
+        &self,
+        patients: &[UserId],
+        criteria: &Criteria,
+        facts: &Facts,
+    ) -> Vec<Visible> {
         let asked = &criteria.filter.record_types;
         let is_asked = |kind: &RecordType| asked.is_empty() || asked.contains(kind);
         let types = |patient: UserId| -> Vec<RecordType> {
@@ -220,18 +238,33 @@ impl Searcher<'_> {
 /// that was asked.
 pub(super) type FoundPage = Result<(Vec<ListedRecord>, i64), Error>;
 
-/// Finds a page.
+/// What a list is found by besides what was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) index_key: &'a IndexKey,
+    pub(super) scope: &'a Scope,
+    pub(super) facts: &'a Facts,
+}
+
+/// Finds a page, or takes the rows that were found for it already.
 ///
 /// # Errors
 /// The database's; within, what is wrong with the search itself.
 pub(super) async fn find(
     tx: &mut Tx<'_>,
-    index_key: &IndexKey,
     asked: &ListRequest,
     searcher: Searcher<'_>,
-    scope: &Scope,
-    facts: &Facts,
+    ground: Ground<'_>,
+    newest: Option<Vec<Record>>,
 ) -> Result<FoundPage, StoreError> {
+    let Ground {
+        index_key,
+        scope,
+        facts,
+    } = ground;
+    if let Some(newest) = newest {
+        return Ok(Ok((confirmed(asked, searcher, newest, facts), 0)));
+    }
     let criteria = &asked.search.criteria;
     let (visible, are_sealed) = match scope {
         Scope::Patients {
@@ -283,6 +316,16 @@ pub(super) async fn find(
         }
     };
     let (page, total): (Vec<Record>, i64) = found;
+    Ok(Ok((confirmed(asked, searcher, page, facts), total)))
+}
+
+/// Decides each record of a page once more, where the rule itself is written.
+fn confirmed(
+    asked: &ListRequest,
+    searcher: Searcher<'_>,
+    page: Vec<Record>,
+    facts: &Facts,
+) -> Vec<ListedRecord> {
     let shown = page.into_iter().filter_map(|record| {
         let id = record.id;
         let shown = searcher.confirm(&asked.search, record, facts);
@@ -292,7 +335,7 @@ pub(super) async fn find(
         }
         shown
     });
-    Ok(Ok((shown.collect(), total)))
+    shown.collect()
 }
 
 /// Each patient's newest.

@@ -13,6 +13,8 @@
 //! `created_descending`, and the tests at the end of this file say how the others follow. What stands in several
 //! files, the filter and the rule, is held equal there, too.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
@@ -51,6 +53,28 @@ pub struct Filter {
     pub tokens: Option<Vec<Vec<u8>>>,
     /// Versions that another one has superseded, too.
     pub with_superseded: bool,
+}
+
+impl Filter {
+    /// Whether it leaves nothing out but types and superseded versions.
+    pub const fn is_of_types_alone(&self) -> bool {
+        let Self {
+            record_types: _,
+            created_from: None,
+            created_to: None,
+            effective_from: None,
+            effective_to: None,
+            author: None,
+            complete: None,
+            metadata: None,
+            tokens: None,
+            with_superseded: false,
+        } = self
+        else {
+            return false;
+        };
+        true
+    }
 }
 
 /// In which order.
@@ -97,6 +121,15 @@ impl Visible {
         let types = (types.len() < RecordType::ALL.len()).then(|| types.to_vec());
         let some = types.as_ref().is_none_or(|types| !types.is_empty());
         some.then_some(Self { patient, types })
+    }
+
+    /// As statements take it: the types in one text.
+    fn columns(&self) -> (Uuid, Option<String>) {
+        let in_words = |types: &Vec<RecordType>| {
+            let words: Vec<&str> = types.iter().map(|kind| kind.as_str()).collect();
+            words.join(",")
+        };
+        (self.patient.0, self.types.as_ref().map(in_words))
     }
 }
 
@@ -172,6 +205,55 @@ pub async fn page_of(
     found.into_iter().map(Record::try_from).collect()
 }
 
+/// A page of one patient's newest current records.
+#[derive(Debug, Clone)]
+pub struct NewestPage {
+    /// Whose, and of which types.
+    pub visible: Visible,
+    /// Whether those in the grace time of a deletion, too.
+    pub restricted: bool,
+    /// Where it goes on.
+    pub after: Option<PageKey>,
+    /// How many.
+    pub limit: i64,
+}
+
+/// Pages of several patients in one statement, each patient's once: what [`page_of`] gives of each in the order
+/// [`Order::CreatedDescending`] without a filter but the types. Served by `idx_medical_records_patient_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn newest_of(
+    conn: &mut PgConnection,
+    pages: &[NewestPage],
+) -> Result<HashMap<UserId, Vec<Record>>, StoreError> {
+    let (patients, types): (Vec<Uuid>, Vec<Option<String>>) =
+        pages.iter().map(|page| page.visible.columns()).unzip();
+    let restricted: Vec<bool> = pages.iter().map(|page| page.restricted).collect();
+    let after = |page: &NewestPage| page.after.map(|(at, id)| (at, id.0)).unzip();
+    let (times, ids): (Vec<Option<DateTime<Utc>>>, Vec<Option<Uuid>>) =
+        pages.iter().map(after).unzip();
+    let limits: Vec<i64> = pages.iter().map(|page| page.limit).collect();
+    let found = sqlx::query_file_as!(
+        RecordRow,
+        "src/records/search/newest_of_patients.sql",
+        &patients,
+        &types as &[Option<String>],
+        &restricted,
+        &times as &[Option<DateTime<Utc>>],
+        &ids as &[Option<Uuid>],
+        &limits,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut pages: HashMap<UserId, Vec<Record>> = HashMap::with_capacity(pages.len());
+    for row in found {
+        let record = Record::try_from(row)?;
+        pages.entry(record.patient).or_default().push(record);
+    }
+    Ok(pages)
+}
+
 /// How many records of these patients there are, exactly.
 ///
 /// # Errors
@@ -204,14 +286,7 @@ pub async fn count_of(
 }
 
 fn columns_of(visible: &[Visible]) -> (Vec<Uuid>, Vec<Option<String>>) {
-    let in_words = |types: &Vec<RecordType>| {
-        let words: Vec<&str> = types.iter().map(|kind| kind.as_str()).collect();
-        words.join(",")
-    };
-    visible
-        .iter()
-        .map(|one| (one.patient.0, one.types.as_ref().map(in_words)))
-        .unzip()
+    visible.iter().map(Visible::columns).unzip()
 }
 
 /// The values of the rule's parameters.
@@ -348,6 +423,7 @@ mod tests {
         include_str!("search/page_of_patients_effective_descending.sql"),
         include_str!("search/page_of_patients_effective_ascending.sql"),
     ];
+    const NEWEST: &str = include_str!("search/newest_of_patients.sql");
     const EVERYBODY: [&str; 4] = [
         include_str!("search/page_of_everybody_created_descending.sql"),
         include_str!("search/page_of_everybody_created_ascending.sql"),
@@ -413,6 +489,21 @@ mod tests {
                 assert_eq!(file, in_order(files[0], order), "{order:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_newest_of_several_patients_are_the_page_of_each_without_a_filter() {
+        let columns = |text| passage(text, "SELECT", "FROM");
+        let within = |text| passage(text, "CROSS JOIN LATERAL (", "AND (record.created_at");
+        let as_page = |line: &str| {
+            line.replace("visible.", "page.")
+                .replace("$12", "page.restricted")
+        };
+        let page: Vec<String> = within(PATIENTS[0]).into_iter().map(as_page).collect();
+        assert_eq!(within(NEWEST), page);
+        assert_eq!(columns(NEWEST), columns(PATIENTS[0]));
+        let order = "ORDER BY record.created_at DESC, record.id DESC\n    LIMIT";
+        assert!(NEWEST.contains(order) && PATIENTS[0].contains(order));
     }
 
     #[test]
