@@ -40,6 +40,9 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) deletion: DeletionConfig,
 
+    #[command(flatten)]
+    pub(crate) retention: RetentionConfig,
+
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
     pub(crate) chain_rpc_url: String,
@@ -432,6 +435,13 @@ pub(crate) struct HousekeepingConfig {
     #[arg(long, env = "MEDITRUSTAL_HOUSEKEEPING", default_value = "900", value_parser = seconds())]
     housekeeping: i64,
 
+    #[command(flatten)]
+    pub(crate) keep: KeepConfig,
+}
+
+/// How long rows are kept that say nothing any more.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeepConfig {
     /// How long a log-in is kept after its end, in days
     #[arg(long, env = "MEDITRUSTAL_KEEP_ENDED_SESSIONS", default_value = "7", value_parser = days())]
     keep_ended_sessions: u16,
@@ -442,7 +452,7 @@ pub(crate) struct HousekeepingConfig {
     keep_idempotency_keys: u16,
 }
 
-impl HousekeepingConfig {
+impl KeepConfig {
     /// How long what is kept.
     pub(crate) fn keep(&self) -> Keep {
         Keep {
@@ -451,7 +461,9 @@ impl HousekeepingConfig {
             idempotency_keys: self.keep_idempotency_keys.into(),
         }
     }
+}
 
+impl HousekeepingConfig {
     /// How often old rows are removed.
     pub(crate) fn every(&self) -> Duration {
         Duration::from_secs(self.housekeeping.unsigned_abs())
@@ -480,6 +492,23 @@ impl DeletionConfig {
     /// How often it is looked.
     pub(crate) fn every(&self) -> Duration {
         Duration::from_secs(self.deletion_every.unsigned_abs())
+    }
+}
+
+/// When what has been kept long enough is removed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RetentionConfig {
+    /// How often records and rows of the audit trail are removed that have been kept long enough, in seconds; by one
+    /// process at a time; 0 leaves it to `meditrustal retention run`
+    #[arg(long, env = "MEDITRUSTAL_RETENTION_EVERY", default_value = "86400",
+          value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
+    retention_every: u64,
+}
+
+impl RetentionConfig {
+    /// How often that is; `None` where somebody else does it.
+    pub(crate) fn every(&self) -> Option<Duration> {
+        (self.retention_every > 0).then(|| Duration::from_secs(self.retention_every))
     }
 }
 

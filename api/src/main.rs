@@ -40,6 +40,7 @@
 //! - `countries`: which countries data may be sent to
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
+//! - `retention`: what has been kept long enough, and how it is removed
 //! - `break_glass`: emergency access: opened, closed, reviewed, escalated
 //! - `notifications`: what people are told: listed, marked as read, followed
 //! - `integrity`: the registry, integrity events, the check of every record
@@ -155,6 +156,7 @@ mod records;
 mod rejected;
 mod relay;
 mod request;
+mod retention;
 mod schema;
 mod seals;
 mod second_factor;

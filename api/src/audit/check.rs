@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chain::{Client, ClientError, PinnedCheckpoint};
+use chain::{ChainAddress, Client, ClientError, PinnedCheckpoint, signer_of};
 use domain::records::DataHash;
 use serde_json::{Value, json};
 use store::{
@@ -13,12 +13,16 @@ use store::{
     checkpoints::{self, AnchoredCheckpoint},
     cursor::Registry,
     findings::{OpenTrailFinding, TrailTable},
+    retention,
     trail::{self as tree_of, HashedRow, Leaf},
 };
 use trail::{
     Hash,
+    checkpoint::Checkpoint,
+    purge::{MetPurge, Purges},
     tree::{Frontier, Place},
 };
+use uuid::Uuid;
 
 /// How many leaves are compared at a time: a multiple of what a node of the lowest stored level covers.
 const AT_ONCE: i64 = 4096;
@@ -96,6 +100,24 @@ impl Fault {
         }
     }
 
+    /// The place that it is about, or the first one.
+    fn at(&self) -> u64 {
+        self.place
+            .and_then(|place| u64::try_from(place).ok())
+            .unwrap_or_default()
+    }
+
+    /// The rows of these places are gone, and not because they had been kept long enough.
+    fn of_range((from, before): (u64, u64)) -> Self {
+        Self {
+            table: TrailTable::Leaves,
+            number: column(from),
+            kind: FaultKind::Removed,
+            place: Some(column(from)),
+            before: Some(column(before)),
+        }
+    }
+
     /// The evidence, without anything that the row says.
     pub(crate) fn details(&self) -> Value {
         json!({
@@ -135,6 +157,8 @@ pub(crate) struct CheckedTrail {
     pub(crate) compared: BTreeSet<i64>,
     /// The checkpoints of which everything was compared, the registry's word included.
     pub(crate) asked: BTreeSet<i64>,
+    /// What retention is said to have removed.
+    pub(crate) purges: Vec<MetPurge>,
     /// The root at the size of each checkpoint, by size.
     computed: Vec<(u64, Hash, Pinned)>,
 }
@@ -226,6 +250,66 @@ pub(crate) async fn all(
         from = last.checked_add(1);
     }
     Ok(walk.end(pinned))
+}
+
+/// Who signed what was removed from the trail: it counts where the registry lets that account pin checkpoints, or the operator
+/// says that it once did. Gives how many purges count.
+///
+/// # Errors
+/// The node's.
+pub(crate) async fn ask_who_purged(
+    client: &Client,
+    earlier: &[ChainAddress],
+    checked: &mut CheckedTrail,
+) -> Result<(), ClientError> {
+    let mut may = Pinners::new(client, earlier);
+    for purge in &checked.purges {
+        if !may.have_signed(purge).await? {
+            let ranges = purge.ranges.iter().copied();
+            checked.faults.extend(ranges.map(Fault::of_range));
+        }
+    }
+    tidy(&mut checked.faults);
+    Ok(())
+}
+
+/// The accounts that may sign what is removed from a trail.
+pub(crate) struct Pinners<'a> {
+    client: &'a Client,
+    origin: String,
+    known: HashMap<[u8; 20], bool>,
+}
+
+impl<'a> Pinners<'a> {
+    /// Those that the registry lets pin checkpoints, and these.
+    pub(crate) fn new(client: &'a Client, earlier: &[ChainAddress]) -> Self {
+        let deployment = client.deployment();
+        let registry = deployment.registry.to_string();
+        Self {
+            client,
+            origin: Checkpoint::new(deployment.chain_id, &registry, 0, Hash::default()).origin,
+            known: earlier.iter().map(|account| (account.0, true)).collect(),
+        }
+    }
+
+    /// Whether one of them signed this purge.
+    ///
+    /// # Errors
+    /// The node's.
+    pub(crate) async fn have_signed(&mut self, purge: &MetPurge) -> Result<bool, ClientError> {
+        let signed = purge.statement.as_ref();
+        let signed = signed.and_then(|said| said.signed(&self.origin, purge.id));
+        let Some(account) = signed.and_then(|(text, signature)| signer_of(&text, &signature))
+        else {
+            return Ok(false);
+        };
+        if let Some(may) = self.known.get(&account.0) {
+            return Ok(*may);
+        }
+        let may = self.client.may_pin(account).await?;
+        self.known.insert(account.0, may);
+        Ok(may)
+    }
 }
 
 /// Asks the registry for the last checkpoints themselves, and for those of which something is open: one that it does not hold
@@ -335,6 +419,7 @@ struct TrailWalk {
     /// Those of them that stand in the tree with their rows.
     compared: BTreeSet<i64>,
     computed: Vec<(u64, Hash, Pinned)>,
+    purges: Purges,
 }
 
 impl TrailWalk {
@@ -349,6 +434,7 @@ impl TrailWalk {
             open: BTreeSet::new(),
             compared: BTreeSet::new(),
             computed: Vec::new(),
+            purges: Purges::default(),
         };
         for checkpoint in pinned {
             if !checkpoint.has_event {
@@ -398,9 +484,12 @@ impl TrailWalk {
         let seen = self.open.iter().filter(|&id| rows.contains_key(id));
         let seen: Vec<i64> = seen.copied().collect();
         self.compared.extend(seen);
+        let purged = retention::purged_between(conn, from, to).await?;
+        let purged: HashMap<i64, Uuid> = purged.into_iter().collect();
         let mut nodes = Vec::new();
         for place in from..to {
             let leaf = by_place.get(&place).copied();
+            let hash = leaf.and_then(|leaf| leaf.leaf_hash.as_slice().try_into().ok());
             let fault = leaf_fault(place, leaf, &rows).map(|fault| match leaf {
                 Some(leaf) if unreadable.contains(&leaf.audit_id) => Fault {
                     kind: FaultKind::Changed,
@@ -408,10 +497,17 @@ impl TrailWalk {
                 },
                 _ => fault,
             });
-            if let Some(fault) = fault {
-                self.add(fault);
+            match (fault, purged.get(&place).zip(hash)) {
+                // Whether that is so, the trail says later.
+                (Some(fault), Some((purge, leaf))) if fault.kind == FaultKind::Removed => {
+                    self.purges.removed(*purge, fault.at(), &leaf);
+                }
+                (Some(fault), _) => self.add(fault),
+                (None, _) => {
+                    let row = leaf.and_then(|leaf| rows.get(&leaf.audit_id));
+                    row.into_iter().for_each(|row| self.purges.row(&row.row));
+                }
             }
-            let hash = leaf.and_then(|leaf| leaf.leaf_hash.as_slice().try_into().ok());
             nodes.extend(self.frontier.push(hash.unwrap_or_default()));
             self.root(place + 1);
         }
@@ -507,9 +603,17 @@ impl TrailWalk {
         if let Some(held) = self.held.filter(|held| held.size > size) {
             self.add(of_held(held, FaultKind::Root, from));
         }
+        let (purges, unsaid): (Vec<_>, Vec<_>) = std::mem::take(&mut self.purges)
+            .end()
+            .into_iter()
+            .partition(|purge| purge.statement.is_some());
+        for range in unsaid.into_iter().flat_map(|purge| purge.ranges) {
+            self.add(Fault::of_range(range));
+        }
         tidy(&mut self.faults);
         CheckedTrail {
             leaves: size,
+            purges,
             pinned,
             faults: self.faults,
             more: self.more,

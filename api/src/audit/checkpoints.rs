@@ -4,7 +4,7 @@
 //! That it is there, the indexer says. Two processes with one key follow one another by a lock; both may send, which is
 //! harmless.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chain::{
     Client, ClientError, Fees, NextCheckpoint, PinnedCheckpoint, Sent, Signer, SignerError, TxHash,
@@ -41,7 +41,7 @@ pub(crate) struct Checkpointer {
     /// The registry.
     pub(crate) registry: Registry,
     /// The account that pins.
-    pub(crate) signer: Signer,
+    pub(crate) signer: Arc<Signer>,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
     /// When one is due.

@@ -6,8 +6,8 @@ use std::{
     io::{self, BufRead, Write},
 };
 
-use super::check::{Pinned, first_wrong, readable};
-use chain::{Client, ClientError};
+use super::check::{Pinned, Pinners, first_wrong, readable};
+use chain::{ChainAddress, Client, ClientError};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     ids::RequestId,
@@ -16,11 +16,12 @@ use domain::{
     users::SCHEDULER,
 };
 use serde_json::json;
-use store::{Pool, StoreError, audit, checkpoints, cursor::Registry, trail as tree_of};
+use store::{Pool, StoreError, audit, checkpoints, cursor::Registry, retention, trail as tree_of};
 use trail::{
     Hash,
     export::{Claim, FORM, Header, Line, LineFault, Reading},
 };
+use uuid::Uuid;
 
 /// How many leaves are read at a time.
 const AT_ONCE: i64 = 4096;
@@ -81,6 +82,8 @@ pub(crate) async fn write(
             break;
         };
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
+        let purged = retention::purged_between(&mut conn, from, last + 1).await?;
+        let mut purged: BTreeMap<i64, Uuid> = purged.into_iter().collect();
         // One that cannot be read is left out, as if it were gone.
         let (rows, _) = readable(&mut conn, &ids).await?;
         let mut rows: BTreeMap<i64, _> = rows.into_iter().map(|row| (row.row.id, row)).collect();
@@ -93,6 +96,7 @@ pub(crate) async fn write(
                     position: number(leaf.position),
                     leaf_hash: DataHash(hash).to_string(),
                     layout: row.as_ref().map_or(trail::row::LAYOUT, |row| row.layout),
+                    purge: purged.remove(&leaf.position).filter(|_| row.is_none()),
                     row: row.map(|row| row.row),
                 },
             )?;
@@ -148,6 +152,8 @@ pub(crate) enum TrailFileError {
 pub(crate) enum FileFault {
     /// Of one line, by its place.
     Line(u64, LineFault),
+    /// The rows from one place on, before another, are gone, and the trail does not say so, or nobody signed it who may.
+    Gone(u64, u64),
     /// The rows between two sizes are not what the registry holds.
     Root { after: u64, size: u64 },
     /// The file ends before what is pinned last.
@@ -171,6 +177,7 @@ impl FileFault {
                 };
                 format!("place {place}: {word}")
             }
+            Self::Gone(from, before) => format!("places {from} to {}: REMOVED", before - 1),
             Self::Root { after, size } => {
                 format!("places {after} to {}: ROOT", size.saturating_sub(1))
             }
@@ -197,6 +204,8 @@ pub(crate) struct CheckedFile {
     pub(crate) pinned: u64,
     /// How many rows the registry holds by now.
     pub(crate) held: u64,
+    /// How many rows retention removed, as the trail says and somebody signed who may pin it.
+    pub(crate) purged: u64,
     /// What does not fit: at most ten thousand.
     pub(crate) faults: Vec<FileFault>,
 }
@@ -207,6 +216,7 @@ pub(crate) struct CheckedFile {
 /// [`TrailFileError`].
 pub(crate) async fn check(
     client: &Client,
+    earlier: &[ChainAddress],
     mut file: impl BufRead,
 ) -> Result<CheckedFile, TrailFileError> {
     let mut text = String::new();
@@ -247,6 +257,7 @@ pub(crate) async fn check(
             computed.push((reading.size(), reading.root(), *pinned));
         }
     }
+    let purged = purged(client, earlier, &mut reading, &mut faults).await?;
     let size = reading.size();
     if header.size != size {
         let said = header.size;
@@ -271,8 +282,32 @@ pub(crate) async fn check(
         rows: size,
         pinned,
         held: held.size,
+        purged,
         faults,
     })
+}
+
+/// How many rows retention removed; of the others that are gone, faults.
+async fn purged(
+    client: &Client,
+    earlier: &[ChainAddress],
+    reading: &mut Reading,
+    faults: &mut Vec<FileFault>,
+) -> Result<u64, ClientError> {
+    let (mut rows, mut may) = (0, Pinners::new(client, earlier));
+    for purge in reading.purges() {
+        if may.have_signed(&purge).await? {
+            rows += purge
+                .ranges
+                .iter()
+                .map(|(from, before)| before - from)
+                .sum::<u64>();
+        } else {
+            let gone = purge.ranges.iter().take(MOST_FAULTS);
+            faults.extend(gone.map(|(from, before)| FileFault::Gone(*from, *before)));
+        }
+    }
+    Ok(rows)
 }
 
 /// The next line without its end; `None` at the end of the file. What is no text is told as such by whoever reads it, and so

@@ -151,6 +151,9 @@ fn deletion(action: &str) -> Option<&'static str> {
         "DELETION_HOLD" => "moved your request for data to be erased because of a legal hold",
         "DELETION_EXECUTE" => "carried out a step of your request for data to be erased",
         "DELETION_COMPLETE" => "carried out your request for data to be erased, and certified it",
+        "RETENTION_PURGE" => {
+            "erased records of yours that had been kept as long as they have to be"
+        }
         "KEY_DESTROY" => "destroyed the key of your records",
         "HOLD_PLACE" => "placed a legal hold on data of yours",
         "HOLD_RELEASE" => "asked for a legal hold on data of yours to be released, or released it",

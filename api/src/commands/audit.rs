@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chain::{Client, Deployment};
+use chain::{ChainAddress, Client, Deployment};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use domain::clock::is_storable;
@@ -97,6 +97,11 @@ pub(crate) struct VerifyTrail {
     /// Where a node answers, to ask the registry itself; without it, checkpoints are compared with what the database says of them
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
     chain_rpc_url: Option<String>,
+
+    /// Accounts that pinned checkpoints before and may not any more, comma separated: what they signed as removed by retention
+    /// counts
+    #[arg(long, value_name = "ACCOUNTS", value_delimiter = ',')]
+    earlier_checkpointers: Vec<ChainAddress>,
 }
 
 /// Where the trail is.
@@ -178,17 +183,22 @@ impl ExportTrail {
 }
 
 /// Checks a file with nothing but a node.
-async fn verify_file(file: &Path, client: &Client) -> Result<ExitCode, Failure> {
+async fn verify_file(
+    file: &Path,
+    client: &Client,
+    earlier: &[ChainAddress],
+) -> Result<ExitCode, Failure> {
     let file = BufReader::new(File::open(file)?);
-    let checked = export::check(client, file).await?;
+    let checked = export::check(client, earlier, file).await?;
     for fault in &checked.faults {
         say(&fault.said())?;
     }
     say(&format!(
-        "{} rows in the file, of which the registry holds {}; by now it holds {}; {} faults",
+        "{} rows in the file, of which the registry holds {}; by now it holds {}; {} were kept long enough and removed; {} faults",
         checked.rows,
         checked.pinned,
         checked.held,
+        checked.purged,
         checked.faults.len()
     ))?;
     Ok(if checked.faults.is_empty() {
@@ -212,7 +222,7 @@ impl VerifyTrail {
             _ => None,
         };
         if let (Some(file), Some(client)) = (&self.export, &client) {
-            return verify_file(file, client).await;
+            return verify_file(file, client, &self.earlier_checkpointers).await;
         }
         let Some(url) = &self.database_url else {
             return Err(
@@ -231,6 +241,7 @@ impl VerifyTrail {
         let mut checked = check::all(&pool, registry.as_ref(), held, &open).await?;
         if let Some(client) = &client {
             check::ask_registry(client, &open, &mut checked).await?;
+            check::ask_who_purged(client, &self.earlier_checkpointers, &mut checked).await?;
         }
         let right = open.iter().filter(|about| checked.is_right(about));
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
@@ -243,8 +254,20 @@ impl VerifyTrail {
             pinned,
             faults,
             more,
+            purges,
             ..
         } = &checked;
+        let removed = purges.iter().flat_map(|purge| &purge.ranges);
+        let removed: u64 = removed.map(|(from, before)| before - from).sum();
+        if removed > 0 {
+            let signed = match client {
+                Some(_) => "",
+                None => "; who signed that is not known without a node (--chain-rpc-url)",
+            };
+            say(&format!(
+                "{removed} rows were removed by retention, as the trail says{signed}"
+            ))?;
+        }
         if *more > 0 {
             say(&format!(
                 "and {more} more, which are named when these are mended"

@@ -8,6 +8,7 @@ mod import;
 mod keys;
 mod output;
 mod remote;
+mod retention;
 mod seal;
 mod serve;
 mod token_keys;
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// Pin the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Remove what has been kept long enough
+    #[command(subcommand)]
+    Retention(retention::RetentionCommand),
     /// Compare a document with the chain, without database, keys or api
     Verify(verify::VerifyDocument),
     /// Bring records in from a file: NDJSON, a FHIR Bundle, or an archive
@@ -84,6 +88,7 @@ impl Command {
             Self::Keys(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,
             Self::Audit(command) => return command.run().await,
+            Self::Retention(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,

@@ -51,6 +51,7 @@ use crate::{
         writer::{Writer, WriterContext},
     },
     relay::Relay,
+    retention::{self, Pinner, Retention},
     schema::Schema,
     seals::Seals,
     sessions::revocations::Revocations,
@@ -196,7 +197,7 @@ struct Resources {
     keyring: Arc<Keyring>,
     index_key: Arc<IndexKey>,
     signer: Arc<Signer>,
-    checkpointer: Option<Signer>,
+    checkpointer: Option<Arc<Signer>>,
     client: Client,
     chain_id: i64,
     registrars: OurRegistrars,
@@ -224,9 +225,9 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let checkpointer = config.checkpoints.key_file.as_deref();
     let checkpointer = checkpointer
-        .map(|file| Signer::load(file, &deployment))
+        .map(|file| Signer::load(file, &deployment).map(Arc::new))
         .transpose()?;
-    if checkpointer.as_ref().map(Signer::address) == Some(signer.address()) {
+    if checkpointer.as_ref().map(|signer| signer.address()) == Some(signer.address()) {
         // Each would take the other's nonces.
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
@@ -254,13 +255,13 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
 /// Starts what orders and pins the trail; says where nothing pins it.
 fn start_trail(
     config: &ServeConfig,
-    resources: &mut Resources,
+    resources: &Resources,
     fees: watch::Receiver<Fees>,
     health: &Health,
     tasks: &mut JoinSet<()>,
 ) {
     tasks.spawn(sequencer::run(resources.pool.clone()));
-    let Some(signer) = resources.checkpointer.take() else {
+    let Some(signer) = resources.checkpointer.clone() else {
         tracing::warn!(
             "No checkpoint key: the audit trail is not pinned in the registry (MEDITRUSTAL_CHECKPOINT_KEY_FILE)"
         );
@@ -296,7 +297,7 @@ fn start_jobs(
         wake,
     };
     tasks.spawn(relay.run());
-    let (keep, every) = (config.housekeeping.keep(), config.housekeeping.every());
+    let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
     let every = config.deletion.every();
     tasks.spawn(expiry::run(pool.clone(), every));
@@ -325,13 +326,39 @@ fn start_jobs(
     health
 }
 
+/// Starts what erases: requests that are due, and what has been kept long enough.
+fn start_erasures(
+    config: &ServeConfig,
+    resources: &Resources,
+    seals: &Seals,
+    tasks: &mut JoinSet<()>,
+) {
+    let executor = Executor {
+        pool: resources.pool.clone(),
+        seals: seals.clone(),
+        every: config.deletion.every(),
+    };
+    tasks.spawn(executor.run());
+    if let Some(every) = config.retention.every() {
+        let deployment = resources.client.deployment();
+        let pinner = resources.checkpointer.clone();
+        let retention = Retention {
+            pool: resources.pool.clone(),
+            seals: seals.clone(),
+            pinner: pinner.map(|signer| Pinner::new(signer, deployment)),
+            keep: config.housekeeping.keep.keep(),
+        };
+        tasks.spawn(retention::schedule::run(retention, every));
+    }
+}
+
 async fn assemble(
     config: &ServeConfig,
     safety: &SafetyConfig,
     listening: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
-    let mut resources = open(config, safety).await?;
+    let resources = open(config, safety).await?;
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let (fees, current_fees) = watch::channel(FIRST_FEES);
@@ -345,7 +372,13 @@ async fn assemble(
         &mut tasks,
     );
     let trail_fees = current_fees.clone();
-    start_trail(config, &mut resources, trail_fees, &health, &mut tasks);
+    start_trail(config, &resources, trail_fees, &health, &mut tasks);
+    let seals = Seals::start(
+        Arc::clone(&resources.keyring),
+        resources.pool.clone(),
+        &mut tasks,
+    );
+    start_erasures(config, &resources, &seals, &mut tasks);
     let Resources {
         pool,
         keyring,
@@ -356,13 +389,6 @@ async fn assemble(
         registrars,
         ..
     } = resources;
-    let seals = Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks);
-    let executor = Executor {
-        pool: pool.clone(),
-        seals: seals.clone(),
-        every: config.deletion.every(),
-    };
-    tasks.spawn(executor.run());
     let context = WriterContext {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
@@ -371,7 +397,6 @@ async fn assemble(
         fees: current_fees,
         wake,
     };
-    let seals = Seals::start(Arc::clone(&keyring), pool.clone(), &mut tasks);
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
     let app = App::from(AppParts {
         health,

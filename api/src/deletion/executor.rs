@@ -23,7 +23,7 @@ use store::{
         self,
         execution::{self, DueRequest},
     },
-    housekeeping, legal_holds, second_factors,
+    housekeeping, second_factors,
     sessions::{self, Which},
     users,
 };
@@ -285,10 +285,7 @@ impl Job<'_> {
 
     /// `None` where no hold stands in the way. What cannot be undone waits while a hold is not as it was sealed, or gone.
     async fn held(&self, tx: &mut Tx<'_>) -> Result<Option<bool>, Error> {
-        let patient = self.request.user;
-        let all = legal_holds::in_force(tx, patient).await?.len();
-        let sound = holds::in_force(self.seals, tx, patient).await?.len();
-        if all != sound || legal_holds::is_contradicted(tx, patient).await? {
+        if !holds::are_sound(self.seals, tx, self.request.user).await? {
             let id = self.request.id;
             tracing::error!(deletion.id = %id, "Request {id} is not carried out: a hold is not as it was sealed, or gone");
             return Ok(Some(false));

@@ -61,6 +61,21 @@ pub(super) async fn in_force(
     Ok(found.filter_map(|sealed| seals.open(sealed)).collect())
 }
 
+/// Whether every hold of a patient is as it was sealed, and none is gone that the trail knows. While that is not so, nothing of
+/// theirs is erased.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn are_sound(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+) -> Result<bool, Error> {
+    let all = legal_holds::in_force(tx, patient).await?.len();
+    let sound = in_force(seals, tx, patient).await?.len();
+    Ok(all == sound && !legal_holds::is_contradicted(tx, patient).await?)
+}
+
 /// Whether a hold in force covers some of what a request would erase. An account is held by any hold of its owner.
 pub(super) async fn is_held(
     seals: &Seals,

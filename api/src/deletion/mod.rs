@@ -6,7 +6,7 @@ mod entries;
 pub(crate) mod executor;
 pub(crate) mod expiry;
 pub(crate) mod graphql;
-mod holds;
+pub(crate) mod holds;
 mod requests;
 mod review;
 mod verify;

@@ -123,6 +123,10 @@ text_enum! {
         HoldRelease = "HOLD_RELEASE",
         /// Deletion requests or legal holds were read.
         DeletionRead = "DELETION_READ",
+        /// What had been kept long enough was removed: records erased, or rows of the trail.
+        RetentionPurge = "RETENTION_PURGE",
+        /// How long records of a type are kept was changed.
+        RetentionRuleSet = "RETENTION_RULE_SET",
         /// A key was destroyed.
         KeyDestroy = "KEY_DESTROY",
         /// A key was made or changed.
@@ -151,6 +155,8 @@ text_enum! {
         AccessCode = "ACCESS_CODE",
         /// The rules of countries.
         CountryRule = "COUNTRY_RULE",
+        /// How long records are kept.
+        RetentionRule = "RETENTION_RULE",
         /// The trail itself.
         AuditLog = "AUDIT_LOG",
         /// A deletion request.
@@ -365,6 +371,8 @@ impl AuditAction {
             | Self::DeletionComplete
             | Self::HoldPlace
             | Self::HoldRelease
+            | Self::RetentionPurge
+            | Self::RetentionRuleSet
             | Self::KeyDestroy
             | Self::KeyRotate
             | Self::RowSeal

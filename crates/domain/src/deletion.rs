@@ -231,8 +231,9 @@ impl DeletionStatus {
     }
 }
 
-/// How long a record of this type is kept from the moment it was stored. Unit: years. Engineering defaults, to be checked by
-/// the operator's counsel (`docs/decisions/0046-erasure-by-two-and-step-by-step.md`).
+/// How long a record of this type is kept from the moment it was stored, where the operator has set nothing else
+/// (`retention_rules`). Unit: years. Engineering defaults, to be checked by the operator's counsel
+/// (`docs/decisions/0046-erasure-by-two-and-step-by-step.md`).
 pub const fn retention_years(record_type: RecordType) -> i32 {
     match record_type {
         RecordType::Diagnosis => 15,

@@ -143,7 +143,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 72] = [
+pub const SETTINGS: [&str; 73] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -208,6 +208,7 @@ pub const SETTINGS: [&str; 72] = [
     "REGISTRATIONS_A_MINUTE",
     "REQUEST_TIMEOUT",
     "REQUIRE_SECOND_FACTOR",
+    "RETENTION_EVERY",
     "SITE",
     "SOCKETS_OF_ACCOUNT",
     "SOCKETS_OF_ADDRESS",

@@ -7,7 +7,6 @@ use domain::{
     consents::Category,
     deletion::{
         Approval, Coverage, DeletionRequest, DeletionRequestType, DeletionStatus, ScopeOfType,
-        retention_years,
     },
     ids::{DeletionRequestId, RecordId, UserId},
     records::RecordType,
@@ -487,9 +486,6 @@ pub async fn scope(
     patient: UserId,
     covered: &Coverage,
 ) -> Result<Vec<ScopeOfType>, StoreError> {
-    let kept = RecordType::ALL.iter().copied();
-    let (types, years): (Vec<String>, Vec<i32>) =
-        kept.map(|it| (it.to_string(), retention_years(it))).unzip();
     let found = sqlx::query!(
         r#"SELECT record.record_type,
                   count(*) AS "records!",
@@ -498,7 +494,7 @@ pub async fn scope(
                   ) AS "within_retention!",
                   max(record.created_at + make_interval(years => kept.years)) AS "kept_until!"
            FROM medical_records AS record
-           JOIN UNNEST($4::text[], $5::integer[]) AS kept(record_type, years) USING (record_type)
+           JOIN retention_rules AS kept USING (record_type)
            WHERE record.patient_id = $1
              AND record.erased_at IS NULL
              AND (record.record_type = ANY($2) OR record.id = ANY($3))
@@ -507,8 +503,6 @@ pub async fn scope(
         patient.0,
         &types_of(covered),
         &ids_of(&covered.records),
-        &types,
-        &years,
     )
     .fetch_all(conn)
     .await?;

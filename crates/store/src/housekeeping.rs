@@ -69,19 +69,38 @@ pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreErro
     if !is_alone(&mut tx, LOCK).await? {
         return Ok(None);
     }
-    let removed = Removed {
-        sessions: sessions(&mut tx, keep).await?,
-        idempotency_keys: idempotency_keys(&mut tx, keep.idempotency_keys).await?,
-        throttle_counters: throttle::sweep(&mut tx, AT_A_TIME.into()).await?,
-        access_codes: access_codes::sweep(&mut tx, AT_A_TIME.into()).await?,
-    };
+    let removed = remove(&mut tx, keep, AT_A_TIME.into()).await?;
     tx.commit().await?;
     Ok(Some(removed))
 }
 
+/// What sweeps would remove, all of it. Nothing is changed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn would_remove(pool: &Pool, keep: Keep) -> Result<Removed, StoreError> {
+    let mut tx = pool.begin().await?;
+    // All of them at once, which may take longer than anybody else waits.
+    sqlx::query!("SET LOCAL statement_timeout = 0")
+        .execute(&mut *tx)
+        .await?;
+    let removed = remove(&mut tx, keep, i64::MAX).await?;
+    tx.rollback().await?;
+    Ok(removed)
+}
+
+async fn remove(tx: &mut Tx<'_>, keep: Keep, at_most: i64) -> Result<Removed, StoreError> {
+    Ok(Removed {
+        sessions: sessions(tx, keep, at_most).await?,
+        idempotency_keys: idempotency_keys(tx, keep.idempotency_keys, at_most).await?,
+        throttle_counters: throttle::sweep(tx, at_most).await?,
+        access_codes: access_codes::sweep(tx, at_most).await?,
+    })
+}
+
 /// All rows of a log-in that is over, and those of refresh tokens that were used long ago; the first row
 /// of a log-in stands for all of it and stays until its end.
-async fn sessions(tx: &mut Tx<'_>, keep: Keep) -> Result<u64, StoreError> {
+async fn sessions(tx: &mut Tx<'_>, keep: Keep, at_most: i64) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "DELETE FROM sessions
          WHERE id IN (
@@ -98,14 +117,14 @@ async fn sessions(tx: &mut Tx<'_>, keep: Keep) -> Result<u64, StoreError> {
          )",
         keep.ended_sessions,
         keep.used_tokens,
-        i64::from(AT_A_TIME),
+        at_most,
     )
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
 }
 
-async fn idempotency_keys(tx: &mut Tx<'_>, days: i32) -> Result<u64, StoreError> {
+async fn idempotency_keys(tx: &mut Tx<'_>, days: i32, at_most: i64) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         "DELETE FROM idempotency_keys
          WHERE (user_id, operation, key) IN (
@@ -116,7 +135,7 @@ async fn idempotency_keys(tx: &mut Tx<'_>, days: i32) -> Result<u64, StoreError>
              LIMIT $2
          )",
         days,
-        i64::from(AT_A_TIME),
+        at_most,
     )
     .execute(&mut **tx)
     .await?;

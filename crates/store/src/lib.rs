@@ -35,6 +35,7 @@ mod pool;
 pub mod provision;
 pub mod reconciliation;
 pub mod records;
+pub mod retention;
 pub mod role_proposals;
 mod rows;
 pub mod seals;

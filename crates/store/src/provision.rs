@@ -19,7 +19,7 @@ pub struct Passwords {
     pub backup: String,
 }
 
-/// Makes the five roles and the database `name`, or sets the roles' passwords where they exist.
+/// Makes the roles and the database `name`, or sets the roles' passwords where they exist.
 ///
 /// # Errors
 /// [`StoreError`], above all where `superuser_url` may not make roles.
@@ -62,6 +62,9 @@ pub async fn create(
         sqlx::raw_sql(MAKE_ROLE).execute(&mut conn).await?;
     }
 
+    sqlx::raw_sql(MAKE_RETENTION_ROLE)
+        .execute(&mut conn)
+        .await?;
     let exists = sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
         .fetch_one(&mut conn)
         .await?;
@@ -87,6 +90,20 @@ pub async fn create(
     conn.close().await?;
     Ok(())
 }
+
+/// Whoever removes rows of the audit trail: nobody logs in as it, and a function that it owns does it. The migrator makes that
+/// function, and so has to be a member.
+const MAKE_RETENTION_ROLE: &str = "
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'meditrustal_retention') THEN
+        CREATE ROLE meditrustal_retention;
+    END IF;
+END
+$$;
+ALTER ROLE meditrustal_retention NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
+GRANT meditrustal_retention TO meditrustal_migrator;
+";
 
 /// Passwords travel as settings, so that they appear in no statement and no log.
 const MAKE_ROLE: &str = "

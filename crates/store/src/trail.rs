@@ -455,6 +455,23 @@ pub async fn leaves(
     .await?)
 }
 
+/// The leaves of these places, in order. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn leaves_at(conn: &mut PgConnection, places: &[i64]) -> Result<Vec<Leaf>, StoreError> {
+    Ok(sqlx::query_as!(
+        Leaf,
+        "SELECT position, audit_id, leaf_hash
+         FROM audit_leaves
+         WHERE position = ANY($1)
+         ORDER BY position",
+        places,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The place of a row in the tree; `None` where it has none yet. Served by `audit_leaves_audit_id_key`.
 ///
 /// # Errors

@@ -3,7 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash, row::Row, tree::Frontier};
+use uuid::Uuid;
+
+use crate::{
+    Hash,
+    purge::{MetPurge, Purges},
+    row::Row,
+    tree::Frontier,
+};
 
 /// What the first line calls the form.
 pub const FORM: &str = "MediTrustAl audit export 1";
@@ -47,6 +54,9 @@ pub struct Line {
     /// The row; absent where it was removed, and its hash alone is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<Row>,
+    /// The purge that is said to have removed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge: Option<Uuid>,
 }
 
 /// What is wrong with a line.
@@ -66,6 +76,7 @@ pub enum LineFault {
 #[derive(Debug, Default)]
 pub struct Reading {
     frontier: Frontier,
+    purges: Purges,
 }
 
 impl Reading {
@@ -84,11 +95,24 @@ impl Reading {
         if line.position != place {
             return Some(LineFault::Misplaced);
         }
-        match computed {
-            None if row.is_none() => Some(LineFault::Removed),
-            None => Some(LineFault::Changed),
-            Some(hash) => (said != Some(hash)).then_some(LineFault::Changed),
+        match (computed, row, line.purge.zip(said)) {
+            // Whether that is so, the whole file says.
+            (None, None, Some((purge, leaf))) => {
+                self.purges.removed(purge, place, &leaf);
+                None
+            }
+            (None, None, None) => Some(LineFault::Removed),
+            (Some(hash), Some(row), _) if said == Some(hash) => {
+                self.purges.row(row);
+                None
+            }
+            _ => Some(LineFault::Changed),
         }
+    }
+
+    /// The purges that the lines name, after the last line.
+    pub fn purges(&mut self) -> Vec<MetPurge> {
+        std::mem::take(&mut self.purges).end()
     }
 
     /// How many lines were read.

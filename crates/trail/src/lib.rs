@@ -1,5 +1,5 @@
 //! What proves the audit trail: the bytes of a row and its hash ([`row`]), and the tree of RFC 9162 over the hashes of
-//! all rows ([`tree`]), and the form in which all of it leaves the database ([`export`], and for others'
+//! all rows ([`tree`]), what is left of rows that retention removed ([`purge`]), and the form in which all of it leaves the database ([`export`], and for others'
 //! programs [`audit_event`]). `docs/audit-proofs.md` draws both.
 //!
 //! Nothing here reads a database: `store` reads rows and nodes, and the hashes are computed here.
@@ -7,6 +7,7 @@
 pub mod audit_event;
 pub mod checkpoint;
 pub mod export;
+pub mod purge;
 pub mod row;
 pub mod tree;
 

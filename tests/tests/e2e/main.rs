@@ -46,6 +46,7 @@ mod process;
 mod readme;
 mod records;
 mod restores;
+mod retention;
 mod rotation;
 mod runbook;
 mod seals;

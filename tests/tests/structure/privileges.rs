@@ -335,6 +335,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "wallets",
         "audit_checkpoints",
         "audit_leaves",
+        "audit_purged_leaves",
+        "retention_rules",
         "audit_nodes",
         "audit_watermark",
         "break_glass_windows",
@@ -395,6 +397,9 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE second_factors SET user_id = user_id",
             "UPDATE audit_leaves SET leaf_hash = sha256('')",
             "UPDATE audit_nodes SET hash = sha256('')",
+            "UPDATE retention_rules SET years = 1",
+            "UPDATE audit_purged_leaves SET purge_id = gen_random_uuid()",
+            "SET ROLE meditrustal_retention",
             "UPDATE audit_checkpoints SET root = repeat('0', 64)",
             "UPDATE audit_checkpoints SET block_number = 1",
         ],
@@ -565,7 +570,8 @@ async fn no_role_is_more_than_it_has_to_be() {
             role(BACKUP, true, &[]),
             role(INDEXER, false, &[]),
             role(KEYS, false, &[]),
-            role(OWNER, false, &[]),
+            role(OWNER, false, &["meditrustal_retention"]),
+            role("meditrustal_retention", false, &[]),
         ]
     );
     let open = "SELECT datname FROM pg_database

@@ -192,6 +192,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_audit_logs_patient_time btree (patient_id, event_time, id) WHERE (patient_id IS NOT NULL)",
             "INDEX idx_audit_logs_request brin (request_id uuid_minmax_multi_ops) WITH (pages_per_range='32', autosummarize='on')",
             "INDEX idx_audit_logs_record_ids gin (record_ids) WHERE (record_ids IS NOT NULL)",
+            "INDEX idx_audit_logs_holds btree (patient_id) WHERE ((action_type)::text = 'HOLD_PLACE'::text)",
             "INDEX idx_audit_logs_emergencies btree (patient_id, user_id, event_time) WHERE ((purpose)::text = ANY ((ARRAY['BTG'::character varying, 'ETREAT'::character varying])::text[]))",
         ],
     },

@@ -21,6 +21,8 @@ const CREATE: &str = "
     CREATE ROLE meditrustal_indexer NOLOGIN;
     CREATE ROLE meditrustal_keys NOLOGIN;
     CREATE ROLE meditrustal_backup NOLOGIN;
+    CREATE ROLE meditrustal_retention NOLOGIN;
+    GRANT meditrustal_retention TO meditrustal_migrator;
 ";
 const CREATE_DATABASE: &str = "CREATE DATABASE meditrustal OWNER meditrustal_migrator";
 

@@ -1,0 +1,263 @@
+//! `meditrustal retention`: what has been kept long enough, and for how long that is.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use chain::{Deployment, Signer};
+use clap::{Args, Subcommand};
+use domain::{
+    audit::{AuditAction, AuditEntry, EncryptionStatus, Origin, ResourceType},
+    ids::RequestId,
+    purpose::Purpose,
+    records::RecordType,
+    users::SCHEDULER,
+};
+use serde_json::json;
+use store::{
+    Pool, PoolSettings, audit, migrate,
+    retention::{self, RetentionRule},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    output::{Failure, note, say},
+    seal::MasterKeys,
+};
+use crate::{
+    config::{KeepConfig, database_url},
+    retention::{Pinner, Retention, RetentionError, RetentionReport},
+    seals::Seals,
+};
+
+/// The exit code where another process is at it.
+const BUSY: u8 = 2;
+
+/// What can be done about retention.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Remove what has been kept long enough: records, rows of the audit trail, old log-ins and the like. Exits with 1 where
+    /// something waits for an operator, and with 2 where another process is at it
+    Run(Box<RunRetention>),
+    /// Say how long records of each type are kept
+    Rules(RetentionDatabase),
+    /// Change how long records of a type are kept; needs the owner of the tables
+    Set(SetRule),
+}
+
+/// Where the database is.
+#[derive(Debug, Args)]
+pub(crate) struct RetentionDatabase {
+    /// Where the database is, under the role meditrustal_api; for `set`, under meditrustal_migrator
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+}
+
+impl RetentionDatabase {
+    async fn open(&self) -> Result<Pool, Failure> {
+        let one = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let pool = store::connect(&self.url, "meditrustal retention", one)?;
+        migrate::require_current(&pool).await?;
+        Ok(pool)
+    }
+}
+
+/// Settings of `retention run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunRetention {
+    #[command(flatten)]
+    database: RetentionDatabase,
+
+    #[command(flatten)]
+    keys: MasterKeys,
+
+    /// The account that pins checkpoints of the audit trail, which signs what is removed from it; without it the rows of
+    /// the trail stay
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_CHECKPOINT_KEY_FILE",
+        requires = "deployment_file"
+    )]
+    checkpoint_key_file: Option<PathBuf>,
+
+    /// Which registry the trail is pinned in
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    deployment_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    keep: KeepConfig,
+
+    /// Change nothing; say what would be removed
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `retention set`.
+#[derive(Debug, Args)]
+pub(crate) struct SetRule {
+    #[command(flatten)]
+    database: RetentionDatabase,
+
+    /// Which type, such as LAB_RESULT
+    #[arg(long = "type", value_name = "TYPE")]
+    record_type: RecordType,
+
+    /// How long, from the moment a record was stored
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=150))]
+    years: i32,
+}
+
+impl RetentionCommand {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Run(settings) => settings.run().await,
+            Self::Rules(database) => rules(&database).await,
+            Self::Set(settings) => settings.run().await,
+        }
+    }
+}
+
+impl RunRetention {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let pool = self.database.open().await?;
+        let keyring = Arc::new(self.keys.open(&pool).await?);
+        let mut tasks = JoinSet::new();
+        let retention = Retention {
+            seals: Seals::start(keyring, pool.clone(), &mut tasks),
+            pool,
+            pinner: self.pinner()?,
+            keep: self.keep.keep(),
+        };
+        let mut tell = |so_far: &RetentionReport| {
+            note(&format!(
+                "so far {} records and {} rows of the audit trail",
+                so_far.erased(),
+                so_far.audit_rows
+            ));
+        };
+        match retention.run(self.dry_run, &mut tell).await {
+            Ok(report) => self.tell(&report),
+            Err(RetentionError::Busy) => {
+                note("another process removes what has been kept long enough");
+                Ok(ExitCode::from(BUSY))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn pinner(&self) -> Result<Option<Pinner>, Failure> {
+        let (Some(key), Some(deployment)) = (&self.checkpoint_key_file, &self.deployment_file)
+        else {
+            return Ok(None);
+        };
+        let deployment = Deployment::load(deployment)?;
+        let signer = Arc::new(Signer::load(key, &deployment)?);
+        Ok(Some(Pinner::new(signer, &deployment)))
+    }
+
+    fn tell(&self, report: &RetentionReport) -> Result<ExitCode, Failure> {
+        if self.json {
+            say(&serde_json::to_string(report)?)?;
+        } else {
+            for line in lines(report) {
+                say(&line)?;
+            }
+        }
+        Ok(if report.has_left_some() {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+fn lines(report: &RetentionReport) -> Vec<String> {
+    let did = if report.dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    let mut lines: Vec<String> = report
+        .records
+        .iter()
+        .map(|(record_type, records)| format!("{records} records of type {record_type}: {did}"))
+        .collect();
+    lines.push(format!(
+        "{} records of {} patients: {did}",
+        report.erased(),
+        report.patients
+    ));
+    lines.push(format!(
+        "{} rows of the audit trail: {did}",
+        report.audit_rows
+    ));
+    lines.push(format!(
+        "{} rows of log-ins, {} idempotency keys, {} counters of attempts, {} access codes: {did}",
+        report.sessions, report.idempotency_keys, report.throttle_counters, report.access_codes
+    ));
+    if report.audit_rows_unsigned {
+        lines.push(
+            "rows of the audit trail stay: nobody signs their removal (MEDITRUSTAL_CHECKPOINT_KEY_FILE)"
+                .to_owned(),
+        );
+    }
+    if report.waiting_patients > 0 {
+        lines.push(format!(
+            "records of {} patients wait: a hold is not as it was sealed, or gone",
+            report.waiting_patients
+        ));
+    }
+    if report.changed_audit_rows > 0 {
+        lines.push(format!(
+            "{} rows of the audit trail stay: they are not what was hashed (`meditrustal audit verify`)",
+            report.changed_audit_rows
+        ));
+    }
+    lines
+}
+
+async fn rules(database: &RetentionDatabase) -> Result<ExitCode, Failure> {
+    let pool = database.open().await?;
+    let mut conn = pool.acquire().await?;
+    for rule in retention::rules(&mut conn).await? {
+        say(&format!("{}: {} years", rule.record_type, rule.years))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl SetRule {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let pool = self.database.open().await?;
+        let mut tx = pool.begin().await?;
+        let rule = RetentionRule {
+            record_type: self.record_type,
+            years: self.years,
+        };
+        let before = retention::set_rule(&mut tx, rule).await?;
+        let of = |years: i32| json!({ "recordType": rule.record_type, "years": years });
+        let entry = AuditEntry {
+            resource_type: ResourceType::RetentionRule,
+            old_value: Some(of(before)),
+            new_value: Some(of(rule.years)),
+            encryption: EncryptionStatus::NotApplicable,
+            ..AuditEntry::new(
+                SCHEDULER,
+                AuditAction::RetentionRuleSet,
+                Purpose::RecordManagement,
+                &Origin::job(RequestId::fresh()),
+            )
+        };
+        audit::insert(&mut tx, &[entry]).await?;
+        tx.commit().await?;
+        say(&format!(
+            "{}: {} years, {before} before",
+            rule.record_type, rule.years
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

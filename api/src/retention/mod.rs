@@ -1,0 +1,158 @@
+//! Retention: what has been kept long enough is removed. Records are erased as a request erases them, rows of the trail go when
+//! their leaves are pinned, and rows of log-ins, retries, attempts and codes when they say nothing any more. What a legal hold
+//! covers stays. One process does it at a time; a run that is told to change nothing says what it would do.
+
+mod audit_rows;
+mod records;
+pub(crate) mod schedule;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chain::{Deployment, Signer};
+use domain::records::RecordType;
+use serde::Serialize;
+use store::{
+    Pool,
+    housekeeping::{self, Keep, Removed},
+};
+use trail::{Hash, checkpoint::Checkpoint};
+
+use crate::{error::Error, seals::Seals};
+
+/// The lock of whoever is at it.
+const LOCK: &str = "meditrustal retention";
+
+/// What it takes to remove what has been kept long enough.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    /// The database.
+    pub(crate) pool: Pool,
+    /// By what holds are believed.
+    pub(crate) seals: Seals,
+    /// Who signs what is removed from the trail; without it the trail's rows stay.
+    pub(crate) pinner: Option<Pinner>,
+    /// How long rows are kept that say nothing any more.
+    pub(crate) keep: Keep,
+}
+
+/// The account that pins checkpoints, and the trail it does it for.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinner {
+    /// Its key.
+    pub(crate) signer: Arc<Signer>,
+    /// What its checkpoints call the trail.
+    pub(crate) origin: String,
+}
+
+impl Pinner {
+    /// The account of this key, and the trail that this deployment's registry pins.
+    pub(crate) fn new(signer: Arc<Signer>, deployment: &Deployment) -> Self {
+        let registry = deployment.registry.to_string();
+        let checkpoint = Checkpoint::new(deployment.chain_id, &registry, 0, Hash::default());
+        Self {
+            signer,
+            origin: checkpoint.origin,
+        }
+    }
+}
+
+/// What a run removed, or would remove.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RetentionReport {
+    /// Whether nothing was changed.
+    pub(crate) dry_run: bool,
+    /// Records that were erased, each version counted, by type.
+    pub(crate) records: BTreeMap<RecordType, u64>,
+    /// The patients whose records these are.
+    pub(crate) patients: u64,
+    /// Patients whose records wait for an operator: a hold is not as it was sealed, or gone.
+    pub(crate) waiting_patients: u64,
+    /// Rows of the trail that were removed.
+    pub(crate) audit_rows: u64,
+    /// Rows of the trail that stay because they are not what was hashed: evidence.
+    pub(crate) changed_audit_rows: u64,
+    /// Whether rows of the trail stay because nobody can sign their removal.
+    pub(crate) audit_rows_unsigned: bool,
+    /// Rows of log-ins.
+    pub(crate) sessions: u64,
+    /// Idempotency keys.
+    pub(crate) idempotency_keys: u64,
+    /// Counters of attempts.
+    pub(crate) throttle_counters: u64,
+    /// Access codes.
+    pub(crate) access_codes: u64,
+}
+
+impl RetentionReport {
+    /// How many records, each version counted.
+    pub(crate) fn erased(&self) -> u64 {
+        self.records.values().sum()
+    }
+
+    /// Whether something was met that an operator has to look into.
+    pub(crate) const fn has_left_some(&self) -> bool {
+        self.waiting_patients > 0 || self.changed_audit_rows > 0
+    }
+
+    fn add(&mut self, removed: Removed) {
+        self.sessions += removed.sessions;
+        self.idempotency_keys += removed.idempotency_keys;
+        self.throttle_counters += removed.throttle_counters;
+        self.access_codes += removed.access_codes;
+    }
+}
+
+/// Why a run ended early. What it had done until then stays done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RetentionError {
+    /// Another process is at it.
+    #[error("another process is at it")]
+    Busy,
+    /// The database's, or what cannot be sealed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<store::StoreError> for RetentionError {
+    fn from(error: store::StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Retention {
+    /// Removes all that has been kept long enough, or says what that is. Tells from time to time how far it is.
+    ///
+    /// # Errors
+    /// [`RetentionError`].
+    pub(crate) async fn run(
+        &self,
+        dry_run: bool,
+        tell: &mut (dyn FnMut(&RetentionReport) + Send),
+    ) -> Result<RetentionReport, RetentionError> {
+        let mut report = RetentionReport {
+            dry_run,
+            ..RetentionReport::default()
+        };
+        self.remove_expired(&mut report).await?;
+        // First: rows that a record goes by until it is erased go with the next run, as it is foretold.
+        self.purge_audit_rows(&mut report, tell).await?;
+        self.purge_records(&mut report, tell).await?;
+        Ok(report)
+    }
+
+    /// Rows of log-ins, retries, attempts and codes. Where another process is at these, it does it.
+    async fn remove_expired(&self, report: &mut RetentionReport) -> Result<(), RetentionError> {
+        if report.dry_run {
+            report.add(housekeeping::would_remove(&self.pool, self.keep).await?);
+            return Ok(());
+        }
+        while let Some(removed) = housekeeping::sweep(&self.pool, self.keep).await? {
+            report.add(removed);
+            if !removed.may_have_left_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

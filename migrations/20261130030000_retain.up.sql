@@ -1,0 +1,191 @@
+-- What has been kept long enough, and how it goes (docs/decisions/0055-retention.md).
+
+-- How long a record of a type is kept from the moment it was stored. The owner changes it: `meditrustal retention set`.
+CREATE TABLE retention_rules (
+    record_type VARCHAR(50) PRIMARY KEY CHECK (record_type IN (
+        'DIAGNOSIS', 'LAB_RESULT', 'PRESCRIPTION', 'TREATMENT_PLAN', 'MEDICAL_HISTORY', 'VITAL_SIGNS', 'IMAGING',
+        'VACCINATION'
+    )),
+    years INTEGER NOT NULL CHECK (years BETWEEN 1 AND 150)
+);
+-- domain::deletion::retention_years says the same.
+INSERT INTO retention_rules (record_type, years) VALUES
+    ('DIAGNOSIS', 15), ('LAB_RESULT', 10), ('IMAGING', 10), ('VITAL_SIGNS', 10), ('TREATMENT_PLAN', 20),
+    ('PRESCRIPTION', 20), ('MEDICAL_HISTORY', 20), ('VACCINATION', 20);
+
+-- Rows of the trail that were removed because they had been kept long enough: their leaves stay, and say nothing. The row
+-- RETENTION_PURGE of the trail whose resource this is says how many there are, with a hash over them, and is signed.
+CREATE TABLE audit_purged_leaves (
+    position BIGINT PRIMARY KEY CHECK (position >= 0),
+    audit_id BIGINT NOT NULL CONSTRAINT audit_purged_leaves_audit_id_key UNIQUE,
+    purge_id UUID NOT NULL
+);
+CREATE INDEX idx_audit_purged_leaves_purge_id ON audit_purged_leaves (purge_id, position);
+CREATE TRIGGER audit_purged_leaves_append_only BEFORE UPDATE OR DELETE ON audit_purged_leaves
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_purged_leaves_never_truncated BEFORE TRUNCATE ON audit_purged_leaves
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Whose data was ever held.
+CREATE INDEX idx_audit_logs_holds ON audit_logs (patient_id) WHERE action_type = 'HOLD_PLACE';
+
+-- The records of a patient that have been kept long enough, each with the last version of its line. A line goes as a whole,
+-- when its last version is due; one that a hold covers, or whose reading is restricted, stays.
+CREATE FUNCTION due_records(of_patient UUID, after_line UUID, at_most INTEGER)
+RETURNS TABLE (record_id UUID, record_type VARCHAR(50), line_id UUID)
+LANGUAGE sql AS $$
+    WITH RECURSIVE line(last, id, predecessor_id, type, restricted_at, erased_at) AS (
+        SELECT record.id, record.id, record.predecessor_id, record.record_type, record.restricted_at, record.erased_at
+        FROM medical_records AS record
+        JOIN retention_rules AS rule ON rule.record_type = record.record_type
+        WHERE record.patient_id = of_patient
+          AND record.superseded_at IS NULL
+          AND record.erased_at IS NULL
+          AND record.created_at + make_interval(years => rule.years) <= (SELECT decision_time())
+          AND record.id > after_line
+        UNION
+        SELECT line.last, earlier.id, earlier.predecessor_id, earlier.record_type, earlier.restricted_at, earlier.erased_at
+        FROM line
+        JOIN medical_records AS earlier ON earlier.id = line.predecessor_id
+    ),
+    -- A hold names versions, and means their lines.
+    kept(last) AS (
+        SELECT line.last
+        FROM line
+        LEFT JOIN legal_holds AS hold
+          ON hold.patient_id = of_patient
+         AND hold.released_at IS NULL
+         AND (hold.data_categories ?| ARRAY['ALL_RECORDS', line.type::text] OR line.id = ANY(hold.record_ids))
+        WHERE hold.id IS NOT NULL OR line.restricted_at IS NOT NULL
+    ),
+    due(last) AS (
+        SELECT DISTINCT line.last FROM line
+        WHERE NOT EXISTS (SELECT FROM kept WHERE kept.last = line.last)
+        ORDER BY line.last
+        LIMIT at_most
+    )
+    SELECT line.id, line.type, line.last
+    FROM line
+    JOIN due ON due.last = line.last
+    WHERE line.erased_at IS NULL
+    ORDER BY line.last, line.id
+$$;
+
+-- The rows of the trail that have been kept long enough: their leaves lie under a checkpoint that is pinned, and nothing goes
+-- by them any more.
+CREATE VIEW audit_rows_due AS
+SELECT log.id, log.event_time, leaf.position
+FROM audit_logs AS log
+JOIN audit_leaves AS leaf ON leaf.audit_id = log.id
+WHERE log.event_time + log.retention_period <= decision_time()
+  AND leaf.position < (SELECT max(tree_size) FROM audit_checkpoints WHERE state = 'ANCHORED')
+  -- What proves an erasure, a hold or an earlier purge stays.
+  AND log.action_type NOT IN (
+      'RETENTION_PURGE', 'KEY_DESTROY', 'DELETION_COMPLETE', 'HOLD_PLACE', 'HOLD_RELEASE', 'BREAK_GLASS_REVIEW'
+  )
+  -- Whose data is held: by the rows of holds, and by the trail, which knows also one whose row is gone.
+  AND NOT EXISTS (
+      SELECT FROM legal_holds AS hold WHERE hold.patient_id = log.patient_id AND hold.released_at IS NULL
+  )
+  AND NOT EXISTS (
+      SELECT FROM audit_logs AS placed
+      WHERE placed.patient_id = log.patient_id
+        AND placed.action_type = 'HOLD_PLACE'
+        AND NOT EXISTS (
+            SELECT FROM audit_logs AS released
+            WHERE released.resource_id = placed.resource_id
+              AND released.action_type = 'HOLD_RELEASE'
+              AND released.new_value ->> 'released' = 'true'
+        )
+  )
+  -- By what a record that changed is believed.
+  AND NOT (
+      log.patient_id IS NOT NULL
+      AND log.action_type NOT IN (
+          'RECORD_READ', 'RECORD_SEARCH', 'RECORD_VERIFY', 'RECORD_EXPORT', 'ACCESS_DENIED', 'INTEGRITY_FAILURE'
+      )
+      AND EXISTS (
+          SELECT FROM medical_records AS record
+          WHERE record.patient_id = log.patient_id
+            AND (record.updated_at <> record.created_at OR record.restricted_at IS NOT NULL OR record.erased_at IS NOT NULL)
+            AND log.event_time IN (record.updated_at, record.restricted_at, record.erased_at)
+      )
+  )
+  -- What was agreed to, or taken back, that could still count.
+  AND NOT (
+      log.action_type IN ('CONSENT_GRANT', 'CONSENT_WITHDRAW')
+      AND EXISTS (
+          SELECT FROM data_processing_consents AS consent
+          WHERE consent.id = log.resource_id
+            AND (consent.consent_expires_at IS NULL OR consent.consent_expires_at > decision_time())
+      )
+  )
+  -- Who approved what is not over.
+  AND NOT (
+      log.action_type LIKE 'DELETION\_%'
+      AND EXISTS (
+          SELECT FROM data_deletion_requests AS request
+          WHERE request.id = log.resource_id
+            AND request.status NOT IN ('expired', 'rejected', 'cancelled', 'completed')
+      )
+  );
+
+-- Retention alone removes rows of the trail, as a role of its own that nobody logs in as.
+DROP TRIGGER audit_logs_append_only ON audit_logs;
+CREATE TRIGGER audit_logs_append_only BEFORE UPDATE OR DELETE ON audit_logs
+    FOR EACH ROW WHEN (current_user <> 'meditrustal_retention') EXECUTE FUNCTION refuse_change();
+GRANT SELECT (id), DELETE ON audit_logs TO meditrustal_retention;
+GRANT SELECT ON audit_rows_due, audit_purged_leaves TO meditrustal_retention;
+GRANT EXECUTE ON FUNCTION decision_time() TO meditrustal_retention;
+
+CREATE FUNCTION remove_audit_rows(purge UUID) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    removed BIGINT;
+BEGIN
+    DELETE FROM audit_logs
+    WHERE id IN (
+        SELECT due.id
+        FROM audit_purged_leaves AS named
+        JOIN audit_rows_due AS due ON due.id = named.audit_id AND due.position = named.position
+        WHERE named.purge_id = purge
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;
+
+-- What erases records whose time is over; the api's role changes no envelope.
+CREATE FUNCTION purge_records(of_patient UUID, after_line UUID, at_most INTEGER)
+RETURNS TABLE (record_id UUID, record_type VARCHAR(50), line_id UUID)
+LANGUAGE sql SECURITY DEFINER AS $$
+    UPDATE medical_records AS record
+    SET encrypted_data = '\x',
+        record_metadata = NULL,
+        code_tokens = NULL,
+        missing_elements = NULL,
+        effective_at = NULL,
+        erased_at = decision_time()
+    FROM due_records(of_patient, after_line, at_most) AS due
+    WHERE record.id = due.record_id
+    RETURNING record.id, record.record_type, due.line_id
+$$;
+
+DO $$
+DECLARE
+    here TEXT := current_schema();
+BEGIN
+    EXECUTE format('ALTER FUNCTION remove_audit_rows(UUID) SET search_path = %I, pg_temp', here);
+    EXECUTE format('ALTER FUNCTION purge_records(UUID, UUID, INTEGER) SET search_path = %I, pg_temp', here);
+    -- Who is to own something in a schema has to be able to make it there.
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO meditrustal_retention', here);
+    ALTER FUNCTION remove_audit_rows(UUID) OWNER TO meditrustal_retention;
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM meditrustal_retention', here);
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION remove_audit_rows(UUID), purge_records(UUID, UUID, INTEGER), due_records(UUID, UUID, INTEGER)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION remove_audit_rows(UUID), purge_records(UUID, UUID, INTEGER), due_records(UUID, UUID, INTEGER)
+    TO meditrustal_api;
+GRANT SELECT ON retention_rules, audit_rows_due TO meditrustal_api;
+GRANT SELECT, INSERT ON audit_purged_leaves TO meditrustal_api;

@@ -1,0 +1,390 @@
+//! What has been kept long enough is removed, and nothing else: 25 years of it, with holds, and a trail that still verifies.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dev::scratch::Scratch;
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id};
+
+use crate::audit_check;
+
+/// How long each type is kept by default. Unit: years.
+const YEARS: [(&str, i32); 8] = [
+    ("DIAGNOSIS", 15),
+    ("IMAGING", 10),
+    ("LAB_RESULT", 10),
+    ("MEDICAL_HISTORY", 20),
+    ("PRESCRIPTION", 20),
+    ("TREATMENT_PLAN", 20),
+    ("VACCINATION", 20),
+    ("VITAL_SIGNS", 10),
+];
+/// Rows of the trail that stay, whatever their age.
+const KEPT: &str = "('RETENTION_PURGE', 'KEY_DESTROY', 'DELETION_COMPLETE', 'HOLD_PLACE', 'HOLD_RELEASE', 'BREAK_GLASS_REVIEW')";
+
+/// A world whose trail is pinned each second, and in which retention does nothing by itself but as often as this.
+async fn world(every: &str) -> World {
+    let every = ("MEDITRUSTAL_RETENTION_EVERY".to_owned(), every.to_owned());
+    World::with(|options| {
+        options.checkpoints = Some(Duration::from_secs(1));
+        options.api.push(every);
+    })
+    .await
+}
+
+/// Moves the clock that decides so many days ahead of the real one.
+async fn clock(world: &World, days: i32) {
+    world
+        .executes(&format!(
+            "CREATE OR REPLACE FUNCTION decision_time() RETURNS TIMESTAMP WITH TIME ZONE LANGUAGE plpgsql VOLATILE AS $$
+             DECLARE
+                 said TEXT := current_setting('meditrustal.decision_time', TRUE);
+             BEGIN
+                 IF said IS NULL OR said = '' THEN
+                     said := set_config('meditrustal.decision_time', clock_timestamp()::text, TRUE);
+                 END IF;
+                 RETURN GREATEST(CURRENT_TIMESTAMP, LEAST(clock_timestamp(), said::timestamptz)) + INTERVAL '{days} days';
+             END
+             $$"
+        ))
+        .await;
+}
+
+/// Runs `meditrustal retention run` with these words: whether it is content, and what it printed.
+async fn retains(world: &World, words: &[&str]) -> (bool, String) {
+    let keys = world.foundation.dir().join("keys");
+    let path = |name: &str| keys.join(name).display().to_string();
+    let url = world.foundation.url_of("meditrustal_api");
+    let environment = [
+        (
+            "DATABASE_URL",
+            url.unwrap_or_else(|error| panic!("{error}")),
+        ),
+        ("MEDITRUSTAL_MASTER_KEYS_FILE", path("master-keys.json")),
+        ("MEDITRUSTAL_CHECKPOINT_KEY_FILE", path("checkpoint.key")),
+        (
+            "MEDITRUSTAL_DEPLOYMENT_FILE",
+            world
+                .foundation
+                .dir()
+                .join("deployment.json")
+                .display()
+                .to_string(),
+        ),
+    ];
+    let words: Vec<String> = ["retention", "run"]
+        .iter()
+        .chain(words)
+        .map(|word| (*word).to_owned())
+        .collect();
+    let programs = world.foundation.programs.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let environment = environment
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        programs.operate(&words, &environment, "")
+    });
+    match done.await.expect("a command does not panic") {
+        Ok(said) => (true, said),
+        Err(error) => (false, error.to_string()),
+    }
+}
+
+/// What a run says that removes, or would remove.
+async fn report(world: &World, words: &[&str]) -> Value {
+    let (is_content, said) = retains(world, &[&["--json"], words].concat()).await;
+    assert!(is_content, "{said}");
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{said}: {error}"))
+}
+
+async fn all_is_pinned(world: &World) {
+    eventually("every row is pinned", async || {
+        let query = "SELECT 1 FROM audit_checkpoints WHERE state = 'ANCHORED'
+                     HAVING max(tree_size) >= (SELECT count(*) FROM kept)";
+        (!world.sql(query).await.is_empty()).then_some(())
+    })
+    .await;
+}
+
+async fn one_of_each(person: &Person) -> BTreeMap<&'static str, String> {
+    let mut ids = BTreeMap::new();
+    for (record_type, _) in YEARS {
+        let stored = person
+            .creates(person, record_type, documents::of(record_type))
+            .await;
+        ids.insert(record_type, id(&stored));
+    }
+    ids
+}
+
+/// The records that are erased, by patient and type.
+async fn erased(world: &World) -> Vec<(String, String)> {
+    let rows = world
+        .sql(
+            "SELECT person.username, record_type FROM medical_records AS record
+             JOIN users AS person ON person.id = record.patient_id
+             WHERE erased_at IS NOT NULL AND encrypted_data = '' AND record_metadata IS NULL
+               AND code_tokens IS NULL AND effective_at IS NULL
+             ORDER BY 1, 2",
+        )
+        .await;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.iter()
+        .map(|row| (text(&row["username"]), text(&row["record_type"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_25_years_exactly_what_is_due_goes_holds_win_and_the_trail_still_verifies() {
+    let world = world("0").await;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    let (bea, dr_bo) = (world.patient("bea").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let (hers, others) = (one_of_each(&ana).await, one_of_each(&bea).await);
+    dr_bo.reads(&hers["LAB_RESULT"]).await.data();
+    let first = json!({ "id": hers["VITAL_SIGNS"], "version": 1, "recordType": "VITAL_SIGNS" });
+    let amended = ana
+        .amends(&first, documents::vital_signs(), json!({}))
+        .await;
+    let last = id(&amended.data()["amendMedicalRecord"]["record"]);
+    let place = "mutation($p: UUID!) {
+      placeHold(input: { patientId: $p, dataCategories: [IMAGING], reason: \"a court asked for it\" }) { hold { id } }
+    }";
+    ada.asks(place, json!({ "p": bea.id })).await.data();
+    // The second version is five years younger than the first.
+    world
+        .attacks(&format!(
+            "UPDATE medical_records SET created_at = created_at + INTERVAL '5 years' WHERE id = '{last}';
+             CREATE TABLE kept AS SELECT * FROM audit_logs"
+        ))
+        .await;
+    all_is_pinned(&world).await;
+
+    for year in 1..=25 {
+        // A day more: years have leap days.
+        clock(&world, year * 366).await;
+        let would = report(&world, &["--dry-run"]).await;
+        let mut did = report(&world, &[]).await;
+        did["dryRun"] = json!(true);
+        assert_eq!(would, did, "in year {year}");
+        let again = report(&world, &[]).await;
+        let nothing = json!({
+            "dryRun": false, "records": {}, "patients": 0, "waitingPatients": 0, "changedAuditRows": 0,
+            // By that row the first version was believed, until it was erased.
+            "auditRows": i32::from(year == 15),
+            "auditRowsUnsigned": false, "sessions": 0, "idempotencyKeys": 0, "throttleCounters": 0, "accessCodes": 0,
+        });
+        assert_eq!(again, nothing, "in year {year}");
+
+        let mut due: Vec<(String, String)> = Vec::new();
+        for (record_type, years) in YEARS {
+            let is_due = |years: i32| year >= years;
+            if is_due(years) && record_type != "VITAL_SIGNS" {
+                due.push(("ana".to_owned(), record_type.to_owned()));
+            }
+            if is_due(years) && record_type != "IMAGING" {
+                due.push(("bea".to_owned(), record_type.to_owned()));
+            }
+        }
+        if year >= 15 {
+            due.extend([
+                ("ana".to_owned(), "VITAL_SIGNS".to_owned()),
+                ("ana".to_owned(), "VITAL_SIGNS".to_owned()),
+            ]);
+        }
+        due.sort();
+        assert_eq!(erased(&world).await, due, "in year {year}");
+        // By hand: access three years, changes five, all else seven.
+        let wrong = world
+            .sql(&format!(
+                "SELECT kept.id, kept.action_type, now.id AS is_there FROM kept LEFT JOIN audit_logs AS now USING (id)
+                 WHERE (now.id IS NULL) IS DISTINCT FROM (
+                     kept.action_type NOT IN {KEPT}
+                     AND kept.patient_id IS DISTINCT FROM '{}'
+                     -- The consent has no end; the rest is by what the first version is believed.
+                     AND kept.action_type <> 'CONSENT_GRANT'
+                     AND NOT (kept.action_type = 'RECORD_AMEND' AND {year} < 15)
+                     AND {year} >= CASE
+                         WHEN kept.action_type LIKE '%READ' OR kept.action_type LIKE '%SEARCH' THEN 3
+                         WHEN kept.action_type IN ('RECORD_CREATE', 'RECORD_AMEND', 'USER_UPDATE') THEN 5
+                         ELSE 7
+                     END
+                 )",
+                bea.id
+            ))
+            .await;
+        assert!(wrong.is_empty(), "in year {year}: {wrong:?}");
+    }
+    clock(&world, 0).await;
+
+    for record_type in ["LAB_RESULT", "VACCINATION"] {
+        ana.reads(&hers[record_type]).await.fails_with("NOT_FOUND");
+    }
+    bea.reads(&others["IMAGING"]).await.data();
+    eventually("the records are closed on the chain", async || {
+        let closed = "SELECT 1 FROM record_closings WHERE status = 'ERASED' AND reason = 3 AND state = 'CONFIRMED'";
+        (world.sql(closed).await.len() == 15).then_some(())
+    })
+    .await;
+    let purges = "action_type = 'RETENTION_PURGE' AND purpose = 'RECORDMGT' AND resource_type = 'MEDICAL_RECORD'";
+    let purges = world.audit_rows(purges).await;
+    assert!(
+        purges.iter().all(|row| !row["record_ids"].is_null()),
+        "{purges:?}"
+    );
+    verifies_without_what_was_removed(&world).await;
+}
+
+/// The trail verifies, from the database and from a file, and whoever hides a removal among what was purged is found.
+async fn verifies_without_what_was_removed(world: &World) {
+    let removed = world.sql("SELECT 1 FROM audit_purged_leaves").await.len();
+    assert!(removed > 20, "{removed}");
+    let (is_well, said) = audit_check::runs(world, "verify", true).await;
+    assert!(is_well, "{said}");
+    assert!(
+        said.contains(&format!(
+            "{removed} rows were removed by retention, as the trail says\n"
+        )),
+        "{said}"
+    );
+    let scratch = Scratch::new("retained").expect("there is room for a file");
+    let file = scratch.path().join("trail.ndjson").display().to_string();
+    let (is_done, said) = audit_check::runs(world, &format!("export --out {file}"), false).await;
+    assert!(is_done, "{said}");
+    let checks =
+        format!("verify --database-url postgres://nobody@127.0.0.1:1/none --export {file}");
+    eventually(
+        "the registry holds what the file has of purges",
+        async || {
+            let (is_well, said) = audit_check::runs(world, &checks, true).await;
+            let told = format!("{removed} were kept long enough and removed; 0 faults");
+            assert!(said.contains(&told), "{said}");
+            is_well.then_some(())
+        },
+    )
+    .await;
+
+    let target = "SELECT id FROM audit_logs WHERE action_type = 'HOLD_PLACE'";
+    let target = world.sql(target).await[0]["id"].clone();
+    world
+        .attacks(&format!(
+            "DELETE FROM audit_logs WHERE id = {target};
+             INSERT INTO audit_purged_leaves (position, audit_id, purge_id)
+             SELECT position, audit_id, (SELECT purge_id FROM audit_purged_leaves ORDER BY position LIMIT 1)
+             FROM audit_leaves WHERE audit_id = {target}"
+        ))
+        .await;
+    let (is_well, said) = audit_check::runs(world, "verify", true).await;
+    assert!(!is_well && said.contains("REMOVED"), "{said}");
+    // A purge of its own that nobody signed is none either.
+    world
+        .attacks(&format!(
+            "UPDATE audit_purged_leaves SET purge_id = '00000000-0000-7000-8000-0000000000aa' WHERE audit_id = {target}"
+        ))
+        .await;
+    let (is_well, said) = audit_check::runs(world, "verify", true).await;
+    assert!(!is_well && said.contains("REMOVED"), "{said}");
+    let forged = format!(
+        "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, new_value, ip_address, request_id,
+             purpose, retention_period, data_classification, encryption_status)
+         SELECT '00000000-0000-7000-8000-000000000004', 'RETENTION_PURGE', 'AUDIT_LOG',
+             '00000000-0000-7000-8000-0000000000aa', jsonb_build_object('rows', 1, 'digest',
+                 encode(sha256(int8send(position) || leaf_hash), 'hex'), 'signature', encode(decode(repeat('1b', 65), 'hex'), 'base64')),
+             '::1', gen_random_uuid(), 'RECORDMGT', '7 years', 'SECURITY', 'METADATA_ONLY'
+         FROM audit_leaves WHERE audit_id = {target}"
+    );
+    let written = world.executes(&forged).await;
+    assert_eq!(written, 1);
+    eventually("the forged row has its place", async || {
+        let placed = "SELECT 1 FROM audit_leaves WHERE audit_id = (SELECT max(id) FROM audit_logs
+                      WHERE resource_id = '00000000-0000-7000-8000-0000000000aa')";
+        (!world.sql(placed).await.is_empty()).then_some(())
+    })
+    .await;
+    let (is_well, said) = audit_check::runs(world, "verify", true).await;
+    assert!(!is_well && said.contains("REMOVED"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_removes_what_is_due_and_keeps_to_the_rules_that_were_set() {
+    let world = world("1").await;
+    let ana = world.patient("ana").await;
+    one_of_each(&ana).await;
+    let url = world.foundation.url_of("meditrustal_migrator");
+    let url = url.unwrap_or_else(|error| panic!("{error}"));
+    let programs = world.foundation.programs.clone();
+    let set = tokio::task::spawn_blocking(move || {
+        let words = ["retention", "set", "--type", "LAB_RESULT", "--years", "30"];
+        let said = programs.operate(&words, &[("DATABASE_URL", &url)], "");
+        let said = said.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(said, "LAB_RESULT: 30 years, 10 before\n");
+    });
+    set.await.expect("a command does not panic");
+    assert_eq!(
+        world
+            .audit_rows("action_type = 'RETENTION_RULE_SET'")
+            .await
+            .len(),
+        1
+    );
+
+    clock(&world, 11 * 366).await;
+
+    eventually("what is due is erased", async || {
+        let due = ["IMAGING", "VITAL_SIGNS"].map(|it| ("ana".to_owned(), it.to_owned()));
+        (erased(&world).await == due).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_wait_while_a_hold_is_gone_and_no_role_of_a_program_removes_what_is_not_due() {
+    let world = world("0").await;
+    let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
+    one_of_each(&ana).await;
+    let place = "mutation($p: UUID!) {
+      placeHold(input: { patientId: $p, dataCategories: [IMAGING], reason: \"a court asked for it\" }) { hold { id } }
+    }";
+    ada.asks(place, json!({ "p": ana.id })).await.data();
+    world
+        .executes("CREATE TABLE kept AS SELECT * FROM audit_logs")
+        .await;
+    all_is_pinned(&world).await;
+    // Nothing is due: whoever has the role of the api removes nothing.
+    let mut api = world.connects_as("meditrustal_api").await;
+    let tried = "INSERT INTO audit_purged_leaves (position, audit_id, purge_id)
+                     SELECT position, audit_id, '00000000-0000-7000-8000-0000000000aa' FROM audit_leaves;
+                 SELECT remove_audit_rows('00000000-0000-7000-8000-0000000000aa');
+                 SELECT purge_records(id, '00000000-0000-0000-0000-000000000000', 1000) FROM users";
+    sqlx::raw_sql(tried)
+        .execute(&mut api)
+        .await
+        .expect("it is tried");
+    let left = world
+        .sql("SELECT 1 FROM kept JOIN audit_logs USING (id)")
+        .await
+        .len();
+    assert_eq!(left, world.sql("SELECT 1 FROM kept").await.len());
+    assert!(erased(&world).await.is_empty());
+    world
+        .attacks("DELETE FROM audit_purged_leaves; DELETE FROM legal_holds")
+        .await;
+    clock(&world, 25 * 366).await;
+
+    let (is_content, said) = retains(&world, &["--json"]).await;
+
+    assert!(
+        !is_content && said.contains("\"waitingPatients\":1"),
+        "{said}"
+    );
+    assert!(said.contains("\"records\":{}"), "{said}");
+    assert!(erased(&world).await.is_empty());
+    // Nor does a row of the trail go that is about somebody whose hold is gone, or one that was changed.
+    let hers = format!(
+        "SELECT 1 FROM kept LEFT JOIN audit_logs AS now USING (id) WHERE kept.patient_id = '{}' AND now.id IS NULL",
+        ana.id
+    );
+    assert!(world.sql(&hers).await.is_empty());
+}
