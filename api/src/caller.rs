@@ -146,14 +146,47 @@ pub(crate) async fn refuse_role(
     needed: Role,
     wanted: AuditAction,
 ) -> Result<Error, Error> {
-    let entry = AuditEntry {
+    let about = AuditEntry {
         resource_type: ResourceType::User,
-        new_value: Some(json!({ "reason": "ROLE", "wanted": wanted })),
-        ..caller.entry(AuditAction::AccessDenied, Purpose::default_of(actor.role))
+        ..caller.entry(wanted, Purpose::default_of(actor.role))
     };
-    audit::insert(&mut tx, &[entry]).await?;
+    write_refusal(&mut tx, about, ("ROLE", wanted)).await?;
     tx.commit().await?;
     Ok(Error::Forbidden(needed))
+}
+
+/// Writes down that something was refused, for which reason, and answers with the error. `about` is the entry of what was
+/// wanted, had it been done.
+///
+/// # Errors
+/// The error; the database's, where the refusal could not be written.
+pub(crate) async fn refuse<T>(
+    mut tx: Tx<'_>,
+    about: AuditEntry,
+    refusal: (&str, AuditAction),
+    error: Error,
+) -> Result<T, Error> {
+    write_refusal(&mut tx, about, refusal).await?;
+    tx.commit().await?;
+    Err(error)
+}
+
+/// The row of [`refuse`], where more is written in the same transaction.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn write_refusal(
+    tx: &mut Tx<'_>,
+    about: AuditEntry,
+    (reason, wanted): (&str, AuditAction),
+) -> Result<(), StoreError> {
+    let denied = AuditEntry {
+        action: AuditAction::AccessDenied,
+        old_value: None,
+        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
+        ..about
+    };
+    audit::insert(tx, &[denied]).await
 }
 
 /// Refuses whoever is no administrator, before anybody else's rows are locked for them: who may change nothing

@@ -176,6 +176,9 @@ fn about_emergency(row: &AuditRow) -> &'static str {
         "BREAK_GLASS_REVIEW" if said(row, "decision") == Some("UNJUSTIFIED") => {
             "reviewed emergency access to your records and found that it was not justified"
         }
+        "BREAK_GLASS_REVIEW" if said(row, "forgedReview").is_some() => {
+            "took out a review of emergency access to your records that nobody had made"
+        }
         "BREAK_GLASS_REVIEW" => {
             "told every administrator that nobody had reviewed emergency access to your records in time"
         }

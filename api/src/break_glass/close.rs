@@ -11,10 +11,13 @@ use store::{Pool, audit, barrier, break_glass, users};
 use vault::keyring::Keyring;
 
 use super::{
-    entry, entry_of_unknown, evidence, refuse,
+    entry, entry_of_unknown, evidence,
     words::{SealedWords, ShownWindow},
 };
-use crate::{caller::Caller, error::Error};
+use crate::{
+    caller::{Caller, refuse},
+    error::Error,
+};
 
 const ACTION: AuditAction = AuditAction::BreakGlassEnd;
 
@@ -42,7 +45,7 @@ pub(super) async fn close(
     let Some(window) = window.filter(is_own) else {
         let unknown = entry_of_unknown(caller, id, Purpose::default_of(actor.role));
         let error = Error::NotFound("window");
-        return refuse(tx, caller, unknown, ("UNKNOWN", ACTION), error).await;
+        return refuse(tx, unknown, ("UNKNOWN", ACTION), error).await;
     };
     let now = users::now(&mut tx).await?;
     let row = if window.is_open(now) {

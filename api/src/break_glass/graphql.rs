@@ -49,7 +49,6 @@ pub(crate) enum BreakGlassReviewStatus {
 #[derive(Debug, Clone)]
 pub(crate) struct BreakGlassWindow {
     shown: Arc<ShownWindow>,
-    now: DateTime<Utc>,
     is_of_administrators: bool,
 }
 
@@ -59,10 +58,9 @@ impl Node for BreakGlassWindow {
 }
 
 impl BreakGlassWindow {
-    fn own(shown: ShownWindow, now: DateTime<Utc>) -> Self {
+    fn own(shown: ShownWindow) -> Self {
         Self {
             shown: Arc::new(shown),
-            now,
             is_of_administrators: false,
         }
     }
@@ -133,7 +131,7 @@ impl BreakGlassWindow {
 
     /// Whether the window is open now, so that the doctor may find and read records by it.
     async fn is_open(&self) -> bool {
-        self.shown.is_as_sealed && self.shown.window.is_open(self.now)
+        self.shown.is_open
     }
 
     /// How far the review of the window has come.
@@ -184,10 +182,9 @@ impl Node for BreakGlassReview {
 }
 
 impl BreakGlassReview {
-    fn of(judged: JudgedWindow, now: DateTime<Utc>) -> Self {
+    fn of(judged: JudgedWindow) -> Self {
         let window = BreakGlassWindow {
             shown: Arc::new(judged.window.clone()),
-            now,
             is_of_administrators: true,
         };
         Self { window, judged }
@@ -243,9 +240,8 @@ impl BreakGlassQuery {
         let cursors = ListCursors::of(&app.index_key, list, caller.user, &Value::Null);
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let found = list::own(&app.pool, &app.keyring, &caller, from, size).await?;
-        let now = app.clock.now();
         let found = found.into_iter();
-        let found: Vec<_> = found.map(|it| BreakGlassWindow::own(it, now)).collect();
+        let found: Vec<_> = found.map(BreakGlassWindow::own).collect();
         let people = found.iter().flat_map(BreakGlassWindow::people).collect();
         loaders(ctx)?.prepare_users(people).await;
         let cursor = |it: &BreakGlassWindow| cursors.at(&it.page_key());
@@ -274,9 +270,8 @@ impl BreakGlassQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let place = (from, size);
         let found = list::queue(&app.pool, &app.keyring, &caller, status, place).await?;
-        let now = app.clock.now();
         let found = found.into_iter();
-        let found: Vec<_> = found.map(|it| BreakGlassReview::of(it, now)).collect();
+        let found: Vec<_> = found.map(BreakGlassReview::of).collect();
         let people = found.iter().flat_map(|it| it.window.people()).collect();
         loaders(ctx)?.prepare_users(people).await;
         let cursor = |it: &BreakGlassReview| cursors.at(&it.window.page_key());
@@ -362,7 +357,7 @@ impl BreakGlassMutation {
         };
         let opened = open::open(&app.pool, &app.keyring, &caller, asked).await?;
         Ok(BreakGlassPayload {
-            window: BreakGlassWindow::own(opened, app.clock.now()),
+            window: BreakGlassWindow::own(opened),
         })
     }
 
@@ -379,7 +374,7 @@ impl BreakGlassMutation {
         let id = BreakGlassWindowId(input.id);
         let closed = close::close(&app.pool, &app.keyring, &caller, id).await?;
         Ok(EndBreakGlassPayload {
-            window: BreakGlassWindow::own(closed, app.clock.now()),
+            window: BreakGlassWindow::own(closed),
         })
     }
 
@@ -399,7 +394,7 @@ impl BreakGlassMutation {
         let verdict = (input.decision.into(), input.note.as_deref());
         let judged = review::review(&app.pool, &app.keyring, &caller, id, verdict).await?;
         Ok(ReviewBreakGlassPayload {
-            review: BreakGlassReview::of(judged, app.clock.now()),
+            review: BreakGlassReview::of(judged),
         })
     }
 }

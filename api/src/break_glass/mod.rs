@@ -3,6 +3,7 @@
 //! What a window permits is decided where every access is (`crate::facts`); here it comes and goes.
 
 mod close;
+mod forged;
 pub(crate) mod graphql;
 mod list;
 mod open;
@@ -17,9 +18,8 @@ use domain::{
     purpose::Purpose,
 };
 use serde_json::{Value, json};
-use store::{Tx, audit};
 
-use crate::{caller::Caller, error::Error};
+use crate::caller::Caller;
 
 /// The entry of what somebody did about a window.
 fn entry(
@@ -45,25 +45,6 @@ fn evidence(window: &BreakGlassWindow) -> Value {
         "expiresAt": window.expires_at,
         "closedAt": window.closed_at,
     })
-}
-
-/// Writes down that something about a window was refused, and answers why.
-async fn refuse<T>(
-    mut tx: Tx<'_>,
-    caller: &Caller,
-    entry: AuditEntry,
-    (reason, wanted): (&str, AuditAction),
-    error: Error,
-) -> Result<T, Error> {
-    let denied = AuditEntry {
-        user: caller.user,
-        action: AuditAction::AccessDenied,
-        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
-        ..entry
-    };
-    audit::insert(&mut tx, &[denied]).await?;
-    tx.commit().await?;
-    Err(error)
 }
 
 /// The entry of what somebody asked about a window that they may not know of.

@@ -109,6 +109,7 @@ pub(super) async fn open(
     Ok(ShownWindow {
         window: Arc::new(window),
         is_as_sealed: true,
+        is_open: true,
         reason: Some(asked.reason.trim().to_owned()),
         escalated_at: None,
         review: None,

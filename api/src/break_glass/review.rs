@@ -23,9 +23,9 @@ use vault::{
     keyring::Keyring,
 };
 
-use super::{entry, entry_of_unknown, list::JudgedWindow, refuse, words::SealedWords};
+use super::{entry, entry_of_unknown, forged, list::JudgedWindow, words::SealedWords};
 use crate::{
-    caller::{Caller, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
 };
 
@@ -48,6 +48,7 @@ pub(super) async fn review(
     let words = note(words.unwrap_or_default());
     let words = words.map_err(|error| Error::bad("note", error.to_string()))?;
     let sealed_note = seal_note(pool, keyring, id, words).await?;
+    forged::clear(pool, id, &caller.origin).await?;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -56,19 +57,19 @@ pub(super) async fn review(
     let unknown = entry_of_unknown(caller, id, Purpose::Compliance);
     let Some(stored) = break_glass::lock(&mut tx, id).await? else {
         let error = Error::NotFound("window");
-        return refuse(tx, caller, unknown, ("UNKNOWN", ACTION), error).await;
+        return refuse(tx, unknown, ("UNKNOWN", ACTION), error).await;
     };
     let (window, is_as_sealed) = caller.seals.look_at(stored.window);
-    if !is_as_sealed || stored.review_is_forged {
+    if !is_as_sealed || stored.forged_review.is_some() {
         let denied = entry(caller, ACTION, Purpose::Compliance, &window);
-        return refuse(tx, caller, denied, ("TAMPERED", ACTION), tampered()).await;
+        return refuse(tx, denied, ("TAMPERED", ACTION), tampered()).await;
     }
     let now = users::now(&mut tx).await?;
     let is_reviewed = stored.review.is_some();
     if let Err(refusal) = check_review(caller.user, &window, is_reviewed, now) {
         let denied = entry(caller, ACTION, Purpose::Compliance, &window);
         let (reason, error) = in_words(refusal);
-        return refuse(tx, caller, denied, (reason, ACTION), error).await;
+        return refuse(tx, denied, (reason, ACTION), error).await;
     }
     let review = WindowReview {
         at: now,

@@ -1,6 +1,6 @@
 //! What happens to windows by itself, for as long as the process runs: the end of those whose time is over is written
-//! down, and those that nobody has reviewed in time are escalated, once. By one process at a time; what a process that
-//! dies has not committed, the next one does.
+//! down, those that nobody has reviewed in time are escalated, once, and reviews that nobody made are taken out. By one
+//! process at a time; what a process that dies has not committed, the next one does.
 
 use std::time::Duration;
 
@@ -13,27 +13,32 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, StoreError, Tx, audit, break_glass,
+    Pool, StoreError, Tx, audit,
+    break_glass::{self, WindowCursor},
     notifications::{self, NewNotification},
     users,
 };
 use tokio::time::MissedTickBehavior;
 
+use super::forged;
 use crate::seals::Seals;
 
 /// How often it is looked for windows.
 const EVERY: Duration = Duration::from_secs(2);
 /// How many windows are taken at a time.
 const AT_A_TIME: i64 = 100;
+/// How many reviews are compared with the trail at a time.
+const REVIEWS_AT_A_TIME: i64 = 200;
 
 /// Looks again and again.
 pub(crate) async fn run(pool: Pool, seals: Seals) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
+    let mut seen = None;
     loop {
         ticks.tick().await;
-        let done = step(&pool, &seals).await;
+        let done = step(&pool, &seals, &mut seen).await;
         // Once, and not each time.
         if let Err(error) = &done
             && !is_failing
@@ -47,8 +52,13 @@ pub(crate) async fn run(pool: Pool, seals: Seals) {
     }
 }
 
-/// Looks once: one transaction.
-async fn step(pool: &Pool, seals: &Seals) -> Result<(), StoreError> {
+/// Looks once: one transaction, and one for each review that nobody made. `seen` is where the reviews are that were
+/// looked at last: all of them are, page by page, and then from the newest on again.
+async fn step(
+    pool: &Pool,
+    seals: &Seals,
+    seen: &mut Option<WindowCursor>,
+) -> Result<(), StoreError> {
     let mut tx = pool.begin().await?;
     if !break_glass::is_ours(&mut tx).await? {
         return Ok(());
@@ -56,7 +66,17 @@ async fn step(pool: &Pool, seals: &Seals) -> Result<(), StoreError> {
     let origin = Origin::job(RequestId::fresh());
     write_ends(&mut tx, seals, &origin).await?;
     escalate(&mut tx, seals, &origin).await?;
-    tx.commit().await
+    let reviewed = break_glass::reviewed(&mut tx, *seen, REVIEWS_AT_A_TIME).await?;
+    tx.commit().await?;
+    *seen = None;
+    for stored in reviewed {
+        let (window, _) = stored.window.into_parts();
+        *seen = Some((window.opened_at, window.id.0));
+        if stored.forged_review.is_some() {
+            forged::clear(pool, window.id, &origin).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes down the end of windows whose time is over: when they ended, not when it was noticed.
@@ -86,11 +106,13 @@ async fn write_ends(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(
 /// Tells every administrator of windows that nobody has reviewed in time.
 async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(), StoreError> {
     let now = users::now(tx).await?;
-    let found = break_glass::unescalated(tx, now - REVIEW_WITHIN, AT_A_TIME).await?;
-    if found.is_empty() {
+    let opened_until = now - REVIEW_WITHIN;
+    if !break_glass::any_unescalated(tx, opened_until).await? {
         return Ok(());
     }
     let administrators = seals.lock_administrators(tx).await?;
+    // Those of which nobody can be told hold up no others: they stay due until there is somebody.
+    let found = break_glass::unescalated(tx, opened_until, &administrators, AT_A_TIME).await?;
     let windows: Vec<BreakGlassWindow> = found
         .into_iter()
         .map(|stored| stored.window.into_parts().0)
@@ -111,10 +133,6 @@ async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(),
     let (mut rows, mut tell, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     for window in &windows {
         let told = told(window);
-        if told.is_empty() {
-            // It stays due until there is somebody to tell.
-            continue;
-        }
         ids.push(window.id);
         let said = json!({ "escalated": true, "administrators": told.len() });
         let action = AuditAction::BreakGlassReview;
@@ -129,7 +147,7 @@ async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(),
     notifications::append(tx, &tell).await
 }
 
-fn entry(
+pub(super) fn entry(
     origin: &Origin,
     action: AuditAction,
     purpose: Purpose,

@@ -11,7 +11,7 @@ use domain::{
 use store::{
     PgConnection, StoreError,
     break_glass::{StoredWindow, WindowReview},
-    keys,
+    keys, users,
 };
 use vault::{
     break_glass::{WordsBinding, WordsKind},
@@ -28,6 +28,8 @@ pub(super) struct ShownWindow {
     pub(super) window: Arc<BreakGlassWindow>,
     /// Whether it is as it was sealed, and its review as the trail has it.
     pub(super) is_as_sealed: bool,
+    /// Whether it is open, by the database's clock.
+    pub(super) is_open: bool,
     /// Why it was opened; `None` where the patient's key is gone.
     pub(super) reason: Option<String>,
     /// When every administrator was told that nobody had reviewed it in time.
@@ -65,10 +67,12 @@ impl ShownWindow {
 pub(super) struct SealedWords {
     windows: Vec<StoredWindow>,
     keys: Vec<StoredKey>,
+    /// When they were read.
+    now: DateTime<Utc>,
 }
 
 impl SealedWords {
-    /// Fetches the keys of these windows' patients, one statement.
+    /// Fetches the keys of these windows' patients, one statement, and the time.
     ///
     /// # Errors
     /// The database's.
@@ -83,7 +87,8 @@ impl SealedWords {
         } else {
             keys::living(conn, &patients).await?
         };
-        Ok(Self { windows, keys })
+        let now = users::now(conn).await?;
+        Ok(Self { windows, keys, now })
     }
 
     /// Opens their words. Nothing of the database is held while keys are unwrapped.
@@ -100,7 +105,8 @@ impl SealedWords {
             })
             .collect();
         let windows = self.windows.into_iter();
-        windows.map(|stored| shown(&keys, seals, stored)).collect()
+        let shown = windows.map(|stored| shown(&keys, seals, stored, self.now));
+        shown.collect()
     }
 }
 
@@ -108,9 +114,10 @@ fn shown(
     keys: &HashMap<PatientKeyId, PatientKey>,
     seals: &Seals,
     stored: StoredWindow,
+    now: DateTime<Utc>,
 ) -> ShownWindow {
     let (window, is_right) = seals.look_at(stored.window);
-    let is_as_sealed = is_right && !stored.review_is_forged;
+    let is_as_sealed = is_right && stored.forged_review.is_none();
     let key = keys.get(&window.patient_key);
     let open = |kind, sealed: &[u8]| {
         let binding = WordsBinding::of(&window, kind);
@@ -135,6 +142,7 @@ fn shown(
     );
     ShownWindow {
         reason: open(WordsKind::Reason, &window.sealed_reason),
+        is_open: is_as_sealed && window.is_open(now),
         window: Arc::new(window),
         is_as_sealed,
         escalated_at: stored.escalated_at,

@@ -1,4 +1,4 @@
-//! What every use case of deletion requests writes down, and how it refuses.
+//! What every use case of deletion requests writes down.
 
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
@@ -6,8 +6,7 @@ use domain::{
     ids::{DeletionRequestId, UserId},
     purpose::Purpose,
 };
-use serde_json::json;
-use store::{Tx, audit, deletion};
+use store::{Tx, deletion};
 
 use crate::{caller::Caller, error::Error, seals::Seals};
 
@@ -25,28 +24,6 @@ pub(super) fn entry(
         patient: Some(subject),
         ..caller.entry(action, Purpose::Compliance)
     }
-}
-
-/// Writes down that something about a request or a hold was refused, and gives the error to answer with.
-///
-/// # Errors
-/// The database's.
-pub(super) async fn refuse(
-    mut tx: Tx<'_>,
-    refused: AuditEntry,
-    wanted: AuditAction,
-    reason: &str,
-    error: Error,
-) -> Result<Error, Error> {
-    let entry = AuditEntry {
-        old_value: None,
-        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
-        action: AuditAction::AccessDenied,
-        ..refused
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Ok(error)
 }
 
 /// Goes a step, where it is one of this state's.

@@ -20,11 +20,11 @@ use store::{
 };
 
 use super::{
-    entries::{refuse, save, step},
+    entries::{save, step},
     requests::coverage,
 };
 use crate::{
-    caller::{Caller, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
     seals::Seals,
 };
@@ -129,11 +129,11 @@ pub(super) async fn place(
     let about = entry(caller, WANTED, id, Some(new.patient));
     if new.patient == actor.id {
         let error = Error::bad("patientId", "nobody holds data of their own");
-        return Err(refuse(tx, about, WANTED, "OWN_DATA", error).await?);
+        return refuse(tx, about, ("OWN_DATA", WANTED), error).await;
     }
     if users::by_ids(&mut tx, &[new.patient]).await?.is_empty() {
         let about = entry(caller, WANTED, id, None);
-        return Err(refuse(tx, about, WANTED, "NOT_FOUND", Error::NotFound("user")).await?);
+        return refuse(tx, about, ("NOT_FOUND", WANTED), Error::NotFound("user")).await;
     }
     if in_force(seals, &mut tx, new.patient).await?.len() >= MAX_HOLDS {
         return Err(Error::LimitReached {
@@ -241,7 +241,7 @@ pub(super) async fn release(
     let about = entry(caller, WANTED, id, Some(patient));
     if patient == actor.id {
         let error = Error::bad("id", "nobody releases a hold of their own data");
-        return Err(refuse(tx, about, WANTED, "OWN_DATA", error).await?);
+        return refuse(tx, about, ("OWN_DATA", WANTED), error).await;
     }
     let (hold, _) = found.clone().ok_or_else(missing)?.into_parts();
     if hold.released.is_some() {
@@ -249,10 +249,10 @@ pub(super) async fn release(
             field: "id",
             message: "the hold was released before".to_owned(),
         };
-        return Err(refuse(tx, about, WANTED, "STATE", error).await?);
+        return refuse(tx, about, ("STATE", WANTED), error).await;
     }
     let Some(hold) = found.and_then(|sealed| seals.open(sealed)) else {
-        return Err(refuse(tx, about, WANTED, "TAMPERED", missing()).await?);
+        return refuse(tx, about, ("TAMPERED", WANTED), missing()).await;
     };
     let now = Approval {
         by: actor.id,
@@ -271,7 +271,7 @@ pub(super) async fn release(
             message: "you released this hold; another administrator has to release it, too"
                 .to_owned(),
         };
-        return Err(refuse(tx, about, WANTED, "SAME_ADMINISTRATOR", error).await?);
+        return refuse(tx, about, ("SAME_ADMINISTRATOR", WANTED), error).await;
     }
     conclude(seals, tx, caller, about, hold, (now, first)).await
 }

@@ -17,12 +17,12 @@ use serde_json::json;
 use store::{Pool, Tx, audit, barrier, deletion, users};
 
 use super::{
-    entries::{entry, refuse, save, step, wrong_state},
+    entries::{entry, save, step, wrong_state},
     holds,
     requests::coverage,
 };
 use crate::{
-    caller::{Caller, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
     seals::Seals,
 };
@@ -76,16 +76,16 @@ pub(super) async fn review(
     let about = entry(caller, WANTED, review.id, subject);
     if subject == actor.id {
         let error = Error::bad("id", "nobody decides about a request of their own");
-        return Err(refuse(tx, about, WANTED, "OWN_REQUEST", error).await?);
+        return refuse(tx, about, ("OWN_REQUEST", WANTED), error).await;
     }
     let (request, _) = found.clone().ok_or_else(missing)?.into_parts();
     if request.status != DeletionStatus::UnderReview {
         let error = wrong_state(&request);
-        return Err(refuse(tx, about, WANTED, "STATE", error).await?);
+        return refuse(tx, about, ("STATE", WANTED), error).await;
     }
     // One that is not as it was sealed is as if it were not there.
     let Some(request) = found.and_then(|sealed| seals.open(sealed)) else {
-        return Err(refuse(tx, about, WANTED, "TAMPERED", missing()).await?);
+        return refuse(tx, about, ("TAMPERED", WANTED), missing()).await;
     };
     let decided = match review.decision {
         DeletionDecision::Reject => {
@@ -98,7 +98,7 @@ pub(super) async fn review(
     let decided = match decided {
         Ok(decided) => decided,
         Err(error @ (Error::BadInput { .. } | Error::Conflict { .. })) => {
-            return Err(refuse(tx, about, WANTED, "NOT_POSSIBLE", error).await?);
+            return refuse(tx, about, ("NOT_POSSIBLE", WANTED), error).await;
         }
         Err(error) => return Err(error),
     };

@@ -10,14 +10,14 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit, barrier,
+    Pool, audit, barrier,
     sessions::{self, Which},
     users,
 };
 
 use super::password::confirm;
 use crate::{
-    caller::{Caller, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, require_administrator},
     dependencies::Credentials,
     error::Error,
     seals::Seals,
@@ -99,8 +99,7 @@ async fn set(
     let found = users::lock(&mut tx, id).await?;
     let refused = refusal(found.as_ref(), somebody, actor.id, others);
     if let Some((reason, error)) = refused {
-        audit_refusal(tx, caller, id, reason, action).await?;
-        return Err(error);
+        return refuse(tx, entry(caller, id, action), (reason, action), error).await;
     }
     let before = found.ok_or(Error::NotFound("user"))?;
     let account = seals.lock(&mut tx, id).await?;
@@ -124,21 +123,6 @@ async fn set(
         is_active,
         ..before
     })
-}
-
-async fn audit_refusal(
-    mut tx: Tx<'_>,
-    caller: &Caller,
-    id: UserId,
-    reason: &str,
-    wanted: AuditAction,
-) -> Result<(), Error> {
-    let entry = AuditEntry {
-        new_value: Some(json!({ "reason": reason, "wanted": wanted })),
-        ..entry(caller, id, AuditAction::AccessDenied)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    Ok(tx.commit().await?)
 }
 
 /// Why an account stays as it is, if it does: the word of the audit row, and what is answered. `others` is how many

@@ -18,10 +18,12 @@ use store::{
 
 use super::activity::last_administrator;
 use crate::{
-    caller::{Caller, refuse_role, require_administrator},
+    caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
     seals::Seals,
 };
+
+const WANTED: AuditAction = AuditAction::UserRoleChange;
 
 /// What became of it.
 #[derive(Debug)]
@@ -47,31 +49,36 @@ pub(crate) async fn set_role(
     id: UserId,
     role: Role,
 ) -> Result<(User, RoleChange), Error> {
-    require_administrator(pool, caller, AuditAction::UserRoleChange).await?;
+    require_administrator(pool, caller, WANTED).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, id]).await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
-        return Err(
-            refuse_role(tx, caller, actor, Role::Admin, AuditAction::UserRoleChange).await?,
-        );
+        return Err(refuse_role(tx, caller, actor, Role::Admin, WANTED).await?);
     }
+    let about = entry(caller, id, WANTED);
     if id == actor.id {
         let error = Error::bad("userId", "nobody changes their own role");
-        return refuse(tx, caller, id, "OWN_ACCOUNT", error).await;
+        return refuse(tx, about, ("OWN_ACCOUNT", WANTED), error).await;
     }
     // Before the account itself, so that everybody locks in one order.
     let administrators = seals.lock_administrators(&mut tx).await?;
     let Some(user) = users::lock(&mut tx, id).await? else {
-        return refuse(tx, caller, id, "NOT_FOUND", Error::NotFound("user")).await;
+        return refuse(tx, about, ("NOT_FOUND", WANTED), Error::NotFound("user")).await;
     };
     let demotes = user.role == Role::Admin && role != Role::Admin;
     if demotes && user.is_active && !administrators.iter().any(|other| *other != id) {
-        return refuse(tx, caller, id, "LAST_ADMINISTRATOR", last_administrator()).await;
+        return refuse(
+            tx,
+            about,
+            ("LAST_ADMINISTRATOR", WANTED),
+            last_administrator(),
+        )
+        .await;
     }
     // Locked already: nobody changed it in between.
     let Some(account) = seals.lock(&mut tx, id).await? else {
-        return refuse(tx, caller, id, "TAMPERED", Error::NotFound("user")).await;
+        return refuse(tx, about, ("TAMPERED", WANTED), Error::NotFound("user")).await;
     };
     let needs_two = role != user.role && (role == Role::Admin || user.role == Role::Admin);
     if !needs_two {
@@ -84,7 +91,7 @@ pub(crate) async fn set_role(
         Some(proposal) => give(tx, caller, user, account, role, Some(proposal)).await,
         None => {
             if role_proposals::waiting_of(&mut tx, actor.id).await? >= MAX_OPEN_PROPOSALS {
-                return refuse(tx, caller, id, "LIMIT_REACHED", too_many()).await;
+                return refuse(tx, about, ("LIMIT_REACHED", WANTED), too_many()).await;
             }
             let now = users::now(&mut tx).await?;
             let proposal = RoleProposal {
@@ -180,22 +187,6 @@ async fn audit_role_change(
         ..entry(caller, user.id, AuditAction::UserRoleChange)
     };
     Ok(audit::insert(tx, &[entry]).await?)
-}
-
-async fn refuse<T>(
-    mut tx: Tx<'_>,
-    caller: &Caller,
-    id: UserId,
-    reason: &str,
-    error: Error,
-) -> Result<T, Error> {
-    let entry = AuditEntry {
-        new_value: Some(json!({ "reason": reason, "wanted": AuditAction::UserRoleChange })),
-        ..entry(caller, id, AuditAction::AccessDenied)
-    };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
-    Err(error)
 }
 
 fn entry(caller: &Caller, id: UserId, action: AuditAction) -> AuditEntry {

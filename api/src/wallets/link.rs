@@ -15,7 +15,7 @@ use store::{
 
 use super::answer::{self, ChallengeAnswer, Flaw};
 use crate::{
-    caller::Caller,
+    caller::{Caller, refuse},
     dependencies::{Credentials, WalletMessages},
     error::Error,
     second_factor::check::Code,
@@ -72,8 +72,8 @@ pub(super) async fn link(
     let taken = answer.take(&mut tx).await?;
     let proven_by = match answer.verdict {
         Ok(proven_by) if taken => proven_by,
-        Ok(_) => return Err(refuse(tx, caller, Flaw::Nonce).await?),
-        Err(flaw) => return Err(refuse(tx, caller, flaw).await?),
+        Ok(_) => return refuse_flaw(tx, caller, Flaw::Nonce).await,
+        Err(flaw) => return refuse_flaw(tx, caller, flaw).await,
     };
     let account = credentials.seals.lock(&mut tx, caller.user).await?;
     let account = Authority {
@@ -95,7 +95,8 @@ pub(super) async fn link(
         Err(conflict @ (LinkError::Taken | LinkError::HasOne)) => {
             // The statement that failed took its transaction with it.
             tx.rollback().await?;
-            return Err(conflicts(credentials.pool.begin().await?, caller, &conflict).await?);
+            let tx = credentials.pool.begin().await?;
+            return refuse_link(tx, caller, in_words(&conflict)).await;
         }
     };
     let entry = AuditEntry {
@@ -127,33 +128,33 @@ async fn insert(
     Ok(wallet)
 }
 
-/// Writes down that a wallet was not linked because of one that is, and gives the error to answer with.
-async fn conflicts(tx: Tx<'_>, caller: &Caller, conflict: &LinkError) -> Result<Error, Error> {
+/// Why a wallet was not linked because of one that is, as the trail has it and as it is answered.
+fn in_words(conflict: &LinkError) -> (&'static str, Error) {
     let reason = match conflict {
         LinkError::Taken => "TAKEN",
         LinkError::HasOne => "HAS_ONE",
         LinkError::Store(_) => "STORE",
     };
-    audit_refusal(tx, caller, reason).await?;
-    Ok(Error::Conflict {
+    let error = Error::Conflict {
         field: "message",
         message: conflict.to_string(),
-    })
-}
-
-/// Writes down why a wallet was not linked, and gives the error to answer with.
-async fn refuse(tx: Tx<'_>, caller: &Caller, flaw: Flaw) -> Result<Error, Error> {
-    audit_refusal(tx, caller, flaw.as_str()).await?;
-    Ok(Error::bad(flaw.field(), flaw.to_string()))
-}
-
-async fn audit_refusal(mut tx: Tx<'_>, caller: &Caller, reason: &str) -> Result<(), Error> {
-    let entry = AuditEntry {
-        new_value: Some(json!({ "reason": reason, "wanted": AuditAction::WalletLink })),
-        ..entry(caller, AuditAction::AccessDenied)
     };
-    audit::insert(&mut tx, &[entry]).await?;
-    Ok(tx.commit().await?)
+    (reason, error)
+}
+
+/// Writes down why a wallet was not linked, and answers so.
+async fn refuse_flaw<T>(tx: Tx<'_>, caller: &Caller, flaw: Flaw) -> Result<T, Error> {
+    let error = Error::bad(flaw.field(), flaw.to_string());
+    refuse_link(tx, caller, (flaw.as_str(), error)).await
+}
+
+async fn refuse_link<T>(
+    tx: Tx<'_>,
+    caller: &Caller,
+    (reason, error): (&str, Error),
+) -> Result<T, Error> {
+    let wanted = AuditAction::WalletLink;
+    refuse(tx, entry(caller, wanted), (reason, wanted), error).await
 }
 
 /// Unlinks the wallet of one's account, with its audit row.

@@ -11,7 +11,9 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::schedule::{escalate, is_ours, record_ends, unended, unescalated};
+pub use self::schedule::{
+    any_unescalated, escalate, is_ours, record_ends, reviewed, unended, unescalated,
+};
 use crate::{StoreError, Tx, rows};
 
 /// Asks for windows, as [`WindowRow`] holds what is sealed of them; `$which` says for which.
@@ -112,8 +114,8 @@ pub struct StoredWindow {
     pub escalated_at: Option<DateTime<Utc>>,
     /// Its review, if there was one that the trail knows.
     pub review: Option<WindowReview>,
-    /// True where the row tells of a review that the trail does not know.
-    pub review_is_forged: bool,
+    /// What the row tells of a review that the trail does not know.
+    pub forged_review: Option<WindowReview>,
 }
 
 /// The review of a window.
@@ -132,9 +134,7 @@ pub struct WindowReview {
 impl TryFrom<ReviewedRow> for StoredWindow {
     type Error = StoreError;
     fn try_from(row: ReviewedRow) -> Result<Self, StoreError> {
-        let review_is_forged = row.reviewed_at.is_some() && !row.is_in_trail;
-        let review = match (row.reviewed_at, row.reviewed_by, row.decision) {
-            _ if review_is_forged => None,
+        let told = match (row.reviewed_at, row.reviewed_by, row.decision) {
             (Some(at), Some(by), Some(decision)) => Some(WindowReview {
                 at,
                 by: UserId(by),
@@ -142,6 +142,11 @@ impl TryFrom<ReviewedRow> for StoredWindow {
                 sealed_note: row.sealed_note,
             }),
             _ => None,
+        };
+        let (review, forged_review) = if row.is_in_trail {
+            (told, None)
+        } else {
+            (None, told)
         };
         let window = WindowRow {
             id: row.id,
@@ -160,7 +165,7 @@ impl TryFrom<ReviewedRow> for StoredWindow {
             window: window.try_into()?,
             escalated_at: row.escalated_at,
             review,
-            review_is_forged,
+            forged_review,
         })
     }
 }
@@ -361,6 +366,26 @@ pub async fn review(
         review.by.0,
         review.decision.as_str(),
         review.sealed_note,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the review out of a window that the trail knows of none; lock it first. One that the trail knows stays: the
+/// database refuses.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn clear_review(
+    conn: &mut PgConnection,
+    id: BreakGlassWindowId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE break_glass_windows
+         SET reviewed_at = NULL, reviewed_by = NULL, decision = NULL, sealed_note = NULL
+         WHERE id = $1",
+        id.0,
     )
     .execute(conn)
     .await?;

@@ -178,7 +178,7 @@ async fn a_chain_that_stands_still_makes_the_api_not_ready() {
 }
 
 /// Puts the database's clock ahead, for whoever connects from now on and for those already deceived.
-async fn puts_the_clock_ahead(world: &World, seconds: u32) {
+pub(crate) async fn puts_the_clock_ahead(world: &World, seconds: u32) {
     let name = world.foundation.database.name();
     world
         .executes(&format!(

@@ -19,7 +19,7 @@ use vault::{access_code::AccessCode, blind_index::IndexKey};
 
 use super::entry;
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, write_refusal},
     consents::{
         evidence,
         grant::{self, Granting, Standing},
@@ -64,7 +64,7 @@ pub(super) async fn redeem(
         None => None,
     };
     let Some(prepared) = prepared else {
-        return Err(refuse(throttle, tx, caller, pass).await?);
+        return Err(refuse_code(throttle, tx, caller, pass).await?);
     };
     let granting = give(seals, &mut tx, actor, &prepared).await?;
     let entries = entries(caller, &prepared, &granting);
@@ -160,21 +160,20 @@ fn entries(caller: &Caller, prepared: &PreparedConsent, granting: &Granting) -> 
 }
 
 /// Writes down that a code let nobody in, and counts it.
-async fn refuse(
+async fn refuse_code(
     throttle: &Throttle,
     mut tx: Tx<'_>,
     caller: &Caller,
     pass: Pass,
 ) -> Result<Error, Error> {
     let wanted = AuditAction::AccessCodeRedeem;
-    let denied = AuditEntry {
+    let about = AuditEntry {
         resource_type: ResourceType::AccessCode,
-        new_value: Some(json!({ "reason": "ACCESS_CODE", "wanted": wanted })),
         classification: Classification::Security,
         encryption: EncryptionStatus::MetadataOnly,
-        ..caller.entry(AuditAction::AccessDenied, Purpose::default_of(Role::Doctor))
+        ..caller.entry(wanted, Purpose::default_of(Role::Doctor))
     };
-    audit::insert(&mut tx, &[denied]).await?;
+    write_refusal(&mut tx, about, ("ACCESS_CODE", wanted)).await?;
     pass.failed(throttle, &mut tx).await?;
     tx.commit().await?;
     let told = "this access code is wrong, used, cancelled, over or your own: ask the patient for a new one";

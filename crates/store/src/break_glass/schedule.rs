@@ -2,10 +2,10 @@
 //! process at a time.
 
 use chrono::{DateTime, Utc};
-use domain::ids::BreakGlassWindowId;
+use domain::ids::{BreakGlassWindowId, UserId};
 use uuid::Uuid;
 
-use super::{StoredWindow, read_all, reviewed_rows};
+use super::{StoredWindow, WindowCursor, read_all, reviewed_rows};
 use crate::{StoreError, Tx};
 
 /// The lock of whoever is at it.
@@ -75,24 +75,76 @@ pub async fn record_ends(
     Ok(())
 }
 
-/// Windows opened at this moment or before that nobody has reviewed, and of which administrators were not told,
-/// locked. Served by `idx_break_glass_windows_unescalated`.
+/// Whether a window that was opened at this moment or before is to be escalated. Served by
+/// `idx_break_glass_windows_unescalated`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn any_unescalated(
+    tx: &mut Tx<'_>,
+    opened_until: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let is_due = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM break_glass_windows
+               WHERE reviewed_at IS NULL
+                 AND escalated_at IS NULL
+                 AND opened_at <= $1
+           ) AS "is_due!""#,
+        opened_until,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(is_due)
+}
+
+/// Windows opened at this moment or before that nobody has reviewed, of which administrators were not told and one of
+/// these can be, locked: whoever is concerned is not told. Served by `idx_break_glass_windows_unescalated`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn unescalated(
     tx: &mut Tx<'_>,
     opened_until: DateTime<Utc>,
+    administrators: &[UserId],
     limit: i64,
 ) -> Result<Vec<StoredWindow>, StoreError> {
+    let administrators: Vec<Uuid> = administrators.iter().map(|id| id.0).collect();
     let found = reviewed_rows!(
         "WHERE reviewed_at IS NULL
            AND escalated_at IS NULL
            AND opened_at <= $1
+           AND EXISTS (
+               SELECT FROM UNNEST($2::uuid[]) AS told(id) WHERE told.id NOT IN (patient_id, doctor_id)
+           )
          ORDER BY opened_at, id
-         LIMIT $2
+         LIMIT $3
          FOR NO KEY UPDATE SKIP LOCKED",
         opened_until,
+        &administrators,
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    read_all(found)
+}
+
+/// A page of the windows whose rows tell of a review, newest first. Served by `idx_break_glass_windows_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reviewed(
+    tx: &mut Tx<'_>,
+    after: Option<WindowCursor>,
+    limit: i64,
+) -> Result<Vec<StoredWindow>, StoreError> {
+    let found = reviewed_rows!(
+        "WHERE reviewed_at IS NOT NULL
+           AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+         ORDER BY opened_at DESC, id DESC
+         LIMIT $3",
+        after.map(|(at, _)| at),
+        after.map(|(_, id)| id),
         limit,
     )
     .fetch_all(&mut **tx)
