@@ -13,9 +13,18 @@ use store::{
     notices::Notices,
     notifications::{self, Notification},
 };
-use tokio::{sync::broadcast, task::JoinSet};
+use tokio::{
+    sync::{
+        broadcast::{
+            self,
+            error::{RecvError, TryRecvError},
+        },
+        watch,
+    },
+    task::JoinSet,
+};
 
-use crate::visibility::EventVisibility;
+use crate::{error::Error, visibility::EventVisibility};
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -27,23 +36,21 @@ const BUFFER: usize = 4096;
 /// The entries of the log, and what people are told, as they are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
-    entries: broadcast::Sender<Arc<FeedRow>>,
-    notifications: broadcast::Sender<Arc<Notification>>,
+    entries: Live<FeedRow>,
+    notifications: Live<Notification>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
 
 impl Feed {
-    /// Starts following the log from its present end.
+    /// Starts following both logs from their present ends.
     pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
-        let (entries, _) = broadcast::channel(BUFFER);
         let decisions = EventVisibility::start(pool.clone(), tasks);
-        let (notifications, _) = broadcast::channel(BUFFER);
+        let (entries, entries_read) = Live::new();
+        let (notifications, notifications_read) = Live::new();
         let reader = FeedReader {
-            entries: entries.clone(),
-            notifications: notifications.clone(),
-            position: None,
-            told: None,
+            entries: entries_read,
+            notifications: notifications_read,
         };
         tasks.spawn(follow(pool, url, reader));
         Self {
@@ -54,13 +61,114 @@ impl Feed {
     }
 
     /// Entries from now on.
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<FeedRow>> {
-        self.entries.subscribe()
+    pub(crate) fn listen(&self) -> Listener<FeedRow> {
+        self.entries.listen()
     }
 
     /// What anybody is told from now on.
-    pub(crate) fn listen_to_notifications(&self) -> broadcast::Receiver<Arc<Notification>> {
-        self.notifications.subscribe()
+    pub(crate) fn listen_to_notifications(&self) -> Listener<Notification> {
+        self.notifications.listen()
+    }
+}
+
+/// One log, as it is passed on.
+#[derive(Debug)]
+struct Live<T> {
+    written: broadcast::Sender<Arc<T>>,
+    has_begun: watch::Receiver<bool>,
+}
+
+// Derived, it would ask for entries that can be cloned.
+impl<T> Clone for Live<T> {
+    fn clone(&self) -> Self {
+        Self {
+            written: self.written.clone(),
+            has_begun: self.has_begun.clone(),
+        }
+    }
+}
+
+impl<T> Live<T> {
+    fn new() -> (Self, LogReader<T>) {
+        let (written, _) = broadcast::channel(BUFFER);
+        let (begun, has_begun) = watch::channel(false);
+        let reader = LogReader {
+            written: written.clone(),
+            begun,
+            position: None,
+        };
+        (Self { written, has_begun }, reader)
+    }
+
+    fn listen(&self) -> Listener<T> {
+        Listener {
+            written: self.written.subscribe(),
+            has_begun: self.has_begun.clone(),
+            read: Vec::new().into_iter(),
+            is_live: false,
+        }
+    }
+}
+
+/// Where a subscriber hears of one log: first of what it reads of it itself, to its end, then of what is written.
+#[derive(Debug)]
+pub(crate) struct Listener<T> {
+    written: broadcast::Receiver<Arc<T>>,
+    has_begun: watch::Receiver<bool>,
+    /// Read from the log, and not handed out.
+    read: std::vec::IntoIter<T>,
+    /// True once the log was read to its end: from then on, entries come as they are written.
+    is_live: bool,
+}
+
+impl<T> Listener<T> {
+    /// The next entry, if it is there.
+    pub(crate) fn at_hand(&mut self) -> Option<Arc<T>> {
+        if let Some(row) = self.read.next() {
+            return Some(Arc::new(row));
+        }
+        // Until the log was read to its end, what is written meanwhile waits.
+        if !self.is_live {
+            return None;
+        }
+        match self.written.try_recv() {
+            Ok(row) => Some(row),
+            Err(TryRecvError::Lagged(_)) => {
+                self.is_live = false;
+                None
+            }
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+
+    /// The next entry, once there is one; `None` where the log is to be read first ([`Listener::take`]).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where nothing is passed on any more.
+    pub(crate) async fn next(&mut self) -> Result<Option<Arc<T>>, Error> {
+        if let Some(row) = self.read.next() {
+            return Ok(Some(Arc::new(row)));
+        }
+        if !self.is_live {
+            // Whatever is written after the log was read must be passed on.
+            let begun = self.has_begun.wait_for(|has_begun| *has_begun).await;
+            return begun.map(|_| None).map_err(|_| Error::Unavailable);
+        }
+        match self.written.recv().await {
+            Ok(row) => Ok(Some(row)),
+            // Too slow for the buffer: the log has everything.
+            Err(RecvError::Lagged(_)) => {
+                self.is_live = false;
+                Ok(None)
+            }
+            Err(RecvError::Closed) => Err(Error::Unavailable),
+        }
+    }
+
+    /// Takes what was read of the log, and whether that was its end.
+    pub(crate) fn take(&mut self, read: Vec<T>, is_end: bool) {
+        self.read = read.into_iter();
+        self.is_live = is_end;
     }
 }
 
@@ -82,12 +190,33 @@ async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
 
 /// Reads both logs, each from where it stood.
 struct FeedReader {
-    entries: broadcast::Sender<Arc<FeedRow>>,
-    notifications: broadcast::Sender<Arc<Notification>>,
+    entries: LogReader<FeedRow>,
+    notifications: LogReader<Notification>,
+}
+
+/// Reads one log.
+struct LogReader<T> {
+    written: broadcast::Sender<Arc<T>>,
+    begun: watch::Sender<bool>,
     /// The last entry that was read.
     position: Option<i64>,
-    /// The last notification that was read.
-    told: Option<i64>,
+}
+
+impl<T> LogReader<T> {
+    /// All that is written after this position is passed on from now on.
+    fn begin(&mut self, position: i64) -> i64 {
+        self.position = Some(position);
+        self.begun.send_replace(true);
+        position
+    }
+
+    fn pass_on(&mut self, rows: Vec<T>, last: i64) {
+        for row in rows {
+            // Nobody listening is no failure.
+            self.written.send(Arc::new(row)).ok();
+        }
+        self.position = Some(last);
+    }
 }
 
 impl FeedReader {
@@ -100,39 +229,34 @@ impl FeedReader {
     }
 
     async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        let mut from = match self.position {
+        let log = &mut self.entries;
+        let mut from = match log.position {
             Some(position) => position,
-            None => feed::last_position(conn).await?,
+            None => log.begin(feed::last_position(conn).await?),
         };
         loop {
             let stretch = feed::after(conn, from, BATCH, Part::Whole).await?;
-            let Some(last) = stretch.last else { break };
+            let Some(last) = stretch.last else {
+                return Ok(());
+            };
             from = last;
-            for row in stretch.rows {
-                // Nobody listening is no failure.
-                self.entries.send(Arc::new(row)).ok();
-            }
+            log.pass_on(stretch.rows, last);
         }
-        self.position = Some(from);
-        Ok(())
     }
 
     async fn forward_notifications(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        let mut from = match self.told {
+        let log = &mut self.notifications;
+        let mut from = match log.position {
             Some(position) => position,
-            // Somebody may have read the log before this, and listens since: what was written in between is sent,
-            // and who has it leaves it out by its position.
-            None => (notifications::last_position(conn).await? - BATCH).max(0),
+            None => log.begin(notifications::last_position(conn).await?),
         };
         loop {
             let found = notifications::after(conn, from, BATCH).await?;
-            let Some(last) = found.last() else { break };
-            from = last.position;
-            for told in found {
-                self.notifications.send(Arc::new(told)).ok();
-            }
+            let Some(last) = found.last().map(|told| told.position) else {
+                return Ok(());
+            };
+            from = last;
+            log.pass_on(found, last);
         }
-        self.told = Some(from);
-        Ok(())
     }
 }

@@ -16,20 +16,14 @@ use store::{
     Pool, Tx, audit,
     feed::{self, FeedRow, Part},
 };
-use tokio::{
-    sync::broadcast::{
-        Receiver,
-        error::{RecvError, TryRecvError},
-    },
-    time::Instant,
-};
+use tokio::time::Instant;
 use vault::blind_index::IndexKey;
 
 use crate::{
     caller::Caller,
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed},
+    feed::{BATCH, Feed, Listener},
     visibility::{VisibilityRequest, concerns},
 };
 
@@ -49,11 +43,7 @@ struct Subscriber {
     record: Option<RecordId>,
     /// The last entry that was read.
     position: i64,
-    /// Read from the log, and not looked at.
-    waiting: std::vec::IntoIter<FeedRow>,
-    /// True once the log was read to its end: from then on, entries come as they are written.
-    is_live: bool,
-    live: Receiver<Arc<FeedRow>>,
+    log: Listener<FeedRow>,
     /// What they may see, and have not been handed yet.
     visible: VecDeque<Arc<FeedRow>>,
     decided_at: Instant,
@@ -116,7 +106,7 @@ pub(super) async fn follow(
     record: Option<RecordId>,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
-    let live = feed.listen();
+    let log = feed.listen();
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let position = start.position(&mut tx).await?;
@@ -136,9 +126,7 @@ pub(super) async fn follow(
         role: actor.role,
         record,
         position,
-        waiting: Vec::new().into_iter(),
-        is_live: false,
-        live,
+        log,
         visible: VecDeque::new(),
         decided_at: Instant::now(),
     };
@@ -177,7 +165,7 @@ impl Subscriber {
     async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
         let mut events: Vec<_> = self.visible.drain(..).collect();
         while events.len() < TOGETHER {
-            let row = match self.at_hand() {
+            let row = match self.log.at_hand() {
                 Some(row) => row,
                 None if events.is_empty() => self.entry().await?,
                 None => break,
@@ -194,47 +182,18 @@ impl Subscriber {
         Ok(events)
     }
 
-    /// The next entry, if it is there.
-    fn at_hand(&mut self) -> Option<Arc<FeedRow>> {
-        if let Some(row) = self.waiting.next() {
-            return Some(Arc::new(row));
-        }
-        // Until the log was read to its end, what is written meanwhile waits.
-        if !self.is_live {
-            return None;
-        }
-        match self.live.try_recv() {
-            Ok(row) => Some(row),
-            Err(TryRecvError::Lagged(_)) => {
-                self.is_live = false;
-                None
-            }
-            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-        }
-    }
-
     /// The next entry, from the log or as it is written.
     async fn entry(&mut self) -> Result<Arc<FeedRow>, Error> {
         loop {
-            if let Some(row) = self.waiting.next() {
-                return Ok(Arc::new(row));
+            if let Some(row) = self.log.next().await? {
+                return Ok(row);
             }
-            if !self.is_live {
-                let mut conn = self.pool.acquire().await?;
-                let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
-                self.is_live = stretch.last.is_none();
-                if stretch.rows.is_empty() {
-                    self.position = stretch.last.unwrap_or(self.position);
-                }
-                self.waiting = stretch.rows.into_iter();
-                continue;
+            let mut conn = self.pool.acquire().await?;
+            let stretch = feed::after(&mut conn, self.position, BATCH, self.part()).await?;
+            if stretch.rows.is_empty() {
+                self.position = stretch.last.unwrap_or(self.position);
             }
-            match self.live.recv().await {
-                Ok(row) => return Ok(row),
-                // Too slow for the buffer: the log has everything.
-                Err(RecvError::Lagged(_)) => self.is_live = false,
-                Err(RecvError::Closed) => return Err(Error::Unavailable),
-            }
+            self.log.take(stretch.rows, stretch.last.is_none());
         }
     }
 

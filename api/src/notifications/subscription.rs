@@ -9,7 +9,6 @@ use store::{
     Pool, Tx,
     notifications::{self, Notification},
 };
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use vault::blind_index::IndexKey;
 
 use super::list::write_down;
@@ -17,7 +16,7 @@ use crate::{
     caller::Caller,
     cursor::{Cursor, ListCursors, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed},
+    feed::{BATCH, Feed, Listener},
 };
 
 /// Where a stream of notifications begins.
@@ -74,11 +73,7 @@ struct NotificationSubscriber {
     caller: Caller,
     /// The last notification that was read.
     position: i64,
-    /// Read from the log, and not handed out.
-    waiting: std::vec::IntoIter<Notification>,
-    /// True once the log was read to its end: from then on, they come as they are written.
-    is_live: bool,
-    live: Receiver<Arc<Notification>>,
+    log: Listener<Notification>,
 }
 
 /// Begins a stream, with its audit row. A stream ends with the log-in it was begun with (`crate::lease`).
@@ -92,7 +87,7 @@ pub(super) async fn follow(
     start: StartOfNotifications,
 ) -> Result<impl Stream<Item = Result<Arc<Notification>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
-    let live = feed.listen_to_notifications();
+    let log = feed.listen_to_notifications();
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let position = start.position(&mut tx, &caller).await?;
@@ -103,9 +98,7 @@ pub(super) async fn follow(
         pool,
         caller,
         position,
-        waiting: Vec::new().into_iter(),
-        is_live: false,
-        live,
+        log,
     };
     Ok(stream::unfold(Some(subscriber), |subscriber| async {
         let mut subscriber = subscriber?;
@@ -140,23 +133,14 @@ impl NotificationSubscriber {
     /// The next entry, from the log or as it is written.
     async fn entry(&mut self) -> Result<Arc<Notification>, Error> {
         loop {
-            if let Some(told) = self.waiting.next() {
-                return Ok(Arc::new(told));
+            if let Some(told) = self.log.next().await? {
+                return Ok(told);
             }
-            if !self.is_live {
-                let mut conn = self.pool.acquire().await?;
-                let user = self.caller.user;
-                let found = notifications::own_after(&mut conn, user, self.position, BATCH).await?;
-                self.is_live = found.is_empty();
-                self.waiting = found.into_iter();
-                continue;
-            }
-            match self.live.recv().await {
-                Ok(told) => return Ok(told),
-                // Too slow for the buffer: the log has everything.
-                Err(RecvError::Lagged(_)) => self.is_live = false,
-                Err(RecvError::Closed) => return Err(Error::Unavailable),
-            }
+            let mut conn = self.pool.acquire().await?;
+            let user = self.caller.user;
+            let found = notifications::own_after(&mut conn, user, self.position, BATCH).await?;
+            let is_end = found.is_empty();
+            self.log.take(found, is_end);
         }
     }
 }

@@ -225,3 +225,34 @@ async fn what_happens_is_told_at_once_in_order_and_again_after_a_cursor() {
     let refused = refused.map(|_| ()).expect_err("nobody is told anything");
     assert!(refused.to_string().contains("4401"), "{refused}");
 }
+
+#[tokio::test]
+async fn what_is_written_before_a_process_first_looks_is_told_however_much_it_is() {
+    const MANY: usize = 700;
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let window = opens(&bo, &ana, "BTG").await;
+    // The other log cannot be read: the process looks late at this one.
+    world.is_broken_on_purpose();
+    let mut owner = world.connects_as("meditrustal_migrator").await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE integrity_feed IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut owner)
+        .await
+        .expect("nobody else has it");
+    let api = world.another_api("late", &[]).await;
+    let ana = ana.at(&api);
+    let mut stream = follows(&world, &ana, Value::Null).await;
+
+    world
+        .executes(&format!(
+            "INSERT INTO notifications (id, user_id, kind, actor_id, resource_id, at)
+             SELECT gen_random_uuid(), '{}', 'BREAK_GLASS_JUSTIFIED', '{}', '{window}', now()
+             FROM generate_series(1, {MANY})",
+            ana.id, bo.id
+        ))
+        .await;
+
+    for _ in 0..MANY {
+        assert_eq!(next(&mut stream).await["kind"], "BREAK_GLASS_JUSTIFIED");
+    }
+}
