@@ -16,7 +16,7 @@ use crate::{
     cost_limit::CostLimiter,
     dependencies::{
         Amending, Credentials, Decryption, Drafting, Leasing, OurRegistrars, SessionIssuer,
-        WalletMessages,
+        WalletMessages, registry_of,
     },
     detached::DetachedTasks,
     error::Error,
@@ -122,11 +122,7 @@ impl AppParts {
     /// # Errors
     /// [`Error::Internal`] for a chain whose number no column holds.
     pub(crate) fn registry(&self) -> Result<Registry, Error> {
-        let deployment = self.chain.deployment();
-        Ok(Registry {
-            chain_id: i64::try_from(deployment.chain_id).map_err(|_| Error::Internal)?,
-            address: deployment.registry.to_string(),
-        })
+        registry_of(self.chain.deployment()).map_err(|_| Error::Internal)
     }
 
     /// For checking passwords and codes.

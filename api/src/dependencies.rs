@@ -1,9 +1,11 @@
 //! What use cases may touch, where the same things go together again and again: a signature names one of
 //! these, or the one thing that it needs, and never the whole process. `App` gives them out.
 
+use std::num::TryFromIntError;
+
 use chain::{ChainAddress, Deployment, siwe::Site};
 use domain::clock::Clock;
-use store::{PgConnection, Pool, StoreError};
+use store::{PgConnection, Pool, StoreError, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
 
@@ -17,6 +19,17 @@ use crate::{
     tokens::Tokens,
     wallets::proof::Prover,
 };
+
+/// The registry of a deployment, as the database names it.
+///
+/// # Errors
+/// For a chain whose number no column holds.
+pub(crate) fn registry_of(deployment: &Deployment) -> Result<Registry, TryFromIntError> {
+    Ok(Registry {
+        chain_id: i64::try_from(deployment.chain_id)?,
+        address: deployment.registry.to_string(),
+    })
+}
 
 /// What checks a password and a code of the second factor.
 #[derive(Debug, Clone, Copy)]

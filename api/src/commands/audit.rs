@@ -13,9 +13,9 @@ use chain::{ChainAddress, Client, Deployment};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use domain::clock::is_storable;
-use store::{Pool, PoolSettings, checkpoints, cursor::Registry, findings, migrate};
+use store::{Pool, PoolSettings, checkpoints, findings, migrate};
 
-use super::output::{Failure, say};
+use super::output::{Failure, fail, say};
 use crate::{
     audit::{
         check::{self, CheckedTrail},
@@ -23,6 +23,7 @@ use crate::{
         export, finding,
     },
     config::{chain_url, database_url},
+    dependencies::registry_of,
 };
 
 /// How long the node may take to answer.
@@ -34,8 +35,8 @@ pub(crate) enum AuditCommand {
     /// Ask an api that has the checkpoint key to pin the trail in the registry at once
     Checkpoint(TrailDatabase),
     /// Compare every row with its leaf, the tree with both, and the tree with what was pinned; names what was changed,
-    /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit or could not be
-    /// compared. With `--export` a file is checked instead, without a database
+    /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit, with 2
+    /// where it could not be compared. With `--export` a file is checked instead, without a database
     Verify(VerifyTrail),
     /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node; or, with `--fhir`, as FHIR
     /// `AuditEvent`s
@@ -104,6 +105,9 @@ pub(crate) struct VerifyTrail {
     earlier_checkpointers: Vec<ChainAddress>,
 }
 
+/// How `audit verify` ends where it could not compare everything: 1 says that something does not fit.
+const COULD_NOT_FINISH: u8 = 2;
+
 /// Where the trail is.
 #[derive(Debug, Args)]
 pub(crate) struct TrailDatabase {
@@ -132,7 +136,10 @@ impl AuditCommand {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Checkpoint(database) => checkpoint(&database).await,
-            Self::Verify(settings) => settings.run().await,
+            Self::Verify(settings) => Ok(settings.run().await.unwrap_or_else(|error| {
+                fail(error.as_ref());
+                ExitCode::from(COULD_NOT_FINISH)
+            })),
             Self::Export(settings) => settings.run().await,
         }
     }
@@ -284,11 +291,4 @@ impl VerifyTrail {
             ExitCode::FAILURE
         })
     }
-}
-
-fn registry_of(deployment: &Deployment) -> Result<Registry, Failure> {
-    Ok(Registry {
-        chain_id: i64::try_from(deployment.chain_id)?,
-        address: deployment.registry.to_string(),
-    })
 }

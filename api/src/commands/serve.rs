@@ -34,7 +34,7 @@ use crate::{
     connections,
     cost_limit::CostLimiter,
     deletion::{executor::Executor, expiry},
-    dependencies::OurRegistrars,
+    dependencies::{OurRegistrars, registry_of},
     detached::DetachedTasks,
     feed::Feed,
     hashing::Hashing,
@@ -199,17 +199,8 @@ struct Resources {
     signer: Arc<Signer>,
     checkpointer: Option<Arc<Signer>>,
     client: Client,
-    chain_id: i64,
+    registry: Registry,
     registrars: OurRegistrars,
-}
-
-impl Resources {
-    fn registry(&self) -> Registry {
-        Registry {
-            chain_id: self.chain_id,
-            address: self.client.deployment().registry.to_string(),
-        }
-    }
 }
 
 async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, Failure> {
@@ -232,7 +223,8 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
         return Err("MEDITRUSTAL_CHECKPOINT_KEY_FILE: the account that pins checkpoints may not be the registrar's".into());
     }
     let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
-    let chain_id = i64::try_from(deployment.chain_id)?;
+    let registry = registry_of(&deployment)?;
+    let chain_id = registry.chain_id;
     check_node(&client, &signer).await?;
     begin_nonces(&pool, &client, &signer, chain_id).await?;
     let registrars = OurRegistrars {
@@ -248,7 +240,7 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
         signer: Arc::new(signer),
         checkpointer,
         client,
-        chain_id,
+        registry,
     })
 }
 
@@ -270,7 +262,7 @@ fn start_trail(
     let checkpointer = Checkpointer {
         pool: resources.pool.clone(),
         client: resources.client.clone(),
-        registry: resources.registry(),
+        registry: resources.registry.clone(),
         signer,
         fees,
         due: config.checkpoints.due(),
@@ -291,7 +283,7 @@ fn start_jobs(
     let relay = Relay {
         pool: pool.clone(),
         client: client.clone(),
-        chain_id: resources.chain_id,
+        chain_id: resources.registry.chain_id,
         signer: Arc::clone(&resources.signer),
         fees,
         wake,
@@ -315,7 +307,7 @@ fn start_jobs(
         url: config.database.url.clone(),
         settings: resources.settings,
         pool: pool.clone(),
-        registry: resources.registry(),
+        registry: resources.registry.clone(),
         client: client.clone(),
         clock: &DATABASE_CLOCK,
         head_age: config.head_age(),
@@ -385,7 +377,7 @@ async fn assemble(
         index_key,
         signer,
         client,
-        chain_id,
+        registry,
         registrars,
         ..
     } = resources;
@@ -393,7 +385,7 @@ async fn assemble(
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
         signer,
-        chain_id,
+        chain_id: registry.chain_id,
         fees: current_fees,
         wake,
     };

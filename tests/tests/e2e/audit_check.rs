@@ -344,3 +344,39 @@ async fn an_export_is_checked_with_nothing_but_a_node_and_every_change_of_it_is_
     let (is_well, said) = checks(&world, &file, &other).await;
     assert!(!is_well && said.contains("on chain 1"), "{said}");
 }
+
+#[tokio::test]
+async fn a_check_that_could_not_finish_ends_otherwise_than_one_that_found_something() {
+    let world = World::start().await;
+    world.patient("ana").await;
+    let placed = "SELECT 1 FROM audit_leaves JOIN audit_logs ON audit_logs.id = audit_id
+                  WHERE action_type = 'AUTH_REGISTER'";
+    eventually("the row has its place", async || {
+        world.sql(placed).await.first().map(|_| ())
+    })
+    .await;
+    let url = world.foundation.url_of("meditrustal_api");
+    let url = url.unwrap_or_else(|error| panic!("{error}"));
+    let code = async |database: &str| {
+        let verify = tokio::process::Command::new(&world.foundation.programs.meditrustal)
+            .args(["audit", "verify"])
+            .env_clear()
+            .env("DATABASE_URL", database)
+            .output();
+        let output = verify.await.expect("the program starts");
+        output.status.code().expect("it ends by itself")
+    };
+
+    assert_eq!(code(&url).await, 0);
+    assert_eq!(
+        code("postgres://nobody@127.0.0.1:1/nothing?sslmode=disable").await,
+        2
+    );
+    world
+        .attacks(
+            "ALTER TABLE audit_logs DISABLE TRIGGER USER;
+             UPDATE audit_logs SET purpose = 'TREAT' WHERE action_type = 'AUTH_REGISTER'",
+        )
+        .await;
+    assert_eq!(code(&url).await, 1);
+}
