@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{Actor, Emergency},
+    access::{Actor, Decision, Emergency, country_reached},
     break_glass::BreakGlassWindow,
     consents::Consent,
+    countries::Country,
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
 };
@@ -163,6 +164,17 @@ impl Facts {
     /// As of [`Caller::authorize`].
     pub(crate) fn actor(&self, caller: &Caller) -> Result<Actor, Error> {
         caller.authorize(self.actors.get(&caller.session).copied())
+    }
+
+    /// The country that a patient's data goes to by this decision, where the caller is let in as a member of an organisation
+    /// in another one.
+    pub(crate) fn country_reached(
+        &self,
+        decision: Decision,
+        actor: Actor,
+        patient: UserId,
+    ) -> Option<Country> {
+        country_reached(decision, actor, self.consents_of(patient))
     }
 
     /// The consents of a patient that hold now; of one who was not locked, none.

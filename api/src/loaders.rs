@@ -3,9 +3,11 @@
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use dataloader::{BatchFn, cached::Loader};
 use domain::{
-    ids::{RecordId, UserId},
+    ids::{OrganizationId, RecordId, UserId},
+    organizations::{Membership, Organization},
     users::User,
 };
 use store::{
@@ -14,7 +16,7 @@ use store::{
     versions::{Successor, Version},
 };
 
-use crate::error::Error;
+use crate::{error::Error, seals::Seals};
 
 /// How often a loader yields before it fetches what has gathered. It is no timer: an idle process
 /// goes on at once.
@@ -109,6 +111,82 @@ impl BatchFn<RecordId, Loaded<Versions>> for VersionBatch {
     }
 }
 
+/// Fetches organisations that are as they were sealed.
+struct OrganizationBatch(Pool, Seals);
+
+impl BatchFn<OrganizationId, Loaded<Arc<Organization>>> for OrganizationBatch {
+    async fn load(
+        &mut self,
+        keys: &[OrganizationId],
+    ) -> HashMap<OrganizationId, Loaded<Arc<Organization>>> {
+        let found = async {
+            let mut conn = self.0.acquire().await?;
+            let found = store::organizations::by_ids(&mut conn, keys).await?;
+            let found = found.into_iter();
+            let opened = found.filter_map(|stored| self.1.open(stored.organization));
+            Ok(opened.collect())
+        };
+        by_key(keys, found.await, |organization: &Organization| {
+            organization.id
+        })
+    }
+}
+
+/// A membership, and whether it is as it was sealed.
+pub(crate) type ShownMembership = (Membership, bool);
+
+/// What a doctor's memberships are, and the organisations of those that are as they were sealed.
+#[derive(Debug, Default)]
+pub(crate) struct DoctorMemberships {
+    doctor: Option<UserId>,
+    /// Every membership, newest first.
+    pub(crate) memberships: Vec<ShownMembership>,
+    /// The organisations, in the same order, each once; without those that are not as they were sealed.
+    pub(crate) organizations: Vec<Arc<Organization>>,
+}
+
+impl DoctorMemberships {
+    /// The active organisations that the doctor belongs to at `now`, each once.
+    pub(crate) fn current(&self, now: DateTime<Utc>) -> impl Iterator<Item = Arc<Organization>> {
+        let belongs = move |id: OrganizationId| {
+            let counts = |(it, counts): &ShownMembership| {
+                *counts && it.organization == id && it.is_in_force(now.max(it.created_at))
+            };
+            self.memberships.iter().any(counts)
+        };
+        let organizations = self.organizations.iter();
+        let current = organizations.filter(move |it| it.is_active && belongs(it.id));
+        current.cloned()
+    }
+}
+
+/// Fetches the memberships of doctors.
+struct MembershipBatch(Pool, Seals);
+
+impl BatchFn<UserId, Loaded<Arc<DoctorMemberships>>> for MembershipBatch {
+    async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Loaded<Arc<DoctorMemberships>>> {
+        let found = async {
+            let mut conn = self.0.acquire().await?;
+            let found = store::memberships::of_doctors(&mut conn, keys).await?;
+            let mut by_doctor = HashMap::<UserId, DoctorMemberships>::new();
+            for (doctor, stored) in found.into_iter().rev() {
+                let theirs = by_doctor.entry(doctor).or_default();
+                theirs.doctor = Some(doctor);
+                theirs.memberships.push(self.1.look_at(stored.membership));
+                let organization = stored.organization;
+                let organization = organization.and_then(|it| self.1.open(it.organization));
+                let known = &mut theirs.organizations;
+                let new = organization.filter(|new| known.iter().all(|it| it.id != new.id));
+                known.extend(new.map(Arc::new));
+            }
+            Ok(by_doctor.into_values().collect())
+        };
+        by_key(keys, found.await, |it: &DoctorMemberships| {
+            it.doctor.unwrap_or(UserId(uuid::Uuid::nil()))
+        })
+    }
+}
+
 fn by_key<K: Copy + Eq + Hash, V>(
     keys: &[K],
     found: Result<Vec<V>, StoreError>,
@@ -140,11 +218,13 @@ pub(crate) struct Loaders {
     anchors: Loader<RecordId, Loaded<Arc<Anchor>>, AnchorBatch>,
     successors: Loader<RecordId, Loaded<Arc<RecordId>>, SuccessorBatch>,
     versions: Loader<RecordId, Loaded<Versions>, VersionBatch>,
+    organizations: Loader<OrganizationId, Loaded<Arc<Organization>>, OrganizationBatch>,
+    memberships: Loader<UserId, Loaded<Arc<DoctorMemberships>>, MembershipBatch>,
 }
 
 impl Loaders {
     /// Fresh loaders over this pool.
-    pub(crate) fn new(pool: &Pool) -> Self {
+    pub(crate) fn new(pool: &Pool, seals: &Seals) -> Self {
         Self {
             users: Loader::new(UserBatch(pool.clone()))
                 .with_yield_count(YIELDS)
@@ -156,6 +236,12 @@ impl Loaders {
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
             versions: Loader::new(VersionBatch(pool.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            organizations: Loader::new(OrganizationBatch(pool.clone(), seals.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            memberships: Loader::new(MembershipBatch(pool.clone(), seals.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
         }
@@ -206,6 +292,37 @@ impl Loaders {
         let found = self
             .versions
             .try_load(id)
+            .await
+            .map_err(LoadFailed::unanswered)??;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// An organisation that is as it was sealed.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Unavailable`].
+    pub(crate) async fn organization(
+        &self,
+        id: OrganizationId,
+    ) -> Result<Option<Arc<Organization>>, Error> {
+        Ok(self
+            .organizations
+            .try_load(id)
+            .await
+            .map_err(LoadFailed::unanswered)??)
+    }
+
+    /// The memberships of a doctor.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Unavailable`].
+    pub(crate) async fn memberships(
+        &self,
+        doctor: UserId,
+    ) -> Result<Arc<DoctorMemberships>, Error> {
+        let found = self
+            .memberships
+            .try_load(doctor)
             .await
             .map_err(LoadFailed::unanswered)??;
         Ok(found.unwrap_or_default())

@@ -38,6 +38,7 @@
 //! - `records`: medical records: stored, amended, disclosed, listed, verified, imported, exported
 //! - `consents`: consents: granted, withdrawn, listed; who has access, and what a consent would change
 //! - `countries`: which countries data may be sent to
+//! - `organizations`: organisations, and which doctors belong to them
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
 //! - `retention`: what has been kept long enough, and how it is removed
@@ -146,6 +147,7 @@ mod limits;
 mod literals;
 mod loaders;
 mod notifications;
+mod organizations;
 mod page;
 mod party;
 mod playground;

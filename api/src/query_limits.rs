@@ -25,7 +25,7 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 21] = [
+const LISTS: [&str; 23] = [
     "users",
     "roleProposals",
     "mySessions",
@@ -37,6 +37,8 @@ const LISTS: [&str; 21] = [
     "consentsGivenToMe",
     "patients",
     "doctors",
+    "organizations",
+    "organizationMembers",
     "auditLogs",
     "myAccessLog",
     "accessLog",

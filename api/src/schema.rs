@@ -36,6 +36,7 @@ use crate::{
     literals,
     loaders::Loaders,
     notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
+    organizations::graphql::{OrganizationMutation, OrganizationQuery},
     party::Party,
     query_limits::{self, QueryLimits},
     records::{
@@ -79,6 +80,7 @@ pub(crate) struct Query(
     AccessCodeQuery,
     ConsentDocumentQuery,
     CountryQuery,
+    OrganizationQuery,
     AuditQuery,
     DeletionQuery,
     IntegrityQuery,
@@ -106,6 +108,7 @@ pub(crate) struct Mutation(
     AccessCodeMutation,
     ConsentDocumentMutation,
     CountryMutation,
+    OrganizationMutation,
     DeletionMutation,
     WalletMutation,
     SecondFactorMutation,
@@ -260,7 +263,7 @@ impl Schema {
         }
         let request = request
             .data(context.clone())
-            .data(Loaders::new(&self.app.pool))
+            .data(Loaders::new(&self.app.pool, &self.app.seals))
             .data(AccessLogs::new(&self.app.pool, context))
             .data(DecryptedRecords::default())
             .data(self.app.answers.begin(context.party()))

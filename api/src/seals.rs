@@ -1,11 +1,12 @@
 //! Rows that decide are believed where their seal is right, and nowhere else: accounts, consents, second
-//! factors, log-ins, roles that wait, windows of emergency access. What is not sealed is treated as if it were not there, and becomes a finding.
+//! factors, log-ins, roles that wait, windows of emergency access, organisations and who belongs to them. What is not sealed is treated as if it were not there, and becomes a finding.
 //!
 //! What would be a way in if a row could be made to disappear fails the other way: a second factor whose
 //! row is gone is still asked for, and a patient's refusal whose row is gone, or is not as it was sealed,
 //! keeps everybody out until an operator has looked. The sealed account names both.
 
 pub(crate) mod finding;
+mod memberships;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +19,9 @@ use domain::{
     access::Actor,
     break_glass::BreakGlassWindow,
     consents::Consent,
+    countries::Country,
     ids::{SessionId, UserId},
+    organizations::CurrentMemberships,
     seals::{Authority, Seal, Sealed, SealedTable, Session, StoredConsents, Tampered},
 };
 use store::{
@@ -40,15 +43,25 @@ const QUIET: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Seals {
     keyring: Arc<Keyring>,
+    home: Country,
     found: mpsc::Sender<Tampered>,
 }
 
 impl Seals {
     /// Begins to check; what is found wrong is written down by a task.
-    pub(crate) fn start(keyring: Arc<Keyring>, pool: Pool, tasks: &mut JoinSet<()>) -> Self {
+    pub(crate) fn start(
+        keyring: Arc<Keyring>,
+        pool: Pool,
+        home: Country,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
         let (found, inbox) = mpsc::channel(WAITING);
         tasks.spawn(write_down(pool, inbox));
-        Self { keyring, found }
+        Self {
+            keyring,
+            home,
+            found,
+        }
     }
 
     /// The row, if its seal is right. Else it is reported.
@@ -102,7 +115,9 @@ impl Seals {
         let actors = claims
             .into_iter()
             .filter_map(|(session, claim)| Some((session, self.actor(claim, now)?)));
-        Ok((now, actors.collect()))
+        let mut actors: HashMap<SessionId, Actor> = actors.collect();
+        self.add_memberships(conn, actors.values_mut(), now).await?;
+        Ok((now, actors))
     }
 
     /// The same of one session.
@@ -127,7 +142,7 @@ impl Seals {
             id: account.user,
             role: account.role,
             is_active: account.is_active && session.is_some(),
-            organization: account.organization,
+            memberships: CurrentMemberships::default(),
             second_factor: session.is_some_and(|it| it.second_factor_at.is_some()),
         })
     }
@@ -143,18 +158,22 @@ impl Seals {
         people: &[UserId],
     ) -> Result<HashMap<UserId, Actor>, StoreError> {
         let found = seals::authorities(conn, people).await?.into_iter();
-        let actors = found.filter_map(|sealed| {
-            let account = self.open(sealed)?;
-            let actor = Actor {
-                id: account.user,
-                role: account.role,
-                is_active: account.is_active,
-                organization: account.organization,
-                second_factor: true,
-            };
-            Some((actor.id, actor))
-        });
-        Ok(actors.collect())
+        let mut actors: HashMap<UserId, Actor> = found
+            .filter_map(|sealed| {
+                let account = self.open(sealed)?;
+                let actor = Actor {
+                    id: account.user,
+                    role: account.role,
+                    is_active: account.is_active,
+                    memberships: CurrentMemberships::default(),
+                    second_factor: true,
+                };
+                Some((actor.id, actor))
+            })
+            .collect();
+        let now = users::now(conn).await?;
+        self.add_memberships(conn, actors.values_mut(), now).await?;
+        Ok(actors)
     }
 
     /// What this account may do, if it is there and as it was sealed.

@@ -75,6 +75,8 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "CONSENT_READ" => "read your consents",
         "ACCESS_DENIED" => "tried to reach your data and was refused",
         "USER_ROLE_CHANGE" => "changed the role of your account",
+        "MEMBERSHIP_ADD" => "made you a member of an organisation",
+        "MEMBERSHIP_END" => "ended your membership of an organisation",
         "WALLET_LINK" => "linked a wallet to your account",
         "WALLET_UNLINK" => "unlinked the wallet of your account",
         "SECOND_FACTOR_START" => "began a second factor for your account",
@@ -117,6 +119,9 @@ fn finding_in(table: Option<&str>) -> &'static str {
         }
         Some("legal_holds") => {
             "found that a legal hold on your data was changed outside the service"
+        }
+        Some("memberships") => {
+            "found that your membership of an organisation was changed outside the service: it lets you in nowhere"
         }
         _ => "found that a record of yours does not match the blockchain",
     }

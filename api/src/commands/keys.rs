@@ -20,7 +20,8 @@ use domain::{
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, PoolSettings, StoreError, Tx, audit, deletion, keys, legal_holds, migrate,
+    Pool, PoolSettings, StoreError, Tx, audit, deletion, keys, legal_holds, memberships, migrate,
+    organizations,
     seals::{self, Walk},
     second_factors,
 };
@@ -412,6 +413,18 @@ async fn sealed_anew(
         }
         SealedTable::LegalHolds => {
             let found = legal_holds::walk(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::Organizations => {
+            let found = organizations::walk(tx, walk).await?.into_iter();
+            found
+                .map(|(id, row)| (id, seal_anew(keyring, row)))
+                .collect()
+        }
+        SealedTable::Memberships => {
+            let found = memberships::walk(tx, walk).await?.into_iter();
             found
                 .map(|(id, row)| (id, seal_anew(keyring, row)))
                 .collect()

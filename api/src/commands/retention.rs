@@ -6,6 +6,7 @@ use chain::{Deployment, Signer};
 use clap::{Args, Subcommand};
 use domain::{
     audit::{AuditAction, AuditEntry, EncryptionStatus, Origin, ResourceType},
+    countries::Country,
     ids::RequestId,
     purpose::Purpose,
     records::RecordType,
@@ -88,6 +89,10 @@ pub(crate) struct RunRetention {
     #[command(flatten)]
     keep: KeepConfig,
 
+    /// The country where data is at home, as the api has it
+    #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
+    home_country: Country,
+
     /// Change nothing; say what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -128,7 +133,7 @@ impl RunRetention {
         let keyring = Arc::new(self.keys.open(&pool).await?);
         let mut tasks = JoinSet::new();
         let retention = Retention {
-            seals: Seals::start(keyring, pool.clone(), &mut tasks),
+            seals: Seals::start(keyring, pool.clone(), self.home_country, &mut tasks),
             pool,
             pinner: self.pinner()?,
             keep: self.keep.keep(),

@@ -13,7 +13,8 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, migrate,
+    PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, memberships,
+    migrate, organizations,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -59,6 +60,10 @@ enum Table {
     DataDeletionRequests,
     /// Legal holds in force
     LegalHolds,
+    /// Organisations
+    Organizations,
+    /// Who belongs to organisations
+    Memberships,
 }
 
 impl From<Table> for SealedTable {
@@ -73,6 +78,8 @@ impl From<Table> for SealedTable {
             Table::BreakGlassWindows => Self::BreakGlassWindows,
             Table::DataDeletionRequests => Self::DeletionRequests,
             Table::LegalHolds => Self::LegalHolds,
+            Table::Organizations => Self::Organizations,
+            Table::Memberships => Self::Memberships,
         }
     }
 }
@@ -225,6 +232,8 @@ impl SealRows {
             SealedTable::BreakGlassWindows,
             SealedTable::DeletionRequests,
             SealedTable::LegalHolds,
+            SealedTable::Organizations,
+            SealedTable::Memberships,
         ];
         match self.table {
             Some(table) => vec![table.into()],
@@ -300,6 +309,14 @@ impl SealRows {
             }
             SealedTable::LegalHolds => {
                 let found = legal_holds::walk(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::Organizations => {
+                let found = organizations::walk(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::Memberships => {
+                let found = memberships::walk(&mut conn, walk).await?;
                 rows.extend(found.into_iter().map(|row| judged(keyring, row)));
             }
         }
@@ -458,6 +475,14 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::LegalHolds => {
             let found = legal_holds::walk(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::Organizations => {
+            let found = organizations::walk(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::Memberships => {
+            let found = memberships::walk(tx, walk).await?.pop();
             replace(tx, keyring, found).await
         }
     }

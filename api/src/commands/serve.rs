@@ -368,6 +368,7 @@ async fn assemble(
     let seals = Seals::start(
         Arc::clone(&resources.keyring),
         resources.pool.clone(),
+        config.home_country,
         &mut tasks,
     );
     start_erasures(config, &resources, &seals, &mut tasks);

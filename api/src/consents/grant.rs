@@ -4,14 +4,14 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
     consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, MAX_GRANTEES, Terms},
-    ids::{ConsentId, UserId},
+    ids::{ConsentId, OrganizationId, UserId},
     users::Role,
 };
 use serde_json::json;
 use store::{
     Pool, StoreError, Tx, audit, barrier, consents,
     idempotency::{self, Remembered},
-    users,
+    organizations, users,
 };
 use uuid::Uuid;
 use vault::digest;
@@ -33,7 +33,8 @@ const GRANT: &str = "grantConsent";
 /// the consent that was given by them is in force.
 ///
 /// # Errors
-/// [`Error::BadInput`] for terms that make no sense or a person who is no active doctor,
+/// [`Error::BadInput`] for terms that make no sense, a person who is no active doctor or an organisation that is none or
+/// inactive,
 /// [`Error::LimitReached`] where as many are in force as may be,
 /// [`Error::Conflict`] for a key that was used for something else, [`Error::Forbidden`] for
 /// administrators, who hold no records that they could open to anybody.
@@ -151,7 +152,8 @@ pub(super) async fn judge(
     let now = users::now(tx).await?;
     let broken = terms.broken_rules(now).into_iter();
     checks.extend(broken.map(|rule| Err(rule.into())));
-    checks.push(check_grantees(tx, patient, &terms).await?);
+    checks.push(check_people(tx, patient, &terms).await?);
+    checks.push(check_organizations(seals, tx, &terms).await?);
     all(checks)?;
     let (known, _) = seals.in_force(tx, &[patient], now).await?;
     let (in_force, ended): (Vec<_>, Vec<_>) = known
@@ -250,7 +252,7 @@ pub(super) async fn insert(
 
 /// Refuses a person who is no active doctor, or is the patient. Why is not said: accounts are nobody
 /// else's business.
-async fn check_grantees(
+async fn check_people(
     tx: &mut Tx<'_>,
     patient: UserId,
     terms: &Terms,
@@ -277,6 +279,40 @@ async fn check_grantees(
         return Ok(Ok(()));
     }
     let message = format!("there is no such doctor: {}", unknown.join(", "));
+    Ok(Err(Error::bad("grantees", message)))
+}
+
+/// Refuses an organisation that is none, is inactive, or is not in the country that is named with it.
+async fn check_organizations(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    terms: &Terms,
+) -> Result<Result<(), Error>, StoreError> {
+    let named = terms.grantees.iter().filter_map(|grantee| match grantee {
+        Grantee::Org { id, country } => Some((*id, country.as_str())),
+        Grantee::User { .. } | Grantee::Role { .. } => None,
+    });
+    let named: Vec<(OrganizationId, &str)> = named.take(MAX_GRANTEES).collect();
+    if named.is_empty() {
+        return Ok(Ok(()));
+    }
+    let ids: Vec<OrganizationId> = named.iter().map(|(id, _)| *id).collect();
+    let found = organizations::by_ids(tx, &ids).await?.into_iter();
+    let found: Vec<_> = found
+        .filter_map(|stored| seals.open(stored.organization))
+        .collect();
+    let is_there = |(id, country): &(OrganizationId, &str)| {
+        let mut active = found.iter().filter(|it| it.is_active);
+        active.any(|it| it.id == *id && it.country.as_str() == *country)
+    };
+    let unknown = named.iter().filter(|named| !is_there(named));
+    let unknown: Vec<String> = unknown
+        .map(|(id, country)| format!("{id} ({country})"))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(Ok(()));
+    }
+    let message = format!("there is no such organisation: {}", unknown.join(", "));
     Ok(Err(Error::bad("grantees", message)))
 }
 

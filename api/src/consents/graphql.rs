@@ -18,6 +18,7 @@ use crate::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
         loaders, request,
     },
+    organizations::graphql::Organization,
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -161,7 +162,7 @@ pub(crate) enum GranteeKind {
     User,
     /// Everybody who has a role: see `role`.
     Role,
-    /// Everybody who works for an organisation: see `organizationId`.
+    /// The doctors who belong to an organisation: see `organization`.
     Organization,
 }
 
@@ -209,6 +210,15 @@ impl Grantee {
         match self.0 {
             Party::Org { id, .. } => Some(id.0),
             Party::User { .. } | Party::Role { .. } => None,
+        }
+    }
+
+    /// The organisation, for the kind ORGANIZATION; null otherwise, and where it is not there or was changed outside the
+    /// service.
+    async fn organization(&self, ctx: &Context<'_>) -> Result<Option<Organization>> {
+        match self.0 {
+            Party::Org { id, .. } => Ok(Organization::load(ctx, id).await?),
+            Party::User { .. } | Party::Role { .. } => Ok(None),
         }
     }
 
@@ -268,16 +278,17 @@ pub(crate) enum GranteeInput {
     User(Uuid),
     /// Everybody who has this role.
     Role(Role),
-    /// Everybody who works for this organisation.
+    /// The doctors who belong to this organisation at the moment of a decision.
     Organization(OrganizationInput),
 }
 
 /// An organisation and the country it is in.
 #[derive(Debug, InputObject)]
 pub(crate) struct OrganizationInput {
-    /// The ID of the organisation.
+    /// The ID of the organisation, which is active: see `organizations`.
     id: Uuid,
-    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it.
+    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it. In another country than the home country members are
+    /// let in only by a consent to TRANSFER.
     country: String,
 }
 
@@ -366,7 +377,8 @@ pub(crate) struct ConsentMutation;
 #[Object]
 impl ConsentMutation {
     /// Stores a consent of the caller, which permits or refuses others to process the caller's records.
-    /// Open to patients and doctors, not to administrators. A person who is named must be an active doctor.
+    /// Open to patients and doctors, not to administrators. A person who is named must be an active doctor,
+    /// an organisation must be active.
     /// A consent that is in force and says exactly the same is answered instead of a second one.
     ///
     /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,

@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use domain::{
     access::{
-        Action, Actor,
+        Action, Actor, Decision, PermitReason,
         overview::{Access, AccessSubject, in_short, permissions_for},
         permitted_types,
     },
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::UserId,
+    countries::Country,
+    ids::{ConsentId, UserId},
     purpose::Purpose,
     records::RecordType,
     users::Role,
@@ -39,6 +40,17 @@ pub(crate) struct LettingIn {
     pub(crate) emergency_until: Option<DateTime<Utc>>,
     /// How many records the caller finds of theirs.
     pub(crate) records: i64,
+    /// The country that this is told in, where the caller is let in as a member of an organisation there.
+    destination: Option<Country>,
+}
+
+impl LettingIn {
+    /// The consent that the row of the trail names.
+    fn deciding(accesses: &[Access]) -> Option<ConsentId> {
+        let searches = |access: &&Access| access.actions.contains(&Action::Search);
+        let deciding = accesses.iter().find(searches).or(accesses.first());
+        deciding.map(|access| access.consent)
+    }
 }
 
 /// The patients who let the caller do something for a purpose now, in the order of their ids, each with a row of the
@@ -147,9 +159,13 @@ impl Looking for LetIn {
             let theirs = numbers.iter().filter(|number| number.patient == patient);
             let found = theirs.filter(|number: &&Number| findable.contains(&number.record_type));
             let records = found.map(|number| number.records).sum();
+            let accesses = in_short(&permitted);
+            let decision = LettingIn::deciding(&accesses).map(PermitReason::Consent);
+            let reached = |reason| facts.country_reached(Decision::Permit(reason), actor, patient);
             (!permitted.is_empty() || emergency.is_some()).then(|| LettingIn {
                 patient,
-                accesses: in_short(&permitted),
+                destination: decision.and_then(reached),
+                accesses,
                 emergency_until: emergency.map(|emergency| emergency.window.ends_at()),
                 records,
             })
@@ -160,12 +176,12 @@ impl Looking for LetIn {
     fn entry(&self, shown: Option<&LettingIn>) -> AuditEntry {
         let entry = self.entry_of(AuditAction::RecordSearch);
         let count = shown.map_or(0, |shown| shown.records);
-        let searches = |access: &&Access| access.actions.contains(&Action::Search);
         let accesses = shown.map_or(&[][..], |shown| &shown.accesses);
-        let deciding = accesses.iter().find(searches).or(accesses.first());
+        let destination = shown.and_then(|shown| shown.destination);
         AuditEntry {
             new_value: Some(json!({ "list": "patients", "count": count })),
-            consent: deciding.map(|access| access.consent),
+            consent: LettingIn::deciding(accesses),
+            destination: destination.map(|country| country.to_string()),
             patient: shown.map(|shown| shown.patient),
             ..entry
         }

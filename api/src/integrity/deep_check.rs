@@ -122,7 +122,9 @@ impl DeepCheck {
             | CheckStage::Codes
             | CheckStage::Windows
             | CheckStage::Deletions
-            | CheckStage::Holds => {
+            | CheckStage::Holds
+            | CheckStage::Organizations
+            | CheckStage::Memberships => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -134,7 +136,9 @@ impl DeepCheck {
                         CheckStage::Codes => CheckStage::Windows,
                         CheckStage::Windows => CheckStage::Deletions,
                         CheckStage::Deletions => CheckStage::Holds,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Holds => {
+                        CheckStage::Holds => CheckStage::Organizations,
+                        CheckStage::Organizations => CheckStage::Memberships,
+                        CheckStage::Keys | CheckStage::Records | CheckStage::Memberships => {
                             let ended = findings::about_ended_rows(&mut conn).await?;
                             rows::resolve(&self.pool, &ended).await?;
                             return end_round(&mut conn, holder).await;

@@ -250,7 +250,10 @@ fn judge(
         Ok((record, decision)) => match inquiry.pay_for(record) {
             Ok(paid) => DecidedInquiry {
                 paid,
-                entry: Some(permit_entry(inquiry, record, purpose, decision)),
+                entry: Some(AuditEntry {
+                    destination: destination(inquiry, record, actor, decision, facts),
+                    ..permit_entry(inquiry, record, purpose, decision)
+                }),
                 verdict: Ok((Arc::clone(record), purpose)),
             },
             Err(error) => DecidedInquiry {
@@ -337,9 +340,22 @@ fn permit_entry(
         classification: Classification::Medical,
         encryption,
         patient: Some(record.patient),
-        destination: inquiry.wanted.destination().map(|it| it.to_string()),
         ..inquiry.caller.entry(action, purpose)
     }
+}
+
+/// The country that a record goes to: the one that the caller names, or that of the organisation as a member of which they
+/// are let in.
+fn destination(
+    inquiry: &DisclosureRequest,
+    record: &Record,
+    actor: Actor,
+    decision: Decision,
+    facts: &Facts,
+) -> Option<String> {
+    let reached = || facts.country_reached(decision, actor, record.patient);
+    let country = inquiry.wanted.destination().or_else(reached);
+    country.map(|country| country.to_string())
 }
 
 fn denial_entry(

@@ -13,6 +13,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use domain::{
     access::{Actor, Decision},
     audit::AuditEntry,
+    countries::Country,
     ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
     stored::StoredRecord,
@@ -128,6 +129,9 @@ struct ListedRecord {
     consent: Option<ConsentId>,
     /// By what its content is disclosed with it, where it is.
     opened: Option<Decision>,
+    /// The country that it is shown in, and the one that its content is, where the caller is let in as a member of an
+    /// organisation there.
+    countries: [Option<Country>; 2],
 }
 
 /// A page that was found, and whose it is.

@@ -58,6 +58,8 @@ pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
         SealedTable::BreakGlassWindows => ResourceType::BreakGlassWindow,
         SealedTable::DeletionRequests => ResourceType::DeletionRequest,
         SealedTable::LegalHolds => ResourceType::LegalHold,
+        SealedTable::Organizations => ResourceType::Organization,
+        SealedTable::Memberships => ResourceType::Membership,
         SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
             ResourceType::User
         }

@@ -14,6 +14,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
+    organizations::graphql::{Membership, Organization},
     page::{self, Connection, Node},
     second_factor::check::Code,
     sessions::{begin::LoggedIn, graphql::Session},
@@ -129,6 +130,30 @@ impl User {
         match self.contact {
             Contact::Whole => self.user.blockchain_address.clone().map(Address),
             Contact::Masked | Contact::Hidden => None,
+        }
+    }
+
+    /// The active organisations that a doctor belongs to now; none for everybody else.
+    async fn organizations(&self, ctx: &Context<'_>) -> Result<Vec<Organization>> {
+        if self.user.role != users::Role::Doctor {
+            return Ok(Vec::new());
+        }
+        let known = loaders(ctx)?.memberships(self.user.id).await?;
+        let now = app(ctx)?.clock.now();
+        let found = known.current(now).map(Organization::new);
+        Ok(found.collect())
+    }
+
+    /// The memberships of a doctor in organisations, newest first, also those that are over; null for everybody but the person
+    /// and administrators.
+    async fn memberships(&self, ctx: &Context<'_>) -> Result<Option<Vec<Membership>>> {
+        match self.contact {
+            Contact::Whole | Contact::Masked => {
+                let known = loaders(ctx)?.memberships(self.user.id).await?;
+                let all = known.memberships.iter().copied();
+                Ok(Some(all.map(Membership::new).collect()))
+            }
+            Contact::Hidden => Ok(None),
         }
     }
 

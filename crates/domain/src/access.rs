@@ -11,7 +11,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     break_glass::BreakGlassWindow,
     consents::{Activity, Category, Consent, Grantee},
-    ids::{ConsentId, OrganizationId, UserId},
+    countries::Country,
+    ids::{ConsentId, UserId},
+    organizations::{CurrentMemberships, OrganizationReach},
     purpose::Purpose,
     records::{Availability, RecordType},
     text::text_enum,
@@ -27,8 +29,8 @@ pub struct Actor {
     pub role: Role,
     /// Whether the account is active and the session valid.
     pub is_active: bool,
-    /// The organisation they work for.
-    pub organization: Option<OrganizationId>,
+    /// The organisations that they belong to at this moment.
+    pub memberships: CurrentMemberships,
     /// Whether this log-in showed a second factor.
     pub second_factor: bool,
 }
@@ -330,7 +332,7 @@ fn applies(consent: &Consent, request: &AccessRequest<'_>) -> bool {
             consent.grantees.is_empty() || closest_grantee(consent, request.actor).is_some()
         } else {
             consent.activities.contains(&request.action.activity())
-                && closest_grantee(consent, request.actor).is_some()
+                && closest_admitted(consent, request.actor).is_some()
                 && request
                     .destination
                     .is_none_or(|country| allows_transfer(consent, country))
@@ -345,7 +347,7 @@ fn allows_transfer(consent: &Consent, destination: &str) -> bool {
         })
 }
 
-/// How closely a consent names the actor: 0 in person, 1 through the organisation, 2 by role.
+/// How closely a consent names the actor: 0 in person, 1 through an organisation, 2 by role.
 fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
     let closeness = |grantee: &Grantee| closeness(grantee, actor);
     consent.grantees.iter().filter_map(closeness).min()
@@ -354,9 +356,55 @@ fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
 fn closeness(grantee: &Grantee, actor: Actor) -> Option<u8> {
     match grantee {
         Grantee::User { id } => (*id == actor.id).then_some(0),
-        Grantee::Org { id, .. } => (Some(*id) == actor.organization).then_some(1),
+        Grantee::Org { id, .. } => actor.memberships.may_include(*id).then_some(1),
         Grantee::Role { role } => (*role == actor.role).then_some(2),
     }
+}
+
+/// The same of those grantees as whom a consent that is no refusal lets the actor in.
+fn closest_admitted(consent: &Consent, actor: Actor) -> Option<u8> {
+    let grantees = consent.grantees.iter();
+    let admitted = grantees.filter(|grantee| admits(consent, grantee, actor));
+    admitted
+        .filter_map(|grantee| closeness(grantee, actor))
+        .min()
+}
+
+/// Whether a consent lets the actor in as this grantee. As a member of an organisation: where that is active and in the
+/// country that the patient was told, and, if data may be sent to that country at all, the consent allows to.
+fn admits(consent: &Consent, grantee: &Grantee, actor: Actor) -> bool {
+    match grantee {
+        Grantee::Org { id, country } => match actor.memberships.reach(*id, country) {
+            Some(OrganizationReach::Home) => true,
+            Some(OrganizationReach::Abroad) => consent.activities.contains(&Activity::Transfer),
+            Some(OrganizationReach::Closed) | None => false,
+        },
+        Grantee::User { .. } | Grantee::Role { .. } => closeness(grantee, actor).is_some(),
+    }
+}
+
+/// The country that data goes to because the actor is let in as a member of an organisation there; `None` where it stays
+/// at home.
+pub fn country_reached(decision: Decision, actor: Actor, consents: &[Consent]) -> Option<Country> {
+    let Decision::Permit(PermitReason::Consent(id)) = decision else {
+        return None;
+    };
+    let consent = consents.iter().find(|consent| consent.id == id)?;
+    let closest = closest_admitted(consent, actor)?;
+    let as_whom = consent.grantees.iter().filter(|grantee| {
+        admits(consent, grantee, actor) && closeness(grantee, actor) == Some(closest)
+    });
+    let mut countries = Vec::new();
+    for grantee in as_whom {
+        let Grantee::Org { id, country } = grantee else {
+            return None;
+        };
+        match actor.memberships.reach(*id, country) {
+            Some(OrganizationReach::Abroad) => countries.push(country.parse().ok()?),
+            Some(OrganizationReach::Home | OrganizationReach::Closed) | None => return None,
+        }
+    }
+    countries.into_iter().min()
 }
 
 /// The consent that is named where several allow: the most specific, then the first to expire.
@@ -367,7 +415,7 @@ fn rank(consent: &Consent, request: &AccessRequest<'_>) -> impl Ord + use<> {
     let exact = consent.purpose == request.purpose;
     let expiry = consent.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     (
-        closest_grantee(consent, request.actor),
+        closest_admitted(consent, request.actor),
         !named,
         !exact,
         expiry,

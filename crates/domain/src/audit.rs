@@ -99,6 +99,18 @@ text_enum! {
         CountryRuleRead = "COUNTRY_RULE_READ",
         /// The rule of a country was set.
         CountryRuleSet = "COUNTRY_RULE_SET",
+        /// Organisations were searched.
+        OrganizationSearch = "ORGANIZATION_SEARCH",
+        /// An organisation was made.
+        OrganizationCreate = "ORGANIZATION_CREATE",
+        /// The name, the country or the state of an organisation was changed.
+        OrganizationUpdate = "ORGANIZATION_UPDATE",
+        /// The members of an organisation were read.
+        MembershipRead = "MEMBERSHIP_READ",
+        /// A doctor became a member of an organisation.
+        MembershipAdd = "MEMBERSHIP_ADD",
+        /// The membership of a doctor was ended.
+        MembershipEnd = "MEMBERSHIP_END",
         /// The audit trail, or a part of it, was taken out.
         AuditExport = "AUDIT_EXPORT",
         /// An erasure or a restriction was asked for.
@@ -157,6 +169,10 @@ text_enum! {
         CountryRule = "COUNTRY_RULE",
         /// How long records are kept.
         RetentionRule = "RETENTION_RULE",
+        /// An organisation.
+        Organization = "ORGANIZATION",
+        /// That a doctor belongs to an organisation.
+        Membership = "MEMBERSHIP",
         /// The trail itself.
         AuditLog = "AUDIT_LOG",
         /// A deletion request.
@@ -327,6 +343,8 @@ impl AuditAction {
             | Self::ConsentRead
             | Self::DeletionRead
             | Self::CountryRuleRead
+            | Self::OrganizationSearch
+            | Self::MembershipRead
             | Self::BreakGlassRead
             | Self::NotificationRead
             | Self::AuditRead
@@ -357,6 +375,10 @@ impl AuditAction {
             | Self::AccessCodeRedeem
             | Self::AccessCodeCancel
             | Self::CountryRuleSet
+            | Self::OrganizationCreate
+            | Self::OrganizationUpdate
+            | Self::MembershipAdd
+            | Self::MembershipEnd
             | Self::AccessDenied
             | Self::BreakGlassStart
             | Self::BreakGlassEnd

@@ -71,6 +71,10 @@ id!(
     OrganizationId
 );
 id!(
+    /// That a doctor belongs to an organisation, from when to when.
+    MembershipId
+);
+id!(
     /// One link of a wallet to an account.
     WalletId
 );

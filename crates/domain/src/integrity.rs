@@ -143,6 +143,10 @@ text_enum! {
         Deletions = "DELETIONS",
         /// Legal holds.
         Holds = "HOLDS",
+        /// Organisations.
+        Organizations = "ORGS",
+        /// Who belongs to organisations.
+        Memberships = "MEMBERS",
     }
 }
 

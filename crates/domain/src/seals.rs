@@ -1,5 +1,5 @@
 //! Rows that decide, as they stand in the database: who may log in as what, what patients allow and
-//! refuse, second factors, log-ins, roles and consents that wait, windows of emergency access. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
+//! refuse, second factors, log-ins, roles and consents that wait, windows of emergency access, organisations and who belongs to them. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
 //! was not checked: what is in a [`Sealed`] row, `vault` gives out.
 
 use chrono::{DateTime, Utc};
@@ -33,6 +33,10 @@ text_enum! {
         DeletionRequests = "data_deletion_requests",
         /// Legal holds in force.
         LegalHolds = "legal_holds",
+        /// Organisations.
+        Organizations = "organizations",
+        /// Who belongs to organisations.
+        Memberships = "memberships",
     }
 }
 

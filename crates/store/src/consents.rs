@@ -1,6 +1,7 @@
 //! What patients allow and refuse.
 
 pub mod history;
+pub(crate) mod named;
 pub mod reach;
 
 use std::mem;
@@ -8,7 +9,7 @@ use std::mem;
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
-    consents::{Consent, Grantee},
+    consents::Consent,
     ids::{ConsentId, UserId},
     purpose::Purpose,
     seals::{Seal, Sealed, StoredConsents},
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::named::NamedActor;
 use crate::{StoreError, Tx, rows, seals::AuthorityRow};
 
 /// Asks for consents, as [`ConsentRow`] holds them; `$which` says for which.
@@ -287,24 +289,6 @@ pub async fn in_force(
     gather(found)
 }
 
-/// How a consent names an actor.
-struct NamedActor {
-    in_person: Value,
-    by_role: Value,
-    organization: Option<Value>,
-}
-
-impl NamedActor {
-    fn of(actor: Actor) -> Self {
-        let organization = actor.organization;
-        Self {
-            in_person: json!([Grantee::User { id: actor.id }]),
-            by_role: json!([Grantee::Role { role: actor.role }]),
-            organization: organization.map(|id| json!([{"kind": "org", "id": id}])),
-        }
-    }
-}
-
 /// The consents in force that let an actor search for a purpose, as far as whom they name and what for
 /// says, and the same patients' refusals. `None` where more than `most` let them: too many to hold in
 /// hand. Served by `idx_data_processing_consents_third_parties`
@@ -319,24 +303,18 @@ pub async fn reaching(
     most: i64,
 ) -> Result<Option<StoredConsents>, StoreError> {
     let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
-    let NamedActor {
-        in_person,
-        by_role,
-        organization,
-    } = NamedActor::of(actor);
+    let named = NamedActor::of(actor);
     let near = sqlx::query_scalar!(
         "SELECT user_id
          FROM data_processing_consents
          WHERE purpose = ANY($1)
-           AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
+           AND third_parties @> ANY($2)
            AND processing_activities ? 'SEARCH'
            AND is_in_force(
                consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())
-         LIMIT $5::bigint + 1",
+         LIMIT $3::bigint + 1",
         &covering,
-        in_person,
-        by_role,
-        organization,
+        &named.lets_in(),
         most,
     )
     .fetch_all(&mut *conn)
@@ -346,15 +324,14 @@ pub async fn reaching(
     }
     let found = of_patients!(
         "purpose = ANY($2)
-         AND (third_parties @> $3 OR third_parties @> $4 OR third_parties @> $5
+         AND (third_parties @> ANY($3) OR third_parties @> ANY($4)
              OR COALESCE(third_parties, '[]') = '[]')
          AND is_in_force(
              consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())",
         &near,
         &covering,
-        in_person,
-        by_role,
-        organization,
+        &named.lets_in(),
+        &named.refused,
     )
     .fetch_all(conn)
     .await?;

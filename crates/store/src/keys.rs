@@ -317,6 +317,10 @@ pub async fn count_seals_by_master(
                WHERE status NOT IN ('pending', 'expired', 'rejected', 'cancelled', 'completed')
                UNION ALL
                SELECT seal_key FROM legal_holds WHERE released_at IS NULL
+               UNION ALL
+               SELECT seal_key FROM organizations
+               UNION ALL
+               SELECT seal_key FROM memberships
            ) AS sealed
            WHERE seal_key IS NOT NULL
            GROUP BY seal_key

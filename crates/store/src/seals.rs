@@ -289,7 +289,9 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM access_codes WHERE seal IS NOT NULL) AS "codes!",
                   EXISTS (SELECT FROM break_glass_windows WHERE seal IS NOT NULL) AS "windows!",
                   EXISTS (SELECT FROM data_deletion_requests WHERE seal IS NOT NULL) AS "deletions!",
-                  EXISTS (SELECT FROM legal_holds WHERE seal IS NOT NULL) AS "holds!""#
+                  EXISTS (SELECT FROM legal_holds WHERE seal IS NOT NULL) AS "holds!",
+                  EXISTS (SELECT FROM organizations WHERE seal IS NOT NULL) AS "organizations!",
+                  EXISTS (SELECT FROM memberships WHERE seal IS NOT NULL) AS "memberships!""#
     )
     .fetch_one(conn)
     .await?;
@@ -303,6 +305,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.windows, SealedTable::BreakGlassWindows),
         (found.deletions, SealedTable::DeletionRequests),
         (found.holds, SealedTable::LegalHolds),
+        (found.organizations, SealedTable::Organizations),
+        (found.memberships, SealedTable::Memberships),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -532,8 +536,40 @@ pub async fn replace_seal(
         SealedTable::BreakGlassWindows => replace!("break_glass_windows", "id"),
         SealedTable::DeletionRequests => replace!("data_deletion_requests", "id"),
         SealedTable::LegalHolds => replace!("legal_holds", "id"),
+        SealedTable::Organizations => replace!("organizations", "id"),
+        SealedTable::Memberships => replace!("memberships", "id"),
     };
     Ok(done.rows_affected() == 1)
+}
+
+/// What the audit trail says of memberships and their rows do not: added for these doctors and gone, or ended and open
+/// again. The memberships' ids. Served by `idx_audit_logs_memberships`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contradicted_memberships(
+    conn: &mut PgConnection,
+    doctors: &[UserId],
+) -> Result<Vec<(Uuid, UserId)>, StoreError> {
+    let doctors: Vec<Uuid> = doctors.iter().map(|id| id.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT DISTINCT trail.resource_id AS membership, trail.patient_id AS "doctor!"
+         FROM audit_logs AS trail
+         LEFT JOIN memberships AS member ON member.id = trail.resource_id
+         WHERE trail.patient_id = ANY($1)
+           AND trail.action_type IN ('MEMBERSHIP_ADD', 'MEMBERSHIP_END')
+           AND (
+               trail.action_type = 'MEMBERSHIP_ADD' AND member.id IS NULL
+               OR trail.action_type = 'MEMBERSHIP_END' AND member.ended_at IS NULL
+           )"#,
+        &doctors,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.membership, UserId(row.doctor)))
+        .collect())
 }
 
 /// What an account's own rows say of what it names.

@@ -20,7 +20,9 @@ use domain::{
     break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
     deletion::{Approval, Coverage, DeletionRequest, LegalHold},
+    organizations::{Membership, Organization},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
+    users::SCHEDULER,
 };
 use hkdf::hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -340,6 +342,47 @@ impl Sealable for LegalHold {
         out.approval(Some(self.placed));
         out.approval(self.release_proposed);
         out.approval(self.released);
+    }
+}
+
+impl Sealable for Organization {
+    const TABLE: SealedTable = SealedTable::Organizations;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    /// Nobody's: an organisation is no person's, and administrators are told.
+    fn of(&self) -> domain::ids::UserId {
+        SCHEDULER
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.text(&self.name);
+        out.text(self.country.as_str());
+        out.flag(self.is_active);
+    }
+}
+
+impl Sealable for Membership {
+    const TABLE: SealedTable = SealedTable::Memberships;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.doctor
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.doctor.0.as_bytes());
+        out.bytes(self.organization.0.as_bytes());
+        out.time(self.from);
+        out.maybe(self.until, Encoding::time);
+        out.maybe(self.ended_at, Encoding::time);
     }
 }
 

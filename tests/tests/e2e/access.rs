@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::Consent;
+use domain::organizations::{CurrentMembership, CurrentMemberships, OrganizationReach};
 use domain::purpose::Purpose;
 use domain::records::Availability;
 use domain::users::Role;
@@ -366,6 +367,14 @@ impl Dice {
     }
 }
 
+fn membership(id: &str, country: &str, reach: OrganizationReach) -> CurrentMembership {
+    CurrentMembership {
+        organization: from_value(json!(id)).expect("an id"),
+        country: country.parse().expect("a country"),
+        reach,
+    }
+}
+
 #[tokio::test]
 async fn the_list_shows_exactly_what_the_policy_permits() {
     let world = World::start().await;
@@ -375,13 +384,17 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
         world.patient("joe").await,
     ];
     let doctors = [world.doctor("bo").await, world.doctor("cy").await];
-    let organization = "11111111-1111-4111-8111-111111111111";
-    world
-        .executes(&format!(
-            "UPDATE users SET organization_id = '{organization}' WHERE username = 'dr.bo'"
-        ))
-        .await;
-    world.seals().await;
+    let (organization, abroad) = (
+        world.organization("RS Harapan", "ID").await,
+        world.organization("Harbour Clinic", "SG").await,
+    );
+    for of in [&organization, &abroad] {
+        world.joins(&doctors[0], of).await;
+    }
+    let memberships = CurrentMemberships::of([
+        membership(&organization, "ID", OrganizationReach::Home),
+        membership(&abroad, "SG", OrganizationReach::Abroad),
+    ]);
     for patient in &patients {
         for (record_type, _) in documents::ALL {
             patient
@@ -400,12 +413,15 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
         "TREAT", "COC", "ETREAT", "BTG", "CLINTRL", "POPHLTH", "HRESCH", "HOPERAT",
     ];
     let categories: Vec<&str> = documents::ALL.iter().map(|(name, _)| *name).collect();
-    let grantees = |dice: &mut Dice| match dice.roll(9) {
+    let grantees = |dice: &mut Dice| match dice.roll(11) {
         0 => json!([]),
         1 => json!([{ "kind": "role", "role": "DOCTOR" }]),
         2 => json!([{ "kind": "role", "role": "PATIENT" }]),
         3 => json!([{ "kind": "org", "id": organization, "country": "ID" }]),
         4 => json!([{ "kind": "org", "id": NOBODYS, "country": "ID" }]),
+        // Where it is, and where it is not.
+        7 => json!([{ "kind": "org", "id": abroad, "country": "SG" }]),
+        8 => json!([{ "kind": "org", "id": organization, "country": "SG" }]),
         5 => json!([{ "kind": "user", "id": NOBODYS }, { "kind": "user", "id": doctors[0].id }]),
         6 => json!([{ "kind": "user", "id": doctors[0].id }]),
         _ => json!([{ "kind": "user", "id": doctors[1].id }]),
@@ -422,7 +438,7 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                 let activities = if dice.roll(8) == 0 {
                     vec!["DENY"]
                 } else {
-                    dice.some(&["READ", "SEARCH", "CREATE"])
+                    dice.some(&["READ", "SEARCH", "CREATE", "TRANSFER"])
                 };
                 let categories = if wide {
                     vec!["ALL_RECORDS"]
@@ -468,13 +484,14 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
         let now =
             from_value(world.sql("SELECT now() AS time").await[0]["time"].clone()).expect("a time");
 
-        for (doctor, organization) in [(&doctors[0], Some(organization)), (&doctors[1], None)] {
+        let nowhere = CurrentMemberships::default();
+        for (doctor, memberships) in [(&doctors[0], memberships), (&doctors[1], nowhere)] {
             for purpose in purposes {
                 let actor = Actor {
                     id: from_value(json!(doctor.id)).expect("an id"),
                     role: Role::Doctor,
                     is_active: true,
-                    organization: organization.map(|it| from_value(json!(it)).expect("an id")),
+                    memberships,
                     second_factor: false,
                 };
                 let may_find = |record: &&Value| {
@@ -558,7 +575,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
                 id: from_value(json!(dr_bo.id)).expect("an id"),
                 role: Role::Doctor,
                 is_active: true,
-                organization: None,
+                memberships: CurrentMemberships::default(),
                 second_factor: false,
             },
             patient: from_value(record["patient_id"].clone()).expect("an id"),

@@ -8,7 +8,6 @@ const RULES: &str =
 const SET: &str = "mutation Set($input: SetCountryRuleInput!) {
   setCountryRule(input: $input) { countryRule { country isAdequate mayBeSentTo } }
 }";
-const HOSPITAL: &str = "01a20aa4-0000-7000-8000-00000000c0de";
 
 fn rule(country: &str, bases: [bool; 3]) -> Value {
     let [adequate, safeguards, consent] = bases;
@@ -18,8 +17,8 @@ fn rule(country: &str, bases: [bool; 3]) -> Value {
 }
 
 /// A consent to a doctor that names a hospital in a country besides.
-fn lets(doctor: &Person, activities: &[&str], country: &str) -> Value {
-    let hospital = json!({ "organization": { "id": HOSPITAL, "country": country } });
+fn lets(doctor: &Person, activities: &[&str], (hospital, country): (&str, &str)) -> Value {
+    let hospital = json!({ "organization": { "id": hospital, "country": country } });
     json!({
         "purpose": "TREAT", "dataCategories": ["VITAL_SIGNS"], "processingActivities": activities,
         "grantees": [{ "user": doctor.id }, hospital],
@@ -58,13 +57,15 @@ async fn what_is_sent_abroad_needs_a_consent_that_says_so_and_is_written_down_as
     let record = ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs());
     id(&record.await);
     // To take it out is not to send it abroad; nor is another country that one.
-    let plain = ana.grants(lets(&dr_bo, &["EXPORT"], "SG")).await;
+    let hospital = world.organization("Harbour Hospital", "SG").await;
+    let in_sg = (hospital.as_str(), "SG");
+    let plain = ana.grants(lets(&dr_bo, &["EXPORT"], in_sg)).await;
     let plain = id(&plain.data()["grantConsent"]["consent"]);
     assert_eq!(takes_out(&world, &dr_bo, &ana, "SG").await.status, 404);
     assert_eq!(takes_out(&world, &dr_bo, &ana, "ID").await.status, 200);
     ana.withdraws(&plain).await;
     let abroad = ana
-        .grants(lets(&dr_bo, &["EXPORT", "TRANSFER"], "SG"))
+        .grants(lets(&dr_bo, &["EXPORT", "TRANSFER"], in_sg))
         .await;
     abroad.data();
     assert_eq!(takes_out(&world, &dr_bo, &ana, "MY").await.status, 404);
@@ -102,7 +103,8 @@ async fn nothing_is_sent_to_a_country_without_a_rule_whoever_consents() {
     let ada = world.admin("ada").await;
     let record = ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs());
     id(&record.await);
-    ana.grants(lets(&dr_bo, &["EXPORT", "TRANSFER"], "BR"))
+    let hospital = world.organization("Hospital do Porto", "BR").await;
+    ana.grants(lets(&dr_bo, &["EXPORT", "TRANSFER"], (&hospital, "BR")))
         .await
         .data();
     let refused = async |person: &Person, to: &str| {

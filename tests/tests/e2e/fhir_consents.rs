@@ -41,7 +41,8 @@ async fn a_consent_that_was_taken_out_and_withdrawn_is_given_again_by_its_docume
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     let record = ana.creates(&ana, "IMAGING", documents::of("IMAGING"));
     let record = id(&record.await);
-    let hospital = json!({ "id": "01a20aa4-0000-7000-8000-00000000c0de", "country": "ID" });
+    let hospital = world.organization("RS Harapan", "ID").await;
+    let hospital = json!({ "id": hospital, "country": "ID" });
     let grantees =
         json!([{ "user": dr_bo.id }, { "role": "DOCTOR" }, { "organization": hospital }]);
     let end = world

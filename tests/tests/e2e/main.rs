@@ -40,6 +40,7 @@ mod keys;
 mod limits;
 mod lists;
 mod notifications;
+mod organizations;
 mod other_blocks;
 mod plans;
 mod process;

@@ -30,6 +30,7 @@ use crate::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, RecordType, Role},
         loaders, request,
     },
+    organizations::graphql::Organization,
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -79,6 +80,15 @@ impl AccessHolder {
         match self.holder.grantee {
             consents::Grantee::Org { id, .. } => Some(id.0),
             consents::Grantee::User { .. } | consents::Grantee::Role { .. } => None,
+        }
+    }
+
+    /// The organisation, for the kind ORGANIZATION; null otherwise, and where it is not there or was changed outside the
+    /// service.
+    async fn organization(&self, ctx: &Context<'_>) -> Result<Option<Organization>> {
+        match self.holder.grantee {
+            consents::Grantee::Org { id, .. } => Ok(Organization::load(ctx, id).await?),
+            consents::Grantee::User { .. } | consents::Grantee::Role { .. } => Ok(None),
         }
     }
 

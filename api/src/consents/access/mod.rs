@@ -18,14 +18,15 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
-    ids::UserId,
+    ids::{OrganizationId, UserId},
+    organizations::CurrentMembership,
     purpose::Purpose,
     records::RecordType,
     users::Role,
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, Tx, audit,
+    Pool, Tx, audit, organizations,
     records::{self, Number},
     users,
 };
@@ -161,13 +162,14 @@ struct Overview {
     patient: UserId,
     now: DateTime<Utc>,
     people: HashMap<UserId, Actor>,
+    organizations: HashMap<OrganizationId, CurrentMembership>,
     /// Those whom consents refuse by name.
     refused: Vec<UserId>,
     numbers: HashMap<RecordType, i64>,
 }
 
 impl Overview {
-    /// Two statements, whoever is named.
+    /// As many statements, whoever is named.
     async fn of(
         seals: &Seals,
         tx: &mut Tx<'_>,
@@ -183,23 +185,28 @@ impl Overview {
         let people: BTreeSet<UserId> = in_person.chain(refused.iter().copied()).collect();
         let people: Vec<UserId> = people.into_iter().collect();
         let people = seals.people(tx, &people).await?;
+        let organizations = organizations_of(seals, tx, named).await?;
         let numbers = records::numbers(tx, &[patient]).await?;
         let number = |number: Number| (number.record_type, number.records);
         Ok(Self {
             patient,
             now,
             people,
+            organizations,
             refused,
             numbers: numbers.into_iter().map(number).collect(),
         })
     }
 
-    /// Whom a grantee stands for; nobody where the account is gone or not as it was sealed.
+    /// Whom a grantee stands for; nobody where the account or the organisation is gone or not as it was sealed.
     fn subject(&self, grantee: &Grantee) -> Option<AccessSubject> {
         match grantee {
             Grantee::User { id } => self.people.get(id).copied().map(AccessSubject::Person),
             Grantee::Role { role } => Some(AccessSubject::Anybody(*role)),
-            Grantee::Org { id, .. } => Some(AccessSubject::Member(*id)),
+            Grantee::Org { id, .. } => {
+                let organization = self.organizations.get(id).copied();
+                organization.map(AccessSubject::Member)
+            }
         }
     }
 
@@ -279,7 +286,7 @@ impl Overview {
         let belongs = |actor: &Actor| match grantee {
             Grantee::User { .. } => false,
             Grantee::Role { role } => actor.role == *role,
-            Grantee::Org { id, .. } => actor.organization == Some(*id),
+            Grantee::Org { id, .. } => actor.memberships.may_include(*id),
         };
         let refused = self.refused.iter().filter_map(|id| self.people.get(id));
         let less = refused.filter(|actor| belongs(actor)).filter(|actor| {
@@ -289,4 +296,23 @@ impl Overview {
         });
         less.map(|actor| actor.id).take(MOST_EXCEPTIONS).collect()
     }
+}
+
+/// What belonging to each of the organisations that are named can open now.
+async fn organizations_of(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    named: &[Grantee],
+) -> Result<HashMap<OrganizationId, CurrentMembership>, Error> {
+    let ids = named.iter().filter_map(|grantee| match grantee {
+        Grantee::Org { id, .. } => Some(*id),
+        Grantee::User { .. } | Grantee::Role { .. } => None,
+    });
+    let ids: Vec<OrganizationId> = ids.collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = organizations::by_ids(tx, &ids).await?.into_iter();
+    let current = found.filter_map(|stored| seals.current(stored));
+    Ok(current.map(|it| (it.organization, it)).collect())
 }

@@ -9,7 +9,7 @@ use domain::{
 use store::{
     PgConnection, Pool, StoreError,
     deep_check::CheckPosition,
-    deletion, findings, legal_holds,
+    deletion, findings, legal_holds, memberships, organizations,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -62,9 +62,8 @@ pub(super) async fn check(
             row: row.id,
             of: row.of,
         };
-        // A consent that the trail contradicts is found with the account whose it is.
-        let is_contradicted = table == SealedTable::Consents
-            && contradicted.iter().any(|(consent, _)| *consent == row.id);
+        // A row that the trail contradicts is found with the account whose it is, too.
+        let is_contradicted = contradicted.contains(&it);
         if !row.is_right || is_contradicted {
             checked.wrong.push(it);
         } else if reported.contains(&row.id) {
@@ -113,31 +112,42 @@ async fn judged(
             SealedTable::LegalHolds,
             judge_all(keyring, legal_holds::walk(conn, walk).await?),
         ),
+        CheckStage::Organizations => (
+            SealedTable::Organizations,
+            judge_all(keyring, organizations::walk(conn, walk).await?),
+        ),
+        CheckStage::Memberships => (
+            SealedTable::Memberships,
+            judge_all(keyring, memberships::walk(conn, walk).await?),
+        ),
         CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
         }
     })
 }
 
-/// The consents of these people of which the trail says otherwise than the rows.
+/// The consents and the memberships of these people of which the trail says otherwise than the rows: of accounts both, else
+/// those of the table.
 async fn contradicted(
     conn: &mut PgConnection,
     table: SealedTable,
     judged: &[JudgedRow],
-) -> Result<Vec<(Uuid, UserId)>, StoreError> {
-    match table {
-        SealedTable::Users | SealedTable::Consents => {
-            let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
-            seals::contradicted_consents(conn, &of).await
-        }
-        SealedTable::SecondFactors
-        | SealedTable::Sessions
-        | SealedTable::RoleProposals
-        | SealedTable::AccessCodes
-        | SealedTable::BreakGlassWindows
-        | SealedTable::DeletionRequests
-        | SealedTable::LegalHolds => Ok(Vec::new()),
+) -> Result<Vec<Tampered>, StoreError> {
+    let of: Vec<UserId> = judged.iter().map(|row| row.of).collect();
+    let rows_of = |table, rows: Vec<(Uuid, UserId)>| {
+        let tampered = move |(row, of)| Tampered { table, row, of };
+        rows.into_iter().map(tampered)
+    };
+    let mut contradicted = Vec::new();
+    if matches!(table, SealedTable::Users | SealedTable::Consents) {
+        let found = seals::contradicted_consents(conn, &of).await?;
+        contradicted.extend(rows_of(SealedTable::Consents, found));
     }
+    if matches!(table, SealedTable::Users | SealedTable::Memberships) {
+        let found = seals::contradicted_memberships(conn, &of).await?;
+        contradicted.extend(rows_of(SealedTable::Memberships, found));
+    }
+    Ok(contradicted)
 }
 
 /// The accounts that are as they were sealed and name no second factor.
@@ -149,13 +159,13 @@ fn without_second_factor(judged: &[JudgedRow]) -> Vec<Uuid> {
 }
 
 impl Checked {
-    /// What accounts say of other rows: somebody without a second factor needs no row of one, and consents that the
-    /// trail knows are to be there.
+    /// What accounts say of other rows: somebody without a second factor needs no row of one, and consents and
+    /// memberships that the trail knows are to be there.
     fn lists_of_accounts(
         &mut self,
         without: &[Uuid],
         reported: Vec<Uuid>,
-        contradicted: Vec<(Uuid, UserId)>,
+        contradicted: Vec<Tampered>,
     ) {
         let needless = reported.into_iter().filter(|row| without.contains(row));
         self.right_again.extend(needless.map(|row| Tampered {
@@ -163,12 +173,7 @@ impl Checked {
             row,
             of: UserId(row),
         }));
-        self.wrong
-            .extend(contradicted.into_iter().map(|(row, of)| Tampered {
-                table: SealedTable::Consents,
-                row,
-                of,
-            }));
+        self.wrong.extend(contradicted);
     }
 
     /// Opens and closes findings.

@@ -226,9 +226,12 @@ impl<'a> Searcher<'a> {
             return None;
         }
         let opened = search.with.content.then(|| decide_on(Action::Read));
+        let opened = opened.filter(|decision| decision.is_permit());
+        let country = |decision| facts.country_reached(decision, self.actor, record.patient);
         Some(ListedRecord {
             consent: found.consent(),
-            opened: opened.filter(|decision| decision.is_permit()),
+            countries: [country(found), opened.and_then(country)],
+            opened,
             record,
         })
     }

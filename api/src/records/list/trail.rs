@@ -3,7 +3,7 @@
 use domain::{
     access::Action,
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::{ConsentId, RecordId, UserId},
+    ids::RecordId,
     purpose::Purpose,
 };
 use serde_json::{Value, json};
@@ -29,9 +29,10 @@ pub(super) fn of_page(
         return vec![asked(Vec::new())];
     }
     let found = by_ground(shown).into_iter();
-    let found = found.map(|(patient, consent, records)| AuditEntry {
-        consent,
-        patient: Some(patient),
+    let found = found.map(|(first, records)| AuditEntry {
+        consent: first.consent,
+        patient: Some(first.record.patient),
+        destination: first.countries[0].map(|country| country.to_string()),
         ..asked(records)
     });
     let reads = shown.iter().filter_map(|shown| {
@@ -44,23 +45,22 @@ pub(super) fn of_page(
             classification: Classification::Medical,
             encryption: EncryptionStatus::DecryptedForDisclosure,
             patient: Some(shown.record.patient),
+            destination: shown.countries[1].map(|country| country.to_string()),
             ..caller.entry(AuditAction::RecordRead, purpose)
         })
     });
     found.chain(reads).collect()
 }
 
-/// The records of a page by whose they are and which consent they are found by, in the order of the page.
-fn by_ground(shown: &[ListedRecord]) -> Vec<(UserId, Option<ConsentId>, Vec<RecordId>)> {
-    let mut found: Vec<(UserId, Option<ConsentId>, Vec<RecordId>)> = Vec::new();
-    for ListedRecord {
-        record, consent, ..
-    } in shown
-    {
-        let ground = (record.patient, *consent);
-        match found.iter_mut().find(|it| (it.0, it.1) == ground) {
-            Some((.., records)) => records.push(record.id),
-            None => found.push((record.patient, *consent, vec![record.id])),
+/// The records of a page by whose they are and which consent they are found by, in the order of the page, each time with
+/// the first. The consent says where they go.
+fn by_ground(shown: &[ListedRecord]) -> Vec<(&ListedRecord, Vec<RecordId>)> {
+    let mut found: Vec<(&ListedRecord, Vec<RecordId>)> = Vec::new();
+    for listed in shown {
+        let ground = |it: &ListedRecord| (it.record.patient, it.consent);
+        match found.iter_mut().find(|it| ground(it.0) == ground(listed)) {
+            Some((_, records)) => records.push(listed.record.id),
+            None => found.push((listed, vec![listed.record.id])),
         }
     }
     found

@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     consents::{Consent, Grantee},
-    ids::{ConsentId, OrganizationId, UserId},
+    ids::{ConsentId, UserId},
+    organizations::{CurrentMembership, CurrentMemberships},
     purpose::Purpose,
     records::{Availability, RecordType},
     users::Role,
@@ -23,24 +24,24 @@ pub enum AccessSubject {
     Person(Actor),
     /// Anybody of a role.
     Anybody(Role),
-    /// A doctor who works for this organisation.
-    Member(OrganizationId),
+    /// A doctor who belongs to this organisation alone.
+    Member(CurrentMembership),
 }
 
 impl AccessSubject {
     /// Who asks, where this subject does: of a role or an organisation somebody whom no consent names in person.
     fn actor(self) -> Actor {
-        let somebody = |role, organization| Actor {
+        let somebody = |role, membership: Option<CurrentMembership>| Actor {
             id: UserId(Uuid::max()),
             role,
             is_active: true,
-            organization,
+            memberships: CurrentMemberships::of(membership),
             second_factor: true,
         };
         match self {
             Self::Person(actor) => actor,
             Self::Anybody(role) => somebody(role, None),
-            Self::Member(organization) => somebody(Role::Doctor, Some(organization)),
+            Self::Member(membership) => somebody(Role::Doctor, Some(membership)),
         }
     }
 }

@@ -5,11 +5,34 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::*;
-use crate::ids::{BreakGlassWindowId, PatientKeyId};
+use crate::{
+    ids::{BreakGlassWindowId, OrganizationId, PatientKeyId},
+    organizations::CurrentMembership,
+};
 
 const PATIENT: UserId = UserId(Uuid::from_u128(1));
 const DOCTOR: UserId = UserId(Uuid::from_u128(2));
 const HOSPITAL: OrganizationId = OrganizationId(Uuid::from_u128(3));
+const CLINIC: OrganizationId = OrganizationId(Uuid::from_u128(4));
+
+fn belongs(
+    organization: OrganizationId,
+    country: &str,
+    reach: OrganizationReach,
+) -> CurrentMembership {
+    CurrentMembership {
+        organization,
+        country: country.parse().expect("a country"),
+        reach,
+    }
+}
+
+fn org(id: OrganizationId, country: &str) -> Grantee {
+    Grantee::Org {
+        id,
+        country: country.to_owned(),
+    }
+}
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -20,7 +43,7 @@ fn doctor() -> Actor {
         id: DOCTOR,
         role: Role::Doctor,
         is_active: true,
-        organization: Some(HOSPITAL),
+        memberships: CurrentMemberships::of([belongs(HOSPITAL, "ID", OrganizationReach::Home)]),
         second_factor: false,
     }
 }
@@ -64,7 +87,7 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
         id: PATIENT,
         role: Role::Patient,
         is_active: true,
-        organization: None,
+        memberships: CurrentMemberships::default(),
         second_factor: false,
     };
     let amends = |actor, purpose| AccessRequest {
@@ -182,7 +205,7 @@ fn the_first_steps_need_no_consent() {
         id: PATIENT,
         role: Role::Patient,
         is_active: true,
-        organization: None,
+        memberships: CurrentMemberships::default(),
         second_factor: false,
     };
     let admin = Actor {
@@ -627,6 +650,23 @@ impl Dice {
         }))
     }
 
+    fn memberships(&mut self) -> CurrentMemberships {
+        let reaches = [
+            OrganizationReach::Home,
+            OrganizationReach::Abroad,
+            OrganizationReach::Closed,
+        ];
+        let (hospital, clinic) = (self.pick(&reaches), self.pick(&reaches));
+        let hospital = belongs(HOSPITAL, self.pick(&["SG", "SG", "MY"]), hospital);
+        let clinic = belongs(CLINIC, "ID", clinic);
+        let some = CurrentMemberships::of(self.some(&[hospital, clinic]));
+        if self.roll(12) == 0 {
+            some.with_unknown()
+        } else {
+            some
+        }
+    }
+
     fn request(&mut self) -> AccessRequest<'static> {
         let purpose = if self.roll(3) == 0 {
             self.pick(Purpose::ALL)
@@ -639,7 +679,7 @@ impl Dice {
                 id: self.pick(&[PATIENT, DOCTOR, DOCTOR]),
                 role: self.pick(&[Role::Doctor, Role::Doctor, Role::Patient, Role::Admin]),
                 is_active: self.roll(20) > 0,
-                organization: self.pick(&[None, Some(HOSPITAL)]),
+                memberships: self.memberships(),
                 second_factor: self.roll(2) == 0,
             },
             patient: PATIENT,
@@ -682,10 +722,8 @@ impl Dice {
             grantees: self.some(&[
                 Grantee::User { id: DOCTOR },
                 Grantee::Role { role: Role::Doctor },
-                Grantee::Org {
-                    id: HOSPITAL,
-                    country: "SG".into(),
-                },
+                org(HOSPITAL, "SG"),
+                org(CLINIC, "ID"),
             ]),
         }
     }
@@ -746,10 +784,24 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
         if row.patient != q.patient || row.given_at > q.now || over || !purpose || !category {
             continue;
         }
-        let named = row.grantees.iter().any(|g| match g {
+        let member =
+            |org: &OrganizationId| q.actor.memberships.all().find(|m| m.organization == *org);
+        let refused = row.grantees.iter().any(|g| match g {
             Grantee::User { id } => *id == q.actor.id,
             Grantee::Role { role } => *role == q.actor.role,
-            Grantee::Org { id, .. } => q.actor.organization == Some(*id),
+            Grantee::Org { id, .. } => member(id).is_some() || q.actor.memberships.some_unknown(),
+        });
+        let let_in = row.grantees.iter().any(|g| match g {
+            Grantee::User { id } => *id == q.actor.id,
+            Grantee::Role { role } => *role == q.actor.role,
+            Grantee::Org { id, country } => member(id).is_some_and(|m| {
+                let may_go_there = match m.reach {
+                    OrganizationReach::Home => true,
+                    OrganizationReach::Abroad => row.activities.contains(&Activity::Transfer),
+                    OrganizationReach::Closed => false,
+                };
+                m.country.as_str() == country && may_go_there
+            }),
         });
         let there = |country: &str| {
             row.activities.contains(&Activity::Transfer)
@@ -759,10 +811,10 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
                     .any(|g| matches!(g, Grantee::Org { country: c, .. } if c == country))
         };
         if row.activities == [Activity::Deny] {
-            if named || row.grantees.is_empty() {
+            if refused || row.grantees.is_empty() {
                 denies.push(row.id);
             }
-        } else if named
+        } else if let_in
             && row
                 .activities
                 .iter()
@@ -1010,3 +1062,5 @@ fn the_overview_of_access_agrees_with_each_decision() {
     }
     assert!(permitted_cells > 1_000, "{permitted_cells}");
 }
+
+mod memberships;

@@ -10,7 +10,7 @@ use domain::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ConsentCursor, NamedActor};
+use super::{ConsentCursor, named::NamedActor};
 use crate::StoreError;
 
 /// Patients of whom a consent in force names this actor and permits something for this purpose, in the order of
@@ -31,17 +31,15 @@ pub async fn letting_in(
         "SELECT DISTINCT user_id
          FROM data_processing_consents
          WHERE purpose = ANY($1)
-           AND (third_parties @> $2 OR third_parties @> $3 OR third_parties @> $4)
+           AND third_parties @> ANY($2)
            AND NOT processing_activities ? 'DENY'
            AND is_in_force(
                consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())
-           AND ($5::uuid IS NULL OR user_id > $5)
+           AND ($3::uuid IS NULL OR user_id > $3)
          ORDER BY user_id
-         LIMIT $6",
+         LIMIT $4",
         &covering,
-        named.in_person,
-        named.by_role,
-        named.organization,
+        &named.lets_in(),
         after.map(|id| id.0),
         limit,
     )
@@ -76,16 +74,14 @@ pub async fn given_to(
     let found = sqlx::query!(
         "SELECT id, user_id, consent_given_at
          FROM data_processing_consents
-         WHERE (third_parties @> $1 OR third_parties @> $2 OR third_parties @> $3)
+         WHERE third_parties @> ANY($1)
            AND NOT processing_activities ? 'DENY'
            AND is_in_force(
                consent_given_at, consent_expires_at, consent_withdrawn_at, statement_timestamp())
-           AND ($4::timestamptz IS NULL OR (consent_given_at, id) < ($4, $5::uuid))
+           AND ($2::timestamptz IS NULL OR (consent_given_at, id) < ($2, $3::uuid))
          ORDER BY consent_given_at DESC, id DESC
-         LIMIT $6",
-        named.in_person,
-        named.by_role,
-        named.organization,
+         LIMIT $4",
+        &named.lets_in(),
         after.map(|(at, _)| at),
         after.map(|(_, id): (_, ConsentId)| id.0) as Option<Uuid>,
         limit,

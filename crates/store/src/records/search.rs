@@ -18,17 +18,16 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
-    consents::Grantee,
     ids::{RecordId, UserId},
     purpose::Purpose,
     records::RecordType,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Record, RecordRow};
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, consents::named::NamedActor};
 
 /// Which records. What is `None` or empty matches everything.
 #[derive(Debug, Clone, Default)]
@@ -292,9 +291,7 @@ fn columns_of(visible: &[Visible]) -> (Vec<Uuid>, Vec<Option<String>>) {
 /// The values of the rule's parameters.
 struct RuleValues {
     covering: Vec<String>,
-    in_person: Value,
-    by_role: Value,
-    by_organization: Option<Value>,
+    named: NamedActor,
     own: bool,
 }
 
@@ -303,11 +300,7 @@ impl From<&Everybody> for RuleValues {
         let Everybody { actor, purpose, .. } = everybody;
         Self {
             covering: purpose.covering().iter().map(ToString::to_string).collect(),
-            in_person: json!([Grantee::User { id: actor.id }]),
-            by_role: json!([Grantee::Role { role: actor.role }]),
-            by_organization: actor
-                .organization
-                .map(|id| json!([{"kind": "org", "id": id}])),
+            named: NamedActor::of(*actor),
             own: *purpose == Purpose::PatientRequest,
         }
     }
@@ -347,9 +340,9 @@ pub async fn page_of_everybody(
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
         filter.with_superseded,
         &rule.covering,
-        rule.in_person,
-        rule.by_role,
-        rule.by_organization,
+        &rule.named.admitted,
+        &rule.named.admitted_abroad,
+        &rule.named.refused,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),
@@ -386,9 +379,9 @@ pub async fn count_of_everybody(
         filter.tokens.as_deref() as Option<&[Vec<u8>]>,
         filter.with_superseded,
         &rule.covering,
-        rule.in_person,
-        rule.by_role,
-        rule.by_organization,
+        &rule.named.admitted,
+        &rule.named.admitted_abroad,
+        &rule.named.refused,
         rule.own,
         everybody.actor.id.0,
         everybody.patient.map(|id| id.0),

@@ -5,7 +5,7 @@ WITH near AS MATERIALIZED (
     SELECT DISTINCT user_id AS patient_id
     FROM data_processing_consents
     WHERE purpose = ANY($10)
-      AND (third_parties @> $11 OR third_parties @> $12 OR third_parties @> $13)
+      AND (third_parties @> ANY($11) OR third_parties @> ANY($12))
       AND ($16::uuid IS NULL OR user_id = $16)
 ), let_in AS MATERIALIZED (
     SELECT record.patient_id, record.record_type
@@ -17,7 +17,8 @@ WITH near AS MATERIALIZED (
     ) AS record
     WHERE
         -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
-        -- $10 purposes that cover this one, $11 to $13 the caller in person, by role and by organisation.
+        -- $10 purposes that cover this one; $11 whom consents name that let the caller in, $12 those that do if they allow
+        -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`).
         EXISTS (
             SELECT FROM data_processing_consents AS consent
             WHERE consent.user_id = record.patient_id
@@ -28,7 +29,8 @@ WITH near AS MATERIALIZED (
               AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
               AND consent.processing_activities ? 'SEARCH'
               AND NOT consent.processing_activities ? 'DENY'
-              AND (consent.third_parties @> $11 OR consent.third_parties @> $12 OR consent.third_parties @> $13)
+              AND (consent.third_parties @> ANY($11)
+                  OR consent.third_parties @> ANY($12) AND consent.processing_activities ? 'TRANSFER')
         )
         AND NOT EXISTS (
             SELECT FROM data_processing_consents AS refusal
@@ -40,7 +42,7 @@ WITH near AS MATERIALIZED (
               AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
               AND refusal.processing_activities ? 'DENY'
               AND (COALESCE(refusal.third_parties, '[]') = '[]'
-                  OR refusal.third_parties @> $11 OR refusal.third_parties @> $12 OR refusal.third_parties @> $13)
+                  OR refusal.third_parties @> ANY($13))
         )
         -- End of the rule.
     UNION ALL

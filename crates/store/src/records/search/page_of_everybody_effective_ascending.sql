@@ -27,7 +27,8 @@ WHERE
   AND CASE WHEN $14 THEN record.patient_id = $15
       ELSE record.restricted_at IS NULL AND
           -- The rule of `domain::access::decide` for SEARCH: a consent lets the caller in, and no refusal keeps them out.
-          -- $10 purposes that cover this one, $11 to $13 the caller in person, by role and by organisation.
+          -- $10 purposes that cover this one; $11 whom consents name that let the caller in, $12 those that do if they allow
+          -- TRANSFER, $13 whom refusals name that keep the caller out (`consents::named`).
           EXISTS (
               SELECT FROM data_processing_consents AS consent
               WHERE consent.user_id = record.patient_id
@@ -38,7 +39,8 @@ WHERE
                 AND (consent.data_categories ? 'ALL_RECORDS' OR consent.data_categories ? record.record_type)
                 AND consent.processing_activities ? 'SEARCH'
                 AND NOT consent.processing_activities ? 'DENY'
-                AND (consent.third_parties @> $11 OR consent.third_parties @> $12 OR consent.third_parties @> $13)
+                AND (consent.third_parties @> ANY($11)
+                    OR consent.third_parties @> ANY($12) AND consent.processing_activities ? 'TRANSFER')
           )
           AND NOT EXISTS (
               SELECT FROM data_processing_consents AS refusal
@@ -50,7 +52,7 @@ WHERE
                 AND (refusal.data_categories ? 'ALL_RECORDS' OR refusal.data_categories ? record.record_type)
                 AND refusal.processing_activities ? 'DENY'
                 AND (COALESCE(refusal.third_parties, '[]') = '[]'
-                    OR refusal.third_parties @> $11 OR refusal.third_parties @> $12 OR refusal.third_parties @> $13)
+                    OR refusal.third_parties @> ANY($13))
           )
           -- End of the rule.
       END

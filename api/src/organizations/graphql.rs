@@ -1,0 +1,388 @@
+//! Organisations, and who belongs to them, in the schema.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::{
+    countries::{Country, InvalidCountry},
+    ids::{MembershipId, OrganizationId, UserId},
+    organizations::{self, InvalidOrganizationName, OrganizationName},
+    users::words,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    list,
+    members::{self, NewMember},
+    write::{self, OrganizationChange},
+};
+use crate::{
+    cursor::{Cursor, ListCursors},
+    error::{Error, both},
+    graphql::{app, asks_nodes_for, loaders, request},
+    page::{self, Connection, Node},
+    users::graphql::User,
+};
+
+/// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Organization(Arc<organizations::Organization>);
+
+impl Node for Organization {
+    const EDGE: &'static str = "OrganizationEdge";
+    const CONNECTION: &'static str = "OrganizationConnection";
+}
+
+impl Organization {
+    /// As everybody sees it.
+    pub(crate) const fn new(organization: Arc<organizations::Organization>) -> Self {
+        Self(organization)
+    }
+
+    /// Fetches an organisation through the loader; `None` where there is none, and where it is not as it was sealed.
+    pub(crate) async fn load(ctx: &Context<'_>, id: OrganizationId) -> Result<Option<Self>, Error> {
+        Ok(loaders(ctx)?.organization(id).await?.map(Self))
+    }
+
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.0.created_at, self.0.id.0)
+    }
+}
+
+/// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
+#[Object]
+impl Organization {
+    /// The ID of the organisation, to name it in a consent.
+    async fn id(&self) -> Uuid {
+        self.0.id.0
+    }
+
+    /// The name of the organisation.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it. A consent names it, too, and lets nobody in through
+    /// an organisation that is in another country by now.
+    async fn country(&self) -> &str {
+        self.0.country.as_str()
+    }
+
+    /// Whether the organisation is active; a consent to one that is not lets nobody in, and no new consent can name it.
+    async fn is_active(&self) -> bool {
+        self.0.is_active
+    }
+
+    /// The time at which the organisation was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// The time at which the organisation was changed last.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+}
+
+/// That a doctor belongs to an organisation, from when to when.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    membership: organizations::Membership,
+    counts: bool,
+}
+
+impl Node for Membership {
+    const EDGE: &'static str = "MembershipEdge";
+    const CONNECTION: &'static str = "MembershipConnection";
+}
+
+impl Membership {
+    /// A membership, and whether it is as it was sealed.
+    pub(crate) const fn new((membership, counts): (organizations::Membership, bool)) -> Self {
+        Self { membership, counts }
+    }
+
+    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
+        (self.membership.created_at, self.membership.id.0)
+    }
+}
+
+/// That a doctor belongs to an organisation, from when to when.
+#[Object]
+impl Membership {
+    /// The ID of the membership, to end it by `endMembership`.
+    async fn id(&self) -> Uuid {
+        self.membership.id.0
+    }
+
+    /// The doctor who belongs to the organisation.
+    async fn doctor(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.membership.doctor).await?)
+    }
+
+    /// The organisation; null where its row was changed outside the service.
+    async fn organization(&self, ctx: &Context<'_>) -> Result<Option<Organization>> {
+        Ok(Organization::load(ctx, self.membership.organization).await?)
+    }
+
+    /// The time from which the doctor belongs to the organisation.
+    async fn from(&self) -> DateTime<Utc> {
+        self.membership.from
+    }
+
+    /// The time until which the doctor belongs to the organisation, exclusive; null where no end is planned.
+    async fn until(&self) -> Option<DateTime<Utc>> {
+        self.membership.until
+    }
+
+    /// The time at which an administrator ended the membership; null where none did.
+    async fn ended_at(&self) -> Option<DateTime<Utc>> {
+        self.membership.ended_at
+    }
+
+    /// Whether the doctor belongs to the organisation now. One that was changed outside the service never counts: a finding
+    /// `ROW_TAMPERED` tells of it.
+    async fn is_active(&self, ctx: &Context<'_>) -> Result<bool> {
+        // Added a moment ago by the database's clock, which may be ahead of this one.
+        let now = app(ctx)?.clock.now().max(self.membership.created_at);
+        Ok(self.counts && self.membership.is_in_force(now))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct OrganizationQuery;
+
+#[Object]
+impl OrganizationQuery {
+    /// Organisations whose name fits `search`, newest first, to name one in a consent. Open to every account. Searching is
+    /// recorded in the audit trail.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`search`).
+    async fn organizations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The beginnings of words of the name, in any order, at least 2 letters or digits in all and at most 50 characters; all organisations without it."
+        )]
+        search: Option<String>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<Organization>> {
+        let (app, caller) = request(ctx)?;
+        let arguments = json!([search.as_deref().map(words)]);
+        let cursors = ListCursors::of(&app.index_key, "organizations", caller.user, &arguments);
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let search = search.as_deref();
+        let found = list::search(&app.pool, &app.seals, &caller, search, from, size).await?;
+        let shown = found.shown.into_iter().map(Arc::new).map(Organization);
+        let page = Connection::whole(
+            shown.collect(),
+            found.has_next,
+            after.is_some(),
+            |it: &Organization| cursors.at(&it.page_key()),
+        );
+        Ok(page)
+    }
+
+    /// Who belongs to an organisation, and who did, newest membership first. Needs the role ADMIN. Reading them is recorded in
+    /// the audit trail.
+    ///
+    /// Error codes: `FORBIDDEN` for all but administrators.
+    async fn organization_members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ID of the organisation.")] organization_id: Uuid,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<Membership>> {
+        let (app, caller) = request(ctx)?;
+        let arguments = json!([organization_id]);
+        let name = "organizationMembers";
+        let cursors = ListCursors::of(&app.index_key, name, caller.user, &arguments);
+        let (size, from) = page::place(&cursors, first, after.as_ref())?;
+        let id = OrganizationId(organization_id);
+        let found = members::list(&app.pool, &app.seals, &caller, id, from, size).await?;
+        if asks_nodes_for(ctx, &["doctor"]) {
+            let people = found.iter().map(|(membership, _)| membership.doctor);
+            loaders(ctx)?.prepare_users(people.collect()).await;
+        }
+        let found = found.into_iter().map(Membership::new).collect();
+        let page = Connection::new(found, size, after.is_some(), |it: &Membership| {
+            cursors.at(&it.page_key())
+        });
+        Ok(page)
+    }
+}
+
+/// The data of a new organisation.
+#[derive(Debug, InputObject)]
+pub(crate) struct CreateOrganizationInput {
+    /// The name, 2 to 200 characters, which no other organisation of the country may have.
+    name: String,
+    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it: two capital letters.
+    country: String,
+}
+
+/// The result of `createOrganization`: the organisation that was made.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct CreateOrganizationPayload {
+    /// The new organisation, which is active and to which nobody belongs yet.
+    organization: Organization,
+}
+
+/// What is to be changed of an organisation; what is left out stays as it is.
+#[derive(Debug, InputObject)]
+pub(crate) struct UpdateOrganizationInput {
+    /// The ID of the organisation.
+    id: Uuid,
+    /// The new name, 2 to 200 characters, which no other organisation of the country may have.
+    name: Option<String>,
+    /// The new country, as ISO 3166-1 alpha-2 writes it. Consents that name the organisation with another country let nobody
+    /// in through it from then on.
+    country: Option<String>,
+    /// False to deactivate the organisation: consents that name it let nobody in through it from then on.
+    is_active: Option<bool>,
+}
+
+/// The result of `updateOrganization`: the organisation as it is now.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct UpdateOrganizationPayload {
+    /// The organisation with its changes.
+    organization: Organization,
+}
+
+/// Who is to belong to an organisation, and how long.
+#[derive(Debug, InputObject)]
+pub(crate) struct AddMemberInput {
+    /// The ID of the doctor's account.
+    doctor_id: Uuid,
+    /// The ID of the organisation.
+    organization_id: Uuid,
+    /// The time from which the doctor belongs to the organisation; now where it is left out.
+    from: Option<DateTime<Utc>>,
+    /// The time until which the doctor belongs to the organisation, exclusive; null for no end.
+    until: Option<DateTime<Utc>>,
+}
+
+/// The result of `addMember`: the membership that was added.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct AddMemberPayload {
+    /// The new membership.
+    membership: Membership,
+}
+
+/// The result of `endMembership`: the membership as it is now.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct EndMembershipPayload {
+    /// The membership with its end.
+    membership: Membership,
+}
+
+fn name_of(text: &str) -> Result<OrganizationName, Error> {
+    let told = |error: InvalidOrganizationName| Error::bad("name", error.to_string());
+    OrganizationName::parse(text).map_err(told)
+}
+
+fn country_of(text: &str) -> Result<Country, Error> {
+    let told = |error: InvalidCountry| Error::bad("country", error.to_string());
+    text.parse().map_err(told)
+}
+
+#[derive(Default)]
+pub(crate) struct OrganizationMutation;
+
+#[Object]
+impl OrganizationMutation {
+    /// Makes an organisation that consents may name. Open to administrators.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`name`, `country`), `CONFLICT` for a name that another organisation of the country
+    /// has, `FORBIDDEN` for all but administrators.
+    async fn create_organization(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The name and the country of the organisation.")]
+        input: CreateOrganizationInput,
+    ) -> Result<CreateOrganizationPayload> {
+        let (app, caller) = request(ctx)?;
+        let (name, country) = both(name_of(&input.name), country_of(&input.country))?;
+        let made = write::create(&app.pool, &app.seals, &caller, &name, country).await?;
+        Ok(CreateOrganizationPayload {
+            organization: Organization(Arc::new(made)),
+        })
+    }
+
+    /// Changes the name, the country or the state of an organisation. What consents to it let its members do, is decided by
+    /// what it is from then on. Open to administrators.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`name`, `country`), `CONFLICT` for a name that another organisation of the country
+    /// has, `NOT_FOUND`, `BUSY` while doctors become members of it, `FORBIDDEN` for all but administrators.
+    async fn update_organization(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The organisation and what is to be changed of it.")]
+        input: UpdateOrganizationInput,
+    ) -> Result<UpdateOrganizationPayload> {
+        let (app, caller) = request(ctx)?;
+        let (name, country) = both(
+            input.name.as_deref().map(name_of).transpose(),
+            input.country.as_deref().map(country_of).transpose(),
+        )?;
+        let change = OrganizationChange {
+            name,
+            country,
+            is_active: input.is_active,
+        };
+        let id = OrganizationId(input.id);
+        let changed = write::update(&app.pool, &app.seals, &caller, id, change).await?;
+        Ok(UpdateOrganizationPayload {
+            organization: Organization(Arc::new(changed)),
+        })
+    }
+
+    /// Makes a doctor a member of an organisation: consents to the organisation let the doctor in while the membership is in
+    /// force. Open to administrators.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`doctorId` for an account that is no active doctor's, `organizationId` for an
+    /// organisation that is inactive or unknown, `from`, `until`), `CONFLICT` where the doctor belongs to the organisation at
+    /// that time already, `LIMIT_REACHED` where the doctor has 8 memberships that are not over, or the organisation 1,000,
+    /// `FORBIDDEN` for all but administrators.
+    async fn add_member(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The doctor, the organisation and the time.")] input: AddMemberInput,
+    ) -> Result<AddMemberPayload> {
+        let (app, caller) = request(ctx)?;
+        let new = NewMember {
+            doctor: UserId(input.doctor_id),
+            organization: OrganizationId(input.organization_id),
+            from: input.from,
+            until: input.until,
+        };
+        let added = members::add(&app.pool, &app.seals, &caller, new).await?;
+        Ok(AddMemberPayload {
+            membership: Membership::new((added, true)),
+        })
+    }
+
+    /// Ends a membership: from then on consents to the organisation let the doctor in no more. Ending it twice is harmless.
+    /// Open to administrators.
+    ///
+    /// Error codes: `NOT_FOUND`, `FORBIDDEN` for all but administrators.
+    async fn end_membership(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ID of the membership.")] id: Uuid,
+    ) -> Result<EndMembershipPayload> {
+        let (app, caller) = request(ctx)?;
+        let ended = members::end(&app.pool, &app.seals, &caller, MembershipId(id)).await?;
+        Ok(EndMembershipPayload {
+            membership: Membership::new((ended, true)),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Looking for an organisation, to name in a consent.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    organizations::Organization,
+    purpose::Purpose,
+    users::words,
+};
+use serde_json::json;
+use store::{
+    Pool, audit,
+    organizations::{self, OrganizationCursor},
+};
+
+use super::SEARCH_LENGTHS;
+use crate::{caller::Caller, error::Error, seals::Seals};
+
+/// A page of organisations.
+#[derive(Debug)]
+pub(super) struct FoundOrganizations {
+    /// Those that are as they were sealed.
+    pub(super) shown: Vec<Organization>,
+    /// Whether there are more.
+    pub(super) has_next: bool,
+}
+
+/// Organisations of whose names words begin so, newest first; all of them where nothing is looked for.
+///
+/// # Errors
+/// [`Error::BadInput`] for too little or too much to look for; [`Error::Unauthenticated`].
+pub(super) async fn search(
+    pool: &Pool,
+    seals: &Seals,
+    caller: &Caller,
+    text: Option<&str>,
+    after: Option<OrganizationCursor>,
+    size: i64,
+) -> Result<FoundOrganizations, Error> {
+    let words = text.map(words_of).transpose()?.unwrap_or_default();
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let mut found = organizations::page(&mut tx, &words, after, size + 1).await?;
+    let size = usize::try_from(size).unwrap_or(0);
+    let has_next = found.len() > size;
+    found.truncate(size);
+    let shown = found.into_iter().filter_map(|sealed| seals.open(sealed));
+    let shown: Vec<Organization> = shown.collect();
+    let entry = AuditEntry {
+        resource_type: ResourceType::Organization,
+        new_value: Some(json!({ "list": "organizations", "count": shown.len() })),
+        classification: Classification::Internal,
+        encryption: EncryptionStatus::NotApplicable,
+        ..caller.entry(
+            AuditAction::OrganizationSearch,
+            Purpose::default_of(actor.role),
+        )
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Ok(FoundOrganizations { shown, has_next })
+}
+
+fn words_of(text: &str) -> Result<Vec<String>, Error> {
+    let (least, most) = SEARCH_LENGTHS;
+    let is_too_long = text.chars().count() > most;
+    let words = if is_too_long { Vec::new() } else { words(text) };
+    let length: usize = words.iter().map(|word| word.chars().count()).sum();
+    if length < least {
+        let message = format!("search for {least} letters or digits at least, and {most} at most");
+        return Err(Error::bad("search", message));
+    }
+    Ok(words)
+}

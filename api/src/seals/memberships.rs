@@ -1,0 +1,113 @@
+//! To which organisations doctors belong at the moment of a decision, as far as rows that are as they were sealed say.
+//!
+//! A row that cannot be believed opens nothing. As it may be that of an organisation which a patient refuses, the doctor
+//! counts for a member of every organisation where something is refused.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    access::Actor,
+    ids::UserId,
+    organizations::{CurrentMembership, CurrentMemberships, OrganizationReach},
+    users::Role,
+};
+use store::{
+    PgConnection, StoreError,
+    memberships::{self, StoredMembership},
+    organizations::StoredOrganization,
+};
+
+use super::Seals;
+
+/// What a row says.
+enum Belonging {
+    /// The doctor belongs to this organisation now.
+    Current(CurrentMembership),
+    /// It is over, or has not begun.
+    Not,
+    /// It is not as it was sealed, or its organisation is not.
+    Unknown,
+}
+
+impl Seals {
+    /// Says of these people to which organisations they belong; one statement where there are doctors among them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn add_memberships(
+        &self,
+        conn: &mut PgConnection,
+        actors: impl Iterator<Item = &mut Actor>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let doctors = actors.filter(|actor| actor.role == Role::Doctor);
+        let mut doctors: Vec<&mut Actor> = doctors.collect();
+        if doctors.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<UserId> = doctors.iter().map(|actor| actor.id).collect();
+        let known = self.memberships_of(conn, &ids, now).await?;
+        for actor in &mut doctors {
+            actor.memberships = known.get(&actor.id).copied().unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn memberships_of(
+        &self,
+        conn: &mut PgConnection,
+        doctors: &[UserId],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<UserId, CurrentMemberships>, StoreError> {
+        let mut current = HashMap::<UserId, (Vec<CurrentMembership>, bool)>::new();
+        for (doctor, stored) in memberships::of_doctors(conn, doctors).await? {
+            let (known, some_unknown) = current.entry(doctor).or_default();
+            match self.belonging(stored, now) {
+                Belonging::Current(membership) => known.push(membership),
+                Belonging::Not => {}
+                Belonging::Unknown => *some_unknown = true,
+            }
+        }
+        let all = current.into_iter().map(|(doctor, (known, some_unknown))| {
+            let memberships = CurrentMemberships::of(known);
+            let memberships = if some_unknown {
+                memberships.with_unknown()
+            } else {
+                memberships
+            };
+            (doctor, memberships)
+        });
+        Ok(all.collect())
+    }
+
+    fn belonging(&self, stored: StoredMembership, now: DateTime<Utc>) -> Belonging {
+        let Some(membership) = self.open(stored.membership) else {
+            return Belonging::Unknown;
+        };
+        if !membership.is_in_force(now) {
+            return Belonging::Not;
+        }
+        let organization = stored.organization.and_then(|it| self.current(it));
+        organization.map_or(Belonging::Unknown, Belonging::Current)
+    }
+
+    /// What belonging to an organisation can open now; `None` where it is not as it was sealed.
+    pub(crate) fn current(&self, stored: StoredOrganization) -> Option<CurrentMembership> {
+        let organization = self.open(stored.organization)?;
+        let reach = if !organization.is_active {
+            OrganizationReach::Closed
+        } else if organization.country == self.home {
+            OrganizationReach::Home
+        } else if stored.may_be_sent_to {
+            OrganizationReach::Abroad
+        } else {
+            OrganizationReach::Closed
+        };
+        Some(CurrentMembership {
+            organization: organization.id,
+            country: organization.country,
+            reach,
+        })
+    }
+}
