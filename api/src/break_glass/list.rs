@@ -10,7 +10,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Pool, audit,
-    break_glass::{self, StoredWindow, WindowCursor, WindowDisclosures},
+    break_glass::{self, StoredWindow, WindowCursor, WindowDisclosures, WindowsOf},
     users,
 };
 use vault::keyring::Keyring;
@@ -76,11 +76,12 @@ pub(super) async fn own(
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let is_doctor = actor.role == Role::Doctor;
-    let found = if is_doctor {
-        break_glass::of_doctor(&mut tx, actor.id, after, size + 1).await?
+    let whose = if is_doctor {
+        WindowsOf::Doctor(actor.id)
     } else {
-        break_glass::of_patient(&mut tx, actor.id, after, size + 1).await?
+        WindowsOf::Patient(actor.id)
     };
+    let found = break_glass::own(&mut tx, whose, after, size + 1).await?;
     let words = SealedWords::of(&mut tx, found).await?;
     let row = AuditEntry {
         patient: (!is_doctor).then_some(actor.id),

@@ -33,7 +33,7 @@ pub(super) async fn issue(
     let done = execution::done(tx, request.id).await?;
     let begun = done.iter().find(|(step, _)| *step == ErasureStep::Begin);
     let begun = begun.map_or(now, |(_, at)| *at);
-    let records = execution::erased_since(tx, request.user, &request.approved, begun).await?;
+    let records = execution::erased_since(tx, request.id, begun).await?;
     let keys = execution::destroyed_since(tx, request.user, begun).await?;
     let approvals = [request.first_approval, request.second_approval];
     let approvals: Vec<_> = approvals

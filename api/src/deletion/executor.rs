@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     consents::Consent,
-    deletion::{
-        Approval, Coverage, DeletionRequest, DeletionRequestType, DeletionStatus, DeletionStep,
-        ErasureStep,
-    },
+    deletion::{Approval, Coverage, DeletionRequest, DeletionStatus, DeletionStep, ErasureStep},
     ids::{ConsentId, DeletionRequestId, RequestId, UserId},
     integrity::ClosingReason,
     purpose::Purpose,
@@ -57,6 +55,8 @@ struct Job<'a> {
     seals: &'a Seals,
     origin: Origin,
     request: DeletionRequest,
+    /// Whether it was begun since it was approved: what has begun ends, whoever has left since.
+    has_begun: bool,
 }
 
 impl Executor {
@@ -124,9 +124,11 @@ impl Executor {
         let Some(request) = self.seals.open(sealed) else {
             return Ok(false);
         };
+        let done = execution::done(&mut tx, id).await?;
         let job = Job {
             seals: &self.seals,
             origin: Origin::job(RequestId::fresh()),
+            has_begun: has_begun(&request, &done),
             request,
         };
         let goes_on = match job.request.status {
@@ -146,6 +148,13 @@ impl Executor {
         tx.commit().await?;
         Ok(goes_on)
     }
+}
+
+/// Whether the beginning is among these steps and came after the approvals.
+fn has_begun(request: &DeletionRequest, done: &[(ErasureStep, DateTime<Utc>)]) -> bool {
+    let begun = done.iter().find(|(step, _)| *step == ErasureStep::Begin);
+    let approvals = [request.first_approval, request.second_approval];
+    begun.is_some_and(|(_, begun)| approvals.iter().flatten().all(|it| it.at <= *begun))
 }
 
 impl Job<'_> {
@@ -185,13 +194,9 @@ impl Job<'_> {
     /// that such are erased. They are readable again until then.
     async fn asks_again(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
-        // An account that is half erased takes no records any more, and goes on.
-        let may_be_asked = match request.status {
-            DeletionStatus::Scheduled => true,
-            DeletionStatus::Failed => request.request_type != DeletionRequestType::AccountErasure,
-            _ => false,
-        };
-        if !may_be_asked || request.overrides_retention {
+        // An account that is half erased takes no records any more, and goes on. Of the rest nothing is erased that was stored
+        // since it began.
+        if self.has_begun || request.overrides_retention {
             return Ok(false);
         }
         let named = &request.approved.records;
@@ -215,7 +220,7 @@ impl Job<'_> {
     /// Whether one of those who approved is an administrator no more: their approval counts as none. What has begun goes on.
     async fn lacks_approver(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
-        if request.status != DeletionStatus::Scheduled {
+        if self.has_begun {
             return Ok(false);
         }
         let approvals = [request.first_approval, request.second_approval];
@@ -272,10 +277,9 @@ impl Job<'_> {
         }
         for approval in &approvals {
             // What has begun ends: they were looked at when it began.
-            let has_begun = request.status == DeletionStatus::Failed;
             let account = self.seals.account(tx, approval.by).await?;
             let counts =
-                account.is_some_and(|it| has_begun || it.is_active && it.role == Role::Admin);
+                account.is_some_and(|it| self.has_begun || it.is_active && it.role == Role::Admin);
             if !counts {
                 return Ok(false);
             }
@@ -301,8 +305,11 @@ impl Job<'_> {
         Ok(Some(false))
     }
 
-    /// Goes the next step that is not done.
+    /// Goes the next step that is not done, unless a hold was placed meanwhile.
     async fn next(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
+        if let Some(held) = self.held(tx).await? {
+            return Ok(held);
+        }
         let done = execution::done(tx, self.request.id).await?;
         let is_done = |step: &&ErasureStep| done.iter().any(|(it, _)| it == *step);
         let steps = ErasureStep::of(self.request.request_type);
@@ -353,47 +360,44 @@ impl Job<'_> {
         })
     }
 
-    /// Takes some consents back, each with its audit row. One that is not as it was sealed decides nothing, and stays to be looked
-    /// into.
+    /// Takes some consents back, each with its audit row. One that is not as it was sealed decides nothing, is a finding, and is
+    /// taken back as it is: what is done about the rest must not wait for it.
     async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
         self.account(tx).await?;
         let patient = self.request.user;
-        let mut after = None;
-        loop {
-            let open = execution::open_consents(tx, patient, after, CONSENTS_AT_ONCE).await?;
-            let withdrawn = self.withdraw(tx, &open).await?;
-            let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
-            if is_last {
-                // Last, so that what is refused stays known as long as there are consents.
-                let account = Authority {
-                    refusals: Vec::new(),
-                    ..self.account(tx).await?
-                };
-                self.seals.write(tx, &account).await?;
-            }
-            // A page on which none can be taken back is passed over.
-            if is_last || withdrawn > 0 {
-                return Ok((is_last, json!({ "withdrawnConsents": withdrawn })));
-            }
-            after = open.last().copied();
+        let open = execution::open_consents(tx, patient, CONSENTS_AT_ONCE).await?;
+        self.withdraw(tx, &open).await?;
+        let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
+        if is_last {
+            // Last, so that what is refused stays known as long as there are consents.
+            let account = Authority {
+                refusals: Vec::new(),
+                ..self.account(tx).await?
+            };
+            self.seals.write(tx, &account).await?;
         }
+        Ok((is_last, json!({ "withdrawnConsents": open.len() })))
     }
 
-    /// Takes these consents back. Gives how many.
-    async fn withdraw(&self, tx: &mut Tx<'_>, open: &[ConsentId]) -> Result<usize, Error> {
+    /// Takes these consents back.
+    async fn withdraw(&self, tx: &mut Tx<'_>, open: &[ConsentId]) -> Result<(), Error> {
         let patient = self.request.user;
         let now = users::now(tx).await?;
         let mut entries = Vec::new();
         for id in open.iter().copied() {
-            let found = consents::lock(tx, id, patient).await?;
-            let Some(consent) = found.and_then(|sealed| self.seals.open(sealed)) else {
+            let Some(found) = consents::lock(tx, id, patient).await? else {
                 continue;
             };
+            let (consent, is_as_sealed) = self.seals.look_at(found);
             let consent = Consent {
                 withdrawn_at: Some(now),
                 ..consent
             };
-            consents::withdraw(tx, &consent, &self.seals.seal(&consent)?).await?;
+            if is_as_sealed {
+                consents::withdraw(tx, &consent, &self.seals.seal(&consent)?).await?;
+            } else {
+                consents::withdraw_unsealed(tx, &consent).await?;
+            }
             entries.push(AuditEntry {
                 resource_type: ResourceType::Consent,
                 resource_id: id.0,
@@ -404,8 +408,7 @@ impl Job<'_> {
                 ..self.entry(AuditAction::ConsentWithdraw, Value::Null)
             });
         }
-        audit::insert(tx, &entries).await?;
-        Ok(entries.len())
+        Ok(audit::insert(tx, &entries).await?)
     }
 
     /// Erases some records, and has the current ones closed on the chain.
@@ -468,8 +471,7 @@ impl Job<'_> {
     /// again.
     async fn conclude(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let request = &self.request;
-        let is_account = request.request_type == DeletionRequestType::AccountErasure;
-        let left = execution::left(tx, request.user, &request.approved, is_account).await?;
+        let left = execution::left(tx, request).await?;
         if left > 0 {
             if let Some(failed) = request.after(DeletionStep::Fail) {
                 save(self.seals, tx, &failed).await?;
@@ -491,7 +493,11 @@ impl Job<'_> {
         execution::insert_certificate(tx, request.id, &certificate).await?;
         execution::note(tx, request.id, ErasureStep::Certificate).await?;
         save(self.seals, tx, &completed).await?;
-        let said = json!({ "status": completed.status, "certificate": certificate.sha256 });
+        // What was stored since it began was kept from others until now.
+        let lifted = deletion::lift(tx, request.user).await?;
+        let said = json!({
+            "status": completed.status, "certificate": certificate.sha256, "liftedRecords": lifted,
+        });
         audit::insert(tx, &[self.entry(AuditAction::DeletionComplete, said)]).await?;
         Ok(false)
     }

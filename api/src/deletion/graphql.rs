@@ -558,10 +558,10 @@ impl DeletionMutation {
     }
 
     /// Places a legal hold: nothing that it covers is erased while it is in force, and requests that it covers are
-    /// `on_hold`. Needs the role ADMIN.
+    /// `on_hold`, also those that are being carried out. Needs the role ADMIN.
     ///
-    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data, `recordIds`, `reason`),
-    /// `LIMIT_REACHED`.
+    /// Error codes: `FORBIDDEN`, `NOT_FOUND`, `BAD_USER_INPUT` (one's own data, `recordIds`, `reason`), `CONFLICT`
+    /// (`patientId`: the data was erased), `LIMIT_REACHED`.
     async fn place_hold(
         &self,
         ctx: &Context<'_>,

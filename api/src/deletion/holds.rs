@@ -14,7 +14,8 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit, barrier, deletion,
+    Pool, Tx, audit, barrier,
+    deletion::{self, execution},
     legal_holds::{self, HoldCursor},
     users,
 };
@@ -110,7 +111,7 @@ async fn covers(
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators; [`Error::NotFound`]; [`Error::BadInput`] for one's own data and for
-/// records that are not the patient's; [`Error::LimitReached`].
+/// records that are not the patient's; [`Error::Conflict`] where nothing is left to hold; [`Error::LimitReached`].
 pub(super) async fn place(
     pool: &Pool,
     seals: &Seals,
@@ -134,6 +135,13 @@ pub(super) async fn place(
     if users::by_ids(&mut tx, &[new.patient]).await?.is_empty() {
         let about = entry(caller, WANTED, id, None);
         return refuse(tx, about, ("NOT_FOUND", WANTED), Error::NotFound("user")).await;
+    }
+    if execution::is_gone(&mut tx, new.patient).await? {
+        let error = Error::Conflict {
+            field: "patientId",
+            message: "the patient's data was erased: nothing is left to be held".to_owned(),
+        };
+        return refuse(tx, about, ("ERASED", WANTED), error).await;
     }
     if in_force(seals, &mut tx, new.patient).await?.len() >= MAX_HOLDS {
         return Err(Error::LimitReached {
@@ -179,7 +187,12 @@ async fn put_on_hold(
     caller: &Caller,
     hold: &LegalHold,
 ) -> Result<usize, Error> {
-    let waiting = [DeletionStatus::UnderReview, DeletionStatus::Scheduled];
+    let waiting = [
+        DeletionStatus::UnderReview,
+        DeletionStatus::Scheduled,
+        DeletionStatus::Executing,
+        DeletionStatus::Failed,
+    ];
     let mut count = 0;
     for sealed in deletion::lock_in(tx, hold.patient, &waiting).await? {
         let Some(request) = seals.open(sealed) else {

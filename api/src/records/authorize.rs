@@ -14,6 +14,7 @@ use domain::{
 use serde_json::json;
 use store::{
     StoreError, Tx, audit,
+    deletion::execution,
     idempotency::{self, Remembered},
     records::{self, Record},
     users,
@@ -202,6 +203,8 @@ fn once_each(refusals: Vec<AuditEntry>) -> Vec<AuditEntry> {
 /// What is known of the patients and of the versions that drafts follow.
 struct Background {
     patients: HashSet<UserId>,
+    /// Those of them whose accounts are being erased.
+    leaving: HashSet<UserId>,
     followed: Vec<Record>,
 }
 
@@ -209,6 +212,7 @@ impl Background {
     async fn of(tx: &mut Tx<'_>, asked: &[PendingDraft<'_>]) -> Result<Self, StoreError> {
         let drafts = || asked.iter().map(|asked| asked.draft);
         let patients: Vec<UserId> = drafts().map(|draft| draft.patient).collect();
+        let leaving = execution::accounts_begun(tx, &patients).await?;
         let patients = users::by_ids(tx, &patients).await?;
         let followed: Vec<RecordId> = drafts().filter_map(|d| Some(d.follows?.id)).collect();
         let followed = if followed.is_empty() {
@@ -218,6 +222,7 @@ impl Background {
         };
         Ok(Self {
             patients: patients.iter().map(|user| user.id).collect(),
+            leaving: leaving.into_iter().collect(),
             followed,
         })
     }
@@ -282,6 +287,7 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
     let is_known = background.patients.contains(&draft.patient);
     let reason = match decision {
         _ if !is_known || (draft.follows.is_some() && old.is_none()) => "UNKNOWN",
+        Decision::Permit(_) if background.leaving.contains(&draft.patient) => BEING_ERASED,
         Decision::Deny(reason) => reason.as_str(),
         Decision::Permit(_) => {
             // A doctor's record must be complete in what matters; a patient's may be what it is.
@@ -292,13 +298,14 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
             };
         }
     };
-    let missing = if draft.follows.is_some() {
-        "record"
-    } else {
-        "patient"
+    let error = match (reason, draft.follows) {
+        // Whoever may store something knows of the patient.
+        (BEING_ERASED, _) => being_erased(),
+        (_, Some(_)) => Error::NotFound("record"),
+        (_, None) => Error::NotFound("patient"),
     };
     Judgement::Refused {
-        error: Error::NotFound(missing),
+        error,
         entry: Some(AuditEntry {
             resource_type: ResourceType::MedicalRecord,
             new_value: Some(
@@ -309,5 +316,16 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
             patient: is_known.then_some(draft.patient),
             ..draft.caller.entry(AuditAction::AccessDenied, purpose)
         }),
+    }
+}
+
+/// The word of the audit trail for what is not stored because the patient's account is being erased.
+const BEING_ERASED: &str = "BEING_ERASED";
+
+fn being_erased() -> Error {
+    Error::Conflict {
+        field: "patientId",
+        message: "the patient's account is being erased: nothing is stored for it any more"
+            .to_owned(),
     }
 }

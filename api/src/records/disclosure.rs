@@ -13,6 +13,7 @@ use domain::{
     countries::Country,
     ids::RecordId,
     purpose::Purpose,
+    records::Availability,
     stored::StoredRecord,
 };
 use serde_json::json;
@@ -105,6 +106,17 @@ impl DisclosureRequest {
     /// Why, where the caller says so.
     fn said_purpose(&self) -> Option<Purpose> {
         self.purpose.or(self.caller.purpose)
+    }
+
+    /// Whether the record is there, for what is wanted: its subject may compare an erased one with the chain, which shows
+    /// nothing of it.
+    fn availability(&self, record: &Record) -> Availability {
+        let is_own_check =
+            self.wanted == Wanted::Verification && record.patient == self.caller.user;
+        match record.availability {
+            Availability::Erased if is_own_check => Availability::Open,
+            availability => availability,
+        }
     }
 
     /// What the envelope takes of the answer's budget; given back where the batch is not committed.
@@ -207,8 +219,13 @@ async fn envelopes(
     let allowed = batch
         .iter()
         .zip(judged)
-        .filter(|(inquiry, judged)| judged.verdict.is_ok() && inquiry.wanted.needs_envelope());
-    let wanted = distinct(allowed.map(|(inquiry, _)| inquiry.record));
+        .filter(|(inquiry, _)| inquiry.wanted.needs_envelope());
+    // Of an erased record there is none.
+    let wanted = allowed.filter_map(|(_, judged)| {
+        let (record, _) = judged.verdict.as_ref().ok()?;
+        (record.availability != Availability::Erased).then_some(record.id)
+    });
+    let wanted = distinct(wanted);
     let sealed = records::sealed(tx, &wanted).await?;
     Ok(sealed
         .into_iter()
@@ -288,7 +305,7 @@ fn decide_on<'a>(
         action: wanted.action(),
         purpose,
         record_type: record.record_type,
-        availability: record.availability,
+        availability: inquiry.availability(record),
         destination: destination.as_ref().map(Country::as_str),
         emergency: facts.emergency(&inquiry.caller, record.patient, purpose),
         now: facts.now,

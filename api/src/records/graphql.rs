@@ -408,7 +408,7 @@ impl RecordQuery {
     }
 
     /// Decrypts a record, hashes it and compares the hash with the registry on the chain, at the time
-    /// of the request. Shows no content.
+    /// of the request. Shows no content. Of a record that was erased, its patient is told so.
     ///
     /// Error codes: `NOT_FOUND` where it does not exist or the caller may not read it; `UNAVAILABLE`
     /// where the chain does not answer.
@@ -485,7 +485,7 @@ impl RecordMutation {
     ///
     /// Error codes: `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `idempotencyKey`),
     /// `NOT_FOUND` where the patient does not exist or the caller may not store for them, `CONFLICT`
-    /// (`idempotencyKey`: used for another request).
+    /// (`idempotencyKey`: used for another request; `patientId`: the account is being erased).
     async fn create_medical_record(
         &self,
         ctx: &Context<'_>,

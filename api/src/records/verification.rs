@@ -30,7 +30,7 @@ impl RecordVerification {
 
     /// Whether the content has the hash that was stored and anchored for it.
     async fn content_matches(&self) -> bool {
-        self.0.verdict != Verdict::Tampered
+        !matches!(self.0.verdict, Verdict::Tampered | Verdict::Erased)
     }
 
     /// Whether the registry on the chain knows the hash of the content.

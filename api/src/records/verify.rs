@@ -1,8 +1,15 @@
 //! Comparing a record with its hash and with the chain, now.
 
+use std::sync::Arc;
+
 use chain::{ChainAddress, Client, OnChainStatus};
 use chrono::{DateTime, Utc};
-use domain::{clock::Clock, ids::RecordId, purpose::Purpose, records::DataHash};
+use domain::{
+    clock::Clock,
+    ids::RecordId,
+    purpose::Purpose,
+    records::{Availability, DataHash},
+};
 use store::records::Record;
 use vault::row::Opened;
 
@@ -20,7 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Verification {
     /// The record.
-    pub(crate) record: std::sync::Arc<Record>,
+    pub(crate) record: Arc<Record>,
     /// Why it was looked at.
     pub(crate) purpose: Purpose,
     /// What it comes to.
@@ -52,6 +59,8 @@ pub(crate) enum Verdict {
     Revoked,
     /// The registry knows the hash, from an account that is not one of this service.
     ForeignRegistrar,
+    /// The record was erased: nothing is left to compare, and `chainStatus` states whether the registry has been told.
+    Erased,
 }
 
 impl Verdict {
@@ -111,6 +120,9 @@ pub(crate) async fn verify(
     };
     let disclosed = verifying.disclosure.ask(inquiry).await?;
     let (record, purpose) = (disclosed.record, disclosed.purpose);
+    if record.availability == Availability::Erased {
+        return of_erased(verifying, record, purpose).await;
+    }
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
 
     let mut conn = verifying.decryption.pool.acquire().await?;
@@ -148,6 +160,28 @@ pub(crate) async fn verify(
         computed,
         on_chain,
         successor,
+        checked_at: verifying.clock.now(),
+    })
+}
+
+/// What is said of a record that was erased: what the registry says of its hash.
+async fn of_erased(
+    verifying: Verifying<'_>,
+    record: Arc<Record>,
+    purpose: Purpose,
+) -> Result<Verification, Error> {
+    let hash = DataHash::parse(&record.data_hash).ok();
+    let on_chain = match hash {
+        Some(hash) => verifying.chain.anchor_of(&hash).await.map_err(no_answer)?,
+        None => None,
+    };
+    Ok(Verification {
+        record,
+        purpose,
+        verdict: Verdict::Erased,
+        computed: None,
+        on_chain,
+        successor: None,
         checked_at: verifying.clock.now(),
     })
 }

@@ -174,7 +174,9 @@ impl DeletionStatus {
             (Self::Pending, Step::Expire) => Some(Self::Expired),
             (Self::Verified | Self::Scheduled | Self::Failed, Step::Review)
             | (Self::OnHold, Step::Release) => Some(Self::UnderReview),
-            (Self::UnderReview | Self::Scheduled, Step::Hold) => Some(Self::OnHold),
+            (Self::UnderReview | Self::Scheduled | Self::Executing | Self::Failed, Step::Hold) => {
+                Some(Self::OnHold)
+            }
             (Self::OnHold, Step::Resume)
             | (Self::Approved | Self::PartiallyApproved, Step::Schedule) => Some(Self::Scheduled),
             (Self::UnderReview, Step::Approve) => Some(Self::Approved),
@@ -418,6 +420,8 @@ mod tests {
             (Status::PartiallyApproved, Step::Schedule, Status::Scheduled),
             (Status::PartiallyApproved, Step::Cancel, Status::Cancelled),
             (Status::Scheduled, Step::Hold, Status::OnHold),
+            (Status::Executing, Step::Hold, Status::OnHold),
+            (Status::Failed, Step::Hold, Status::OnHold),
             (Status::Scheduled, Step::Review, Status::UnderReview),
             (Status::Failed, Step::Review, Status::UnderReview),
             (Status::Scheduled, Step::Cancel, Status::Cancelled),

@@ -395,53 +395,57 @@ pub async fn clear_review(
 /// Where a page of windows goes on: after the one opened then, with that id.
 pub type WindowCursor = (DateTime<Utc>, Uuid);
 
-/// A doctor's windows, newest first. Served by `idx_break_glass_windows_doctor_page`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn of_doctor(
-    conn: &mut PgConnection,
-    doctor: UserId,
-    after: Option<WindowCursor>,
-    limit: i64,
-) -> Result<Vec<StoredWindow>, StoreError> {
-    let found = reviewed_rows!(
-        "WHERE doctor_id = $1
-           AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
-         ORDER BY opened_at DESC, id DESC
-         LIMIT $4",
-        doctor.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    read_all(found)
+/// Whose windows a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowsOf {
+    /// Those that a doctor opened.
+    Doctor(UserId),
+    /// Those on a patient's records.
+    Patient(UserId),
 }
 
-/// The windows on a patient's records, newest first. Served by `idx_break_glass_windows_patient_page`.
+/// Somebody's windows, newest first. Served by `idx_break_glass_windows_doctor_page` and
+/// `idx_break_glass_windows_patient_page`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn of_patient(
+pub async fn own(
     conn: &mut PgConnection,
-    patient: UserId,
+    whose: WindowsOf,
     after: Option<WindowCursor>,
     limit: i64,
 ) -> Result<Vec<StoredWindow>, StoreError> {
-    let found = reviewed_rows!(
-        "WHERE patient_id = $1
-           AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
-         ORDER BY opened_at DESC, id DESC
-         LIMIT $4",
-        patient.0,
-        after.map(|(at, _)| at),
-        after.map(|(_, id)| id),
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
+    let (at, id) = (after.map(|(at, _)| at), after.map(|(_, id)| id));
+    let found = match whose {
+        WindowsOf::Doctor(doctor) => {
+            reviewed_rows!(
+                "WHERE doctor_id = $1
+               AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $4",
+                doctor.0,
+                at,
+                id,
+                limit,
+            )
+            .fetch_all(conn)
+            .await?
+        }
+        WindowsOf::Patient(patient) => {
+            reviewed_rows!(
+                "WHERE patient_id = $1
+               AND ($2::timestamptz IS NULL OR (opened_at, id) < ($2, $3::uuid))
+             ORDER BY opened_at DESC, id DESC
+             LIMIT $4",
+                patient.0,
+                at,
+                id,
+                limit,
+            )
+            .fetch_all(conn)
+            .await?
+        }
+    };
     read_all(found)
 }
 

@@ -245,6 +245,27 @@ pub async fn withdraw(
     Ok(done.rows_affected() == 1)
 }
 
+/// Takes a consent back that is not as it was sealed; lock it first. It gets no seal for that: it stays a finding.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn withdraw_unsealed(
+    conn: &mut PgConnection,
+    consent: &Consent,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE data_processing_consents
+         SET consent_withdrawn_at = $2
+         WHERE id = $1
+           AND consent_withdrawn_at IS NULL",
+        consent.id.0,
+        consent.withdrawn_at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// One consent of this patient; nobody changes it until the transaction ends.
 ///
 /// # Errors

@@ -591,8 +591,7 @@ pub async fn lift(tx: &mut Tx<'_>, patient: UserId) -> Result<u64, StoreError> {
                WHERE request.user_id = $1
                  AND request.restricts
                  AND (request.approved_categories && ARRAY['ALL_RECORDS', record.record_type::text]
-                      OR record.id = ANY(request.approved_records)
-                      OR record.predecessor_id = ANY(request.approved_records))
+                      OR is_version_of(record.id, request.approved_records))
            )",
         patient.0,
     )

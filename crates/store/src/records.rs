@@ -220,7 +220,7 @@ pub async fn insert(tx: &mut Tx<'_>, records: &[NewRecord]) -> Result<(), StoreE
                 (SELECT e.created_at FROM data_deletion_requests AS asked
                  WHERE asked.user_id = e.patient_id AND asked.restricts
                    AND (asked.approved_categories && ARRAY['ALL_RECORDS', e.record_type]
-                        OR e.predecessor_id = ANY(asked.approved_records))
+                        OR is_version_of(e.predecessor_id, asked.approved_records))
                  LIMIT 1)
          FROM UNNEST(
              $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[],

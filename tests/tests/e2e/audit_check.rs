@@ -375,7 +375,8 @@ async fn a_check_that_could_not_finish_ends_otherwise_than_one_that_found_someth
     world
         .attacks(
             "ALTER TABLE audit_logs DISABLE TRIGGER USER;
-             UPDATE audit_logs SET purpose = 'TREAT' WHERE action_type = 'AUTH_REGISTER'",
+             UPDATE audit_logs SET purpose = 'TREAT' WHERE action_type = 'AUTH_REGISTER';
+             ALTER TABLE audit_logs ENABLE TRIGGER USER",
         )
         .await;
     assert_eq!(code(&url).await, 1);

@@ -72,6 +72,11 @@ async fn queue(admin: &Person, status: Value) -> Vec<Value> {
 
 /// Moves a window into the past, as if it had been opened so much earlier.
 async fn ages(world: &World, window: &Value, by: &str) {
+    // Nobody looks after windows until it is sealed again.
+    let mut schedule = world.connects_as("meditrustal_indexer").await;
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('meditrustal break-glass schedule', 0))";
+    let held = sqlx::raw_sql(lock).execute(&mut schedule).await;
+    held.expect("the lock is free in the end");
     world
         .executes(&format!(
             "UPDATE break_glass_windows

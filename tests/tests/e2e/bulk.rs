@@ -511,6 +511,34 @@ async fn the_mutation_says_whom_its_documents_name_too() {
 }
 
 #[tokio::test]
+async fn the_mutation_refuses_documents_of_several_patients_where_one_account_is_given() {
+    const IMPORT: &str = "mutation Import($input: ImportRecordsInput!) { importRecords(input: $input) { created refused } }";
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let imports = async |subjects: [&str; 2]| {
+        let entries = subjects.map(|subject| {
+            let subject = format!(r#"{{"reference":"{subject}"}}"#);
+            format!(r#"{{"document":{}}}"#, heart_rate_of(70, &subject))
+        });
+        let input = format!(
+            r#"{{"input":{{"patientId":"{}","entries":[{}]}}}}"#,
+            ana.id,
+            entries.join(",")
+        );
+        ana.asks_with(IMPORT, &input).await
+    };
+
+    let refused = imports(["Patient/7", "Patient/8"]).await;
+
+    let field = &refused.fails_with("BAD_USER_INPUT").extensions["field"];
+    assert_eq!(field, "patients");
+    let stored = "action_type = 'RECORD_CREATE'";
+    assert!(world.audit_rows(stored).await.is_empty());
+    let same = imports(["Patient/7", "Patient/7"]).await;
+    assert_eq!(same.data()["importRecords"]["refused"], 0);
+}
+
+#[tokio::test]
 async fn an_account_alone_means_one_patient_of_the_source_in_whatever_order() {
     let world = World::start().await;
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);

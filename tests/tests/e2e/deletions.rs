@@ -69,7 +69,7 @@ async fn cancels(ana: &Person, request: &str) -> Answer {
         .await
 }
 
-async fn holds(admin: &Person, patient: &Person, more: Value) -> Answer {
+pub(crate) async fn holds(admin: &Person, patient: &Person, more: Value) -> Answer {
     let mut input = json!({ "patientId": patient.id, "reason": "a court asked for it" });
     if let (Some(input), Some(more)) = (input.as_object_mut(), more.as_object()) {
         input.extend(more.clone());
@@ -77,7 +77,7 @@ async fn holds(admin: &Person, patient: &Person, more: Value) -> Answer {
     admin.asks(PLACE, json!({ "input": input })).await
 }
 
-async fn releases(admin: &Person, hold: &str) -> Answer {
+pub(crate) async fn releases(admin: &Person, hold: &str) -> Answer {
     admin
         .asks(RELEASE, json!({ "input": { "id": hold } }))
         .await

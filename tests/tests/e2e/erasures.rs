@@ -20,7 +20,7 @@ const STEPS: [&str; 7] = [
 ];
 
 /// A world in which what is approved is erased at once.
-async fn at_once() -> World {
+pub(crate) async fn at_once() -> World {
     let settings = [
         ("MEDITRUSTAL_DELETION_GRACE", "0"),
         ("MEDITRUSTAL_DELETION_EVERY", "1"),
@@ -31,7 +31,7 @@ async fn at_once() -> World {
     World::with(|options| options.api.extend(settings)).await
 }
 
-async fn verified(ana: &Person, input: Value) -> String {
+pub(crate) async fn verified(ana: &Person, input: Value) -> String {
     let ask = "mutation($input: RequestDataDeletionInput!) {
       requestDataDeletion(input: $input) { request { id } }
     }";
@@ -45,7 +45,7 @@ async fn verified(ana: &Person, input: Value) -> String {
     request
 }
 
-async fn approves(admin: &Person, request: &str) {
+pub(crate) async fn approves(admin: &Person, request: &str) {
     let input = json!({
         "id": request, "decision": "APPROVE", "reason": "the person may ask for it",
         "overrideRetention": true,
@@ -53,16 +53,16 @@ async fn approves(admin: &Person, request: &str) {
     admin.asks(REVIEW, json!({ "input": input })).await.data();
 }
 
-fn account() -> Value {
+pub(crate) fn account() -> Value {
     json!({ "requestType": "ACCOUNT_ERASURE", "dataCategories": ["ALL_RECORDS"] })
 }
 
-async fn status(world: &World, request: &str) -> String {
+pub(crate) async fn status(world: &World, request: &str) -> String {
     let query = format!("SELECT status FROM data_deletion_requests WHERE id = '{request}'");
     text(&world.sql(&query).await[0]["status"])
 }
 
-async fn is_completed(world: &World, request: &str) {
+pub(crate) async fn is_completed(world: &World, request: &str) {
     eventually("the request is carried out", async || {
         (status(world, request).await == "completed").then_some(())
     })
@@ -70,7 +70,7 @@ async fn is_completed(world: &World, request: &str) {
 }
 
 /// The steps that are done, in order.
-async fn steps(world: &World, request: &str) -> Vec<String> {
+pub(crate) async fn steps(world: &World, request: &str) -> Vec<String> {
     let query = format!(
         "SELECT step FROM deletion_steps WHERE request_id = '{request}' ORDER BY done_at, step"
     );

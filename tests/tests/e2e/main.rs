@@ -30,6 +30,7 @@ mod deletions;
 mod durability;
 mod edits;
 mod erasures;
+mod erasures_meanwhile;
 mod exports;
 mod fhir_consents;
 mod flood;

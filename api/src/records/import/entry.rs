@@ -31,7 +31,7 @@ pub(crate) struct Exported {
 }
 
 /// What is to be stored.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// The document.
     pub(crate) document: Json,

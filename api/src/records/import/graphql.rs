@@ -134,9 +134,9 @@ pub(crate) struct ImportMutation;
 
 #[Object]
 impl ImportMutation {
-    /// Stores several records of one patient, each independently: one that is refused does not affect
+    /// Stores several records, each independently: one that is refused does not affect
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
-    /// Each entry needs the same permission as `createMedicalRecord`.
+    /// Each entry needs the same permission as `createMedicalRecord`. Documents that name several patients need `patients`.
     ///
     /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`). Those of an entry are in its
     /// `code`.
@@ -161,12 +161,19 @@ impl ImportMutation {
             key: input.key,
             restores: false,
         };
-        let stored = input.entries.into_iter().map(|entry| {
-            let entry = Entry::new(
+        let entries = input.entries.into_iter().map(|entry| {
+            Entry::new(
                 entry.document.into_json(),
                 entry.record_type.map(Into::into),
                 entry.metadata.map(Into::into),
-            );
+            )
+        });
+        let entries: Vec<Entry> = entries.collect();
+        if import.name_several(&entries) {
+            let message = "the documents name several patients: say here which accounts they are, or import them apart";
+            return Err(Error::bad("patients", message).into());
+        }
+        let stored = entries.into_iter().map(|entry| {
             let kind = entry.kind();
             let draft = import.draft(app.drafting(), &caller, entry);
             async move {

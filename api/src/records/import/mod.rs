@@ -123,6 +123,15 @@ impl Import {
         }
     }
 
+    /// Whether these entries name several people while an account alone was given.
+    pub(crate) fn name_several(&self, entries: &[Entry]) -> bool {
+        let mut looked = self.clone();
+        for entry in entries {
+            looked.pass_over(entry.clone());
+        }
+        looked.patients.are_several()
+    }
+
     /// Says what an entry is and whose; `None` of what no record is made of.
     fn assign(&mut self, entry: Entry) -> Result<Option<Assigned>, Error> {
         let Entry {

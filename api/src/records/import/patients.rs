@@ -201,6 +201,8 @@ pub(crate) struct ImportPatients {
     is_closed: bool,
     /// Whether somebody was named who is the account.
     is_taken: bool,
+    /// Whether documents name a second person, and nobody says who that is.
+    is_several: bool,
 }
 
 impl ImportPatients {
@@ -239,8 +241,15 @@ impl ImportPatients {
             account,
             is_closed: !accounts.is_empty(),
             is_taken: false,
+            is_several: false,
             known,
         })
+    }
+
+    /// Whether the documents that were looked at name several people while an account alone was given: which of them it is,
+    /// nobody has said.
+    pub(crate) const fn are_several(&self) -> bool {
+        self.is_several
     }
 
     /// Learns in which ways somebody is named, from a `Patient` resource.
@@ -300,7 +309,13 @@ impl ImportPatients {
             (Known::One(known), None) => Some(known),
             (Known::Nobody, Some(given)) => Some(given),
             (Known::Nobody, None) => {
-                let account = self.open().filter(|_| !keys.is_empty())?;
+                if keys.is_empty() {
+                    return None;
+                }
+                let Some(account) = self.open() else {
+                    self.is_several |= !self.is_closed;
+                    return None;
+                };
                 self.is_taken = true;
                 for key in keys {
                     self.known.learn(key.clone(), account);
@@ -367,7 +382,9 @@ mod tests {
         assert_eq!(whose(&mut patients, &others), None);
         assert_eq!(whose(&mut patients, &ours), Some(account(1)));
         assert_eq!(whose(&mut patients, "Patient/7"), Some(account(1)));
+        assert!(!patients.are_several());
         assert_eq!(whose(&mut patients, "Patient/8"), None);
+        assert!(patients.are_several());
         assert_eq!(whose(&mut patients, "Group/7"), None);
         assert_eq!(whose(&mut patients, "Patient/7"), Some(account(1)));
         assert_eq!(whose(&mut patients, &others), None);

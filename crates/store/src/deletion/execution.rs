@@ -5,13 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    deletion::{Approval, Coverage, ErasureStep},
+    deletion::{Approval, DeletionRequest, DeletionRequestType, ErasureStep},
     ids::{ConsentId, DeletionRequestId, PatientKeyId, RecordId, UserId},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ids_of, types_of};
 use crate::{StoreError, Tx, rows};
 
 /// A request that is to be carried out, and where a page of them goes on after it.
@@ -101,6 +100,56 @@ pub async fn note(
     Ok(())
 }
 
+/// Those of these patients whose accounts are being erased: it has begun and is not over. Served by
+/// `idx_data_deletion_requests_restricting`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn accounts_begun(
+    conn: &mut PgConnection,
+    patients: &[UserId],
+) -> Result<Vec<UserId>, StoreError> {
+    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
+    let found = sqlx::query_scalar!(
+        "SELECT user_id
+         FROM data_deletion_requests
+         WHERE user_id = ANY($1)
+           AND restricts
+           AND request_type = 'ACCOUNT_ERASURE'
+           AND EXISTS (SELECT FROM deletion_steps WHERE request_id = data_deletion_requests.id)
+         ORDER BY user_id",
+        &patients,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(UserId).collect())
+}
+
+/// Whether nothing is left of a patient's data that could be kept: the account is erased, or its keys are destroyed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_gone(conn: &mut PgConnection, patient: UserId) -> Result<bool, StoreError> {
+    let is_gone = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM data_deletion_requests
+               WHERE user_id = $1
+                 AND request_type = 'ACCOUNT_ERASURE'
+                 AND (
+                     status = 'completed'
+                     OR restricts AND EXISTS (
+                         SELECT FROM deletion_steps
+                         WHERE request_id = data_deletion_requests.id AND step = 'KEYS'
+                     )
+                 )
+           ) AS "is_gone!""#,
+        patient.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(is_gone)
+}
+
 /// Forgets the steps of a request that failed but for its beginning: all of them are done again.
 ///
 /// # Errors
@@ -181,14 +230,13 @@ pub async fn destroy_keys(
     Ok(destroyed.into_iter().map(PatientKeyId).collect())
 }
 
-/// A page of the consents of a patient that are not taken back, whether they hold now or not, in the order of ids.
+/// Some consents of a patient that are not taken back, whether they hold now or not, in the order of ids.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn open_consents(
     conn: &mut PgConnection,
     patient: UserId,
-    after: Option<ConsentId>,
     limit: i64,
 ) -> Result<Vec<ConsentId>, StoreError> {
     let found = sqlx::query_scalar!(
@@ -196,11 +244,9 @@ pub async fn open_consents(
          FROM data_processing_consents
          WHERE user_id = $1
            AND consent_withdrawn_at IS NULL
-           AND ($2::uuid IS NULL OR id > $2)
          ORDER BY id
-         LIMIT $3",
+         LIMIT $2",
         patient.0,
-        after.map(|id| id.0),
         limit,
     )
     .fetch_all(conn)
@@ -239,49 +285,38 @@ pub async fn remove_traces(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn left(
-    conn: &mut PgConnection,
-    patient: UserId,
-    covered: &Coverage,
-    is_account: bool,
-) -> Result<i64, StoreError> {
+pub async fn left(conn: &mut PgConnection, request: &DeletionRequest) -> Result<i64, StoreError> {
+    let is_account = request.request_type == DeletionRequestType::AccountErasure;
     let left = sqlx::query_scalar!(
-        r#"WITH RECURSIVE named(id) AS (
-               SELECT UNNEST($3::uuid[])
-               UNION
-               SELECT later.id FROM named JOIN medical_records AS later ON later.predecessor_id = named.id
-           )
-           SELECT (
+        r#"SELECT (
                SELECT count(*)
                FROM medical_records
-               WHERE patient_id = $1
-                 AND (record_type = ANY($2) OR id IN (SELECT named.id FROM named))
+               WHERE id IN (SELECT records_of_erasure($2))
                  AND (erased_at IS NULL OR octet_length(encrypted_data) > 0
                       OR record_metadata IS NOT NULL OR code_tokens IS NOT NULL
                       OR missing_elements IS NOT NULL OR effective_at IS NOT NULL)
            ) + (
-               SELECT count(*) FROM patient_keys WHERE $4 AND patient_id = $1 AND wrapped_key IS NOT NULL
+               SELECT count(*) FROM patient_keys WHERE $3 AND patient_id = $1 AND wrapped_key IS NOT NULL
            ) + (
                SELECT count(*) FROM users
-               WHERE $4 AND id = $1
+               WHERE $3 AND id = $1
                  AND (is_active OR hashed_password <> '!' OR blockchain_address IS NOT NULL
                       OR organization_id IS NOT NULL OR email NOT LIKE '%@erased' OR username NOT LIKE 'erased:%')
            ) + (
-               SELECT count(*) FROM sessions WHERE $4 AND user_id = $1
+               SELECT count(*) FROM sessions WHERE $3 AND user_id = $1
            ) + (
-               SELECT count(*) FROM wallets WHERE $4 AND user_id = $1
+               SELECT count(*) FROM wallets WHERE $3 AND user_id = $1
            ) + (
-               SELECT count(*) FROM second_factors WHERE $4 AND user_id = $1
+               SELECT count(*) FROM second_factors WHERE $3 AND user_id = $1
            ) + (
-               SELECT count(*) FROM idempotency_keys WHERE $4 AND user_id = $1
+               SELECT count(*) FROM idempotency_keys WHERE $3 AND user_id = $1
            ) + (
                SELECT count(*) FROM data_processing_consents
-               WHERE $4 AND user_id = $1 AND consent_withdrawn_at IS NULL
+               WHERE $3 AND user_id = $1 AND consent_withdrawn_at IS NULL
                  AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
            ) AS "left!""#,
-        patient.0,
-        &types_of(covered),
-        &ids_of(&covered.records),
+        request.user.0,
+        request.id.0,
         is_account,
     )
     .fetch_one(conn)
@@ -300,31 +335,22 @@ pub struct ErasedRecord {
     pub data_hash: String,
 }
 
-/// The records of a patient that are covered and were erased since then, in the order of ids.
+/// The records that a request erases and that were erased since then, in the order of ids.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn erased_since(
     conn: &mut PgConnection,
-    patient: UserId,
-    covered: &Coverage,
+    request: DeletionRequestId,
     since: DateTime<Utc>,
 ) -> Result<Vec<ErasedRecord>, StoreError> {
     let found = sqlx::query!(
-        "WITH RECURSIVE named(id) AS (
-             SELECT UNNEST($3::uuid[])
-             UNION
-             SELECT later.id FROM named JOIN medical_records AS later ON later.predecessor_id = named.id
-         )
-         SELECT id, record_type, data_hash
+        "SELECT id, record_type, data_hash
          FROM medical_records
-         WHERE patient_id = $1
-           AND (record_type = ANY($2) OR id IN (SELECT named.id FROM named))
-           AND erased_at >= $4
+         WHERE id IN (SELECT records_of_erasure($1))
+           AND erased_at >= $2
          ORDER BY id",
-        patient.0,
-        &types_of(covered),
-        &ids_of(&covered.records),
+        request.0,
         since,
     )
     .fetch_all(conn)

@@ -179,7 +179,7 @@ pub async fn sealed(
                 SELECT FROM data_deletion_requests AS request
                 WHERE request.user_id = record.patient_id AND request.restricts
                   AND (request.approved_categories && ARRAY['ALL_RECORDS', record.record_type::text]
-                       OR record.id = ANY(request.approved_records))
+                       OR is_version_of(record.id, request.approved_records))
             ) AS "must_be_restricted!",
             -- Hardly any row ever changed: the trail is asked about those alone, by its times.
             CASE
