@@ -43,6 +43,7 @@ pub enum ClientError {
 pub struct Client {
     url: String,
     token: Option<String>,
+    purpose: Option<String>,
     http: reqwest::Client,
 }
 
@@ -52,6 +53,7 @@ impl Client {
         Self {
             url: url.to_owned(),
             token: None,
+            purpose: None,
             http: reqwest::Client::new(),
         }
     }
@@ -61,6 +63,15 @@ impl Client {
     pub fn with_token(&self, token: &str) -> Self {
         Self {
             token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, with a purpose of use for whatever names none itself.
+    #[must_use]
+    pub fn with_purpose(&self, purpose: &str) -> Self {
+        Self {
+            purpose: Some(purpose.to_owned()),
             ..self.clone()
         }
     }
@@ -103,6 +114,9 @@ impl Client {
             .body(body);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(purpose) = &self.purpose {
+            request = request.header("x-purpose-of-use", purpose);
         }
         let unreachable = |error: reqwest::Error| ClientError::Unreachable(error.to_string());
         let answer = request.send().await.map_err(unreachable)?;

@@ -1,5 +1,8 @@
 //! `cargo dev demo`: the main job, played once over the public interface, with nobody watching.
 
+mod emergency;
+mod erasure;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -83,6 +86,7 @@ async fn on_a_fresh_stack(root: &Path) -> Result<()> {
     let mut options = Options::throw_away(root);
     options.mining = Options::persistent(root).mining;
     options.progress = true;
+    options.api.extend(erases_at_once());
     let stack = Stack::start(options).await?;
     say::line(format_args!(
         "The main job, on a fresh stack {}\n",
@@ -105,6 +109,17 @@ async fn on_a_fresh_stack(root: &Path) -> Result<()> {
     played
 }
 
+/// The settings of an api that erases what is approved at once: only in development.
+pub(crate) fn erases_at_once() -> impl Iterator<Item = (String, String)> {
+    let settings = [
+        ("MEDITRUSTAL_DELETION_GRACE", "0"),
+        ("MEDITRUSTAL_DELETION_EVERY", "1"),
+    ];
+    settings
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 async fn play(root: &Path, stage: Stage) -> Result<()> {
     let mut steps = Steps::new();
     let played = story(root, &stage, &mut steps).await;
@@ -117,6 +132,8 @@ struct Care {
     ana: Insider,
     bo: Insider,
     consent: String,
+    /// What Ana proves with that it is her.
+    password: String,
 }
 
 /// A stored record.
@@ -130,7 +147,10 @@ async fn story(root: &Path, stage: &Stage, steps: &mut Steps) -> Result<()> {
     let record = store(root, &care, steps).await?;
     read(&care, &record, steps).await?;
     withdraw(&care, &record, steps).await?;
-    tamper(stage, &record, steps).await
+    emergency::emergency(stage, &care, &record, steps).await?;
+    look_back(&care, &record, steps).await?;
+    tamper(stage, &record, steps).await?;
+    erasure::erasure(stage, &care, &record, steps).await
 }
 
 /// Accounts and a consent.
@@ -152,6 +172,7 @@ async fn begin(stage: &Stage, steps: &mut Steps) -> Result<Care> {
     ));
 
     steps.step("Both log in");
+    let password = ana.password.clone();
     let ana = log_in(&stage.anybody, &ana).await?;
     let bo = log_in(&stage.anybody, &bo).await?;
     steps.done(format_args!("Ana is {}\nBo is {}", ana.id, bo.id));
@@ -162,7 +183,12 @@ async fn begin(stage: &Stage, steps: &mut Steps) -> Result<Care> {
     let purpose = show(&consent["purpose"]);
     let consent = text(&consent["id"])?;
     steps.done(format_args!("consent {consent}, purpose {purpose}"));
-    Ok(Care { ana, bo, consent })
+    Ok(Care {
+        ana,
+        bo,
+        consent,
+        password,
+    })
 }
 
 /// A record, and its way to the chain.
@@ -218,7 +244,7 @@ async fn read(care: &Care, record: &Stored, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-/// What they may not see any more, and who tried.
+/// What they may not see any more.
 async fn withdraw(care: &Care, record: &Stored, steps: &mut Steps) -> Result<()> {
     steps.step("Ana withdraws the consent; for Bo there is no such record now");
     let input = json!({ "input": { "id": care.consent } });
@@ -242,7 +268,11 @@ async fn withdraw(care: &Care, record: &Stored, steps: &mut Steps) -> Result<()>
         .map(|error| error.message.as_str())
         .collect();
     steps.done(format_args!("NOT_FOUND: {}", said.join("; ")));
+    Ok(())
+}
 
+/// Who saw it.
+async fn look_back(care: &Care, record: &Stored, steps: &mut Steps) -> Result<()> {
     steps.step("Ana reads who saw her record, and who tried to");
     steps.done(access_log(&care.ana, &record.id).await?);
     Ok(())

@@ -9,7 +9,7 @@ use dev::stack::{Foundation, Options, Run, RunFile, Stack};
 use dev::{Error, Result, repository, say};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::seeds;
+use super::{demo::erases_at_once, seeds};
 
 /// How often one program, or the database, is started again before we give up.
 const RESTARTS: u32 = 5;
@@ -40,6 +40,7 @@ impl Up {
         port_is_free(self.port)?;
         let mut options = Options::persistent(&root);
         options.api_port = self.port;
+        options.api.extend(erases_at_once());
         if self.logs {
             options.echo = Echo::All;
         }
