@@ -59,4 +59,51 @@ impl Criteria {
             }
         ])
     }
+
+    /// Whose newest are looked for in this order, if nothing else is: one patient's, with no filter but types.
+    pub(crate) fn newest_of(&self, order: Order) -> Option<UserId> {
+        let is_newest = order == Order::CreatedDescending
+            && self.code.is_none()
+            && self.filter.is_of_types_alone();
+        self.patient.filter(|_| is_newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_one_patients_newest_of_any_types_are_found_by_a_plan_that_is_kept() {
+        let patient = Some(UserId(Uuid::from_u128(7)));
+        let all = Criteria {
+            patient,
+            ..Criteria::default()
+        };
+        let by_author = Filter {
+            author: patient,
+            ..Filter::default()
+        };
+        let filtered = Criteria {
+            filter: by_author,
+            ..all.clone()
+        };
+        let coded = Criteria {
+            code: Some(("system".to_owned(), "code".to_owned())),
+            ..all.clone()
+        };
+        for (criteria, order, wanted) in [
+            (&all, Order::CreatedDescending, patient),
+            (&all, Order::CreatedAscending, None),
+            (&all, Order::EffectiveDescending, None),
+            (&all, Order::EffectiveAscending, None),
+            (&filtered, Order::CreatedDescending, None),
+            (&coded, Order::CreatedDescending, None),
+            (&Criteria::default(), Order::CreatedDescending, None),
+        ] {
+            assert_eq!(criteria.newest_of(order), wanted, "{criteria:?} {order:?}");
+        }
+    }
 }

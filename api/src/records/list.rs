@@ -231,23 +231,18 @@ impl Search {
         self.criteria.patient.is_some() && self.criteria.code.is_none() && !self.total
     }
 
-    /// Whether the index that finds it is the same whatever the values are: one patient's, with no filter but types.
-    fn is_plain(&self) -> bool {
-        self.is_brief() && self.criteria.filter.is_of_types_alone()
-    }
-
-    /// Whose newest it looks for, if it looks for nothing else.
+    /// Whose newest it looks for, if it looks for nothing else: the index that finds these is the same whatever the values are.
     fn newest_of(&self) -> Option<UserId> {
-        let is_newest = self.is_plain() && self.order == Order::CreatedDescending;
-        self.criteria.patient.filter(|_| is_newest)
+        let newest_of = self.criteria.newest_of(self.order);
+        newest_of.filter(|_| !self.total)
     }
 }
 
 impl RecordReader {
     /// Finds a batch of lists in one transaction.
     async fn find_all(&self, batch: &Batch<ListRequest>) -> BatchAnswers<Found> {
-        let is_plain = |asked: &Arc<ListRequest>| asked.search.is_plain();
-        let plans = if batch.requests.iter().all(is_plain) {
+        let is_of_newest = |asked: &Arc<ListRequest>| asked.search.newest_of().is_some();
+        let plans = if batch.requests.iter().all(is_of_newest) {
             Plans::Kept
         } else {
             Plans::AsUsual
