@@ -181,6 +181,9 @@ fn about_emergency(row: &AuditRow) -> &'static str {
         "BREAK_GLASS_REVIEW" if said(row, "decision") == Some("UNJUSTIFIED") => {
             "reviewed emergency access to your records and found that it was not justified"
         }
+        "BREAK_GLASS_REVIEW" if said(row, "forgedReview") == Some("RESTORED") => {
+            "put a review of emergency access to your records back as it had been made"
+        }
         "BREAK_GLASS_REVIEW" if said(row, "forgedReview").is_some() => {
             "took out a review of emergency access to your records that nobody had made"
         }

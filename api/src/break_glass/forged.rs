@@ -1,5 +1,5 @@
-//! Reviews that were written into rows from outside, which the audit trail does not know: they are taken out, so that the
-//! window is reviewed by somebody, and found.
+//! Rows of windows that tell another review than the audit trail, because somebody wrote into them from outside: the trail's is
+//! put back, and where it knows none, the window is reviewed by somebody. Each is found.
 
 use domain::{
     audit::{AuditAction, AuditEntry, Origin},
@@ -16,11 +16,11 @@ use store::{
 use super::schedule::entry;
 use crate::seals::finding;
 
-/// Takes the review out of a window if nobody made it, with its audit row and a finding.
+/// Makes the row of a window tell the review that was made, or none, with its audit row and a finding.
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn clear(
+pub(super) async fn put_right(
     pool: &Pool,
     id: BreakGlassWindowId,
     origin: &Origin,
@@ -38,15 +38,23 @@ pub(super) async fn clear(
     };
     finding::open(pool, tampered).await?;
     let mut tx = pool.begin().await?;
-    let stored = break_glass::lock(&mut tx, id).await?;
     // Another process may have done it.
-    let Some(review) = stored.and_then(|stored| stored.forged_review) else {
+    let Some(stored) = break_glass::lock(&mut tx, id).await? else {
         return Ok(());
     };
-    break_glass::clear_review(&mut tx, id).await?;
-    let said = json!({ "forgedReview": "CLEARED" });
-    let cleared = AuditEntry {
-        old_value: Some(json!({ "reviewedBy": review.by, "decision": review.decision })),
+    let Some(told) = stored.forged_review else {
+        return Ok(());
+    };
+    let done = if let Some(known) = &stored.review {
+        break_glass::restore_review(&mut tx, id, known).await?;
+        "RESTORED"
+    } else {
+        break_glass::clear_review(&mut tx, id).await?;
+        "CLEARED"
+    };
+    let said = json!({ "forgedReview": done });
+    let put_right = AuditEntry {
+        old_value: Some(json!({ "reviewedBy": told.by, "decision": told.decision })),
         ..entry(
             origin,
             AuditAction::BreakGlassReview,
@@ -55,7 +63,7 @@ pub(super) async fn clear(
             said,
         )
     };
-    audit::insert(&mut tx, &[cleared]).await?;
+    audit::insert(&mut tx, &[put_right]).await?;
     tx.commit().await
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn review(
     let words = note(words.unwrap_or_default());
     let words = words.map_err(|error| Error::bad("note", error.to_string()))?;
     let sealed_note = seal_note(pool, keyring, id, words).await?;
-    forged::clear(pool, id, &caller.origin).await?;
+    forged::put_right(pool, id, &caller.origin).await?;
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {

@@ -1,6 +1,6 @@
 //! What happens to windows by itself, for as long as the process runs: the end of those whose time is over is written
-//! down, those that nobody has reviewed in time are escalated, once, and reviews that nobody made are taken out. By one
-//! process at a time; what a process that dies has not committed, the next one does.
+//! down, those that nobody has reviewed in time are escalated, once, and where a row tells another review than the trail, it
+//! is put right. By one process at a time; what a process that dies has not committed, the next one does.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::seals::Seals;
 const EVERY: Duration = Duration::from_secs(2);
 /// How many windows are taken at a time.
 const AT_A_TIME: i64 = 100;
-/// How many reviews are compared with the trail at a time.
+/// The reviews of how many windows are compared with the trail at a time.
 const REVIEWS_AT_A_TIME: i64 = 200;
 
 /// Looks again and again.
@@ -52,7 +52,7 @@ pub(crate) async fn run(pool: Pool, seals: Seals) {
     }
 }
 
-/// Looks once: one transaction, and one for each review that nobody made. `seen` is where the reviews are that were
+/// Looks once: one transaction, and one for each review that is put right. `seen` is where the windows are whose reviews were
 /// looked at last: all of them are, page by page, and then from the newest on again.
 async fn step(
     pool: &Pool,
@@ -66,14 +66,14 @@ async fn step(
     let origin = Origin::job(RequestId::fresh());
     write_ends(&mut tx, seals, &origin).await?;
     escalate(&mut tx, seals, &origin).await?;
-    let reviewed = break_glass::reviewed(&mut tx, *seen, REVIEWS_AT_A_TIME).await?;
+    let windows = break_glass::newest(&mut tx, *seen, REVIEWS_AT_A_TIME).await?;
     tx.commit().await?;
     *seen = None;
-    for stored in reviewed {
+    for stored in windows {
         let (window, _) = stored.window.into_parts();
         *seen = Some((window.opened_at, window.id.0));
         if stored.forged_review.is_some() {
-            forged::clear(pool, window.id, &origin).await?;
+            forged::put_right(pool, window.id, &origin).await?;
         }
     }
     Ok(())

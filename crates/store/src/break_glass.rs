@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::schedule::{
-    any_unescalated, escalate, is_ours, record_ends, reviewed, unended, unescalated,
+    any_unescalated, escalate, is_ours, newest, record_ends, unended, unescalated,
 };
 use crate::{StoreError, Tx, rows};
 
@@ -30,23 +30,26 @@ macro_rules! window_rows {
 }
 pub(crate) use window_rows;
 
-/// The same with their reviews, as [`ReviewedRow`] holds them.
+/// The same with their reviews, as [`ReviewedRow`] holds them: what the row tells, and the first one that the trail knows.
+/// Served by `idx_audit_logs_resource_page`.
 macro_rules! reviewed_rows {
     ($which:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             $crate::break_glass::ReviewedRow,
             r#"SELECT id, patient_id, doctor_id, purpose, opened_at, expires_at, closed_at, patient_key_id,
-                    sealed_reason, seal, seal_key, escalated_at, reviewed_at, reviewed_by, decision,
-                    sealed_note,
-                    EXISTS (
-                        SELECT 1
-                        FROM audit_logs
-                        WHERE resource_id = break_glass_windows.id
-                          AND action_type = 'BREAK_GLASS_REVIEW'
-                          AND user_id = break_glass_windows.reviewed_by
-                          AND new_value ->> 'decision' = break_glass_windows.decision
-                    ) AS "is_in_trail!"
-             FROM break_glass_windows "# + $which,
+                    sealed_reason, seal, seal_key, escalated_at, reviewed_by, decision,
+                    sealed_note, known_at AS "known_at?", known_by AS "known_by?",
+                    known_decision AS "known_decision?"
+             FROM break_glass_windows
+             LEFT JOIN LATERAL (
+                 SELECT event_time AS known_at, user_id AS known_by, new_value ->> 'decision' AS known_decision
+                 FROM audit_logs
+                 WHERE resource_id = break_glass_windows.id
+                   AND action_type = 'BREAK_GLASS_REVIEW'
+                   AND new_value ->> 'decision' IN ('JUSTIFIED', 'UNJUSTIFIED')
+                 ORDER BY audit_logs.id
+                 LIMIT 1
+             ) AS known ON TRUE "# + $which,
             $($argument),+
         )
     };
@@ -98,11 +101,39 @@ pub(crate) struct ReviewedRow {
     seal: Option<Vec<u8>>,
     seal_key: Option<String>,
     escalated_at: Option<DateTime<Utc>>,
-    reviewed_at: Option<DateTime<Utc>>,
     reviewed_by: Option<Uuid>,
     decision: Option<String>,
     sealed_note: Option<Vec<u8>>,
-    is_in_trail: bool,
+    known_at: Option<DateTime<Utc>>,
+    known_by: Option<Uuid>,
+    known_decision: Option<String>,
+}
+
+impl ReviewedRow {
+    /// The review that the trail knows; the note stands in the row alone.
+    fn known(&self) -> Result<Option<WindowReview>, StoreError> {
+        let (Some(at), Some(by), Some(decision)) =
+            (self.known_at, self.known_by, &self.known_decision)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(WindowReview {
+            at,
+            by: UserId(by),
+            decision: rows::text(decision, "decision of a review")?,
+            sealed_note: self.sealed_note.clone(),
+        }))
+    }
+
+    /// What the row tells, where that is not what the trail knows.
+    fn forged(&self) -> Option<ForgedReview> {
+        let is_known = (self.reviewed_by, &self.decision) == (self.known_by, &self.known_decision);
+        let decision = self.decision.as_deref();
+        (!is_known).then(|| ForgedReview {
+            by: self.reviewed_by.map(UserId),
+            decision: decision.and_then(|decision| decision.parse().ok()),
+        })
+    }
 }
 
 /// A window, and where its review stands.
@@ -112,10 +143,19 @@ pub struct StoredWindow {
     pub window: Sealed<BreakGlassWindow>,
     /// When every administrator was told that nobody had reviewed it in time.
     pub escalated_at: Option<DateTime<Utc>>,
-    /// Its review, if there was one that the trail knows.
+    /// Its review, if there was one: as the trail knows it, whatever the row tells.
     pub review: Option<WindowReview>,
-    /// What the row tells of a review that the trail does not know.
-    pub forged_review: Option<WindowReview>,
+    /// What the row tells of a review, where the trail knows none, or another one.
+    pub forged_review: Option<ForgedReview>,
+}
+
+/// What a row tells of a review that the trail does not know. Nothing, where it knows one that the row does not tell of.
+#[derive(Debug, Clone, Copy)]
+pub struct ForgedReview {
+    /// By whom.
+    pub by: Option<UserId>,
+    /// With which result.
+    pub decision: Option<ReviewDecision>,
 }
 
 /// The review of a window.
@@ -134,20 +174,7 @@ pub struct WindowReview {
 impl TryFrom<ReviewedRow> for StoredWindow {
     type Error = StoreError;
     fn try_from(row: ReviewedRow) -> Result<Self, StoreError> {
-        let told = match (row.reviewed_at, row.reviewed_by, row.decision) {
-            (Some(at), Some(by), Some(decision)) => Some(WindowReview {
-                at,
-                by: UserId(by),
-                decision: rows::text(&decision, "decision of a review")?,
-                sealed_note: row.sealed_note,
-            }),
-            _ => None,
-        };
-        let (review, forged_review) = if row.is_in_trail {
-            (told, None)
-        } else {
-            (None, told)
-        };
+        let (review, forged_review) = (row.known()?, row.forged());
         let window = WindowRow {
             id: row.id,
             patient_id: row.patient_id,
@@ -305,7 +332,8 @@ pub async fn find(
     found.map(TryInto::try_into).transpose()
 }
 
-/// A window; nobody changes it until the transaction ends.
+/// A window; nobody changes it until the transaction ends. It is read when it is locked: whoever held the lock before may
+/// have written its review into the trail.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -313,14 +341,16 @@ pub async fn lock(
     tx: &mut Tx<'_>,
     id: BreakGlassWindowId,
 ) -> Result<Option<StoredWindow>, StoreError> {
-    let found = reviewed_rows!(
-        "WHERE id = $1
-         FOR NO KEY UPDATE",
+    let locked = sqlx::query_scalar!(
+        "SELECT id FROM break_glass_windows WHERE id = $1 FOR NO KEY UPDATE",
         id.0,
     )
     .fetch_optional(&mut **tx)
     .await?;
-    found.map(TryInto::try_into).transpose()
+    if locked.is_none() {
+        return Ok(None);
+    }
+    find(tx, id).await
 }
 
 /// Closes a window before its time, with its new seal; lock it first. Its end is written down by whoever closes it.
@@ -372,8 +402,32 @@ pub async fn review(
     Ok(())
 }
 
-/// Takes the review out of a window that the trail knows of none; lock it first. One that the trail knows stays: the
-/// database refuses.
+/// Makes the row of a window tell the review that the trail knows, with the note that it has; lock it first. The database
+/// refuses another one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn restore_review(
+    conn: &mut PgConnection,
+    id: BreakGlassWindowId,
+    known: &WindowReview,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE break_glass_windows
+         SET reviewed_at = $2, reviewed_by = $3, decision = $4
+         WHERE id = $1",
+        id.0,
+        known.at,
+        known.by.0,
+        known.decision.as_str(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the review out of a window of which the trail knows none; lock it first. Where the trail knows one, the database
+/// refuses.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -556,6 +556,85 @@ async fn a_review_that_nobody_made_is_taken_out_and_found_and_the_window_is_revi
 }
 
 #[tokio::test]
+async fn a_review_that_was_changed_or_taken_out_is_put_back_and_no_other_is_accepted() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let (kim, lea) = (world.admin("kim").await, world.admin("lea").await);
+    let mut windows = Vec::new();
+    for _ in 0..3 {
+        let window = opens(&bo, &ana).await;
+        ends(&bo, &window).await.data();
+        let note = json!("she was unconscious");
+        reviews(&kim, &window, "JUSTIFIED", note).await.data();
+        windows.push(window);
+    }
+    let [changed, removed, left] = [0, 1, 2].map(|nth| id(&windows[nth]));
+
+    world
+        .attacks(&format!(
+            "UPDATE break_glass_windows SET decision = 'UNJUSTIFIED', reviewed_by = '{}' WHERE id IN ('{changed}', '{left}');
+             UPDATE break_glass_windows
+             SET reviewed_at = NULL, reviewed_by = NULL, decision = NULL, sealed_note = NULL
+             WHERE id = '{removed}'",
+            lea.id
+        ))
+        .await;
+
+    // Before it is put back, and while it is.
+    for window in &windows[..2] {
+        let again = reviews(&lea, window, "UNJUSTIFIED", Value::Null).await;
+        assert_eq!(again.fails_with("CONFLICT").extensions["field"], "id");
+    }
+    let told = format!(
+        "SELECT 1 FROM break_glass_windows WHERE decision = 'JUSTIFIED' AND reviewed_by = '{}' AND reviewed_at IS NOT NULL",
+        kim.id
+    );
+    eventually("all are put back", async || {
+        (world.sql(&told).await.len() == 3).then_some(())
+    })
+    .await;
+    for (window, was) in [
+        (
+            &changed,
+            json!({ "reviewedBy": lea.id, "decision": "UNJUSTIFIED" }),
+        ),
+        (&removed, json!({ "reviewedBy": null, "decision": null })),
+        (
+            &left,
+            json!({ "reviewedBy": lea.id, "decision": "UNJUSTIFIED" }),
+        ),
+    ] {
+        let found = format!("SELECT 1 FROM integrity_findings WHERE row_id = '{window}'");
+        assert_eq!(world.sql(&found).await.len(), 1);
+        let restored =
+            format!("resource_id = '{window}' AND new_value ->> 'forgedReview' = 'RESTORED'");
+        let rows = world.audit_rows(&restored).await;
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0]["old_value"], was);
+        let decided = format!("resource_id = '{window}' AND new_value ? 'decision'");
+        assert_eq!(world.audit_rows(&decided).await.len(), 1);
+    }
+    let mine = ana.asks(MINE, json!({})).await;
+    let nodes = mine.data()["myBreakGlassWindows"]["nodes"].as_array();
+    let nodes = nodes.expect("a list");
+    assert!(nodes.iter().all(|node| node["decision"] == "JUSTIFIED"));
+    let of_changed = nodes.iter().find(|node| node["note"].is_string());
+    assert_eq!(of_changed.expect("a note")["note"], "she was unconscious");
+    assert_eq!(queue(&kim, json!("REVIEWED")).await.len(), 3);
+
+    // Not even the api's role can write another one.
+    let mut api = world.connects_as("meditrustal_api").await;
+    for change in ["decision = 'UNJUSTIFIED'", "sealed_note = NULL"] {
+        let tried = format!("UPDATE break_glass_windows SET {change}");
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(tried))
+            .execute(&mut api)
+            .await;
+        let error = done.expect_err(change).to_string();
+        assert!(error.contains("the review of a window is final"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn whether_a_window_is_open_is_told_by_the_clock_of_the_database() {
     let world = World::start().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);

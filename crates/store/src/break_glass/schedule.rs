@@ -46,7 +46,7 @@ pub async fn unended(
            )
          ORDER BY expires_at, id
          LIMIT $2
-         FOR NO KEY UPDATE SKIP LOCKED",
+         FOR NO KEY UPDATE OF break_glass_windows SKIP LOCKED",
         now,
         limit,
     )
@@ -113,13 +113,14 @@ pub async fn unescalated(
     let found = reviewed_rows!(
         "WHERE reviewed_at IS NULL
            AND escalated_at IS NULL
+           AND known_by IS NULL
            AND opened_at <= $1
            AND EXISTS (
                SELECT FROM UNNEST($2::uuid[]) AS told(id) WHERE told.id NOT IN (patient_id, doctor_id)
            )
          ORDER BY opened_at, id
          LIMIT $3
-         FOR NO KEY UPDATE SKIP LOCKED",
+         FOR NO KEY UPDATE OF break_glass_windows SKIP LOCKED",
         opened_until,
         &administrators,
         limit,
@@ -129,18 +130,17 @@ pub async fn unescalated(
     read_all(found)
 }
 
-/// A page of the windows whose rows tell of a review, newest first. Served by `idx_break_glass_windows_page`.
+/// A page of all windows, newest first. Served by `idx_break_glass_windows_page`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reviewed(
+pub async fn newest(
     tx: &mut Tx<'_>,
     after: Option<WindowCursor>,
     limit: i64,
 ) -> Result<Vec<StoredWindow>, StoreError> {
     let found = reviewed_rows!(
-        "WHERE reviewed_at IS NOT NULL
-           AND ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
+        "WHERE ($1::timestamptz IS NULL OR (opened_at, id) < ($1, $2::uuid))
          ORDER BY opened_at DESC, id DESC
          LIMIT $3",
         after.map(|(at, _)| at),
