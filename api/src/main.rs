@@ -100,6 +100,7 @@
 //! - `audit/sequencer`: gives the rows of the trail their places in the tree
 //! - `audit/checkpoints`: pins the tree in the registry
 //! - `audit/check`: compares the trail with its tree, and the tree with what was pinned
+//! - `audit/purged`: what retention removed from the trail, and who signed that
 //! - `audit/export`: the trail as a file, and the check of such a file
 //! - `audit/finding`: findings about the trail
 //! - `error`: every way a request can fail

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chain::{ChainAddress, Client, ClientError, PinnedCheckpoint, signer_of};
+use chain::{Client, ClientError, PinnedCheckpoint};
 use domain::records::DataHash;
 use serde_json::{Value, json};
 use store::{
-    PgConnection, Pool, StoreError,
+    Pool, StoreError, Tx,
     checkpoints::{self, AnchoredCheckpoint},
     cursor::Registry,
     findings::{OpenTrailFinding, TrailTable},
@@ -18,11 +18,12 @@ use store::{
 };
 use trail::{
     Hash,
-    checkpoint::Checkpoint,
     purge::{MetPurge, Purges},
     tree::{Frontier, Place},
 };
 use uuid::Uuid;
+
+use super::purged;
 
 /// How many leaves are compared at a time: a multiple of what a node of the lowest stored level covers.
 const AT_ONCE: i64 = 4096;
@@ -108,7 +109,7 @@ impl Fault {
     }
 
     /// The rows of these places are gone, and not because they had been kept long enough.
-    fn of_range((from, before): (u64, u64)) -> Self {
+    pub(super) fn of_range((from, before): (u64, u64)) -> Self {
         Self {
             table: TrailTable::Leaves,
             number: column(from),
@@ -157,13 +158,31 @@ pub(crate) struct CheckedTrail {
     pub(crate) compared: BTreeSet<i64>,
     /// The checkpoints of which everything was compared, the registry's word included.
     pub(crate) asked: BTreeSet<i64>,
-    /// What retention is said to have removed.
+    /// What retention is said to have removed; where it was asked who signed that, by whom it may.
     pub(crate) purges: Vec<MetPurge>,
+    /// What retention is said to have removed, where it cannot be known who signed that.
+    pub(crate) unproven: Vec<MetPurge>,
+    /// Those of which a row says so that has no place in the tree yet.
+    pub(crate) unordered: BTreeSet<Uuid>,
     /// The root at the size of each checkpoint, by size.
     computed: Vec<(u64, Hash, Pinned)>,
 }
 
 impl CheckedTrail {
+    /// One more fault.
+    pub(super) fn add(&mut self, fault: Fault) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Each row once.
+    pub(super) fn tidy(&mut self) {
+        tidy(&mut self.faults);
+    }
+
     /// Whether what an open finding is about was compared, and is right.
     pub(crate) fn is_right(&self, about: &OpenTrailFinding) -> bool {
         let is_wrong = |fault: &Fault| (fault.table, fault.number) == (about.table, about.number);
@@ -218,7 +237,9 @@ pub(crate) async fn all(
     }
     let mut from = 0;
     loop {
-        let mut leaves = tree_of::leaves(&mut conn, from, AT_ONCE).await?;
+        // Of each batch all is seen as it was at one moment: what is purged is gone and named at once.
+        let mut tx = pool.snapshot().await?;
+        let mut leaves = tree_of::leaves(&mut tx, from, AT_ONCE).await?;
         let Some((first, last)) = leaves.first().zip(leaves.last()) else {
             break;
         };
@@ -237,7 +258,8 @@ pub(crate) async fn all(
         }
         let to = whole.min(last.saturating_add(1));
         leaves.retain(|leaf| leaf.position < to);
-        walk.batch(&mut conn, from, to, &leaves).await?;
+        walk.batch(&mut tx, from, to, &leaves).await?;
+        tx.commit().await?;
         from = to;
     }
     let mut from = Some(i64::MIN);
@@ -249,67 +271,12 @@ pub(crate) async fn all(
         }
         from = last.checked_add(1);
     }
-    Ok(walk.end(pinned))
-}
-
-/// Who signed what was removed from the trail: it counts where the registry lets that account pin checkpoints, or the operator
-/// says that it once did. Gives how many purges count.
-///
-/// # Errors
-/// The node's.
-pub(crate) async fn ask_who_purged(
-    client: &Client,
-    earlier: &[ChainAddress],
-    checked: &mut CheckedTrail,
-) -> Result<(), ClientError> {
-    let mut may = Pinners::new(client, earlier);
-    for purge in &checked.purges {
-        if !may.have_signed(purge).await? {
-            let ranges = purge.ranges.iter().copied();
-            checked.faults.extend(ranges.map(Fault::of_range));
-        }
-    }
-    tidy(&mut checked.faults);
-    Ok(())
-}
-
-/// The accounts that may sign what is removed from a trail.
-pub(crate) struct Pinners<'a> {
-    client: &'a Client,
-    origin: String,
-    known: HashMap<[u8; 20], bool>,
-}
-
-impl<'a> Pinners<'a> {
-    /// Those that the registry lets pin checkpoints, and these.
-    pub(crate) fn new(client: &'a Client, earlier: &[ChainAddress]) -> Self {
-        let deployment = client.deployment();
-        let registry = deployment.registry.to_string();
-        Self {
-            client,
-            origin: Checkpoint::new(deployment.chain_id, &registry, 0, Hash::default()).origin,
-            known: earlier.iter().map(|account| (account.0, true)).collect(),
-        }
-    }
-
-    /// Whether one of them signed this purge.
-    ///
-    /// # Errors
-    /// The node's.
-    pub(crate) async fn have_signed(&mut self, purge: &MetPurge) -> Result<bool, ClientError> {
-        let signed = purge.statement.as_ref();
-        let signed = signed.and_then(|said| said.signed(&self.origin, purge.id));
-        let Some(account) = signed.and_then(|(text, signature)| signer_of(&text, &signature))
-        else {
-            return Ok(false);
-        };
-        if let Some(may) = self.known.get(&account.0) {
-            return Ok(*may);
-        }
-        let may = self.client.may_pin(account).await?;
-        self.known.insert(account.0, may);
-        Ok(may)
-    }
+    let mut purges = std::mem::take(&mut walk.purges).end();
+    let unordered = purged::ask_again(pool, &mut purges).await?;
+    Ok(CheckedTrail {
+        unordered,
+        ..walk.end(pinned, purges)
+    })
 }
 
 /// Asks the registry for the last checkpoints themselves, and for those of which something is open: one that it does not hold
@@ -457,13 +424,13 @@ impl TrailWalk {
     /// Compares the leaves of places `from..to`.
     async fn batch(
         &mut self,
-        conn: &mut PgConnection,
+        tx: &mut Tx<'_>,
         from: i64,
         to: i64,
         leaves: &[Leaf],
     ) -> Result<(), StoreError> {
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
-        let (rows, unreadable) = readable(conn, &ids).await?;
+        let (rows, unreadable) = readable(tx, &ids).await?;
         let mut doubled = Vec::new();
         let (mut by_id, mut by_place) = (HashMap::new(), HashMap::new());
         for row in &rows {
@@ -484,7 +451,7 @@ impl TrailWalk {
         let seen = self.open.iter().filter(|&id| rows.contains_key(id));
         let seen: Vec<i64> = seen.copied().collect();
         self.compared.extend(seen);
-        let purged = retention::purged_between(conn, from, to).await?;
+        let purged = retention::purged_between(tx, from, to).await?;
         let purged: HashMap<i64, Uuid> = purged.into_iter().collect();
         let mut nodes = Vec::new();
         for place in from..to {
@@ -513,7 +480,7 @@ impl TrailWalk {
         }
         nodes.retain(|(place, _)| place.level > 0);
         let places: Vec<Place> = nodes.iter().map(|(place, _)| *place).collect();
-        let stored = tree_of::stored(conn, &places).await?;
+        let stored = tree_of::stored(tx, &places).await?;
         for (place, hash) in nodes {
             if stored.get(&place) != Some(&hash) {
                 self.node(place, &by_place, &rows);
@@ -591,7 +558,7 @@ impl TrailWalk {
         }
     }
 
-    fn end(mut self, pinned: Vec<AnchoredCheckpoint>) -> CheckedTrail {
+    fn end(mut self, pinned: Vec<AnchoredCheckpoint>, purges: Vec<MetPurge>) -> CheckedTrail {
         let size = self.frontier.size();
         // Pinned, and longer than what is left.
         let reached = i64::try_from(size).unwrap_or(i64::MAX);
@@ -603,8 +570,7 @@ impl TrailWalk {
         if let Some(held) = self.held.filter(|held| held.size > size) {
             self.add(of_held(held, FaultKind::Root, from));
         }
-        let (purges, unsaid): (Vec<_>, Vec<_>) = std::mem::take(&mut self.purges)
-            .end()
+        let (purges, unsaid): (Vec<_>, Vec<_>) = purges
             .into_iter()
             .partition(|purge| purge.statement.is_some());
         for range in unsaid.into_iter().flat_map(|purge| purge.ranges) {
@@ -618,18 +584,19 @@ impl TrailWalk {
             faults: self.faults,
             more: self.more,
             compared: self.compared,
-            asked: BTreeSet::new(),
             computed: self.computed,
+            ..CheckedTrail::default()
         }
     }
 }
 
-/// The rows of these numbers that can be read, and the numbers of those that cannot.
+/// The rows of these numbers that can be read, and the numbers of those that cannot. The transaction goes on in any case; where
+/// rows may be purged meanwhile, it is a snapshot.
 ///
 /// # Errors
 /// The database's.
 pub(crate) async fn readable(
-    conn: &mut PgConnection,
+    tx: &mut Tx<'_>,
     ids: &[i64],
 ) -> Result<(Vec<HashedRow>, BTreeSet<i64>), StoreError> {
     let is_of_a_row = |error: &StoreError| {
@@ -638,7 +605,7 @@ pub(crate) async fn readable(
             StoreError::Unreadable { .. } | StoreError::Refused(_)
         )
     };
-    let mut rows = match tree_of::rows_of(conn, ids).await {
+    let mut rows = match tree_of::rows_within(tx, ids).await {
         Ok(rows) if rows.len() == ids.len() => return Ok((rows, BTreeSet::new())),
         Ok(rows) => rows,
         Err(error) if is_of_a_row(&error) => Vec::new(),
@@ -646,11 +613,11 @@ pub(crate) async fn readable(
     };
     let known: BTreeSet<i64> = rows.iter().map(|row| row.row.id).collect();
     let mut unreadable = BTreeSet::new();
-    for id in tree_of::there(conn, ids).await? {
+    for id in tree_of::there(tx, ids).await? {
         if known.contains(&id) {
             continue;
         }
-        match tree_of::rows_of(conn, &[id]).await {
+        match tree_of::rows_within(tx, &[id]).await {
             Ok(row) if !row.is_empty() => rows.extend(row),
             Err(error) if !is_of_a_row(&error) => return Err(error),
             _ => {

@@ -4,9 +4,14 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead, Write},
+    time::Duration,
 };
 
-use super::check::{Pinned, Pinners, first_wrong, readable};
+use super::{
+    check::{Pinned, first_wrong, readable},
+    purged::{Pinners, PurgeSignature},
+    sequencer,
+};
 use chain::{ChainAddress, Client, ClientError};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
@@ -16,7 +21,10 @@ use domain::{
     users::SCHEDULER,
 };
 use serde_json::json;
-use store::{Pool, StoreError, audit, checkpoints, cursor::Registry, retention, trail as tree_of};
+use store::{
+    Pool, StoreError, Transaction, audit, checkpoints, cursor::Registry, retention,
+    trail as tree_of,
+};
 use trail::{
     Hash,
     export::{Claim, FORM, Header, Line, LineFault, Reading},
@@ -29,6 +37,10 @@ const AT_ONCE: i64 = 4096;
 const LONGEST_LINE: u64 = 1 << 20;
 /// How long the first line may be: room for a checkpoint each ten minutes of forty years. Unit: bytes.
 const LONGEST_HEADER: u64 = 1 << 26;
+/// How often it is looked whether what says of purges what they removed has its place, before there is no export.
+const MOST_TRIES: usize = 60;
+/// How long it takes from one look to the next.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// How many faults are held.
 const MOST_FAULTS: usize = 10_000;
 
@@ -41,6 +53,11 @@ pub(crate) enum ExportError {
     /// The file's.
     #[error("the file cannot be written: {0}")]
     File(#[from] io::Error),
+    /// A file would say that rows are gone, and not that retention removed them.
+    #[error(
+        "what retention removed has no place in the tree yet: a transaction has been open for long; try again when it has ended"
+    )]
+    Unordered,
 }
 
 /// Writes all leaves that are there now with their rows, and that it was done into the trail. Gives how many.
@@ -55,10 +72,10 @@ pub(crate) async fn write(
     let mut tx = pool.begin().await?;
     audit::insert(&mut tx, &[export_entry()]).await?;
     tx.commit().await?;
-    let mut conn = pool.acquire().await?;
-    let size = tree_of::size(&mut conn).await?;
+    let mut tx = ordered(pool).await?;
+    let size = tree_of::size(&mut tx).await?;
     let most = i64::try_from(size).unwrap_or(i64::MAX);
-    let pinned = checkpoints::anchored(&mut conn, registry, 0, i64::MAX).await?;
+    let pinned = checkpoints::anchored(&mut tx, registry, 0, i64::MAX).await?;
     let claims = pinned.iter().filter(|it| it.tree_size <= most);
     let number = |column: i64| u64::try_from(column).unwrap_or_default();
     let header = Header {
@@ -76,16 +93,16 @@ pub(crate) async fn write(
     line(into, &header)?;
     let mut from = 0;
     while from < most {
-        let mut leaves = tree_of::leaves(&mut conn, from, AT_ONCE).await?;
+        let mut leaves = tree_of::leaves(&mut tx, from, AT_ONCE).await?;
         leaves.retain(|leaf| leaf.position < most);
         let Some(last) = leaves.last().map(|leaf| leaf.position) else {
             break;
         };
         let ids: Vec<i64> = leaves.iter().map(|leaf| leaf.audit_id).collect();
-        let purged = retention::purged_between(&mut conn, from, last + 1).await?;
+        let purged = retention::purged_between(&mut tx, from, last + 1).await?;
         let mut purged: BTreeMap<i64, Uuid> = purged.into_iter().collect();
         // One that cannot be read is left out, as if it were gone.
-        let (rows, _) = readable(&mut conn, &ids).await?;
+        let (rows, _) = readable(&mut tx, &ids).await?;
         let mut rows: BTreeMap<i64, _> = rows.into_iter().map(|row| (row.row.id, row)).collect();
         for leaf in leaves {
             let row = rows.remove(&leaf.audit_id);
@@ -103,8 +120,24 @@ pub(crate) async fn write(
         }
         from = last + 1;
     }
+    tx.commit().await?;
     into.flush()?;
     Ok(size)
+}
+
+/// The trail as it is at one moment, at which every row that says what retention removed has its place.
+async fn ordered(pool: &Pool) -> Result<Transaction, ExportError> {
+    for _ in 0..MOST_TRIES {
+        let mut tx = pool.snapshot().await?;
+        if !tree_of::has_unordered_purge(&mut tx).await? {
+            return Ok(tx);
+        }
+        tx.commit().await?;
+        // No api may be there that does it.
+        sequencer::all(pool).await?;
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    Err(ExportError::Unordered)
 }
 
 fn line(into: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
@@ -294,16 +327,18 @@ async fn purged(
     reading: &mut Reading,
     faults: &mut Vec<FileFault>,
 ) -> Result<u64, ClientError> {
-    let (mut rows, mut may) = (0, Pinners::new(client, earlier));
+    let mut may = Pinners::new(Some(client.deployment()), Some(client), earlier);
+    let mut rows = 0;
     for purge in reading.purges() {
-        if may.have_signed(&purge).await? {
+        if may.have_signed(&purge).await? == PurgeSignature::Right {
             rows += purge
                 .ranges
                 .iter()
                 .map(|(from, before)| before - from)
                 .sum::<u64>();
         } else {
-            let gone = purge.ranges.iter().take(MOST_FAULTS);
+            let room = MOST_FAULTS.saturating_sub(faults.len());
+            let gone = purge.ranges.iter().take(room);
             faults.extend(gone.map(|(from, before)| FileFault::Gone(*from, *before)));
         }
     }

@@ -10,6 +10,7 @@ mod filter_input;
 pub(crate) mod finding;
 pub(crate) mod graphql;
 pub(crate) mod proof;
+pub(crate) mod purged;
 pub(crate) mod read;
 mod sentence;
 pub(crate) mod sequencer;

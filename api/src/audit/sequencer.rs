@@ -26,8 +26,11 @@ pub(crate) async fn run(pool: Pool) {
     }
 }
 
-/// Orders all rows that can be.
-async fn all(pool: &Pool) -> Result<(), StoreError> {
+/// Orders all rows that can be, unless another process is at it.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn all(pool: &Pool) -> Result<(), StoreError> {
     while let Some(ordered) = trail::order(pool).await? {
         if ordered.rows > 0 {
             tracing::debug!(

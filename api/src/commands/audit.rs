@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use domain::clock::is_storable;
 use store::{Pool, PoolSettings, checkpoints, findings, migrate};
+use trail::purge::MetPurge;
 
 use super::output::{Failure, fail, say};
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
         check::{self, CheckedTrail},
         events::{self, Period},
         export, finding,
+        purged::{self, Pinners},
     },
     config::{chain_url, database_url},
     dependencies::registry_of,
@@ -36,7 +38,7 @@ pub(crate) enum AuditCommand {
     Checkpoint(TrailDatabase),
     /// Compare every row with its leaf, the tree with both, and the tree with what was pinned; names what was changed,
     /// removed, put in or moved, and opens a finding for each. Exits with 1 where something does not fit, with 2
-    /// where it could not be compared. With `--export` a file is checked instead, without a database
+    /// where it could not be compared, also who signed what retention removed. With `--export` a file is checked instead, without a database
     Verify(VerifyTrail),
     /// Write the whole trail to a file that `audit verify --export` checks with nothing but a node; or, with `--fhir`, as FHIR
     /// `AuditEvent`s
@@ -100,7 +102,7 @@ pub(crate) struct VerifyTrail {
     chain_rpc_url: Option<String>,
 
     /// Accounts that pinned checkpoints before and may not any more, comma separated: what they signed as removed by retention
-    /// counts
+    /// counts, also without a node
     #[arg(long, value_name = "ACCOUNTS", value_delimiter = ',')]
     earlier_checkpointers: Vec<ChainAddress>,
 }
@@ -248,47 +250,74 @@ impl VerifyTrail {
         let mut checked = check::all(&pool, registry.as_ref(), held, &open).await?;
         if let Some(client) = &client {
             check::ask_registry(client, &open, &mut checked).await?;
-            check::ask_who_purged(client, &self.earlier_checkpointers, &mut checked).await?;
         }
+        let may_pin = Pinners::new(
+            deployment.as_ref(),
+            client.as_ref(),
+            &self.earlier_checkpointers,
+        );
+        purged::ask_who_signed(may_pin, &mut checked).await?;
         let right = open.iter().filter(|about| checked.is_right(about));
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
         finding::settle(&pool, &checked.faults, &right).await?;
-        for fault in &checked.faults {
-            say(&fault.said())?;
-        }
-        let CheckedTrail {
-            leaves,
-            pinned,
-            faults,
-            more,
-            purges,
-            ..
-        } = &checked;
-        let removed = purges.iter().flat_map(|purge| &purge.ranges);
-        let removed: u64 = removed.map(|(from, before)| before - from).sum();
-        if removed > 0 {
-            let signed = match client {
-                Some(_) => "",
-                None => "; who signed that is not known without a node (--chain-rpc-url)",
-            };
-            say(&format!(
-                "{removed} rows were removed by retention, as the trail says{signed}"
-            ))?;
-        }
-        if *more > 0 {
-            say(&format!(
-                "and {more} more, which are named when these are mended"
-            ))?;
-        }
-        say(&format!(
-            "{leaves} rows in the tree, {} checkpoints, {} faults",
-            pinned.len(),
-            faults.len() + more
-        ))?;
-        Ok(if faults.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        tell(&checked)
     }
+}
+
+/// Says what a check came to, and how the command ends.
+fn tell(checked: &CheckedTrail) -> Result<ExitCode, Failure> {
+    let CheckedTrail {
+        leaves,
+        pinned,
+        faults,
+        more,
+        purges,
+        unproven,
+        unordered,
+        ..
+    } = checked;
+    for fault in faults {
+        say(&fault.said())?;
+    }
+    let removed = rows_of(purges);
+    if removed > 0 {
+        say(&format!(
+            "{removed} rows were removed by retention, as the trail says"
+        ))?;
+    }
+    let unsigned = rows_of(unproven);
+    if unsigned > 0 {
+        say(&format!(
+            "{unsigned} rows were removed by retention, as the trail says; who signed that is not known without a node (--chain-rpc-url)"
+        ))?;
+    }
+    if !unordered.is_empty() {
+        say(&format!(
+            "what {} purges removed is said by rows that have no place in the tree yet",
+            unordered.len()
+        ))?;
+    }
+    if *more > 0 {
+        say(&format!(
+            "and {more} more, which are named when these are mended"
+        ))?;
+    }
+    say(&format!(
+        "{leaves} rows in the tree, {} checkpoints, {} faults",
+        pinned.len(),
+        faults.len() + more
+    ))?;
+    Ok(if !faults.is_empty() {
+        ExitCode::FAILURE
+    } else if unsigned > 0 {
+        ExitCode::from(COULD_NOT_FINISH)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// How many rows these purges removed.
+fn rows_of(purges: &[MetPurge]) -> u64 {
+    let ranges = purges.iter().flat_map(|purge| &purge.ranges);
+    ranges.map(|(from, before)| before - from).sum()
 }

@@ -33,6 +33,15 @@ impl Pool {
         self.begin_by("BEGIN".to_owned()).await
     }
 
+    /// Begins a transaction that sees all as it was when its first statement began, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] where no connection could be had.
+    pub async fn snapshot(&self) -> Result<Transaction, StoreError> {
+        self.begin_by("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned())
+            .await
+    }
+
     /// Begins a transaction whose statements wait this long for a lock, each of them, instead of the usual
     /// five seconds.
     ///

@@ -4,6 +4,8 @@
 //! transactions before those have ended: a number of a row says when it was inserted, and not when it was committed, so
 //! that whoever goes by the last number that was seen loses what is committed after it.
 
+mod purges;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +18,7 @@ use trail::{
 };
 use uuid::Uuid;
 
+pub use self::purges::{has_unordered_purge, leaves_of_purge, rows_of_purge};
 use crate::{Pool, StoreError, Tx, records::search::plan_by_values};
 
 /// The lock of whoever puts rows in order.
@@ -339,6 +342,24 @@ pub async fn rows_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<HashedR
     .fetch_all(conn)
     .await?;
     found.into_iter().map(RawRow::read).collect()
+}
+
+/// The same inside a transaction, which goes on where one of them cannot be read.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rows_within(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<HashedRow>, StoreError> {
+    sqlx::raw_sql("SAVEPOINT before_rows")
+        .execute(&mut **tx)
+        .await?;
+    let rows = rows_of(tx, ids).await;
+    let end = if rows.is_ok() {
+        "RELEASE SAVEPOINT before_rows"
+    } else {
+        "ROLLBACK TO SAVEPOINT before_rows; RELEASE SAVEPOINT before_rows"
+    };
+    sqlx::raw_sql(end).execute(&mut **tx).await?;
+    rows
 }
 
 /// Which rows leave the database, in the order of what they tell.

@@ -98,6 +98,11 @@ impl PurgeStatement {
         }
     }
 
+    /// Whether it says exactly these leaves.
+    pub fn is_of(&self, left: &PurgeDigest) -> bool {
+        self.rows == left.rows() && self.digest == left.hex()
+    }
+
     /// The text that was signed, and the signature; `None` where that is none.
     pub fn signed(&self, origin: &str, purge: Uuid) -> Option<(String, [u8; SIGNATURE_BYTES])> {
         let signature = BASE64_STANDARD.decode(&self.signature).ok()?;
@@ -115,6 +120,23 @@ pub struct MetPurge {
     pub ranges: Vec<(u64, u64)>,
     /// What the trail says of it; `None` where it says nothing, or something else than what was met.
     pub statement: Option<PurgeStatement>,
+}
+
+impl MetPurge {
+    /// Takes what the trail says of it by now, if that is exactly of the leaves that it is said to have left by now, and all that
+    /// was met is among these. Answers whether it is.
+    pub fn takes(&mut self, said: PurgeStatement, left: &PurgeDigest) -> bool {
+        let is_left = |(from, before): &(u64, u64)| {
+            let after = left.ranges.partition_point(|(start, _)| start <= from);
+            let range = after.checked_sub(1).and_then(|nth| left.ranges.get(nth));
+            range.is_some_and(|(_, end)| before <= end)
+        };
+        let is_of_these = said.is_of(left) && self.ranges.iter().all(is_left);
+        if is_of_these {
+            self.statement = Some(said);
+        }
+        is_of_these
+    }
 }
 
 /// What is met of purges on the way through a trail, in the order of places.
@@ -143,8 +165,7 @@ impl Purges {
             let said = self.said.remove(&id);
             MetPurge {
                 id,
-                statement: said
-                    .filter(|said| said.rows == digest.rows() && said.digest == digest.hex()),
+                statement: said.filter(|said| said.is_of(&digest)),
                 ranges: digest.ranges,
             }
         });
@@ -176,12 +197,16 @@ mod tests {
     #[test]
     fn a_purge_counts_only_if_the_trail_says_exactly_what_is_gone() {
         let purge = Uuid::from_u128(7);
-        let statement = |places: &[u64]| {
+        let left = |places: &[u64]| {
             let mut digest = PurgeDigest::default();
             for place in places {
                 digest.push(*place, &[1; 32]);
             }
-            PurgeStatement::new(digest.rows(), digest.hex(), &[0; SIGNATURE_BYTES])
+            digest
+        };
+        let statement = |places: &[u64]| {
+            let left = left(places);
+            PurgeStatement::new(left.rows(), left.hex(), &[0; SIGNATURE_BYTES])
         };
         let met = |said: Option<PurgeStatement>| {
             let mut purges = Purges::default();
@@ -195,6 +220,24 @@ mod tests {
             let met = met(other);
             assert_eq!(met.statement, None);
             assert_eq!(met.ranges, [(1, 3)]);
+        }
+        // It was carried out while the trail was gone through: some rows were met before, and what it says after.
+        for (said, by_now, counts) in [
+            (&[0, 1, 2, 9][..], &[0, 1, 2, 9][..], true),
+            (&[1, 2][..], &[1, 2][..], true),
+            // Something else is said, or what was met is not among what is said.
+            (&[0, 1, 2][..], &[0, 1, 2, 9][..], false),
+            (&[1, 3][..], &[1, 3][..], false),
+            (&[2, 3][..], &[2, 3][..], false),
+            (&[][..], &[][..], false),
+        ] {
+            let mut met = met(None);
+            assert_eq!(
+                met.takes(statement(said), &left(by_now)),
+                counts,
+                "{said:?}"
+            );
+            assert_eq!(met.statement.is_some(), counts, "{said:?}");
         }
         let signed = statement(&[1, 2]).signed("here", purge);
         let (text, _) = signed.expect("a signature");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dev::scratch::Scratch;
 use serde_json::{Value, json};
-use tests::{Person, World, documents, eventually, id};
+use tests::{Person, World, documents, eventually, id, text};
 
 use crate::audit_check;
 
@@ -249,6 +249,7 @@ async fn verifies_without_what_was_removed(world: &World) {
         )),
         "{said}"
     );
+    without_a_node_nobody_knows_who_signed(world, removed).await;
     let scratch = Scratch::new("retained").expect("there is room for a file");
     let file = scratch.path().join("trail.ndjson").display().to_string();
     let (is_done, said) = audit_check::runs(world, &format!("export --out {file}"), false).await;
@@ -305,6 +306,82 @@ async fn verifies_without_what_was_removed(world: &World) {
     .await;
     let (is_well, said) = audit_check::runs(world, "verify", true).await;
     assert!(!is_well && said.contains("REMOVED"), "{said}");
+    // What nobody signed who may is not counted with the rest.
+    let counted = format!("{removed} rows were removed by retention, as the trail says\n");
+    assert!(said.contains(&counted), "{said}");
+}
+
+/// A check without a node ends neither well nor with a fault, unless it is told who may sign.
+async fn without_a_node_nobody_knows_who_signed(world: &World, removed: usize) {
+    let (is_well, said) = audit_check::runs(world, "verify", false).await;
+    let unknown = format!(
+        "{removed} rows were removed by retention, as the trail says; who signed that is not known"
+    );
+    assert!(!is_well && said.contains(&unknown), "{said}");
+    assert!(said.contains("(exit status: 2)"), "{said}");
+    assert!(said.contains(" 0 faults"), "{said}");
+    let signer = "SELECT signer FROM audit_checkpoints LIMIT 1";
+    let signer = text(&world.sql(signer).await[0]["signer"]);
+    let named = format!("verify --earlier-checkpointers {signer}");
+    let (is_well, said) = audit_check::runs(world, &named, false).await;
+    assert!(is_well, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_says_of_a_purge_is_believed_before_it_has_its_place_and_an_export_waits_for_it() {
+    let world = world("0").await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    let hers = one_of_each(&ana).await;
+    dr_bo.reads(&hers["LAB_RESULT"]).await.data();
+    world
+        .executes("CREATE TABLE kept AS SELECT * FROM audit_logs")
+        .await;
+    all_is_pinned(&world).await;
+    // Nothing gets its place while another process seems to be at it.
+    let mut sequencer = world.connects_as("meditrustal_api").await;
+    sqlx::raw_sql("SELECT pg_advisory_lock(hashtextextended('meditrustal audit tree', 0))")
+        .execute(&mut sequencer)
+        .await
+        .expect("the lock is free");
+    clock(&world, 4 * 366).await;
+    let done = report(&world, &[]).await;
+    let removed = done["auditRows"].as_u64().expect("a number");
+    assert!(removed > 0, "{done}");
+    clock(&world, 0).await;
+
+    let (is_well, said) = audit_check::runs(&world, "verify", true).await;
+
+    assert!(is_well, "{said}");
+    let counted = format!("{removed} rows were removed by retention, as the trail says\n");
+    assert!(said.contains(&counted), "{said}");
+    assert!(said.contains("no place in the tree yet"), "{said}");
+    let found = "SELECT 1 FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED'";
+    assert!(world.sql(found).await.is_empty());
+
+    let scratch = Scratch::new("unordered").expect("there is room for a file");
+    let file = scratch.path().join("trail.ndjson").display().to_string();
+    let words = format!("export --out {file}");
+    let exports = audit_check::runs(&world, &words, false);
+    let goes_on = async {
+        eventually("the export begins", async || {
+            let begun = "action_type = 'AUDIT_EXPORT'";
+            (!world.audit_rows(begun).await.is_empty()).then_some(())
+        })
+        .await;
+        drop(sequencer);
+    };
+    let ((is_done, said), ()) = tokio::join!(exports, goes_on);
+    assert!(is_done, "{said}");
+    let checks =
+        format!("verify --database-url postgres://nobody@127.0.0.1:1/none --export {file}");
+    eventually("the registry holds what the file has", async || {
+        let (is_well, said) = audit_check::runs(&world, &checks, true).await;
+        let told = format!("{removed} were kept long enough and removed; 0 faults");
+        assert!(said.contains(&told), "{said}");
+        is_well.then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
