@@ -13,7 +13,7 @@ use store::{
     break_glass::{self, StoredWindow},
 };
 
-use super::schedule::entry;
+use super::entry_of_job;
 use crate::seals::finding;
 
 /// Makes the row of a window tell the review that was made, or none, with its audit row and a finding.
@@ -55,7 +55,7 @@ pub(super) async fn put_right(
     let said = json!({ "forgedReview": done });
     let put_right = AuditEntry {
         old_value: Some(json!({ "reviewedBy": told.by, "decision": told.decision })),
-        ..entry(
+        ..entry_of_job(
             origin,
             AuditAction::BreakGlassReview,
             Purpose::SystemAdministration,

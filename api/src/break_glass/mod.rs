@@ -12,10 +12,11 @@ pub(crate) mod schedule;
 mod words;
 
 use domain::{
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
     break_glass::BreakGlassWindow,
     ids::BreakGlassWindowId,
     purpose::Purpose,
+    users::SCHEDULER,
 };
 use serde_json::{Value, json};
 
@@ -54,5 +55,24 @@ fn entry_of_unknown(caller: &Caller, id: BreakGlassWindowId, purpose: Purpose) -
         resource_id: id.0,
         classification: Classification::SensitivePersonal,
         ..caller.entry(AuditAction::AccessDenied, purpose)
+    }
+}
+
+/// The entry of what happened to a window by itself.
+fn entry_of_job(
+    origin: &Origin,
+    action: AuditAction,
+    purpose: Purpose,
+    window: &BreakGlassWindow,
+    said: Value,
+) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::BreakGlassWindow,
+        resource_id: window.id.0,
+        new_value: Some(said),
+        classification: Classification::SensitivePersonal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient: Some(window.patient),
+        ..AuditEntry::new(SCHEDULER, action, purpose, origin)
     }
 }

@@ -5,13 +5,12 @@
 use std::time::Duration;
 
 use domain::{
-    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    audit::{AuditAction, Origin},
     break_glass::{BreakGlassWindow, NotificationKind, REVIEW_WITHIN},
     ids::RequestId,
     purpose::Purpose,
-    users::SCHEDULER,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use store::{
     Pool, StoreError, Tx, audit,
     break_glass::{self, WindowCursor},
@@ -20,7 +19,7 @@ use store::{
 };
 use tokio::time::MissedTickBehavior;
 
-use super::forged;
+use super::{entry_of_job, forged};
 use crate::seals::Seals;
 
 /// How often it is looked for windows.
@@ -87,7 +86,7 @@ async fn write_ends(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(
     let (mut rows, mut ids) = (Vec::new(), Vec::new());
     for (window, is_as_sealed) in windows {
         let said = json!({ "by": "TIME", "endedAt": window.ends_at(), "sealed": is_as_sealed });
-        rows.push(entry(
+        rows.push(entry_of_job(
             origin,
             AuditAction::BreakGlassEnd,
             window.purpose,
@@ -136,7 +135,13 @@ async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(),
         ids.push(window.id);
         let said = json!({ "escalated": true, "administrators": told.len() });
         let action = AuditAction::BreakGlassReview;
-        rows.push(entry(origin, action, Purpose::Compliance, window, said));
+        rows.push(entry_of_job(
+            origin,
+            action,
+            Purpose::Compliance,
+            window,
+            said,
+        ));
         tell.extend(told);
     }
     if ids.is_empty() {
@@ -145,22 +150,4 @@ async fn escalate(tx: &mut Tx<'_>, seals: &Seals, origin: &Origin) -> Result<(),
     break_glass::escalate(tx, &ids, now).await?;
     audit::insert(tx, &rows).await?;
     notifications::append(tx, &tell).await
-}
-
-pub(super) fn entry(
-    origin: &Origin,
-    action: AuditAction,
-    purpose: Purpose,
-    window: &BreakGlassWindow,
-    said: Value,
-) -> AuditEntry {
-    AuditEntry {
-        resource_type: ResourceType::BreakGlassWindow,
-        resource_id: window.id.0,
-        new_value: Some(said),
-        classification: Classification::SensitivePersonal,
-        encryption: EncryptionStatus::MetadataOnly,
-        patient: Some(window.patient),
-        ..AuditEntry::new(SCHEDULER, action, purpose, origin)
-    }
 }
