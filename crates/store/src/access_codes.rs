@@ -227,3 +227,18 @@ pub(crate) async fn sweep(tx: &mut Tx<'_>, limit: i64) -> Result<u64, StoreError
     .await?;
     Ok(done.rows_affected())
 }
+
+/// How many [`sweep`] would remove.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "rows!"
+           FROM access_codes
+           WHERE expires_at < CURRENT_TIMESTAMP - INTERVAL '1 day'"#
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(rows)
+}

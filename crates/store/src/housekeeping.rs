@@ -74,7 +74,7 @@ pub async fn sweep(pool: &Pool, keep: Keep) -> Result<Option<Removed>, StoreErro
     Ok(Some(removed))
 }
 
-/// What sweeps would remove, all of it. Nothing is changed.
+/// What sweeps would remove, all of it. Nothing is changed, and nothing is locked.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -84,9 +84,18 @@ pub async fn would_remove(pool: &Pool, keep: Keep) -> Result<Removed, StoreError
     sqlx::query!("SET LOCAL statement_timeout = 0")
         .execute(&mut *tx)
         .await?;
-    let removed = remove(&mut tx, keep, i64::MAX).await?;
+    let counted = Removed {
+        sessions: count(count_sessions(&mut tx, keep).await?),
+        idempotency_keys: count(count_idempotency_keys(&mut tx, keep.idempotency_keys).await?),
+        throttle_counters: count(throttle::count(&mut tx).await?),
+        access_codes: count(access_codes::count(&mut tx).await?),
+    };
     tx.rollback().await?;
-    Ok(removed)
+    Ok(counted)
+}
+
+fn count(rows: i64) -> u64 {
+    u64::try_from(rows).unwrap_or_default()
 }
 
 async fn remove(tx: &mut Tx<'_>, keep: Keep, at_most: i64) -> Result<Removed, StoreError> {
@@ -122,6 +131,38 @@ async fn sessions(tx: &mut Tx<'_>, keep: Keep, at_most: i64) -> Result<u64, Stor
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// How many [`sessions`] would remove.
+async fn count_sessions(tx: &mut Tx<'_>, keep: Keep) -> Result<i64, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "rows!"
+           FROM sessions AS token
+           LEFT JOIN sessions AS root ON root.id = token.family_id
+           WHERE root.id IS NULL
+              OR root.expires_at < CURRENT_TIMESTAMP - make_interval(days => $1)
+              OR root.revoked_at < CURRENT_TIMESTAMP - make_interval(days => $1)
+              OR (token.parent_id IS NOT NULL
+                  AND token.used_at < CURRENT_TIMESTAMP - make_interval(days => $2))"#,
+        keep.ended_sessions,
+        keep.used_tokens,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
+/// How many [`idempotency_keys`] would remove.
+async fn count_idempotency_keys(tx: &mut Tx<'_>, days: i32) -> Result<i64, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "rows!"
+           FROM idempotency_keys
+           WHERE created_at < CURRENT_TIMESTAMP - make_interval(days => $1)"#,
+        days,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(rows)
 }
 
 async fn idempotency_keys(tx: &mut Tx<'_>, days: i32, at_most: i64) -> Result<u64, StoreError> {

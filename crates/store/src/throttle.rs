@@ -215,6 +215,23 @@ pub async fn sweep(tx: &mut Tx<'_>, limit: i64) -> Result<u64, StoreError> {
     Ok(done.rows_affected())
 }
 
+/// How many [`sweep`] would remove.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "rows!"
+           FROM throttle_counters
+           WHERE updated_at < CURRENT_TIMESTAMP - INTERVAL '1 day'
+             AND due_at < CURRENT_TIMESTAMP
+             AND (proven_at IS NULL OR proven_at < CURRENT_TIMESTAMP - INTERVAL '90 days')"#
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
 fn scopes(keys: &[CounterKey]) -> Vec<String> {
     let scopes = keys.iter().map(|key| key.scope.as_str().to_owned());
     scopes.collect()
