@@ -1,8 +1,8 @@
 //! `meditrustal retention`: what has been kept long enough, and for how long that is.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use chain::{Deployment, Signer};
+use chain::{Client, Deployment, Signer};
 use clap::{Args, Subcommand};
 use domain::{
     audit::{AuditAction, AuditEntry, EncryptionStatus, Origin, ResourceType},
@@ -24,13 +24,15 @@ use super::{
     seal::MasterKeys,
 };
 use crate::{
-    config::{KeepConfig, database_url},
+    config::{KeepConfig, chain_url, database_url},
     retention::{Pinner, Retention, RetentionError, RetentionReport},
     seals::Seals,
 };
 
 /// The exit code where another process is at it.
 const BUSY: u8 = 2;
+/// How long the node may take to answer.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What can be done about retention.
 #[derive(Debug, Subcommand)]
@@ -86,6 +88,11 @@ pub(crate) struct RunRetention {
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
     deployment_file: Option<PathBuf>,
 
+    /// Where the chain's node answers JSON-RPC: it says what is pinned, and what time it is; without it the rows of the trail
+    /// stay, and records go by the clock of this machine
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url, requires = "deployment_file")]
+    chain_rpc_url: Option<String>,
+
     #[command(flatten)]
     keep: KeepConfig,
 
@@ -133,7 +140,9 @@ impl RunRetention {
         let keyring = Arc::new(self.keys.open(&pool).await?);
         let mut tasks = JoinSet::new();
         let retention = Retention {
-            seals: Seals::start(keyring, pool.clone(), self.home_country, &mut tasks),
+            seals: Seals::start(Arc::clone(&keyring), pool.clone(), self.home_country, &mut tasks),
+            keyring,
+            client: self.client().await?,
             pool,
             pinner: self.pinner()?,
             keep: self.keep.keep(),
@@ -153,6 +162,15 @@ impl RunRetention {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn client(&self) -> Result<Option<Client>, Failure> {
+        let (Some(url), Some(deployment)) = (&self.chain_rpc_url, &self.deployment_file) else {
+            return Ok(None);
+        };
+        let client = Client::new(url, NODE_TIMEOUT, &Deployment::load(deployment)?)?;
+        client.check().await?;
+        Ok(Some(client))
     }
 
     fn pinner(&self) -> Result<Option<Pinner>, Failure> {
@@ -207,14 +225,39 @@ fn lines(report: &RetentionReport) -> Vec<String> {
     ));
     if report.audit_rows_unsigned {
         lines.push(
-            "rows of the audit trail stay: nobody signs their removal (MEDITRUSTAL_CHECKPOINT_KEY_FILE)"
+            "rows of the audit trail stay: nobody signs their removal (MEDITRUSTAL_CHECKPOINT_KEY_FILE), or no node says what is pinned (CHAIN_RPC_URL)"
                 .to_owned(),
         );
     }
+    lines.extend(faults(report));
+    lines
+}
+
+/// What waits for an operator.
+fn faults(report: &RetentionReport) -> Vec<String> {
+    let mut lines = Vec::new();
     if report.waiting_patients > 0 {
         lines.push(format!(
             "records of {} patients wait: a hold is not as it was sealed, or gone",
             report.waiting_patients
+        ));
+    }
+    if report.waiting_records > 0 {
+        lines.push(format!(
+            "{} records wait: by what was sealed, or by the rule that was set, they are not due",
+            report.waiting_records
+        ));
+    }
+    if report.changed_rules > 0 {
+        lines.push(format!(
+            "records of {} types wait: for how long they are kept is not what the audit trail says was set (`meditrustal retention set`)",
+            report.changed_rules
+        ));
+    }
+    if report.undue_audit_rows > 0 {
+        lines.push(format!(
+            "{} rows of the audit trail stay: the database calls them due, and they are not",
+            report.undue_audit_rows
         ));
     }
     if report.changed_audit_rows > 0 {

@@ -337,6 +337,8 @@ fn start_erasures(
         let retention = Retention {
             pool: resources.pool.clone(),
             seals: seals.clone(),
+            keyring: Arc::clone(&resources.keyring),
+            client: Some(resources.client.clone()),
             pinner: pinner.map(|signer| Pinner::new(signer, deployment)),
             keep: config.housekeeping.keep.keep(),
         };

@@ -1,114 +1,250 @@
-//! Rows of the trail whose time is over: removed where their leaves are pinned and they are what was hashed. A row of the trail
-//! says how many went, with a hash over their leaves that the account of the checkpoints signs, so that what retention removed
-//! can be told from what somebody else did.
+//! Rows of the trail whose time is over: removed where they are what was hashed, and pinned, and where what they say of
+//! themselves and what the registry says of the time agree with the database that they are due. A row of the trail says how many
+//! went, with a hash over their leaves that the account of the checkpoints signs, so that what retention removed can be told from
+//! what somebody else did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chain::PinnedCheckpoint;
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    ids::RequestId,
+    ids::{ConsentId, RequestId, UserId},
     purpose::Purpose,
     users::SCHEDULER,
 };
 use serde_json::json;
 use store::{
-    Tx, audit, housekeeping,
+    Tx, audit, barrier, consents, housekeeping,
     retention::{self, DueAuditRow},
-    trail::HashedRow,
+    trail::{self as tree_of, HashedRow, Leaf},
 };
-use trail::purge::{PurgeDigest, PurgeStatement};
+use trail::{
+    Hash,
+    purge::{PurgeDigest, PurgeStatement},
+    row::Row,
+    tree::Place,
+};
 
-use super::{LOCK, Pinner, Retention, RetentionError, RetentionReport};
-use crate::{audit::check::readable, error::Error};
+use super::{
+    LOCK, Pinner, Retention, RetentionError, RetentionReport,
+    evidence::{self, DueVerdict},
+    witness::Witness,
+};
+use crate::{
+    audit::{check::readable, finding},
+    error::Error,
+};
 
-/// How many rows go in one transaction.
-const AT_ONCE: i64 = 1000;
+/// How many rows go in one transaction, which locks whom they are about.
+const AT_ONCE: i64 = 500;
 
 /// Where the next rows begin: after this time, or at it with a higher number.
 type After = (DateTime<Utc>, i64);
 
+/// Rows that the database says are due, and what there is of them.
+struct DueRows {
+    due: Vec<DueAuditRow>,
+    leaves: Vec<Leaf>,
+    nodes: BTreeMap<Place, Hash>,
+    rows: BTreeMap<i64, HashedRow>,
+    unreadable: BTreeSet<i64>,
+}
+
+/// A row that is to go, and its leaf.
+struct Going {
+    due: DueAuditRow,
+    leaf: Hash,
+    people: Vec<UserId>,
+    /// The consent that it says was given or taken back.
+    consent: Option<ConsentId>,
+}
+
 impl Retention {
-    /// Goes through the rows that are due, oldest first.
+    /// Goes through the rows that are due, in the order in which they became so.
     pub(super) async fn purge_audit_rows(
         &self,
+        witness: &Witness,
         report: &mut RetentionReport,
         tell: &mut (dyn FnMut(&RetentionReport) + Send),
     ) -> Result<(), RetentionError> {
-        let Some(pinner) = &self.pinner else {
+        let (Some(pinner), Some(pinned)) = (&self.pinner, witness.pinned) else {
             report.audit_rows_unsigned = true;
             return Ok(());
         };
         let mut after = (DateTime::UNIX_EPOCH, i64::MIN);
-        while let Some(last) = self.purge_some(pinner, after, report).await? {
+        loop {
+            let found = self.found(after, &pinned).await?;
+            let Some(last) = found.due.last().map(|row| (row.due_at, row.id)) else {
+                return Ok(());
+            };
+            let going = self.judge(found, (witness.now, &pinned), report).await?;
+            if !going.is_empty() {
+                report.audit_rows += self
+                    .purge(pinner, going, (witness.now, report.dry_run))
+                    .await?;
+            }
             tell(report);
             after = last;
         }
-        Ok(())
     }
 
-    /// Some rows, in one transaction; `None` where there are no more.
-    async fn purge_some(
+    /// The next rows. They are read one by one where one of them cannot be, and so outside a transaction.
+    async fn found(
+        &self,
+        after: After,
+        pinned: &PinnedCheckpoint,
+    ) -> Result<DueRows, RetentionError> {
+        let mut tx = self.pool.begin().await?;
+        retention::take_time(&mut tx).await?;
+        let due = retention::audit_rows_due(&mut tx, after, AT_ONCE).await?;
+        let mut places: Vec<i64> = due.iter().map(|row| row.position).collect();
+        places.sort_unstable();
+        let leaves = tree_of::leaves_at(&mut tx, &places).await?;
+        let nodes = tree_of::stored(&mut tx, &evidence::nodes(pinned, &places)).await?;
+        tx.commit().await?;
+        let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
+        let mut conn = self.pool.acquire().await?;
+        let (rows, unreadable) = readable(&mut conn, &ids).await?;
+        Ok(DueRows {
+            due,
+            leaves,
+            nodes,
+            rows: rows.into_iter().map(|row| (row.row.id, row)).collect(),
+            unreadable,
+        })
+    }
+
+    /// Those that are to go, in the order of places. Those that are not what was hashed are written down.
+    async fn judge(
+        &self,
+        found: DueRows,
+        (now, pinned): (DateTime<Utc>, &PinnedCheckpoint),
+        report: &mut RetentionReport,
+    ) -> Result<Vec<Going>, RetentionError> {
+        if !evidence::is_this_trail(pinned, &found.nodes) {
+            tracing::error!(
+                size = pinned.size,
+                "No row of the trail is removed: the registry holds a checkpoint of {} rows that this trail is not",
+                pinned.size
+            );
+            return Err(Error::Unavailable.into());
+        }
+        let leaves: BTreeMap<i64, Leaf> = found
+            .leaves
+            .into_iter()
+            .map(|leaf| (leaf.position, leaf))
+            .collect();
+        let (mut going, mut changed) = (Vec::new(), Vec::new());
+        let mut undue = 0;
+        for due in found.due {
+            let row = found.rows.get(&due.id);
+            if row.is_none() && !found.unreadable.contains(&due.id) {
+                // Another process removed it since.
+                continue;
+            }
+            let leaf = leaves.get(&due.position);
+            match evidence::judge(due, (row, leaf), (now, pinned), &found.nodes) {
+                DueVerdict::Due(leaf) => going.push(Going {
+                    people: row.map(|row| people(&row.row)).unwrap_or_default(),
+                    consent: row.and_then(|row| consent(&row.row)),
+                    due,
+                    leaf,
+                }),
+                DueVerdict::Changed(fault) => changed.push(fault),
+                DueVerdict::Undue => undue += 1,
+                DueVerdict::Waits => {}
+            }
+        }
+        if undue > 0 {
+            tracing::error!(
+                rows = undue,
+                "The database says that {undue} rows of the audit trail are due, and by what was hashed of them and the registry's time they are not"
+            );
+        }
+        report.undue_audit_rows += undue;
+        report.changed_audit_rows += u64::try_from(changed.len()).unwrap_or(u64::MAX);
+        if !report.dry_run {
+            finding::settle(&self.pool, &changed, &[]).await?;
+        }
+        going.sort_unstable_by_key(|row| row.due.position);
+        Ok(going)
+    }
+
+    /// Removes them in one transaction, but for what somebody began to need meanwhile. Gives how many.
+    async fn purge(
         &self,
         pinner: &Pinner,
-        after: After,
-        report: &mut RetentionReport,
-    ) -> Result<Option<After>, RetentionError> {
+        going: Vec<Going>,
+        (now, dry_run): (DateTime<Utc>, bool),
+    ) -> Result<u64, RetentionError> {
         let mut tx = self.pool.begin().await?;
-        if !report.dry_run && !housekeeping::is_alone(&mut tx, LOCK).await? {
-            return Err(RetentionError::Busy);
+        retention::take_time(&mut tx).await?;
+        if !dry_run {
+            if !housekeeping::is_alone(&mut tx, LOCK).await? {
+                return Err(RetentionError::Busy);
+            }
+            let people: BTreeSet<UserId> = going
+                .iter()
+                .flat_map(|row| row.people.iter().copied())
+                .collect();
+            barrier::lock_shared(&mut tx, people).await?;
         }
-        let due = retention::audit_rows_due(&mut tx, after, AT_ONCE).await?;
-        let Some(last) = due.last().map(|row| (row.event_time, row.id)) else {
-            return Ok(None);
-        };
-        let (going, digest) = as_hashed(&mut tx, &due).await?;
-        let (all, rows) = (due.len(), going.len());
-        if !report.dry_run && !going.is_empty() {
+        let going = self.still(&mut tx, going, now).await?;
+        let mut digest = PurgeDigest::default();
+        for row in &going {
+            let place = u64::try_from(row.due.position).map_err(|_| Error::Unavailable)?;
+            digest.push(place, &row.leaf);
+        }
+        if !dry_run && digest.rows() > 0 {
             remove(&mut tx, pinner, &going, &digest).await?;
             tx.commit().await?;
         }
-        let count = |rows: usize| u64::try_from(rows).unwrap_or(u64::MAX);
-        report.audit_rows += count(rows);
-        report.changed_audit_rows += count(all - rows);
-        Ok(Some(last))
+        Ok(digest.rows())
+    }
+
+    /// Those that are due now, and that nothing goes by. That a consent is over, its row says with a seal.
+    async fn still(
+        &self,
+        tx: &mut Tx<'_>,
+        mut going: Vec<Going>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Going>, RetentionError> {
+        let ids: Vec<i64> = going.iter().map(|row| row.due.id).collect();
+        let due = retention::audit_rows_still_due(tx, &ids).await?;
+        let needed = retention::audit_rows_needed(tx, &ids).await?;
+        let (due, needed): (BTreeSet<i64>, BTreeSet<i64>) =
+            (due.into_iter().collect(), needed.into_iter().collect());
+        going.retain(|row| due.contains(&row.due.id) && !needed.contains(&row.due.id));
+        let of_consents: Vec<ConsentId> = going.iter().filter_map(|row| row.consent).collect();
+        let found = consents::by_ids(tx, &of_consents).await?.into_iter();
+        let over: BTreeSet<ConsentId> = found
+            .filter_map(|sealed| self.seals.open(sealed))
+            .filter(|consent| consent.expires_at.is_some_and(|end| end <= now))
+            .map(|consent| consent.id)
+            .collect();
+        going.retain(|row| row.consent.is_none_or(|id| over.contains(&id)));
+        Ok(going)
     }
 }
 
-/// Those of the rows that are what was hashed, in the order of places, and the hash over their leaves.
-async fn as_hashed(
-    tx: &mut Tx<'_>,
-    due: &[DueAuditRow],
-) -> Result<(Vec<DueAuditRow>, PurgeDigest), RetentionError> {
-    let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
-    let (rows, _) = readable(tx, &ids).await?;
-    let rows: BTreeMap<i64, HashedRow> = rows.into_iter().map(|row| (row.row.id, row)).collect();
-    let mut places: Vec<i64> = due.iter().map(|row| row.position).collect();
-    places.sort_unstable();
-    let mut going: BTreeMap<i64, DueAuditRow> =
-        due.iter().map(|row| (row.position, *row)).collect();
-    let leaves = store::trail::leaves_at(tx, &places).await?;
-    let mut digest = PurgeDigest::default();
-    for leaf in &leaves {
-        let hash = rows.get(&leaf.audit_id).and_then(|row| {
-            let hash = row.computed()?;
-            let is_right = row.leaf_hash == hash && leaf.leaf_hash == hash;
-            is_right.then_some(hash)
-        });
-        match (hash, u64::try_from(leaf.position)) {
-            (Some(hash), Ok(place)) => digest.push(place, &hash),
-            _ => {
-                going.remove(&leaf.position);
-            }
-        }
-    }
-    Ok((going.into_values().collect(), digest))
+/// Whom a row is about, who did it, and for whom.
+fn people(row: &Row) -> Vec<UserId> {
+    let some = [Some(row.user_id), row.patient_id, row.on_behalf_of];
+    some.into_iter().flatten().map(UserId).collect()
+}
+
+/// Of which consent a row says that it was given or taken back.
+fn consent(row: &Row) -> Option<ConsentId> {
+    let actions = [AuditAction::ConsentGrant, AuditAction::ConsentWithdraw];
+    let is_one = actions.iter().any(|it| it.as_str() == row.action_type);
+    is_one.then_some(ConsentId(row.resource_id))
 }
 
 async fn remove(
     tx: &mut Tx<'_>,
     pinner: &Pinner,
-    going: &[DueAuditRow],
+    going: &[Going],
     digest: &PurgeDigest,
 ) -> Result<(), RetentionError> {
     let purge = RequestId::fresh();
@@ -133,15 +269,7 @@ async fn remove(
         )
     };
     audit::insert(tx, &[entry]).await?;
-    retention::name_purged(tx, purge.0, going).await?;
-    let removed = retention::remove_purged(tx, purge.0).await?;
-    if u64::try_from(removed).ok() != Some(rows) {
-        tracing::error!(
-            removed,
-            rows,
-            "Rows of the trail are not removed: {removed} of {rows} are due any more"
-        );
-        return Err(Error::Unavailable.into());
-    }
+    let going: Vec<DueAuditRow> = going.iter().map(|row| row.due).collect();
+    retention::remove_audit_rows(tx, purge.0, &going).await?;
     Ok(())
 }

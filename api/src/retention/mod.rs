@@ -3,12 +3,15 @@
 //! covers stays. One process does it at a time; a run that is told to change nothing says what it would do.
 
 mod audit_rows;
+mod evidence;
 mod records;
+mod rules;
 pub(crate) mod schedule;
+mod witness;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chain::{Deployment, Signer};
+use chain::{Client, Deployment, Signer};
 use domain::records::RecordType;
 use serde::Serialize;
 use store::{
@@ -16,7 +19,9 @@ use store::{
     housekeeping::{self, Keep, Removed},
 };
 use trail::{Hash, checkpoint::Checkpoint};
+use vault::keyring::Keyring;
 
+use self::witness::Witness;
 use crate::{error::Error, seals::Seals};
 
 /// The lock of whoever is at it.
@@ -29,6 +34,10 @@ pub(crate) struct Retention {
     pub(crate) pool: Pool,
     /// By what holds are believed.
     pub(crate) seals: Seals,
+    /// By what the age of a record is believed.
+    pub(crate) keyring: Arc<Keyring>,
+    /// The node that says what time it is, and what is pinned; without it the trail's rows stay.
+    pub(crate) client: Option<Client>,
     /// Who signs what is removed from the trail; without it the trail's rows stay.
     pub(crate) pinner: Option<Pinner>,
     /// How long rows are kept that say nothing any more.
@@ -68,10 +77,16 @@ pub(crate) struct RetentionReport {
     pub(crate) patients: u64,
     /// Patients whose records wait for an operator: a hold is not as it was sealed, or gone.
     pub(crate) waiting_patients: u64,
+    /// Records that wait for an operator: they do not open as what their rows say, or not by the rule that was set.
+    pub(crate) waiting_records: u64,
+    /// Types of records whose rule is not the one that the trail says was set: none of theirs is erased.
+    pub(crate) changed_rules: u64,
     /// Rows of the trail that were removed.
     pub(crate) audit_rows: u64,
     /// Rows of the trail that stay because they are not what was hashed: evidence.
     pub(crate) changed_audit_rows: u64,
+    /// Rows of the trail that the database calls due, and that are not by far: they stay.
+    pub(crate) undue_audit_rows: u64,
     /// Whether rows of the trail stay because nobody can sign their removal.
     pub(crate) audit_rows_unsigned: bool,
     /// Rows of log-ins.
@@ -92,7 +107,11 @@ impl RetentionReport {
 
     /// Whether something was met that an operator has to look into.
     pub(crate) const fn has_left_some(&self) -> bool {
-        self.waiting_patients > 0 || self.changed_audit_rows > 0
+        self.waiting_patients > 0
+            || self.waiting_records > 0
+            || self.changed_rules > 0
+            || self.changed_audit_rows > 0
+            || self.undue_audit_rows > 0
     }
 
     fn add(&mut self, removed: Removed) {
@@ -134,10 +153,13 @@ impl Retention {
             dry_run,
             ..RetentionReport::default()
         };
-        self.remove_expired(&mut report).await?;
+        // What one of them cannot do keeps no other from its own.
+        let expired = self.remove_expired(&mut report).await;
+        let witness = Witness::ask(self.client.as_ref()).await?;
         // First: rows that a record goes by until it is erased go with the next run, as it is foretold.
-        self.purge_audit_rows(&mut report, tell).await?;
-        self.purge_records(&mut report, tell).await?;
+        let rows = self.purge_audit_rows(&witness, &mut report, tell).await;
+        let records = self.purge_records(witness.now, &mut report, tell).await;
+        expired.and(rows).and(records)?;
         Ok(report)
     }
 

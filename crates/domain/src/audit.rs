@@ -328,6 +328,17 @@ impl AuditEntry {
     }
 }
 
+/// The actions whose rows are never removed: they prove an erasure, a hold, a review, a rule or a purge, and are few.
+pub const NEVER_REMOVED: [AuditAction; 7] = [
+    AuditAction::RetentionPurge,
+    AuditAction::RetentionRuleSet,
+    AuditAction::KeyDestroy,
+    AuditAction::DeletionComplete,
+    AuditAction::HoldPlace,
+    AuditAction::HoldRelease,
+    AuditAction::BreakGlassReview,
+];
+
 impl AuditAction {
     /// How long the row is kept. Unit: days. Access 3 years, changes 5, security, consent and
     /// deletion 7 (`docs/data-model.md`, retention).

@@ -362,6 +362,25 @@ pub async fn reaching(
 /// Where a page of consents goes on.
 pub type ConsentCursor = (DateTime<Utc>, ConsentId);
 
+/// These consents, whatever became of them. Served by the primary key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_ids(
+    conn: &mut PgConnection,
+    ids: &[ConsentId],
+) -> Result<Vec<Sealed<Consent>>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let found = consent_rows!(
+        "WHERE id = ANY($1)
+         ORDER BY id",
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    found.into_iter().map(TryInto::try_into).collect()
+}
+
 /// A patient's consents, newest first. Served by `idx_data_processing_consents_user_page`.
 ///
 /// # Errors

@@ -5,7 +5,6 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    audit::AuditAction,
     ids::{RecordId, UserId},
     records::RecordType,
 };
@@ -42,6 +41,34 @@ pub async fn rules(conn: &mut PgConnection) -> Result<Vec<RetentionRule>, StoreE
     found.collect()
 }
 
+/// The rows of the trail that say which rules were set, oldest first. Served by `idx_audit_logs_resource`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn rows_of_rules(conn: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT id
+         FROM audit_logs
+         WHERE resource_type = 'RETENTION_RULE' AND action_type = 'RETENTION_RULE_SET'
+         ORDER BY id
+         LIMIT 100000"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}
+
+/// The statements of a transaction may take longer than anybody else waits: nobody waits for these.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn take_time(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    sqlx::query!("SELECT set_config('statement_timeout', '10min', TRUE)")
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Sets a rule; the owner of the tables alone may. Gives how many years it was before.
 ///
 /// # Errors
@@ -64,7 +91,7 @@ pub async fn set_rule(tx: &mut Tx<'_>, rule: RetentionRule) -> Result<i32, Store
 }
 
 /// Patients with records that have been kept long enough, as far as a hold does not cover them, by id. Served by
-/// `idx_medical_records_created`.
+/// `idx_medical_records_due`: what is not due is not looked at.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -73,13 +100,12 @@ pub async fn patients_due(
     after: Option<UserId>,
     limit: i64,
 ) -> Result<Vec<UserId>, StoreError> {
+    plan_by_values(tx).await?;
     let found = sqlx::query_scalar!(
         r#"SELECT DISTINCT record.patient_id AS "patient_id!"
-           FROM medical_records AS record
-           JOIN retention_rules AS rule ON rule.record_type = record.record_type
-           WHERE record.created_at <= (
-                     SELECT decision_time() - make_interval(years => min(years)) + INTERVAL '2 days' FROM retention_rules
-                 )
+           FROM retention_rules AS rule
+           JOIN medical_records AS record ON record.record_type = rule.record_type
+           WHERE record.created_at <= (SELECT decision_time()) - make_interval(years => rule.years) + INTERVAL '2 days'
              AND record.created_at + make_interval(years => rule.years) <= (SELECT decision_time())
              AND record.superseded_at IS NULL
              AND record.erased_at IS NULL
@@ -129,24 +155,26 @@ pub async fn records_due(
     found.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Erases them; the transaction writes an audit row about the patient, whose time is theirs.
+/// Erases those of them whose lines are named; the transaction writes an audit row about the patient, whose time is theirs.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn purge_records(
     tx: &mut Tx<'_>,
     patient: UserId,
-    after: RecordId,
-    at_most: i32,
+    (after, at_most): (RecordId, i32),
+    lines: &[RecordId],
 ) -> Result<Vec<DueRecord>, StoreError> {
+    let lines: Vec<Uuid> = lines.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         DueRow,
         r#"SELECT record_id AS "record_id!", record_type AS "record_type!", line_id AS "line_id!"
-           FROM purge_records($1, $2, $3)
+           FROM purge_records($1, $2, $3, $4)
            ORDER BY line_id, record_id"#,
         patient.0,
         after.0,
         at_most,
+        &lines,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -175,13 +203,13 @@ impl TryFrom<DueRow> for DueRecord {
 pub struct DueAuditRow {
     /// Its number.
     pub id: i64,
-    /// When what it says happened.
-    pub event_time: DateTime<Utc>,
+    /// When its time was over.
+    pub due_at: DateTime<Utc>,
     /// Its place in the tree.
     pub position: i64,
 }
 
-/// The next of them, by time and number. Served by `idx_audit_logs_event_time`.
+/// The next of them, by when their time was over, and number. Served by `idx_audit_logs_due`: what is not due is not looked at.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -191,20 +219,16 @@ pub async fn audit_rows_due(
     limit: i64,
 ) -> Result<Vec<DueAuditRow>, StoreError> {
     plan_by_values(tx).await?;
-    // No row is kept for a shorter time.
-    let shortest = AuditAction::ALL.iter().map(|action| action.retention());
-    let days = shortest.min().map_or(0, |shortest| shortest.num_days());
     let found = sqlx::query_as!(
         DueAuditRow,
-        r#"SELECT id AS "id!", event_time AS "event_time!", position AS "position!"
+        r#"SELECT id AS "id!", due_at AS "due_at!", position AS "position!"
            FROM audit_rows_due
-           WHERE (event_time, id) > ($1, $2)
-             AND event_time <= (SELECT decision_time()) - make_interval(days => $3)
-           ORDER BY event_time, id
-           LIMIT $4"#,
+           WHERE (due_at, id) > ($1, $2)
+             AND due_at <= (SELECT decision_time())
+           ORDER BY due_at, id
+           LIMIT $3"#,
         after.0,
         after.1,
-        i32::try_from(days).unwrap_or(i32::MAX),
         limit,
     )
     .fetch_all(&mut **tx)
@@ -212,38 +236,108 @@ pub async fn audit_rows_due(
     Ok(found)
 }
 
-/// Names the rows that a purge is about to remove.
+/// Which of these are due: after whoever could keep them was locked, it is asked again. Served by the primary key.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn name_purged(
-    tx: &mut Tx<'_>,
-    purge: Uuid,
-    purged: &[DueAuditRow],
-) -> Result<(), StoreError> {
-    let positions: Vec<i64> = purged.iter().map(|row| row.position).collect();
-    let ids: Vec<i64> = purged.iter().map(|row| row.id).collect();
-    sqlx::query!(
-        "INSERT INTO audit_purged_leaves (position, audit_id, purge_id)
-         SELECT named.position, named.id, $3
-         FROM UNNEST($1::bigint[], $2::bigint[]) AS named(position, id)",
-        &positions,
-        &ids,
-        purge,
+pub async fn audit_rows_still_due(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT id AS "id!" FROM audit_rows_due WHERE id = ANY($1)"#,
+        ids,
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(())
+    Ok(found)
 }
 
-/// Removes the rows that a purge names and that are due. Gives how many.
+/// Which of these something goes by, whatever the view says that tells what is due: whose data is held, by what a record that
+/// changed is believed, what was agreed to or taken back that is not known to be over, who approved a deletion. Served by the
+/// primary key, `idx_legal_holds_in_force` and `idx_audit_logs_holds`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn remove_purged(tx: &mut Tx<'_>, purge: Uuid) -> Result<i64, StoreError> {
-    let removed = sqlx::query_scalar!(r#"SELECT remove_audit_rows($1) AS "removed!""#, purge)
-        .fetch_one(&mut **tx)
-        .await?;
+pub async fn audit_rows_needed(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r"SELECT log.id
+          FROM audit_logs AS log
+          WHERE log.id = ANY($1)
+            AND (
+                EXISTS (
+                    SELECT FROM legal_holds AS hold
+                    WHERE hold.patient_id IN (log.patient_id, log.user_id, log.on_behalf_of) AND hold.released_at IS NULL
+                )
+                OR EXISTS (
+                    SELECT FROM audit_logs AS placed
+                    WHERE placed.patient_id IN (log.patient_id, log.user_id, log.on_behalf_of)
+                      AND placed.action_type = 'HOLD_PLACE'
+                      AND NOT EXISTS (
+                          SELECT FROM audit_logs AS released
+                          WHERE released.resource_id = placed.resource_id
+                            AND released.action_type = 'HOLD_RELEASE'
+                            AND released.new_value ->> 'released' = 'true'
+                      )
+                )
+                OR (
+                    log.action_type NOT IN (
+                        'RECORD_READ', 'RECORD_SEARCH', 'RECORD_VERIFY', 'RECORD_EXPORT', 'ACCESS_DENIED',
+                        'INTEGRITY_FAILURE'
+                    )
+                    AND EXISTS (
+                        SELECT FROM medical_records AS record
+                        WHERE record.patient_id = log.patient_id
+                          AND (
+                              record.updated_at <> record.created_at
+                              OR record.restricted_at IS NOT NULL
+                              OR record.erased_at IS NOT NULL
+                          )
+                          AND log.event_time IN (record.updated_at, record.restricted_at, record.erased_at)
+                    )
+                )
+                OR (
+                    log.action_type IN ('CONSENT_GRANT', 'CONSENT_WITHDRAW')
+                    AND NOT EXISTS (
+                        SELECT FROM data_processing_consents AS consent
+                        WHERE consent.id = log.resource_id
+                          AND consent.consent_expires_at <= (SELECT decision_time())
+                    )
+                )
+                OR (
+                    log.action_type LIKE 'DELETION\_%'
+                    AND log.action_type <> 'DELETION_READ'
+                    AND NOT EXISTS (
+                        SELECT FROM data_deletion_requests AS request
+                        WHERE request.id = log.resource_id
+                          AND request.status IN ('expired', 'rejected', 'cancelled', 'completed')
+                    )
+                )
+            )",
+        ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(found)
+}
+
+/// Removes rows that are due, as a purge of which the transaction has written the audit row. Gives how many. Who gives one that
+/// is not due removes none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn remove_audit_rows(
+    tx: &mut Tx<'_>,
+    purge: Uuid,
+    going: &[DueAuditRow],
+) -> Result<i64, StoreError> {
+    let positions: Vec<i64> = going.iter().map(|row| row.position).collect();
+    let ids: Vec<i64> = going.iter().map(|row| row.id).collect();
+    let removed = sqlx::query_scalar!(
+        r#"SELECT remove_audit_rows($1, $2, $3) AS "removed!""#,
+        purge,
+        &positions,
+        &ids,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
     Ok(removed)
 }
 

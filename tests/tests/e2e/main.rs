@@ -49,6 +49,7 @@ mod readme;
 mod records;
 mod restores;
 mod retention;
+mod retention_attacks;
 mod rotation;
 mod runbook;
 mod seals;

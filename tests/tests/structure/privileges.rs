@@ -399,6 +399,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE audit_nodes SET hash = sha256('')",
             "UPDATE retention_rules SET years = 1",
             "UPDATE audit_purged_leaves SET purge_id = gen_random_uuid()",
+            "INSERT INTO audit_purged_leaves (position, audit_id, purge_id) VALUES (0, 1, gen_random_uuid())",
             "SET ROLE meditrustal_retention",
             "UPDATE audit_checkpoints SET root = repeat('0', 64)",
             "UPDATE audit_checkpoints SET block_number = 1",
