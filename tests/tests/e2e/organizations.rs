@@ -1,6 +1,9 @@
 //! Organisations: administrators make them and say who belongs to them; a consent to one lets in who belongs to it now, by
 //! every way there is, and nobody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
@@ -316,11 +319,11 @@ async fn a_row_that_was_changed_by_sql_lets_nobody_in_lifts_no_refusal_and_is_fo
         dr_bo.reads(&refused).await.fails_with("NOT_FOUND");
         found(&world, table, row).await;
         world
-            .attacks(&format!(
+            .attacks(
                 "DELETE FROM memberships; DELETE FROM organizations;
                  INSERT INTO organizations SELECT * FROM public.houses;
-                 INSERT INTO memberships SELECT * FROM public.members"
-            ))
+                 INSERT INTO memberships SELECT * FROM public.members",
+            )
             .await;
     }
     // One of the attacker's own making lets nobody in either.
@@ -483,4 +486,83 @@ async fn each_change_and_each_refusal_has_its_row() {
     let log = "{ myAccessLog { nodes { summary } } }";
     let log = dr_bo.asks(log, json!({})).await.data().to_string();
     assert!(log.contains("member of an organisation"), "{log}");
+}
+
+/// A member follows what happens to records while the membership is in force, and is told nothing afterwards.
+#[tokio::test]
+async fn a_subscription_tells_a_member_nothing_after_the_membership() {
+    let world = World::start().await;
+    let (ana, joe) = (world.patient("ana").await, world.patient("joe").await);
+    let (dr_bo, ada) = (world.doctor("bo").await, world.admin("ada").await);
+    let hospital = world.organization("RS Harapan", "ID").await;
+    let membership = world.joins(&dr_bo, &hospital).await;
+    ana.lets_members(&hospital, "ID", &["SEARCH"]).await;
+    joe.lets(&dr_bo, &["SEARCH"]).await;
+    let mut told = dr_bo.watches(json!({})).await;
+    let first = has_a_record(&ana).await;
+    let (event, _) = told.until("ANCHOR_PENDING").await;
+    assert_eq!(event["recordId"], first.as_str());
+
+    ada.ends_membership(&membership).await.data();
+    has_a_record(&ana).await;
+    let last = has_a_record(&joe).await;
+
+    loop {
+        let event = told.next().await;
+        let record = text(&event["recordId"]);
+        if record == last {
+            break;
+        }
+        assert_eq!(record, first, "{event}");
+    }
+}
+
+/// Reads race with what takes them away: none is answered after the mutation was, and none is dated later.
+#[tokio::test]
+async fn nothing_is_disclosed_through_an_organization_after_it_was_left_or_closed() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = has_a_record(&ana).await;
+    let hospital = world.organization("RS Harapan", "ID").await;
+    ana.lets_members(&hospital, "ID", &["READ"]).await;
+    let ada = world.admin("ada").await;
+    for nth in 0..6 {
+        let dr_bo = world.doctor(&format!("bo{nth}")).await;
+        let membership = world.joins(&dr_bo, &hospital).await;
+        dr_bo.reads(&record).await.data();
+        let over = Arc::new(AtomicBool::new(false));
+        let mut racing = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (doctor, record, over) = (dr_bo.clone(), record.clone(), Arc::clone(&over));
+            racing.spawn(async move {
+                while !over.load(Ordering::SeqCst) {
+                    doctor.reads(&record).await;
+                }
+            });
+        }
+        let action = if nth % 2 == 0 {
+            ada.ends_membership(&membership).await.data();
+            "MEMBERSHIP_END"
+        } else {
+            let closed = ada.updates_organization(&hospital, json!({ "isActive": false }));
+            closed.await.data();
+            "ORGANIZATION_UPDATE"
+        };
+        assert_eq!(dr_bo.reads(&record).await.code(), Some("NOT_FOUND"));
+        over.store(true, Ordering::SeqCst);
+        while let Some(ended) = racing.join_next().await {
+            ended.expect("nobody panics");
+        }
+        let later = format!(
+            "SELECT count(*) AS count FROM audit_logs AS read
+             WHERE read.user_id = '{}' AND read.action_type = 'RECORD_READ'
+               AND read.created_at >= (SELECT max(event_time) FROM audit_logs WHERE action_type = '{action}')",
+            dr_bo.id
+        );
+        assert_eq!(world.sql(&later).await[0]["count"], 0, "{action}");
+        if nth % 2 == 1 {
+            let opened = ada.updates_organization(&hospital, json!({ "isActive": true }));
+            opened.await.data();
+        }
+    }
 }

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 68] = [
+const CASES: [Case; 74] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -215,6 +215,78 @@ const CASES: [Case; 68] = [
             "FORBIDDEN",
             "FORBIDDEN",
             "ok",
+        ],
+    ),
+    Case(
+        "Query.organizations",
+        "{ organizations { nodes { id } } }",
+        [
+            "UNAUTHENTICATED",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Query.organizationMembers",
+        r#"{ organizationMembers(organizationId: "$RECORD") { nodes { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "0 nodes",
+        ],
+    ),
+    Case(
+        "Mutation.createOrganization",
+        r#"mutation { createOrganization(input: { name: "RS Harapan", country: "ID" }) { organization { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "ok",
+        ],
+    ),
+    Case(
+        "Mutation.updateOrganization",
+        r#"mutation { updateOrganization(input: { id: "$RECORD", isActive: false }) { organization { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.addMember",
+        r#"mutation { addMember(input: { doctorId: "$CITRA", organizationId: "$RECORD" }) { membership { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "BAD_USER_INPUT",
+        ],
+    ),
+    Case(
+        "Mutation.endMembership",
+        r#"mutation { endMembership(id: "$RECORD") { membership { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "FORBIDDEN",
+            "NOT_FOUND",
         ],
     ),
     Case(

@@ -321,6 +321,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "data_deletion_requests",
         "deletion_certificates",
         "legal_holds",
+        "memberships",
+        "organizations",
         "signers",
         "record_anchors",
         "record_closings",

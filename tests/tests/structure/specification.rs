@@ -175,6 +175,7 @@ const TABLES: [Table; 6] = [
             "INDEX idx_audit_logs_purpose btree (purpose)",
         ],
         own: &[
+            "INDEX idx_audit_logs_memberships btree (patient_id) WHERE ((action_type)::text = ANY ((ARRAY['MEMBERSHIP_ADD'::character varying, 'MEMBERSHIP_END'::character varying])::text[]))",
             "INDEX idx_audit_logs_consents btree (patient_id) WHERE ((action_type)::text = ANY ((ARRAY['CONSENT_GRANT'::character varying, 'CONSENT_WITHDRAW'::character varying])::text[]))",
             "patient_id uuid",
             "INDEX idx_audit_logs_user_page btree (user_id, id DESC)",
@@ -288,7 +289,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 31] = [
+const OWN_TABLES: [&str; 33] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -310,6 +311,8 @@ const OWN_TABLES: [&str; 31] = [
     "key_checks",
     "notifications",
     "legal_holds",
+    "memberships",
+    "organizations",
     "patient_keys",
     "record_anchors",
     "record_closings",

@@ -743,6 +743,7 @@ impl Dice {
 }
 
 /// The design's ten steps, read as plainly as possible: whether it is allowed, and which rows say so.
+#[expect(clippy::too_many_lines, reason = "the ten steps, one after the other")]
 fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
     let treat = [
         "TREAT", "ETREAT", "BTG", "ERTREAT", "COC", "CLINTRL", "POPHLTH", "HRESCH",
@@ -784,24 +785,24 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
         if row.patient != q.patient || row.given_at > q.now || over || !purpose || !category {
             continue;
         }
-        let member =
-            |org: &OrganizationId| q.actor.memberships.all().find(|m| m.organization == *org);
-        let refused = row.grantees.iter().any(|g| match g {
+        let member = |org: &OrganizationId| {
+            let mut all = q.actor.memberships.all();
+            all.find(|m| m.organization == *org)
+        };
+        let unknown = q.actor.memberships.some_unknown();
+        let may_go = |m: &CurrentMembership| match m.reach {
+            OrganizationReach::Home => true,
+            OrganizationReach::Abroad => row.activities.contains(&Activity::Transfer),
+            OrganizationReach::Closed => false,
+        };
+        let is_denial = row.activities == [Activity::Deny];
+        let named = row.grantees.iter().any(|g| match g {
             Grantee::User { id } => *id == q.actor.id,
             Grantee::Role { role } => *role == q.actor.role,
-            Grantee::Org { id, .. } => member(id).is_some() || q.actor.memberships.some_unknown(),
-        });
-        let let_in = row.grantees.iter().any(|g| match g {
-            Grantee::User { id } => *id == q.actor.id,
-            Grantee::Role { role } => *role == q.actor.role,
-            Grantee::Org { id, country } => member(id).is_some_and(|m| {
-                let may_go_there = match m.reach {
-                    OrganizationReach::Home => true,
-                    OrganizationReach::Abroad => row.activities.contains(&Activity::Transfer),
-                    OrganizationReach::Closed => false,
-                };
-                m.country.as_str() == country && may_go_there
-            }),
+            Grantee::Org { id, .. } if is_denial => unknown || member(id).is_some(),
+            Grantee::Org { id, country } => {
+                member(id).is_some_and(|m| m.country.as_str() == country && may_go(m))
+            }
         });
         let there = |country: &str| {
             row.activities.contains(&Activity::Transfer)
@@ -810,11 +811,11 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
                     .iter()
                     .any(|g| matches!(g, Grantee::Org { country: c, .. } if c == country))
         };
-        if row.activities == [Activity::Deny] {
-            if refused || row.grantees.is_empty() {
+        if is_denial {
+            if named || row.grantees.is_empty() {
                 denies.push(row.id);
             }
-        } else if let_in
+        } else if named
             && row
                 .activities
                 .iter()

@@ -4,7 +4,7 @@ use domain::{
     consents::{Activity, Category},
     deletion::{DeletionRequestType, DeletionStatus},
     ids::{
-        AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId,
+        AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId, MembershipId,
         OrganizationId, PatientKeyId, RecordId, SessionId, UserId,
     },
     purpose::Purpose,
@@ -174,6 +174,29 @@ fn hold() -> LegalHold {
     }
 }
 
+fn organization() -> Organization {
+    Organization {
+        id: OrganizationId(Uuid::from_u128(14)),
+        name: "RS Harapan".to_owned(),
+        country: "ID".parse().unwrap(),
+        is_active: true,
+        created_at: second(1),
+        updated_at: second(2),
+    }
+}
+
+fn membership() -> Membership {
+    Membership {
+        id: MembershipId(Uuid::from_u128(15)),
+        doctor: user(2),
+        organization: OrganizationId(Uuid::from_u128(14)),
+        from: second(1),
+        until: Some(second(9)),
+        ended_at: None,
+        created_at: second(1),
+    }
+}
+
 fn seal<T: Sealable>(row: &T) -> Seal {
     keyring("12").seal_row(row).unwrap()
 }
@@ -196,6 +219,8 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&window()), WINDOW),
         (seal(&deletion()), DELETION),
         (seal(&hold()), HOLD),
+        (seal(&organization()), ORGANIZATION),
+        (seal(&membership()), MEMBERSHIP),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -386,6 +411,38 @@ fn no_column_of_a_request_to_erase_and_of_a_hold_can_be_changed() {
 }
 
 #[test]
+fn no_column_of_an_organization_and_of_a_membership_can_be_changed() {
+    assert!(passes(organization(), seal(&organization())));
+    let organizations: [fn(&mut Organization); 4] = [
+        |it| it.id = OrganizationId(Uuid::from_u128(9)),
+        |it| it.name.push('y'),
+        |it| it.country = "SG".parse().unwrap(),
+        |it| it.is_active = false,
+    ];
+    for (nth, change) in organizations.iter().enumerate() {
+        let mut changed = organization();
+        change(&mut changed);
+        let passes = passes(changed, seal(&organization()));
+        assert!(!passes, "change {nth} of an organisation");
+    }
+    assert!(passes(membership(), seal(&membership())));
+    let memberships: [fn(&mut Membership); 6] = [
+        |it| it.id = MembershipId(Uuid::from_u128(9)),
+        |it| it.doctor = user(3),
+        |it| it.organization = OrganizationId(Uuid::from_u128(9)),
+        |it| it.from += TimeDelta::microseconds(1),
+        |it| it.until = None,
+        |it| it.ended_at = Some(second(5)),
+    ];
+    for (nth, change) in memberships.iter().enumerate() {
+        let mut changed = membership();
+        change(&mut changed);
+        let passes = passes(changed, seal(&membership()));
+        assert!(!passes, "change {nth} of a membership");
+    }
+}
+
+#[test]
 fn an_absent_seal_a_cut_one_and_that_of_another_key_are_wrong() {
     let ring = keyring("12");
     let right = seal(&account());
@@ -430,3 +487,5 @@ const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42
 const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345f8d698c9";
 const DELETION: &str = "5055f79485e3fe966b0d7e4d2ff64d4151619699a208ee6df45d41f240ccb585";
 const HOLD: &str = "08311b64a1845f26dd1a9be7da5bdf85ad3751950c40c3e3a43f5d063272031d";
+const ORGANIZATION: &str = "ec1a85e454a3f63948bb7d1151a541c1fd70218fbdce0f6d7b177b75fcfe89bb";
+const MEMBERSHIP: &str = "4a55f5dd6062a50ab111f5307a0f0a7129e8ea9c312f2a773ab04c5f0d78d910";
