@@ -89,7 +89,7 @@ impl Retention {
         }
     }
 
-    /// The next rows. They are read one by one where one of them cannot be, and so outside a transaction.
+    /// The next rows. They are read one by one where one of them cannot be.
     async fn found(
         &self,
         after: After,
@@ -102,10 +102,9 @@ impl Retention {
         places.sort_unstable();
         let leaves = tree_of::leaves_at(&mut tx, &places).await?;
         let nodes = tree_of::stored(&mut tx, &evidence::nodes(pinned, &places)).await?;
-        tx.commit().await?;
         let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
-        let mut conn = self.pool.acquire().await?;
-        let (rows, unreadable) = readable(&mut conn, &ids).await?;
+        let (rows, unreadable) = readable(&mut tx, &ids).await?;
+        tx.commit().await?;
         Ok(DueRows {
             due,
             leaves,
@@ -199,6 +198,9 @@ impl Retention {
         if !dry_run && digest.rows() > 0 {
             remove(&mut tx, pinner, &going, &digest).await?;
             tx.commit().await?;
+        } else {
+            // Here, and not when it is dropped: the lock is free for the next transaction.
+            tx.rollback().await?;
         }
         Ok(digest.rows())
     }
