@@ -16,7 +16,7 @@ use vault::refresh::RefreshToken;
 use crate::{
     answer_budget::AnswerBudget,
     app::App,
-    audit::{access_logs::AccessLogs, graphql::AuditQuery},
+    audit::{access_logs::AccessLogs, days::AccessDayQuery, graphql::AuditQuery},
     break_glass::graphql::{BreakGlassMutation, BreakGlassQuery},
     caller::{RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
@@ -82,6 +82,7 @@ pub(crate) struct Query(
     CountryQuery,
     OrganizationQuery,
     AuditQuery,
+    AccessDayQuery,
     DeletionQuery,
     IntegrityQuery,
     WalletQuery,

@@ -75,6 +75,13 @@ async fn main() {
     let log = "{ myAccessLog(first: 20) { nodes { id at who { username } action sentence } } }";
     let log = asks(&ana, log, (0..QUESTIONS).map(|_| json!({}))).await;
     report.figure("myAccessLog: p95", Figure::of(log), Bar::AtMost(200.0));
+    let days = "{ myAccessLogByDay(first: 20) { nodes { day who { username } reads searches denials records } } }";
+    let days = asks(&ana, days, (0..QUESTIONS).map(|_| json!({}))).await;
+    report.figure(
+        "myAccessLogByDay, all on one day: p95",
+        Figure::of(days),
+        Bar::AtMost(200.0),
+    );
     report.note(format!(
         "proofs and the log among {many} rows of {PATIENTS} patients, one client"
     ));

@@ -4,6 +4,7 @@
 pub(crate) mod access_logs;
 pub(crate) mod check;
 pub(crate) mod checkpoints;
+pub(crate) mod days;
 pub(crate) mod events;
 pub(crate) mod export;
 mod filter_input;

@@ -8,7 +8,7 @@ use domain::{
 use serde_json::json;
 use store::{
     Pool,
-    audit::{self, AuditFilter, AuditPage, RecordPage},
+    audit::{self, AccountDay, AuditFilter, AuditPage, DayKey, RecordPage},
 };
 
 use crate::{
@@ -51,6 +51,24 @@ pub(crate) async fn own(
 ) -> Result<AuditPage, Error> {
     let entry = of_reading(caller, false);
     own_rows(pool, caller, filter, (before, size), entry).await
+}
+
+/// What was done with the caller's own data, by day and account, newest day first; up to one more than `size`.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn own_by_day(
+    pool: &Pool,
+    caller: &Caller,
+    after: Option<DayKey>,
+    size: i64,
+) -> Result<Vec<AccountDay>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let days = audit::by_day(&mut tx, actor.id, after, size).await?;
+    audit::insert(&mut tx, &[of_reading(caller, false)]).await?;
+    tx.commit().await?;
+    Ok(days)
 }
 
 /// For each page that is asked for, rows about one of the caller's own records, or that name it among others, newest first.

@@ -1,5 +1,6 @@
 //! The audit trail: appended to by everybody, read by administrators and by the patient it is about.
 
+mod by_day;
 mod of_records;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use self::of_records::{RecordPage, of_records};
+pub use self::{
+    by_day::{AccountDay, DayKey, by_day},
+    of_records::{RecordPage, of_records},
+};
 use crate::{StoreError, Tx, records::search::plan_by_values};
 
 /// Appends rows in one statement. The database chooses ids and times.

@@ -401,3 +401,119 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
         .await;
     answer.fails_with("BAD_USER_INPUT");
 }
+
+/// What a patient is told of one account on one day: the day, who, and the counts.
+type AccountDay = (String, String, [u64; 6]);
+
+/// The log by day and account, a page of so many at a time.
+async fn days(person: &Person, first: u32) -> Vec<AccountDay> {
+    const DAYS: &str = "query Days($first: Int, $after: Cursor) {
+        myAccessLogByDay(first: $first, after: $after) {
+            nodes { day who { id } reads searches denials emergencies times records }
+            pageInfo { hasNextPage endCursor } } }";
+    let (mut days, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let asked = json!({ "first": first, "after": after });
+        let answer = person.asks(DAYS, asked).await;
+        let page = &answer.data()["myAccessLogByDay"];
+        for node in page["nodes"].as_array().expect("a list") {
+            let count = |name: &str| node[name].as_u64().expect("a number");
+            let counts = [
+                "reads",
+                "searches",
+                "denials",
+                "emergencies",
+                "times",
+                "records",
+            ];
+            let day = text(&node["day"])[..10].to_owned();
+            days.push((day, text(&node["who"]["id"]), counts.map(count)));
+        }
+        if page["pageInfo"]["hasNextPage"] == false {
+            return days;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// The same, counted from the rows themselves.
+async fn counted(world: &World, patient: &Person) -> Vec<AccountDay> {
+    let rows = world
+        .sql(&format!(
+            "SELECT (event_time AT TIME ZONE 'UTC')::date::text AS day, user_id, action_type, purpose, consent_reference,
+                 COALESCE(record_ids, ARRAY[resource_id]) AS records,
+                 record_ids IS NOT NULL OR (resource_type = 'MEDICAL_RECORD' AND resource_id <> request_id) AS is_about,
+                 COALESCE((new_value ->> 'times')::int, 1) AS times, new_value ->> 'count' AS shown
+             FROM audit_logs WHERE patient_id = '{}'",
+            patient.id
+        ))
+        .await;
+    let mut days = std::collections::BTreeMap::new();
+    for row in rows {
+        let key = (text(&row["day"]), text(&row["user_id"]));
+        let (counts, records) = days
+            .entry(key)
+            .or_insert_with(|| ([0; 6], BTreeSet::new()));
+        let times = row["times"].as_u64().expect("a number");
+        let action = text(&row["action_type"]);
+        let place = ["RECORD_READ", "RECORD_SEARCH", "ACCESS_DENIED"];
+        if let Some(place) = place.iter().position(|it| *it == action) {
+            counts[place] += times;
+        }
+        let is_emergency = ["BTG", "ETREAT"].contains(&text(&row["purpose"]).as_str());
+        let is_free = row["consent_reference"].is_null() && action != "ACCESS_DENIED";
+        if is_emergency && is_free && row["shown"] != "0" {
+            counts[3] += times;
+        }
+        counts[4] += times;
+        if row["is_about"] == true {
+            let about = row["records"].as_array().expect("a list");
+            records.extend(about.iter().map(text));
+        }
+        counts[5] = records.len() as u64;
+    }
+    let mut days: Vec<AccountDay> = days
+        .into_iter()
+        .map(|((day, who), (counts, _))| (day, who, counts))
+        .collect();
+    days.sort_by(|a, b| (&b.0, &a.1).cmp(&(&a.0, &b.1)));
+    days
+}
+
+#[tokio::test]
+async fn a_patient_reads_who_did_how_much_on_which_day_page_by_page() {
+    let world = World::start().await;
+    let (ana, dr_bo, _, _) = lived_in(&world).await;
+    // The same again on other days, at their very ends, and once in an emergency.
+    for (day, purpose) in [
+        ("2026-01-31T00:00:00Z", "TREAT"),
+        ("2026-01-31T23:59:59.999999Z", "BTG"),
+        ("2025-12-31T23:59:59.999999Z", "TREAT"),
+    ] {
+        world
+            .executes(&format!(
+                "INSERT INTO audit_logs (event_time, user_id, action_type, resource_type, resource_id, new_value, ip_address,
+                     request_id, purpose, retention_period, data_classification, encryption_status, patient_id, record_ids)
+                 SELECT '{day}', user_id, action_type, resource_type, resource_id,
+                     CASE WHEN action_type = 'ACCESS_DENIED' THEN '{{\"times\": 7}}' ELSE new_value END, ip_address,
+                     request_id, '{purpose}', retention_period, data_classification, encryption_status, patient_id, record_ids
+                 FROM audit_logs WHERE patient_id = '{}'",
+                ana.id
+            ))
+            .await;
+    }
+    let expected = counted(&world, &ana).await;
+    assert!(expected.len() >= 6, "{expected:?}");
+    let is_told = |place: usize| expected.iter().any(|(.., counts)| counts[place] > 1);
+    assert!((0..6).all(is_told), "{expected:?}");
+
+    for first in [1, 2, 100] {
+        assert_eq!(days(&ana, first).await, expected, "{first} at a time");
+    }
+
+    // Nobody reads anybody else's, and reading is written down.
+    let of_bo = days(&dr_bo, 100).await;
+    assert_eq!(of_bo, counted(&world, &dr_bo).await);
+    let read = format!("action_type = 'AUDIT_READ' AND user_id = '{}'", dr_bo.id);
+    assert_eq!(world.audit_rows(&read).await.len(), 1);
+}

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 74] = [
+const CASES: [Case; 75] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -360,6 +360,11 @@ const CASES: [Case; 74] = [
             "NOT_FOUND",
             "ok",
         ],
+    ),
+    Case(
+        "Query.myAccessLogByDay",
+        "{ myAccessLogByDay { pageInfo { hasNextPage } } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
     ),
     Case(
         "Query.myAccessLog",

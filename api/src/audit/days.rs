@@ -1,0 +1,121 @@
+//! The access log by day and account in the schema.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use store::audit::{AccountDay, DayKey};
+
+use super::read;
+use crate::{
+    cursor::{Cursor, ListCursors},
+    graphql::{asks_nodes_for, loaders, request},
+    page::{self, Connection, Node},
+    users::graphql::User,
+};
+
+/// What one account did with the caller's own data on one day, or tried.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessDay(Arc<AccountDay>);
+
+impl Node for AccessDay {
+    const EDGE: &'static str = "AccessDayEdge";
+    const CONNECTION: &'static str = "AccessDayConnection";
+}
+
+impl AccessDay {
+    fn page_key(&self) -> DayKey {
+        (self.0.day, self.0.user.0)
+    }
+}
+
+/// What one account did with the caller's own data on one day, or tried.
+#[Object]
+impl AccessDay {
+    /// The beginning of the day (UTC).
+    async fn day(&self) -> DateTime<Utc> {
+        self.0.day
+    }
+
+    /// The account that accessed the data on this day, or tried to.
+    async fn who(&self, ctx: &Context<'_>) -> Result<User> {
+        Ok(User::load(ctx, self.0.user).await?)
+    }
+
+    /// The time of the earliest access on this day.
+    async fn first_at(&self) -> DateTime<Utc> {
+        self.0.first_at
+    }
+
+    /// The time of the latest access on this day.
+    async fn last_at(&self) -> DateTime<Utc> {
+        self.0.last_at
+    }
+
+    /// How many times a record was opened (`RECORD_READ`).
+    async fn reads(&self) -> i32 {
+        shown(self.0.reads)
+    }
+
+    /// How many times a list of records was asked for (`RECORD_SEARCH`).
+    async fn searches(&self) -> i32 {
+        shown(self.0.searches)
+    }
+
+    /// How many times an access was refused (`ACCESS_DENIED`).
+    async fn denials(&self) -> i32 {
+        shown(self.0.denials)
+    }
+
+    /// How many accesses were permitted as an emergency, without a consent; they are counted by their action, too.
+    async fn emergencies(&self) -> i32 {
+        shown(self.0.emergencies)
+    }
+
+    /// How many accesses and attempts there were, of every action.
+    async fn times(&self) -> i32 {
+        shown(self.0.times)
+    }
+
+    /// How many records of the caller they were to, each counted once; 0 where they were to none.
+    async fn records(&self) -> i32 {
+        shown(self.0.records)
+    }
+}
+
+fn shown(count: i64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+#[derive(Default)]
+pub(crate) struct AccessDayQuery;
+
+#[Object]
+impl AccessDayQuery {
+    /// Who did how much with the caller's data on which day (UTC), newest day first, refused attempts included: the rows of
+    /// `myAccessLog`, counted by day and account. Open to every role.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
+    async fn my_access_log_by_day(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
+        after: Option<Cursor>,
+    ) -> Result<Connection<AccessDay>> {
+        let (app, caller) = request(ctx)?;
+        let cursors = ListCursors::of(&app.index_key, "myAccessLogByDay", caller.user, &json!([]));
+        let (size, place) = page::place(&cursors, first, after.as_ref())?;
+        let found = read::own_by_day(&app.pool, &caller, place, size).await?;
+        if asks_nodes_for(ctx, &["who"]) {
+            let users = found.iter().map(|day| day.user).collect();
+            loaders(ctx)?.prepare_users(users).await;
+        }
+        let days = found.into_iter().map(|day| AccessDay(Arc::new(day)));
+        let key = |day: &AccessDay| cursors.at(&day.page_key());
+        let continued = after.is_some();
+        Ok(Connection::new(days.collect(), size, continued, key))
+    }
+}
