@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use vault::blind_index::IndexKey;
 
 use self::{
-    find::{Ground, Scope, Searcher, find},
+    find::{Scope, SearchMeans, Searcher, find, newest_page},
     newest::NewestPages,
 };
 use super::filter::Criteria;
@@ -263,7 +263,8 @@ impl RecordReader {
         let facts = facts.with_emergencies(&mut tx, purposes).await?;
         let mut pages = Vec::with_capacity(batch.len());
         let mut entries: Vec<AuditEntry> = Vec::new();
-        let mut newest = NewestPages::find(&mut tx, batch, &facts).await?;
+        let newest = batch.iter().map(|asked| newest_page(asked, &facts));
+        let mut newest = NewestPages::find(&mut tx, newest).await?;
         for (nth, (asked, scope)) in batch.iter().zip(&scopes).enumerate() {
             let searcher = match Searcher::of(asked, &facts) {
                 Ok(searcher) => searcher,
@@ -285,13 +286,14 @@ impl RecordReader {
                 pages.push(Ok(page));
                 continue;
             }
-            let ground = Ground {
+            let means = SearchMeans {
                 index_key: &self.index_key,
                 scope,
                 facts: &facts,
             };
-            let found_newest = newest.take(nth, asked);
-            let found = find(&mut tx, asked, searcher, ground, found_newest).await?;
+            let patient = asked.search.criteria.patient;
+            let found_newest = patient.and_then(|patient| newest.take(nth, patient));
+            let found = find(&mut tx, asked, searcher, means, found_newest).await?;
             pages.push(found.and_then(|(shown, total)| {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.

@@ -11,7 +11,7 @@ use store::{
     StoreError, Tx, consents,
     records::{
         Record,
-        search::{self, Everybody, Filter, Visible},
+        search::{self, Everybody, Filter, NewestPage, Visible},
     },
     users,
 };
@@ -154,7 +154,7 @@ impl<'a> Searcher<'a> {
         }
     }
 
-    pub(super) fn is_own(&self) -> bool {
+    fn is_own(&self) -> bool {
         self.purpose == Purpose::PatientRequest
     }
 
@@ -178,12 +178,7 @@ impl<'a> Searcher<'a> {
     }
 
     /// Which types of whose records may be found.
-    pub(super) fn visible(
-        &self,
-        patients: &[UserId],
-        criteria: &Criteria,
-        facts: &Facts,
-    ) -> Vec<Visible> {
+    fn visible(&self, patients: &[UserId], criteria: &Criteria, facts: &Facts) -> Vec<Visible> {
         let asked = &criteria.filter.record_types;
         let is_asked = |kind: &RecordType| asked.is_empty() || asked.contains(kind);
         let types = |patient: UserId| -> Vec<RecordType> {
@@ -241,9 +236,23 @@ impl<'a> Searcher<'a> {
 /// that was asked.
 pub(super) type FoundPage = Result<(Vec<ListedRecord>, i64), Error>;
 
+/// The page of one patient's newest that a list looks for, if it looks for nothing else, and may find some.
+pub(super) fn newest_page(asked: &ListRequest, facts: &Facts) -> Option<NewestPage> {
+    let patient = asked.search.newest_of()?;
+    let searcher = Searcher::of(asked, facts).ok();
+    let searcher = searcher.filter(Searcher::may_ask)?;
+    let mut visible = searcher.visible(&[patient], &asked.search.criteria, facts);
+    Some(NewestPage {
+        visible: visible.pop()?,
+        restricted: searcher.is_own(),
+        after: asked.search.after,
+        limit: asked.search.size + 1,
+    })
+}
+
 /// What a list is found by besides what was asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ground<'a> {
+pub(super) struct SearchMeans<'a> {
     pub(super) index_key: &'a IndexKey,
     pub(super) scope: &'a Scope,
     pub(super) facts: &'a Facts,
@@ -257,14 +266,14 @@ pub(super) async fn find(
     tx: &mut Tx<'_>,
     asked: &ListRequest,
     searcher: Searcher<'_>,
-    ground: Ground<'_>,
+    means: SearchMeans<'_>,
     newest: Option<Vec<Record>>,
 ) -> Result<FoundPage, StoreError> {
-    let Ground {
+    let SearchMeans {
         index_key,
         scope,
         facts,
-    } = ground;
+    } = means;
     if let Some(newest) = newest {
         return Ok(Ok((confirmed(asked, searcher, newest, facts), 0)));
     }
