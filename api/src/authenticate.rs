@@ -10,6 +10,9 @@ use crate::{caller::RequestContext, schema::Schema};
 /// Why the caller acts, for every operation of the request that does not say so itself.
 pub(crate) const PURPOSE_OF_USE: HeaderName = HeaderName::from_static("x-purpose-of-use");
 
+/// Whether the answer says which rows of the audit trail were written: `true`.
+pub(crate) const AUDIT_PROMISE: HeaderName = HeaderName::from_static("x-audit-promise");
+
 /// Who sent this, from where.
 pub(crate) fn context(
     schema: &Schema,
@@ -33,6 +36,9 @@ pub(crate) fn context(
         token,
         purpose,
         second_factor: schema.app().second_factor,
+        wants_promises: headers
+            .get(AUDIT_PROMISE)
+            .is_some_and(|value| value.as_bytes() == b"true"),
         seals: schema.app().seals.clone(),
     }
 }

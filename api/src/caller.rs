@@ -4,7 +4,7 @@ use domain::{
     UnknownText,
     access::Actor,
     audit::{AuditAction, AuditEntry, Origin, ResourceType},
-    ids::{SessionId, UserId},
+    ids::{RequestId, SessionId, UserId},
     purpose::Purpose,
     second_factor::Requirement,
     throttle::Network,
@@ -27,11 +27,23 @@ pub(crate) struct RequestContext {
     pub(crate) purpose: Option<Result<Purpose, UnknownText>>,
     /// For what the operator asks for a second factor.
     pub(crate) second_factor: Requirement,
+    /// Whether answers say which rows of the audit trail were written: `X-Audit-Promise`.
+    pub(crate) wants_promises: bool,
     /// By what rows are believed.
     pub(crate) seals: Seals,
 }
 
 impl RequestContext {
+    /// The same for one operation of a connection that carries several: where its rows are promised, they are told from those of
+    /// the others by an id of its own.
+    pub(crate) fn of_operation(&self) -> Self {
+        let mut context = self.clone();
+        if context.wants_promises {
+            context.origin.request = RequestId::fresh();
+        }
+        context
+    }
+
     /// Whose share the request takes.
     pub(crate) fn party(&self) -> Party {
         match self.token {

@@ -53,7 +53,7 @@ pub(crate) async fn preflight() -> Response {
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
             (
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "authorization, content-type, last-event-id, x-patients, x-purpose-of-use",
+                "authorization, content-type, last-event-id, x-patients, x-purpose-of-use, x-audit-promise",
             ),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ],

@@ -16,7 +16,12 @@ use vault::refresh::RefreshToken;
 use crate::{
     answer_budget::AnswerBudget,
     app::App,
-    audit::{access_logs::AccessLogs, days::AccessDayQuery, graphql::AuditQuery},
+    audit::{
+        access_logs::AccessLogs,
+        days::AccessDayQuery,
+        graphql::AuditQuery,
+        promise::graphql::{AuditPromiseQuery, PromisedRows},
+    },
     break_glass::graphql::{BreakGlassMutation, BreakGlassQuery},
     caller::{RequestContext, audit_second_factor_refusal},
     codes::ErrorCode,
@@ -83,6 +88,7 @@ pub(crate) struct Query(
     OrganizationQuery,
     AuditQuery,
     AccessDayQuery,
+    AuditPromiseQuery,
     DeletionQuery,
     IntegrityQuery,
     WalletQuery,
@@ -364,8 +370,13 @@ impl Schema {
         let request = request.data(running.root_fields());
         let work = async move {
             let response = schema.inner.execute(request).await;
-            let response = schema.audit_refusals(response, &asking).await;
+            let mut response = schema.audit_refusals(response, &asking).await;
             schema.charge_refusals(&response, &asking).await;
+            let promised = PromisedRows::default();
+            // All of it is committed by now.
+            promised
+                .write(&schema.app.pool, &asking, &mut response)
+                .await;
             drop(running);
             response
         };
@@ -431,13 +442,17 @@ impl Schema {
         let schema = self.clone();
         let refusal = EventCursor::default();
         let request = request.data(refusal.clone());
+        let promised = Arc::new(PromisedRows::default());
         self.inner
             .execute_stream(request)
             .then(move |mut response| {
                 refusal.write(&mut response);
                 let (schema, context) = (schema.clone(), context.clone());
+                let promised = Arc::clone(&promised);
                 async move {
-                    let response = schema.audit_refusals(response, &context).await;
+                    let mut response = schema.audit_refusals(response, &context).await;
+                    let pool = &schema.app.pool;
+                    promised.write(pool, &context, &mut response).await;
                     schema.finish_errors(response, &context)
                 }
             })

@@ -319,6 +319,10 @@ impl SocketConnection {
                     .await?;
                 self.is_known = true;
                 self.context.token = Some(Ok(bearer));
+                // A browser cannot send the header with the request for a WebSocket.
+                self.context.wants_promises |= payload
+                    .and_then(|payload| payload.get("auditPromise"))
+                    .is_some_and(|wanted| *wanted == Json::Bool(true));
                 self.send_json(&json!({ "type": "connection_ack" })).await
             }
             Some(Err(TokenError::Expired)) => Err(CloseReason::TokenExpired),
@@ -348,16 +352,14 @@ impl SocketConnection {
             let refusal = Rejected::new(ErrorCode::TooManyStreams, refusal);
             return self.refuse(&id, &refusal).await;
         }
-        let request = match self
-            .schema
-            .check_request(request, Via::Stream, &self.context)
-        {
+        let context = self.context.of_operation();
+        let request = match self.schema.check_request(request, Via::Stream, &context) {
             Ok((_, request)) => request,
             Err(refusal) => return self.refuse(&id, &refusal).await,
         };
         self.generation += 1;
         let generation = self.generation;
-        let responses = self.schema.follow(request, self.context.clone());
+        let responses = self.schema.follow(request, context);
         let speaker = Speaker {
             id: id.clone(),
             generation,

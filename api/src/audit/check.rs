@@ -3,6 +3,8 @@
 //!
 //! It goes through the leaves in order, a batch at a time, and holds one batch, the tree's edge and the checkpoints.
 
+pub(crate) mod promises;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chain::{Client, ClientError, PinnedCheckpoint};
@@ -57,6 +59,8 @@ pub(crate) enum FaultKind {
     NotPinned,
     /// The last checkpoint of the registry is in no row.
     Unknown,
+    /// A row was promised, and there is none with its hash.
+    Promised,
 }
 
 impl FaultKind {
@@ -71,6 +75,7 @@ impl FaultKind {
             Self::Root => "ROOT",
             Self::NotPinned => "NOT_PINNED",
             Self::Unknown => "UNKNOWN",
+            Self::Promised => "PROMISED",
         }
     }
 }
@@ -164,6 +169,8 @@ pub(crate) struct CheckedTrail {
     pub(crate) unproven: Vec<MetPurge>,
     /// Those of which a row says so that has no place in the tree yet.
     pub(crate) unordered: BTreeSet<Uuid>,
+    /// The rows whose promises were compared, and met.
+    pub(crate) kept: BTreeSet<i64>,
     /// The root at the size of each checkpoint, by size.
     computed: Vec<(u64, Hash, Pinned)>,
 }
@@ -197,6 +204,9 @@ impl CheckedTrail {
         match about.table {
             TrailTable::Checkpoints => self.asked.contains(&about.number),
             _ if has_root => false,
+            TrailTable::Rows if about.reason == FaultKind::Promised.as_str() => {
+                self.kept.contains(&about.number)
+            }
             TrailTable::Rows => {
                 about.reason == FaultKind::Inserted.as_str()
                     || self.compared.contains(&about.number)
@@ -236,31 +246,8 @@ pub(crate) async fn all(
         }
     }
     let mut from = 0;
-    loop {
-        // Of each batch all is seen as it was at one moment: what is purged is gone and named at once.
-        let mut tx = pool.snapshot().await?;
-        let mut leaves = tree_of::leaves(&mut tx, from, AT_ONCE).await?;
-        let Some((first, last)) = leaves.first().zip(leaves.last()) else {
-            break;
-        };
-        let (first, last, whole) = (first.position, last.position, from.saturating_add(AT_ONCE));
-        if first >= whole {
-            // Whatever stands there is no part of this tree: nobody wants to hear of every place between.
-            walk.add(Fault {
-                table: TrailTable::Leaves,
-                number: from,
-                kind: FaultKind::NoLeaf,
-                place: Some(from),
-                before: Some(first),
-            });
-            walk.more += 1;
-            break;
-        }
-        let to = whole.min(last.saturating_add(1));
-        leaves.retain(|leaf| leaf.position < to);
-        walk.batch(&mut tx, from, to, &leaves).await?;
-        tx.commit().await?;
-        from = to;
+    while let Some(next) = walk.stretch(pool, from).await? {
+        from = next;
     }
     let mut from = Some(i64::MIN);
     while let Some(first) = from
@@ -419,6 +406,38 @@ impl TrailWalk {
         } else {
             self.more += 1;
         }
+    }
+
+    /// Compares the leaves from a place on, as many as there are at a time; gives where they end, `None` where there are none.
+    async fn stretch(
+        &mut self,
+        pool: &Pool,
+        from: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        // Of each stretch all is seen as it was at one moment: what is purged is gone and named at once.
+        let mut tx = pool.snapshot().await?;
+        let mut leaves = tree_of::leaves(&mut tx, from, AT_ONCE).await?;
+        let Some((first, last)) = leaves.first().zip(leaves.last()) else {
+            return Ok(None);
+        };
+        let (first, last, whole) = (first.position, last.position, from.saturating_add(AT_ONCE));
+        if first >= whole {
+            // Whatever stands there is no part of this tree: nobody wants to hear of every place between.
+            self.add(Fault {
+                table: TrailTable::Leaves,
+                number: from,
+                kind: FaultKind::NoLeaf,
+                place: Some(from),
+                before: Some(first),
+            });
+            self.more += 1;
+            return Ok(None);
+        }
+        let to = whole.min(last.saturating_add(1));
+        leaves.retain(|leaf| leaf.position < to);
+        self.batch(&mut tx, from, to, &leaves).await?;
+        tx.commit().await?;
+        Ok(Some(to))
     }
 
     /// Compares the leaves of places `from..to`.
@@ -584,6 +603,7 @@ impl TrailWalk {
             faults: self.faults,
             more: self.more,
             compared: self.compared,
+            kept: BTreeSet::new(),
             computed: self.computed,
             ..CheckedTrail::default()
         }

@@ -10,6 +10,7 @@ pub(crate) mod export;
 mod filter_input;
 pub(crate) mod finding;
 pub(crate) mod graphql;
+pub(crate) mod promise;
 pub(crate) mod proof;
 pub(crate) mod purged;
 pub(crate) mod read;

@@ -19,7 +19,10 @@ use trail::purge::MetPurge;
 use super::output::{Failure, fail, say};
 use crate::{
     audit::{
-        check::{self, CheckedTrail},
+        check::{
+            self, CheckedTrail,
+            promises::{self, Promise},
+        },
         events::{self, Period},
         export, finding,
         purged::{self, Pinners},
@@ -92,6 +95,11 @@ pub(crate) struct VerifyTrail {
     /// A file that `audit export` wrote, to be checked instead of a database; needs the deployment file and a node
     #[arg(long, value_name = "FILE", requires_all = ["deployment_file", "chain_rpc_url"])]
     export: Option<PathBuf>,
+
+    /// A file of promises, one in a line: `{"id": …, "leafHash": …}`, or a whole answer whose `extensions` hold some. Each is compared
+    /// with the rows and the tree
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    promises: Option<PathBuf>,
 
     /// Which registry the trail is pinned in; without it the rows are compared with the tree alone
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
@@ -219,6 +227,7 @@ async fn verify_file(
 
 impl VerifyTrail {
     async fn run(&self) -> Result<ExitCode, Failure> {
+        let promises = self.promises.as_deref().map(promises_of).transpose()?;
         let deployment = self.deployment_file.as_deref().map(Deployment::load);
         let deployment = deployment.transpose()?;
         let registry = deployment.as_ref().map(registry_of).transpose()?;
@@ -257,11 +266,25 @@ impl VerifyTrail {
             &self.earlier_checkpointers,
         );
         purged::ask_who_signed(may_pin, &mut checked).await?;
+        if let Some(promises) = &promises {
+            let mut conn = pool.acquire().await?;
+            let waiting = promises::compare(&mut conn, promises, &mut checked).await?;
+            let (all, kept) = (promises.len(), checked.kept.len());
+            say(&format!(
+                "{all} promises: {kept} rows are in the tree, {waiting} wait for their place"
+            ))?;
+        }
         let right = open.iter().filter(|about| checked.is_right(about));
         let right: Vec<_> = right.map(|about| (about.table, about.number)).collect();
         finding::settle(&pool, &checked.faults, &right).await?;
         tell(&checked)
     }
+}
+
+fn promises_of(file: &Path) -> Result<Vec<Promise>, Failure> {
+    let text = fs::read_to_string(file)?;
+    let read = promises::of_lines(&text);
+    read.map_err(|line| format!("{}: line {line} is no promise", file.display()).into())
 }
 
 /// Says what a check came to, and how the command ends.

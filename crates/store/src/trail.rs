@@ -9,7 +9,7 @@ mod purges;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::ids::UserId;
+use domain::ids::{RequestId, UserId};
 use sqlx::{PgConnection, postgres::types::PgInterval};
 use trail::{
     Hash,
@@ -530,6 +530,52 @@ pub async fn position_of(
     .await?;
     let position = position.map(u64::try_from).transpose();
     position.map_err(|_| UNREADABLE)
+}
+
+/// The leaves of rows, by the rows' numbers; rows without a place are left out. Served by `audit_leaves_audit_id_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn leaves_of(conn: &mut PgConnection, ids: &[i64]) -> Result<Vec<Leaf>, StoreError> {
+    Ok(sqlx::query_as!(
+        Leaf,
+        "SELECT position, audit_id, leaf_hash
+         FROM audit_leaves
+         WHERE audit_id = ANY($1)
+         ORDER BY position",
+        ids,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The numbers and hashes of the rows that a request has written and that are committed, by number: those after a number,
+/// and no more than `limit`. Served by `idx_audit_logs_request`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn written_by(
+    conn: &mut PgConnection,
+    request: RequestId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Hash)>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT id AS "id!", leaf_hash AS "leaf_hash!"
+         FROM (SELECT id, leaf_hash FROM audit_logs WHERE request_id = $1 OFFSET 0) AS written
+         WHERE id > $2
+         ORDER BY id
+         LIMIT $3"#,
+        request.0,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let found = found.into_iter();
+    found
+        .map(|row| Ok((row.id, hash(&row.leaf_hash)?)))
+        .collect()
 }
 
 /// The number of the last of so many rows from a number on; `None` where there is none.

@@ -1,6 +1,6 @@
 //! The trail as it is asked for: by administrators with conditions, by patients about themselves and about one record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
@@ -403,10 +403,10 @@ async fn a_patients_log_is_narrowed_by_who_what_when_outcome_and_emergency_and_c
 }
 
 /// What a patient is told of one account on one day: the day, who, and the counts.
-type AccountDay = (String, String, [u64; 6]);
+type CountedDay = (String, String, [u64; 6]);
 
 /// The log by day and account, a page of so many at a time.
-async fn days(person: &Person, first: u32) -> Vec<AccountDay> {
+async fn days(person: &Person, first: u32) -> Vec<CountedDay> {
     const DAYS: &str = "query Days($first: Int, $after: Cursor) {
         myAccessLogByDay(first: $first, after: $after) {
             nodes { day who { id } reads searches denials emergencies times records }
@@ -437,7 +437,7 @@ async fn days(person: &Person, first: u32) -> Vec<AccountDay> {
 }
 
 /// The same, counted from the rows themselves.
-async fn counted(world: &World, patient: &Person) -> Vec<AccountDay> {
+async fn counted(world: &World, patient: &Person) -> Vec<CountedDay> {
     let rows = world
         .sql(&format!(
             "SELECT (event_time AT TIME ZONE 'UTC')::date::text AS day, user_id, action_type, purpose, consent_reference,
@@ -448,12 +448,10 @@ async fn counted(world: &World, patient: &Person) -> Vec<AccountDay> {
             patient.id
         ))
         .await;
-    let mut days = std::collections::BTreeMap::new();
+    let mut days = BTreeMap::new();
     for row in rows {
         let key = (text(&row["day"]), text(&row["user_id"]));
-        let (counts, records) = days
-            .entry(key)
-            .or_insert_with(|| ([0; 6], BTreeSet::new()));
+        let (counts, records) = days.entry(key).or_insert_with(|| ([0; 6], BTreeSet::new()));
         let times = row["times"].as_u64().expect("a number");
         let action = text(&row["action_type"]);
         let place = ["RECORD_READ", "RECORD_SEARCH", "ACCESS_DENIED"];
@@ -472,7 +470,7 @@ async fn counted(world: &World, patient: &Person) -> Vec<AccountDay> {
         }
         counts[5] = records.len() as u64;
     }
-    let mut days: Vec<AccountDay> = days
+    let mut days: Vec<CountedDay> = days
         .into_iter()
         .map(|((day, who), (counts, _))| (day, who, counts))
         .collect();

@@ -10,6 +10,7 @@ mod amendments;
 mod audit;
 mod audit_check;
 mod audit_events;
+mod audit_promise;
 mod audit_proof;
 mod audit_tree;
 mod barrier;

@@ -1,6 +1,6 @@
 //! The stream of integrity events: the protocol, who is told what, and that nothing is missed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dev::client::ClientError;
 use futures::{SinkExt, StreamExt};
@@ -132,6 +132,60 @@ async fn a_socket_that_does_not_keep_the_protocol_is_closed_with_the_code_that_s
 
     for (what, end, code) in futures::future::join_all(ends).await {
         assert_eq!(end, code, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_asks_for_it_is_promised_the_rows_of_each_of_its_streams_once() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let token = format!("Bearer {}", ana.client.token().expect("logged in"));
+    let by_message = json!({ "authorization": token, "auditPromise": true });
+    let by_header = json!({ "authorization": token });
+    let mut begun = 0;
+    for (headers, payload) in [
+        (vec![], by_message),
+        (vec![("x-audit-promise", "true")], by_header),
+    ] {
+        let socket = Socket::open(&world.api, "graphql-transport-ws", &headers).await;
+        let mut socket = socket.expect("a socket");
+        let hello = json!({ "type": "connection_init", "payload": payload });
+        socket.says(hello.to_string()).await;
+        socket.hears().await.expect("it is acknowledged");
+        let query = "subscription { integrityEvents { kind } }";
+        for stream in ["one", "two"] {
+            socket.says(subscribe(stream, query)).await;
+        }
+        // Both have begun when their rows are there.
+        begun += 2;
+        eventually("both streams have begun", async || {
+            let rows =
+                "action_type = 'AUDIT_READ' AND new_value ->> 'subscription' = 'integrityEvents'";
+            (world.audit_rows(rows).await.len() == begun).then_some(())
+        })
+        .await;
+        ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+            .await;
+
+        let mut promised = BTreeMap::new();
+        while promised.len() < 2 || promised.values().any(|told: &Vec<Value>| told.len() < 2) {
+            let message = socket.hears().await.expect("an event");
+            let audit = message["payload"]["extensions"]["audit"].clone();
+            let told: &mut Vec<Value> = promised.entry(text(&message["id"])).or_default();
+            told.push(audit);
+        }
+        let mut requests = BTreeSet::new();
+        for told in promised.values() {
+            let rows = told[0]["rows"].as_array().expect("a list");
+            assert_eq!(rows.len(), 1, "{told:?}");
+            let number = text(&rows[0]["id"]);
+            let row = world.audit_rows(&format!("id = {number}")).await;
+            assert_eq!(row[0]["request_id"], told[0]["requestId"]);
+            assert_eq!(row[0]["user_id"], ana.id.as_str());
+            requests.insert(text(&told[0]["requestId"]));
+            assert_eq!(told[1]["rows"], json!([]));
+        }
+        assert_eq!(requests.len(), 2);
     }
 }
 

@@ -22,7 +22,7 @@ const CALLERS: [&str; 6] = [
 /// `$NAME` in a document stands for what the cast has under that name.
 struct Case(&'static str, &'static str, [&'static str; 6]);
 
-const CASES: [Case; 75] = [
+const CASES: [Case; 76] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -348,6 +348,11 @@ const CASES: [Case; 75] = [
             "FORBIDDEN",
             "1 nodes",
         ],
+    ),
+    Case(
+        "Query.auditPromise",
+        r#"{ auditPromise(id: "$ROW", leafHash: "0000000000000000000000000000000000000000000000000000000000000000") { state } }"#,
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
     ),
     Case(
         "Query.auditProof",

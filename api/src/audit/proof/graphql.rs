@@ -54,10 +54,8 @@ impl AuditProof {
     /// The first checkpoint in the registry that has the row, and `knownSize` rows; null until there is one.
     async fn checkpoint(&self) -> Option<AuditCheckpoint> {
         let pinned = self.proof.pinned.as_ref()?;
-        Some(AuditCheckpoint {
-            checkpoint: pinned.checkpoint.clone(),
-            registry: self.registry.clone(),
-        })
+        let checkpoint = pinned.checkpoint.clone();
+        Some(AuditCheckpoint::new(checkpoint, self.registry.clone()))
     }
 
     /// The hashes that lead from the leaf to the root of the checkpoint (RFC 9162, 2.1.3); null without a checkpoint.
@@ -79,6 +77,15 @@ impl AuditProof {
 pub(crate) struct AuditCheckpoint {
     checkpoint: AnchoredCheckpoint,
     registry: Registry,
+}
+
+impl AuditCheckpoint {
+    pub(crate) const fn new(checkpoint: AnchoredCheckpoint, registry: Registry) -> Self {
+        Self {
+            checkpoint,
+            registry,
+        }
+    }
 }
 
 /// What the tree over the audit trail was at a size, signed, and held by the registry.

@@ -92,7 +92,11 @@ pub(crate) async fn prove(
     })
 }
 
-async fn pinned(
+/// What leads from a place to the first checkpoint that has it, and all that is known; `None` until there is one.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn pinned(
     tx: &mut Tx<'_>,
     registry: &Registry,
     position: u64,

@@ -1,0 +1,131 @@
+//! Promises in the schema, and in the `extensions` of answers.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use async_graphql::{Context, Enum, ID, Object, Response, Result, SimpleObject, Value};
+use domain::records::DataHash;
+use serde_json::json;
+use store::Pool;
+
+use super::{CheckedPromise, MOST_PROMISED};
+use crate::{
+    audit::{
+        check::promises::{Promise, PromiseState},
+        proof::graphql::AuditCheckpoint,
+    },
+    caller::RequestContext,
+    error::Error,
+    graphql::{request, scalars::Hash},
+};
+
+/// The name under which an answer's `extensions` hold promises.
+const AUDIT: &str = "audit";
+
+/// What the answers of one request have promised already.
+#[derive(Debug, Default)]
+pub(crate) struct PromisedRows(AtomicI64);
+
+impl PromisedRows {
+    /// Writes into an answer which rows of the audit trail the request has written since the answer before, if its caller
+    /// wants to know. Where they cannot be read nothing is promised.
+    pub(crate) async fn write(
+        &self,
+        pool: &Pool,
+        context: &RequestContext,
+        response: &mut Response,
+    ) {
+        if !context.wants_promises {
+            return;
+        }
+        let request = context.origin.request;
+        let told = self.0.load(Ordering::Relaxed);
+        let rows = match super::of_request(pool, request, told).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                let sql_state = error.sql_state();
+                tracing::warn!(sql_state, "The rows of a request cannot be promised");
+                return;
+            }
+        };
+        let more = i64::try_from(rows.len()).is_ok_and(|rows| rows >= MOST_PROMISED);
+        let last = rows.last().map_or(told, |row| row.id);
+        self.0.fetch_max(last, Ordering::Relaxed);
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| json!({ "id": row.id.to_string(), "leafHash": DataHash(row.leaf_hash).to_string() }))
+            .collect();
+        let promised = json!({ "requestId": request.to_string(), "rows": rows, "more": more });
+        if let Ok(promised) = Value::from_json(promised) {
+            response.extensions.insert(AUDIT.to_owned(), promised);
+        }
+    }
+}
+
+/// What became of the promise of a row of the audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(crate) enum AuditPromiseState {
+    /// The row is there, with this hash, and has its place in the tree.
+    Met,
+    /// The row is there, with this hash, and gets its place within seconds.
+    Waiting,
+    /// There is no row with this number and hash. If the service gave both, the row was removed or changed.
+    Broken,
+}
+
+/// What became of the promise of a row of the audit trail, with what proves that it is met.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct AuditPromise {
+    /// Whether the row is in the tree.
+    state: AuditPromiseState,
+    /// The place of the leaf in the tree, from 0; null where it has none.
+    position: Option<i64>,
+    /// The first checkpoint in the registry that has the row; null until there is one.
+    checkpoint: Option<AuditCheckpoint>,
+    /// The hashes that lead from the leaf to the root of the checkpoint (RFC 9162, 2.1.3); null without a checkpoint.
+    inclusion: Option<Vec<Hash>>,
+}
+
+#[derive(Default)]
+pub(crate) struct AuditPromiseQuery;
+
+#[Object]
+impl AuditPromiseQuery {
+    /// What became of a row of the audit trail whose number and hash an answer has promised in its `extensions`. Open to every
+    /// role, for every row whose hash the caller knows.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`id`, `leafHash`).
+    async fn audit_promise(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The number of the row, as the answer had it.")] id: ID,
+        #[graphql(desc = "The hash of the row, as the answer had it.")] leaf_hash: Hash,
+    ) -> Result<AuditPromise> {
+        let (app, caller) = request(ctx)?;
+        let id = id.parse();
+        let id = id.map_err(|_| Error::bad("id", "a row of the trail has a number"))?;
+        let told = "a hash has 64 lower-case hexadecimal digits";
+        let hash = DataHash::parse(&leaf_hash.0).map_err(|_| Error::bad("leafHash", told))?;
+        let promise = Promise {
+            id,
+            leaf_hash: hash.0,
+        };
+        let registry = app.registry()?;
+        let CheckedPromise { state, pinned } =
+            super::check(&app.pool, &registry, &caller, promise).await?;
+        let (state, position) = match state {
+            PromiseState::Met(position) => (AuditPromiseState::Met, Some(position)),
+            PromiseState::Waiting => (AuditPromiseState::Waiting, None),
+            PromiseState::Broken => (AuditPromiseState::Broken, None),
+        };
+        let hashes = |hashes: &[trail::Hash]| {
+            let shown = |hash: &trail::Hash| Hash(DataHash(*hash).to_string());
+            hashes.iter().map(shown).collect()
+        };
+        Ok(AuditPromise {
+            state,
+            position,
+            inclusion: pinned.as_ref().map(|pinned| hashes(&pinned.inclusion)),
+            checkpoint: pinned.map(|pinned| AuditCheckpoint::new(pinned.checkpoint, registry)),
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! An answer that promises the rows that were written for it: who keeps the promise can show that a row was removed.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tests::{Person, World, documents, eventually, id, text};
+
+use crate::{
+    audit_check::runs,
+    checkpoints::{asks, hash, pinned, pinning, rows},
+};
+
+const BECAME: &str = "query Became($id: ID!, $hash: Hash!) {
+  auditPromise(id: $id, leafHash: $hash) { state position inclusion checkpoint { treeSize root epoch } }
+}";
+
+/// Reads a record's document as somebody who wants to be promised the rows; what was promised.
+async fn reads(world: &World, person: &Person, record: &str) -> Value {
+    let token = person.client.token().expect("logged in");
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("x-audit-promise", "true".to_owned()),
+    ];
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let query = "query Read($id: UUID!) { medicalRecord(id: $id) { document } }";
+    let body = json!({ "query": query, "variables": { "id": record } });
+    let reply = world.api.posts(&headers, &body.to_string()).await;
+    let answer = reply.json();
+    let promised = answer["extensions"]["audit"].clone();
+    assert_eq!(promised["requestId"], reply.header("x-request-id"));
+    assert_eq!(promised["more"], false);
+    promised
+}
+
+/// What became of a promise, as this person is told.
+async fn became(person: &Person, promise: &Value) -> Value {
+    let asked = json!({ "id": promise["id"], "hash": promise["leafHash"] });
+    let answer = person.asks(BECAME, asked).await;
+    answer.data()["auditPromise"].clone()
+}
+
+/// The promises of an answer.
+fn promises(promised: &Value) -> &[Value] {
+    promised["rows"].as_array().expect("a list")
+}
+
+#[tokio::test]
+async fn an_answer_promises_the_rows_that_were_written_for_it_to_whom_asks_for_that_alone() {
+    let world = pinning(1).await;
+    let ana = world.patient("ana").await;
+    let citra = world.doctor("citra").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    ana.lets(&citra, &["READ"]).await;
+
+    let promised = reads(&world, &citra, &record).await;
+
+    let of_request = format!("request_id = '{}'", text(&promised["requestId"]));
+    let written = world.audit_rows(&of_request).await;
+    let numbers: Vec<String> = written.iter().map(|row| row["id"].to_string()).collect();
+    let told: Vec<String> = promises(&promised)
+        .iter()
+        .map(|it| text(&it["id"]))
+        .collect();
+    assert_eq!((told.len(), &told), (1, &numbers));
+    assert_eq!(written[0]["action_type"], "RECORD_READ");
+    // What is refused is promised, too.
+    let ben = world.patient("ben").await;
+    let refused = reads(&world, &ben, &record).await;
+    let number = text(&promises(&refused)[0]["id"]);
+    let rows_of = world.audit_rows(&format!("id = {number}")).await;
+    assert_eq!(rows_of[0]["action_type"], "ACCESS_DENIED");
+    // Nobody else is told anything.
+    let token = format!("Bearer {}", citra.client.token().expect("logged in"));
+    let body = json!({ "query": "{ me { id } }" }).to_string();
+    for headers in [
+        vec![("authorization", token.as_str())],
+        vec![
+            ("authorization", token.as_str()),
+            ("x-audit-promise", "yes"),
+        ],
+    ] {
+        let reply = world.api.posts(&headers, &body).await;
+        assert_eq!(reply.json().get("extensions"), None, "{headers:?}");
+    }
+
+    // Met, by what the registry itself holds; for whoever knows the hash, and nobody else.
+    pinned(&world, rows(&world).await).await;
+    let promise = &promises(&promised)[0];
+    for person in [&citra, &ana, &ben] {
+        let became = became(person, promise).await;
+        assert_eq!(became["state"], "MET", "{became}");
+        let checkpoint = &became["checkpoint"];
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let size = number(&checkpoint["treeSize"]);
+        let which = format!("{:064x}{size:064x}", number(&checkpoint["epoch"]));
+        let held = asks(&world, "checkpointRoot(uint64,uint64)", &which).await;
+        let inclusion = became["inclusion"].as_array().expect("a list");
+        let inclusion: Vec<_> = inclusion.iter().map(|it| hash(&text(it))).collect();
+        let (root, leaf) = (hash(&held), hash(&text(&promise["leafHash"])));
+        let place = number(&became["position"]);
+        assert!(trail::tree::is_included(
+            &root, size, &leaf, place, &inclusion
+        ));
+    }
+    let guess = json!({ "id": promise["id"], "leafHash": "00".repeat(32) });
+    assert_eq!(became(&citra, &guess).await["state"], "BROKEN");
+    let wrong = json!({ "id": promise["id"], "hash": "00" });
+    let answer = citra.asks(BECAME, wrong).await;
+    answer.fails_with("BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn a_row_that_is_removed_before_it_has_its_place_is_shown_by_its_promise() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    // Nothing gets a place from here on.
+    let mut holding = world.connects_as("meditrustal_api").await;
+    let lock = "SELECT pg_advisory_lock(hashtextextended('meditrustal audit tree', 0))";
+    sqlx::raw_sql(lock)
+        .execute(&mut holding)
+        .await
+        .expect("the order of the trail is held back");
+    let (kept, removed) = (
+        reads(&world, &ana, &record).await,
+        reads(&world, &ana, &record).await,
+    );
+    let (kept_row, removed_row) = (&promises(&kept)[0], &promises(&removed)[0]);
+    for promise in [kept_row, removed_row] {
+        assert_eq!(became(&ana, promise).await["state"], "WAITING");
+    }
+
+    let number = text(&removed_row["id"]);
+    world
+        .attacks(&format!("DELETE FROM audit_logs WHERE id = {number}"))
+        .await;
+    drop(holding);
+
+    // The tree is whole: nothing but the promise shows it.
+    eventually("the other row has its place", async || {
+        let is_met = became(&ana, kept_row).await["state"] == "MET";
+        is_met.then_some(())
+    })
+    .await;
+    assert_eq!(became(&ana, removed_row).await["state"], "BROKEN");
+    let file = world.foundation.dir().join("promises.ndjson");
+    let answer = json!({ "data": null, "extensions": { "audit": kept } });
+    fs::write(&file, format!("{answer}\n{removed_row}\n")).expect("a file");
+    let (is_well, said) = runs(&world, "verify", false).await;
+    assert!(is_well, "{said}");
+    let verify = format!("verify --promises {}", file.display());
+    let (is_well, said) = runs(&world, &verify, false).await;
+    assert!(!is_well, "{said}");
+    let named = format!("audit_logs {number}: PROMISED");
+    assert!(said.contains(&named), "{said}");
+    assert!(
+        said.contains("2 promises: 1 rows are in the tree"),
+        "{said}"
+    );
+    let open = "SELECT details FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED' AND resolved_at IS NULL";
+    let open = world.sql(open).await;
+    assert_eq!(
+        (open.len(), &open[0]["details"]["reason"]),
+        (1, &json!("PROMISED"))
+    );
+    // Whoever looks without the promise mends nothing.
+    let (_, said) = runs(&world, "verify", false).await;
+    assert!(!said.contains("PROMISED"), "{said}");
+    let open =
+        "SELECT 1 FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED' AND resolved_at IS NULL";
+    assert_eq!(world.sql(open).await.len(), 1);
+    fs::write(&file, "no promise\n").expect("a file");
+    let (is_well, said) = runs(&world, &verify, false).await;
+    assert!(!is_well && said.contains("line 1 is no promise"), "{said}");
+}
