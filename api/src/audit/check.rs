@@ -3,6 +3,7 @@
 //!
 //! It goes through the leaves in order, a batch at a time, and holds one batch, the tree's edge and the checkpoints.
 
+pub(crate) mod parts;
 pub(crate) mod promises;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,6 +1,6 @@
 //! The deep check: walks every patient key, every record and every row that decides, by id, round and
 //! round, at a bounded rate; opens each, and writes down what does not fit. It is the only thing that looks
-//! at a record nobody reads.
+//! at a record nobody reads. At the end of a round it compares the audit trail with its tree, in parts (`audit::check`).
 //!
 //! One process walks at a time, and another goes on where it stopped (`store::deep_check`). Rows are
 //! read, then judged off the async threads with no transaction open, then findings are written. What a
@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chain::Client;
 use domain::{
     ids::{RecordId, RequestId},
     integrity::{CheckStage, FindingKind},
@@ -23,6 +24,7 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use store::{
     Pool, StoreError, audit,
+    cursor::Registry,
     deep_check::{self, CheckPosition, KeyToCheck},
     feed, findings, records,
 };
@@ -32,10 +34,18 @@ use vault::{
     row::{self, Opened},
 };
 
-use crate::records::decrypt::{self, FindingTarget};
+use crate::{
+    audit::{
+        check::parts::{TrailPosition, check_part},
+        finding,
+    },
+    records::decrypt::{self, FindingTarget},
+};
 
 /// How many rows are read at once, at most: documents of 1 MiB must not fill the memory.
 const STEP: u32 = 16;
+/// How many rows a part of the trail counts as: those are hashed, and no document is opened.
+const PART: usize = 16;
 /// How long to wait where there is nothing to check, somebody else checks, or the check rests.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -46,6 +56,10 @@ pub(crate) struct DeepCheck {
     pub(crate) pool: Pool,
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
+    /// The registry that the trail is pinned in.
+    pub(crate) registry: Registry,
+    /// The node.
+    pub(crate) client: Client,
     /// How many rows a second, at most; not 0.
     pub(crate) per_second: u32,
     /// How long it rests between two rounds: a small database is walked in no time.
@@ -114,6 +128,10 @@ impl DeepCheck {
                 self.note(holder, CheckStage::Records, last.0, ids.len(), wrong)
                     .await
             }
+            CheckStage::Trail => {
+                drop(conn);
+                self.trail(holder, check_position.position).await
+            }
             CheckStage::Accounts
             | CheckStage::Consents
             | CheckStage::Factors
@@ -138,11 +156,10 @@ impl DeepCheck {
                         CheckStage::Deletions => CheckStage::Holds,
                         CheckStage::Holds => CheckStage::Organizations,
                         CheckStage::Organizations => CheckStage::Memberships,
-                        CheckStage::Keys | CheckStage::Records | CheckStage::Memberships => {
-                            let ended = findings::about_ended_rows(&mut conn).await?;
-                            rows::resolve(&self.pool, &ended).await?;
-                            return end_round(&mut conn, holder).await;
-                        }
+                        CheckStage::Keys
+                        | CheckStage::Records
+                        | CheckStage::Memberships
+                        | CheckStage::Trail => CheckStage::Trail,
                     };
                     return begin(&mut conn, holder, next).await;
                 };
@@ -153,6 +170,24 @@ impl DeepCheck {
                     .await
             }
         }
+    }
+
+    /// Checks the next part of the audit trail; behind the last one the round ends.
+    async fn trail(&self, holder: RequestId, position: Uuid) -> Result<usize, StoreError> {
+        let position = TrailPosition::of(position);
+        let part = check_part(&self.pool, &self.registry, &self.client, position).await?;
+        finding::settle(&self.pool, &part.faults, &part.right).await?;
+        let next = part.next.unwrap_or(position).to_uuid();
+        let wrong = part.faults.len();
+        self.note(holder, CheckStage::Trail, next, part.rows, wrong)
+            .await?;
+        if part.next.is_some() {
+            return Ok(PART);
+        }
+        let mut conn = self.pool.acquire().await?;
+        let ended = findings::about_ended_rows(&mut conn).await?;
+        rows::resolve(&self.pool, &ended).await?;
+        end_round(&mut conn, holder).await
     }
 
     async fn note(

@@ -147,6 +147,8 @@ text_enum! {
         Organizations = "ORGS",
         /// Who belongs to organisations.
         Memberships = "MEMBERS",
+        /// The audit trail, its tree and its checkpoints.
+        Trail = "TRAIL",
     }
 }
 

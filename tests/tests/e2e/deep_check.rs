@@ -1,6 +1,7 @@
 //! The deep check: it opens what nobody reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use domain::ids::RecordId;
 use domain::records::RecordType;
@@ -288,5 +289,101 @@ async fn the_check_cannot_be_switched_off_by_its_own_row() {
         })
         .await;
         checking.kill().await;
+    }
+}
+
+/// The words by which open findings say what was done to the trail.
+async fn named(world: &World) -> BTreeSet<String> {
+    let query = "SELECT details ->> 'reason' AS reason FROM integrity_findings
+                 WHERE kind = 'AUDIT_TAMPERED' AND resolved_at IS NULL";
+    let open = world.sql(query).await;
+    open.iter().map(|row| text(&row["reason"])).collect()
+}
+
+#[tokio::test]
+async fn what_was_done_to_the_trail_its_tree_or_its_checkpoints_is_found_by_the_next_round() {
+    let world = World::with(|options| {
+        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let fast = setting("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000");
+        options.api.push(fast);
+        options.checkpoints = Some(Duration::from_secs(1));
+    })
+    .await;
+    let ana = world.patient("ana").await;
+    // More than a part of the check holds.
+    world
+        .executes(&format!(
+            "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
+                 retention_period, data_classification, encryption_status, patient_id)
+             SELECT '{0}', 'RECORD_READ', 'MEDICAL_RECORD', gen_random_uuid(), '10.0.0.1', gen_random_uuid(), 'TREAT',
+                 interval '3650 days', 'MEDICAL', 'DECRYPTED_FOR_DISCLOSURE', '{0}'
+             FROM generate_series(1, 5000)",
+            ana.id
+        ))
+        .await;
+    let round = async || world.sql("SELECT * FROM deep_checks").await.remove(0);
+    let is_compared = async || {
+        let rows = round().await["last_rows"].as_u64();
+        let pinned =
+            "SELECT 1 FROM audit_checkpoints WHERE state = 'ANCHORED' AND tree_size > 5000";
+        let is_pinned = !world.sql(pinned).await.is_empty();
+        (is_pinned && rows > Some(5000)).then_some(())
+    };
+    eventually("a round has compared all of it", is_compared).await;
+    let began = round().await["last_began_at"].clone();
+    eventually("and another one", async || {
+        (round().await["last_began_at"] != began).then_some(())
+    })
+    .await;
+    assert_eq!(named(&world).await, BTreeSet::new());
+
+    // In the first part and in the second.
+    for (attack, reason) in [
+        (
+            "UPDATE audit_logs SET purpose = 'PATRQT' WHERE id = (SELECT audit_id FROM audit_leaves WHERE position = 4500)",
+            "CHANGED",
+        ),
+        (
+            "DELETE FROM audit_logs WHERE id = (SELECT audit_id FROM audit_leaves WHERE position = 7)",
+            "REMOVED",
+        ),
+        (
+            "CREATE TEMPORARY TABLE one AS SELECT log.* FROM audit_logs AS log JOIN audit_leaves ON audit_id = id
+                 WHERE position = 9;
+             UPDATE one SET id = 900000000; INSERT INTO audit_logs SELECT * FROM one",
+            "INSERTED",
+        ),
+        (
+            "CREATE TEMPORARY TABLE two AS SELECT * FROM audit_leaves WHERE position IN (4200, 4201);
+             UPDATE audit_leaves SET audit_id = -1 WHERE position = 4200;
+             UPDATE audit_leaves AS leaf SET audit_id = two.audit_id, leaf_hash = two.leaf_hash FROM two
+                 WHERE leaf.position = 4201 AND two.position = 4200;
+             UPDATE audit_leaves AS leaf SET audit_id = two.audit_id, leaf_hash = two.leaf_hash FROM two
+                 WHERE leaf.position = 4200 AND two.position = 4201",
+            "REORDERED",
+        ),
+        ("DELETE FROM audit_leaves WHERE position = 11", "NO_LEAF"),
+        (
+            "DELETE FROM audit_nodes WHERE level = 12 AND position = 0",
+            "NODE",
+        ),
+        (
+            "UPDATE audit_checkpoints SET root = repeat('0', 64) WHERE state = 'ANCHORED'",
+            "ROOT",
+        ),
+        (
+            "UPDATE audit_checkpoints SET epoch = 9 WHERE state = 'ANCHORED'",
+            "NOT_PINNED",
+        ),
+        (
+            "UPDATE audit_checkpoints SET state = 'FAILED'",
+            "UNKNOWN",
+        ),
+    ] {
+        world.attacks(attack).await;
+        eventually(&format!("{reason} is found: {attack}"), async || {
+            named(&world).await.contains(reason).then_some(())
+        })
+        .await;
     }
 }

@@ -120,7 +120,7 @@ async fn judged(
             SealedTable::Memberships,
             judge_all(keyring, memberships::walk(conn, walk).await?),
         ),
-        CheckStage::Keys | CheckStage::Records | CheckStage::Accounts => {
+        CheckStage::Keys | CheckStage::Records | CheckStage::Trail | CheckStage::Accounts => {
             (SealedTable::Users, accounts(conn, keyring, walk).await?)
         }
     })
