@@ -1,0 +1,120 @@
+//! What the tree over the audit trail is of storing a record: records a second with it, beside the same without hashing rows and
+//! without giving them places. Rounds in turns, of which the one in the middle counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tests::World;
+use tests::bench::{Arguments, Bar, Costs, Figure, Population, Report, analyze, progress};
+use tests::load::{Load, Measured, Reply, Turn, Until};
+
+const CLIENTS: usize = 64;
+/// The lock of whoever gives rows their places (`store::trail`).
+const ORDER: &str = "SELECT pg_advisory_lock(hashtextextended('meditrustal audit tree', 0))";
+/// The hash of no row: what the trigger writes while it does not hash.
+const NO_HASH: &str = "decode(repeat('00', 32), 'hex')";
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::read();
+    let world = arguments.world().await;
+    let population = Arc::new(Population::open(&world, 4, 100).await);
+    progress("warming up");
+    stores(&world, &population, "warm", Duration::from_secs(2)).await;
+    analyze(&world).await;
+    let hashing = world
+        .sql("SELECT pg_get_functiondef('hash_audit_row'::regproc) AS text")
+        .await;
+    let hashing = tests::text(&hashing[0]["text"]);
+    let rounds = if arguments.quick { 1 } else { 5 };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let mut notes = Vec::new();
+    for round in 0..rounds {
+        progress(format_args!(
+            "round {} of {rounds}, with the tree",
+            round + 1
+        ));
+        let costs = Costs::begin(&world);
+        let name = format!("with {round}");
+        let measured = stores(&world, &population, &name, arguments.time).await;
+        notes.push(("with", costs.end(&world), measured.right));
+        with.push(measured.per_second());
+        progress("and without");
+        let holding = stops_hashing(&world).await;
+        let costs = Costs::begin(&world);
+        let name = format!("without {round}");
+        let measured = stores(&world, &population, &name, arguments.time).await;
+        notes.push(("without", costs.end(&world), measured.right));
+        without.push(measured.per_second());
+        hashes_again(&world, &hashing, holding).await;
+    }
+    let mut report = Report::new();
+    report.beside(
+        "records stored a second, beside the same without the tree",
+        Figure::PerSecond(middle(with)),
+        Figure::PerSecond(middle(without)),
+        Bar::PartAtLeast(0.95),
+    );
+    for (what, costs, records) in notes {
+        report.note(format!("{what}: {}", costs.each(records)));
+    }
+    report.print("hashing");
+}
+
+fn middle(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// Has rows written without a hash, and no row given a place. What is given back holds that up.
+async fn stops_hashing(world: &World) -> PgConnection {
+    let mut holding = world.connects_as("meditrustal_api").await;
+    let held = sqlx::raw_sql(ORDER).execute(&mut holding).await;
+    held.expect("the order of the trail is held up");
+    world
+        .executes(&format!(
+            "CREATE OR REPLACE FUNCTION hash_audit_row() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 NEW.leaf_layout := 2;
+                 NEW.leaf_hash := {NO_HASH};
+                 RETURN NEW;
+             END
+             $$"
+        ))
+        .await;
+    holding
+}
+
+/// Has everything as it was: the rows without a hash are taken away.
+async fn hashes_again(world: &World, hashing: &str, holding: PgConnection) {
+    world.executes(hashing).await;
+    world
+        .attacks(&format!(
+            "DELETE FROM audit_logs WHERE leaf_hash = {NO_HASH}"
+        ))
+        .await;
+    drop(holding);
+    world.executes("VACUUM ANALYZE audit_logs").await;
+}
+
+/// Stores records for so long.
+async fn stores(
+    world: &World,
+    population: &Arc<Population>,
+    name: &str,
+    time: Duration,
+) -> Measured {
+    let load = Load {
+        server: world.api.address(),
+        clients: CLIENTS,
+        until: Until::Passed(time),
+    };
+    let (population, name) = (Arc::clone(population), name.to_owned());
+    let ask = move |turn: Turn| population.create(turn, &format!("{name} {}", turn.nth));
+    let measured = load
+        .run(ask, |_: Turn, reply: &Reply<'_>| reply.is_data())
+        .await;
+    assert_eq!(measured.failed(), 0, "all of them are stored");
+    measured
+}
