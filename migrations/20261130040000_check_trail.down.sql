@@ -4,5 +4,5 @@ WHERE stage = 'TRAIL';
 ALTER TABLE deep_checks
     ADD CONSTRAINT deep_checks_stage_check CHECK (stage IN (
         'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS', 'DELETIONS', 'HOLDS',
-        'CODES'
+        'CODES', 'ORGS', 'MEMBERS', 'RECEIPTS'
     ));

@@ -3,5 +3,5 @@ ALTER TABLE deep_checks
     DROP CONSTRAINT deep_checks_stage_check,
     ADD CONSTRAINT deep_checks_stage_check CHECK (stage IN (
         'KEYS', 'RECORDS', 'ACCOUNTS', 'CONSENTS', 'FACTORS', 'SESSIONS', 'PROPOSALS', 'WINDOWS', 'DELETIONS', 'HOLDS',
-        'CODES', 'TRAIL'
+        'CODES', 'ORGS', 'MEMBERS', 'RECEIPTS', 'TRAIL'
     ));

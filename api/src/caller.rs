@@ -2,16 +2,17 @@
 
 use domain::{
     UnknownText,
-    access::Actor,
-    audit::{AuditAction, AuditEntry, Origin, ResourceType},
+    access::{Actor, DenyReason},
+    audit::{AuditAction, AuditEntry, Classification, Origin, ResourceType},
     ids::{RequestId, SessionId, UserId},
     purpose::Purpose,
+    representatives::{Mandate, RepresentedActivity},
     second_factor::Requirement,
     throttle::Network,
     users::{ANONYMOUS, Role},
 };
 use serde_json::json;
-use store::{Pool, StoreError, Tx, audit, barrier};
+use store::{Pool, StoreError, Tx, audit, barrier, users};
 use vault::token::{Bearer, TokenError};
 
 use crate::{error::Error, party::Party, seals::Seals};
@@ -70,6 +71,7 @@ impl RequestContext {
                 purpose,
                 second_factor: self.second_factor,
                 seals: self.seals.clone(),
+                on_behalf_of: None,
             }),
         }
     }
@@ -91,9 +93,32 @@ pub(crate) struct Caller {
     second_factor: Requirement,
     /// By what rows are believed.
     pub(crate) seals: Seals,
+    /// The patient for whom they say that they act. Whether they may is decided where the patient's own request would
+    /// be.
+    pub(crate) on_behalf_of: Option<UserId>,
 }
 
 impl Caller {
+    /// The same, acting for a patient where an operation says so.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for oneself.
+    pub(crate) fn acting_for(self, patient: Option<UserId>) -> Result<Self, Error> {
+        if patient == Some(self.user) {
+            let told = "you need not act for yourself: leave it out";
+            return Err(Error::bad("onBehalfOf", told));
+        }
+        Ok(Self {
+            on_behalf_of: patient,
+            ..self
+        })
+    }
+
+    /// Whose data the operation is about, where it names nobody's: that of the patient for whom they act, or their own.
+    pub(crate) fn subject(&self) -> UserId {
+        self.on_behalf_of.unwrap_or(self.user)
+    }
+
     /// The caller as the database knows them in this transaction.
     ///
     /// # Errors
@@ -104,10 +129,22 @@ impl Caller {
         self.authorize(self.look_up(tx).await?)
     }
 
-    /// Under the caller's lock: the account and its log-ins stay what they are until the transaction ends.
+    /// Under the caller's lock, and that of the patient for whom they act: the accounts, the log-ins and the
+    /// representations stay what they are until the transaction ends.
     async fn look_up(&self, tx: &mut Tx<'_>) -> Result<Option<Actor>, StoreError> {
-        barrier::lock_shared(tx, [self.user]).await?;
-        self.seals.actor_of(tx, self.user, self.session).await
+        let patient = self.on_behalf_of.into_iter();
+        barrier::lock_shared(tx, patient.chain([self.user])).await?;
+        let actor = self.seals.actor_of(tx, self.user, self.session).await?;
+        let Some(patient) = self.on_behalf_of else {
+            return Ok(actor);
+        };
+        let now = users::now(tx).await?;
+        let pair = (self.user, patient);
+        let mandate = self.seals.mandates(tx, &[pair], now).await?.remove(&pair);
+        Ok(actor.map(|actor| Actor {
+            acts_for: Some(mandate.unwrap_or(Mandate::none(patient))),
+            ..actor
+        }))
     }
 
     /// The caller as the database knows them, where it was asked already.
@@ -137,7 +174,10 @@ impl Caller {
 
     /// An audit entry of this caller, to be completed by field.
     pub(crate) fn entry(&self, action: AuditAction, purpose: Purpose) -> AuditEntry {
-        AuditEntry::new(self.user, action, purpose, &self.origin)
+        AuditEntry {
+            on_behalf_of: self.on_behalf_of,
+            ..AuditEntry::new(self.user, action, purpose, &self.origin)
+        }
     }
 }
 
@@ -199,6 +239,57 @@ pub(crate) async fn write_refusal(
         ..about
     };
     audit::insert(tx, &[denied]).await
+}
+
+/// Lets go on who acts for themselves, and who may do this for the patient for whom they act: gives the transaction back.
+/// A patient who is not represented by the caller does not exist for them.
+///
+/// # Errors
+/// [`Error::NotFound`], with its audit row; the database's, where that could not be written.
+pub(crate) async fn require_mandate<'a>(
+    mut tx: Tx<'a>,
+    caller: &Caller,
+    actor: Actor,
+    activity: RepresentedActivity,
+    wanted: AuditAction,
+) -> Result<Tx<'a>, Error> {
+    if caller.on_behalf_of.is_none() || actor.represents(activity).is_some() {
+        return Ok(tx);
+    }
+    let entry = AuditEntry {
+        resource_type: ResourceType::User,
+        resource_id: caller.subject().0,
+        new_value: Some(
+            json!({ "reason": DenyReason::NotRepresentative.as_str(), "wanted": wanted }),
+        ),
+        classification: Classification::SensitivePersonal,
+        patient: caller.on_behalf_of,
+        ..caller.entry(AuditAction::AccessDenied, Purpose::PatientRequest)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    Err(Error::NotFound("patient"))
+}
+
+/// The same before anybody's rows are locked exclusively: who may change nothing must keep nobody waiting. Costs nothing
+/// where nobody is represented.
+///
+/// # Errors
+/// As of [`require_mandate`]; [`Error::Unauthenticated`].
+pub(crate) async fn require_mandate_first(
+    pool: &Pool,
+    caller: &Caller,
+    activity: RepresentedActivity,
+    wanted: AuditAction,
+) -> Result<(), Error> {
+    if caller.on_behalf_of.is_none() {
+        return Ok(());
+    }
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    require_mandate(tx, caller, actor, activity, wanted)
+        .await
+        .map(drop)
 }
 
 /// Refuses whoever is no administrator, before anybody else's rows are locked for them: who may change nothing

@@ -11,6 +11,7 @@ use domain::{
     countries::Country,
     ids::{RecordId, SessionId, UserId},
     purpose::Purpose,
+    representatives::Mandate,
 };
 use store::{StoreError, Tx, barrier, users};
 
@@ -26,6 +27,8 @@ pub(crate) struct Facts {
     /// The windows of emergency access of those who ask in an emergency, which are open and as they were sealed, on the
     /// records of patients whose refusals are known (`Seals::open_windows`).
     windows: Vec<BreakGlassWindow>,
+    /// What those may do who act for a patient.
+    mandates: HashMap<(UserId, UserId), Mandate>,
     /// Whether every consent of these patients is as it was sealed: else the rule in SQL, which sees no
     /// seals, says more than they do.
     pub(crate) are_sealed: bool,
@@ -46,8 +49,10 @@ impl Facts {
         let sessions = sessions_of(callers.iter().copied());
         let patients = distinct(patients.into_iter());
         let askers = sessions.iter().map(|(user, _)| *user);
-        barrier::lock_shared(tx, askers.chain(patients.iter().copied())).await?;
-        Self::read(tx, callers.first().copied(), &sessions, &patients).await
+        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
+        let people = askers.chain(represented).chain(patients.iter().copied());
+        barrier::lock_shared(tx, people).await?;
+        Self::read(tx, &callers, &sessions, &patients).await
     }
 
     /// The same for the patients of these records.
@@ -62,8 +67,10 @@ impl Facts {
         let callers: Vec<&Caller> = callers.into_iter().collect();
         let sessions = sessions_of(callers.iter().copied());
         let askers = sessions.iter().map(|(user, _)| *user);
-        let patients = barrier::lock_shared_with_records(tx, askers, records).await?;
-        Self::read(tx, callers.first().copied(), &sessions, &patients).await
+        let represented = callers.iter().filter_map(|caller| caller.on_behalf_of);
+        let people = askers.chain(represented);
+        let patients = barrier::lock_shared_with_records(tx, people, records).await?;
+        Self::read(tx, &callers, &sessions, &patients).await
     }
 
     /// What these consents say, of patients whom nobody has locked: to look for something by, and to be decided
@@ -74,23 +81,25 @@ impl Facts {
             actors: HashMap::new(),
             consents: by_patient(consents),
             windows: Vec::new(),
+            mandates: HashMap::new(),
             are_sealed: true,
         }
     }
 
     async fn read(
         tx: &mut Tx<'_>,
-        caller: Option<&Caller>,
+        callers: &[&Caller],
         sessions: &[(UserId, SessionId)],
         patients: &[UserId],
     ) -> Result<Self, StoreError> {
-        let Some(Caller { seals, .. }) = caller else {
+        let Some(Caller { seals, .. }) = callers.first() else {
             // Nobody asks: nobody is let in.
             return Ok(Self {
                 now: users::now(tx).await?,
                 actors: HashMap::new(),
                 consents: HashMap::new(),
                 windows: Vec::new(),
+                mandates: HashMap::new(),
                 are_sealed: true,
             });
         };
@@ -100,11 +109,17 @@ impl Facts {
         } else {
             seals.in_force(tx, patients, now).await?
         };
+        let pairs = callers
+            .iter()
+            .filter_map(|it| Some((it.user, it.on_behalf_of?)));
+        let pairs = distinct(pairs);
+        let mandates = seals.mandates(tx, &pairs, now).await?;
         Ok(Self {
             now,
             actors,
             consents: by_patient(consents),
             windows: Vec::new(),
+            mandates,
             are_sealed,
         })
     }
@@ -163,7 +178,15 @@ impl Facts {
     /// # Errors
     /// As of [`Caller::authorize`].
     pub(crate) fn actor(&self, caller: &Caller) -> Result<Actor, Error> {
-        caller.authorize(self.actors.get(&caller.session).copied())
+        let actor = caller.authorize(self.actors.get(&caller.session).copied())?;
+        let mandate = caller.on_behalf_of.map(|patient| {
+            let known = self.mandates.get(&(caller.user, patient));
+            known.copied().unwrap_or(Mandate::none(patient))
+        });
+        Ok(Actor {
+            acts_for: mandate,
+            ..actor
+        })
     }
 
     /// The country that a patient's data goes to by this decision, where the caller is let in as a member of an organisation

@@ -43,6 +43,7 @@
 //! - `deletion`: requests to erase or restrict data
 //! - `retention`: what has been kept long enough, and how it is removed
 //! - `break_glass`: emergency access: opened, closed, reviewed, escalated
+//! - `representatives`: who acts for whom: named, proposed, ended
 //! - `notifications`: what people are told: listed, marked as read, followed
 //! - `integrity`: the registry, integrity events, the check of every record
 //!
@@ -158,6 +159,7 @@ mod readiness;
 mod records;
 mod rejected;
 mod relay;
+mod representatives;
 mod request;
 mod retention;
 mod schema;

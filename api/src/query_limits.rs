@@ -50,6 +50,9 @@ const LISTS: [&str; 24] = [
     "myBreakGlassWindows",
     "breakGlassReviews",
     "notifications",
+    "myRepresentatives",
+    "peopleIRepresent",
+    "representativeProposals",
 ];
 
 /// What one document may hold.

@@ -50,6 +50,7 @@ use crate::{
         graphql::{RecordMutation, RecordQuery},
     },
     rejected::{InvalidField, Rejected},
+    representatives::graphql::{RepresentativeMutation, RepresentativeQuery},
     second_factor::graphql::{SecondFactorMutation, SecondFactorQuery},
     sessions::{
         graphql::{SessionMutation, SessionQuery},
@@ -94,6 +95,7 @@ pub(crate) struct Query(
     WalletQuery,
     SecondFactorQuery,
     BreakGlassQuery,
+    RepresentativeQuery,
     NotificationQuery,
 );
 
@@ -120,6 +122,7 @@ pub(crate) struct Mutation(
     WalletMutation,
     SecondFactorMutation,
     BreakGlassMutation,
+    RepresentativeMutation,
     NotificationMutation,
 );
 

@@ -22,10 +22,11 @@ use domain::{
     countries::Country,
     ids::{SessionId, UserId},
     organizations::CurrentMemberships,
+    representatives::{Mandate, Representation},
     seals::{Authority, Seal, Sealed, SealedTable, Session, StoredConsents, Tampered},
 };
 use store::{
-    PgConnection, Pool, StoreError, Tx, break_glass, consents, seals, sessions,
+    PgConnection, Pool, StoreError, Tx, break_glass, consents, representatives, seals, sessions,
     users::{self, SessionClaim},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -144,6 +145,7 @@ impl Seals {
             is_active: account.is_active && session.is_some(),
             memberships: CurrentMemberships::default(),
             second_factor: session.is_some_and(|it| it.second_factor_at.is_some()),
+            acts_for: None,
         })
     }
 
@@ -167,6 +169,7 @@ impl Seals {
                     is_active: account.is_active,
                     memberships: CurrentMemberships::default(),
                     second_factor: true,
+                    acts_for: None,
                 };
                 Some((actor.id, actor))
             })
@@ -266,6 +269,52 @@ impl Seals {
             sessions::write(tx, &session, &self.seal(&session)?).await?;
         }
         Ok(())
+    }
+
+    /// What these people may do for these patients now, each pair a representative and a patient: by representations that
+    /// are as they were sealed, for patients whose accounts are active and as they were sealed. Nobody gets more than
+    /// the patient has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn mandates(
+        &self,
+        conn: &mut PgConnection,
+        pairs: &[(UserId, UserId)],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<(UserId, UserId), Mandate>, StoreError> {
+        if pairs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (representatives, patients): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
+        let found = representatives::in_force(conn, &representatives, &patients, now).await?;
+        let rows = found.into_iter().filter_map(|sealed| self.open(sealed));
+        let rows: Vec<Representation> = rows.collect();
+        let accounts = self.people(conn, &patients).await?;
+        let is_active = |patient: &UserId| accounts.get(patient).is_some_and(|it| it.is_active);
+        let of = pairs.iter().filter(|(_, patient)| is_active(patient));
+        let of = of.map(|&(representative, patient)| {
+            let mandate = Mandate::of(&rows, representative, patient, now);
+            ((representative, patient), mandate)
+        });
+        Ok(of.collect())
+    }
+
+    /// A patient's representations that are not over, those of later among them, as they were sealed.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn representations_of(
+        &self,
+        conn: &mut PgConnection,
+        patient: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Representation>, StoreError> {
+        let found = representatives::not_over(conn, patient, now).await?;
+        Ok(found
+            .into_iter()
+            .filter_map(|sealed| self.open(sealed))
+            .collect())
     }
 
     /// The windows of emergency access of these doctors that open something now: as they were sealed, and on the

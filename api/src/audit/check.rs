@@ -410,11 +410,7 @@ impl TrailWalk {
     }
 
     /// Compares the leaves from a place on, as many as there are at a time; gives where they end, `None` where there are none.
-    async fn stretch(
-        &mut self,
-        pool: &Pool,
-        from: i64,
-    ) -> Result<Option<i64>, StoreError> {
+    async fn stretch(&mut self, pool: &Pool, from: i64) -> Result<Option<i64>, StoreError> {
         // Of each stretch all is seen as it was at one moment: what is purged is gone and named at once.
         let mut tx = pool.snapshot().await?;
         let mut leaves = tree_of::leaves(&mut tx, from, AT_ONCE).await?;

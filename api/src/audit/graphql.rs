@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, all, both, check_time},
-    graphql::{asks_nodes_for, document::Document, loaders, request},
+    graphql::{asks_nodes_for, document::Document, loaders, request, request_for},
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -305,10 +305,11 @@ impl AuditQuery {
         ))
     }
 
-    /// Who did what with the caller's data, newest first, refused attempts included. Open to every
-    /// role.
+    /// Who did what with the caller's data, or that of the patient for whom the caller acts, newest first, refused attempts
+    /// included. Open to every role.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `from`, `to`).
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the caller may not act
+    /// for this patient.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -339,8 +340,12 @@ impl AuditQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<AccessLogEntry>> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let filter = AuditFilter {
             user: user_id.map(UserId),
             actions: action.into_iter().collect(),
@@ -353,12 +358,12 @@ impl AuditQuery {
             ..AuditFilter::default()
         };
         let arguments = json!(arguments(&filter));
-        let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.user, &arguments);
+        let cursors = ListCursors::of(&app.index_key, "myAccessLog", caller.subject(), &arguments);
         let times = all([check_time("from", from), check_time("to", to)]);
         let ((), (size, before)) = both(times, page::place(&cursors, first, after.as_ref()))?;
         let before = before.unwrap_or(i64::MAX);
         let found = read::own(&app.pool, &caller, filter, before, size).await?;
-        entries(ctx, caller.user, found, &cursors, after.is_some()).await
+        entries(ctx, caller.subject(), found, &cursors, after.is_some()).await
     }
 
     /// What proves that a row of the audit trail was written, and has not been changed since. Administrators ask about any

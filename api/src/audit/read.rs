@@ -3,6 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     purpose::Purpose,
+    representatives::RepresentedActivity,
     users::Role,
 };
 use serde_json::json;
@@ -12,7 +13,7 @@ use store::{
 };
 
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, require_mandate},
     error::Error,
 };
 
@@ -38,10 +39,10 @@ pub(crate) async fn all(
     Ok(rows)
 }
 
-/// Rows about the caller's own data, newest first.
+/// Rows about the caller's own data, or that of the patient for whom they act, newest first.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(crate) async fn own(
     pool: &Pool,
     caller: &Caller,
@@ -102,8 +103,10 @@ async fn own_rows(
 ) -> Result<AuditPage, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
+    let activity = RepresentedActivity::ReadAccessLog;
+    let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::AuditRead).await?;
     let filter = AuditFilter {
-        patient: Some(actor.id),
+        patient: Some(actor.subject()),
         ..filter
     };
     let rows = audit::page(&mut tx, &filter, before, size).await?;
@@ -123,6 +126,8 @@ pub(super) fn of_reading(caller: &Caller, everybodys: bool) -> AuditEntry {
         resource_type: ResourceType::AuditLog,
         classification,
         encryption: EncryptionStatus::MetadataOnly,
+        // Whoever is represented sees that their log was read; nobody is told of reading their own.
+        patient: caller.on_behalf_of,
         ..caller.entry(AuditAction::AuditRead, purpose)
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
         None => "Somebody".to_owned(),
     };
+    let for_whom = for_whom(row);
     let did = did(row, reader);
     let why = row
         .purpose
@@ -30,7 +31,18 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         1 => String::new(),
         times => format!(", {times} times"),
     };
-    format!("{who} {did}{why}{ground}{times}.")
+    format!("{who}{for_whom} {did}{why}{ground}{times}.")
+}
+
+/// For whom, where somebody acted for the patient who reads this, or claimed to.
+fn for_whom(row: &AuditRow) -> String {
+    match (row.on_behalf_of, row.relationship) {
+        (None, _) => String::new(),
+        (Some(_), Some(relationship)) if row.action_type != "ACCESS_DENIED" => {
+            format!(", for you, as {},", relationship.in_words())
+        }
+        (Some(_), _) => ", saying that they act for you,".to_owned(),
+    }
 }
 
 /// What was done, after who did it.
@@ -64,7 +76,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "RECORD_EXPORT" => return Cow::Owned(format!("took a copy of {records} out")),
         "RECORD_IMPORT" => "brought a record of yours back from an export",
         "RECORD_ANCHOR" => "found a record of yours on the blockchain",
-        "CONSENT_GRANT" if row.user != reader => {
+        "CONSENT_GRANT" if row.user != reader && row.on_behalf_of.is_none() => {
             "got the consent that you had prepared, by its access code"
         }
         "CONSENT_GRANT" => "gave a consent",
@@ -73,6 +85,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "ACCESS_CODE_CANCEL" => "cancelled an access code",
         "CONSENT_WITHDRAW" => "took a consent back",
         "CONSENT_READ" => "read your consents",
+        "AUDIT_READ" => "read who accessed your data",
         "ACCESS_DENIED" => "tried to reach your data and was refused",
         "USER_ROLE_CHANGE" => "changed the role of your account",
         "MEMBERSHIP_ADD" => "made you a member of an organisation",
@@ -83,6 +96,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "SECOND_FACTOR_CONFIRM" => "made a second factor count for your account",
         "SECOND_FACTOR_REMOVE" => "took the second factor of your account off",
         action if action.starts_with("BREAK_GLASS_") => about_emergency(row),
+        action if action.starts_with("REPRESENTATIVE_") => about_representatives(row),
         "ROW_SEAL" => "sealed a row of yours again that was changed outside the service",
         "INTEGRITY_FAILURE" => finding_in(said(row, "table")),
         other => deletion(other).unwrap_or("did something with your data"),
@@ -116,6 +130,9 @@ fn finding_in(table: Option<&str>) -> &'static str {
         }
         Some("data_deletion_requests") => {
             "found that a deletion request of yours was changed outside the service: it counts for nothing"
+        }
+        Some("representatives" | "representative_proposals") => {
+            "found that a representative of yours was changed outside the service: they cannot act for you"
         }
         Some("legal_holds") => {
             "found that a legal hold on your data was changed outside the service"
@@ -192,6 +209,21 @@ fn about_emergency(row: &AuditRow) -> &'static str {
         }
         "BREAK_GLASS_READ" => "read about emergency access to your records",
         _ => "did something about emergency access to your records",
+    }
+}
+
+/// What was done about representatives.
+fn about_representatives(row: &AuditRow) -> &'static str {
+    let is_rejected = row
+        .new_value
+        .as_ref()
+        .is_some_and(|it| it["rejected"] == true);
+    match row.action_type.as_str() {
+        "REPRESENTATIVE_APPOINT" => "named somebody who acts for you",
+        "REPRESENTATIVE_PROPOSE" if is_rejected => "rejected that somebody acts for you",
+        "REPRESENTATIVE_PROPOSE" => "proposed somebody who is to act for you",
+        "REPRESENTATIVE_END" => "ended that somebody acts for you",
+        _ => "read who acts for you",
     }
 }
 

@@ -15,7 +15,7 @@ use axum::{
 };
 use domain::{
     countries::{Country, abroad},
-    ids::RequestId,
+    ids::{RequestId, UserId},
 };
 use fhir::{Issue, IssueCode, Severity};
 use serde_json::json;
@@ -173,8 +173,10 @@ pub(crate) async fn answer(
     let context = context(&schema, id, peer, &headers);
     let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {
-        let transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
-        let (export, form, after) = asked(query.as_deref(), transfer.app.home_country)?;
+        let mut transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
+        let home = transfer.app.home_country;
+        let (export, form, after, represented) = asked(query.as_deref(), home)?;
+        transfer.caller = transfer.caller.clone().acting_for(represented)?;
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
         let begun = export.begin(&transfer.app.pool, &transfer.caller).await;
@@ -207,7 +209,7 @@ pub(crate) async fn answer(
 fn asked(
     query: Option<&str>,
     home: Country,
-) -> Result<(Export, ExportFormat, Option<Cursor>), TransferRefused> {
+) -> Result<(Export, ExportFormat, Option<Cursor>, Option<UserId>), TransferRefused> {
     let mut asked = QueryParameters::read(query)?;
     let patient = asked.patient();
     let form = asked.parse("format", "`format` is ndjson, bundle or archive");
@@ -222,6 +224,7 @@ fn asked(
     };
     let purpose = asked.purpose();
     let destination = asked.destination();
+    let represented = asked.represented();
     let after = asked.take("after").map(Cursor::of_text);
     let patient = asked.finish(patient)?;
     let export = Export {
@@ -234,7 +237,8 @@ fn asked(
             code: None,
         },
     };
-    Ok((export, form.unwrap_or(ExportFormat::Lines), after))
+    let form = form.unwrap_or(ExportFormat::Lines);
+    Ok((export, form, after, represented))
 }
 
 /// How long a decision is good for: whoever reads slowly is decided on again.

@@ -83,6 +83,12 @@ impl<'a> QueryParameters<'a> {
         self.parse::<Uuid>("patient", wanted).map(UserId)
     }
 
+    /// The patient for whom the caller acts, if they say so.
+    pub(super) fn represented(&mut self) -> Option<UserId> {
+        let wanted = "`onBehalfOf` is the id of the patient for whom you act";
+        self.parse::<Uuid>("onBehalfOf", wanted).map(UserId)
+    }
+
     /// Why; `None` for what the caller's role acts for.
     pub(super) fn purpose(&mut self) -> Option<Purpose> {
         self.parse("purpose", "`purpose` is a code such as TREAT")

@@ -21,7 +21,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::{
     Pool, PoolSettings, StoreError, Tx, audit, deletion, keys, legal_holds, memberships, migrate,
-    organizations,
+    organizations, representatives,
     seals::{self, Walk},
     second_factors,
 };
@@ -428,6 +428,16 @@ async fn sealed_anew(
             found
                 .map(|(id, row)| (id, seal_anew(keyring, row)))
                 .collect()
+        }
+        SealedTable::Representatives => {
+            let found = representatives::walk(tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
+        SealedTable::RepresentativeProposals => {
+            let found = representatives::walk_proposals(tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
         }
     })
 }

@@ -140,7 +140,12 @@ impl RunRetention {
         let keyring = Arc::new(self.keys.open(&pool).await?);
         let mut tasks = JoinSet::new();
         let retention = Retention {
-            seals: Seals::start(Arc::clone(&keyring), pool.clone(), self.home_country, &mut tasks),
+            seals: Seals::start(
+                Arc::clone(&keyring),
+                pool.clone(),
+                self.home_country,
+                &mut tasks,
+            ),
             keyring,
             client: self.client().await?,
             pool,

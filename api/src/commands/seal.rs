@@ -14,7 +14,7 @@ use domain::{
 use serde_json::json;
 use store::{
     PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, memberships,
-    migrate, organizations,
+    migrate, organizations, representatives,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -64,6 +64,10 @@ enum Table {
     Organizations,
     /// Who belongs to organisations
     Memberships,
+    /// Who acts for which patient
+    Representatives,
+    /// Representatives who wait for a second administrator
+    RepresentativeProposals,
 }
 
 impl From<Table> for SealedTable {
@@ -80,6 +84,8 @@ impl From<Table> for SealedTable {
             Table::LegalHolds => Self::LegalHolds,
             Table::Organizations => Self::Organizations,
             Table::Memberships => Self::Memberships,
+            Table::Representatives => Self::Representatives,
+            Table::RepresentativeProposals => Self::RepresentativeProposals,
         }
     }
 }
@@ -234,6 +240,8 @@ impl SealRows {
             SealedTable::LegalHolds,
             SealedTable::Organizations,
             SealedTable::Memberships,
+            SealedTable::Representatives,
+            SealedTable::RepresentativeProposals,
         ];
         match self.table {
             Some(table) => vec![table.into()],
@@ -293,11 +301,16 @@ impl SealRows {
                 rows.extend(found.into_iter().map(|row| judged(keyring, row)));
             }
             SealedTable::AccessCodes => {
-                for (id, of, sealed) in seals::walk_codes(&mut conn, walk).await? {
-                    let is_readable = sealed.is_some();
-                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
-                    rows.push((id, of, is_readable, is_right));
-                }
+                let found = seals::walk_codes(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
+            }
+            SealedTable::Representatives => {
+                let found = representatives::walk(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
+            }
+            SealedTable::RepresentativeProposals => {
+                let found = representatives::walk_proposals(&mut conn, walk).await?;
+                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
             }
             SealedTable::BreakGlassWindows => {
                 let found = seals::walk_windows(&mut conn, walk).await?;
@@ -394,6 +407,16 @@ fn judged<T: Sealable>(
     }
 }
 
+/// The same of one that perhaps cannot be read.
+fn judged_readable<T: Sealable>(
+    keyring: &Keyring,
+    (id, of, sealed): (Uuid, UserId, Option<Sealed<T>>),
+) -> (Uuid, UserId, bool, bool) {
+    let is_readable = sealed.is_some();
+    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
+    (id, of, is_readable, is_right)
+}
+
 /// Puts a seal in the place of the one that a row was read with. False where it is gone.
 async fn replace<T: Sealable>(
     tx: &mut Tx<'_>,
@@ -483,6 +506,16 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::Memberships => {
             let found = memberships::walk(tx, walk).await?.pop();
+            replace(tx, keyring, found).await
+        }
+        SealedTable::Representatives => {
+            let found = representatives::walk(tx, walk).await?.pop();
+            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
+            replace(tx, keyring, found).await
+        }
+        SealedTable::RepresentativeProposals => {
+            let found = representatives::walk_proposals(tx, walk).await?.pop();
+            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
             replace(tx, keyring, found).await
         }
     }

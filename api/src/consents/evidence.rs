@@ -18,7 +18,7 @@ pub(super) fn entry(caller: &Caller, action: AuditAction, id: ConsentId) -> Audi
         consent: Some(id),
         classification: Classification::SensitivePersonal,
         encryption: EncryptionStatus::MetadataOnly,
-        patient: Some(caller.user),
+        patient: Some(caller.subject()),
         ..caller.entry(action, Purpose::PatientRequest)
     }
 }

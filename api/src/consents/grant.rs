@@ -3,8 +3,9 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
-    consents::{Consent, Grantee, MAX_CONSENTS_IN_FORCE, MAX_GRANTEES, Terms},
+    consents::{Activity, Consent, Grantee, MAX_CONSENTS_IN_FORCE, MAX_GRANTEES, Terms},
     ids::{ConsentId, OrganizationId, UserId},
+    representatives::RepresentedActivity,
     users::Role,
 };
 use serde_json::json;
@@ -21,7 +22,7 @@ use super::{
     refusals::set_refusals,
 };
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, require_mandate, require_mandate_first},
     error::{Error, all, check_time},
     idempotency::{check_key, used_before},
     seals::Seals,
@@ -37,7 +38,8 @@ const GRANT: &str = "grantConsent";
 /// inactive,
 /// [`Error::LimitReached`] where as many are in force as may be,
 /// [`Error::Conflict`] for a key that was used for something else, [`Error::Forbidden`] for
-/// administrators, who hold no records that they could open to anybody.
+/// administrators, who hold no records that they could open to anybody, [`Error::NotFound`] where the caller may not act for
+/// the patient.
 pub(crate) async fn grant(
     pool: &Pool,
     seals: &Seals,
@@ -45,15 +47,21 @@ pub(crate) async fn grant(
     terms: Terms,
     key: Option<&str>,
 ) -> Result<Consent, Error> {
+    let activity = RepresentedActivity::ChangeConsents;
+    require_mandate_first(pool, caller, activity, AuditAction::ConsentGrant).await?;
     let mut tx = pool.begin().await?;
-    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
+    barrier::lock_exclusive(&mut tx, [caller.user, caller.subject()]).await?;
     let actor = caller.actor(&mut tx).await?;
+    let wanted = AuditAction::ConsentGrant;
+    let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     if actor.role == Role::Admin {
         return Err(
             refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
         );
     }
-    let granting = judge(seals, &mut tx, actor.id, terms, key).await?;
+    check_own_interest(caller, &terms)?;
+    let patient = actor.subject();
+    let granting = judge(seals, &mut tx, patient, terms, key).await?;
     let consent = &granting.consent;
     match granting.standing {
         Standing::Repeated => return Ok(granting.consent),
@@ -61,7 +69,7 @@ pub(crate) async fn grant(
         Standing::New => insert(seals, &mut tx, &granting).await?,
     }
     if let Some(key) = key {
-        remember(&mut tx, actor.id, key, granting.request_hash, consent.id).await?;
+        remember(&mut tx, patient, key, granting.request_hash, consent.id).await?;
     }
     let entry = if granting.standing == Standing::New {
         AuditEntry {
@@ -77,6 +85,17 @@ pub(crate) async fn grant(
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(granting.consent)
+}
+
+/// Refuses a representative who would let in themselves: what they may do ends with their representation.
+fn check_own_interest(caller: &Caller, terms: &Terms) -> Result<(), Error> {
+    let own = Grantee::User { id: caller.user };
+    let is_denial = terms.activities.contains(&Activity::Deny);
+    if caller.on_behalf_of.is_some() && !is_denial && terms.grantees.contains(&own) {
+        let told = "nobody consents for a patient to what they could do themselves";
+        return Err(Error::bad("grantees", told));
+    }
+    Ok(())
 }
 
 /// Whether a consent that somebody would give is there already.

@@ -16,7 +16,7 @@ use crate::{
     graphql::{
         document::Document,
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
-        loaders, request,
+        loaders, request_for,
     },
     organizations::graphql::Organization,
     page::{self, Connection, Node},
@@ -236,7 +236,11 @@ pub(crate) struct ConsentQuery;
 
 #[Object]
 impl ConsentQuery {
-    /// The caller's own consents, newest first. Reading them is recorded in the audit trail.
+    /// The caller's own consents, or those of the patient for whom the caller acts, newest first. Reading them is recorded in
+    /// the audit trail.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this
+    /// patient.
     async fn consents(
         &self,
         ctx: &Context<'_>,
@@ -249,10 +253,15 @@ impl ConsentQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<Consent>> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let active_only = active_only.unwrap_or_default();
-        let cursors = ListCursors::of(&app.index_key, "consents", caller.user, &active_only.into());
+        let patient = caller.subject();
+        let cursors = ListCursors::of(&app.index_key, "consents", patient, &active_only.into());
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, ConsentId(id)));
         let found = list::list(&app.pool, &app.seals, &caller, active_only, from, size).await?;
@@ -382,15 +391,19 @@ impl ConsentMutation {
     /// A consent that is in force and says exactly the same is answered instead of a second one.
     ///
     /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,
-    /// `expiresAt`, `idempotencyKey`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
-    /// used for another request), `NOT_FOUND` where the consent of that key is not as it was sealed,
-    /// `LIMIT_REACHED` (100 are in force).
+    /// `expiresAt`, `idempotencyKey`, `onBehalfOf`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
+    /// used for another request), `NOT_FOUND` where the consent of that key is not as it was sealed, or the
+    /// caller may not act for the patient, `LIMIT_REACHED` (100 are in force). A representative is no grantee.
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The terms of the consent.")] input: GrantConsentInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<GrantConsentPayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let (terms, key) = input.terms();
         let consent = grant::grant(&app.pool, &app.seals, &caller, terms, key.as_deref()).await?;
         Ok(GrantConsentPayload {
@@ -400,13 +413,18 @@ impl ConsentMutation {
 
     /// Withdraws a consent, with effect from the next request on. Repeating it changes nothing.
     ///
-    /// Error codes: `NOT_FOUND` where it is not one of the caller's.
+    /// Error codes: `NOT_FOUND` where it is not one of the caller's, or of the patient for whom the caller may act,
+    /// `BAD_USER_INPUT` (`onBehalfOf`).
     async fn withdraw_consent(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The consent that is to be withdrawn.")] input: WithdrawConsentInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<WithdrawConsentPayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let withdrawn =
             withdraw::withdraw(&app.pool, &app.seals, &caller, ConsentId(input.id)).await?;
         let now = app.clock.now();

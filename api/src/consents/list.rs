@@ -4,6 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
     purpose::Purpose,
+    representatives::RepresentedActivity,
 };
 use serde_json::{Value, json};
 use store::{
@@ -11,15 +12,20 @@ use store::{
     consents::{self, ConsentCursor},
 };
 
-use crate::{caller::Caller, error::Error, seals::Seals};
+use crate::{
+    caller::{Caller, require_mandate},
+    error::Error,
+    seals::Seals,
+};
 
 /// A consent in a list, and whether it is as it was sealed: else it counts for nothing.
 pub(crate) type ListedConsent = (Consent, bool);
 
-/// The caller's consents, newest first, one more than asked for where there are more.
+/// The caller's consents, or those of the patient for whom they act, newest first, one more than asked for where there are
+/// more.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(crate) async fn list(
     pool: &Pool,
     seals: &Seals,
@@ -55,7 +61,10 @@ async fn listed(
 ) -> Result<Vec<ListedConsent>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let page = consents::page(&mut tx, actor.id, active_only, after, size + 1).await?;
+    let activity = RepresentedActivity::ReadConsents;
+    let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::ConsentRead).await?;
+    let patient = actor.subject();
+    let page = consents::page(&mut tx, patient, active_only, after, size + 1).await?;
     let consents = page
         .into_iter()
         .map(|sealed| seals.look_at(sealed))
@@ -65,7 +74,7 @@ async fn listed(
         new_value: told,
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
-        patient: Some(actor.id),
+        patient: Some(patient),
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;

@@ -4,6 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry},
     consents::Consent,
     ids::{ConsentId, UserId},
+    representatives::RepresentedActivity,
 };
 use serde_json::json;
 use store::{Pool, Tx, audit, barrier, consents, users};
@@ -12,7 +13,11 @@ use super::{
     evidence::{entry, evidence},
     refusals::set_refusals,
 };
-use crate::{caller::Caller, error::Error, seals::Seals};
+use crate::{
+    caller::{Caller, require_mandate, require_mandate_first},
+    error::Error,
+    seals::Seals,
+};
 
 /// A consent that was taken back, and what still lets in whom it let in.
 #[derive(Debug)]
@@ -39,18 +44,25 @@ impl Withdrawn {
 /// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not one of the caller's.
+/// [`Error::NotFound`] where it is not one of the caller's, or of the patient for whom they act, if they may.
 pub(crate) async fn withdraw(
     pool: &Pool,
     seals: &Seals,
     caller: &Caller,
     id: ConsentId,
 ) -> Result<Withdrawn, Error> {
+    let (activity, wanted) = (
+        RepresentedActivity::ChangeConsents,
+        AuditAction::ConsentWithdraw,
+    );
+    require_mandate_first(pool, caller, activity, wanted).await?;
     let mut tx = pool.begin().await?;
     // What is being disclosed by it comes before; what is decided later goes without it.
-    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
+    barrier::lock_exclusive(&mut tx, [caller.user, caller.subject()]).await?;
     let actor = caller.actor(&mut tx).await?;
-    let known = own(seals, &mut tx, id, actor.id).await?;
+    let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
+    let patient = actor.subject();
+    let known = own(seals, &mut tx, id, patient).await?;
     if known.withdrawn_at.is_some() {
         return Withdrawn::of(seals, &mut tx, known).await;
     }
@@ -60,7 +72,7 @@ pub(crate) async fn withdraw(
     };
     consents::withdraw(&mut tx, &consent, &seals.seal(&consent)?).await?;
     if consent.is_denial() {
-        set_refusals(seals, &mut tx, actor.id, |mut refusals| {
+        set_refusals(seals, &mut tx, patient, |mut refusals| {
             refusals.retain(|refusal| *refusal != id.0);
             Ok(refusals)
         })

@@ -355,6 +355,24 @@ impl From<Category> for DataCategory {
     }
 }
 
+/// What a representative may do for a patient, by the argument `onBehalfOf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::representatives::RepresentedActivity")]
+pub(crate) enum RepresentedActivity {
+    /// To find and open records and their versions, and to verify them.
+    ReadRecords,
+    /// To store new records for the patient.
+    CreateRecords,
+    /// To take a copy of the records out.
+    ExportRecords,
+    /// To read who accessed the data of the patient.
+    ReadAccessLog,
+    /// To read the consents of the patient, and who has access.
+    ReadConsents,
+    /// To give consents for the patient, and to withdraw them.
+    ChangeConsents,
+}
+
 /// Whether a document has everything that its record type asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(crate) enum Completeness {

@@ -7,6 +7,8 @@ pub(crate) mod root;
 pub(crate) mod scalars;
 
 use async_graphql::Context;
+use domain::ids::UserId;
+use uuid::Uuid;
 
 use crate::{
     answer_budget::AnswerBudget,
@@ -22,6 +24,18 @@ use crate::{
 /// [`Error::Unauthenticated`] without a valid token.
 pub(crate) fn request<'a>(ctx: &Context<'a>) -> Result<(&'a App, Caller), Error> {
     Ok((app(ctx)?, context(ctx)?.caller()?))
+}
+
+/// The same, where the operation may be for a patient for whom the caller acts.
+///
+/// # Errors
+/// As of [`request`]; [`Error::BadInput`] for oneself.
+pub(crate) fn request_for<'a>(
+    ctx: &Context<'a>,
+    patient: Option<Uuid>,
+) -> Result<(&'a App, Caller), Error> {
+    let (app, caller) = request(ctx)?;
+    Ok((app, caller.acting_for(patient.map(UserId))?))
 }
 
 /// The process.

@@ -142,7 +142,9 @@ impl DeepCheck {
             | CheckStage::Deletions
             | CheckStage::Holds
             | CheckStage::Organizations
-            | CheckStage::Memberships => {
+            | CheckStage::Memberships
+            | CheckStage::Representatives
+            | CheckStage::Appointments => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -154,7 +156,9 @@ impl DeepCheck {
                         CheckStage::Codes => CheckStage::Windows,
                         CheckStage::Windows => CheckStage::Deletions,
                         CheckStage::Deletions => CheckStage::Holds,
-                        CheckStage::Holds => CheckStage::Organizations,
+                        CheckStage::Holds => CheckStage::Representatives,
+                        CheckStage::Representatives => CheckStage::Appointments,
+                        CheckStage::Appointments => CheckStage::Organizations,
                         CheckStage::Organizations => CheckStage::Memberships,
                         CheckStage::Keys
                         | CheckStage::Records

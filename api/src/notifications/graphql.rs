@@ -28,10 +28,6 @@ use crate::{
 /// What somebody is told by a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::break_glass::NotificationKind")]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "emergency access is the first thing that people are told of"
-)]
 pub(crate) enum NotificationKind {
     /// To a patient: a doctor has emergency access to their records. See `myBreakGlassWindows`.
     BreakGlassOpened,
@@ -41,6 +37,10 @@ pub(crate) enum NotificationKind {
     BreakGlassUnjustified,
     /// To administrators: nobody has reviewed emergency access within 72 hours. See `breakGlassReviews`.
     BreakGlassEscalated,
+    /// To a patient and a representative: the one acts for the other. See `myRepresentatives` and `peopleIRepresent`.
+    RepresentativeAppointed,
+    /// To a patient or a representative: the one acts for the other no longer.
+    RepresentationEnded,
 }
 
 /// Something that the account was told.
@@ -82,12 +82,12 @@ impl Notification {
         self.0.read_at
     }
 
-    /// The account whose doing it tells: the doctor, or the administrator who reviewed.
+    /// The account whose doing it tells: the doctor, the administrator, or whoever named or ended a representative.
     async fn who(&self, ctx: &Context<'_>) -> Result<User> {
         Ok(User::load(ctx, self.0.actor).await?)
     }
 
-    /// The ID of the window of emergency access that it is about.
+    /// The ID of the window of emergency access, or of the representation, that it is about.
     async fn window_id(&self) -> Uuid {
         self.0.resource
     }
@@ -119,6 +119,16 @@ fn sentence(told: &notifications::Notification, who: Option<&users::User>) -> St
         }
         Kind::BreakGlassEscalated => {
             format!("Nobody has reviewed emergency access by {who} within 72 hours: review it now.")
+        }
+        Kind::RepresentativeAppointed => {
+            format!(
+                "{who} made a representation by which you act for somebody, or somebody for you."
+            )
+        }
+        Kind::RepresentationEnded => {
+            format!(
+                "{who} ended a representation by which you acted for somebody, or somebody for you."
+            )
         }
     }
 }

@@ -64,9 +64,11 @@ pub(super) async fn answer_replays<'a>(
                 Some(record) => {
                     reads.push(read_again(record, &permitted));
                     let purpose = permitted.purpose;
+                    let on_behalf_of = permitted.asked.draft.caller.on_behalf_of;
                     permitted.asked.answer(Ok(Stored {
                         record: record.clone(),
                         purpose,
+                        on_behalf_of,
                         anchor: None,
                     }));
                 }
@@ -291,7 +293,7 @@ fn judge(draft: &Draft, facts: &Facts, background: &Background) -> Judgement {
         Decision::Deny(reason) => reason.as_str(),
         Decision::Permit(_) => {
             // A doctor's record must be complete in what matters; a patient's may be what it is.
-            let must_be_whole = actor.role == Role::Doctor && actor.id != draft.patient;
+            let must_be_whole = actor.role == Role::Doctor && actor.subject() != draft.patient;
             return match draft.lacking().filter(|_| must_be_whole) {
                 Some(issues) => Error::Document(issues.to_vec()).into(),
                 None => Judgement::Permitted { purpose, decision },

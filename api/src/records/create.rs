@@ -52,7 +52,11 @@ pub(crate) async fn create(
     let key = check_key(submission.idempotency_key.as_deref());
     let (submitted, ()) = both(prepare::submitted(&submission.document), key)?;
     let purpose = submission.purpose.or(caller.purpose);
-    let request = json!([patient, record_type, submission.metadata, purpose]);
+    let mut request = json!([patient, record_type, submission.metadata, purpose]);
+    // Left out where nobody is represented: keys that were used before stay what they are.
+    if let (Some(represented), Some(said)) = (caller.on_behalf_of, request.as_array_mut()) {
+        said.push(json!(represented));
+    }
     let request_hash = prepare::request_hash(&request, &submitted);
     let content = prepare::check(record_type, submission.document, submission.metadata)?;
     let about = About {

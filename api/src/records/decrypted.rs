@@ -10,13 +10,13 @@ use std::{
 };
 
 use async_graphql::Context;
-use domain::{ids::RecordId, purpose::Purpose, stored::StoredRecord};
+use domain::{ids::RecordId, stored::StoredRecord};
 use tokio::sync::OnceCell;
 use vault::row::Content;
 
 use super::{
     decrypt,
-    disclosure::{DisclosureRequest, Wanted},
+    disclosure::{DisclosedFor, DisclosureRequest, Wanted},
 };
 use crate::{
     error::Error,
@@ -26,7 +26,7 @@ use crate::{
 /// What opening a record came to, for every field that asks.
 type DecryptedContent = Result<Arc<Content>, Arc<Error>>;
 /// Whoever comes first opens the record; the others wait for it.
-type Slots = HashMap<(RecordId, Purpose), Arc<DecryptedSlot>>;
+type Slots = HashMap<(RecordId, DisclosedFor), Arc<DecryptedSlot>>;
 
 /// A record that is opened, and whether a field has shown it: the first was paid for when the record was
 /// disclosed.
@@ -69,10 +69,10 @@ impl From<Withheld> for async_graphql::Error {
 pub(crate) async fn bytes(
     ctx: &Context<'_>,
     record: RecordId,
-    purpose: Purpose,
+    disclosed_for: DisclosedFor,
 ) -> Result<Arc<Content>, Withheld> {
-    let slot = slot(ctx, record, purpose)?;
-    let ask = async || ask(ctx, record, purpose).await.map_err(Arc::new);
+    let slot = slot(ctx, record, disclosed_for)?;
+    let ask = async || ask(ctx, record, disclosed_for).await.map_err(Arc::new);
     let content = slot.content.get_or_init(ask).await;
     let content = content.clone().map_err(Withheld)?;
     if slot.is_shown.swap(true, Ordering::Relaxed) {
@@ -88,13 +88,13 @@ pub(crate) async fn bytes(
 /// [`Error::Internal`] where the transport gave the request no place for them.
 pub(crate) async fn keep(
     ctx: &Context<'_>,
-    purpose: Purpose,
+    disclosed_for: DisclosedFor,
     sealed: &[&StoredRecord],
 ) -> Result<(), Error> {
     let app = app(ctx)?;
     let opened = decrypt::open_all(&app.keyring, sealed).await;
     for (sealed, opened) in sealed.iter().zip(opened) {
-        let slot = slot(ctx, sealed.id, purpose)?;
+        let slot = slot(ctx, sealed.id, disclosed_for)?;
         let intact = decrypt::intact(&app.pool, sealed, opened).await;
         // Whoever was there before has opened the same.
         drop(slot.content.set(intact.map(Arc::new).map_err(Arc::new)));
@@ -105,21 +105,28 @@ pub(crate) async fn keep(
 fn slot(
     ctx: &Context<'_>,
     record: RecordId,
-    purpose: Purpose,
+    disclosed_for: DisclosedFor,
 ) -> Result<Arc<DecryptedSlot>, Error> {
     let opened = ctx.data::<DecryptedRecords>();
     let opened = &opened.map_err(|_| Error::Internal)?.0;
     // Nothing in here can panic half-way.
     let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Arc::clone(opened.entry((record, purpose)).or_default()))
+    Ok(Arc::clone(
+        opened.entry((record, disclosed_for)).or_default(),
+    ))
 }
 
-async fn ask(ctx: &Context<'_>, record: RecordId, purpose: Purpose) -> Result<Arc<Content>, Error> {
+async fn ask(
+    ctx: &Context<'_>,
+    record: RecordId,
+    disclosed_for: DisclosedFor,
+) -> Result<Arc<Content>, Error> {
     let (app, caller) = request(ctx)?;
+    let caller = caller.acting_for(disclosed_for.on_behalf_of)?;
     let inquiry = DisclosureRequest {
         caller,
         record,
-        purpose: Some(purpose),
+        purpose: Some(disclosed_for.purpose),
         wanted: Wanted::Content,
         budget: Some(budget(ctx)?.clone()),
     };

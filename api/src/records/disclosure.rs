@@ -11,7 +11,7 @@ use domain::{
     access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     countries::Country,
-    ids::RecordId,
+    ids::{RecordId, UserId},
     purpose::Purpose,
     records::Availability,
     stored::StoredRecord,
@@ -85,6 +85,15 @@ impl Wanted {
             Self::Metadata | Self::Amendment => false,
         }
     }
+}
+
+/// What a record is disclosed for: whatever else is shown of it is asked for by the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct DisclosedFor {
+    /// Why.
+    pub(crate) purpose: Purpose,
+    /// For which patient, where the caller acts for one.
+    pub(crate) on_behalf_of: Option<UserId>,
 }
 
 /// One request for a record.

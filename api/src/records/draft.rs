@@ -132,6 +132,8 @@ pub(crate) struct Stored {
     pub(crate) record: Record,
     /// The purpose it was stored for.
     pub(crate) purpose: Purpose,
+    /// For which patient, where somebody acted for one.
+    pub(crate) on_behalf_of: Option<UserId>,
     /// Its anchor as it was stored with it; `None` where the client's key has found a record that was
     /// there.
     pub(crate) anchor: Option<Anchor>,

@@ -6,7 +6,6 @@ use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
-    purpose::Purpose,
     stored::StoredRecord,
 };
 use serde_json::Value;
@@ -18,7 +17,7 @@ use super::{
     anchor::Anchor,
     create, decrypt,
     decrypted::{self, Withheld},
-    disclosure::{DisclosureRequest, Wanted},
+    disclosure::{DisclosedFor, DisclosureRequest, Wanted},
     draft::Stored,
     filter_input::{self, RecordFilterInput, RecordOrder},
     history, list,
@@ -34,7 +33,7 @@ use crate::{
         asks_nodes_for, budget,
         document::Document,
         enums::{Completeness, PurposeOfUse, RecordType},
-        loaders, request,
+        loaders, request, request_for,
         scalars::{Hash, TxHash},
     },
     page::{self, Connection, Edge, Node, PageInfo},
@@ -49,7 +48,7 @@ const CONTENT: [&str; 3] = ["document", "canonical", "summary"];
 #[derive(Debug, Clone)]
 pub(crate) struct MedicalRecord {
     pub(super) record: Arc<Record>,
-    pub(super) purpose: Purpose,
+    pub(super) disclosed_for: DisclosedFor,
 }
 
 impl Node for MedicalRecord {
@@ -58,8 +57,11 @@ impl Node for MedicalRecord {
 }
 
 impl MedicalRecord {
-    pub(crate) fn new(record: Arc<Record>, purpose: Purpose) -> Self {
-        Self { record, purpose }
+    pub(crate) fn new(record: Arc<Record>, disclosed_for: DisclosedFor) -> Self {
+        Self {
+            record,
+            disclosed_for,
+        }
     }
 
     /// One that was stored a moment ago, with its anchor.
@@ -67,12 +69,16 @@ impl MedicalRecord {
         if let Some(anchor) = stored.anchor {
             loaders(ctx)?.keep_anchors([anchor]).await;
         }
-        Ok(Self::new(Arc::new(stored.record), stored.purpose))
+        let disclosed_for = DisclosedFor {
+            purpose: stored.purpose,
+            on_behalf_of: stored.on_behalf_of,
+        };
+        Ok(Self::new(Arc::new(stored.record), disclosed_for))
     }
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
     async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
-        decrypted::bytes(ctx, self.record.id, self.purpose).await
+        decrypted::bytes(ctx, self.record.id, self.disclosed_for).await
     }
 }
 
@@ -120,7 +126,7 @@ impl MedicalRecord {
     /// The version before this one; null for the first, and where the caller may not see it.
     async fn predecessor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.record.predecessor?;
-        history::version(ctx, id, self.purpose).await
+        history::version(ctx, id, self.disclosed_for).await
     }
 
     /// The version that superseded this one; null for the current one, and where the caller may not see
@@ -128,7 +134,7 @@ impl MedicalRecord {
     async fn successor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let found = async { loaders(ctx)?.successor(self.record.id).await };
         match found.await.transpose()? {
-            Ok(id) => history::version(ctx, id, self.purpose).await,
+            Ok(id) => history::version(ctx, id, self.disclosed_for).await,
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -221,7 +227,7 @@ impl MedicalRecord {
     }
 
     /// Who saw this version, or tried to, newest first: what `myAccessLog` says of it, with the lists that showed it. Null for
-    /// everybody but the patient. Reading it is recorded in the audit trail.
+    /// everybody but the patient; a representative asks `myAccessLog`. Reading it is recorded in the audit trail.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`).
     async fn access_log(
@@ -296,7 +302,7 @@ pub(crate) struct RecordQuery;
 impl RecordQuery {
     /// One version of a record. Null with the error `NOT_FOUND` where it does not exist or the caller
     /// may not see it; the two cannot be told apart. A patient may read their own records, a doctor
-    /// those whose patients consented to READ.
+    /// those whose patients consented to READ, a representative those of the patient for whom they act.
     async fn medical_record(
         &self,
         ctx: &Context<'_>,
@@ -305,9 +311,14 @@ impl RecordQuery {
             desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
         )]
         purpose: Option<PurposeOfUse>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Option<Result<MedicalRecord>> {
         let read = async {
-            let (app, caller) = request(ctx)?;
+            let (app, caller) = request_for(ctx, on_behalf_of)?;
+            let on_behalf_of = caller.on_behalf_of;
             let look = ctx.look_ahead();
             // One decision and one row for both, where the content is asked for.
             let wanted = if CONTENT.iter().any(|field| look.field(field).exists()) {
@@ -323,11 +334,14 @@ impl RecordQuery {
                 budget: Some(budget(ctx)?.clone()),
             };
             let disclosed = app.disclosure.ask(inquiry).await?;
-            let (record, purpose) = (disclosed.record, disclosed.purpose);
+            let disclosed_for = DisclosedFor {
+                purpose: disclosed.purpose,
+                on_behalf_of,
+            };
             if let Some(sealed) = &disclosed.sealed {
-                decrypted::keep(ctx, purpose, &[sealed]).await?;
+                decrypted::keep(ctx, disclosed_for, &[sealed]).await?;
             }
-            Ok(MedicalRecord::new(record, purpose))
+            Ok(MedicalRecord::new(disclosed.record, disclosed_for))
         };
         Some(read.await.map_err(|error: Error| error.into()))
     }
@@ -337,7 +351,7 @@ impl RecordQuery {
     /// whatever is stored meanwhile.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `recordTypes`, `status`, `metadata`, `code`,
-    /// `patientId`).
+    /// `patientId`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this patient.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
@@ -359,6 +373,10 @@ impl RecordQuery {
             desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
         )]
         purpose: Option<PurposeOfUse>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
         #[graphql(desc = "How many nodes the page has at most, 1 to 100.", default = 20)]
         first: Option<i32>,
         #[graphql(
@@ -366,7 +384,9 @@ impl RecordQuery {
         )]
         after: Option<Cursor>,
     ) -> Result<MedicalRecordConnection> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
+        let patient_id = patient_id.or(on_behalf_of);
+        let on_behalf_of = caller.on_behalf_of;
         // As for `first`: a variable that is left out comes as null.
         let order = Order::from(order_by.unwrap_or(RecordOrder::CreatedDesc));
         let criteria = filter_input::read(patient_id, record_type, filter.unwrap_or_default());
@@ -392,9 +412,13 @@ impl RecordQuery {
         loaders.keep_users(found.people).await;
         loaders.keep_anchors(found.anchors).await;
         let sealed: Vec<&StoredRecord> = found.sealed.iter().map(Arc::as_ref).collect();
-        decrypted::keep(ctx, found.purpose, &sealed).await?;
+        let disclosed_for = DisclosedFor {
+            purpose: found.purpose,
+            on_behalf_of,
+        };
+        decrypted::keep(ctx, disclosed_for, &sealed).await?;
         prepare(ctx, &found.records).await?;
-        let of_purpose = |record| MedicalRecord::new(Arc::new(record), found.purpose);
+        let of_purpose = |record| MedicalRecord::new(Arc::new(record), disclosed_for);
         let records = found.records.into_iter().map(of_purpose).collect();
         let page = Connection::new(records, size, after.is_some(), |node: &MedicalRecord| {
             cursors.at(&order.page_key(&node.record))
@@ -420,8 +444,12 @@ impl RecordQuery {
             desc = "The purpose of use that the access is decided for; by default the header `X-Purpose-Of-Use`, else PATRQT for one's own records and TREAT for a doctor."
         )]
         purpose: Option<PurposeOfUse>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<RecordVerification> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let verifying = Verifying {
             disclosure: &app.disclosure,
             decryption: app.decryption(),
@@ -481,17 +509,21 @@ pub(crate) struct RecordMutation;
 impl RecordMutation {
     /// Stores a new medical record and queues its anchor for the chain. It answers once the record is
     /// durable; follow the anchor with `integrityEvents`. A patient stores their own records, a doctor
-    /// those of patients who consented to CREATE.
+    /// those of patients who consented to CREATE, a representative those of the patient for whom they act.
     ///
-    /// Error codes: `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `idempotencyKey`),
+    /// Error codes: `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `idempotencyKey`, `onBehalfOf`),
     /// `NOT_FOUND` where the patient does not exist or the caller may not store for them, `CONFLICT`
     /// (`idempotencyKey`: used for another request; `patientId`: the account is being erased).
     async fn create_medical_record(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The new record and whose it is.")] input: CreateMedicalRecordInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<CreateMedicalRecordPayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let submission = create::Submission {
             patient: UserId(input.patient_id),
             record_type: input.record_type.into(),

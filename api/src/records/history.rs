@@ -1,12 +1,12 @@
 //! The versions of a record, each disclosed as a record of its own: decided and written down, first.
 
 use async_graphql::{Context, Result};
-use domain::{ids::RecordId, purpose::Purpose};
+use domain::ids::RecordId;
 use futures::future::join_all;
 use serde_json::json;
 
 use super::{
-    disclosure::{DisclosureRequest, Wanted},
+    disclosure::{DisclosedFor, DisclosureRequest, Wanted},
     graphql::MedicalRecord,
 };
 use crate::{
@@ -16,24 +16,25 @@ use crate::{
     page::{self, Connection},
 };
 
-/// Another version of a record, for the purpose that the record was disclosed for; `None` where it may
+/// Another version of a record, for what the record was disclosed for; `None` where it may
 /// not be seen.
 pub(super) async fn version(
     ctx: &Context<'_>,
     id: RecordId,
-    purpose: Purpose,
+    disclosed_for: DisclosedFor,
 ) -> Option<Result<MedicalRecord>> {
     let found = async {
         let (app, caller) = request(ctx)?;
+        let caller = caller.acting_for(disclosed_for.on_behalf_of)?;
         let inquiry = DisclosureRequest {
             caller,
             record: id,
-            purpose: Some(purpose),
+            purpose: Some(disclosed_for.purpose),
             wanted: Wanted::Metadata,
             budget: None,
         };
         match app.disclosure.ask(inquiry).await {
-            Ok(seen) => Ok(Some(MedicalRecord::new(seen.record, seen.purpose))),
+            Ok(seen) => Ok(Some(MedicalRecord::new(seen.record, disclosed_for))),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -67,7 +68,7 @@ pub(super) async fn page(
         if *id == record.record.id {
             Some(Ok(record.clone()))
         } else {
-            version(ctx, *id, record.purpose).await
+            version(ctx, *id, record.disclosed_for).await
         }
     });
     let seen: Result<Vec<MedicalRecord>> = join_all(shown).await.into_iter().flatten().collect();

@@ -11,7 +11,7 @@ mod trail;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
-    access::{Actor, Decision},
+    access::{Actor, Decision, DenyReason},
     audit::AuditEntry,
     countries::Country,
     ids::{ConsentId, RecordId, UserId},
@@ -281,9 +281,15 @@ impl RecordReader {
                 total: 0,
                 paid: None,
             };
-            if !searcher.may_ask() {
-                entries.push(trail::of_refusal(asked, purpose));
-                pages.push(Ok(page));
+            if let Err(reason) = searcher.may_ask() {
+                entries.push(trail::of_refusal(asked, purpose, reason));
+                // Who is not the caller's to act for does not exist for them.
+                let is_foreign = reason == DenyReason::NotRepresentative;
+                pages.push(if is_foreign {
+                    Err(Error::NotFound("patient"))
+                } else {
+                    Ok(page)
+                });
                 continue;
             }
             let means = SearchMeans {

@@ -191,9 +191,11 @@ impl SignedDraft<'_> {
         let tx_hash = self.signed.tx_hash.to_string();
         let pending = Anchor::pending(draft.id, draft.data_hash, tx_hash, draft.closes());
         let Permitted { asked, purpose, .. } = self.numbered.permitted;
+        let on_behalf_of = asked.draft.caller.on_behalf_of;
         asked.answer(Ok(Stored {
             record: record.into(),
             purpose,
+            on_behalf_of,
             anchor: Some(pending),
         }));
     }

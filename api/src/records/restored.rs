@@ -44,6 +44,7 @@ pub(super) async fn answer_restored<'a>(
                 asked.answer(Ok(Stored {
                     record: record.clone(),
                     purpose: Purpose::PatientRequest,
+                    on_behalf_of: draft.caller.on_behalf_of,
                     anchor: None,
                 }));
             }

@@ -20,7 +20,7 @@ pub(crate) struct RecordVerification(pub(super) Verification);
 impl RecordVerification {
     /// The record that was verified.
     async fn record(&self) -> MedicalRecord {
-        MedicalRecord::new(Arc::clone(&self.0.record), self.0.purpose)
+        MedicalRecord::new(Arc::clone(&self.0.record), self.0.disclosed_for)
     }
 
     /// The verdict on the record.

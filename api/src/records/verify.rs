@@ -15,7 +15,7 @@ use vault::row::Opened;
 
 use super::{
     decrypt,
-    disclosure::{DisclosureRequest, RecordDisclosure, Wanted},
+    disclosure::{DisclosedFor, DisclosureRequest, RecordDisclosure, Wanted},
 };
 use crate::{
     caller::Caller,
@@ -28,8 +28,8 @@ use crate::{
 pub(crate) struct Verification {
     /// The record.
     pub(crate) record: Arc<Record>,
-    /// Why it was looked at.
-    pub(crate) purpose: Purpose,
+    /// What it was looked at for.
+    pub(crate) disclosed_for: DisclosedFor,
     /// What it comes to.
     pub(crate) verdict: Verdict,
     /// The SHA-256 of what is stored, if it opens.
@@ -111,6 +111,7 @@ pub(crate) async fn verify(
     id: RecordId,
     purpose: Option<Purpose>,
 ) -> Result<Verification, Error> {
+    let on_behalf_of = caller.on_behalf_of;
     let inquiry = DisclosureRequest {
         caller,
         record: id,
@@ -119,7 +120,11 @@ pub(crate) async fn verify(
         budget: None,
     };
     let disclosed = verifying.disclosure.ask(inquiry).await?;
-    let (record, purpose) = (disclosed.record, disclosed.purpose);
+    let record = disclosed.record;
+    let disclosed_for = DisclosedFor {
+        purpose: disclosed.purpose,
+        on_behalf_of,
+    };
     if record.availability == Availability::Erased {
         return of_erased(verifying, record, purpose).await;
     }
@@ -155,7 +160,7 @@ pub(crate) async fn verify(
     };
     Ok(Verification {
         record,
-        purpose,
+        disclosed_for,
         verdict,
         computed,
         on_chain,

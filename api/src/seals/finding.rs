@@ -60,6 +60,9 @@ pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
         SealedTable::LegalHolds => ResourceType::LegalHold,
         SealedTable::Organizations => ResourceType::Organization,
         SealedTable::Memberships => ResourceType::Membership,
+        SealedTable::Representatives | SealedTable::RepresentativeProposals => {
+            ResourceType::Representative
+        }
         SealedTable::Users | SealedTable::SecondFactors | SealedTable::RoleProposals => {
             ResourceType::User
         }

@@ -12,10 +12,11 @@ use crate::{
     break_glass::BreakGlassWindow,
     consents::{Activity, Category, Consent, Grantee},
     countries::Country,
-    ids::{ConsentId, UserId},
+    ids::{ConsentId, RepresentationId, UserId},
     organizations::{CurrentMemberships, OrganizationReach},
     purpose::Purpose,
     records::{Availability, RecordType},
+    representatives::{Mandate, RepresentedActivity},
     text::text_enum,
     users::Role,
 };
@@ -33,17 +34,32 @@ pub struct Actor {
     pub memberships: CurrentMemberships,
     /// Whether this log-in showed a second factor.
     pub second_factor: bool,
+    /// The patient for whom they act, and in what they may; `None` where they act for themselves.
+    pub acts_for: Option<Mandate>,
 }
 
 impl Actor {
     /// What they act for who do not say: their own request for what is theirs, else what their role is
     /// there for.
     pub fn default_purpose(&self, patient: Option<UserId>) -> Purpose {
-        if patient == Some(self.id) {
+        if patient == Some(self.id) || self.acts_for.is_some() {
             Purpose::PatientRequest
         } else {
             Purpose::default_of(self.role)
         }
+    }
+
+    /// Whose data a request is about that names nobody's: that of the patient for whom they act, or their own.
+    pub fn subject(&self) -> UserId {
+        self.acts_for.map_or(self.id, |mandate| mandate.patient())
+    }
+
+    /// The representation by which they may do this for the patient for whom they act. Administrators never touch
+    /// content, and so represent nobody.
+    pub fn represents(&self, activity: RepresentedActivity) -> Option<RepresentationId> {
+        let mandate = self.acts_for?;
+        let is_meant = self.is_active && self.role != Role::Admin;
+        mandate.by(activity).filter(|_| is_meant)
     }
 }
 
@@ -83,6 +99,17 @@ impl Action {
             Self::Export => Activity::Export,
         }
     }
+
+    /// The activity in which a representative must be let to do this for a patient; `None` for what nobody does for
+    /// another.
+    pub const fn represented(self) -> Option<RepresentedActivity> {
+        match self {
+            Self::Read | Self::Search => Some(RepresentedActivity::ReadRecords),
+            Self::Create => Some(RepresentedActivity::CreateRecords),
+            Self::Export => Some(RepresentedActivity::ExportRecords),
+            Self::Amend => None,
+        }
+    }
 }
 
 /// What is asked for.
@@ -113,6 +140,8 @@ pub struct AccessRequest<'a> {
 pub enum PermitReason {
     /// It is the caller's own data.
     Own,
+    /// The caller acts for the patient, by this representation.
+    Representative(RepresentationId),
     /// This consent allows it.
     Consent(ConsentId),
     /// An emergency: the patient is told and the access reviewed.
@@ -134,6 +163,8 @@ pub enum DenyReason {
     Restricted,
     /// This refusal of the patient forbids it.
     ConsentDeny(ConsentId),
+    /// The caller acts for somebody, and may not do this for them.
+    NotRepresentative,
     /// Only an emergency would allow it, and only after a second factor.
     SecondFactor,
     /// No consent allows it.
@@ -150,6 +181,7 @@ impl DenyReason {
             Self::Gone => "GONE",
             Self::Restricted => "RESTRICTED",
             Self::ConsentDeny(_) => "CONSENT_DENY",
+            Self::NotRepresentative => "NOT_REPRESENTATIVE",
             Self::SecondFactor => "SECOND_FACTOR",
             Self::NoConsent => "NO_CONSENT",
         }
@@ -177,7 +209,10 @@ impl Decision {
             Self::Permit(PermitReason::Consent(id)) | Self::Deny(DenyReason::ConsentDeny(id)) => {
                 Some(id)
             }
-            Self::Permit(PermitReason::Own | PermitReason::Emergency) | Self::Deny(_) => None,
+            Self::Permit(
+                PermitReason::Own | PermitReason::Representative(_) | PermitReason::Emergency,
+            )
+            | Self::Deny(_) => None,
         }
     }
 }
@@ -191,6 +226,9 @@ pub fn decide(request: &AccessRequest<'_>, consents: &[Consent]) -> Decision {
         purpose,
         ..
     } = *request;
+    if actor.is_active && actor.acts_for.is_some() {
+        return decide_for_represented(request);
+    }
     let own = actor.id == patient;
     let own_request = own && purpose == Purpose::PatientRequest;
 
@@ -231,6 +269,32 @@ pub fn decide(request: &AccessRequest<'_>, consents: &[Consent]) -> Decision {
         }
         Some(_) => Decision::Permit(PermitReason::Emergency),
         None => Decision::Deny(DenyReason::NoConsent),
+    }
+}
+
+/// Decides for somebody who acts for a patient: by their representation alone, as the patient's own request would be
+/// decided. No consent opens or refuses anything, as none binds the patient, and nothing is had by the role besides.
+fn decide_for_represented(request: &AccessRequest<'_>) -> Decision {
+    let AccessRequest {
+        actor,
+        patient,
+        action,
+        purpose,
+        ..
+    } = *request;
+    if purpose != Purpose::PatientRequest {
+        return Decision::Deny(DenyReason::Purpose);
+    }
+    if request.availability == Availability::Erased {
+        return Decision::Deny(DenyReason::Gone);
+    }
+    if actor.role == Role::Admin {
+        return Decision::Deny(DenyReason::AdminContent);
+    }
+    let by = action.represented().and_then(|it| actor.represents(it));
+    match by.filter(|_| actor.subject() == patient) {
+        Some(by) => Decision::Permit(PermitReason::Representative(by)),
+        None => Decision::Deny(DenyReason::NotRepresentative),
     }
 }
 
@@ -312,7 +376,7 @@ pub fn decide_amendment(
         availability,
         ..
     } = *request;
-    let own_work = actor.id == patient && author == Some(actor.id);
+    let own_work = actor.id == patient && author == Some(actor.id) && actor.acts_for.is_none();
     let own_request = purpose == Purpose::PatientRequest && actor.is_active;
     if own_work && own_request && availability == Availability::Open {
         return Decision::Permit(PermitReason::Own);

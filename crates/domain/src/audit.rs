@@ -91,6 +91,14 @@ text_enum! {
         BreakGlassReview = "BREAK_GLASS_REVIEW",
         /// Windows of emergency access were read.
         BreakGlassRead = "BREAK_GLASS_READ",
+        /// Somebody was named who acts for a patient.
+        RepresentativeAppoint = "REPRESENTATIVE_APPOINT",
+        /// An administrator proposed somebody who is to act for a patient, or another rejected that.
+        RepresentativePropose = "REPRESENTATIVE_PROPOSE",
+        /// Somebody acts for a patient no longer.
+        RepresentativeEnd = "REPRESENTATIVE_END",
+        /// Who acts for whom was read.
+        RepresentativeRead = "REPRESENTATIVE_READ",
         /// Notifications were read, or marked as read.
         NotificationRead = "NOTIFICATION_READ",
         /// The audit trail was read.
@@ -185,6 +193,8 @@ text_enum! {
         Wallet = "WALLET",
         /// A window of emergency access.
         BreakGlassWindow = "BREAK_GLASS_WINDOW",
+        /// Who acts for a patient, or is to.
+        Representative = "REPRESENTATIVE",
         /// A notification.
         Notification = "NOTIFICATION",
     }
@@ -357,6 +367,7 @@ impl AuditAction {
             | Self::OrganizationSearch
             | Self::MembershipRead
             | Self::BreakGlassRead
+            | Self::RepresentativeRead
             | Self::NotificationRead
             | Self::AuditRead
             | Self::AuditExport => 3,
@@ -394,6 +405,9 @@ impl AuditAction {
             | Self::BreakGlassStart
             | Self::BreakGlassEnd
             | Self::BreakGlassReview
+            | Self::RepresentativeAppoint
+            | Self::RepresentativePropose
+            | Self::RepresentativeEnd
             | Self::DeletionRequest
             | Self::DeletionVerify
             | Self::DeletionExpire

@@ -103,6 +103,10 @@ text_enum! {
         BreakGlassUnjustified = "BREAK_GLASS_UNJUSTIFIED",
         /// To administrators: nobody has reviewed a window in time.
         BreakGlassEscalated = "BREAK_GLASS_ESCALATED",
+        /// To the patient and the representative: the one acts for the other.
+        RepresentativeAppointed = "REPRESENTATIVE_APPOINTED",
+        /// To the patient and the representative: the one acts for the other no longer.
+        RepresentationEnded = "REPRESENTATION_ENDED",
     }
 }
 

@@ -87,6 +87,14 @@ id!(
     BreakGlassWindowId
 );
 id!(
+    /// That somebody acts for a patient.
+    RepresentationId
+);
+id!(
+    /// A representative who waits for a second administrator.
+    RepresentativeProposalId
+);
+id!(
     /// Something that somebody is told.
     NotificationId
 );

@@ -149,6 +149,10 @@ text_enum! {
         Memberships = "MEMBERS",
         /// The audit trail, its tree and its checkpoints.
         Trail = "TRAIL",
+        /// Who acts for which patient.
+        Representatives = "REPRESENTATIVES",
+        /// Representatives who wait for a second administrator.
+        Appointments = "APPOINTMENTS",
     }
 }
 

@@ -15,6 +15,7 @@ pub mod integrity;
 pub mod organizations;
 pub mod purpose;
 pub mod records;
+pub mod representatives;
 pub mod seals;
 pub mod second_factor;
 pub mod sessions;

@@ -1,5 +1,5 @@
 //! Rows that decide, as they stand in the database: who may log in as what, what patients allow and
-//! refuse, second factors, log-ins, roles and consents that wait, windows of emergency access, organisations and who belongs to them. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
+//! refuse, second factors, log-ins, roles and consents that wait, windows of emergency access, organisations and who belongs to them, representatives. Each carries a seal (`vault::seal`), and nothing is believed of one whose seal
 //! was not checked: what is in a [`Sealed`] row, `vault` gives out.
 
 use chrono::{DateTime, Utc};
@@ -37,6 +37,10 @@ text_enum! {
         Organizations = "organizations",
         /// Who belongs to organisations.
         Memberships = "memberships",
+        /// Who acts for which patient.
+        Representatives = "representatives",
+        /// Representatives who wait for a second administrator.
+        RepresentativeProposals = "representative_proposals",
     }
 }
 

@@ -8,6 +8,7 @@ use domain::{
     audit::{AuditEntry, Classification, ResourceType},
     ids::{ConsentId, RecordId, RequestId, UserId},
     purpose::{EMERGENCIES, Purpose},
+    representatives::Relationship,
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -183,6 +184,8 @@ pub struct AuditRow {
     pub record_ids: Vec<Uuid>,
     /// For which patient, where somebody acted for one.
     pub on_behalf_of: Option<UserId>,
+    /// What they were to that patient then; `None` where they never acted for them.
+    pub relationship: Option<Relationship>,
     /// The rows that it stands for: itself alone, unless they were grouped.
     pub run: Run,
 }
@@ -280,6 +283,7 @@ struct RawAuditRow {
     patient_id: Option<Uuid>,
     record_ids: Option<Vec<Uuid>>,
     on_behalf_of: Option<Uuid>,
+    relationship: Option<String>,
 }
 
 impl From<RawAuditRow> for AuditRow {
@@ -314,6 +318,7 @@ impl From<RawAuditRow> for AuditRow {
             patient: row.patient_id.map(UserId),
             record_ids: row.record_ids.unwrap_or_default(),
             on_behalf_of: row.on_behalf_of.map(UserId),
+            relationship: row.relationship.and_then(|it| it.parse().ok()),
         }
     }
 }

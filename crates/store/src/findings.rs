@@ -307,12 +307,16 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
                 (SELECT user_id FROM role_proposals WHERE role_proposals.id = finding.row_id),
                 (SELECT user_id FROM access_codes WHERE access_codes.id = finding.row_id),
                 (SELECT user_id FROM data_deletion_requests AS asked WHERE asked.id = finding.row_id),
-                (SELECT patient_id FROM legal_holds WHERE legal_holds.id = finding.row_id)
+                (SELECT patient_id FROM legal_holds WHERE legal_holds.id = finding.row_id),
+                (SELECT patient_id FROM representative_proposals AS asked WHERE asked.id = finding.row_id)
             ) AS "user_id?"
          FROM integrity_findings AS finding
          WHERE finding.kind = 'ROW_TAMPERED'
            AND finding.resolved_at IS NULL
-           AND finding.table_name IN ('sessions', 'role_proposals', 'access_codes', 'data_deletion_requests', 'legal_holds')
+           AND finding.table_name IN (
+               'sessions', 'role_proposals', 'access_codes', 'data_deletion_requests', 'legal_holds',
+               'representative_proposals'
+           )
            AND NOT EXISTS (
                SELECT
                FROM sessions
@@ -345,6 +349,13 @@ pub async fn about_ended_rows(conn: &mut PgConnection) -> Result<Vec<Tampered>, 
                FROM legal_holds
                WHERE legal_holds.id = finding.row_id
                  AND legal_holds.released_at IS NULL
+           )
+           AND NOT EXISTS (
+               SELECT
+               FROM representative_proposals AS asked
+               WHERE asked.id = finding.row_id
+                 AND asked.closed_at IS NULL
+                 AND asked.expires_at > CURRENT_TIMESTAMP
            )
          LIMIT 1000"#,
     )

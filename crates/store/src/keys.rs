@@ -321,6 +321,12 @@ pub async fn count_seals_by_master(
                SELECT seal_key FROM organizations
                UNION ALL
                SELECT seal_key FROM memberships
+               UNION ALL
+               SELECT seal_key FROM representatives
+               UNION ALL
+               SELECT seal_key
+               FROM representative_proposals
+               WHERE closed_at IS NULL AND expires_at > CURRENT_TIMESTAMP
            ) AS sealed
            WHERE seal_key IS NOT NULL
            GROUP BY seal_key

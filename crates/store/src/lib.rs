@@ -37,6 +37,7 @@ mod pool;
 pub mod provision;
 pub mod reconciliation;
 pub mod records;
+pub mod representatives;
 pub mod retention;
 pub mod role_proposals;
 mod rows;

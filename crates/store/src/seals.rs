@@ -291,7 +291,9 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM data_deletion_requests WHERE seal IS NOT NULL) AS "deletions!",
                   EXISTS (SELECT FROM legal_holds WHERE seal IS NOT NULL) AS "holds!",
                   EXISTS (SELECT FROM organizations WHERE seal IS NOT NULL) AS "organizations!",
-                  EXISTS (SELECT FROM memberships WHERE seal IS NOT NULL) AS "memberships!""#
+                  EXISTS (SELECT FROM memberships WHERE seal IS NOT NULL) AS "memberships!",
+                  EXISTS (SELECT FROM representatives WHERE seal IS NOT NULL) AS "representatives!",
+                  EXISTS (SELECT FROM representative_proposals WHERE seal IS NOT NULL) AS "appointments!""#
     )
     .fetch_one(conn)
     .await?;
@@ -307,6 +309,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.holds, SealedTable::LegalHolds),
         (found.organizations, SealedTable::Organizations),
         (found.memberships, SealedTable::Memberships),
+        (found.representatives, SealedTable::Representatives),
+        (found.appointments, SealedTable::RepresentativeProposals),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -538,6 +542,8 @@ pub async fn replace_seal(
         SealedTable::LegalHolds => replace!("legal_holds", "id"),
         SealedTable::Organizations => replace!("organizations", "id"),
         SealedTable::Memberships => replace!("memberships", "id"),
+        SealedTable::Representatives => replace!("representatives", "id"),
+        SealedTable::RepresentativeProposals => replace!("representative_proposals", "id"),
     };
     Ok(done.rows_affected() == 1)
 }

@@ -21,6 +21,7 @@ use domain::{
     consents::{Consent, Grantee},
     deletion::{Approval, Coverage, DeletionRequest, LegalHold},
     organizations::{Membership, Organization},
+    representatives::{Representation, RepresentativeProposal},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
     users::SCHEDULER,
 };
@@ -383,6 +384,63 @@ impl Sealable for Membership {
         out.time(self.from);
         out.maybe(self.until, Encoding::time);
         out.maybe(self.ended_at, Encoding::time);
+    }
+}
+
+impl Sealable for Representation {
+    const TABLE: SealedTable = SealedTable::Representatives;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.bytes(self.representative.0.as_bytes());
+        out.text(self.relationship.as_str());
+        let activities: Vec<_> = self.activities.iter().collect();
+        out.list(&activities, |out, it| out.text(it.as_str()));
+        out.time(self.from);
+        out.time(self.until);
+        out.time(self.appointed_at);
+        out.maybe(self.appointment, |out, by| {
+            out.list(&[by.proposed_by, by.approved_by], |out, id| {
+                out.bytes(id.0.as_bytes());
+            });
+        });
+        out.maybe(self.ended_at, Encoding::time);
+    }
+}
+
+impl Sealable for RepresentativeProposal {
+    const TABLE: SealedTable = SealedTable::RepresentativeProposals;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.patient.0.as_bytes());
+        out.bytes(self.representative.0.as_bytes());
+        out.text(self.relationship.as_str());
+        let activities: Vec<_> = self.activities.iter().collect();
+        out.list(&activities, |out, it| out.text(it.as_str()));
+        out.maybe(self.from, Encoding::time);
+        out.time(self.until);
+        out.text(&self.reason);
+        out.bytes(self.proposed_by.0.as_bytes());
+        out.time(self.proposed_at);
+        out.time(self.expires_at);
     }
 }
 

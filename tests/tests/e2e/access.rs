@@ -493,6 +493,7 @@ async fn the_list_shows_exactly_what_the_policy_permits() {
                     is_active: true,
                     memberships,
                     second_factor: false,
+                    acts_for: None,
                 };
                 let may_find = |record: &&Value| {
                     let question = AccessRequest {
@@ -577,6 +578,7 @@ async fn a_doctor_whom_a_whole_town_lets_in_finds_what_the_policy_permits() {
                 is_active: true,
                 memberships: CurrentMemberships::default(),
                 second_factor: false,
+                acts_for: None,
             },
             patient: from_value(record["patient_id"].clone()).expect("an id"),
             action: Action::Search,

@@ -49,6 +49,7 @@ async fn a_row_says_who_did_what_why_and_by_which_consent() {
             "retention_period": "1095 days", "data_classification": "MEDICAL",
             "is_cross_border": false, "destination_country": null,
             "encryption_status": "DECRYPTED_FOR_DISCLOSURE", "patient_id": ana.id, "record_ids": null,
+            "on_behalf_of": null,
         })
     };
     let with = |mut row: Value, changes: Value| {

@@ -48,6 +48,7 @@ mod plans;
 mod process;
 mod readme;
 mod records;
+mod representatives;
 mod restores;
 mod retention;
 mod retention_attacks;

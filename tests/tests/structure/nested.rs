@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 34] = [
+const CASES: [Case; 39] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -263,6 +263,37 @@ const CASES: [Case; 34] = [
         "/roleProposals/nodes/0/proposedBy",
         ADMINISTRATORS,
     ),
+    // She has a representative, and an administrator has proposed one for another.
+    Case(
+        "Representative.patient",
+        "{ myRepresentatives { nodes { patient { id } } } }",
+        "/myRepresentatives/nodes/0/patient",
+        OWN_ALONE,
+    ),
+    Case(
+        "Representative.representative",
+        "{ myRepresentatives { nodes { representative { id } } } }",
+        "/myRepresentatives/nodes/0/representative",
+        OWN_ALONE,
+    ),
+    Case(
+        "RepresentativeProposal.patient",
+        "{ representativeProposals { nodes { patient { id } } } }",
+        "/representativeProposals/nodes/0/patient",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "RepresentativeProposal.representative",
+        "{ representativeProposals { nodes { representative { id } } } }",
+        "/representativeProposals/nodes/0/representative",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "RepresentativeProposal.proposedBy",
+        "{ representativeProposals { nodes { proposedBy { id } } } }",
+        "/representativeProposals/nodes/0/proposedBy",
+        ADMINISTRATORS,
+    ),
     // A doctor opened a window on her records, and both of them see it.
     Case(
         "BreakGlassWindow.doctor",
@@ -334,6 +365,18 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
         patientId: $id, reason: "found unconscious, allergies unknown"
     }) { window { id } } }"#;
     bo.asks(opened, json!({ "id": ana.id })).await.data();
+    let dewi = world.patient("dewi").await;
+    let appointed = r#"mutation($id: UUID!) { appointRepresentative(input: {
+        representativeId: $id, relationship: CARER, activities: [READ_CONSENTS], validUntil: "2040-01-01T00:00:00Z"
+    }) { representative { id } } }"#;
+    ana.asks(appointed, json!({ "id": dewi.id })).await.data();
+    let proposed = r#"mutation($patient: UUID!, $id: UUID!) { proposeRepresentative(input: {
+        patientId: $patient, representativeId: $id, relationship: CARER, activities: [READ_CONSENTS],
+        validUntil: "2040-01-01T00:00:00Z", reason: "by the order of a court of law"
+    }) { proposal { id } } }"#;
+    kim.asks(proposed, json!({ "patient": budi.id, "id": dewi.id }))
+        .await
+        .data();
     let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
 
     let mut wrong = Vec::new();

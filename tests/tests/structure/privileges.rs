@@ -246,6 +246,8 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT * FROM wallet_challenges",
             "SELECT * FROM break_glass_windows",
             "SELECT * FROM notifications",
+            "SELECT * FROM representatives",
+            "SELECT * FROM representative_proposals",
         ],
     )
     .await;
@@ -343,6 +345,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "audit_watermark",
         "break_glass_windows",
         "notifications",
+        "representatives",
+        "representative_proposals",
     ] {
         let (delete, truncate) = (format!("DELETE FROM {table}"), format!("TRUNCATE {table}"));
         for role in [API, BACKUP] {
@@ -379,6 +383,11 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE break_glass_windows SET patient_id = doctor_id",
             "UPDATE break_glass_windows SET purpose = 'ETREAT'",
             "UPDATE break_glass_windows SET sealed_reason = ''",
+            "UPDATE representatives SET patient_id = representative_id",
+            "UPDATE representatives SET activities = '[]'",
+            "UPDATE representatives SET valid_until = now() + interval '9 years'",
+            "UPDATE representative_proposals SET representative_id = patient_id",
+            "UPDATE representative_proposals SET expires_at = now() + interval '9 years'",
             "UPDATE notifications SET user_id = actor_id",
             "UPDATE notifications SET at = now()",
             "UPDATE idempotency_keys SET resource_id = resource_id",

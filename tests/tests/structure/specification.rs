@@ -317,6 +317,8 @@ const OWN_TABLES: [&str; 33] = [
     "record_anchors",
     "record_closings",
     "recovery_codes",
+    "representative_proposals",
+    "representatives",
     "role_proposals",
     "second_factors",
     "signers",

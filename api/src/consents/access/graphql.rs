@@ -27,8 +27,10 @@ use crate::{
     },
     cursor::{Cursor, ListCursors},
     graphql::{
-        enums::{DataCategory, ProcessingActivity, PurposeOfUse, RecordType, Role},
-        loaders, request,
+        enums::{
+            DataCategory, ProcessingActivity, PurposeOfUse, RecordType, RepresentedActivity, Role,
+        },
+        loaders, request, request_for,
     },
     organizations::graphql::Organization,
     page::{self, Connection, Node},
@@ -96,6 +98,19 @@ impl AccessHolder {
     /// what no consent refuses them; null where there is none. See `myBreakGlassWindows`.
     async fn emergency_until(&self) -> Option<DateTime<Utc>> {
         self.holder.emergency_until
+    }
+
+    /// What the person may do as a representative of the patient; empty where they are none. See `myRepresentatives`.
+    async fn represented_activities(&self) -> Vec<RepresentedActivity> {
+        let represents = self.holder.represents.iter();
+        represents
+            .flat_map(|it| it.activities.iter().map(Into::into))
+            .collect()
+    }
+
+    /// The time until which the person represents the patient, exclusive; null where they do not.
+    async fn represents_until(&self) -> Option<DateTime<Utc>> {
+        self.holder.represents.map(|it| it.until)
     }
 
     /// What they may do by consents. What they may do by several consents is told once, by the consent that decides.
@@ -362,10 +377,13 @@ pub(crate) struct AccessQuery;
 #[Object]
 impl AccessQuery {
     /// Who may do what with the caller's records now, for which purpose, by which consent and until when: roles,
-    /// people and organisations that the caller's consents name, as every access is decided, and doctors who have
-    /// emergency access. The caller is not
+    /// people and organisations that the caller's consents name, as every access is decided, doctors who have
+    /// emergency access, and representatives. The caller is not
     /// listed. Reading it is recorded in the audit trail. A page may hold fewer nodes than `first`, or none,
     /// while `hasNextPage` is true: go on with `endCursor`.
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this
+    /// patient.
     async fn who_has_access(
         &self,
         ctx: &Context<'_>,
@@ -373,9 +391,18 @@ impl AccessQuery {
         first: Option<i32>,
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<Connection<AccessHolder>> {
-        let (app, caller) = request(ctx)?;
-        let cursors = ListCursors::of(&app.index_key, "whoHasAccess", caller.user, &Value::Null);
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
+        let cursors = ListCursors::of(
+            &app.index_key,
+            "whoHasAccess",
+            caller.subject(),
+            &Value::Null,
+        );
         let (size, from) = page::place::<Uuid>(&cursors, first, after.as_ref())?;
         let found = who_has_access(&app.pool, &app.seals, &caller, from, size).await?;
         let stored = stored(app.clock.now(), found.consents);

@@ -22,6 +22,7 @@ use domain::{
     organizations::CurrentMembership,
     purpose::Purpose,
     records::RecordType,
+    representatives::{Representation, RepresentedActivities, RepresentedActivity},
     users::Role,
 };
 use serde_json::{Value, json};
@@ -32,7 +33,11 @@ use store::{
 };
 use uuid::Uuid;
 
-use crate::{caller::Caller, error::Error, seals::Seals};
+use crate::{
+    caller::{Caller, require_mandate},
+    error::Error,
+    seals::Seals,
+};
 
 /// How many of those whom consents name are looked at for one page.
 const MOST_LOOKED_AT: usize = 1000;
@@ -48,6 +53,17 @@ pub(crate) struct Holder {
     pub(crate) accesses: Vec<HeldAccess>,
     /// Until when a person has emergency access; `None` where they have none.
     pub(crate) emergency_until: Option<DateTime<Utc>>,
+    /// In what a person acts for the patient, and until when.
+    pub(crate) represents: Option<Represents>,
+}
+
+/// In what somebody acts for a patient, and until when the last of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Represents {
+    /// What they may do.
+    pub(crate) activities: RepresentedActivities,
+    /// Exclusive.
+    pub(crate) until: DateTime<Utc>,
 }
 
 /// Something that somebody may do.
@@ -87,10 +103,10 @@ pub(crate) fn key_of(grantee: &Grantee) -> Uuid {
     }
 }
 
-/// Who may do what with the caller's records now.
+/// Who may do what with the caller's records now, or with those of the patient for whom they act.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`].
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] where they may not act for the patient.
 pub(crate) async fn who_has_access(
     pool: &Pool,
     seals: &Seals,
@@ -101,34 +117,39 @@ pub(crate) async fn who_has_access(
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
+    let activity = RepresentedActivity::ReadConsents;
+    let mut tx = require_mandate(tx, caller, actor, activity, AuditAction::ConsentRead).await?;
+    let patient = actor.subject();
     let now = users::now(&mut tx).await?;
-    let (mut consents, _) = seals.in_force(&mut tx, &[actor.id], now).await?;
+    let (mut consents, _) = seals.in_force(&mut tx, &[patient], now).await?;
     consents.retain(|consent| consent.is_active(now));
     let permits = consents.iter().filter(|consent| !consent.is_denial());
     let mut named: Vec<Grantee> = named_by(permits).into_iter().collect();
-    let windows = seals.open_windows_on(&mut tx, actor.id, now).await?;
-    named.extend(
-        windows
-            .iter()
-            .map(|window| Grantee::User { id: window.doctor }),
-    );
+    let windows = seals.open_windows_on(&mut tx, patient, now).await?;
+    let mut representations = seals.representations_of(&mut tx, patient, now).await?;
+    representations.retain(|made| made.is_in_force(now));
+    let doctors = windows.iter().map(|window| window.doctor);
+    let people = doctors.chain(representations.iter().map(|made| made.representative));
+    named.extend(people.map(|id| Grantee::User { id }));
     named.retain(|grantee| after.is_none_or(|after| key_of(grantee) > after));
     named.sort_by_key(key_of);
     named.dedup_by_key(|grantee| key_of(grantee));
     let mut has_next = named.len() > MOST_LOOKED_AT;
     named.truncate(MOST_LOOKED_AT);
-    let overview = Overview::of(seals, &mut tx, (actor.id, now), &named, &consents).await?;
+    let overview = Overview::of(seals, &mut tx, (patient, now), &named, &consents).await?;
     let (mut holders, mut end) = (Vec::new(), None);
     for grantee in named {
         let permitted = overview.permissions(&grantee, &consents);
         let emergency_until = overview.emergency(&grantee, &windows, &consents);
-        if !permitted.is_empty() || emergency_until.is_some() {
+        let represents = overview.represents(&grantee, &representations);
+        if !permitted.is_empty() || emergency_until.is_some() || represents.is_some() {
             if holders.len() == size {
                 has_next = true;
                 break;
             }
             holders.push(Holder {
                 emergency_until,
+                represents,
                 ..overview.holder(&grantee, &permitted, &consents)
             });
         }
@@ -152,7 +173,7 @@ fn entry(caller: &Caller, words: Value) -> AuditEntry {
         new_value: Some(words),
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
-        patient: Some(caller.user),
+        patient: Some(caller.subject()),
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     }
 }
@@ -249,11 +270,29 @@ impl Overview {
         theirs.filter(counts).map(BreakGlassWindow::ends_at).max()
     }
 
+    /// In what a person acts for the patient now: nobody whose account is not active, and no administrator.
+    fn represents(&self, grantee: &Grantee, made: &[Representation]) -> Option<Represents> {
+        let Some(AccessSubject::Person(actor)) = self.subject(grantee) else {
+            return None;
+        };
+        if !actor.is_active || actor.role == Role::Admin {
+            return None;
+        }
+        let theirs = made.iter().filter(|it| it.representative == actor.id);
+        let until = theirs.clone().map(|it| it.until).max()?;
+        let activities = theirs.flat_map(|it| it.activities.iter());
+        Some(Represents {
+            activities: RepresentedActivities::of(activities),
+            until,
+        })
+    }
+
     fn holder(&self, grantee: &Grantee, permitted: &Permissions, consents: &[Consent]) -> Holder {
         let accesses = in_short(permitted).into_iter();
         Holder {
             grantee: grantee.clone(),
             emergency_until: None,
+            represents: None,
             accesses: accesses
                 .map(|access| HeldAccess {
                     records: self.number(&access.record_types),

@@ -9,7 +9,7 @@ use domain::{
 use store::{
     PgConnection, Pool, StoreError,
     deep_check::CheckPosition,
-    deletion, findings, legal_holds, memberships, organizations,
+    deletion, findings, legal_holds, memberships, organizations, representatives,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -111,6 +111,14 @@ async fn judged(
         CheckStage::Holds => (
             SealedTable::LegalHolds,
             judge_all(keyring, legal_holds::walk(conn, walk).await?),
+        ),
+        CheckStage::Representatives => (
+            SealedTable::Representatives,
+            judge_readable(keyring, representatives::walk(conn, walk).await?),
+        ),
+        CheckStage::Appointments => (
+            SealedTable::RepresentativeProposals,
+            judge_readable(keyring, representatives::walk_proposals(conn, walk).await?),
         ),
         CheckStage::Organizations => (
             SealedTable::Organizations,

@@ -1,10 +1,11 @@
 //! Which records somebody may find, and finding them.
 
 use domain::{
-    access::{AccessRequest, Action, Actor, decide, permitted_types},
+    access::{AccessRequest, Action, Actor, DenyReason, decide, permitted_types},
     ids::UserId,
     purpose::Purpose,
     records::RecordType,
+    representatives::RepresentedActivity,
     users::Role,
 };
 use store::{
@@ -143,17 +144,28 @@ impl<'a> Searcher<'a> {
     }
 
     /// Whether they may look for anything at all.
-    pub(super) fn may_ask(&self) -> bool {
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub(super) fn may_ask(&self) -> Result<(), DenyReason> {
         let Self { actor, purpose, .. } = *self;
-        match actor.role {
+        let is_represented = actor.acts_for.is_some();
+        if is_represented && actor.represents(RepresentedActivity::ReadRecords).is_none() {
+            return Err(DenyReason::NotRepresentative);
+        }
+        let is_open = match actor.role {
             // Administrators never touch content, not even its list.
-            Role::Admin => purpose == Purpose::PatientRequest,
-            Role::Patient | Role::Doctor => {
-                purpose == Purpose::PatientRequest || purpose.is_open_to(actor.role)
-            }
+            Role::Admin => false,
+            Role::Patient | Role::Doctor => purpose.is_open_to(actor.role) && !is_represented,
+        };
+        if is_open || self.is_own() {
+            Ok(())
+        } else {
+            Err(DenyReason::Purpose)
         }
     }
 
+    /// Whether it is the request of the patient whose records they are, or of somebody who acts for them.
     fn is_own(&self) -> bool {
         self.purpose == Purpose::PatientRequest
     }
@@ -203,7 +215,7 @@ impl<'a> Searcher<'a> {
         };
         let patients = patients.iter().copied();
         patients
-            .filter(|patient| !self.is_own() || *patient == self.actor.id)
+            .filter(|patient| !self.is_own() || *patient == self.actor.subject())
             .filter_map(|patient| {
                 let types: Vec<_> = types(patient).into_iter().filter(is_asked).collect();
                 Visible::of(patient, &types)
@@ -301,13 +313,14 @@ pub(super) async fn find(
         ..criteria.filter.clone()
     };
     // What an index finds across patients leads; else each patient's newest do.
-    // The rule in SQL knows consents alone.
+    // The rule in SQL knows consents alone: neither windows nor representatives.
     let by_window = visible.iter().flatten().any(|one| {
         let window = facts.emergency(searcher.caller, one.patient, searcher.purpose);
         window.is_some()
     });
     let across = are_sealed
         && !by_window
+        && searcher.actor.acts_for.is_none()
         && (filter.tokens.is_some()
             || (criteria.patient.is_none()
                 && !searcher.is_own()

@@ -1,7 +1,7 @@
 //! The rows that say what was looked for and what is shown.
 
 use domain::{
-    access::Action,
+    access::{Action, DenyReason},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::RecordId,
     purpose::Purpose,
@@ -70,9 +70,10 @@ fn by_ground(shown: &[ListedRecord]) -> Vec<(&ListedRecord, Vec<RecordId>)> {
 pub(super) fn of_refusal(
     ListRequest { caller, search }: &ListRequest,
     purpose: Purpose,
+    reason: DenyReason,
 ) -> AuditEntry {
     AuditEntry {
-        new_value: Some(json!({ "reason": "PURPOSE", "wanted": Action::Search })),
+        new_value: Some(json!({ "reason": reason.as_str(), "wanted": Action::Search })),
         encryption: EncryptionStatus::MetadataOnly,
         ..of_asking(AuditAction::AccessDenied, caller, search, purpose)
     }

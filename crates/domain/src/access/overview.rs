@@ -37,6 +37,7 @@ impl AccessSubject {
             is_active: true,
             memberships: CurrentMemberships::of(membership),
             second_factor: true,
+            acts_for: None,
         };
         match self {
             Self::Person(actor) => actor,
@@ -163,9 +164,10 @@ fn ground(request: &AccessRequest<'_>, consents: &[Consent]) -> Option<Ground> {
             Decision::Permit(PermitReason::Consent(id)) => {
                 consents.iter().find(|consent| consent.id == id)
             }
-            Decision::Permit(PermitReason::Own | PermitReason::Emergency) | Decision::Deny(_) => {
-                None
-            }
+            Decision::Permit(
+                PermitReason::Own | PermitReason::Representative(_) | PermitReason::Emergency,
+            )
+            | Decision::Deny(_) => None,
         }
     };
     let mut last = permitted_at(request.now)?;

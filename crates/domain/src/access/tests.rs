@@ -45,6 +45,7 @@ fn doctor() -> Actor {
         is_active: true,
         memberships: CurrentMemberships::of([belongs(HOSPITAL, "ID", OrganizationReach::Home)]),
         second_factor: false,
+        acts_for: None,
     }
 }
 
@@ -89,6 +90,7 @@ fn patients_amend_what_they_wrote_and_others_what_they_may_amend() {
         is_active: true,
         memberships: CurrentMemberships::default(),
         second_factor: false,
+        acts_for: None,
     };
     let amends = |actor, purpose| AccessRequest {
         action: Action::Amend,
@@ -207,6 +209,7 @@ fn the_first_steps_need_no_consent() {
         is_active: true,
         memberships: CurrentMemberships::default(),
         second_factor: false,
+        acts_for: None,
     };
     let admin = Actor {
         id: UserId(Uuid::from_u128(9)),
@@ -681,6 +684,7 @@ impl Dice {
                 is_active: self.roll(20) > 0,
                 memberships: self.memberships(),
                 second_factor: self.roll(2) == 0,
+                acts_for: None,
             },
             patient: PATIENT,
             action: self.pick(Action::ALL),
@@ -1065,3 +1069,5 @@ fn the_overview_of_access_agrees_with_each_decision() {
 }
 
 mod memberships;
+
+mod represented;

@@ -83,6 +83,7 @@ pub async fn of_records(
             patient: row.patient_id.map(UserId),
             record_ids: row.record_ids.unwrap_or_default(),
             on_behalf_of: row.on_behalf_of.map(UserId),
+            relationship: row.relationship.and_then(|it| it.parse().ok()),
         });
     }
     Ok(pages)

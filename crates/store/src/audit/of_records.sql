@@ -34,7 +34,16 @@ SELECT
     log.created_at AS "created_at!",
     log.patient_id,
     log.record_ids,
-    log.on_behalf_of
+    log.on_behalf_of,
+    (
+        SELECT made.relationship
+        FROM representatives AS made
+        WHERE made.representative_id = log.user_id
+          AND made.patient_id = log.on_behalf_of
+          AND made.appointed_at <= log.event_time
+        ORDER BY made.appointed_at DESC, made.id DESC
+        LIMIT 1
+    ) AS relationship
 FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS asked(record_id, before, size, nth)
 CROSS JOIN LATERAL (
     SELECT named.id

@@ -489,3 +489,5 @@ const DELETION: &str = "5055f79485e3fe966b0d7e4d2ff64d4151619699a208ee6df45d41f2
 const HOLD: &str = "08311b64a1845f26dd1a9be7da5bdf85ad3751950c40c3e3a43f5d063272031d";
 const ORGANIZATION: &str = "ec1a85e454a3f63948bb7d1151a541c1fd70218fbdce0f6d7b177b75fcfe89bb";
 const MEMBERSHIP: &str = "4a55f5dd6062a50ab111f5307a0f0a7129e8ea9c312f2a773ab04c5f0d78d910";
+
+mod represented;

@@ -1,0 +1,135 @@
+//! Who acts for whom, and what waits for a second administrator. Each list is written down before it is shown.
+
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    ids::UserId,
+    purpose::Purpose,
+    representatives::{Representation, RepresentativeProposal},
+    users::Role,
+};
+use serde_json::json;
+use store::{
+    Pool, Tx, audit,
+    representatives::{self, ProposalPageKey, RepresentationPageKey, StoredRepresentation},
+};
+
+use crate::{
+    caller::{Caller, refuse_role},
+    error::Error,
+};
+
+/// A representation that is shown.
+#[derive(Debug, Clone)]
+pub(super) struct ListedRepresentation {
+    /// The representation.
+    pub(super) made: Representation,
+    /// Whether it is as it was sealed: else nobody acts by it.
+    pub(super) is_sealed: bool,
+    /// The administrators' reason.
+    pub(super) reason: Option<String>,
+}
+
+impl ListedRepresentation {
+    /// One that is as it was sealed.
+    pub(super) const fn sealed(made: Representation, reason: Option<String>) -> Self {
+        Self {
+            made,
+            is_sealed: true,
+            reason,
+        }
+    }
+}
+
+/// The representatives of the caller, newest first, one more than asked for where there are more.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn mine(
+    pool: &Pool,
+    caller: &Caller,
+    after: Option<RepresentationPageKey>,
+    size: i64,
+) -> Result<Vec<ListedRepresentation>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = representatives::of_patient(&mut tx, actor.id, after, size + 1).await?;
+    let read = of_list(caller, "myRepresentatives", Some(actor.id));
+    shown(tx, caller, found, read).await
+}
+
+/// The representations by which the caller acts for others, as [`mine`].
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) async fn of_others(
+    pool: &Pool,
+    caller: &Caller,
+    after: Option<RepresentationPageKey>,
+    size: i64,
+) -> Result<Vec<ListedRepresentation>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    let found = representatives::of_representative(&mut tx, actor.id, after, size + 1).await?;
+    let read = of_list(caller, "peopleIRepresent", None);
+    shown(tx, caller, found, read).await
+}
+
+async fn shown(
+    mut tx: Tx<'_>,
+    caller: &Caller,
+    found: Vec<StoredRepresentation>,
+    read: AuditEntry,
+) -> Result<Vec<ListedRepresentation>, Error> {
+    audit::insert(&mut tx, &[read]).await?;
+    tx.commit().await?;
+    let shown = found.into_iter().map(|stored| {
+        let (made, is_sealed) = caller.seals.look_at(stored.representation);
+        ListedRepresentation {
+            made,
+            is_sealed,
+            reason: stored.reason,
+        }
+    });
+    Ok(shown.collect())
+}
+
+/// What waits for a second administrator, newest first, one more than asked for where there are more. One that is not as
+/// it was sealed is shown, as it stands: an administrator looks into it, and it is reported.
+///
+/// # Errors
+/// [`Error::Forbidden`] for all but administrators.
+pub(super) async fn proposals(
+    pool: &Pool,
+    caller: &Caller,
+    after: Option<ProposalPageKey>,
+    size: i64,
+) -> Result<Vec<RepresentativeProposal>, Error> {
+    let mut tx = pool.begin().await?;
+    let actor = caller.actor(&mut tx).await?;
+    if actor.role != Role::Admin {
+        let wanted = AuditAction::RepresentativeRead;
+        return Err(refuse_role(tx, caller, actor, Role::Admin, wanted).await?);
+    }
+    let found = representatives::proposal_page(&mut tx, after, size + 1).await?;
+    let read = AuditEntry {
+        classification: Classification::Security,
+        ..of_list(caller, "representativeProposals", None)
+    };
+    audit::insert(&mut tx, &[read]).await?;
+    tx.commit().await?;
+    Ok(found
+        .into_iter()
+        .map(|sealed| caller.seals.look_at(sealed).0)
+        .collect())
+}
+
+fn of_list(caller: &Caller, list: &str, patient: Option<UserId>) -> AuditEntry {
+    AuditEntry {
+        resource_type: ResourceType::Representative,
+        new_value: Some(json!({ "list": list })),
+        classification: Classification::Personal,
+        encryption: EncryptionStatus::MetadataOnly,
+        patient,
+        ..caller.entry(AuditAction::RepresentativeRead, Purpose::PatientRequest)
+    }
+}

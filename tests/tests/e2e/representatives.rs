@@ -1,0 +1,643 @@
+//! People who act for a patient: by every path, with both names in every row, until they may no longer.
+
+use serde_json::{Value, json};
+use tests::{Answer, Person, World, documents, eventually, id, text};
+
+const APPOINT: &str = "mutation Appoint($input: AppointRepresentativeInput!) {
+  appointRepresentative(input: $input) { representative {
+    id relationship activities validFrom validUntil isByAdministrators reason isInForce
+    patient { id } representative { id }
+  } }
+}";
+const END: &str = "mutation End($input: EndRepresentationInput!) {
+  endRepresentation(input: $input) { representative { id endedAt isInForce } }
+}";
+const PROPOSE: &str = "mutation Propose($input: ProposeRepresentativeInput!) {
+  proposeRepresentative(input: $input) { proposal { id reason proposedBy { id } patient { id } representative { id } } }
+}";
+const APPROVE: &str = "mutation Approve($input: RepresentativeProposalInput!) {
+  approveRepresentative(input: $input) { representative { id isByAdministrators reason isInForce } }
+}";
+const REJECT: &str = "mutation Reject($input: RepresentativeProposalInput!) {
+  rejectRepresentative(input: $input) { proposal { id } }
+}";
+const READ: &str = "query Read($id: UUID!, $for: UUID) {
+  medicalRecord(id: $id, onBehalfOf: $for) { id document history { nodes { id } } }
+}";
+const LIST: &str = "query List($for: UUID, $patient: UUID) {
+  medicalRecords(onBehalfOf: $for, patientId: $patient) { totalCount nodes { id document } }
+}";
+const VERIFY: &str = "query Verify($id: UUID!, $for: UUID) {
+  verifyRecord(id: $id, onBehalfOf: $for) { contentMatches }
+}";
+const LOG: &str = "query Log($for: UUID) {
+  myAccessLog(onBehalfOf: $for, first: 100) { nodes { action sentence asRepresentative who { id } } }
+}";
+const CONSENTS: &str =
+    "query Consents($for: UUID) { consents(onBehalfOf: $for) { nodes { id isActive } } }";
+const HOLDERS: &str = "query Holders($for: UUID) { whoHasAccess(onBehalfOf: $for) { nodes {
+  user { id } representedActivities representsUntil accesses { purpose }
+} } }";
+const GRANT: &str = "mutation Grant($input: GrantConsentInput!, $for: UUID) {
+  grantConsent(input: $input, onBehalfOf: $for) { consent { id isActive patient { id } } }
+}";
+const WITHDRAW: &str = "mutation Withdraw($input: WithdrawConsentInput!, $for: UUID) {
+  withdrawConsent(input: $input, onBehalfOf: $for) { consent { id isActive } }
+}";
+const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!, $for: UUID) {
+  createMedicalRecord(input: $input, onBehalfOf: $for) { record { id patient { id } author { id } } }
+}";
+
+const ALL: [&str; 6] = [
+    "READ_RECORDS",
+    "CREATE_RECORDS",
+    "EXPORT_RECORDS",
+    "READ_ACCESS_LOG",
+    "READ_CONSENTS",
+    "CHANGE_CONSENTS",
+];
+const REASON: &str = "the mother of the child, by its birth certificate";
+const UNTIL: &str = "2040-01-01T00:00:00Z";
+
+fn terms(person: &Person, activities: &[&str]) -> Value {
+    json!({
+        "representativeId": person.id, "relationship": "PARENT", "activities": activities,
+        "validUntil": UNTIL,
+    })
+}
+
+/// Names somebody, or tries to.
+async fn appoints(patient: &Person, person: &Person, activities: &[&str]) -> Answer {
+    let input = terms(person, activities);
+    patient.asks(APPOINT, json!({ "input": input })).await
+}
+
+/// Names somebody; answers the representation.
+async fn appointed(patient: &Person, person: &Person, activities: &[&str]) -> Value {
+    let answer = appoints(patient, person, activities).await;
+    answer.data()["appointRepresentative"]["representative"].clone()
+}
+
+async fn ends(person: &Person, representation: &Value) -> Answer {
+    let input = json!({ "id": representation["id"] });
+    person.asks(END, json!({ "input": input })).await
+}
+
+/// Asks something for a patient.
+async fn asks_for(person: &Person, document: &str, patient: &Person) -> Answer {
+    person.asks(document, json!({ "for": patient.id })).await
+}
+
+/// Opens a record for a patient, or tries to.
+async fn reads_for(person: &Person, record: &str, patient: &Person) -> Answer {
+    person
+        .asks(READ, json!({ "id": record, "for": patient.id }))
+        .await
+}
+
+/// Stores a record for a patient, or tries to.
+async fn stores_for(person: &Person, patient: &Person) -> Answer {
+    let document = documents::vital_signs();
+    let variables = format!(
+        r#"{{"for":"{0}","input":{{"patientId":"{0}","recordType":"VITAL_SIGNS","document":{document}}}}}"#,
+        patient.id
+    );
+    person.asks_with(CREATE, &variables).await
+}
+
+async fn proposes(admin: &Person, patient: &Person, person: &Person, reason: &str) -> Answer {
+    let mut input = terms(person, &ALL);
+    input["patientId"] = json!(patient.id);
+    input["reason"] = json!(reason);
+    admin.asks(PROPOSE, json!({ "input": input })).await
+}
+
+async fn approves(admin: &Person, proposal: &Value) -> Answer {
+    let input = json!({ "id": proposal["id"] });
+    admin.asks(APPROVE, json!({ "input": input })).await
+}
+
+async fn notified(person: &Person) -> Vec<String> {
+    let told = person
+        .asks("{ notifications { nodes { kind } } }", json!({}))
+        .await;
+    let nodes = told.data()["notifications"]["nodes"].as_array().cloned();
+    let nodes = nodes.expect("a list").into_iter();
+    nodes.map(|it| text(&it["kind"])).collect()
+}
+
+/// What the rows of this person say, in their order: action, patient, and for whom.
+async fn rows_of(world: &World, person: &Person) -> Vec<Value> {
+    let rows = world
+        .audit_rows(&format!(
+            "user_id = '{}' AND action_type NOT LIKE 'AUTH%'",
+            person.id
+        ))
+        .await;
+    let told = rows.iter().map(|row| {
+        json!([
+            row["action_type"],
+            row["patient_id"],
+            row["on_behalf_of"],
+            row["purpose"]
+        ])
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_parent_reads_what_the_child_could_by_every_path_and_every_row_names_both() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    asks_for(&ibu, LIST, &ani).await.fails_with("NOT_FOUND");
+
+    let made = appointed(&ani, &ibu, &ALL).await;
+    assert_eq!(made["activities"], json!(ALL));
+    assert_eq!(made["isInForce"], true);
+    assert_eq!(made["isByAdministrators"], false);
+    // The same again is the same.
+    assert_eq!(appointed(&ani, &ibu, &ALL).await["id"], made["id"]);
+
+    let before = rows_of(&world, &ibu).await.len();
+    let read = reads_for(&ibu, &record, &ani).await;
+    assert_eq!(read.data()["medicalRecord"]["id"], record);
+    assert!(read.data()["medicalRecord"]["document"].is_object());
+    let list = asks_for(&ibu, LIST, &ani).await;
+    assert_eq!(list.data()["medicalRecords"]["totalCount"], 1);
+    assert!(list.data()["medicalRecords"]["nodes"][0]["document"].is_object());
+    let verified = ibu
+        .asks(VERIFY, json!({ "id": record, "for": ani.id }))
+        .await;
+    assert_eq!(verified.data()["verifyRecord"]["contentMatches"], true);
+    asks_for(&ibu, LOG, &ani).await.data();
+    asks_for(&ibu, CONSENTS, &ani).await.data();
+    asks_for(&ibu, HOLDERS, &ani).await.data();
+    let stored = stores_for(&ibu, &ani).await;
+    let stored = &stored.data()["createMedicalRecord"]["record"];
+    assert_eq!(stored["patient"]["id"], json!(ani.id));
+    assert_eq!(stored["author"]["id"], json!(ibu.id));
+
+    let rows = rows_of(&world, &ibu).await;
+    let row = |action: &str| json!([action, ani.id, ani.id, "PATRQT"]);
+    assert_eq!(
+        rows[before..],
+        [
+            row("RECORD_READ"),
+            row("RECORD_SEARCH"),
+            row("RECORD_READ"),
+            row("RECORD_VERIFY"),
+            row("AUDIT_READ"),
+            row("CONSENT_READ"),
+            row("CONSENT_READ"),
+            row("RECORD_CREATE"),
+        ]
+    );
+    // Without the argument she asks for herself, and has nothing.
+    ibu.reads(&record).await.fails_with("NOT_FOUND");
+    let own = ibu.asks(LIST, json!({})).await;
+    assert_eq!(own.data()["medicalRecords"]["totalCount"], 0);
+
+    let log = ani.asks(LOG, json!({})).await;
+    let nodes = log.data()["myAccessLog"]["nodes"].as_array().cloned();
+    let told: Vec<String> = nodes
+        .expect("a list")
+        .iter()
+        .filter(|it| it["asRepresentative"] == true && it["action"] == "RECORD_READ")
+        .map(|it| text(&it["sentence"]))
+        .collect();
+    assert!(
+        told.contains(&"ibu (patient), for you, as parent, opened a record of yours.".to_owned()),
+        "{told:#?}"
+    );
+    assert_eq!(notified(&ibu).await, ["REPRESENTATIVE_APPOINTED"]);
+}
+
+#[tokio::test]
+async fn nobody_else_and_for_nothing_else_and_a_stranger_is_told_the_patient_does_not_exist() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (eve, bo) = (world.patient("eve").await, world.doctor("bo").await);
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    let of_eve = id(&eve
+        .creates(&eve, "LAB_RESULT", documents::lab_result())
+        .await);
+    appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    ani.lets(&bo, &["READ", "SEARCH", "CREATE"]).await;
+
+    // Only what was let.
+    reads_for(&ibu, &record, &ani).await.data();
+    stores_for(&ibu, &ani).await.fails_with("NOT_FOUND");
+    for document in [LOG, CONSENTS, HOLDERS] {
+        asks_for(&ibu, document, &ani).await.fails_with("NOT_FOUND");
+    }
+    let mut input = bo.terms();
+    input["expiresAt"] = Value::Null;
+    let grant = json!({ "input": input, "for": ani.id });
+    ibu.asks(GRANT, grant.clone()).await.fails_with("NOT_FOUND");
+    // Only this patient.
+    reads_for(&ibu, &of_eve, &ani).await.fails_with("NOT_FOUND");
+    reads_for(&ibu, &of_eve, &eve).await.fails_with("NOT_FOUND");
+    let other = ibu
+        .asks(LIST, json!({ "for": ani.id, "patient": eve.id }))
+        .await;
+    assert_eq!(other.data()["medicalRecords"]["totalCount"], 0);
+    // A doctor with a consent acts for nobody by it; and strangers for nobody at all, who exists or not.
+    bo.reads(&record).await.data();
+    reads_for(&bo, &record, &ani).await.fails_with("NOT_FOUND");
+    let nobody = json!({ "for": "01a20aa4-0000-7000-8000-00000000c0de" });
+    for person in [&eve, &bo] {
+        for document in [LIST, LOG, CONSENTS, HOLDERS] {
+            let refused = asks_for(person, document, &ani).await;
+            let unknown = person.asks(document, nobody.clone()).await;
+            let (refused, unknown) = (
+                refused.fails_with("NOT_FOUND"),
+                unknown.fails_with("NOT_FOUND"),
+            );
+            assert_eq!(refused.message, unknown.message);
+        }
+        person
+            .asks(GRANT, grant.clone())
+            .await
+            .fails_with("NOT_FOUND");
+    }
+    // Nobody acts for themselves.
+    let own = asks_for(&ani, LIST, &ani).await;
+    assert_eq!(
+        own.fails_with("BAD_USER_INPUT").extensions["field"],
+        "onBehalfOf"
+    );
+    // What was tried stands in the patient's log.
+    let denied = world
+        .audit_rows(&format!(
+            "user_id = '{}' AND action_type = 'ACCESS_DENIED' AND on_behalf_of = '{}' AND patient_id = '{1}'
+             AND new_value ->> 'reason' = 'NOT_REPRESENTATIVE'",
+            eve.id, ani.id
+        ))
+        .await;
+    assert_eq!(denied.len(), 5);
+}
+
+#[tokio::test]
+async fn it_ends_at_once_on_an_end_its_time_and_a_deactivation_of_either() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (ali, kim) = (world.doctor("ali").await, world.admin("kim").await);
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    let first = appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    reads_for(&ibu, &record, &ani).await.data();
+
+    // By the patient.
+    let ended = ends(&ani, &first).await;
+    assert_eq!(
+        ended.data()["endRepresentation"]["representative"]["isInForce"],
+        false
+    );
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    ends(&ani, &first).await.data();
+    // By the representative; a stranger and an administrator do not know of it.
+    let second = appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    assert_ne!(second["id"], first["id"]);
+    ends(&ali, &second).await.fails_with("NOT_FOUND");
+    ends(&kim, &second).await.fails_with("NOT_FOUND");
+    reads_for(&ibu, &record, &ani).await.data();
+    ends(&ibu, &second).await.data();
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    assert_eq!(notified(&ani).await, ["REPRESENTATION_ENDED"]);
+    // By its time.
+    let third = appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    reads_for(&ibu, &record, &ani).await.data();
+    world
+        .executes(&format!(
+            "UPDATE representatives
+             SET valid_from = valid_from - INTERVAL '20 years', valid_until = now() - INTERVAL '1 second'
+             WHERE id = '{}'",
+            id(&third)
+        ))
+        .await;
+    world.seals().await;
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    // By a deactivation, of the patient as of the representative, and not before it begins.
+    appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    let mut later = terms(&ali, &["READ_RECORDS"]);
+    later["validFrom"] = json!("2039-01-01T00:00:00Z");
+    ani.asks(APPOINT, json!({ "input": later })).await.data();
+    reads_for(&ali, &record, &ani).await.fails_with("NOT_FOUND");
+    reads_for(&ibu, &record, &ani).await.data();
+    let deactivate =
+        "mutation D($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }";
+    kim.asks(deactivate, json!({ "id": ani.id })).await.data();
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    let reactivate =
+        "mutation R($id: UUID!) { reactivateUser(input: { userId: $id }) { user { id } } }";
+    kim.asks(reactivate, json!({ "id": ani.id })).await.data();
+    reads_for(&ibu, &record, &ani).await.data();
+    kim.asks(deactivate, json!({ "id": ibu.id })).await.data();
+    reads_for(&ibu, &record, &ani)
+        .await
+        .fails_with("UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_row_that_is_forged_changed_or_put_back_lets_nobody_act_and_is_found() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let eve = world.patient("eve").await;
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    let made = appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    let found = async |row: &str| {
+        let finding = format!(
+            "SELECT 1 FROM integrity_findings
+             WHERE kind = 'ROW_TAMPERED' AND table_name = 'representatives' AND row_id = '{row}'
+               AND resolved_at IS NULL"
+        );
+        eventually("the row is found", async || {
+            world.sql(&finding).await.first().map(|_| ())
+        })
+        .await;
+    };
+    // One of her own, with the seal of another.
+    let own = "01a20aa4-0000-7000-8000-00000000c0de";
+    world
+        .attacks(&format!(
+            "CREATE TABLE before AS SELECT * FROM representatives;
+             INSERT INTO representatives (id, patient_id, representative_id, relationship, activities, valid_from,
+                 valid_until, appointed_at, seal, seal_key)
+             SELECT '{own}', patient_id, '{}', relationship, activities, valid_from, valid_until, appointed_at, seal,
+                 seal_key
+             FROM representatives",
+            eve.id
+        ))
+        .await;
+    reads_for(&eve, &record, &ani).await.fails_with("NOT_FOUND");
+    found(own).await;
+    // More than was let, and without a seal.
+    for change in [
+        r#"activities = '["READ_RECORDS", "READ_ACCESS_LOG"]'"#,
+        "valid_until = valid_until + INTERVAL '1 year'",
+        "relationship = 'CARER'",
+        "seal = NULL, seal_key = NULL",
+    ] {
+        let change = format!(
+            "UPDATE representatives SET {change} WHERE id = '{}'",
+            id(&made)
+        );
+        world.attacks(&change).await;
+        reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+        asks_for(&ibu, LOG, &ani).await.fails_with("NOT_FOUND");
+        found(&id(&made)).await;
+        world
+            .attacks(&format!(
+                "UPDATE representatives AS now
+                 SET activities = before.activities, valid_until = before.valid_until,
+                     relationship = before.relationship, seal = before.seal, seal_key = before.seal_key
+                 FROM before WHERE before.id = now.id AND now.id = '{}'",
+                id(&made)
+            ))
+            .await;
+        reads_for(&ibu, &record, &ani).await.data();
+    }
+    // The deep check closes what is right again.
+    world
+        .attacks(&format!("DELETE FROM representatives WHERE id = '{own}'"))
+        .await;
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let _checking = world.another_api("checking", &checking).await;
+    eventually("the finding is closed", async || {
+        let open = format!(
+            "SELECT 1 FROM integrity_findings WHERE row_id = '{}' AND resolved_at IS NULL",
+            id(&made)
+        );
+        world.sql(&open).await.is_empty().then_some(())
+    })
+    .await;
+    // The row as it was before its end, with its seal.
+    ends(&ani, &made).await.data();
+    world
+        .attacks(
+            "DELETE FROM representatives; INSERT INTO representatives SELECT * FROM before; DROP TABLE before",
+        )
+        .await;
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+}
+
+#[tokio::test]
+async fn two_administrators_appoint_for_a_minor_and_neither_is_concerned() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (kim, lee) = (world.admin("kim").await, world.admin("lee").await);
+    let bo = world.doctor("bo").await;
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+
+    proposes(&bo, &ani, &ibu, REASON)
+        .await
+        .fails_with("FORBIDDEN");
+    let short = proposes(&kim, &ani, &ibu, "too short").await;
+    assert_eq!(
+        short.fails_with("BAD_USER_INPUT").extensions["field"],
+        "reason"
+    );
+    for (patient, person, field) in [
+        (&kim, &ibu, "patientId"),
+        (&ani, &kim, "representativeId"),
+        (&bo, &ibu, "patientId"),
+        (&ani, &lee, "representativeId"),
+        (&ani, &ani, "representativeId"),
+    ] {
+        let refused = proposes(&kim, patient, person, REASON).await;
+        assert_eq!(
+            refused.fails_with("BAD_USER_INPUT").extensions["field"],
+            field
+        );
+    }
+    let proposed = proposes(&kim, &ani, &ibu, REASON).await;
+    let proposal = proposed.data()["proposeRepresentative"]["proposal"].clone();
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    assert!(notified(&ani).await.is_empty());
+    let queue = "{ representativeProposals { nodes { id reason proposedBy { id } } } }";
+    let waiting = lee.asks(queue, json!({})).await;
+    let nodes = &waiting.data()["representativeProposals"]["nodes"];
+    assert_eq!(nodes[0]["id"], proposal["id"]);
+    assert_eq!(nodes[0]["proposedBy"]["id"], json!(kim.id));
+
+    approves(&bo, &proposal).await.fails_with("FORBIDDEN");
+    let own = approves(&kim, &proposal).await;
+    assert_eq!(own.fails_with("CONFLICT").extensions["field"], "id");
+    let approved = approves(&lee, &proposal).await;
+    let made = approved.data()["approveRepresentative"]["representative"].clone();
+    assert_eq!(made["isByAdministrators"], true);
+    assert_eq!(made["reason"], REASON);
+    approves(&lee, &proposal).await.fails_with("NOT_FOUND");
+
+    reads_for(&ibu, &record, &ani).await.data();
+    assert_eq!(notified(&ani).await, ["REPRESENTATIVE_APPOINTED"]);
+    assert_eq!(notified(&ibu).await, ["REPRESENTATIVE_APPOINTED"]);
+    // One administrator ends it, and both are told.
+    ends(&bo, &made).await.fails_with("NOT_FOUND");
+    ends(&kim, &made).await.data();
+    reads_for(&ibu, &record, &ani).await.fails_with("NOT_FOUND");
+    assert_eq!(
+        notified(&ani).await,
+        ["REPRESENTATION_ENDED", "REPRESENTATIVE_APPOINTED"]
+    );
+    let rows = world
+        .audit_rows("action_type LIKE 'REPRESENTATIVE_%' AND action_type <> 'REPRESENTATIVE_READ'")
+        .await;
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| json!([row["action_type"], row["user_id"], row["patient_id"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["REPRESENTATIVE_PROPOSE", kim.id, ani.id]),
+            json!(["REPRESENTATIVE_APPOINT", lee.id, ani.id]),
+            json!(["REPRESENTATIVE_END", kim.id, ani.id]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_rejected_or_changed_is_approved_by_nobody() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (kim, lee) = (world.admin("kim").await, world.admin("lee").await);
+    let proposal = async || {
+        let proposed = proposes(&kim, &ani, &ibu, REASON).await;
+        proposed.data()["proposeRepresentative"]["proposal"].clone()
+    };
+    let first = proposal().await;
+    let input = json!({ "input": { "id": first["id"] } });
+    ani.asks(REJECT, input.clone())
+        .await
+        .fails_with("FORBIDDEN");
+    lee.asks(REJECT, input.clone()).await.data();
+    lee.asks(REJECT, input).await.fails_with("NOT_FOUND");
+    approves(&lee, &first).await.fails_with("NOT_FOUND");
+
+    let second = proposal().await;
+    world
+        .attacks(
+            "UPDATE representative_proposals SET relationship = 'CARER' WHERE closed_at IS NULL",
+        )
+        .await;
+    approves(&lee, &second).await.fails_with("NOT_FOUND");
+    let finding = "SELECT 1 FROM integrity_findings WHERE table_name = 'representative_proposals'";
+    eventually("the row is found", async || {
+        world.sql(finding).await.first().map(|_| ())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_of_an_appointment_name_their_field() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (kim, bo) = (world.admin("kim").await, world.doctor("bo").await);
+    let with = |change: fn(&mut Value)| {
+        let mut input = terms(&ibu, &["READ_RECORDS"]);
+        change(&mut input);
+        json!({ "input": input })
+    };
+    let own = json!({ "input": terms(&ani, &["READ_RECORDS"]) });
+    let admin = json!({ "input": terms(&kim, &["READ_RECORDS"]) });
+    for (input, field) in [
+        (own, "representativeId"),
+        (admin, "representativeId"),
+        (
+            with(|it| it["representativeId"] = json!("01a20aa4-0000-7000-8000-00000000c0de")),
+            "representativeId",
+        ),
+        (with(|it| it["activities"] = json!([])), "activities"),
+        (
+            with(|it| it["validUntil"] = json!("2020-01-01T00:00:00Z")),
+            "until",
+        ),
+        (
+            with(|it| it["validUntil"] = json!("2090-01-01T00:00:00Z")),
+            "until",
+        ),
+        (
+            with(|it| it["validFrom"] = json!("2041-01-01T00:00:00Z")),
+            "until",
+        ),
+    ] {
+        let refused = ani.asks(APPOINT, input.clone()).await;
+        let field_of = refused.fails_with("BAD_USER_INPUT").extensions["field"].clone();
+        assert_eq!(field_of, field, "{input}");
+    }
+    appoints(&kim, &ibu, &["READ_RECORDS"])
+        .await
+        .fails_with("FORBIDDEN");
+    // A doctor has records of their own, too, and may be represented, and represent.
+    let record = id(&bo.creates(&bo, "LAB_RESULT", documents::lab_result()).await);
+    appointed(&bo, &ibu, &["READ_RECORDS"]).await;
+    reads_for(&ibu, &record, &bo).await.data();
+    let of_ani = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    appointed(&ani, &bo, &["READ_RECORDS"]).await;
+    reads_for(&bo, &of_ani, &ani).await.data();
+    bo.reads(&of_ani).await.fails_with("NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_guardian_grants_and_withdraws_consents_and_whoever_has_access_is_shown() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.doctor("ibu").await);
+    let bo = world.doctor("bo").await;
+    let record = id(&ani.creates(&ani, "IMAGING", documents::of("IMAGING")).await);
+    appointed(&ani, &ibu, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
+
+    // Not to herself.
+    let own = ibu
+        .asks(GRANT, json!({ "input": ibu.terms(), "for": ani.id }))
+        .await;
+    assert_eq!(
+        own.fails_with("BAD_USER_INPUT").extensions["field"],
+        "grantees"
+    );
+    let granted = ibu
+        .asks(GRANT, json!({ "input": bo.terms(), "for": ani.id }))
+        .await;
+    let consent = granted.data()["grantConsent"]["consent"].clone();
+    assert_eq!(consent["patient"]["id"], json!(ani.id));
+    bo.reads(&record).await.data();
+
+    let holders = asks_for(&ibu, HOLDERS, &ani).await;
+    let nodes = holders.data()["whoHasAccess"]["nodes"].as_array().cloned();
+    let nodes = nodes.expect("a list");
+    let of = |person: &Person| {
+        let its = nodes.iter().find(|it| it["user"]["id"] == json!(person.id));
+        its.unwrap_or_else(|| panic!("{nodes:#?}")).clone()
+    };
+    assert_eq!(of(&bo)["representedActivities"], json!([]));
+    assert_eq!(
+        of(&ibu)["representedActivities"],
+        json!(["READ_CONSENTS", "CHANGE_CONSENTS"])
+    );
+    assert_eq!(of(&ibu)["accesses"], json!([]));
+    let input = json!({ "input": { "id": consent["id"] }, "for": ani.id });
+    ibu.asks(WITHDRAW, input).await.data();
+    bo.reads(&record).await.fails_with("NOT_FOUND");
+    let rows = world
+        .audit_rows("action_type IN ('CONSENT_GRANT', 'CONSENT_WITHDRAW')")
+        .await;
+    for row in &rows {
+        assert_eq!(row["user_id"], json!(ibu.id));
+        assert_eq!(row["patient_id"], json!(ani.id));
+        assert_eq!(row["on_behalf_of"], json!(ani.id));
+    }
+    assert_eq!(rows.len(), 2);
+}
