@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use tests::transfer::{NDJSON, heart_rate};
 use tests::{Answer, World, documents, id, text};
 
+use super::cast::Cast;
+
 /// Who asks, in the order of the columns of [`CASES`].
-const CALLERS: [&str; 6] = [
+pub(super) const CALLERS: [&str; 6] = [
     "nobody",
     "ana, whose data it is",
     "budi, another patient",
@@ -20,9 +22,13 @@ const CALLERS: [&str; 6] = [
 /// the nodes are about records, whether any is about ana's.
 ///
 /// `$NAME` in a document stands for what the cast has under that name.
-struct Case(&'static str, &'static str, [&'static str; 6]);
+pub(super) struct Case(
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) [&'static str; 6],
+);
 
-const CASES: [Case; 76] = [
+pub(super) const CASES: [Case; 76] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -1007,101 +1013,15 @@ async fn everybody_ends_their_own_log_ins_and_account() {
 
 #[tokio::test]
 async fn every_field_answers_every_caller_as_the_table_says() {
-    let world = World::start().await;
-    let ana = world.patient("ana").await;
-    let budi = world.patient("budi").await;
-    let (bo, citra) = (world.doctor("bo").await, world.doctor("citra").await);
-    let kim = world.admin("kim").await;
-    let spare = world.registers(&world.stranger("spare")).await;
-    ana.lets(&bo, &["READ", "SEARCH"]).await;
-    let record = ana
-        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
-        .await;
-    let record = id(&record);
-    let row = world.audit_rows("action_type = 'RECORD_CREATE'").await[0]["id"].to_string();
-    let asked = "mutation { requestDataDeletion(input: {
-        requestType: ACCOUNT_ERASURE, dataCategories: [ALL_RECORDS]
-    }) { request { id } } }";
-    let asked = ana.asks(asked, json!({})).await;
-    let deletion = id(&asked.data()["requestDataDeletion"]["request"]);
-    let other = "mutation { requestDataDeletion(input: {
-        requestType: CATEGORY_ERASURE, dataCategories: [IMAGING]
-    }) { request { id } } }";
-    let other = ana.asks(other, json!({})).await;
-    let cancelled = id(&other.data()["requestDataDeletion"]["request"]);
-    let callers = [
-        world.nobody(),
-        ana.clone(),
-        budi.clone(),
-        citra.clone(),
-        bo.clone(),
-        kim,
-    ];
+    let cast = Cast::start().await;
+    let callers = cast.callers();
 
     let mut wrong = Vec::new();
     for Case(field, document, wanted) in &CASES {
         for (nth, caller) in callers.iter().enumerate() {
-            // A fresh one each time, so that there is something to amend or to take back.
-            let version = if document.contains("$VERSION") {
-                let record = ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs());
-                id(&record.await)
-            } else {
-                String::new()
-            };
-            let consent = if document.contains("$CONSENT") {
-                ana.lets(&citra, &["CREATE"]).await
-            } else {
-                String::new()
-            };
-            let code = if document.contains("$CODE") {
-                let made = "mutation { createAccessCode(input: {
-                    purpose: TREAT, dataCategories: [IMAGING], processingActivities: [READ]
-                }) { accessCode { id } } }";
-                let made = ana.asks(made, json!({})).await;
-                id(&made.data()["createAccessCode"]["accessCode"])
-            } else {
-                String::new()
-            };
-            // Another log-in of ana's, to be gone on with or ended.
-            let log_in = if document.contains("$REFRESH") || document.contains("$SESSION") {
-                let log_in = r#"mutation { logIn(input: { login: "ana", password: "ana tells nobody" }) {
-                    refreshToken session { id }
-                } }"#;
-                let answer = world.nobody().asks(log_in, json!({})).await;
-                answer.data()["logIn"].clone()
-            } else {
-                json!({ "refreshToken": "", "session": { "id": "" } })
-            };
-            let (refresh, session) = (text(&log_in["refreshToken"]), id(&log_in["session"]));
-            let words = [
-                ("$REFRESH", refresh.as_str()),
-                ("$SESSION", &session),
-                ("$SPARE", &spare),
-                ("$ANA", &ana.id),
-                ("$BUDI", &budi.id),
-                ("$CITRA", &citra.id),
-                ("$RECORD", &record),
-                ("$VERSION", &version),
-                ("$ROW", &row),
-                ("$DELETION", &deletion),
-                ("$CANCELLED", &cancelled),
-                ("$CONSENT", &consent),
-                ("$CODE", &code),
-                ("$FRESH", &format!("fresh{nth}")),
-            ];
-            let document = words
-                .iter()
-                .fold((*document).to_owned(), |text, (name, value)| {
-                    text.replace(name, value)
-                });
-            let variables = format!(r#"{{"document":{}}}"#, documents::vital_signs());
-            let variables = if document.contains("$document") {
-                variables.as_str()
-            } else {
-                "{}"
-            };
-            let answer = caller.asks_with(&document, variables).await;
-            let found = outcome(field, &answer, &record);
+            let (document, variables) = cast.completes(document, &format!("fresh{nth}")).await;
+            let answer = caller.asks_with(&document, &variables).await;
+            let found = outcome(field, &answer, &cast.record);
             if found != wanted[nth] {
                 wrong.push(format!(
                     "{field}, asked by {}: {found}, not {}",
@@ -1236,7 +1156,7 @@ async fn every_field_has_its_line_in_the_table() {
     assert_eq!(served, listed, "what is served has to be what is tested");
 }
 
-fn outcome(field: &str, answer: &Answer, record: &str) -> String {
+pub(super) fn outcome(field: &str, answer: &Answer, record: &str) -> String {
     if let Some(code) = answer.code() {
         return code.to_owned();
     }

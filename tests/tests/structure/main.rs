@@ -2,7 +2,10 @@
 //! privileges, who may ask for what, which files import which, and that what stands in two places is the same.
 
 mod arrows;
+mod audited;
 mod authorization;
+mod callers;
+mod cast;
 mod catalogue;
 mod circles;
 mod contracts;

@@ -1,0 +1,143 @@
+//! Which rows of the audit trail every field at the root of the schema writes, for every kind of caller; and that nothing is
+//! disclosed where they cannot be written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+
+use domain::users::{INDEXER, RELAY, SCHEDULER};
+use serde_json::{Value, json};
+use tests::{Person, text};
+
+use super::authorization::{CALLERS, CASES, Case};
+use super::cast::Cast;
+
+/// The table: a field in each paragraph, and below it who writes which rows, as `ACTION RESOURCE PURPOSE whose`. Where it is wrong the
+/// test says what it would be: read that before you put it in.
+fn table() -> String {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let table = root.join("tests/tests/structure/audited.txt");
+    fs::read_to_string(table).expect("there is a table")
+}
+
+/// The names of the callers in the table, in the order of [`CALLERS`].
+const NAMES: [&str; CALLERS.len()] = ["nobody", "ana", "budi", "citra", "bo", "kim"];
+
+/// The rows that somebody wrote after this one.
+async fn rows_of(cast: &Cast, caller: &Person, after: i64) -> Vec<String> {
+    let whose = |patient: &Value| match patient.as_str() {
+        None => "-",
+        Some(id) if id == cast.ana.id => "ana",
+        Some(id) if id == cast.budi.id => "budi",
+        Some(id) if id == caller.id => "own",
+        Some(_) => "other",
+    };
+    // Whoever asks, the rows may be of whoever is logged in by it; the jobs have accounts of their own.
+    let jobs = [RELAY, INDEXER, SCHEDULER].map(|job| format!("'{}'", job.0));
+    let written = format!("id > {after} AND user_id NOT IN ({})", jobs.join(", "));
+    let rows = cast.world.audit_rows(&written).await;
+    let rows = rows.iter().map(|row| {
+        format!(
+            "{} {} {} {}",
+            text(&row["action_type"]),
+            text(&row["resource_type"]),
+            text(&row["purpose"]),
+            whose(&row["patient_id"])
+        )
+    });
+    rows.collect()
+}
+
+async fn last_row(cast: &Cast) -> i64 {
+    let last = cast
+        .world
+        .sql("SELECT max(id) AS last FROM audit_logs")
+        .await;
+    last[0]["last"].as_i64().expect("there are some")
+}
+
+/// What a field writes, by what is written: whom it is written of.
+type Written = BTreeMap<Vec<String>, Vec<&'static str>>;
+
+fn in_words(field: &str, written: &Written) -> String {
+    let mut told = format!("{field}\n");
+    for (rows, callers) in written {
+        let rows = if rows.is_empty() {
+            "nothing".to_owned()
+        } else {
+            rows.join(", ")
+        };
+        writeln!(told, "  {}: {rows}", callers.join(" ")).expect("a text takes all");
+    }
+    told
+}
+
+#[tokio::test]
+async fn every_field_writes_the_audit_rows_of_the_table_or_discloses_nothing() {
+    let cast = Cast::start().await;
+    let callers = cast.callers();
+    let mut told = Vec::new();
+    let mut audited = BTreeSet::new();
+    for Case(field, document, wanted) in &CASES {
+        let mut written = Written::new();
+        for (nth, caller) in callers.iter().enumerate() {
+            let (document, variables) = cast.completes(document, &format!("fresh{nth}")).await;
+            let before = last_row(&cast).await;
+            caller.asks_with(&document, &variables).await;
+            let rows = rows_of(&cast, caller, before).await;
+            if !rows.is_empty() && discloses(field, wanted[nth]) {
+                audited.insert((*field, nth));
+            }
+            written.entry(rows).or_default().push(NAMES[nth]);
+        }
+        told.push(in_words(field, &written));
+    }
+    let told = told.join("\n");
+    assert_eq!(told, table(), "as it is:\n{told}");
+
+    // Now no row can be written.
+    cast.world.is_broken_on_purpose();
+    cast.world
+        .executes(
+            "CREATE FUNCTION no_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 RAISE EXCEPTION 'no row today';
+             END;
+             $$;
+             CREATE TRIGGER no_audit BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION no_audit()",
+        )
+        .await;
+    let mut disclosed = Vec::new();
+    for Case(field, document, _) in &CASES {
+        for (nth, caller) in callers.iter().enumerate() {
+            if !audited.contains(&(*field, nth)) {
+                continue;
+            }
+            let document = cast.fills_in(document);
+            let answer = caller.asks_with(&document, "{}").await;
+            let name = field.split('.').next_back().unwrap_or_default();
+            if answer.code().is_none() || !answer.partial_data()[name].is_null() {
+                disclosed.push(format!("{field}, asked by {}", CALLERS[nth]));
+            }
+        }
+    }
+    assert!(disclosed.is_empty(), "{disclosed:#?}");
+    for field in ["integrityEvents { kind }", "notifications { kind }"] {
+        let asked = format!("subscription {{ {field} }}");
+        let followed = cast.ana.client.subscribe(&asked, &json!({})).await;
+        let begun = match followed {
+            Ok(mut stream) => stream
+                .next_within(std::time::Duration::from_secs(20))
+                .await
+                .and_then(|answer| answer.data().map(|_| ()))
+                .is_ok(),
+            Err(_) => false,
+        };
+        assert!(!begun, "{field} is told");
+    }
+}
+
+/// Whether a query that has this outcome showed something.
+fn discloses(field: &str, outcome: &str) -> bool {
+    field.starts_with("Query.") && (outcome == "ok" || outcome.contains(' '))
+}
