@@ -483,7 +483,7 @@ async fn each_change_and_each_refusal_has_its_row() {
         ]
     );
     // The doctor reads of it what concerns them.
-    let log = "{ myAccessLog { nodes { summary } } }";
+    let log = "{ myAccessLog { nodes { sentence } } }";
     let log = dr_bo.asks(log, json!({})).await.data().to_string();
     assert!(log.contains("member of an organisation"), "{log}");
 }
