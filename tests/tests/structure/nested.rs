@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 39] = [
+const CASES: [Case; 40] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -223,6 +223,19 @@ const CASES: [Case; 39] = [
         "AccessLogEntry.who",
         "{ myAccessLog(first: 1) { nodes { who { id } } } }",
         "/myAccessLog/nodes/0/who",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+        ],
+    ),
+    Case(
+        "AccessDay.who",
+        "{ myAccessLogByDay(first: 1) { nodes { who { id } } } }",
+        "/myAccessLogByDay/nodes/0/who",
         [
             "UNAUTHENTICATED",
             "shown",
