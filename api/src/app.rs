@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use chain::{Client, siwe::Site};
+use chain::{Client, ConsentDomain, siwe::Site};
 use chrono::TimeDelta;
 use domain::{clock::Clock, countries::Country, second_factor::Requirement};
 use store::{Pool, cursor::Registry};
@@ -15,8 +15,8 @@ use crate::{
     answer_budget::AnswerMemory,
     cost_limit::CostLimiter,
     dependencies::{
-        Amending, Credentials, Decryption, Drafting, Leasing, OurRegistrars, SessionIssuer,
-        WalletMessages, registry_of,
+        Amending, Credentials, Decryption, Drafting, Leasing, OurRegistrars, ReceiptSigning,
+        SessionIssuer, WalletMessages, registry_of,
     },
     detached::DetachedTasks,
     error::Error,
@@ -72,6 +72,8 @@ pub(crate) struct AppParts {
     pub(crate) second_factor: Requirement,
     /// The accounts whose anchors are ours.
     pub(crate) registrars: OurRegistrars,
+    /// Whether signed receipts of consents are sent to the registry of consents.
+    pub(crate) relays_consents: bool,
     /// Stores records, many to a transaction.
     pub(crate) writer: Writer,
     /// Opens records, many to a transaction.
@@ -164,6 +166,16 @@ impl AppParts {
             site: &self.site,
             deployment: self.chain.deployment(),
             prover: &self.prover,
+        }
+    }
+
+    /// For signing receipts of consents.
+    pub(crate) fn receipt_signing(&self) -> ReceiptSigning<'_> {
+        ReceiptSigning {
+            pool: &self.pool,
+            seals: &self.seals,
+            domain: ConsentDomain::of(self.chain.deployment()),
+            is_relayed: self.relays_consents,
         }
     }
 

@@ -70,6 +70,11 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) checkpoints: CheckpointConfig,
 
+    /// Tell the registry of consents what patients' wallets have signed: then everybody can see which wallet agreed to
+    /// something, and when, but not to what. The deployment file must name that registry
+    #[arg(long, env = "MEDITRUSTAL_RELAY_CONSENTS")]
+    pub(crate) relay_consents: bool,
+
     /// Where to listen
     #[arg(long, env = "MEDITRUSTAL_LISTEN", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,

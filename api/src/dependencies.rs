@@ -3,7 +3,7 @@
 
 use std::num::TryFromIntError;
 
-use chain::{ChainAddress, Deployment, siwe::Site};
+use chain::{ChainAddress, ConsentDomain, Deployment, siwe::Site};
 use domain::clock::Clock;
 use store::{PgConnection, Pool, StoreError, cursor::Registry};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,19 @@ pub(crate) struct WalletMessages<'a> {
     pub(crate) deployment: &'a Deployment,
     /// Tries signatures.
     pub(crate) prover: &'a Prover,
+}
+
+/// What the receipt of a consent is signed with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReceiptSigning<'a> {
+    /// The receipts, and the audit trail.
+    pub(crate) pool: &'a Pool,
+    /// By what consents, receipts and accounts are believed.
+    pub(crate) seals: &'a Seals,
+    /// Where a signature may be used.
+    pub(crate) domain: ConsentDomain,
+    /// Whether it is sent to the registry of consents.
+    pub(crate) is_relayed: bool,
 }
 
 /// What a document becomes a draft with.

@@ -6,13 +6,14 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 use chrono::{DateTime, Utc};
 use dataloader::{BatchFn, cached::Loader};
 use domain::{
-    ids::{OrganizationId, RecordId, UserId},
+    ids::{ConsentId, OrganizationId, RecordId, UserId},
     organizations::{Membership, Organization},
     users::User,
 };
 use store::{
     Pool, StoreError,
     anchors::Anchor,
+    receipts::StoredReceipt,
     versions::{Successor, Version},
 };
 
@@ -187,6 +188,29 @@ impl BatchFn<UserId, Loaded<Arc<DoctorMemberships>>> for MembershipBatch {
     }
 }
 
+/// The receipts of one consent: of the grant, and of the withdrawal.
+pub(crate) type Receipts = Arc<Vec<StoredReceipt>>;
+
+/// Fetches the receipts of consents.
+struct ReceiptBatch(Pool);
+
+impl BatchFn<ConsentId, Loaded<Receipts>> for ReceiptBatch {
+    async fn load(&mut self, keys: &[ConsentId]) -> HashMap<ConsentId, Loaded<Receipts>> {
+        let found = async {
+            let mut conn = self.0.acquire().await?;
+            let found = store::receipts::of_consents(&mut conn, keys).await?;
+            let of_one = |one: &[StoredReceipt]| one.to_vec();
+            let by_consent = found.chunk_by(|a, b| a.consent == b.consent).map(of_one);
+            Ok(by_consent.collect::<Vec<_>>())
+        };
+        by_key(keys, found.await, |receipts: &Vec<StoredReceipt>| {
+            receipts
+                .first()
+                .map_or(ConsentId(uuid::Uuid::nil()), |receipt| receipt.consent)
+        })
+    }
+}
+
 fn by_key<K: Copy + Eq + Hash, V>(
     keys: &[K],
     found: Result<Vec<V>, StoreError>,
@@ -220,6 +244,7 @@ pub(crate) struct Loaders {
     versions: Loader<RecordId, Loaded<Versions>, VersionBatch>,
     organizations: Loader<OrganizationId, Loaded<Arc<Organization>>, OrganizationBatch>,
     memberships: Loader<UserId, Loaded<Arc<DoctorMemberships>>, MembershipBatch>,
+    receipts: Loader<ConsentId, Loaded<Receipts>, ReceiptBatch>,
 }
 
 impl Loaders {
@@ -242,6 +267,9 @@ impl Loaders {
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
             memberships: Loader::new(MembershipBatch(pool.clone(), seals.clone()))
+                .with_yield_count(YIELDS)
+                .with_max_batch_size(MAX_BATCH),
+            receipts: Loader::new(ReceiptBatch(pool.clone()))
                 .with_yield_count(YIELDS)
                 .with_max_batch_size(MAX_BATCH),
         }
@@ -323,6 +351,19 @@ impl Loaders {
         let found = self
             .memberships
             .try_load(doctor)
+            .await
+            .map_err(LoadFailed::unanswered)??;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The receipts of a consent.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Unavailable`].
+    pub(crate) async fn receipts(&self, id: ConsentId) -> Result<Receipts, Error> {
+        let found = self
+            .receipts
+            .try_load(id)
             .await
             .map_err(LoadFailed::unanswered)??;
         Ok(found.unwrap_or_default())

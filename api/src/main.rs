@@ -97,6 +97,7 @@
 //! - `visibility`: decides which events subscribers may see
 //! - `relay`: sends signed transactions to the chain
 //! - `relay/closings`: signs what closes a record on the chain
+//! - `relay/consents`: signs what tells the registry of consents what patients have signed
 //! - `housekeeping`: removes old rows on a schedule
 //! - `audit/sequencer`: gives the rows of the trail their places in the tree
 //! - `audit/checkpoints`: pins the tree in the registry

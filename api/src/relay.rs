@@ -3,21 +3,25 @@
 //!
 //! What the registry would refuse now is not sent: it would be mined without effect. While the registry is paused
 //! everything waits; where registrars have ended as many records as they may in this hour, what supersedes another
-//! version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they can be done.
+//! version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they can be done,
+//! and so does what patients' wallets have signed of consents (`consents`).
 
 mod closings;
+mod consents;
 
 use std::{sync::Arc, time::Duration};
 
-use chain::{Client, Fees, RegistryRoom, Sent, Signer, TxHash};
+use chain::{ChainAddress, Client, Fees, RegistryRoom, Sent, Signer, TxHash};
 use domain::integrity::FeedKind;
 use store::{
-    Pool, StoreError, anchors,
+    Pool, StoreError, Tx, anchors,
     feed::{self, FeedEntry},
     outbox::{self, DueTransaction, EndsUnderWay, OutboxKind, RelayedAnchor},
+    receipts::{StoredReceipt, relaying as receipts},
     signers::SignerAccount,
 };
 use tokio::sync::{Notify, watch};
+use vault::keyring::Keyring;
 
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
@@ -45,6 +49,10 @@ pub(crate) struct Relay {
     pub(crate) fees: watch::Receiver<Fees>,
     /// Notified when there is something to send.
     pub(crate) wake: Arc<Notify>,
+    /// The registry of consents, where it is told what patients' wallets have signed.
+    pub(crate) consents: Option<ChainAddress>,
+    /// By what a receipt of a consent is believed.
+    pub(crate) keyring: Arc<Keyring>,
 }
 
 /// Why something waits that could be sent.
@@ -88,7 +96,11 @@ impl Relay {
         let mut conn = self.pool.acquire().await?;
         let mut due = outbox::due(&mut conn, signer, BATCH).await?;
         let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
-        if due.is_empty() && to_close.is_empty() {
+        let to_tell = match self.consents {
+            Some(_) => receipts::due(&mut conn, self.chain_id, consents::AT_ONCE).await?,
+            None => Vec::new(),
+        };
+        if due.is_empty() && to_close.is_empty() && to_tell.is_empty() {
             return Ok(false);
         }
         let under_way = outbox::under_way(&mut conn, signer).await?;
@@ -109,8 +121,21 @@ impl Relay {
             let mut conn = self.pool.acquire().await?;
             outbox::put_off(&mut conn, &held, RETRY_IN).await?;
         }
+        let told = self.tell_consents(signer, to_tell).await?;
         let is_reachable = self.send(&due).await?;
-        Ok(is_reachable && (closed.any || (is_full && held.is_empty())))
+        Ok(is_reachable && (closed.any || told || (is_full && held.is_empty())))
+    }
+
+    /// Signs what the registry of consents is to be told, where it is told anything.
+    async fn tell_consents(
+        &self,
+        signer: SignerAccount<'_>,
+        due: Vec<StoredReceipt>,
+    ) -> Result<bool, StoreError> {
+        match self.consents {
+            Some(contract) => self.tell(signer, contract, due).await,
+            None => Ok(false),
+        }
     }
 
     /// Notes that the node cannot be reached.
@@ -194,6 +219,34 @@ impl Relay {
         Ok(())
     }
 
+    /// Notes that a transaction was mined without effect.
+    async fn give_up(
+        &self,
+        tx: &mut Tx<'_>,
+        transaction: &DueTransaction,
+    ) -> Result<(), StoreError> {
+        let of = transaction.of;
+        match transaction.kind {
+            OutboxKind::Close => {
+                tracing::warn!("The registry refused to close {of}; it is tried again");
+                store::closings::fail(tx, transaction, closings::AGAIN_IN).await
+            }
+            OutboxKind::Consent => {
+                tracing::warn!("The registry of consents refused {of}; it is looked at again");
+                receipts::fail(tx, transaction, consents::AGAIN_IN).await
+            }
+            OutboxKind::Anchor => {
+                let Some(failed) = anchors::fail(tx, transaction).await? else {
+                    return Ok(());
+                };
+                let record = failed.subject.record;
+                tracing::error!(record.id = %record, "The registry refused the anchor of record {record}");
+                feed::append(tx, &[event(FeedKind::AnchorFailed, failed)]).await?;
+                Ok(())
+            }
+        }
+    }
+
     /// The nonce is used up: by this transaction, whose event the indexer will see, or without effect.
     async fn check_receipt(
         &self,
@@ -207,15 +260,7 @@ impl Relay {
         match receipt {
             Ok(Some(receipt)) if !receipt.succeeded => {
                 let mut tx = self.pool.begin().await?;
-                if transaction.kind == OutboxKind::Close {
-                    tracing::warn!(record.id = %transaction.record, "The registry refused to close record {}; it is tried again", transaction.record);
-                    store::closings::fail(&mut tx, transaction, closings::AGAIN_IN).await?;
-                } else if let Some(failed) = anchors::fail(&mut tx, transaction).await? {
-                    let record = failed.subject.record;
-                    tracing::error!(record.id = %record, "The registry refused the anchor of record {record}");
-                    let entry = event(FeedKind::AnchorFailed, failed);
-                    feed::append(&mut tx, &[entry]).await?;
-                }
+                self.give_up(&mut tx, transaction).await?;
                 tx.commit().await?;
             }
             Ok(None) => {
@@ -310,7 +355,7 @@ mod tests {
                 .chars()
                 .map(|it| DueTransaction {
                     outbox: 1,
-                    record: RecordId(Uuid::nil()),
+                    of: RecordId(Uuid::nil()).into(),
                     nonce: 1,
                     tx_hash: String::new(),
                     raw_transaction: Vec::new(),

@@ -1,11 +1,13 @@
 //! Every change the indexer makes: one transaction each, fenced, so that events, anchors, findings,
 //! trail, feed and cursor stand or fall together.
 //!
-//! Locks are taken in one order: cursor, outbox by id, anchors by record, the feed last.
+//! Locks are taken in one order: cursor, outbox by id, anchors by record, receipts of consents by id, the feed last.
+
+mod consents;
 
 use std::collections::{HashMap, HashSet};
 
-use chain::{ChainAddress, RegistryEvent};
+use chain::{ChainAddress, RegistryEvent, RegistryLog};
 use chrono::TimeDelta;
 use domain::{
     audit::{AuditEntry, Origin},
@@ -21,9 +23,12 @@ use store::{
     feed,
     feed::FeedEntry,
     findings::{self, Subject},
-    health, inspect, reconciliation, signers,
+    health, inspect,
+    receipts::following as receipts,
+    reconciliation, signers,
 };
 
+pub(crate) use self::consents::ConsentLine;
 use crate::{
     error::IndexerError,
     follow::Followed,
@@ -46,6 +51,8 @@ pub(crate) struct ChainWriter {
     pub(crate) fence: i64,
     /// The account of the deployment; those in `signers` are ours too.
     pub(crate) registrar: ChainAddress,
+    /// The registry of consents, where there is one.
+    pub(crate) consents: Option<ConsentLine>,
 }
 
 /// What a transaction did, for the log and the status.
@@ -68,7 +75,9 @@ impl ChainWriter {
         let mut tx = self.pool.begin().await?;
         self.move_cursor(&mut tx, from, read_range.end, chain_head, finalized_up_to)
             .await?;
-        chain_events::insert(&mut tx, &self.registry, &event_rows(read_range)).await?;
+        self.move_consents(&mut tx, from, read_range.end).await?;
+        let rows = event_rows(&read_range.logs);
+        chain_events::insert(&mut tx, &self.registry, &rows).await?;
         let mut changes = self.reconcile(&mut tx, read_range).await?;
         let strange = self.confirm_checkpoints(&mut tx, read_range).await?;
         changes.suspicions.extend(strange);
@@ -83,6 +92,10 @@ impl ChainWriter {
             .map(|closed| closed.confirmation.clone())
             .collect();
         reconciliation::confirm(&mut tx, &confirmations, &closings).await?;
+        let strange = self
+            .apply_consents(&mut tx, &read_range.consent_logs)
+            .await?;
+        changes.suspicions.extend(strange);
         cursor::remember(&mut tx, &self.registry, &read_range.blocks).await?;
         cursor::forget_below(&mut tx, &self.registry, column(finalized_up_to)).await?;
 
@@ -103,7 +116,7 @@ impl ChainWriter {
         feed::append(&mut tx, &news).await?;
         tx.commit().await?;
         Ok(Applied {
-            events: read_range.logs.len() as u64,
+            events: (read_range.logs.len() + read_range.consent_logs.len()) as u64,
             anchors: changes.confirmed.len() as u64,
             findings: found,
         })
@@ -121,8 +134,10 @@ impl ChainWriter {
         let block = column(to.block.number);
         self.move_cursor(&mut tx, from, to, chain_head, finalized_up_to)
             .await?;
-        let events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
+        self.move_consents(&mut tx, from, to).await?;
+        let mut events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
         let undone = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
+        events += self.undo_consents(&mut tx, block).await?;
         checkpoints::reorg_above(&mut tx, &self.registry, block).await?;
         let mut moved = undone.anchors;
         moved.sort_unstable_by_key(|anchor| anchor.place.sequence);
@@ -173,6 +188,9 @@ impl ChainWriter {
             let mut tx = self.pool.begin().await?;
             if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
                 return Err(IndexerError::FenceLost);
+            }
+            if self.consents.is_some() {
+                receipts::finalize(&mut tx, column(finalized_up_to)).await?;
             }
             let chain = self.registry.chain_id;
             let mut moved =
@@ -367,10 +385,8 @@ async fn open(
     Ok(opened.len() as u64)
 }
 
-fn event_rows(read_range: &Followed) -> Vec<EventRow> {
-    read_range
-        .logs
-        .iter()
+fn event_rows(logs: &[RegistryLog]) -> Vec<EventRow> {
+    logs.iter()
         .map(|log| EventRow {
             block_number: column(log.block_number),
             block_hash: log.block_hash.to_string(),

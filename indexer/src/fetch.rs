@@ -9,13 +9,16 @@ use std::{
     },
 };
 
-use chain::{Block, Client, ClientError, RegistryLog, event};
+use chain::{
+    Block, ChainAddress, Client, ClientError, RegistryLog,
+    event::{self, RawLog, Undecodable},
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinHandle;
 
 use crate::{
     error::IndexerError,
-    follow::{ReadRange, linked},
+    follow::{ConsentRange, ReadRange, linked},
     position::{BlockRef, RegistryState},
 };
 
@@ -151,22 +154,60 @@ async fn ranges(
 
 /// Reads one range below finality.
 pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<ReadRange, IndexerError> {
-    let (logs, end) = tokio::try_join!(client.logs_in(from, to), client.block_by_number(to))?;
+    let contracts = contracts(client);
+    let (logs, end) = tokio::try_join!(
+        client.logs_of_contracts_in(&contracts, from, to),
+        client.block_by_number(to)
+    )?;
     // Final by one answer, unknown by the next: two nodes behind one address.
     let end = end.ok_or(IndexerError::BlockMoved)?;
-    let registry = registry_at(client, &end).await?;
-    let logs = decode(&logs)?;
-    if logs
-        .last()
-        .is_some_and(|log| log.block_number == to && log.block_hash != end.hash)
-    {
+    let registry = registry_at(client, client.deployment().registry, &end).await?;
+    if is_moved(&logs, &end) {
         return Err(IndexerError::BlockMoved);
     }
+    let read = decode(client, &logs)?;
     Ok(ReadRange {
+        consents: consents_at(client, read.consents, &end).await?,
         blocks: vec![end],
-        logs,
+        logs: read.records,
         registry,
     })
+}
+
+/// Reads one range of the registry of consents alone, below finality or not; with the block that it ends at.
+pub(crate) async fn consents(
+    client: &Client,
+    from: u64,
+    to: u64,
+) -> Result<(Block, ConsentRange), IndexerError> {
+    let contract = client.deployment().consent_registry.into_iter();
+    let contract: Vec<ChainAddress> = contract.collect();
+    let (logs, end) = tokio::try_join!(
+        client.logs_of_contracts_in(&contract, from, to),
+        client.block_by_number(to)
+    )?;
+    let end = end.ok_or(IndexerError::BlockMoved)?;
+    if is_moved(&logs, &end) {
+        return Err(IndexerError::BlockMoved);
+    }
+    let read = decode(client, &logs)?;
+    let range = consents_at(client, read.consents, &end).await?;
+    Ok((end, range.ok_or(IndexerError::BlockMoved)?))
+}
+
+/// Whether the last of these logs is of another block than the one that is there now.
+fn is_moved(logs: &[RawLog], end: &Block) -> bool {
+    let last = logs.last();
+    last.is_some_and(|log| log.block_number == end.number && log.block_hash != end.hash)
+}
+
+/// The contracts of ours that are followed.
+fn contracts(client: &Client) -> Vec<ChainAddress> {
+    let deployment = client.deployment();
+    [deployment.registry]
+        .into_iter()
+        .chain(deployment.consent_registry)
+        .collect()
 }
 
 /// Reads blocks above finality, each by its hash, linked to `before` by their parents.
@@ -177,47 +218,70 @@ pub(crate) async fn recent(
     to: u64,
 ) -> Result<ReadRange, IndexerError> {
     let to = to.min(from + RECENT_AT_ONCE - 1);
-    let read: Vec<(Block, Vec<RegistryLog>)> = stream::iter(from..=to)
+    let read: Vec<(Block, Decoded)> = stream::iter(from..=to)
         .map(|number| one(client, number))
         .buffered(IN_FLIGHT)
         .try_collect()
         .await?;
-    let (blocks, logs): (Vec<Block>, Vec<Vec<RegistryLog>>) = read.into_iter().unzip();
+    let (blocks, logs): (Vec<Block>, Vec<Decoded>) = read.into_iter().unzip();
     if !linked(before.hash, &blocks) {
         return Err(IndexerError::BlockMoved);
     }
-    let registry = match blocks.last() {
-        Some(last) => registry_at(client, last).await?,
-        None => None,
+    let mut read = Decoded::default();
+    for of_block in logs {
+        read.records.extend(of_block.records);
+        read.consents.extend(of_block.consents);
+    }
+    let (registry, consents) = match blocks.last() {
+        Some(last) => (
+            registry_at(client, client.deployment().registry, last).await?,
+            consents_at(client, read.consents, last).await?,
+        ),
+        None => (None, None),
     };
     Ok(ReadRange {
         blocks,
-        logs: logs.concat(),
+        logs: read.records,
         registry,
+        consents,
     })
 }
 
-async fn one(client: &Client, number: u64) -> Result<(Block, Vec<RegistryLog>), IndexerError> {
+async fn one(client: &Client, number: u64) -> Result<(Block, Decoded), IndexerError> {
     let block = client
         .block_by_number(number)
         .await?
         .ok_or(IndexerError::BlockMoved)?;
-    let logs = match client.logs_of(&block).await {
+    let logs = match client.logs_of_contracts(&contracts(client), &block).await {
         Ok(logs) => logs,
         // Undone between the two questions, or not known to the node that was asked second.
         Err(ClientError::Refused { .. }) => return Err(IndexerError::BlockMoved),
         Err(error) => return Err(error.into()),
     };
-    Ok((block, decode(&logs)?))
+    Ok((block, decode(client, &logs)?))
+}
+
+/// What the registry of consents said, with its own word after a block; `None` where there is none.
+async fn consents_at(
+    client: &Client,
+    logs: Vec<RegistryLog>,
+    block: &Block,
+) -> Result<Option<ConsentRange>, IndexerError> {
+    let Some(contract) = client.deployment().consent_registry else {
+        return Ok(None);
+    };
+    let registry = registry_at(client, contract, block).await?;
+    Ok(Some(ConsentRange { logs, registry }))
 }
 
 /// What the registry says of itself after a block: shows a log that is missing at the end. A node
 /// that keeps no old state cannot tell; then the next event shows it.
 async fn registry_at(
     client: &Client,
+    contract: ChainAddress,
     block: &Block,
 ) -> Result<Option<RegistryState>, IndexerError> {
-    match client.registry_head(block.hash).await {
+    match client.head_of(contract, block.hash).await {
         Ok(registry) => Ok(Some(registry.into())),
         Err(ClientError::Refused { message, .. }) => {
             tracing::debug!("No state at block {}: {message}", block.number);
@@ -229,12 +293,24 @@ async fn registry_at(
     }
 }
 
-fn decode(logs: &[event::RawLog]) -> Result<Vec<RegistryLog>, IndexerError> {
-    let mut numbered = Vec::with_capacity(logs.len());
+/// Numbered logs, by the contract that wrote them.
+#[derive(Debug, Default)]
+struct Decoded {
+    records: Vec<RegistryLog>,
+    consents: Vec<RegistryLog>,
+}
+
+fn decode(client: &Client, logs: &[RawLog]) -> Result<Decoded, Undecodable> {
+    let registry = client.deployment().registry;
+    let mut decoded = Decoded::default();
     for log in logs {
-        numbered.extend(event::decode(log)?);
+        if log.is_of(registry) {
+            decoded.records.extend(event::decode(log)?);
+        } else {
+            decoded.consents.extend(event::decode_consents(log)?);
+        }
     }
-    Ok(numbered)
+    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -48,6 +48,16 @@ pub(crate) struct ReadRange {
     pub(crate) logs: Vec<RegistryLog>,
     /// What the registry said of itself at the end, where the node could tell.
     pub(crate) registry: Option<RegistryState>,
+    /// What the registry of consents said, where there is one.
+    pub(crate) consents: Option<ConsentRange>,
+}
+
+/// The logs of the registry of consents in a range, in order.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsentRange {
+    pub(crate) logs: Vec<RegistryLog>,
+    /// What that registry said of itself at the end, where the node could tell.
+    pub(crate) registry: Option<RegistryState>,
 }
 
 /// A range that follows.
@@ -58,6 +68,45 @@ pub(crate) struct Followed {
     /// The blocks to remember.
     pub(crate) blocks: Vec<BlockRow>,
     pub(crate) logs: Vec<RegistryLog>,
+    /// Those of the registry of consents.
+    pub(crate) consent_logs: Vec<RegistryLog>,
+}
+
+/// Checks a range of both registries against where they stood before it. `None` for a range without blocks.
+pub(crate) fn follow_both(
+    chain_id: u64,
+    before: ChainPosition,
+    mut read_range: ReadRange,
+) -> Result<Option<Followed>, Break> {
+    let consents = read_range.consents.take();
+    let Some(mut followed) = follow(chain_id, before.registry_state, read_range)? else {
+        return Ok(None);
+    };
+    if let Some((state, read)) = before.consents.zip(consents) {
+        let reached = follow_consents(chain_id, state, followed.end.block, &read)?;
+        followed.end.consents = Some(reached);
+        followed.consent_logs = read.logs;
+    }
+    Ok(Some(followed))
+}
+
+/// Checks what the registry of consents said up to a block against where it stood before; gives where it stands.
+pub(crate) fn follow_consents(
+    chain_id: u64,
+    before: RegistryState,
+    end: BlockRef,
+    read: &ConsentRange,
+) -> Result<RegistryState, Break> {
+    let mut logs = read.logs.iter();
+    let reached = logs.try_fold(before, |state, log| next(chain_id, state, log))?;
+    match read.registry {
+        Some(claimed) if claimed != reached => Err(Break {
+            block: end,
+            computed: reached,
+            claimed,
+        }),
+        _ => Ok(reached),
+    }
 }
 
 /// Checks a range of this chain against where the registry stood before it. `None` for a range without blocks.
@@ -70,6 +119,7 @@ pub(crate) fn follow(
         blocks,
         logs,
         registry,
+        consents: _,
     } = read_range;
     let Some(last) = blocks.last() else {
         return Ok(None);
@@ -104,9 +154,11 @@ pub(crate) fn follow(
             end: ChainPosition {
                 block: end,
                 registry_state,
+                consents: None,
             },
             blocks: rows,
             logs,
+            consent_logs: Vec::new(),
         })),
     }
 }
@@ -198,6 +250,7 @@ mod tests {
             blocks: blocks.iter().copied().map(block).collect(),
             logs,
             registry,
+            consents: None,
         }
     }
 
@@ -252,6 +305,41 @@ mod tests {
             follow(CHAIN, START, read_range(&[], Vec::new(), None)),
             Ok(None)
         ));
+    }
+
+    #[test]
+    fn each_registry_has_a_chain_of_its_own_and_a_missing_log_of_either_is_found() {
+        let records = logs(&[2, 3]);
+        let consents = logs(&[2, 4]);
+        let last = RegistryState {
+            sequence: 2,
+            head: consents[1].head,
+        };
+        let before = |consents| ChainPosition {
+            block: BlockRef::from(&block(1)),
+            registry_state: START,
+            consents,
+        };
+        let both = |logs: Vec<RegistryLog>| ReadRange {
+            consents: Some(ConsentRange {
+                logs,
+                registry: Some(last),
+            }),
+            ..read_range(&[2, 3, 4], records.clone(), None)
+        };
+
+        let followed = follow_both(CHAIN, before(Some(START)), both(consents.clone()));
+        let followed = followed.expect("it follows").expect("it has blocks");
+        assert_eq!(followed.end.consents, Some(last));
+        assert_eq!(followed.end.registry_state.sequence, 2);
+        assert_eq!(followed.consent_logs.len(), 2);
+        for cut in [&consents[1..], &consents[..1], &[]] {
+            let seen = follow_both(CHAIN, before(Some(START)), both(cut.to_vec()));
+            assert!(seen.is_err(), "{} of two", cut.len());
+        }
+        let without = follow_both(CHAIN, before(None), both(consents));
+        let without = without.expect("it follows").expect("it has blocks");
+        assert_eq!(without.end.consents, None);
     }
 
     #[test]

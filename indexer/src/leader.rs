@@ -1,5 +1,6 @@
 //! One round of a leader: look at the chain, plan, and do what the plan says.
 
+mod consents;
 mod reorganisation;
 
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::{
     deadline::{in_time, until, within},
     error::{Halt, IndexerError},
     fetch::{self, RangeSize, Ranges},
-    follow::{Followed, follow},
+    follow::{Followed, follow_both},
     plan::{Compared, Step, plan},
     position::{BlockRef, ChainPosition, RegistryState, number},
     status::{LeadershipRole, Status},
@@ -111,7 +112,11 @@ impl ChainFollower {
         };
         let (seen, compared) = looked?;
         self.status.saw_head(seen.head, seen.finalized);
-        match plan(&compared, seen.head, seen.finalized, leader.finalized_up_to) {
+        let step = plan(&compared, seen.head, seen.finalized, leader.finalized_up_to);
+        if compared.first().is_some_and(Compared::agrees) {
+            self.join_consents(leader).await?;
+        }
+        match step {
             Step::Wait => {
                 self.finalize(leader, seen).await?;
                 Ok(RoundOutcome::Done)
@@ -158,6 +163,7 @@ impl ChainFollower {
         Ok(ChainPosition {
             block: BlockRef::from(&block),
             registry_state: RegistryState::first(deployment),
+            consents: None,
         })
     }
 
@@ -187,6 +193,7 @@ impl ChainFollower {
             registry: self.registry.clone(),
             fence: cursor.fence,
             registrar: self.client.deployment().registrar,
+            consents: None,
         };
         Ok(LeaderState {
             writer,
@@ -268,13 +275,13 @@ impl ChainFollower {
                 return Ok(RoundOutcome::More);
             };
             let end = read_range.blocks.last().map_or(next, |block| block.number);
-            let followed = match follow(chain_id, leader.at.registry_state, read_range) {
+            let followed = match follow_both(chain_id, leader.at, read_range) {
                 Ok(followed) => followed,
                 Err(seen) => {
                     tracing::warn!("Asking again for blocks {next} to {end}: {seen}");
-                    follow(
+                    follow_both(
                         chain_id,
-                        leader.at.registry_state,
+                        leader.at,
                         fetch::range(&self.client, next, end).await?,
                     )?
                 }
@@ -292,20 +299,24 @@ impl ChainFollower {
         to: u64,
         seen: ObservedHead,
     ) -> Result<RoundOutcome, IndexerError> {
-        let (before, registry_state) = (leader.at.block, leader.at.registry_state);
+        let before = leader.at;
         let chain_id = self.client.deployment().chain_id;
-        let read = until(&self.stop, fetch::recent(&self.client, before, from, to)).await;
+        let read = until(
+            &self.stop,
+            fetch::recent(&self.client, before.block, from, to),
+        )
+        .await;
         let Some(read) = read else {
             return Ok(RoundOutcome::Done);
         };
-        let followed = match follow(chain_id, registry_state, read?) {
+        let followed = match follow_both(chain_id, before, read?) {
             Ok(followed) => followed,
             Err(seen) => {
                 tracing::warn!("Asking again for blocks {from} to {to}: {seen}");
-                follow(
+                follow_both(
                     chain_id,
-                    registry_state,
-                    fetch::recent(&self.client, before, from, to).await?,
+                    before,
+                    fetch::recent(&self.client, before.block, from, to).await?,
                 )?
             }
         };

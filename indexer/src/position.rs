@@ -34,6 +34,14 @@ impl RegistryState {
             head: event::first_head(deployment),
         }
     }
+
+    /// The same of the registry of consents; `None` where there is none.
+    pub(crate) fn first_of_consents(deployment: &Deployment) -> Option<Self> {
+        Some(Self {
+            sequence: 0,
+            head: event::first_head_of_consents(deployment)?,
+        })
+    }
 }
 
 impl From<RegistryHead> for RegistryState {
@@ -50,9 +58,19 @@ impl From<RegistryHead> for RegistryState {
 pub(crate) struct ChainPosition {
     pub(crate) block: BlockRef,
     pub(crate) registry_state: RegistryState,
+    /// Where the registry of consents stands, where there is one and it is known.
+    pub(crate) consents: Option<RegistryState>,
 }
 
 impl ChainPosition {
+    /// The same place in the history of the registry of consents.
+    pub(crate) fn of_consents(self) -> Option<Self> {
+        Some(Self {
+            registry_state: self.consents?,
+            ..self
+        })
+    }
+
     pub(crate) fn to_row(self) -> cursor::Position {
         cursor::Position {
             block_number: column(self.block.number),
@@ -84,6 +102,7 @@ fn read(number: i64, hash: &str, sequence: i64, head: &str) -> Result<ChainPosit
             sequence: self::number(sequence),
             head,
         },
+        consents: None,
     })
 }
 

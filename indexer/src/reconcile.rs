@@ -4,6 +4,7 @@
 mod anchoring;
 mod batch;
 mod changes;
+pub(crate) mod consents;
 mod ending;
 mod suspicion;
 
@@ -78,6 +79,7 @@ pub(crate) fn reconcile(logs: &[RegistryLog], known: &KnownHashes) -> Changes {
             RegistryEvent::EndingLimitSet { .. }
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }
+            | RegistryEvent::ConsentChanged { .. }
             | RegistryEvent::RoleChanged { .. }
             | RegistryEvent::AdminStepTaken { .. } => {}
         }
@@ -103,6 +105,7 @@ pub(crate) fn subjects(logs: &[RegistryLog]) -> Vec<DataHash> {
             | RegistryEvent::CheckpointAnchored { .. }
             | RegistryEvent::EpochOpened { .. }
             | RegistryEvent::PausedSet { .. }
+            | RegistryEvent::ConsentChanged { .. }
             | RegistryEvent::RoleChanged { .. }
             | RegistryEvent::AdminStepTaken { .. } => {}
         }

@@ -101,9 +101,10 @@ impl Sweep {
         } else {
             writer.apply_findings(&opened, &resolved).await?
         };
+        let of_consents = writer.sweep_consents().await?;
         // Only now: what was interrupted is looked at again.
         (self.after_record, self.after_event) = (after_record, after_event);
-        Ok(counts)
+        Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
     }
 }
 

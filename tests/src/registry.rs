@@ -124,3 +124,45 @@ impl World {
         admin
     }
 }
+
+impl World {
+    /// Puts another registry in the place of the one that is there, with a registry of consents beside it, deployed as
+    /// for development, and starts the programs again with it and with more environment of the api.
+    ///
+    /// Before anybody does anything: what was anchored stays on the old registry.
+    pub async fn deploys_consents(&mut self, api: &[(&str, &str)]) {
+        self.api.stop().await;
+        self.indexer.stop().await;
+        let file = self.foundation.dir().join("consents.json");
+        let registrar = self.foundation.deployment.registrar.clone();
+        let (tools, url, written) = (
+            self.foundation.tools.clone(),
+            self.foundation.chain_rpc_url().to_owned(),
+            file.clone(),
+        );
+        let deployed = tokio::task::spawn_blocking(move || {
+            let environment = [
+                ("DEVELOPMENT", "true"),
+                ("REGISTRAR_ADDRESS", registrar.as_str()),
+                ("DEPLOY_CONSENT_REGISTRY", "true"),
+            ];
+            let sender = ["--unlocked", "--sender", DEPLOYER];
+            run_deploy_script(&tools, &url, &written, &sender, &environment)
+        });
+        let deployed = deployed.await.expect("the script does not panic");
+        deployed.unwrap_or_else(|error| panic!("{error}"));
+        let deployment = fs::read(&file).expect("the script wrote the deployment");
+        self.foundation.deployment = serde_json::from_slice(&deployment).expect("it is one");
+        let file = file.display().to_string();
+        let environment = [("MEDITRUSTAL_DEPLOYMENT_FILE", file.as_str())];
+        self.indexer = self.another_indexer("consents-indexer", &environment).await;
+        let environment = [&environment[..], api].concat();
+        self.api = self.another_api("consents-api", &environment).await;
+    }
+
+    /// The address of the registry of consents.
+    pub fn consent_registry(&self) -> &str {
+        let consents = self.foundation.deployment.consent_registry.as_deref();
+        consents.expect("one was deployed")
+    }
+}

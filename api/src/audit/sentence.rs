@@ -84,6 +84,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "ACCESS_CODE_REDEEM" => "redeemed an access code of yours",
         "ACCESS_CODE_CANCEL" => "cancelled an access code",
         "CONSENT_WITHDRAW" => "took a consent back",
+        "CONSENT_SIGN" => "signed a consent, or its withdrawal, with your wallet",
         "CONSENT_READ" => "read your consents",
         "AUDIT_READ" => "read who accessed your data",
         "ACCESS_DENIED" => "tried to reach your data and was refused",
@@ -133,6 +134,9 @@ fn finding_in(table: Option<&str>) -> &'static str {
         }
         Some("representatives" | "representative_proposals") => {
             "found that a representative of yours was changed outside the service: they cannot act for you"
+        }
+        Some("consent_receipts") => {
+            "found that the receipt of a consent of yours was changed outside the service: it proves nothing"
         }
         Some("legal_holds") => {
             "found that a legal hold on your data was changed outside the service"

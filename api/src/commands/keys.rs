@@ -21,7 +21,7 @@ use domain::{
 use serde_json::{Value, json};
 use store::{
     Pool, PoolSettings, StoreError, Tx, audit, deletion, keys, legal_holds, memberships, migrate,
-    organizations, representatives,
+    organizations, receipts, representatives,
     seals::{self, Walk},
     second_factors,
 };
@@ -436,6 +436,11 @@ async fn sealed_anew(
         }
         SealedTable::RepresentativeProposals => {
             let found = representatives::walk_proposals(tx, walk).await?.into_iter();
+            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
+            found.map(|(id, _, row)| (id, anew(row))).collect()
+        }
+        SealedTable::ConsentReceipts => {
+            let found = receipts::walk(tx, walk).await?.into_iter();
             let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
             found.map(|(id, _, row)| (id, anew(row))).collect()
         }

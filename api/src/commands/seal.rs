@@ -14,7 +14,7 @@ use domain::{
 use serde_json::json;
 use store::{
     PgConnection, Pool, PoolSettings, StoreError, Tx, audit, deletion, legal_holds, memberships,
-    migrate, organizations, representatives,
+    migrate, organizations, receipts, representatives,
     seals::{self, Walk},
 };
 use uuid::Uuid;
@@ -68,6 +68,8 @@ enum Table {
     Representatives,
     /// Representatives who wait for a second administrator
     RepresentativeProposals,
+    /// Receipts of consents
+    ConsentReceipts,
 }
 
 impl From<Table> for SealedTable {
@@ -86,6 +88,7 @@ impl From<Table> for SealedTable {
             Table::Memberships => Self::Memberships,
             Table::Representatives => Self::Representatives,
             Table::RepresentativeProposals => Self::RepresentativeProposals,
+            Table::ConsentReceipts => Self::ConsentReceipts,
         }
     }
 }
@@ -242,6 +245,7 @@ impl SealRows {
             SealedTable::Memberships,
             SealedTable::Representatives,
             SealedTable::RepresentativeProposals,
+            SealedTable::ConsentReceipts,
         ];
         match self.table {
             Some(table) => vec![table.into()],
@@ -331,6 +335,13 @@ impl SealRows {
             SealedTable::Memberships => {
                 let found = memberships::walk(&mut conn, walk).await?;
                 rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+            }
+            SealedTable::ConsentReceipts => {
+                for (id, of, sealed) in receipts::walk(&mut conn, walk).await? {
+                    let is_readable = sealed.is_some();
+                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
+                    rows.push((id, of, is_readable, is_right));
+                }
             }
         }
         let Some((last, ..)) = rows.last().copied() else {
@@ -515,6 +526,11 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::RepresentativeProposals => {
             let found = representatives::walk_proposals(tx, walk).await?.pop();
+            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
+            replace(tx, keyring, found).await
+        }
+        SealedTable::ConsentReceipts => {
+            let found = receipts::walk(tx, walk).await?.pop();
             let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
             replace(tx, keyring, found).await
         }

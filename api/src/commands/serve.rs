@@ -170,6 +170,13 @@ async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
         );
     }
     let deployment = Deployment::load(&config.deployment_file);
+    if let Ok(deployment) = &deployment
+        && config.relay_consents
+        && deployment.consent_registry.is_none()
+    {
+        let told = "the deployment file names no registry of consents";
+        look("MEDITRUSTAL_RELAY_CONSENTS", Err(told.into()));
+    }
     look(
         "MEDITRUSTAL_DEPLOYMENT_FILE",
         deployment.map(drop).map_err(Into::into),
@@ -287,6 +294,11 @@ fn start_jobs(
         signer: Arc::clone(&resources.signer),
         fees,
         wake,
+        consents: client
+            .deployment()
+            .consent_registry
+            .filter(|_| config.relay_consents),
+        keyring: Arc::clone(&resources.keyring),
     };
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());
@@ -404,6 +416,7 @@ async fn assemble(
         writer: Writer::start(context, &mut tasks),
         seals,
         registrars,
+        relays_consents: config.relay_consents,
         answers: AnswerMemory::new(config.shares.answers()),
         costs: CostLimiter::new(config.shares.costs(), pool.clone()),
         throttle: Throttle::new(config.throttle.limits(), pool.clone()),

@@ -36,6 +36,15 @@ pub(crate) fn evidence(consent: &Consent) -> Value {
     })
 }
 
+/// The same, with the hash of the receipt that was made of it.
+pub(crate) fn evidence_with(consent: &Consent, receipt: Option<&str>) -> Value {
+    let mut told = evidence(consent);
+    if let Some(receipt) = receipt {
+        told["receipt"] = receipt.into();
+    }
+    told
+}
+
 /// Terms, as a retry is compared by.
 pub(super) fn evidence_of(terms: &Terms) -> Value {
     json!([

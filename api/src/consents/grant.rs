@@ -18,7 +18,8 @@ use uuid::Uuid;
 use vault::digest;
 
 use super::{
-    evidence::{entry, evidence, evidence_of},
+    evidence::{entry, evidence_of, evidence_with},
+    receipts,
     refusals::set_refusals,
 };
 use crate::{
@@ -63,24 +64,23 @@ pub(crate) async fn grant(
     let patient = actor.subject();
     let granting = judge(seals, &mut tx, patient, terms, key).await?;
     let consent = &granting.consent;
-    match granting.standing {
+    let receipt = match granting.standing {
         Standing::Repeated => return Ok(granting.consent),
-        Standing::InForce => {}
-        Standing::New => insert(seals, &mut tx, &granting).await?,
-    }
+        Standing::InForce => None,
+        Standing::New => Some(insert(seals, &mut tx, &granting).await?),
+    };
     if let Some(key) = key {
         remember(&mut tx, patient, key, granting.request_hash, consent.id).await?;
     }
-    let entry = if granting.standing == Standing::New {
-        AuditEntry {
-            new_value: Some(evidence(consent)),
+    let entry = match receipt {
+        Some(receipt) => AuditEntry {
+            new_value: Some(evidence_with(consent, Some(&receipt))),
             ..entry(caller, AuditAction::ConsentGrant, consent.id)
-        }
-    } else {
-        AuditEntry {
+        },
+        None => AuditEntry {
             new_value: Some(json!({ "retry": true })),
             ..entry(caller, AuditAction::ConsentRead, consent.id)
-        }
+        },
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
@@ -254,19 +254,20 @@ fn consent_by(terms: Terms, patient: UserId, now: DateTime<Utc>) -> Consent {
     }
 }
 
-/// Stores the consent; where it is a refusal, the account names it.
+/// Stores the consent and its receipt; where it is a refusal, the account names it. Gives the receipt's hash.
 pub(super) async fn insert(
     seals: &Seals,
     tx: &mut Tx<'_>,
     granting: &Granting,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     let consent = &granting.consent;
     consents::insert(tx, consent, &seals.seal(consent)?).await?;
+    let receipt = receipts::of_grant(seals, tx, consent).await?;
     if consent.is_denial() {
         let change = |refusals: Vec<Uuid>| granting.refusals(refusals);
         set_refusals(seals, tx, consent.patient, change).await?;
     }
-    Ok(())
+    Ok(receipt)
 }
 
 /// Refuses a person who is no active doctor, or is the patient. Why is not said: accounts are nobody

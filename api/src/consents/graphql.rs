@@ -7,10 +7,16 @@ use chrono::{DateTime, Utc};
 use domain::{
     consents::{self, Grantee as Party, Terms},
     ids::{ConsentId, OrganizationId, UserId},
+    receipts::ReceiptKind,
 };
 use uuid::Uuid;
 
-use super::{document::write, grant, list, withdraw};
+use super::{
+    document::write,
+    grant, list,
+    receipts::{self, graphql::ConsentReceipt},
+    withdraw,
+};
 use crate::{
     cursor::{Cursor, ListCursors},
     graphql::{
@@ -147,6 +153,18 @@ impl Consent {
     /// the service never is: a finding `ROW_TAMPERED` tells of it.
     async fn is_active(&self) -> bool {
         self.holds()
+    }
+
+    /// What was agreed to, as one text that never changes, with the signature of the patient's wallet where there is one.
+    /// Null for anybody but the patient, for consents from before there were receipts, and for a receipt that was changed
+    /// outside the service.
+    async fn receipt(&self, ctx: &Context<'_>) -> Result<Option<ConsentReceipt>> {
+        Ok(receipts::graphql::load(ctx, &self.stored, ReceiptKind::Grant).await?)
+    }
+
+    /// The same of the withdrawal; null while the consent is not withdrawn.
+    async fn withdrawal_receipt(&self, ctx: &Context<'_>) -> Result<Option<ConsentReceipt>> {
+        Ok(receipts::graphql::load(ctx, &self.stored, ReceiptKind::Withdrawal).await?)
     }
 
     /// The consent as a FHIR R4 `Consent`, with all that it says: `importConsent` gives the same again.

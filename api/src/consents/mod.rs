@@ -12,5 +12,6 @@ mod history;
 mod list;
 mod looking;
 mod patients;
+pub(crate) mod receipts;
 mod refusals;
 mod withdraw;

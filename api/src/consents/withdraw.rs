@@ -10,7 +10,8 @@ use serde_json::json;
 use store::{Pool, Tx, audit, barrier, consents, users};
 
 use super::{
-    evidence::{entry, evidence},
+    evidence::{entry, evidence_with},
+    receipts,
     refusals::set_refusals,
 };
 use crate::{
@@ -71,6 +72,7 @@ pub(crate) async fn withdraw(
         ..known
     };
     consents::withdraw(&mut tx, &consent, &seals.seal(&consent)?).await?;
+    let receipt = receipts::of_withdrawal(seals, &mut tx, &consent).await?;
     if consent.is_denial() {
         set_refusals(seals, &mut tx, patient, |mut refusals| {
             refusals.retain(|refusal| *refusal != id.0);
@@ -80,7 +82,7 @@ pub(crate) async fn withdraw(
     }
     let entry = AuditEntry {
         old_value: Some(json!({ "withdrawnAt": null })),
-        new_value: Some(evidence(&consent)),
+        new_value: Some(evidence_with(&consent, receipt.as_deref())),
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;

@@ -28,7 +28,11 @@ use store::{
 use tokio::time::MissedTickBehavior;
 
 use super::{certificate, entries::save, holds};
-use crate::{consents::evidence::evidence, error::Error, seals::Seals};
+use crate::{
+    consents::{evidence::evidence_with, receipts},
+    error::Error,
+    seals::Seals,
+};
 
 /// How many requests are asked for at a time.
 const AT_ONCE: i64 = 100;
@@ -398,12 +402,13 @@ impl Job<'_> {
             } else {
                 consents::withdraw_unsealed(tx, &consent).await?;
             }
+            let receipt = receipts::of_withdrawal(self.seals, tx, &consent).await?;
             entries.push(AuditEntry {
                 resource_type: ResourceType::Consent,
                 resource_id: id.0,
                 consent: Some(id),
                 old_value: Some(json!({ "withdrawnAt": null })),
-                new_value: Some(evidence(&consent)),
+                new_value: Some(evidence_with(&consent, receipt.as_deref())),
                 encryption: EncryptionStatus::MetadataOnly,
                 ..self.entry(AuditAction::ConsentWithdraw, Value::Null)
             });

@@ -201,6 +201,10 @@ pub(crate) enum FindingKind {
     /// The record was superseded, revoked or erased on the chain by a transaction that this service did
     /// not send. A steward of the registry can annul it within 30 days.
     EndedOnChain,
+    /// The registry of consents has a consent that nobody gave here.
+    UnknownConsent,
+    /// The registry of consents says otherwise of a consent than what was signed here.
+    ConsentMismatch,
     /// The registry was paused: no record can be anchored until its administrator releases it.
     RegistryPaused,
     /// The decrypted content of the record does not have the hash that was stored.

@@ -144,7 +144,8 @@ impl DeepCheck {
             | CheckStage::Organizations
             | CheckStage::Memberships
             | CheckStage::Representatives
-            | CheckStage::Appointments => {
+            | CheckStage::Appointments
+            | CheckStage::Receipts => {
                 let checked = rows::check(&mut conn, &self.keyring, check_position, limit).await?;
                 let Some(last) = checked.last else {
                     let next = match check_position.stage {
@@ -156,7 +157,8 @@ impl DeepCheck {
                         CheckStage::Codes => CheckStage::Windows,
                         CheckStage::Windows => CheckStage::Deletions,
                         CheckStage::Deletions => CheckStage::Holds,
-                        CheckStage::Holds => CheckStage::Representatives,
+                        CheckStage::Holds => CheckStage::Receipts,
+                        CheckStage::Receipts => CheckStage::Representatives,
                         CheckStage::Representatives => CheckStage::Appointments,
                         CheckStage::Appointments => CheckStage::Organizations,
                         CheckStage::Organizations => CheckStage::Memberships,

@@ -158,7 +158,7 @@ impl SignedDraft<'_> {
             predecessor_hash: link.predecessor,
             supersedes: link.supersedes,
             transaction: SignedTransaction {
-                record: draft.id,
+                of: draft.id,
                 nonce: *nonce,
                 tx_hash: self.signed.tx_hash.to_string(),
                 raw_transaction: self.signed.raw.clone(),

@@ -126,7 +126,7 @@ impl Relay {
                 return Ok(false);
             };
             closed.push(SignedTransaction {
-                record,
+                of: record,
                 nonce,
                 tx_hash: transaction.tx_hash.to_string(),
                 raw_transaction: transaction.raw,

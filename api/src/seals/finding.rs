@@ -52,7 +52,7 @@ pub(crate) async fn resolve(tx: &mut Tx<'_>, row: Tampered) -> Result<(), StoreE
 /// What kind of thing a row is about, in the audit trail.
 pub(crate) const fn resource_of(table: SealedTable) -> ResourceType {
     match table {
-        SealedTable::Consents => ResourceType::Consent,
+        SealedTable::Consents | SealedTable::ConsentReceipts => ResourceType::Consent,
         SealedTable::Sessions => ResourceType::Session,
         SealedTable::AccessCodes => ResourceType::AccessCode,
         SealedTable::BreakGlassWindows => ResourceType::BreakGlassWindow,

@@ -143,6 +143,10 @@ pub(crate) fn status(status: u8) -> Result<Option<OnChainStatus>, ClientError> {
     }
 }
 
+fn addresses(contracts: &[ChainAddress]) -> Vec<String> {
+    contracts.iter().map(ToString::to_string).collect()
+}
+
 const SEND: &str = "eth_sendRawTransaction";
 
 fn transaction(raw: &[u8]) -> Value {
@@ -439,8 +443,20 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn registry_head(&self, at: BlockHash) -> Result<RegistryHead, ClientError> {
+        self.head_of(self.deployment.registry, at).await
+    }
+
+    /// The same of any contract of ours.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn head_of(
+        &self,
+        contract: ChainAddress,
+        at: BlockHash,
+    ) -> Result<RegistryHead, ClientError> {
         let at = json!({ "blockHash": at.to_string() });
-        let answer = self.call(&headCall {}, at).await?;
+        let answer = self.call_of(contract, &headCall {}, at).await?;
         Ok(RegistryHead {
             head: Head(answer._0.0),
             sequence: answer._1.to(),
@@ -495,13 +511,27 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; see [`ClientError::asks_for_less`].
     pub async fn logs_in(&self, from: u64, to: u64) -> Result<Vec<RawLog>, ClientError> {
+        self.logs_of_contracts_in(&[self.deployment.registry], from, to)
+            .await
+    }
+
+    /// The same of several contracts of ours.
+    ///
+    /// # Errors
+    /// [`ClientError`]; see [`ClientError::asks_for_less`].
+    pub async fn logs_of_contracts_in(
+        &self,
+        contracts: &[ChainAddress],
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<RawLog>, ClientError> {
         let filter = json!([{
-            "address": self.deployment.registry.to_string(),
+            "address": addresses(contracts),
             "fromBlock": format!("{from:#x}"),
             "toBlock": format!("{to:#x}"),
         }]);
-        self.logs(filter, |log| (from..=to).contains(&log.block_number))
-            .await
+        let asked_for = |log: &RawLog| (from..=to).contains(&log.block_number);
+        self.logs(contracts, filter, asked_for).await
     }
 
     /// The registry's logs in exactly this block, in order, each once.
@@ -509,14 +539,26 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a node that does not know the block refuses.
     pub async fn logs_of(&self, block: &Block) -> Result<Vec<RawLog>, ClientError> {
+        self.logs_of_contracts(&[self.deployment.registry], block)
+            .await
+    }
+
+    /// The same of several contracts of ours.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a node that does not know the block refuses.
+    pub async fn logs_of_contracts(
+        &self,
+        contracts: &[ChainAddress],
+        block: &Block,
+    ) -> Result<Vec<RawLog>, ClientError> {
         let filter = json!([{
-            "address": self.deployment.registry.to_string(),
+            "address": addresses(contracts),
             "blockHash": block.hash.to_string(),
         }]);
-        self.logs(filter, |log| {
-            (log.block_hash, log.block_number) == (block.hash, block.number)
-        })
-        .await
+        let asked_for =
+            |log: &RawLog| (log.block_hash, log.block_number) == (block.hash, block.number);
+        self.logs(contracts, filter, asked_for).await
     }
 
     /// The registry's logs up to a block whose first topic is this hash, in order, each once.
@@ -534,11 +576,14 @@ impl Client {
             "fromBlock": format!("{:#x}", self.deployment.block),
             "toBlock": format!("{to:#x}"),
         }]);
-        self.logs(filter, |log| log.block_number <= to).await
+        let registry = [self.deployment.registry];
+        self.logs(&registry, filter, |log| log.block_number <= to)
+            .await
     }
 
     async fn logs(
         &self,
+        contracts: &[ChainAddress],
         filter: Value,
         asked_for: impl Fn(&RawLog) -> bool,
     ) -> Result<Vec<RawLog>, ClientError> {
@@ -547,7 +592,7 @@ impl Client {
         let mut logs: Vec<RawLog> = answer.into_iter().map(RawLog::from).collect();
         let foreign = logs
             .iter()
-            .find(|log| log.address != self.deployment.registry || !asked_for(log));
+            .find(|log| !contracts.contains(&log.address) || !asked_for(log));
         if let Some(log) = foreign {
             let what = format!("a log of {} in block {}", log.address, log.block_number);
             return Err(ClientError::Unreadable {
@@ -568,7 +613,7 @@ impl Client {
         self.call_of(self.deployment.registry, call, at).await
     }
 
-    async fn call_of<C: SolCall>(
+    pub(crate) async fn call_of<C: SolCall>(
         &self,
         contract: ChainAddress,
         call: &C,

@@ -5,10 +5,10 @@
 //! swapped or forged. A log that cannot be read is an error, never skipped.
 
 use alloy::{
-    primitives::{B256, IntoLogData, keccak256},
+    primitives::{B256, FixedBytes, IntoLogData, LogData, keccak256},
     sol_types::{SolEventInterface, SolValue},
 };
-use domain::{integrity::ClosedAs, records::DataHash};
+use domain::{integrity::ClosedAs, receipts::ReceiptKind, records::DataHash};
 use serde_json::{Value, json};
 
 use crate::{
@@ -43,6 +43,28 @@ pub struct RawLog {
 impl RawLog {
     pub(crate) fn place(&self) -> (u64, u64, BlockHash) {
         (self.block_number, self.log_index, self.block_hash)
+    }
+
+    /// Whether this contract wrote it.
+    pub fn is_of(&self, contract: ChainAddress) -> bool {
+        self.address == contract
+    }
+
+    fn undecodable(&self, what: &str) -> Undecodable {
+        Undecodable {
+            block_number: self.block_number,
+            block_hash: self.block_hash,
+            log_index: self.log_index,
+            what: what.chars().take(MAX_WHAT_CHARS).collect(),
+        }
+    }
+
+    /// Refuses bytes that no field owns: the decoder ignores them, and the contracts write none.
+    fn require_bytes(&self, written: &LogData) -> Result<(), Undecodable> {
+        if written.topics() == self.topics && written.data.as_ref() == self.data {
+            return Ok(());
+        }
+        Err(self.undecodable("its bytes are not what the registry writes"))
     }
 }
 
@@ -195,6 +217,17 @@ pub enum RegistryEvent {
         /// Who switched.
         by: ChainAddress,
     },
+    /// A consent was given or withdrawn: of the registry of consents alone.
+    ConsentChanged {
+        /// The patient's wallet.
+        wallet: ChainAddress,
+        /// The hash of the details.
+        details: DataHash,
+        /// Which of the two.
+        kind: ReceiptKind,
+        /// When the grant ends by itself, zero for never. Unit: seconds since 1970.
+        expires_at: u64,
+    },
     /// An account was given a role or lost it.
     RoleChanged {
         /// The role's id.
@@ -235,6 +268,17 @@ pub enum AdminStep {
 }
 
 impl AdminStep {
+    /// The step of a number.
+    fn of(step: u8) -> Result<Self, String> {
+        match step {
+            0 => Ok(Self::TransferBegun),
+            1 => Ok(Self::TransferCancelled),
+            2 => Ok(Self::DelayChangeBegun),
+            3 => Ok(Self::DelayChangeCancelled),
+            other => Err(format!("a step {other}")),
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::TransferBegun => "TRANSFER_BEGUN",
@@ -258,6 +302,7 @@ impl RegistryEvent {
             Self::CheckpointAnchored { .. } => "CHECKPOINT_ANCHORED",
             Self::EpochOpened { .. } => "EPOCH_OPENED",
             Self::PausedSet { .. } => "PAUSED_SET",
+            Self::ConsentChanged { .. } => "CONSENT_CHANGED",
             Self::RoleChanged { .. } => "ROLE_CHANGED",
             Self::AdminStepTaken { .. } => "ADMIN_STEP_TAKEN",
         }
@@ -272,6 +317,7 @@ impl RegistryEvent {
             | Self::RecordExtracted { record, .. } => Some(*record),
             Self::BatchAnchored { root, .. } | Self::CheckpointAnchored { root, .. } => Some(*root),
             Self::EpochOpened { root, .. } => *root,
+            Self::ConsentChanged { details, .. } => Some(*details),
             Self::EndingLimitSet { .. }
             | Self::PausedSet { .. }
             | Self::RoleChanged { .. }
@@ -285,6 +331,7 @@ impl RegistryEvent {
             Self::RecordAnchored { registrar, .. } | Self::BatchAnchored { registrar, .. } => {
                 *registrar
             }
+            Self::ConsentChanged { wallet, .. } => *wallet,
             Self::RecordClosed { by, .. }
             | Self::EndingAnnulled { by, .. }
             | Self::EndingLimitSet { by, .. }
@@ -330,6 +377,9 @@ impl RegistryEvent {
                 epoch, tree_size, ..
             } => json!({ "epoch": epoch, "treeSize": tree_size }),
             Self::PausedSet { paused, .. } => json!({ "paused": paused }),
+            Self::ConsentChanged {
+                kind, expires_at, ..
+            } => json!({ "kind": kind, "expiresAt": expires_at }),
             Self::RoleChanged {
                 role,
                 account,
@@ -358,7 +408,21 @@ impl RegistryEvent {
 
 /// The head of a registry that has said nothing yet.
 pub fn first_head(deployment: &Deployment) -> Head {
-    let seed = (deployment.chain_id, deployment.registry.to_alloy(), VERSION);
+    first_head_of(deployment, deployment.registry, VERSION)
+}
+
+/// The same of the registry of consents; `None` where there is none.
+pub fn first_head_of_consents(deployment: &Deployment) -> Option<Head> {
+    let version = deployment.consent_version.unwrap_or(1);
+    Some(first_head_of(
+        deployment,
+        deployment.consent_registry?,
+        version,
+    ))
+}
+
+fn first_head_of(deployment: &Deployment, contract: ChainAddress, version: u64) -> Head {
+    let seed = (deployment.chain_id, contract.to_alloy(), version);
     cut(keccak256(seed.abi_encode()))
 }
 
@@ -396,21 +460,10 @@ fn body(topics: &[B256], data: &[u8]) -> [u8; 32] {
 /// # Errors
 /// [`Undecodable`]: nothing may be applied past such a log.
 pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
-    let undecodable = |what: String| Undecodable {
-        block_number: log.block_number,
-        block_hash: log.block_hash,
-        log_index: log.log_index,
-        what,
-    };
     let bound = Bound::decode_raw_log(&log.topics, &log.data)
-        .map_err(|error| undecodable(error.to_string().chars().take(MAX_WHAT_CHARS).collect()))?;
-    // The decoder ignores bytes that no field owns; the contract writes none.
-    let written = bound.to_log_data();
-    if written.topics() != log.topics || written.data.as_ref() != log.data {
-        return Err(undecodable(
-            "its bytes are not what the registry writes".to_owned(),
-        ));
-    }
+        .map_err(|error| log.undecodable(&error.to_string()))?;
+    log.require_bytes(&bound.to_log_data())?;
+    let undecodable = |what: String| log.undecodable(&what);
     let (sequence, head, event) = match bound {
         Bound::RecordAnchored(e) => (e.seq, e.head, e.into()),
         Bound::RecordClosed(e) => (e.seq, e.head, e.try_into().map_err(undecodable)?),
@@ -431,19 +484,31 @@ pub fn decode(log: &RawLog) -> Result<Option<RegistryLog>, Undecodable> {
         | Bound::DefaultAdminDelayChangeScheduled(_)
         | Bound::DefaultAdminDelayChangeCanceled(_) => return Ok(None),
     };
-    Ok(Some(RegistryLog {
+    Ok(Some(numbered(log, sequence.to(), head, event)))
+}
+
+fn numbered(
+    log: &RawLog,
+    sequence: u64,
+    head: FixedBytes<25>,
+    event: RegistryEvent,
+) -> RegistryLog {
+    RegistryLog {
         block_number: log.block_number,
         block_hash: log.block_hash,
         tx_hash: log.tx_hash,
         log_index: log.log_index,
-        sequence: sequence.to(),
+        sequence,
         head: Head(head.0),
         body: body(&log.topics, &log.data),
         event,
-    }))
+    }
 }
 
+mod consents;
 mod read;
+
+pub use consents::decode_consents;
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,13 @@
 //! - [`Evidence`]: what the chain alone shows of one hash.
 //! - [`siwe`]: the message that a wallet signs; [`signed_by_key`] and [`Client::contract_accepts`] say
 //!   whether it did.
+//! - [`ConsentStatement`]: what a wallet signs of a consent (EIP-712), and how the registry of consents is told.
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
 mod bindings;
 mod checkpoint;
 mod client;
+mod consents;
 mod deployment;
 mod error;
 pub mod event;
@@ -29,6 +31,7 @@ pub use client::{
     Block, Client, Fees, OnChainAnchor, OnChainEnding, OnChainStatus, Receipt, RegistryHead,
     RegistryRoom,
 };
+pub use consents::{ConsentDomain, ConsentStatement, OnChainConsent, details_hash};
 pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};

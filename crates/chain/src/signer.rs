@@ -1,4 +1,4 @@
-//! Signs the transactions that anchor and close records. No network: a transaction's hash is known before it is sent, so it
+//! Signs the transactions that anchor and close records, and those that tell of consents. No network: a transaction's hash is known before it is sent, so it
 //! can be stored, together with the bytes, before anything leaves this machine.
 
 use std::{
@@ -186,13 +186,25 @@ impl Signer {
         call: Vec<u8>,
         fees: Fees,
     ) -> Result<SignedAnchor, SignerError> {
+        self.sign_to(self.registry, nonce, gas_limit, call, fees)
+    }
+
+    /// Signs a call of any contract of ours.
+    pub(crate) fn sign_to(
+        &self,
+        contract: Address,
+        nonce: u64,
+        gas_limit: u64,
+        call: Vec<u8>,
+        fees: Fees,
+    ) -> Result<SignedAnchor, SignerError> {
         let tx = TxEip1559 {
             chain_id: self.chain_id,
             nonce,
             gas_limit,
             max_fee_per_gas: fees.max_fee_per_gas,
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
-            to: TxKind::Call(self.registry),
+            to: TxKind::Call(contract),
             value: U256::ZERO,
             access_list: alloy::eips::eip2930::AccessList::default(),
             input: call.into(),

@@ -2,7 +2,7 @@
 //! address (EIP-1271).
 
 use alloy::{
-    primitives::{FixedBytes, Signature, eip191_hash_message},
+    primitives::{B256, FixedBytes, Signature, eip191_hash_message},
     sol,
     sol_types::SolCall,
 };
@@ -32,13 +32,19 @@ pub fn signed_by_key(address: ChainAddress, text: &str, signature: &str) -> bool
     bytes.is_some_and(|bytes| recovered(text, &bytes) == Some(address))
 }
 
-fn decoded(signature: &str) -> Option<Vec<u8>> {
+/// The bytes of a signature: `0x` and hexadecimal digits.
+pub(crate) fn decoded(signature: &str) -> Option<Vec<u8>> {
     let digits = signature.strip_prefix("0x")?;
     let fits = digits.len() <= 2 * MAX_SIGNATURE_BYTES;
     fits.then(|| alloy::hex::decode(digits).ok()).flatten()
 }
 
 pub(crate) fn recovered(text: &str, signature: &[u8]) -> Option<ChainAddress> {
+    recovered_from(&eip191_hash_message(text), signature)
+}
+
+/// Whose key signed a hash.
+pub(crate) fn recovered_from(hash: &B256, signature: &[u8]) -> Option<ChainAddress> {
     let bytes: &[u8; 65] = signature.try_into().ok()?;
     if !matches!(bytes[64], 27 | 28) {
         return None;
@@ -47,8 +53,7 @@ pub(crate) fn recovered(text: &str, signature: &[u8]) -> Option<ChainAddress> {
     if signature.normalize_s().is_some() {
         return None;
     }
-    let hash = eip191_hash_message(text);
-    let signer = signature.recover_address_from_prehash(&hash).ok()?;
+    let signer = signature.recover_address_from_prehash(hash).ok()?;
     Some(signer.into())
 }
 

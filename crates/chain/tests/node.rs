@@ -41,7 +41,7 @@ impl Stage {
             .await
             .expect("a node starts");
         let file = dir.path().join("deployment.json");
-        deploy_registry(&tools, &node.url(), &file)
+        deploy_registry(&tools, &node.url(), &file, false)
             .await
             .expect("the registry is deployed");
         if mining == Mining::OnDemand {

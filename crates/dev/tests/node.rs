@@ -26,7 +26,7 @@ async fn a_kept_chain_is_the_same_after_a_restart_and_is_not_deployed_to_twice()
         .await
         .expect("a node starts");
     let file = dir.path().join("deployment.json");
-    let first = deploy_registry(&tools, &node.url(), &file)
+    let first = deploy_registry(&tools, &node.url(), &file, false)
         .await
         .expect("it is deployed");
     let block = json!([format!("{:#x}", first.block), false]);
@@ -40,7 +40,7 @@ async fn a_kept_chain_is_the_same_after_a_restart_and_is_not_deployed_to_twice()
         .await
         .expect("a block");
     assert_eq!(before["hash"], after["hash"]);
-    let again = deploy_registry(&tools, &node.url(), &file)
+    let again = deploy_registry(&tools, &node.url(), &file, false)
         .await
         .expect("it is deployed");
     assert_eq!(first.registry, again.registry);

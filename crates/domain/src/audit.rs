@@ -73,6 +73,8 @@ text_enum! {
         ConsentGrant = "CONSENT_GRANT",
         /// A consent was taken back.
         ConsentWithdraw = "CONSENT_WITHDRAW",
+        /// A wallet signed the receipt of a consent.
+        ConsentSign = "CONSENT_SIGN",
         /// A consent was prepared for whoever redeems its code.
         AccessCodeCreate = "ACCESS_CODE_CREATE",
         /// A code was redeemed.
@@ -393,6 +395,7 @@ impl AuditAction {
             | Self::UserRoleChange
             | Self::ConsentGrant
             | Self::ConsentWithdraw
+            | Self::ConsentSign
             | Self::AccessCodeCreate
             | Self::AccessCodeRedeem
             | Self::AccessCodeCancel

@@ -51,6 +51,10 @@ id!(
     ConsentId
 );
 id!(
+    /// What a patient agreed to, or took back, by a consent.
+    ReceiptId
+);
+id!(
     /// A consent that waits for whoever has its code.
     AccessCodeId
 );

@@ -105,6 +105,10 @@ text_enum! {
         ForeignRegistrar = "FOREIGN_REGISTRAR",
         /// Somebody superseded or closed a record on the chain, and it was not us.
         EndedOnChain = "ENDED_ON_CHAIN",
+        /// The registry of consents has one that nobody agreed to here.
+        UnknownConsent = "UNKNOWN_CONSENT",
+        /// The registry of consents says otherwise of a consent than its receipt.
+        ConsentMismatch = "CONSENT_MISMATCH",
         /// Somebody paused the registry.
         RegistryPaused = "REGISTRY_PAUSED",
         /// A record's content is not what its hash says.
@@ -153,6 +157,8 @@ text_enum! {
         Representatives = "REPRESENTATIVES",
         /// Representatives who wait for a second administrator.
         Appointments = "APPOINTMENTS",
+        /// Receipts of consents.
+        Receipts = "RECEIPTS",
     }
 }
 

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod integrity;
 pub mod organizations;
 pub mod purpose;
+pub mod receipts;
 pub mod records;
 pub mod representatives;
 pub mod seals;

@@ -41,6 +41,8 @@ text_enum! {
         Representatives = "representatives",
         /// Representatives who wait for a second administrator.
         RepresentativeProposals = "representative_proposals",
+        /// Receipts of consents, and the signatures of wallets on them.
+        ConsentReceipts = "consent_receipts",
     }
 }
 

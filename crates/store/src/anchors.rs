@@ -44,7 +44,7 @@ pub async fn insert(
     anchors: &[NewAnchor],
 ) -> Result<(), StoreError> {
     let text = |cell: fn(&NewAnchor) -> String| anchors.iter().map(cell).collect::<Vec<_>>();
-    let records: Vec<Uuid> = anchors.iter().map(|a| a.transaction.record.0).collect();
+    let records: Vec<Uuid> = anchors.iter().map(|a| a.transaction.of.0).collect();
     let patients: Vec<Uuid> = anchors.iter().map(|a| a.patient.0).collect();
     let predecessors: Vec<Option<String>> = anchors
         .iter()
@@ -95,7 +95,7 @@ pub async fn fail(
          WHERE record_id = $1
            AND state IN ('PENDING', 'SUBMITTED', 'REORGED')
          RETURNING record_id, patient_id, record_type, record_hash, tx_hash",
-        mined.record.0,
+        mined.of.record(),
     )
     .fetch_optional(&mut **tx)
     .await?;

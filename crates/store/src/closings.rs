@@ -202,7 +202,7 @@ pub async fn submit(
     closings: &[SignedTransaction],
 ) -> Result<(), StoreError> {
     outbox::insert(tx, signer, OutboxKind::Close, closings.iter()).await?;
-    let records: Vec<Uuid> = closings.iter().map(|c| c.record.0).collect();
+    let records: Vec<Uuid> = closings.iter().map(|c| c.of.0).collect();
     let transactions: Vec<String> = closings.iter().map(|c| c.tx_hash.clone()).collect();
     sqlx::query!(
         "UPDATE record_closings AS closing
@@ -240,7 +240,7 @@ pub async fn fail(
            AND closing.record_id = $1
            AND closing.state = 'SUBMITTED'
            AND closing.tx_hash = attempt.tx_hash",
-        mined.record.0,
+        mined.of.record(),
         mined.outbox,
         again_in.as_secs_f64(),
     )

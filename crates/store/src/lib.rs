@@ -35,6 +35,7 @@ pub mod organizations;
 pub mod outbox;
 mod pool;
 pub mod provision;
+pub mod receipts;
 pub mod reconciliation;
 pub mod records;
 pub mod representatives;

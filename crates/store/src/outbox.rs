@@ -1,11 +1,14 @@
 //! What the relay has to hand to a node: a row for each nonce, with every transaction that was signed for it. Only this
 //! module writes rows, and moves them: queued, sent, mined, failed, queued again where a block was undone.
 //!
-//! Rows are locked in one order: outbox by id, then anchors, then closings, each by record.
+//! Rows are locked in one order: outbox by id, then anchors, then closings, each by record, then receipts of consents.
 
 use std::time::Duration;
 
-use domain::{ids::RecordId, records::DataHash};
+use domain::{
+    ids::{ReceiptId, RecordId},
+    records::DataHash,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -22,6 +25,8 @@ pub enum OutboxKind {
     Anchor,
     /// It closes one.
     Close,
+    /// It tells the registry of consents that a consent was given or withdrawn.
+    Consent,
 }
 
 impl OutboxKind {
@@ -29,15 +34,62 @@ impl OutboxKind {
         match self {
             Self::Anchor => "ANCHOR",
             Self::Close => "CLOSE",
+            Self::Consent => "CONSENT",
         }
     }
 }
 
-/// A transaction that was signed for a record, with its nonce.
+/// What a transaction of the outbox is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutboxSubject {
+    /// A record.
+    Record(RecordId),
+    /// A receipt of a consent.
+    Receipt(ReceiptId),
+}
+
+impl OutboxSubject {
+    pub(crate) const fn record(self) -> Option<Uuid> {
+        match self {
+            Self::Record(id) => Some(id.0),
+            Self::Receipt(_) => None,
+        }
+    }
+
+    pub(crate) const fn receipt(self) -> Option<Uuid> {
+        match self {
+            Self::Record(_) => None,
+            Self::Receipt(id) => Some(id.0),
+        }
+    }
+}
+
+impl From<RecordId> for OutboxSubject {
+    fn from(id: RecordId) -> Self {
+        Self::Record(id)
+    }
+}
+
+impl From<ReceiptId> for OutboxSubject {
+    fn from(id: ReceiptId) -> Self {
+        Self::Receipt(id)
+    }
+}
+
+impl std::fmt::Display for OutboxSubject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Record(id) => write!(f, "record {id}"),
+            Self::Receipt(id) => write!(f, "receipt {id}"),
+        }
+    }
+}
+
+/// A transaction that was signed for a record, or for a receipt of a consent, with its nonce.
 #[derive(Debug)]
-pub struct SignedTransaction {
-    /// Which record.
-    pub record: RecordId,
+pub struct SignedTransaction<Of = RecordId> {
+    /// For which.
+    pub of: Of,
     /// The signer's nonce.
     pub nonce: i64,
     /// The transaction's hash, `0x` and 64 digits.
@@ -49,13 +101,15 @@ pub struct SignedTransaction {
 }
 
 /// Puts transactions in, each with its first attempt, and moves the locked signer past them.
-pub(crate) async fn insert<'a>(
+pub(crate) async fn insert<'a, Of: Into<OutboxSubject> + Copy + 'a>(
     tx: &mut Tx<'_>,
     signer: SignerAccount<'_>,
     kind: OutboxKind,
-    transactions: impl Iterator<Item = &'a SignedTransaction> + Clone,
+    transactions: impl Iterator<Item = &'a SignedTransaction<Of>> + Clone,
 ) -> Result<(), StoreError> {
-    let records: Vec<Uuid> = transactions.clone().map(|it| it.record.0).collect();
+    let subjects = transactions.clone().map(|it| it.of.into());
+    let records: Vec<Option<Uuid>> = subjects.clone().map(OutboxSubject::record).collect();
+    let receipts: Vec<Option<Uuid>> = subjects.map(OutboxSubject::receipt).collect();
     let nonces: Vec<i64> = transactions.clone().map(|it| it.nonce).collect();
     let hashes: Vec<String> = transactions.clone().map(|it| it.tx_hash.clone()).collect();
     let raws: Vec<&[u8]> = transactions
@@ -68,11 +122,11 @@ pub(crate) async fn insert<'a>(
     sqlx::query!(
         "WITH entry AS (
              SELECT *
-             FROM UNNEST($4::uuid[], $5::bigint[], $6::text[], $7::bytea[], $8::text[])
-                 AS e(record_id, nonce, tx_hash, raw, fee)
+             FROM UNNEST($4::uuid[], $5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::uuid[])
+                 AS e(record_id, nonce, tx_hash, raw, fee, receipt_id)
          ), outbox AS (
-             INSERT INTO anchor_outbox (record_id, chain_id, signer, nonce, kind)
-             SELECT record_id, $1, $2, nonce, $3 FROM entry ORDER BY nonce
+             INSERT INTO anchor_outbox (record_id, consent_receipt_id, chain_id, signer, nonce, kind)
+             SELECT record_id, receipt_id, $1, $2, nonce, $3 FROM entry ORDER BY nonce
              RETURNING id, nonce
          ), attempt AS (
              INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
@@ -85,11 +139,12 @@ pub(crate) async fn insert<'a>(
         signer.chain_id,
         signer.address,
         kind.as_str(),
-        &records,
+        &records as &[Option<Uuid>],
         &nonces,
         &hashes,
         &raws as &[&[u8]],
         &fees,
+        &receipts as &[Option<Uuid>],
     )
     .execute(&mut **tx)
     .await?;
@@ -101,8 +156,8 @@ pub(crate) async fn insert<'a>(
 pub struct DueTransaction {
     /// The outbox row.
     pub outbox: i64,
-    /// Which record.
-    pub record: RecordId,
+    /// What it is about.
+    pub of: OutboxSubject,
     /// The signer's nonce.
     pub nonce: i64,
     /// The transaction's hash.
@@ -128,12 +183,13 @@ pub async fn due(
     limit: i64,
 ) -> Result<Vec<DueTransaction>, StoreError> {
     let found = sqlx::query!(
-        r#"SELECT outbox.id, outbox.record_id, outbox.nonce, attempt.tx_hash, attempt.raw_transaction,
+        r#"SELECT outbox.id, outbox.record_id, outbox.consent_receipt_id, outbox.nonce, attempt.tx_hash,
+                attempt.raw_transaction,
                 outbox.kind = 'CLOSE' AS "closes!",
-                outbox.kind = 'CLOSE' OR anchor.supersedes AS "ends!",
+                outbox.kind = 'CLOSE' OR COALESCE(anchor.supersedes, FALSE) AS "ends!",
                 outbox.state = 'SENT' AS "is_sent!"
          FROM anchor_outbox AS outbox
-         JOIN record_anchors AS anchor ON anchor.record_id = outbox.record_id
+         LEFT JOIN record_anchors AS anchor ON anchor.record_id = outbox.record_id
          JOIN LATERAL (
              SELECT tx_hash, raw_transaction
              FROM anchor_attempts
@@ -155,19 +211,27 @@ pub async fn due(
     .await?;
     Ok(found
         .into_iter()
-        .map(|row| DueTransaction {
-            outbox: row.id,
-            record: RecordId(row.record_id),
-            nonce: row.nonce,
-            tx_hash: row.tx_hash,
-            raw_transaction: row.raw_transaction,
-            kind: if row.closes {
-                OutboxKind::Close
-            } else {
-                OutboxKind::Anchor
-            },
-            ends: row.ends,
-            is_sent: row.is_sent,
+        .filter_map(|row| {
+            let record = row.record_id.map(|id| OutboxSubject::Record(RecordId(id)));
+            let receipt = row
+                .consent_receipt_id
+                .map(|id| OutboxSubject::Receipt(ReceiptId(id)));
+            // One of the two, by a CHECK.
+            let of = record.or(receipt)?;
+            Some(DueTransaction {
+                outbox: row.id,
+                of,
+                nonce: row.nonce,
+                tx_hash: row.tx_hash,
+                raw_transaction: row.raw_transaction,
+                kind: match of {
+                    OutboxSubject::Receipt(_) => OutboxKind::Consent,
+                    OutboxSubject::Record(_) if row.closes => OutboxKind::Close,
+                    OutboxSubject::Record(_) => OutboxKind::Anchor,
+                },
+                ends: row.ends,
+                is_sent: row.is_sent,
+            })
         })
         .collect())
 }
@@ -373,7 +437,7 @@ pub(crate) async fn mark_mined(
 
 /// Queues again what was mined above a block, and what was mined without effect of late: if that was undone, too, its
 /// nonce is free. Served by `idx_record_anchors_confirmed` but for those that were final, by
-/// `idx_record_closings_confirmed` and by `idx_anchor_outbox_failed`.
+/// `idx_record_closings_confirmed`, `idx_consent_receipts_confirmed` and `idx_anchor_outbox_failed`.
 pub(crate) async fn queue_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
@@ -398,6 +462,14 @@ pub(crate) async fn queue_above(
                      ON outbox.record_id = closing.record_id AND outbox.kind = 'CLOSE'
                  WHERE closing.state = 'CONFIRMED'
                    AND closing.block_number > $2
+                   AND outbox.chain_id = $1
+                   AND outbox.state = 'MINED'
+                 UNION ALL
+                 SELECT outbox.id
+                 FROM consent_receipts AS receipt
+                 JOIN anchor_outbox AS outbox ON outbox.consent_receipt_id = receipt.id
+                 WHERE receipt.chain_state = 'CONFIRMED'
+                   AND receipt.block_number > $2
                    AND outbox.chain_id = $1
                    AND outbox.state = 'MINED'
                  UNION ALL

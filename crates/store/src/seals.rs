@@ -293,7 +293,8 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
                   EXISTS (SELECT FROM organizations WHERE seal IS NOT NULL) AS "organizations!",
                   EXISTS (SELECT FROM memberships WHERE seal IS NOT NULL) AS "memberships!",
                   EXISTS (SELECT FROM representatives WHERE seal IS NOT NULL) AS "representatives!",
-                  EXISTS (SELECT FROM representative_proposals WHERE seal IS NOT NULL) AS "appointments!""#
+                  EXISTS (SELECT FROM representative_proposals WHERE seal IS NOT NULL) AS "appointments!",
+                  EXISTS (SELECT FROM consent_receipts WHERE seal IS NOT NULL) AS "receipts!""#
     )
     .fetch_one(conn)
     .await?;
@@ -311,6 +312,7 @@ pub async fn sealed_tables(conn: &mut PgConnection) -> Result<Vec<SealedTable>, 
         (found.memberships, SealedTable::Memberships),
         (found.representatives, SealedTable::Representatives),
         (found.appointments, SealedTable::RepresentativeProposals),
+        (found.receipts, SealedTable::ConsentReceipts),
     ];
     let sealed = tables.into_iter().filter(|(is_sealed, _)| *is_sealed);
     Ok(sealed.map(|(_, table)| table).collect())
@@ -544,6 +546,7 @@ pub async fn replace_seal(
         SealedTable::Memberships => replace!("memberships", "id"),
         SealedTable::Representatives => replace!("representatives", "id"),
         SealedTable::RepresentativeProposals => replace!("representative_proposals", "id"),
+        SealedTable::ConsentReceipts => replace!("consent_receipts", "id"),
     };
     Ok(done.rows_affected() == 1)
 }

@@ -17,9 +17,14 @@ pub fn hex_of(bytes: &[u8]) -> String {
 /// The SHA-256 of a JSON value, however it was written: keys sorted by their bytes, no white space,
 /// strings and numbers as `serde_json` prints them.
 pub fn of_json(value: &Value) -> [u8; 32] {
+    sha256(canonical(value).as_bytes())
+}
+
+/// A JSON value as it is hashed by [`of_json`]: keys sorted by their bytes, no white space.
+pub fn canonical(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
-    sha256(text.as_bytes())
+    text
 }
 
 fn write_canonical(value: &Value, text: &mut String) {

@@ -21,6 +21,7 @@ use domain::{
     consents::{Consent, Grantee},
     deletion::{Approval, Coverage, DeletionRequest, LegalHold},
     organizations::{Membership, Organization},
+    receipts::ConsentReceipt,
     representatives::{Representation, RepresentativeProposal},
     seals::{Authority, Factor, RoleProposal, Seal, Sealed, SealedTable, Session, Tampered},
     users::SCHEDULER,
@@ -441,6 +442,37 @@ impl Sealable for RepresentativeProposal {
         out.bytes(self.proposed_by.0.as_bytes());
         out.time(self.proposed_at);
         out.time(self.expires_at);
+    }
+}
+
+impl Sealable for ConsentReceipt {
+    const TABLE: SealedTable = SealedTable::ConsentReceipts;
+    const LAYOUT: u8 = 1;
+
+    fn id(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn of(&self) -> domain::ids::UserId {
+        self.patient
+    }
+
+    fn write(&self, out: &mut Encoding) {
+        out.bytes(self.consent.0.as_bytes());
+        out.bytes(self.patient.0.as_bytes());
+        out.text(self.kind.as_str());
+        out.text(&self.text);
+        out.bytes(&self.details_hash.0);
+        out.bytes(&self.registry_end.to_be_bytes());
+        out.time(self.made_at);
+        out.maybe(self.signature.as_ref(), |out, signed| {
+            out.bytes(&signed.chain_id.to_be_bytes());
+            out.text(&signed.contract);
+            out.text(&signed.wallet);
+            out.time(signed.deadline);
+            out.bytes(&signed.signature);
+            out.time(signed.signed_at);
+        });
     }
 }
 

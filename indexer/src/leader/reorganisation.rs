@@ -41,6 +41,11 @@ impl ChainFollower {
         to: ChainPosition,
         seen: ObservedHead,
     ) -> Result<(), IndexerError> {
+        let consents = match leader.writer.consents {
+            Some(_) => self.consents_after(to.block.number).await?,
+            None => None,
+        };
+        let to = ChainPosition { consents, ..to };
         let depth = leader.at.block.number - to.block.number;
         let finalized_up_to = leader.finalized_up_to.min(to.block.number);
         let undone = in_time(
@@ -105,6 +110,7 @@ impl ChainFollower {
             ChainPosition {
                 block: BlockRef::from(&theirs),
                 registry_state,
+                consents: None,
             },
             seen,
         )

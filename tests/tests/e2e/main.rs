@@ -23,6 +23,7 @@ mod checkpoints;
 mod closings;
 mod commands;
 mod compressed;
+mod consent_receipts;
 mod countries;
 mod cursors;
 mod database;

@@ -144,6 +144,7 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
         ("MEDITRUSTAL_CONNECTIONS", "100"),
         ("MEDITRUSTAL_SOCKETS_OF_ADDRESS", "9"),
         ("MEDITRUSTAL_SITE", "nowhere"),
+        ("MEDITRUSTAL_RELAY_CONSENTS", "true"),
     ]);
 
     let told = refused(&world, "meditrustal", &["serve"], &settings).await;
@@ -151,7 +152,8 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 7 settings cannot be used",
+            "these 8 settings cannot be used",
+            "MEDITRUSTAL_RELAY_CONSENTS: the deployment file names no registry of consents",
             "MEDITRUSTAL_POOL_MIN_SIZE is 30, and must be at most MEDITRUSTAL_POOL_MAX_SIZE, which is 20",
             "MEDITRUSTAL_FIRST_WAIT is 1000, and must be at most MEDITRUSTAL_LONGEST_WAIT, which is 900",
             "MEDITRUSTAL_CONNECTIONS_OF_ADDRESS is 512, and must be at most MEDITRUSTAL_CONNECTIONS, which is 100",

@@ -28,7 +28,7 @@ pub(super) struct Case(
     pub(super) [&'static str; 6],
 );
 
-pub(super) const CASES: [Case; 76] = [
+pub(super) const CASES: [Case; 78] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -675,6 +675,33 @@ pub(super) const CASES: [Case; 76] = [
         [
             "UNAUTHENTICATED",
             "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    // She has linked no wallet.
+    Case(
+        "Query.consentToSign",
+        r#"{ consentToSign(id: "$CONSENT", kind: GRANT) { wallet } }"#,
+        [
+            "UNAUTHENTICATED",
+            "CONFLICT",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.signConsent",
+        r#"mutation { signConsent(input: {
+            id: "$CONSENT", kind: GRANT, deadline: "2030-01-01T00:00:00Z", signature: "0x"
+        }) { consent { id } } }"#,
+        [
+            "UNAUTHENTICATED",
+            "CONFLICT",
             "NOT_FOUND",
             "NOT_FOUND",
             "NOT_FOUND",

@@ -66,8 +66,8 @@ pub(super) async fn redeem(
     let Some(prepared) = prepared else {
         return Err(refuse_code(throttle, tx, caller, pass).await?);
     };
-    let granting = give(seals, &mut tx, actor, &prepared).await?;
-    let entries = entries(caller, &prepared, &granting);
+    let (granting, receipt) = give(seals, &mut tx, actor, &prepared).await?;
+    let entries = entries(caller, &prepared, &granting.consent, receipt.as_deref());
     audit::insert(&mut tx, &entries).await?;
     pass.given_back(throttle, &mut tx).await?;
     tx.commit().await?;
@@ -116,32 +116,38 @@ async fn find(
     Ok(Some(prepared).filter(|_| may_give && patient != actor.id))
 }
 
-/// Gives the consent, unless one that says the same is in force, and closes the code.
+/// Gives the consent, unless one that says the same is in force, and closes the code. With the hash of the receipt of
+/// one that is new.
 async fn give(
     seals: &Seals,
     tx: &mut Tx<'_>,
     actor: Actor,
     prepared: &PreparedConsent,
-) -> Result<Granting, Error> {
+) -> Result<(Granting, Option<String>), Error> {
     let terms = prepared.terms_for(actor.id);
     let judged = grant::judge(seals, tx, prepared.patient, terms, None).await;
     let mut granting = judged.map_err(|error| match error {
         Error::LimitReached { .. } => too_many(),
         other => other,
     })?;
+    let mut receipt = None;
     if granting.standing == Standing::New {
         // The same id, so that a row that is put back becomes no second consent.
         granting.consent.id = prepared.consent();
-        grant::insert(seals, tx, &granting).await?;
+        receipt = Some(grant::insert(seals, tx, &granting).await?);
     }
     let now = users::now(tx).await?;
     access_codes::close(tx, prepared.id, now).await?;
-    Ok(granting)
+    Ok((granting, receipt))
 }
 
-fn entries(caller: &Caller, prepared: &PreparedConsent, granting: &Granting) -> Vec<AuditEntry> {
-    let is_new = granting.standing == Standing::New;
-    let consent = &granting.consent;
+fn entries(
+    caller: &Caller,
+    prepared: &PreparedConsent,
+    consent: &Consent,
+    receipt: Option<&str>,
+) -> Vec<AuditEntry> {
+    let is_new = receipt.is_some();
     let about = AuditEntry {
         consent: Some(consent.id),
         patient: Some(prepared.patient),
@@ -153,7 +159,7 @@ fn entries(caller: &Caller, prepared: &PreparedConsent, granting: &Granting) -> 
         action: AuditAction::ConsentGrant,
         resource_type: ResourceType::Consent,
         resource_id: consent.id.0,
-        new_value: Some(evidence::evidence(consent)),
+        new_value: Some(evidence::evidence_with(consent, receipt)),
         ..about.clone()
     });
     granted.into_iter().chain([about]).collect()

@@ -112,6 +112,10 @@ async fn judged(
             SealedTable::LegalHolds,
             judge_all(keyring, legal_holds::walk(conn, walk).await?),
         ),
+        CheckStage::Receipts => (
+            SealedTable::ConsentReceipts,
+            receipts(conn, keyring, walk).await?,
+        ),
         CheckStage::Representatives => (
             SealedTable::Representatives,
             judge_readable(keyring, representatives::walk(conn, walk).await?),
@@ -276,6 +280,15 @@ async fn codes(
     walk: Walk<'_>,
 ) -> Result<Vec<JudgedRow>, StoreError> {
     let found = seals::walk_codes(conn, walk).await?;
+    Ok(judge_readable(keyring, found))
+}
+
+async fn receipts(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    walk: Walk<'_>,
+) -> Result<Vec<JudgedRow>, StoreError> {
+    let found = store::receipts::walk(conn, walk).await?;
     Ok(judge_readable(keyring, found))
 }
 

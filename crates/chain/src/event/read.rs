@@ -128,13 +128,7 @@ impl TryFrom<bound::AdminStepTaken> for RegistryEvent {
     type Error = String;
 
     fn try_from(e: bound::AdminStepTaken) -> Result<Self, String> {
-        let step = match e.step {
-            0 => AdminStep::TransferBegun,
-            1 => AdminStep::TransferCancelled,
-            2 => AdminStep::DelayChangeBegun,
-            3 => AdminStep::DelayChangeCancelled,
-            other => return Err(format!("a step {other}")),
-        };
+        let step = AdminStep::of(e.step)?;
         Ok(Self::AdminStepTaken {
             step,
             account: e.account.into(),

@@ -36,21 +36,30 @@ pub struct Deployment {
     pub code_hash: String,
     /// Who may anchor records.
     pub registrar: String,
+    /// The registry of consents, where one was deployed.
+    #[serde(default)]
+    pub consent_registry: Option<String>,
 }
 
-/// Deploys the registry, unless `file` says where it is and the chain agrees.
+/// Deploys the registry, with one of consents if wanted, unless `file` says where it is and the chain agrees.
 ///
 /// # Errors
 ///
 /// When the node does not answer, or when forge fails: with what it said.
-pub async fn deploy_registry(tools: &Tools, rpc_url: &str, file: &Path) -> Result<Deployment> {
+pub async fn deploy_registry(
+    tools: &Tools,
+    rpc_url: &str,
+    file: &Path,
+    consents: bool,
+) -> Result<Deployment> {
     if let Some(deployment) = read(file)
         && stands(rpc_url, &deployment).await?
     {
         return Ok(deployment);
     }
     let (tools, url, target) = (tools.clone(), rpc_url.to_owned(), file.to_owned());
-    let deployed = tokio::task::spawn_blocking(move || deploy(&tools, &url, &target)).await;
+    let deployed =
+        tokio::task::spawn_blocking(move || deploy(&tools, &url, &target, consents)).await;
     deployed.map_err(|error| Error::Needs(format!("the deployment was cut off: {error}")))??;
     read(file).ok_or_else(|| {
         Error::Needs(format!(
@@ -77,13 +86,17 @@ async fn stands(url: &str, deployment: &Deployment) -> Result<bool> {
         .is_some_and(|hash| hash.eq_ignore_ascii_case(&deployment.code_hash)))
 }
 
-fn deploy(tools: &Tools, url: &str, file: &Path) -> Result<()> {
+fn deploy(tools: &Tools, url: &str, file: &Path, consents: bool) -> Result<()> {
     let environment = [
         ("DEVELOPMENT", "true"),
         ("REGISTRAR_ADDRESS", REGISTRAR),
         ("CHECKPOINT_ADDRESS", CHECKPOINT),
         // As many as the registry allows: benchmarks and tests amend by the hundred.
         ("ENDING_LIMIT", "2047"),
+        (
+            "DEPLOY_CONSENT_REGISTRY",
+            if consents { "true" } else { "false" },
+        ),
     ];
     run_deploy_script(
         tools,

@@ -174,6 +174,10 @@ impl Foundation {
             environment.push(("MEDITRUSTAL_CHECKPOINT_KEY_FILE", key("checkpoint.key")));
             environment.push(("MEDITRUSTAL_CHECKPOINT_EVERY", every));
         }
+        // A `.dev` from before there was a registry of consents has none.
+        if self.options.consents && self.deployment.consent_registry.is_some() {
+            environment.push(("MEDITRUSTAL_RELAY_CONSENTS", "true".to_owned()));
+        }
         if let Some(playground) = self.tools.playground() {
             environment.push((
                 "MEDITRUSTAL_PLAYGROUND_DIR",
@@ -377,10 +381,11 @@ async fn start_chain(
 ) -> Result<(Option<Node>, Deployment)> {
     let file = dir.join("deployment.json");
     if let Some(url) = &options.chain_rpc_url {
-        return Ok((None, deploy_registry(tools, url, &file).await?));
+        let deployed = deploy_registry(tools, url, &file, options.consents).await?;
+        return Ok((None, deployed));
     }
     let node = start_node(options, tools, dir).await?;
-    let deployment = deploy_registry(tools, &node.url(), &file).await?;
+    let deployment = deploy_registry(tools, &node.url(), &file, options.consents).await?;
     Ok((Some(node), deployment))
 }
 

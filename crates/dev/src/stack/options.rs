@@ -36,6 +36,8 @@ pub struct Options {
     pub slots_in_an_epoch: u32,
     /// How often the audit trail is pinned in the registry, which is an event of its own; never, if left out.
     pub checkpoints: Option<Duration>,
+    /// Whether a registry of consents is deployed beside the other, and told what patients sign.
+    pub consents: bool,
     /// What is shown of the programs' logs.
     pub echo: Echo,
     /// Whether it is told what is going on.
@@ -68,6 +70,7 @@ impl Options {
             mining: Mining::Every(Duration::from_secs(1)),
             slots_in_an_epoch: 2,
             checkpoints: Some(Duration::from_secs(600)),
+            consents: true,
             echo: Echo::Problems,
             progress: true,
             database_url: config::database_url(),
@@ -85,6 +88,7 @@ impl Options {
             api_port: 0,
             mining: Mining::Instant,
             checkpoints: None,
+            consents: false,
             echo: Echo::Nothing,
             progress: false,
             database_url: None,

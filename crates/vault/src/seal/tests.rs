@@ -5,10 +5,11 @@ use domain::{
     deletion::{DeletionRequestType, DeletionStatus},
     ids::{
         AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId, MembershipId,
-        OrganizationId, PatientKeyId, RecordId, SessionId, UserId,
+        OrganizationId, PatientKeyId, ReceiptId, RecordId, SessionId, UserId,
     },
     purpose::Purpose,
-    records::RecordType,
+    receipts::{ReceiptKind, ReceiptSignature},
+    records::{DataHash, RecordType},
     users::{Email, Role, Username},
 };
 
@@ -221,6 +222,7 @@ fn a_seal_is_what_another_implementation_computes() {
         (seal(&hold()), HOLD),
         (seal(&organization()), ORGANIZATION),
         (seal(&membership()), MEMBERSHIP),
+        (seal(&signed_receipt()), RECEIPT),
     ] {
         assert_eq!(crate::digest::to_hex(&seal.mac), vector);
         assert_eq!(seal.key_id, "a");
@@ -410,6 +412,66 @@ fn no_column_of_a_request_to_erase_and_of_a_hold_can_be_changed() {
     }
 }
 
+fn signed_receipt() -> ConsentReceipt {
+    ConsentReceipt {
+        id: ReceiptId(Uuid::from_u128(14)),
+        consent: ConsentId(Uuid::from_u128(5)),
+        patient: user(1),
+        kind: ReceiptKind::Grant,
+        text: "{}".to_owned(),
+        details_hash: DataHash([7; 32]),
+        registry_end: 9,
+        made_at: second(1),
+        signature: Some(ReceiptSignature {
+            chain_id: 1,
+            contract: "0x1".to_owned(),
+            wallet: "0x2".to_owned(),
+            deadline: second(9),
+            signature: vec![1, 2],
+            signed_at: second(2),
+        }),
+    }
+}
+
+#[test]
+fn a_receipt_is_sealed_with_its_signature() {
+    type Change = fn(&mut ConsentReceipt);
+    let signature = |change: fn(&mut ReceiptSignature)| {
+        let mut changed = signed_receipt();
+        changed.signature.as_mut().map(change);
+        changed
+    };
+    assert!(passes(signed_receipt(), seal(&signed_receipt())));
+    let changes: [Change; 9] = [
+        |it| it.id = ReceiptId(Uuid::from_u128(9)),
+        |it| it.consent = ConsentId(Uuid::from_u128(9)),
+        |it| it.patient = user(2),
+        |it| it.kind = ReceiptKind::Withdrawal,
+        |it| it.text.push(' '),
+        |it| it.details_hash = DataHash([8; 32]),
+        |it| it.registry_end = 0,
+        |it| it.made_at += TimeDelta::microseconds(1),
+        |it| it.signature = None,
+    ];
+    let mut all: Vec<ConsentReceipt> = Vec::new();
+    for change in changes {
+        let mut changed = signed_receipt();
+        change(&mut changed);
+        all.push(changed);
+    }
+    all.extend([
+        signature(|it| it.chain_id = 2),
+        signature(|it| it.contract.push('0')),
+        signature(|it| it.wallet.push('0')),
+        signature(|it| it.deadline = second(8)),
+        signature(|it| it.signature.push(3)),
+        signature(|it| it.signed_at = second(3)),
+    ]);
+    for (nth, changed) in all.into_iter().enumerate() {
+        assert!(!passes(changed, seal(&signed_receipt())), "change {nth}");
+    }
+}
+
 #[test]
 fn no_column_of_an_organization_and_of_a_membership_can_be_changed() {
     assert!(passes(organization(), seal(&organization())));
@@ -486,6 +548,7 @@ const WINDOW: &str = "05d16678916b9bbb06e633666c722071c11c732a6553d62fed78d3cdac
 const PROPOSAL: &str = "08077524fc3f6959b2d7df9bf21b7cf51780d825ac6a1c024dd23f42f40398f3";
 const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345f8d698c9";
 const DELETION: &str = "5055f79485e3fe966b0d7e4d2ff64d4151619699a208ee6df45d41f240ccb585";
+const RECEIPT: &str = "d3abc5a531fb3aa7a47f436a0d2f4225683ccc1a59caf01a396c99e844ab2e94";
 const HOLD: &str = "08311b64a1845f26dd1a9be7da5bdf85ad3751950c40c3e3a43f5d063272031d";
 const ORGANIZATION: &str = "ec1a85e454a3f63948bb7d1151a541c1fd70218fbdce0f6d7b177b75fcfe89bb";
 const MEMBERSHIP: &str = "4a55f5dd6062a50ab111f5307a0f0a7129e8ea9c312f2a773ab04c5f0d78d910";

@@ -1,0 +1,301 @@
+//! Signing a receipt with the wallet that is linked to one's account.
+
+use chain::{ChainAddress, ConsentStatement};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use domain::{
+    audit::{AuditAction, AuditEntry},
+    consents::Consent,
+    ids::ConsentId,
+    receipts::{AgreedDetails, ConsentReceipt, ReceiptKind, ReceiptSignature, ReceiptState},
+};
+use serde_json::{Value, json};
+use store::{
+    Tx, audit, barrier,
+    receipts::{self, ReceiptProgress},
+    users,
+};
+
+use crate::{
+    caller::Caller,
+    consents::{evidence::entry, withdraw::own},
+    dependencies::ReceiptSigning,
+    error::{Error, all, check_time},
+};
+
+/// The longest time that a signature may be good for.
+const LONGEST: TimeDelta = TimeDelta::days(366);
+/// How long it is good for where nobody says.
+const USUAL: TimeDelta = TimeDelta::days(1);
+
+/// Which act is to be signed, and until when the signature may be used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signing {
+    /// The consent.
+    pub(super) consent: ConsentId,
+    /// Whether its grant or its withdrawal.
+    pub(super) kind: ReceiptKind,
+    /// Until when; a day, if nothing is said.
+    pub(super) deadline: Option<DateTime<Utc>>,
+}
+
+/// What a wallet is to sign.
+#[derive(Debug)]
+pub(super) struct ToSign {
+    /// For `eth_signTypedData_v4`.
+    pub(super) typed_data: Value,
+    /// The last second in which the signature may be used.
+    pub(super) deadline: DateTime<Utc>,
+    /// Who is to sign.
+    pub(super) wallet: ChainAddress,
+}
+
+/// A receipt that may be signed now, and what its wallet says by that.
+struct Ready {
+    receipt: ConsentReceipt,
+    progress: ReceiptProgress,
+    statement: ConsentStatement,
+    deadline: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+/// What the caller's wallet is to sign.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not one of the caller's consents or has no receipt; [`Error::Conflict`] where the act
+/// cannot be signed or no wallet is linked; [`Error::BadInput`] for the deadline.
+pub(super) async fn to_sign(
+    with: ReceiptSigning<'_>,
+    caller: &Caller,
+    signing: Signing,
+) -> Result<ToSign, Error> {
+    let mut tx = with.pool.begin().await?;
+    let ready = ready(with, &mut tx, caller, signing).await?;
+    let read = AuditEntry {
+        new_value: Some(json!({ "toSign": signing.kind })),
+        ..entry(caller, AuditAction::ConsentRead, signing.consent)
+    };
+    audit::insert(&mut tx, &[read]).await?;
+    tx.commit().await?;
+    Ok(ToSign {
+        typed_data: ready.statement.typed_data(with.domain),
+        deadline: ready.deadline,
+        wallet: ready.statement.wallet,
+    })
+}
+
+/// Stores the wallet's signature of an act, with its audit row; where signatures are relayed, it is on its way from then
+/// on. The same signature again changes nothing.
+///
+/// # Errors
+/// As of [`to_sign`]; [`Error::BadInput`] for a signature that the wallet did not make of this, [`Error::Conflict`] where
+/// another one is there that can still be used.
+pub(super) async fn sign(
+    with: ReceiptSigning<'_>,
+    caller: &Caller,
+    signing: Signing,
+    signature: &str,
+) -> Result<Consent, Error> {
+    let mut tx = with.pool.begin().await?;
+    let ready = ready(with, &mut tx, caller, signing).await?;
+    let Some(bytes) = ready.statement.signed_by_key(with.domain, signature) else {
+        return Err(refuse(tx, caller, signing).await?);
+    };
+    let consent = own(with.seals, &mut tx, signing.consent, caller.user).await?;
+    let signed = ReceiptSignature {
+        chain_id: i64::try_from(with.domain.chain_id).map_err(|_| Error::Internal)?,
+        contract: with.domain.contract.to_string(),
+        wallet: ready.statement.wallet.to_string(),
+        deadline: ready.deadline,
+        signature: bytes,
+        signed_at: ready.now,
+    };
+    if let Some(before) = &ready.receipt.signature {
+        if says_the_same(before, &signed) {
+            return Ok(consent);
+        }
+        if can_still_be_used(before, &ready.progress, ready.now) {
+            return Err(Error::Conflict {
+                field: "signature",
+                message: "this was signed already, and the signature can still be used".to_owned(),
+            });
+        }
+    }
+    let receipt = ConsentReceipt {
+        signature: Some(signed.clone()),
+        ..ready.receipt
+    };
+    let seal = with.seals.seal(&receipt)?;
+    receipts::sign(&mut tx, receipt.id, &signed, &seal, with.is_relayed).await?;
+    let row = AuditEntry {
+        new_value: Some(json!({
+            "kind": receipt.kind,
+            "receipt": super::hash_of(&receipt),
+            "detailsHash": receipt.details_hash.to_string(),
+            "deadline": signed.deadline,
+            "relayed": with.is_relayed,
+        })),
+        ..entry(caller, AuditAction::ConsentSign, signing.consent)
+    };
+    audit::insert(&mut tx, &[row]).await?;
+    tx.commit().await?;
+    Ok(consent)
+}
+
+/// Whether it is the same signature, sent again.
+fn says_the_same(before: &ReceiptSignature, now: &ReceiptSignature) -> bool {
+    (before.chain_id, &before.contract, &before.wallet)
+        == (now.chain_id, &now.contract, &now.wallet)
+        && (before.deadline, &before.signature) == (now.deadline, &now.signature)
+}
+
+/// Whether a signature is in the registry, or may yet come to be there.
+fn can_still_be_used(
+    before: &ReceiptSignature,
+    progress: &ReceiptProgress,
+    now: DateTime<Utc>,
+) -> bool {
+    match progress.state {
+        Some(ReceiptState::Submitted | ReceiptState::Confirmed | ReceiptState::Finalized) => true,
+        Some(ReceiptState::Failed) => false,
+        Some(ReceiptState::Pending) | None => now <= before.deadline,
+    }
+}
+
+/// Finds the receipt and its wallet, and whether it may be signed. Its row is locked.
+async fn ready(
+    with: ReceiptSigning<'_>,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    signing: Signing,
+) -> Result<Ready, Error> {
+    barrier::lock_shared(tx, [caller.user]).await?;
+    let actor = caller.actor(tx).await?;
+    let consent = own(with.seals, tx, signing.consent, actor.id).await?;
+    let now = users::now(tx).await?;
+    check_act(&consent, signing.kind, now)?;
+    let stored = receipts::lock(tx, consent.id, signing.kind, actor.id).await?;
+    let stored = stored.ok_or(Error::NotFound("receipt"))?;
+    let receipt = with.seals.open(stored.sealed);
+    let receipt = receipt.ok_or(Error::NotFound("receipt"))?;
+    let details = receipt.details().ok_or(Error::NotFound("receipt"))?;
+    let account = with.seals.account(tx, actor.id).await?;
+    let wallet = account.and_then(|account| account.blockchain_address);
+    let wallet = wallet.and_then(|address| address.parse::<ChainAddress>().ok());
+    let wallet = wallet.ok_or_else(|| Error::Conflict {
+        field: "id",
+        message: "no wallet is linked to your account: link the one that is to sign (`linkWallet`)"
+            .to_owned(),
+    })?;
+    let deadline = deadline(signing.deadline, now)?;
+    Ok(Ready {
+        statement: statement(&receipt, details, wallet, deadline),
+        progress: stored.progress,
+        receipt,
+        deadline,
+        now,
+    })
+}
+
+fn statement(
+    receipt: &ConsentReceipt,
+    details: AgreedDetails,
+    wallet: ChainAddress,
+    deadline: DateTime<Utc>,
+) -> ConsentStatement {
+    ConsentStatement {
+        kind: receipt.kind,
+        wallet,
+        details,
+        expires_at: receipt.registry_end.cast_unsigned(),
+        deadline: deadline.timestamp().cast_unsigned(),
+    }
+}
+
+/// The typed data that was signed; `None` of a receipt that nobody has signed.
+pub(super) fn signed_data(receipt: &ConsentReceipt) -> Option<Value> {
+    let signed = receipt.signature.as_ref()?;
+    let domain = chain::ConsentDomain {
+        chain_id: u64::try_from(signed.chain_id).ok()?,
+        contract: signed.contract.parse().ok()?,
+    };
+    let (details, wallet) = (receipt.details()?, signed.wallet.parse().ok()?);
+    Some(statement(receipt, details, wallet, signed.deadline).typed_data(domain))
+}
+
+/// Refuses to sign that a consent is given which is over, and that one is taken back which is not.
+fn check_act(consent: &Consent, kind: ReceiptKind, now: DateTime<Utc>) -> Result<(), Error> {
+    let message = match kind {
+        ReceiptKind::Grant if consent.withdrawn_at.is_some() => {
+            "this consent was withdrawn: only its withdrawal can be signed"
+        }
+        ReceiptKind::Grant if !consent.is_active(now) => "this consent has expired",
+        ReceiptKind::Withdrawal if consent.withdrawn_at.is_none() => {
+            "this consent was not withdrawn: withdraw it first (`withdrawConsent`)"
+        }
+        ReceiptKind::Grant | ReceiptKind::Withdrawal => return Ok(()),
+    };
+    Err(Error::Conflict {
+        field: "kind",
+        message: message.to_owned(),
+    })
+}
+
+/// Until when, in whole seconds.
+fn deadline(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+    all([check_time("deadline", asked)])?;
+    let deadline = asked.unwrap_or(now + USUAL).trunc_subsecs(0);
+    if deadline <= now {
+        return Err(Error::bad("deadline", "the deadline has passed"));
+    }
+    if deadline > now + LONGEST {
+        let told = "a signature is good for 366 days at most";
+        return Err(Error::bad("deadline", told));
+    }
+    Ok(deadline)
+}
+
+/// Writes down that a signature was no good, and gives the error to answer with.
+async fn refuse(mut tx: Tx<'_>, caller: &Caller, signing: Signing) -> Result<Error, Error> {
+    let denied = AuditEntry {
+        new_value: Some(json!({ "reason": "SIGNATURE", "wanted": AuditAction::ConsentSign })),
+        ..entry(caller, AuditAction::AccessDenied, signing.consent)
+    };
+    audit::insert(&mut tx, &[denied]).await?;
+    tx.commit().await?;
+    Ok(Error::bad(
+        "signature",
+        "this is not the signature of your linked wallet on this act with this deadline: `0x` and 130 hexadecimal \
+         digits, as `eth_signTypedData_v4` answers",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_to_come_and_not_too_far_away_in_whole_seconds() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
+        let now = at("2027-01-01T00:00:00.5Z");
+        let told = |asked: Option<&str>| {
+            let found = deadline(asked.map(at), now);
+            found.map_err(|error| error.to_string())
+        };
+        assert_eq!(told(None), Ok(at("2027-01-02T00:00:00Z")));
+        assert_eq!(
+            told(Some("2027-01-01T00:00:01.9Z")),
+            Ok(at("2027-01-01T00:00:01Z"))
+        );
+        assert_eq!(
+            told(Some("2028-01-02T00:00:00Z")),
+            Ok(at("2028-01-02T00:00:00Z"))
+        );
+        for wrong in [
+            "2027-01-01T00:00:00.9Z",
+            "2026-12-31T00:00:00Z",
+            "2028-01-02T00:00:01Z",
+        ] {
+            assert!(told(Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+}

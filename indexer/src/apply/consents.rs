@@ -1,0 +1,193 @@
+//! What the registry of consents has said: stored, held against the receipts, and looked at again where they did not fit.
+
+use std::collections::BTreeSet;
+
+use chain::RegistryLog;
+use domain::{audit::Origin, ids::RequestId, integrity::FeedKind, records::DataHash};
+use store::{
+    StoreError, Tx, audit, chain_events,
+    cursor::{self, Move, Registry},
+    feed, findings,
+    findings::Subject,
+    receipts::following::{self as receipts, ConsentEvent},
+};
+
+use super::{ChainWriter, event_rows, open};
+use crate::{
+    error::IndexerError,
+    notifications::{audit_entry_finding, feed_entry_finding},
+    position::{ChainPosition, column},
+    reconcile::{SuspectedFinding, consents},
+};
+
+/// The right to write of the registry of consents.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsentLine {
+    pub(crate) registry: Registry,
+    pub(crate) fence: i64,
+}
+
+impl ChainWriter {
+    /// Applies events of the registry of consents alone, to bring it to where the other one stands.
+    pub(crate) async fn advance_consents(
+        &self,
+        from: ChainPosition,
+        to: ChainPosition,
+        logs: &[RegistryLog],
+    ) -> Result<(), IndexerError> {
+        let mut tx = self.pool.begin().await?;
+        self.move_line(&mut tx, from, to).await?;
+        let suspicions = self.apply_consents(&mut tx, logs).await?;
+        let origin = Origin::job(RequestId::fresh());
+        let (mut trail, mut news) = (Vec::new(), Vec::new());
+        open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
+        audit::insert(&mut tx, &trail).await?;
+        feed::append(&mut tx, &news).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Undoes events of the registry of consents alone.
+    pub(crate) async fn rewind_consents(
+        &self,
+        from: ChainPosition,
+        to: ChainPosition,
+    ) -> Result<(), IndexerError> {
+        let mut tx = self.pool.begin().await?;
+        self.move_line(&mut tx, from, to).await?;
+        self.undo_consents(&mut tx, column(to.block.number)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Moves the cursor of the registry of consents with the other one.
+    pub(super) async fn move_consents(
+        &self,
+        tx: &mut Tx<'_>,
+        from: ChainPosition,
+        to: ChainPosition,
+    ) -> Result<(), IndexerError> {
+        match (from.of_consents(), to.of_consents()) {
+            (Some(from), Some(to)) => self.move_line(tx, from, to).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn move_line(
+        &self,
+        tx: &mut Tx<'_>,
+        from: ChainPosition,
+        to: ChainPosition,
+    ) -> Result<(), IndexerError> {
+        let Some(line) = &self.consents else {
+            return Ok(());
+        };
+        let (from, to) = (from.to_row(), to.to_row());
+        let change = Move {
+            fence: line.fence,
+            from: &from,
+            to: &to,
+            chain_head: to.block_number,
+            finalized_block: to.block_number,
+        };
+        if cursor::advance(tx, &line.registry, change).await? {
+            Ok(())
+        } else {
+            Err(IndexerError::FenceLost)
+        }
+    }
+
+    /// Stores events, and confirms the receipts that they are of; gives what does not fit.
+    pub(super) async fn apply_consents(
+        &self,
+        tx: &mut Tx<'_>,
+        logs: &[RegistryLog],
+    ) -> Result<Vec<SuspectedFinding>, StoreError> {
+        let Some(line) = &self.consents else {
+            return Ok(Vec::new());
+        };
+        chain_events::insert(tx, &line.registry, &event_rows(logs)).await?;
+        let events: Vec<ConsentEvent> = logs.iter().filter_map(consents::event).collect();
+        reconcile(tx, &events).await
+    }
+
+    /// Marks events above a block as undone, after what told of them was queued again in the outbox.
+    pub(super) async fn undo_consents(
+        &self,
+        tx: &mut Tx<'_>,
+        block: i64,
+    ) -> Result<u64, StoreError> {
+        let Some(line) = &self.consents else {
+            return Ok(0);
+        };
+        let events = chain_events::undo_above(tx, &line.registry, block).await?;
+        receipts::reorg_above(tx, block).await?;
+        Ok(events)
+    }
+
+    /// Looks again at the consents that did not fit, and at those that were signed after the registry had them. Gives how
+    /// many findings were opened and resolved.
+    pub(crate) async fn sweep_consents(&self) -> Result<(u64, u64), IndexerError> {
+        let Some(line) = &self.consents else {
+            return Ok((0, 0));
+        };
+        let mut conn = self.pool.acquire().await?;
+        let open_before = receipts::open_findings(&mut conn).await?;
+        let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
+        drop(conn);
+        if open_before.is_empty() && late.is_empty() {
+            return Ok((0, 0));
+        }
+        let mut tx = self.pool.begin().await?;
+        if !cursor::holds(&mut tx, &self.registry, self.fence).await? {
+            return Err(IndexerError::FenceLost);
+        }
+        let hashes: BTreeSet<DataHash> = open_before
+            .iter()
+            .map(|it| it.details_hash)
+            .chain(late)
+            .collect();
+        let hashes: Vec<DataHash> = hashes.into_iter().collect();
+        let events = receipts::events_about(&mut tx, &line.registry, &hashes).await?;
+        let suspicions = reconcile(&mut tx, &events).await?;
+        let origin = Origin::job(RequestId::fresh());
+        let (mut trail, mut news) = (Vec::new(), Vec::new());
+        let opened = open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;
+        let mut resolved = 0;
+        for before in &open_before {
+            let is_still = |it: &SuspectedFinding| {
+                (it.kind, it.record_hash) == (before.kind, Some(before.details_hash))
+            };
+            if suspicions.iter().any(is_still) {
+                continue;
+            }
+            let gone = consents::resolved(before.kind, before.details_hash);
+            let about = Subject::Record(None, Some(before.details_hash));
+            for id in findings::resolve(&mut tx, before.kind, about).await? {
+                resolved += 1;
+                trail.push(audit_entry_finding(&gone, id, "RESOLVED", &origin));
+                news.push(feed_entry_finding(&gone, id, FeedKind::FindingResolved));
+            }
+        }
+        audit::insert(&mut tx, &trail).await?;
+        feed::append(&mut tx, &news).await?;
+        tx.commit().await?;
+        Ok((opened, resolved))
+    }
+}
+
+/// Confirms the receipts that these events are of; gives what does not fit.
+async fn reconcile(
+    tx: &mut Tx<'_>,
+    events: &[ConsentEvent],
+) -> Result<Vec<SuspectedFinding>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hashes: BTreeSet<DataHash> = events.iter().map(|it| it.details_hash).collect();
+    let hashes: Vec<DataHash> = hashes.into_iter().collect();
+    let known = receipts::lock_by_details(tx, &hashes).await?;
+    let (confirmed, suspicions) = consents::reconcile(events, &known);
+    receipts::confirm(tx, &confirmed).await?;
+    Ok(suspicions)
+}
