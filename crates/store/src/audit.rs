@@ -35,6 +35,9 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
             .map(|e| cell(e).to_owned())
             .collect::<Vec<String>>()
     };
+    let ids = |cell: fn(&AuditEntry) -> Option<Uuid>| entries.iter().map(cell).collect::<Vec<_>>();
+    let texts =
+        |cell: fn(&AuditEntry) -> Option<String>| entries.iter().map(cell).collect::<Vec<_>>();
     let users = column(|e| e.user.0);
     let actions = text(|e| e.action.as_str());
     let resource_types = text(|e| e.resource_type.as_str());
@@ -45,25 +48,16 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
         .iter()
         .map(|e| e.origin.address.to_string())
         .collect();
-    let agents: Vec<Option<String>> = entries
-        .iter()
-        .map(|e| e.origin.user_agent.clone())
-        .collect();
+    let agents = texts(|e| e.origin.user_agent.clone());
     let requests = column(|e| e.origin.request.0);
     let purposes = text(|e| e.purpose.as_str());
-    let consents: Vec<Option<Uuid>> = entries.iter().map(|e| e.consent.map(|c| c.0)).collect();
-    let days: Vec<i32> = entries
-        .iter()
-        .map(|e| i32::try_from(e.action.retention().num_days()).unwrap_or(i32::MAX))
-        .collect();
+    let consents = ids(|e| e.consent.map(|c| c.0));
+    let days: Vec<i32> = entries.iter().map(days_kept).collect();
     let classes = text(|e| e.classification.as_str());
-    let destinations: Vec<Option<String>> = entries.iter().map(|e| e.destination.clone()).collect();
+    let destinations = texts(|e| e.destination.clone());
     let encryption = text(|e| e.encryption.as_str());
-    let patients: Vec<Option<Uuid>> = entries.iter().map(|e| e.patient.map(|p| p.0)).collect();
-    let represented: Vec<Option<Uuid>> = entries
-        .iter()
-        .map(|e| e.on_behalf_of.map(|p| p.0))
-        .collect();
+    let patients = ids(|e| e.patient.map(|p| p.0));
+    let represented = ids(|e| e.on_behalf_of.map(|p| p.0));
     let named = NamedRecords::of(entries);
 
     sqlx::query!(
@@ -110,6 +104,11 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// How long the row is kept. Unit: days.
+fn days_kept(entry: &AuditEntry) -> i32 {
+    i32::try_from(entry.action.retention().num_days()).unwrap_or(i32::MAX)
 }
 
 /// The records that entries name, one list after the other, and where that of each entry begins and ends in it: an array
