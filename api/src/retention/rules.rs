@@ -25,11 +25,14 @@ struct RuleOfRow {
 /// # Errors
 /// The database's.
 pub(super) async fn believed(pool: &Pool) -> Result<BTreeMap<RecordType, i32>, StoreError> {
-    let mut conn = pool.acquire().await?;
-    let ids = retention::rows_of_rules(&mut conn).await?;
-    let (mut rows, unreadable) = readable(&mut conn, &ids).await?;
-    let leaves = leaves_of(&mut conn, &ids).await?;
-    let leaves: BTreeMap<i64, Vec<u8>> = leaves.into_iter().collect();
+    let mut tx = pool.begin().await?;
+    let ids = retention::rows_of_rules(&mut tx).await?;
+    let (mut rows, unreadable) = readable(&mut tx, &ids).await?;
+    let leaves = leaves_of(&mut tx, &ids).await?.into_iter();
+    let leaves: BTreeMap<i64, Vec<u8>> =
+        leaves.map(|leaf| (leaf.audit_id, leaf.leaf_hash)).collect();
+    let table = retention::rules(&mut tx).await?;
+    tx.commit().await?;
     rows.sort_unstable_by_key(|row| row.row.id);
     let all = RecordType::ALL.iter();
     let mut said: BTreeMap<RecordType, i32> = all.map(|it| (*it, retention_years(*it))).collect();
@@ -43,7 +46,6 @@ pub(super) async fn believed(pool: &Pool) -> Result<BTreeMap<RecordType, i32>, S
     for RuleOfRow { record_type, years } in set {
         said.insert(record_type, years);
     }
-    let table = retention::rules(&mut conn).await?;
     let table: BTreeMap<RecordType, i32> = table
         .into_iter()
         .map(|rule| (rule.record_type, rule.years))

@@ -311,7 +311,7 @@ pub fn permitted_types(
 ) -> Vec<RecordType> {
     types_where(
         action,
-        actor,
+        &actor,
         patient,
         purpose,
         consents,
@@ -329,12 +329,12 @@ pub fn permitted_types_abroad(
     (now, destination): (DateTime<Utc>, Option<&str>),
 ) -> Vec<RecordType> {
     let when = (now, destination, None);
-    types_where(action, actor, patient, purpose, consents, when)
+    types_where(action, &actor, patient, purpose, consents, when)
 }
 
 fn types_where(
     action: Action,
-    actor: Actor,
+    actor: &Actor,
     patient: UserId,
     purpose: Purpose,
     consents: &[Consent],
@@ -342,7 +342,7 @@ fn types_where(
 ) -> Vec<RecordType> {
     let is_permitted = |record_type: &RecordType| {
         let request = AccessRequest {
-            actor,
+            actor: *actor,
             patient,
             action,
             purpose,
@@ -393,10 +393,10 @@ fn applies(consent: &Consent, request: &AccessRequest<'_>) -> bool {
             Category::Only(record_type) => *record_type == request.record_type,
         })
         && if consent.is_denial() {
-            consent.grantees.is_empty() || closest_grantee(consent, request.actor).is_some()
+            consent.grantees.is_empty() || closest_grantee(consent, &request.actor).is_some()
         } else {
             consent.activities.contains(&request.action.activity())
-                && closest_admitted(consent, request.actor).is_some()
+                && closest_admitted(consent, &request.actor).is_some()
                 && request
                     .destination
                     .is_none_or(|country| allows_transfer(consent, country))
@@ -412,12 +412,12 @@ fn allows_transfer(consent: &Consent, destination: &str) -> bool {
 }
 
 /// How closely a consent names the actor: 0 in person, 1 through an organisation, 2 by role.
-fn closest_grantee(consent: &Consent, actor: Actor) -> Option<u8> {
+fn closest_grantee(consent: &Consent, actor: &Actor) -> Option<u8> {
     let closeness = |grantee: &Grantee| closeness(grantee, actor);
     consent.grantees.iter().filter_map(closeness).min()
 }
 
-fn closeness(grantee: &Grantee, actor: Actor) -> Option<u8> {
+fn closeness(grantee: &Grantee, actor: &Actor) -> Option<u8> {
     match grantee {
         Grantee::User { id } => (*id == actor.id).then_some(0),
         Grantee::Org { id, .. } => actor.memberships.may_include(*id).then_some(1),
@@ -426,7 +426,7 @@ fn closeness(grantee: &Grantee, actor: Actor) -> Option<u8> {
 }
 
 /// The same of those grantees as whom a consent that is no refusal lets the actor in.
-fn closest_admitted(consent: &Consent, actor: Actor) -> Option<u8> {
+fn closest_admitted(consent: &Consent, actor: &Actor) -> Option<u8> {
     let grantees = consent.grantees.iter();
     let admitted = grantees.filter(|grantee| admits(consent, grantee, actor));
     admitted
@@ -436,7 +436,7 @@ fn closest_admitted(consent: &Consent, actor: Actor) -> Option<u8> {
 
 /// Whether a consent lets the actor in as this grantee. As a member of an organisation: where that is active and in the
 /// country that the patient was told, and, if data may be sent to that country at all, the consent allows to.
-fn admits(consent: &Consent, grantee: &Grantee, actor: Actor) -> bool {
+fn admits(consent: &Consent, grantee: &Grantee, actor: &Actor) -> bool {
     match grantee {
         Grantee::Org { id, country } => match actor.memberships.reach(*id, country) {
             Some(OrganizationReach::Home) => true,
@@ -454,9 +454,9 @@ pub fn country_reached(decision: Decision, actor: Actor, consents: &[Consent]) -
         return None;
     };
     let consent = consents.iter().find(|consent| consent.id == id)?;
-    let closest = closest_admitted(consent, actor)?;
+    let closest = closest_admitted(consent, &actor)?;
     let as_whom = consent.grantees.iter().filter(|grantee| {
-        admits(consent, grantee, actor) && closeness(grantee, actor) == Some(closest)
+        admits(consent, grantee, &actor) && closeness(grantee, &actor) == Some(closest)
     });
     let mut countries = Vec::new();
     for grantee in as_whom {
@@ -479,7 +479,7 @@ fn rank(consent: &Consent, request: &AccessRequest<'_>) -> impl Ord + use<> {
     let exact = consent.purpose == request.purpose;
     let expiry = consent.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     (
-        closest_admitted(consent, request.actor),
+        closest_admitted(consent, &request.actor),
         !named,
         !exact,
         expiry,

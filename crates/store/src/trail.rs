@@ -493,27 +493,6 @@ pub async fn leaves_at(conn: &mut PgConnection, places: &[i64]) -> Result<Vec<Le
     .await?)
 }
 
-/// The hashes of the leaves of these rows, by the rows' numbers. Served by `audit_leaves_audit_id_key`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn leaves_of(
-    conn: &mut PgConnection,
-    ids: &[i64],
-) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-    let found = sqlx::query!(
-        "SELECT audit_id, leaf_hash
-         FROM audit_leaves
-         WHERE audit_id = ANY($1)
-         ORDER BY audit_id",
-        ids,
-    )
-    .fetch_all(conn)
-    .await?;
-    let found = found.into_iter();
-    Ok(found.map(|row| (row.audit_id, row.leaf_hash)).collect())
-}
-
 /// The place of a row in the tree; `None` where it has none yet. Served by `audit_leaves_audit_id_key`.
 ///
 /// # Errors

@@ -19,6 +19,10 @@ use crate::{
 
 /// Somebody whom consents name.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are as many as consents name, one at a time"
+)]
 pub enum AccessSubject {
     /// A person, as the database knows them.
     Person(Actor),
@@ -91,7 +95,7 @@ pub fn permissions(
     consents: &[Consent],
     now: DateTime<Utc>,
 ) -> Permissions {
-    let near = about(subject.actor(), consents);
+    let near = about(&subject.actor(), consents);
     let named: BTreeSet<Purpose> = near.iter().map(|consent| consent.purpose).collect();
     let is_meant = |purpose: &Purpose| purpose.covering().iter().any(|it| named.contains(it));
     let purposes = Purpose::ALL.iter().copied().filter(is_meant);
@@ -136,15 +140,15 @@ pub fn permissions_for(
 
 /// Whether a consent can change what a subject may do: it names them, or refuses everybody.
 pub fn concerns(consent: &Consent, subject: AccessSubject) -> bool {
-    closest_grantee(consent, subject.actor()).is_some()
+    closest_grantee(consent, &subject.actor()).is_some()
         || (consent.is_denial() && consent.grantees.is_empty())
 }
 
 /// The consents that can concern an actor, without the other grantees: those decide alike, and are compared sooner.
-fn about(actor: Actor, consents: &[Consent]) -> Vec<Consent> {
+fn about(actor: &Actor, consents: &[Consent]) -> Vec<Consent> {
     let near = consents
         .iter()
-        .filter(|consent| concerns(consent, AccessSubject::Person(actor)));
+        .filter(|consent| concerns(consent, AccessSubject::Person(*actor)));
     near.map(|consent| {
         let names = |grantee: &&Grantee| closeness(grantee, actor).is_some();
         Consent {
