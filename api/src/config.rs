@@ -1,7 +1,7 @@
 //! What the operator sets: the only place that reads the environment. `meditrustal serve --help`
 //! prints all of it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
 use chrono::TimeDelta;
@@ -21,6 +21,7 @@ use store::{PoolSettings, checkpoints::CheckpointDue, housekeeping::Keep};
 
 use crate::{
     answer_budget, connections, cost_limit,
+    erasure_ledger::file::LedgerFile,
     limits::Sockets,
     proxies::{self, Proxies, ProxyHeader},
 };
@@ -486,9 +487,20 @@ pub(crate) struct DeletionConfig {
     /// How often it is looked for deletion requests that are due, or too old, in seconds; by one process at a time
     #[arg(long, env = "MEDITRUSTAL_DELETION_EVERY", default_value = "60", value_parser = seconds())]
     deletion_every: i64,
+
+    /// The file of the erasure ledger: what was erased, so that it can be erased again after the restore of an older backup. It
+    /// belongs to no backup of the database, and on another disk; without it the ledger is in the database alone
+    #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
+    erasure_ledger: Option<PathBuf>,
 }
 
 impl DeletionConfig {
+    /// The ledger beside the database.
+    pub(crate) fn ledger(&self) -> Option<Arc<LedgerFile>> {
+        let path = self.erasure_ledger.as_deref();
+        path.map(|path| Arc::new(LedgerFile::new(path)))
+    }
+
     /// How long it can still be kept.
     pub(crate) fn grace(&self) -> TimeDelta {
         TimeDelta::days(self.deletion_grace.into())

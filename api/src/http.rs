@@ -64,6 +64,10 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
             "/audit/export",
             get(bulk::audit_export::answer).options(cors::preflight),
         )
+        .route(
+            "/my-data",
+            get(bulk::my_data::answer).options(cors::preflight),
+        )
         .layer(middleware::from_fn_with_state(schema.clone(), single))
         .layer(middleware::from_fn_with_state(schema.clone(), cors::answer))
         .with_state(schema.clone());

@@ -16,7 +16,7 @@
 //! - `http`: the routes, and GraphQL over HTTP
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
-//! - `bulk`: `POST /import`, `GET /export` and `GET /audit/export`
+//! - `bulk`: `POST /import`, `GET /export`, `GET /audit/export` and `GET /my-data`
 //! - `authenticate`: who sends a request
 //! - `request`: reads a GraphQL request from a body, a URL or a message
 //! - `wire`: answers as they are sent
@@ -42,8 +42,10 @@
 //! - `audit`: the audit trail
 //! - `deletion`: requests to erase or restrict data
 //! - `retention`: what has been kept long enough, and how it is removed
+//! - `erasure_ledger`: what was erased, in a file, and erased again after a restore
 //! - `break_glass`: emergency access: opened, closed, reviewed, escalated
 //! - `representatives`: who acts for whom: named, proposed, ended
+//! - `my_data`: everything about a person, for that person
 //! - `notifications`: what people are told: listed, marked as read, followed
 //! - `integrity`: the registry, integrity events, the check of every record
 //!
@@ -132,6 +134,7 @@ mod cursor;
 mod deletion;
 mod dependencies;
 mod detached;
+mod erasure_ledger;
 mod error;
 mod facts;
 mod feed;
@@ -149,6 +152,7 @@ mod lease;
 mod limits;
 mod literals;
 mod loaders;
+mod my_data;
 mod notifications;
 mod organizations;
 mod page;

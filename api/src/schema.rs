@@ -41,6 +41,7 @@ use crate::{
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     literals,
     loaders::Loaders,
+    my_data::graphql::MyDataQueries,
     notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
     organizations::graphql::{OrganizationMutation, OrganizationQuery},
     party::Party,
@@ -99,6 +100,7 @@ pub(crate) struct Query(
     BreakGlassQuery,
     RepresentativeQuery,
     NotificationQuery,
+    MyDataQueries,
 );
 
 /// What can be changed. A mutation that fails is null beside its error. Each mutation names the error

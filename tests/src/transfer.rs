@@ -166,9 +166,11 @@ impl World {
         let token = self.file(&format!("{}.token", person.username));
         fs::write(&token, person.client.token().unwrap_or_default()).expect("a token is written");
         let mut command = Command::new(&self.foundation.programs.meditrustal);
+        command.args(arguments);
+        if !arguments.contains(&"--everything") {
+            command.args(["--patient", &patient.id]);
+        }
         command
-            .args(arguments)
-            .args(["--patient", &patient.id])
             .env_clear()
             .env("MEDITRUSTAL_URL", self.api.url())
             .env("MEDITRUSTAL_TOKEN_FILE", token);

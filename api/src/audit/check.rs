@@ -488,7 +488,9 @@ impl TrailWalk {
                 (Some(fault), _) => self.add(fault),
                 (None, _) => {
                     let row = leaf.and_then(|leaf| rows.get(&leaf.audit_id));
-                    row.into_iter().for_each(|row| self.purges.row(&row.row));
+                    if let Some(row) = row {
+                        self.purges.row(&row.row);
+                    }
                 }
             }
             nodes.extend(self.frontier.push(hash.unwrap_or_default()));

@@ -51,7 +51,7 @@ pub(super) const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ExportFormat {
+pub(super) enum ExportFormat {
     /// The bytes of a record in each line.
     Lines,
     /// One FHIR `Bundle`.
@@ -82,7 +82,7 @@ impl ExportFormat {
     }
 
     /// A record and its bytes, where it stands in the export.
-    fn record(self, disclosed: &Disclosed, bytes: &[u8], cursor: &Cursor) -> Vec<u8> {
+    pub(super) fn record(self, disclosed: &Disclosed, bytes: &[u8], cursor: &Cursor) -> Vec<u8> {
         let record = &disclosed.record;
         match self {
             Self::Lines => [bytes, b"\n"].concat(),
@@ -103,7 +103,7 @@ impl ExportFormat {
     }
 
     /// What stands in the place of a record that is not shown.
-    fn withheld(self, record: &Record, error: &Error, cursor: &Cursor) -> Vec<u8> {
+    pub(super) fn withheld(self, record: &Record, error: &Error, cursor: &Cursor) -> Vec<u8> {
         match self {
             Self::Lines => [
                 outcome(Severity::Error, error.public_code(), &error.to_string()),

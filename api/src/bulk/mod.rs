@@ -1,4 +1,4 @@
-//! Many records, or rows of the trail, over plain HTTP: `POST /import`, `GET /export` and `GET /audit/export`. All stream, take long,
+//! Many records, or rows of the trail, over plain HTTP: `POST /import`, `GET /export`, `GET /audit/export` and `GET /my-data`. All stream, take long,
 //! and obey what every stream obeys: they hold a permit, end with their token and their log-in, and stop where
 //! the other side takes or gives nothing.
 //!
@@ -8,7 +8,9 @@ pub(crate) mod audit_export;
 pub(crate) mod compression;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod my_data;
 mod query;
+mod tar;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

@@ -14,6 +14,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
+    everything,
     output::{Failure, note},
     remote::{ApiConnection, Remote, RetryAfter, exit_code, in_words},
 };
@@ -39,8 +40,13 @@ pub(crate) struct ExportFile {
     remote: Remote,
 
     /// Whose records: the id of the patient's account
-    #[arg(long)]
-    patient: Uuid,
+    #[arg(long, required_unless_present = "everything")]
+    patient: Option<Uuid>,
+
+    /// Everything about whoever the token is of, as a tar archive: records, consents, the access log with proofs, account,
+    /// log-ins, wallets, notifications and deletion requests; goes on by itself where the line breaks
+    #[arg(long, conflicts_with_all = ["patient", "form", "history", "record_type", "purpose"])]
+    everything: bool,
 
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
     /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
@@ -93,11 +99,15 @@ impl ExportFile {
 
     /// How many records were withheld.
     async fn export(self) -> Result<u64, Failure> {
+        let Some(patient) = self.patient else {
+            everything::take_out(self.remote, &self.file).await?;
+            return Ok(0);
+        };
         let mut part = self.file.clone().into_os_string();
         part.push(".part");
         let part = PathBuf::from(part);
         let mut query = vec![
-            ("patient", self.patient.to_string()),
+            ("patient", patient.to_string()),
             ("format", self.form.as_str().to_owned()),
         ];
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));

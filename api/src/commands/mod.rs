@@ -3,6 +3,8 @@
 mod admin;
 mod audit;
 mod database;
+mod erasures;
+mod everything;
 mod export;
 mod import;
 mod keys;
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     /// Pin the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Erase again after a restore what was erased, and write the ledger of it
+    #[command(subcommand)]
+    Erasures(erasures::ErasuresCommand),
     /// Remove what has been kept long enough
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
@@ -88,6 +93,7 @@ impl Command {
             Self::Keys(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,
             Self::Audit(command) => return command.run().await,
+            Self::Erasures(command) => return command.run().await,
             Self::Retention(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,

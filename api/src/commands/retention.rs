@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::{KeepConfig, chain_url, database_url},
+    erasure_ledger::file::LedgerFile,
     retention::{Pinner, Retention, RetentionError, RetentionReport},
     seals::Seals,
 };
@@ -100,6 +101,10 @@ pub(crate) struct RunRetention {
     #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
     home_country: Country,
 
+    /// The file of the erasure ledger, where it is kept on this machine
+    #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
+    erasure_ledger: Option<PathBuf>,
+
     /// Change nothing; say what would be removed
     #[arg(long)]
     dry_run: bool,
@@ -115,7 +120,7 @@ pub(crate) struct SetRule {
     #[command(flatten)]
     database: RetentionDatabase,
 
-    /// Which type, such as LAB_RESULT
+    /// Which type, such as `LAB_RESULT`
     #[arg(long = "type", value_name = "TYPE")]
     record_type: RecordType,
 
@@ -151,6 +156,10 @@ impl RunRetention {
             pool,
             pinner: self.pinner()?,
             keep: self.keep.keep(),
+            ledger: self
+                .erasure_ledger
+                .as_deref()
+                .map(|path| Arc::new(LedgerFile::new(path))),
         };
         let mut tell = |so_far: &RetentionReport| {
             note(&format!(

@@ -339,9 +339,16 @@ fn start_erasures(
     seals: &Seals,
     tasks: &mut JoinSet<()>,
 ) {
+    let ledger = config.deletion.ledger();
+    if ledger.is_none() {
+        tracing::warn!(
+            "No erasure ledger: after the restore of an older backup nothing says what is to be erased again (MEDITRUSTAL_ERASURE_LEDGER)"
+        );
+    }
     let executor = Executor {
         pool: resources.pool.clone(),
         seals: seals.clone(),
+        ledger: ledger.clone(),
         every: config.deletion.every(),
     };
     tasks.spawn(executor.run());
@@ -355,6 +362,7 @@ fn start_erasures(
             client: Some(resources.client.clone()),
             pinner: pinner.map(|signer| Pinner::new(signer, deployment)),
             keep: config.housekeeping.keep.keep(),
+            ledger,
         };
         tasks.spawn(retention::schedule::run(retention, every));
     }

@@ -18,7 +18,7 @@ use store::{
 use vault::digest;
 
 use super::entries::entry;
-use crate::{caller::Caller, error::Error};
+use crate::{caller::Caller, erasure_ledger, error::Error};
 
 /// Writes what was erased since the request began to be carried out.
 ///
@@ -49,6 +49,7 @@ pub(super) async fn issue(
         .iter()
         .map(|it| json!({ "id": it.id, "recordType": it.record_type, "dataHash": it.data_hash }))
         .collect();
+    let last = store::erasure_ledger::head(tx).await?;
     let document = json!({
         "certificate": 1,
         "request": request.id,
@@ -64,6 +65,7 @@ pub(super) async fn issue(
         "records": erased,
         "recordCount": records.len(),
         "destroyedKeys": keys,
+        "ledger": last.as_ref().map(erasure_ledger::named),
     });
     let document = document.to_string().into_bytes();
     Ok(StoredCertificate {

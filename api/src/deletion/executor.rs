@@ -1,43 +1,37 @@
 //! Carries out what was approved to be erased, when the days of grace are over: step by step, each a transaction that notes
 //! that it was done, so that another process goes on where one stopped. One process does it at a time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
-    consents::Consent,
     deletion::{Approval, Coverage, DeletionRequest, DeletionStatus, DeletionStep, ErasureStep},
-    ids::{ConsentId, DeletionRequestId, RequestId, UserId},
+    ids::{DeletionRequestId, RequestId, UserId},
     integrity::ClosingReason,
     purpose::Purpose,
-    seals::Authority,
     users::{Role, SCHEDULER},
 };
 use serde_json::{Value, json};
 use store::{
-    Pool, StoreError, Tx, audit, barrier, closings, consents,
+    Pool, StoreError, Tx, audit, barrier, closings,
     deletion::{
         self,
         execution::{self, DueRequest},
     },
-    housekeeping, second_factors,
-    sessions::{self, Which},
-    users,
+    housekeeping, users,
 };
 use tokio::time::MissedTickBehavior;
 
-use super::{certificate, entries::save, holds};
+use super::{account, certificate, entries::save, holds};
 use crate::{
-    consents::{evidence::evidence_with, receipts},
+    erasure_ledger::{self, LedgerEntry, file::LedgerFile},
     error::Error,
     seals::Seals,
 };
 
 /// How many requests are asked for at a time.
 const AT_ONCE: i64 = 100;
-/// How many consents are taken back in one transaction.
-const CONSENTS_AT_ONCE: i64 = 200;
 /// How many records are erased in one transaction.
 const BATCH: i32 = 200;
 /// The lock of whoever is at it.
@@ -50,6 +44,8 @@ pub(crate) struct Executor {
     pub(crate) pool: Pool,
     /// By what a request, its approvals and holds are believed.
     pub(crate) seals: Seals,
+    /// The ledger beside the database; without one it is in the database alone.
+    pub(crate) ledger: Option<Arc<LedgerFile>>,
     /// How often it is looked for what is due.
     pub(crate) every: Duration,
 }
@@ -103,15 +99,33 @@ impl Executor {
 
     async fn carry_out(&self, id: DeletionRequestId, subject: UserId) {
         loop {
+            // What was erased is on the disk before more is.
+            if !self.is_ledger_written().await {
+                return;
+            }
             match self.step(id, subject).await {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => {
+                    self.is_ledger_written().await;
+                    return;
+                }
                 Err(error) => {
                     tracing::warn!(deletion.id = %id, %error, "Request {id} cannot be carried out now; trying again");
                     return;
                 }
             }
         }
+    }
+
+    async fn is_ledger_written(&self) -> bool {
+        let Some(ledger) = &self.ledger else {
+            return true;
+        };
+        let written = ledger.follow(&self.pool).await;
+        if let Err(error) = &written {
+            tracing::error!(%error, "Nothing is erased: the erasure ledger cannot be written");
+        }
+        written.is_ok()
     }
 
     /// Goes one step, in one transaction. False where nothing is to be done now.
@@ -322,8 +336,17 @@ impl Job<'_> {
         };
         let (is_done, said) = match step {
             ErasureStep::Begin => (true, json!({})),
-            ErasureStep::Sessions => (true, self.end_sessions(tx).await?),
-            ErasureStep::Consents => self.withdraw_consents(tx).await?,
+            ErasureStep::Sessions => {
+                let ended = account::end_sessions(self.seals, tx, self.request.user).await?;
+                (true, json!({ "endedSessions": ended }))
+            }
+            ErasureStep::Consents => {
+                let entry = |said| self.entry(AuditAction::ConsentWithdraw, said);
+                let user = self.request.user;
+                let (is_last, withdrawn) =
+                    account::withdraw_consents(self.seals, tx, user, &entry).await?;
+                (is_last, json!({ "withdrawnConsents": withdrawn }))
+            }
             ErasureStep::Records => self.erase_records(tx).await?,
             ErasureStep::Keys => (true, self.destroy_keys(tx).await?),
             ErasureStep::Account => (true, self.erase_account(tx).await?),
@@ -340,82 +363,6 @@ impl Job<'_> {
         Ok(true)
     }
 
-    /// Nobody is logged in, or logs in, from here on.
-    async fn end_sessions(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
-        let ended = sessions::revoke(tx, self.request.user, Which::All).await?;
-        let account = Authority {
-            is_active: false,
-            ..self.account(tx).await?
-        };
-        self.seals.write(tx, &account).await?;
-        Ok(json!({ "endedSessions": ended.len() }))
-    }
-
-    /// The account that is erased, locked.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] where it is not as it was sealed: what cannot be undone waits for an operator.
-    async fn account(&self, tx: &mut Tx<'_>) -> Result<Authority, Error> {
-        let account = self.seals.lock(tx, self.request.user).await?;
-        account.ok_or_else(|| {
-            let id = self.request.id;
-            tracing::error!(deletion.id = %id, "Request {id} is not carried out: the account is not as it was sealed");
-            Error::Unavailable
-        })
-    }
-
-    /// Takes some consents back, each with its audit row. One that is not as it was sealed decides nothing, is a finding, and is
-    /// taken back as it is: what is done about the rest must not wait for it.
-    async fn withdraw_consents(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
-        self.account(tx).await?;
-        let patient = self.request.user;
-        let open = execution::open_consents(tx, patient, CONSENTS_AT_ONCE).await?;
-        self.withdraw(tx, &open).await?;
-        let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
-        if is_last {
-            // Last, so that what is refused stays known as long as there are consents.
-            let account = Authority {
-                refusals: Vec::new(),
-                ..self.account(tx).await?
-            };
-            self.seals.write(tx, &account).await?;
-        }
-        Ok((is_last, json!({ "withdrawnConsents": open.len() })))
-    }
-
-    /// Takes these consents back.
-    async fn withdraw(&self, tx: &mut Tx<'_>, open: &[ConsentId]) -> Result<(), Error> {
-        let patient = self.request.user;
-        let now = users::now(tx).await?;
-        let mut entries = Vec::new();
-        for id in open.iter().copied() {
-            let Some(found) = consents::lock(tx, id, patient).await? else {
-                continue;
-            };
-            let (consent, is_as_sealed) = self.seals.look_at(found);
-            let consent = Consent {
-                withdrawn_at: Some(now),
-                ..consent
-            };
-            if is_as_sealed {
-                consents::withdraw(tx, &consent, &self.seals.seal(&consent)?).await?;
-            } else {
-                consents::withdraw_unsealed(tx, &consent).await?;
-            }
-            let receipt = receipts::of_withdrawal(self.seals, tx, &consent).await?;
-            entries.push(AuditEntry {
-                resource_type: ResourceType::Consent,
-                resource_id: id.0,
-                consent: Some(id),
-                old_value: Some(json!({ "withdrawnAt": null })),
-                new_value: Some(evidence_with(&consent, receipt.as_deref())),
-                encryption: EncryptionStatus::MetadataOnly,
-                ..self.entry(AuditAction::ConsentWithdraw, Value::Null)
-            });
-        }
-        Ok(audit::insert(tx, &entries).await?)
-    }
-
     /// Erases some records, and has the current ones closed on the chain.
     async fn erase_records(&self, tx: &mut Tx<'_>) -> Result<(bool, Value), Error> {
         let erased = execution::erase_records(tx, self.request.id, BATCH).await?;
@@ -425,7 +372,15 @@ impl Job<'_> {
             .collect();
         closings::insert(tx, &closed).await?;
         let is_done = i32::try_from(erased.len()).is_ok_and(|erased| erased < BATCH);
-        Ok((is_done, json!({ "erasedRecords": erased.len() })))
+        let mut said = json!({ "erasedRecords": erased.len() });
+        if !erased.is_empty() {
+            let entry = LedgerEntry {
+                records: erasure_ledger::ids(erased.iter().map(|(record, _)| *record)),
+                ..LedgerEntry::of_request(self.request.id, self.request.user)
+            };
+            said["ledger"] = erasure_ledger::named(&entry.append(tx).await?);
+        }
+        Ok((is_done, said))
     }
 
     async fn destroy_keys(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
@@ -444,32 +399,28 @@ impl Job<'_> {
             })
             .collect();
         audit::insert(tx, &entries).await?;
-        Ok(json!({ "destroyedKeys": destroyed.len() }))
+        let mut said = json!({ "destroyedKeys": destroyed.len() });
+        if !destroyed.is_empty() {
+            let entry = LedgerEntry {
+                keys: erasure_ledger::key_ids(&destroyed),
+                ..LedgerEntry::of_request(self.request.id, self.request.user)
+            };
+            said["ledger"] = erasure_ledger::named(&entry.append(tx).await?);
+        }
+        Ok(said)
     }
 
     /// The account stays, and says nothing of anybody.
     async fn erase_account(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
         let user = self.request.user;
-        let account = self.account(tx).await?;
-        second_factors::remove(tx, user).await?;
-        execution::remove_traces(tx, self.request.id, user).await?;
-        let nobody = user.0.simple();
-        let account = Authority {
-            // Nobody can register either of them, and stand in the way.
-            email: format!("{nobody}@erased"),
-            username: format!("erased:{nobody}"),
-            is_active: false,
-            organization: None,
-            // No password has this hash.
-            hashed_password: "!".to_owned(),
-            blockchain_address: None,
-            has_second_factor: false,
-            refusals: Vec::new(),
-            ..account
+        execution::remove_wallets(tx, self.request.id).await?;
+        account::pseudonymise(self.seals, tx, user).await?;
+        let entry = LedgerEntry {
+            account: true,
+            ..LedgerEntry::of_request(self.request.id, user)
         };
-        self.seals.write(tx, &account).await?;
-        users::rename(tx, &account, &self.seals.seal(&account)?).await?;
-        Ok(json!({ "account": "ERASED" }))
+        let head = entry.append(tx).await?;
+        Ok(json!({ "account": "ERASED", "ledger": erasure_ledger::named(&head) }))
     }
 
     /// Looks whether anything is left, and issues the certificate; what is left makes the request fail, and all of it is done
@@ -500,8 +451,14 @@ impl Job<'_> {
         save(self.seals, tx, &completed).await?;
         // What was stored since it began was kept from others until now.
         let lifted = deletion::lift(tx, request.user).await?;
+        let entry = LedgerEntry {
+            certificate: Some(certificate.sha256.clone()),
+            ..LedgerEntry::of_request(request.id, request.user)
+        };
+        let head = entry.append(tx).await?;
         let said = json!({
             "status": completed.status, "certificate": certificate.sha256, "liftedRecords": lifted,
+            "ledger": erasure_ledger::named(&head),
         });
         audit::insert(tx, &[self.entry(AuditAction::DeletionComplete, said)]).await?;
         Ok(false)

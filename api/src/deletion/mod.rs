@@ -1,5 +1,6 @@
 //! Requests to erase or restrict, from the first word to the last.
 
+pub(crate) mod account;
 mod cancel;
 mod certificate;
 mod entries;

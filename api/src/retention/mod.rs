@@ -22,7 +22,11 @@ use trail::{Hash, checkpoint::Checkpoint};
 use vault::keyring::Keyring;
 
 use self::witness::Witness;
-use crate::{error::Error, seals::Seals};
+use crate::{
+    erasure_ledger::file::{LedgerError, LedgerFile},
+    error::Error,
+    seals::Seals,
+};
 
 /// The lock of whoever is at it.
 const LOCK: &str = "meditrustal retention";
@@ -42,6 +46,8 @@ pub(crate) struct Retention {
     pub(crate) pinner: Option<Pinner>,
     /// How long rows are kept that say nothing any more.
     pub(crate) keep: Keep,
+    /// The ledger of what was erased, beside the database.
+    pub(crate) ledger: Option<Arc<LedgerFile>>,
 }
 
 /// The account that pins checkpoints, and the trail it does it for.
@@ -131,6 +137,9 @@ pub(crate) enum RetentionError {
     /// The database's, or what cannot be sealed.
     #[error(transparent)]
     Failed(#[from] Error),
+    /// The erasure ledger cannot be written: nothing more is erased.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 impl From<store::StoreError> for RetentionError {
@@ -153,6 +162,9 @@ impl Retention {
             dry_run,
             ..RetentionReport::default()
         };
+        if !dry_run {
+            self.write_ledger().await?;
+        }
         // What one of them cannot do keeps no other from its own.
         let expired = self.remove_expired(&mut report).await;
         let witness = Witness::ask(self.client.as_ref()).await?;
@@ -161,6 +173,14 @@ impl Retention {
         let records = self.purge_records(witness.now, &mut report, tell).await;
         expired.and(rows).and(records)?;
         Ok(report)
+    }
+
+    /// What was erased is on the disk before more is.
+    async fn write_ledger(&self) -> Result<(), RetentionError> {
+        if let Some(ledger) = &self.ledger {
+            ledger.follow(&self.pool).await?;
+        }
+        Ok(())
     }
 
     /// Rows of log-ins, retries, attempts and codes. Where another process is at these, it does it.

@@ -23,7 +23,11 @@ use uuid::Uuid;
 use vault::row::Opened;
 
 use super::{LOCK, Retention, RetentionError, RetentionReport, evidence::AHEAD, rules};
-use crate::{deletion::holds, records::decrypt};
+use crate::{
+    deletion::holds,
+    erasure_ledger::{self, LedgerEntry},
+    records::decrypt,
+};
 
 /// How many patients are looked for at a time.
 const PATIENTS_AT_ONCE: i64 = 10_000;
@@ -174,6 +178,7 @@ impl Retention {
         }
         if !holds::are_sound(&self.seals, &mut tx, patient).await? {
             tracing::error!(patient.id = %patient, "Records whose time is over are not erased: a hold is not as it was sealed, or gone");
+            tx.rollback().await?;
             return Ok(LineBatch::Waits);
         }
         let due = retention::records_due(&mut tx, patient, after, LINES_AT_ONCE).await?;
@@ -181,6 +186,7 @@ impl Retention {
         if dry_run {
             looked.erased = due;
             looked.erased.retain(|it| looked.lines.contains(&it.line));
+            tx.rollback().await?;
             return Ok(LineBatch::Done(looked));
         }
         if !looked.lines.is_empty() {
@@ -190,6 +196,9 @@ impl Retention {
             write_down(&mut tx, patient, &looked.erased).await?;
         }
         tx.commit().await?;
+        if !looked.erased.is_empty() {
+            self.write_ledger().await?;
+        }
         Ok(LineBatch::Done(looked))
     }
 
@@ -241,13 +250,17 @@ async fn write_down(
         .map(|it| (it.id, ClosingReason::RetentionEnded))
         .collect();
     closings::insert(tx, &closed).await?;
+    let entry = LedgerEntry::of_retention(patient, erased.iter().map(|it| it.id));
+    let ledger = erasure_ledger::named(&entry.append(tx).await?);
     let mut types: BTreeMap<RecordType, u64> = BTreeMap::new();
     for record in erased {
         *types.entry(record.record_type).or_default() += 1;
     }
     let entry = AuditEntry {
         resource_type: ResourceType::MedicalRecord,
-        new_value: Some(json!({ "erasedRecords": erased.len(), "recordTypes": types })),
+        new_value: Some(
+            json!({ "erasedRecords": erased.len(), "recordTypes": types, "ledger": ledger }),
+        ),
         classification: Classification::SensitivePersonal,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(patient),

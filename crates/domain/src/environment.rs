@@ -143,7 +143,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 73] = [
+pub const SETTINGS: [&str; 74] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -174,6 +174,7 @@ pub const SETTINGS: [&str; 73] = [
     "DELETION_GRACE",
     "DEPLOYMENT_FILE",
     "ENVIRONMENT",
+    "ERASURE_LEDGER",
     "FIRST_WAIT",
     "GUESSES",
     "HEADER_TIMEOUT",

@@ -1,5 +1,6 @@
 //! Requests to erase or restrict, and what they do to records.
 
+pub mod again;
 pub mod execution;
 
 use chrono::{DateTime, Utc};

@@ -20,7 +20,7 @@ const STEPS: [&str; 7] = [
 ];
 
 /// A world in which what is approved is erased at once.
-pub(crate) async fn at_once() -> World {
+pub(crate) async fn at_once(more: &[(String, String)]) -> World {
     let settings = [
         ("MEDITRUSTAL_DELETION_GRACE", "0"),
         ("MEDITRUSTAL_DELETION_EVERY", "1"),
@@ -28,7 +28,11 @@ pub(crate) async fn at_once() -> World {
         ("MEDITRUSTAL_DEEP_CHECK_REST", "1"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    World::with(|options| options.api.extend(settings)).await
+    World::with(|options| {
+        options.api.extend(settings);
+        options.api.extend_from_slice(more);
+    })
+    .await
 }
 
 pub(crate) async fn verified(ana: &Person, input: Value) -> String {
@@ -95,7 +99,7 @@ async fn is_sound(world: &World) {
 }
 
 /// Where a text stands, in any column of any table but the audit trail, which stays: it is given by table and column.
-async fn places_of(world: &World, marker: &str) -> Vec<String> {
+pub(crate) async fn places_of(world: &World, marker: &str) -> Vec<String> {
     let columns = world
         .sql(
             "SELECT table_name, column_name FROM information_schema.columns
@@ -136,7 +140,7 @@ async fn nothing_begins(world: &World) {
 
 #[tokio::test]
 async fn a_category_is_erased_closed_on_the_chain_and_certified() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     let dr_bo = world.doctor("bo").await;
     ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
@@ -218,7 +222,7 @@ async fn a_category_is_erased_closed_on_the_chain_and_certified() {
 #[tokio::test]
 async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     const MARKER: &str = "zaphodbeeblebrox";
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let (zaphod, dr_bo) = (world.patient(MARKER).await, world.doctor("bo").await);
     zaphod.lets(&dr_bo, &["READ", "SEARCH"]).await;
@@ -285,7 +289,7 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_any_two_steps_leaves_an_erasure_to_be_finished() {
-    let mut world = at_once().await;
+    let mut world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let ana = world.patient("ana").await;
     ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -340,7 +344,7 @@ async fn a_kill_between_any_two_steps_leaves_an_erasure_to_be_finished() {
 
 #[tokio::test]
 async fn what_nobody_approved_is_not_erased_whatever_the_row_says() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     let record = ana
         .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -385,7 +389,7 @@ async fn what_nobody_approved_is_not_erased_whatever_the_row_says() {
 
 #[tokio::test]
 async fn an_erasure_waits_while_a_hold_is_forged_or_gone() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
         .await;
@@ -423,7 +427,7 @@ async fn an_erasure_waits_while_a_hold_is_forged_or_gone() {
 
 #[tokio::test]
 async fn an_erasure_waits_while_a_hold_is_said_to_be_about_somebody_else() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     let bea = world.patient("bea").await;
     ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())
@@ -453,7 +457,7 @@ async fn an_erasure_waits_while_a_hold_is_said_to_be_about_somebody_else() {
 
 #[tokio::test]
 async fn what_is_stored_after_the_decision_and_still_to_be_kept_is_decided_about_once_more() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     let dr_bo = world.doctor("bo").await;
     ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
@@ -488,7 +492,7 @@ async fn what_is_stored_after_the_decision_and_still_to_be_kept_is_decided_about
 
 #[tokio::test]
 async fn an_approval_of_somebody_who_is_no_administrator_any_more_counts_as_none() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, eve) = (world.admin("ada").await, world.admin("eve").await);
     let ana = world.patient("ana").await;
     let image = id(&ana.creates(&ana, "IMAGING", documents::of("IMAGING")).await);
@@ -515,7 +519,7 @@ async fn an_approval_of_somebody_who_is_no_administrator_any_more_counts_as_none
 
 #[tokio::test]
 async fn an_account_that_is_not_as_it_was_sealed_is_not_certified_as_erased() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let ana = world.patient("ana").await;
     let request = verified(&ana, account()).await;

@@ -78,6 +78,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
         ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
         ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
         ("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "all"),
+        ("MEDITRUSTAL_RETENTION_EVERY", "never"),
         (
             "MEDITRUSTAL_ALLOWED_ORIGINS",
             "https://app.example.org,https://app.example.org/",
@@ -98,6 +99,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
             "(MEDITRUSTAL_POOL_MAX_SIZE) cannot be \"0\": 0 is not in 1..=1000",
             "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
             "(MEDITRUSTAL_DEEP_CHECK_PER_SECOND) cannot be \"all\"",
+            "(MEDITRUSTAL_RETENTION_EVERY) cannot be \"never\"",
             "(MEDITRUSTAL_ALLOWED_ORIGINS) cannot be \"https://app.example.org/\": it is no origin",
             "(MEDITRUSTAL_HOME_COUNTRY) cannot be \"Indonesia\": a country is two capital letters",
             "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",

@@ -28,7 +28,7 @@ pub(super) struct Case(
     pub(super) [&'static str; 6],
 );
 
-pub(super) const CASES: [Case; 78] = [
+pub(super) const CASES: [Case; 79] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -105,6 +105,11 @@ pub(super) const CASES: [Case; 78] = [
             "ok",
             "NOT_FOUND",
         ],
+    ),
+    Case(
+        "Query.exportMyData",
+        "{ exportMyData { path sections { name count } } }",
+        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
     ),
     Case(
         "Query.consents",

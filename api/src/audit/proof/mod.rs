@@ -96,7 +96,7 @@ pub(crate) async fn prove(
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn pinned(
+pub(crate) async fn pinned(
     tx: &mut Tx<'_>,
     registry: &Registry,
     position: u64,

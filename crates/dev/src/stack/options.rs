@@ -10,6 +10,7 @@ use crate::{config, say};
 
 /// How a stack is put up.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Options {
     /// The clone's root directory.
     pub root: PathBuf,

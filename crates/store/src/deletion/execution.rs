@@ -254,15 +254,11 @@ pub async fn open_consents(
     Ok(found.into_iter().map(ConsentId).collect())
 }
 
-/// Removes what else an account leaves that is erased: log-ins, keys of retries, wallets, messages to be signed, and access codes.
+/// Removes what else an account leaves that is erased: log-ins, keys of retries, messages to be signed, and access codes.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn remove_traces(
-    tx: &mut Tx<'_>,
-    id: DeletionRequestId,
-    user: UserId,
-) -> Result<(), StoreError> {
+pub async fn remove_traces(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user.0)
         .execute(&mut **tx)
         .await?;
@@ -275,6 +271,14 @@ pub async fn remove_traces(
     sqlx::query!("DELETE FROM access_codes WHERE user_id = $1", user.0)
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Removes the wallets of whoever's account is erased.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn remove_wallets(tx: &mut Tx<'_>, id: DeletionRequestId) -> Result<(), StoreError> {
     sqlx::query_scalar!("SELECT erase_wallets($1)", id.0)
         .fetch_one(&mut **tx)
         .await?;

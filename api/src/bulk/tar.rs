@@ -1,0 +1,68 @@
+//! A tar archive, member by member (POSIX.1-1988, ustar): each is known as a whole before it is written, and nothing of it is kept.
+
+/// How long a block is. Unit: bytes.
+const BLOCK: usize = 512;
+
+/// A member: its header, what is in it, and the zeros that fill its last block.
+pub(super) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
+    let padding = content.len().next_multiple_of(BLOCK) - content.len();
+    let mut bytes = header(name, modified, content.len()).to_vec();
+    bytes.reserve(content.len() + padding);
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len() + padding, 0);
+    bytes
+}
+
+/// What says that there is no more: an archive without it was cut off.
+pub(super) const fn end() -> [u8; 2 * BLOCK] {
+    [0; 2 * BLOCK]
+}
+
+fn header(name: &str, modified: i64, length: usize) -> [u8; BLOCK] {
+    let mut header = [0; BLOCK];
+    let mut put = |at: usize, text: &[u8]| {
+        for (to, from) in header.iter_mut().skip(at).zip(text) {
+            *to = *from;
+        }
+    };
+    put(0, name.as_bytes());
+    put(100, b"0000600\0");
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    put(124, format!("{length:011o}\0").as_bytes());
+    put(136, format!("{:011o}\0", modified.max(0)).as_bytes());
+    put(148, b"        ");
+    put(156, b"0");
+    put(257, b"ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    for (to, from) in header
+        .iter_mut()
+        .skip(148)
+        .zip(format!("{sum:06o}\0 ").bytes())
+    {
+        *to = from;
+    }
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_whole_blocks_and_its_header_sums_up() {
+        for length in [0, 1, 511, 512, 513] {
+            let bytes = member("records/000001.ndjson", 1_764_000_000, &vec![7; length]);
+            assert_eq!(bytes.len(), BLOCK + length.next_multiple_of(BLOCK));
+            let (header, content) = bytes.split_at(BLOCK);
+            assert_eq!(&content[..length], &vec![7; length][..]);
+            assert_eq!(&header[..21], b"records/000001.ndjson");
+            let said =
+                std::str::from_utf8(&header[148..154]).map(|text| u32::from_str_radix(text, 8));
+            let mut blank = header.to_vec();
+            blank[148..156].copy_from_slice(b"        ");
+            let sum: u32 = blank.iter().map(|byte| u32::from(*byte)).sum();
+            assert_eq!(said, Ok(Ok(sum)));
+        }
+    }
+}

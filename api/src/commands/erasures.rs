@@ -1,0 +1,130 @@
+//! `meditrustal erasures`: the ledger of what was erased.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Subcommand};
+use store::{Pool, PoolSettings, migrate};
+use tokio::task::JoinSet;
+
+use super::{
+    output::{Failure, say},
+    seal::MasterKeys,
+};
+use crate::{
+    config::database_url,
+    erasure_ledger::{
+        file::LedgerFile,
+        replay::{self, Replayed},
+    },
+    seals::Seals,
+};
+
+/// What can be done about the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ErasuresCommand {
+    /// Erase again, after the restore of an older backup, what the ledger says was erased
+    Replay(ReplayLedger),
+    /// Bring a ledger up to date with the database, or write a new one
+    Write(WriteLedger),
+}
+
+/// Settings of `erasures replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayLedger {
+    /// Where the database is, under the role meditrustal_migrator
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+
+    #[command(flatten)]
+    keys: MasterKeys,
+
+    /// The file that the api wrote
+    #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
+    ledger: PathBuf,
+
+    /// Refuse a ledger without an entry that has this hash, such as the one that the last certificate names: it was cut off
+    #[arg(long, value_name = "HASH")]
+    head: Option<String>,
+
+    /// Change nothing; say what would be erased
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `erasures write`.
+#[derive(Debug, Args)]
+pub(crate) struct WriteLedger {
+    /// Where the database is, under the role meditrustal_api
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+
+    /// The file; its beginning must be what the database has
+    #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
+    ledger: PathBuf,
+}
+
+async fn open(url: &str) -> Result<Pool, Failure> {
+    let one = PoolSettings {
+        min: 0,
+        ..PoolSettings::default()
+    };
+    let pool = store::connect(url, "meditrustal erasures", one)?;
+    migrate::require_current(&pool).await?;
+    Ok(pool)
+}
+
+impl ErasuresCommand {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Replay(settings) => settings.run().await,
+            Self::Write(settings) => settings.run().await,
+        }
+    }
+}
+
+impl ReplayLedger {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let pool = open(&self.url).await?;
+        let keyring = Arc::new(self.keys.open(&pool).await?);
+        let mut tasks = JoinSet::new();
+        let seals = Seals::start(keyring, pool.clone(), &mut tasks);
+        let head = self.head.as_deref();
+        let done = replay::replay(&pool, &seals, &self.ledger, head, self.dry_run).await?;
+        if self.json {
+            say(&serde_json::to_string(&done)?)?;
+        } else {
+            say(&told(&done))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn told(done: &Replayed) -> String {
+    let did = if done.dry_run {
+        "would be erased again"
+    } else {
+        "erased again"
+    };
+    format!(
+        "{} records, {} keys, {} accounts: {did}; {} entries in the ledger, {} of which the database did not know; the last one is {}",
+        done.records, done.keys, done.accounts, done.entries, done.unknown_entries, done.head
+    )
+}
+
+impl WriteLedger {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let pool = open(&self.url).await?;
+        let end = LedgerFile::new(&self.ledger).follow(&pool).await?;
+        say(&format!(
+            "{} entries in {}; the last one is {}",
+            end.position,
+            self.ledger.display(),
+            end.hash
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,150 @@
+//! What erases an account, step by step: as a request is carried out, and again after a restore.
+
+use domain::{
+    audit::{AuditEntry, EncryptionStatus, ResourceType},
+    consents::Consent,
+    ids::{ConsentId, UserId},
+    seals::Authority,
+};
+use serde_json::{Value, json};
+use store::{
+    Tx, audit, consents,
+    deletion::execution,
+    second_factors,
+    sessions::{self, Which},
+    users,
+};
+
+use crate::{
+    consents::{evidence::evidence_with, receipts},
+    error::Error,
+    seals::Seals,
+};
+
+/// How many consents are taken back in one transaction.
+const CONSENTS_AT_ONCE: i64 = 200;
+
+/// The account that is erased, locked.
+///
+/// # Errors
+/// [`Error::Unavailable`] where it is not as it was sealed: what cannot be undone waits for an operator.
+async fn locked(seals: &Seals, tx: &mut Tx<'_>, user: UserId) -> Result<Authority, Error> {
+    let account = seals.lock(tx, user).await?;
+    account.ok_or_else(|| {
+        tracing::error!(user.id = %user, "What is to be erased is not carried out: the account is not as it was sealed");
+        Error::Unavailable
+    })
+}
+
+/// Nobody is logged in, or logs in, from here on. Gives how many log-ins ended.
+///
+/// # Errors
+/// As of [`locked`].
+pub(crate) async fn end_sessions(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    user: UserId,
+) -> Result<usize, Error> {
+    let ended = sessions::revoke(tx, user, Which::All).await?;
+    let account = Authority {
+        is_active: false,
+        ..locked(seals, tx, user).await?
+    };
+    seals.write(tx, &account).await?;
+    Ok(ended.len())
+}
+
+/// Takes some consents back, each with its audit row, which `entry` begins. One that is not as it was sealed decides nothing, is
+/// a finding, and is taken back as it is: what is done about the rest must not wait for it. Gives whether these were the last,
+/// and how many.
+///
+/// # Errors
+/// As of [`locked`].
+pub(crate) async fn withdraw_consents(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    user: UserId,
+    entry: &(dyn Fn(Value) -> AuditEntry + Sync),
+) -> Result<(bool, usize), Error> {
+    locked(seals, tx, user).await?;
+    let open = execution::open_consents(tx, user, CONSENTS_AT_ONCE).await?;
+    withdraw(seals, tx, user, &open, entry).await?;
+    let is_last = i64::try_from(open.len()).is_ok_and(|open| open < CONSENTS_AT_ONCE);
+    if is_last {
+        // Last, so that what is refused stays known as long as there are consents.
+        let account = Authority {
+            refusals: Vec::new(),
+            ..locked(seals, tx, user).await?
+        };
+        seals.write(tx, &account).await?;
+    }
+    Ok((is_last, open.len()))
+}
+
+/// Takes these consents back.
+async fn withdraw(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    patient: UserId,
+    open: &[ConsentId],
+    entry: &(dyn Fn(Value) -> AuditEntry + Sync),
+) -> Result<(), Error> {
+    let now = users::now(tx).await?;
+    let mut entries = Vec::new();
+    for id in open.iter().copied() {
+        let Some(found) = consents::lock(tx, id, patient).await? else {
+            continue;
+        };
+        let (consent, is_as_sealed) = seals.look_at(found);
+        let consent = Consent {
+            withdrawn_at: Some(now),
+            ..consent
+        };
+        if is_as_sealed {
+            consents::withdraw(tx, &consent, &seals.seal(&consent)?).await?;
+        } else {
+            consents::withdraw_unsealed(tx, &consent).await?;
+        }
+        let receipt = receipts::of_withdrawal(seals, tx, &consent).await?;
+        entries.push(AuditEntry {
+            resource_type: ResourceType::Consent,
+            resource_id: id.0,
+            consent: Some(id),
+            old_value: Some(json!({ "withdrawnAt": null })),
+            encryption: EncryptionStatus::MetadataOnly,
+            ..entry(evidence_with(&consent, receipt.as_deref()))
+        });
+    }
+    Ok(audit::insert(tx, &entries).await?)
+}
+
+/// The account stays, and says nothing of anybody. Wallets are the caller's to remove.
+///
+/// # Errors
+/// As of [`locked`].
+pub(crate) async fn pseudonymise(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    user: UserId,
+) -> Result<(), Error> {
+    let account = locked(seals, tx, user).await?;
+    second_factors::remove(tx, user).await?;
+    execution::remove_traces(tx, user).await?;
+    let nobody = user.0.simple();
+    let account = Authority {
+        // Nobody can register either of them, and stand in the way.
+        email: format!("{nobody}@erased"),
+        username: format!("erased:{nobody}"),
+        is_active: false,
+        organization: None,
+        // No password has this hash.
+        hashed_password: "!".to_owned(),
+        blockchain_address: None,
+        has_second_factor: false,
+        refusals: Vec::new(),
+        ..account
+    };
+    seals.write(tx, &account).await?;
+    users::rename(tx, &account, &seals.seal(&account)?).await?;
+    Ok(())
+}
