@@ -25,7 +25,7 @@ use crate::{
 const IMPORTED: &str = "results";
 
 /// The fields that are pages of a list. A test holds them against the schema.
-const LISTS: [&str; 24] = [
+const LISTS: [&str; 27] = [
     "users",
     "roleProposals",
     "mySessions",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use domain::access::{AccessRequest, Action, Actor, decide};
 use domain::consents::{Consent, MAX_CONSENTS_IN_FORCE};
 use domain::ids::UserId;
+use domain::organizations::CurrentMemberships;
 use domain::purpose::Purpose;
 use domain::records::{Availability, RecordType};
 use domain::users::Role;
@@ -134,7 +135,8 @@ impl Decider {
                 id: self.doctor,
                 role: Role::Doctor,
                 is_active: true,
-                organization: None,
+                memberships: CurrentMemberships::default(),
+                acts_for: None,
                 second_factor: true,
             },
             patient: self.patient,

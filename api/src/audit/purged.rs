@@ -23,7 +23,7 @@ const MOST_ROWS: i64 = 10;
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn ask_again(
+pub(crate) async fn ask_again(
     pool: &Pool,
     met: &mut [MetPurge],
 ) -> Result<BTreeSet<Uuid>, StoreError> {

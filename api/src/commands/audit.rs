@@ -267,8 +267,9 @@ impl VerifyTrail {
         );
         purged::ask_who_signed(may_pin, &mut checked).await?;
         if let Some(promises) = &promises {
-            let mut conn = pool.acquire().await?;
-            let waiting = promises::compare(&mut conn, promises, &mut checked).await?;
+            let mut tx = pool.snapshot().await?;
+            let waiting = promises::compare(&mut tx, promises, &mut checked).await?;
+            tx.commit().await?;
             let (all, kept) = (promises.len(), checked.kept.len());
             say(&format!(
                 "{all} promises: {kept} rows are in the tree, {waiting} wait for their place"

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand};
+use domain::countries::Country;
 use store::{Pool, PoolSettings, migrate};
 use tokio::task::JoinSet;
 
@@ -45,6 +46,10 @@ pub(crate) struct ReplayLedger {
     /// Refuse a ledger without an entry that has this hash, such as the one that the last certificate names: it was cut off
     #[arg(long, value_name = "HASH")]
     head: Option<String>,
+
+    /// The country where data is at home, as the api has it
+    #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
+    home_country: Country,
 
     /// Change nothing; say what would be erased
     #[arg(long)]
@@ -91,7 +96,7 @@ impl ReplayLedger {
         let pool = open(&self.url).await?;
         let keyring = Arc::new(self.keys.open(&pool).await?);
         let mut tasks = JoinSet::new();
-        let seals = Seals::start(keyring, pool.clone(), &mut tasks);
+        let seals = Seals::start(keyring, pool.clone(), self.home_country, &mut tasks);
         let head = self.head.as_deref();
         let done = replay::replay(&pool, &seals, &self.ledger, head, self.dry_run).await?;
         if self.json {

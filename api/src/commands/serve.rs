@@ -309,7 +309,7 @@ fn start_jobs(
         let check = DeepCheck {
             pool: pool.clone(),
             keyring: Arc::clone(&resources.keyring),
-            registry: resources.registry(),
+            registry: resources.registry.clone(),
             client: client.clone(),
             per_second: config.deep_check_per_second,
             rest: config.deep_check_rest(),

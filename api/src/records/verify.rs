@@ -126,7 +126,7 @@ pub(crate) async fn verify(
         on_behalf_of,
     };
     if record.availability == Availability::Erased {
-        return of_erased(verifying, record, purpose).await;
+        return of_erased(verifying, record, disclosed_for).await;
     }
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
 
@@ -173,7 +173,7 @@ pub(crate) async fn verify(
 async fn of_erased(
     verifying: Verifying<'_>,
     record: Arc<Record>,
-    purpose: Purpose,
+    disclosed_for: DisclosedFor,
 ) -> Result<Verification, Error> {
     let hash = DataHash::parse(&record.data_hash).ok();
     let on_chain = match hash {
@@ -182,7 +182,7 @@ async fn of_erased(
     };
     Ok(Verification {
         record,
-        purpose,
+        disclosed_for,
         verdict: Verdict::Erased,
         computed: None,
         on_chain,

@@ -68,17 +68,19 @@ impl Retention {
         report: &mut RetentionReport,
         tell: &mut (dyn FnMut(&RetentionReport) + Send),
     ) -> Result<(), RetentionError> {
-        let (Some(pinner), Some(pinned)) = (&self.pinner, witness.pinned) else {
+        let (Some(pinner), Some(checkpoint)) = (&self.pinner, witness.pinned) else {
             report.audit_rows_unsigned = true;
             return Ok(());
         };
         let mut after = (DateTime::UNIX_EPOCH, i64::MIN);
         loop {
-            let found = self.found(after, &pinned).await?;
+            let found = self.found(after, &checkpoint).await?;
             let Some(last) = found.due.last().map(|row| (row.due_at, row.id)) else {
                 return Ok(());
             };
-            let going = self.judge(found, (witness.now, &pinned), report).await?;
+            let going = self
+                .judge(found, (witness.now, &checkpoint), report)
+                .await?;
             if !going.is_empty() {
                 report.audit_rows += self
                     .purge(pinner, going, (witness.now, report.dry_run))

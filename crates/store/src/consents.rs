@@ -324,7 +324,7 @@ pub async fn reaching(
     most: i64,
 ) -> Result<Option<StoredConsents>, StoreError> {
     let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
-    let named = NamedActor::of(actor);
+    let named = NamedActor::of(&actor);
     let near = sqlx::query_scalar!(
         "SELECT user_id
          FROM data_processing_consents

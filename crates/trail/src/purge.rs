@@ -189,7 +189,9 @@ mod tests {
             bytes.extend([9; 32]);
         }
         let wanted = Sha256::digest(&bytes);
-        let wanted: String = wanted.iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = wanted
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         assert_eq!(digest.hex(), wanted);
         assert_eq!((digest.rows(), digest.ranges()), (3, &[(3, 5), (7, 8)][..]));
     }

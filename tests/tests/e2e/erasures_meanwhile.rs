@@ -36,7 +36,7 @@ async fn has_done(world: &World, request: &str, wanted: &[&str]) {
 
 #[tokio::test]
 async fn a_hold_placed_while_an_erasure_runs_stops_it_until_it_is_released() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let (ana, bea) = (world.patient("ana").await, world.patient("bea").await);
     for person in [&ana, &bea] {
@@ -76,7 +76,7 @@ async fn a_hold_placed_while_an_erasure_runs_stops_it_until_it_is_released() {
 
 #[tokio::test]
 async fn what_is_stored_while_a_category_is_erased_stays() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, ana) = (world.admin("ada").await, world.patient("ana").await);
     let dr_bo = world.doctor("bo").await;
     ana.lets(&dr_bo, &["READ", "SEARCH"]).await;
@@ -132,7 +132,7 @@ async fn what_is_stored_while_a_category_is_erased_stays() {
 
 #[tokio::test]
 async fn nothing_is_stored_for_an_account_that_is_being_erased() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     let dr_cy = world.doctor("cy").await;
@@ -165,7 +165,7 @@ async fn nothing_is_stored_for_an_account_that_is_being_erased() {
 
 #[tokio::test]
 async fn a_consent_that_is_not_as_it_was_sealed_holds_up_no_erasure() {
-    let world = at_once().await;
+    let world = at_once(&[]).await;
     let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
     ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs())

@@ -28,7 +28,7 @@ pub(super) struct Case(
     pub(super) [&'static str; 6],
 );
 
-pub(super) const CASES: [Case; 79] = [
+pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -768,7 +768,7 @@ pub(super) const CASES: [Case; 79] = [
     ),
     Case(
         "Query.myRepresentatives",
-        r#"{ myRepresentatives { nodes { id } } }"#,
+        "{ myRepresentatives { nodes { id } } }",
         [
             "UNAUTHENTICATED",
             "0 nodes",
@@ -780,7 +780,7 @@ pub(super) const CASES: [Case; 79] = [
     ),
     Case(
         "Query.peopleIRepresent",
-        r#"{ peopleIRepresent { nodes { id } } }"#,
+        "{ peopleIRepresent { nodes { id } } }",
         [
             "UNAUTHENTICATED",
             "0 nodes",
@@ -792,7 +792,7 @@ pub(super) const CASES: [Case; 79] = [
     ),
     Case(
         "Query.representativeProposals",
-        r#"{ representativeProposals { nodes { id } } }"#,
+        "{ representativeProposals { nodes { id } } }",
         [
             "UNAUTHENTICATED",
             "FORBIDDEN",

@@ -14,6 +14,7 @@ use trail::tree::{self, Frontier};
 use uuid::Uuid;
 
 use super::{
+    super::purged::{self, Pinners},
     AT_ONCE, CheckedTrail, Fault, FaultKind, LAST_HELD, ROWS_AT_ONCE, TrailWalk, ask_registry,
     column, of_checkpoint, of_held,
 };
@@ -87,9 +88,8 @@ pub(crate) async fn check_part(
 ) -> Result<CheckedPart, StoreError> {
     match position {
         TrailPosition::Leaves(place) => {
-            let mut conn = pool.acquire().await?;
             // Parts begin where a node of the lowest stored levels does.
-            leaves(&mut conn, registry, place - place % AT_ONCE).await
+            leaves(pool, registry, client, place - place % AT_ONCE).await
         }
         TrailPosition::Rows(number) => rows(&mut *pool.acquire().await?, number).await,
         TrailPosition::Registry => match ask(pool, registry, client).await {
@@ -108,36 +108,46 @@ pub(crate) async fn check_part(
     }
 }
 
-/// The leaves from a place on: rows, nodes, and the roots that were pinned there.
+/// The leaves from a place on: rows, what retention removed, nodes, and the roots that were pinned there.
 async fn leaves(
-    conn: &mut PgConnection,
+    pool: &Pool,
     registry: &Registry,
+    client: &Client,
     from: i64,
 ) -> Result<CheckedPart, StoreError> {
-    let later = checkpoints::anchored(conn, registry, from.saturating_add(1), AT_ONCE).await?;
+    let mut conn = pool.acquire().await?;
+    let later = checkpoints::anchored(&mut conn, registry, from.saturating_add(1), AT_ONCE).await?;
     let whole = from.saturating_add(AT_ONCE);
     let (within, beyond): (Vec<_>, Vec<AnchoredCheckpoint>) =
         later.into_iter().partition(|it| it.tree_size <= whole);
     let mut walk = TrailWalk::new(&within, None);
-    walk.frontier = edge(conn, from, &mut walk).await?;
+    walk.frontier = edge(&mut conn, from, &mut walk).await?;
     walk.right_up_to = from;
-    let to = walk.stretch(conn, from).await?;
+    drop(conn);
+    let to = walk.stretch(pool, from).await?;
     let compared = to.map_or(0, |to| to - from);
+    let is_last = compared < AT_ONCE;
+    if is_last {
+        // The tree ends here, and was longer when it was pinned.
+        for checkpoint in beyond {
+            walk.add(of_checkpoint(&checkpoint, FaultKind::Root, Some(from)));
+        }
+    }
+    // A purge may have taken rows of other parts, too: the trail is asked about it as a whole.
+    let mut purges = std::mem::take(&mut walk.purges).end();
+    purged::ask_again(pool, &mut purges).await?;
+    let mut checked = walk.end(within, purges);
+    let pinners = Pinners::new(Some(client.deployment()), Some(client), &[]);
+    if let Err(error) = purged::ask_who_signed(pinners, &mut checked).await {
+        tracing::warn!(%error, "The registry cannot be asked who may sign what retention removed; it is asked in the next round");
+    }
+    let next = if is_last {
+        TrailPosition::Rows(i64::MIN)
+    } else {
+        TrailPosition::Leaves(whole)
+    };
     let rows = usize::try_from(compared).unwrap_or_default();
-    if compared == AT_ONCE {
-        return Ok(CheckedPart::of(
-            walk.faults,
-            rows,
-            TrailPosition::Leaves(whole),
-        ));
-    }
-    // The tree ends here, and was longer when it was pinned.
-    for checkpoint in beyond {
-        walk.add(of_checkpoint(&checkpoint, FaultKind::Root, Some(from)));
-    }
-    let faults = walk.end(within).faults;
-    let next = TrailPosition::Rows(i64::MIN);
-    Ok(CheckedPart::of(faults, rows, next))
+    Ok(CheckedPart::of(checked.faults, rows, next))
 }
 
 /// The edge of the tree before a place, from the nodes that are stored. One that is missing is a fault, and every root above it

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::records::DataHash;
 use serde_json::Value;
 use store::{
-    PgConnection, StoreError,
+    StoreError, Tx,
     trail::{self as tree_of, HashedRow, Leaf},
 };
 use trail::Hash;
@@ -52,12 +52,12 @@ pub(crate) enum PromiseState {
 /// # Errors
 /// The database's.
 pub(crate) async fn states(
-    conn: &mut PgConnection,
+    tx: &mut Tx<'_>,
     promises: &[Promise],
 ) -> Result<Vec<PromiseState>, StoreError> {
     let ids: Vec<i64> = promises.iter().map(|promise| promise.id).collect();
-    let (rows, _) = readable(conn, &ids).await?;
-    let leaves = tree_of::leaves_of(conn, &ids).await?;
+    let (rows, _) = readable(tx, &ids).await?;
+    let leaves = tree_of::leaves_of(tx, &ids).await?;
     let rows: HashMap<i64, &HashedRow> = rows.iter().map(|row| (row.row.id, row)).collect();
     let leaves: HashMap<i64, &Leaf> = leaves.iter().map(|leaf| (leaf.audit_id, leaf)).collect();
     let state = |Promise { id, leaf_hash }: &Promise| {
@@ -102,13 +102,13 @@ pub(crate) fn of_lines(text: &str) -> Result<Vec<Promise>, usize> {
 /// # Errors
 /// The database's.
 pub(crate) async fn compare(
-    conn: &mut PgConnection,
+    tx: &mut Tx<'_>,
     promises: &[Promise],
     checked: &mut CheckedTrail,
 ) -> Result<usize, StoreError> {
     let mut waiting = 0;
     for some in promises.chunks(PROMISES_AT_ONCE) {
-        for (promise, state) in some.iter().zip(states(conn, some).await?) {
+        for (promise, state) in some.iter().zip(states(tx, some).await?) {
             match state {
                 PromiseState::Met(_) => {
                     checked.kept.insert(promise.id);

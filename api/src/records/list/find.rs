@@ -252,7 +252,7 @@ pub(super) type FoundPage = Result<(Vec<ListedRecord>, i64), Error>;
 pub(super) fn newest_page(asked: &ListRequest, facts: &Facts) -> Option<NewestPage> {
     let patient = asked.search.newest_of()?;
     let searcher = Searcher::of(asked, facts).ok();
-    let searcher = searcher.filter(Searcher::may_ask)?;
+    let searcher = searcher.filter(|it| it.may_ask().is_ok())?;
     let mut visible = searcher.visible(&[patient], &asked.search.criteria, facts);
     Some(NewestPage {
         visible: visible.pop()?,

@@ -121,11 +121,13 @@ fn statements_are_hashed_and_their_signatures_read_as_another_implementation_doe
     }
 }
 
+/// Something that is signed and can be another.
+type Change = fn(&mut ConsentStatement);
+
 #[test]
 fn a_signature_is_of_all_that_the_wallet_was_shown_and_of_nothing_else() {
     let signature = VECTORS[0].7[0];
     let said = statement(&VECTORS[0], ReceiptKind::Grant);
-    type Change = fn(&mut ConsentStatement);
     let changes: [Change; 7] = [
         |it| it.details.purpose.push(' '),
         |it| it.details.grantee.push(' '),

@@ -20,7 +20,7 @@ pub(crate) struct NamedActor {
 }
 
 impl NamedActor {
-    pub(crate) fn of(actor: Actor) -> Self {
+    pub(crate) fn of(actor: &Actor) -> Self {
         let in_person = json!([Grantee::User { id: actor.id }]);
         let by_role = json!([Grantee::Role { role: actor.role }]);
         let through = |reach| {

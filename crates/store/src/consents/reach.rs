@@ -26,7 +26,7 @@ pub async fn letting_in(
     limit: i64,
 ) -> Result<Vec<UserId>, StoreError> {
     let covering: Vec<String> = purpose.covering().iter().map(ToString::to_string).collect();
-    let named = NamedActor::of(actor);
+    let named = NamedActor::of(&actor);
     let found = sqlx::query_scalar!(
         "SELECT DISTINCT user_id
          FROM data_processing_consents
@@ -70,7 +70,7 @@ pub async fn given_to(
     after: Option<ConsentCursor>,
     limit: i64,
 ) -> Result<Vec<Given>, StoreError> {
-    let named = NamedActor::of(actor);
+    let named = NamedActor::of(&actor);
     let found = sqlx::query!(
         "SELECT id, user_id, consent_given_at
          FROM data_processing_consents

@@ -300,7 +300,7 @@ impl From<&Everybody> for RuleValues {
         let Everybody { actor, purpose, .. } = everybody;
         Self {
             covering: purpose.covering().iter().map(ToString::to_string).collect(),
-            named: NamedActor::of(*actor),
+            named: NamedActor::of(actor),
             own: *purpose == Purpose::PatientRequest,
         }
     }
