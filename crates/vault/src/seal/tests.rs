@@ -437,9 +437,9 @@ fn signed_receipt() -> ConsentReceipt {
 fn a_receipt_is_sealed_with_its_signature() {
     type Change = fn(&mut ConsentReceipt);
     let signature = |change: fn(&mut ReceiptSignature)| {
-        let mut changed = signed_receipt();
-        changed.signature.as_mut().map(change);
-        changed
+        let mut other = signed_receipt();
+        other.signature.as_mut().map(change);
+        other
     };
     assert!(passes(signed_receipt(), seal(&signed_receipt())));
     let changes: [Change; 9] = [
@@ -455,9 +455,9 @@ fn a_receipt_is_sealed_with_its_signature() {
     ];
     let mut all: Vec<ConsentReceipt> = Vec::new();
     for change in changes {
-        let mut changed = signed_receipt();
-        change(&mut changed);
-        all.push(changed);
+        let mut other = signed_receipt();
+        change(&mut other);
+        all.push(other);
     }
     all.extend([
         signature(|it| it.chain_id = 2),
@@ -467,8 +467,8 @@ fn a_receipt_is_sealed_with_its_signature() {
         signature(|it| it.signature.push(3)),
         signature(|it| it.signed_at = second(3)),
     ]);
-    for (nth, changed) in all.into_iter().enumerate() {
-        assert!(!passes(changed, seal(&signed_receipt())), "change {nth}");
+    for (nth, other) in all.into_iter().enumerate() {
+        assert!(!passes(other, seal(&signed_receipt())), "change {nth}");
     }
 }
 

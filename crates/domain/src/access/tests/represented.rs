@@ -230,8 +230,8 @@ fn a_hundred_thousand_random_representatives_agree_with_a_naive_oracle() {
                 permitted += 1;
             }
             // Never by a consent, as their own, or in an emergency.
-            other => {
-                assert!(!other.is_permit(), "case {case}: {other:?}");
+            Decision::Permit(_) => unreachable!("case {case}: {found:?}"),
+            Decision::Deny(_) => {
                 assert_eq!(wanted, None, "case {case}: {request:?} {rows:?}");
             }
         }

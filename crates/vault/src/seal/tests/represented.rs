@@ -1,4 +1,4 @@
-//! Representatives and their proposals: nothing of them can be changed, and their seals are what they always were.
+//! Representatives and their proposals: nothing of them can be other, and their seals are what they always were.
 
 use domain::{
     ids::{RepresentationId, RepresentativeProposalId},
@@ -71,9 +71,9 @@ fn no_column_of_a_sealed_representation_can_be_changed() {
         |it| it.ended_at = Some(second(9)),
     ];
     for (nth, change) in changes.iter().enumerate() {
-        let mut changed = representation();
-        change(&mut changed);
-        let passes = passes(changed, seal(&representation()));
+        let mut other = representation();
+        change(&mut other);
+        let passes = passes(other, seal(&representation()));
         assert!(!passes, "change {nth} of a representation");
     }
 }
@@ -95,9 +95,9 @@ fn no_column_of_a_sealed_proposal_of_a_representative_can_be_changed() {
         |it| it.expires_at += TimeDelta::microseconds(1),
     ];
     for (nth, change) in changes.iter().enumerate() {
-        let mut changed = proposed();
-        change(&mut changed);
-        let passes = passes(changed, seal(&proposed()));
+        let mut other = proposed();
+        change(&mut other);
+        let passes = passes(other, seal(&proposed()));
         assert!(!passes, "change {nth} of a proposal");
     }
 }
