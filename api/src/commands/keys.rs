@@ -365,85 +365,24 @@ async fn sealed_anew(
     walk: Walk<'_>,
 ) -> Result<Vec<(Uuid, Option<(Seal, Seal)>)>, StoreError> {
     Ok(match table {
-        SealedTable::Users => {
-            let found = seals::walk_authorities(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Consents => {
-            let found = seals::walk_consents(tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
-        }
-        SealedTable::SecondFactors => {
-            let found = seals::walk_factors(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Sessions => {
-            let found = seals::walk_sessions(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::RoleProposals => {
-            let found = seals::walk_proposals(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::AccessCodes => {
-            let found = seals::walk_codes(tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
-        }
-        SealedTable::BreakGlassWindows => {
-            let found = seals::walk_windows(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::DeletionRequests => {
-            let found = deletion::walk(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::LegalHolds => {
-            let found = legal_holds::walk(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Organizations => {
-            let found = organizations::walk(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
-        SealedTable::Memberships => {
-            let found = memberships::walk(tx, walk).await?.into_iter();
-            found
-                .map(|(id, row)| (id, seal_anew(keyring, row)))
-                .collect()
-        }
+        SealedTable::Users => all_anew(keyring, seals::walk_authorities(tx, walk).await?),
+        SealedTable::Consents => readable_anew(keyring, seals::walk_consents(tx, walk).await?),
+        SealedTable::SecondFactors => all_anew(keyring, seals::walk_factors(tx, walk).await?),
+        SealedTable::Sessions => all_anew(keyring, seals::walk_sessions(tx, walk).await?),
+        SealedTable::RoleProposals => all_anew(keyring, seals::walk_proposals(tx, walk).await?),
+        SealedTable::AccessCodes => readable_anew(keyring, seals::walk_codes(tx, walk).await?),
+        SealedTable::BreakGlassWindows => all_anew(keyring, seals::walk_windows(tx, walk).await?),
+        SealedTable::DeletionRequests => all_anew(keyring, deletion::walk(tx, walk).await?),
+        SealedTable::LegalHolds => all_anew(keyring, legal_holds::walk(tx, walk).await?),
+        SealedTable::Organizations => all_anew(keyring, organizations::walk(tx, walk).await?),
+        SealedTable::Memberships => all_anew(keyring, memberships::walk(tx, walk).await?),
         SealedTable::Representatives => {
-            let found = representatives::walk(tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
+            readable_anew(keyring, representatives::walk(tx, walk).await?)
         }
         SealedTable::RepresentativeProposals => {
-            let found = representatives::walk_proposals(tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
+            readable_anew(keyring, representatives::walk_proposals(tx, walk).await?)
         }
-        SealedTable::ConsentReceipts => {
-            let found = receipts::walk(tx, walk).await?.into_iter();
-            let anew = |row: Option<_>| row.and_then(|row| seal_anew(keyring, row));
-            found.map(|(id, _, row)| (id, anew(row))).collect()
-        }
+        SealedTable::ConsentReceipts => readable_anew(keyring, receipts::walk(tx, walk).await?),
     })
 }
 
@@ -491,6 +430,26 @@ fn seal_anew<T: Sealable + Clone>(keyring: &Keyring, row: Sealed<T>) -> Option<(
     let (_, old) = row.clone().into_parts();
     let row = keyring.open_row(row).ok()?;
     Some((old?, keyring.seal_row(&row).ok()?))
+}
+
+/// The old seals and the new ones of these rows.
+fn all_anew<T: Sealable + Clone>(
+    keyring: &Keyring,
+    rows: Vec<(Uuid, Sealed<T>)>,
+) -> Vec<(Uuid, Option<(Seal, Seal)>)> {
+    let rows = rows.into_iter();
+    rows.map(|(id, row)| (id, seal_anew(keyring, row)))
+        .collect()
+}
+
+/// The same of rows that perhaps cannot be read.
+fn readable_anew<T: Sealable + Clone>(
+    keyring: &Keyring,
+    rows: Vec<(Uuid, UserId, Option<Sealed<T>>)>,
+) -> Vec<(Uuid, Option<(Seal, Seal)>)> {
+    let rows = rows.into_iter();
+    rows.map(|(id, _, row)| (id, row.and_then(|row| seal_anew(keyring, row))))
+        .collect()
 }
 
 async fn status(settings: &Rotation) -> Result<(), Failure> {

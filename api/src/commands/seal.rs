@@ -271,9 +271,9 @@ impl SealRows {
         };
         let whatever = self.id.is_some();
         let mut conn = pool.acquire().await?;
-        let mut rows = Vec::new();
-        match table {
+        let rows: Vec<JudgedSeal> = match table {
             SealedTable::Users => {
+                let mut rows = Vec::new();
                 for (id, sealed) in seals::walk_authorities(&mut conn, walk).await? {
                     let account = keyring.open_row(sealed);
                     // One that names what is not there any more is not right, either.
@@ -283,67 +283,51 @@ impl SealRows {
                     };
                     rows.push((id, UserId(id), true, is_right));
                 }
+                rows
             }
             SealedTable::Consents => {
-                for (id, of, sealed) in seals::walk_consents(&mut conn, walk).await? {
-                    let is_readable = sealed.is_some();
-                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
-                    rows.push((id, of, is_readable, is_right));
-                }
+                readable_judged(keyring, seals::walk_consents(&mut conn, walk).await?)
             }
             SealedTable::SecondFactors => {
-                for (id, sealed) in seals::walk_factors(&mut conn, walk).await? {
-                    rows.push((id, UserId(id), true, keyring.open_row(sealed).is_ok()));
-                }
+                let found = seals::walk_factors(&mut conn, walk).await?.into_iter();
+                let judge = |(id, sealed)| (id, UserId(id), true, keyring.open_row(sealed).is_ok());
+                found.map(judge).collect()
             }
             SealedTable::Sessions => {
-                let found = seals::walk_sessions(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, seals::walk_sessions(&mut conn, walk).await?)
             }
             SealedTable::RoleProposals => {
-                let found = seals::walk_proposals(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, seals::walk_proposals(&mut conn, walk).await?)
             }
             SealedTable::AccessCodes => {
-                let found = seals::walk_codes(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
+                readable_judged(keyring, seals::walk_codes(&mut conn, walk).await?)
             }
             SealedTable::Representatives => {
-                let found = representatives::walk(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
+                readable_judged(keyring, representatives::walk(&mut conn, walk).await?)
             }
-            SealedTable::RepresentativeProposals => {
-                let found = representatives::walk_proposals(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged_readable(keyring, row)));
-            }
+            SealedTable::RepresentativeProposals => readable_judged(
+                keyring,
+                representatives::walk_proposals(&mut conn, walk).await?,
+            ),
             SealedTable::BreakGlassWindows => {
-                let found = seals::walk_windows(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, seals::walk_windows(&mut conn, walk).await?)
             }
             SealedTable::DeletionRequests => {
-                let found = deletion::walk(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, deletion::walk(&mut conn, walk).await?)
             }
             SealedTable::LegalHolds => {
-                let found = legal_holds::walk(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, legal_holds::walk(&mut conn, walk).await?)
             }
             SealedTable::Organizations => {
-                let found = organizations::walk(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, organizations::walk(&mut conn, walk).await?)
             }
             SealedTable::Memberships => {
-                let found = memberships::walk(&mut conn, walk).await?;
-                rows.extend(found.into_iter().map(|row| judged(keyring, row)));
+                all_judged(keyring, memberships::walk(&mut conn, walk).await?)
             }
             SealedTable::ConsentReceipts => {
-                for (id, of, sealed) in receipts::walk(&mut conn, walk).await? {
-                    let is_readable = sealed.is_some();
-                    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
-                    rows.push((id, of, is_readable, is_right));
-                }
+                readable_judged(keyring, receipts::walk(&mut conn, walk).await?)
             }
-        }
+        };
         let Some((last, ..)) = rows.last().copied() else {
             return Ok(None);
         };
@@ -407,25 +391,28 @@ impl SealRows {
     }
 }
 
-/// A row that was read: its id, whose it is, that it can be read, and whether its seal is right.
-fn judged<T: Sealable>(
-    keyring: &Keyring,
-    (id, sealed): (Uuid, Sealed<T>),
-) -> (Uuid, UserId, bool, bool) {
-    match keyring.open_row(sealed) {
+/// A row that was read: its id, whose it is, whether it can be read, and whether its seal is right.
+type JudgedSeal = (Uuid, UserId, bool, bool);
+
+fn all_judged<T: Sealable>(keyring: &Keyring, rows: Vec<(Uuid, Sealed<T>)>) -> Vec<JudgedSeal> {
+    let judge = |(id, sealed)| match keyring.open_row::<T>(sealed) {
         Ok(row) => (id, row.of(), true, true),
         Err(tampered) => (id, tampered.of, true, false),
-    }
+    };
+    rows.into_iter().map(judge).collect()
 }
 
-/// The same of one that perhaps cannot be read.
-fn judged_readable<T: Sealable>(
+/// The same of rows that perhaps cannot be read.
+fn readable_judged<T: Sealable>(
     keyring: &Keyring,
-    (id, of, sealed): (Uuid, UserId, Option<Sealed<T>>),
-) -> (Uuid, UserId, bool, bool) {
-    let is_readable = sealed.is_some();
-    let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
-    (id, of, is_readable, is_right)
+    rows: Vec<(Uuid, UserId, Option<Sealed<T>>)>,
+) -> Vec<JudgedSeal> {
+    let judge = |(id, of, sealed): (Uuid, UserId, Option<Sealed<T>>)| {
+        let is_readable = sealed.is_some();
+        let is_right = sealed.is_some_and(|it| keyring.open_row(it).is_ok());
+        (id, of, is_readable, is_right)
+    };
+    rows.into_iter().map(judge).collect()
 }
 
 /// Puts a seal in the place of the one that a row was read with. False where it is gone.
@@ -440,6 +427,11 @@ async fn replace<T: Sealable>(
     let (row, old) = sealed.into_parts();
     let seal = keyring.seal_row(&row)?;
     Ok(seals::replace_seal(tx, T::TABLE, id, old.as_ref(), &seal).await?)
+}
+
+/// A row as far as it can be read.
+fn readable<T>((id, _, sealed): (Uuid, UserId, Option<Sealed<T>>)) -> Option<(Uuid, Sealed<T>)> {
+    Some((id, sealed?))
 }
 
 /// Whether an account names the second factor and the refusals that are there.
@@ -475,12 +467,7 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::Consents => {
             let found = seals::walk_consents(tx, walk).await?.pop();
-            let Some((id, _, Some(sealed))) = found else {
-                return Ok(false);
-            };
-            let (consent, old) = sealed.into_parts();
-            let seal = keyring.seal_row(&consent)?;
-            Ok(seals::replace_seal(tx, row.table, id, old.as_ref(), &seal).await?)
+            replace(tx, keyring, found.and_then(readable)).await
         }
         SealedTable::SecondFactors => {
             let found = seals::walk_factors(tx, walk).await?.pop();
@@ -496,8 +483,7 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::AccessCodes => {
             let found = seals::walk_codes(tx, walk).await?.pop();
-            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
-            replace(tx, keyring, found).await
+            replace(tx, keyring, found.and_then(readable)).await
         }
         SealedTable::BreakGlassWindows => {
             let found = seals::walk_windows(tx, walk).await?.pop();
@@ -521,18 +507,15 @@ async fn write(tx: &mut Tx<'_>, keyring: &Keyring, row: Tampered) -> Result<bool
         }
         SealedTable::Representatives => {
             let found = representatives::walk(tx, walk).await?.pop();
-            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
-            replace(tx, keyring, found).await
+            replace(tx, keyring, found.and_then(readable)).await
         }
         SealedTable::RepresentativeProposals => {
             let found = representatives::walk_proposals(tx, walk).await?.pop();
-            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
-            replace(tx, keyring, found).await
+            replace(tx, keyring, found.and_then(readable)).await
         }
         SealedTable::ConsentReceipts => {
             let found = receipts::walk(tx, walk).await?.pop();
-            let found = found.and_then(|(id, _, sealed)| Some((id, sealed?)));
-            replace(tx, keyring, found).await
+            replace(tx, keyring, found.and_then(readable)).await
         }
     }
 }

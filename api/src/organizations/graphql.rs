@@ -273,7 +273,7 @@ pub(crate) struct AddMemberInput {
 /// The result of `addMember`: the membership that was added.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct AddMemberPayload {
-    /// The new membership.
+    /// The membership as it was added.
     membership: Membership,
 }
 

@@ -143,7 +143,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 74] = [
+pub const SETTINGS: [&str; 75] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -207,6 +207,7 @@ pub const SETTINGS: [&str; 74] = [
     "REGISTRAR_KEY_FILE",
     "REGISTRATIONS",
     "REGISTRATIONS_A_MINUTE",
+    "RELAY_CONSENTS",
     "REQUEST_TIMEOUT",
     "REQUIRE_SECOND_FACTOR",
     "RETENTION_EVERY",

@@ -10,7 +10,7 @@ use super::cast::Cast;
 
 /// What a doctor with a window on ana's records is answered, who says so (`X-Purpose-Of-Use: BTG`), where it is not what a doctor
 /// without a consent is answered.
-const IN_AN_EMERGENCY: [(&str, &str); 7] = [
+const IN_AN_EMERGENCY: [(&str, &str); 8] = [
     ("Query.medicalRecord", "ok"),
     ("Query.medicalRecords", "1 nodes"),
     ("Query.verifyRecord", "ok"),
@@ -19,6 +19,7 @@ const IN_AN_EMERGENCY: [(&str, &str); 7] = [
     // The one without a consent is the grantee whom these name, and nobody names themselves.
     ("Query.previewConsent", "ok"),
     ("Mutation.grantConsent", "ok"),
+    ("Mutation.appointRepresentative", "ok"),
 ];
 /// What a deactivated account is answered where it is not what nobody is: a document is read before it is asked whose it is.
 const DEACTIVATED: [(&str, &str); 1] = [("Mutation.importConsent", "INVALID_DOCUMENT")];

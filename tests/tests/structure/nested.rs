@@ -52,7 +52,7 @@ const ADMINISTRATORS: Wanted = [
 /// `null`; or `none` where the list above it is empty.
 struct Case(&'static str, &'static str, &'static str, Wanted);
 
-const CASES: [Case; 40] = [
+const CASES: [Case; 46] = [
     Case(
         "MedicalRecord.patient",
         r#"{ medicalRecord(id: "$SECOND") { patient { id } } }"#,
@@ -158,6 +158,56 @@ const CASES: [Case; 40] = [
         "{ consents { nodes { grantees { user { id } } } } }",
         "/consents/nodes/0/grantees/0/user",
         OWN_ALONE,
+    ),
+    Case(
+        "Grantee.organization",
+        "{ consents { nodes { grantees { organization { id } } } } }",
+        "/consents/nodes/0/grantees/0/organization",
+        ["UNAUTHENTICATED", "null", "none", "none", "none", "none"],
+    ),
+    Case(
+        "AccessHolder.organization",
+        "{ whoHasAccess { nodes { organization { id } } } }",
+        "/whoHasAccess/nodes/0/organization",
+        ["UNAUTHENTICATED", "null", "none", "none", "none", "none"],
+    ),
+    Case(
+        "User.organizations",
+        "{ doctors { nodes { organizations { id } } } }",
+        "/doctors/nodes/0/organizations",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+        ],
+    ),
+    Case(
+        "User.memberships",
+        "{ me { memberships { id } } }",
+        "/me/memberships",
+        [
+            "UNAUTHENTICATED",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+            "shown",
+        ],
+    ),
+    Case(
+        "Membership.doctor",
+        r#"{ organizationMembers(organizationId: "$ORGANIZATION") { nodes { doctor { id } } } }"#,
+        "/organizationMembers/nodes/0/doctor",
+        ADMINISTRATORS,
+    ),
+    Case(
+        "Membership.organization",
+        r#"{ organizationMembers(organizationId: "$ORGANIZATION") { nodes { organization { id } } } }"#,
+        "/organizationMembers/nodes/0/organization",
+        ADMINISTRATORS,
     ),
     Case(
         "AccessHolder.user",
@@ -390,6 +440,8 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
     kim.asks(proposed, json!({ "patient": budi.id, "id": dewi.id }))
         .await
         .data();
+    let organization = world.organization("RS Harapan", "ID").await;
+    world.joins(&bo, &organization).await;
     let callers = [world.nobody(), ana.clone(), budi, citra, bo, kim];
 
     let mut wrong = Vec::new();
@@ -399,6 +451,7 @@ async fn what_is_hidden_at_the_root_is_hidden_below_it() {
                 .replace("$FIRST", &id(&first))
                 .replace("$SECOND", &second)
                 .replace("$BO", &callers[4].id)
+                .replace("$ORGANIZATION", &organization)
                 .replace("$ANA", &ana.id);
             let variables = if document.contains("$document") {
                 format!(r#"{{"document":{}}}"#, documents::vital_signs())

@@ -189,7 +189,7 @@ async fn a_consent_is_only_ever_withdrawn_and_once() {
         may_not(
             &world,
             role,
-            &[&delete, "TRUNCATE data_processing_consents"],
+            &[&delete, "TRUNCATE data_processing_consents CASCADE"],
         )
         .await;
     }
@@ -357,7 +357,10 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "representatives",
         "representative_proposals",
     ] {
-        let (delete, truncate) = (format!("DELETE FROM {table}"), format!("TRUNCATE {table}"));
+        let (delete, truncate) = (
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+        );
         for role in [API, BACKUP] {
             may_not(&world, role, &[&delete, &truncate]).await;
         }

@@ -289,13 +289,14 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 36] = [
+const OWN_TABLES: [&str; 39] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
     "audit_checkpoints",
     "audit_leaves",
     "audit_nodes",
+    "audit_purged_leaves",
     "audit_watermark",
     "break_glass_windows",
     "chain_blocks",
@@ -306,13 +307,14 @@ const OWN_TABLES: [&str; 36] = [
     "deep_checks",
     "deletion_certificates",
     "deletion_steps",
+    "erasure_ledger",
     "idempotency_keys",
     "integrity_feed",
     "integrity_findings",
     "key_checks",
-    "notifications",
     "legal_holds",
     "memberships",
+    "notifications",
     "organizations",
     "patient_keys",
     "record_anchors",
@@ -320,6 +322,7 @@ const OWN_TABLES: [&str; 36] = [
     "recovery_codes",
     "representative_proposals",
     "representatives",
+    "retention_rules",
     "role_proposals",
     "second_factors",
     "signers",

@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 
 use super::person::{self, Insider, log_in, person, text};
 use super::steps::Steps;
-use super::{seeds, tamper::Tamper, up::interrupted};
+use super::{
+    seeds,
+    tamper::Tamper,
+    up::{erases_at_once, interrupted},
+};
 
 /// How long the chain and the indexer may take for one thing on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -107,17 +111,6 @@ async fn on_a_fresh_stack(root: &Path) -> Result<()> {
     .await;
     stack.stop().await;
     played
-}
-
-/// The settings of an api that erases what is approved at once: only in development.
-pub(crate) fn erases_at_once() -> impl Iterator<Item = (String, String)> {
-    let settings = [
-        ("MEDITRUSTAL_DELETION_GRACE", "0"),
-        ("MEDITRUSTAL_DELETION_EVERY", "1"),
-    ];
-    settings
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 async fn play(root: &Path, stage: Stage) -> Result<()> {

@@ -9,7 +9,7 @@ use dev::stack::{Foundation, Options, Run, RunFile, Stack};
 use dev::{Error, Result, repository, say};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{demo::erases_at_once, seeds};
+use super::seeds;
 
 /// How often one program, or the database, is started again before we give up.
 const RESTARTS: u32 = 5;
@@ -237,6 +237,17 @@ async fn revive(program: &mut Supervised) -> Result<bool> {
     ));
     program.restart().await?;
     Ok(true)
+}
+
+/// The settings of an api that erases what is approved at once: only in development.
+pub(crate) fn erases_at_once() -> impl Iterator<Item = (String, String)> {
+    let settings = [
+        ("MEDITRUSTAL_DELETION_GRACE", "0"),
+        ("MEDITRUSTAL_DELETION_EVERY", "1"),
+    ];
+    settings
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 /// Waits for Ctrl-C or `SIGTERM`; for ever, where we cannot listen for them.
