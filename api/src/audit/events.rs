@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn a_third_patient_is_not_told_for_whom_somebody_claimed_to_act() {
+        let claimed = Row {
+            on_behalf_of: Some(Uuid::from_u128(9)),
+            ..row("ACCESS_DENIED")
+        };
+        for (is_masked, is_told) in [(true, false), (false, true)] {
+            let event = audit_event::of(&claimed, None, is_masked).to_string();
+            assert_eq!(event.contains("datasubject"), is_told, "{is_masked}");
+        }
+    }
+
+    #[test]
     fn every_action_is_an_event_of_fhir_r4_with_everything_and_with_nothing() {
         let actor = AuditActor {
             username: "dr.bo".to_owned(),

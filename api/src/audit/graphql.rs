@@ -195,7 +195,7 @@ impl AccessLogEntry {
 
     /// Whether the account acted for the patient as a representative, or claimed to.
     async fn as_representative(&self) -> bool {
-        self.row.on_behalf_of.is_some()
+        self.row.on_behalf_of == Some(self.reader)
     }
 
     /// What was done, such as `RECORD_READ`; `ACCESS_DENIED` where it was refused.

@@ -13,7 +13,7 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
         Some(user) => format!("{} ({})", user.username, user.role.as_str().to_lowercase()),
         None => "Somebody".to_owned(),
     };
-    let for_whom = for_whom(row);
+    let for_whom = for_whom(row, reader);
     let did = did(row, reader);
     let why = row
         .purpose
@@ -34,9 +34,10 @@ pub(super) fn of(row: &AuditRow, who: Option<&User>, reader: UserId) -> String {
     format!("{who}{for_whom} {did}{why}{ground}{times}.")
 }
 
-/// For whom, where somebody acted for the patient who reads this, or claimed to.
-fn for_whom(row: &AuditRow) -> String {
-    match (row.on_behalf_of, row.relationship) {
+/// For whom, where somebody acted for the patient who reads this, or claimed to. Nobody reads for whom else somebody acts.
+fn for_whom(row: &AuditRow, reader: UserId) -> String {
+    let for_reader = row.on_behalf_of.filter(|patient| *patient == reader);
+    match (for_reader, row.relationship) {
         (None, _) => String::new(),
         (Some(_), Some(relationship)) if row.action_type != "ACCESS_DENIED" => {
             format!(", for you, as {},", relationship.in_words())

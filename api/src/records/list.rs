@@ -281,7 +281,7 @@ impl RecordReader {
                 total: 0,
                 paid: None,
             };
-            if let Err(reason) = searcher.may_ask() {
+            if let Err(reason) = searcher.may_ask(&asked.search.criteria) {
                 entries.push(trail::of_refusal(asked, purpose, reason));
                 // Who is not the caller's to act for does not exist for them.
                 let is_foreign = reason == DenyReason::NotRepresentative;

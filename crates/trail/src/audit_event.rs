@@ -242,8 +242,9 @@ fn agents(row: &Row, actor: Option<&AuditActor>, is_masked: bool, kind: &EventWo
             "network": { "address": "MediTrustAl", "type": "1" },
         }),
     ];
-    // Whoever acted did so for this patient.
-    if let Some(patient) = row.on_behalf_of {
+    // Whoever acted did so for this patient. A third patient, whom the row is about, is not told for whom.
+    let is_told = |patient: &Uuid| !is_masked || row.patient_id == Some(*patient);
+    if let Some(patient) = row.on_behalf_of.filter(is_told) {
         agents.push(json!({
             "type": { "coding": [coding(SECURITY_ROLE, "datasubject", Some("data subject"))] },
             "who": { "type": "Patient", "identifier": urn(patient) },

@@ -97,10 +97,15 @@ async fn reads_for(person: &Person, record: &str, patient: &Person) -> Answer {
 
 /// Stores a record for a patient, or tries to.
 async fn stores_for(person: &Person, patient: &Person) -> Answer {
+    stores_in(person, patient, patient).await
+}
+
+/// Stores a record in the file of somebody, acting for a patient, or tries to.
+async fn stores_in(person: &Person, file: &Person, patient: &Person) -> Answer {
     let document = documents::vital_signs();
     let variables = format!(
-        r#"{{"for":"{0}","input":{{"patientId":"{0}","recordType":"VITAL_SIGNS","document":{document}}}}}"#,
-        patient.id
+        r#"{{"for":"{}","input":{{"patientId":"{}","recordType":"VITAL_SIGNS","document":{document}}}}}"#,
+        patient.id, file.id
     );
     person.asks_with(CREATE, &variables).await
 }
@@ -243,10 +248,9 @@ async fn nobody_else_and_for_nothing_else_and_a_stranger_is_told_the_patient_doe
     // Only this patient.
     reads_for(&ibu, &of_eve, &ani).await.fails_with("NOT_FOUND");
     reads_for(&ibu, &of_eve, &eve).await.fails_with("NOT_FOUND");
-    let other = ibu
-        .asks(LIST, json!({ "for": ani.id, "patient": eve.id }))
-        .await;
-    assert_eq!(other.data()["medicalRecords"]["totalCount"], 0);
+    ibu.asks(LIST, json!({ "for": ani.id, "patient": eve.id }))
+        .await
+        .fails_with("NOT_FOUND");
     // A doctor with a consent acts for nobody by it; and strangers for nobody at all, who exists or not.
     bo.reads(&record).await.data();
     reads_for(&bo, &record, &ani).await.fails_with("NOT_FOUND");
@@ -281,6 +285,43 @@ async fn nobody_else_and_for_nothing_else_and_a_stranger_is_told_the_patient_doe
         ))
         .await;
     assert_eq!(denied.len(), 5);
+}
+
+#[tokio::test]
+async fn a_third_patient_sees_refusals_alone_and_not_for_whom_somebody_acts() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let eve = world.patient("eve").await;
+    let of_eve = id(&eve
+        .creates(&eve, "LAB_RESULT", documents::lab_result())
+        .await);
+    appointed(&ani, &ibu, &ALL).await;
+
+    let list = async |patient: &str| {
+        let list = json!({ "for": ani.id, "patient": patient });
+        let refused = ibu.asks(LIST, list).await;
+        refused.fails_with("NOT_FOUND").message.clone()
+    };
+    let unknown = list("01a20aa4-0000-7000-8000-00000000c0de").await;
+    assert_eq!(list(&eve.id).await, unknown);
+    reads_for(&ibu, &of_eve, &ani).await.fails_with("NOT_FOUND");
+    stores_in(&ibu, &eve, &ani).await.fails_with("NOT_FOUND");
+
+    let log = eve.asks(LOG, json!({})).await;
+    let nodes = log.data()["myAccessLog"]["nodes"].as_array().cloned();
+    let nodes = nodes.expect("a list").into_iter();
+    let of_ibu: Vec<Value> = nodes
+        .filter(|it| it["who"]["id"] == json!(ibu.id))
+        .collect();
+    assert_eq!(of_ibu.len(), 3, "{of_ibu:#?}");
+    for entry in of_ibu {
+        assert_eq!(entry["action"], "ACCESS_DENIED");
+        assert_eq!(entry["asRepresentative"], false);
+        assert_eq!(
+            entry["sentence"],
+            "ibu (patient) tried to reach your data and was refused."
+        );
+    }
 }
 
 #[tokio::test]

@@ -143,14 +143,17 @@ impl<'a> Searcher<'a> {
         })
     }
 
-    /// Whether they may look for anything at all.
+    /// Whether they may look for anything of this at all.
     ///
     /// # Errors
     /// Why they may not.
-    pub(super) fn may_ask(&self) -> Result<(), DenyReason> {
+    pub(super) fn may_ask(&self, criteria: &Criteria) -> Result<(), DenyReason> {
         let Self { actor, purpose, .. } = *self;
         let is_represented = actor.acts_for.is_some();
-        if is_represented && actor.represents(RepresentedActivity::ReadRecords).is_none() {
+        // Who acts for one patient looks for nothing of another's.
+        let may_read = actor.represents(RepresentedActivity::ReadRecords).is_some()
+            && criteria.patient == Some(actor.subject());
+        if is_represented && !may_read {
             return Err(DenyReason::NotRepresentative);
         }
         let is_open = match actor.role {
@@ -252,7 +255,7 @@ pub(super) type FoundPage = Result<(Vec<ListedRecord>, i64), Error>;
 pub(super) fn newest_page(asked: &ListRequest, facts: &Facts) -> Option<NewestPage> {
     let patient = asked.search.newest_of()?;
     let searcher = Searcher::of(asked, facts).ok();
-    let searcher = searcher.filter(|it| it.may_ask().is_ok())?;
+    let searcher = searcher.filter(|it| it.may_ask(&asked.search.criteria).is_ok())?;
     let mut visible = searcher.visible(&[patient], &asked.search.criteria, facts);
     Some(NewestPage {
         visible: visible.pop()?,

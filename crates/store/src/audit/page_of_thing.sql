@@ -110,6 +110,7 @@ SELECT
         FROM representatives AS made
         WHERE made.representative_id = log.user_id
           AND made.patient_id = log.on_behalf_of
+          AND log.patient_id = log.on_behalf_of
           AND made.appointed_at <= log.event_time
         ORDER BY made.appointed_at DESC, made.id DESC
         LIMIT 1
