@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
+    access::Actor,
     audit::{AuditAction, AuditEntry},
     consents::{Activity, Consent, Grantee, MAX_CONSENTS_IN_FORCE, MAX_GRANTEES, Terms},
     ids::{ConsentId, OrganizationId, UserId},
@@ -60,17 +61,17 @@ pub(crate) async fn grant(
             refuse_role(tx, caller, actor, Role::Patient, AuditAction::ConsentGrant).await?,
         );
     }
-    check_own_interest(caller, &terms)?;
+    check_own_interest(caller, &actor, &terms)?;
     let patient = actor.subject();
+    let key = key.map(|key| (caller.user, key));
     let granting = judge(seals, &mut tx, patient, terms, key).await?;
     let consent = &granting.consent;
     let receipt = match granting.standing {
-        Standing::Repeated => return Ok(granting.consent),
-        Standing::InForce => None,
+        Standing::Repeated | Standing::InForce => None,
         Standing::New => Some(insert(seals, &mut tx, &granting).await?),
     };
-    if let Some(key) = key {
-        remember(&mut tx, patient, key, granting.request_hash, consent.id).await?;
+    if let Some(key) = key.filter(|_| granting.standing != Standing::Repeated) {
+        remember(&mut tx, key, granting.request_hash, consent.id).await?;
     }
     let entry = match receipt {
         Some(receipt) => AuditEntry {
@@ -88,14 +89,22 @@ pub(crate) async fn grant(
 }
 
 /// Refuses a representative who would let in themselves: what they may do ends with their representation.
-fn check_own_interest(caller: &Caller, terms: &Terms) -> Result<(), Error> {
-    let own = Grantee::User { id: caller.user };
+fn check_own_interest(caller: &Caller, actor: &Actor, terms: &Terms) -> Result<(), Error> {
     let is_denial = terms.activities.contains(&Activity::Deny);
-    if caller.on_behalf_of.is_some() && !is_denial && terms.grantees.contains(&own) {
+    if caller.on_behalf_of.is_some() && !is_denial && are_among(&terms.grantees, actor) {
         let told = "nobody consents for a patient to what they could do themselves";
         return Err(Error::bad("grantees", told));
     }
     Ok(())
+}
+
+/// Whether somebody is among these grantees: by name, by their role, or by an organisation that they may belong to.
+pub(super) fn are_among(grantees: &[Grantee], actor: &Actor) -> bool {
+    grantees.iter().any(|grantee| match grantee {
+        Grantee::User { id } => *id == actor.id,
+        Grantee::Role { role } => *role == actor.role,
+        Grantee::Org { id, .. } => actor.memberships.may_include(*id),
+    })
 }
 
 /// Whether a consent that somebody would give is there already.
@@ -140,7 +149,7 @@ impl Granting {
 }
 
 /// What these terms come to for this patient, whose lock is held. Nothing is changed: giving a consent and looking
-/// what it would change begin with it.
+/// what it would change begin with it. With the key, whoever chose it.
 ///
 /// # Errors
 /// As of [`grant`].
@@ -149,14 +158,21 @@ pub(super) async fn judge(
     tx: &mut Tx<'_>,
     patient: UserId,
     terms: Terms,
-    key: Option<&str>,
+    key: Option<(UserId, &str)>,
 ) -> Result<Granting, Error> {
     let too_long = terms.too_long();
-    let mut checks = vec![check_key(key), check_time("expiresAt", terms.expires_at)];
+    let checked = check_key(key.map(|(_, key)| key));
+    let mut checks = vec![checked, check_time("expiresAt", terms.expires_at)];
     checks.extend(too_long.into_iter().map(|rule| Err(rule.into())));
     let is_readable = checks.iter().all(Result::is_ok);
     let terms = terms.into_sets();
-    let request_hash = digest::hex_of(evidence_of(&terms).to_string().as_bytes());
+    let mut said = evidence_of(&terms);
+    // Left out where nobody is represented: keys that were used before stay what they are.
+    let is_foreign = key.is_some_and(|(chosen_by, _)| chosen_by != patient);
+    if let Some(said) = said.as_array_mut().filter(|_| is_foreign) {
+        said.push(json!(patient));
+    }
+    let request_hash = digest::hex_of(said.to_string().as_bytes());
     if let Some(key) = key.filter(|_| is_readable)
         && let Some(consent) = known_by(seals, tx, patient, key, &request_hash).await?
     {
@@ -201,10 +217,10 @@ async fn known_by(
     seals: &Seals,
     tx: &mut Tx<'_>,
     patient: UserId,
-    key: &str,
+    key: (UserId, &str),
     request_hash: &str,
 ) -> Result<Option<Consent>, Error> {
-    let known = idempotency::find(tx, GRANT, &[(patient, key)]).await?;
+    let known = idempotency::find(tx, GRANT, &[key]).await?;
     let Some(known) = known.first() else {
         return Ok(None);
     };
@@ -219,13 +235,12 @@ async fn known_by(
 /// Lets the same key give the same consent.
 async fn remember(
     tx: &mut Tx<'_>,
-    patient: UserId,
-    key: &str,
+    (user, key): (UserId, &str),
     request_hash: String,
     consent: ConsentId,
 ) -> Result<(), Error> {
     let remembered = Remembered {
-        user: patient,
+        user,
         key: key.to_owned(),
         request_hash,
         resource: consent.0,

@@ -411,7 +411,7 @@ impl ConsentMutation {
     /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `grantees`,
     /// `expiresAt`, `idempotencyKey`, `onBehalfOf`), `FORBIDDEN` for administrators, `CONFLICT` (`idempotencyKey`:
     /// used for another request), `NOT_FOUND` where the consent of that key is not as it was sealed, or the
-    /// caller may not act for the patient, `LIMIT_REACHED` (100 are in force). A representative is no grantee.
+    /// caller may not act for the patient, `LIMIT_REACHED` (100 are in force). No representative lets in themselves.
     async fn grant_consent(
         &self,
         ctx: &Context<'_>,
@@ -432,7 +432,7 @@ impl ConsentMutation {
     /// Withdraws a consent, with effect from the next request on. Repeating it changes nothing.
     ///
     /// Error codes: `NOT_FOUND` where it is not one of the caller's, or of the patient for whom the caller may act,
-    /// `BAD_USER_INPUT` (`onBehalfOf`).
+    /// `BAD_USER_INPUT` (`onBehalfOf`; `id`: a refusal that keeps out the doctor who acts for the patient).
     async fn withdraw_consent(
         &self,
         ctx: &Context<'_>,

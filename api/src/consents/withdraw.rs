@@ -1,21 +1,24 @@
 //! Withdrawing a consent.
 
 use domain::{
+    access::Actor,
     audit::{AuditAction, AuditEntry},
     consents::Consent,
     ids::{ConsentId, UserId},
     representatives::RepresentedActivity,
+    users::Role,
 };
 use serde_json::json;
 use store::{Pool, Tx, audit, barrier, consents, users};
 
 use super::{
     evidence::{entry, evidence_with},
+    grant::are_among,
     receipts,
     refusals::set_refusals,
 };
 use crate::{
-    caller::{Caller, require_mandate, require_mandate_first},
+    caller::{Caller, refuse, require_mandate, require_mandate_first},
     error::Error,
     seals::Seals,
 };
@@ -45,7 +48,8 @@ impl Withdrawn {
 /// Takes a consent back, from the next request on, with its audit row. Taking it back twice is harmless.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not one of the caller's, or of the patient for whom they act, if they may.
+/// [`Error::NotFound`] where it is not one of the caller's, or of the patient for whom they act, if they may;
+/// [`Error::BadInput`], with its audit row, where a doctor who acts for the patient would lift what keeps out themselves.
 pub(crate) async fn withdraw(
     pool: &Pool,
     seals: &Seals,
@@ -65,7 +69,22 @@ pub(crate) async fn withdraw(
     let patient = actor.subject();
     let known = own(seals, &mut tx, id, patient).await?;
     if known.withdrawn_at.is_some() {
-        return Withdrawn::of(seals, &mut tx, known).await;
+        let read = AuditEntry {
+            new_value: Some(json!({ "retry": true })),
+            ..entry(caller, AuditAction::ConsentRead, id)
+        };
+        audit::insert(&mut tx, &[read]).await?;
+        let withdrawn = Withdrawn::of(seals, &mut tx, known).await?;
+        tx.commit().await?;
+        return Ok(withdrawn);
+    }
+    if caller.on_behalf_of.is_some() && keeps_out(&known, &actor) {
+        // The patient refused the representative, and not a representative the patient.
+        let about = AuditEntry {
+            consent: None,
+            ..entry(caller, wanted, id)
+        };
+        return refuse(tx, about, ("CONCERNED", wanted), concerned()).await;
     }
     let consent = Consent {
         withdrawn_at: Some(users::now(&mut tx).await?),
@@ -89,6 +108,18 @@ pub(crate) async fn withdraw(
     let withdrawn = Withdrawn::of(seals, &mut tx, consent).await?;
     tx.commit().await?;
     Ok(withdrawn)
+}
+
+/// Whether it is a refusal that keeps this doctor out, alone or among others.
+fn keeps_out(consent: &Consent, actor: &Actor) -> bool {
+    let grantees = &consent.grantees;
+    let is_meant = grantees.is_empty() || are_among(grantees, actor);
+    consent.is_denial() && actor.role == Role::Doctor && is_meant
+}
+
+fn concerned() -> Error {
+    let told = "nobody withdraws for a patient what the patient refused to them";
+    Error::bad("id", told)
 }
 
 /// A consent of this patient, withdrawn or not.

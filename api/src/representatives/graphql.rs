@@ -363,7 +363,8 @@ impl RepresentativeMutation {
     /// doctors, not to administrators. The same again answers what was named before.
     ///
     /// Error codes: `FORBIDDEN` for administrators, `BAD_USER_INPUT` (`representativeId`: no active account of a patient
-    /// or doctor other than one's own; `activities`, `until`), `LIMIT_REACHED` (10 representatives).
+    /// or doctor other than one's own; `activities`: none, or CHANGE_CONSENTS without READ_CONSENTS; `validFrom`,
+    /// `validUntil`), `LIMIT_REACHED` (10 representatives).
     async fn appoint_representative(
         &self,
         ctx: &Context<'_>,
@@ -407,7 +408,7 @@ impl RepresentativeMutation {
     /// administrator (`approveRepresentative`). Needs the role ADMIN; nobody proposes one for themselves, or themselves.
     ///
     /// Error codes: `FORBIDDEN` for all but administrators, `BAD_USER_INPUT` (`patientId`, `representativeId`,
-    /// `activities`, `until`, `reason`), `LIMIT_REACHED` (50 proposals of the caller wait).
+    /// `activities`, `validFrom`, `validUntil`, `reason`), `LIMIT_REACHED` (50 proposals of the caller wait).
     async fn propose_representative(
         &self,
         ctx: &Context<'_>,

@@ -16,7 +16,8 @@ use domain::{
     ids::UserId,
     purpose::Purpose,
     representatives::{
-        Relationship, Representation, RepresentedActivities, RepresentedActivity, check_term,
+        InvalidTerm, Relationship, Representation, RepresentedActivities, RepresentedActivity,
+        check_term,
     },
     users::Role,
 };
@@ -27,7 +28,10 @@ use store::{
 };
 use uuid::Uuid;
 
-use crate::{caller::Caller, error::Error};
+use crate::{
+    caller::Caller,
+    error::{Error, check_time},
+};
 
 /// Who is to act for a patient, in what, and for how long.
 #[derive(Debug, Clone)]
@@ -54,15 +58,34 @@ impl RepresentativeTerms {
     }
 
     /// What is wrong with them, whoever is named.
-    fn checks(&self, now: DateTime<Utc>) -> [Result<(), Error>; 2] {
-        let some = if self.activities().is_empty() {
+    fn checks(&self, now: DateTime<Utc>) -> [Result<(), Error>; 4] {
+        let term = check_term(self.from, self.until, now);
+        // Where it would last to a time that is to come, it begins too late.
+        let begins_too_late = term == Err(InvalidTerm::Over) && self.until > now;
+        let field = if begins_too_late {
+            "validFrom"
+        } else {
+            "validUntil"
+        };
+        [
+            self.check_activities(),
+            check_time("validFrom", self.from),
+            check_time("validUntil", Some(self.until)),
+            term.map_err(|error| Error::bad(field, error.to_string())),
+        ]
+    }
+
+    fn check_activities(&self) -> Result<(), Error> {
+        let activities = self.activities();
+        let changes = activities.contains(RepresentedActivity::ChangeConsents);
+        if activities.is_empty() {
             Err(Error::bad("activities", "name at least one activity"))
+        } else if changes && !activities.contains(RepresentedActivity::ReadConsents) {
+            let told = "whoever changes consents is shown them: name READ_CONSENTS, too";
+            Err(Error::bad("activities", told))
         } else {
             Ok(())
-        };
-        let term = check_term(self.from, self.until, now);
-        let term = term.map_err(|error| Error::bad("until", error.to_string()));
-        [some, term]
+        }
     }
 
     /// Whether this is what was appointed already.

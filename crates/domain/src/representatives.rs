@@ -56,7 +56,7 @@ text_enum! {
         ReadAccessLog = "READ_ACCESS_LOG",
         /// Read consents, and who has access.
         ReadConsents = "READ_CONSENTS",
-        /// Give consents and withdraw them.
+        /// Give consents and withdraw them. What is changed is shown, so it is let with [`Self::ReadConsents`] only.
         ChangeConsents = "CHANGE_CONSENTS",
     }
 }

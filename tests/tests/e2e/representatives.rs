@@ -602,16 +602,20 @@ async fn refusals_of_an_appointment_name_their_field() {
         ),
         (with(|it| it["activities"] = json!([])), "activities"),
         (
+            with(|it| it["activities"] = json!(["CHANGE_CONSENTS"])),
+            "activities",
+        ),
+        (
             with(|it| it["validUntil"] = json!("2020-01-01T00:00:00Z")),
-            "until",
+            "validUntil",
         ),
         (
             with(|it| it["validUntil"] = json!("2090-01-01T00:00:00Z")),
-            "until",
+            "validUntil",
         ),
         (
             with(|it| it["validFrom"] = json!("2041-01-01T00:00:00Z")),
-            "until",
+            "validFrom",
         ),
     ] {
         let refused = ani.asks(APPOINT, input.clone()).await;
@@ -641,14 +645,24 @@ async fn a_guardian_grants_and_withdraws_consents_and_whoever_has_access_is_show
     let record = id(&ani.creates(&ani, "IMAGING", documents::of("IMAGING")).await);
     appointed(&ani, &ibu, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
 
-    // Not to herself.
-    let own = ibu
-        .asks(GRANT, json!({ "input": ibu.terms(), "for": ani.id }))
-        .await;
-    assert_eq!(
-        own.fails_with("BAD_USER_INPUT").extensions["field"],
-        "grantees"
-    );
+    // Not to herself: by name, as a doctor, or as a member.
+    let hospital = world.organization("RS Harapan", "ID").await;
+    world.joins(&ibu, &hospital).await;
+    for own in [
+        json!({ "user": ibu.id }),
+        json!({ "role": "DOCTOR" }),
+        json!({ "organization": { "id": hospital, "country": "ID" } }),
+    ] {
+        let mut input = ibu.terms();
+        input["grantees"] = json!([own]);
+        let refused = ibu
+            .asks(GRANT, json!({ "input": input, "for": ani.id }))
+            .await;
+        assert_eq!(
+            refused.fails_with("BAD_USER_INPUT").extensions["field"],
+            "grantees"
+        );
+    }
     let granted = ibu
         .asks(GRANT, json!({ "input": bo.terms(), "for": ani.id }))
         .await;
@@ -681,4 +695,88 @@ async fn a_guardian_grants_and_withdraws_consents_and_whoever_has_access_is_show
         assert_eq!(row["on_behalf_of"], json!(ani.id));
     }
     assert_eq!(rows.len(), 2);
+}
+
+#[tokio::test]
+async fn a_consent_that_is_asked_for_again_is_written_down_and_a_key_is_its_owners() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (bo, cy) = (world.doctor("bo").await, world.doctor("cy").await);
+    appointed(&ani, &ibu, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
+    let keyed = |doctor: &Person| {
+        let mut input = doctor.terms();
+        input["idempotencyKey"] = json!("once");
+        input
+    };
+    let for_ani = json!({ "input": keyed(&bo), "for": ani.id });
+    let first = ibu.asks(GRANT, for_ani.clone()).await;
+    let consent = first.data()["grantConsent"]["consent"]["id"].clone();
+    let again = ibu.asks(GRANT, for_ani).await;
+    assert_eq!(again.data()["grantConsent"]["consent"]["id"], consent);
+    // The patient's own keys are others; for herself it would be another request.
+    ani.asks(GRANT, json!({ "input": keyed(&cy) })).await.data();
+    ibu.asks(GRANT, json!({ "input": keyed(&bo) }))
+        .await
+        .fails_with("CONFLICT");
+    for _ in 0..2 {
+        let input = json!({ "input": { "id": consent }, "for": ani.id });
+        ibu.asks(WITHDRAW, input).await.data();
+    }
+    let rows = world
+        .audit_rows(&format!(
+            "user_id = '{}' AND on_behalf_of = '{}' AND action_type LIKE 'CONSENT_%'",
+            ibu.id, ani.id
+        ))
+        .await;
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| json!([row["action_type"], row["new_value"]["retry"]]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            json!(["CONSENT_GRANT", null]),
+            json!(["CONSENT_READ", true]),
+            json!(["CONSENT_WITHDRAW", null]),
+            json!(["CONSENT_READ", true]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_doctor_who_acts_for_a_patient_lifts_no_refusal_that_keeps_them_out() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.doctor("ibu").await);
+    let bo = world.doctor("bo").await;
+    appointed(&ani, &ibu, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
+    for (grantees, may) in [
+        (json!([]), false),
+        (json!([{ "role": "DOCTOR" }]), false),
+        (json!([{ "user": bo.id }, { "user": ibu.id }]), false),
+        (json!([{ "user": bo.id }]), true),
+    ] {
+        let mut input = bo.terms();
+        input["processingActivities"] = json!(["DENY"]);
+        input["grantees"] = grantees;
+        let refused = ani.asks(GRANT, json!({ "input": input })).await;
+        let refusal = refused.data()["grantConsent"]["consent"]["id"].clone();
+        let input = json!({ "input": { "id": refusal }, "for": ani.id });
+        let withdrawn = ibu.asks(WITHDRAW, input).await;
+        if may {
+            withdrawn.data();
+        } else {
+            assert_eq!(
+                withdrawn.fails_with("BAD_USER_INPUT").extensions["field"],
+                "id"
+            );
+        }
+    }
+    let denied = world
+        .audit_rows("action_type = 'ACCESS_DENIED' AND new_value ->> 'reason' = 'CONCERNED'")
+        .await;
+    assert_eq!(denied.len(), 3);
+    for row in denied {
+        assert_eq!(row["user_id"], json!(ibu.id));
+        assert_eq!(row["on_behalf_of"], json!(ani.id));
+    }
 }

@@ -142,7 +142,8 @@ impl Sides {
     ) -> Result<Self, Error> {
         match change {
             ConsentChange::Grant(terms, key) => {
-                let granting = judge(seals, tx, patient, terms, key.as_deref()).await?;
+                let key = key.as_deref().map(|key| (patient, key));
+                let granting = judge(seals, tx, patient, terms, key).await?;
                 if granting.standing == Standing::New && granting.consent.is_denial() {
                     let account = seals.account(tx, patient).await?;
                     granting.refusals(account.ok_or(Error::Unauthenticated)?.refusals)?;
