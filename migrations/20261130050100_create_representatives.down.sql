@@ -24,3 +24,4 @@ ALTER TABLE deep_checks
 DROP TABLE representative_proposals;
 DROP TABLE representatives;
 DROP FUNCTION refuse_second_end();
+DROP FUNCTION refuse_reopening();

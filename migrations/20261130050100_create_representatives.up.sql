@@ -18,7 +18,11 @@ CREATE TABLE representatives (
     seal_key VARCHAR(64),
     CONSTRAINT representatives_two_check CHECK (patient_id <> representative_id),
     CONSTRAINT representatives_activities_check
-        CHECK (jsonb_array_length(activities) BETWEEN 1 AND 6 AND is_set(activities)),
+        CHECK (
+            jsonb_array_length(activities) BETWEEN 1 AND 6 AND is_set(activities)
+            AND activities <@ '["READ_RECORDS", "CREATE_RECORDS", "EXPORT_RECORDS", "READ_ACCESS_LOG", "READ_CONSENTS",
+                "CHANGE_CONSENTS"]'::jsonb
+        ),
     CONSTRAINT representatives_time_check CHECK (valid_until > valid_from),
     CONSTRAINT representatives_appointment_check CHECK (
         num_nulls(proposed_by, approved_by, reason) IN (0, 3)
@@ -77,7 +81,11 @@ CREATE TABLE representative_proposals (
     CONSTRAINT representative_proposals_two_check
         CHECK (patient_id <> representative_id AND proposed_by NOT IN (patient_id, representative_id)),
     CONSTRAINT representative_proposals_activities_check
-        CHECK (jsonb_array_length(activities) BETWEEN 1 AND 6 AND is_set(activities)),
+        CHECK (
+            jsonb_array_length(activities) BETWEEN 1 AND 6 AND is_set(activities)
+            AND activities <@ '["READ_RECORDS", "CREATE_RECORDS", "EXPORT_RECORDS", "READ_ACCESS_LOG", "READ_CONSENTS",
+                "CHANGE_CONSENTS"]'::jsonb
+        ),
     CONSTRAINT representative_proposals_reason_check CHECK (char_length(reason) <= 1000),
     CONSTRAINT representative_proposals_closed_check CHECK (num_nulls(closed_at, closed_by) IN (0, 2)),
     CONSTRAINT representative_proposals_valid_from_bounded_check
@@ -91,6 +99,16 @@ CREATE TABLE representative_proposals (
     CONSTRAINT representative_proposals_closed_at_bounded_check
         CHECK (closed_at > '-infinity' AND closed_at < '262143-01-01 00:00:00Z')
 );
+
+-- What was closed stays closed.
+CREATE FUNCTION refuse_reopening() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what became of a proposal is final' USING ERRCODE = 'insufficient_privilege';
+END;
+$$;
+CREATE TRIGGER representative_proposals_one_close
+    BEFORE UPDATE OF closed_at, closed_by, seal, seal_key ON representative_proposals
+    FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_reopening();
 
 -- What waits, newest first.
 CREATE INDEX idx_representative_proposals_page ON representative_proposals (proposed_at DESC, id DESC)

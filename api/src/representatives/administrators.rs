@@ -235,7 +235,8 @@ fn made_of(
     now: DateTime<Utc>,
 ) -> Representation {
     Representation {
-        id: RepresentationId::fresh(),
+        // The same id: a proposal that is put back becomes no second representation.
+        id: RepresentationId(proposal.id.0),
         patient: proposal.patient,
         representative: proposal.representative,
         relationship: proposal.relationship,

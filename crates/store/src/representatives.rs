@@ -95,11 +95,15 @@ pub struct StoredRepresentation {
     pub reason: Option<String>,
 }
 
-fn sealed(found: Vec<RepresentationRow>) -> Vec<Sealed<Representation>> {
+/// What cannot be read lets nobody act, keeps nothing else from being shown, and is found by the deep check.
+fn readable(found: Vec<RepresentationRow>) -> Vec<StoredRepresentation> {
     let rows = found.into_iter();
-    // What cannot be read lets nobody act, and the deep check finds it.
-    let read = rows.filter_map(|row| StoredRepresentation::try_from(row).ok());
-    read.map(|row| row.representation).collect()
+    rows.filter_map(|row| row.try_into().ok()).collect()
+}
+
+fn sealed(found: Vec<RepresentationRow>) -> Vec<Sealed<Representation>> {
+    let rows = readable(found).into_iter();
+    rows.map(|row| row.representation).collect()
 }
 
 /// What these people may do for these patients now, as far as rows and the trail say: an old row that is put back after
@@ -261,7 +265,7 @@ pub async fn end(tx: &mut Tx<'_>, ended: &Representation, seal: &Seal) -> Result
 /// Where a page goes on: after the one made then, with that id.
 pub type RepresentationPageKey = (DateTime<Utc>, Uuid);
 
-/// A patient's representations, newest first. Served by `idx_representatives_patient_page`.
+/// A patient's representations that can be read, newest first. Served by `idx_representatives_patient_page`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -283,10 +287,10 @@ pub async fn of_patient(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(TryInto::try_into).collect()
+    Ok(readable(found))
 }
 
-/// The representations by which somebody acts for others, newest first. Served by
+/// The representations that can be read by which somebody acts for others, newest first. Served by
 /// `idx_representatives_representative_page`.
 ///
 /// # Errors
@@ -309,7 +313,7 @@ pub async fn of_representative(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(TryInto::try_into).collect()
+    Ok(readable(found))
 }
 
 /// Representations, over or not; `None` of one that cannot be read.

@@ -780,3 +780,47 @@ async fn a_doctor_who_acts_for_a_patient_lifts_no_refusal_that_keeps_them_out() 
         assert_eq!(row["on_behalf_of"], json!(ani.id));
     }
 }
+
+#[tokio::test]
+async fn a_proposal_that_was_rejected_or_approved_is_opened_again_by_nobody() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (kim, lee) = (world.admin("kim").await, world.admin("lee").await);
+    for is_approved in [false, true] {
+        let proposed = proposes(&kim, &ani, &ibu, REASON).await;
+        let proposal = proposed.data()["proposeRepresentative"]["proposal"].clone();
+        world
+            .attacks("CREATE TABLE asked AS SELECT * FROM representative_proposals")
+            .await;
+        if is_approved {
+            let approved = approves(&lee, &proposal).await;
+            let made = approved.data()["approveRepresentative"]["representative"].clone();
+            ends(&kim, &made).await.data();
+        } else {
+            let input = json!({ "input": { "id": proposal["id"] } });
+            lee.asks(REJECT, input).await.data();
+        }
+        // Not by the program's own role.
+        let mut conn = world.connects_as("meditrustal_api").await;
+        let opens = "UPDATE representative_proposals SET closed_at = NULL, closed_by = NULL";
+        let refused = sqlx::query(opens).execute(&mut conn).await;
+        let refused = refused.expect_err("it is final").to_string();
+        assert!(refused.contains("final"), "{refused}");
+        // Nor by the row as it was before, with its seal.
+        world
+            .attacks(
+                "DELETE FROM representative_proposals;
+                 INSERT INTO representative_proposals SELECT * FROM asked; DROP TABLE asked",
+            )
+            .await;
+        let waiting = lee
+            .asks("{ representativeProposals { nodes { id } } }", json!({}))
+            .await;
+        assert_eq!(
+            waiting.data()["representativeProposals"]["nodes"],
+            json!([])
+        );
+        approves(&lee, &proposal).await.fails_with("NOT_FOUND");
+        asks_for(&ibu, LIST, &ani).await.fails_with("NOT_FOUND");
+    }
+}

@@ -140,7 +140,8 @@ pub async fn patient_of(
     Ok(found.map(UserId))
 }
 
-/// A proposal that waits; nobody changes it until the transaction ends.
+/// A proposal that waits, as far as the row and the trail say: an old row that is put back after it was rejected or approved
+/// waits for nothing. Nobody changes it until the transaction ends.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -153,6 +154,13 @@ pub async fn lock(
         "WHERE id = $1
            AND closed_at IS NULL
            AND expires_at > $2
+           AND NOT EXISTS (
+               SELECT
+               FROM audit_logs
+               WHERE resource_id = representative_proposals.id
+                 AND (action_type = 'REPRESENTATIVE_APPOINT'
+                      OR (action_type = 'REPRESENTATIVE_PROPOSE' AND new_value ->> 'rejected' = 'true'))
+           )
          FOR NO KEY UPDATE",
         id.0,
         now,
@@ -189,7 +197,7 @@ pub async fn close(
 /// Where a page of proposals goes on: after the one made then, with that id.
 pub type ProposalPageKey = (DateTime<Utc>, Uuid);
 
-/// What waits, newest first. Served by `idx_representative_proposals_page`.
+/// What waits, as [`lock`] has it, newest first; without what cannot be read. Served by `idx_representative_proposals_page`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -202,6 +210,13 @@ pub async fn page(
         "WHERE closed_at IS NULL
            AND expires_at > CURRENT_TIMESTAMP
            AND ($1::timestamptz IS NULL OR (proposed_at, id) < ($1, $2::uuid))
+           AND NOT EXISTS (
+               SELECT
+               FROM audit_logs
+               WHERE resource_id = representative_proposals.id
+                 AND (action_type = 'REPRESENTATIVE_APPOINT'
+                      OR (action_type = 'REPRESENTATIVE_PROPOSE' AND new_value ->> 'rejected' = 'true'))
+           )
          ORDER BY proposed_at DESC, id DESC
          LIMIT $3",
         after.map(|(at, _)| at),
@@ -210,7 +225,10 @@ pub async fn page(
     )
     .fetch_all(conn)
     .await?;
-    found.into_iter().map(TryInto::try_into).collect()
+    Ok(found
+        .into_iter()
+        .filter_map(|row| row.try_into().ok())
+        .collect())
 }
 
 /// Proposals that may still be approved; `None` of one that cannot be read. What was closed carries no seal and decides
