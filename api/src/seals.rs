@@ -24,6 +24,7 @@ use domain::{
     organizations::CurrentMemberships,
     representatives::{Mandate, Representation},
     seals::{Authority, Seal, Sealed, SealedTable, Session, StoredConsents, Tampered},
+    users::Role,
 };
 use store::{
     PgConnection, Pool, StoreError, Tx, break_glass, consents, representatives, seals, sessions,
@@ -272,8 +273,8 @@ impl Seals {
     }
 
     /// What these people may do for these patients now, each pair a representative and a patient: by representations that
-    /// are as they were sealed, for patients whose accounts are active and as they were sealed. Nobody gets more than
-    /// the patient has.
+    /// are as they were sealed, for patients whose accounts are active and as they were sealed, and no administrator's. Nobody
+    /// gets more than the patient has.
     ///
     /// # Errors
     /// The database's.
@@ -291,8 +292,11 @@ impl Seals {
         let rows = found.into_iter().filter_map(|sealed| self.open(sealed));
         let rows: Vec<Representation> = rows.collect();
         let accounts = self.people(conn, &patients).await?;
-        let is_active = |patient: &UserId| accounts.get(patient).is_some_and(|it| it.is_active);
-        let of = pairs.iter().filter(|(_, patient)| is_active(patient));
+        let is_fit = |patient: &UserId| {
+            let account = accounts.get(patient);
+            account.is_some_and(|it| it.is_active && it.role != Role::Admin)
+        };
+        let of = pairs.iter().filter(|(_, patient)| is_fit(patient));
         let of = of.map(|&(representative, patient)| {
             let mandate = Mandate::of(&rows, representative, patient, now);
             ((representative, patient), mandate)

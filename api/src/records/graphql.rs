@@ -96,7 +96,7 @@ impl MedicalRecord {
         Ok(User::load(ctx, self.record.patient).await?)
     }
 
-    /// The account that stored the version; null where it is not known.
+    /// The account that stored the version, or for which a representative did; null where it is not known.
     async fn author(&self, ctx: &Context<'_>) -> Option<Result<User>> {
         let author = self.record.author?;
         Some(User::load(ctx, author).await.map_err(Into::into))

@@ -110,7 +110,8 @@ pub(super) fn seal<'a>(
     let binding = Binding {
         record: draft.id,
         patient: draft.patient,
-        author: Some(draft.caller.user),
+        // What a representative stores is the patient's, who can put it right; the trail names both.
+        author: Some(draft.caller.subject()),
         record_type: draft.record_type,
         version: draft.version.cast_unsigned(),
         predecessor: draft.follows.map(|old| old.id),
@@ -125,7 +126,7 @@ pub(super) fn seal<'a>(
     let record = NewRecord {
         id: draft.id,
         patient: draft.patient,
-        author: draft.caller.user,
+        author: draft.caller.subject(),
         record_type: draft.record_type,
         version: draft.version,
         predecessor: draft.follows.map(|old| old.id),

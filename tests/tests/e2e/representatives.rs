@@ -45,7 +45,7 @@ const WITHDRAW: &str = "mutation Withdraw($input: WithdrawConsentInput!, $for: U
   withdrawConsent(input: $input, onBehalfOf: $for) { consent { id isActive } }
 }";
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!, $for: UUID) {
-  createMedicalRecord(input: $input, onBehalfOf: $for) { record { id patient { id } author { id } } }
+  createMedicalRecord(input: $input, onBehalfOf: $for) { record { id version patient { id } author { id } } }
 }";
 
 const ALL: [&str; 6] = [
@@ -184,7 +184,7 @@ async fn a_parent_reads_what_the_child_could_by_every_path_and_every_row_names_b
     let stored = stores_for(&ibu, &ani).await;
     let stored = &stored.data()["createMedicalRecord"]["record"];
     assert_eq!(stored["patient"]["id"], json!(ani.id));
-    assert_eq!(stored["author"]["id"], json!(ibu.id));
+    assert_eq!(stored["author"]["id"], json!(ani.id));
 
     let rows = rows_of(&world, &ibu).await;
     let row = |action: &str| json!([action, ani.id, ani.id, "PATRQT"]);
@@ -219,6 +219,12 @@ async fn a_parent_reads_what_the_child_could_by_every_path_and_every_row_names_b
         "{told:#?}"
     );
     assert_eq!(notified(&ibu).await, ["REPRESENTATIVE_APPOINTED"]);
+    // The patient puts right what she stored.
+    let amended = ani
+        .amends(stored, documents::vital_signs(), json!({}))
+        .await;
+    let amended = &amended.data()["amendMedicalRecord"]["record"];
+    assert_eq!(amended["version"], 2);
 }
 
 #[tokio::test]
@@ -380,6 +386,22 @@ async fn it_ends_at_once_on_an_end_its_time_and_a_deactivation_of_either() {
         "mutation R($id: UUID!) { reactivateUser(input: { userId: $id }) { user { id } } }";
     kim.asks(reactivate, json!({ "id": ani.id })).await.data();
     reads_for(&ibu, &record, &ani).await.data();
+    // Nobody acts for an administrator.
+    for (role, may) in [("ADMIN", false), ("PATIENT", true)] {
+        world
+            .executes(&format!(
+                "UPDATE users SET role = '{role}' WHERE id = '{}'",
+                ani.id
+            ))
+            .await;
+        world.seals().await;
+        let read = reads_for(&ibu, &record, &ani).await;
+        if may {
+            read.data();
+        } else {
+            read.fails_with("NOT_FOUND");
+        }
+    }
     kim.asks(deactivate, json!({ "id": ibu.id })).await.data();
     reads_for(&ibu, &record, &ani)
         .await
