@@ -306,7 +306,7 @@ impl AuditQuery {
     }
 
     /// Who did what with the caller's data, or that of the patient for whom the caller acts, newest first, refused attempts
-    /// included. Open to every role.
+    /// included. Open to every role. In the sentences *you* is the patient, also where a representative reads them.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `from`, `to`, `onBehalfOf`), `NOT_FOUND` where the caller may not act
     /// for this patient.

@@ -4,6 +4,7 @@ use domain::{
     audit::{AuditAction, AuditEntry},
     break_glass::NotificationKind,
     ids::{RepresentationId, UserId},
+    purpose::Purpose,
     representatives::Representation,
     users::Role,
 };
@@ -47,10 +48,12 @@ pub(super) async fn end(
     let Some((made, reason)) = found else {
         return refuse(tx, caller, (id.0, None), ("UNKNOWN", ACTION), unknown()).await;
     };
+    let purpose = purpose_of(caller, &made);
     let now = users::now(&mut tx).await?;
     if made.is_over(now) {
         let read = AuditEntry {
             new_value: Some(json!({ "retry": true })),
+            purpose,
             ..entry(caller, AuditAction::RepresentativeRead, id.0, made.patient)
         };
         audit::insert(&mut tx, &[read]).await?;
@@ -65,6 +68,7 @@ pub(super) async fn end(
     let row = AuditEntry {
         old_value: Some(json!({ "endedAt": null })),
         new_value: Some(evidence(&ended)),
+        purpose,
         ..entry(caller, ACTION, id.0, ended.patient)
     };
     audit::insert(&mut tx, &[row]).await?;
@@ -78,6 +82,15 @@ pub(super) async fn end(
 fn may_end(who: UserId, role: Role, made: &Representation) -> bool {
     [made.patient, made.representative].contains(&who)
         || (role == Role::Admin && made.appointment.is_some())
+}
+
+/// Why: their own affair, or that of the administrators.
+fn purpose_of(caller: &Caller, made: &Representation) -> Purpose {
+    if [made.patient, made.representative].contains(&caller.user) {
+        Purpose::PatientRequest
+    } else {
+        Purpose::SystemAdministration
+    }
 }
 
 fn unknown() -> Error {

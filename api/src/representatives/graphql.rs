@@ -112,12 +112,12 @@ impl Representative {
         self.listed.made.ended_at
     }
 
-    /// Whether the representative may act now. By one that was changed outside the service nobody may: a finding
-    /// `ROW_TAMPERED` tells of it.
+    /// Whether the representative may act now: while both accounts are active. By one that was changed outside the service
+    /// nobody may: a finding `ROW_TAMPERED` tells of it.
     async fn is_in_force(&self) -> bool {
         // Made a moment ago by the database's clock, which may be ahead of this one.
         let made = &self.listed.made;
-        self.listed.is_sealed && made.is_in_force(self.now.max(made.appointed_at))
+        self.listed.counts && made.is_in_force(self.now.max(made.appointed_at))
     }
 }
 

@@ -1,21 +1,25 @@
 //! Who acts for whom, and what waits for a second administrator. Each list is written down before it is shown.
 
+use std::collections::HashSet;
+
 use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::UserId,
+    ids::{RepresentationId, UserId},
     purpose::Purpose,
     representatives::{Representation, RepresentativeProposal},
     users::Role,
 };
 use serde_json::json;
 use store::{
-    Pool, Tx, audit,
+    Pool, StoreError, Tx, audit,
     representatives::{self, ProposalPageKey, RepresentationPageKey, StoredRepresentation},
+    users,
 };
 
 use crate::{
     caller::{Caller, refuse_role},
     error::Error,
+    facts::distinct,
 };
 
 /// A representation that is shown.
@@ -23,18 +27,18 @@ use crate::{
 pub(super) struct ListedRepresentation {
     /// The representation.
     pub(super) made: Representation,
-    /// Whether it is as it was sealed: else nobody acts by it.
-    pub(super) is_sealed: bool,
+    /// Whether it is as it was sealed, the trail knows of no end, and both accounts are active: else nobody acts by it.
+    pub(super) counts: bool,
     /// The administrators' reason.
     pub(super) reason: Option<String>,
 }
 
 impl ListedRepresentation {
-    /// One that is as it was sealed.
+    /// One that is as it was sealed, whose accounts were looked at.
     pub(super) const fn sealed(made: Representation, reason: Option<String>) -> Self {
         Self {
             made,
-            is_sealed: true,
+            counts: true,
             reason,
         }
     }
@@ -80,17 +84,44 @@ async fn shown(
     found: Vec<StoredRepresentation>,
     read: AuditEntry,
 ) -> Result<Vec<ListedRepresentation>, Error> {
-    audit::insert(&mut tx, &[read]).await?;
-    tx.commit().await?;
     let shown = found.into_iter().map(|stored| {
-        let (made, is_sealed) = caller.seals.look_at(stored.representation);
+        let (made, counts) = caller.seals.look_at(stored.representation);
         ListedRepresentation {
             made,
-            is_sealed,
+            counts,
             reason: stored.reason,
         }
     });
-    Ok(shown.collect())
+    let mut shown: Vec<ListedRepresentation> = shown.collect();
+    let in_force = in_force(&mut tx, caller, &shown).await?;
+    for listed in &mut shown {
+        listed.counts &= in_force.contains(&listed.made.id);
+    }
+    audit::insert(&mut tx, &[read]).await?;
+    tx.commit().await?;
+    Ok(shown)
+}
+
+/// Those of them that are in force, as far as the trail says, between accounts that may act and be acted for.
+async fn in_force(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    listed: &[ListedRepresentation],
+) -> Result<HashSet<RepresentationId>, StoreError> {
+    let made = listed.iter().map(|it| &it.made);
+    let patients = distinct(made.clone().map(|it| it.patient));
+    let representatives = distinct(made.map(|it| it.representative));
+    let now = users::now(tx).await?;
+    let found = representatives::in_force(tx, &representatives, &patients, now).await?;
+    let accounts = [patients, representatives].concat();
+    let accounts = caller.seals.people(tx, &accounts).await?;
+    let is_fit = |user: &UserId| {
+        let account = accounts.get(user);
+        account.is_some_and(|it| it.is_active && it.role != Role::Admin)
+    };
+    let found = found.into_iter().map(|sealed| sealed.into_parts().0);
+    let found = found.filter(|it| is_fit(&it.patient) && is_fit(&it.representative));
+    Ok(found.map(|it| it.id).collect())
 }
 
 /// What waits for a second administrator, newest first, one more than asked for where there are more. One that is not as
@@ -113,6 +144,7 @@ pub(super) async fn proposals(
     let found = representatives::proposal_page(&mut tx, after, size + 1).await?;
     let read = AuditEntry {
         classification: Classification::Security,
+        purpose: Purpose::SystemAdministration,
         ..of_list(caller, "representativeProposals", None)
     };
     audit::insert(&mut tx, &[read]).await?;

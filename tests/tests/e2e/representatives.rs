@@ -846,3 +846,38 @@ async fn a_proposal_that_was_rejected_or_approved_is_opened_again_by_nobody() {
         asks_for(&ibu, LIST, &ani).await.fails_with("NOT_FOUND");
     }
 }
+
+#[tokio::test]
+async fn nothing_is_in_force_while_an_account_is_deactivated_and_rows_say_whose_affair_it_was() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let kim = world.admin("kim").await;
+    let made = appointed(&ani, &ibu, &["READ_RECORDS"]).await;
+    let in_force = async || {
+        let told = ibu
+            .asks("{ peopleIRepresent { nodes { isInForce } } }", json!({}))
+            .await;
+        told.data()["peopleIRepresent"]["nodes"][0]["isInForce"].clone()
+    };
+    assert_eq!(in_force().await, true);
+    let deactivate =
+        "mutation D($id: UUID!) { deactivateUser(input: { userId: $id }) { user { id } } }";
+    kim.asks(deactivate, json!({ "id": ani.id })).await.data();
+    assert_eq!(in_force().await, false);
+
+    ends(&ibu, &made).await.data();
+    kim.asks("{ representativeProposals { nodes { id } } }", json!({}))
+        .await
+        .data();
+    for (condition, purpose) in [
+        ("action_type = 'REPRESENTATIVE_END'", "PATRQT"),
+        (
+            "new_value ->> 'list' = 'representativeProposals'",
+            "HSYSADMIN",
+        ),
+    ] {
+        let rows = world.audit_rows(condition).await;
+        assert_eq!(rows.len(), 1, "{condition}");
+        assert_eq!(rows[0]["purpose"], purpose, "{condition}");
+    }
+}
