@@ -79,7 +79,7 @@ pub(crate) async fn withdraw(
         return Ok(withdrawn);
     }
     if caller.on_behalf_of.is_some() && keeps_out(&known, &actor) {
-        // The patient refused the representative, and not a representative the patient.
+        // Named as the ground, the consent would seem to have decided.
         let about = AuditEntry {
             consent: None,
             ..entry(caller, wanted, id)
