@@ -351,7 +351,7 @@ impl RecordQuery {
     /// whatever is stored meanwhile.
     ///
     /// Error codes: `BAD_USER_INPUT` (`first`, `after`, `recordTypes`, `status`, `metadata`, `code`,
-    /// `patientId`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this patient.
+    /// `patientId`, `onBehalfOf`), `NOT_FOUND` where the caller may not act for this patient, or acts for another.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the field's, one by one"
