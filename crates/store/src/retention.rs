@@ -251,8 +251,8 @@ pub async fn audit_rows_still_due(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<i6
 }
 
 /// Which of these something goes by, whatever the view says that tells what is due: whose data is held, by what a record that
-/// changed is believed, what was agreed to or taken back that is not known to be over, who approved a deletion. Served by the
-/// primary key, `idx_legal_holds_in_force` and `idx_audit_logs_holds`.
+/// changed is believed, what was agreed to or taken back, who acts for whom and who belongs to what, as long as it is not known
+/// to be over, who approved a deletion. Served by the primary key, `idx_legal_holds_in_force` and `idx_audit_logs_holds`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -299,6 +299,22 @@ pub async fn audit_rows_needed(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<i64>,
                         SELECT FROM data_processing_consents AS consent
                         WHERE consent.id = log.resource_id
                           AND consent.consent_expires_at <= (SELECT decision_time())
+                    )
+                )
+                OR (
+                    log.action_type IN ('REPRESENTATIVE_APPOINT', 'REPRESENTATIVE_END')
+                    AND NOT EXISTS (
+                        SELECT FROM representatives AS representation
+                        WHERE representation.id = log.resource_id
+                          AND representation.valid_until <= (SELECT decision_time())
+                    )
+                )
+                OR (
+                    log.action_type IN ('MEMBERSHIP_ADD', 'MEMBERSHIP_END')
+                    AND NOT EXISTS (
+                        SELECT FROM memberships AS membership
+                        WHERE membership.id = log.resource_id
+                          AND membership.valid_until <= (SELECT decision_time())
                     )
                 )
                 OR (

@@ -48,7 +48,7 @@ const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!, $for: U
   createMedicalRecord(input: $input, onBehalfOf: $for) { record { id version patient { id } author { id } } }
 }";
 
-const ALL: [&str; 6] = [
+pub(crate) const ALL: [&str; 6] = [
     "READ_RECORDS",
     "CREATE_RECORDS",
     "EXPORT_RECORDS",
@@ -73,12 +73,13 @@ async fn appoints(patient: &Person, person: &Person, activities: &[&str]) -> Ans
 }
 
 /// Names somebody; answers the representation.
-async fn appointed(patient: &Person, person: &Person, activities: &[&str]) -> Value {
+pub(crate) async fn appointed(patient: &Person, person: &Person, activities: &[&str]) -> Value {
     let answer = appoints(patient, person, activities).await;
     answer.data()["appointRepresentative"]["representative"].clone()
 }
 
-async fn ends(person: &Person, representation: &Value) -> Answer {
+/// Ends a representation, or tries to.
+pub(crate) async fn ends(person: &Person, representation: &Value) -> Answer {
     let input = json!({ "id": representation["id"] });
     person.asks(END, json!({ "input": input })).await
 }

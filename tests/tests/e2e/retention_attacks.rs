@@ -1,10 +1,13 @@
 //! Who has the database brings retention to remove nothing that is not due, and stops nothing that is.
 
-use serde_json::Value;
-use tests::{Person, World, eventually};
+use serde_json::{Value, json};
+use tests::{Person, World, eventually, id};
 
-use crate::retention::{
-    all_is_pinned, clock, database_clock, erased, one_of_each, report, retains, world,
+use crate::{
+    representatives::{ALL, appointed, ends},
+    retention::{
+        all_is_pinned, clock, database_clock, erased, one_of_each, report, retains, world,
+    },
 };
 
 /// The way back of the migration.
@@ -121,6 +124,38 @@ async fn what_was_agreed_to_stays_in_the_trail_while_the_consent_is_gone_or_not_
     let gone = gone(&world).await;
     let is_of_consent = |row: &&Value| row["action_type"] == "CONSENT_GRANT";
     assert_eq!(gone.iter().find(is_of_consent), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acted_for_whom_and_belonged_to_what_stays_in_the_trail_while_it_could_be_put_back() {
+    let world = world("0").await;
+    let (ana, dr_bo) = people(&world).await;
+    let ada = world.admin("ada").await;
+    let representation = appointed(&ana, &dr_bo, &ALL).await;
+    ends(&ana, &representation).await.data();
+    let hospital = ada.creates_organization("RS Harapan Kita", "ID").await;
+    let hospital = id(&hospital.data()["createOrganization"]["organization"]);
+    let added = ada.adds_member(&hospital, &dr_bo, json!({})).await;
+    let membership = id(&added.data()["addMember"]["membership"]);
+    ada.ends_membership(&membership).await.data();
+    keeps_the_trail(&world).await;
+    clock(&world, 8 * 366).await;
+
+    let did = report(&world, &[]).await;
+
+    assert!(did["auditRows"].as_u64() > Some(0), "{did}");
+    let gone = gone(&world).await;
+    for action in [
+        "REPRESENTATIVE_APPOINT",
+        "REPRESENTATIVE_END",
+        "MEMBERSHIP_ADD",
+        "MEMBERSHIP_END",
+    ] {
+        let is_it = |row: &&Value| row["action_type"] == action;
+        assert_eq!(gone.iter().find(is_it), None, "{action}");
+        let kept = format!("SELECT 1 FROM audit_logs WHERE action_type = '{action}'");
+        assert_eq!(world.sql(&kept).await.len(), 1, "{action}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
