@@ -1,3 +1,8 @@
+DROP FUNCTION erase_representations(UUID);
+DROP FUNCTION erase_receipts(UUID);
+DROP FUNCTION empty_representations(UUID);
+DROP FUNCTION empty_receipts(UUID);
+
 CREATE OR REPLACE VIEW audit_rows_due AS
 SELECT log.id, ((log.event_time AT TIME ZONE 'UTC') + log.retention_period) AT TIME ZONE 'UTC' AS due_at, leaf.position
 FROM audit_logs AS log

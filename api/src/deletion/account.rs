@@ -1,16 +1,22 @@
 //! What erases an account, step by step: as a request is carried out, and again after a restore.
 
+use chrono::{DateTime, Utc};
 use domain::{
-    audit::{AuditEntry, EncryptionStatus, ResourceType},
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
+    break_glass::NotificationKind,
     consents::Consent,
     ids::{ConsentId, UserId},
+    organizations::Membership,
+    representatives::Representation,
     seals::Authority,
 };
 use serde_json::{Value, json};
 use store::{
     Tx, audit, consents,
-    deletion::execution,
-    second_factors,
+    deletion::{execution, ties},
+    memberships,
+    notifications::{self, NewNotification},
+    representatives, second_factors,
     sessions::{self, Which},
     users,
 };
@@ -18,6 +24,8 @@ use store::{
 use crate::{
     consents::{evidence::evidence_with, receipts},
     error::Error,
+    organizations::evidence_of_member,
+    representatives::evidence as evidence_of_representation,
     seals::Seals,
 };
 
@@ -54,7 +62,8 @@ pub(crate) async fn end_sessions(
     Ok(ended.len())
 }
 
-/// Takes some consents back, each with its audit row, which `entry` begins. One that is not as it was sealed decides nothing, is
+/// Takes some consents back, each with its audit row, which `entry` begins; with the last of them ends who acts for whom, and to
+/// what the account belongs. One that is not as it was sealed decides nothing, is
 /// a finding, and is taken back as it is: what is done about the rest must not wait for it. Gives whether these were the last,
 /// and how many.
 ///
@@ -77,6 +86,9 @@ pub(crate) async fn withdraw_consents(
             ..locked(seals, tx, user).await?
         };
         seals.write(tx, &account).await?;
+        let now = users::now(tx).await?;
+        end_representations(seals, tx, (user, now), entry).await?;
+        end_memberships(seals, tx, (user, now), entry).await?;
     }
     Ok((is_last, open.len()))
 }
@@ -118,7 +130,96 @@ async fn withdraw(
     Ok(audit::insert(tx, &entries).await?)
 }
 
-/// The account stays, and says nothing of anybody. Wallets are the caller's to remove.
+/// Ends by what others act for this account, and by what it acts for others; whoever of both stays is told. One that is not as it
+/// was sealed is ended as it is.
+async fn end_representations(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    (user, now): (UserId, DateTime<Utc>),
+    entry: &(dyn Fn(Value) -> AuditEntry + Sync),
+) -> Result<(), Error> {
+    let (mut entries, mut told) = (Vec::new(), Vec::new());
+    for id in ties::open_representations(tx, user).await? {
+        let Some(found) = representatives::lock(tx, id).await? else {
+            continue;
+        };
+        let (made, is_as_sealed) = seals.look_at(found.representation);
+        let ended = Representation {
+            ended_at: Some(now),
+            ..made
+        };
+        if is_as_sealed {
+            representatives::end(tx, &ended, &seals.seal(&ended)?).await?;
+        } else {
+            ties::end_unsealed_representation(tx, &ended).await?;
+        }
+        entries.push(AuditEntry {
+            action: AuditAction::RepresentativeEnd,
+            resource_type: ResourceType::Representative,
+            resource_id: id.0,
+            patient: Some(ended.patient),
+            old_value: Some(json!({ "endedAt": null })),
+            encryption: EncryptionStatus::MetadataOnly,
+            ..entry(evidence_of_representation(&ended))
+        });
+        let both = [ended.patient, ended.representative].into_iter();
+        told.extend(both.filter(|it| *it != user).map(|other| NewNotification {
+            user: other,
+            kind: NotificationKind::RepresentationEnded,
+            actor: user,
+            resource: id.0,
+            at: now,
+        }));
+    }
+    notifications::append(tx, &told).await?;
+    Ok(audit::insert(tx, &entries).await?)
+}
+
+/// Ends to what this account belongs. One that is not as it was sealed is ended as it is.
+async fn end_memberships(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    (user, now): (UserId, DateTime<Utc>),
+    entry: &(dyn Fn(Value) -> AuditEntry + Sync),
+) -> Result<(), Error> {
+    let mut entries = Vec::new();
+    for id in ties::open_memberships(tx, user).await? {
+        let Some(found) = memberships::lock(tx, id).await? else {
+            continue;
+        };
+        let (known, is_as_sealed) = seals.look_at(found);
+        let ended = Membership {
+            ended_at: Some(now),
+            ..known
+        };
+        if is_as_sealed {
+            memberships::end(tx, &ended, &seals.seal(&ended)?).await?;
+        } else {
+            ties::end_unsealed_membership(tx, &ended).await?;
+        }
+        entries.push(AuditEntry {
+            action: AuditAction::MembershipEnd,
+            resource_type: ResourceType::Membership,
+            resource_id: id.0,
+            patient: Some(user),
+            old_value: Some(json!({ "endedAt": null })),
+            classification: Classification::Security,
+            ..entry(evidence_of_member(&ended))
+        });
+    }
+    Ok(audit::insert(tx, &entries).await?)
+}
+
+/// Seals the receipts that were emptied: each says what it is, of nobody.
+async fn seal_receipts(seals: &Seals, tx: &mut Tx<'_>, user: UserId) -> Result<(), Error> {
+    let mut sealed = Vec::new();
+    for receipt in ties::emptied_receipts(tx, user).await? {
+        sealed.push((receipt.id, seals.seal(&receipt)?));
+    }
+    Ok(ties::seal_receipts(tx, sealed).await?)
+}
+
+/// The account stays, and says nothing of anybody. Wallets, and what receipts and representations say, are the caller's to remove.
 ///
 /// # Errors
 /// As of [`locked`].
@@ -130,6 +231,7 @@ pub(crate) async fn pseudonymise(
     let account = locked(seals, tx, user).await?;
     second_factors::remove(tx, user).await?;
     execution::remove_traces(tx, user).await?;
+    seal_receipts(seals, tx, user).await?;
     let nobody = user.0.simple();
     let account = Authority {
         // Nobody can register either of them, and stand in the way.

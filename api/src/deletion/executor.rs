@@ -414,6 +414,8 @@ impl Job<'_> {
     async fn erase_account(&self, tx: &mut Tx<'_>) -> Result<Value, Error> {
         let user = self.request.user;
         execution::remove_wallets(tx, self.request.id).await?;
+        execution::erase_receipts(tx, self.request.id).await?;
+        execution::erase_representations(tx, self.request.id).await?;
         account::pseudonymise(self.seals, tx, user).await?;
         let entry = LedgerEntry {
             account: true,

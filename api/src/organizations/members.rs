@@ -226,7 +226,8 @@ pub(super) async fn list(
     Ok(found.map(|sealed| seals.look_at(sealed)).collect())
 }
 
-fn evidence(membership: &Membership) -> Value {
+/// What an audit row keeps of a membership.
+pub(crate) fn evidence(membership: &Membership) -> Value {
     json!({
         "organization": membership.organization,
         "from": membership.from,

@@ -15,6 +15,7 @@ use serde_json::json;
 use store::{Tx, audit};
 use uuid::Uuid;
 
+pub(crate) use self::members::evidence as evidence_of_member;
 use crate::{caller::Caller, error::Error};
 
 /// The longest text that organisations are looked for by, and how many letters and digits it has at least.

@@ -134,7 +134,7 @@ fn entry(caller: &Caller, action: AuditAction, about: Uuid, patient: UserId) -> 
 }
 
 /// What an audit row keeps of a representation: never its reason.
-fn evidence(made: &Representation) -> Value {
+pub(crate) fn evidence(made: &Representation) -> Value {
     json!({
         "representative": made.representative,
         "relationship": made.relationship,

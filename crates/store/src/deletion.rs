@@ -2,6 +2,7 @@
 
 pub mod again;
 pub mod execution;
+pub mod ties;
 
 use chrono::{DateTime, Utc};
 use domain::{

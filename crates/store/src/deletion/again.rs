@@ -78,13 +78,19 @@ pub async fn is_somebody(tx: &mut Tx<'_>, user: UserId) -> Result<bool, StoreErr
     Ok(is_somebody)
 }
 
-/// Removes the wallets of an account.
+/// Removes the wallets of an account, and what receipts of its consents and its representations say.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn remove_wallets(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM wallets WHERE user_id = $1", user.0)
         .execute(&mut **tx)
+        .await?;
+    sqlx::query_scalar!("SELECT empty_receipts($1)", user.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    sqlx::query_scalar!("SELECT empty_representations($1)", user.0)
+        .fetch_one(&mut **tx)
         .await?;
     Ok(())
 }

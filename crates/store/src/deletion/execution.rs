@@ -285,6 +285,32 @@ pub async fn remove_wallets(tx: &mut Tx<'_>, id: DeletionRequestId) -> Result<()
     Ok(())
 }
 
+/// Empties the receipts of the consents of whoever's account is erased: neither text nor signature is left, nor a seal.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn erase_receipts(tx: &mut Tx<'_>, id: DeletionRequestId) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT erase_receipts($1)", id.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes why administrators named representatives of whoever's account is erased, and closes what waits. The transaction
+/// writes an audit row about them, whose time is theirs.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn erase_representations(
+    tx: &mut Tx<'_>,
+    id: DeletionRequestId,
+) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT erase_representations($1)", id.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// What a request has left of what it is to erase. Unit: rows.
 ///
 /// # Errors
@@ -318,6 +344,19 @@ pub async fn left(conn: &mut PgConnection, request: &DeletionRequest) -> Result<
                SELECT count(*) FROM data_processing_consents
                WHERE $3 AND user_id = $1 AND consent_withdrawn_at IS NULL
                  AND (consent_expires_at IS NULL OR consent_expires_at > CURRENT_TIMESTAMP)
+           ) + (
+               SELECT count(*) FROM consent_receipts
+               WHERE $3 AND user_id = $1 AND (text <> '' OR wallet IS NOT NULL)
+           ) + (
+               SELECT count(*) FROM representatives
+               WHERE $3 AND (patient_id = $1 OR representative_id = $1)
+                 AND (ended_at IS NULL OR patient_id = $1 AND reason <> '')
+           ) + (
+               SELECT count(*) FROM representative_proposals
+               WHERE $3 AND (patient_id = $1 OR representative_id = $1)
+                 AND (closed_at IS NULL OR patient_id = $1 AND reason <> '')
+           ) + (
+               SELECT count(*) FROM memberships WHERE $3 AND user_id = $1 AND ended_at IS NULL
            ) AS "left!""#,
         request.user.0,
         request.id.0,
