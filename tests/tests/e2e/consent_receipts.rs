@@ -6,14 +6,14 @@ use tests::{Answer, Person, World, text};
 const RECEIPT: &str = "kind text hash detailsHash typedData wallet signature deadline signedAt chainState failure txHash blockNumber";
 
 /// Links the node's account to somebody.
-async fn linked(world: &World, person: &Person, account: &str) {
+pub(crate) async fn linked(world: &World, person: &Person, account: &str) {
     let message = person.challenge("LINK", account).await;
     let signature = world.signs(account, &message).await;
     person.links(&message, &signature).await.data();
 }
 
 /// A consent of this patient to the doctor; its id.
-async fn consent(patient: &Person, doctor: &Person) -> String {
+pub(crate) async fn consent(patient: &Person, doctor: &Person) -> String {
     let granted = patient
         .asks(
             "mutation Grant($doctor: UUID!) { grantConsent(input: {
@@ -76,7 +76,7 @@ async fn sign(person: &Person, input: Value) -> Answer {
 }
 
 /// Signs an act with the account's wallet; the deadline and the signature.
-async fn signed(
+pub(crate) async fn signed(
     world: &World,
     person: &Person,
     account: &str,

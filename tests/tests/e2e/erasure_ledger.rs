@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tests::{World, documents, id, text};
 
 use crate::erasures::{account, approves, at_once, is_completed, places_of, verified};
+use crate::representatives::{ALL, appointed};
 
 const CERTIFICATE: &str = "query($id: UUID!) { deletionCertificate(id: $id) { document } }";
 
@@ -76,6 +77,7 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
     let (zaphod, bea) = (world.patient(MARKER).await, world.patient("bea").await);
     let dr_bo = world.doctor("bo").await;
     zaphod.lets(&dr_bo, &["READ", "SEARCH"]).await;
+    appointed(&zaphod, &dr_bo, &ALL).await;
     for record_type in ["LAB_RESULT", "IMAGING"] {
         for person in [&zaphod, &bea] {
             let stored = person
@@ -188,6 +190,8 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
         format!(
             "SELECT 1 FROM data_processing_consents WHERE user_id = '{user}' AND consent_withdrawn_at IS NULL"
         ),
+        format!("SELECT 1 FROM consent_receipts WHERE user_id = '{user}' AND text <> ''"),
+        format!("SELECT 1 FROM representatives WHERE patient_id = '{user}' AND ended_at IS NULL"),
     ] {
         assert!(world.sql(&nothing).await.is_empty(), "{nothing}");
     }

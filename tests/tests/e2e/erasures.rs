@@ -3,6 +3,11 @@
 use serde_json::{Value, json};
 use tests::{Person, World, documents, eventually, id, text};
 
+use crate::{
+    consent_receipts::{consent, linked, signed},
+    representatives::{self, ALL, appointed, proposes},
+};
+
 const REVIEW: &str = "mutation($input: ReviewDeletionInput!) {
   reviewDeletion(input: $input) { request { status } }
 }";
@@ -284,6 +289,66 @@ async fn of_an_account_that_was_erased_nothing_is_left_but_the_trail() {
     assert_eq!(world.audit_rows(&destroyed).await.len(), 1);
     // The name is free again, for somebody else.
     world.registers(&world.stranger(MARKER)).await;
+    is_sound(&world).await;
+}
+
+#[tokio::test]
+async fn receipts_representations_and_memberships_say_nothing_of_an_account_that_was_erased() {
+    const MARKER: &str = "zaphodbeeblebrox";
+    let world = at_once(&[]).await;
+    let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
+    let (zaphod, eva) = (world.patient(MARKER).await, world.patient("eva").await);
+    let dr_bo = world.doctor("bo").await;
+    let wallet = world.account(0).await;
+    linked(&world, &zaphod, &wallet).await;
+    let agreed = consent(&zaphod, &dr_bo).await;
+    signed(&world, &zaphod, &wallet, &agreed, "GRANT").await;
+    let reason = format!("{MARKER} cannot decide anything at present");
+    for person in [&dr_bo, &eva] {
+        let proposed = proposes(&ada, &zaphod, person, &reason).await;
+        let proposed = proposed.data()["proposeRepresentative"]["proposal"].clone();
+        if person.id == eva.id {
+            representatives::approves(&adi, &proposed).await.data();
+        }
+    }
+    appointed(&eva, &dr_bo, &ALL).await;
+    let hospital = ada.creates_organization("RS Harapan Kita", "ID").await;
+    let hospital = id(&hospital.data()["createOrganization"]["organization"]);
+    ada.adds_member(&hospital, &dr_bo, json!({})).await.data();
+    let places = places_of(&world, MARKER).await;
+    for place in ["representatives.reason", "representative_proposals.reason"] {
+        assert!(places.contains(&place.to_owned()), "{place}: {places:?}");
+    }
+
+    for person in [&zaphod, &dr_bo] {
+        let request = verified(person, account()).await;
+        approves(&ada, &request).await;
+        approves(&adi, &request).await;
+        is_completed(&world, &request).await;
+    }
+
+    let places = places_of(&world, MARKER).await;
+    assert!(
+        places.iter().all(|place| place.starts_with("audit_logs.")),
+        "{places:?}"
+    );
+    let zaphod = &zaphod.id;
+    for nothing in [
+        format!(
+            "SELECT 1 FROM consent_receipts WHERE user_id = '{zaphod}'
+               AND (text <> '' OR num_nonnulls(chain_id, contract, wallet, deadline, signature, signed_at) > 0)"
+        ),
+        "SELECT 1 FROM representatives WHERE ended_at IS NULL".to_owned(),
+        "SELECT 1 FROM representative_proposals WHERE closed_at IS NULL OR seal IS NOT NULL"
+            .to_owned(),
+        "SELECT 1 FROM memberships WHERE ended_at IS NULL".to_owned(),
+    ] {
+        assert!(world.sql(&nothing).await.is_empty(), "{nothing}");
+    }
+    for (ended, rows) in [("REPRESENTATIVE_END", 2), ("MEMBERSHIP_END", 1)] {
+        let told = world.audit_rows(&format!("action_type = '{ended}'")).await;
+        assert_eq!(told.len(), rows, "{ended}");
+    }
     is_sound(&world).await;
 }
 

@@ -111,14 +111,21 @@ async fn stores_in(person: &Person, file: &Person, patient: &Person) -> Answer {
     person.asks_with(CREATE, &variables).await
 }
 
-async fn proposes(admin: &Person, patient: &Person, person: &Person, reason: &str) -> Answer {
+/// Proposes somebody for a patient, or tries to.
+pub(crate) async fn proposes(
+    admin: &Person,
+    patient: &Person,
+    person: &Person,
+    reason: &str,
+) -> Answer {
     let mut input = terms(person, &ALL);
     input["patientId"] = json!(patient.id);
     input["reason"] = json!(reason);
     admin.asks(PROPOSE, json!({ "input": input })).await
 }
 
-async fn approves(admin: &Person, proposal: &Value) -> Answer {
+/// Approves a proposal, or tries to.
+pub(crate) async fn approves(admin: &Person, proposal: &Value) -> Answer {
     let input = json!({ "id": proposal["id"] });
     admin.asks(APPROVE, json!({ "input": input })).await
 }
