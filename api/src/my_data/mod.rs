@@ -43,6 +43,16 @@ pub(crate) enum Section {
     Notifications,
     /// Requests to erase or restrict.
     DeletionRequests,
+    /// Who acts for the person, and for whom the person acts.
+    Representations,
+    /// Representatives whom administrators proposed.
+    RepresentativeProposals,
+    /// Receipts of consents.
+    ConsentReceipts,
+    /// To which organisations the person belongs.
+    Memberships,
+    /// Emergency access.
+    BreakGlassWindows,
     /// Every version of every record.
     Records,
     /// Who did what with the person's data, each entry with its proof.
@@ -51,13 +61,18 @@ pub(crate) enum Section {
 
 impl Section {
     /// All, in their order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Account,
         Self::Consents,
         Self::LogIns,
         Self::Wallets,
         Self::Notifications,
         Self::DeletionRequests,
+        Self::Representations,
+        Self::RepresentativeProposals,
+        Self::ConsentReceipts,
+        Self::Memberships,
+        Self::BreakGlassWindows,
         Self::Records,
         Self::AccessLog,
     ];
@@ -71,6 +86,11 @@ impl Section {
             Self::Wallets => "wallets",
             Self::Notifications => "notifications",
             Self::DeletionRequests => "deletion-requests",
+            Self::Representations => "representations",
+            Self::RepresentativeProposals => "representative-proposals",
+            Self::ConsentReceipts => "consent-receipts",
+            Self::Memberships => "memberships",
+            Self::BreakGlassWindows => "break-glass-windows",
             Self::Records => "records",
             Self::AccessLog => "access-log",
         }
@@ -85,6 +105,15 @@ impl Section {
             Self::Wallets => "Your wallets",
             Self::Notifications => "What you were told",
             Self::DeletionRequests => "Your requests to erase or restrict data",
+            Self::Representations => "Who acts for you, and for whom you act",
+            Self::RepresentativeProposals => {
+                "Representatives whom administrators proposed, for you or you for others"
+            }
+            Self::ConsentReceipts => "Receipts of your consents, with your signatures",
+            Self::Memberships => "The organisations that you belong to",
+            Self::BreakGlassWindows => {
+                "Emergency access to your records, or by you, without the reasons"
+            }
             Self::Records => "Your medical records, every version",
             Self::AccessLog => "Who did what with your data, with proofs",
         }
@@ -99,6 +128,11 @@ impl Section {
             Self::Wallets => counts.wallets,
             Self::Notifications => counts.notifications,
             Self::DeletionRequests => counts.deletion_requests,
+            Self::Representations => counts.representations,
+            Self::RepresentativeProposals => counts.representative_proposals,
+            Self::ConsentReceipts => counts.consent_receipts,
+            Self::Memberships => counts.memberships,
+            Self::BreakGlassWindows => counts.break_glass_windows,
             Self::Records => counts.records,
             Self::AccessLog => counts.access_log,
         }
@@ -233,6 +267,11 @@ impl MyData {
             Section::Wallets => pages::wallets(&mut tx, owner, place.after).await?,
             Section::Notifications => pages::notifications(&mut tx, owner, place.after).await?,
             Section::DeletionRequests => pages::requests(&mut tx, owner, place.after).await?,
+            Section::Representations
+            | Section::RepresentativeProposals
+            | Section::ConsentReceipts
+            | Section::Memberships
+            | Section::BreakGlassWindows => pages::lines(&mut tx, owner, place).await?,
             Section::Records => DataPage {
                 lines: Vec::new(),
                 next: None,

@@ -2,10 +2,10 @@
 
 use domain::ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId};
 use serde_json::{Value, json};
-use store::{Tx, consents, deletion, notifications, sessions, users, wallets};
+use store::{Tx, consents, deletion, my_data, notifications, sessions, users, wallets};
 use uuid::Uuid;
 
-use super::{DataPage, SectionKey, categories};
+use super::{DataPage, DataPlace, Section, SectionKey, categories};
 use crate::{consents::evidence::evidence, error::Error};
 
 /// How many lines a page has.
@@ -121,5 +121,32 @@ pub(super) async fn requests(
         });
         (line, (it.requested_at, it.id.0))
     });
+    Ok(page(rows.collect()))
+}
+
+/// A page of what is given as it stands in its table; of other sections nothing.
+pub(super) async fn lines(
+    tx: &mut Tx<'_>,
+    owner: UserId,
+    DataPlace { section, after }: DataPlace,
+) -> Result<DataPage, Error> {
+    let found = match section {
+        Section::Representations => my_data::representations(tx, owner, after, LINES).await?,
+        Section::RepresentativeProposals => {
+            my_data::representative_proposals(tx, owner, after, LINES).await?
+        }
+        Section::ConsentReceipts => my_data::consent_receipts(tx, owner, after, LINES).await?,
+        Section::Memberships => my_data::memberships(tx, owner, after, LINES).await?,
+        Section::BreakGlassWindows => my_data::break_glass_windows(tx, owner, after, LINES).await?,
+        Section::Account
+        | Section::Consents
+        | Section::LogIns
+        | Section::Wallets
+        | Section::Notifications
+        | Section::DeletionRequests
+        | Section::Records
+        | Section::AccessLog => Vec::new(),
+    };
+    let rows = found.into_iter().map(|it| (it.line, (it.at, it.id)));
     Ok(page(rows.collect()))
 }

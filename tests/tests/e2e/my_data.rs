@@ -8,6 +8,7 @@ use trail::tree;
 use vault::digest;
 
 use crate::checkpoints::{self, asks, pinned, pinning, rows};
+use crate::representatives::{ALL, appointed};
 
 /// The files of an archive, by name, read as tar is.
 fn files(archive: &[u8]) -> BTreeMap<String, String> {
@@ -67,6 +68,7 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
     let world = pinning(1).await;
     let (ana, citra) = (world.patient("ana").await, world.doctor("citra").await);
     ana.lets(&citra, &["READ", "SEARCH"]).await;
+    appointed(&ana, &citra, &ALL).await;
     let mut ids = Vec::new();
     for record_type in ["LAB_RESULT", "IMAGING", "VACCINATION"] {
         for _ in 0..7 {
@@ -140,6 +142,11 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
         ana.email.as_str()
     );
     assert_eq!(parsed(&lines(&files, "consents")[0])["purpose"], "TREAT");
+    let acts = parsed(&lines(&files, "representations")[0]);
+    assert_eq!(acts["representativeId"], citra.id.as_str());
+    let receipt = parsed(&lines(&files, "consent-receipts")[0]);
+    let agreed = parsed(&text(&receipt["text"]));
+    assert_eq!(agreed["patient"], ana.id.as_str());
     // What was read is in the log, and the registry itself holds it.
     let log: Vec<Value> = lines(&files, "access-log")
         .iter()
