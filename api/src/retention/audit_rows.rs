@@ -15,8 +15,9 @@ use domain::{
 };
 use serde_json::json;
 use store::{
-    Tx, audit, barrier, consents, housekeeping,
+    StoreError, Tx, audit, barrier, consents, housekeeping, memberships, representatives,
     retention::{self, DueAuditRow},
+    seals::Walk,
     trail::{self as tree_of, HashedRow, Leaf},
 };
 use trail::{
@@ -25,6 +26,7 @@ use trail::{
     row::Row,
     tree::Place,
 };
+use uuid::Uuid;
 
 use super::{
     LOCK, Pinner, Retention, RetentionError, RetentionReport,
@@ -58,6 +60,15 @@ struct Going {
     people: Vec<UserId>,
     /// The consent that it says was given or taken back.
     consent: Option<ConsentId>,
+    /// What it says was made or ended, by whose row that is over.
+    tie: Option<Tie>,
+}
+
+/// What somebody may be by a row that has an end: the audit trail keeps that it was ended until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tie {
+    Representation(Uuid),
+    Membership(Uuid),
 }
 
 impl Retention {
@@ -149,6 +160,7 @@ impl Retention {
                 DueVerdict::Due(leaf) => going.push(Going {
                     people: row.map(|row| people(&row.row)).unwrap_or_default(),
                     consent: row.and_then(|row| consent(&row.row)),
+                    tie: row.and_then(|row| tie(&row.row)),
                     due,
                     leaf,
                 }),
@@ -207,7 +219,8 @@ impl Retention {
         Ok(digest.rows())
     }
 
-    /// Those that are due now, and that nothing goes by. That a consent is over, its row says with a seal.
+    /// Those that are due now, and that nothing goes by. That a consent, a representation or a membership is over, its row says
+    /// with a seal.
     async fn still(
         &self,
         tx: &mut Tx<'_>,
@@ -228,7 +241,45 @@ impl Retention {
             .map(|consent| consent.id)
             .collect();
         going.retain(|row| row.consent.is_none_or(|id| over.contains(&id)));
+        let ties: BTreeSet<Tie> = going.iter().filter_map(|row| row.tie).collect();
+        let mut lasting = BTreeSet::new();
+        for tie in ties {
+            if !self.is_over(tx, tie, now).await? {
+                lasting.insert(tie);
+            }
+        }
+        going.retain(|row| row.tie.is_none_or(|tie| !lasting.contains(&tie)));
         Ok(going)
+    }
+
+    /// Whether a row that is there and as it was sealed says that its time is over.
+    async fn is_over(
+        &self,
+        tx: &mut Tx<'_>,
+        tie: Tie,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let (Tie::Representation(id) | Tie::Membership(id)) = tie;
+        let walk = Walk {
+            after: Uuid::nil(),
+            sealed_by: None,
+            only: Some(id),
+            limit: 1,
+        };
+        let until = match tie {
+            Tie::Representation(_) => {
+                let found = representatives::walk(tx, walk).await?.pop();
+                let sealed = found.and_then(|(_, _, sealed)| sealed);
+                let known = sealed.and_then(|sealed| self.seals.open(sealed));
+                known.map(|it| it.until)
+            }
+            Tie::Membership(_) => {
+                let found = memberships::walk(tx, walk).await?.pop();
+                let known = found.and_then(|(_, sealed)| self.seals.open(sealed));
+                known.and_then(|it| it.until)
+            }
+        };
+        Ok(until.is_some_and(|end| end <= now))
     }
 }
 
@@ -243,6 +294,18 @@ fn consent(row: &Row) -> Option<ConsentId> {
     let actions = [AuditAction::ConsentGrant, AuditAction::ConsentWithdraw];
     let is_one = actions.iter().any(|it| it.as_str() == row.action_type);
     is_one.then_some(ConsentId(row.resource_id))
+}
+
+/// What a row says was made or ended.
+fn tie(row: &Row) -> Option<Tie> {
+    let is = |action: AuditAction| action.as_str() == row.action_type;
+    if is(AuditAction::RepresentativeAppoint) || is(AuditAction::RepresentativeEnd) {
+        Some(Tie::Representation(row.resource_id))
+    } else if is(AuditAction::MembershipAdd) || is(AuditAction::MembershipEnd) {
+        Some(Tie::Membership(row.resource_id))
+    } else {
+        None
+    }
 }
 
 async fn remove(

@@ -142,6 +142,13 @@ async fn who_acted_for_whom_and_belonged_to_what_stays_in_the_trail_while_it_cou
     clock(&world, 8 * 366).await;
 
     let did = report(&world, &[]).await;
+    let over = "valid_until = valid_from + INTERVAL '1 day'";
+    world
+        .attacks(&format!(
+            "UPDATE representatives SET {over}; UPDATE memberships SET {over}"
+        ))
+        .await;
+    report(&world, &[]).await;
 
     assert!(did["auditRows"].as_u64() > Some(0), "{did}");
     let gone = gone(&world).await;
