@@ -63,9 +63,8 @@ pub(crate) async fn end_sessions(
 }
 
 /// Takes some consents back, each with its audit row, which `entry` begins; with the last of them ends who acts for whom, and to
-/// what the account belongs. One that is not as it was sealed decides nothing, is
-/// a finding, and is taken back as it is: what is done about the rest must not wait for it. Gives whether these were the last,
-/// and how many.
+/// what the account belongs. One that is not as it was sealed decides nothing, is a finding, and is taken back as it is: what is
+/// done about the rest must not wait for it. Gives whether these were the last, and how many.
 ///
 /// # Errors
 /// As of [`locked`].
