@@ -373,7 +373,7 @@ pub(crate) enum RepresentedActivity {
     ReadAccessLog,
     /// To read the consents of the patient, and who has access.
     ReadConsents,
-    /// To give consents for the patient, and to withdraw them; together with READ_CONSENTS only.
+    /// To give consents for the patient, and to withdraw them; together with `READ_CONSENTS` only.
     ChangeConsents,
 }
 
