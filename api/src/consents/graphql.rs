@@ -24,7 +24,7 @@ use crate::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse, Role},
         loaders, request_for,
     },
-    organizations::graphql::Organization,
+    organizations::shown::Organization,
     page::{self, Connection, Node},
     users::graphql::User,
 };

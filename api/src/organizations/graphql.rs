@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     countries::{Country, InvalidCountry},
     ids::{MembershipId, OrganizationId, UserId},
-    organizations::{self, InvalidOrganizationName, OrganizationName},
+    organizations::{InvalidOrganizationName, OrganizationName},
     users::words,
 };
 use serde_json::json;
@@ -16,140 +16,16 @@ use uuid::Uuid;
 use super::{
     list,
     members::{self, NewMember},
+    shown::Organization,
     write::{self, OrganizationChange},
 };
 use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, both},
-    graphql::{app, asks_nodes_for, loaders, request},
-    page::{self, Connection, Node},
-    users::graphql::User,
+    graphql::{asks_nodes_for, loaders, request},
+    page::{self, Connection},
+    users::memberships::Membership,
 };
-
-/// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
-#[derive(Debug, Clone)]
-pub(crate) struct Organization(Arc<organizations::Organization>);
-
-impl Node for Organization {
-    const EDGE: &'static str = "OrganizationEdge";
-    const CONNECTION: &'static str = "OrganizationConnection";
-}
-
-impl Organization {
-    /// As everybody sees it.
-    pub(crate) const fn new(organization: Arc<organizations::Organization>) -> Self {
-        Self(organization)
-    }
-
-    /// Fetches an organisation through the loader; `None` where there is none, and where it is not as it was sealed.
-    pub(crate) async fn load(ctx: &Context<'_>, id: OrganizationId) -> Result<Option<Self>, Error> {
-        Ok(loaders(ctx)?.organization(id).await?.map(Self))
-    }
-
-    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.0.created_at, self.0.id.0)
-    }
-}
-
-/// A hospital or a practice. A consent may name it, and then lets in the doctors who belong to it at that moment.
-#[Object]
-impl Organization {
-    /// The ID of the organisation, to name it in a consent.
-    async fn id(&self) -> Uuid {
-        self.0.id.0
-    }
-
-    /// The name of the organisation.
-    async fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The country of the organisation, as ISO 3166-1 alpha-2 writes it. A consent names it, too, and lets nobody in through
-    /// an organisation that is in another country by now.
-    async fn country(&self) -> &str {
-        self.0.country.as_str()
-    }
-
-    /// Whether the organisation is active; a consent to one that is not lets nobody in, and no new consent can name it.
-    async fn is_active(&self) -> bool {
-        self.0.is_active
-    }
-
-    /// The time at which the organisation was made.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
-    }
-
-    /// The time at which the organisation was changed last.
-    async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
-    }
-}
-
-/// That a doctor belongs to an organisation, from when to when.
-#[derive(Debug, Clone)]
-pub(crate) struct Membership {
-    membership: organizations::Membership,
-    counts: bool,
-}
-
-impl Node for Membership {
-    const EDGE: &'static str = "MembershipEdge";
-    const CONNECTION: &'static str = "MembershipConnection";
-}
-
-impl Membership {
-    /// A membership, and whether it is as it was sealed.
-    pub(crate) const fn new((membership, counts): (organizations::Membership, bool)) -> Self {
-        Self { membership, counts }
-    }
-
-    fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.membership.created_at, self.membership.id.0)
-    }
-}
-
-/// That a doctor belongs to an organisation, from when to when.
-#[Object]
-impl Membership {
-    /// The ID of the membership, to end it by `endMembership`.
-    async fn id(&self) -> Uuid {
-        self.membership.id.0
-    }
-
-    /// The doctor who belongs to the organisation.
-    async fn doctor(&self, ctx: &Context<'_>) -> Result<User> {
-        Ok(User::load(ctx, self.membership.doctor).await?)
-    }
-
-    /// The organisation; null where its row was changed outside the service.
-    async fn organization(&self, ctx: &Context<'_>) -> Result<Option<Organization>> {
-        Ok(Organization::load(ctx, self.membership.organization).await?)
-    }
-
-    /// The time from which the doctor belongs to the organisation.
-    async fn from(&self) -> DateTime<Utc> {
-        self.membership.from
-    }
-
-    /// The time until which the doctor belongs to the organisation, exclusive; null where no end is planned.
-    async fn until(&self) -> Option<DateTime<Utc>> {
-        self.membership.until
-    }
-
-    /// The time at which an administrator ended the membership; null where none did.
-    async fn ended_at(&self) -> Option<DateTime<Utc>> {
-        self.membership.ended_at
-    }
-
-    /// Whether the doctor belongs to the organisation now. One that was changed outside the service never counts: a finding
-    /// `ROW_TAMPERED` tells of it.
-    async fn is_active(&self, ctx: &Context<'_>) -> Result<bool> {
-        // Added a moment ago by the database's clock, which may be ahead of this one.
-        let now = app(ctx)?.clock.now().max(self.membership.created_at);
-        Ok(self.counts && self.membership.is_in_force(now))
-    }
-}
 
 #[derive(Default)]
 pub(crate) struct OrganizationQuery;
@@ -178,14 +54,15 @@ impl OrganizationQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let search = search.as_deref();
         let found = list::search(&app.pool, &app.seals, &caller, search, from, size).await?;
-        let shown = found.shown.into_iter().map(Arc::new).map(Organization);
+        let end = found.end.map(|end| cursors.at(&end));
+        let shown = found.shown.into_iter().map(Arc::new).map(Organization::new);
         let page = Connection::whole(
             shown.collect(),
             found.has_next,
             after.is_some(),
             |it: &Organization| cursors.at(&it.page_key()),
         );
-        Ok(page)
+        Ok(page.looked_up_to(end))
     }
 
     /// Who belongs to an organisation, and who did, newest membership first. Needs the role ADMIN. Reading them is recorded in
@@ -313,7 +190,7 @@ impl OrganizationMutation {
         let (name, country) = both(name_of(&input.name), country_of(&input.country))?;
         let made = write::create(&app.pool, &app.seals, &caller, &name, country).await?;
         Ok(CreateOrganizationPayload {
-            organization: Organization(Arc::new(made)),
+            organization: Organization::new(Arc::new(made)),
         })
     }
 
@@ -341,7 +218,7 @@ impl OrganizationMutation {
         let id = OrganizationId(input.id);
         let changed = write::update(&app.pool, &app.seals, &caller, id, change).await?;
         Ok(UpdateOrganizationPayload {
-            organization: Organization(Arc::new(changed)),
+            organization: Organization::new(Arc::new(changed)),
         })
     }
 

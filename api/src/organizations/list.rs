@@ -22,6 +22,8 @@ pub(super) struct FoundOrganizations {
     pub(super) shown: Vec<Organization>,
     /// Whether there are more.
     pub(super) has_next: bool,
+    /// Where the last one stands that was looked at, shown or not.
+    pub(super) end: Option<OrganizationCursor>,
 }
 
 /// Organisations of whose names words begin so, newest first; all of them where nothing is looked for.
@@ -43,8 +45,11 @@ pub(super) async fn search(
     let size = usize::try_from(size).unwrap_or(0);
     let has_next = found.len() > size;
     found.truncate(size);
-    let shown = found.into_iter().filter_map(|sealed| seals.open(sealed));
-    let shown: Vec<Organization> = shown.collect();
+    let found = found.into_iter().map(|sealed| seals.look_at(sealed));
+    let found: Vec<(Organization, bool)> = found.collect();
+    let end = found.last().map(|(it, _)| (it.created_at, it.id.0));
+    let shown = found.into_iter().filter(|(_, is_right)| *is_right);
+    let shown: Vec<Organization> = shown.map(|(it, _)| it).collect();
     let entry = AuditEntry {
         resource_type: ResourceType::Organization,
         new_value: Some(json!({ "list": "organizations", "count": shown.len() })),
@@ -57,7 +62,11 @@ pub(super) async fn search(
     };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    Ok(FoundOrganizations { shown, has_next })
+    Ok(FoundOrganizations {
+        shown,
+        has_next,
+        end,
+    })
 }
 
 fn words_of(text: &str) -> Result<Vec<String>, Error> {

@@ -4,6 +4,7 @@
 pub(crate) mod graphql;
 mod list;
 mod members;
+pub(crate) mod shown;
 mod write;
 
 use domain::{

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use store::users::UserFilter;
 use uuid::Uuid;
 
-use super::{activity, doctors, list, log_in, password, profile, register, set_role};
+use super::{
+    activity, doctors, list, log_in, memberships::Membership, password, profile, register, set_role,
+};
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{app, asks_nodes_for, context, enums::Role, loaders, request, scalars::Address},
-    organizations::graphql::{Membership, Organization},
+    organizations::shown::Organization,
     page::{self, Connection, Node},
     second_factor::check::Code,
     sessions::{begin::LoggedIn, graphql::Session},

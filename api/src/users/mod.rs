@@ -5,6 +5,7 @@ mod doctors;
 pub(crate) mod graphql;
 pub(crate) mod list;
 pub(crate) mod log_in;
+pub(crate) mod memberships;
 pub(crate) mod password;
 pub(crate) mod profile;
 pub(crate) mod register;

@@ -32,7 +32,7 @@ use crate::{
         },
         loaders, request, request_for,
     },
-    organizations::graphql::Organization,
+    organizations::shown::Organization,
     page::{self, Connection, Node},
     users::graphql::User,
 };
