@@ -15,3 +15,4 @@ DROP INDEX idx_audit_logs_memberships;
 DROP TABLE memberships;
 DROP FUNCTION refuse_membership_change();
 DROP TABLE organizations;
+DROP FUNCTION refuse_older_organization();

@@ -23,8 +23,27 @@ CREATE UNIQUE INDEX organizations_name_key ON organizations (country, lower(name
 CREATE INDEX idx_organizations_words ON organizations USING gin (words_of(name));
 CREATE INDEX idx_organizations_page ON organizations (created_at DESC, id DESC);
 CREATE INDEX idx_organizations_seal_key ON organizations (seal_key, id);
-CREATE TRIGGER organizations_touch_updated_at BEFORE UPDATE ON organizations
-    FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+
+-- What an organisation was before has a seal, too: nobody puts that row back, and none is removed.
+CREATE FUNCTION refuse_older_organization() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE'
+        OR (NEW.id, NEW.created_at) IS DISTINCT FROM (OLD.id, OLD.created_at)
+        OR (NEW.name, NEW.country, NEW.is_active, NEW.updated_at)
+            IS DISTINCT FROM
+            (OLD.name, OLD.country, OLD.is_active, OLD.updated_at)
+            AND NEW.updated_at <= OLD.updated_at
+    THEN
+        RAISE EXCEPTION 'an organisation can only be changed, at a later moment than before'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION refuse_older_organization() FROM PUBLIC;
+
+CREATE TRIGGER organizations_only_newer BEFORE UPDATE OR DELETE ON organizations
+    FOR EACH ROW EXECUTE FUNCTION refuse_older_organization();
 
 CREATE TABLE memberships (
     id UUID PRIMARY KEY,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use domain::{
     audit::{AuditAction, AuditEntry},
     countries::Country,
@@ -120,12 +121,15 @@ pub(super) async fn update(
         let error = Error::NotFound("organization");
         return Err(refuse(tx, about, action, reason, error).await?);
     };
+    // Later than before, whatever the clock says: no older row comes after a newer one.
+    let newer = before.updated_at + TimeDelta::microseconds(1);
+    let updated_at = users::now(&mut tx).await?.max(newer);
     let name = change.name.map(|name| name.as_str().to_owned());
     let after = Organization {
         name: name.unwrap_or_else(|| before.name.clone()),
         country: change.country.unwrap_or(before.country),
         is_active: change.is_active.unwrap_or(before.is_active),
-        updated_at: users::now(&mut tx).await?,
+        updated_at,
         ..before
     };
     organizations::save(&mut tx, &after, &seals.seal(&after)?).await?;

@@ -101,7 +101,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Writes the name, the country and the state of an organisation, with its new seal; lock it first.
+/// Writes the name, the country and the state of an organisation, with its new seal; lock it first. It is changed later than
+/// before, or a trigger refuses it.
 ///
 /// # Errors
 /// As of [`insert`].
@@ -112,12 +113,13 @@ pub async fn save(
 ) -> Result<(), WriteOrganizationError> {
     sqlx::query!(
         "UPDATE organizations
-         SET name = $2, country = $3, is_active = $4, seal = $5, seal_key = $6
+         SET name = $2, country = $3, is_active = $4, updated_at = $5, seal = $6, seal_key = $7
          WHERE id = $1",
         organization.id.0,
         organization.name,
         organization.country.as_str(),
         organization.is_active,
+        organization.updated_at,
         seal.mac,
         seal.key_id,
     )

@@ -581,6 +581,38 @@ pub async fn contradicted_memberships(
         .collect())
 }
 
+/// The organisations among these whose rows are not what the audit trail said of them last. Served by
+/// `idx_audit_logs_resource_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contradicted_organizations(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Uuid>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT organization.id AS "id!"
+         FROM organizations AS organization
+         CROSS JOIN LATERAL (
+             SELECT trail.new_value
+             FROM audit_logs AS trail
+             WHERE trail.resource_id = organization.id
+               AND trail.action_type IN ('ORGANIZATION_CREATE', 'ORGANIZATION_UPDATE')
+             ORDER BY trail.id DESC
+             LIMIT 1
+         ) AS said
+         WHERE organization.id = ANY($1)
+           AND (said.new_value ->> 'name', said.new_value ->> 'country', said.new_value ->> 'isActive')
+               IS DISTINCT FROM
+               (organization.name::text, organization.country::text, organization.is_active::text)
+         ORDER BY organization.id"#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}
+
 /// What an account's own rows say of what it names.
 #[derive(Debug)]
 pub struct Named {

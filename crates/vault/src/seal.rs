@@ -364,6 +364,8 @@ impl Sealable for Organization {
         out.text(&self.name);
         out.text(self.country.as_str());
         out.flag(self.is_active);
+        // A row can only become newer: a trigger refuses one of before, whose seal is right.
+        out.time(self.updated_at);
     }
 }
 

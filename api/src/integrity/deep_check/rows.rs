@@ -5,6 +5,7 @@ use domain::{
     ids::UserId,
     integrity::CheckStage,
     seals::{Sealed, SealedTable, Tampered},
+    users::SCHEDULER,
 };
 use store::{
     PgConnection, Pool, StoreError,
@@ -139,7 +140,7 @@ async fn judged(
 }
 
 /// The consents and the memberships of these people of which the trail says otherwise than the rows: of accounts both, else
-/// those of the table.
+/// those of the table. Of organisations, those themselves.
 async fn contradicted(
     conn: &mut PgConnection,
     table: SealedTable,
@@ -158,6 +159,12 @@ async fn contradicted(
     if matches!(table, SealedTable::Users | SealedTable::Memberships) {
         let found = seals::contradicted_memberships(conn, &of).await?;
         contradicted.extend(rows_of(SealedTable::Memberships, found));
+    }
+    if table == SealedTable::Organizations {
+        let ids: Vec<Uuid> = judged.iter().map(|row| row.id).collect();
+        let found = seals::contradicted_organizations(conn, &ids).await?;
+        let found = found.into_iter().map(|id| (id, SCHEDULER)).collect();
+        contradicted.extend(rows_of(SealedTable::Organizations, found));
     }
     Ok(contradicted)
 }

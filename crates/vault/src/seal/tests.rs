@@ -475,11 +475,12 @@ fn a_receipt_is_sealed_with_its_signature() {
 #[test]
 fn no_column_of_an_organization_and_of_a_membership_can_be_changed() {
     assert!(passes(organization(), seal(&organization())));
-    let organizations: [fn(&mut Organization); 4] = [
+    let organizations: [fn(&mut Organization); 5] = [
         |it| it.id = OrganizationId(Uuid::from_u128(9)),
         |it| it.name.push('y'),
         |it| it.country = "SG".parse().unwrap(),
         |it| it.is_active = false,
+        |it| it.updated_at += TimeDelta::microseconds(1),
     ];
     for (nth, change) in organizations.iter().enumerate() {
         let mut changed = organization();
@@ -550,7 +551,7 @@ const PREPARED: &str = "18a2a50f3f0ecf63c929ed37b16c85cea4e208defcc11647a68d5345
 const DELETION: &str = "5055f79485e3fe966b0d7e4d2ff64d4151619699a208ee6df45d41f240ccb585";
 const RECEIPT: &str = "d3abc5a531fb3aa7a47f436a0d2f4225683ccc1a59caf01a396c99e844ab2e94";
 const HOLD: &str = "08311b64a1845f26dd1a9be7da5bdf85ad3751950c40c3e3a43f5d063272031d";
-const ORGANIZATION: &str = "ec1a85e454a3f63948bb7d1151a541c1fd70218fbdce0f6d7b177b75fcfe89bb";
+const ORGANIZATION: &str = "bb2f90117a236eb89d41c02f0cd91e7ffd24544b65db4a391b67e2e44bf07239";
 const MEMBERSHIP: &str = "4a55f5dd6062a50ab111f5307a0f0a7129e8ea9c312f2a773ab04c5f0d78d910";
 
 mod represented;
