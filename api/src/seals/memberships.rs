@@ -1,14 +1,15 @@
 //! To which organisations doctors belong at the moment of a decision, as far as rows that are as they were sealed say.
 //!
 //! A row that cannot be believed opens nothing. As it may be that of an organisation which a patient refuses, the doctor
-//! counts for a member of every organisation where something is refused.
+//! counts for a member of every organisation where something is refused. Who left an organisation stays kept out by what was
+//! refused to it before.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
     access::Actor,
-    ids::UserId,
+    ids::{OrganizationId, UserId},
     organizations::{CurrentMembership, CurrentMemberships, OrganizationReach},
     users::Role,
 };
@@ -20,11 +21,41 @@ use store::{
 
 use super::Seals;
 
+/// What the rows about a doctor say.
+#[derive(Default)]
+struct Belongings {
+    current: Vec<CurrentMembership>,
+    left: Vec<(OrganizationId, DateTime<Utc>)>,
+    some_unknown: bool,
+}
+
+impl Belongings {
+    fn add(&mut self, belonging: Belonging) {
+        match belonging {
+            Belonging::Current(membership) => self.current.push(membership),
+            Belonging::Left(organization, at) => self.left.push((organization, at)),
+            Belonging::Not => {}
+            Belonging::Unknown => self.some_unknown = true,
+        }
+    }
+
+    fn memberships(self) -> CurrentMemberships {
+        let memberships = CurrentMemberships::of(self.current).with_left(self.left);
+        if self.some_unknown {
+            memberships.with_unknown()
+        } else {
+            memberships
+        }
+    }
+}
+
 /// What a row says.
 enum Belonging {
     /// The doctor belongs to this organisation now.
     Current(CurrentMembership),
-    /// It is over, or has not begun.
+    /// The doctor left this organisation at this moment.
+    Left(OrganizationId, DateTime<Utc>),
+    /// It has not begun, or never did.
     Not,
     /// It is not as it was sealed, or its organisation is not.
     Unknown,
@@ -60,24 +91,13 @@ impl Seals {
         doctors: &[UserId],
         now: DateTime<Utc>,
     ) -> Result<HashMap<UserId, CurrentMemberships>, StoreError> {
-        let mut current = HashMap::<UserId, (Vec<CurrentMembership>, bool)>::new();
+        let mut known = HashMap::<UserId, Belongings>::new();
         for (doctor, stored) in memberships::of_doctors(conn, doctors).await? {
-            let (known, some_unknown) = current.entry(doctor).or_default();
-            match self.belonging(stored, now) {
-                Belonging::Current(membership) => known.push(membership),
-                Belonging::Not => {}
-                Belonging::Unknown => *some_unknown = true,
-            }
+            let belonging = self.belonging(stored, now);
+            known.entry(doctor).or_default().add(belonging);
         }
-        let all = current.into_iter().map(|(doctor, (known, some_unknown))| {
-            let memberships = CurrentMemberships::of(known);
-            let memberships = if some_unknown {
-                memberships.with_unknown()
-            } else {
-                memberships
-            };
-            (doctor, memberships)
-        });
+        let known = known.into_iter();
+        let all = known.map(|(doctor, known)| (doctor, known.memberships()));
         Ok(all.collect())
     }
 
@@ -85,6 +105,9 @@ impl Seals {
         let Some(membership) = self.open(stored.membership) else {
             return Belonging::Unknown;
         };
+        if let Some(at) = membership.left_at(now) {
+            return Belonging::Left(membership.organization, at);
+        }
         if !membership.is_in_force(now) {
             return Belonging::Not;
         }

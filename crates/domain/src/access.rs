@@ -393,7 +393,7 @@ fn applies(consent: &Consent, request: &AccessRequest<'_>) -> bool {
             Category::Only(record_type) => *record_type == request.record_type,
         })
         && if consent.is_denial() {
-            consent.grantees.is_empty() || closest_grantee(consent, &request.actor).is_some()
+            refuses(consent, &request.actor)
         } else {
             consent.activities.contains(&request.action.activity())
                 && closest_admitted(consent, &request.actor).is_some()
@@ -423,6 +423,21 @@ fn closeness(grantee: &Grantee, actor: &Actor) -> Option<u8> {
         Grantee::Org { id, .. } => actor.memberships.may_include(*id).then_some(1),
         Grantee::Role { role } => (*role == actor.role).then_some(2),
     }
+}
+
+/// Whether a refusal is about the actor: it names nobody, and so everybody, or the actor.
+fn refuses(refusal: &Consent, actor: &Actor) -> bool {
+    let mut grantees = refusal.grantees.iter();
+    refusal.grantees.is_empty() || grantees.any(|grantee| keeps_out(refusal, grantee, actor))
+}
+
+/// Whether a refusal to this grantee keeps the actor out: also who left the organisation after it was given.
+fn keeps_out(refusal: &Consent, grantee: &Grantee, actor: &Actor) -> bool {
+    let has_left = match grantee {
+        Grantee::Org { id, .. } => actor.memberships.left_since(*id, refusal.given_at),
+        Grantee::User { .. } | Grantee::Role { .. } => false,
+    };
+    has_left || closeness(grantee, actor).is_some()
 }
 
 /// The same of those grantees as whom a consent that is no refusal lets the actor in.

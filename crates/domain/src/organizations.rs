@@ -1,5 +1,7 @@
 //! Organisations, and who belongs to them from when to when. Whom a consent to an organisation lets in, `access` decides.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use chrono::{DateTime, Utc};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -102,6 +104,12 @@ impl Membership {
         self.ends_at().is_some_and(|end| end <= now)
     }
 
+    /// When the doctor left the organisation, who belonged to it before `now` and does no more by this membership.
+    pub fn left_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let end = self.ends_at();
+        end.filter(|end| self.from < *end && *end <= now)
+    }
+
     /// Whether there is a moment at which both are in force.
     pub fn overlaps(&self, other: &Self) -> bool {
         let begins_in = |one: &Self, two: &Self| two.ends_at().is_none_or(|end| one.from < end);
@@ -131,11 +139,16 @@ pub struct CurrentMembership {
     pub reach: OrganizationReach,
 }
 
-/// The organisations that a doctor belongs to at the moment of a decision, at most [`MAX_MEMBERSHIPS`].
+/// The organisations that a doctor belongs to at the moment of a decision, at most [`MAX_MEMBERSHIPS`], and those that the
+/// doctor left: a refusal that was given before that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CurrentMemberships {
     known: [Option<CurrentMembership>; MAX_MEMBERSHIPS],
     some_unknown: bool,
+    /// The organisations that were left last, each with the moment.
+    left: [Option<(OrganizationId, DateTime<Utc>)>; MAX_MEMBERSHIPS],
+    /// When the last of all others was left.
+    left_before: Option<DateTime<Utc>>,
 }
 
 impl CurrentMemberships {
@@ -165,6 +178,52 @@ impl CurrentMemberships {
             some_unknown: true,
             ..self
         }
+    }
+
+    /// The same with organisations that the doctor left, in any order, each with the moment. Of more than
+    /// [`MAX_MEMBERSHIPS`] it is known only when the rest was left.
+    #[must_use]
+    pub fn with_left(self, all: impl IntoIterator<Item = (OrganizationId, DateTime<Utc>)>) -> Self {
+        let mut ends = BTreeMap::<OrganizationId, DateTime<Utc>>::new();
+        for (organization, end) in all {
+            let latest = ends.entry(organization).or_insert(end);
+            *latest = end.max(*latest);
+        }
+        let mut newest: Vec<_> = ends.into_iter().collect();
+        newest.sort_by_key(|(_, end)| Reverse(*end));
+        let mut left = [None; MAX_MEMBERSHIPS];
+        for (place, one) in left.iter_mut().zip(&newest) {
+            *place = Some(*one);
+        }
+        let left_before = newest.get(MAX_MEMBERSHIPS).map(|(_, end)| *end);
+        Self {
+            left,
+            left_before,
+            ..self
+        }
+    }
+
+    /// The organisations that were left last, each with the moment.
+    pub fn left(&self) -> impl Iterator<Item = (OrganizationId, DateTime<Utc>)> {
+        self.left.iter().flatten().copied()
+    }
+
+    /// Whether others were left before those.
+    pub const fn left_others(&self) -> bool {
+        self.left_before.is_some()
+    }
+
+    /// Whether the doctor left any organisation.
+    pub fn has_left(&self) -> bool {
+        self.left().next().is_some()
+    }
+
+    /// Whether the doctor left this organisation at `moment` or later, or may have.
+    pub fn left_since(&self, organization: OrganizationId, moment: DateTime<Utc>) -> bool {
+        let is_meant = |(it, end): (OrganizationId, DateTime<Utc>)| {
+            it == organization && end >= moment
+        };
+        self.left().any(is_meant) || self.left_before.is_some_and(|end| end >= moment)
     }
 
     /// Those that are known.
@@ -258,6 +317,43 @@ mod tests {
             assert_eq!(two.overlaps(&one), wanted, "{one:?} {two:?}");
         }
         assert!(!membership(0, None, Some(3)).overlaps(&membership(3, None, None)));
+    }
+
+    #[test]
+    fn an_organization_is_left_by_who_belonged_to_it() {
+        for (of, left) in [
+            (membership(2, Some(9), None), None),
+            (membership(2, Some(5), None), Some(5)),
+            (membership(2, Some(9), Some(4)), Some(4)),
+            (membership(2, None, Some(1)), None),
+            (membership(2, None, Some(2)), None),
+            (membership(2, None, None), None),
+        ] {
+            assert_eq!(of.left_at(at(5)), left.map(at), "{of:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_is_known_of_the_last_and_may_be_any_of_the_others() {
+        let organization = |nth: u32| OrganizationId(Uuid::from_u128(nth.into()));
+        let none = CurrentMemberships::default();
+        assert!(!none.has_left());
+        assert!(!none.left_since(organization(1), at(0)));
+        let twice = none.with_left([(organization(1), at(3)), (organization(1), at(7))]);
+        let twice = twice.with_left([(organization(1), at(7)), (organization(1), at(3))]);
+        assert_eq!(twice.left().count(), 1);
+        assert!(!twice.left_others());
+        for (moment, is_since) in [(2, true), (7, true), (8, false)] {
+            assert_eq!(twice.left_since(organization(1), at(moment)), is_since);
+            assert!(!twice.left_since(organization(2), at(moment)));
+        }
+        let many = none.with_left((1..=10).map(|nth| (organization(nth), at(nth.into()))));
+        assert_eq!(many.left().count(), MAX_MEMBERSHIPS);
+        assert!(many.left_others());
+        assert!(many.left_since(organization(10), at(10)));
+        assert!(!many.left_since(organization(3), at(4)));
+        assert!(many.left_since(organization(1), at(2)));
+        assert!(!many.left_since(organization(1), at(3)));
     }
 
     #[test]

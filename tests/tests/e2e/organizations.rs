@@ -248,7 +248,7 @@ async fn a_refusal_to_an_organization_keeps_its_members_out_whoever_lets_them_in
     let record = has_a_record(&ana).await;
     let hospital = world.organization("RS Harapan", "ID").await;
     let clinic = world.organization("Klinik", "ID").await;
-    world.joins(&dr_bo, &hospital).await;
+    let membership = world.joins(&dr_bo, &hospital).await;
     world.joins(&dr_bo, &clinic).await;
     ana.lets(&dr_bo, &EVERYTHING).await;
     ana.lets_members(&clinic, "ID", &EVERYTHING).await;
@@ -261,7 +261,16 @@ async fn a_refusal_to_an_organization_keeps_its_members_out_whoever_lets_them_in
     let closed = ada.updates_organization(&hospital, json!({ "isActive": false }));
     closed.await.data();
     assert!(!gets_in(&world, &dr_bo, &ana, &record).await);
+    // Nor because the doctor left: the patient refused who belonged to it then.
+    ada.ends_membership(&membership).await.data();
+    assert!(!gets_in(&world, &dr_bo, &ana, &record).await);
+    let opened = ada.updates_organization(&hospital, json!({ "isActive": true }));
+    opened.await.data();
+    assert!(!gets_in(&world, &dr_bo, &ana, &record).await);
     ana.withdraws(&refusal).await;
+    assert!(gets_in(&world, &dr_bo, &ana, &record).await);
+    // What is refused to it afterwards is not about who left before.
+    ana.lets_members(&hospital, "ID", &["DENY"]).await;
     assert!(gets_in(&world, &dr_bo, &ana, &record).await);
 }
 

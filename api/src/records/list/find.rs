@@ -301,7 +301,7 @@ pub(super) async fn find(
             Some(searcher.visible(patients, criteria, facts)),
             *are_sealed && facts.are_sealed,
         ),
-        Scope::Everybody => (None, true),
+        Scope::Everybody => (None, !searcher.actor.memberships.has_left()),
         Scope::EverybodySealed => (None, false),
     };
     if visible.as_ref().is_some_and(Vec::is_empty) {
@@ -316,7 +316,7 @@ pub(super) async fn find(
         ..criteria.filter.clone()
     };
     // What an index finds across patients leads; else each patient's newest do.
-    // The rule in SQL knows consents alone: neither windows nor representatives.
+    // The rule in SQL knows consents alone: neither windows nor representatives, nor when somebody left an organisation.
     let by_window = visible.iter().flatten().any(|one| {
         let window = facts.emergency(searcher.caller, one.patient, searcher.purpose);
         window.is_some()
@@ -324,6 +324,7 @@ pub(super) async fn find(
     let across = are_sealed
         && !by_window
         && searcher.actor.acts_for.is_none()
+        && !searcher.actor.memberships.has_left()
         && (filter.tokens.is_some()
             || (criteria.patient.is_none()
                 && !searcher.is_own()

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     AccessRequest, Action, Actor, Decision, PermitReason, closeness, closest_grantee, decide,
+    keeps_out, refuses,
 };
 use crate::{
     consents::{Consent, Grantee},
@@ -138,10 +139,11 @@ pub fn permissions_for(
     permitted
 }
 
-/// Whether a consent can change what a subject may do: it names them, or refuses everybody.
+/// Whether a consent can change what a subject may do: it names them, or an organisation that they
+/// left after it refused that, or refuses everybody.
 pub fn concerns(consent: &Consent, subject: AccessSubject) -> bool {
-    closest_grantee(consent, &subject.actor()).is_some()
-        || (consent.is_denial() && consent.grantees.is_empty())
+    let actor = subject.actor();
+    closest_grantee(consent, &actor).is_some() || (consent.is_denial() && refuses(consent, &actor))
 }
 
 /// The consents that can concern an actor, without the other grantees: those decide alike, and are compared sooner.
@@ -150,7 +152,10 @@ fn about(actor: &Actor, consents: &[Consent]) -> Vec<Consent> {
         .iter()
         .filter(|consent| concerns(consent, AccessSubject::Person(*actor)));
     near.map(|consent| {
-        let names = |grantee: &&Grantee| closeness(grantee, actor).is_some();
+        let names = |grantee: &&Grantee| {
+            closeness(grantee, actor).is_some()
+                || (consent.is_denial() && keeps_out(consent, grantee, actor))
+        };
         Consent {
             grantees: consent.grantees.iter().filter(names).cloned().collect(),
             categories: consent.categories.clone(),

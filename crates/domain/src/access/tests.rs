@@ -663,6 +663,12 @@ impl Dice {
         let hospital = belongs(HOSPITAL, self.pick(&["SG", "SG", "MY"]), hospital);
         let clinic = belongs(CLINIC, "ID", clinic);
         let some = CurrentMemberships::of(self.some(&[hospital, clinic]));
+        let some = if self.roll(4) == 0 {
+            let moments = [(HOSPITAL, at(2)), (CLINIC, at(4))];
+            some.with_left(self.some(&moments))
+        } else {
+            some
+        };
         if self.roll(12) == 0 {
             some.with_unknown()
         } else {
@@ -803,7 +809,11 @@ fn oracle(q: &AccessRequest<'_>, rows: &[Consent]) -> (bool, Vec<ConsentId>) {
         let named = row.grantees.iter().any(|g| match g {
             Grantee::User { id } => *id == q.actor.id,
             Grantee::Role { role } => *role == q.actor.role,
-            Grantee::Org { id, .. } if is_denial => unknown || member(id).is_some(),
+            Grantee::Org { id, .. } if is_denial => {
+                let mut left = q.actor.memberships.left();
+                let has_left = left.any(|(it, end)| it == *id && row.given_at <= end);
+                unknown || has_left || member(id).is_some()
+            }
             Grantee::Org { id, country } => {
                 member(id).is_some_and(|m| m.country.as_str() == country && may_go(m))
             }

@@ -15,7 +15,8 @@ pub(crate) struct NamedActor {
     pub(crate) admitted: Vec<Value>,
     /// Of consents that let the actor in if they allow TRANSFER.
     pub(crate) admitted_abroad: Vec<Value>,
-    /// Of refusals that keep the actor out.
+    /// Of refusals that keep the actor out; where the actor left an organisation, also of those that were given afterwards
+    /// and do not.
     pub(crate) refused: Vec<Value>,
 }
 
@@ -29,10 +30,11 @@ impl NamedActor {
             open.map(with_country).collect::<Vec<Value>>()
         };
         let mut refused = vec![in_person.clone(), by_role.clone()];
-        if actor.memberships.some_unknown() {
+        if actor.memberships.some_unknown() || actor.memberships.left_others() {
             refused.push(json!([{ "kind": "org" }]));
         }
         refused.extend(actor.memberships.all().map(|it| anywhere(it.organization)));
+        refused.extend(actor.memberships.left().map(|(it, _)| anywhere(it)));
         let mut admitted = vec![in_person, by_role];
         admitted.extend(through(OrganizationReach::Home));
         Self {

@@ -21,6 +21,7 @@ fn a_member_is_let_in_where_the_organization_is_and_no_further() {
     );
     let in_sg = |reach| CurrentMemberships::of([belongs(HOSPITAL, "SG", reach)]);
     let none = CurrentMemberships::default();
+    let left = |second| none.with_left([(HOSPITAL, refusal.given_at + TimeDelta::seconds(second))]);
     let elsewhere = CurrentMemberships::of([belongs(HOSPITAL, "MY", home)]);
     let no = Decision::Deny(DenyReason::NoConsent);
     let refused = Decision::Deny(DenyReason::ConsentDeny(ConsentId(Uuid::from_u128(1))));
@@ -42,6 +43,9 @@ fn a_member_is_let_in_where_the_organization_is_and_no_further() {
         ("refused, inactive", in_sg(closed), &refusal, refused, None),
         ("refused, moved", elsewhere, &refusal, refused, None),
         ("refused, no member", none, &refusal, no, None),
+        ("left, let in", left(9), &transfer, no, None),
+        ("refused, left since", left(9), &refusal, refused, None),
+        ("refused, left before", left(-9), &refusal, no, None),
         (
             "refused, unknown",
             none.with_unknown(),
@@ -111,8 +115,7 @@ fn the_country_that_is_reached_is_the_one_of_the_closest_grantee() {
     }
 }
 
-/// What takes a membership away takes access away, but for what a refusal to the organisation took; what closes an
-/// organisation, or makes its rows unbelievable, takes away alone.
+/// What takes a membership away, closes an organisation, or makes its rows unbelievable, takes access away alone.
 #[test]
 fn neither_the_end_of_a_membership_nor_a_refusal_to_an_organization_widens_access() {
     let mut dice = Dice(0x0126_a912);
@@ -121,7 +124,10 @@ fn neither_the_end_of_a_membership_nor_a_refusal_to_an_organization_widens_acces
         let (request, consents) = dice.case();
         let before = decide(&request, &consents);
         let known: Vec<CurrentMembership> = request.actor.memberships.all().copied().collect();
-        let with = |memberships: CurrentMemberships| {
+        let ends: Vec<_> = request.actor.memberships.left().collect();
+        let with = |memberships: CurrentMemberships, left: Option<OrganizationId>| {
+            let left = left.map(|organization| (organization, request.now));
+            let memberships = memberships.with_left(ends.iter().copied().chain(left));
             let memberships = if request.actor.memberships.some_unknown() {
                 memberships.with_unknown()
             } else {
@@ -133,16 +139,11 @@ fn neither_the_end_of_a_membership_nor_a_refusal_to_an_organization_widens_acces
             };
             decide(&AccessRequest { actor, ..request }, &consents)
         };
-        let names = |id| {
-            let refusals = consents.iter().filter(|consent| consent.is_denial());
-            let mut named = refusals.flat_map(|consent| &consent.grantees);
-            named.any(|it| matches!(it, Grantee::Org { id: org, .. } if *org == id))
-        };
         for left in &known {
             let others = known.iter().copied().filter(|it| it != left);
-            let after = with(CurrentMemberships::of(others));
+            let after = with(CurrentMemberships::of(others), Some(left.organization));
             assert!(
-                before.is_permit() || names(left.organization) || !after.is_permit(),
+                before.is_permit() || !after.is_permit(),
                 "case {case}: {request:?} {consents:?}"
             );
             narrowed += u32::from(before.is_permit() && !after.is_permit());
@@ -151,9 +152,9 @@ fn neither_the_end_of_a_membership_nor_a_refusal_to_an_organization_widens_acces
             reach: OrganizationReach::Closed,
             ..*it
         });
-        let closed = with(CurrentMemberships::of(closed));
+        let closed = with(CurrentMemberships::of(closed), None);
         assert!(before.is_permit() || !closed.is_permit(), "case {case}");
-        let unknown = with(CurrentMemberships::default().with_unknown());
+        let unknown = with(CurrentMemberships::default().with_unknown(), None);
         assert!(before.is_permit() || !unknown.is_permit(), "case {case}");
 
         let mut denied = consents.clone();
