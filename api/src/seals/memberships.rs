@@ -17,7 +17,9 @@ use store::{
     PgConnection, StoreError,
     memberships::{self, StoredMembership},
     organizations::StoredOrganization,
+    seals,
 };
+use uuid::Uuid;
 
 use super::Seals;
 
@@ -57,7 +59,7 @@ enum Belonging {
     Left(OrganizationId, DateTime<Utc>),
     /// It has not begun, or never did.
     Not,
-    /// It is not as it was sealed, or its organisation is not.
+    /// It is not as it was sealed, or its organisation is not, or the trail says otherwise.
     Unknown,
 }
 
@@ -92,8 +94,14 @@ impl Seals {
         now: DateTime<Utc>,
     ) -> Result<HashMap<UserId, CurrentMemberships>, StoreError> {
         let mut known = HashMap::<UserId, Belongings>::new();
-        for (doctor, stored) in memberships::of_doctors(conn, doctors).await? {
-            let belonging = self.belonging(stored, now);
+        let stored = memberships::of_doctors(conn, doctors).await?;
+        // What is gone, or open again with an older seal, is known to the trail alone.
+        let contradicted = seals::contradicted_memberships(conn, doctors).await?;
+        for (_, doctor) in &contradicted {
+            known.entry(*doctor).or_default().add(Belonging::Unknown);
+        }
+        for (doctor, stored) in stored {
+            let belonging = self.belonging(stored, &contradicted, now);
             known.entry(doctor).or_default().add(belonging);
         }
         let known = known.into_iter();
@@ -101,10 +109,18 @@ impl Seals {
         Ok(all.collect())
     }
 
-    fn belonging(&self, stored: StoredMembership, now: DateTime<Utc>) -> Belonging {
+    fn belonging(
+        &self,
+        stored: StoredMembership,
+        contradicted: &[(Uuid, UserId)],
+        now: DateTime<Utc>,
+    ) -> Belonging {
         let Some(membership) = self.open(stored.membership) else {
             return Belonging::Unknown;
         };
+        if contradicted.iter().any(|(id, _)| *id == membership.id.0) {
+            return Belonging::Unknown;
+        }
         if let Some(at) = membership.left_at(now) {
             return Belonging::Left(membership.organization, at);
         }

@@ -220,9 +220,8 @@ impl CurrentMemberships {
 
     /// Whether the doctor left this organisation at `moment` or later, or may have.
     pub fn left_since(&self, organization: OrganizationId, moment: DateTime<Utc>) -> bool {
-        let is_meant = |(it, end): (OrganizationId, DateTime<Utc>)| {
-            it == organization && end >= moment
-        };
+        let is_meant =
+            |(it, end): (OrganizationId, DateTime<Utc>)| it == organization && end >= moment;
         self.left().any(is_meant) || self.left_before.is_some_and(|end| end >= moment)
     }
 
