@@ -360,6 +360,50 @@ async fn a_row_that_was_changed_by_sql_lets_nobody_in_lifts_no_refusal_and_is_fo
     found(&world, "memberships", &membership).await;
 }
 
+/// A row of before has a seal that is right: what was ended, removed or changed since is known besides.
+#[tokio::test]
+async fn no_older_row_of_a_membership_or_of_an_organization_counts() {
+    let world = World::start().await;
+    let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
+    let (dr_bo, ada) = (world.doctor("bo").await, world.admin("ada").await);
+    let (record, refused) = (has_a_record(&ana).await, has_a_record(&eve).await);
+    let hospital = world.organization("RS Harapan", "ID").await;
+    ana.lets_members(&hospital, "ID", &EVERYTHING).await;
+    eve.lets(&dr_bo, &EVERYTHING).await;
+    eve.lets_members(&hospital, "ID", &["DENY"]).await;
+    let membership = world.joins(&dr_bo, &hospital).await;
+    dr_bo.reads(&record).await.data();
+    world
+        .executes("CREATE TABLE public.members AS SELECT * FROM memberships; CREATE TABLE public.houses AS SELECT * FROM organizations")
+        .await;
+    ada.ends_membership(&membership).await.data();
+
+    let put_back = "DELETE FROM memberships; INSERT INTO memberships SELECT * FROM public.members";
+    for attack in [put_back, "DELETE FROM memberships"] {
+        world.attacks(attack).await;
+        dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+        dr_bo.reads(&refused).await.fails_with("NOT_FOUND");
+    }
+
+    let closed = ada.updates_organization(&hospital, json!({ "isActive": false }));
+    closed.await.data();
+    let older = "UPDATE organizations AS newer
+         SET is_active = older.is_active, updated_at = older.updated_at, seal = older.seal, seal_key = older.seal_key
+         FROM public.houses AS older
+         WHERE older.id = newer.id";
+    for refused in [older, "DELETE FROM organizations"] {
+        let tried = format!(
+            "DO $$ BEGIN {refused}; RAISE EXCEPTION 'it was let through';
+             EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
+        );
+        world.executes(&tried).await;
+    }
+    world.attacks(older).await;
+    let checking = [("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "1000")];
+    let _checking = world.another_api("checking", &checking).await;
+    found(&world, "organizations", &hospital).await;
+}
+
 /// Waits for an open finding about this row.
 async fn found(world: &World, table: &str, row: &str) {
     let finding = format!(
