@@ -227,7 +227,7 @@ impl OrganizationMutation {
     ///
     /// Error codes: `BAD_USER_INPUT` (`doctorId` for an account that is no active doctor's, `organizationId` for an
     /// organisation that is inactive or unknown, `from`, `until`), `CONFLICT` where the doctor belongs to the organisation at
-    /// that time already, `LIMIT_REACHED` where the doctor has 8 memberships that are not over, or the organisation 1,000,
+    /// that time already, `LIMIT_REACHED` where the doctor has 8 memberships that are not over, or 100 in all, or the organisation 1,000,
     /// `FORBIDDEN` for all but administrators.
     async fn add_member(
         &self,

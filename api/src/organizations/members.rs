@@ -4,7 +4,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
     ids::{MembershipId, OrganizationId, UserId},
-    organizations::{MAX_MEMBERS, MAX_MEMBERSHIPS, Membership},
+    organizations::{MAX_MEMBERS, MAX_MEMBERSHIPS, MAX_MEMBERSHIPS_EVER, Membership},
     users::Role,
 };
 use serde_json::{Value, json};
@@ -113,6 +113,7 @@ async fn refusal(
         return Ok(Some(("ORGANIZATION", error)));
     }
     let known = memberships::of_doctors(tx, &[new.doctor]).await?;
+    let ever = known.len();
     let known = known.into_iter().map(|(_, it)| it.membership);
     let mut known = known.filter_map(|sealed| seals.open(sealed));
     if known.any(|it| it.organization == new.organization && it.overlaps(new)) {
@@ -130,6 +131,13 @@ async fn refusal(
         Some((
             "doctorId",
             format!("a doctor has at most {MAX_MEMBERSHIPS} memberships that are not over"),
+        ))
+    } else if ever >= MAX_MEMBERSHIPS_EVER {
+        Some((
+            "doctorId",
+            format!(
+                "a doctor has at most {MAX_MEMBERSHIPS_EVER} memberships, those that are over among them"
+            ),
         ))
     } else if reached(members, MAX_MEMBERS) {
         Some((

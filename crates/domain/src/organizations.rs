@@ -8,10 +8,14 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::{
     countries::Country,
     ids::{MembershipId, OrganizationId, UserId},
+    users::names::is_of_a_name,
 };
 
 /// The most organisations that one doctor belongs to at a time. Every decision about the doctor reads all of them.
 pub const MAX_MEMBERSHIPS: usize = 8;
+
+/// The most memberships that one doctor has in all, those that are over among them: every decision reads them, too.
+pub const MAX_MEMBERSHIPS_EVER: usize = 100;
 
 /// The most members that an organisation has whose membership is not over. What changes the organisation holds back a
 /// decision about each of them, by a lock of the database, of which there are a few thousand.
@@ -20,14 +24,18 @@ pub const MAX_MEMBERS: usize = 1000;
 /// The shortest and the longest name. Unit: characters; the longest is the column's.
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 2..=200;
 
-/// The name of an organisation: Unicode's NFKC, without white space at its ends.
+/// What stands in the name of an organisation besides letters, digits and marks.
+const PUNCTUATION: &str = " .,:;-–/&+#'’\"()";
+
+/// The name of an organisation: Unicode's NFKC, with one blank between words and none at its ends, so that no two that look
+/// alike differ in what cannot be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationName(String);
 
 /// A text that is no name of an organisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the name of an organisation has 2 to 200 characters, two letters or digits at least, and no control characters"
+    "the name of an organisation has 2 to 200 characters, two letters or digits at least, and besides letters and digits blanks and . , : ; - – / & + # ' ’ \" ( ) alone"
 )]
 pub struct InvalidOrganizationName;
 
@@ -37,11 +45,17 @@ impl OrganizationName {
     /// # Errors
     /// [`InvalidOrganizationName`].
     pub fn parse(text: &str) -> Result<Self, InvalidOrganizationName> {
-        let name: String = text.trim().nfkc().collect();
+        let text = text.trim();
+        let name: String = text.nfkc().collect();
+        let words: Vec<&str> = name.split_whitespace().collect();
+        let name = words.join(" ");
         let lettered = name.chars().filter(|c| c.is_alphanumeric()).count();
         let is_one = NAME_CHARS.contains(&name.chars().count())
             && lettered >= *NAME_CHARS.start()
-            && !name.chars().any(char::is_control);
+            && name
+                .chars()
+                .all(|c| is_of_a_name(c) || PUNCTUATION.contains(c))
+            && !text.chars().any(char::is_control);
         is_one.then_some(Self(name)).ok_or(InvalidOrganizationName)
     }
 
@@ -365,6 +379,17 @@ mod tests {
             ("- -", None),
             ("", None),
             ("a\nb", None),
+            ("RS\u{a0} Harapan", Some("RS Harapan")),
+            (
+                "Klinik \"Ibu & Anak\" (Tbk.)",
+                Some("Klinik \"Ibu & Anak\" (Tbk.)"),
+            ),
+            ("東京病院", Some("東京病院")),
+            ("โรงพยาบาล", Some("โรงพยาบาล")),
+            ("RS\u{200b}Harapan", None),
+            ("RS \u{202e}Harapan", None),
+            ("RS \u{3164}Harapan", None),
+            ("RS Harapan \u{2705}", None),
         ] {
             let read = OrganizationName::parse(text).ok();
             assert_eq!(read.as_ref().map(OrganizationName::as_str), name, "{text}");

@@ -1,6 +1,6 @@
 //! Accounts: names that are valid by construction, roles, and the system users that sign jobs.
 
-mod names;
+pub(crate) mod names;
 
 use std::fmt;
 

@@ -166,6 +166,10 @@ async fn what_is_no_organization_and_no_member_is_refused() {
         world.joins(&dr_bo, &more).await;
     }
     let last = world.organization("RS Penuh", "ID").await;
+    let unseen = ada
+        .creates_organization("RS\u{a0} Harapan\u{200b}", "ID")
+        .await;
+    assert_eq!(field(&unseen, "BAD_USER_INPUT"), "name");
     let ninth = ada.adds_member(&last, &dr_bo, json!({})).await;
     assert_eq!(field(&ninth, "LIMIT_REACHED"), "doctorId");
 
@@ -187,6 +191,29 @@ async fn what_is_no_organization_and_no_member_is_refused() {
         );
     }
     ana.grants(terms(&hospital, "ID")).await.data();
+}
+
+/// Every decision about a doctor reads all of them, those that are over among them.
+#[tokio::test]
+async fn a_doctor_has_a_hundred_memberships_in_all() {
+    let world = World::start().await;
+    let (dr_bo, ada) = (world.doctor("bo").await, world.admin("ada").await);
+    let hospital = world.organization("RS Harapan", "ID").await;
+    world
+        .executes(&format!(
+            "INSERT INTO memberships (id, user_id, organization_id, valid_from, valid_until)
+             SELECT gen_random_uuid(), '{}', '{hospital}', now() - INTERVAL '2 days', now() - INTERVAL '1 day'
+             FROM generate_series(1, 99)",
+            dr_bo.id
+        ))
+        .await;
+    let last = world.joins(&dr_bo, &hospital).await;
+    ada.ends_membership(&last).await.data();
+
+    let more = ada.adds_member(&hospital, &dr_bo, json!({})).await;
+
+    let refusal = more.fails_with("LIMIT_REACHED");
+    assert_eq!(refusal.extensions["field"], "doctorId");
 }
 
 #[tokio::test]

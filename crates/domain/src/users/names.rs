@@ -70,7 +70,7 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// Whether a character outside ASCII may stand in a name: a letter, a digit or a mark of a script that is
 /// in use, and nothing invisible. Every one of them is either alphanumeric or combines with what is.
-fn is_of_a_name(c: char) -> bool {
+pub(crate) fn is_of_a_name(c: char) -> bool {
     (c.is_alphanumeric() || is_combining_mark(c)) && c.identifier_allowed()
 }
 
