@@ -187,19 +187,47 @@ pub(super) async fn end(
     if known.is_over(now) {
         return Ok(known);
     }
+    let membership = end_at(now, seals, &mut tx, caller, known).await?;
+    tx.commit().await?;
+    Ok(membership)
+}
+
+/// Ends every membership of somebody who is a doctor no more, each with its audit row; their lock is held exclusively. One
+/// that is not as it was sealed opens nothing, and stays as it is.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn end_all(tx: &mut Tx<'_>, caller: &Caller, doctor: UserId) -> Result<(), Error> {
+    let seals = &caller.seals;
+    let now = users::now(tx).await?;
+    for (_, stored) in memberships::of_doctors(tx, &[doctor]).await? {
+        let known = seals.open(stored.membership);
+        if let Some(open) = known.filter(|it| !it.is_over(now)) {
+            end_at(now, seals, tx, caller, open).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn end_at(
+    now: DateTime<Utc>,
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    membership: Membership,
+) -> Result<Membership, Error> {
     let membership = Membership {
         ended_at: Some(now),
-        ..known
+        ..membership
     };
-    memberships::end(&mut tx, &membership, &seals.seal(&membership)?).await?;
+    memberships::end(tx, &membership, &seals.seal(&membership)?).await?;
     let entry = AuditEntry {
         old_value: Some(json!({ "endedAt": null })),
         new_value: Some(evidence(&membership)),
         patient: Some(membership.doctor),
-        ..entry_of_member(caller, id, action)
+        ..entry_of_member(caller, membership.id, AuditAction::MembershipEnd)
     };
-    audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
+    audit::insert(tx, &[entry]).await?;
     Ok(membership)
 }
 

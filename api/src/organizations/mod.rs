@@ -3,7 +3,7 @@
 
 pub(crate) mod graphql;
 mod list;
-mod members;
+pub(crate) mod members;
 pub(crate) mod shown;
 mod write;
 

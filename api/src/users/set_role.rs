@@ -20,6 +20,7 @@ use super::activity::last_administrator;
 use crate::{
     caller::{Caller, refuse, refuse_role, require_administrator},
     error::Error,
+    organizations::members,
     seals::Seals,
 };
 
@@ -37,7 +38,7 @@ pub(crate) enum RoleChange {
     },
 }
 
-/// Gives an account a role, or proposes it, with its audit row.
+/// Gives an account a role, or proposes it, with its audit row. Who is a doctor no more belongs to no organisation.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for all but administrators, [`Error::BadInput`] for one's own account,
@@ -147,6 +148,9 @@ async fn give(
         .seals
         .write(&mut tx, &Authority { role, ..account })
         .await?;
+    if user.role == Role::Doctor && role != Role::Doctor {
+        members::end_all(&mut tx, caller, user.id).await?;
+    }
     // Whatever else was proposed for this account was proposed for another role than it has now.
     let confirmed_by = confirmed.as_ref().map(|_| caller.user);
     role_proposals::close(&mut tx, user.id, confirmed_by).await?;

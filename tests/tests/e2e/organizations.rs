@@ -193,6 +193,31 @@ async fn what_is_no_organization_and_no_member_is_refused() {
     ana.grants(terms(&hospital, "ID")).await.data();
 }
 
+/// Whoever becomes a doctor again belongs to nothing until an administrator says so anew.
+#[tokio::test]
+async fn who_is_a_doctor_no_more_belongs_to_no_organization() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let ada = world.admin("ada").await;
+    let record = has_a_record(&ana).await;
+    let hospital = world.organization("RS Harapan", "ID").await;
+    ana.lets_members(&hospital, "ID", &["READ"]).await;
+    let membership = world.joins(&dr_bo, &hospital).await;
+    dr_bo.reads(&record).await.data();
+    let set = "mutation($input: SetRoleInput!) { setRole(input: $input) { outcome } }";
+
+    for role in ["PATIENT", "DOCTOR"] {
+        let input = json!({ "userId": dr_bo.id, "role": role });
+        ada.asks(set, json!({ "input": input })).await.data();
+    }
+
+    dr_bo.reads(&record).await.fails_with("NOT_FOUND");
+    let ended = format!("action_type = 'MEMBERSHIP_END' AND resource_id = '{membership}'");
+    let rows = world.audit_rows(&ended).await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["patient_id"], dr_bo.id.as_str());
+}
+
 /// Every decision about a doctor reads all of them, those that are over among them.
 #[tokio::test]
 async fn a_doctor_has_a_hundred_memberships_in_all() {
