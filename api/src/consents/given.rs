@@ -2,11 +2,12 @@
 
 use domain::{
     access::{
-        Actor,
+        Actor, Decision, PermitReason,
         overview::{AccessSubject, permissions},
     },
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
+    countries::Country,
     ids::{ConsentId, UserId},
     purpose::Purpose,
     users::Role,
@@ -38,7 +39,19 @@ pub(crate) async fn given_to(
     size: i64,
 ) -> Result<LookedFor<Consent, ConsentCursor>, Error> {
     let caller = caller.clone();
-    look_for(pool, GivenTo { caller }, after, size).await
+    let looked = look_for(pool, GivenTo { caller }, after, size).await?;
+    let found = looked.found.into_iter().map(|shown| shown.consent);
+    Ok(LookedFor {
+        found: found.collect(),
+        has_next: looked.has_next,
+        end: looked.end,
+    })
+}
+
+/// A consent that lets the caller in, and the country that data goes to by it, if that is not the home country.
+struct LettingConsent {
+    consent: Consent,
+    destination: Option<Country>,
 }
 
 struct GivenTo {
@@ -47,7 +60,7 @@ struct GivenTo {
 
 impl Looking for GivenTo {
     type Row = Given;
-    type Shown = Consent;
+    type Shown = LettingConsent;
     type Key = ConsentCursor;
     const WANTED: AuditAction = AuditAction::ConsentRead;
 
@@ -74,20 +87,26 @@ impl Looking for GivenTo {
     }
 
     /// Those by which the caller may do something, as it is decided under their patients' locks.
-    async fn decided(&self, tx: &mut Tx<'_>, rows: &[Given]) -> Result<Vec<Consent>, Error> {
+    async fn decided(&self, tx: &mut Tx<'_>, rows: &[Given]) -> Result<Vec<LettingConsent>, Error> {
         let patients: Vec<UserId> = distinct(rows.iter().map(|row| row.patient));
         let facts = Facts::gather(tx, [&self.caller], patients).await?;
         let actor = facts.actor(&self.caller)?;
         let counts = |row: &Given| {
             let consents = facts.consents_of(row.patient);
             let consent = consents.iter().find(|it| it.id == row.consent)?;
-            lets_in(&facts, actor, consent).then(|| consent.clone())
+            let decision = Decision::Permit(PermitReason::Consent(consent.id));
+            lets_in(&facts, actor, consent).then(|| LettingConsent {
+                consent: consent.clone(),
+                destination: facts.country_reached(decision, actor, row.patient),
+            })
         };
         Ok(rows.iter().filter_map(counts).collect())
     }
 
-    fn entry(&self, consent: Option<&Consent>) -> AuditEntry {
+    fn entry(&self, shown: Option<&LettingConsent>) -> AuditEntry {
+        let consent = shown.map(|shown| &shown.consent);
         let id: Option<ConsentId> = consent.map(|consent| consent.id);
+        let destination = shown.and_then(|shown| shown.destination);
         let caller = &self.caller;
         AuditEntry {
             resource_type: ResourceType::Consent,
@@ -97,6 +116,7 @@ impl Looking for GivenTo {
             classification: Classification::SensitivePersonal,
             encryption: EncryptionStatus::MetadataOnly,
             patient: consent.map(|consent| consent.patient),
+            destination: destination.map(|country| country.to_string()),
             ..caller.entry(AuditAction::ConsentRead, Purpose::default_of(Role::Doctor))
         }
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    access::{AccessRequest, Action, Actor, Decision, decide, permitted_types_abroad},
+    access::{
+        AccessRequest, Action, Actor, Decision, country_reached, decide, permitted_types_abroad,
+    },
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     consents::Consent,
     countries::{Country, may_be_sent_to},
@@ -156,31 +158,39 @@ impl Export {
 
     /// The row that says what was asked for; each record has its own besides.
     fn entry(&self, caller: &Caller, rights: &Rights) -> AuditEntry {
+        let decide_on = |record_type| {
+            let access_request = AccessRequest {
+                actor: rights.actor,
+                patient: self.patient,
+                action: Action::Export,
+                purpose: rights.purpose,
+                record_type,
+                availability: Availability::Open,
+                destination: self.destination.as_ref().map(Country::as_str),
+                // No emergency lets anybody take a copy out.
+                emergency: None,
+                now: rights.now,
+            };
+            decide(&access_request, &rights.consents)
+        };
+        let reached =
+            |of: &RecordType| country_reached(decide_on(*of), rights.actor, &rights.consents);
+        let destination = self
+            .destination
+            .or_else(|| rights.types.iter().find_map(reached));
         let asked = AuditEntry {
             resource_type: ResourceType::MedicalRecord,
             new_value: Some(json!({ "export": true, "filters": self.criteria.names() })),
             classification: Classification::Medical,
             encryption: EncryptionStatus::MetadataOnly,
             patient: Some(self.patient),
-            destination: self.destination.map(|country| country.to_string()),
+            destination: destination.map(|country| country.to_string()),
             ..caller.entry(AuditAction::RecordSearch, rights.purpose)
         };
         if !rights.types.is_empty() {
             return asked;
         }
-        let access_request = AccessRequest {
-            actor: rights.actor,
-            patient: self.patient,
-            action: Action::Export,
-            purpose: rights.purpose,
-            record_type: RecordType::ALL[0],
-            availability: Availability::Open,
-            destination: self.destination.as_ref().map(Country::as_str),
-            // No emergency lets anybody take a copy out.
-            emergency: None,
-            now: rights.now,
-        };
-        let decision = decide(&access_request, &rights.consents);
+        let decision = decide_on(RecordType::ALL[0]);
         let reason = match decision {
             Decision::Deny(refusal) => refusal.as_str(),
             Decision::Permit(_) => "NO_CONSENT",
