@@ -128,7 +128,10 @@ impl Seals {
             return Belonging::Not;
         }
         let organization = stored.organization.and_then(|it| self.current(it));
-        organization.map_or(Belonging::Unknown, Belonging::Current)
+        let until = membership.ends_at();
+        organization.map_or(Belonging::Unknown, |it| {
+            Belonging::Current(CurrentMembership { until, ..it })
+        })
     }
 
     /// What belonging to an organisation can open now; `None` where it is not as it was sealed.
@@ -147,6 +150,7 @@ impl Seals {
             organization: organization.id,
             country: organization.country,
             reach,
+            until: None,
         })
     }
 }

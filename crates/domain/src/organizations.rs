@@ -151,6 +151,8 @@ pub struct CurrentMembership {
     pub country: Country,
     /// What belonging to it can open.
     pub reach: OrganizationReach,
+    /// Until when, exclusive, if nobody ends it before; without an end where `None`.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// The organisations that a doctor belongs to at the moment of a decision, at most [`MAX_MEMBERSHIPS`], and those that the
@@ -239,6 +241,30 @@ impl CurrentMemberships {
         self.left().any(is_meant) || self.left_before.is_some_and(|end| end >= moment)
     }
 
+    /// The same at a later moment, if nobody changes anything before.
+    #[must_use]
+    pub fn at(&self, now: DateTime<Utc>) -> Self {
+        let is_over = |it: &&CurrentMembership| it.until.is_some_and(|until| until <= now);
+        if !self.all().any(|it| is_over(&it)) {
+            return *self;
+        }
+        let over = self.all().filter(is_over);
+        let over = over.filter_map(|it| Some((it.organization, it.until?)));
+        let current = self.all().filter(|it| !is_over(it)).copied();
+        let later = Self::of(current).with_left(self.left().chain(over));
+        Self {
+            some_unknown: self.some_unknown,
+            left_before: later.left_before.max(self.left_before),
+            ..later
+        }
+    }
+
+    /// When the next membership is over after this moment, if nobody ends one before.
+    pub fn next_end(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let ends = self.all().filter_map(|it| it.until);
+        ends.filter(|end| *end > after).min()
+    }
+
     /// Those that are known.
     pub fn all(&self) -> impl Iterator<Item = &CurrentMembership> {
         self.known.iter().flatten()
@@ -290,6 +316,7 @@ mod tests {
             organization: OrganizationId(Uuid::from_u128(id)),
             country: "ID".parse().expect("a country"),
             reach: OrganizationReach::Home,
+            until: None,
         }
     }
 
@@ -397,6 +424,23 @@ mod tests {
         let long = "a".repeat(200);
         assert!(OrganizationName::parse(&long).is_ok());
         assert!(OrganizationName::parse(&format!("{long}a")).is_err());
+    }
+
+    #[test]
+    fn what_ends_by_itself_is_left_then() {
+        let ends = |nth, second| CurrentMembership {
+            until: Some(at(second)),
+            ..current(nth)
+        };
+        let some = CurrentMemberships::of([ends(1, 5), ends(2, 9), current(3)]);
+        assert_eq!(some.at(at(4)), some);
+        assert_eq!(some.next_end(at(4)), Some(at(5)));
+        let later = some.with_unknown().at(at(5));
+        assert!(later.some_unknown());
+        assert_eq!(later.all().count(), 2);
+        assert!(later.left_since(current(1).organization, at(5)));
+        assert_eq!(later.next_end(at(5)), Some(at(9)));
+        assert_eq!(later.next_end(at(9)), None);
     }
 
     #[test]

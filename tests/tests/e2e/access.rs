@@ -372,6 +372,7 @@ fn membership(id: &str, country: &str, reach: OrganizationReach) -> CurrentMembe
         organization: from_value(json!(id)).expect("an id"),
         country: country.parse().expect("a country"),
         reach,
+        until: None,
     }
 }
 

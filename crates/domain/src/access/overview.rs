@@ -80,7 +80,7 @@ pub type Cell = (Purpose, Action, RecordType);
 pub struct Ground {
     /// The consent that decides.
     pub consent: ConsentId,
-    /// When the last of the consents ends that permit it one after the other; exclusive.
+    /// When the last of the consents ends that permit it one after the other, or the membership by which they do; exclusive.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -168,7 +168,15 @@ fn about(actor: &Actor, consents: &[Consent]) -> Vec<Consent> {
 
 fn ground(request: &AccessRequest<'_>, consents: &[Consent]) -> Option<Ground> {
     let permitted_at = |now| {
-        let request = AccessRequest { now, ..*request };
+        let actor = Actor {
+            memberships: request.actor.memberships.at(now),
+            ..request.actor
+        };
+        let request = AccessRequest {
+            actor,
+            now,
+            ..*request
+        };
         match decide(&request, consents) {
             Decision::Permit(PermitReason::Consent(id)) => {
                 consents.iter().find(|consent| consent.id == id)
@@ -179,15 +187,19 @@ fn ground(request: &AccessRequest<'_>, consents: &[Consent]) -> Option<Ground> {
             | Decision::Deny(_) => None,
         }
     };
-    let mut last = permitted_at(request.now)?;
-    let consent = last.id;
-    // Nothing begins later than now, so that the decision changes only where the consent ends that permits.
-    while let Some(next) = last.expires_at.and_then(permitted_at) {
-        last = next;
+    let first = permitted_at(request.now)?;
+    // Nothing begins later than now, so that the decision changes only where the consent ends that permits, or a membership.
+    let change_after = |consent: &Consent, now: DateTime<Utc>| {
+        let left = request.actor.memberships.next_end(now);
+        consent.expires_at.into_iter().chain(left).min()
+    };
+    let mut until = change_after(first, request.now);
+    while let Some((now, next)) = until.and_then(|now| Some((now, permitted_at(now)?))) {
+        until = change_after(next, now);
     }
     Some(Ground {
-        consent,
-        until: last.expires_at,
+        consent: first.id,
+        until,
     })
 }
 

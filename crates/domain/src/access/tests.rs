@@ -24,6 +24,7 @@ fn belongs(
         organization,
         country: country.parse().expect("a country"),
         reach,
+        until: None,
     }
 }
 

@@ -67,6 +67,37 @@ fn a_member_is_let_in_where_the_organization_is_and_no_further() {
     }
 }
 
+/// What is told of a member ends with the membership, where no other consent goes on.
+#[test]
+fn what_a_member_may_do_is_over_with_the_membership() {
+    let member = CurrentMembership {
+        until: Some(at(9)),
+        ..belongs(HOSPITAL, "SG", OrganizationReach::Home)
+    };
+    let actor = Actor {
+        memberships: CurrentMemberships::of([member]),
+        ..doctor()
+    };
+    let to_hospital = |expires_at| Consent {
+        grantees: vec![org(HOSPITAL, "SG")],
+        expires_at,
+        ..consent(1)
+    };
+    for (rows, wanted) in [
+        (vec![to_hospital(None)], Some(at(9))),
+        (vec![to_hospital(Some(at(5)))], Some(at(5))),
+        (vec![to_hospital(Some(at(20)))], Some(at(9))),
+        (vec![to_hospital(None), consent(2)], None),
+    ] {
+        let subject = overview::AccessSubject::Person(actor);
+        let told = overview::permissions(subject, PATIENT, &rows, at(1));
+        assert!(!told.is_empty());
+        for ground in told.values() {
+            assert_eq!(ground.until, wanted, "{rows:?}");
+        }
+    }
+}
+
 /// Where somebody is let in at home, too, nothing crosses a border.
 #[test]
 fn the_country_that_is_reached_is_the_one_of_the_closest_grantee() {
