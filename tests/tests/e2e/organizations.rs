@@ -218,6 +218,28 @@ async fn who_is_a_doctor_no_more_belongs_to_no_organization() {
     assert_eq!(rows[0]["patient_id"], dr_bo.id.as_str());
 }
 
+/// A row that is not as it was sealed is not shown, and does not end the list.
+#[tokio::test]
+async fn a_page_without_a_node_goes_on_with_the_next_organization() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let older = world.organization("RS Lama", "ID").await;
+    let newer = world.organization("RS Baru", "ID").await;
+    let attack = format!("UPDATE organizations SET name = 'RS Palsu' WHERE id = '{newer}'");
+    world.attacks(&attack).await;
+    let page = "query($after: Cursor) { organizations(first: 1, after: $after) {
+        nodes { id } pageInfo { hasNextPage endCursor }
+    } }";
+
+    let first = ana.asks(page, json!({})).await.data()["organizations"].clone();
+
+    assert_eq!(first["nodes"], json!([]));
+    assert_eq!(first["pageInfo"]["hasNextPage"], true);
+    let after = json!({ "after": first["pageInfo"]["endCursor"] });
+    let second = ana.asks(page, after).await.data()["organizations"].clone();
+    assert_eq!(second["nodes"], json!([{ "id": older }]));
+}
+
 /// Every decision about a doctor reads all of them, those that are over among them.
 #[tokio::test]
 async fn a_doctor_has_a_hundred_memberships_in_all() {
