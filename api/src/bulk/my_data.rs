@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use domain::{ids::RequestId, records::RecordType};
+use domain::{ids::RequestId, purpose::Purpose, records::RecordType};
 use serde_json::{Value, json};
 use store::{my_data::DataCounts, records::search::Filter};
 use tracing::Instrument as _;
@@ -62,9 +62,9 @@ pub(crate) async fn answer(
         asked.complete()?;
         let app = &transfer.app;
         let registry = app.registry()?;
-        let begun = MyData::begin(&app.pool, &transfer.caller, registry, &app.index_key).await?;
-        let (data, counts) = begun;
-        let from = after.map(|text| data.place(&text)).transpose()?;
+        let (pool, key) = (&app.pool, &app.index_key);
+        let begun = MyData::begin(pool, &transfer.caller, registry, key, after.as_deref()).await?;
+        let (data, counts, from) = begun;
         let records = records_of(&transfer, &data).await?;
         Ok::<_, TransferRefused>((transfer, data, counts, from, records))
     };
@@ -95,11 +95,12 @@ pub(crate) async fn answer(
     }
 }
 
-/// The export of the caller's own records; `None` for somebody who can have none, such as a doctor.
-async fn records_of(transfer: &Transfer, data: &MyData) -> Result<Option<ExportStart>, Error> {
+/// The export of the caller's own records, at their own request whatever a header says that they come for: an archive without
+/// them would call itself whole.
+async fn records_of(transfer: &Transfer, data: &MyData) -> Result<ExportStart, Error> {
     let export = Export {
         patient: data.owner,
-        purpose: None,
+        purpose: Some(Purpose::PatientRequest),
         destination: None,
         criteria: Criteria {
             patient: Some(data.owner),
@@ -111,11 +112,7 @@ async fn records_of(transfer: &Transfer, data: &MyData) -> Result<Option<ExportS
             code: None,
         },
     };
-    match export.begin(&transfer.app.pool, &transfer.caller).await {
-        Ok(begun) => Ok(Some(begun)),
-        Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    export.begin(&transfer.app.pool, &transfer.caller).await
 }
 
 /// One archive.
@@ -125,7 +122,7 @@ struct MyDataRun {
     data: MyData,
     counts: DataCounts,
     from: Option<DataPlace>,
-    records: Option<ExportStart>,
+    records: ExportStart,
     output: ResponseBody,
     /// The files that were sent.
     files: Vec<Value>,
@@ -233,14 +230,11 @@ impl MyDataRun {
         let mut left = TRIES;
         let group = loop {
             let Transfer { app, caller, .. } = &self.transfer;
-            let Some(records) = &self.records else {
-                return Ok((Vec::new(), None));
-            };
             let group = tokio::select! {
                 biased;
                 over = self.transfer.over() => return Err(Some(over)),
                 () = self.output.disconnected() => return Err(None),
-                group = records.next(&app.pool, &app.disclosure, caller, after) => group,
+                group = self.records.next(&app.pool, &app.disclosure, caller, after) => group,
             };
             match group {
                 Ok(None) => return Ok((Vec::new(), None)),

@@ -187,20 +187,27 @@ pub(crate) async fn count(pool: &Pool, caller: &Caller) -> Result<DataCounts, Er
 }
 
 impl MyData {
-    /// Writes down that somebody takes out everything about themselves, and counts it.
+    /// Writes down that somebody takes out everything about themselves, and counts it; gives the place that was handed back, too.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`].
+    /// [`Error::Unauthenticated`]; [`Error::BadInput`] for a place that was not given out for this, of which nothing is written.
     pub(crate) async fn begin(
         pool: &Pool,
         caller: &Caller,
         registry: Registry,
         key: &Arc<IndexKey>,
-    ) -> Result<(Self, DataCounts), Error> {
+        after: Option<&str>,
+    ) -> Result<(Self, DataCounts, Option<DataPlace>), Error> {
         let mut tx = pool.begin().await?;
         let actor = caller.actor(&mut tx).await?;
-        let until = store::users::now(&mut tx).await?;
-        let counts = store::my_data::counts(&mut tx, actor.id, until).await?;
+        let data = Self {
+            owner: actor.id,
+            until: store::users::now(&mut tx).await?,
+            registry,
+            key: Arc::clone(key),
+        };
+        let from = after.map(|text| data.place(text)).transpose()?;
+        let counts = store::my_data::counts(&mut tx, data.owner, data.until).await?;
         let entry = AuditEntry {
             resource_id: actor.id.0,
             new_value: Some(json!({ "export": "MY_DATA" })),
@@ -211,13 +218,7 @@ impl MyData {
         };
         audit::insert(&mut tx, &[entry]).await?;
         tx.commit().await?;
-        let data = Self {
-            owner: actor.id,
-            until,
-            registry,
-            key: Arc::clone(key),
-        };
-        Ok((data, counts))
+        Ok((data, counts, from))
     }
 
     /// What to hand back to go on at a place.
@@ -233,7 +234,7 @@ impl MyData {
     ///
     /// # Errors
     /// [`Error::BadInput`] for what was not given out for this.
-    pub(crate) fn place(&self, text: &str) -> Result<DataPlace, Error> {
+    fn place(&self, text: &str) -> Result<DataPlace, Error> {
         let (name, cursor) = match text.split_once('.') {
             Some((name, cursor)) => (name, Some(Cursor::of_text(cursor.to_owned()))),
             None => (text, None),

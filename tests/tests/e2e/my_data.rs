@@ -216,6 +216,28 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
     let left = lines(&rest, "records");
     assert_eq!(left, records[page.lines().count() - 1..], "after {name}");
     assert!(!rest.contains_key("index.html") && rest.contains_key("complete.json"));
+    // Whatever a header says that they come for, it is the person's own request.
+    let bearer = ana.bearer();
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("x-purpose-of-use", "TREAT"),
+    ];
+    let treated = world.api.takes("GET", "/my-data", &headers, "").await;
+    assert_eq!(treated.status, 200, "{}", treated.body);
+    let treated = self::files(treated.body.as_bytes());
+    assert_eq!(lines(&treated, "records"), records);
+    // What was not given out is refused before anything is written down.
+    let before = world.audit_rows(begun).await.len();
+    let headers = [("authorization", bearer.as_str())];
+    let refused = world
+        .api
+        .takes("GET", "/my-data?after=records.nonsense", &headers, "")
+        .await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (400, "BAD_USER_INPUT")
+    );
+    assert_eq!(world.audit_rows(begun).await.len(), before);
     // For nobody else, and nowhere else.
     let bearer = citra.bearer();
     let headers = [("authorization", bearer.as_str())];
