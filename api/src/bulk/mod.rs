@@ -10,7 +10,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod my_data;
 mod query;
-mod tar;
+pub(crate) mod tar;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

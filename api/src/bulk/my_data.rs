@@ -2,7 +2,7 @@
 //!
 //! It begins with `index.html`, a page for people, and `about.json`; then the sections follow, in files of a page each; it ends
 //! with `complete.json`, which names every file with its SHA-256. What ends earlier is not whole, and the connection breaks off. The
-//! last line of a file says how to go on after it (`after`): then an archive with the rest comes.
+//! last line of a file says how to go on after it (`after`): then an archive with the rest comes, which says that it is no more.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,7 +16,7 @@ use domain::{ids::RequestId, purpose::Purpose, records::RecordType};
 use serde_json::{Value, json};
 use store::{my_data::DataCounts, records::search::Filter};
 use tracing::Instrument as _;
-use vault::digest;
+use uuid::Uuid;
 
 use super::{
     Disconnected, Ending, ResponseBody, Transfer, TransferRefused,
@@ -156,8 +156,9 @@ impl MyDataRun {
                 .await?;
         }
         let files = std::mem::take(&mut self.files);
-        let whole = json!({ "isWhole": true, "files": files });
-        self.send("complete.json", line(&whole)).await?;
+        let from = self.from.map(|place| self.data.cursor(place));
+        let complete = json!({ "isWhole": from.is_none(), "from": from, "files": files });
+        self.send("complete.json", line(&complete)).await?;
         self.output
             .write(tar::end().to_vec())
             .await
@@ -166,13 +167,11 @@ impl MyDataRun {
 
     async fn section(&mut self, section: Section, after: Option<SectionKey>) -> Result<(), Stop> {
         let mut place = DataPlace { section, after };
-        let mut nth = 0_u64;
         loop {
             let (lines, next) = match section {
-                Section::Records => self.record_page(place, nth).await?,
+                Section::Records => self.record_page(place).await?,
                 _ => self.page(place).await?,
             };
-            nth += 1;
             if !lines.is_empty() {
                 let following = Section::ALL.into_iter().find(|it| *it > section);
                 let goes_on = match (next, following) {
@@ -189,7 +188,7 @@ impl MyDataRun {
                 if let Some(goes_on) = goes_on {
                     content.extend(line(&json!({ "after": self.data.cursor(goes_on) })));
                 }
-                let name = format!("{}/{}.ndjson", section.name(), number(place.after, nth));
+                let name = format!("{}/{}.ndjson", section.name(), number(place.after));
                 self.send(&name, content).await?;
             }
             match next {
@@ -224,7 +223,6 @@ impl MyDataRun {
     async fn record_page(
         &mut self,
         place: DataPlace,
-        nth: u64,
     ) -> Result<(Vec<u8>, Option<SectionKey>), Stop> {
         let after = place.after.map(|(at, id)| (at, domain::ids::RecordId(id)));
         let mut left = TRIES;
@@ -268,7 +266,7 @@ impl MyDataRun {
                 entries.join(&b','),
                 b"]}\n".to_vec(),
             ];
-            let name = format!("fhir/{}.json", number(place.after, nth + 1));
+            let name = format!("fhir/{}.json", number(place.after));
             self.send(&name, bundle.concat()).await?;
         }
         let (at, id) = key;
@@ -297,9 +295,7 @@ impl MyDataRun {
             over = self.transfer.over() => return Err(Some(over)),
             room = self.output.room() => room.map_err(|Disconnected| None)?,
         };
-        self.files.push(
-            json!({ "name": name, "bytes": content.len(), "sha256": digest::hex_of(&content) }),
-        );
+        self.files.push(tar::named(name, &content));
         let member = tar::member(name, self.at.timestamp(), &content);
         self.output.output(member.len());
         room.send(Ok(member.into()));
@@ -307,13 +303,10 @@ impl MyDataRun {
     }
 }
 
-/// What a file of a page is called: by its number, and where it goes on after something by what that was, too, so that two archives
-/// can be put together.
-fn number(after: Option<SectionKey>, nth: u64) -> String {
-    match after {
-        Some((at, _)) => format!("{:020}-{nth:06}", at.timestamp_micros()),
-        None => format!("{:020}-{nth:06}", 0),
-    }
+/// What a file of a page is called: by the place after which it begins, so that it is called the same in an archive that goes on.
+fn number(after: Option<SectionKey>) -> String {
+    let (at, id) = after.map_or((0, Uuid::nil()), |(at, id)| (at.timestamp_micros(), id));
+    format!("{at:020}-{id}")
 }
 
 fn line(value: &Value) -> Vec<u8> {
@@ -349,8 +342,9 @@ fn page(at: DateTime<Utc>, counts: &DataCounts) -> Vec<u8> {
          of <code>resource</code> in a line of <code>records/</code>, byte for byte, is its <code>dataHash</code>, which stands on \
          the blockchain. Each entry of <code>access-log/</code> has the proof that it was written then \
          (<code>inclusion</code> leads from <code>leafHash</code> to <code>root</code>, RFC 9162).</p>\n\
-         <p><code>complete.json</code> names every file with its SHA-256. An archive without it is not whole: the last line of its \
-         last file says how to go on (<code>/my-data?after=&hellip;</code>).</p>\n</body></html>\n",
+         <p><code>complete.json</code> names every file with its SHA-256, and says whether the archive is whole (<code>isWhole</code>). \
+         One without it is not: the last line of its last file says how to go on (<code>/my-data?after=&hellip;</code>), and \
+         what comes then is the rest alone.</p>\n</body></html>\n",
         at.format("%Y-%m-%d %H:%M UTC"),
         rows.concat()
     )

@@ -1,10 +1,13 @@
 //! A tar archive, member by member (POSIX.1-1988, ustar): each is known as a whole before it is written, and nothing of it is kept.
 
+use serde_json::{Value, json};
+use vault::digest;
+
 /// How long a block is. Unit: bytes.
 const BLOCK: usize = 512;
 
 /// A member: its header, what is in it, and the zeros that fill its last block.
-pub(super) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
+pub(crate) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
     let padding = content.len().next_multiple_of(BLOCK) - content.len();
     let mut bytes = header(name, modified, content.len()).to_vec();
     bytes.reserve(content.len() + padding);
@@ -13,8 +16,13 @@ pub(super) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What `complete.json` says of a member.
+pub(crate) fn named(name: &str, content: &[u8]) -> Value {
+    json!({ "name": name, "bytes": content.len(), "sha256": digest::hex_of(content) })
+}
+
 /// What says that there is no more: an archive without it was cut off.
-pub(super) const fn end() -> [u8; 2 * BLOCK] {
+pub(crate) const fn end() -> [u8; 2 * BLOCK] {
     [0; 2 * BLOCK]
 }
 

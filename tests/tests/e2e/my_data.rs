@@ -204,7 +204,7 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
     assert_eq!(ended.code, Some(0), "{}", ended.complaint);
     let written = self::files(&std::fs::read(&file).expect("it is there"));
     assert_eq!(lines(&written, "records").len(), records.len());
-    assert!(written.contains_key("complete.json"));
+    assert_eq!(parsed(&written["complete.json"])["isWhole"], true);
 
     // It goes on after any file, with what is left.
     let (name, page) = files
@@ -215,7 +215,18 @@ async fn an_archive_has_everything_about_a_person_with_its_hashes_and_proofs() {
     let rest = takes_out(&world, &ana, &format!("?after={after}")).await;
     let left = lines(&rest, "records");
     assert_eq!(left, records[page.lines().count() - 1..], "after {name}");
-    assert!(!rest.contains_key("index.html") && rest.contains_key("complete.json"));
+    assert!(!rest.contains_key("index.html"));
+    // The rest alone is not whole, says from where on it is, and its files are called as in the archive that it goes on with.
+    assert_eq!(whole["isWhole"], true);
+    let end = parsed(&rest["complete.json"]);
+    assert_eq!(
+        (&end["isWhole"], &end["from"]),
+        (&json!(false), &json!(after))
+    );
+    let of_records = |name: &&String| name.starts_with("records/") || name.starts_with("fhir/");
+    for name in rest.keys().filter(of_records) {
+        assert_eq!(files.get(name), rest.get(name), "{name}");
+    }
     // Whatever a header says that they come for, it is the person's own request.
     let bearer = ana.bearer();
     let headers = [
