@@ -4,7 +4,8 @@
 CREATE TABLE erasure_ledger (
     position BIGINT PRIMARY KEY CHECK (position > 0),
     entry_id UUID NOT NULL CONSTRAINT erasure_ledger_entry_id_key UNIQUE,
-    -- The exact text that is hashed, JSON.
+    -- The exact text that is hashed, JSON. It carries a seal over itself and the hash before: whoever can insert, and holds no
+    -- master key, names nobody who is erased again.
     entry TEXT NOT NULL,
     -- SHA-256 of the hash before, a line feed and the entry; 64 zeros stand before the first.
     hash VARCHAR(64) NOT NULL CHECK (hash ~ '^[0-9a-f]{64}$'),

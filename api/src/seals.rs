@@ -66,6 +66,11 @@ impl Seals {
         }
     }
 
+    /// The keys that seal.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// The row, if its seal is right. Else it is reported.
     pub(crate) fn open<T: Sealable>(&self, sealed: Sealed<T>) -> Option<T> {
         match self.keyring.open_row(sealed) {

@@ -8,7 +8,7 @@ use store::{Pool, PoolSettings, migrate};
 use tokio::task::JoinSet;
 
 use super::{
-    output::{Failure, say},
+    output::{Failure, note, say},
     seal::MasterKeys,
 };
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
 /// What can be done about the ledger.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ErasuresCommand {
-    /// Erase again, after the restore of an older backup, what the ledger says was erased
+    /// Erase again, after the restore of an older backup, what the ledger says was erased. Exits with 1 where an entry cannot be
+    /// carried out
     Replay(ReplayLedger),
     /// Bring a ledger up to date with the database, or write a new one
     Write(WriteLedger),
@@ -44,8 +45,12 @@ pub(crate) struct ReplayLedger {
     ledger: PathBuf,
 
     /// Refuse a ledger without an entry that has this hash, such as the one that the last certificate names: it was cut off
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", required_unless_present = "without_head")]
     head: Option<String>,
+
+    /// Go by a ledger of which nobody knows whether it was cut off
+    #[arg(long, conflicts_with = "head")]
+    without_head: bool,
 
     /// The country where data is at home, as the api has it
     #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
@@ -66,6 +71,9 @@ pub(crate) struct WriteLedger {
     /// Where the database is, under the role meditrustal_api
     #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     url: String,
+
+    #[command(flatten)]
+    keys: MasterKeys,
 
     /// The file; its beginning must be what the database has
     #[arg(long, env = "MEDITRUSTAL_ERASURE_LEDGER", value_name = "FILE")]
@@ -97,6 +105,11 @@ impl ReplayLedger {
         let keyring = Arc::new(self.keys.open(&pool).await?);
         let mut tasks = JoinSet::new();
         let seals = Seals::start(keyring, pool.clone(), self.home_country, &mut tasks);
+        if self.without_head {
+            note(
+                "Nobody knows whether this ledger was cut off: compare its last entry with a certificate or the audit trail",
+            );
+        }
         let head = self.head.as_deref();
         let done = replay::replay(&pool, &seals, &self.ledger, head, self.dry_run).await?;
         if self.json {
@@ -104,7 +117,11 @@ impl ReplayLedger {
         } else {
             say(&told(&done))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if done.failed.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -114,16 +131,31 @@ fn told(done: &Replayed) -> String {
     } else {
         "erased again"
     };
+    let failed = done.failed.iter().map(|it| {
+        let (line, error) = (it.line, &it.error);
+        format!("\nline {line} cannot be carried out: {error}")
+    });
+    let failed: String = failed.collect();
     format!(
-        "{} records, {} keys, {} accounts: {did}; {} entries in the ledger, {} of which the database did not know; the last one is {}",
-        done.records, done.keys, done.accounts, done.entries, done.unknown_entries, done.head
+        "{} records, {} keys, {} accounts: {did}; {} records were created since, and stay; {} entries in the ledger, {} of which \
+         the database did not know; the last one is {}{failed}",
+        done.records,
+        done.keys,
+        done.accounts,
+        done.newer_records,
+        done.entries,
+        done.unknown_entries,
+        done.head
     )
 }
 
 impl WriteLedger {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let pool = open(&self.url).await?;
-        let end = LedgerFile::new(&self.ledger).follow(&pool).await?;
+        let keyring = self.keys.open(&pool).await?;
+        let end = LedgerFile::new(&self.ledger)
+            .follow(&pool, &keyring)
+            .await?;
         say(&format!(
             "{} entries in {}; the last one is {}",
             end.position,

@@ -36,6 +36,7 @@ use crate::{
     deletion::{executor::Executor, expiry},
     dependencies::{OurRegistrars, registry_of},
     detached::DetachedTasks,
+    erasure_ledger::file::{LedgerError, LedgerFile},
     feed::Feed,
     hashing::Hashing,
     health::{self, Health},
@@ -208,6 +209,7 @@ struct Resources {
     client: Client,
     registry: Registry,
     registrars: OurRegistrars,
+    ledger: Option<Arc<LedgerFile>>,
 }
 
 async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, Failure> {
@@ -219,6 +221,8 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     check_master_keys(&pool, &keyring).await?;
     check_index_key(&pool, &keyring, &index_key).await?;
+    let ledger = config.deletion.ledger();
+    check_ledger(ledger.as_deref(), &pool, &keyring).await?;
     let deployment = Deployment::load(&config.deployment_file)?;
     let signer = Signer::load(&config.registrar_key_file, &deployment)?;
     let checkpointer = config.checkpoints.key_file.as_deref();
@@ -248,7 +252,32 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
         checkpointer,
         client,
         registry,
+        ledger,
     })
+}
+
+/// Refuses a database that knows fewer erasures than the ledger beside it, or others: it was restored, and what it brought back
+/// would be read. That the ledger cannot be written, or an entry in the table is forged, keeps nobody from their records; nothing
+/// is erased then.
+async fn check_ledger(
+    ledger: Option<&LedgerFile>,
+    pool: &Pool,
+    keyring: &Keyring,
+) -> Result<(), Failure> {
+    let Some(ledger) = ledger else {
+        tracing::warn!(
+            "No erasure ledger: after the restore of an older backup nothing says what is to be erased again (MEDITRUSTAL_ERASURE_LEDGER)"
+        );
+        return Ok(());
+    };
+    match ledger.follow_anew(pool, keyring).await {
+        Ok(_) => Ok(()),
+        Err(error @ (LedgerError::Parted(_) | LedgerError::Broken(_))) => Err(error.into()),
+        Err(error @ (LedgerError::File(_) | LedgerError::Forged(_) | LedgerError::Store(_))) => {
+            tracing::error!(%error, "Nothing is erased: the erasure ledger cannot be written");
+            Ok(())
+        }
+    }
 }
 
 /// Starts what orders and pins the trail; says where nothing pins it.
@@ -339,16 +368,10 @@ fn start_erasures(
     seals: &Seals,
     tasks: &mut JoinSet<()>,
 ) {
-    let ledger = config.deletion.ledger();
-    if ledger.is_none() {
-        tracing::warn!(
-            "No erasure ledger: after the restore of an older backup nothing says what is to be erased again (MEDITRUSTAL_ERASURE_LEDGER)"
-        );
-    }
     let executor = Executor {
         pool: resources.pool.clone(),
         seals: seals.clone(),
-        ledger: ledger.clone(),
+        ledger: resources.ledger.clone(),
         every: config.deletion.every(),
     };
     tasks.spawn(executor.run());
@@ -362,7 +385,7 @@ fn start_erasures(
             client: Some(resources.client.clone()),
             pinner: pinner.map(|signer| Pinner::new(signer, deployment)),
             keep: config.housekeeping.keep.keep(),
-            ledger,
+            ledger: resources.ledger.clone(),
         };
         tasks.spawn(retention::schedule::run(retention, every));
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
-    deletion::{DeletionRequest, ErasureStep},
+    deletion::{DeletionRequest, DeletionRequestType, ErasureStep},
     ids::DeletionRequestId,
     users::Role,
 };
@@ -18,9 +18,14 @@ use store::{
 use vault::digest;
 
 use super::entries::entry;
-use crate::{caller::Caller, erasure_ledger, error::Error};
+use crate::{
+    caller::Caller,
+    erasure_ledger::{self, LedgerEntry},
+    error::Error,
+};
 
-/// Writes what was erased since the request began to be carried out.
+/// Writes what was erased since the request began to be carried out: the certificate, and the entry of the ledger that names all of it
+/// once more.
 ///
 /// # Errors
 /// The database's.
@@ -28,7 +33,7 @@ pub(super) async fn issue(
     tx: &mut Tx<'_>,
     request: &DeletionRequest,
     now: DateTime<Utc>,
-) -> Result<StoredCertificate, Error> {
+) -> Result<(StoredCertificate, LedgerEntry), Error> {
     let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
     let done = execution::done(tx, request.id).await?;
     let begun = done.iter().find(|(step, _)| *step == ErasureStep::Begin);
@@ -68,11 +73,25 @@ pub(super) async fn issue(
         "ledger": last.as_ref().map(erasure_ledger::named),
     });
     let document = document.to_string().into_bytes();
-    Ok(StoredCertificate {
+    let certificate = StoredCertificate {
         sha256: digest::hex_of(&document),
         document,
         issued_at: now,
-    })
+    };
+    let account = request.request_type == DeletionRequestType::AccountErasure;
+    let entry = LedgerEntry {
+        records: erasure_ledger::ids(records.iter().map(|it| it.id)),
+        // Any other request destroys none.
+        keys: if account {
+            erasure_ledger::key_ids(&keys)
+        } else {
+            Vec::new()
+        },
+        account,
+        certificate: Some(certificate.sha256.clone()),
+        ..LedgerEntry::of_request(request.id, request.user)
+    };
+    Ok((certificate, entry))
 }
 
 /// The certificate of a request, for its subject and for administrators. Written down before it is shown.

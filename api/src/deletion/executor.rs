@@ -74,6 +74,10 @@ impl Executor {
 
     /// Goes through all that is due: those that cannot be carried out stop no other.
     async fn round(&self) -> Result<(), StoreError> {
+        // Nothing is due by a database that knows fewer erasures than the ledger.
+        if !self.is_ledger_written().await {
+            return Ok(());
+        }
         let mut after = None;
         loop {
             let due = self.due(after).await?;
@@ -121,7 +125,7 @@ impl Executor {
         let Some(ledger) = &self.ledger else {
             return true;
         };
-        let written = ledger.follow(&self.pool).await;
+        let written = ledger.follow(&self.pool, self.seals.keyring()).await;
         if let Err(error) = &written {
             tracing::error!(%error, "Nothing is erased: the erasure ledger cannot be written");
         }
@@ -378,7 +382,7 @@ impl Job<'_> {
                 records: erasure_ledger::ids(erased.iter().map(|(record, _)| *record)),
                 ..LedgerEntry::of_request(self.request.id, self.request.user)
             };
-            said["ledger"] = erasure_ledger::named(&entry.append(tx).await?);
+            said["ledger"] = erasure_ledger::named(&entry.append(self.seals.keyring(), tx).await?);
         }
         Ok((is_done, said))
     }
@@ -405,7 +409,7 @@ impl Job<'_> {
                 keys: erasure_ledger::key_ids(&destroyed),
                 ..LedgerEntry::of_request(self.request.id, self.request.user)
             };
-            said["ledger"] = erasure_ledger::named(&entry.append(tx).await?);
+            said["ledger"] = erasure_ledger::named(&entry.append(self.seals.keyring(), tx).await?);
         }
         Ok(said)
     }
@@ -421,7 +425,7 @@ impl Job<'_> {
             account: true,
             ..LedgerEntry::of_request(self.request.id, user)
         };
-        let head = entry.append(tx).await?;
+        let head = entry.append(self.seals.keyring(), tx).await?;
         Ok(json!({ "account": "ERASED", "ledger": erasure_ledger::named(&head) }))
     }
 
@@ -440,7 +444,7 @@ impl Job<'_> {
             return Ok(false);
         }
         let now = users::now(tx).await?;
-        let certificate = certificate::issue(tx, request, now).await?;
+        let (certificate, erased) = certificate::issue(tx, request, now).await?;
         let Some(completed) = request.after(DeletionStep::Complete) else {
             return Ok(false);
         };
@@ -453,11 +457,7 @@ impl Job<'_> {
         save(self.seals, tx, &completed).await?;
         // What was stored since it began was kept from others until now.
         let lifted = deletion::lift(tx, request.user).await?;
-        let entry = LedgerEntry {
-            certificate: Some(certificate.sha256.clone()),
-            ..LedgerEntry::of_request(request.id, request.user)
-        };
-        let head = entry.append(tx).await?;
+        let head = erased.append(self.seals.keyring(), tx).await?;
         let said = json!({
             "status": completed.status, "certificate": certificate.sha256, "liftedRecords": lifted,
             "ledger": erasure_ledger::named(&head),

@@ -1,6 +1,7 @@
 //! The ledger as a file: a line for each entry, its hash, a blank and its text. It follows the table: what is committed there and
 //! not in the file yet is appended and brought to the disk. A file that is no beginning of the table is left alone: it was cut
-//! off, changed, or knows erasures that an older backup does not know.
+//! off, changed, or knows erasures that an older backup does not know. An entry that nobody sealed who holds a master key is not
+//! copied, nor is anything after it.
 //!
 //! ```text
 //! line = hash ‖ " " ‖ entry ‖ "\n"
@@ -8,20 +9,30 @@
 //! ```
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use store::{Pool, StoreError, erasure_ledger};
+use store::{
+    Pool, StoreError,
+    erasure_ledger::{self, LedgerRow},
+};
 use tokio::sync::Mutex;
-use vault::digest;
+use vault::{digest, keyring::Keyring};
+
+use super::LedgerEntry;
 
 /// How many entries are appended at a time.
 const AT_ONCE: i64 = 1000;
+/// How long another process may hold the file.
+const HELD_FOR: Duration = Duration::from_secs(10);
+/// How often it is looked whether it does.
+const LOOKED_EVERY: Duration = Duration::from_millis(20);
 /// The hash before the first entry.
-const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Why a ledger cannot be written, or not be gone by.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +51,12 @@ pub(crate) enum LedgerError {
          `meditrustal erasures replay` with this file; else keep it, name another one, and find out who changed it"
     )]
     Parted(i64),
+    /// An entry was not sealed by us: whoever can write the table or the file can name anybody in it.
+    #[error(
+        "line {0} of the erasure ledger is not sealed in its place: nobody who holds a master key wrote it, or its key is not in \
+         the file of master keys; nothing is done by it"
+    )]
+    Forged(i64),
     /// The database's.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,20 +138,19 @@ impl LedgerFile {
         }
     }
 
-    /// Appends what the table has and the file has not. When it returns, it is on the disk.
+    /// Appends what the table has and the file has not, where we sealed it. When it returns, it is on the disk.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub(crate) async fn follow(&self, pool: &Pool) -> Result<LedgerEnd, LedgerError> {
+    pub(crate) async fn follow(
+        &self,
+        pool: &Pool,
+        keyring: &Keyring,
+    ) -> Result<LedgerEnd, LedgerError> {
         let mut known = self.known.lock().await;
-        let mut file = self.open()?;
-        // Until the file is closed: another process on this machine may write it, too.
-        file.lock()?;
-        let length = file.metadata()?.len();
-        if length < known.length {
-            return Err(LedgerError::Parted(known.position));
-        }
-        let mut end = read(&file, known.clone(), |_, _, _| ())?;
+        let (path, from) = (self.path.clone(), known.clone());
+        // Until the file is closed it is ours alone.
+        let (mut file, mut end) = on_disk(move || take(&path, from)).await?;
         let mut conn = pool.acquire().await?;
         if end.position > 0
             && erasure_ledger::hash_at(&mut conn, end.position)
@@ -149,40 +165,95 @@ impl LedgerFile {
             if rows.is_empty() {
                 break;
             }
-            let mut lines = String::new();
+            let (begin, mut lines) = (end.length, String::new());
             for row in rows {
-                if hash(&end.hash, &row.entry) != row.hash {
-                    return Err(LedgerError::Parted(row.position));
+                if !is_next(&row, &end, keyring) {
+                    return Err(LedgerError::Forged(end.position + 1));
                 }
                 lines.extend([&row.hash, " ", &row.entry, "\n"]);
                 end.position = row.position;
                 end.hash = row.hash;
             }
-            // Over what a crash left of a line.
-            file.set_len(end.length)?;
-            file.seek(SeekFrom::Start(end.length))?;
-            file.write_all(lines.as_bytes())?;
-            file.sync_all()?;
             end.length += u64::try_from(lines.len()).unwrap_or_default();
+            file = on_disk(move || write(file, begin, &lines)).await?;
         }
         *known = end.clone();
         Ok(end)
     }
 
-    /// The file, made where there is none, for its owner alone.
-    fn open(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
-        match options.open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = options.create_new(true).open(&self.path)?;
-                let parent = self.path.parent().filter(|it| !it.as_os_str().is_empty());
-                // Its name has to be on the disk, too.
-                File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-                Ok(file)
+    /// As [`LedgerFile::follow`], and reads the file from its beginning: what was read before may have been changed since.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub(crate) async fn follow_anew(
+        &self,
+        pool: &Pool,
+        keyring: &Keyring,
+    ) -> Result<LedgerEnd, LedgerError> {
+        *self.known.lock().await = LedgerEnd::default();
+        self.follow(pool, keyring).await
+    }
+}
+
+/// Whether a row is the one after this end, and sealed as such.
+fn is_next(row: &LedgerRow, end: &LedgerEnd, keyring: &Keyring) -> bool {
+    row.position == end.position + 1
+        && hash(&end.hash, &row.entry) == row.hash
+        && serde_json::from_str::<LedgerEntry>(&row.entry)
+            .is_ok_and(|entry| entry.is_ours(keyring, &end.hash))
+}
+
+/// Does what waits for the disk where nothing else waits.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| LedgerError::File(io::Error::other(error)))?
+}
+
+/// Opens the file for us alone, and reads it to its end.
+fn take(path: &Path, from: LedgerEnd) -> Result<(File, LedgerEnd), LedgerError> {
+    let file = open(path)?;
+    let until = Instant::now() + HELD_FOR;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // Another process on this machine writes it.
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(LOOKED_EVERY);
             }
-            opened => opened,
+            Err(error) => return Err(LedgerError::File(error.into())),
         }
+    }
+    if file.metadata()?.len() < from.length {
+        return Err(LedgerError::Parted(from.position));
+    }
+    let end = read(&file, from, |_, _, _| ())?;
+    Ok((file, end))
+}
+
+/// Writes lines from a place on, over what a crash left of a line, and brings them to the disk.
+fn write(mut file: File, begin: u64, lines: &str) -> Result<File, LedgerError> {
+    file.set_len(begin)?;
+    file.seek(SeekFrom::Start(begin))?;
+    file.write_all(lines.as_bytes())?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// The file, made where there is none, for its owner alone.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = options.create_new(true).open(path)?;
+            let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+            // Its name has to be on the disk, too.
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            Ok(file)
+        }
+        opened => opened,
     }
 }
 

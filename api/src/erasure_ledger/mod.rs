@@ -14,7 +14,9 @@ use store::{
     users,
 };
 use uuid::Uuid;
+use vault::{digest, keyring::Keyring};
 
+use self::file::NOTHING;
 use crate::error::Error;
 
 /// Why something was erased.
@@ -27,7 +29,8 @@ pub(crate) enum ErasureCause {
     Retention,
 }
 
-/// What was erased: ids, and nothing of what they named. The text of it is what is hashed, so no field moves.
+/// What was erased: ids, and nothing of what they named. The text of it is what is hashed, so no field moves. Its seal says that it
+/// was written by whoever holds a master key: what is erased again goes by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct LedgerEntry {
@@ -54,6 +57,12 @@ pub(crate) struct LedgerEntry {
     /// The SHA-256 of the certificate, when all was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<String>,
+    /// The seal over the hash before and the text without it, in hexadecimal digits (`vault::seal`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<String>,
+    /// The master key that its key is derived from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal_key: Option<String>,
 }
 
 impl LedgerEntry {
@@ -87,17 +96,66 @@ impl LedgerEntry {
             keys: Vec::new(),
             account: false,
             certificate: None,
+            seal: None,
+            seal_key: None,
         }
     }
 
     /// Appends it, in the transaction that erases.
     ///
     /// # Errors
-    /// The database's.
-    pub(crate) async fn append(mut self, tx: &mut Tx<'_>) -> Result<LedgerHead, Error> {
+    /// The database's; [`Error::Unavailable`] where no master key can be used.
+    pub(crate) async fn append(
+        mut self,
+        keyring: &Keyring,
+        tx: &mut Tx<'_>,
+    ) -> Result<LedgerHead, Error> {
         self.at = users::now(tx).await?;
-        let text = json!(self).to_string();
+        self.append_again(keyring, tx).await
+    }
+
+    /// Appends one that was carried out before, as it was then, sealed in its place.
+    ///
+    /// # Errors
+    /// As [`LedgerEntry::append`].
+    pub(crate) async fn append_again(
+        &self,
+        keyring: &Keyring,
+        tx: &mut Tx<'_>,
+    ) -> Result<LedgerHead, Error> {
+        erasure_ledger::lock(tx).await?;
+        let last = erasure_ledger::head(tx).await?;
+        let before = last.as_ref().map_or(NOTHING, |last| last.hash.as_str());
+        let seal = keyring.seal_ledger_entry(before, &self.unsealed());
+        let seal = seal.map_err(|error| {
+            tracing::error!(%error, "No entry of the erasure ledger can be sealed");
+            Error::Unavailable
+        })?;
+        let sealed = Self {
+            seal: Some(digest::to_hex(&seal.mac)),
+            seal_key: Some(seal.key_id),
+            ..self.clone()
+        };
+        let text = json!(sealed).to_string();
         Ok(erasure_ledger::append(tx, self.entry, &text).await?)
+    }
+
+    /// Whether it was sealed as the entry after the one with this hash.
+    pub(crate) fn is_ours(&self, keyring: &Keyring, before: &str) -> bool {
+        let (Some(seal), Some(key)) = (&self.seal, &self.seal_key) else {
+            return false;
+        };
+        keyring.is_ledger_entry(before, &self.unsealed(), seal, key)
+    }
+
+    /// The text that is sealed.
+    fn unsealed(&self) -> String {
+        let unsealed = Self {
+            seal: None,
+            seal_key: None,
+            ..self.clone()
+        };
+        json!(unsealed).to_string()
     }
 }
 

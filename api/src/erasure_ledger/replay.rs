@@ -1,5 +1,7 @@
-//! Erases again what an older backup brought back: entry by entry of a ledger, each in one transaction with its audit rows. What is
-//! erased already stays as it is, so that it can be done any number of times.
+//! Erases again what an older backup brought back: entry by entry of a ledger that we sealed. What is erased already stays as it is,
+//! so that it can be done any number of times. Records and keys go first, in one transaction with their audit rows; the account
+//! after them, in another. An entry that fails keeps no other from being carried out; it and what follows are not put into the
+//! table then, so that an api refuses to start until a replay comes to its end.
 
 use std::{collections::BTreeSet, fs::File, path::Path};
 
@@ -12,11 +14,17 @@ use domain::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{Pool, Tx, audit, barrier, closings, deletion::again, erasure_ledger};
+use store::{
+    Pool, Tx, audit, barrier, closings,
+    deletion::again::{self, ErasedBefore},
+    erasure_ledger,
+};
+use uuid::Uuid;
+use vault::keyring::Keyring;
 
 use super::{
     ErasureCause, LedgerEntry,
-    file::{LedgerEnd, LedgerError, read},
+    file::{LedgerEnd, LedgerError, NOTHING, read},
 };
 use crate::{deletion::account, error::Error, seals::Seals};
 
@@ -36,11 +44,24 @@ pub(crate) struct Replayed {
     pub(crate) keys: u64,
     /// Accounts that were there again.
     pub(crate) accounts: u64,
+    /// Records that are called as one that was erased, and were created since: they stay.
+    pub(crate) newer_records: u64,
+    /// Entries that could not be carried out.
+    pub(crate) failed: Vec<FailedLine>,
     /// The hash of the ledger's last entry.
     pub(crate) head: String,
 }
 
-/// Why a ledger was not replayed, or not to its end.
+/// An entry that could not be carried out, or not to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FailedLine {
+    /// Which.
+    pub(crate) line: i64,
+    /// Why.
+    pub(crate) error: String,
+}
+
+/// Why a ledger was not replayed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
     /// The file's.
@@ -52,20 +73,21 @@ pub(crate) enum ReplayError {
     /// It does not have an entry that it should.
     #[error("the erasure ledger has no entry with this hash: it was cut off, or is another one")]
     CutOff,
-    /// An entry could not be carried out.
-    #[error("line {line} of the erasure ledger cannot be carried out: {error}")]
-    Failed {
-        /// Which.
-        line: i64,
-        /// Why.
-        error: Error,
-    },
+}
+
+/// A line of a ledger.
+struct LedgerLine {
+    line: i64,
+    /// The hash of the line before.
+    before: String,
+    text: String,
+    entry: LedgerEntry,
 }
 
 /// Reads the whole ledger before anything is done, and then erases.
 ///
 /// # Errors
-/// [`ReplayError`]; what was done until then stays done.
+/// [`ReplayError`]; nothing was done then.
 pub(crate) async fn replay(
     pool: &Pool,
     seals: &Seals,
@@ -73,39 +95,64 @@ pub(crate) async fn replay(
     wanted: Option<&str>,
     dry_run: bool,
 ) -> Result<Replayed, ReplayError> {
-    let file = File::open(ledger).map_err(LedgerError::from)?;
-    let mut unreadable = None;
-    let mut entries = Vec::new();
-    let mut hashes = BTreeSet::new();
-    let end = read(&file, LedgerEnd::default(), |line, hash, text| {
-        hashes.insert(hash.to_owned());
-        match serde_json::from_str::<LedgerEntry>(text) {
-            Ok(entry) => entries.push((line, text.to_owned(), entry)),
-            Err(_) => unreadable = unreadable.or(Some(line)),
-        }
-    })?;
-    if let Some(line) = unreadable {
-        return Err(ReplayError::Unreadable(line));
-    }
-    if wanted.is_some_and(|wanted| !hashes.contains(wanted)) {
-        return Err(ReplayError::CutOff);
-    }
+    let (lines, end) = believed(seals.keyring(), ledger, wanted)?;
     let mut done = Replayed {
         dry_run,
         head: end.hash,
         ..Replayed::default()
     };
-    for (line, text, entry) in entries {
+    let mut counted = BTreeSet::new();
+    for line in lines {
+        done.entries += 1;
         let again = Again {
             pool,
             seals,
             origin: Origin::job(RequestId::fresh()),
-            entry,
+            line: &line,
+            dry_run,
         };
-        let carried_out = again.carry_out(&text, &mut done).await;
-        carried_out.map_err(|error| ReplayError::Failed { line, error })?;
+        if let Err(error) = again.carry_out(&mut done, &mut counted).await {
+            done.failed.push(FailedLine {
+                line: line.line,
+                error: error.to_string(),
+            });
+        }
     }
     Ok(done)
+}
+
+/// All lines of a ledger, where it is whole and each is sealed in its place.
+fn believed(
+    keyring: &Keyring,
+    ledger: &Path,
+    wanted: Option<&str>,
+) -> Result<(Vec<LedgerLine>, LedgerEnd), ReplayError> {
+    let file = File::open(ledger).map_err(LedgerError::from)?;
+    let (mut lines, mut refused) = (Vec::new(), None);
+    let (mut before, mut is_wanted) = (NOTHING.to_owned(), wanted.is_none());
+    let end = read(&file, LedgerEnd::default(), |line, hash, text| {
+        is_wanted |= wanted == Some(hash);
+        let before = std::mem::replace(&mut before, hash.to_owned());
+        let Ok(entry) = serde_json::from_str::<LedgerEntry>(text) else {
+            refused.get_or_insert(ReplayError::Unreadable(line));
+            return;
+        };
+        if !entry.is_ours(keyring, &before) {
+            refused.get_or_insert(LedgerError::Forged(line).into());
+        }
+        let text = text.to_owned();
+        lines.push(LedgerLine {
+            line,
+            before,
+            text,
+            entry,
+        });
+    })?;
+    match refused {
+        Some(refused) => Err(refused),
+        None if !is_wanted => Err(ReplayError::CutOff),
+        None => Ok((lines, end)),
+    }
 }
 
 /// One entry.
@@ -113,65 +160,124 @@ struct Again<'a> {
     pool: &'a Pool,
     seals: &'a Seals,
     origin: Origin,
-    entry: LedgerEntry,
+    line: &'a LedgerLine,
+    dry_run: bool,
+}
+
+/// What was counted: what is only foretold is there again at the next entry that names it.
+type CountedIds = BTreeSet<Uuid>;
+
+fn count(counted: &mut CountedIds, ids: impl IntoIterator<Item = Uuid>) -> u64 {
+    let new = ids.into_iter().filter(|id| counted.insert(*id));
+    u64::try_from(new.count()).unwrap_or(u64::MAX)
 }
 
 impl Again<'_> {
-    async fn carry_out(&self, text: &str, done: &mut Replayed) -> Result<(), Error> {
-        let subject = UserId(self.entry.subject);
+    async fn carry_out(&self, done: &mut Replayed, counted: &mut CountedIds) -> Result<(), Error> {
+        let subject = UserId(self.line.entry.subject);
+        self.data(subject, done, counted).await?;
+        if self.line.entry.account && self.account(subject).await? {
+            done.accounts += count(counted, [subject.0]);
+        }
+        let is_known = self.is_in_table(done.failed.is_empty()).await?;
+        done.unknown_entries += u64::from(!is_known);
+        Ok(())
+    }
+
+    /// Puts the entry into the table, where all before it are. Gives whether it was there.
+    async fn is_in_table(&self, is_next: bool) -> Result<bool, Error> {
+        let LedgerLine {
+            before,
+            text,
+            entry,
+            ..
+        } = self.line;
         let mut tx = self.pool.begin().await?;
-        barrier::lock_exclusive(&mut tx, [subject]).await?;
-        let is_known = erasure_ledger::is_known(&mut tx, self.entry.entry).await?;
-        if !is_known {
-            erasure_ledger::append(&mut tx, self.entry.entry, text).await?;
+        erasure_ledger::lock(&mut tx).await?;
+        let is_known = erasure_ledger::is_known(&mut tx, entry.entry).await?;
+        if !is_known && is_next {
+            let last = erasure_ledger::head(&mut tx).await?;
+            let last = last.as_ref().map_or(NOTHING, |last| last.hash.as_str());
+            if last == before {
+                erasure_ledger::append(&mut tx, entry.entry, text).await?;
+            } else {
+                // The table has another beginning than this ledger: it is sealed in its place there.
+                entry.append_again(self.seals.keyring(), &mut tx).await?;
+            }
         }
-        let records = self.records(&mut tx, subject).await?;
-        let keys = self.keys(&mut tx, subject).await?;
-        let is_there = self.entry.account && again::is_somebody(&mut tx, subject).await?;
-        if is_there {
-            self.account(&mut tx, subject).await?;
-        }
-        if records + keys > 0 || is_there {
-            let said = json!({
-                "replayed": self.entry.entry, "erasedRecords": records, "destroyedKeys": keys, "account": is_there,
-            });
-            audit::insert(&mut tx, &[self.row(self.action(), said)]).await?;
-        }
-        if done.dry_run {
+        self.end(tx).await?;
+        Ok(is_known)
+    }
+
+    async fn end(&self, tx: Tx<'_>) -> Result<(), Error> {
+        if self.dry_run {
             tx.rollback().await?;
         } else {
             tx.commit().await?;
         }
-        done.entries += 1;
-        done.unknown_entries += u64::from(!is_known);
-        done.records += records;
-        done.keys += keys;
-        done.accounts += u64::from(is_there);
         Ok(())
     }
 
-    async fn records(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<u64, Error> {
-        let named: Vec<RecordId> = self.entry.records.iter().copied().map(RecordId).collect();
-        if named.is_empty() {
-            return Ok(0);
+    /// Erases records and keys.
+    async fn data(
+        &self,
+        subject: UserId,
+        done: &mut Replayed,
+        counted: &mut CountedIds,
+    ) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        barrier::lock_exclusive(&mut tx, [subject]).await?;
+        let newer = self.newer(&mut tx, subject).await?;
+        let records = self.records(&mut tx, subject).await?;
+        let keys = self.keys(&mut tx, subject).await?;
+        if !(records.is_empty() && keys.is_empty()) {
+            let said = json!({
+                "replayed": self.line.entry.entry, "erasedRecords": records.len(), "destroyedKeys": keys.len(),
+            });
+            audit::insert(&mut tx, &[self.row(self.action(), said)]).await?;
         }
-        let erased = again::erase_records(tx, subject, &named).await?;
-        let reason = match self.entry.cause {
+        self.end(tx).await?;
+        done.newer_records += newer;
+        done.records += count(counted, records.iter().map(|record| record.0));
+        done.keys += count(counted, keys.iter().map(|key| key.0));
+        Ok(())
+    }
+
+    /// What was erased of these, at the time of the entry. With the account all was.
+    const fn before<'a, Id>(&self, patient: UserId, ids: &'a [Id]) -> ErasedBefore<'a, Id> {
+        ErasedBefore {
+            patient,
+            ids,
+            all: self.line.entry.account,
+            at: self.line.entry.at,
+        }
+    }
+
+    fn named(&self) -> Vec<RecordId> {
+        let named = self.line.entry.records.iter();
+        named.copied().map(RecordId).collect()
+    }
+
+    async fn newer(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<u64, Error> {
+        Ok(again::created_since(tx, self.before(subject, &self.named())).await?)
+    }
+
+    async fn records(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<Vec<RecordId>, Error> {
+        let erased = again::erase_records(tx, self.before(subject, &self.named())).await?;
+        let reason = match self.line.entry.cause {
             ErasureCause::Request => ClosingReason::PatientAsked,
             ErasureCause::Retention => ClosingReason::RetentionEnded,
         };
         let current = erased.iter().filter(|(_, is_current)| *is_current);
         let closed: Vec<_> = current.map(|(record, _)| (*record, reason)).collect();
         closings::insert(tx, &closed).await?;
-        Ok(u64::try_from(erased.len()).unwrap_or(u64::MAX))
+        Ok(erased.into_iter().map(|(record, _)| record).collect())
     }
 
-    async fn keys(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<u64, Error> {
-        let named: Vec<PatientKeyId> = self.entry.keys.iter().copied().map(PatientKeyId).collect();
-        if named.is_empty() {
-            return Ok(0);
-        }
-        let destroyed = again::destroy_keys(tx, subject, &named).await?;
+    async fn keys(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<Vec<PatientKeyId>, Error> {
+        let named = self.line.entry.keys.iter();
+        let named: Vec<PatientKeyId> = named.copied().map(PatientKeyId).collect();
+        let destroyed = again::destroy_keys(tx, self.before(subject, &named)).await?;
         let rows: Vec<AuditEntry> = destroyed
             .iter()
             .map(|key| AuditEntry {
@@ -181,43 +287,52 @@ impl Again<'_> {
                 encryption: EncryptionStatus::KeyDestroyed,
                 ..self.row(
                     AuditAction::KeyDestroy,
-                    json!({ "replayed": self.entry.entry }),
+                    json!({ "replayed": self.line.entry.entry }),
                 )
             })
             .collect();
         audit::insert(tx, &rows).await?;
-        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+        Ok(destroyed)
     }
 
-    /// Nobody logs in, nobody is let in, and the account says nothing of anybody.
-    async fn account(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<(), Error> {
-        let entry = |said| self.row(AuditAction::ConsentWithdraw, said);
-        account::end_sessions(self.seals, tx, subject).await?;
-        while !account::withdraw_consents(self.seals, tx, subject, &entry)
-            .await?
-            .0
-        {}
-        again::remove_wallets(tx, subject).await?;
-        account::pseudonymise(self.seals, tx, subject).await
+    /// Nobody logs in, nobody is let in, and the account says nothing of anybody. Gives whether it did.
+    async fn account(&self, subject: UserId) -> Result<bool, Error> {
+        let mut tx = self.pool.begin().await?;
+        barrier::lock_exclusive(&mut tx, [subject]).await?;
+        let is_there = again::is_somebody(&mut tx, subject).await?;
+        if is_there {
+            let entry = |said| self.row(AuditAction::ConsentWithdraw, said);
+            account::end_sessions(self.seals, &mut tx, subject).await?;
+            while !account::withdraw_consents(self.seals, &mut tx, subject, &entry)
+                .await?
+                .0
+            {}
+            again::remove_wallets(&mut tx, subject).await?;
+            account::pseudonymise(self.seals, &mut tx, subject).await?;
+            let said = json!({ "replayed": self.line.entry.entry, "account": true });
+            audit::insert(&mut tx, &[self.row(self.action(), said)]).await?;
+        }
+        self.end(tx).await?;
+        Ok(is_there)
     }
 
     const fn action(&self) -> AuditAction {
-        match self.entry.cause {
+        match self.line.entry.cause {
             ErasureCause::Request => AuditAction::DeletionExecute,
             ErasureCause::Retention => AuditAction::RetentionPurge,
         }
     }
 
     fn row(&self, action: AuditAction, said: Value) -> AuditEntry {
-        let (resource_type, resource_id, purpose) = match self.entry.cause {
+        let (resource_type, resource_id, purpose) = match self.line.entry.cause {
             ErasureCause::Request => (
                 ResourceType::DeletionRequest,
-                self.entry.request.unwrap_or(self.entry.entry),
+                self.line.entry.request.unwrap_or(self.line.entry.entry),
                 Purpose::Compliance,
             ),
             ErasureCause::Retention => (
                 ResourceType::MedicalRecord,
-                self.entry.entry,
+                self.line.entry.entry,
                 Purpose::RecordManagement,
             ),
         };
@@ -226,7 +341,7 @@ impl Again<'_> {
             resource_id,
             new_value: Some(said),
             classification: Classification::SensitivePersonal,
-            patient: Some(UserId(self.entry.subject)),
+            patient: Some(UserId(self.line.entry.subject)),
             ..AuditEntry::new(SCHEDULER, action, purpose, &self.origin)
         }
     }

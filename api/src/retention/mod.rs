@@ -163,7 +163,7 @@ impl Retention {
             ..RetentionReport::default()
         };
         if !dry_run {
-            self.write_ledger().await?;
+            self.compare_ledger().await?;
         }
         // What one of them cannot do keeps no other from its own.
         let expired = self.remove_expired(&mut report).await;
@@ -178,7 +178,15 @@ impl Retention {
     /// What was erased is on the disk before more is.
     async fn write_ledger(&self) -> Result<(), RetentionError> {
         if let Some(ledger) = &self.ledger {
-            ledger.follow(&self.pool).await?;
+            ledger.follow(&self.pool, &self.keyring).await?;
+        }
+        Ok(())
+    }
+
+    /// The ledger is still what was written, from its beginning on.
+    async fn compare_ledger(&self) -> Result<(), RetentionError> {
+        if let Some(ledger) = &self.ledger {
+            ledger.follow_anew(&self.pool, &self.keyring).await?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use store::{
     retention::{self, DueRecord},
 };
 use uuid::Uuid;
-use vault::row::Opened;
+use vault::{keyring::Keyring, row::Opened};
 
 use super::{LOCK, Retention, RetentionError, RetentionReport, evidence::AHEAD, rules};
 use crate::{
@@ -193,7 +193,7 @@ impl Retention {
             let those = (after, LINES_AT_ONCE);
             looked.erased =
                 retention::purge_records(&mut tx, patient, those, &looked.lines).await?;
-            write_down(&mut tx, patient, &looked.erased).await?;
+            write_down(&mut tx, &self.keyring, patient, &looked.erased).await?;
         }
         tx.commit().await?;
         if !looked.erased.is_empty() {
@@ -242,6 +242,7 @@ impl Retention {
 
 async fn write_down(
     tx: &mut Tx<'_>,
+    keyring: &Keyring,
     patient: UserId,
     erased: &[DueRecord],
 ) -> Result<(), RetentionError> {
@@ -251,7 +252,7 @@ async fn write_down(
         .collect();
     closings::insert(tx, &closed).await?;
     let entry = LedgerEntry::of_retention(patient, erased.iter().map(|it| it.id));
-    let ledger = erasure_ledger::named(&entry.append(tx).await?);
+    let ledger = erasure_ledger::named(&entry.append(keyring, tx).await?);
     let mut types: BTreeMap<RecordType, u64> = BTreeMap::new();
     for record in erased {
         *types.entry(record.record_type).or_default() += 1;

@@ -29,17 +29,26 @@ pub struct LedgerRow {
     pub hash: String,
 }
 
-/// Appends an entry; one that is there already is not appended again. Gives the last entry then.
+/// Lets nobody else append until the transaction ends: the last entry stays the last.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn append(tx: &mut Tx<'_>, id: Uuid, entry: &str) -> Result<LedgerHead, StoreError> {
+pub async fn lock(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
         LOCK
     )
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Appends an entry; one that is there already is not appended again. Gives the last entry then.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn append(tx: &mut Tx<'_>, id: Uuid, entry: &str) -> Result<LedgerHead, StoreError> {
+    lock(tx).await?;
     sqlx::query!(
         "INSERT INTO erasure_ledger (position, entry_id, entry, hash, written_at)
          SELECT COALESCE(last.position, 0) + 1, $1, $2,

@@ -70,6 +70,21 @@ pub fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The bytes that pairs of hexadecimal digits say; `None` for any other text.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| match pair {
+        [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
+        _ => None,
+    });
+    bytes.collect()
+}
+
+fn digit(text: u8) -> Option<u8> {
+    let value = char::from(text).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

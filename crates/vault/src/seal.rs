@@ -14,6 +14,8 @@
 //! seal is of one row of one table, no value runs into the next one, and nothing is not the empty text. A
 //! column joins a layout by a new version of it. Times are microseconds since 1970, 8 bytes.
 
+mod ledger;
+
 use chrono::{DateTime, Utc};
 use domain::{
     access_codes::PreparedConsent,
@@ -60,8 +62,12 @@ impl std::fmt::Debug for Encoding {
 }
 
 impl Encoding {
+    fn empty() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(512)))
+    }
+
     fn of<T: Sealable>(row: &T) -> Self {
-        let mut out = Self(Zeroizing::new(Vec::with_capacity(512)));
+        let mut out = Self::empty();
         out.text(T::TABLE.as_str());
         out.bytes(&[T::LAYOUT]);
         out.bytes(row.id().as_bytes());

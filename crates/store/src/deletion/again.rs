@@ -1,10 +1,24 @@
 //! Erases again what an older backup brought back. The owner of the tables alone may: no function of the schema stands between.
 
+use chrono::{DateTime, Utc};
 use domain::ids::{PatientKeyId, RecordId, UserId};
 use uuid::Uuid;
 
 use super::ids_of;
 use crate::{StoreError, Tx};
+
+/// What of a patient was erased.
+#[derive(Debug, Clone, Copy)]
+pub struct ErasedBefore<'a, Id> {
+    /// Whose.
+    pub patient: UserId,
+    /// Which.
+    pub ids: &'a [Id],
+    /// Whether everything was, whatever is named.
+    pub all: bool,
+    /// When. What was created since is something else, though it may be called the same: a restored record keeps its id.
+    pub at: DateTime<Utc>,
+}
 
 /// Erases those of a patient's records that say anything. Gives which, and whether each is the current version. The transaction
 /// writes an audit row about the patient, whose time is theirs.
@@ -13,25 +27,27 @@ use crate::{StoreError, Tx};
 /// [`StoreError`].
 pub async fn erase_records(
     tx: &mut Tx<'_>,
-    patient: UserId,
-    records: &[RecordId],
+    erased: ErasedBefore<'_, RecordId>,
 ) -> Result<Vec<(RecordId, bool)>, StoreError> {
-    let erased = sqlx::query!(
+    let again = sqlx::query!(
         r#"UPDATE medical_records
            SET encrypted_data = '\x', record_metadata = NULL, code_tokens = NULL, missing_elements = NULL,
                effective_at = NULL, erased_at = decision_time()
            WHERE patient_id = $1
-             AND id = ANY($2)
+             AND (id = ANY($2) OR $3::boolean)
+             AND created_at <= $4
              AND (erased_at IS NULL OR octet_length(encrypted_data) > 0 OR record_metadata IS NOT NULL
                   OR code_tokens IS NOT NULL OR missing_elements IS NOT NULL OR effective_at IS NOT NULL)
            RETURNING id, superseded_at IS NULL AS "is_current!""#,
-        patient.0,
-        &ids_of(records),
+        erased.patient.0,
+        &ids_of(erased.ids),
+        erased.all,
+        erased.at,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let erased = erased.into_iter();
-    Ok(erased
+    let again = again.into_iter();
+    Ok(again
         .map(|row| (RecordId(row.id), row.is_current))
         .collect())
 }
@@ -43,21 +59,43 @@ pub async fn erase_records(
 /// [`StoreError`].
 pub async fn destroy_keys(
     tx: &mut Tx<'_>,
-    patient: UserId,
-    keys: &[PatientKeyId],
+    erased: ErasedBefore<'_, PatientKeyId>,
 ) -> Result<Vec<PatientKeyId>, StoreError> {
-    let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    let keys: Vec<Uuid> = erased.ids.iter().map(|key| key.0).collect();
     let destroyed = sqlx::query_scalar!(
         "UPDATE patient_keys
          SET wrapped_key = NULL, destroyed_at = decision_time()
-         WHERE patient_id = $1 AND id = ANY($2) AND (destroyed_at IS NULL OR wrapped_key IS NOT NULL)
+         WHERE patient_id = $1 AND (id = ANY($2) OR $3::boolean) AND created_at <= $4
+           AND (destroyed_at IS NULL OR wrapped_key IS NOT NULL)
          RETURNING id",
-        patient.0,
+        erased.patient.0,
         &keys,
+        erased.all,
+        erased.at,
     )
     .fetch_all(&mut **tx)
     .await?;
     Ok(destroyed.into_iter().map(PatientKeyId).collect())
+}
+
+/// How many of a patient's records that are named were created since, and say something: they are something else.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn created_since(
+    tx: &mut Tx<'_>,
+    erased: ErasedBefore<'_, RecordId>,
+) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM medical_records
+           WHERE patient_id = $1 AND id = ANY($2) AND created_at > $3 AND erased_at IS NULL"#,
+        erased.patient.0,
+        &ids_of(erased.ids),
+        erased.at,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 /// Whether an account is there and says something of somebody.
