@@ -237,7 +237,7 @@ impl Again<'_> {
             audit::insert(&mut tx, &[self.row(self.action(), said)]).await?;
         }
         self.end(tx).await?;
-        done.newer_records += newer;
+        done.newer_records += count(counted, newer.iter().map(|record| record.0));
         done.records += count(counted, records.iter().map(|record| record.0));
         done.keys += count(counted, keys.iter().map(|key| key.0));
         Ok(())
@@ -258,7 +258,7 @@ impl Again<'_> {
         named.copied().map(RecordId).collect()
     }
 
-    async fn newer(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<u64, Error> {
+    async fn newer(&self, tx: &mut Tx<'_>, subject: UserId) -> Result<Vec<RecordId>, Error> {
         Ok(again::created_since(tx, self.before(subject, &self.named())).await?)
     }
 

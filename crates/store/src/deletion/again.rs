@@ -78,24 +78,25 @@ pub async fn destroy_keys(
     Ok(destroyed.into_iter().map(PatientKeyId).collect())
 }
 
-/// How many of a patient's records that are named were created since, and say something: they are something else.
+/// Those of a patient's records that are named, were created since, and say something: they are something else.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn created_since(
     tx: &mut Tx<'_>,
     erased: ErasedBefore<'_, RecordId>,
-) -> Result<u64, StoreError> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM medical_records
-           WHERE patient_id = $1 AND id = ANY($2) AND created_at > $3 AND erased_at IS NULL"#,
+) -> Result<Vec<RecordId>, StoreError> {
+    let newer = sqlx::query_scalar!(
+        "SELECT id FROM medical_records
+         WHERE patient_id = $1 AND id = ANY($2) AND created_at > $3 AND erased_at IS NULL
+         ORDER BY id",
         erased.patient.0,
         &ids_of(erased.ids),
         erased.at,
     )
-    .fetch_one(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(u64::try_from(count).unwrap_or_default())
+    Ok(newer.into_iter().map(RecordId).collect())
 }
 
 /// Whether an account is there and says something of somebody.
