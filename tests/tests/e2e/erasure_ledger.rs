@@ -64,7 +64,12 @@ async fn runs(world: &World, role: &str, words: &[&str]) -> (bool, String) {
 async fn replays(world: &World, ledger: &Path, words: &[&str]) -> (bool, String) {
     let ledger = ledger.display().to_string();
     let replay = ["replay", "--ledger", &ledger, "--json"];
-    runs(world, "meditrustal_migrator", &[&replay[..], words].concat()).await
+    runs(
+        world,
+        "meditrustal_migrator",
+        &[&replay[..], words].concat(),
+    )
+    .await
 }
 
 /// A ledger of these entries, each hashed together with the one before.
@@ -281,6 +286,11 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
     let rows: Vec<String> = rows.iter().map(|row| text(&row["line"])).collect();
     assert_eq!(rows, lines.lines().collect::<Vec<_>>());
 
+    // Then it is served, once the operator has said which nonces were used meanwhile.
+    world
+        .executes("UPDATE signers SET next_nonce = next_nonce + 1000")
+        .await;
+    world.api.restart().await;
     // What was created since, and is called the same, is something else.
     let newer = format!(
         "UPDATE medical_records SET encrypted_data = '\\x01', erased_at = NULL, created_at = '2100-01-01 00:00:00Z'

@@ -1,5 +1,5 @@
-//! What an erasure leaves outside of the tables: in the write-ahead log, in what a dump copies, in the logs of the programs at their most
-//! talkative, in exports, in the feed and in the ledger.
+//! What an erasure leaves outside of the tables: of documents in the write-ahead log, of documents and names in what a dump copies, in
+//! the logs of the programs at their most talkative, in exports, in the feed and in the ledger.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ async fn tables_with(world: &World, wanted: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_leaves_nothing_in_clear_in_the_wal_a_dump_a_log_an_export_or_the_feed() {
+async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or_an_export() {
     let scratch = Scratch::new("traces").expect("there is room for a file");
     let ledger = scratch.path().join("erasures.ledger");
     let world = World::with(|options| {
@@ -126,7 +126,8 @@ async fn an_erasure_leaves_nothing_in_clear_in_the_wal_a_dump_a_log_an_export_or
     approves(&adi, &request).await;
     is_completed(&world, &request).await;
 
-    // The write-ahead log, and every other file of the server.
+    // The write-ahead log, and every other file of the server: nothing of a document was ever in them. Names and addresses were, and
+    // stay until a segment is used again and the dead rows are vacuumed (docs/decisions/0046).
     let dir = world
         .sql("SELECT current_setting('data_directory') AS dir")
         .await;
