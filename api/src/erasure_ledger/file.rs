@@ -138,7 +138,7 @@ impl LedgerFile {
         }
     }
 
-    /// Appends what the table has and the file has not, where we sealed it. When it returns, it is on the disk.
+    /// Appends what the table has and the file has not, up to what we did not seal. When it returns, it is on the disk.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -166,9 +166,11 @@ impl LedgerFile {
                 break;
             }
             let (begin, mut lines) = (end.length, String::new());
+            let mut forged = None;
             for row in rows {
                 if !is_next(&row, &end, keyring) {
-                    return Err(LedgerError::Forged(end.position + 1));
+                    forged = Some(LedgerError::Forged(end.position + 1));
+                    break;
                 }
                 lines.extend([&row.hash, " ", &row.entry, "\n"]);
                 end.position = row.position;
@@ -176,6 +178,9 @@ impl LedgerFile {
             }
             end.length += u64::try_from(lines.len()).unwrap_or_default();
             file = on_disk(move || write(file, begin, &lines)).await?;
+            if let Some(forged) = forged {
+                return Err(forged);
+            }
         }
         *known = end.clone();
         Ok(end)
