@@ -290,6 +290,7 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
     world
         .executes("UPDATE signers SET next_nonce = next_nonce + 1000")
         .await;
+    world.indexer.restart().await;
     world.api.restart().await;
     // What was created since, and is called the same, is something else.
     let newer = format!(
