@@ -26,7 +26,9 @@ CREATE TABLE consent_receipts (
         CHECK (chain_state IN ('PENDING', 'SUBMITTED', 'CONFIRMED', 'FINALIZED', 'FAILED')),
     -- Why the registry will never take it.
     failure VARCHAR(20)
-        CHECK (failure IN ('DEADLINE_PASSED', 'CONSENT_EXPIRED', 'WITHDRAWN_BEFORE', 'REFUSED')),
+        CHECK (failure IN (
+            'DEADLINE_PASSED', 'CONSENT_EXPIRED', 'WITHDRAWN_BEFORE', 'REFUSED', 'WITHDRAWN_HERE', 'OTHER_REGISTRY'
+        )),
     -- When it is looked at again while it is PENDING; null where it is not to be relayed.
     due_at TIMESTAMP WITH TIME ZONE,
     -- How often it was mined without effect.

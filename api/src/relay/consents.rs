@@ -74,14 +74,8 @@ struct Tellable {
 }
 
 impl Tellable {
-    /// Of a receipt that was signed for this contract; `None` where the signature is not of what it says.
-    fn of(
-        receipt: &ConsentReceipt,
-        signed: &ReceiptSignature,
-        domain: ConsentDomain,
-    ) -> Option<Self> {
-        let is_for_it = u64::try_from(signed.chain_id).ok() == Some(domain.chain_id)
-            && signed.contract == domain.contract.to_string();
+    /// Of a receipt; `None` where the signature is not of what it says.
+    fn of(receipt: &ConsentReceipt, signed: &ReceiptSignature) -> Option<Self> {
         let statement = ConsentStatement {
             kind: receipt.kind,
             wallet: signed.wallet.parse().ok()?,
@@ -89,12 +83,18 @@ impl Tellable {
             expires_at: u64::try_from(receipt.registry_end).ok()?,
             deadline: u64::try_from(signed.deadline.timestamp()).ok()?,
         };
-        is_for_it.then(|| Self {
+        Some(Self {
             receipt: receipt.id,
             statement,
             signature: signed.signature.clone(),
         })
     }
+}
+
+/// Whether a signature may be used in this registry.
+fn is_for(signed: &ReceiptSignature, domain: ConsentDomain) -> bool {
+    u64::try_from(signed.chain_id).ok() == Some(domain.chain_id)
+        && signed.contract == domain.contract.to_string()
 }
 
 /// The registry of consents, as it is at the beginning of a round.
@@ -159,17 +159,27 @@ impl Relay {
         registry: ConsentRegistryNow,
     ) -> Result<Result<Option<Tellable>, ClientError>, StoreError> {
         let id = stored.id;
+        if self.is_taken_back(&stored).await? {
+            self.give_up_receipt(id, ReceiptFailure::WithdrawnHere)
+                .await?;
+            return Ok(Ok(None));
+        }
         let receipt = self.keyring.open_row(stored.sealed).ok();
         let signed = receipt.as_ref().and_then(|it| it.signature.as_ref());
         let tellable = receipt
             .as_ref()
             .zip(signed)
-            .and_then(|(receipt, signed)| Tellable::of(receipt, signed, registry.domain));
+            .and_then(|(receipt, signed)| Tellable::of(receipt, signed));
         let (Some(receipt), Some(signed), Some(tellable)) = (&receipt, signed, tellable) else {
-            tracing::warn!(receipt.id = %id, "The receipt {id} is not as it was sealed, or was signed for another registry; it waits");
+            tracing::warn!(receipt.id = %id, "The receipt {id} is not as it was sealed; it waits");
             self.put_off_receipt(id, MENDED_IN).await?;
             return Ok(Ok(None));
         };
+        if !is_for(signed, registry.domain) {
+            self.give_up_receipt(id, ReceiptFailure::OtherRegistry)
+                .await?;
+            return Ok(Ok(None));
+        }
         let wallet = tellable.statement.wallet;
         let contract = registry.domain.contract;
         let on_chain = self
@@ -183,13 +193,24 @@ impl Relay {
         match judge(facts, on_chain, registry.is_paused, registry.now) {
             Relaying::Now => return Ok(Ok(Some(tellable))),
             Relaying::Later => self.put_off_receipt(id, AGAIN_IN).await?,
-            Relaying::Never(why) => {
-                tracing::warn!(receipt.id = %id, %why, "The registry of consents will never take the receipt {id}");
-                let mut conn = self.pool.acquire().await?;
-                receipts::give_up(&mut conn, id, why).await?;
-            }
+            Relaying::Never(why) => self.give_up_receipt(id, why).await?,
         }
         Ok(Ok(None))
+    }
+
+    /// Whether it is the grant of a consent that was withdrawn here meanwhile: whatever led to its waiting again.
+    async fn is_taken_back(&self, stored: &StoredReceipt) -> Result<bool, StoreError> {
+        if stored.kind != ReceiptKind::Grant {
+            return Ok(false);
+        }
+        let mut conn = self.pool.acquire().await?;
+        receipts::is_withdrawn(&mut conn, stored.consent).await
+    }
+
+    async fn give_up_receipt(&self, id: ReceiptId, why: ReceiptFailure) -> Result<(), StoreError> {
+        tracing::warn!(receipt.id = %id, %why, "The registry of consents will never take the receipt {id}");
+        let mut conn = self.pool.acquire().await?;
+        receipts::give_up(&mut conn, id, why).await
     }
 
     async fn put_off_receipt(&self, id: ReceiptId, again_in: Duration) -> Result<(), StoreError> {
@@ -209,7 +230,12 @@ impl Relay {
         let mut tx = self.pool.begin().await?;
         let first_nonce = signers::lock(&mut tx, signer).await?;
         let locked = receipts::lock_pending(&mut tx, &ids).await?;
-        let still = ready.iter().filter(|it| locked.contains(&it.receipt));
+        // What was signed anew since it was read is told in the next round.
+        let is_still = |it: &&Tellable| {
+            let mut locked = locked.iter();
+            locked.any(|(id, signature)| *id == it.receipt && *signature == it.signature)
+        };
+        let still = ready.iter().filter(is_still);
         let mut told = Vec::with_capacity(locked.len());
         for (nonce, tellable) in (first_nonce..).zip(still) {
             let transaction = u64::try_from(nonce).ok().and_then(|nonce| {

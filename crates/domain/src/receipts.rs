@@ -48,6 +48,10 @@ text_enum! {
         WithdrawnBefore = "WITHDRAWN_BEFORE",
         /// It was mined without effect again and again.
         Refused = "REFUSED",
+        /// The consent was withdrawn here before its grant was sent.
+        WithdrawnHere = "WITHDRAWN_HERE",
+        /// It was signed for another registry than the one that is told now.
+        OtherRegistry = "OTHER_REGISTRY",
     }
 }
 

@@ -359,6 +359,58 @@ async fn what_a_patient_signs_comes_to_the_chain_and_the_receipt_says_so() {
     assert!(waiting.is_empty());
 }
 
+/// anvil's account 0: administrator and pauser of a registry for development.
+const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+
+/// Pauses the registry of consents, or releases it.
+async fn pauses_consents(world: &World, paused: bool) {
+    let call = json!([{
+        "from": ADMINISTRATOR,
+        "to": world.consent_registry(),
+        "data": format!("0x16c38b3c{:064x}", u8::from(paused)),
+    }]);
+    let transaction = world.rpc("eth_sendTransaction", call).await;
+    tests::eventually("the call is in a block", async || {
+        let receipt = world
+            .rpc("eth_getTransactionReceipt", json!([transaction]))
+            .await;
+        (receipt["status"] == "0x1").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grant_that_waits_is_not_told_any_more_once_the_consent_is_withdrawn() {
+    let world = relaying().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let account = world.account(0).await;
+    linked(&world, &ana, &account).await;
+    let consent = consent(&ana, &bo).await;
+    let hash = text(&receipts(&ana).await[0].0["detailsHash"]);
+    pauses_consents(&world, true).await;
+    signed(&world, &ana, &account, &consent, "GRANT").await;
+    assert_eq!(receipts(&ana).await[0].0["chainState"], "PENDING");
+
+    withdraw(&ana, &consent).await;
+    let given = receipts(&ana).await.remove(0).0;
+    assert_eq!(given["chainState"], "FAILED");
+    assert_eq!(given["failure"], "WITHDRAWN_HERE");
+
+    // Whatever has it wait again: the relay asks whether the consent stands.
+    world
+        .executes(
+            "UPDATE consent_receipts SET chain_state = 'PENDING', failure = NULL, due_at = now() WHERE kind = 'GRANT'",
+        )
+        .await;
+    pauses_consents(&world, false).await;
+    let given = waits(&ana, "GRANT", "FAILED").await;
+    assert_eq!(given["failure"], "WITHDRAWN_HERE");
+    assert_eq!(on_chain(&world, &account, &hash).await, 0);
+    signed(&world, &ana, &account, &consent, "WITHDRAWAL").await;
+    waits(&ana, "WITHDRAWAL", "CONFIRMED").await;
+    assert_eq!(on_chain(&world, &account, &hash).await, 2);
+}
+
 #[tokio::test]
 async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     let world = relaying().await;

@@ -57,6 +57,10 @@ pub(crate) enum ConsentReceiptFailure {
     WithdrawnBefore,
     /// The registry refused it again and again.
     Refused,
+    /// The consent was withdrawn here before its grant was sent.
+    WithdrawnHere,
+    /// It was signed for another registry than the one that is told now.
+    OtherRegistry,
 }
 
 /// What a patient agreed to by a consent, or took back: one text that never changes, and the patient's signature on it.

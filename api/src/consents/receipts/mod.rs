@@ -36,8 +36,8 @@ pub(crate) async fn of_grant(
     insert(seals, tx, consent, ReceiptKind::Grant, &details).await
 }
 
-/// Makes the receipt of a consent that is taken back, with the details of its grant, and gives its hash. `None` for a
-/// consent from before there were receipts, and where that of the grant is not as it was sealed.
+/// Makes the receipt of a consent that is taken back, with the details of its grant, and gives its hash; a signature of the
+/// grant that was not sent yet is sent no more. `None` for a consent from before there were receipts, and where that of the grant is not as it was sealed.
 ///
 /// # Errors
 /// [`Error::Unavailable`], or the database's.
@@ -47,6 +47,7 @@ pub(crate) async fn of_withdrawal(
     consent: &Consent,
 ) -> Result<Option<String>, Error> {
     let granted = receipts::lock(tx, consent.id, ReceiptKind::Grant, consent.patient).await?;
+    receipts::relaying::give_up_grant(tx, consent.id).await?;
     let granted = granted.and_then(|stored| seals.open(stored.sealed));
     let Some(details) = granted.and_then(|receipt| receipt.details()) else {
         return Ok(None);

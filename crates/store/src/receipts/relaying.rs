@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use domain::{ids::ReceiptId, receipts::ReceiptFailure};
+use domain::{
+    ids::{ConsentId, ReceiptId},
+    receipts::ReceiptFailure,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -26,7 +29,6 @@ pub async fn due(
     chain_id: i64,
     limit: i64,
 ) -> Result<Vec<StoredReceipt>, StoreError> {
-    // The grant before the withdrawal: in this order the registry takes both.
     let found = receipt_rows!(
         "WHERE chain_state = 'PENDING'
            AND due_at <= CURRENT_TIMESTAMP
@@ -85,27 +87,70 @@ pub async fn give_up(
     Ok(())
 }
 
-/// Locks those of these receipts that still wait.
+/// Gives up the grant of a consent that was withdrawn, where it still waits: what is taken back is not told any more.
+/// Served by `consent_receipts_act_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn give_up_grant(tx: &mut Tx<'_>, consent: ConsentId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE consent_receipts
+         SET chain_state = 'FAILED', failure = 'WITHDRAWN_HERE'
+         WHERE consent_id = $1
+           AND kind = 'GRANT'
+           AND chain_state = 'PENDING'",
+        consent.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether a consent was withdrawn here; one that is not there counts as withdrawn.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn is_withdrawn(conn: &mut PgConnection, consent: ConsentId) -> Result<bool, StoreError> {
+    let stands = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM data_processing_consents WHERE id = $1 AND consent_withdrawn_at IS NULL
+           ) AS "stands!""#,
+        consent.0,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(!stands)
+}
+
+/// Locks those of these receipts that still wait, but no grant of a consent that was withdrawn here; gives each with the
+/// signature that it has now.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn lock_pending(
     tx: &mut Tx<'_>,
     receipts: &[ReceiptId],
-) -> Result<Vec<ReceiptId>, StoreError> {
+) -> Result<Vec<(ReceiptId, Vec<u8>)>, StoreError> {
     let receipts: Vec<Uuid> = receipts.iter().map(|receipt| receipt.0).collect();
-    let locked = sqlx::query_scalar!(
-        "SELECT id
-         FROM consent_receipts
-         WHERE id = ANY($1)
-           AND chain_state = 'PENDING'
-         ORDER BY id
-         FOR UPDATE",
+    // A withdrawal gives the grant up in its own transaction: where it came while we waited for the row, the state says so.
+    let locked = sqlx::query!(
+        r#"SELECT receipt.id AS "id!", receipt.signature AS "signature!"
+           FROM consent_receipts AS receipt
+           JOIN data_processing_consents AS consent ON consent.id = receipt.consent_id
+           WHERE receipt.id = ANY($1)
+             AND receipt.chain_state = 'PENDING'
+             AND receipt.signature IS NOT NULL
+             AND (receipt.kind <> 'GRANT' OR consent.consent_withdrawn_at IS NULL)
+           ORDER BY receipt.id
+           FOR UPDATE OF receipt"#,
         &receipts,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(locked.into_iter().map(ReceiptId).collect())
+    Ok(locked
+        .into_iter()
+        .map(|row| (ReceiptId(row.id), row.signature))
+        .collect())
 }
 
 /// Puts signed transactions into the outbox, and moves the locked signer past them.
