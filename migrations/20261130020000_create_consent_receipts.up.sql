@@ -53,6 +53,8 @@ CREATE TABLE consent_receipts (
 );
 
 CREATE INDEX idx_consent_receipts_user_id ON consent_receipts (user_id);
+-- Whether a wallet that the registry of consents names has signed anything here.
+CREATE INDEX idx_consent_receipts_wallet ON consent_receipts (wallet);
 -- What a rotation of the master keys seals anew.
 CREATE INDEX idx_consent_receipts_seal_key ON consent_receipts (seal_key, id);
 

@@ -1,4 +1,4 @@
-REVOKE ALL ON consent_receipts FROM meditrustal_indexer;
+REVOKE ALL ON consent_receipts, data_processing_consents FROM meditrustal_indexer;
 
 DELETE FROM integrity_feed WHERE finding_id IN (
     SELECT id FROM integrity_findings WHERE kind IN ('UNKNOWN_CONSENT', 'CONSENT_MISMATCH')

@@ -12,6 +12,8 @@ ALTER TABLE integrity_findings ADD CONSTRAINT integrity_findings_kind_check CHEC
     'ENDED_ON_CHAIN', 'REGISTRY_PAUSED', 'UNKNOWN_CONSENT', 'CONSENT_MISMATCH'
 ));
 
-GRANT SELECT (id, user_id, kind, details_hash, registry_end, wallet, signed_at, chain_state, due_at, block_number),
+GRANT SELECT (id, consent_id, user_id, kind, details_hash, registry_end, wallet, signed_at, chain_state, due_at, block_number),
     UPDATE (chain_state, failure, tx_hash, block_number, block_hash, confirmed_at)
     ON consent_receipts TO meditrustal_indexer;
+-- Whether a consent was withdrawn here, and nothing else of it.
+GRANT SELECT (id, consent_withdrawn_at) ON data_processing_consents TO meditrustal_indexer;

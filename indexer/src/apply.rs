@@ -28,7 +28,7 @@ use store::{
     reconciliation, signers,
 };
 
-pub(crate) use self::consents::ConsentLine;
+pub(crate) use self::consents::{ConsentLine, FindingPlace};
 use crate::{
     error::IndexerError,
     follow::Followed,

@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use chain::RegistryLog;
-use domain::{audit::Origin, ids::RequestId, integrity::FeedKind, records::DataHash};
+use chrono::{DateTime, Utc};
+use domain::{
+    audit::Origin,
+    ids::{FindingId, RequestId},
+    integrity::FeedKind,
+    records::DataHash,
+};
 use store::{
     StoreError, Tx, audit, chain_events,
     cursor::{self, Move, Registry},
@@ -19,6 +25,12 @@ use crate::{
     position::{ChainPosition, column},
     reconcile::{SuspectedFinding, consents},
 };
+
+/// How many open findings about consents are looked at again in each tick.
+const OPEN_AT_ONCE: i64 = 1_000;
+
+/// The last finding about a consent that was looked at again; `None` to begin with the oldest.
+pub(crate) type FindingPlace = Option<(DateTime<Utc>, FindingId)>;
 
 /// The right to write of the registry of consents.
 #[derive(Debug, Clone)]
@@ -125,17 +137,24 @@ impl ChainWriter {
         Ok(events)
     }
 
-    /// Looks again at the consents that did not fit, and at those that were signed after the registry had them. Gives how
-    /// many findings were opened and resolved.
-    pub(crate) async fn sweep_consents(&self) -> Result<(u64, u64), IndexerError> {
+    /// Looks again at the consents that did not fit, a page at a time, and at those that were signed after the registry had
+    /// them. Gives how many findings were opened and resolved, and moves the place of the page.
+    pub(crate) async fn sweep_consents(
+        &self,
+        place: &mut FindingPlace,
+    ) -> Result<(u64, u64), IndexerError> {
         let Some(line) = &self.consents else {
             return Ok((0, 0));
         };
         let mut conn = self.pool.acquire().await?;
-        let open_before = receipts::open_findings(&mut conn).await?;
+        let open_before = receipts::open_findings(&mut conn, *place, OPEN_AT_ONCE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
         drop(conn);
+        let is_full = i64::try_from(open_before.len()).is_ok_and(|rows| rows >= OPEN_AT_ONCE);
+        let last = open_before.last().filter(|_| is_full);
+        let next = last.map(|it| (it.opened_at, it.id));
         if open_before.is_empty() && late.is_empty() {
+            *place = next;
             return Ok((0, 0));
         }
         let mut tx = self.pool.begin().await?;
@@ -172,6 +191,7 @@ impl ChainWriter {
         audit::insert(&mut tx, &trail).await?;
         feed::append(&mut tx, &news).await?;
         tx.commit().await?;
+        *place = next;
         Ok((opened, resolved))
     }
 }
@@ -187,7 +207,10 @@ async fn reconcile(
     let hashes: BTreeSet<DataHash> = events.iter().map(|it| it.details_hash).collect();
     let hashes: Vec<DataHash> = hashes.into_iter().collect();
     let known = receipts::lock_by_details(tx, &hashes).await?;
-    let (confirmed, suspicions) = consents::reconcile(events, &known);
+    let wallets: BTreeSet<&String> = events.iter().map(|it| &it.wallet).collect();
+    let wallets: Vec<String> = wallets.into_iter().cloned().collect();
+    let wallets = receipts::known_wallets(tx, &wallets).await?;
+    let (confirmed, suspicions) = consents::reconcile(events, &known, &wallets);
     receipts::confirm(tx, &confirmed).await?;
     Ok(suspicions)
 }

@@ -1,5 +1,7 @@
 //! What the events of the registry of consents mean for the receipts. Pure.
 
+use std::collections::BTreeSet;
+
 use chain::{RegistryEvent, RegistryLog};
 use domain::{
     ids::{ReceiptId, UserId},
@@ -35,48 +37,84 @@ pub(crate) fn event(log: &RegistryLog) -> Option<ConsentEvent> {
     })
 }
 
-/// Holds events against the receipts with their hashes: the receipts that they confirm, and what does not fit.
+/// What an event says of our receipts.
+enum ConsentVerdict {
+    /// The same as this one.
+    Confirms(ReceiptId),
+    /// Something else.
+    Differs(SuspectedFinding),
+    /// Nothing: anybody may write a hash there for their own wallet, and ours too.
+    Nothing,
+}
+
+/// Holds events against the receipts with their hashes: the receipts that they confirm, and what does not fit. `wallets`
+/// are those of the events that have signed a receipt here, of whatever consent.
 pub(crate) fn reconcile(
     events: &[ConsentEvent],
     known: &[KnownReceipt],
+    wallets: &BTreeSet<String>,
 ) -> (Vec<(ReceiptId, ConsentEvent)>, Vec<SuspectedFinding>) {
     let (mut confirmed, mut suspicions) = (Vec::new(), Vec::new());
     for event in events {
-        match judge(event, known) {
-            Ok(receipt) => confirmed.push((receipt, event.clone())),
-            Err(suspicion) => suspicions.push(suspicion),
+        let of_hash: Vec<&KnownReceipt> = known
+            .iter()
+            .filter(|it| it.details_hash == event.details_hash)
+            .collect();
+        match judge(event, &of_hash, wallets) {
+            ConsentVerdict::Confirms(receipt) => confirmed.push((receipt, event.clone())),
+            ConsentVerdict::Differs(suspicion) => suspicions.push(suspicion),
+            ConsentVerdict::Nothing => {}
         }
     }
     (confirmed, suspicions)
 }
 
-/// The receipt that an event confirms, or what is wrong with it.
-fn judge(event: &ConsentEvent, known: &[KnownReceipt]) -> Result<ReceiptId, SuspectedFinding> {
-    let of_hash = |it: &&KnownReceipt| it.details_hash == event.details_hash;
-    let Some(any) = known.iter().find(of_hash) else {
-        return Err(suspicion(
-            event,
-            FindingKind::UnknownConsent,
-            None,
-            "UNKNOWN",
-        ));
+/// What an event says of the receipts with its hash. The wallet comes first: the registry knows a consent by its wallet and
+/// its hash, so what another wallet writes is another consent, and hides nothing that is found about ours.
+fn judge(
+    event: &ConsentEvent,
+    of_hash: &[&KnownReceipt],
+    wallets: &BTreeSet<String>,
+) -> ConsentVerdict {
+    let mut signers = of_hash
+        .iter()
+        .filter_map(|it| it.wallet.as_ref())
+        .peekable();
+    let is_by_another = signers.peek().is_some() && signers.all(|it| *it != event.wallet);
+    let unknown = |reason| {
+        // It names nobody: whose consent it is, only its wallet could say.
+        let found = suspicion(event, FindingKind::UnknownConsent, None, reason);
+        if wallets.contains(&event.wallet) {
+            ConsentVerdict::Differs(found)
+        } else {
+            ConsentVerdict::Nothing
+        }
     };
+    let Some(any) = of_hash.first() else {
+        return unknown("UNKNOWN");
+    };
+    if is_by_another {
+        return unknown("OTHER_WALLET");
+    }
     let differs = |reason| {
         let patient = Some(any.patient);
-        Err(suspicion(
-            event,
-            FindingKind::ConsentMismatch,
-            patient,
-            reason,
-        ))
+        let found = suspicion(event, FindingKind::ConsentMismatch, patient, reason);
+        ConsentVerdict::Differs(found)
     };
-    let of_act = known
-        .iter()
-        .filter(of_hash)
-        .find(|it| it.kind == event.kind);
-    let Some(receipt) = of_act else {
-        // The patient has told the registry and not us, who still let in whom the consent names.
-        return differs("NOT_WITHDRAWN_HERE");
+    let of_act = |kind: ReceiptKind| of_hash.iter().find(|it| it.kind == kind);
+    let granted_by = of_act(ReceiptKind::Grant).and_then(|it| it.wallet.as_ref());
+    if event.kind == ReceiptKind::Withdrawal && granted_by.is_some_and(|it| *it != event.wallet) {
+        // What was granted by the other wallet stands there.
+        return differs("OTHER_WALLET");
+    }
+    let Some(receipt) = of_act(event.kind) else {
+        // A withdrawal here without a receipt says the same. Otherwise the patient has told the registry and not us, who
+        // still let in whom the consent names.
+        return if any.is_withdrawn {
+            ConsentVerdict::Nothing
+        } else {
+            differs("NOT_WITHDRAWN_HERE")
+        };
     };
     match &receipt.wallet {
         None => differs("NOT_SIGNED_HERE"),
@@ -86,7 +124,7 @@ fn judge(event: &ConsentEvent, known: &[KnownReceipt]) -> Result<ReceiptId, Susp
         {
             differs("OTHER_END")
         }
-        Some(_) => Ok(receipt.id),
+        Some(_) => ConsentVerdict::Confirms(receipt.id),
     }
 }
 
@@ -143,38 +181,43 @@ mod tests {
             details_hash: HASH,
             registry_end,
             wallet: wallet.map(str::to_owned),
+            is_withdrawn: kind == ReceiptKind::Withdrawal,
         }
     }
 
     #[test]
     fn an_event_confirms_the_receipt_of_its_act_by_its_wallet_and_nothing_else() {
         use ReceiptKind::{Grant, Withdrawal};
+        // 0xA and 0xB have signed something here, 0xC has not.
+        let wallets = BTreeSet::from(["0xA".to_owned(), "0xB".to_owned()]);
         let given = receipt(Grant, Some("0xA"), 5);
         let unsigned = receipt(Grant, None, 5);
         let taken = receipt(Withdrawal, Some("0xA"), 5);
+        let over = KnownReceipt {
+            is_withdrawn: true,
+            ..given.clone()
+        };
+        let both = vec![given.clone(), taken.clone()];
+        let by_another = vec![given.clone(), receipt(Withdrawal, Some("0xB"), 5)];
+        let (given, over, unsigned) = (vec![given], vec![over], vec![unsigned]);
+        let none = Vec::new();
         let cases = [
-            // wallet, act, end; what is known → which is confirmed, or why none is
-            ("0xA", Grant, 5, vec![given.clone()], Ok(1)),
-            ("0xA", Grant, 5, vec![given.clone(), taken.clone()], Ok(1)),
-            (
-                "0xA",
-                Withdrawal,
-                0,
-                vec![given.clone(), taken.clone()],
-                Ok(2),
-            ),
-            ("0xA", Withdrawal, 5, vec![given.clone(), taken], Ok(2)),
-            (
-                "0xA",
-                Withdrawal,
-                5,
-                vec![given.clone()],
-                Err("NOT_WITHDRAWN_HERE"),
-            ),
-            ("0xB", Grant, 5, vec![given.clone()], Err("OTHER_WALLET")),
-            ("0xA", Grant, 6, vec![given], Err("OTHER_END")),
-            ("0xA", Grant, 5, vec![unsigned], Err("NOT_SIGNED_HERE")),
-            ("0xA", Grant, 5, Vec::new(), Err("UNKNOWN")),
+            // wallet, act, end; what is known → which is confirmed, or what is found, if anything
+            ("0xA", Grant, 5, &given, "1"),
+            ("0xA", Grant, 5, &both, "1"),
+            ("0xA", Withdrawal, 0, &both, "2"),
+            ("0xA", Withdrawal, 5, &both, "2"),
+            ("0xA", Withdrawal, 5, &given, "MISMATCH NOT_WITHDRAWN_HERE"),
+            ("0xA", Withdrawal, 5, &over, ""),
+            ("0xB", Withdrawal, 5, &by_another, "MISMATCH OTHER_WALLET"),
+            ("0xB", Grant, 5, &given, "UNKNOWN OTHER_WALLET"),
+            ("0xB", Withdrawal, 0, &given, "UNKNOWN OTHER_WALLET"),
+            ("0xC", Withdrawal, 0, &given, ""),
+            ("0xC", Withdrawal, 0, &both, ""),
+            ("0xA", Grant, 6, &given, "MISMATCH OTHER_END"),
+            ("0xC", Grant, 5, &unsigned, "MISMATCH NOT_SIGNED_HERE"),
+            ("0xA", Grant, 5, &none, "UNKNOWN UNKNOWN"),
+            ("0xC", Withdrawal, 0, &none, ""),
         ];
         for (wallet, kind, registry_end, known, wanted) in cases {
             let event = ConsentEvent {
@@ -186,18 +229,20 @@ mod tests {
                 block_number: 3,
                 block_hash: String::new(),
             };
-            let (confirmed, suspicions) = reconcile(std::slice::from_ref(&event), &known);
-            let confirmed: Vec<u128> = confirmed.iter().map(|(id, _)| id.0.as_u128()).collect();
-            let reasons: Vec<&str> = suspicions
-                .iter()
-                .filter_map(|it| it.details["reason"].as_str())
-                .collect();
-            match wanted {
-                Ok(id) => assert_eq!((confirmed, reasons), (vec![id], vec![]), "{event:?}"),
-                Err(why) => assert_eq!((confirmed, reasons), (vec![], vec![why]), "{event:?}"),
-            }
-            let is_known = known.first().map(|it| it.patient);
-            assert!(suspicions.iter().all(|it| it.patient == is_known));
+            let (confirmed, suspicions) = reconcile(std::slice::from_ref(&event), known, &wallets);
+            let confirmed = confirmed.iter().map(|(id, _)| id.0.as_u128().to_string());
+            let found = suspicions.iter().map(|it| {
+                let is_mismatch = it.kind == FindingKind::ConsentMismatch;
+                let names = known.first().filter(|_| is_mismatch).map(|it| it.patient);
+                assert_eq!(it.patient, names, "only what is about it names the patient");
+                let kind = if is_mismatch { "MISMATCH" } else { "UNKNOWN" };
+                format!(
+                    "{kind} {}",
+                    it.details["reason"].as_str().unwrap_or_default()
+                )
+            });
+            let said: Vec<String> = confirmed.chain(found).collect();
+            assert_eq!(said.join(", "), wanted, "{event:?} {known:?}");
         }
     }
 }

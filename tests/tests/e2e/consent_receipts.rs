@@ -464,7 +464,10 @@ async fn what_the_chain_says_and_nobody_agreed_to_here_is_a_finding() {
         world.rpc("eth_sendTransaction", transaction).await
     };
     let foreign = "ab".repeat(32);
-    withdraws(&other, &foreign).await;
+    // A stranger's wallet says nothing about anybody here, whatever it writes.
+    withdraws(&other, &"cd".repeat(32)).await;
+    withdraws(&other, &hash).await;
+    withdraws(&hers, &foreign).await;
     withdraws(&hers, &hash).await;
     let open = tests::eventually("both are found", async || {
         let open = findings(&world, "NULL").await;
@@ -474,10 +477,14 @@ async fn what_the_chain_says_and_nobody_agreed_to_here_is_a_finding() {
     let of = |kind: &str| open.iter().find(|it| it["kind"] == kind).cloned();
     let unknown = of("UNKNOWN_CONSENT").expect("nobody agreed to it here");
     assert_eq!(unknown["record_hash"], foreign.as_str());
-    assert_eq!(unknown["details"]["wallet"], other.as_str());
+    assert_eq!(unknown["details"]["wallet"], hers.as_str());
     let mismatch = of("CONSENT_MISMATCH").expect("it is in force here");
     assert_eq!(mismatch["record_hash"], hash.as_str());
     assert_eq!(mismatch["details"]["reason"], "NOT_WITHDRAWN_HERE");
+    let events = world
+        .sql("SELECT 1 AS n FROM chain_events WHERE kind = 'CONSENT_CHANGED'")
+        .await;
+    assert_eq!(events.len(), 5, "every event is kept");
 
     // She withdraws it here, too, and signs: then both say the same.
     withdraw(&ana, &consent).await;

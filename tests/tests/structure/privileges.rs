@@ -250,7 +250,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT * FROM representative_proposals",
             "SELECT text FROM consent_receipts",
             "SELECT signature FROM consent_receipts",
-            "SELECT consent_id FROM consent_receipts",
+            "SELECT user_id FROM data_processing_consents",
         ],
     )
     .await;

@@ -1,6 +1,9 @@
 //! What the events of the registry of consents say of our receipts: the indexer's side. It reads of a receipt by what the
 //! registry knows it, and never its text.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use domain::{
     ids::{FindingId, ReceiptId, UserId},
     integrity::FindingKind,
@@ -46,6 +49,8 @@ pub struct KnownReceipt {
     pub registry_end: i64,
     /// The wallet that signed, once one has.
     pub wallet: Option<String>,
+    /// Whether the consent was withdrawn here: with a receipt of it or without one.
+    pub is_withdrawn: bool,
 }
 
 fn hex(hashes: &[DataHash]) -> Vec<String> {
@@ -75,11 +80,14 @@ pub async fn lock_by_details(
     .fetch_all(&mut **tx)
     .await?;
     let found = sqlx::query!(
-        "SELECT id, user_id, kind, details_hash, registry_end, wallet
-         FROM consent_receipts
-         WHERE details_hash = ANY($1)
-         ORDER BY id
-         FOR NO KEY UPDATE",
+        r#"SELECT receipt.id AS "id!", receipt.user_id AS "user_id!", receipt.kind AS "kind!",
+                receipt.details_hash AS "details_hash!", receipt.registry_end AS "registry_end!", receipt.wallet AS "wallet?",
+                consent.consent_withdrawn_at IS NOT NULL AS "is_withdrawn!"
+           FROM consent_receipts AS receipt
+           JOIN data_processing_consents AS consent ON consent.id = receipt.consent_id
+           WHERE receipt.details_hash = ANY($1)
+           ORDER BY receipt.id
+           FOR NO KEY UPDATE OF receipt"#,
         &hashes,
     )
     .fetch_all(&mut **tx)
@@ -94,9 +102,29 @@ pub async fn lock_by_details(
                 details_hash: rows::hash(&row.details_hash)?,
                 registry_end: row.registry_end,
                 wallet: row.wallet,
+                is_withdrawn: row.is_withdrawn,
             })
         })
         .collect()
+}
+
+/// Those of these wallets that have signed a receipt here. Served by `idx_consent_receipts_wallet`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn known_wallets(
+    conn: &mut PgConnection,
+    wallets: &[String],
+) -> Result<BTreeSet<String>, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT DISTINCT wallet AS "wallet!"
+           FROM consent_receipts
+           WHERE wallet = ANY($1)"#,
+        wallets,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().collect())
 }
 
 /// Notes that the registry says the same as these locked receipts, and that what told it is mined.
@@ -218,21 +246,32 @@ pub struct OpenConsentFinding {
     pub kind: FindingKind,
     /// The hash.
     pub details_hash: DataHash,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
 }
 
-/// The open findings about consents, oldest first: at most 1,000. Served by `idx_integrity_findings_open`.
+/// The open findings about consents after this one, oldest first: at most so many. Served by
+/// `idx_integrity_findings_open`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn open_findings(conn: &mut PgConnection) -> Result<Vec<OpenConsentFinding>, StoreError> {
+pub async fn open_findings(
+    conn: &mut PgConnection,
+    after: Option<(DateTime<Utc>, FindingId)>,
+    limit: i64,
+) -> Result<Vec<OpenConsentFinding>, StoreError> {
     let found = sqlx::query!(
-        r#"SELECT id, kind, record_hash AS "record_hash!"
+        r#"SELECT id, kind, opened_at, record_hash AS "record_hash!"
            FROM integrity_findings
            WHERE kind IN ('UNKNOWN_CONSENT', 'CONSENT_MISMATCH')
              AND resolved_at IS NULL
              AND record_hash IS NOT NULL
+             AND ($1::timestamptz IS NULL OR (opened_at, id) > ($1, $2))
            ORDER BY opened_at, id
-           LIMIT 1000"#,
+           LIMIT $3"#,
+        after.map(|(opened_at, _)| opened_at),
+        after.map(|(_, id)| id.0),
+        limit,
     )
     .fetch_all(conn)
     .await?;
@@ -243,12 +282,13 @@ pub async fn open_findings(conn: &mut PgConnection) -> Result<Vec<OpenConsentFin
                 id: FindingId(row.id),
                 kind: rows::text(&row.kind, "kind of a finding")?,
                 details_hash: rows::hash(&row.record_hash)?,
+                opened_at: row.opened_at,
             })
         })
         .collect()
 }
 
-/// The hashes of signed receipts that the registry has an event of, and that are not confirmed: at most 1,000. Served by
+/// The hashes of signed receipts that the registry has an event of, by their wallet, and that are not confirmed: at most 1,000. Served by
 /// `idx_consent_receipts_unconfirmed`.
 ///
 /// # Errors
@@ -266,8 +306,10 @@ pub async fn unconfirmed(
            AND event.undone_at IS NULL
            AND event.kind = 'CONSENT_CHANGED'
            AND event.payload ->> 'kind' = receipt.kind
+           AND event.actor = receipt.wallet
            AND event.chain_id = $1
            AND event.registry = $2
+         ORDER BY receipt.details_hash
          LIMIT 1000",
         registry.chain_id,
         registry.address,
