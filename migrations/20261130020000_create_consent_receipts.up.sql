@@ -27,7 +27,8 @@ CREATE TABLE consent_receipts (
     -- Why the registry will never take it.
     failure VARCHAR(20)
         CHECK (failure IN (
-            'DEADLINE_PASSED', 'CONSENT_EXPIRED', 'WITHDRAWN_BEFORE', 'REFUSED', 'WITHDRAWN_HERE', 'OTHER_REGISTRY'
+            'DEADLINE_PASSED', 'CONSENT_EXPIRED', 'WITHDRAWN_BEFORE', 'REFUSED', 'WITHDRAWN_HERE', 'OTHER_REGISTRY',
+            'OTHER_WALLET'
         )),
     -- When it is looked at again while it is PENDING; null where it is not to be relayed.
     due_at TIMESTAMP WITH TIME ZONE,

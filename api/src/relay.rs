@@ -121,21 +121,27 @@ impl Relay {
             let mut conn = self.pool.acquire().await?;
             outbox::put_off(&mut conn, &held, RETRY_IN).await?;
         }
-        let told = self.tell_consents(signer, to_tell).await?;
+        // Anchors first: telling asks the node about each consent.
         let is_reachable = self.send(&due).await?;
+        let told = is_reachable && self.tell_consents(signer, to_tell).await;
         Ok(is_reachable && (closed.any || told || (is_full && held.is_empty())))
     }
 
-    /// Signs what the registry of consents is to be told, where it is told anything.
-    async fn tell_consents(
-        &self,
-        signer: SignerAccount<'_>,
-        due: Vec<StoredReceipt>,
-    ) -> Result<bool, StoreError> {
-        match self.consents {
-            Some(contract) => self.tell(signer, contract, due).await,
-            None => Ok(false),
-        }
+    /// Signs what the registry of consents is to be told, where it is told anything. True where anything was signed. What
+    /// fails is tried again, and holds up nothing else.
+    async fn tell_consents(&self, signer: SignerAccount<'_>, due: Vec<StoredReceipt>) -> bool {
+        let Some(contract) = self.consents else {
+            return false;
+        };
+        self.tell(signer, contract, due)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(
+                    sql_state = error.sql_state(),
+                    "The registry of consents cannot be told now; trying again"
+                );
+                false
+            })
     }
 
     /// Notes that the node cannot be reached.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chain::{ChainAddress, ClientError, ConsentDomain, ConsentStatement, OnChainConsent};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     ids::ReceiptId,
     receipts::{ConsentReceipt, ReceiptFailure, ReceiptKind, ReceiptSignature},
@@ -19,12 +19,15 @@ use store::{
 
 use super::Relay;
 
-/// How many are told in one go.
-pub(super) const AT_ONCE: i64 = 64;
+/// How many are told in one go: the node is asked about each, and anchors wait meanwhile.
+pub(super) const AT_ONCE: i64 = 16;
 /// When one is looked at again that the registry would refuse now, or holds already.
 pub(super) const AGAIN_IN: Duration = Duration::from_secs(30);
 /// When one is looked at again that is not as it was sealed.
 const MENDED_IN: Duration = Duration::from_secs(600);
+
+/// How long before its deadline a signature is not sent any more: it would be mined too late, and paid for.
+const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 /// What is to be done with a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,7 @@ fn judge(
     let is_grant = kind == ReceiptKind::Grant;
     if is_there {
         Relaying::Later
-    } else if now > deadline {
+    } else if now + MARGIN > deadline {
         Relaying::Never(ReceiptFailure::DeadlinePassed)
     } else if is_grant && registry_end != 0 && now.timestamp() >= registry_end {
         Relaying::Never(ReceiptFailure::ConsentExpired)
@@ -180,6 +183,11 @@ impl Relay {
                 .await?;
             return Ok(Ok(None));
         }
+        if self.is_granted_by_another(receipt, signed).await? {
+            self.give_up_receipt(id, ReceiptFailure::OtherWallet)
+                .await?;
+            return Ok(Ok(None));
+        }
         let wallet = tellable.statement.wallet;
         let contract = registry.domain.contract;
         let on_chain = self
@@ -205,6 +213,25 @@ impl Relay {
         }
         let mut conn = self.pool.acquire().await?;
         receipts::is_withdrawn(&mut conn, stored.consent).await
+    }
+
+    /// Whether it is a withdrawal, and another wallet has signed the grant, which would stand in the registry.
+    async fn is_granted_by_another(
+        &self,
+        receipt: &ConsentReceipt,
+        signed: &ReceiptSignature,
+    ) -> Result<bool, StoreError> {
+        if receipt.kind != ReceiptKind::Withdrawal {
+            return Ok(false);
+        }
+        let mut conn = self.pool.acquire().await?;
+        let of_consent = store::receipts::of_consents(&mut conn, &[receipt.consent]).await?;
+        let mut grants = of_consent
+            .into_iter()
+            .filter(|it| it.kind == ReceiptKind::Grant)
+            .filter_map(|it| self.keyring.open_row(it.sealed).ok())
+            .filter_map(|it| it.signature);
+        Ok(grants.any(|it| it.wallet != signed.wallet))
     }
 
     async fn give_up_receipt(&self, id: ReceiptId, why: ReceiptFailure) -> Result<(), StoreError> {
@@ -272,8 +299,6 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]
@@ -284,7 +309,7 @@ mod tests {
         let never = Relaying::Never;
         let cases = [
             // kind, end, deadline, on chain, paused → what is done
-            (Grant, 0, 100, None, false, Relaying::Now),
+            (Grant, 0, 160, None, false, Relaying::Now),
             (Grant, 101, 200, None, false, Relaying::Now),
             (
                 Grant,
@@ -297,7 +322,7 @@ mod tests {
             (
                 Grant,
                 0,
-                99,
+                159,
                 None,
                 false,
                 never(ReceiptFailure::DeadlinePassed),

@@ -52,8 +52,13 @@ text_enum! {
         WithdrawnHere = "WITHDRAWN_HERE",
         /// It was signed for another registry than the one that is told now.
         OtherRegistry = "OTHER_REGISTRY",
+        /// It is a withdrawal, and another wallet has signed the grant.
+        OtherWallet = "OTHER_WALLET",
     }
 }
+
+/// How many signatures of a patient are relayed within 24 hours: each costs the registrar's account.
+pub const MAX_RELAYED_A_DAY: i64 = 20;
 
 /// What a wallet shows of a consent: EIP-712 calls it `ConsentDetails`. The salt keeps its hash from being guessed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

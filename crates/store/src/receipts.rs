@@ -207,6 +207,64 @@ pub async fn of_consents(
     found.into_iter().map(TryInto::try_into).collect()
 }
 
+/// How many signatures of a patient's consents were taken since then to be relayed, by the trail: signing again counts
+/// again. Served by `idx_audit_logs_patient_time`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn relayed_since(
+    conn: &mut PgConnection,
+    patient: UserId,
+    since: DateTime<Utc>,
+) -> Result<i64, StoreError> {
+    let signatures = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "signatures!"
+           FROM audit_logs
+           WHERE patient_id = $1
+             AND event_time > $2
+             AND action_type = 'CONSENT_SIGN'
+             AND new_value ->> 'relayed' = 'true'"#,
+        patient.0,
+        since,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(signatures)
+}
+
+/// The receipts of these patients whose signature is not the last one that the trail says was stored: taken away, or an
+/// earlier one put back. Served by `idx_consent_receipts_user_id` and `idx_audit_logs_consent_page`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contradicted(
+    conn: &mut PgConnection,
+    patients: &[UserId],
+) -> Result<Vec<(Uuid, UserId)>, StoreError> {
+    let patients: Vec<Uuid> = patients.iter().map(|id| id.0).collect();
+    let found = sqlx::query!(
+        r#"SELECT receipt.id AS "id!", receipt.user_id AS "user_id!"
+           FROM consent_receipts AS receipt
+           JOIN LATERAL (
+               SELECT trail.new_value ->> 'signature' AS signature
+               FROM audit_logs AS trail
+               WHERE trail.consent_reference = receipt.consent_id
+                 AND trail.action_type = 'CONSENT_SIGN'
+                 AND trail.new_value ->> 'kind' = receipt.kind
+               ORDER BY trail.id DESC
+               LIMIT 1
+           ) AS signed ON TRUE
+           WHERE receipt.user_id = ANY($1)
+             AND signed.signature IS DISTINCT FROM encode(sha256(receipt.signature), 'hex')
+           ORDER BY receipt.id"#,
+        &patients,
+    )
+    .fetch_all(conn)
+    .await?;
+    let contradicted = found.into_iter().map(|row| (row.id, UserId(row.user_id)));
+    Ok(contradicted.collect())
+}
+
 /// Stores the signature of a receipt, with its new seal; lock it first. Where it is to be relayed, it is due at once.
 ///
 /// # Errors

@@ -412,6 +412,88 @@ async fn a_grant_that_waits_is_not_told_any_more_once_the_consent_is_withdrawn()
 }
 
 #[tokio::test]
+async fn a_withdrawal_is_signed_by_the_wallet_that_signed_the_grant() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let (first, second) = (world.account(0).await, world.account(1).await);
+    linked(&world, &ana, &first).await;
+    let signed_one = consent(&ana, &bo).await;
+    signed(&world, &ana, &first, &signed_one, "GRANT").await;
+    withdraw(&ana, &signed_one).await;
+    let unsigned = consent(&ana, &bo).await;
+    withdraw(&ana, &unsigned).await;
+    ana.unlinks().await.data();
+    linked(&world, &ana, &second).await;
+
+    let refused = to_sign(&ana, &signed_one, "WITHDRAWAL").await;
+    assert_eq!(refused.fails_with("CONFLICT").extensions["field"], "id");
+    // Where no wallet has signed the grant, any may sign the withdrawal.
+    signed(&world, &ana, &second, &unsigned, "WITHDRAWAL").await;
+}
+
+#[tokio::test]
+async fn no_more_signatures_are_relayed_than_the_registrar_pays_for() {
+    let world = relaying().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let account = world.account(0).await;
+    linked(&world, &ana, &account).await;
+    for _ in 0..10 {
+        let consent = consent(&ana, &bo).await;
+        signed(&world, &ana, &account, &consent, "GRANT").await;
+        withdraw(&ana, &consent).await;
+        signed(&world, &ana, &account, &consent, "WITHDRAWAL").await;
+    }
+    let last = consent(&ana, &bo).await;
+    let soon = ana
+        .asks(
+            "query ToSign($id: UUID!, $deadline: DateTime!) {
+                consentToSign(id: $id, kind: GRANT, deadline: $deadline) { deadline }
+            }",
+            json!({ "id": last, "deadline": chrono::Utc::now() + chrono::TimeDelta::minutes(5) }),
+        )
+        .await;
+    let soon = soon.fails_with("BAD_USER_INPUT");
+    assert_eq!(soon.extensions["field"], "deadline");
+
+    let asked = to_sign(&ana, &last, "GRANT").await;
+    let asked = asked.data()["consentToSign"].clone();
+    let signature = signs(&world, &account, &asked["typedData"]).await;
+    let input = json!({
+        "id": last, "kind": "GRANT", "deadline": asked["deadline"], "signature": signature
+    });
+    sign(&ana, input).await.fails_with("LIMIT_REACHED");
+}
+
+#[tokio::test]
+async fn a_signature_that_is_taken_away_with_its_seal_is_found() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let account = world.account(0).await;
+    linked(&world, &ana, &account).await;
+    let consent = consent(&ana, &bo).await;
+    let before = world
+        .sql("SELECT encode(seal, 'hex') AS seal FROM consent_receipts")
+        .await;
+    let seal = text(&before[0]["seal"]);
+    signed(&world, &ana, &account, &consent, "GRANT").await;
+
+    world
+        .executes(&format!(
+            "UPDATE consent_receipts
+             SET chain_id = NULL, contract = NULL, wallet = NULL, deadline = NULL, signature = NULL, signed_at = NULL,
+                 seal = decode('{seal}', 'hex')"
+        ))
+        .await;
+    tests::eventually("the finding is there", async || {
+        let rows = world
+            .sql("SELECT kind FROM integrity_findings WHERE table_name = 'consent_receipts'")
+            .await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_reorganisation_takes_a_receipt_back_and_it_is_told_again() {
     let world = relaying().await;
     let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);

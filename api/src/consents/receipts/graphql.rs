@@ -61,6 +61,8 @@ pub(crate) enum ConsentReceiptFailure {
     WithdrawnHere,
     /// It was signed for another registry than the one that is told now.
     OtherRegistry,
+    /// It is a withdrawal, and another wallet has signed the grant.
+    OtherWallet,
 }
 
 /// What a patient agreed to by a consent, or took back: one text that never changes, and the patient's signature on it.
@@ -244,9 +246,10 @@ impl ReceiptMutation {
     /// but not to what. Repeating it changes nothing.
     ///
     /// Error codes: `NOT_FOUND` where it is not one of the caller's consents, or one from before there were receipts,
-    /// `BAD_USER_INPUT` (`deadline`: passed, or too far away; `signature`: not that wallet's, or of something else),
-    /// `CONFLICT` (`id`: no wallet is linked; `kind`: a consent that is over, or one that was not withdrawn; `signature`:
-    /// signed already).
+    /// `BAD_USER_INPUT` (`deadline`: passed, or too far away, or, where it is relayed, less than 10 minutes away;
+    /// `signature`: not that wallet's, or of something else), `CONFLICT` (`id`: no wallet is linked, or another one has
+    /// signed the grant; `kind`: a consent that is over, or one that was not withdrawn; `signature`: signed already),
+    /// `LIMIT_REACHED` where 20 of the caller's signatures were relayed in the last 24 hours.
     async fn sign_consent(
         &self,
         ctx: &Context<'_>,

@@ -1,12 +1,15 @@
 //! Signing a receipt with the wallet that is linked to one's account.
 
-use chain::{ChainAddress, ConsentStatement};
+use chain::{ChainAddress, ConsentDomain, ConsentStatement};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use domain::{
     audit::{AuditAction, AuditEntry},
     consents::Consent,
     ids::ConsentId,
-    receipts::{AgreedDetails, ConsentReceipt, ReceiptKind, ReceiptSignature, ReceiptState},
+    receipts::{
+        AgreedDetails, ConsentReceipt, MAX_RELAYED_A_DAY, ReceiptKind, ReceiptSignature,
+        ReceiptState,
+    },
 };
 use serde_json::{Value, json};
 use store::{
@@ -14,16 +17,20 @@ use store::{
     receipts::{self, ReceiptProgress},
     users,
 };
+use vault::digest;
 
 use crate::{
     caller::Caller,
     consents::{evidence::entry, withdraw::own},
     dependencies::ReceiptSigning,
     error::{Error, all, check_time},
+    seals::Seals,
 };
 
 /// The longest time that a signature may be good for.
 const LONGEST: TimeDelta = TimeDelta::days(366);
+/// The shortest time that one may be good for that is relayed: it has to get into a block until then.
+const SHORTEST_RELAYED: TimeDelta = TimeDelta::minutes(10);
 /// How long it is good for where nobody says.
 const USUAL: TimeDelta = TimeDelta::days(1);
 
@@ -88,7 +95,7 @@ pub(super) async fn to_sign(
 ///
 /// # Errors
 /// As of [`to_sign`]; [`Error::BadInput`] for a signature that the wallet did not make of this, [`Error::Conflict`] where
-/// another one is there that can still be used.
+/// another one is there that can still be used, [`Error::LimitReached`] where as many were relayed as may be in a day.
 pub(super) async fn sign(
     with: ReceiptSigning<'_>,
     caller: &Caller,
@@ -96,6 +103,8 @@ pub(super) async fn sign(
     signature: &str,
 ) -> Result<Consent, Error> {
     let mut tx = with.pool.begin().await?;
+    // One at a time: what is relayed is counted.
+    barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let ready = ready(with, &mut tx, caller, signing).await?;
     let Some(bytes) = ready.statement.signed_by_key(with.domain, signature) else {
         return Err(refuse(tx, caller, signing).await?);
@@ -113,12 +122,15 @@ pub(super) async fn sign(
         if says_the_same(before, &signed) {
             return Ok(consent);
         }
-        if can_still_be_used(before, &ready.progress, ready.now) {
+        if can_still_be_used(before, &ready.progress, with.domain, ready.now) {
             return Err(Error::Conflict {
                 field: "signature",
                 message: "this was signed already, and the signature can still be used".to_owned(),
             });
         }
+    }
+    if with.is_relayed {
+        check_relayed(&mut tx, caller, ready.now).await?;
     }
     let receipt = ConsentReceipt {
         signature: Some(signed.clone()),
@@ -132,6 +144,8 @@ pub(super) async fn sign(
             "receipt": super::hash_of(&receipt),
             "detailsHash": receipt.details_hash.to_string(),
             "deadline": signed.deadline,
+            // So that the trail knows which signature was the last.
+            "signature": digest::hex_of(&signed.signature),
             "relayed": with.is_relayed,
         })),
         ..entry(caller, AuditAction::ConsentSign, signing.consent)
@@ -148,17 +162,36 @@ fn says_the_same(before: &ReceiptSignature, now: &ReceiptSignature) -> bool {
         && (before.deadline, &before.signature) == (now.deadline, &now.signature)
 }
 
-/// Whether a signature is in the registry, or may yet come to be there.
+/// Whether a signature is in the registry, or may yet come to be in the one that there is now.
 fn can_still_be_used(
     before: &ReceiptSignature,
     progress: &ReceiptProgress,
+    domain: ConsentDomain,
     now: DateTime<Utc>,
 ) -> bool {
+    let is_for_it = u64::try_from(before.chain_id).ok() == Some(domain.chain_id)
+        && before.contract == domain.contract.to_string();
     match progress.state {
-        Some(ReceiptState::Submitted | ReceiptState::Confirmed | ReceiptState::Finalized) => true,
+        Some(ReceiptState::Confirmed | ReceiptState::Finalized) => true,
         Some(ReceiptState::Failed) => false,
-        Some(ReceiptState::Pending) | None => now <= before.deadline,
+        Some(ReceiptState::Submitted) => is_for_it,
+        Some(ReceiptState::Pending) | None => is_for_it && now <= before.deadline,
     }
+}
+
+/// Refuses to relay more of a patient's signatures in a day than the registrar pays for.
+async fn check_relayed(tx: &mut Tx<'_>, caller: &Caller, now: DateTime<Utc>) -> Result<(), Error> {
+    let since = now - TimeDelta::days(1);
+    if receipts::relayed_since(tx, caller.user, since).await? < MAX_RELAYED_A_DAY {
+        return Ok(());
+    }
+    Err(Error::LimitReached {
+        field: "input",
+        message: format!(
+            "{MAX_RELAYED_A_DAY} of your signatures were relayed in the last 24 hours, and no more can be: sign this one \
+             later"
+        ),
+    })
 }
 
 /// Finds the receipt and its wallet, and whether it may be signed. Its row is locked.
@@ -186,7 +219,13 @@ async fn ready(
         message: "no wallet is linked to your account: link the one that is to sign (`linkWallet`)"
             .to_owned(),
     })?;
-    let deadline = deadline(signing.deadline, now)?;
+    check_granted_by(with.seals, tx, &receipt, wallet).await?;
+    let shortest = if with.is_relayed {
+        SHORTEST_RELAYED
+    } else {
+        TimeDelta::zero()
+    };
+    let deadline = deadline(signing.deadline, now, shortest)?;
     Ok(Ready {
         statement: statement(&receipt, details, wallet, deadline),
         progress: stored.progress,
@@ -194,6 +233,35 @@ async fn ready(
         deadline,
         now,
     })
+}
+
+/// Refuses to sign a withdrawal with another wallet than the grant was signed with: the registry knows a consent by its
+/// wallet, and what the other one has granted would stand there. No grant is signed once its consent is withdrawn, so
+/// nobody has to lock it.
+async fn check_granted_by(
+    seals: &Seals,
+    tx: &mut Tx<'_>,
+    receipt: &ConsentReceipt,
+    wallet: ChainAddress,
+) -> Result<(), Error> {
+    if receipt.kind != ReceiptKind::Withdrawal {
+        return Ok(());
+    }
+    let of_consent = receipts::of_consents(tx, &[receipt.consent]).await?;
+    let granted = of_consent
+        .into_iter()
+        .find(|it| it.kind == ReceiptKind::Grant)
+        .ok_or(Error::NotFound("receipt"))?;
+    let granted = seals.open(granted.sealed);
+    let granted = granted.ok_or(Error::NotFound("receipt"))?;
+    let wallet = wallet.to_string();
+    if granted.signature.is_some_and(|it| it.wallet != wallet) {
+        return Err(Error::Conflict {
+            field: "id",
+            message: "the grant was signed by another wallet: link that one".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn statement(
@@ -240,12 +308,20 @@ fn check_act(consent: &Consent, kind: ReceiptKind, now: DateTime<Utc>) -> Result
     })
 }
 
-/// Until when, in whole seconds.
-fn deadline(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Error> {
+/// Until when, in whole seconds: no sooner than after `shortest`.
+fn deadline(
+    asked: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    shortest: TimeDelta,
+) -> Result<DateTime<Utc>, Error> {
     all([check_time("deadline", asked)])?;
     let deadline = asked.unwrap_or(now + USUAL).trunc_subsecs(0);
     if deadline <= now {
         return Err(Error::bad("deadline", "the deadline has passed"));
+    }
+    if deadline < now + shortest {
+        let told = "a signature that is relayed has to be good for 10 minutes at least";
+        return Err(Error::bad("deadline", told));
     }
     if deadline > now + LONGEST {
         let told = "a signature is good for 366 days at most";
@@ -278,7 +354,7 @@ mod tests {
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         let now = at("2027-01-01T00:00:00.5Z");
         let told = |asked: Option<&str>| {
-            let found = deadline(asked.map(at), now);
+            let found = deadline(asked.map(at), now, TimeDelta::zero());
             found.map_err(|error| error.to_string())
         };
         assert_eq!(told(None), Ok(at("2027-01-02T00:00:00Z")));
@@ -296,6 +372,55 @@ mod tests {
             "2028-01-02T00:00:01Z",
         ] {
             assert!(told(Some(wrong)).is_err(), "{wrong}");
+        }
+        for (asked, is_good) in [
+            ("2027-01-01T00:10:00Z", false),
+            ("2027-01-01T00:10:01Z", true),
+        ] {
+            let relayed = deadline(Some(at(asked)), now, SHORTEST_RELAYED);
+            assert_eq!(relayed.is_ok(), is_good, "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_was_signed_for_another_registry_can_be_signed_again_unless_it_is_there() {
+        use ReceiptState::{Confirmed, Failed, Finalized, Pending, Submitted};
+        let here = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
+        let domain = ConsentDomain {
+            chain_id: 31_337,
+            contract: here.parse().expect("an address"),
+        };
+        let now = DateTime::UNIX_EPOCH;
+        let before = |chain_id, seconds| ReceiptSignature {
+            chain_id,
+            contract: here.to_owned(),
+            wallet: here.to_owned(),
+            deadline: now + TimeDelta::seconds(seconds),
+            signature: Vec::new(),
+            signed_at: now,
+        };
+        let cases = [
+            // state, chain, seconds to the deadline → whether it can still be used
+            (None, 31_337, 0, true),
+            (None, 31_337, -1, false),
+            (None, 1, 9, false),
+            (Some(Pending), 31_337, 9, true),
+            (Some(Pending), 1, 9, false),
+            (Some(Submitted), 31_337, -1, true),
+            (Some(Submitted), 1, 9, false),
+            (Some(Failed), 31_337, 9, false),
+            (Some(Confirmed), 1, -1, true),
+            (Some(Finalized), 1, -1, true),
+        ];
+        for (state, chain_id, seconds, wanted) in cases {
+            let progress = ReceiptProgress {
+                state,
+                failure: None,
+                tx_hash: None,
+                block_number: None,
+            };
+            let can = can_still_be_used(&before(chain_id, seconds), &progress, domain, now);
+            assert_eq!(can, wanted, "{state:?} {chain_id} {seconds}");
         }
     }
 }

@@ -139,8 +139,8 @@ async fn judged(
     })
 }
 
-/// The consents and the memberships of these people of which the trail says otherwise than the rows: of accounts both, else
-/// those of the table. Of organisations, those themselves.
+/// The consents, the memberships and the receipts of these people of which the trail says otherwise than the rows: of
+/// accounts the first two, else those of the table. Of organisations, those themselves.
 async fn contradicted(
     conn: &mut PgConnection,
     table: SealedTable,
@@ -165,6 +165,10 @@ async fn contradicted(
         let found = seals::contradicted_organizations(conn, &ids).await?;
         let found = found.into_iter().map(|id| (id, SCHEDULER)).collect();
         contradicted.extend(rows_of(SealedTable::Organizations, found));
+    }
+    if matches!(table, SealedTable::ConsentReceipts) {
+        let found = store::receipts::contradicted(conn, &of).await?;
+        contradicted.extend(rows_of(SealedTable::ConsentReceipts, found));
     }
     Ok(contradicted)
 }
