@@ -12,5 +12,6 @@ ALTER TABLE integrity_findings ADD CONSTRAINT integrity_findings_kind_check CHEC
 ));
 
 DROP INDEX idx_consent_receipts_unconfirmed;
+DROP INDEX idx_consent_receipts_mined;
 DROP INDEX idx_consent_receipts_confirmed;
 DROP INDEX idx_consent_receipts_details_hash;

@@ -2,6 +2,8 @@
 -- chain_cursors. It reads of a receipt by what the registry knows it, and never its text or signature.
 CREATE INDEX idx_consent_receipts_details_hash ON consent_receipts (details_hash);
 CREATE INDEX idx_consent_receipts_confirmed ON consent_receipts (block_number) WHERE chain_state = 'CONFIRMED';
+CREATE INDEX idx_consent_receipts_mined ON consent_receipts (block_number)
+    WHERE chain_state IN ('CONFIRMED', 'FINALIZED');
 CREATE INDEX idx_consent_receipts_unconfirmed ON consent_receipts (details_hash)
     WHERE signed_at IS NOT NULL AND (chain_state IS NULL OR chain_state NOT IN ('CONFIRMED', 'FINALIZED'));
 

@@ -437,7 +437,7 @@ pub(crate) async fn mark_mined(
 
 /// Queues again what was mined above a block, and what was mined without effect of late: if that was undone, too, its
 /// nonce is free. Served by `idx_record_anchors_confirmed` but for those that were final, by
-/// `idx_record_closings_confirmed`, `idx_consent_receipts_confirmed` and `idx_anchor_outbox_failed`.
+/// `idx_record_closings_confirmed`, `idx_consent_receipts_mined` and `idx_anchor_outbox_failed`.
 pub(crate) async fn queue_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
@@ -468,7 +468,7 @@ pub(crate) async fn queue_above(
                  SELECT outbox.id
                  FROM consent_receipts AS receipt
                  JOIN anchor_outbox AS outbox ON outbox.consent_receipt_id = receipt.id
-                 WHERE receipt.chain_state = 'CONFIRMED'
+                 WHERE receipt.chain_state IN ('CONFIRMED', 'FINALIZED')
                    AND receipt.block_number > $2
                    AND outbox.chain_id = $1
                    AND outbox.state = 'MINED'

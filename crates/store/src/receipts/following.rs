@@ -178,8 +178,9 @@ pub async fn confirm(
     Ok(())
 }
 
-/// Takes back what was in blocks above this one, after what told the registry was queued again in the outbox: what was
-/// ours is sent again. Served by `idx_consent_receipts_confirmed`.
+/// Takes back what was in blocks above this one, also what was final where an operator has the indexer go back so far, after
+/// what told the registry was queued again in the outbox: what was ours is sent again. Served by
+/// `idx_consent_receipts_mined`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -188,7 +189,7 @@ pub async fn reorg_above(tx: &mut Tx<'_>, block: i64) -> Result<u64, StoreError>
         "WITH undone AS (
              SELECT id
              FROM consent_receipts
-             WHERE chain_state = 'CONFIRMED'
+             WHERE chain_state IN ('CONFIRMED', 'FINALIZED')
                AND block_number > $1
              ORDER BY id
              FOR UPDATE
