@@ -75,7 +75,8 @@ impl ChainWriter {
         let mut tx = self.pool.begin().await?;
         self.move_cursor(&mut tx, from, read_range.end, chain_head, finalized_up_to)
             .await?;
-        self.move_consents(&mut tx, from, read_range.end).await?;
+        self.move_consents(&mut tx, from, read_range.end, finalized_up_to)
+            .await?;
         let rows = event_rows(&read_range.logs);
         chain_events::insert(&mut tx, &self.registry, &rows).await?;
         let mut changes = self.reconcile(&mut tx, read_range).await?;
@@ -134,7 +135,8 @@ impl ChainWriter {
         let block = column(to.block.number);
         self.move_cursor(&mut tx, from, to, chain_head, finalized_up_to)
             .await?;
-        self.move_consents(&mut tx, from, to).await?;
+        self.move_consents(&mut tx, from, to, finalized_up_to)
+            .await?;
         let mut events = chain_events::undo_above(&mut tx, &self.registry, block).await?;
         let undone = reconciliation::reorg_above(&mut tx, self.registry.chain_id, block).await?;
         events += self.undo_consents(&mut tx, block).await?;

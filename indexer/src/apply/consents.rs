@@ -46,9 +46,10 @@ impl ChainWriter {
         from: ChainPosition,
         to: ChainPosition,
         logs: &[RegistryLog],
+        finalized_up_to: u64,
     ) -> Result<(), IndexerError> {
         let mut tx = self.pool.begin().await?;
-        self.move_line(&mut tx, from, to).await?;
+        self.move_line(&mut tx, from, to, finalized_up_to).await?;
         let suspicions = self.apply_consents(&mut tx, logs).await?;
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
@@ -64,9 +65,10 @@ impl ChainWriter {
         &self,
         from: ChainPosition,
         to: ChainPosition,
+        finalized_up_to: u64,
     ) -> Result<(), IndexerError> {
         let mut tx = self.pool.begin().await?;
-        self.move_line(&mut tx, from, to).await?;
+        self.move_line(&mut tx, from, to, finalized_up_to).await?;
         self.undo_consents(&mut tx, column(to.block.number)).await?;
         tx.commit().await?;
         Ok(())
@@ -78,9 +80,10 @@ impl ChainWriter {
         tx: &mut Tx<'_>,
         from: ChainPosition,
         to: ChainPosition,
+        finalized_up_to: u64,
     ) -> Result<(), IndexerError> {
         match (from.of_consents(), to.of_consents()) {
-            (Some(from), Some(to)) => self.move_line(tx, from, to).await,
+            (Some(from), Some(to)) => self.move_line(tx, from, to, finalized_up_to).await,
             _ => Ok(()),
         }
     }
@@ -90,6 +93,7 @@ impl ChainWriter {
         tx: &mut Tx<'_>,
         from: ChainPosition,
         to: ChainPosition,
+        finalized_up_to: u64,
     ) -> Result<(), IndexerError> {
         let Some(line) = &self.consents else {
             return Ok(());
@@ -100,7 +104,7 @@ impl ChainWriter {
             from: &from,
             to: &to,
             chain_head: to.block_number,
-            finalized_block: to.block_number,
+            finalized_block: column(finalized_up_to).min(to.block_number),
         };
         if cursor::advance(tx, &line.registry, change).await? {
             Ok(())

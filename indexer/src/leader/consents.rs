@@ -76,7 +76,7 @@ impl ChainFollower {
 
     /// Takes the registry of consents over, and applies what it has said up to where the other one stands: all of it,
     /// where it was never followed. What is above finality is read again: an indexer that did not know this registry may
-    /// have gone back meanwhile.
+    /// have gone back meanwhile. Where it has gone back below finality, as an operator accepts, all of it is read again.
     async fn take_over_consents(
         &self,
         writer: &mut ChainWriter,
@@ -104,12 +104,18 @@ impl ChainFollower {
         });
         if position.block != at.block && position.block.number > finalized {
             position = self.back_to(writer, position, finalized).await?;
+        } else if position.block.number <= finalized && !self.is_there(position.block).await? {
+            tracing::warn!(
+                "The chain was undone below what was followed of the registry of consents; all of it is read again"
+            );
+            in_time(writer.rewind_consents(position, before, finalized)).await?;
+            position = before;
         }
         let mut size = AT_ONCE;
         while position.block.number < at.block.number {
             let from = position.block.number + 1;
             let to = at.block.number.min(from.saturating_add(size - 1));
-            match self.catch_up(writer, position, from, to).await {
+            match self.catch_up(writer, position, (from, to), finalized).await {
                 Ok(reached) => position = reached,
                 Err(IndexerError::Node(error)) if size > 1 && error.asks_for_less() => size /= 2,
                 Err(error) => return Err(error),
@@ -120,6 +126,12 @@ impl ChainFollower {
         }
         at.consents = Some(position.registry_state);
         Ok(())
+    }
+
+    /// Whether the node has this block with this hash.
+    async fn is_there(&self, block: BlockRef) -> Result<bool, IndexerError> {
+        let theirs = self.client.block_by_number(block.number).await?;
+        Ok(theirs.ok_or(IndexerError::BlockMoved)?.hash == block.hash)
     }
 
     /// Undoes what is above a block that is final.
@@ -136,7 +148,7 @@ impl ChainFollower {
             registry_state: registry_state.unwrap_or(from.registry_state),
             consents: None,
         };
-        in_time(writer.rewind_consents(from, to)).await?;
+        in_time(writer.rewind_consents(from, to, block)).await?;
         Ok(to)
     }
 
@@ -144,8 +156,8 @@ impl ChainFollower {
         &self,
         writer: &ChainWriter,
         position: ChainPosition,
-        from: u64,
-        to: u64,
+        (from, to): (u64, u64),
+        finalized: u64,
     ) -> Result<ChainPosition, IndexerError> {
         let (end, read) = fetch::consents(&self.client, from, to).await?;
         let block = BlockRef::from(&end);
@@ -155,7 +167,7 @@ impl ChainFollower {
             block,
             consents: None,
         };
-        in_time(writer.advance_consents(position, reached, &read.logs)).await?;
+        in_time(writer.advance_consents(position, reached, &read.logs, finalized)).await?;
         let events = read.logs.len();
         if events > 0 {
             tracing::info!(
