@@ -28,7 +28,7 @@ use store::{
     reconciliation, signers,
 };
 
-pub(crate) use self::consents::{ConsentLine, FindingPlace};
+pub(crate) use self::consents::{ConsentLine, ConsentSweep};
 use crate::{
     error::IndexerError,
     follow::Followed,

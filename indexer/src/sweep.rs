@@ -10,7 +10,7 @@ use store::{reconciliation, reconciliation::OpenFinding};
 use uuid::Uuid;
 
 use crate::{
-    apply::{ChainWriter, FindingPlace},
+    apply::{ChainWriter, ConsentSweep},
     error::IndexerError,
     reconcile::{SuspectedFinding, paused},
 };
@@ -26,7 +26,7 @@ const OPEN_AT_ONCE: i64 = 1_000;
 pub(crate) struct Sweep {
     after_record: RecordId,
     after_event: i64,
-    after_consent: FindingPlace,
+    consents: ConsentSweep,
 }
 
 impl Default for Sweep {
@@ -34,7 +34,7 @@ impl Default for Sweep {
         Self {
             after_record: FIRST,
             after_event: 0,
-            after_consent: None,
+            consents: ConsentSweep::default(),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Sweep {
         } else {
             writer.apply_findings(&opened, &resolved).await?
         };
-        let of_consents = writer.sweep_consents(&mut self.after_consent).await?;
+        let of_consents = writer.sweep_consents(&mut self.consents).await?;
         // Only now: what was interrupted is looked at again.
         (self.after_record, self.after_event) = (after_record, after_event);
         Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))

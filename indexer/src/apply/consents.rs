@@ -6,7 +6,7 @@ use chain::RegistryLog;
 use chrono::{DateTime, Utc};
 use domain::{
     audit::Origin,
-    ids::{FindingId, RequestId},
+    ids::{FindingId, ReceiptId, RequestId},
     integrity::FeedKind,
     records::DataHash,
 };
@@ -17,6 +17,7 @@ use store::{
     findings::Subject,
     receipts::following::{self as receipts, ConsentEvent},
 };
+use uuid::Uuid;
 
 use super::{ChainWriter, event_rows, open};
 use crate::{
@@ -26,11 +27,38 @@ use crate::{
     reconcile::{SuspectedFinding, consents},
 };
 
-/// How many open findings about consents are looked at again in each tick.
-const OPEN_AT_ONCE: i64 = 1_000;
+/// How many open findings about consents, and how many receipts, are looked at in each tick.
+const PAGE: i64 = 1_000;
 
-/// The last finding about a consent that was looked at again; `None` to begin with the oldest.
-pub(crate) type FindingPlace = Option<(DateTime<Utc>, FindingId)>;
+/// How many receipts the hashes of a tick have at most: two for each finding, and for each that was signed late or is missing.
+const OF_HASHES: i64 = 6_000;
+
+/// Before every receipt.
+const FIRST: ReceiptId = ReceiptId(Uuid::nil());
+
+/// Where the sweep over consents stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConsentSweep {
+    /// The last finding that was looked at again; `None` to begin with the oldest.
+    after_finding: Option<(DateTime<Utc>, FindingId)>,
+    /// The last receipt that was held against the chain.
+    after_receipt: ReceiptId,
+}
+
+impl Default for ConsentSweep {
+    fn default() -> Self {
+        Self {
+            after_finding: None,
+            after_receipt: FIRST,
+        }
+    }
+}
+
+/// The last of a page that may have one after it.
+fn last_of_full<T>(page: &[T]) -> Option<&T> {
+    let is_full = i64::try_from(page.len()).is_ok_and(|rows| rows >= PAGE);
+    page.last().filter(|_| is_full)
+}
 
 /// The right to write of the registry of consents.
 #[derive(Debug, Clone)]
@@ -141,23 +169,28 @@ impl ChainWriter {
         Ok(events)
     }
 
-    /// Looks again at the consents that did not fit, a page at a time, and at those that were signed after the registry had
-    /// them. Gives how many findings were opened and resolved, and moves the place of the page.
+    /// Looks again at the consents that did not fit, and at those that are said to be in a block, a page of each at a time,
+    /// and at those that were signed after the registry had them. Gives how many findings were opened and resolved, and
+    /// moves the place of the pages.
     pub(crate) async fn sweep_consents(
         &self,
-        place: &mut FindingPlace,
+        place: &mut ConsentSweep,
     ) -> Result<(u64, u64), IndexerError> {
         let Some(line) = &self.consents else {
             return Ok((0, 0));
         };
         let mut conn = self.pool.acquire().await?;
-        let open_before = receipts::open_findings(&mut conn, *place, OPEN_AT_ONCE).await?;
+        let open_before = receipts::open_findings(&mut conn, place.after_finding, PAGE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
+        let page = receipts::settled(&mut conn, place.after_receipt, None, PAGE).await?;
         drop(conn);
-        let is_full = i64::try_from(open_before.len()).is_ok_and(|rows| rows >= OPEN_AT_ONCE);
-        let last = open_before.last().filter(|_| is_full);
-        let next = last.map(|it| (it.opened_at, it.id));
-        if open_before.is_empty() && late.is_empty() {
+        let next = ConsentSweep {
+            after_finding: last_of_full(&open_before).map(|it| (it.opened_at, it.id)),
+            after_receipt: last_of_full(&page).map_or(FIRST, |it| it.id),
+        };
+        let missing = page.iter().filter(|it| it.is_missing);
+        let missing: Vec<DataHash> = missing.map(|it| it.details_hash).collect();
+        if open_before.is_empty() && late.is_empty() && missing.is_empty() {
             *place = next;
             return Ok((0, 0));
         }
@@ -169,10 +202,15 @@ impl ChainWriter {
             .iter()
             .map(|it| it.details_hash)
             .chain(late)
+            .chain(missing)
             .collect();
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
         let events = receipts::events_about(&mut tx, &line.registry, &hashes).await?;
-        let suspicions = reconcile(&mut tx, &events).await?;
+        let mut suspicions = reconcile(&mut tx, &events).await?;
+        // Again, now that nobody else writes what the chain says.
+        let settled = receipts::settled(&mut tx, FIRST, Some(&hashes), OF_HASHES).await?;
+        let missing = settled.iter().filter(|it| it.is_missing);
+        suspicions.extend(missing.map(consents::missing));
         let origin = Origin::job(RequestId::fresh());
         let (mut trail, mut news) = (Vec::new(), Vec::new());
         let opened = open(&mut tx, &suspicions, &origin, &mut trail, &mut news).await?;

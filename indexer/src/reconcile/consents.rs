@@ -10,7 +10,7 @@ use domain::{
     records::DataHash,
 };
 use serde_json::{Value, json};
-use store::receipts::following::{ConsentEvent, KnownReceipt};
+use store::receipts::following::{ConsentEvent, KnownReceipt, SettledReceipt};
 
 use super::SuspectedFinding;
 use crate::position::column;
@@ -146,6 +146,22 @@ fn suspicion(
             "act": event.kind,
             "txHash": event.tx_hash,
             "blockNumber": event.block_number,
+        }),
+    }
+}
+
+/// That the registry does not have what a receipt says it has.
+pub(crate) fn missing(receipt: &SettledReceipt) -> SuspectedFinding {
+    SuspectedFinding {
+        kind: FindingKind::ConsentMismatch,
+        record: None,
+        patient: Some(receipt.patient),
+        record_type: None,
+        record_hash: Some(receipt.details_hash),
+        details: json!({
+            "reason": "MISSING_ON_CHAIN",
+            "wallet": receipt.wallet,
+            "act": receipt.kind,
         }),
     }
 }

@@ -608,3 +608,30 @@ async fn what_was_signed_while_nothing_is_relayed_stays_off_the_chain() {
         0
     );
 }
+
+#[tokio::test]
+async fn a_receipt_that_says_what_the_chain_does_not_is_found() {
+    let mut world = World::start().await;
+    world.deploys_consents(&[]).await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let account = world.account(0).await;
+    linked(&world, &ana, &account).await;
+    let consent = consent(&ana, &bo).await;
+    signed(&world, &ana, &account, &consent, "GRANT").await;
+
+    world
+        .executes("UPDATE consent_receipts SET chain_state = 'FINALIZED', block_number = 1")
+        .await;
+    let open = tests::eventually("it is found", async || findings(&world, "NULL").await.pop());
+    let open = open.await;
+    assert_eq!(open["kind"], "CONSENT_MISMATCH");
+    assert_eq!(open["details"]["reason"], "MISSING_ON_CHAIN");
+
+    world
+        .executes("UPDATE consent_receipts SET chain_state = NULL, block_number = NULL")
+        .await;
+    tests::eventually("the finding is resolved", async || {
+        findings(&world, "NULL").await.is_empty().then_some(())
+    })
+    .await;
+}

@@ -320,6 +320,73 @@ pub async fn unconfirmed(
     found.iter().map(|hash| rows::hash(hash)).collect()
 }
 
+/// A receipt of which its row says that the registry has the same.
+#[derive(Debug, Clone)]
+pub struct SettledReceipt {
+    /// Which.
+    pub id: ReceiptId,
+    /// Whose.
+    pub patient: UserId,
+    /// Of which act.
+    pub kind: ReceiptKind,
+    /// The hash of the details.
+    pub details_hash: DataHash,
+    /// The wallet that signed.
+    pub wallet: Option<String>,
+    /// Whether no live event says the same.
+    pub is_missing: bool,
+}
+
+/// The receipts after this one, in the order of ids, that are said to be in a block; of `among`, where that is given.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn settled(
+    conn: &mut PgConnection,
+    after: ReceiptId,
+    among: Option<&[DataHash]>,
+    limit: i64,
+) -> Result<Vec<SettledReceipt>, StoreError> {
+    let hashes = hex(among.unwrap_or_default());
+    let found = sqlx::query!(
+        r#"SELECT receipt.id AS "id!", receipt.user_id AS "user_id!", receipt.kind AS "kind!",
+                receipt.details_hash AS "details_hash!", receipt.wallet AS "wallet?",
+                NOT EXISTS (
+                    SELECT FROM chain_events AS event
+                    WHERE event.subject_hash = receipt.details_hash
+                      AND event.undone_at IS NULL
+                      AND event.kind = 'CONSENT_CHANGED'
+                      AND event.payload ->> 'kind' = receipt.kind
+                      AND event.actor = receipt.wallet
+                ) AS "is_missing!"
+           FROM consent_receipts AS receipt
+           WHERE receipt.chain_state IN ('CONFIRMED', 'FINALIZED')
+             AND receipt.id > $1
+             AND ($2::boolean OR receipt.details_hash = ANY($3))
+           ORDER BY receipt.id
+           LIMIT $4"#,
+        after.0,
+        among.is_none(),
+        &hashes,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    found
+        .into_iter()
+        .map(|row| {
+            Ok(SettledReceipt {
+                id: ReceiptId(row.id),
+                patient: UserId(row.user_id),
+                kind: rows::text(&row.kind, "kind of a receipt")?,
+                details_hash: rows::hash(&row.details_hash)?,
+                wallet: row.wallet,
+                is_missing: row.is_missing,
+            })
+        })
+        .collect()
+}
+
 /// The live events about these hashes, in the order of the chain. Served by `idx_chain_events_subject`.
 ///
 /// # Errors
