@@ -213,7 +213,7 @@ mod tests {
             is_withdrawn: true,
             ..given.clone()
         };
-        let both = vec![given.clone(), taken.clone()];
+        let both = vec![given.clone(), taken];
         let by_another = vec![given.clone(), receipt(Withdrawal, Some("0xB"), 5)];
         let (given, over, unsigned) = (vec![given], vec![over], vec![unsigned]);
         let none = Vec::new();

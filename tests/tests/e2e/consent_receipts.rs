@@ -359,15 +359,15 @@ async fn what_a_patient_signs_comes_to_the_chain_and_the_receipt_says_so() {
     assert!(waiting.is_empty());
 }
 
-/// anvil's account 0: administrator and pauser of a registry for development.
-const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+/// anvil's account 6, which `deploys_consents` deploys with: administrator and pauser.
+const ADMINISTRATOR: &str = "0x976EA74026E726554dB657fA54763abd0C3a0aa9";
 
 /// Pauses the registry of consents, or releases it.
 async fn pauses_consents(world: &World, paused: bool) {
     let call = json!([{
         "from": ADMINISTRATOR,
         "to": world.consent_registry(),
-        "data": format!("0x16c38b3c{:064x}", u8::from(paused)),
+        "data": tests::registry::set_paused(paused),
     }]);
     let transaction = world.rpc("eth_sendTransaction", call).await;
     tests::eventually("the call is in a block", async || {
