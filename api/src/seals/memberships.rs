@@ -32,8 +32,8 @@ struct Belongings {
 }
 
 impl Belongings {
-    fn add(&mut self, belonging: Belonging) {
-        match belonging {
+    fn add(&mut self, belonging: &Belonging) {
+        match *belonging {
             Belonging::Current(membership) => self.current.push(membership),
             Belonging::Left(organization, at) => self.left.push((organization, at)),
             Belonging::Not => {}
@@ -98,11 +98,11 @@ impl Seals {
         // What is gone, or open again with an older seal, is known to the trail alone.
         let contradicted = seals::contradicted_memberships(conn, doctors).await?;
         for (_, doctor) in &contradicted {
-            known.entry(*doctor).or_default().add(Belonging::Unknown);
+            known.entry(*doctor).or_default().add(&Belonging::Unknown);
         }
         for (doctor, stored) in stored {
             let belonging = self.belonging(stored, &contradicted, now);
-            known.entry(doctor).or_default().add(belonging);
+            known.entry(doctor).or_default().add(&belonging);
         }
         let known = known.into_iter();
         let all = known.map(|(doctor, known)| (doctor, known.memberships()));

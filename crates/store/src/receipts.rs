@@ -233,7 +233,7 @@ pub async fn relayed_since(
 }
 
 /// The receipts of these patients whose signature is not the last one that the trail says was stored: taken away, or an
-/// earlier one put back. Served by `idx_consent_receipts_user_id` and `idx_audit_logs_consent_page`.
+/// earlier one put back. What an erasure emptied is passed over. Served by `idx_consent_receipts_user_id` and `idx_audit_logs_consent_page`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -255,6 +255,7 @@ pub async fn contradicted(
                LIMIT 1
            ) AS signed ON TRUE
            WHERE receipt.user_id = ANY($1)
+             AND receipt.text <> ''
              AND signed.signature IS DISTINCT FROM encode(sha256(receipt.signature), 'hex')
            ORDER BY receipt.id"#,
         &patients,

@@ -8,7 +8,7 @@ use domain::{ids::ConsentId, receipts as receipt};
 use store::receipts::ReceiptProgress;
 use uuid::Uuid;
 
-use super::sign::{self, Signing};
+use super::sign::{self, ConsentSigning};
 use crate::{
     consents::graphql::Consent,
     error::Error,
@@ -202,7 +202,7 @@ impl ReceiptQuery {
         deadline: Option<DateTime<Utc>>,
     ) -> Result<ConsentToSign> {
         let (app, caller) = request(ctx)?;
-        let signing = Signing {
+        let signing = ConsentSigning {
             consent: ConsentId(id),
             kind: kind.into(),
             deadline,
@@ -257,7 +257,7 @@ impl ReceiptMutation {
         input: SignConsentInput,
     ) -> Result<SignConsentPayload> {
         let (app, caller) = request(ctx)?;
-        let signing = Signing {
+        let signing = ConsentSigning {
             consent: ConsentId(input.id),
             kind: input.kind.into(),
             deadline: Some(input.deadline),

@@ -36,7 +36,7 @@ const USUAL: TimeDelta = TimeDelta::days(1);
 
 /// Which act is to be signed, and until when the signature may be used.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Signing {
+pub(super) struct ConsentSigning {
     /// The consent.
     pub(super) consent: ConsentId,
     /// Whether its grant or its withdrawal.
@@ -73,7 +73,7 @@ struct Ready {
 pub(super) async fn to_sign(
     with: ReceiptSigning<'_>,
     caller: &Caller,
-    signing: Signing,
+    signing: ConsentSigning,
 ) -> Result<ToSign, Error> {
     let mut tx = with.pool.begin().await?;
     let ready = ready(with, &mut tx, caller, signing).await?;
@@ -99,7 +99,7 @@ pub(super) async fn to_sign(
 pub(super) async fn sign(
     with: ReceiptSigning<'_>,
     caller: &Caller,
-    signing: Signing,
+    signing: ConsentSigning,
     signature: &str,
 ) -> Result<Consent, Error> {
     let mut tx = with.pool.begin().await?;
@@ -199,7 +199,7 @@ async fn ready(
     with: ReceiptSigning<'_>,
     tx: &mut Tx<'_>,
     caller: &Caller,
-    signing: Signing,
+    signing: ConsentSigning,
 ) -> Result<Ready, Error> {
     barrier::lock_shared(tx, [caller.user]).await?;
     let actor = caller.actor(tx).await?;
@@ -331,7 +331,7 @@ fn deadline(
 }
 
 /// Writes down that a signature was no good, and gives the error to answer with.
-async fn refuse(mut tx: Tx<'_>, caller: &Caller, signing: Signing) -> Result<Error, Error> {
+async fn refuse(mut tx: Tx<'_>, caller: &Caller, signing: ConsentSigning) -> Result<Error, Error> {
     let denied = AuditEntry {
         new_value: Some(json!({ "reason": "SIGNATURE", "wanted": AuditAction::ConsentSign })),
         ..entry(caller, AuditAction::AccessDenied, signing.consent)
