@@ -136,7 +136,9 @@ async fn trail_tells_it(world: &World, ana: &Person, dr_bo: &Person, consent: &V
         "purpose": "TREAT", "dataCategories": ["VITAL_SIGNS"], "processingActivities": ["READ", "SEARCH"],
         "thirdParties": [{ "kind": "user", "id": dr_bo.id }],
         "givenAt": rows[1]["new_value"]["givenAt"], "expiresAt": null, "withdrawnAt": null,
+        "receipt": rows[1]["new_value"]["receipt"],
     });
+    assert!(granted["receipt"].is_string(), "{granted}");
     let wanted = [
         json!({
             "user": ana.id, "action": "ACCESS_CODE_CREATE", "resource": "ACCESS_CODE", "id": code, "old": null,
