@@ -363,7 +363,7 @@ impl RepresentativeMutation {
     /// doctors, not to administrators. The same again answers what was named before.
     ///
     /// Error codes: `FORBIDDEN` for administrators, `BAD_USER_INPUT` (`representativeId`: no active account of a patient
-    /// or doctor other than one's own; `activities`: none, or `CHANGE_CONSENTS` without `READ_CONSENTS`; `validFrom`,
+    /// or doctor other than one's own; `activities`: none, or to change consents and not to read them; `validFrom`,
     /// `validUntil`), `LIMIT_REACHED` (10 representatives).
     async fn appoint_representative(
         &self,

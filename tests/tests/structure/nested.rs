@@ -173,7 +173,7 @@ const CASES: [Case; 46] = [
     ),
     Case(
         "User.organizations",
-        "{ doctors { nodes { organizations { id } } } }",
+        r#"{ doctors(search: "citra") { nodes { organizations { id } } } }"#,
         "/doctors/nodes/0/organizations",
         [
             "UNAUTHENTICATED",
