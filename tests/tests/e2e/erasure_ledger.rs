@@ -15,7 +15,7 @@ use crate::representatives::{ALL, appointed};
 
 const CERTIFICATE: &str = "query($id: UUID!) { deletionCertificate(id: $id) { document } }";
 
-/// Stops whoever uses the database, and changes it by these statements, in which NAME is its name.
+/// Stops whoever uses the database, and changes it by these statements, in which DATABASE_NAME is its name.
 async fn maintains(world: &World, statements: &[&str]) {
     world.api.kill().await;
     world.indexer.kill().await;
@@ -25,9 +25,10 @@ async fn maintains(world: &World, statements: &[&str]) {
     let mut server = PgConnection::connect(&url)
         .await
         .expect("the server answers");
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'NAME'";
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'DATABASE_NAME'";
     for statement in [&[end], statements].concat() {
-        let statement = statement.replace("NAME", &name);
+        let statement = statement.replace("DATABASE_NAME", &name);
         let done = sqlx::raw_sql(AssertSqlSafe(statement.clone()))
             .execute(&mut server)
             .await;
@@ -115,7 +116,11 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
             world.wait_for_anchor(&id(&stored), "CONFIRMED").await;
         }
     }
-    maintains(&world, &["CREATE DATABASE NAME_backup TEMPLATE NAME"]).await;
+    maintains(
+        &world,
+        &["CREATE DATABASE DATABASE_NAME_backup TEMPLATE DATABASE_NAME"],
+    )
+    .await;
     world.indexer.restart().await;
     world.api.restart().await;
     let request = verified(&zaphod, account()).await;
@@ -144,10 +149,10 @@ async fn what_was_erased_is_erased_again_after_an_older_backup_was_restored() {
     maintains(
         &world,
         &[
-            "DROP DATABASE NAME WITH (FORCE)",
-            "ALTER DATABASE NAME_backup RENAME TO NAME",
-            "ALTER DATABASE NAME OWNER TO meditrustal_migrator",
-            "GRANT CONNECT ON DATABASE NAME TO meditrustal_api, meditrustal_indexer, meditrustal_keys, meditrustal_backup",
+            "DROP DATABASE DATABASE_NAME WITH (FORCE)",
+            "ALTER DATABASE DATABASE_NAME_backup RENAME TO DATABASE_NAME",
+            "ALTER DATABASE DATABASE_NAME OWNER TO meditrustal_migrator",
+            "GRANT CONNECT ON DATABASE DATABASE_NAME TO meditrustal_api, meditrustal_indexer, meditrustal_keys, meditrustal_backup",
         ],
     )
     .await;
