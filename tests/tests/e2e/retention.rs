@@ -231,7 +231,7 @@ async fn in_25_years_exactly_what_is_due_goes_holds_win_and_the_trail_still_veri
                      AND NOT (kept.action_type = 'RECORD_AMEND' AND {year} < 10)
                      AND {year} >= CASE
                          WHEN kept.action_type LIKE '%READ' OR kept.action_type LIKE '%SEARCH' THEN 3
-                         WHEN kept.action_type IN ('RECORD_CREATE', 'RECORD_AMEND', 'USER_UPDATE') THEN 5
+                         WHEN kept.action_type IN ('RECORD_CREATE', 'RECORD_AMEND', 'RECORD_ANCHOR', 'USER_UPDATE') THEN 5
                          ELSE 7
                      END
                  )",
