@@ -92,7 +92,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 12 settings cannot be used",
+            "these 13 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
             "(CHAIN_RPC_URL) cannot be used: it must begin with http://: https:// is not built yet",
             "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",

@@ -610,7 +610,8 @@ async fn a_stream_costs_what_it_tells_and_not_what_happens_to_everybody() {
 
     // 180 of 2,180 events, again from the beginning.
     // An administrator is notified of all 2,180.
-    for (person, most) in [(&ana, 70), (&bo, 140), (world.first_admin().await, 140)] {
+    // What a doctor may see is also asked of the memberships, and of what the trail says of these.
+    for (person, most) in [(&ana, 70), (&bo, 180), (world.first_admin().await, 140)] {
         let person = person.at(&api);
         statements(&tap);
         let mut told = person.watches(json!({ "after": "earliest" })).await;
