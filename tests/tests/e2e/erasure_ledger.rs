@@ -15,7 +15,7 @@ use crate::representatives::{ALL, appointed};
 
 const CERTIFICATE: &str = "query($id: UUID!) { deletionCertificate(id: $id) { document } }";
 
-/// Stops whoever uses the database, and changes it by these statements, in which DATABASE_NAME is its name.
+/// Stops whoever uses the database, and changes it by these statements, in which `DATABASE_NAME` is its name.
 async fn maintains(world: &World, statements: &[&str]) {
     world.api.kill().await;
     world.indexer.kill().await;
