@@ -116,18 +116,27 @@ LANGUAGE sql AS $$
           AND reason <> ''
         RETURNING id
     ),
+    -- What became of a proposal is final: of those that are closed the reason alone goes.
+    forgotten AS (
+        UPDATE representative_proposals
+        SET reason = ''
+        WHERE patient_id = of_user
+          AND reason <> ''
+          AND closed_at IS NOT NULL
+        RETURNING id
+    ),
     closed AS (
         UPDATE representative_proposals
         SET reason = CASE WHEN patient_id = of_user THEN '' ELSE reason END,
-            closed_at = COALESCE(closed_at, decision_time()),
-            closed_by = COALESCE(closed_by, of_user),
+            closed_at = decision_time(),
+            closed_by = of_user,
             seal = NULL,
             seal_key = NULL
-        WHERE (patient_id = of_user AND reason <> '')
-           OR ((patient_id = of_user OR representative_id = of_user) AND closed_at IS NULL)
+        WHERE (patient_id = of_user OR representative_id = of_user)
+          AND closed_at IS NULL
         RETURNING id
     )
-    SELECT (SELECT count(*) FROM emptied) + (SELECT count(*) FROM closed)
+    SELECT (SELECT count(*) FROM emptied) + (SELECT count(*) FROM forgotten) + (SELECT count(*) FROM closed)
 $$;
 
 -- The api's role may have it done, of an account whose erasure is being carried out.
