@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The way back of the migration.
-const DOWN: &str = include_str!("../../../migrations/20261130030000_retain.down.sql");
+const DOWN: &str = include_str!("../../../migrations/20261130070200_retain.down.sql");
 
 /// Keeps what the trail has now, and waits until it is pinned.
 async fn keeps_the_trail(world: &World) {

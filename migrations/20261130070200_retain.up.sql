@@ -97,16 +97,16 @@ WHERE ((log.event_time AT TIME ZONE 'UTC') + log.retention_period) AT TIME ZONE 
   -- What somebody named as removed and did not remove.
   AND NOT EXISTS (SELECT FROM audit_purged_leaves AS named WHERE named.audit_id = log.id)
   AND NOT EXISTS (SELECT FROM audit_purged_leaves AS named WHERE named.position = leaf.position)
-  -- Whose data is held, be it that the row is about them, by them or on their behalf (a column that a later migration adds): by
-  -- the rows of holds, and by the trail, which knows also one whose row is gone.
+  -- Whose data is held, be it that the row is about them, by them or on their behalf: by the rows of holds, and by the trail,
+  -- which knows also one whose row is gone.
   AND NOT EXISTS (
       SELECT FROM legal_holds AS hold
-      WHERE hold.patient_id IN (log.patient_id, log.user_id, (to_jsonb(log) ->> 'on_behalf_of')::uuid)
+      WHERE hold.patient_id IN (log.patient_id, log.user_id, log.on_behalf_of)
         AND hold.released_at IS NULL
   )
   AND NOT EXISTS (
       SELECT FROM audit_logs AS placed
-      WHERE placed.patient_id IN (log.patient_id, log.user_id, (to_jsonb(log) ->> 'on_behalf_of')::uuid)
+      WHERE placed.patient_id IN (log.patient_id, log.user_id, log.on_behalf_of)
         AND placed.action_type = 'HOLD_PLACE'
         AND NOT EXISTS (
             SELECT FROM audit_logs AS released
@@ -144,6 +144,22 @@ WHERE ((log.event_time AT TIME ZONE 'UTC') + log.retention_period) AT TIME ZONE 
           SELECT FROM data_deletion_requests AS request
           WHERE request.id = log.resource_id
             AND request.status IN ('expired', 'rejected', 'cancelled', 'completed')
+      )
+  )
+  -- By what the end of a representation, or of a membership, holds: such a row goes when its row is there and its time is over.
+  -- Without it, the row from before the end could be put back.
+  AND (
+      log.action_type NOT IN ('REPRESENTATIVE_APPOINT', 'REPRESENTATIVE_END')
+      OR EXISTS (
+          SELECT FROM representatives AS representation
+          WHERE representation.id = log.resource_id AND representation.valid_until <= (SELECT decision_time())
+      )
+  )
+  AND (
+      log.action_type NOT IN ('MEMBERSHIP_ADD', 'MEMBERSHIP_END')
+      OR EXISTS (
+          SELECT FROM memberships AS membership
+          WHERE membership.id = log.resource_id AND membership.valid_until <= (SELECT decision_time())
       )
   );
 
