@@ -18,14 +18,20 @@ use super::{
     holds::{self, NewHold, Release},
     requests,
     review::{self, Review},
-    verify,
+    verify::{self, SubjectProof},
+    wallet,
 };
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
-        enums::{DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus, RecordType},
+        document::Document,
+        enums::{
+            DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
+            DeletionVerificationMethod, RecordType,
+        },
         loaders, request,
+        scalars::Address,
     },
     page::{self, Connection, Node},
     second_factor::check::Code,
@@ -117,6 +123,12 @@ impl DataDeletionRequest {
     /// The ID of the second administrator who approved it, where an account is to be erased.
     async fn second_approval_by(&self) -> Option<Uuid> {
         self.0.second_approval.map(|it| it.by.0)
+    }
+
+    /// By what the person verified the request; null before that.
+    async fn verification_method(&self) -> Option<DeletionVerificationMethod> {
+        self.0.verified_at?;
+        Some(self.0.verification_method.into())
     }
 
     /// The time at which the person verified the request; null before that.
@@ -382,13 +394,34 @@ pub(crate) struct DeletionCertificate {
     issued_at: DateTime<Utc>,
 }
 
-/// What a request is verified with.
+/// Which request the caller's wallet is to sign.
+#[derive(Debug, InputObject)]
+pub(crate) struct DeletionChallengeInput {
+    /// The ID of the request.
+    id: Uuid,
+}
+
+/// The result of `deletionChallenge`: what the caller's wallet is to sign, to be handed to it as it is.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct DeletionChallengePayload {
+    /// The typed data (EIP-712), for the wallet's `eth_signTypedData_v4`. It names the request, its subject and type, the wallet,
+    /// and as `scope` the SHA-256 of what is asked for: `{"dataCategories":[…],"recordIds":[…]}`, without white space.
+    typed_data: Document,
+    /// The wallet that is to sign: the one that is linked to the caller's account.
+    wallet: Address,
+    /// The last second in which the signature is taken, ten minutes from now.
+    expires_at: DateTime<Utc>,
+}
+
+/// What a request is verified with: the password, or the signature of the linked wallet.
 #[derive(InputObject)]
 pub(crate) struct VerifyDeletionRequestInput {
     /// The ID of the request.
     id: Uuid,
     /// The present password of the caller.
-    current_password: String,
+    current_password: Option<String>,
+    /// The signature of the caller's linked wallet on what `deletionChallenge` gave: `0x` and hexadecimal digits.
+    signature: Option<String>,
     /// A code of the second factor, or a recovery code, where the account has one.
     code: Option<String>,
 }
@@ -505,12 +538,34 @@ impl DeletionMutation {
         })
     }
 
-    /// Verifies a request of the caller by their password, and by a code where they have a second factor.
-    /// Its scope is computed, and administrators can decide. With the fifth wrong proof the request is
-    /// `expired`.
+    /// Makes what the caller's linked wallet is to sign to verify a request of theirs. The signature goes to
+    /// `verifyDeletionRequest` within ten minutes; what was made before for the same request is good no more.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (not `pending`, or not in time), `WRONG_CREDENTIALS`,
-    /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`.
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, not in time, or no wallet is linked), `THROTTLED`.
+    async fn deletion_challenge(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which request is to be signed.")] input: DeletionChallengeInput,
+    ) -> Result<DeletionChallengePayload> {
+        let (app, caller) = request(ctx)?;
+        let id = DeletionRequestId(input.id);
+        let to_sign = wallet::challenge(app.wallet_messages(), &app.throttle, &caller, id).await?;
+        Ok(DeletionChallengePayload {
+            typed_data: to_sign.typed_data.into(),
+            wallet: Address(to_sign.wallet.to_string()),
+            expires_at: to_sign.expires_at,
+        })
+    }
+
+    /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
+    /// they have a second factor. Its scope is computed, and administrators can decide. With the fifth wrong proof the
+    /// request is `expired`.
+    ///
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, or not in time; no wallet is linked, nothing waits for its
+    /// signature, or its ten minutes are over), `BAD_USER_INPUT` (`currentPassword`: neither of the two was given;
+    /// `signature`: both were, or it is of something else or of another wallet), `WRONG_CREDENTIALS`,
+    /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`, `UNAVAILABLE` where the wallet is a contract and the chain does not
+    /// answer.
     async fn verify_deletion_request(
         &self,
         ctx: &Context<'_>,
@@ -518,11 +573,13 @@ impl DeletionMutation {
         input: VerifyDeletionRequestInput,
     ) -> Result<VerifyDeletionRequestPayload> {
         let (app, caller) = request(ctx)?;
+        let proof = SubjectProof::of(input.current_password, input.signature)?;
         let verified = verify::verify(
             app.credentials(),
+            app.wallet_messages(),
             &caller,
             DeletionRequestId(input.id),
-            &input.current_password,
+            &proof,
             &Code(input.code),
         )
         .await?;

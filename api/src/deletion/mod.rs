@@ -11,3 +11,4 @@ pub(crate) mod holds;
 mod requests;
 mod review;
 mod verify;
+mod wallet;

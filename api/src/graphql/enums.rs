@@ -185,6 +185,16 @@ pub(crate) enum DeletionDecision {
     Reject,
 }
 
+/// By what the subject of a deletion request proves to be the subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::deletion::VerificationMethod")]
+pub(crate) enum DeletionVerificationMethod {
+    /// By the password of the account.
+    Password,
+    /// By a signature of the wallet that is linked to the account.
+    Wallet,
+}
+
 /// What kind of inconsistency was found between records, anchors, sealed rows, the audit trail and the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FindingKind")]

@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a request may be verified. After that it is expired.
 pub const VERIFY_WITHIN: TimeDelta = TimeDelta::days(7);
+/// How long what the subject's wallet is to sign waits for the signature.
+pub const CHALLENGE_LASTS: TimeDelta = TimeDelta::minutes(10);
 /// How many wrong proofs a request bears. With the last of them it is expired.
 pub const MAX_VERIFICATION_TRIES: i16 = 5;
 /// The most records that a request, a decision or a hold names; each stands for all of its versions.
@@ -65,6 +67,16 @@ text_enum! {
         Completed = "completed",
         /// Stopped half-way; will be resumed.
         Failed = "failed",
+    }
+}
+
+text_enum! {
+    /// By what the subject of a request proves to be the subject.
+    VerificationMethod {
+        /// By the password of the account.
+        Password = "PASSWORD",
+        /// By a signature of the wallet that is linked to it.
+        Wallet = "WALLET",
     }
 }
 
@@ -272,6 +284,16 @@ impl Coverage {
     }
 }
 
+/// What the subject's wallet is to sign waits for its signature. Who the wallet is, the account says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationChallenge {
+    /// 32 random bytes, which are part of what is signed.
+    pub nonce: [u8; 32],
+    /// The last second in which the signature is taken.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// That an administrator approved a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Approval {
@@ -312,6 +334,10 @@ pub struct DeletionRequest {
     pub requested_at: DateTime<Utc>,
     /// When it was carried out.
     pub completed_at: Option<DateTime<Utc>>,
+    /// By what the subject proves to be the subject. Decides nothing.
+    pub verification_method: VerificationMethod,
+    /// What waits for the signature of the subject's wallet.
+    pub challenge: Option<VerificationChallenge>,
     /// How many wrong proofs were given.
     pub verification_tries: i16,
     /// When the subject proved to be the subject.

@@ -26,7 +26,7 @@ macro_rules! deletion_rows {
         sqlx::query_as!(
             DeletionRow,
             "SELECT id, user_id, request_type, status, data_categories, record_ids, requested_at, completed_at,
-                    verification_tries, verified_at, scope, approved_categories, approved_records,
+                    verification_method, verification_details, verification_tries, verified_at, scope, approved_categories, approved_records,
                     overrides_retention, reason, approved_by, approved_at, confirmed_by, confirmed_at,
                     scheduled_for, seal, seal_key
              FROM data_deletion_requests " + $which
@@ -44,6 +44,8 @@ struct DeletionRow {
     record_ids: Vec<Uuid>,
     requested_at: DateTime<Utc>,
     completed_at: Option<DateTime<Utc>>,
+    verification_method: String,
+    verification_details: Option<Value>,
     verification_tries: i16,
     verified_at: Option<DateTime<Utc>>,
     scope: Option<Value>,
@@ -75,6 +77,11 @@ impl TryFrom<DeletionRow> for Sealed<DeletionRequest> {
             },
             requested_at: row.requested_at,
             completed_at: row.completed_at,
+            verification_method: rows::text(&row.verification_method, "verification method")?,
+            challenge: row
+                .verification_details
+                .map(|it| rows::json(it, "challenge of a deletion request"))
+                .transpose()?,
             verification_tries: row.verification_tries,
             verified_at: row.verified_at,
             scope: rows::json(scope, "scope of a deletion request")?,
@@ -147,7 +154,7 @@ pub async fn open(
     all(found)
 }
 
-/// Records a request; it begins as `pending`, to be verified by password. It decides nothing yet, and carries
+/// Records a request; it begins as `pending`, to be verified. It decides nothing yet, and carries
 /// no seal.
 ///
 /// # Errors
@@ -248,7 +255,8 @@ pub async fn save(
          SET status = $2, completed_at = $3, verification_tries = $4, verified_at = $5, scope = $6,
              approved_categories = $7, approved_records = $8, overrides_retention = $9, reason = $10,
              approved_by = $11, approved_at = $12, confirmed_by = $13, confirmed_at = $14,
-             scheduled_for = $15, seal = $16, seal_key = $17
+             scheduled_for = $15, seal = $16, seal_key = $17, verification_method = $18,
+             verification_details = $19
          WHERE id = $1",
         request.id.0,
         request.status.as_str(),
@@ -267,6 +275,8 @@ pub async fn save(
         request.scheduled_for,
         seal.map(|it| it.mac.as_slice()),
         seal.map(|it| it.key_id.as_str()),
+        request.verification_method.as_str(),
+        request.challenge.as_ref().map(|it| json!(it)),
     )
     .execute(&mut **tx)
     .await?;

@@ -29,6 +29,7 @@ mod cursors;
 mod database;
 mod deep_check;
 mod deletions;
+mod deletions_by_wallet;
 mod durability;
 mod edits;
 mod erasure_ledger;

@@ -28,7 +28,7 @@ pub(super) struct Case(
     pub(super) [&'static str; 6],
 );
 
-pub(super) const CASES: [Case; 87] = [
+pub(super) const CASES: [Case; 88] = [
     Case(
         "Query.me",
         "{ me { id } }",
@@ -941,6 +941,18 @@ pub(super) const CASES: [Case; 87] = [
         [
             "UNAUTHENTICATED",
             "ok",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+            "NOT_FOUND",
+        ],
+    ),
+    Case(
+        "Mutation.deletionChallenge",
+        r#"mutation { deletionChallenge(input: { id: "$DELETION" }) { wallet } }"#,
+        [
+            "UNAUTHENTICATED",
+            "CONFLICT",
             "NOT_FOUND",
             "NOT_FOUND",
             "NOT_FOUND",

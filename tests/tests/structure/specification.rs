@@ -255,6 +255,7 @@ const TABLES: [Table; 6] = [
         ],
         own: &[
             "CHECK ((((jsonb_array_length(data_categories) >= 0) AND (jsonb_array_length(data_categories) <= 9)) AND is_set(data_categories) AND ((jsonb_array_length(data_categories) > 0) OR (cardinality(record_ids) > 0))))",
+            "CHECK verification_method IN PASSWORD WALLET",
             "record_ids uuid[] NOT NULL DEFAULT '{}'::uuid[]",
             "verification_tries smallint NOT NULL DEFAULT 0",
             "CHECK (((verification_tries >= 0) AND (verification_tries <= 5)))",
