@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     cancel, certificate,
     holds::{self, NewHold, Release},
+    reasons::Explained,
     requests,
     review::{self, Review},
     verify::{self, SubjectProof},
@@ -40,7 +41,7 @@ use crate::{
 
 /// A person's request to have data erased or restricted, and its status.
 #[derive(Debug, Clone)]
-pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
+pub(crate) struct DataDeletionRequest(Arc<Explained<DeletionRequest>>);
 
 impl Node for DataDeletionRequest {
     const EDGE: &'static str = "DataDeletionRequestEdge";
@@ -49,7 +50,7 @@ impl Node for DataDeletionRequest {
 
 impl DataDeletionRequest {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.0.requested_at, self.0.id.0)
+        (self.0.row.requested_at, self.0.row.id.0)
     }
 }
 
@@ -58,56 +59,56 @@ impl DataDeletionRequest {
 impl DataDeletionRequest {
     /// The ID of the request.
     async fn id(&self) -> Uuid {
-        self.0.id.0
+        self.0.row.id.0
     }
 
     /// The person whose data the request is about. They made it themselves.
     async fn subject(&self, ctx: &Context<'_>) -> Result<User> {
-        Ok(User::load(ctx, self.0.user).await?)
+        Ok(User::load(ctx, self.0.row.user).await?)
     }
 
     /// What is to be done with the data.
     async fn request_type(&self) -> DeletionRequestType {
-        self.0.request_type.into()
+        self.0.row.request_type.into()
     }
 
     /// The status of the request. It is `pending` until the person has verified it
     /// (`verifyDeletionRequest`), `under_review` until administrators have decided, and `on_hold` while a
     /// legal hold covers some of it.
     async fn status(&self) -> &str {
-        self.0.status.as_str()
+        self.0.row.status.as_str()
     }
 
     /// The categories of records that the request is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.asked)
+        categories_of(&self.0.row.asked)
     }
 
     /// The IDs of the single records that the request names, each version of a record by its own ID.
     async fn record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.asked)
+        records_of(&self.0.row.asked)
     }
 
     /// The records that the request is about, in numbers, as they were when it was verified or decided;
     /// empty before that.
     async fn scope(&self) -> Vec<DeletionScope> {
-        let scope = self.0.scope.iter();
+        let scope = self.0.row.scope.iter();
         scope.map(|it| DeletionScope(it.clone())).collect()
     }
 
     /// The categories of records that administrators approved; empty while they approved nothing.
     async fn approved_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.approved)
+        categories_of(&self.0.row.approved)
     }
 
     /// The IDs of the single records that administrators approved.
     async fn approved_record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.approved)
+        records_of(&self.0.row.approved)
     }
 
     /// Whether records are erased although they are still to be kept.
     async fn overrides_retention(&self) -> bool {
-        self.0.overrides_retention
+        self.0.row.overrides_retention
     }
 
     /// The reason of the last decision of an administrator; null while there is none.
@@ -117,38 +118,38 @@ impl DataDeletionRequest {
 
     /// The ID of the administrator who approved the request first; null while nobody did.
     async fn first_approval_by(&self) -> Option<Uuid> {
-        self.0.first_approval.map(|it| it.by.0)
+        self.0.row.first_approval.map(|it| it.by.0)
     }
 
     /// The ID of the second administrator who approved it, where an account is to be erased.
     async fn second_approval_by(&self) -> Option<Uuid> {
-        self.0.second_approval.map(|it| it.by.0)
+        self.0.row.second_approval.map(|it| it.by.0)
     }
 
     /// By what the person verified the request; null before that.
     async fn verification_method(&self) -> Option<DeletionVerificationMethod> {
-        self.0.verified_at?;
-        Some(self.0.verification_method.into())
+        self.0.row.verified_at?;
+        Some(self.0.row.verification_method.into())
     }
 
     /// The time at which the person verified the request; null before that.
     async fn verified_at(&self) -> Option<DateTime<Utc>> {
-        self.0.verified_at
+        self.0.row.verified_at
     }
 
     /// The time from which on the request is carried out; null where nothing is to be erased yet.
     async fn scheduled_for(&self) -> Option<DateTime<Utc>> {
-        self.0.scheduled_for
+        self.0.row.scheduled_for
     }
 
     /// The time at which the request was made.
     async fn requested_at(&self) -> DateTime<Utc> {
-        self.0.requested_at
+        self.0.row.requested_at
     }
 
     /// The time at which the request was carried out; null while it was not.
     async fn completed_at(&self) -> Option<DateTime<Utc>> {
-        self.0.completed_at
+        self.0.row.completed_at
     }
 }
 
@@ -191,7 +192,7 @@ impl DeletionScope {
 
 /// A legal hold: while it is in force, nothing that it covers is erased.
 #[derive(Debug, Clone)]
-pub(crate) struct LegalHold(Arc<domain::deletion::LegalHold>);
+pub(crate) struct LegalHold(Arc<Explained<domain::deletion::LegalHold>>);
 
 impl Node for LegalHold {
     const EDGE: &'static str = "LegalHoldEdge";
@@ -200,7 +201,7 @@ impl Node for LegalHold {
 
 impl LegalHold {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.0.placed.at, self.0.id.0)
+        (self.0.row.placed.at, self.0.row.id.0)
     }
 }
 
@@ -209,47 +210,47 @@ impl LegalHold {
 impl LegalHold {
     /// The ID of the hold.
     async fn id(&self) -> Uuid {
-        self.0.id.0
+        self.0.row.id.0
     }
 
     /// The ID of the person whose data is kept.
     async fn patient_id(&self) -> Uuid {
-        self.0.patient.0
+        self.0.row.patient.0
     }
 
     /// The categories of records that are kept.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.covers)
+        categories_of(&self.0.row.covers)
     }
 
     /// The IDs of the single records that are kept, each version by its own ID.
     async fn record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.covers)
+        records_of(&self.0.row.covers)
     }
 
-    /// The reason for the hold, for administrators alone.
+    /// The reason for the hold, for administrators alone; empty once the person's data was erased.
     async fn reason(&self) -> &str {
-        &self.0.reason
+        self.0.reason.as_deref().unwrap_or_default()
     }
 
     /// The ID of the administrator who placed the hold.
     async fn placed_by(&self) -> Uuid {
-        self.0.placed.by.0
+        self.0.row.placed.by.0
     }
 
     /// The time at which the hold was placed.
     async fn placed_at(&self) -> DateTime<Utc> {
-        self.0.placed.at
+        self.0.row.placed.at
     }
 
     /// The ID of the administrator who was the first to release it; null while nobody did.
     async fn release_proposed_by(&self) -> Option<Uuid> {
-        self.0.release_proposed.map(|it| it.by.0)
+        self.0.row.release_proposed.map(|it| it.by.0)
     }
 
     /// The time at which a second administrator released it; null while it is in force.
     async fn released_at(&self) -> Option<DateTime<Utc>> {
-        self.0.released.map(|it| it.at)
+        self.0.row.released.map(|it| it.at)
     }
 }
 
@@ -278,7 +279,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::list(&app.pool, &app.seals, &caller, from, size).await?;
-        let subjects = found.iter().map(|request| request.user).collect();
+        let subjects = found.iter().map(|request| request.row.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
             .into_iter()
@@ -312,7 +313,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::queue(&app.pool, &app.seals, &caller, status, from, size).await?;
-        let subjects = found.iter().map(|request| request.user).collect();
+        let subjects = found.iter().map(|request| request.row.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
             .into_iter()

@@ -17,7 +17,10 @@ use domain::{
 use serde_json::json;
 use store::{Pool, Tx, audit, deletion};
 
-use super::entries::entry;
+use super::{
+    entries::entry,
+    reasons::{Explained, SealedReasons},
+};
 use crate::{
     caller::{Caller, refuse_role},
     error::Error,
@@ -96,7 +99,7 @@ pub(super) async fn record(
     kind: Kind,
     categories: Vec<Category>,
     records: Vec<RecordId>,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     deletion::lock_subject(&mut tx, actor.id).await?;
@@ -133,8 +136,9 @@ pub(super) async fn record(
         ..entry(caller, action, request.id, actor.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    Ok(request)
+    sealed.open_one(seals.keyring()).await
 }
 
 /// A request as it stands, to be shown. One that decides and is not as it was sealed is reported.
@@ -157,7 +161,7 @@ pub(super) async fn list(
     caller: &Caller,
     after: Option<deletion::DeletionCursor>,
     size: i64,
-) -> Result<Vec<DeletionRequest>, Error> {
+) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let subject = (actor.role != Role::Admin).then_some(actor.id);
@@ -169,8 +173,10 @@ pub(super) async fn list(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let found = found.into_iter().map(|it| shown(seals, it)).collect();
+    let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
+    Ok(sealed.open(seals.keyring()).await)
 }
 
 /// Everybody's requests in one state, oldest first, one more than asked for where there are more. Written down before
@@ -185,7 +191,7 @@ pub(super) async fn queue(
     status: DeletionStatus,
     after: Option<deletion::DeletionCursor>,
     size: i64,
-) -> Result<Vec<DeletionRequest>, Error> {
+) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -199,6 +205,8 @@ pub(super) async fn queue(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let found = found.into_iter().map(|it| shown(seals, it)).collect();
+    let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
+    Ok(sealed.open(seals.keyring()).await)
 }

@@ -14,6 +14,7 @@ use store::{Pool, Tx, audit, deletion, users};
 use super::{
     entries::{entry, save, step, wrong_state},
     holds,
+    reasons::{Explained, SealedReasons},
     requests::shown,
     wallet::{self, SignedStatement},
 };
@@ -68,7 +69,7 @@ pub(super) async fn verify(
     id: DeletionRequestId,
     proof: &SubjectProof,
     code: &Code,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     look(credentials.pool, caller, id).await?;
     let proven = prove(credentials, messages, caller, id, proof).await;
     let signed = match proven {
@@ -119,8 +120,9 @@ pub(super) async fn verify(
         ..entry(caller, AuditAction::DeletionVerify, id, request.user)
     };
     audit::insert(&mut tx, &[verified]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    Ok(request)
+    sealed.open_one(credentials.seals.keyring()).await
 }
 
 /// Looks at the proof; what was signed, where it is a signature.

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     consents::Category,
-    ids::{DeletionRequestId, LegalHoldId, RecordId, UserId},
+    ids::{DeletionRequestId, LegalHoldId, PatientKeyId, RecordId, UserId},
     records::RecordType,
     text::text_enum,
 };
@@ -303,6 +303,26 @@ pub struct Approval {
     pub at: DateTime<Utc>,
 }
 
+/// Why an administrator decided something, as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredReason {
+    /// In clear: from before reasons were sealed.
+    Clear(String),
+    /// Sealed under this key of the patient.
+    Sealed {
+        /// Which.
+        key: PatientKeyId,
+        /// The sealed bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+impl std::fmt::Debug for StoredReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredReason(…)")
+    }
+}
+
 /// What a request is about, of one type.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -349,7 +369,7 @@ pub struct DeletionRequest {
     /// Whether records are erased that are still to be kept.
     pub overrides_retention: bool,
     /// Why the last decision was taken.
-    pub reason: Option<String>,
+    pub reason: Option<StoredReason>,
     /// The first approval.
     pub first_approval: Option<Approval>,
     /// The second, where there have to be two.
@@ -405,8 +425,8 @@ pub struct LegalHold {
     pub patient: UserId,
     /// What is kept.
     pub covers: Coverage,
-    /// Why.
-    pub reason: String,
+    /// Why; `None` where the patient's data was erased.
+    pub reason: Option<StoredReason>,
     /// Who placed it, and when.
     pub placed: Approval,
     /// Who was the first to release it.

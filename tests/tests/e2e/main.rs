@@ -28,6 +28,7 @@ mod countries;
 mod cursors;
 mod database;
 mod deep_check;
+mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
 mod durability;

@@ -170,7 +170,7 @@ fn hold() -> LegalHold {
         id: LegalHoldId(Uuid::from_u128(13)),
         patient: user(1),
         covers: coverage(&[Category::All, Category::Only(RecordType::Imaging)], &[11]),
-        reason: "a court".to_owned(),
+        reason: None,
         placed: approval(2, 3),
         release_proposed: Some(approval(3, 4)),
         released: None,
