@@ -83,6 +83,10 @@ pub(crate) async fn grant(
             ..entry(caller, AuditAction::ConsentRead, consent.id)
         },
     };
+    let entry = AuditEntry {
+        representation: actor.represents(activity),
+        ..entry
+    };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(granting.consent)

@@ -66,11 +66,12 @@ pub(crate) async fn withdraw(
     barrier::lock_exclusive(&mut tx, [caller.user, caller.subject()]).await?;
     let actor = caller.actor(&mut tx).await?;
     let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
-    let patient = actor.subject();
+    let (patient, representation) = (actor.subject(), actor.represents(activity));
     let known = own(seals, &mut tx, id, patient).await?;
     if known.withdrawn_at.is_some() {
         let read = AuditEntry {
             new_value: Some(json!({ "retry": true })),
+            representation,
             ..entry(caller, AuditAction::ConsentRead, id)
         };
         audit::insert(&mut tx, &[read]).await?;
@@ -82,6 +83,7 @@ pub(crate) async fn withdraw(
         // Named as the ground, the consent would seem to have decided.
         let about = AuditEntry {
             consent: None,
+            representation,
             ..entry(caller, wanted, id)
         };
         return refuse(tx, about, ("CONCERNED", wanted), concerned).await;
@@ -102,6 +104,7 @@ pub(crate) async fn withdraw(
     let entry = AuditEntry {
         old_value: Some(json!({ "withdrawnAt": null })),
         new_value: Some(evidence_with(&consent, receipt.as_deref())),
+        representation,
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;

@@ -1061,3 +1061,79 @@ async fn a_doctor_who_acts_for_a_patient_makes_no_code_and_previews_nothing_for_
     assert_eq!(told.extensions["field"], "grantees");
     assert!(world.sql("SELECT 1 FROM access_codes").await.is_empty());
 }
+
+#[tokio::test]
+async fn rows_name_the_representation_by_which_somebody_acted() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    let parent = appointed(
+        &ani,
+        &ibu,
+        &["READ_RECORDS", "CREATE_RECORDS", "EXPORT_RECORDS"],
+    )
+    .await;
+    let mut input = terms(
+        &ibu,
+        &["READ_ACCESS_LOG", "READ_CONSENTS", "CHANGE_CONSENTS"],
+    );
+    input["relationship"] = json!("CARER");
+    let carer = ani.asks(APPOINT, json!({ "input": input })).await;
+    let carer = carer.data()["appointRepresentative"]["representative"].clone();
+    let bo = world.doctor("bo").await;
+
+    reads_for(&ibu, &record, &ani).await.data();
+    asks_for(&ibu, LIST, &ani).await.data();
+    stores_for(&ibu, &ani).await.data();
+    ibu.exports(&world.api, &ani, &format!("&onBehalfOf={}", ani.id))
+        .await;
+    for document in [LOG, CONSENTS, HOLDERS, CODES] {
+        asks_for(&ibu, document, &ani).await.data();
+    }
+    let preview = json!({ "for": ani.id, "input": { "grant": bo.terms() } });
+    ibu.asks(PREVIEW, preview).await.data();
+    let mut input = bo.terms();
+    input["expiresAt"] = Value::Null;
+    let given = ibu
+        .asks(GRANT, json!({ "input": input, "for": ani.id }))
+        .await;
+    let consent = id(&given.data()["grantConsent"]["consent"]);
+    let withdraw = json!({ "input": { "id": consent }, "for": ani.id });
+    ibu.asks(WITHDRAW, withdraw).await.data();
+
+    let rows = world
+        .audit_rows(&format!("on_behalf_of = '{}'", ani.id))
+        .await;
+    assert!(rows.len() >= 12, "{} rows are too few", rows.len());
+    for row in &rows {
+        let action = text(&row["action_type"]);
+        let by = if action.starts_with("RECORD_") {
+            &parent
+        } else {
+            &carer
+        };
+        assert_eq!(row["new_value"]["representation"], by["id"], "{action}");
+    }
+    let log = ani.asks(LOG, json!({ "for": null })).await;
+    let log = log.data()["myAccessLog"]["nodes"].as_array().cloned();
+    let log = log.expect("a list");
+    for (action, words) in [
+        ("RECORD_READ", ", as parent,"),
+        ("CONSENT_GRANT", ", as carer,"),
+    ] {
+        let line = log.iter().find(|line| line["action"] == action);
+        let sentence = text(&line.expect("it is in the log")["sentence"]);
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    // What somebody claims by no representation names none.
+    asks_for(&bo, LIST, &ani).await.fails_with("NOT_FOUND");
+    let claimed = world
+        .audit_rows(&format!(
+            "user_id = '{}' AND action_type = 'ACCESS_DENIED' AND on_behalf_of = '{}'",
+            bo.id, ani.id
+        ))
+        .await;
+    assert_eq!(claimed[0]["new_value"]["representation"], Value::Null);
+}

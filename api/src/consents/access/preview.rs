@@ -119,7 +119,8 @@ pub(crate) async fn preview(
         "preview": kind, "consent": consent.as_ref().map(|consent| consent.id),
         "gaining": gaining.len(), "losing": losing.len(),
     });
-    audit::insert(&mut tx, &[entry(caller, words)]).await?;
+    let by = actor.represents(activity);
+    audit::insert(&mut tx, &[entry(caller, by, words)]).await?;
     tx.commit().await?;
     Ok(Preview {
         consent,

@@ -78,6 +78,7 @@ pub(super) async fn create(
     access_codes::insert(&mut tx, &prepared, &seals.seal(&prepared)?).await?;
     let entry = AuditEntry {
         new_value: Some(evidence(&prepared)),
+        representation: actor.represents(activity),
         ..entry(caller, wanted, prepared.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
@@ -118,6 +119,7 @@ pub(super) async fn list(
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(patient),
+        representation: actor.represents(activity),
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;
@@ -148,6 +150,7 @@ pub(super) async fn cancel(
     access_codes::close(&mut tx, prepared.id, now).await?;
     let entry = AuditEntry {
         old_value: Some(evidence(&prepared)),
+        representation: actor.represents(activity),
         ..entry(caller, wanted, prepared.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
