@@ -106,14 +106,18 @@ async fn judged(
             SealedTable::BreakGlassWindows,
             judge_all(keyring, seals::walk_windows(conn, walk).await?),
         ),
-        CheckStage::Deletions => (
-            SealedTable::DeletionRequests,
-            reasoned(conn, keyring, deletion::walk(conn, walk).await?).await?,
-        ),
-        CheckStage::Holds => (
-            SealedTable::LegalHolds,
-            reasoned(conn, keyring, legal_holds::walk(conn, walk).await?).await?,
-        ),
+        CheckStage::Deletions => {
+            let found = deletion::walk(conn, walk).await?;
+            (
+                SealedTable::DeletionRequests,
+                reasoned(conn, keyring, found).await?,
+            )
+        }
+        CheckStage::Holds => {
+            let found = legal_holds::walk(conn, walk).await?;
+            let judged = reasoned(conn, keyring, found).await?;
+            (SealedTable::LegalHolds, judged)
+        }
         CheckStage::Receipts => (
             SealedTable::ConsentReceipts,
             receipts(conn, keyring, walk).await?,
