@@ -7,7 +7,7 @@ use domain::{
     consents::{Category, set_of_categories},
     deletion::{
         Coverage, DeletionRequest, DeletionRequestType as Kind, DeletionStatus, MAX_NAMED_RECORDS,
-        MAX_OPEN_REQUESTS,
+        MAX_OPEN_REQUESTS, VERIFY_WITHIN,
     },
     ids::{DeletionRequestId, RecordId, UserId},
     purpose::Purpose,
@@ -15,10 +15,10 @@ use domain::{
     users::Role,
 };
 use serde_json::json;
-use store::{Pool, Tx, audit, deletion};
+use store::{Pool, Tx, audit, deletion, users};
 
 use super::{
-    entries::entry,
+    entries::{entry, wrong_state},
     reasons::{Explained, SealedReasons},
 };
 use crate::{
@@ -148,6 +148,33 @@ pub(super) fn shown(seals: &Seals, sealed: Sealed<DeletionRequest>) -> DeletionR
         seals.look_at(sealed);
     }
     request
+}
+
+/// The caller's request, to be verified in time; nobody changes it until the transaction ends.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long.
+pub(super) async fn pending(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+) -> Result<DeletionRequest, Error> {
+    let found = deletion::lock(tx, id).await?;
+    let request = found.map(|sealed| shown(&caller.seals, sealed));
+    let request = request.filter(|request| request.user == caller.user);
+    let request = request.ok_or(Error::NotFound("deletion request"))?;
+    let now = users::now(tx).await?;
+    let is_in_time = now < request.requested_at + VERIFY_WITHIN;
+    if request.status == DeletionStatus::Pending && is_in_time {
+        Ok(request)
+    } else if request.status == DeletionStatus::Pending {
+        Err(Error::Conflict {
+            field: "id",
+            message: "the request was not verified within 7 days; make a new one".to_owned(),
+        })
+    } else {
+        Err(wrong_state(&request))
+    }
 }
 
 /// The caller's requests, for administrators everybody's, newest first, one more than asked for where there are

@@ -3,8 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry},
     deletion::{
-        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VERIFY_WITHIN,
-        VerificationMethod,
+        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VerificationMethod,
     },
     ids::DeletionRequestId,
 };
@@ -12,10 +11,10 @@ use serde_json::json;
 use store::{Pool, Tx, audit, deletion, users};
 
 use super::{
-    entries::{entry, save, step, wrong_state},
+    entries::{entry, save, step},
     holds,
     reasons::{Explained, SealedReasons},
-    requests::shown,
+    requests::pending,
     wallet::{self, SignedStatement},
 };
 use crate::{
@@ -153,33 +152,6 @@ async fn look(pool: &Pool, caller: &Caller, id: DeletionRequestId) -> Result<(),
     pending(&mut tx, caller, id).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// The caller's request, to be verified in time; nobody changes it until the transaction ends.
-///
-/// # Errors
-/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long.
-pub(super) async fn pending(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    id: DeletionRequestId,
-) -> Result<DeletionRequest, Error> {
-    let found = deletion::lock(tx, id).await?;
-    let request = found.map(|sealed| shown(&caller.seals, sealed));
-    let request = request.filter(|request| request.user == caller.user);
-    let request = request.ok_or(Error::NotFound("deletion request"))?;
-    let now = users::now(tx).await?;
-    let is_in_time = now < request.requested_at + VERIFY_WITHIN;
-    if request.status == DeletionStatus::Pending && is_in_time {
-        Ok(request)
-    } else if request.status == DeletionStatus::Pending {
-        Err(Error::Conflict {
-            field: "id",
-            message: "the request was not verified within 7 days; make a new one".to_owned(),
-        })
-    } else {
-        Err(wrong_state(&request))
-    }
 }
 
 /// Counts a wrong proof; with the last one that is allowed the request is over.

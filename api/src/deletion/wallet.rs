@@ -14,7 +14,7 @@ use vault::{digest, random};
 
 use super::{
     entries::{entry, save},
-    verify::pending,
+    requests::pending,
 };
 use crate::{
     caller::{Caller, write_refusal},
