@@ -3,5 +3,3 @@
 ALTER TABLE data_deletion_requests
     ADD CONSTRAINT data_deletion_requests_verification_method_check
         CHECK (verification_method IN ('PASSWORD', 'WALLET'));
-
-GRANT UPDATE (verification_method, verification_details) ON data_deletion_requests TO meditrustal_api;

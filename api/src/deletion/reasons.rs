@@ -1,7 +1,7 @@
 //! Reasons of decisions and of holds: sealed under the patient's key before they are stored, and opened for those who may read
 //! them. Where the patient's data was erased there is no key, and no reason is kept.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use domain::{deletion::StoredReason, ids::UserId, seals::SealedTable, stored::StoredKey};
 use store::{
@@ -30,8 +30,8 @@ const TRIES: usize = 5;
 /// How many reasons in clear are looked for at a time.
 const AT_A_TIME: i64 = 100;
 
-/// A request or a hold with its reason opened.
-#[derive(Debug, Clone)]
+/// A request or a hold with its reason opened. The reason is never printed.
+#[derive(Clone)]
 pub(crate) struct Explained<T> {
     /// The row.
     pub(crate) row: T,
@@ -39,6 +39,12 @@ pub(crate) struct Explained<T> {
     pub(crate) reason: Option<String>,
     /// Whether there is one that does not open although the key is there.
     pub(crate) is_forged: bool,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Explained<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Explained").field(&self.row).finish()
+    }
 }
 
 /// Rows with the keys of their patients, wrapped: read in the transaction that writes down who reads them.
@@ -57,7 +63,7 @@ impl<T: Reasoned> SealedReasons<T> {
         let sealed = rows
             .iter()
             .filter(|row| matches!(row.reason(), Some(StoredReason::Sealed { .. })));
-        let patients = distinct(sealed.map(|row| row.of()));
+        let patients = distinct(sealed.map(T::of));
         let keys = if patients.is_empty() {
             Vec::new()
         } else {
@@ -202,9 +208,12 @@ async fn seal_clear(pool: &Pool, keyring: &Keyring) -> Result<(), Error> {
 
 async fn seal_each(pool: &Pool, keyring: &Keyring, found: &[ClearReason]) -> Result<(), Error> {
     for it in found {
-        // What is said about somebody whose account is being erased goes with it.
-        let Some(key) = ReasonKey::of(pool, keyring, it.patient).await? else {
-            continue;
+        let key = match ReasonKey::of(pool, keyring, it.patient).await {
+            Ok(Some(key)) => key,
+            // What is said about somebody whose account is being erased goes with it. One whose key does not unwrap, which is
+            // told elsewhere, stops no other.
+            Ok(None) | Err(Error::Unavailable | Error::Busy { .. }) => continue,
+            Err(error) => return Err(error),
         };
         let mut tx = pool.begin().await?;
         barrier::lock_shared(&mut tx, [it.patient]).await?;

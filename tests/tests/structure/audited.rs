@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
+use dev::client::Answer;
 use domain::users::{INDEXER, RELAY, SCHEDULER};
 use serde_json::{Value, json};
 use tests::{Person, eventually, text};
@@ -104,7 +105,7 @@ async fn of_subscriptions(cast: &Cast, callers: &[Person]) -> Vec<String> {
             .await;
             if told_to.contains(&NAMES[nth]) {
                 let answer = stream.next_within(WITHIN).await;
-                let answer = answer.and_then(|answer| answer.data());
+                let answer = answer.and_then(Answer::data);
                 answer.unwrap_or_else(|error| panic!("{field}, {}: {error}", NAMES[nth]));
                 let mut all = rows_of(cast, caller, before).await;
                 let more = all.split_off(rows.len().min(all.len()));
