@@ -99,7 +99,6 @@ pub(super) async fn verify(
             Some(_) => VerificationMethod::Wallet,
             None => VerificationMethod::Password,
         },
-        challenge: None,
         verified_at: Some(now),
         scope: deletion::scope(&mut tx, request.user, &request.asked).await?,
         ..step(&request, DeletionStep::Verify)?

@@ -384,6 +384,8 @@ impl DeletionRequest {
     pub fn after(&self, step: DeletionStep) -> Option<Self> {
         Some(Self {
             status: self.status.after(step)?,
+            // A request leaves `pending` by its first step: no signature is waited for any more.
+            challenge: None,
             ..self.clone()
         })
     }
