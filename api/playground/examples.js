@@ -26,6 +26,11 @@ import breakGlassVariables from './examples/14-break-glass.json';
 import notifications from './examples/15-notifications.graphql';
 import requestDeletion from './examples/16-request-deletion.graphql';
 import requestDeletionVariables from './examples/16-request-deletion.json';
+import emergencyReviews from './examples/17-emergency-reviews.graphql';
+import reviewEmergency from './examples/18-review-emergency.graphql';
+import reviewEmergencyVariables from './examples/18-review-emergency.json';
+import deletionCertificate from './examples/19-deletion-certificate.graphql';
+import deletionCertificateVariables from './examples/19-deletion-certificate.json';
 
 /** Stands in the examples' variables for the id of whoever logs in. */
 export const OWN_ID = '<your id>';
@@ -43,8 +48,11 @@ export const examples = [
   { query: accessCode, variables: accessCodeVariables },
   { query: whoHasAccess, variables: whoHasAccessVariables },
   { query: breakGlass, variables: breakGlassVariables },
+  { query: emergencyReviews },
+  { query: reviewEmergency, variables: reviewEmergencyVariables },
   { query: notifications },
   { query: requestDeletion, variables: requestDeletionVariables },
+  { query: deletionCertificate, variables: deletionCertificateVariables },
   { query: accessLog },
   { query: integrityEvents },
 ];

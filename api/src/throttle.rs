@@ -46,6 +46,9 @@ pub(crate) enum Attempt<'a> {
     /// To show a second factor. Apart from the rest: a password that is right every time must not make
     /// wrong codes forgotten.
     Code(UserId),
+    /// To verify a deletion request by a wallet's signature. Apart from the rest, too: whoever holds a wallet must not make
+    /// wrong passwords forgotten.
+    Signature(UserId),
     /// To redeem an access code of a patient.
     AccessCode(UserId),
     /// To go on with a session.
@@ -56,16 +59,22 @@ pub(crate) enum Attempt<'a> {
     Challenge,
     /// To be given a message for a wallet that this account would link.
     LinkChallenge(UserId),
+    /// To be given what a wallet is to sign to verify a deletion request of this account.
+    DeletionChallenge(UserId),
 }
 
 impl Attempt<'_> {
     const fn kind(self) -> AttemptKind {
         match self {
             Self::LogIn(_) => AttemptKind::LogIn,
-            Self::Proof(_) | Self::Code(_) | Self::AccessCode(_) => AttemptKind::Proof,
+            Self::Proof(_) | Self::Code(_) | Self::Signature(_) | Self::AccessCode(_) => {
+                AttemptKind::Proof
+            }
             Self::Refresh => AttemptKind::Refresh,
             Self::Register => AttemptKind::Register,
-            Self::Challenge | Self::LinkChallenge(_) => AttemptKind::Challenge,
+            Self::Challenge | Self::LinkChallenge(_) | Self::DeletionChallenge(_) => {
+                AttemptKind::Challenge
+            }
         }
     }
 
@@ -74,8 +83,10 @@ impl Attempt<'_> {
         match self {
             Self::Proof(user)
             | Self::Code(user)
+            | Self::Signature(user)
             | Self::AccessCode(user)
-            | Self::LinkChallenge(user) => user,
+            | Self::LinkChallenge(user)
+            | Self::DeletionChallenge(user) => user,
             Self::LogIn(_) | Self::Refresh | Self::Register | Self::Challenge => ANONYMOUS,
         }
     }
@@ -86,18 +97,24 @@ impl Attempt<'_> {
             Self::LogIn(login) => Some(name_of(login)),
             Self::Proof(user) => Some(format!("proof {user}")),
             Self::Code(user) => Some(format!("code {user}")),
+            Self::Signature(user) => Some(format!("signature {user}")),
             Self::AccessCode(user) => Some(format!("access code {user}")),
-            Self::Refresh | Self::Register | Self::Challenge | Self::LinkChallenge(_) => None,
+            Self::Refresh
+            | Self::Register
+            | Self::Challenge
+            | Self::LinkChallenge(_)
+            | Self::DeletionChallenge(_) => None,
         }
     }
 
     /// Who is counted besides a name: an account that is known by its log-in, or else everybody in a network.
     fn sender(self, network: Network) -> String {
         match self {
-            Self::LinkChallenge(user) => format!("account {user}"),
+            Self::LinkChallenge(user) | Self::DeletionChallenge(user) => format!("account {user}"),
             Self::LogIn(_)
             | Self::Proof(_)
             | Self::Code(_)
+            | Self::Signature(_)
             | Self::AccessCode(_)
             | Self::Refresh
             | Self::Register

@@ -79,6 +79,12 @@ impl World {
         text(&signed.await)
     }
 
+    /// What an account's wallet answers when it is asked to sign typed data (`eth_signTypedData_v4`).
+    pub async fn signs_typed_data(&self, account: &str, typed_data: &Value) -> String {
+        let signed = self.rpc("eth_signTypedData_v4", json!([account, typed_data]));
+        text(&signed.await)
+    }
+
     /// A contract wallet (EIP-1271) of this account's, in a block that is final. It wants its owner's
     /// signatures behind the byte `77`.
     pub async fn contract_wallet(&self, owner: &str) -> String {

@@ -110,6 +110,10 @@ async fn own_rows(
         ..filter
     };
     let rows = audit::page(&mut tx, &filter, before, size).await?;
+    let entry = AuditEntry {
+        representation: actor.represents(activity),
+        ..entry
+    };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(rows)

@@ -19,7 +19,7 @@ use vault::{
     keyring::Keyring,
 };
 
-use crate::{facts::distinct, seals::Seals};
+use crate::{facts::distinct, records::patient_keys, seals::Seals};
 
 /// A window as it is shown.
 #[derive(Debug, Clone)]
@@ -93,17 +93,7 @@ impl SealedWords {
 
     /// Opens their words. Nothing of the database is held while keys are unwrapped.
     pub(super) async fn open(self, keyring: &Keyring, seals: &Seals) -> Vec<ShownWindow> {
-        let keys: Vec<&StoredKey> = self.keys.iter().collect();
-        let ids = keys.iter().map(|key| key.id);
-        let unwrapped = ids.zip(keyring.unwrap(&keys).await);
-        let keys: HashMap<PatientKeyId, PatientKey> = unwrapped
-            .filter_map(|(id, key)| {
-                let key = key.inspect_err(|error| {
-                    tracing::error!(key.id = %id, %error, "A patient's key does not unwrap");
-                });
-                Some((id, key.ok()?))
-            })
-            .collect();
+        let keys = patient_keys::unwrapped(keyring, &self.keys).await;
         let windows = self.windows.into_iter();
         let shown = windows.map(|stored| shown(&keys, seals, stored, self.now));
         shown.collect()

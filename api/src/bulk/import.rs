@@ -101,10 +101,12 @@ pub(crate) async fn answer(
     let context = context(&schema, id, peer, &parts.headers);
     let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {
-        let transfer =
+        let mut transfer =
             Transfer::begin(&with, &asking, &parts.headers, |room| &room.imports).await?;
         let form = form(&parts.headers)?;
         let asked = asked(query.as_deref(), &parts.headers, &transfer)?;
+        // Whether they may act for this patient is decided with each record, as it is where they act for themselves.
+        transfer.caller = transfer.caller.clone().acting_for(asked.represented)?;
         Ok::<_, TransferRefused>((transfer, form, asked))
     };
     match finished(&schema, begun).await {
@@ -113,6 +115,7 @@ pub(crate) async fn answer(
                 import,
                 from,
                 is_dry,
+                ..
             } = asked;
             let (output, answer) = ResponseBody::new();
             let run = ImportRun {
@@ -168,6 +171,8 @@ const PATIENTS: HeaderName = HeaderName::from_static("x-patients");
 /// What is asked for.
 struct ImportAsked {
     import: Import,
+    /// For whom the caller acts.
+    represented: Option<UserId>,
     /// The first entry that is looked at.
     from: u64,
     /// Whether nothing is stored.
@@ -219,6 +224,7 @@ fn asked(
     if matches!(from, Some(0 | u64::MAX)) {
         asked.refuse("from", FROM);
     }
+    let represented = asked.represented();
     let (restores, is_dry) = (asked.is("restore"), asked.is("dryRun"));
     if restores && (is_dry || !map.is_empty()) {
         asked.refuse(
@@ -226,7 +232,8 @@ fn asked(
             "records are brought back to their patient, or not at all",
         );
     }
-    if restores && patient.is_some_and(|patient| patient != transfer.caller.user) {
+    let is_anothers = patient.is_some_and(|patient| patient != transfer.caller.user);
+    if restores && (is_anothers || represented.is_some()) {
         let refusal =
             "patients bring their own records back, and nobody else does: import without `restore`";
         asked.refuse("restore", refusal);
@@ -241,6 +248,7 @@ fn asked(
     };
     Ok(ImportAsked {
         import,
+        represented,
         from: from.unwrap_or(1),
         is_dry,
     })

@@ -33,7 +33,7 @@ use crate::{
     config::{SafetyConfig, ServeConfig},
     connections,
     cost_limit::CostLimiter,
-    deletion::{executor::Executor, expiry},
+    deletion::{executor::Executor, expiry, reasons},
     dependencies::{OurRegistrars, registry_of},
     detached::DetachedTasks,
     erasure_ledger::file::{LedgerError, LedgerFile},
@@ -334,6 +334,8 @@ fn start_jobs(
     tasks.spawn(housekeeping::run(pool.clone(), keep, every));
     let every = config.deletion.every();
     tasks.spawn(expiry::run(pool.clone(), every));
+    let keyring = Arc::clone(&resources.keyring);
+    tasks.spawn(reasons::run(pool.clone(), keyring, every));
     if config.deep_check_per_second > 0 {
         let check = DeepCheck {
             pool: pool.clone(),

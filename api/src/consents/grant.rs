@@ -83,13 +83,24 @@ pub(crate) async fn grant(
             ..entry(caller, AuditAction::ConsentRead, consent.id)
         },
     };
+    let entry = AuditEntry {
+        representation: actor.represents(activity),
+        ..entry
+    };
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
     Ok(granting.consent)
 }
 
 /// Refuses a representative who would let in themselves: what they may do ends with their representation.
-fn check_own_interest(caller: &Caller, actor: &Actor, terms: &Terms) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::BadInput`] (`grantees`).
+pub(super) fn check_own_interest(
+    caller: &Caller,
+    actor: &Actor,
+    terms: &Terms,
+) -> Result<(), Error> {
     let is_denial = terms.activities.contains(&Activity::Deny);
     if caller.on_behalf_of.is_some() && !is_denial && are_among(&terms.grantees, actor) {
         let told = "nobody consents for a patient to what they could do themselves";

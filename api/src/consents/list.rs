@@ -75,6 +75,7 @@ async fn listed(
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(patient),
+        representation: actor.represents(activity),
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     };
     audit::insert(&mut tx, &[entry]).await?;

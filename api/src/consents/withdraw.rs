@@ -66,11 +66,12 @@ pub(crate) async fn withdraw(
     barrier::lock_exclusive(&mut tx, [caller.user, caller.subject()]).await?;
     let actor = caller.actor(&mut tx).await?;
     let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
-    let patient = actor.subject();
+    let (patient, representation) = (actor.subject(), actor.represents(activity));
     let known = own(seals, &mut tx, id, patient).await?;
     if known.withdrawn_at.is_some() {
         let read = AuditEntry {
             new_value: Some(json!({ "retry": true })),
+            representation,
             ..entry(caller, AuditAction::ConsentRead, id)
         };
         audit::insert(&mut tx, &[read]).await?;
@@ -78,13 +79,14 @@ pub(crate) async fn withdraw(
         tx.commit().await?;
         return Ok(withdrawn);
     }
-    if caller.on_behalf_of.is_some() && keeps_out(&known, &actor) {
+    if let Err(concerned) = check_own_interest(caller, &actor, &known) {
         // Named as the ground, the consent would seem to have decided.
         let about = AuditEntry {
             consent: None,
+            representation,
             ..entry(caller, wanted, id)
         };
-        return refuse(tx, about, ("CONCERNED", wanted), concerned()).await;
+        return refuse(tx, about, ("CONCERNED", wanted), concerned).await;
     }
     let consent = Consent {
         withdrawn_at: Some(users::now(&mut tx).await?),
@@ -102,6 +104,7 @@ pub(crate) async fn withdraw(
     let entry = AuditEntry {
         old_value: Some(json!({ "withdrawnAt": null })),
         new_value: Some(evidence_with(&consent, receipt.as_deref())),
+        representation,
         ..entry(caller, AuditAction::ConsentWithdraw, id)
     };
     audit::insert(&mut tx, &[entry]).await?;
@@ -110,16 +113,24 @@ pub(crate) async fn withdraw(
     Ok(withdrawn)
 }
 
-/// Whether it is a refusal that keeps this doctor out, alone or among others.
-fn keeps_out(consent: &Consent, actor: &Actor) -> bool {
+/// Refuses a doctor who acts for a patient and would withdraw a refusal that keeps out themselves, alone or among others.
+///
+/// # Errors
+/// [`Error::BadInput`] (`id`).
+pub(super) fn check_own_interest(
+    caller: &Caller,
+    actor: &Actor,
+    consent: &Consent,
+) -> Result<(), Error> {
     let grantees = &consent.grantees;
     let is_meant = grantees.is_empty() || are_among(grantees, actor);
-    consent.is_denial() && actor.role == Role::Doctor && is_meant
-}
-
-fn concerned() -> Error {
-    let told = "nobody withdraws for a patient what the patient refused to them";
-    Error::bad("id", told)
+    let is_open = consent.is_denial() && consent.withdrawn_at.is_none();
+    let keeps_out = is_open && actor.role == Role::Doctor && is_meant;
+    if caller.on_behalf_of.is_some() && keeps_out {
+        let told = "nobody withdraws for a patient what the patient refused to them";
+        return Err(Error::bad("id", told));
+    }
+    Ok(())
 }
 
 /// A consent of this patient, withdrawn or not.

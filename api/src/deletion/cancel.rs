@@ -10,6 +10,7 @@ use store::{Pool, audit, barrier, deletion};
 
 use super::{
     entries::{entry, save, step},
+    reasons::{Explained, SealedReasons},
     requests::shown,
 };
 use crate::{caller::Caller, error::Error, seals::Seals};
@@ -24,7 +25,7 @@ pub(super) async fn cancel(
     seals: &Seals,
     caller: &Caller,
     id: DeletionRequestId,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -41,6 +42,7 @@ pub(super) async fn cancel(
         ..entry(caller, AuditAction::DeletionCancel, id, actor.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![cancelled]).await?;
     tx.commit().await?;
-    Ok(cancelled)
+    sealed.open_one(seals.keyring()).await
 }

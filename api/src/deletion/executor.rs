@@ -420,6 +420,7 @@ impl Job<'_> {
         execution::remove_wallets(tx, self.request.id).await?;
         execution::erase_receipts(tx, self.request.id).await?;
         execution::erase_representations(tx, self.request.id).await?;
+        execution::erase_reasons(tx, self.request.id).await?;
         account::pseudonymise(self.seals, tx, user).await?;
         let entry = LedgerEntry {
             account: true,

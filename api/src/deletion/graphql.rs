@@ -16,16 +16,23 @@ use uuid::Uuid;
 use super::{
     cancel, certificate,
     holds::{self, NewHold, Release},
+    reasons::Explained,
     requests,
     review::{self, Review},
-    verify,
+    verify::{self, SubjectProof},
+    wallet,
 };
 use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     graphql::{
-        enums::{DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus, RecordType},
+        document::Document,
+        enums::{
+            DataCategory, DeletionDecision, DeletionRequestType, DeletionStatus,
+            DeletionVerificationMethod, RecordType,
+        },
         loaders, request,
+        scalars::Address,
     },
     page::{self, Connection, Node},
     second_factor::check::Code,
@@ -34,7 +41,7 @@ use crate::{
 
 /// A person's request to have data erased or restricted, and its status.
 #[derive(Debug, Clone)]
-pub(crate) struct DataDeletionRequest(Arc<DeletionRequest>);
+pub(crate) struct DataDeletionRequest(Arc<Explained<DeletionRequest>>);
 
 impl Node for DataDeletionRequest {
     const EDGE: &'static str = "DataDeletionRequestEdge";
@@ -43,7 +50,7 @@ impl Node for DataDeletionRequest {
 
 impl DataDeletionRequest {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.0.requested_at, self.0.id.0)
+        (self.0.row.requested_at, self.0.row.id.0)
     }
 }
 
@@ -52,56 +59,56 @@ impl DataDeletionRequest {
 impl DataDeletionRequest {
     /// The ID of the request.
     async fn id(&self) -> Uuid {
-        self.0.id.0
+        self.0.row.id.0
     }
 
     /// The person whose data the request is about. They made it themselves.
     async fn subject(&self, ctx: &Context<'_>) -> Result<User> {
-        Ok(User::load(ctx, self.0.user).await?)
+        Ok(User::load(ctx, self.0.row.user).await?)
     }
 
     /// What is to be done with the data.
     async fn request_type(&self) -> DeletionRequestType {
-        self.0.request_type.into()
+        self.0.row.request_type.into()
     }
 
     /// The status of the request. It is `pending` until the person has verified it
     /// (`verifyDeletionRequest`), `under_review` until administrators have decided, and `on_hold` while a
     /// legal hold covers some of it.
     async fn status(&self) -> &str {
-        self.0.status.as_str()
+        self.0.row.status.as_str()
     }
 
     /// The categories of records that the request is about.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.asked)
+        categories_of(&self.0.row.asked)
     }
 
     /// The IDs of the single records that the request names, each version of a record by its own ID.
     async fn record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.asked)
+        records_of(&self.0.row.asked)
     }
 
     /// The records that the request is about, in numbers, as they were when it was verified or decided;
     /// empty before that.
     async fn scope(&self) -> Vec<DeletionScope> {
-        let scope = self.0.scope.iter();
+        let scope = self.0.row.scope.iter();
         scope.map(|it| DeletionScope(it.clone())).collect()
     }
 
     /// The categories of records that administrators approved; empty while they approved nothing.
     async fn approved_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.approved)
+        categories_of(&self.0.row.approved)
     }
 
     /// The IDs of the single records that administrators approved.
     async fn approved_record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.approved)
+        records_of(&self.0.row.approved)
     }
 
     /// Whether records are erased although they are still to be kept.
     async fn overrides_retention(&self) -> bool {
-        self.0.overrides_retention
+        self.0.row.overrides_retention
     }
 
     /// The reason of the last decision of an administrator; null while there is none.
@@ -111,32 +118,38 @@ impl DataDeletionRequest {
 
     /// The ID of the administrator who approved the request first; null while nobody did.
     async fn first_approval_by(&self) -> Option<Uuid> {
-        self.0.first_approval.map(|it| it.by.0)
+        self.0.row.first_approval.map(|it| it.by.0)
     }
 
     /// The ID of the second administrator who approved it, where an account is to be erased.
     async fn second_approval_by(&self) -> Option<Uuid> {
-        self.0.second_approval.map(|it| it.by.0)
+        self.0.row.second_approval.map(|it| it.by.0)
+    }
+
+    /// By what the person verified the request; null before that.
+    async fn verification_method(&self) -> Option<DeletionVerificationMethod> {
+        self.0.row.verified_at?;
+        Some(self.0.row.verification_method.into())
     }
 
     /// The time at which the person verified the request; null before that.
     async fn verified_at(&self) -> Option<DateTime<Utc>> {
-        self.0.verified_at
+        self.0.row.verified_at
     }
 
     /// The time from which on the request is carried out; null where nothing is to be erased yet.
     async fn scheduled_for(&self) -> Option<DateTime<Utc>> {
-        self.0.scheduled_for
+        self.0.row.scheduled_for
     }
 
     /// The time at which the request was made.
     async fn requested_at(&self) -> DateTime<Utc> {
-        self.0.requested_at
+        self.0.row.requested_at
     }
 
     /// The time at which the request was carried out; null while it was not.
     async fn completed_at(&self) -> Option<DateTime<Utc>> {
-        self.0.completed_at
+        self.0.row.completed_at
     }
 }
 
@@ -179,7 +192,7 @@ impl DeletionScope {
 
 /// A legal hold: while it is in force, nothing that it covers is erased.
 #[derive(Debug, Clone)]
-pub(crate) struct LegalHold(Arc<domain::deletion::LegalHold>);
+pub(crate) struct LegalHold(Arc<Explained<domain::deletion::LegalHold>>);
 
 impl Node for LegalHold {
     const EDGE: &'static str = "LegalHoldEdge";
@@ -188,7 +201,7 @@ impl Node for LegalHold {
 
 impl LegalHold {
     fn page_key(&self) -> (DateTime<Utc>, Uuid) {
-        (self.0.placed.at, self.0.id.0)
+        (self.0.row.placed.at, self.0.row.id.0)
     }
 }
 
@@ -197,47 +210,47 @@ impl LegalHold {
 impl LegalHold {
     /// The ID of the hold.
     async fn id(&self) -> Uuid {
-        self.0.id.0
+        self.0.row.id.0
     }
 
     /// The ID of the person whose data is kept.
     async fn patient_id(&self) -> Uuid {
-        self.0.patient.0
+        self.0.row.patient.0
     }
 
     /// The categories of records that are kept.
     async fn data_categories(&self) -> Vec<DataCategory> {
-        categories_of(&self.0.covers)
+        categories_of(&self.0.row.covers)
     }
 
     /// The IDs of the single records that are kept, each version by its own ID.
     async fn record_ids(&self) -> Vec<Uuid> {
-        records_of(&self.0.covers)
+        records_of(&self.0.row.covers)
     }
 
-    /// The reason for the hold, for administrators alone.
+    /// The reason for the hold, for administrators alone; empty once the person's data was erased.
     async fn reason(&self) -> &str {
-        &self.0.reason
+        self.0.reason.as_deref().unwrap_or_default()
     }
 
     /// The ID of the administrator who placed the hold.
     async fn placed_by(&self) -> Uuid {
-        self.0.placed.by.0
+        self.0.row.placed.by.0
     }
 
     /// The time at which the hold was placed.
     async fn placed_at(&self) -> DateTime<Utc> {
-        self.0.placed.at
+        self.0.row.placed.at
     }
 
     /// The ID of the administrator who was the first to release it; null while nobody did.
     async fn release_proposed_by(&self) -> Option<Uuid> {
-        self.0.release_proposed.map(|it| it.by.0)
+        self.0.row.release_proposed.map(|it| it.by.0)
     }
 
     /// The time at which a second administrator released it; null while it is in force.
     async fn released_at(&self) -> Option<DateTime<Utc>> {
-        self.0.released.map(|it| it.at)
+        self.0.row.released.map(|it| it.at)
     }
 }
 
@@ -266,7 +279,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::list(&app.pool, &app.seals, &caller, from, size).await?;
-        let subjects = found.iter().map(|request| request.user).collect();
+        let subjects = found.iter().map(|request| request.row.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
             .into_iter()
@@ -300,7 +313,7 @@ impl DeletionQuery {
         let (size, from) = page::place(&cursors, first, after.as_ref())?;
         let from = from.map(|(at, id)| (at, DeletionRequestId(id)));
         let found = requests::queue(&app.pool, &app.seals, &caller, status, from, size).await?;
-        let subjects = found.iter().map(|request| request.user).collect();
+        let subjects = found.iter().map(|request| request.row.user).collect();
         loaders(ctx)?.prepare_users(subjects).await;
         let found = found
             .into_iter()
@@ -382,13 +395,34 @@ pub(crate) struct DeletionCertificate {
     issued_at: DateTime<Utc>,
 }
 
-/// What a request is verified with.
+/// Which request the caller's wallet is to sign.
+#[derive(Debug, InputObject)]
+pub(crate) struct DeletionChallengeInput {
+    /// The ID of the request.
+    id: Uuid,
+}
+
+/// The result of `deletionChallenge`: what the caller's wallet is to sign, to be handed to it as it is.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct DeletionChallengePayload {
+    /// The typed data (EIP-712), for the wallet's `eth_signTypedData_v4`. It names the request, its subject and type, the wallet,
+    /// and as `scope` the SHA-256 of what is asked for: `{"dataCategories":[…],"recordIds":[…]}`, without white space.
+    typed_data: Document,
+    /// The wallet that is to sign: the one that is linked to the caller's account.
+    wallet: Address,
+    /// The last second in which the signature is taken, ten minutes from now.
+    expires_at: DateTime<Utc>,
+}
+
+/// What a request is verified with: the password, or the signature of the linked wallet.
 #[derive(InputObject)]
 pub(crate) struct VerifyDeletionRequestInput {
     /// The ID of the request.
     id: Uuid,
     /// The present password of the caller.
-    current_password: String,
+    current_password: Option<String>,
+    /// The signature of the caller's linked wallet on what `deletionChallenge` gave: `0x` and hexadecimal digits.
+    signature: Option<String>,
     /// A code of the second factor, or a recovery code, where the account has one.
     code: Option<String>,
 }
@@ -505,12 +539,34 @@ impl DeletionMutation {
         })
     }
 
-    /// Verifies a request of the caller by their password, and by a code where they have a second factor.
-    /// Its scope is computed, and administrators can decide. With the fifth wrong proof the request is
-    /// `expired`.
+    /// Makes what the caller's linked wallet is to sign to verify a request of theirs. The signature goes to
+    /// `verifyDeletionRequest` within ten minutes; what was made before for the same request is good no more.
     ///
-    /// Error codes: `NOT_FOUND`, `CONFLICT` (not `pending`, or not in time), `WRONG_CREDENTIALS`,
-    /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`.
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, not in time, or no wallet is linked), `THROTTLED`.
+    async fn deletion_challenge(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which request is to be signed.")] input: DeletionChallengeInput,
+    ) -> Result<DeletionChallengePayload> {
+        let (app, caller) = request(ctx)?;
+        let id = DeletionRequestId(input.id);
+        let to_sign = wallet::challenge(app.wallet_messages(), &app.throttle, &caller, id).await?;
+        Ok(DeletionChallengePayload {
+            typed_data: to_sign.typed_data.into(),
+            wallet: Address(to_sign.wallet.to_string()),
+            expires_at: to_sign.expires_at,
+        })
+    }
+
+    /// Verifies a request of the caller by their password or by the signature of their linked wallet, and by a code where
+    /// they have a second factor. Its scope is computed, and administrators can decide. With the fifth wrong proof the
+    /// request is `expired`.
+    ///
+    /// Error codes: `NOT_FOUND`, `CONFLICT` (`id`: not `pending`, or not in time; no wallet is linked, nothing waits for its
+    /// signature, or its ten minutes are over), `BAD_USER_INPUT` (`currentPassword`: neither of the two was given;
+    /// `signature`: both were, or it is of something else or of another wallet), `WRONG_CREDENTIALS`,
+    /// `SECOND_FACTOR_REQUIRED`, `THROTTLED`, `BUSY`, `UNAVAILABLE` where the wallet is a contract and the chain does not
+    /// answer.
     async fn verify_deletion_request(
         &self,
         ctx: &Context<'_>,
@@ -518,11 +574,13 @@ impl DeletionMutation {
         input: VerifyDeletionRequestInput,
     ) -> Result<VerifyDeletionRequestPayload> {
         let (app, caller) = request(ctx)?;
+        let proof = SubjectProof::of(input.current_password, input.signature)?;
         let verified = verify::verify(
             app.credentials(),
+            app.wallet_messages(),
             &caller,
             DeletionRequestId(input.id),
-            &input.current_password,
+            &proof,
             &Code(input.code),
         )
         .await?;

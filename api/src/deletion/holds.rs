@@ -22,6 +22,7 @@ use store::{
 
 use super::{
     entries::{save, step},
+    reasons::{Explained, ReasonKey, SealedReasons},
     requests::coverage,
 };
 use crate::{
@@ -47,9 +48,9 @@ pub(super) struct NewHold {
 #[derive(Debug)]
 pub(super) enum Release {
     /// Another administrator has to release it, too.
-    Waits(LegalHold),
+    Waits(Explained<LegalHold>),
     /// It is over.
-    Done(LegalHold),
+    Done(Explained<LegalHold>),
 }
 
 /// The holds of a patient that are in force and as they were sealed. One that is not is reported, and holds nothing.
@@ -117,9 +118,10 @@ pub(super) async fn place(
     seals: &Seals,
     caller: &Caller,
     new: NewHold,
-) -> Result<LegalHold, Error> {
+) -> Result<Explained<LegalHold>, Error> {
     const WANTED: AuditAction = AuditAction::HoldPlace;
     require_administrator(pool, caller, WANTED).await?;
+    let key = ReasonKey::of(pool, seals.keyring(), new.patient).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, new.patient]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -155,11 +157,11 @@ pub(super) async fn place(
         new.categories
     };
     let covers = coverage(&mut tx, new.patient, categories, new.records).await?;
-    let hold = LegalHold {
+    let mut hold = LegalHold {
         id,
         patient: new.patient,
         covers,
-        reason: new.reason.as_str().to_owned(),
+        reason: None,
         placed: Approval {
             by: actor.id,
             at: users::now(&mut tx).await?,
@@ -167,6 +169,10 @@ pub(super) async fn place(
         release_proposed: None,
         released: None,
     };
+    let words = new.reason.as_str();
+    if let Some(key) = &key {
+        hold.reason = Some(key.seal(&mut tx, &hold, words).await?);
+    }
     legal_holds::insert(&mut tx, &hold, &seals.seal(&hold)?).await?;
     let waiting = put_on_hold(seals, &mut tx, caller, &hold).await?;
     let placed = AuditEntry {
@@ -178,7 +184,11 @@ pub(super) async fn place(
     };
     audit::insert(&mut tx, &[placed]).await?;
     tx.commit().await?;
-    Ok(hold)
+    Ok(Explained {
+        reason: hold.reason.is_some().then(|| words.to_owned()),
+        row: hold,
+        is_forged: false,
+    })
 }
 
 async fn put_on_hold(
@@ -337,7 +347,9 @@ async fn conclude(
         ..about
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![hold]).await?;
     tx.commit().await?;
+    let hold = sealed.open_one(seals.keyring()).await?;
     Ok(if is_second {
         Release::Done(hold)
     } else {
@@ -355,7 +367,7 @@ pub(super) async fn list(
     caller: &Caller,
     after: Option<HoldCursor>,
     size: i64,
-) -> Result<Vec<LegalHold>, Error> {
+) -> Result<Vec<Explained<LegalHold>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -369,7 +381,6 @@ pub(super) async fn list(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
-    tx.commit().await?;
     let found = found.into_iter();
     let shown = found.map(|sealed| {
         let (hold, _) = sealed.clone().into_parts();
@@ -378,7 +389,9 @@ pub(super) async fn list(
         }
         hold
     });
-    Ok(shown.collect())
+    let sealed = SealedReasons::of(&mut tx, shown.collect()).await?;
+    tx.commit().await?;
+    Ok(sealed.open(seals.keyring()).await)
 }
 
 fn entry(

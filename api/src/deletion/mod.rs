@@ -8,6 +8,8 @@ pub(crate) mod executor;
 pub(crate) mod expiry;
 pub(crate) mod graphql;
 pub(crate) mod holds;
+pub(crate) mod reasons;
 mod requests;
 mod review;
 mod verify;
+mod wallet;

@@ -7,7 +7,7 @@ use domain::{
     consents::{Category, set_of_categories},
     deletion::{
         Coverage, DeletionRequest, DeletionRequestType as Kind, DeletionStatus, MAX_NAMED_RECORDS,
-        MAX_OPEN_REQUESTS,
+        MAX_OPEN_REQUESTS, VERIFY_WITHIN,
     },
     ids::{DeletionRequestId, RecordId, UserId},
     purpose::Purpose,
@@ -15,9 +15,12 @@ use domain::{
     users::Role,
 };
 use serde_json::json;
-use store::{Pool, Tx, audit, deletion};
+use store::{Pool, Tx, audit, deletion, users};
 
-use super::entries::entry;
+use super::{
+    entries::{entry, wrong_state},
+    reasons::{Explained, SealedReasons},
+};
 use crate::{
     caller::{Caller, refuse_role},
     error::Error,
@@ -96,7 +99,7 @@ pub(super) async fn record(
     kind: Kind,
     categories: Vec<Category>,
     records: Vec<RecordId>,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     deletion::lock_subject(&mut tx, actor.id).await?;
@@ -133,8 +136,9 @@ pub(super) async fn record(
         ..entry(caller, action, request.id, actor.id)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    Ok(request)
+    sealed.open_one(seals.keyring()).await
 }
 
 /// A request as it stands, to be shown. One that decides and is not as it was sealed is reported.
@@ -144,6 +148,33 @@ pub(super) fn shown(seals: &Seals, sealed: Sealed<DeletionRequest>) -> DeletionR
         seals.look_at(sealed);
     }
     request
+}
+
+/// The caller's request, to be verified in time; nobody changes it until the transaction ends.
+///
+/// # Errors
+/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long.
+pub(super) async fn pending(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+) -> Result<DeletionRequest, Error> {
+    let found = deletion::lock(tx, id).await?;
+    let request = found.map(|sealed| shown(&caller.seals, sealed));
+    let request = request.filter(|request| request.user == caller.user);
+    let request = request.ok_or(Error::NotFound("deletion request"))?;
+    let now = users::now(tx).await?;
+    let is_in_time = now < request.requested_at + VERIFY_WITHIN;
+    if request.status == DeletionStatus::Pending && is_in_time {
+        Ok(request)
+    } else if request.status == DeletionStatus::Pending {
+        Err(Error::Conflict {
+            field: "id",
+            message: "the request was not verified within 7 days; make a new one".to_owned(),
+        })
+    } else {
+        Err(wrong_state(&request))
+    }
 }
 
 /// The caller's requests, for administrators everybody's, newest first, one more than asked for where there are
@@ -157,7 +188,7 @@ pub(super) async fn list(
     caller: &Caller,
     after: Option<deletion::DeletionCursor>,
     size: i64,
-) -> Result<Vec<DeletionRequest>, Error> {
+) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     let subject = (actor.role != Role::Admin).then_some(actor.id);
@@ -169,8 +200,10 @@ pub(super) async fn list(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let found = found.into_iter().map(|it| shown(seals, it)).collect();
+    let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
+    Ok(sealed.open(seals.keyring()).await)
 }
 
 /// Everybody's requests in one state, oldest first, one more than asked for where there are more. Written down before
@@ -185,7 +218,7 @@ pub(super) async fn queue(
     status: DeletionStatus,
     after: Option<deletion::DeletionCursor>,
     size: i64,
-) -> Result<Vec<DeletionRequest>, Error> {
+) -> Result<Vec<Explained<DeletionRequest>>, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
     if actor.role != Role::Admin {
@@ -199,6 +232,8 @@ pub(super) async fn queue(
         ..caller.entry(AuditAction::DeletionRead, Purpose::Compliance)
     };
     audit::insert(&mut tx, &[entry]).await?;
+    let found = found.into_iter().map(|it| shown(seals, it)).collect();
+    let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(found.into_iter().map(|it| shown(seals, it)).collect())
+    Ok(sealed.open(seals.keyring()).await)
 }

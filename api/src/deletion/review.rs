@@ -13,12 +13,13 @@ use domain::{
     records::Reason,
     users::Role,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Pool, Tx, audit, barrier, deletion, users};
 
 use super::{
     entries::{entry, save, step, wrong_state},
     holds,
+    reasons::{Explained, ReasonKey},
     requests::coverage,
 };
 use crate::{
@@ -59,13 +60,14 @@ pub(super) async fn review(
     grace: TimeDelta,
     caller: &Caller,
     review: Review,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     require_administrator(pool, caller, WANTED).await?;
     let missing = || Error::NotFound("deletion request");
     let mut conn = pool.acquire().await?;
     let subject = deletion::subject(&mut conn, review.id).await?;
     let subject = subject.ok_or_else(missing)?;
     drop(conn);
+    let key = ReasonKey::of(pool, seals.keyring(), subject).await?;
     let mut tx = pool.begin().await?;
     barrier::lock_exclusive(&mut tx, [caller.user, subject]).await?;
     let actor = caller.actor(&mut tx).await?;
@@ -102,10 +104,12 @@ pub(super) async fn review(
         }
         Err(error) => return Err(error),
     };
-    let decided = DeletionRequest {
-        reason: Some(review.reason.as_str().to_owned()),
-        ..decided
+    let (words, key) = (review.reason.as_str(), key.as_ref());
+    let reason = match key {
+        Some(key) => Some(key.seal(&mut tx, &decided, words).await?),
+        None => None,
     };
+    let decided = DeletionRequest { reason, ..decided };
     save(seals, &mut tx, &decided).await?;
     let restricted = match decided.status {
         DeletionStatus::UnderReview | DeletionStatus::Rejected => 0,
@@ -113,22 +117,31 @@ pub(super) async fn review(
     };
     let reviewed = AuditEntry {
         old_value: Some(json!({ "status": request.status })),
-        new_value: Some(json!({
-            "status": decided.status, "decision": review.decision,
-            "approvedCategories": decided.approved.categories,
-            "approvedRecords": decided.approved.records.len(),
-            "overridesRetention": decided.overrides_retention,
-            "withinRetention": decided.within_retention(),
-            "firstApprovalBy": decided.first_approval.map(|it| it.by),
-            "secondApprovalBy": decided.second_approval.map(|it| it.by),
-            "restrictedRecords": restricted,
-            "scheduledFor": decided.scheduled_for,
-        })),
+        new_value: Some(evidence(&decided, review.decision, restricted)),
         ..about
     };
     audit::insert(&mut tx, &[reviewed]).await?;
     tx.commit().await?;
-    Ok(decided)
+    Ok(Explained {
+        row: decided,
+        reason: key.map(|_| words.to_owned()),
+        is_forged: false,
+    })
+}
+
+/// What an audit row keeps of a decision: never its reason.
+fn evidence(decided: &DeletionRequest, decision: DeletionDecision, restricted: u64) -> Value {
+    json!({
+        "status": decided.status, "decision": decision,
+        "approvedCategories": decided.approved.categories,
+        "approvedRecords": decided.approved.records.len(),
+        "overridesRetention": decided.overrides_retention,
+        "withinRetention": decided.within_retention(),
+        "firstApprovalBy": decided.first_approval.map(|it| it.by),
+        "secondApprovalBy": decided.second_approval.map(|it| it.by),
+        "restrictedRecords": restricted,
+        "scheduledFor": decided.scheduled_for,
+    })
 }
 
 /// What is approved, where it can be: all that is asked for, or what of it is named.

@@ -3,7 +3,7 @@
 use domain::{
     audit::{AuditAction, AuditEntry},
     deletion::{
-        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VERIFY_WITHIN,
+        DeletionRequest, DeletionStatus, DeletionStep, MAX_VERIFICATION_TRIES, VerificationMethod,
     },
     ids::DeletionRequestId,
 };
@@ -11,39 +11,74 @@ use serde_json::json;
 use store::{Pool, Tx, audit, deletion, users};
 
 use super::{
-    entries::{entry, save, step, wrong_state},
+    entries::{entry, save, step},
     holds,
-    requests::shown,
+    reasons::{Explained, SealedReasons},
+    requests::pending,
+    wallet::{self, SignedStatement},
 };
 use crate::{
-    caller::Caller, dependencies::Credentials, error::Error, second_factor::check::Code,
+    caller::Caller,
+    dependencies::{Credentials, WalletMessages},
+    error::Error,
+    second_factor::check::Code,
     users::password,
 };
 
-/// Verifies a request by the caller's password, and a code of the second factor where there is one. The request comes under
-/// review, or is put on hold.
+/// By what the caller proves to be the subject.
+pub(super) enum SubjectProof {
+    /// The password that was typed.
+    Password(String),
+    /// The signature of the linked wallet, `0x` and hexadecimal digits.
+    Signature(String),
+}
+
+impl SubjectProof {
+    /// What was given: one of the two.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for both, and for neither.
+    pub(super) fn of(password: Option<String>, signature: Option<String>) -> Result<Self, Error> {
+        match (password, signature) {
+            (Some(password), None) => Ok(Self::Password(password)),
+            (None, Some(signature)) => Ok(Self::Signature(signature)),
+            (Some(_), Some(_)) => Err(Error::bad(
+                "signature",
+                "give the password or the signature of your wallet, not both",
+            )),
+            (None, None) => Err(Error::bad(
+                "currentPassword",
+                "give your password, or the signature of your wallet",
+            )),
+        }
+    }
+}
+
+/// Verifies a request by the caller's password or the signature of their wallet, and a code of the second factor where there is
+/// one. The request comes under review, or is put on hold.
 ///
 /// # Errors
-/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long;
-/// [`Error::WrongCredentials`], [`Error::SecondFactorRequired`], [`Error::Throttled`], [`Error::Busy`].
+/// [`Error::NotFound`] where it is not the caller's; [`Error::Conflict`] where it is not `pending`, or was for too long, and where
+/// nothing waits for a signature; [`Error::BadInput`] for a signature that is no good; [`Error::WrongCredentials`],
+/// [`Error::SecondFactorRequired`], [`Error::Throttled`], [`Error::Busy`], [`Error::Unavailable`].
 pub(super) async fn verify(
     credentials: Credentials<'_>,
+    messages: WalletMessages<'_>,
     caller: &Caller,
     id: DeletionRequestId,
-    typed: &str,
+    proof: &SubjectProof,
     code: &Code,
-) -> Result<DeletionRequest, Error> {
+) -> Result<Explained<DeletionRequest>, Error> {
     look(credentials.pool, caller, id).await?;
-    let confirmed =
-        password::confirm(credentials, caller, typed, AuditAction::DeletionVerify).await;
-    match confirmed {
-        Ok(_) => {}
-        Err(Error::WrongCredentials) => {
+    let proven = prove(credentials, messages, caller, id, proof).await;
+    let signed = match proven {
+        Ok(signed) => signed,
+        Err(error @ (Error::WrongCredentials | Error::BadInput { .. })) => {
             count(credentials, caller, id).await?;
-            return Err(Error::WrongCredentials);
+            return Err(error);
         }
         Err(error) => return Err(error),
-    }
+    };
     let mut tx = match code.demand(credentials, caller).await {
         Err(Error::WrongCredentials) => {
             count(credentials, caller, id).await?;
@@ -53,8 +88,17 @@ pub(super) async fn verify(
     };
     caller.actor(&mut tx).await?;
     let request = pending(&mut tx, caller, id).await?;
+    let mut said = json!({ "method": VerificationMethod::Password });
+    if let Some(signed) = &signed {
+        wallet::check(&mut tx, caller, &request, signed).await?;
+        said = json!({ "method": VerificationMethod::Wallet, "provenBy": signed.proven_by });
+    }
     let now = users::now(&mut tx).await?;
     let request = DeletionRequest {
+        verification_method: match signed {
+            Some(_) => VerificationMethod::Wallet,
+            None => VerificationMethod::Password,
+        },
         verified_at: Some(now),
         scope: deletion::scope(&mut tx, request.user, &request.asked).await?,
         ..step(&request, DeletionStep::Verify)?
@@ -66,16 +110,38 @@ pub(super) async fn verify(
         request = step(&request, DeletionStep::Hold)?;
     }
     save(credentials.seals, &mut tx, &request).await?;
+    said["status"] = json!(request.status);
+    said["scope"] = json!(request.scope);
     let verified = AuditEntry {
         old_value: Some(json!({ "status": DeletionStatus::Pending })),
-        new_value: Some(json!({
-            "status": request.status, "method": "PASSWORD", "scope": request.scope,
-        })),
+        new_value: Some(said),
         ..entry(caller, AuditAction::DeletionVerify, id, request.user)
     };
     audit::insert(&mut tx, &[verified]).await?;
+    let sealed = SealedReasons::of(&mut tx, vec![request]).await?;
     tx.commit().await?;
-    Ok(request)
+    sealed.open_one(credentials.seals.keyring()).await
+}
+
+/// Looks at the proof; what was signed, where it is a signature.
+async fn prove(
+    credentials: Credentials<'_>,
+    messages: WalletMessages<'_>,
+    caller: &Caller,
+    id: DeletionRequestId,
+    proof: &SubjectProof,
+) -> Result<Option<SignedStatement>, Error> {
+    match proof {
+        SubjectProof::Password(typed) => {
+            password::confirm(credentials, caller, typed, AuditAction::DeletionVerify).await?;
+            Ok(None)
+        }
+        SubjectProof::Signature(signature) => {
+            let throttle = credentials.throttle;
+            let signed = wallet::prove(messages, throttle, caller, id, signature).await?;
+            Ok(Some(signed))
+        }
+    }
 }
 
 /// Whether there is something to verify: before anybody is asked for a password.
@@ -85,30 +151,6 @@ async fn look(pool: &Pool, caller: &Caller, id: DeletionRequestId) -> Result<(),
     pending(&mut tx, caller, id).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// The caller's request, to be verified in time; nobody changes it until the transaction ends.
-async fn pending(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    id: DeletionRequestId,
-) -> Result<DeletionRequest, Error> {
-    let found = deletion::lock(tx, id).await?;
-    let request = found.map(|sealed| shown(&caller.seals, sealed));
-    let request = request.filter(|request| request.user == caller.user);
-    let request = request.ok_or(Error::NotFound("deletion request"))?;
-    let now = users::now(tx).await?;
-    let is_in_time = now < request.requested_at + VERIFY_WITHIN;
-    if request.status == DeletionStatus::Pending && is_in_time {
-        Ok(request)
-    } else if request.status == DeletionStatus::Pending {
-        Err(Error::Conflict {
-            field: "id",
-            message: "the request was not verified within 7 days; make a new one".to_owned(),
-        })
-    } else {
-        Err(wrong_state(&request))
-    }
 }
 
 /// Counts a wrong proof; with the last one that is allowed the request is over.

@@ -185,6 +185,16 @@ pub(crate) enum DeletionDecision {
     Reject,
 }
 
+/// By what the subject of a deletion request proves to be the subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::deletion::VerificationMethod")]
+pub(crate) enum DeletionVerificationMethod {
+    /// By the password of the account.
+    Password,
+    /// By a signature of the wallet that is linked to the account.
+    Wallet,
+}
+
 /// What kind of inconsistency was found between records, anchors, sealed rows, the audit trail and the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FindingKind")]
@@ -365,15 +375,16 @@ impl From<Category> for DataCategory {
 pub(crate) enum RepresentedActivity {
     /// To find and open records and their versions, and to verify them.
     ReadRecords,
-    /// To store new records for the patient.
+    /// To store new records for the patient, one by one or by an import.
     CreateRecords,
     /// To take a copy of the records out.
     ExportRecords,
     /// To read who accessed the data of the patient.
     ReadAccessLog,
-    /// To read the consents of the patient, and who has access.
+    /// To read the consents and the open access codes of the patient, and who has access.
     ReadConsents,
-    /// To give consents for the patient, and to withdraw them; together with `READ_CONSENTS` only.
+    /// To give consents for the patient, to preview and to withdraw them, and to make and cancel access codes; together with
+    /// `READ_CONSENTS` only.
     ChangeConsents,
 }
 

@@ -267,7 +267,12 @@ impl MyData {
             Section::LogIns => pages::log_ins(&mut tx, owner, place.after).await?,
             Section::Wallets => pages::wallets(&mut tx, owner, place.after).await?,
             Section::Notifications => pages::notifications(&mut tx, owner, place.after).await?,
-            Section::DeletionRequests => pages::requests(&mut tx, owner, place.after).await?,
+            Section::DeletionRequests => {
+                let found = pages::requests(&mut tx, owner, place.after).await?;
+                tx.commit().await?;
+                let found = found.open(caller.seals.keyring()).await;
+                return Ok(pages::explained(found));
+            }
             Section::Representations
             | Section::RepresentativeProposals
             | Section::ConsentReceipts

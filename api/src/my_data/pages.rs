@@ -1,12 +1,19 @@
 //! The sections that are rows of one table.
 
-use domain::ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId};
+use domain::{
+    deletion::DeletionRequest,
+    ids::{ConsentId, DeletionRequestId, SessionId, UserId, WalletId},
+};
 use serde_json::{Value, json};
 use store::{Tx, consents, deletion, my_data, notifications, sessions, users, wallets};
 use uuid::Uuid;
 
 use super::{DataPage, DataPlace, Section, SectionKey, categories};
-use crate::{consents::evidence::evidence, error::Error};
+use crate::{
+    consents::evidence::evidence,
+    deletion::reasons::{Explained, SealedReasons},
+    error::Error,
+};
 
 /// How many lines a page has.
 const LINES: i64 = 200;
@@ -104,24 +111,30 @@ pub(super) async fn notifications(
     Ok(page(rows.collect()))
 }
 
+/// A page of the requests to erase, with their reasons sealed.
 pub(super) async fn requests(
     tx: &mut Tx<'_>,
     owner: UserId,
     after: Option<SectionKey>,
-) -> Result<DataPage, Error> {
+) -> Result<SealedReasons<DeletionRequest>, Error> {
     let after = after.map(|(at, id)| (at, DeletionRequestId(id)));
     let found = deletion::page(tx, Some(owner), after, LINES).await?;
-    let rows = found.into_iter().map(|sealed| {
-        let (it, _) = sealed.into_parts();
+    let found = found.into_iter().map(|sealed| sealed.into_parts().0);
+    Ok(SealedReasons::of(tx, found.collect()).await?)
+}
+
+/// The same page, with their reasons opened.
+pub(super) fn explained(found: Vec<Explained<DeletionRequest>>) -> DataPage {
+    let rows = found.into_iter().map(|Explained { row: it, reason, .. }| {
         let line = json!({
             "id": it.id, "requestType": it.request_type, "status": it.status,
             "dataCategories": categories(&it.asked.categories), "recordIds": it.asked.records,
             "requestedAt": it.requested_at, "verifiedAt": it.verified_at, "scheduledFor": it.scheduled_for,
-            "completedAt": it.completed_at, "reason": it.reason, "scope": it.scope,
+            "completedAt": it.completed_at, "reason": reason, "scope": it.scope,
         });
         (line, (it.requested_at, it.id.0))
     });
-    Ok(page(rows.collect()))
+    page(rows.collect())
 }
 
 /// A page of what is given as it stands in its table; of other sections nothing.

@@ -142,6 +142,7 @@ fn read_again(record: &Record, permitted: &Permitted<'_>) -> AuditEntry {
         resource_id: record.id.0,
         new_value: Some(json!({ "version": record.version, "retry": true })),
         consent: permitted.decision.consent(),
+        representation: permitted.decision.representation(),
         classification: Classification::Medical,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(record.patient),

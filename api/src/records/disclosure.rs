@@ -363,6 +363,7 @@ fn permit_entry(
         resource_id: record.id.0,
         new_value: Some(json!({ "version": record.version })),
         consent: decision.consent(),
+        representation: decision.representation(),
         classification: Classification::Medical,
         encryption,
         patient: Some(record.patient),

@@ -187,8 +187,11 @@ impl Export {
             destination: destination.map(|country| country.to_string()),
             ..caller.entry(AuditAction::RecordSearch, rights.purpose)
         };
-        if !rights.types.is_empty() {
-            return asked;
+        if let Some(first) = rights.types.first() {
+            return AuditEntry {
+                representation: decide_on(*first).representation(),
+                ..asked
+            };
         }
         let decision = decide_on(RecordType::ALL[0]);
         let reason = match decision {

@@ -16,6 +16,7 @@ use domain::{
     countries::Country,
     ids::{ConsentId, RecordId, UserId},
     purpose::Purpose,
+    representatives::RepresentedActivity,
     stored::StoredRecord,
     users::User,
 };
@@ -297,6 +298,7 @@ impl RecordReader {
                 scope,
                 facts: &facts,
             };
+            let by = searcher.actor.represents(RepresentedActivity::ReadRecords);
             let patient = asked.search.criteria.patient;
             let found_newest = patient.and_then(|patient| newest.take(nth, patient));
             let found = find(&mut tx, asked, searcher, means, found_newest).await?;
@@ -304,7 +306,7 @@ impl RecordReader {
                 (page.shown, page.total) = (shown, total);
                 // Nothing is fetched, opened or shown of a page that there is no room for.
                 page.paid = Some(asked.search.budget.reserve(page.sealed_bytes())?);
-                entries.extend(trail::of_page(asked, purpose, page.on_it(), total));
+                entries.extend(trail::of_page(asked, (purpose, by), page.on_it(), total));
                 Ok(page)
             }));
         }

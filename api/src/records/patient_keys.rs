@@ -30,6 +30,11 @@ impl SealingKey {
     pub(crate) fn key(&self) -> &PatientKey {
         &self.key
     }
+
+    /// It was stored meanwhile: it is not stored a second time.
+    pub(crate) fn is_stored(&mut self) {
+        self.is_new = false;
+    }
 }
 
 /// The key of each patient; made where there is none yet. One that does not unwrap is left out: its
@@ -85,6 +90,24 @@ pub(crate) async fn prepare(
             ))
         })
         .collect())
+}
+
+/// These keys unwrapped, by their ids. One that does not unwrap is left out.
+pub(crate) async fn unwrapped(
+    keyring: &Keyring,
+    keys: &[StoredKey],
+) -> HashMap<PatientKeyId, PatientKey> {
+    let keys: Vec<&StoredKey> = keys.iter().collect();
+    let ids = keys.iter().map(|key| key.id);
+    let unwrapped = ids.zip(keyring.unwrap(&keys).await);
+    unwrapped
+        .filter_map(|(id, key)| {
+            let key = key.inspect_err(|error| {
+                tracing::error!(key.id = %id, %error, "A patient's key does not unwrap");
+            });
+            Some((id, key.ok()?))
+        })
+        .collect()
 }
 
 /// Fresh keys, wrapped by a master key that the database knows.

@@ -87,6 +87,7 @@ impl NumberedDraft<'_> {
         AuditEntry {
             resource_type: ResourceType::MedicalRecord,
             resource_id: draft.id.0,
+            representation: decision.representation(),
             old_value,
             new_value: Some(new_value),
             consent: decision.consent(),

@@ -1,7 +1,7 @@
 //! A signed message: read, compared with what was asked, and its signature tried. What follows takes
 //! the challenge away in its own transaction, so that no answer counts twice.
 
-use chain::{ChainAddress, siwe};
+use chain::{ChainAddress, MessageHash, siwe};
 use domain::{
     ids::UserId,
     wallets::{ChallengePurpose, ProvenBy},
@@ -89,6 +89,7 @@ impl ChallengeAnswer {
         let Some(wallet) = self.wallet else {
             return Ok(self);
         };
+        let message = MessageHash::of_text(message);
         let proven_by = prover.of(wallet, message, signature).await?;
         Ok(Self {
             verdict: proven_by.ok_or(Flaw::Signature),

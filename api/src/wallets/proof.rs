@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chain::{ChainAddress, Client, signed_by_key};
+use chain::{ChainAddress, Client, MessageHash, signed_by_key};
 use domain::wallets::ProvenBy;
 use tokio::sync::Semaphore;
 
@@ -30,7 +30,7 @@ impl Prover {
         }
     }
 
-    /// How the wallet at `address` proves that it signed `text`; `None` where it does not. The key is
+    /// How the wallet at `address` proves that it signed `message`; `None` where it does not. The key is
     /// tried first.
     ///
     /// # Errors
@@ -39,16 +39,16 @@ impl Prover {
     pub(crate) async fn of(
         &self,
         address: ChainAddress,
-        text: &str,
+        message: MessageHash,
         signature: &str,
     ) -> Result<Option<ProvenBy>, Error> {
-        if signed_by_key(address, text, signature) {
+        if signed_by_key(address, message, signature) {
             return Ok(Some(ProvenBy::Key));
         }
         let _permit = self.contract_calls.try_acquire().map_err(|_| Error::Busy {
             retry_after_seconds: 5,
         })?;
-        let asked = self.chain.contract_accepts(address, text, signature);
+        let asked = self.chain.contract_accepts(address, message, signature);
         match tokio::time::timeout(WITHIN, asked).await {
             Ok(Ok(accepted)) => Ok(accepted.then_some(ProvenBy::Contract)),
             Ok(Err(error)) => {

@@ -132,12 +132,13 @@ CASES = [
     (255, "TREAT: READ", "organisation ü in ID", ["ALL_RECORDS"], 2**40 - 1, 2**63),
 ]
 
-for salt, purpose, grantee, categories, expires_at, deadline in CASES:
-    listed = keccak(b"".join(keccak(category) for category in categories))
-    details = keccak(keccak(DETAILS) + keccak(purpose) + keccak(grantee) + listed + bytes([salt]) * 32)
-    grant = keccak(keccak(GRANT) + WALLET + details + word(expires_at) + word(deadline))
-    withdrawal = keccak(keccak(WITHDRAWAL) + WALLET + details + word(deadline))
-    print("details   ", details.hex())
-    for name, struct in (("grant     ", grant), ("withdrawal", withdrawal)):
-        digest = keccak(b"\x19\x01" + SEPARATOR + struct)
-        print(name, digest.hex(), "0x" + sign(KEY, digest).hex())
+if __name__ == "__main__":
+    for salt, purpose, grantee, categories, expires_at, deadline in CASES:
+        listed = keccak(b"".join(keccak(category) for category in categories))
+        details = keccak(keccak(DETAILS) + keccak(purpose) + keccak(grantee) + listed + bytes([salt]) * 32)
+        grant = keccak(keccak(GRANT) + WALLET + details + word(expires_at) + word(deadline))
+        withdrawal = keccak(keccak(WITHDRAWAL) + WALLET + details + word(deadline))
+        print("details   ", details.hex())
+        for name, struct in (("grant     ", grant), ("withdrawal", withdrawal)):
+            digest = keccak(b"\x19\x01" + SEPARATOR + struct)
+            print(name, digest.hex(), "0x" + sign(KEY, digest).hex())

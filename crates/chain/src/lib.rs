@@ -7,12 +7,14 @@
 //! - [`siwe`]: the message that a wallet signs; [`signed_by_key`] and [`Client::contract_accepts`] say
 //!   whether it did.
 //! - [`ConsentStatement`]: what a wallet signs of a consent (EIP-712), and how the registry of consents is told.
+//! - [`DeletionStatement`]: what a wallet signs to verify a deletion request (EIP-712).
 //! - [`event`]: reads the registry's logs, and computes the rolling head that proves none is missing.
 
 mod bindings;
 mod checkpoint;
 mod client;
 mod consents;
+mod deletions;
 mod deployment;
 mod error;
 pub mod event;
@@ -32,6 +34,7 @@ pub use client::{
     RegistryRoom,
 };
 pub use consents::{ConsentDomain, ConsentStatement, OnChainConsent, details_hash};
+pub use deletions::DeletionStatement;
 pub use deployment::{Deployment, DeploymentError};
 pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};
@@ -43,4 +46,4 @@ pub use signer::{
     ANCHOR_GAS_LIMIT, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError,
     address_of_key_file,
 };
-pub use wallet::signed_by_key;
+pub use wallet::{MessageHash, signed_by_key};

@@ -1,5 +1,5 @@
-//! Whether a wallet signed a text: by its key (EIP-191), or by the word of the contract at its
-//! address (EIP-1271).
+//! Whether a wallet signed a message, a text (EIP-191) or typed data (EIP-712): by its key, or by the word of the
+//! contract at its address (EIP-1271).
 
 use alloy::{
     primitives::{B256, FixedBytes, Signature, eip191_hash_message},
@@ -24,12 +24,23 @@ const CONTRACT_GAS: u64 = 5_000_000;
 /// wants many of them.
 const MAX_SIGNATURE_BYTES: usize = 8192;
 
-/// Whether the key of `address` signed the text, with `0x` and 65 bytes in the one form that is taken:
+/// What a wallet signs: the hash of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageHash(pub(crate) B256);
+
+impl MessageHash {
+    /// That of a text (EIP-191), as `personal_sign` signs it.
+    pub fn of_text(text: &str) -> Self {
+        Self(eip191_hash_message(text))
+    }
+}
+
+/// Whether the key of `address` signed the message, with `0x` and 65 bytes in the one form that is taken:
 /// `s` in the lower half (EIP-2), `v` 27 or 28. The other half would be a second signature that nobody
 /// made. Asks no node: an account that delegates to code (EIP-7702) still has its key.
-pub fn signed_by_key(address: ChainAddress, text: &str, signature: &str) -> bool {
+pub fn signed_by_key(address: ChainAddress, message: MessageHash, signature: &str) -> bool {
     let bytes = decoded(signature);
-    bytes.is_some_and(|bytes| recovered(text, &bytes) == Some(address))
+    bytes.is_some_and(|bytes| recovered_from(&message.0, &bytes) == Some(address))
 }
 
 /// The bytes of a signature: `0x` and hexadecimal digits.
@@ -59,7 +70,7 @@ pub(crate) fn recovered_from(hash: &B256, signature: &[u8]) -> Option<ChainAddre
 
 impl Client {
     /// Whether the contract at `address` says that the signature, `0x` and bytes of its own choice, is
-    /// its word for the text (EIP-1271). It is asked as it was in a block that cannot be undone, within
+    /// its word for the message (EIP-1271). It is asked as it was in a block that cannot be undone, within
     /// [`CONTRACT_GAS`]; where there is no contract, or it breaks off, the answer is no.
     ///
     /// # Errors
@@ -67,7 +78,7 @@ impl Client {
     pub async fn contract_accepts(
         &self,
         address: ChainAddress,
-        text: &str,
+        message: MessageHash,
         signature: &str,
     ) -> Result<bool, ClientError> {
         let Some(signature) = decoded(signature) else {
@@ -85,7 +96,7 @@ impl Client {
             return Ok(false);
         }
         let question = isValidSignatureCall {
-            hash: eip191_hash_message(text),
+            hash: message.0,
             signature: signature.into(),
         };
         let params = json!([{
@@ -158,7 +169,8 @@ mod tests {
         assert_eq!(recovered(TEXT, &longer), None);
         let hex = format!("0x{SIGNATURE}");
         let address = signer.expect("the published one");
-        assert!(signed_by_key(address, TEXT, &hex));
+        let message = MessageHash::of_text(TEXT);
+        assert!(signed_by_key(address, message, &hex));
         for wrong in [
             SIGNATURE,
             "",
@@ -166,7 +178,7 @@ mod tests {
             &format!("0X{SIGNATURE}"),
             &format!("{hex}0"),
         ] {
-            assert!(!signed_by_key(address, TEXT, wrong), "{wrong}");
+            assert!(!signed_by_key(address, message, wrong), "{wrong}");
         }
         let other = TEXT.replace("Notepad", "notepad");
         assert_ne!(recovered(&other, &signature()), signer);

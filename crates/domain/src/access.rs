@@ -215,6 +215,17 @@ impl Decision {
             | Self::Deny(_) => None,
         }
     }
+
+    /// The representation that decided, where the caller acts for the patient.
+    pub const fn representation(self) -> Option<RepresentationId> {
+        match self {
+            Self::Permit(PermitReason::Representative(id)) => Some(id),
+            Self::Permit(
+                PermitReason::Own | PermitReason::Consent(_) | PermitReason::Emergency,
+            )
+            | Self::Deny(_) => None,
+        }
+    }
 }
 
 /// Decides. `consents` are the patient's rows, in any order; those of others are ignored.

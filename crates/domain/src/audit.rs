@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    ids::{ConsentId, RecordId, RequestId, UserId},
+    ids::{ConsentId, RecordId, RepresentationId, RequestId, UserId},
     purpose::Purpose,
     text::text_enum,
 };
@@ -315,6 +315,8 @@ pub struct AuditEntry {
     pub records: Vec<RecordId>,
     /// The patient for whom it was done, or tried, where somebody acts for another.
     pub on_behalf_of: Option<UserId>,
+    /// The representation by which it was done then. The row holds it in `new_value`, as `representation`.
+    pub representation: Option<RepresentationId>,
 }
 
 impl AuditEntry {
@@ -336,6 +338,7 @@ impl AuditEntry {
             patient: None,
             records: Vec::new(),
             on_behalf_of: None,
+            representation: None,
         }
     }
 }

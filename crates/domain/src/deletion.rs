@@ -4,13 +4,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     consents::Category,
-    ids::{DeletionRequestId, LegalHoldId, RecordId, UserId},
+    ids::{DeletionRequestId, LegalHoldId, PatientKeyId, RecordId, UserId},
     records::RecordType,
     text::text_enum,
 };
 
 /// How long a request may be verified. After that it is expired.
 pub const VERIFY_WITHIN: TimeDelta = TimeDelta::days(7);
+/// How long what the subject's wallet is to sign waits for the signature.
+pub const CHALLENGE_LASTS: TimeDelta = TimeDelta::minutes(10);
 /// How many wrong proofs a request bears. With the last of them it is expired.
 pub const MAX_VERIFICATION_TRIES: i16 = 5;
 /// The most records that a request, a decision or a hold names; each stands for all of its versions.
@@ -65,6 +67,16 @@ text_enum! {
         Completed = "completed",
         /// Stopped half-way; will be resumed.
         Failed = "failed",
+    }
+}
+
+text_enum! {
+    /// By what the subject of a request proves to be the subject.
+    VerificationMethod {
+        /// By the password of the account.
+        Password = "PASSWORD",
+        /// By a signature of the wallet that is linked to it.
+        Wallet = "WALLET",
     }
 }
 
@@ -272,6 +284,16 @@ impl Coverage {
     }
 }
 
+/// What the subject's wallet is to sign waits for its signature. Who the wallet is, the account says.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationChallenge {
+    /// 32 random bytes, which are part of what is signed.
+    pub nonce: [u8; 32],
+    /// The last second in which the signature is taken.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// That an administrator approved a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Approval {
@@ -279,6 +301,26 @@ pub struct Approval {
     pub by: UserId,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// Why an administrator decided something, as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredReason {
+    /// In clear: from before reasons were sealed.
+    Clear(String),
+    /// Sealed under this key of the patient.
+    Sealed {
+        /// Which.
+        key: PatientKeyId,
+        /// The sealed bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+impl std::fmt::Debug for StoredReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredReason(…)")
+    }
 }
 
 /// What a request is about, of one type.
@@ -312,6 +354,10 @@ pub struct DeletionRequest {
     pub requested_at: DateTime<Utc>,
     /// When it was carried out.
     pub completed_at: Option<DateTime<Utc>>,
+    /// By what the subject proves to be the subject. Decides nothing.
+    pub verification_method: VerificationMethod,
+    /// What waits for the signature of the subject's wallet.
+    pub challenge: Option<VerificationChallenge>,
     /// How many wrong proofs were given.
     pub verification_tries: i16,
     /// When the subject proved to be the subject.
@@ -323,7 +369,7 @@ pub struct DeletionRequest {
     /// Whether records are erased that are still to be kept.
     pub overrides_retention: bool,
     /// Why the last decision was taken.
-    pub reason: Option<String>,
+    pub reason: Option<StoredReason>,
     /// The first approval.
     pub first_approval: Option<Approval>,
     /// The second, where there have to be two.
@@ -338,6 +384,8 @@ impl DeletionRequest {
     pub fn after(&self, step: DeletionStep) -> Option<Self> {
         Some(Self {
             status: self.status.after(step)?,
+            // A request leaves `pending` by its first step: no signature is waited for any more.
+            challenge: None,
             ..self.clone()
         })
     }
@@ -379,8 +427,8 @@ pub struct LegalHold {
     pub patient: UserId,
     /// What is kept.
     pub covers: Coverage,
-    /// Why.
-    pub reason: String,
+    /// Why; `None` where the patient's data was erased.
+    pub reason: Option<StoredReason>,
     /// Who placed it, and when.
     pub placed: Approval,
     /// Who was the first to release it.

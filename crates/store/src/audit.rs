@@ -43,7 +43,7 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
     let resource_types = text(|e| e.resource_type.as_str());
     let resource_ids = column(|e| e.resource_id);
     let old_values: Vec<Option<Value>> = entries.iter().map(|e| e.old_value.clone()).collect();
-    let new_values: Vec<Option<Value>> = entries.iter().map(|e| e.new_value.clone()).collect();
+    let new_values: Vec<Option<Value>> = entries.iter().map(new_value).collect();
     let addresses: Vec<String> = entries
         .iter()
         .map(|e| e.origin.address.to_string())
@@ -104,6 +104,22 @@ pub async fn insert(conn: &mut PgConnection, entries: &[AuditEntry]) -> Result<(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// What is now, with the representation by which it was done. The row's hash binds both.
+fn new_value(entry: &AuditEntry) -> Option<Value> {
+    let Some(representation) = entry.representation else {
+        return entry.new_value.clone();
+    };
+    let said = entry.new_value.clone();
+    let mut said = said.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    if let Some(said) = said.as_object_mut() {
+        said.insert(
+            "representation".to_owned(),
+            representation.to_string().into(),
+        );
+    }
+    Some(said)
 }
 
 /// How long the row is kept. Unit: days.

@@ -2,6 +2,7 @@
 
 pub mod again;
 pub mod execution;
+pub mod reasons;
 pub mod ties;
 
 use chrono::{DateTime, Utc};
@@ -9,8 +10,9 @@ use domain::{
     consents::Category,
     deletion::{
         Approval, Coverage, DeletionRequest, DeletionRequestType, DeletionStatus, ScopeOfType,
+        StoredReason,
     },
-    ids::{DeletionRequestId, RecordId, UserId},
+    ids::{DeletionRequestId, PatientKeyId, RecordId, UserId},
     records::RecordType,
     seals::{Seal, Sealed},
 };
@@ -26,8 +28,8 @@ macro_rules! deletion_rows {
         sqlx::query_as!(
             DeletionRow,
             "SELECT id, user_id, request_type, status, data_categories, record_ids, requested_at, completed_at,
-                    verification_tries, verified_at, scope, approved_categories, approved_records,
-                    overrides_retention, reason, approved_by, approved_at, confirmed_by, confirmed_at,
+                    verification_method, verification_details, verification_tries, verified_at, scope, approved_categories, approved_records,
+                    overrides_retention, reason, sealed_reason, reason_key_id, approved_by, approved_at, confirmed_by, confirmed_at,
                     scheduled_for, seal, seal_key
              FROM data_deletion_requests " + $which
             $(, $argument)*
@@ -44,6 +46,8 @@ struct DeletionRow {
     record_ids: Vec<Uuid>,
     requested_at: DateTime<Utc>,
     completed_at: Option<DateTime<Utc>>,
+    verification_method: String,
+    verification_details: Option<Value>,
     verification_tries: i16,
     verified_at: Option<DateTime<Utc>>,
     scope: Option<Value>,
@@ -51,6 +55,8 @@ struct DeletionRow {
     approved_records: Vec<Uuid>,
     overrides_retention: bool,
     reason: Option<String>,
+    sealed_reason: Option<Vec<u8>>,
+    reason_key_id: Option<Uuid>,
     approved_by: Option<Uuid>,
     approved_at: Option<DateTime<Utc>>,
     confirmed_by: Option<Uuid>,
@@ -75,6 +81,11 @@ impl TryFrom<DeletionRow> for Sealed<DeletionRequest> {
             },
             requested_at: row.requested_at,
             completed_at: row.completed_at,
+            verification_method: rows::text(&row.verification_method, "verification method")?,
+            challenge: row
+                .verification_details
+                .map(|it| rows::json(it, "challenge of a deletion request"))
+                .transpose()?,
             verification_tries: row.verification_tries,
             verified_at: row.verified_at,
             scope: rows::json(scope, "scope of a deletion request")?,
@@ -83,7 +94,7 @@ impl TryFrom<DeletionRow> for Sealed<DeletionRequest> {
                 records: record_ids(row.approved_records),
             },
             overrides_retention: row.overrides_retention,
-            reason: row.reason,
+            reason: stored_reason(row.reason, row.sealed_reason, row.reason_key_id),
             first_approval: approval(row.approved_by, row.approved_at),
             second_approval: approval(row.confirmed_by, row.confirmed_at),
             scheduled_for: row.scheduled_for,
@@ -95,6 +106,30 @@ impl TryFrom<DeletionRow> for Sealed<DeletionRequest> {
 /// Ids as they are stored.
 pub(crate) fn record_ids(ids: Vec<Uuid>) -> Vec<RecordId> {
     ids.into_iter().map(RecordId).collect()
+}
+
+/// A reason that stands in three columns. One in clear is newer: a program wrote it that knows of no other.
+pub(crate) fn stored_reason(
+    clear: Option<String>,
+    sealed: Option<Vec<u8>>,
+    key: Option<Uuid>,
+) -> Option<StoredReason> {
+    let sealed = sealed.zip(key).map(|(bytes, key)| StoredReason::Sealed {
+        key: PatientKeyId(key),
+        bytes,
+    });
+    clear.map(StoredReason::Clear).or(sealed)
+}
+
+/// The same as it is written: in clear, sealed, and under which key.
+pub(crate) fn columns_of(
+    reason: Option<&StoredReason>,
+) -> (Option<&str>, Option<&[u8]>, Option<Uuid>) {
+    match reason {
+        None => (None, None, None),
+        Some(StoredReason::Clear(clear)) => (Some(clear), None, None),
+        Some(StoredReason::Sealed { key, bytes }) => (None, Some(bytes), Some(key.0)),
+    }
 }
 
 /// Two columns that say who did something, and when; `None` where one of them is empty.
@@ -147,7 +182,7 @@ pub async fn open(
     all(found)
 }
 
-/// Records a request; it begins as `pending`, to be verified by password. It decides nothing yet, and carries
+/// Records a request; it begins as `pending`, to be verified. It decides nothing yet, and carries
 /// no seal.
 ///
 /// # Errors
@@ -243,12 +278,14 @@ pub async fn save(
         .iter()
         .map(|it| it.as_str().to_owned())
         .collect();
+    let (clear, sealed, reason_key) = columns_of(request.reason.as_ref());
     sqlx::query!(
         "UPDATE data_deletion_requests
          SET status = $2, completed_at = $3, verification_tries = $4, verified_at = $5, scope = $6,
              approved_categories = $7, approved_records = $8, overrides_retention = $9, reason = $10,
              approved_by = $11, approved_at = $12, confirmed_by = $13, confirmed_at = $14,
-             scheduled_for = $15, seal = $16, seal_key = $17
+             scheduled_for = $15, seal = $16, seal_key = $17, verification_method = $18,
+             verification_details = $19, sealed_reason = $20, reason_key_id = $21
          WHERE id = $1",
         request.id.0,
         request.status.as_str(),
@@ -259,7 +296,7 @@ pub async fn save(
         &approved,
         &ids_of(&request.approved.records),
         request.overrides_retention,
-        request.reason,
+        clear,
         request.first_approval.map(|it| it.by.0),
         request.first_approval.map(|it| it.at),
         request.second_approval.map(|it| it.by.0),
@@ -267,6 +304,10 @@ pub async fn save(
         request.scheduled_for,
         seal.map(|it| it.mac.as_slice()),
         seal.map(|it| it.key_id.as_str()),
+        request.verification_method.as_str(),
+        request.challenge.as_ref().map(|it| json!(it)),
+        sealed,
+        reason_key,
     )
     .execute(&mut **tx)
     .await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError, Tx,
-    deletion::{approval, record_ids},
+    deletion::{approval, columns_of, record_ids, stored_reason},
     rows,
     seals::Walk,
 };
@@ -22,7 +22,7 @@ macro_rules! hold_rows {
     ($which:tt $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             HoldRow,
-            "SELECT id, patient_id, data_categories, record_ids, reason, placed_by, placed_at,
+            "SELECT id, patient_id, data_categories, record_ids, reason, sealed_reason, reason_key_id, placed_by, placed_at,
                     release_proposed_by, release_proposed_at, released_by, released_at, seal, seal_key
              FROM legal_holds " + $which
             $(, $argument)*
@@ -36,6 +36,8 @@ struct HoldRow {
     data_categories: Value,
     record_ids: Vec<Uuid>,
     reason: String,
+    sealed_reason: Option<Vec<u8>>,
+    reason_key_id: Option<Uuid>,
     placed_by: Uuid,
     placed_at: DateTime<Utc>,
     release_proposed_by: Option<Uuid>,
@@ -49,6 +51,7 @@ struct HoldRow {
 impl TryFrom<HoldRow> for Sealed<LegalHold> {
     type Error = StoreError;
     fn try_from(row: HoldRow) -> Result<Self, StoreError> {
+        let clear = Some(row.reason).filter(|clear| !clear.is_empty());
         let hold = LegalHold {
             id: LegalHoldId(row.id),
             patient: UserId(row.patient_id),
@@ -56,7 +59,7 @@ impl TryFrom<HoldRow> for Sealed<LegalHold> {
                 categories: rows::json(row.data_categories, "data category")?,
                 records: record_ids(row.record_ids),
             },
-            reason: row.reason,
+            reason: stored_reason(clear, row.sealed_reason, row.reason_key_id),
             placed: Approval {
                 by: UserId(row.placed_by),
                 at: row.placed_at,
@@ -78,20 +81,24 @@ fn all(found: Vec<HoldRow>) -> Result<Vec<Sealed<LegalHold>>, StoreError> {
 /// [`StoreError`].
 pub async fn insert(tx: &mut Tx<'_>, hold: &LegalHold, seal: &Seal) -> Result<(), StoreError> {
     let records: Vec<Uuid> = hold.covers.records.iter().map(|id| id.0).collect();
+    let (clear, sealed, reason_key) = columns_of(hold.reason.as_ref());
     sqlx::query!(
         "INSERT INTO legal_holds (
-             id, patient_id, data_categories, record_ids, reason, placed_by, placed_at, seal, seal_key
+             id, patient_id, data_categories, record_ids, reason, placed_by, placed_at, seal, seal_key, sealed_reason,
+             reason_key_id
          )
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         hold.id.0,
         hold.patient.0,
         json!(hold.covers.categories),
         &records,
-        hold.reason,
+        clear.unwrap_or_default(),
         hold.placed.by.0,
         hold.placed.at,
         seal.mac,
         seal.key_id,
+        sealed,
+        reason_key,
     )
     .execute(&mut **tx)
     .await?;

@@ -15,6 +15,7 @@ pub mod keyring;
 mod masters;
 pub mod password;
 pub mod random;
+pub mod reasons;
 pub mod refresh;
 pub mod row;
 pub mod seal;

@@ -60,12 +60,6 @@ async fn to_sign(person: &Person, consent: &str, kind: &str) -> Answer {
         .await
 }
 
-/// What the wallet at `account` answers to typed data.
-async fn signs(world: &World, account: &str, typed_data: &Value) -> String {
-    let signed = world.rpc("eth_signTypedData_v4", json!([account, typed_data]));
-    text(&signed.await)
-}
-
 async fn sign(person: &Person, input: Value) -> Answer {
     person
         .asks(
@@ -86,7 +80,7 @@ pub(crate) async fn signed(
     let asked = to_sign(person, consent, kind).await;
     let asked = &asked.data()["consentToSign"];
     assert_eq!(asked["wallet"], account);
-    let signature = signs(world, account, &asked["typedData"]).await;
+    let signature = world.signs_typed_data(account, &asked["typedData"]).await;
     let input = json!({
         "id": consent, "kind": kind, "deadline": asked["deadline"], "signature": signature
     });
@@ -168,11 +162,11 @@ async fn what_was_not_signed_by_the_linked_wallet_is_refused_and_changes_nothing
     linked(&world, &ana, &hers).await;
     let asked = to_sign(&ana, &first, "GRANT").await;
     let asked = asked.data()["consentToSign"].clone();
-    let good = signs(&world, &hers, &asked["typedData"]).await;
-    let by_other = signs(&world, &other, &asked["typedData"]).await;
+    let good = world.signs_typed_data(&hers, &asked["typedData"]).await;
+    let by_other = world.signs_typed_data(&other, &asked["typedData"]).await;
     let of_second = to_sign(&ana, &second, "GRANT").await;
     let of_second = of_second.data()["consentToSign"]["typedData"].clone();
-    let of_second = signs(&world, &hers, &of_second).await;
+    let of_second = world.signs_typed_data(&hers, &of_second).await;
     let at = |days: i64| format!("2026-01-{days:02}T00:00:00Z");
 
     let base =
@@ -222,7 +216,7 @@ async fn what_was_not_signed_by_the_linked_wallet_is_refused_and_changes_nothing
     sign(&ana, base).await.data();
     let asked = to_sign(&ana, &first, "GRANT").await;
     let asked = asked.data()["consentToSign"].clone();
-    let another = signs(&world, &hers, &asked["typedData"]).await;
+    let another = world.signs_typed_data(&hers, &asked["typedData"]).await;
     let input = json!({ "id": first, "kind": "GRANT", "deadline": asked["deadline"], "signature": another });
     let again = sign(&ana, input).await;
     // A second of its own: otherwise it is the same signature.
@@ -454,7 +448,7 @@ async fn no_more_signatures_are_relayed_than_the_registrar_pays_for() {
 
     let asked = to_sign(&ana, &last, "GRANT").await;
     let asked = asked.data()["consentToSign"].clone();
-    let signature = signs(&world, &account, &asked["typedData"]).await;
+    let signature = world.signs_typed_data(&account, &asked["typedData"]).await;
     let input = json!({
         "id": last, "kind": "GRANT", "deadline": asked["deadline"], "signature": signature
     });

@@ -1,7 +1,7 @@
 //! People who act for a patient: by every path, with both names in every row, until they may no longer.
 
 use serde_json::{Value, json};
-use tests::{Answer, Person, World, documents, eventually, id, text};
+use tests::{Answer, Person, World, documents, eventually, id, text, transfer};
 
 const APPOINT: &str = "mutation Appoint($input: AppointRepresentativeInput!) {
   appointRepresentative(input: $input) { representative {
@@ -46,6 +46,20 @@ const WITHDRAW: &str = "mutation Withdraw($input: WithdrawConsentInput!, $for: U
 }";
 const CREATE: &str = "mutation Create($input: CreateMedicalRecordInput!, $for: UUID) {
   createMedicalRecord(input: $input, onBehalfOf: $for) { record { id version patient { id } author { id } } }
+}";
+
+const IMPORT: &str = "mutation Import($input: ImportRecordsInput!, $for: UUID) {
+  importRecords(input: $input, onBehalfOf: $for) { created alreadyThere refused results { code } }
+}";
+const PREVIEW: &str = "query Preview($input: PreviewConsentInput!, $for: UUID) {
+  previewConsent(input: $input, onBehalfOf: $for) { consent { id } gaining { user { id } } losing { user { id } } }
+}";
+const MAKE_CODE: &str = "mutation MakeCode($input: CreateAccessCodeInput!, $for: UUID) {
+  createAccessCode(input: $input, onBehalfOf: $for) { code accessCode { id } }
+}";
+const CODES: &str = "query Codes($for: UUID) { accessCodes(onBehalfOf: $for) { id } }";
+const CANCEL_CODE: &str = "mutation CancelCode($input: CancelAccessCodeInput!, $for: UUID) {
+  cancelAccessCode(input: $input, onBehalfOf: $for) { accessCode { id } }
 }";
 
 pub(crate) const ALL: [&str; 6] = [
@@ -888,4 +902,238 @@ async fn nothing_is_in_force_while_an_account_is_deactivated_and_rows_say_whose_
         assert_eq!(rows.len(), 1, "{condition}");
         assert_eq!(rows[0]["purpose"], purpose, "{condition}");
     }
+}
+
+/// The rows that somebody wrote since there were so many: action, patient, for whom and purpose.
+async fn rows_since(world: &World, person: &Person, before: usize) -> Vec<Value> {
+    rows_of(world, person).await.split_off(before)
+}
+
+#[tokio::test]
+async fn a_parent_imports_records_for_the_child_and_for_nobody_else() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (eve, api) = (world.patient("eve").await, &world.api);
+    appointed(&ani, &ibu, &["CREATE_RECORDS"]).await;
+    let lines = ("application/fhir+ndjson", format!("&onBehalfOf={}", ani.id));
+    let before = rows_of(&world, &ibu).await.len();
+
+    let upload = transfer::heart_rates(2);
+    let first = ibu
+        .imports(api, &ani, (lines.0, &lines.1), upload.clone())
+        .await;
+    let again = ibu
+        .imports(api, &ani, (lines.0, &lines.1), upload.clone())
+        .await;
+    let without = ibu.imports(api, &ani, (lines.0, ""), upload.clone()).await;
+    let of_eve = ibu
+        .imports(api, &eve, (lines.0, &lines.1), upload.clone())
+        .await;
+    let restored = ibu
+        .imports(
+            api,
+            &ani,
+            (lines.0, &format!("{}&restore=true", lines.1)),
+            upload,
+        )
+        .await;
+
+    assert_eq!(first.end["created"], 2);
+    assert_eq!(again.end["alreadyThere"], 2);
+    assert_eq!(without.end["refused"], 2);
+    assert_eq!(of_eve.end["refused"], 2);
+    assert_eq!(restored.reply.status, 400);
+    let (of_ani, of_nobody) = (json!(ani.id), Value::Null);
+    let row = |action: &str, patient: &Value, of: &Value, purpose: &str| {
+        json!([action, patient, of, purpose])
+    };
+    let mut wanted = vec![row("RECORD_CREATE", &of_ani, &of_ani, "PATRQT"); 2];
+    wanted.extend(vec![row("RECORD_READ", &of_ani, &of_ani, "PATRQT"); 2]);
+    let rows = rows_since(&world, &ibu, before).await;
+    assert_eq!(rows[..4], wanted);
+    assert!(
+        rows[4..]
+            .iter()
+            .all(|row| row[0] == "ACCESS_DENIED" && (row[2] == of_nobody || row[2] == of_ani))
+    );
+    let written = world
+        .sql(&format!(
+            "SELECT count(*) AS n FROM medical_records WHERE patient_id = '{}'",
+            eve.id
+        ))
+        .await;
+    assert_eq!(written[0]["n"], 0);
+
+    // The same for frontends.
+    let document = documents::vital_signs();
+    let input = |patient: &Person| {
+        format!(
+            r#"{{"for":"{}","input":{{"patientId":"{}","entries":[{{"document":{document}}}]}}}}"#,
+            ani.id, patient.id
+        )
+    };
+    let imported = ibu.asks_with(IMPORT, &input(&ani)).await;
+    assert_eq!(imported.data()["importRecords"]["created"], 1);
+    let refused = ibu.asks_with(IMPORT, &input(&eve)).await;
+    let refused = &refused.data()["importRecords"];
+    assert_eq!(refused["results"][0]["code"], "NOT_FOUND");
+    let stranger = eve.asks_with(IMPORT, &input(&ani)).await;
+    assert_eq!(stranger.data()["importRecords"]["refused"], 1);
+}
+
+#[tokio::test]
+async fn a_parent_previews_consents_and_makes_codes_for_the_child() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let (eve, bo) = (world.patient("eve").await, world.doctor("bo").await);
+    appointed(&ani, &ibu, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
+    appointed(&ani, &eve, &["READ_CONSENTS"]).await;
+    let before = rows_of(&world, &ibu).await.len();
+    let preview = json!({ "for": ani.id, "input": { "grant": bo.terms() } });
+    let code = json!({ "for": ani.id, "input": {
+        "purpose": "TREAT", "dataCategories": ["LAB_RESULT"], "processingActivities": ["READ"],
+    } });
+
+    let previewed = ibu.asks(PREVIEW, preview.clone()).await;
+    let made = ibu.asks(MAKE_CODE, code.clone()).await;
+    let made = made.data()["createAccessCode"].clone();
+    let listed = asks_for(&ibu, CODES, &ani).await;
+    let redeemed = bo
+        .asks(
+            "mutation($code: String!) { redeemAccessCode(input: { code: $code }) { consent { id patient { id } } } }",
+            json!({ "code": made["code"] }),
+        )
+        .await;
+    let second = ibu.asks(MAKE_CODE, code.clone()).await;
+    let second = &second.data()["createAccessCode"]["accessCode"]["id"];
+    let cancel = json!({ "for": ani.id, "input": { "id": second } });
+    ibu.asks(CANCEL_CODE, cancel.clone()).await.data();
+
+    let gaining = &previewed.data()["previewConsent"]["gaining"];
+    assert_eq!(gaining[0]["user"]["id"], json!(bo.id));
+    assert_eq!(
+        listed.data()["accessCodes"],
+        json!([{ "id": made["accessCode"]["id"] }])
+    );
+    let consent = &redeemed.data()["redeemAccessCode"]["consent"];
+    assert_eq!(consent["patient"]["id"], json!(ani.id), "not the parent's");
+    let row = |action: &str| json!([action, ani.id, ani.id, "PATRQT"]);
+    assert_eq!(
+        rows_since(&world, &ibu, before).await,
+        [
+            row("CONSENT_READ"),
+            row("ACCESS_CODE_CREATE"),
+            row("CONSENT_READ"),
+            row("ACCESS_CODE_CREATE"),
+            row("ACCESS_CODE_CANCEL"),
+        ]
+    );
+
+    // Who may only read changes nothing, and strangers are told nothing.
+    asks_for(&eve, CODES, &ani).await.data();
+    for (document, variables) in [(PREVIEW, preview), (MAKE_CODE, code), (CANCEL_CODE, cancel)] {
+        for person in [&eve, &bo] {
+            person
+                .asks(document, variables.clone())
+                .await
+                .fails_with("NOT_FOUND");
+        }
+    }
+    asks_for(&bo, CODES, &ani).await.fails_with("NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_doctor_who_acts_for_a_patient_makes_no_code_and_previews_nothing_for_themselves() {
+    let world = World::start().await;
+    let (ani, bo) = (world.patient("ani").await, world.doctor("bo").await);
+    appointed(&ani, &bo, &["READ_CONSENTS", "CHANGE_CONSENTS"]).await;
+
+    let code = json!({ "for": ani.id, "input": {
+        "purpose": "TREAT", "dataCategories": ["LAB_RESULT"], "processingActivities": ["READ"],
+    } });
+    let made = bo.asks(MAKE_CODE, code).await;
+    let preview = json!({ "for": ani.id, "input": { "grant": bo.terms() } });
+    let previewed = bo.asks(PREVIEW, preview).await;
+
+    let told = made.fails_with("BAD_USER_INPUT");
+    assert_eq!(told.extensions["field"], "onBehalfOf");
+    let told = previewed.fails_with("BAD_USER_INPUT");
+    assert_eq!(told.extensions["field"], "grantees");
+    assert!(world.sql("SELECT 1 FROM access_codes").await.is_empty());
+}
+
+#[tokio::test]
+async fn rows_name_the_representation_by_which_somebody_acted() {
+    let world = World::start().await;
+    let (ani, ibu) = (world.patient("ani").await, world.patient("ibu").await);
+    let record = id(&ani
+        .creates(&ani, "LAB_RESULT", documents::lab_result())
+        .await);
+    let parent = appointed(
+        &ani,
+        &ibu,
+        &["READ_RECORDS", "CREATE_RECORDS", "EXPORT_RECORDS"],
+    )
+    .await;
+    let mut input = terms(
+        &ibu,
+        &["READ_ACCESS_LOG", "READ_CONSENTS", "CHANGE_CONSENTS"],
+    );
+    input["relationship"] = json!("CARER");
+    let carer = ani.asks(APPOINT, json!({ "input": input })).await;
+    let carer = carer.data()["appointRepresentative"]["representative"].clone();
+    let bo = world.doctor("bo").await;
+
+    reads_for(&ibu, &record, &ani).await.data();
+    asks_for(&ibu, LIST, &ani).await.data();
+    stores_for(&ibu, &ani).await.data();
+    ibu.exports(&world.api, &ani, &format!("&onBehalfOf={}", ani.id))
+        .await;
+    for document in [LOG, CONSENTS, HOLDERS, CODES] {
+        asks_for(&ibu, document, &ani).await.data();
+    }
+    let preview = json!({ "for": ani.id, "input": { "grant": bo.terms() } });
+    ibu.asks(PREVIEW, preview).await.data();
+    let mut input = bo.terms();
+    input["expiresAt"] = Value::Null;
+    let given = ibu
+        .asks(GRANT, json!({ "input": input, "for": ani.id }))
+        .await;
+    let consent = id(&given.data()["grantConsent"]["consent"]);
+    let withdraw = json!({ "input": { "id": consent }, "for": ani.id });
+    ibu.asks(WITHDRAW, withdraw).await.data();
+
+    let rows = world
+        .audit_rows(&format!("on_behalf_of = '{}'", ani.id))
+        .await;
+    assert!(rows.len() >= 12, "{} rows are too few", rows.len());
+    for row in &rows {
+        let action = text(&row["action_type"]);
+        let by = if action.starts_with("RECORD_") {
+            &parent
+        } else {
+            &carer
+        };
+        assert_eq!(row["new_value"]["representation"], by["id"], "{action}");
+    }
+    let log = ani.asks(LOG, json!({ "for": null })).await;
+    let log = log.data()["myAccessLog"]["nodes"].as_array().cloned();
+    let log = log.expect("a list");
+    for (action, words) in [
+        ("RECORD_READ", ", as parent,"),
+        ("CONSENT_GRANT", ", as carer,"),
+    ] {
+        let line = log.iter().find(|line| line["action"] == action);
+        let sentence = text(&line.expect("it is in the log")["sentence"]);
+        assert!(sentence.contains(words), "{sentence}");
+    }
+    // What somebody claims by no representation names none.
+    asks_for(&bo, LIST, &ani).await.fails_with("NOT_FOUND");
+    let claimed = world
+        .audit_rows(&format!(
+            "user_id = '{}' AND action_type = 'ACCESS_DENIED' AND on_behalf_of = '{}'",
+            bo.id, ani.id
+        ))
+        .await;
+    assert_eq!(claimed[0]["new_value"]["representation"], Value::Null);
 }

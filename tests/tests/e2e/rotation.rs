@@ -9,7 +9,11 @@ use tests::{World, documents, eventually, id, text};
 use vault::keyring::{KeyName, Keyring};
 
 /// Runs `meditrustal keys …`; answers what it printed, or why it failed.
-async fn keys(world: &World, arguments: &[&str], with_database: bool) -> Result<String, String> {
+pub(crate) async fn keys(
+    world: &World,
+    arguments: &[&str],
+    with_database: bool,
+) -> Result<String, String> {
     let file = world.foundation.dir().join("keys/master-keys.json");
     let file = file.display().to_string();
     let url = world.foundation.url_of("meditrustal_keys");

@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 use tests::{World, documents, id, text};
 
 use crate::audit_check;
+use crate::deletions::{holds, releases};
 use crate::erasures::{account, approves, is_completed, verified};
 
 /// What the account is called: it stands in clear in the tables until it is erased.
 const NAME: &str = "slartibartfastfjord";
 /// What stands in a document alone: nowhere in clear, at no time.
 const WORD: &str = "praxibetelquuxmarker";
+/// What administrators wrote down: nowhere in clear, at no time.
+const REASON: &str = "deepthoughtreasonmarker of a court";
 /// What is put where it can be found, to prove that it would be.
 const CONTROL: &str = "vogonpoetrycontrol";
 
@@ -121,6 +124,12 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
         ))
         .await;
 
+    let placed = holds(&ada, &zaphod, json!({ "reason": REASON })).await;
+    let hold = id(&placed.data()["placeHold"]["hold"]);
+    for admin in [&ada, &adi] {
+        releases(admin, &hold).await.data();
+    }
+    assert_eq!(tables_with(&world, REASON).await, Vec::<String>::new());
     let request = verified(&zaphod, account()).await;
     approves(&ada, &request).await;
     approves(&adi, &request).await;
@@ -143,10 +152,12 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
         PathBuf::from("pg_wal"),
         Path::new("base").join(text(&oid[0]["oid"])),
     ] {
-        assert_eq!(
-            holding(&dir.join(part), WORD.as_bytes()),
-            Vec::<String>::new()
-        );
+        for word in [WORD, REASON] {
+            assert_eq!(
+                holding(&dir.join(&part), word.as_bytes()),
+                Vec::<String>::new()
+            );
+        }
     }
     let masters = world.foundation.dir().join("keys/master-keys.json");
     let masters: Value =
@@ -171,7 +182,7 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
     // The logs, of which there is much.
     for log in [world.api.log(), world.indexer.log()] {
         assert!(log.contains("TRACE"), "they say all that they can");
-        for trace in [NAME, WORD, &zaphod.password, &zaphod.email] {
+        for trace in [NAME, WORD, REASON, &zaphod.password, &zaphod.email] {
             let line = log.lines().find(|line| line.contains(trace));
             assert_eq!(line, None, "{trace}");
         }
@@ -195,7 +206,7 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
         ("trail", &trail),
         ("ledger", &ledger),
     ] {
-        for trace in [NAME, WORD] {
+        for trace in [NAME, WORD, REASON] {
             assert!(!text.contains(trace), "{trace} stands in the {place}");
         }
     }

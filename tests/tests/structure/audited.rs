@@ -4,21 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::time::Duration;
 
+use dev::client::Answer;
 use domain::users::{INDEXER, RELAY, SCHEDULER};
 use serde_json::{Value, json};
-use tests::{Person, text};
+use tests::{Person, eventually, text};
 
 use super::authorization::{CALLERS, CASES, Case};
 use super::cast::Cast;
 
-/// The table: a field in each paragraph, and below it who writes which rows, as `ACTION RESOURCE PURPOSE whose`. Where it is wrong the
+/// The table: a field in each paragraph, of a subscription two, and below it who writes which rows, as `ACTION RESOURCE PURPOSE
+/// whose`. A subscription writes when it begins, and nothing when something is told by it. Where it is wrong the
 /// test says what it would be: read that before you put it in.
 fn table() -> String {
     let root = dev::repository::root().expect("the tests run inside a clone");
     let table = root.join("tests/tests/structure/audited.txt");
     fs::read_to_string(table).expect("there is a table")
 }
+
+/// How long a subscription is waited for.
+const WITHIN: Duration = Duration::from_secs(20);
 
 /// The names of the callers in the table, in the order of [`CALLERS`].
 const NAMES: [&str; CALLERS.len()] = ["nobody", "ana", "budi", "citra", "bo", "kim"];
@@ -56,6 +62,12 @@ async fn last_row(cast: &Cast) -> i64 {
     last[0]["last"].as_i64().expect("there are some")
 }
 
+/// The subscriptions, what they tell of, and some to whom there is something to be told.
+const SUBSCRIPTIONS: [(&str, &str, &[&str]); 2] = [
+    ("integrityEvents", "an event", &["ana", "kim"]),
+    ("notifications", "a notification", &["budi"]),
+];
+
 /// What a field writes, by what is written: whom it is written of.
 type Written = BTreeMap<Vec<String>, Vec<&'static str>>;
 
@@ -70,6 +82,44 @@ fn in_words(field: &str, written: &Written) -> String {
         writeln!(told, "  {}: {rows}", callers.join(" ")).expect("a text takes all");
     }
     told
+}
+
+/// What each subscription writes when it begins, and besides when something is told by it.
+async fn of_subscriptions(cast: &Cast, callers: &[Person]) -> Vec<String> {
+    let mut paragraphs = Vec::new();
+    for (field, of, told_to) in SUBSCRIPTIONS {
+        let asked = format!("subscription {{ {field}(after: \"earliest\") {{ kind }} }}");
+        let (mut begun, mut told) = (Written::new(), Written::new());
+        for (nth, caller) in callers.iter().enumerate() {
+            let before = last_row(cast).await;
+            let followed = caller.client.subscribe(&asked, &json!({})).await;
+            let Ok(mut stream) = followed else {
+                let rows = rows_of(cast, caller, before).await;
+                begun.entry(rows).or_default().push(NAMES[nth]);
+                continue;
+            };
+            let rows = eventually("the subscription has begun", async || {
+                let rows = rows_of(cast, caller, before).await;
+                (!rows.is_empty()).then_some(rows)
+            })
+            .await;
+            if told_to.contains(&NAMES[nth]) {
+                let answer = stream.next_within(WITHIN).await;
+                let answer = answer.and_then(Answer::data);
+                answer.unwrap_or_else(|error| panic!("{field}, {}: {error}", NAMES[nth]));
+                let mut all = rows_of(cast, caller, before).await;
+                let more = all.split_off(rows.len().min(all.len()));
+                told.entry(more).or_default().push(NAMES[nth]);
+            }
+            begun.entry(rows).or_default().push(NAMES[nth]);
+        }
+        paragraphs.push(in_words(&format!("Subscription.{field}, begun"), &begun));
+        paragraphs.push(in_words(
+            &format!("Subscription.{field}, told of {of}"),
+            &told,
+        ));
+    }
+    paragraphs
 }
 
 #[tokio::test]
@@ -92,6 +142,7 @@ async fn every_field_writes_the_audit_rows_of_the_table_or_discloses_nothing() {
         }
         told.push(in_words(field, &written));
     }
+    told.extend(of_subscriptions(&cast, &callers).await);
     let told = told.join("\n");
     assert_eq!(told, table(), "as it is:\n{told}");
 
@@ -122,12 +173,12 @@ async fn every_field_writes_the_audit_rows_of_the_table_or_discloses_nothing() {
         }
     }
     assert!(disclosed.is_empty(), "{disclosed:#?}");
-    for field in ["integrityEvents { kind }", "notifications { kind }"] {
-        let asked = format!("subscription {{ {field} }}");
+    for (field, ..) in SUBSCRIPTIONS {
+        let asked = format!("subscription {{ {field} {{ kind }} }}");
         let followed = cast.ana.client.subscribe(&asked, &json!({})).await;
         let begun = match followed {
             Ok(mut stream) => stream
-                .next_within(std::time::Duration::from_secs(20))
+                .next_within(WITHIN)
                 .await
                 .and_then(|answer| answer.data().map(|_| ()))
                 .is_ok(),

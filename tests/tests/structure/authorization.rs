@@ -18,6 +18,57 @@ pub(super) const CALLERS: [&str; 6] = [
     "an administrator",
 ];
 
+/// What comes back to each of them.
+pub(super) type Wanted = [&'static str; 6];
+
+/// For what everybody does who is logged in.
+const EVERYBODY: Wanted = ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"];
+/// For lists of which everybody has their own, and nobody anything in it.
+const NONE: Wanted = [
+    "UNAUTHENTICATED",
+    "0 nodes",
+    "0 nodes",
+    "0 nodes",
+    "0 nodes",
+    "0 nodes",
+];
+/// For what is ana's alone.
+const OWN_ALONE: Wanted = [
+    "UNAUTHENTICATED",
+    "ok",
+    "NOT_FOUND",
+    "NOT_FOUND",
+    "NOT_FOUND",
+    "NOT_FOUND",
+];
+/// For what administrators do.
+const ADMINISTRATORS: Wanted = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "ok",
+];
+/// The same of lists that have nothing in them.
+const ADMINISTRATORS_NONE: Wanted = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "0 nodes",
+];
+/// The same of what is not there.
+const ADMINISTRATORS_NOTHING: Wanted = [
+    "UNAUTHENTICATED",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "FORBIDDEN",
+    "NOT_FOUND",
+];
+
 /// A field, how it is asked for, and what comes back: a code; `ok`; `null`; how many nodes; or, where
 /// the nodes are about records, whether any is about ana's.
 ///
@@ -25,15 +76,11 @@ pub(super) const CALLERS: [&str; 6] = [
 pub(super) struct Case(
     pub(super) &'static str,
     pub(super) &'static str,
-    pub(super) [&'static str; 6],
+    pub(super) Wanted,
 );
 
-pub(super) const CASES: [Case; 87] = [
-    Case(
-        "Query.me",
-        "{ me { id } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
-    ),
+pub(super) const CASES: [Case; 88] = [
+    Case("Query.me", "{ me { id } }", EVERYBODY),
     Case(
         "Query.users",
         "{ users { nodes { id } } }",
@@ -49,14 +96,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.roleProposals",
         "{ roleProposals { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Query.mySessions",
@@ -109,7 +149,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.exportMyData",
         "{ exportMyData { path sections { name count } } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Query.consents",
@@ -149,11 +189,7 @@ pub(super) const CASES: [Case; 87] = [
             "FORBIDDEN",
         ],
     ),
-    Case(
-        "Query.accessCodes",
-        "{ accessCodes { id } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
-    ),
+    Case("Query.accessCodes", "{ accessCodes { id } }", EVERYBODY),
     Case(
         "Mutation.createAccessCode",
         "mutation { createAccessCode(input: {
@@ -176,19 +212,12 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.cancelAccessCode",
         r#"mutation { cancelAccessCode(input: { id: "$CODE" }) { accessCode { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Query.exportConsents",
         "{ exportConsents(first: 1) { bundle } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Mutation.importConsent",
@@ -205,76 +234,34 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.countryRules",
         "{ countryRules { country } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.setCountryRule",
         r#"mutation { setCountryRule(input: {
             country: "US", isAdequate: false, hasSafeguards: false, needsConsent: true
         }) { countryRule { country } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Query.organizations",
         "{ organizations { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
+        NONE,
     ),
     Case(
         "Query.organizationMembers",
         r#"{ organizationMembers(organizationId: "$RECORD") { nodes { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Mutation.createOrganization",
         r#"mutation { createOrganization(input: { name: "RS Harapan", country: "ID" }) { organization { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.updateOrganization",
         r#"mutation { updateOrganization(input: { id: "$RECORD", isActive: false }) { organization { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
     Case(
         "Mutation.addMember",
@@ -291,14 +278,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.endMembership",
         r#"mutation { endMembership(id: "$RECORD") { membership { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
     Case(
         "Query.consentHistory",
@@ -363,7 +343,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.auditPromise",
         r#"{ auditPromise(id: "$ROW", leafHash: "0000000000000000000000000000000000000000000000000000000000000000") { state } }"#,
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Query.auditProof",
@@ -380,7 +360,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.myAccessLogByDay",
         "{ myAccessLogByDay { pageInfo { hasNextPage } } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Query.myAccessLog",
@@ -406,34 +386,19 @@ pub(super) const CASES: [Case; 87] = [
             "2 nodes",
         ],
     ),
-    Case(
-        "Query.registry",
-        "{ registry { address } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
-    ),
-    Case(
-        "Query.myWallets",
-        "{ myWallets { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
-    ),
+    Case("Query.registry", "{ registry { address } }", EVERYBODY),
+    Case("Query.myWallets", "{ myWallets { nodes { id } } }", NONE),
     Case(
         "Query.mySecondFactor",
         "{ mySecondFactor { isOn } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Mutation.walletChallenge",
         r#"mutation { walletChallenge(input: {
             address: "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC", purpose: LINK
         }) { message } }"#,
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Mutation.linkWallet",
@@ -530,14 +495,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.revokeSession",
         r#"mutation { revokeSession(input: { id: "$SESSION" }) { endedSessions } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Mutation.changePassword",
@@ -570,94 +528,45 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.deactivateUser",
         r#"mutation { deactivateUser(input: { userId: "$SPARE" }) { user { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.reactivateUser",
         r#"mutation { reactivateUser(input: { userId: "$SPARE" }) { user { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.setRole",
         r#"mutation { setRole(input: { userId: "$BUDI", role: PATIENT }) { user { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.createMedicalRecord",
         r#"mutation($document: JSON!) { createMedicalRecord(input: {
             patientId: "$ANA", recordType: VITAL_SIGNS, document: $document
         }) { record { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Mutation.importRecords",
         r#"mutation($document: JSON!) { importRecords(input: {
             patientId: "$ANA", entries: [{ document: $document }]
         }) { results { code } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Mutation.amendMedicalRecord",
         r#"mutation($document: JSON!) { amendMedicalRecord(input: {
             id: "$VERSION", expectedVersion: 1, document: $document, reason: "a digit was wrong"
         }) { record { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Mutation.withdrawMedicalRecord",
         r#"mutation { withdrawMedicalRecord(input: {
             id: "$VERSION", expectedVersion: 1, reason: "a digit was wrong"
         }) { record { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         // Nobody names themselves.
@@ -677,14 +586,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.withdrawConsent",
         r#"mutation { withdrawConsent(input: { id: "$CONSENT" }) { consent { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     // She has linked no wallet.
     Case(
@@ -718,89 +620,47 @@ pub(super) const CASES: [Case; 87] = [
         "mutation { requestDataDeletion(input: {
             requestType: RESTRICTION, dataCategories: [ALL_RECORDS]
         }) { request { id } } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Query.myBreakGlassWindows",
         "{ myBreakGlassWindows { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
+        NONE,
     ),
     Case(
         "Query.breakGlassReviews",
         "{ breakGlassReviews { nodes { disclosures } } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Query.notifications",
         "{ notifications { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
+        NONE,
     ),
     Case(
         "Query.unreadNotifications",
         "{ unreadNotifications }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Mutation.markNotificationsRead",
         "mutation { markNotificationsRead(input: {}) { marked } }",
-        ["UNAUTHENTICATED", "ok", "ok", "ok", "ok", "ok"],
+        EVERYBODY,
     ),
     Case(
         "Query.myRepresentatives",
         "{ myRepresentatives { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
+        NONE,
     ),
     Case(
         "Query.peopleIRepresent",
         "{ peopleIRepresent { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-            "0 nodes",
-        ],
+        NONE,
     ),
     Case(
         "Query.representativeProposals",
         "{ representativeProposals { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Mutation.appointRepresentative",
@@ -829,38 +689,17 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.proposeRepresentative",
         r#"mutation { proposeRepresentative(input: { patientId: "$BUDI", representativeId: "$CITRA", relationship: CARER, activities: [READ_RECORDS], validUntil: "2040-01-01T00:00:00Z", reason: "by the order of a court of law" }) { proposal { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.approveRepresentative",
         r#"mutation { approveRepresentative(input: { id: "$RECORD" }) { representative { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
     Case(
         "Mutation.rejectRepresentative",
         r#"mutation { rejectRepresentative(input: { id: "$RECORD" }) { proposal { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
     Case(
         "Mutation.endBreakGlass",
@@ -877,14 +716,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.reviewBreakGlass",
         r#"mutation { reviewBreakGlass(input: { id: "$RECORD", decision: JUSTIFIED }) { review { disclosures } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
     // A doctor needs no consent: whom the patient refuses is refused when they read.
     Case(
@@ -902,14 +734,7 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.deletionQueue",
         "{ deletionQueue(status: COMPLETED) { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Query.deletionCertificate",
@@ -926,21 +751,19 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Query.legalHolds",
         "{ legalHolds { nodes { id } } }",
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "0 nodes",
-        ],
+        ADMINISTRATORS_NONE,
     ),
     Case(
         "Mutation.cancelDeletion",
         r#"mutation { cancelDeletion(input: { id: "$CANCELLED" }) { request { id } } }"#,
+        OWN_ALONE,
+    ),
+    Case(
+        "Mutation.deletionChallenge",
+        r#"mutation { deletionChallenge(input: { id: "$DELETION" }) { wallet } }"#,
         [
             "UNAUTHENTICATED",
-            "ok",
+            "CONFLICT",
             "NOT_FOUND",
             "NOT_FOUND",
             "NOT_FOUND",
@@ -950,52 +773,24 @@ pub(super) const CASES: [Case; 87] = [
     Case(
         "Mutation.verifyDeletionRequest",
         r#"mutation { verifyDeletionRequest(input: { id: "$DELETION", currentPassword: "ana tells nobody" }) { request { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "ok",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-            "NOT_FOUND",
-        ],
+        OWN_ALONE,
     ),
     Case(
         "Mutation.reviewDeletion",
         r#"mutation { reviewDeletion(input: {
             id: "$DELETION", decision: REJECT, reason: "the table wants it"
         }) { request { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.placeHold",
         r#"mutation { placeHold(input: { patientId: "$BUDI", reason: "the table wants it" }) { hold { id } } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "ok",
-        ],
+        ADMINISTRATORS,
     ),
     Case(
         "Mutation.releaseHold",
         r#"mutation { releaseHold(input: { id: "$BUDI" }) { isReleased } }"#,
-        [
-            "UNAUTHENTICATED",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "FORBIDDEN",
-            "NOT_FOUND",
-        ],
+        ADMINISTRATORS_NOTHING,
     ),
 ];
 

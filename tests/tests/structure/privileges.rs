@@ -395,6 +395,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE break_glass_windows SET patient_id = doctor_id",
             "UPDATE break_glass_windows SET purpose = 'ETREAT'",
             "UPDATE break_glass_windows SET sealed_reason = ''",
+            "UPDATE legal_holds SET reason = ''",
+            "UPDATE legal_holds SET sealed_reason = NULL",
             "UPDATE representatives SET patient_id = representative_id",
             "UPDATE representatives SET activities = '[]'",
             "UPDATE representatives SET valid_until = now() + interval '9 years'",

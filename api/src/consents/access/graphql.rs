@@ -424,8 +424,12 @@ impl AccessQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The consent to give, or the one to withdraw.")]
         input: PreviewConsentInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<ConsentPreview> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let change = match input {
             PreviewConsentInput::Grant(input) => {
                 let (terms, key) = input.terms();

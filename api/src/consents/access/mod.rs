@@ -18,7 +18,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     break_glass::BreakGlassWindow,
     consents::{Consent, Grantee},
-    ids::{OrganizationId, UserId},
+    ids::{OrganizationId, RepresentationId, UserId},
     organizations::CurrentMembership,
     purpose::Purpose,
     records::RecordType,
@@ -156,7 +156,8 @@ pub(crate) async fn who_has_access(
         end = Some(key_of(&grantee));
     }
     let words = json!({ "access": "NOW", "count": holders.len() });
-    audit::insert(&mut tx, &[entry(caller, words)]).await?;
+    let by = actor.represents(activity);
+    audit::insert(&mut tx, &[entry(caller, by, words)]).await?;
     tx.commit().await?;
     Ok(HolderPage {
         items: holders,
@@ -166,14 +167,15 @@ pub(crate) async fn who_has_access(
     })
 }
 
-/// The row of a look at one's own consents.
-fn entry(caller: &Caller, words: Value) -> AuditEntry {
+/// The row of a look at one's own consents, or, by this representation, at those of the patient for whom they act.
+fn entry(caller: &Caller, by: Option<RepresentationId>, words: Value) -> AuditEntry {
     AuditEntry {
         resource_type: ResourceType::Consent,
         new_value: Some(words),
         classification: Classification::Personal,
         encryption: EncryptionStatus::MetadataOnly,
         patient: Some(caller.subject()),
+        representation: by,
         ..caller.entry(AuditAction::ConsentRead, Purpose::PatientRequest)
     }
 }

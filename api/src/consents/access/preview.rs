@@ -1,10 +1,14 @@
 //! What giving or taking back a consent would change, before it is done.
 
 use domain::{
-    access::overview::{Permissions, beyond, concerns, named_by},
+    access::{
+        Actor,
+        overview::{Permissions, beyond, concerns, named_by},
+    },
     audit::AuditAction,
     consents::{Consent, Grantee, Terms},
-    ids::{ConsentId, UserId},
+    ids::ConsentId,
+    representatives::RepresentedActivity,
     users::Role,
 };
 use serde_json::json;
@@ -12,9 +16,9 @@ use store::{Pool, Tx, audit, users};
 
 use super::{Holder, Overview, entry, key_of};
 use crate::{
-    caller::{Caller, refuse_role},
+    caller::{Caller, refuse_role, require_mandate},
     consents::{
-        grant::{Standing, judge},
+        grant::{self, Standing, judge},
         withdraw,
     },
     error::Error,
@@ -64,19 +68,21 @@ pub(crate) async fn preview(
 ) -> Result<Preview, Error> {
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let kind = match change {
-        ConsentChange::Grant(..) => "GRANT",
-        ConsentChange::Withdrawal(_) => "WITHDRAWAL",
+    let patient = actor.subject();
+    let (kind, wanted) = match change {
+        ConsentChange::Grant(..) => ("GRANT", AuditAction::ConsentGrant),
+        ConsentChange::Withdrawal(_) => ("WITHDRAWAL", AuditAction::ConsentWithdraw),
     };
+    let activity = RepresentedActivity::ChangeConsents;
+    let mut tx = require_mandate(tx, caller, actor, activity, wanted).await?;
     if actor.role == Role::Admin && kind == "GRANT" {
-        let wanted = AuditAction::ConsentGrant;
         return Err(refuse_role(tx, caller, actor, Role::Patient, wanted).await?);
     }
     let Sides {
         before,
         after,
         consent,
-    } = Sides::of(seals, &mut tx, actor.id, change).await?;
+    } = Sides::of(seals, &mut tx, caller, &actor, change).await?;
     let now = users::now(&mut tx).await?;
     let all: Vec<Consent> = before.iter().chain(&after).cloned().collect();
     let mut named: Vec<Grantee> = if before.len() == after.len() {
@@ -86,7 +92,7 @@ pub(crate) async fn preview(
     };
     named.sort_by_key(key_of);
     named.dedup_by_key(|grantee| key_of(grantee));
-    let overview = Overview::of(seals, &mut tx, (actor.id, now), &named, &all).await?;
+    let overview = Overview::of(seals, &mut tx, (patient, now), &named, &all).await?;
     let changed: Vec<&Consent> = symmetric_difference(&before, &after);
     named.retain(|grantee| {
         let subject = overview.subject(grantee);
@@ -113,7 +119,8 @@ pub(crate) async fn preview(
         "preview": kind, "consent": consent.as_ref().map(|consent| consent.id),
         "gaining": gaining.len(), "losing": losing.len(),
     });
-    audit::insert(&mut tx, &[entry(caller, words)]).await?;
+    let by = actor.represents(activity);
+    audit::insert(&mut tx, &[entry(caller, by, words)]).await?;
     tx.commit().await?;
     Ok(Preview {
         consent,
@@ -137,12 +144,15 @@ impl Sides {
     async fn of(
         seals: &Seals,
         tx: &mut Tx<'_>,
-        patient: UserId,
+        caller: &Caller,
+        actor: &Actor,
         change: ConsentChange,
     ) -> Result<Self, Error> {
+        let patient = actor.subject();
         match change {
             ConsentChange::Grant(terms, key) => {
-                let key = key.as_deref().map(|key| (patient, key));
+                grant::check_own_interest(caller, actor, &terms)?;
+                let key = key.as_deref().map(|key| (caller.user, key));
                 let granting = judge(seals, tx, patient, terms, key).await?;
                 if granting.standing == Standing::New && granting.consent.is_denial() {
                     let account = seals.account(tx, patient).await?;
@@ -165,6 +175,7 @@ impl Sides {
             }
             ConsentChange::Withdrawal(id) => {
                 let consent = withdraw::own(seals, tx, id, patient).await?;
+                withdraw::check_own_interest(caller, actor, &consent)?;
                 let now = users::now(tx).await?;
                 let (mut before, _) = seals.in_force(tx, &[patient], now).await?;
                 before.retain(|consent| consent.is_active(now));

@@ -10,7 +10,7 @@ use crate::{
     consents::graphql::Consent,
     graphql::{
         enums::{DataCategory, ProcessingActivity, PurposeOfUse},
-        request,
+        request, request_for,
     },
 };
 
@@ -107,8 +107,17 @@ pub(crate) struct AccessCodeQuery;
 impl AccessCodeQuery {
     /// Your access codes that can still be redeemed, newest first, at most 10, without the codes themselves. Reading
     /// them is recorded in the audit trail.
-    async fn access_codes(&self, ctx: &Context<'_>) -> Result<Vec<AccessCode>> {
-        let (app, caller) = request(ctx)?;
+    ///
+    /// Error codes: `BAD_USER_INPUT` (`onBehalfOf`), `NOT_FOUND` where the caller may not act for this patient.
+    async fn access_codes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
+    ) -> Result<Vec<AccessCode>> {
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let found = prepare::list(&app.pool, &app.seals, &caller).await?;
         Ok(found.into_iter().map(Into::into).collect())
     }
@@ -122,15 +131,20 @@ impl AccessCodeMutation {
     /// Prepares a consent of yours that has no grantee yet, and gives a code for it: the doctor who redeems it within 15
     /// minutes becomes the grantee. A code is good for one use. Open to patients and doctors, not to administrators.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `expiresAt`), `FORBIDDEN` for
-    /// administrators, `LIMIT_REACHED` (10 of your codes are open).
+    /// Error codes: `BAD_USER_INPUT` (`purpose`, `dataCategories`, `processingActivities`, `expiresAt`; `onBehalfOf`: also
+    /// of a doctor, who could redeem the code), `FORBIDDEN` for administrators, `NOT_FOUND` where the caller may not act
+    /// for this patient, `LIMIT_REACHED` (10 of your codes are open).
     async fn create_access_code(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The terms of the consent, without a grantee.")]
         input: CreateAccessCodeInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<CreateAccessCodePayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let activities = input.processing_activities.into_iter();
         let terms = Terms {
             purpose: input.purpose.into(),
@@ -169,13 +183,18 @@ impl AccessCodeMutation {
 
     /// Cancels a code of yours that was not redeemed yet, with effect from the next request on.
     ///
-    /// Error codes: `NOT_FOUND` where it is none of yours that can still be redeemed.
+    /// Error codes: `NOT_FOUND` where it is none of yours that can still be redeemed, or the caller may not act for this
+    /// patient, `BAD_USER_INPUT` (`onBehalfOf`).
     async fn cancel_access_code(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The code that is to be cancelled.")] input: CancelAccessCodeInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<CancelAccessCodePayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         let id = AccessCodeId(input.id);
         let cancelled = prepare::cancel(&app.pool, &app.seals, &caller, id).await?;
         Ok(CancelAccessCodePayload {

@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 
-/// The audit entry of what a patient does about one of their codes, to be completed by field.
+/// The audit entry of what a patient, or who acts for them, does about one of the patient's codes, to be completed by field.
 fn entry(caller: &Caller, action: AuditAction, id: AccessCodeId) -> AuditEntry {
     AuditEntry {
         resource_type: ResourceType::AccessCode,
         resource_id: id.0,
         classification: Classification::SensitivePersonal,
         encryption: EncryptionStatus::MetadataOnly,
-        patient: Some(caller.user),
+        patient: Some(caller.subject()),
         ..caller.entry(action, Purpose::PatientRequest)
     }
 }

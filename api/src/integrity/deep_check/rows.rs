@@ -1,5 +1,6 @@
 //! The deep check of rows that decide: each seal; and what else speaks of them, the audit trail, which
-//! knows the consents that were given and taken back, and the account, which names its second factor.
+//! knows the consents that were given and taken back, and the account, which names its second factor. Of requests to erase and
+//! of holds also the reason, which is sealed by itself.
 
 use domain::{
     ids::UserId,
@@ -14,9 +15,9 @@ use store::{
     seals::{self, Walk},
 };
 use uuid::Uuid;
-use vault::{keyring::Keyring, seal::Sealable};
+use vault::{keyring::Keyring, reasons::Reasoned, seal::Sealable};
 
-use crate::seals::finding;
+use crate::{deletion::reasons::SealedReasons, seals::finding};
 
 /// What came of some rows.
 #[derive(Debug, Default)]
@@ -105,14 +106,18 @@ async fn judged(
             SealedTable::BreakGlassWindows,
             judge_all(keyring, seals::walk_windows(conn, walk).await?),
         ),
-        CheckStage::Deletions => (
-            SealedTable::DeletionRequests,
-            judge_all(keyring, deletion::walk(conn, walk).await?),
-        ),
-        CheckStage::Holds => (
-            SealedTable::LegalHolds,
-            judge_all(keyring, legal_holds::walk(conn, walk).await?),
-        ),
+        CheckStage::Deletions => {
+            let found = deletion::walk(conn, walk).await?;
+            (
+                SealedTable::DeletionRequests,
+                reasoned(conn, keyring, found).await?,
+            )
+        }
+        CheckStage::Holds => {
+            let found = legal_holds::walk(conn, walk).await?;
+            let judged = reasoned(conn, keyring, found).await?;
+            (SealedTable::LegalHolds, judged)
+        }
         CheckStage::Receipts => (
             SealedTable::ConsentReceipts,
             receipts(conn, keyring, walk).await?,
@@ -301,6 +306,26 @@ async fn receipts(
 ) -> Result<Vec<JudgedRow>, StoreError> {
     let found = store::receipts::walk(conn, walk).await?;
     Ok(judge_readable(keyring, found))
+}
+
+/// Rows with the reason of an administrator, which has to open as well.
+async fn reasoned<T: Reasoned + Clone>(
+    conn: &mut PgConnection,
+    keyring: &Keyring,
+    found: Vec<(Uuid, Sealed<T>)>,
+) -> Result<Vec<JudgedRow>, StoreError> {
+    let rows = found
+        .iter()
+        .map(|(_, sealed)| sealed.clone().into_parts().0);
+    let explained = SealedReasons::of(conn, rows.collect()).await?;
+    let explained = explained.open(keyring).await;
+    let judged = judge_all(keyring, found).into_iter().zip(explained);
+    Ok(judged
+        .map(|(row, explained)| JudgedRow {
+            is_right: row.is_right && !explained.is_forged,
+            ..row
+        })
+        .collect())
 }
 
 /// Rows of which some cannot even be read: those are wrong.

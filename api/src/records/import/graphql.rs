@@ -17,7 +17,7 @@ use crate::{
     graphql::{
         document::Document,
         enums::{PurposeOfUse, RecordType},
-        request,
+        request_for,
     },
     records::graphql::MedicalRecord,
 };
@@ -138,14 +138,18 @@ impl ImportMutation {
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
     /// Each entry needs the same permission as `createMedicalRecord`. Documents that name several patients need `patients`.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`). Those of an entry are in its
+    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`, `onBehalfOf`). Those of an entry are in its
     /// `code`.
     async fn import_records(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The documents and whose they are.")] input: ImportRecordsInput,
+        #[graphql(
+            desc = "The ID of the patient for whom the caller acts as a representative; null for oneself."
+        )]
+        on_behalf_of: Option<Uuid>,
     ) -> Result<ImportRecordsPayload> {
-        let (app, caller) = request(ctx)?;
+        let (app, caller) = request_for(ctx, on_behalf_of)?;
         if input.entries.len() > MAX_ENTRIES {
             let message =
                 format!("at most {MAX_ENTRIES} entries at once; files go to POST /import");

@@ -97,7 +97,11 @@ impl Import {
             return Ok(Drafted::Skipped);
         };
         let purpose = self.purpose.or(caller.purpose);
-        let request = json!([patient, record_type, metadata, purpose, self.key]);
+        let mut request = json!([patient, record_type, metadata, purpose, self.key]);
+        // Left out where nobody is represented: what was imported before stays known.
+        if let (Some(represented), Some(said)) = (caller.on_behalf_of, request.as_array_mut()) {
+            said.push(json!(represented));
+        }
         let hash = prepare::request_hash(&request, &submitted);
         let mut content = prepare::check(record_type, document, metadata)?;
         // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
@@ -180,10 +184,11 @@ impl Import {
         let mut tx = pool.begin().await?;
         let patients: Vec<UserId> = refused.iter().map(|((patient, _), _)| *patient).collect();
         let known = users::by_ids(&mut tx, &patients).await?;
-        let purpose = self
-            .purpose
-            .or(caller.purpose)
-            .unwrap_or(Purpose::Treatment);
+        let usual = match caller.on_behalf_of {
+            Some(_) => Purpose::PatientRequest,
+            None => Purpose::Treatment,
+        };
+        let purpose = self.purpose.or(caller.purpose).unwrap_or(usual);
         let entries: Vec<AuditEntry> = refused
             .iter()
             .map(|((patient, record_type), times)| AuditEntry {

@@ -3,7 +3,7 @@
 use domain::{
     access::{Action, DenyReason},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
-    ids::RecordId,
+    ids::{RecordId, RepresentationId},
     purpose::Purpose,
 };
 use serde_json::{Value, json};
@@ -12,16 +12,17 @@ use super::{ListRequest, ListedRecord, Search};
 use crate::caller::Caller;
 
 /// The rows of a search: one for each patient and consent by which records are shown, which names them, or one alone where
-/// none are; and one for each record whose content is opened.
+/// none are; and one for each record whose content is opened. With the representation by which somebody looked for them.
 pub(super) fn of_page(
     ListRequest { caller, search }: &ListRequest,
-    purpose: Purpose,
+    (purpose, representation): (Purpose, Option<RepresentationId>),
     shown: &[ListedRecord],
     total: i64,
 ) -> Vec<AuditEntry> {
     let asked = |records: Vec<RecordId>| AuditEntry {
         new_value: Some(in_words(search, records.len(), total)),
         records,
+        representation,
         encryption: EncryptionStatus::MetadataOnly,
         ..of_asking(AuditAction::RecordSearch, caller, search, purpose)
     };
@@ -42,6 +43,7 @@ pub(super) fn of_page(
             resource_id: shown.record.id.0,
             new_value: Some(json!({ "version": shown.record.version })),
             consent: opened.consent(),
+            representation: opened.representation(),
             classification: Classification::Medical,
             encryption: EncryptionStatus::DecryptedForDisclosure,
             patient: Some(shown.record.patient),

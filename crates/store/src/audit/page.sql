@@ -106,7 +106,7 @@ SELECT
           AND made.patient_id = log.on_behalf_of
           AND log.patient_id = log.on_behalf_of
           AND made.appointed_at <= log.event_time
-        ORDER BY made.appointed_at DESC, made.id DESC
+        ORDER BY (made.id::text = log.new_value ->> 'representation') DESC NULLS LAST, made.appointed_at DESC, made.id DESC
         LIMIT 1
     ) AS relationship
 FROM told

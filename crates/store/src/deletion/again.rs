@@ -117,7 +117,7 @@ pub async fn is_somebody(tx: &mut Tx<'_>, user: UserId) -> Result<bool, StoreErr
     Ok(is_somebody)
 }
 
-/// Removes the wallets of an account, and what receipts of its consents and its representations say.
+/// Removes the wallets of an account, and what receipts of its consents, its representations, and reasons about it say.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -129,6 +129,9 @@ pub async fn remove_wallets(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreEr
         .fetch_one(&mut **tx)
         .await?;
     sqlx::query_scalar!("SELECT empty_representations($1)", user.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    sqlx::query_scalar!("SELECT empty_reasons($1)", user.0)
         .fetch_one(&mut **tx)
         .await?;
     Ok(())

@@ -311,6 +311,17 @@ pub async fn erase_representations(
     Ok(())
 }
 
+/// Removes why administrators decided about whoever's account is erased, and what waits for their wallet.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn erase_reasons(tx: &mut Tx<'_>, id: DeletionRequestId) -> Result<(), StoreError> {
+    sqlx::query_scalar!("SELECT erase_reasons($1)", id.0)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// What a request has left of what it is to erase. Unit: rows.
 ///
 /// # Errors
@@ -357,6 +368,12 @@ pub async fn left(conn: &mut PgConnection, request: &DeletionRequest) -> Result<
                  AND (closed_at IS NULL OR patient_id = $1 AND reason <> '')
            ) + (
                SELECT count(*) FROM memberships WHERE $3 AND user_id = $1 AND ended_at IS NULL
+           ) + (
+               SELECT count(*) FROM data_deletion_requests
+               WHERE $3 AND user_id = $1 AND num_nonnulls(reason, sealed_reason, verification_details) > 0
+           ) + (
+               SELECT count(*) FROM legal_holds
+               WHERE $3 AND patient_id = $1 AND (reason <> '' OR sealed_reason IS NOT NULL)
            ) AS "left!""#,
         request.user.0,
         request.id.0,

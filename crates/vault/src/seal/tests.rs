@@ -2,7 +2,7 @@
 use chrono::TimeDelta;
 use domain::{
     consents::{Activity, Category},
-    deletion::{DeletionRequestType, DeletionStatus},
+    deletion::{DeletionRequestType, DeletionStatus, VerificationMethod},
     ids::{
         AccessCodeId, BreakGlassWindowId, ConsentId, DeletionRequestId, LegalHoldId, MembershipId,
         OrganizationId, PatientKeyId, ReceiptId, RecordId, SessionId, UserId,
@@ -151,6 +151,8 @@ fn deletion() -> DeletionRequest {
         asked: coverage(&[Category::All], &[11, 12]),
         requested_at: second(1),
         completed_at: None,
+        verification_method: VerificationMethod::Password,
+        challenge: None,
         verification_tries: 0,
         verified_at: Some(second(2)),
         scope: Vec::new(),
@@ -168,7 +170,7 @@ fn hold() -> LegalHold {
         id: LegalHoldId(Uuid::from_u128(13)),
         patient: user(1),
         covers: coverage(&[Category::All, Category::Only(RecordType::Imaging)], &[11]),
-        reason: "a court".to_owned(),
+        reason: None,
         placed: approval(2, 3),
         release_proposed: Some(approval(3, 4)),
         released: None,

@@ -1,0 +1,2 @@
+UPDATE data_deletion_requests SET verification_details = NULL WHERE verification_details IS NOT NULL;
+ALTER TABLE data_deletion_requests DROP CONSTRAINT data_deletion_requests_verification_method_check;
