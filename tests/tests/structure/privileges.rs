@@ -585,7 +585,9 @@ async fn no_role_is_more_than_it_has_to_be() {
         .sql(
             "SELECT rolname AS role, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
                 rolbypassrls AS sees_all,
-                ARRAY(SELECT roleid::regrole::text FROM pg_auth_members WHERE member = r.oid) AS member_of
+                ARRAY(
+                    SELECT roleid::regrole::text FROM pg_auth_members WHERE member = r.oid ORDER BY roleid::regrole::text
+                ) AS member_of
              FROM pg_roles r WHERE rolname LIKE 'meditrustal!_%' ESCAPE '!' ORDER BY rolname",
         )
         .await;
@@ -598,7 +600,12 @@ async fn no_role_is_more_than_it_has_to_be() {
             role(BACKUP, true, &[]),
             role(INDEXER, false, &[]),
             role(KEYS, false, &[]),
-            role(OWNER, false, &["meditrustal_retention"]),
+            role(
+                OWNER,
+                false,
+                &["meditrustal_monitor", "meditrustal_retention"]
+            ),
+            role("meditrustal_monitor", false, &["pg_read_all_stats"]),
             role("meditrustal_retention", false, &[]),
         ]
     );

@@ -1,0 +1,7 @@
+DROP FUNCTION monitored_queries();
+DROP TABLE maintenance_runs;
+DO $$
+BEGIN
+    EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM meditrustal_monitor', current_schema());
+END
+$$;
