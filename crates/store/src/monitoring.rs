@@ -5,6 +5,56 @@ use sqlx::PgConnection;
 
 use crate::{StoreError, cursor::Registry};
 
+/// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
+pub const TABLES: [&str; 46] = [
+    "access_codes",
+    "anchor_attempts",
+    "anchor_outbox",
+    "audit_checkpoints",
+    "audit_leaves",
+    "audit_logs",
+    "audit_nodes",
+    "audit_purged_leaves",
+    "audit_watermark",
+    "break_glass_windows",
+    "chain_blocks",
+    "chain_cursors",
+    "chain_events",
+    "consent_receipts",
+    "country_rules",
+    "data_deletion_requests",
+    "data_processing_consents",
+    "deep_checks",
+    "deletion_certificates",
+    "deletion_steps",
+    "erasure_ledger",
+    "idempotency_keys",
+    "integrity_feed",
+    "integrity_findings",
+    "key_checks",
+    "legal_holds",
+    "maintenance_runs",
+    "medical_records",
+    "memberships",
+    "notifications",
+    "organizations",
+    "patient_keys",
+    "record_anchors",
+    "record_closings",
+    "recovery_codes",
+    "representative_proposals",
+    "representatives",
+    "retention_rules",
+    "role_proposals",
+    "second_factors",
+    "sessions",
+    "signers",
+    "throttle_counters",
+    "users",
+    "wallet_challenges",
+    "wallets",
+];
+
 /// How many rows of the trail without a place are counted at most.
 const MOST_UNORDERED: i64 = 100_000;
 
