@@ -5,8 +5,9 @@ CREATE TABLE maintenance_runs (
     task VARCHAR(20) NOT NULL CHECK (task IN ('VACUUM', 'ANALYZE', 'REINDEX', 'INDEX_USAGE')),
     -- The table, or the index that was rebuilt; empty for the report, which is about all of them.
     object_name VARCHAR(63) NOT NULL,
+    -- When it last began; where it did not come to its end since, the first of these attempts.
     started_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    -- Empty while it is under way, and where it did not come to its end.
+    -- When it last came to its end: before `started_at` while it is under way, and where it failed.
     finished_at TIMESTAMP WITH TIME ZONE,
     -- What the report says: for each index how often it was used, and its size.
     report JSONB,

@@ -10,7 +10,7 @@ use domain::{
     integrity::FindingKind,
     monitoring::{LEAST_DEAD_ROWS, PATIENT_ROLES, dead_ratio, index_use},
 };
-use metrics::{Gauge, flag, number};
+use metrics::{flag, number};
 use store::{
     Pool, StoreError,
     cursor::Registry,
@@ -212,17 +212,16 @@ impl Sampler {
 
 fn table_metrics(sampled: &SampledMetrics, table: &TableFigures) {
     let metrics = &sampled.database;
-    let set = |gauge: Gauge, value: f64| gauge.set(value);
     let name = table.name.as_str();
     // The migrator's own table is none of ours.
     if !monitoring::TABLES.contains(&name) {
         return;
     }
-    set(metrics.table_bytes.with(&[name]), number(table.bytes));
+    metrics.table_bytes.with(&[name]).set(number(table.bytes));
     let dead = dead_ratio(table.live_rows, table.dead_rows, LEAST_DEAD_ROWS);
-    set(metrics.dead_rows.with(&[name]), dead);
+    metrics.dead_rows.with(&[name]).set(dead);
     if let Some(used) = index_use(table.live_rows, table.sequential_scans, table.index_scans) {
-        set(metrics.index_use.with(&[name]), used);
+        metrics.index_use.with(&[name]).set(used);
     }
 }
 

@@ -165,7 +165,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 84] = [
+pub const SETTINGS: [&str; 83] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -178,7 +178,6 @@ pub const SETTINGS: [&str; 84] = [
     "ANSWERS_OF_ACCOUNT_MIB",
     "ANSWER_MIB",
     "API_PASSWORD",
-    "API_URL",
     "BACKUP_DIR",
     "BACKUP_PASSWORD",
     "BROWSER",

@@ -28,6 +28,7 @@ pub mod inspect;
 pub mod key_checks;
 pub mod keys;
 pub mod legal_holds;
+pub mod maintenance;
 pub mod memberships;
 pub mod migrate;
 pub mod monitoring;

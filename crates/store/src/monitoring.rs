@@ -220,7 +220,7 @@ pub struct OutboxFigures {
     pub queued: i64,
     /// Taken by a node, and in no block.
     pub sent: i64,
-    /// Mined without effect.
+    /// Mined without effect within the last day.
     pub failed: i64,
     /// How long the oldest of those that are queued or sent has waited. Unit: seconds.
     pub oldest_seconds: Option<f64>,
@@ -236,7 +236,11 @@ pub async fn outbox(conn: &mut PgConnection, chain_id: i64) -> Result<OutboxFigu
         r#"SELECT
             count(*) FILTER (WHERE state = 'QUEUED') AS "queued!",
             count(*) FILTER (WHERE state = 'SENT') AS "sent!",
-            (SELECT count(*) FROM anchor_outbox WHERE state = 'FAILED' AND chain_id = $1) AS "failed!",
+            (
+                SELECT count(*)
+                FROM anchor_outbox
+                WHERE state = 'FAILED' AND updated_at > clock_timestamp() - interval '1 day' AND chain_id = $1
+            ) AS "failed!",
             EXTRACT(EPOCH FROM clock_timestamp() - min(created_at))::double precision AS oldest_seconds
          FROM anchor_outbox
          WHERE state IN ('QUEUED', 'SENT') AND chain_id = $1"#,
@@ -269,6 +273,23 @@ pub async fn signers(
         chain_id,
     )
     .fetch_all(conn)
+    .await?)
+}
+
+/// The account that signed the newest checkpoint of the trail, as EIP-55 writes it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn checkpoint_signer(
+    conn: &mut PgConnection,
+    registry: &Registry,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT signer FROM audit_checkpoints WHERE chain_id = $1 AND registry = $2 ORDER BY id DESC LIMIT 1",
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(conn)
     .await?)
 }
 
@@ -475,7 +496,8 @@ pub struct MaintenanceAge {
     pub seconds: f64,
 }
 
-/// How long ago each part of the maintenance last came to its end, of the object that waits longest.
+/// How long ago each part of the maintenance last came to its end, of the object that waits longest; of one that never did,
+/// when that was tried first.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -484,9 +506,9 @@ pub async fn maintenance(conn: &mut PgConnection) -> Result<Vec<MaintenanceAge>,
         MaintenanceAge,
         r#"SELECT
             task,
-            EXTRACT(EPOCH FROM clock_timestamp() - min(finished_at))::double precision AS "seconds!"
+            EXTRACT(EPOCH FROM clock_timestamp() - min(COALESCE(finished_at, started_at)))::double precision
+                AS "seconds!"
          FROM maintenance_runs
-         WHERE finished_at IS NOT NULL
          GROUP BY task
          ORDER BY task"#,
     )
