@@ -231,7 +231,7 @@ impl CheckName {
                 "find out who else uses this key; look whether the database is an older backup"
             }
             Self::Findings => {
-                "list them with `integrityFindings`, and follow the runbook of each kind"
+                "look at the table integrity_findings, and follow the runbook of each kind"
             }
             Self::DeepCheck => "look at the api's log and at MEDITRUSTAL_DEEP_CHECK_PER_SECOND",
             Self::EmergencyReviews => "review them: `breakGlassReviews`",

@@ -301,7 +301,7 @@ impl Maintainer {
             LEFT JOIN maintenance_runs AS run ON run.task = 'REINDEX' AND run.object_name = class.relname
             WHERE class.relnamespace = current_schema()::regnamespace
               AND definition.indisvalid
-              AND indexed.relname = ANY($2)
+              AND indexed.relname::text = ANY($2::text[])
               AND (run.finished_at IS NULL OR run.finished_at < due.since)
             ORDER BY indexed.relname, class.relname
             LIMIT 1000"#,
