@@ -82,6 +82,21 @@ impl MaintainedDatabase {
         }
     }
 
+    /// What is due.
+    ///
+    /// # Errors
+    /// Where the time zone is none.
+    async fn due(&self, maintainer: &mut Maintainer) -> Result<Vec<MaintenanceStep>, Failure> {
+        if !maintainer.knows_time_zone(&self.time_zone).await? {
+            return Err(format!(
+                "MEDITRUSTAL_TIME_ZONE: the database knows no time zone {:?}; choose one such as Asia/Jakarta",
+                self.time_zone
+            )
+            .into());
+        }
+        Ok(maintainer.due(&self.rules()).await?)
+    }
+
     fn tell_due(&self, steps: &[MaintenanceStep]) -> Result<(), Failure> {
         if self.json {
             let due: Vec<Value> = steps.iter().map(described).collect();
@@ -115,10 +130,9 @@ struct MaintenanceReport {
 
 impl RunMaintenance {
     async fn run(&self) -> Result<ExitCode, Failure> {
-        let rules = self.database.rules();
         if self.dry_run {
             let mut maintainer = Maintainer::look(&self.database.url).await?;
-            let steps = maintainer.due(&rules).await?;
+            let steps = self.database.due(&mut maintainer).await?;
             maintainer.release().await?;
             self.database.tell_due(&steps)?;
             return Ok(ExitCode::SUCCESS);
@@ -127,7 +141,10 @@ impl RunMaintenance {
             note("another process maintains this database");
             return Ok(ExitCode::from(BUSY));
         };
-        let steps = maintainer.due(&rules).await?;
+        if !maintainer.owns_tables().await? {
+            return Err("DATABASE_URL: only the role that owns the tables can maintain them: meditrustal_migrator".into());
+        }
+        let steps = self.database.due(&mut maintainer).await?;
         let report = run_all(&mut maintainer, &steps).await;
         // Where this fails the connection is broken, and the lock went with it.
         maintainer.release().await.ok();
@@ -183,7 +200,7 @@ async fn run_all(maintainer: &mut Maintainer, steps: &[MaintenanceStep]) -> Main
 impl MaintenanceStatus {
     async fn run(&self) -> Result<ExitCode, Failure> {
         let mut maintainer = Maintainer::look(&self.database.url).await?;
-        let steps = maintainer.due(&self.database.rules()).await?;
+        let steps = self.database.due(&mut maintainer).await?;
         let report = maintainer.report().await?;
         maintainer.release().await?;
         let unused = unused(report.as_ref());

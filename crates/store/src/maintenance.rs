@@ -130,6 +130,33 @@ impl Maintainer {
         Ok(Self { connection })
     }
 
+    /// Whether this role owns the tables: nobody else may maintain them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn owns_tables(&mut self) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT pg_has_role(relowner, 'USAGE') AS "owns!"
+               FROM pg_class
+               WHERE oid = 'maintenance_runs'::regclass"#,
+        )
+        .fetch_one(&mut self.connection)
+        .await?)
+    }
+
+    /// Whether the database knows a time zone of this name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn knows_time_zone(&mut self, name: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1) AS "is_known!""#,
+            name,
+        )
+        .fetch_one(&mut self.connection)
+        .await?)
+    }
+
     /// What is due now, in the order in which it is done.
     ///
     /// # Errors

@@ -175,8 +175,16 @@ async fn one_maintains_at_a_time_and_only_the_owner_can() {
         .expect("the role");
     let refused = runs(&world, &["maintain", "run"], &[("DATABASE_URL", &api)]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.complaint.contains("meditrustal_migrator"),
+        "{refused:?}"
+    );
     let nowhere = maintains(&world, &["run", "--time-zone", "Atlantis"]).await;
     assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(
+        nowhere.complaint.contains("no time zone \"Atlantis\""),
+        "{nowhere:?}"
+    );
     assert!(world.sql("SELECT FROM maintenance_runs").await.is_empty());
 }
 
