@@ -59,7 +59,11 @@ impl Sampler {
             self.process(sampled);
             let looked = self.database(sampled).await;
             match &looked {
-                Ok(()) => sampled.at.set(seconds(Clock::Other(self.clock).now())),
+                Ok(()) => {
+                    let now = seconds(Clock::Other(self.clock).now());
+                    sampled.at.set(now);
+                }
+                // Once, and not each time.
                 Err(error) if !is_failing => tracing::warn!(
                     sql_state = error.sql_state(),
                     "The figures of the metrics cannot be read; trying again"

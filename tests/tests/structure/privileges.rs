@@ -251,6 +251,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT text FROM consent_receipts",
             "SELECT signature FROM consent_receipts",
             "SELECT user_id FROM data_processing_consents",
+            "SELECT * FROM monitored_queries()",
         ],
     )
     .await;
@@ -428,6 +429,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE audit_purged_leaves SET purge_id = gen_random_uuid()",
             "INSERT INTO audit_purged_leaves (position, audit_id, purge_id) VALUES (0, 1, gen_random_uuid())",
             "SET ROLE meditrustal_retention",
+            "SET ROLE meditrustal_monitor",
+            "INSERT INTO maintenance_runs (task, object_name, started_at) VALUES ('VACUUM', 'users', now())",
             "UPDATE audit_checkpoints SET root = repeat('0', 64)",
             "UPDATE audit_checkpoints SET block_number = 1",
         ],
