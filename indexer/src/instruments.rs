@@ -11,7 +11,7 @@ use crate::{
 
 /// The metrics of this process.
 #[derive(Debug)]
-struct Instruments {
+struct IndexerMetrics {
     all: Metrics,
     roles: Labelled<Gauge>,
     halted: Labelled<Gauge>,
@@ -34,7 +34,7 @@ struct Instruments {
 /// The roles that a process can have.
 const ROLES: [&str; 3] = ["starting", "standby", "leader"];
 
-impl Instruments {
+impl IndexerMetrics {
     fn new() -> Self {
         let mut all = Metrics::default();
         let version = Label::new("version", [env!("CARGO_PKG_VERSION")]);
@@ -124,7 +124,7 @@ impl Instruments {
 /// What `/metrics` answers for this status, each time it is asked.
 pub(crate) fn text_of(status: Status) -> impl Fn() -> String + Clone + Send + Sync + 'static {
     // Counters are raised by what is missing: one answer at a time.
-    let instruments = Arc::new(Mutex::new(Instruments::new()));
+    let instruments = Arc::new(Mutex::new(IndexerMetrics::new()));
     move || {
         let instruments = instruments.lock().unwrap_or_else(PoisonError::into_inner);
         instruments.set(&status.figures());

@@ -122,12 +122,12 @@ fn yaml<'text>(path: &str, text: &'text str) -> Yaml<'text> {
 }
 
 fn list<'yaml, 'text>(of: &'yaml Yaml<'text>, key: &str) -> &'yaml [Yaml<'text>] {
-    let found = of.as_mapping_get(key).and_then(|it| it.as_sequence());
-    found.map_or(&[], |list| list.as_slice())
+    let found = of.as_mapping_get(key).and_then(Yaml::as_sequence);
+    found.map_or(&[], Vec::as_slice)
 }
 
 fn string(of: &Yaml, key: &str) -> String {
-    let found = of.as_mapping_get(key).and_then(|it| it.as_str());
+    let found = of.as_mapping_get(key).and_then(Yaml::as_str);
     found.unwrap_or_default().to_owned()
 }
 

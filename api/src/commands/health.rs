@@ -14,7 +14,7 @@ use domain::{
     monitoring::{CheckLimits, CheckName, CheckStatus, HealthCheck, worst},
 };
 use metrics::{Label, Metrics, number};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output::{Failure, say};
 use crate::config::{chain_url, database_url};
@@ -50,7 +50,7 @@ pub(crate) struct CheckHealth {
     #[arg(long, env = "MEDITRUSTAL_DATABASE_CAPACITY_GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     database_capacity_gib: Option<u32>,
 
-    /// How long a statement may run, in seconds
+    /// How long a statement may run, in seconds: by default the specification's 30
     #[arg(long = "longest-query", env = "MEDITRUSTAL_LONGEST_QUERY", default_value = "30",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     longest_query_seconds: u32,
@@ -76,11 +76,11 @@ pub(crate) struct CheckHealth {
 
 impl CheckHealth {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        let mut checks = self.database().await;
+        let (mut checks, figures) = self.database().await;
         checks.extend(self.backups());
         checks.extend(self.processes().await);
         let status = worst(&checks);
-        self.tell(status, &checks)?;
+        self.tell(status, &checks, figures.as_ref())?;
         Ok(ExitCode::from(exit_code(status)))
     }
 
@@ -90,10 +90,19 @@ impl CheckHealth {
         CheckLimits::new(seconds, 10.0 * seconds)
     }
 
-    fn tell(&self, status: CheckStatus, checks: &[HealthCheck]) -> Result<(), Failure> {
+    fn tell(
+        &self,
+        status: CheckStatus,
+        checks: &[HealthCheck],
+        figures: Option<&Value>,
+    ) -> Result<(), Failure> {
         if self.json {
-            let now = Clock::System.now();
-            let report = json!({ "status": status, "checkedAt": now, "checks": checks });
+            let report = json!({
+                "status": status,
+                "checkedAt": Clock::System.now(),
+                "checks": checks,
+                "database": figures,
+            });
             return say(&report.to_string());
         }
         if self.prometheus {

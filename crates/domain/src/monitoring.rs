@@ -9,8 +9,6 @@ use crate::text::text_enum;
 pub const SIZE_OF_CAPACITY: CheckLimits = CheckLimits::new(0.80, 0.95);
 /// Of `max_connections`: the specification's 80 %, and where it becomes urgent.
 pub const CONNECTIONS: CheckLimits = CheckLimits::new(0.80, 0.95);
-/// How long a query may run: the specification's 30 s. Unit: seconds.
-pub const LONGEST_QUERY: f64 = 30.0;
 /// Dead rows for each live one: the specification's 10 %.
 pub const DEAD_ROWS: CheckLimits = CheckLimits::new(0.10, 0.50);
 /// Dead rows for each live one from which on a table is vacuumed at once: the specification's 20 %.
@@ -29,8 +27,6 @@ pub const PATIENT_ROLES: [&str; 2] = ["meditrustal_backup", "meditrustal_migrato
 pub const LAG: CheckLimits = CheckLimits::new(16.0, 64.0);
 /// For how long no indexer may lead. Unit: seconds.
 pub const LEADERLESS: CheckLimits = CheckLimits::new(15.0, 60.0);
-/// How old the chain's newest block may be. Unit: seconds.
-pub const HEAD_AGE: CheckLimits = CheckLimits::new(60.0, 300.0);
 /// Blocks with events of ours that may be undone in a day. Unit: blocks.
 pub const UNDONE_BLOCKS: CheckLimits = CheckLimits::new(0.0, 16.0);
 /// How long a transaction may wait for a block. Unit: seconds.

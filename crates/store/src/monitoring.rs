@@ -1,6 +1,7 @@
 //! What is seen of the database and of the work in it: the specification's monitoring and health queries, and ours. Counts,
 //! ages and sizes alone; no statement's text, no id and no name of a person.
 
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::{StoreError, cursor::Registry};
@@ -59,7 +60,8 @@ pub const TABLES: [&str; 46] = [
 const MOST_UNORDERED: i64 = 100_000;
 
 /// How large the database is, and how many use it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DatabaseFigures {
     /// Its size. Unit: bytes.
     pub bytes: i64,
@@ -87,7 +89,8 @@ pub async fn database(conn: &mut PgConnection) -> Result<DatabaseFigures, StoreE
 }
 
 /// What a session does now. Its statement is not shown: it could hold something of a person.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ActiveQuery {
     /// The server's process.
     pub process_id: i32,
@@ -123,20 +126,29 @@ pub async fn active_queries(conn: &mut PgConnection) -> Result<Vec<ActiveQuery>,
 }
 
 /// How a table is used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TableFigures {
     /// Its name.
     pub name: String,
-    /// Rows that are there. Estimated by PostgreSQL, as the next four are counted.
+    /// Rows that are there, as PostgreSQL estimates them.
     pub live_rows: i64,
     /// Rows that were replaced or removed, and take up room.
     pub dead_rows: i64,
-    /// Rows that were written.
-    pub written_rows: i64,
+    /// Rows that were inserted, since statistics were last reset, as of the next six.
+    pub inserted_rows: i64,
+    /// Rows that were updated.
+    pub updated_rows: i64,
+    /// Rows that were deleted.
+    pub deleted_rows: i64,
     /// How often it was read as a whole.
     pub sequential_scans: i64,
+    /// Rows that were read so.
+    pub rows_read: i64,
     /// How often it was read by an index.
     pub index_scans: i64,
+    /// Rows that were fetched so.
+    pub rows_fetched: i64,
     /// Its size, with indexes. Unit: bytes.
     pub bytes: i64,
 }
@@ -152,9 +164,13 @@ pub async fn tables(conn: &mut PgConnection) -> Result<Vec<TableFigures>, StoreE
             relname::text AS "name!",
             n_live_tup AS "live_rows!",
             n_dead_tup AS "dead_rows!",
-            n_tup_ins + n_tup_upd + n_tup_del AS "written_rows!",
+            n_tup_ins AS "inserted_rows!",
+            n_tup_upd AS "updated_rows!",
+            n_tup_del AS "deleted_rows!",
             seq_scan AS "sequential_scans!",
+            seq_tup_read AS "rows_read!",
             COALESCE(idx_scan, 0) AS "index_scans!",
+            COALESCE(idx_tup_fetch, 0) AS "rows_fetched!",
             pg_total_relation_size(relid) AS "bytes!"
          FROM pg_stat_user_tables
          WHERE schemaname = current_schema()
@@ -166,7 +182,8 @@ pub async fn tables(conn: &mut PgConnection) -> Result<Vec<TableFigures>, StoreE
 }
 
 /// How an index is used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IndexFigures {
     /// Of which table.
     pub table: String,

@@ -557,6 +557,24 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         .filter(|name| !known.contains(*name))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+    let report: Value =
+        serde_json::from_str(&settings.run(&world, &["--json"]).await.output).expect("JSON");
+    let database = &report["database"];
+    assert!(
+        database["server"]["maxConnections"].as_u64() > Some(1),
+        "{database}"
+    );
+    let tables = database["tables"].as_array().expect("a list");
+    let users = tables.iter().find(|table| table["name"] == "users");
+    assert!(
+        users.expect("the table")["insertedRows"].is_i64(),
+        "{users:?}"
+    );
+    let indexes = database["indexes"].as_array().expect("a list");
+    assert!(
+        indexes.iter().any(|index| index["name"] == "users_pkey"),
+        "{indexes:?}"
+    );
     let told = settings.run(&world, &[]).await.output;
     assert!(
         told.contains("warning   daily-backup       not configured"),

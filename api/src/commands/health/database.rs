@@ -13,6 +13,7 @@ use domain::{
     },
 };
 use metrics::number;
+use serde_json::{Value, json};
 use store::{
     PgConnection, PoolSettings, StoreError, cursor::Registry, health, migrate, monitoring,
     monitoring::TableFigures,
@@ -36,27 +37,38 @@ const LASTING: [FindingKind; 3] = [
 
 impl CheckHealth {
     /// All of it; and what the node says of the accounts that the database knows.
-    pub(super) async fn database(&self) -> Vec<HealthCheck> {
-        let connecting = health::connect(&self.url, "meditrustal health command", &SETTINGS);
-        let mut conn = match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => {
-                return vec![HealthCheck::critical(
-                    CheckName::Database,
-                    error.to_string(),
-                )];
-            }
-            Err(_) => {
-                let found = "it does not answer in time";
-                return vec![HealthCheck::critical(CheckName::Database, found)];
+    ///
+    /// What the specification's queries answered comes with it, where it is asked for.
+    pub(super) async fn database(&self) -> (Vec<HealthCheck>, Option<Value>) {
+        let mut checks = Vec::new();
+        let mut conn = match self.connect().await {
+            Ok(conn) => conn,
+            Err(found) => {
+                return (
+                    vec![HealthCheck::critical(CheckName::Database, found)],
+                    None,
+                );
             }
         };
-        let mut checks = Vec::new();
         if let Err(error) = self.look(&mut conn, &mut checks).await {
             let found = format!("it cannot be looked at: {error}");
             checks.push(HealthCheck::critical(CheckName::Database, found));
+            return (checks, None);
         }
-        checks
+        let figures = if self.json {
+            figures(&mut conn).await.ok()
+        } else {
+            None
+        };
+        (checks, figures)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, String> {
+        let connecting = health::connect(&self.url, "meditrustal health command", &SETTINGS);
+        match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Err(_) => Err("it does not answer in time".to_owned()),
+        }
     }
 
     async fn look(
@@ -213,6 +225,16 @@ const SETTINGS: PoolSettings = PoolSettings {
     statement_timeout: Duration::from_secs(60),
     by_index: false,
 };
+
+/// What the specification's queries answer, all of it.
+async fn figures(conn: &mut PgConnection) -> Result<Value, StoreError> {
+    Ok(json!({
+        "server": monitoring::database(conn).await?,
+        "queries": monitoring::active_queries(conn).await?,
+        "tables": monitoring::tables(conn).await?,
+        "indexes": monitoring::indexes(conn).await?,
+    }))
+}
 
 /// Whether it does what requests ask of it, and what time it has. Nothing else is looked at where it does not.
 async fn writes(
