@@ -1,4 +1,5 @@
 DROP FUNCTION monitored_queries();
+DROP INDEX idx_chain_events_undone;
 DROP TABLE maintenance_runs;
 DO $$
 BEGIN

@@ -19,6 +19,9 @@ CREATE TABLE maintenance_runs (
 );
 GRANT SELECT ON maintenance_runs TO meditrustal_api;
 
+-- How many blocks were undone of late is asked every few seconds, and few ever are.
+CREATE INDEX idx_chain_events_undone ON chain_events (chain_id, registry, undone_at) WHERE undone_at IS NOT NULL;
+
 -- What every session of this database does now: who, for how long, in which state; not the text of the statement, which
 -- could hold something of a person. pg_stat_activity shows a role its own sessions alone, so this belongs to a role that may
 -- see all of them, and that nobody logs in as.

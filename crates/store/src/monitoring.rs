@@ -405,9 +405,11 @@ pub async fn trail(
                 SELECT count(*)
                 FROM (
                     SELECT
-                    FROM audit_logs AS row
-                    LEFT JOIN audit_watermark AS mark ON TRUE
-                    WHERE mark.id IS NULL OR (row.leaf_xid, row.id) > (mark.xid, mark.audit_id)
+                    FROM audit_logs AS log
+                    WHERE (log.leaf_xid, log.id) > (
+                        COALESCE((SELECT xid FROM audit_watermark), '0'::xid8),
+                        COALESCE((SELECT audit_id FROM audit_watermark), 0)
+                    )
                     LIMIT $3
                 ) AS unordered
             ) AS "unordered!",
@@ -435,7 +437,7 @@ pub struct IndexerFigures {
     pub undone_blocks: i64,
 }
 
-/// How far the indexer is; `None` before its first block. Served by the primary key.
+/// How far the indexer is; `None` before its first block. Served by the primary key and `idx_chain_events_undone`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -514,7 +516,7 @@ pub struct MaintenanceAge {
 }
 
 /// How long ago each part of the maintenance last came to its end, of the object that waits longest; of one that never did,
-/// when that was tried first.
+/// when that was tried first. What was dropped since does not wait.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -525,7 +527,13 @@ pub async fn maintenance(conn: &mut PgConnection) -> Result<Vec<MaintenanceAge>,
             task,
             EXTRACT(EPOCH FROM clock_timestamp() - min(COALESCE(finished_at, started_at)))::double precision
                 AS "seconds!"
-         FROM maintenance_runs
+         FROM maintenance_runs AS run
+         WHERE run.object_name = ''
+            OR EXISTS (
+                SELECT
+                FROM pg_class AS class
+                WHERE class.relnamespace = current_schema()::regnamespace AND class.relname = run.object_name
+            )
          GROUP BY task
          ORDER BY task"#,
     )
