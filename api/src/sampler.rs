@@ -16,7 +16,10 @@ use store::{
     cursor::Registry,
     monitoring::{self, TableFigures},
 };
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 
 use crate::{
     health::Health,
@@ -45,6 +48,8 @@ pub(crate) struct Sampler {
     pub(crate) health: Health,
     /// The database's clock.
     pub(crate) clock: &'static Ahead,
+    /// Since when it is looked: how long what never happened has not, at least.
+    pub(crate) began: Instant,
 }
 
 impl Sampler {
@@ -73,6 +78,11 @@ impl Sampler {
             is_failing = looked.is_err();
             self.accounts(sampled).await;
         }
+    }
+
+    /// How old something is that never happened. Unit: seconds.
+    fn never(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
     }
 
     /// What the process knows of itself.
@@ -151,8 +161,10 @@ impl Sampler {
             let nonce = number(signer.next_nonce);
             metrics.nonces.with(&["database"]).set(nonce);
         }
-        if let Some(indexer) = monitoring::indexer(&mut conn, &self.registry).await? {
-            metrics.led_age.set(indexer.led_seconds);
+        let indexer = monitoring::indexer(&mut conn, &self.registry).await?;
+        let led = indexer.map_or_else(|| self.never(), |indexer| indexer.led_seconds);
+        metrics.led_age.set(led);
+        if let Some(indexer) = indexer {
             metrics.lag.set(number(indexer.lag_blocks));
             metrics.undone_blocks.set(number(indexer.undone_blocks));
         }
@@ -180,11 +192,11 @@ impl Sampler {
         metrics.unpinned.set(number(trail.unpinned));
         metrics
             .checkpoint_age
-            .set(trail.checkpoint_seconds.unwrap_or(0.0));
+            .set(trail.checkpoint_seconds.unwrap_or_else(|| self.never()));
         let check = monitoring::deep_check(&mut conn).await?;
         metrics
             .deep_check_age
-            .set(check.ended_seconds.unwrap_or(0.0));
+            .set(check.ended_seconds.unwrap_or_else(|| self.never()));
         metrics.deep_check_wrong.set(number(check.wrong));
         Ok(())
     }

@@ -420,6 +420,7 @@ fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health)
         fees: fees.clone(),
         health: health.clone(),
         clock: &DATABASE_CLOCK,
+        began: Instant::now(),
     }
 }
 

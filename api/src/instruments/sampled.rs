@@ -186,7 +186,7 @@ impl ChainMetrics {
             ),
             led_age: all.gauge(
                 "indexer_led_seconds",
-                "How long ago an indexer that leads last wrote",
+                "How long ago an indexer that leads last wrote; since the start where none did",
             ),
             lag: all.gauge(
                 "indexed_lag_blocks",
@@ -247,11 +247,11 @@ impl IntegrityMetrics {
             ),
             checkpoint_age: all.gauge(
                 "audit_checkpoint_age_seconds",
-                "How long ago the newest checkpoint that the registry has was signed",
+                "How long ago the newest checkpoint that the registry has was signed; since the start where it has none",
             ),
             deep_check_age: all.gauge(
                 "deep_check_age_seconds",
-                "How long ago the last round of the deep check ended",
+                "How long ago the last round of the deep check ended; since the start where none did",
             ),
             deep_check_wrong: all.gauge(
                 "deep_check_wrong_rows",
