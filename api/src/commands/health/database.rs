@@ -55,12 +55,17 @@ impl CheckHealth {
             checks.push(HealthCheck::critical(CheckName::Database, found));
             return (checks, None);
         }
-        let figures = if self.json {
-            figures(&mut conn).await.ok()
-        } else {
-            None
-        };
-        (checks, figures)
+        if !self.json {
+            return (checks, None);
+        }
+        match figures(&mut conn).await {
+            Ok(figures) => (checks, Some(figures)),
+            Err(error) => {
+                let found = format!("its figures cannot be read: {error}");
+                checks.push(HealthCheck::critical(CheckName::Database, found));
+                (checks, None)
+            }
+        }
     }
 
     async fn connect(&self) -> Result<PgConnection, String> {
