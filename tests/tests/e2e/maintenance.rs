@@ -168,6 +168,11 @@ async fn one_maintains_at_a_time_and_only_the_owner_can() {
             .contains("another process maintains this database"),
         "{said:?}"
     );
+    // The server notices the end of a session a moment later.
+    sqlx::raw_sql("SELECT pg_advisory_unlock_all()")
+        .execute(&mut other)
+        .await
+        .expect("unlocked");
     other.close().await.expect("closed");
     let api = world
         .foundation
