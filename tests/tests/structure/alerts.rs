@@ -142,7 +142,7 @@ fn promtool() -> Option<PathBuf> {
 #[test]
 fn promtool_takes_the_rules_and_every_case_fires_its_alert() {
     let Some(promtool) = promtool() else {
-        // It is in no package of npm or PyPI. The other tests hold what can be held without it.
+        // The other tests hold what can be held without it.
         eprintln!(
             "not tested: promtool is not on this machine; install Prometheus, or name it in MEDITRUSTAL_PROMTOOL"
         );
