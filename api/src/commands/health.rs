@@ -42,9 +42,13 @@ pub(crate) struct CheckHealth {
     #[arg(long, env = "MEDITRUSTAL_INDEXER_URL", hide_env_values = true)]
     indexer_url: Option<String>,
 
-    /// Where the backups are: `daily`, `weekly` and `monthly` are below it, and `restore-drills`
+    /// Where the backups of records are: `daily`, `weekly` and `monthly` are below it
     #[arg(long, env = "MEDITRUSTAL_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+
+    /// Where the backups of keys are: without them those of records cannot be read
+    #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR")]
+    keys_backup_dir: Option<PathBuf>,
 
     /// How large the database may become, in GiB: the size of its disk, less what is to stay free
     #[arg(long, env = "MEDITRUSTAL_DATABASE_CAPACITY_GIB", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

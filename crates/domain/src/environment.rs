@@ -165,7 +165,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 83] = [
+pub const SETTINGS: [&str; 84] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -213,6 +213,7 @@ pub const SETTINGS: [&str; 83] = [
     "INTROSPECTION",
     "KEEP_ENDED_SESSIONS",
     "KEEP_IDEMPOTENCY_KEYS",
+    "KEYS_BACKUP_DIR",
     "KEYS_PASSWORD",
     "LEAST_DEAD_ROWS",
     "LISTEN",

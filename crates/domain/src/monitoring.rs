@@ -52,7 +52,7 @@ pub const WEEKLY_BACKUP_AGE: CheckLimits = CheckLimits::new(8.0 * DAY, 15.0 * DA
 /// The same of the monthly one. Unit: seconds.
 pub const MONTHLY_BACKUP_AGE: CheckLimits = CheckLimits::new(32.0 * DAY, 63.0 * DAY);
 /// How long ago a backup may last have been restored for a trial. Unit: seconds.
-pub const RESTORE_DRILL_AGE: CheckLimits = CheckLimits::new(32.0 * DAY, 93.0 * DAY);
+pub const RESTORE_DRILL_AGE: CheckLimits = CheckLimits::new(93.0 * DAY, 186.0 * DAY);
 /// How long ago the daily maintenance may have come to its end. Unit: seconds.
 pub const MAINTENANCE_AGE: CheckLimits = CheckLimits::new(26.0 * HOUR, 8.0 * DAY);
 /// How old the newest master key may be. Unit: days.
@@ -237,7 +237,9 @@ impl CheckName {
             Self::DailyBackup | Self::WeeklyBackup | Self::MonthlyBackup => {
                 "look at the timer of the backups and its log, and make one now"
             }
-            Self::RestoreDrill => "restore the newest backup for a trial",
+            Self::RestoreDrill => {
+                "restore the newest backup for a trial, and note when in last-drill.json"
+            }
             Self::BackupDisk => "enlarge the disk of the backups",
             Self::ApiProcess => {
                 "look at the api's log and at what its /health/ready names as failing"

@@ -585,15 +585,27 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         "{told}"
     );
 
-    let backups = world.files().join("backups");
-    for folder in ["daily", "weekly", "monthly", "restore-drills"] {
-        fs::create_dir_all(backups.join(folder)).expect("a folder");
-        let now = &world.sql("SELECT now() AS now").await[0]["now"];
-        let manifest = json!({ "finished_at": now }).to_string();
-        fs::write(backups.join(folder).join("a.manifest.json"), manifest).expect("written");
+    let now = &world.sql("SELECT now() AS now").await[0]["now"];
+    let [records, keys] = ["backups", "keys-backups"].map(|dir| world.files().join(dir));
+    for tier in ["daily", "weekly", "monthly"] {
+        for dir in [&records, &keys] {
+            let dir = dir.join(tier);
+            fs::create_dir_all(&dir).expect("a folder");
+            let manifest = json!({ "file": "a.dump.age", "takenAt": now }).to_string();
+            fs::write(dir.join("a.json"), manifest).expect("written");
+            fs::write(dir.join("a.dump.age"), "").expect("written");
+        }
     }
+    let drill = json!({ "at": now }).to_string();
+    fs::write(records.join("last-drill.json"), drill).expect("written");
+    let settings = settings.and("MEDITRUSTAL_BACKUP_DIR", records.display().to_string());
+    let (checks, _) = settings.checks(&world).await;
+    assert_eq!(
+        checks["daily-backup"]["found"],
+        "not configured (MEDITRUSTAL_KEYS_BACKUP_DIR)"
+    );
     let (checks, _) = settings
-        .and("MEDITRUSTAL_BACKUP_DIR", backups.display().to_string())
+        .and("MEDITRUSTAL_KEYS_BACKUP_DIR", keys.display().to_string())
         .checks(&world)
         .await;
     for name in [
