@@ -585,7 +585,7 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         "{told}"
     );
 
-    let now = &world.sql("SELECT now() AS now").await[0]["now"];
+    let now = world.sql("SELECT now() AS now").await[0]["now"].clone();
     let [records, keys] = ["backups", "keys-backups"].map(|dir| world.files().join(dir));
     for tier in ["daily", "weekly", "monthly"] {
         for dir in [&records, &keys] {
