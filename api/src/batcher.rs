@@ -17,11 +17,13 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use crate::error::Error;
+use crate::{error::Error, instruments::instruments};
 
 /// How a batcher batches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchLimits {
+    /// What the queue is called where it is measured.
+    pub(crate) name: &'static str,
     /// How many are served together at most.
     pub(crate) size: usize,
     /// How many batches are served at once. More would only take connections from others.
@@ -76,11 +78,17 @@ impl<Q, A> QueuedRequest<Q, A> {
 
 /// Where requests are handed in. It ends when the last handle is dropped and the queue is empty; a batch that
 /// was begun is always finished, whoever still waits for it.
-pub(crate) struct Batcher<Q, A>(mpsc::Sender<QueuedRequest<Q, A>>);
+pub(crate) struct Batcher<Q, A> {
+    inbox: mpsc::Sender<QueuedRequest<Q, A>>,
+    name: &'static str,
+}
 
 impl<Q, A> Clone for Batcher<Q, A> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            inbox: self.inbox.clone(),
+            name: self.name,
+        }
     }
 }
 
@@ -100,7 +108,10 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     {
         let (sender, inbox) = mpsc::channel(limits.queue);
         tasks.spawn(run(limits, inbox, Arc::new(serve)));
-        Self(sender)
+        Self {
+            inbox: sender,
+            name: limits.name,
+        }
     }
 
     /// Waits to be served.
@@ -110,7 +121,10 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// what the answer itself is.
     pub(crate) async fn ask(&self, request: Q) -> Result<A, Error> {
         let (waiting, answer) = QueuedRequest::new(request);
-        self.0.try_send(waiting).map_err(|_| busy())?;
+        self.inbox.try_send(waiting).map_err(|_| {
+            instruments().turned_away(self.name);
+            busy()
+        })?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
 
@@ -120,7 +134,7 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batcher<Q, A> {
     /// As of [`Batcher::ask`], but for a full queue.
     pub(crate) async fn ask_in_turn(&self, request: Q) -> Result<A, Error> {
         let (waiting, answer) = QueuedRequest::new(request);
-        let sent = self.0.send(waiting).await;
+        let sent = self.inbox.send(waiting).await;
         sent.map_err(|_| Error::Unavailable)?;
         answer.await.map_err(|_| Error::Unavailable)?
     }
@@ -144,6 +158,7 @@ async fn run<Q, A, S, F>(
         let Some(batch) = next(&limits, &mut inbox).await else {
             return;
         };
+        instruments().batched(limits.name, batch.len(), inbox.len());
         let serve = Arc::clone(&serve);
         tokio::spawn(async move {
             answer(batch, &*serve).await;
@@ -320,6 +335,7 @@ mod tests {
     use super::*;
 
     const LIMITS: BatchLimits = BatchLimits {
+        name: "tested",
         size: 3,
         at_once: 1,
         queue: 4,

@@ -80,6 +80,10 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_LISTEN", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,
 
+    /// Where /metrics answers, such as 127.0.0.1:9108; without it nothing is told
+    #[arg(long, env = "MEDITRUSTAL_METRICS_ADDRESS")]
+    pub(crate) metrics_address: Option<SocketAddr>,
+
     /// The built GraphiQL to serve at /playground; without it there is none
     #[arg(long, env = "MEDITRUSTAL_PLAYGROUND_DIR")]
     pub(crate) playground_dir: Option<PathBuf>,
@@ -171,6 +175,7 @@ impl ServeConfig {
                  TLS, or name the networks of your proxies with --trusted-proxies",
             ));
         }
+        risks.extend(self.metrics_address.and_then(environment::open_metrics));
         if self.deletion.grace().is_zero() {
             risks.push(Risk::new(
                 "no-deletion-grace",

@@ -130,7 +130,7 @@ pub(crate) fn check_time(field: &'static str, at: Option<DateTime<Utc>>) -> Resu
 
 impl Error {
     /// The stable code a client branches on.
-    const fn code(&self) -> ErrorCode {
+    pub(crate) const fn code(&self) -> ErrorCode {
         match self {
             Self::Unauthenticated => ErrorCode::Unauthenticated,
             Self::TokenExpired => ErrorCode::TokenExpired,

@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{error::Error, visibility::EventVisibility};
+use crate::{error::Error, instruments::instruments, visibility::EventVisibility};
 
 /// How long a lost notice can go unnoticed.
 const POLL: Duration = Duration::from_secs(1);
@@ -211,6 +211,8 @@ impl<T> LogReader<T> {
     }
 
     fn pass_on(&mut self, rows: Vec<T>, last: i64) {
+        let passed = u64::try_from(rows.len()).unwrap_or_default();
+        instruments().feed_entries.inc_by(passed);
         for row in rows {
             // Nobody listening is no failure.
             self.written.send(Arc::new(row)).ok();

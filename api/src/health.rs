@@ -45,6 +45,18 @@ pub(crate) struct FailingParts {
 }
 
 impl FailingParts {
+    /// The names of the parts that are not well.
+    pub(crate) fn failing(&self) -> Vec<&'static str> {
+        let parts = [
+            ("database", &self.database),
+            ("clock", &self.clock),
+            ("indexer", &self.indexer),
+            ("node", &self.node),
+        ];
+        let failing = parts.iter().filter(|(_, why)| why.is_some());
+        failing.map(|(name, _)| *name).collect()
+    }
+
     /// Whether requests can be served.
     pub(crate) const fn can_serve(&self) -> bool {
         self.database.is_none() && self.clock.is_none()
@@ -77,6 +89,22 @@ pub(crate) enum CheckpointState {
     NotTaken,
     /// The registry holds what this trail never was, or nodes of the tree are missing.
     Contradiction,
+}
+
+impl CheckpointState {
+    /// As it is told.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "OFF",
+            Self::On => "ON",
+            Self::Node => "NODE",
+            Self::Database => "DATABASE",
+            Self::Paused => "PAUSED",
+            Self::NotAllowed => "NOT_ALLOWED",
+            Self::NotTaken => "NOT_TAKEN",
+            Self::Contradiction => "CONTRADICTION",
+        }
+    }
 }
 
 #[derive(Debug)]

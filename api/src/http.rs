@@ -4,7 +4,10 @@
 //! bodies of any length; this one takes `application/json` alone, once, bounded
 //! (`docs/threat-model.md`, T2).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use async_graphql::{Request, Response as Answer, Value};
 use async_graphql_axum::GraphQLResponse;
@@ -30,6 +33,7 @@ use crate::{
     cors,
     cursor::Cursor,
     graphql::event::LastEventId,
+    instruments::instruments,
     jwks,
     limits::MAX_BODY,
     playground, readiness,
@@ -105,6 +109,16 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         }))
         .layer(middleware::from_fn(deadline))
         .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn(measure))
+}
+
+/// Counts each request by its address, and how long its answer took to begin.
+async fn measure(request: axum::extract::Request, next: Next) -> Response {
+    let began = Instant::now();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    instruments().answered(&path, response.status(), began.elapsed());
+    response
 }
 
 /// Ends a request whose body does not arrive.

@@ -11,6 +11,7 @@ use crate::{
     codes::ErrorCode,
     connection_limiter::Permit,
     dependencies::Leasing,
+    instruments::instruments,
     rejected::Rejected,
     sessions::revocations::{SessionWatch, is_over},
 };
@@ -21,6 +22,24 @@ pub(crate) struct Lease {
     stopping: CancellationToken,
     log_in: Option<LogInLease>,
     _network: Permit<Network>,
+    _measured: MeasuredStream,
+}
+
+/// Counted as open for as long as it is held.
+#[derive(Debug)]
+struct MeasuredStream;
+
+impl MeasuredStream {
+    fn begin() -> Self {
+        instruments().streams.inc();
+        Self
+    }
+}
+
+impl Drop for MeasuredStream {
+    fn drop(&mut self) {
+        instruments().streams.dec();
+    }
 }
 
 /// The part that belongs to somebody who is logged in.
@@ -64,6 +83,7 @@ impl Lease {
             stopping: leasing.stopping.clone(),
             log_in: None,
             _network: permit.ok_or(LeaseRefused::TooMany)?,
+            _measured: MeasuredStream::begin(),
         })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `verify`, `audit`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
@@ -101,12 +101,14 @@
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `relay/consents`: signs what tells the registry of consents what patients have signed
 //! - `housekeeping`: removes old rows on a schedule
+//! - `sampler`: looks every few seconds at what nobody counts as it happens, and tells the metrics
 //! - `audit/sequencer`: gives the rows of the trail their places in the tree
 //! - `audit/checkpoints`: pins the tree in the registry
 //! - `audit/check`: compares the trail with its tree, and the tree with what was pinned
 //! - `audit/purged`: what retention removed from the trail, and who signed that
 //! - `audit/export`: the trail as a file, and the check of such a file
 //! - `audit/finding`: findings about the trail
+//! - `instruments`: what the process counts and measures, by closed lists of labels
 //! - `error`: every way a request can fail
 //! - `codes`: the code of every error, and of every reason to close a WebSocket
 //! - `rejected`: the refusal of a request before anything of it runs
@@ -145,6 +147,7 @@ mod housekeeping;
 mod http;
 mod idempotency;
 mod input_limits;
+mod instruments;
 mod integrity;
 mod jwks;
 mod key_checks;
@@ -167,6 +170,7 @@ mod relay;
 mod representatives;
 mod request;
 mod retention;
+mod sampler;
 mod schema;
 mod seals;
 mod second_factor;

@@ -23,6 +23,8 @@ use store::{
 use tokio::sync::{Notify, watch};
 use vault::keyring::Keyring;
 
+use crate::instruments::instruments;
+
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.
@@ -176,6 +178,7 @@ impl Relay {
                     }
                 }
                 Err(error) => {
+                    instruments().handed_over("unreachable");
                     tracing::warn!(%error, waiting = waiting.len(), "The node cannot be reached; the outbox waits");
                     put_off.extend(waiting.iter().map(|it| it.outbox));
                     is_reachable = false;
@@ -210,6 +213,7 @@ impl Relay {
         put_off: &mut Vec<i64>,
     ) -> Result<(), StoreError> {
         let nonce = transaction.nonce;
+        instruments().handed_over(outcome(&sent));
         match sent {
             Sent::Accepted | Sent::AlreadyKnown => taken.push(transaction.outbox),
             Sent::NonceTooLow => self.check_receipt(transaction, put_off).await?,
@@ -232,6 +236,7 @@ impl Relay {
         transaction: &DueTransaction,
     ) -> Result<(), StoreError> {
         let of = transaction.of;
+        instruments().handed_over("without-effect");
         match transaction.kind {
             OutboxKind::Close => {
                 tracing::warn!("The registry refused to close {of}; it is tried again");
@@ -323,6 +328,16 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
         None => tracing::info!("Nothing waits for the registry any more"),
     }
     *before = now;
+}
+
+/// What a node's answer is measured as.
+const fn outcome(sent: &Sent) -> &'static str {
+    match sent {
+        Sent::Accepted | Sent::AlreadyKnown => "taken",
+        Sent::NonceTooLow => "nonce-used",
+        Sent::Underpriced => "underpriced",
+        Sent::Refused(_) => "refused",
+    }
 }
 
 fn event(kind: FeedKind, anchor: RelayedAnchor) -> FeedEntry {

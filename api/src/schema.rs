@@ -38,6 +38,7 @@ use crate::{
     error::Error,
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
+    instruments::instruments,
     integrity::graphql::{IntegrityQuery, IntegritySubscription},
     literals,
     loaders::Loaders,
@@ -153,6 +154,34 @@ pub(crate) fn sdl() -> String {
         .collect::<Vec<_>>()
         .join("\n");
     format!("{}\n", tidy.trim())
+}
+
+/// The fields of the roots: what the metrics tell apart.
+pub(crate) fn root_fields() -> Vec<String> {
+    let sdl = sdl();
+    let mut fields = Vec::new();
+    for root in [
+        "\ntype Query {",
+        "\ntype Mutation {",
+        "\ntype Subscription {",
+    ] {
+        let body = sdl.split_once(root).map_or("", |(_, body)| body);
+        let body = body.split("\n}").next().unwrap_or_default();
+        let mut is_described = false;
+        for line in body.lines() {
+            // What stands deeper are arguments.
+            let line = line.strip_prefix('\t').filter(|it| !it.starts_with('\t'));
+            match line {
+                Some("\"\"\"") => is_described = !is_described,
+                Some(line) if !is_described => {
+                    let name = line.find(['(', ':']).map(|end| line[..end].to_owned());
+                    fields.extend(name);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+    fields
 }
 
 /// How a request came in.
@@ -461,6 +490,7 @@ impl Schema {
                     let mut response = schema.audit_refusals(response, &context).await;
                     let pool = &schema.app.pool;
                     promised.write(pool, &context, &mut response).await;
+                    instruments().subscription_events.inc();
                     schema.finish_errors(response, &context)
                 }
             })
@@ -490,6 +520,9 @@ impl Schema {
                 } else {
                     UNFIT.to_owned()
                 };
+            }
+            if let Some(Value::String(code)) = extensions.get("code") {
+                instruments().erred(code);
             }
             extensions.set("requestId", context.origin.request.to_string());
         }

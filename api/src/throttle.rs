@@ -28,7 +28,7 @@ use store::{
 use tokio::sync::Semaphore;
 use vault::digest;
 
-use crate::error::Error;
+use crate::{error::Error, instruments::instruments};
 
 /// How many attempts look at their counters at once: attempts from one address wait for one row, and
 /// must not take all connections with them.
@@ -120,6 +120,17 @@ impl Attempt<'_> {
             | Self::Register
             | Self::Challenge => network.to_string(),
         }
+    }
+}
+
+/// What attempts of a kind are measured as.
+const fn measured_as(kind: AttemptKind) -> &'static str {
+    match kind {
+        AttemptKind::LogIn => "log-in",
+        AttemptKind::Proof => "proof",
+        AttemptKind::Refresh => "refresh",
+        AttemptKind::Register => "register",
+        AttemptKind::Challenge => "challenge",
     }
 }
 
@@ -215,6 +226,7 @@ pub(crate) async fn pass(
             Ok(pass)
         }
         Err(refused) => {
+            instruments().throttled(measured_as(attempt.kind()));
             let wait = (refused.until - found.now).to_std().unwrap_or_default();
             let retry_after_seconds = in_seconds(wait);
             let untold = state.pair.filter(|counter| !counter.is_told);

@@ -24,6 +24,7 @@ use crate::{
 
 /// How subscribers are decided for together: all that wait for one event are.
 const LIMITS: BatchLimits = BatchLimits {
+    name: "visibility",
     size: 256,
     at_once: 1,
     queue: 4096,

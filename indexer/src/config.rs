@@ -30,6 +30,10 @@ pub(crate) struct Config {
     )]
     pub(crate) listen: SocketAddr,
 
+    /// Where /metrics answers, such as 127.0.0.1:9109; without it nothing is told
+    #[arg(long, env = "MEDITRUSTAL_METRICS_ADDRESS")]
+    pub(crate) metrics_address: Option<SocketAddr>,
+
     /// How often the node is asked for new blocks, in milliseconds
     #[arg(long, env = "MEDITRUSTAL_POLL_MS", default_value = "500",
           value_parser = clap::value_parser!(u64).range(10..=600_000))]

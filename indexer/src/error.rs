@@ -58,6 +58,14 @@ pub(crate) enum Halt {
     },
 }
 
+/// Every reason of [`IndexerError::halted`].
+pub(crate) const HALTS: [&str; 4] = [
+    "UNDECODABLE_LOG",
+    "EVENTS_DO_NOT_FOLLOW",
+    "REORG_BELOW_FINALITY",
+    "WRONG_NODE",
+];
+
 impl IndexerError {
     /// Why nothing more is applied, by a name that does not change; `None` for what is waited for.
     pub(crate) fn halted(&self) -> Option<&'static str> {

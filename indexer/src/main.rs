@@ -10,6 +10,7 @@ mod error;
 mod fetch;
 mod follow;
 mod health;
+mod instruments;
 mod leader;
 mod notifications;
 mod plan;

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     deadline::{DATABASE_TIMEOUT, NODE_TIMEOUT, in_time, until, within},
     error::{IndexerError, with_causes},
-    health,
+    health, instruments,
     leader::{ChainFollower, LeaderState, RoundOutcome},
     position::column,
     status::{LeadershipRole, Status, clock_trouble},
@@ -47,11 +47,11 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         statement_timeout: DATABASE_TIMEOUT,
         ..PoolSettings::default()
     };
-    config.judge(
-        environment::plain_node(&config.chain_rpc_url)
-            .into_iter()
-            .collect(),
-    )?;
+    let risks = [
+        environment::plain_node(&config.chain_rpc_url),
+        config.metrics_address.and_then(environment::open_metrics),
+    ];
+    config.judge(risks.into_iter().flatten().collect())?;
     let pool = store::connect(&config.database_url, "meditrustal-indexer", settings)?;
     let status = Status::new(config.head_age());
     let listening = health::serve(config.listen, status.clone(), stop.clone()).await;
@@ -62,6 +62,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         )
     })?;
     tracing::info!("Health at http://{at}/health/ready");
+    serve_metrics(&config, &status, &stop).await?;
     let registry = Registry {
         chain_id: column(deployment.chain_id),
         address: deployment.registry.to_string(),
@@ -87,6 +88,26 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     .keep_on()
     .await;
     tracing::info!("Stopped");
+    Ok(())
+}
+
+/// Tells what is measured, where the operator wants it.
+async fn serve_metrics(
+    config: &Config,
+    status: &Status,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn Error>> {
+    let Some(address) = config.metrics_address else {
+        return Ok(());
+    };
+    let text = instruments::text_of(status.clone());
+    let listening = metrics::serve(address, text, stop.clone()).await;
+    let at = listening.map_err(|error| {
+        format!(
+            "cannot listen on {address}: {error}; choose another with MEDITRUSTAL_METRICS_ADDRESS"
+        )
+    })?;
+    tracing::info!("Metrics at http://{at}/metrics");
     Ok(())
 }
 

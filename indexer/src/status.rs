@@ -47,6 +47,17 @@ pub(crate) enum LeadershipRole {
     Leader,
 }
 
+impl LeadershipRole {
+    /// As it is told.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Standby => "standby",
+            Self::Leader => "leader",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct StatusData {
     role: LeadershipRole,
@@ -74,6 +85,7 @@ struct StatusData {
     last_error: Option<String>,
     last_good: Option<Instant>,
     last_round: Instant,
+    began: Instant,
 }
 
 /// A snapshot, as it is shown.
@@ -100,6 +112,33 @@ pub(crate) struct HealthReport {
     halted: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+}
+
+/// The same in numbers, as it is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StatusFigures {
+    pub(crate) is_ready: bool,
+    pub(crate) role: &'static str,
+    pub(crate) halted: Option<&'static str>,
+    /// The newest block. Unit: the block's number, as of the next two.
+    pub(crate) head: u64,
+    pub(crate) finalized: u64,
+    pub(crate) cursor: u64,
+    /// Unit: blocks.
+    pub(crate) lag: u64,
+    /// How old the newest block is; `None` before there was one. Unit: seconds.
+    pub(crate) head_age_seconds: Option<f64>,
+    /// Since when no round did what it should. Unit: seconds.
+    pub(crate) silent_seconds: f64,
+    /// How far the database's clock is ahead. Unit: seconds.
+    pub(crate) ahead_seconds: f64,
+    pub(crate) events: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) findings_opened: u64,
+    pub(crate) findings_resolved: u64,
+    pub(crate) reorgs: u64,
+    /// Unit: blocks.
+    pub(crate) deepest_reorg: u64,
 }
 
 /// Shared between the loop and the health endpoints.
@@ -131,6 +170,7 @@ impl Status {
             last_error: None,
             last_good: None,
             last_round: now,
+            began: now,
         })))
     }
 
@@ -226,6 +266,35 @@ impl Status {
 
     pub(crate) fn alive(&self) -> bool {
         self.known().last_round.elapsed() < MAX_ROUND
+    }
+
+    pub(crate) fn figures(&self) -> StatusFigures {
+        let known = self.known();
+        let lag = known.head.saturating_sub(known.cursor);
+        let now = (Clock::System.now() + known.ahead).timestamp();
+        let age = |made: u64| i64::try_from(made).map_or(0, |made| (now - made).max(0));
+        StatusFigures {
+            is_ready: not_ready(&known, lag).is_none(),
+            role: known.role.as_str(),
+            halted: known.halted,
+            head: known.head,
+            finalized: known.finalized,
+            cursor: known.cursor,
+            lag,
+            head_age_seconds: known.head_made.map(|made| metrics::number(age(made))),
+            silent_seconds: known
+                .last_good
+                .unwrap_or(known.began)
+                .elapsed()
+                .as_secs_f64(),
+            ahead_seconds: known.ahead.as_seconds_f64(),
+            events: known.events,
+            confirmed: known.confirmed,
+            findings_opened: known.findings_opened,
+            findings_resolved: known.findings_resolved,
+            reorgs: known.reorgs,
+            deepest_reorg: known.deepest_reorg,
+        }
     }
 
     pub(crate) fn report(&self) -> HealthReport {

@@ -20,6 +20,7 @@ mod event_stream;
 mod events;
 pub mod load;
 pub mod manual;
+pub mod monitoring;
 pub mod organizations;
 mod person;
 mod pooler;

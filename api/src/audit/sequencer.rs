@@ -5,6 +5,8 @@ use std::time::Duration;
 use store::{Pool, StoreError, trail};
 use tokio::time::MissedTickBehavior;
 
+use crate::instruments::instruments;
+
 /// How often it is looked for rows.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,8 @@ pub(crate) async fn run(pool: Pool) {
 pub(super) async fn all(pool: &Pool) -> Result<(), StoreError> {
     while let Some(ordered) = trail::order(pool).await? {
         if ordered.rows > 0 {
+            let rows = u64::try_from(ordered.rows).unwrap_or_default();
+            instruments().ordered_rows.inc_by(rows);
             tracing::debug!(
                 rows = ordered.rows,
                 size = ordered.size,

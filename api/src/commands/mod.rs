@@ -6,8 +6,10 @@ mod database;
 mod erasures;
 mod everything;
 mod export;
+mod health;
 mod import;
 mod keys;
+mod maintain;
 mod output;
 mod remote;
 mod retention;
@@ -45,6 +47,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve GraphQL
     Serve(Box<ServeConfig>),
+    /// Look at everything that an operator would look at. Exits with 1 where something is beyond its limit, with 2 where
+    /// something is critical
+    Health(Box<health::CheckHealth>),
     /// Make the roles and the database
     #[command(subcommand)]
     Database(database::DatabaseCommand),
@@ -66,6 +71,9 @@ pub(crate) enum Command {
     /// Erase again after a restore what was erased, and write the ledger of it
     #[command(subcommand)]
     Erasures(erasures::ErasuresCommand),
+    /// Keep the tables and indexes of the database in order
+    #[command(subcommand)]
+    Maintain(maintain::MaintainCommand),
     /// Remove what has been kept long enough
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
@@ -87,6 +95,7 @@ impl Command {
     pub(crate) async fn run(self, safety: &SafetyConfig) -> Result<ExitCode, Failure> {
         match self {
             Self::Serve(config) => serve::serve(*config, safety).await?,
+            Self::Health(command) => return command.run().await,
             Self::Database(command) => command.run().await?,
             Self::Migrate(command) => command.run().await?,
             Self::Admin(command) => command.run().await?,
@@ -94,6 +103,7 @@ impl Command {
             Self::Seal(command) => command.run().await?,
             Self::Audit(command) => return command.run().await,
             Self::Erasures(command) => return command.run().await,
+            Self::Maintain(command) => return command.run().await,
             Self::Retention(command) => return command.run().await,
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,

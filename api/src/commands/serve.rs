@@ -40,7 +40,7 @@ use crate::{
     feed::Feed,
     hashing::Hashing,
     health::{self, Health},
-    housekeeping, http,
+    housekeeping, http, instruments,
     integrity::deep_check::DeepCheck,
     key_checks::check_master_keys,
     limits::Transfers,
@@ -53,7 +53,8 @@ use crate::{
     },
     relay::Relay,
     retention::{self, Pinner, Retention},
-    schema::Schema,
+    sampler::Sampler,
+    schema::{self, Schema},
     seals::Seals,
     sessions::revocations::Revocations,
     throttle::Throttle,
@@ -87,6 +88,7 @@ const MOST_NAMED: i64 = 10;
 /// # Errors
 /// What made it impossible to begin; each says what to do.
 pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<(), Failure> {
+    instruments::begin(schema::root_fields());
     let listener = check(&config).await?;
     let stopping = CancellationToken::new();
     let address = listener.local_addr()?;
@@ -99,6 +101,7 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let schema = Schema::new(app.clone(), config.request_timeout());
     let router = http::router(schema, playground);
 
+    serve_metrics(&config, &stopping).await?;
     tracing::info!(%address, "Ready: GraphQL at http://{address}/graphql");
     let limits = config.connections.limits();
     let (proxies, stop) = (config.proxies(), stopping.clone());
@@ -132,6 +135,20 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
         tracing::warn!("The database did not let every connection go");
     }
     tracing::info!("Stopped");
+    Ok(())
+}
+
+/// Tells what is measured, where the operator wants it.
+async fn serve_metrics(config: &ServeConfig, stopping: &CancellationToken) -> Result<(), Failure> {
+    let Some(address) = config.metrics_address else {
+        return Ok(());
+    };
+    let text = || instruments::instruments().text();
+    let listening = metrics::serve(address, text, stopping.clone()).await;
+    let at = listening.map_err(|error| {
+        format!("MEDITRUSTAL_METRICS_ADDRESS: cannot listen on {address}: {error}; choose another")
+    })?;
+    tracing::info!("Metrics at http://{at}/metrics");
     Ok(())
 }
 
@@ -393,6 +410,22 @@ fn start_erasures(
     }
 }
 
+/// What looks at the figures that the metrics tell.
+fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health) -> Sampler {
+    let checkpointer = resources.checkpointer.as_ref();
+    Sampler {
+        pool: resources.pool.clone(),
+        registry: resources.registry.clone(),
+        client: resources.client.clone(),
+        registrar: resources.signer.address(),
+        checkpointer: checkpointer.map(|signer| signer.address()),
+        fees: fees.clone(),
+        health: health.clone(),
+        clock: &DATABASE_CLOCK,
+        began: Instant::now(),
+    }
+}
+
 async fn assemble(
     config: &ServeConfig,
     safety: &SafetyConfig,
@@ -421,6 +454,9 @@ async fn assemble(
         &mut tasks,
     );
     start_erasures(config, &resources, &seals, &mut tasks);
+    if config.metrics_address.is_some() {
+        tasks.spawn(sampler(&resources, &current_fees, &health).run());
+    }
     let Resources {
         pool,
         keyring,

@@ -1,16 +1,16 @@
 //! The root of an operation, each of whose fields stands or fails alone.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant};
 
 use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult,
-    Value,
+    ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerError,
+    ServerResult, Value,
     parser::types::Field,
     registry::{MetaType, Registry},
     resolver_utils::resolve_container,
 };
 
-use crate::cost_limit::RootFieldLimit;
+use crate::{codes::ErrorCode, cost_limit::RootFieldLimit, error::Error, instruments::instruments};
 
 /// A root object whose fields are all nullable, whatever its resolvers return, and as many of which are
 /// resolved at a time as the [`RootFieldLimit`] of the request's party allows.
@@ -28,12 +28,23 @@ impl<T: ObjectType> ContainerType for NullableFields<T> {
             Some(limit) => limit.acquire().await,
             None => None,
         };
+        let began = Instant::now();
         let resolved = self.0.resolve_field(ctx).await;
+        let failed = resolved.as_ref().err().map(code_of);
+        let field = ctx.item.node.name.node.as_str();
+        instruments().resolved(field, began.elapsed(), failed);
         Ok(resolved.unwrap_or_else(|error| {
             ctx.add_error(error);
             Some(Value::Null)
         }))
     }
+}
+
+/// The code that an error will be answered with.
+fn code_of(error: &ServerError) -> ErrorCode {
+    let source = error.source.as_ref();
+    let ours = source.and_then(|source| source.downcast_ref::<Error>());
+    ours.map_or(ErrorCode::GraphqlValidationFailed, Error::code)
 }
 
 impl<T: ObjectType> OutputType for NullableFields<T> {

@@ -39,6 +39,7 @@ use crate::{
         check::parts::{TrailPosition, check_part},
         finding,
     },
+    instruments::instruments,
     records::decrypt::{self, FindingTarget},
 };
 
@@ -87,6 +88,8 @@ impl DeepCheck {
                     0
                 }
             };
+            let rows = u64::try_from(checked).unwrap_or_default();
+            instruments().checked_rows.inc_by(rows);
             let due = match u32::try_from(checked) {
                 Ok(0) | Err(_) => IDLE,
                 Ok(checked) => Duration::from_secs(1) * checked / self.per_second,

@@ -33,6 +33,7 @@ use crate::{
 
 /// The limits of its batches.
 const LIMITS: BatchLimits = BatchLimits {
+    name: "disclosure",
     size: 64,
     at_once: 4,
     queue: 4096,

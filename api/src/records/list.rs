@@ -51,6 +51,7 @@ use crate::{
 fn brief() -> BatchLimits {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     BatchLimits {
+        name: "lists",
         size: 16,
         at_once: processors.clamp(2, 4),
         queue: 1024,
@@ -60,6 +61,7 @@ fn brief() -> BatchLimits {
 /// How those are found that take longer, each in a transaction of its own: half of the pool is left to
 /// everybody else.
 const ALONE: BatchLimits = BatchLimits {
+    name: "long-lists",
     size: 1,
     at_once: 12,
     queue: 256,

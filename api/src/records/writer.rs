@@ -41,6 +41,7 @@ use crate::{
 
 /// How many records share a transaction, how many may wait, and how long one waits for others.
 const LIMITS: BatchLimits = BatchLimits {
+    name: "writer",
     size: 64,
     at_once: 1,
     queue: 1024,

@@ -22,7 +22,7 @@ use crate::{
 ///
 /// With the longest proof of a tree of 2^40 leaves it uses less than half of it; one of 200,000 uses 83,168
 /// (`docs/contracts.md`, gas).
-const CHECKPOINT_GAS_LIMIT: u64 = 300_000;
+const CHECKPOINT_GAS_LIMIT: u64 = crate::signer::MOST_GAS;
 
 /// A checkpoint as the registry holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

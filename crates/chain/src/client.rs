@@ -310,6 +310,16 @@ impl Client {
             .0)
     }
 
+    /// What an account has. Unit: wei.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn balance(&self, account: ChainAddress) -> Result<u128, ClientError> {
+        let params = json!([account.to_string(), "latest"]);
+        let balance: Quantity = self.rpc.get("eth_getBalance", params).await?;
+        Ok(balance.0)
+    }
+
     /// Hands a signed transaction to the node. Sending it again is harmless.
     ///
     /// # Errors

@@ -41,6 +41,16 @@ pub const SUPERSEDE_GAS_LIMIT: u64 = 150_000;
 /// It uses 39,232 (`docs/contracts.md`, gas); the margin is as wide as that of [`ANCHOR_GAS_LIMIT`].
 pub const CLOSE_GAS_LIMIT: u64 = 80_000;
 
+/// The gas that the most expensive of our transactions may use, a checkpoint. Unit: gas.
+pub(crate) const MOST_GAS: u64 = 300_000;
+
+/// For how many transactions an account's funds last, if each uses as much gas as the most expensive of ours may: `balance` in
+/// wei, `max_fee_per_gas` in wei for a unit of gas.
+pub fn transactions_left(balance: u128, max_fee_per_gas: u128) -> u64 {
+    let each = u128::from(MOST_GAS).saturating_mul(max_fee_per_gas.max(1));
+    u64::try_from(balance / each).unwrap_or(u64::MAX)
+}
+
 /// A transaction that anchors or closes one record, ready to be sent any number of times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedAnchor {

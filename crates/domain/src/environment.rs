@@ -1,6 +1,10 @@
 //! Whether real records are kept here, and the names of what can be set.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 /// Whether real records are kept here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,10 +51,11 @@ pub struct Risk {
 }
 
 /// The names of all risks, by which an operator can accept them.
-pub const RISKS: [&str; 8] = [
+pub const RISKS: [&str; 9] = [
     "database-role",
     "durability",
     "no-deletion-grace",
+    "open-metrics",
     "plain-database",
     "plain-http",
     "plain-node",
@@ -118,7 +123,7 @@ pub fn is_here(host: &str) -> bool {
         || host.eq_ignore_ascii_case("localhost")
         || host
             .parse()
-            .is_ok_and(|address: std::net::IpAddr| address.to_canonical().is_loopback())
+            .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }
 
 /// The risk of a node that is reached by plain HTTP beyond this machine.
@@ -139,11 +144,28 @@ pub fn plain_node(url: &str) -> Option<Risk> {
     })
 }
 
+/// The risk of metrics that can be read from anywhere: they tell how much is done, and what fails.
+pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
+    let is_inside = match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    (!is_inside).then(|| {
+        Risk::new(
+            "open-metrics",
+            format!(
+                "the metrics at {address} can be read from beyond the private network: let MEDITRUSTAL_METRICS_ADDRESS \
+                 be an address of this machine's own or of a private network"
+            ),
+        )
+    })
+}
+
 /// What all settings of ours begin with in the environment.
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 75] = [
+pub const SETTINGS: [&str; 84] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -156,6 +178,7 @@ pub const SETTINGS: [&str; 75] = [
     "ANSWERS_OF_ACCOUNT_MIB",
     "ANSWER_MIB",
     "API_PASSWORD",
+    "BACKUP_DIR",
     "BACKUP_PASSWORD",
     "BROWSER",
     "CHALLENGES",
@@ -168,6 +191,7 @@ pub const SETTINGS: [&str; 75] = [
     "COST_AT_ONCE",
     "COST_A_MINUTE",
     "DATABASE",
+    "DATABASE_CAPACITY_GIB",
     "DEEP_CHECK_PER_SECOND",
     "DEEP_CHECK_REST",
     "DELETION_EVERY",
@@ -184,16 +208,21 @@ pub const SETTINGS: [&str; 75] = [
     "INDEXER_LISTEN",
     "INDEXER_PASSWORD",
     "INDEXER_SILENCE",
+    "INDEXER_URL",
     "INDEX_KEY_FILE",
     "INTROSPECTION",
     "KEEP_ENDED_SESSIONS",
     "KEEP_IDEMPOTENCY_KEYS",
+    "KEYS_BACKUP_DIR",
     "KEYS_PASSWORD",
+    "LEAST_DEAD_ROWS",
     "LISTEN",
     "LOG",
     "LOG_FORMAT",
+    "LONGEST_QUERY",
     "LONGEST_WAIT",
     "MASTER_KEYS_FILE",
+    "METRICS_ADDRESS",
     "MIGRATOR_PASSWORD",
     "PG_BIN",
     "PLAYGROUND_DIR",
@@ -203,6 +232,7 @@ pub const SETTINGS: [&str; 75] = [
     "POOL_MIN_SIZE",
     "POOL_RECYCLE",
     "POOL_TIMEOUT",
+    "PROMTOOL",
     "PROXY_HEADER",
     "REGISTRAR_KEY_FILE",
     "REGISTRATIONS",
@@ -215,6 +245,7 @@ pub const SETTINGS: [&str; 75] = [
     "SOCKETS_OF_ACCOUNT",
     "SOCKETS_OF_ADDRESS",
     "SWEEP_MS",
+    "TIME_ZONE",
     "TOKEN_FILE",
     "TOKEN_KEY_FILE",
     "TRUSTED_PROXIES",
@@ -346,6 +377,32 @@ mod tests {
             "http://127.0.0.1@evil.example/",
         ] {
             assert!(plain_node(url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn metrics_are_open_unless_they_stay_in_a_private_network() {
+        for inside in [
+            "127.0.0.1:9100",
+            "10.1.2.3:9100",
+            "172.31.0.1:9100",
+            "192.168.0.9:9100",
+            "[::1]:9100",
+            "[fd00::1]:9100",
+            "[::ffff:10.0.0.1]:9100",
+        ] {
+            let address = inside.parse().expect("an address");
+            assert_eq!(open_metrics(address), None, "{inside}");
+        }
+        for open in [
+            "0.0.0.0:9100",
+            "[::]:9100",
+            "172.32.0.1:9100",
+            "203.0.113.9:9100",
+            "[2001:db8::1]:9100",
+        ] {
+            let address = open.parse().expect("an address");
+            assert!(open_metrics(address).is_some(), "{open}");
         }
     }
 

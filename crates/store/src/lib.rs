@@ -28,8 +28,10 @@ pub mod inspect;
 pub mod key_checks;
 pub mod keys;
 pub mod legal_holds;
+pub mod maintenance;
 pub mod memberships;
 pub mod migrate;
+pub mod monitoring;
 pub mod my_data;
 pub mod notices;
 pub mod notifications;
@@ -57,8 +59,8 @@ pub mod wallets;
 
 pub use error::StoreError;
 pub use pool::{
-    InvalidDatabaseUrl, Plans, Pool, PoolSettings, PooledConnection, Transaction, check_url,
-    connect,
+    InvalidDatabaseUrl, Plans, Pool, PoolFigures, PoolSettings, PooledConnection, Transaction,
+    check_url, connect,
 };
 pub use sqlx::PgConnection;
 

@@ -8,8 +8,11 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, OnceLock},
-    time::Duration,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -22,9 +25,57 @@ use crate::{StoreError, session};
 
 /// Connections to one database under one role. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Pool(PgPool);
+pub struct Pool(PgPool, Arc<PoolWaits>);
+
+/// How long connections were waited for.
+#[derive(Debug, Default)]
+struct PoolWaits {
+    taken: AtomicU64,
+    micros: AtomicU64,
+    in_vain: AtomicU64,
+}
+
+/// What a pool is doing.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolFigures {
+    /// Connections that are open.
+    pub open: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// How often one was taken, since the pool was opened.
+    pub taken: u64,
+    /// How often none could be had.
+    pub in_vain: u64,
+    /// How long it was waited for them, in all.
+    pub waited: Duration,
+}
 
 impl Pool {
+    /// What it is doing now.
+    pub fn figures(&self) -> PoolFigures {
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolFigures {
+            open: self.0.size(),
+            idle: u32::try_from(self.0.num_idle()).unwrap_or(u32::MAX),
+            taken: counted(&self.1.taken),
+            in_vain: counted(&self.1.in_vain),
+            waited: Duration::from_micros(counted(&self.1.micros)),
+        }
+    }
+
+    async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let began = Instant::now();
+        let taken = self.0.acquire().await;
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.1.micros.fetch_add(micros, Ordering::Relaxed);
+        let counter = match taken {
+            Ok(_) => &self.1.taken,
+            Err(_) => &self.1.in_vain,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        taken
+    }
+
     /// Begins a transaction. Dropped at any point, it is rolled back.
     ///
     /// # Errors
@@ -63,7 +114,7 @@ impl Pool {
     /// `statements` hold a number of our own at most.
     async fn begin_by(&self, statements: String) -> Result<Transaction, StoreError> {
         // Whole before BEGIN is sent: dropped from here on, the connection is rolled back first.
-        let mut tx = Transaction(Some(self.0.acquire().await?));
+        let mut tx = Transaction(Some(self.take().await?));
         sqlx::raw_sql(AssertSqlSafe(statements))
             .execute(&mut *tx)
             .await?;
@@ -75,7 +126,7 @@ impl Pool {
     /// # Errors
     /// [`StoreError`] where none could be had.
     pub async fn acquire(&self) -> Result<PooledConnection, StoreError> {
-        Ok(PooledConnection(Some(self.0.acquire().await?)))
+        Ok(PooledConnection(Some(self.take().await?)))
     }
 
     /// Closes every connection, once it is given back.
@@ -359,7 +410,7 @@ pub fn connect(url: &str, application: &str, settings: PoolSettings) -> Result<P
         .connect_lazy_with(options);
     // Cannot be set already: the cell was made above and handed to nobody else.
     drop(itself.set(pool.clone()));
-    Ok(Pool(pool))
+    Ok(Pool(pool, Arc::default()))
 }
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ pub async fn create(
         sqlx::raw_sql(MAKE_ROLE).execute(&mut conn).await?;
     }
 
-    sqlx::raw_sql(MAKE_RETENTION_ROLE)
-        .execute(&mut conn)
-        .await?;
+    for role in [MAKE_RETENTION_ROLE, MAKE_MONITOR_ROLE] {
+        sqlx::raw_sql(role).execute(&mut conn).await?;
+    }
     let exists = sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
         .fetch_one(&mut conn)
         .await?;
@@ -103,6 +103,21 @@ END
 $$;
 ALTER ROLE meditrustal_retention NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
 GRANT meditrustal_retention TO meditrustal_migrator;
+";
+
+/// Whoever sees the sessions of all roles: nobody logs in as it, and a function that it owns shows them without the text of a
+/// statement. The migrator makes that function, and so has to be a member.
+const MAKE_MONITOR_ROLE: &str = "
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'meditrustal_monitor') THEN
+        CREATE ROLE meditrustal_monitor;
+    END IF;
+END
+$$;
+ALTER ROLE meditrustal_monitor NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
+GRANT pg_read_all_stats TO meditrustal_monitor;
+GRANT meditrustal_monitor TO meditrustal_migrator;
 ";
 
 /// Passwords travel as settings, so that they appear in no statement and no log.

@@ -45,6 +45,8 @@ mod interference;
 mod keys;
 mod limits;
 mod lists;
+mod maintenance;
+mod monitoring;
 mod my_data;
 mod notifications;
 mod organizations;

@@ -1,6 +1,7 @@
 //! What holds whatever the programs do: the arrows between the crates, the database's shape and its
 //! privileges, who may ask for what, which files import which, and that what stands in two places is the same.
 
+mod alerts;
 mod arrows;
 mod audited;
 mod authorization;

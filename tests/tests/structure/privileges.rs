@@ -251,6 +251,7 @@ async fn the_indexer_reads_no_content_no_key_no_password_and_no_consent() {
             "SELECT text FROM consent_receipts",
             "SELECT signature FROM consent_receipts",
             "SELECT user_id FROM data_processing_consents",
+            "SELECT * FROM monitored_queries()",
         ],
     )
     .await;
@@ -430,6 +431,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE audit_purged_leaves SET purge_id = gen_random_uuid()",
             "INSERT INTO audit_purged_leaves (position, audit_id, purge_id) VALUES (0, 1, gen_random_uuid())",
             "SET ROLE meditrustal_retention",
+            "SET ROLE meditrustal_monitor",
+            "INSERT INTO maintenance_runs (task, object_name, started_at) VALUES ('VACUUM', 'users', now())",
             "UPDATE audit_checkpoints SET root = repeat('0', 64)",
             "UPDATE audit_checkpoints SET block_number = 1",
         ],
@@ -587,7 +590,9 @@ async fn no_role_is_more_than_it_has_to_be() {
         .sql(
             "SELECT rolname AS role, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
                 rolbypassrls AS sees_all,
-                ARRAY(SELECT roleid::regrole::text FROM pg_auth_members WHERE member = r.oid) AS member_of
+                ARRAY(
+                    SELECT roleid::regrole::text FROM pg_auth_members WHERE member = r.oid ORDER BY roleid::regrole::text
+                ) AS member_of
              FROM pg_roles r WHERE rolname LIKE 'meditrustal!_%' ESCAPE '!' ORDER BY rolname",
         )
         .await;
@@ -600,7 +605,12 @@ async fn no_role_is_more_than_it_has_to_be() {
             role(BACKUP, true, &[]),
             role(INDEXER, false, &[]),
             role(KEYS, false, &[]),
-            role(OWNER, false, &["meditrustal_retention"]),
+            role(
+                OWNER,
+                false,
+                &["meditrustal_monitor", "meditrustal_retention"]
+            ),
+            role("meditrustal_monitor", false, &["pg_read_all_stats"]),
             role("meditrustal_retention", false, &[]),
         ]
     );

@@ -23,6 +23,9 @@ const CREATE: &str = "
     CREATE ROLE meditrustal_backup NOLOGIN;
     CREATE ROLE meditrustal_retention NOLOGIN;
     GRANT meditrustal_retention TO meditrustal_migrator;
+    CREATE ROLE meditrustal_monitor NOLOGIN;
+    GRANT pg_read_all_stats TO meditrustal_monitor;
+    GRANT meditrustal_monitor TO meditrustal_migrator;
 ";
 const CREATE_DATABASE: &str = "CREATE DATABASE meditrustal OWNER meditrustal_migrator";
 

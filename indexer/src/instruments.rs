@@ -1,0 +1,142 @@
+//! What the indexer measures, for `/metrics`: what its status says, read anew for each answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::{Counter, Gauge, Label, Labelled, Metrics, flag};
+
+use crate::{
+    error::HALTS,
+    status::{Status, StatusFigures},
+};
+
+/// The metrics of this process.
+#[derive(Debug)]
+struct IndexerMetrics {
+    all: Metrics,
+    roles: Labelled<Gauge>,
+    halted: Labelled<Gauge>,
+    ready: Gauge,
+    head: Gauge,
+    head_age: Gauge,
+    finalized: Gauge,
+    cursor: Gauge,
+    lag: Gauge,
+    silence: Gauge,
+    ahead: Gauge,
+    deepest_reorg: Gauge,
+    events: Counter,
+    confirmed: Counter,
+    opened: Counter,
+    resolved: Counter,
+    reorgs: Counter,
+}
+
+/// The roles that a process can have.
+const ROLES: [&str; 3] = ["starting", "standby", "leader"];
+
+impl IndexerMetrics {
+    fn new() -> Self {
+        let mut all = Metrics::default();
+        let version = Label::new("version", [env!("CARGO_PKG_VERSION")]);
+        let build = all.gauges(
+            "indexer_build_info",
+            "1 for the version that runs",
+            &[version],
+        );
+        build.with(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let roles = Label::new("role", ROLES);
+        let reasons = Label::new("reason", HALTS);
+        Self {
+            roles: all.gauges(
+                "indexer_role",
+                "1 for the role that this process has",
+                &[roles],
+            ),
+            halted: all.gauges(
+                "indexer_halted",
+                "1 where nothing more is applied, and why",
+                &[reasons],
+            ),
+            ready: all.gauge("indexer_ready", "1 where /health/ready answers 200"),
+            head: all.gauge("indexer_head_block", "The newest block of the node"),
+            head_age: all.gauge("indexer_head_age_seconds", "The age of the newest block"),
+            finalized: all.gauge(
+                "indexer_finalized_block",
+                "The newest block that cannot be undone",
+            ),
+            cursor: all.gauge("indexer_cursor_block", "The last block that was applied"),
+            lag: all.gauge(
+                "indexer_lag_blocks",
+                "Blocks of the chain that are not applied yet",
+            ),
+            silence: all.gauge(
+                "indexer_last_good_round_seconds",
+                "The time since a round did what it should",
+            ),
+            ahead: all.gauge(
+                "indexer_clock_ahead_seconds",
+                "By how much the clock of the database is ahead of that of this machine",
+            ),
+            deepest_reorg: all.gauge(
+                "indexer_deepest_reorganisation_blocks",
+                "Blocks that the deepest reorganisation undid since the start",
+            ),
+            events: all.counter(
+                "indexer_events_applied",
+                "Events of the registries that were applied",
+            ),
+            confirmed: all.counter(
+                "indexer_anchors_confirmed",
+                "Anchors that were found in a block",
+            ),
+            opened: all.counter("indexer_findings_opened", "Findings that were opened"),
+            resolved: all.counter("indexer_findings_resolved", "Findings that were resolved"),
+            reorgs: all.counter("indexer_reorganisations", "Reorganisations of the chain"),
+            all,
+        }
+    }
+
+    fn set(&self, figures: &StatusFigures) {
+        for role in ROLES {
+            self.roles.with(&[role]).set(flag(role == figures.role));
+        }
+        for reason in HALTS {
+            let is_so = figures.halted == Some(reason);
+            self.halted.with(&[reason]).set(flag(is_so));
+        }
+        self.ready.set(flag(figures.is_ready));
+        self.head.set(block(figures.head));
+        self.head_age.set(figures.head_age_seconds.unwrap_or(0.0));
+        self.finalized.set(block(figures.finalized));
+        self.cursor.set(block(figures.cursor));
+        self.lag.set(block(figures.lag));
+        self.silence.set(figures.silent_seconds);
+        self.ahead.set(figures.ahead_seconds);
+        self.deepest_reorg.set(block(figures.deepest_reorg));
+        raise(&self.events, figures.events);
+        raise(&self.confirmed, figures.confirmed);
+        raise(&self.opened, figures.findings_opened);
+        raise(&self.resolved, figures.findings_resolved);
+        raise(&self.reorgs, figures.reorgs);
+    }
+}
+
+/// What `/metrics` answers for this status, each time it is asked.
+pub(crate) fn text_of(status: Status) -> impl Fn() -> String + Clone + Send + Sync + 'static {
+    // Counters are raised by what is missing: one answer at a time.
+    let instruments = Arc::new(Mutex::new(IndexerMetrics::new()));
+    move || {
+        let instruments = instruments.lock().unwrap_or_else(PoisonError::into_inner);
+        instruments.set(&status.figures());
+        instruments.all.text()
+    }
+}
+
+/// A counter whose number is kept elsewhere.
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn block(number: u64) -> f64 {
+    metrics::number(i64::try_from(number).unwrap_or(i64::MAX))
+}
