@@ -46,6 +46,7 @@ const ONLY: [(&[&str], &[&str]); 8] = [
     (
         &[
             "aes-gcm",
+            "age",
             "argon2",
             "ed25519-dalek",
             "getrandom",
