@@ -230,7 +230,10 @@ pub(crate) fn note_failure(
 ) -> io::Result<()> {
     let here = directory.join(tier.as_str());
     files::make_private(&here)?;
-    files::write_whole(&here.join(LAST_FAILURE), &serde_json::to_vec_pretty(failure)?)
+    files::write_whole(
+        &here.join(LAST_FAILURE),
+        &serde_json::to_vec_pretty(failure)?,
+    )
 }
 
 /// Forgets the attempts before, because one succeeded.
@@ -251,7 +254,10 @@ mod tests {
     #[test]
     fn the_manifest_lies_beside_its_dump() {
         for (dump, wanted) in [
-            ("/backups/daily/meditrustal_20261201.dump", "/backups/daily/meditrustal_20261201.json"),
+            (
+                "/backups/daily/meditrustal_20261201.dump",
+                "/backups/daily/meditrustal_20261201.json",
+            ),
             (
                 "keys/meditrustal_keys_20261201.dump.age",
                 "keys/meditrustal_keys_20261201.json",

@@ -28,7 +28,9 @@ pub(crate) enum ProgramError {
         found: String,
     },
     /// The database's address has no form that they take.
-    #[error("the address of the database is none that {0} takes: write it as postgres://role:password@host:port/database")]
+    #[error(
+        "the address of the database is none that {0} takes: write it as postgres://role:password@host:port/database"
+    )]
     Address(&'static str),
 }
 
@@ -172,7 +174,11 @@ impl Connection {
         url.set_query(Some(&query).filter(|it| !it.is_empty()).map(String::as_str));
         Ok(Self {
             address: url.to_string(),
-            password: password.as_deref().map(decoded).transpose().map_err(|()| wrong())?,
+            password: password
+                .as_deref()
+                .map(decoded)
+                .transpose()
+                .map_err(|()| wrong())?,
         })
     }
 }
@@ -203,7 +209,10 @@ mod tests {
     fn a_program_says_its_major_version() {
         for (said, wanted) in [
             ("pg_dump (PostgreSQL) 18.6\n", Some(18)),
-            ("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", Some(15)),
+            (
+                "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
+                Some(15),
+            ),
             ("psql (PostgreSQL) 19beta1", Some(19)),
             ("Usage: something else", None),
             ("", None),
@@ -223,8 +232,9 @@ mod tests {
         assert_eq!(connection.password.as_deref(), Some("hunter#2@"));
         assert!(!format!("{connection:?}").contains("hunter"));
 
-        let socket =
-            Connection::of("postgres:///meditrustal?host=%2Frun%2Fpostgresql&user=backup&password=hunter2");
+        let socket = Connection::of(
+            "postgres:///meditrustal?host=%2Frun%2Fpostgresql&user=backup&password=hunter2",
+        );
         let socket = socket.expect("an address");
         assert_eq!(
             socket.address,
@@ -241,6 +251,9 @@ mod tests {
     fn a_directory_that_is_named_is_the_only_one_that_is_looked_into() {
         let error = Programs::find(Some(Path::new("/nowhere")), 18).expect_err("none there");
         let said = error.to_string();
-        assert!(said.contains("/nowhere has none") && said.contains("postgresql-client-18"), "{said}");
+        assert!(
+            said.contains("/nowhere has none") && said.contains("postgresql-client-18"),
+            "{said}"
+        );
     }
 }

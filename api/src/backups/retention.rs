@@ -38,7 +38,11 @@ impl KeptBackups {
             Tier::Monthly => self.monthly,
             Tier::Migration => {
                 let since = now - TimeDelta::days(MIGRATION_DAYS);
-                return all.iter().skip(1).filter(|it| it.taken_at < since).collect();
+                return all
+                    .iter()
+                    .skip(1)
+                    .filter(|it| it.taken_at < since)
+                    .collect();
             }
         };
         all.iter().skip(keep.max(1)).collect()
@@ -72,8 +76,7 @@ pub(crate) fn prune(
         let all = manifest::finished(directory, *tier)?;
         // A directory that holds both parts keeps as many of each.
         for part in [Part::Records, Part::Keys] {
-            let of_part: Vec<Manifest> =
-                all.iter().filter(|it| it.part == part).cloned().collect();
+            let of_part: Vec<Manifest> = all.iter().filter(|it| it.part == part).cloned().collect();
             for due in keep.due(*tier, &of_part, now) {
                 let dump = here.join(&due.file);
                 // The dump first: a manifest without one counts as none.

@@ -77,7 +77,7 @@ pub(crate) enum BackupError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The file system's.
-    #[error("the backup cannot be written")]
+    #[error("the backup cannot be written: {0}")]
     File(#[from] io::Error),
     /// There is one already.
     #[error(
@@ -85,8 +85,10 @@ pub(crate) enum BackupError {
     )]
     There(String),
     /// There is nothing in the database.
-    #[error("the database {0} has no schema of MediTrustAl, or none that this role may read: nothing was written; look at the address of the \
-         database and at its role")]
+    #[error(
+        "the database {0} has no schema of MediTrustAl, or none that this role may read: nothing was written; look at the address of the \
+         database and at its role"
+    )]
     Empty(String),
     /// A program failed.
     #[error("{program} failed: {said}")]
@@ -157,7 +159,11 @@ async fn dump_all(
         if counted.rows.is_empty() || identity.migrations.is_empty() {
             return Err(BackupError::Empty(identity.name.clone()));
         }
-        tell(&format!("dumping the {} into {}", part.part, path.display()));
+        tell(&format!(
+            "dumping the {} into {}",
+            part.part,
+            path.display()
+        ));
         let written = dump(&programs, part, snapshot, path, tell).await?;
         let manifest = manifest_of(wanted.tier, part, &id, identity, counted, written, path);
         aside.push(Aside {
@@ -172,7 +178,8 @@ async fn dump_all(
 fn as_empty(error: StoreError, url: &str) -> BackupError {
     match error {
         StoreError::Refused(_) => {
-            let name = reqwest::Url::parse(url).map(|url| url.path().trim_start_matches('/').to_owned());
+            let name =
+                reqwest::Url::parse(url).map(|url| url.path().trim_start_matches('/').to_owned());
             BackupError::Empty(name.unwrap_or_default())
         }
         StoreError::Busy(_)
@@ -184,10 +191,18 @@ fn as_empty(error: StoreError, url: &str) -> BackupError {
 
 /// What the dumps are called, in the order of the parts: by this machine's day, as `date +%Y%m%d` has it.
 fn paths_of(wanted: &WantedBackup, now: DateTime<Utc>) -> Vec<PathBuf> {
-    let layout = if wanted.timed { "%Y%m%d%H%M%S" } else { "%Y%m%d" };
+    let layout = if wanted.timed {
+        "%Y%m%d%H%M%S"
+    } else {
+        "%Y%m%d"
+    };
     let day = now.with_timezone(&Local).format(layout).to_string();
     let path = |part: &WantedPart| {
-        let ending = if part.recipients.is_empty() { "dump" } else { "dump.age" };
+        let ending = if part.recipients.is_empty() {
+            "dump"
+        } else {
+            "dump.age"
+        };
         let name = format!("{}{day}.{ending}", part.part.prefix());
         part.directory.join(wanted.tier.as_str()).join(name)
     };
@@ -237,7 +252,11 @@ fn manifest_of(
         id: id.to_owned(),
         part: part.part,
         tier,
-        file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        file: path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         bytes: written.bytes,
         sha256: written.sha256,
         encrypted_to: part.recipients.iter().map(ToString::to_string).collect(),
@@ -336,7 +355,10 @@ fn copy(
         }
         writer.write_all(bytes)?;
         // One that refuses the dump says so when it ends.
-        if check.as_mut().is_some_and(|it| it.write_all(bytes).is_err()) {
+        if check
+            .as_mut()
+            .is_some_and(|it| it.write_all(bytes).is_err())
+        {
             check = None;
         }
         all += u64::try_from(read).unwrap_or_default();
@@ -400,12 +422,17 @@ impl Drop for Running {
 /// The lines in which a program of PostgreSQL says what is wrong: never those that quote rows or statements.
 pub(super) fn end_of(said: &str) -> String {
     const LINES: usize = 3;
-    let is_about_rows =
-        |line: &&str| ["DETAIL:", "CONTEXT:", "LINE ", "STATEMENT:", "Command was:"].iter().any(|it| line.contains(it));
+    let is_about_rows = |line: &&str| {
+        ["DETAIL:", "CONTEXT:", "LINE ", "STATEMENT:", "Command was:"]
+            .iter()
+            .any(|it| line.contains(it))
+    };
     let lines: Vec<&str> = said
         .lines()
         .map(str::trim)
-        .filter(|line| line.contains("error:") || line.contains("ERROR:") || line.contains("FATAL:"))
+        .filter(|line| {
+            line.contains("error:") || line.contains("ERROR:") || line.contains("FATAL:")
+        })
         .filter(|line| !is_about_rows(line))
         .take(LINES)
         .collect();
@@ -423,7 +450,10 @@ mod tests {
                     DETAIL:  Key (email)=(ana@example.org) already exists.\n\
                     CONTEXT:  COPY users, line 1: error: ana\nnote: nothing\n";
         let told = end_of(said);
-        assert!(told.contains("password authentication failed; psql"), "{told}");
+        assert!(
+            told.contains("password authentication failed; psql"),
+            "{told}"
+        );
         assert!(!told.contains("ana"), "{told}");
     }
 
@@ -440,10 +470,15 @@ mod tests {
             tier: Tier::Daily,
             timed: false,
             programs: None,
-            parts: vec![part(Part::Records, Vec::new()), part(Part::Keys, Vec::new())],
+            parts: vec![
+                part(Part::Records, Vec::new()),
+                part(Part::Keys, Vec::new()),
+            ],
         };
         let day = now.with_timezone(&Local).format("%Y%m%d").to_string();
-        let names = paths_of(&wanted, now).into_iter().map(|it| it.display().to_string());
+        let names = paths_of(&wanted, now)
+            .into_iter()
+            .map(|it| it.display().to_string());
         let names: Vec<String> = names.collect();
         assert_eq!(
             names,

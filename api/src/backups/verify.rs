@@ -98,7 +98,8 @@ pub(crate) struct Verified {
 pub(crate) fn verify_file(path: &Path) -> Result<Manifest, VerifyError> {
     let manifest = manifest::of_dump(path)?;
     let shown = path.display().to_string();
-    let found = backup::hash_of_file(path).map_err(|error| VerifyError::File(shown.clone(), error))?;
+    let found =
+        backup::hash_of_file(path).map_err(|error| VerifyError::File(shown.clone(), error))?;
     if found.bytes != manifest.bytes {
         return Err(VerifyError::Length {
             path: shown,
@@ -163,7 +164,10 @@ pub(crate) fn verify_rows(
     let mut input = input;
     let fed = feed(&mut content, |bytes| {
         // One that refuses the dump says so when it ends.
-        if input.as_mut().is_some_and(|it| it.write_all(bytes).is_err()) {
+        if input
+            .as_mut()
+            .is_some_and(|it| it.write_all(bytes).is_err())
+        {
             input = None;
         }
     });

@@ -143,7 +143,7 @@ pub fn plain_node(url: &str) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 75] = [
+pub const SETTINGS: [&str; 84] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -156,7 +156,9 @@ pub const SETTINGS: [&str; 75] = [
     "ANSWERS_OF_ACCOUNT_MIB",
     "ANSWER_MIB",
     "API_PASSWORD",
+    "BACKUP_DIR",
     "BACKUP_PASSWORD",
+    "BACKUP_RECIPIENTS",
     "BROWSER",
     "CHALLENGES",
     "CHALLENGES_A_MINUTE",
@@ -186,8 +188,14 @@ pub const SETTINGS: [&str; 75] = [
     "INDEXER_SILENCE",
     "INDEX_KEY_FILE",
     "INTROSPECTION",
+    "KEEP_DAILY_BACKUPS",
     "KEEP_ENDED_SESSIONS",
     "KEEP_IDEMPOTENCY_KEYS",
+    "KEEP_MONTHLY_BACKUPS",
+    "KEEP_WEEKLY_BACKUPS",
+    "KEYS_BACKUP_DIR",
+    "KEYS_BACKUP_RECIPIENTS",
+    "KEYS_DATABASE_URL",
     "KEYS_PASSWORD",
     "LISTEN",
     "LOG",
@@ -196,6 +204,7 @@ pub const SETTINGS: [&str; 75] = [
     "MASTER_KEYS_FILE",
     "MIGRATOR_PASSWORD",
     "PG_BIN",
+    "PG_CLIENT_BIN",
     "PLAYGROUND_DIR",
     "POLL_MS",
     "POOL_MAX_OVERFLOW",

@@ -100,8 +100,9 @@ impl Snapshot {
             clippy::disallowed_methods,
             reason = "the migrator's own table is not in the schema that is checked"
         )]
-        let migrations =
-            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+        let migrations = sqlx::query_scalar(
+            "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
+        );
         Ok(DatabaseIdentity {
             name: row.name,
             server_major: u32::try_from(row.major).unwrap_or_default(),
@@ -155,7 +156,9 @@ impl Snapshot {
 }
 
 async fn open(url: &str) -> Result<PgConnection, StoreError> {
-    Ok(session::options(url, "meditrustal backup")?.connect().await?)
+    Ok(session::options(url, "meditrustal backup")?
+        .connect()
+        .await?)
 }
 
 /// How many rows each table of ours has: the keys alone, or all others.
@@ -178,7 +181,9 @@ async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64
     let Some(statement) = statement else {
         return Ok(Vec::new());
     };
-    let found = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(conn).await?;
+    let found = sqlx::raw_sql(AssertSqlSafe(statement))
+        .fetch_all(conn)
+        .await?;
     let mut rows = Vec::with_capacity(found.len());
     for row in found {
         rows.push((row.try_get("name")?, row.try_get("rows")?));

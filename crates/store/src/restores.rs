@@ -20,7 +20,10 @@ pub struct KnownSigner {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn signers(conn: &mut PgConnection, chain_id: i64) -> Result<Vec<KnownSigner>, StoreError> {
+pub async fn signers(
+    conn: &mut PgConnection,
+    chain_id: i64,
+) -> Result<Vec<KnownSigner>, StoreError> {
     Ok(sqlx::query_as!(
         KnownSigner,
         "SELECT address, next_nonce FROM signers WHERE chain_id = $1 ORDER BY address",

@@ -343,7 +343,8 @@ pub fn hash_of_file(path: &Path) -> io::Result<WrittenFile> {
 pub fn is_sealed(path: &Path) -> io::Result<bool> {
     const BEGINNING: &[u8] = b"age-encryption.org/";
     let mut beginning = vec![0; BEGINNING.len()];
-    let is_long = usize::try_from(fs::metadata(path)?.len()).is_ok_and(|len| len >= BEGINNING.len());
+    let is_long =
+        usize::try_from(fs::metadata(path)?.len()).is_ok_and(|len| len >= BEGINNING.len());
     if !is_long {
         return Ok(false);
     }
@@ -377,10 +378,13 @@ mod tests {
         let (ours, theirs, file) = (dir.join("ours"), dir.join("theirs"), dir.join("file.age"));
         let recipient = BackupIdentities::create(&ours).expect("a key");
         BackupIdentities::create(&theirs).expect("a key");
-        assert!(BackupIdentities::create(&ours).is_err(), "nothing is overwritten");
+        assert!(
+            BackupIdentities::create(&ours).is_err(),
+            "nothing is overwritten"
+        );
         let content = vec![7; 200_000];
-        let mut writer =
-            BackupWriter::new(File::create(&file).expect("a file"), &[recipient]).expect("it begins");
+        let mut writer = BackupWriter::new(File::create(&file).expect("a file"), &[recipient])
+            .expect("it begins");
         writer.write_all(&content).expect("it is written");
         let written = writer.finish().expect("it ends");
 
@@ -408,7 +412,8 @@ mod tests {
     fn what_is_not_encrypted_is_as_it_was_written() {
         let dir = scratch();
         let file = dir.join("file");
-        let mut writer = BackupWriter::new(File::create(&file).expect("a file"), &[]).expect("it begins");
+        let mut writer =
+            BackupWriter::new(File::create(&file).expect("a file"), &[]).expect("it begins");
         writer.write_all(b"abc").expect("it is written");
         let written = writer.finish().expect("it ends");
 
@@ -432,7 +437,10 @@ mod tests {
         for (wrong, line) in [("hunter2\n", 1), ("# none\nAGE-SECRET-KEY-1ABC\n", 2)] {
             fs::write(&file, wrong).expect("written");
             let error = BackupIdentities::load([file.as_path()]).expect_err("no key");
-            assert!(error.to_string().contains(&format!("line {line}")), "{error}");
+            assert!(
+                error.to_string().contains(&format!("line {line}")),
+                "{error}"
+            );
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
         fs::write(&file, "# none\n").expect("written");
