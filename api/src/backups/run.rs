@@ -371,15 +371,19 @@ fn copy(
 }
 
 /// A program that runs; it is ended when this is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     name: &'static str,
-    pub(super) child: Child,
+    /// The process.
+    pub(crate) child: Child,
     said: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Running {
     /// Starts it, and listens to what it complains of.
-    pub(super) fn start(name: &'static str, mut command: Command) -> Result<Self, BackupError> {
+    ///
+    /// # Errors
+    /// [`BackupError::Failed`].
+    pub(crate) fn start(name: &'static str, mut command: Command) -> Result<Self, BackupError> {
         let mut child = command.spawn().map_err(|error| BackupError::Failed {
             program: name,
             said: error.to_string(),
@@ -396,7 +400,10 @@ impl Running {
     }
 
     /// Waits until it has ended well.
-    pub(super) fn end(&mut self) -> Result<(), BackupError> {
+    ///
+    /// # Errors
+    /// [`BackupError::Failed`], with what it said.
+    pub(crate) fn end(&mut self) -> Result<(), BackupError> {
         drop(self.child.stdin.take());
         let status = self.child.wait()?;
         let said = self.said.take().map(|it| it.join().unwrap_or_default());
@@ -420,7 +427,7 @@ impl Drop for Running {
 }
 
 /// The lines in which a program of PostgreSQL says what is wrong: never those that quote rows or statements.
-pub(super) fn end_of(said: &str) -> String {
+fn end_of(said: &str) -> String {
     const LINES: usize = 3;
     let is_about_rows = |line: &&str| {
         ["DETAIL:", "CONTEXT:", "LINE ", "STATEMENT:", "Command was:"]

@@ -220,7 +220,7 @@ async fn losses_in(
     let after = relations(conn).await?;
     let stay: Vec<&Relation> = before
         .iter()
-        .filter(|it| it.1.is_none() && after.contains(it))
+        .filter(|it| it.1.is_none() && after.contains(*it))
         .collect();
     let left = rows_of(conn, stay.iter().copied()).await?;
     sqlx::raw_sql("ROLLBACK TO SAVEPOINT before_scripts")
@@ -238,7 +238,7 @@ async fn losses_in(
         }
     }
     let columns = before.iter().filter(|it| {
-        it.1.is_some() && !after.contains(it) && after.contains(&(it.0.clone(), None))
+        it.1.is_some() && !after.contains(*it) && after.contains(&(it.0.clone(), None))
     });
     for (table, column) in columns {
         let column = column.as_deref().unwrap_or_default();
