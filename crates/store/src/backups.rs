@@ -229,6 +229,7 @@ pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
                    SELECT DISTINCT format('%s (%s)', activity.usename, activity.application_name)
                    FROM pg_stat_activity AS activity
                    WHERE activity.datname = current_database()
+                     AND activity.pid <> pg_backend_pid()
                      AND activity.usename IN ('meditrustal_api', 'meditrustal_indexer', 'meditrustal_keys')
                    ORDER BY 1
                ) AS "used_by!",
