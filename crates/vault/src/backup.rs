@@ -40,7 +40,7 @@ impl FromStr for BackupRecipient {
 
 impl fmt::Display for BackupRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
@@ -106,7 +106,7 @@ impl BackupIdentities {
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
-                let key = line.parse().map_err(|_| IdentityError::NoKey {
+                let key: x25519::Identity = line.parse().map_err(|_| IdentityError::NoKey {
                     path: path.display().to_string(),
                     line: nth + 1,
                 })?;
