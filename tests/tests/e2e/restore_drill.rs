@@ -1,6 +1,7 @@
 //! The drill: a database is lost, and made again of its backups. What was in them is as it was; what was not is named.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -407,6 +408,27 @@ async fn a_base_backup_is_what_it_was_or_is_refused() {
     let site = Site::of(&world).await;
     let ana = world.patient("ana").await;
     creates(&world, &ana).await;
+    let base = takes_base(&world, &site).await;
+
+    let file = Path::new(&base).join("pg_ident.conf");
+    fs::write(&file, "changed").expect("written");
+    let said = postgres(&site, "pg_verifybackup", &["--no-parse-wal", &base], "")
+        .await
+        .expect_err("it was changed");
+    assert!(said.contains("pg_ident.conf"), "{said}");
+}
+
+/// Runs a program of the system to its end.
+fn system(program: &str, words: &[&str]) {
+    let done = std::process::Command::new(program).args(words).status();
+    assert!(
+        done.expect("the program starts").success(),
+        "{program} {words:?}"
+    );
+}
+
+/// Takes a base backup of a world's own cluster, and has it verified.
+async fn takes_base(world: &World, site: &Site) -> String {
     let cluster = world.foundation.database.cluster().expect("ours");
     let url = cluster.superuser_url("postgres");
     let (before, rest) = url.split_once("//").expect("a URL");
@@ -414,7 +436,6 @@ async fn a_base_backup_is_what_it_was_or_is_refused() {
     let (name, password) = user.split_once(':').expect("a password");
     let database = format!("--dbname={before}//{name}@{address}");
     let base = site.file("base");
-
     let taken = [
         "--pgdata",
         &base,
@@ -423,17 +444,95 @@ async fn a_base_backup_is_what_it_was_or_is_refused() {
         "--no-password",
         &database,
     ];
-    postgres(&site, "pg_basebackup", &taken, password)
-        .await
-        .expect("it is taken");
-    postgres(&site, "pg_verifybackup", &[&base], "")
-        .await
-        .expect("it is whole");
+    let taken = postgres(site, "pg_basebackup", &taken, password).await;
+    taken.expect("it is taken");
+    let verified = postgres(site, "pg_verifybackup", &[&base], "").await;
+    verified.expect("it is whole");
+    base
+}
 
-    let file = Path::new(&base).join("pg_ident.conf");
-    fs::write(&file, "changed").expect("written");
-    let said = postgres(&site, "pg_verifybackup", &["--no-parse-wal", &base], "")
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_recovered_to_a_moment_and_goes_on_by_a_dump_of_it() {
+    let mut world = World::with_its_own_postgres().await;
+    let site = Site::of(&world).await;
+    let ana = world.patient("ana").await;
+    let data = world.foundation.database.cluster().expect("ours").data();
+    let owner = fs::metadata(&data).expect("data");
+    let owner = format!("{}:{}", owner.uid(), owner.gid());
+    let archive = data.parent().expect("a home").join("archive");
+    fs::create_dir(&archive).expect("a directory");
+    let (data, archive) = (data.display().to_string(), archive.display().to_string());
+    system("chown", &[&owner, &archive]);
+    world.executes("ALTER SYSTEM SET archive_mode = on").await;
+    let command = format!(
+        "ALTER SYSTEM SET archive_command = 'test ! -f {archive}/%f && cp %p {archive}/%f'"
+    );
+    world.executes(&command).await;
+    world.api.kill().await;
+    world.indexer.kill().await;
+    let cluster = world.foundation.database.cluster_mut().expect("ours");
+    tokio::task::block_in_place(|| cluster.restart()).expect("it archives");
+    world.indexer.restart().await;
+    world.api.restart().await;
+    let first = creates(&world, &ana).await;
+    let base = takes_base(&world, &site).await;
+    let second = creates(&world, &ana).await;
+    let moment = text(&world.sql("SELECT clock_timestamp()::text AS now").await[0]["now"]);
+    let third = creates(&world, &ana).await;
+    let switched = text(
+        &world
+            .sql("SELECT pg_walfile_name(pg_switch_wal()) AS name")
+            .await[0]["name"],
+    );
+    eventually("the log is archived", async || {
+        Path::new(&archive).join(&switched).is_file().then_some(())
+    })
+    .await;
+
+    world.api.kill().await;
+    world.indexer.kill().await;
+    world.foundation.database.cluster().expect("ours").stop();
+    fs::remove_dir_all(&data).expect("it is lost");
+    system("cp", &["-R", &base, &data]);
+    let settings = Path::new(&data).join("postgresql.auto.conf");
+    let mut text_of = fs::read_to_string(&settings).expect("settings");
+    text_of += &format!(
+        "restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n"
+    );
+    fs::write(&settings, text_of).expect("written");
+    fs::write(Path::new(&data).join("recovery.signal"), "").expect("written");
+    system("chown", &["-R", &owner, &data]);
+    system("chmod", &["700", &data]);
+    let cluster = world.foundation.database.cluster_mut().expect("ours");
+    tokio::task::block_in_place(|| cluster.restart()).expect("it is recovered");
+
+    let there = world
+        .sql("SELECT id FROM medical_records ORDER BY created_at")
+        .await;
+    let there: Vec<String> = there.iter().map(id).collect();
+    assert_eq!(there, [first, second.clone()], "and not {third}");
+    // The chain is ahead of it: the dump of it goes on where the chain is.
+    let environment = world.foundation.options().api.clone();
+    let started = world.foundation.api("recovered", 0, &environment).await;
+    let said = started.expect_err("it must not serve").to_string();
+    assert!(said.contains("restored from an old backup"), "{said}");
+    let dumps = site.backs_up(&world).await;
+    maintains(&world, &WRECK).await;
+    let dumps = [dumps[0].as_path(), dumps[1].as_path()];
+    let report = restores(&world, &site, dumps, &["--without-ledger"])
         .await
-        .expect_err("it was changed");
-    assert!(said.contains("pg_ident.conf"), "{said}");
+        .json();
+    assert_eq!(
+        report["chain"]["lostRecords"].as_array().map(Vec::len),
+        Some(1),
+        "{report}"
+    );
+    world.api.restart().await;
+    world.indexer.restart().await;
+    let ana = world.logs_in(&ana).await;
+    assert_eq!(
+        ana.verifies(&second).await.data()["verifyRecord"]["verdict"],
+        "VERIFIED"
+    );
+    creates(&world, &ana).await;
 }
