@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Tier, files};
+use super::{BackupPart, Tier, files};
 
 /// The layout of the manifest.
 const VERSION: u32 = 1;
@@ -22,13 +22,13 @@ const LAST_FAILURE: &str = "last-failure.json";
 /// The manifest of a dump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
+pub(crate) struct BackupManifest {
     /// The layout: 1.
     pub(crate) version: u32,
     /// The same for the dump of records and the dump of keys of one snapshot.
     pub(crate) id: String,
     /// What is in it.
-    pub(crate) part: Part,
+    pub(crate) part: BackupPart,
     /// How often it is made.
     pub(crate) tier: Tier,
     /// The dump's name; it lies in the same directory.
@@ -62,7 +62,7 @@ pub(crate) struct Manifest {
     pub(crate) rows: BTreeMap<String, i64>,
 }
 
-impl Manifest {
+impl BackupManifest {
     /// The layout that this program writes.
     pub(crate) const VERSION: u32 = VERSION;
 
@@ -118,7 +118,7 @@ pub(crate) fn beside(dump: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`ManifestError`].
-pub(crate) fn of_dump(dump: &Path) -> Result<Manifest, ManifestError> {
+pub(crate) fn of_dump(dump: &Path) -> Result<BackupManifest, ManifestError> {
     let path = beside(dump);
     let shown = path.display().to_string();
     let manifest = match read(&path) {
@@ -141,12 +141,12 @@ pub(crate) fn of_dump(dump: &Path) -> Result<Manifest, ManifestError> {
 }
 
 /// `None` for a file that is no manifest of this layout.
-fn read(path: &Path) -> io::Result<Option<Manifest>> {
+fn read(path: &Path) -> io::Result<Option<BackupManifest>> {
     if fs::metadata(path)?.len() > MAX_BYTES {
         return Ok(None);
     }
     let text = fs::read(path)?;
-    let manifest: Option<Manifest> = serde_json::from_slice(&text).ok();
+    let manifest: Option<BackupManifest> = serde_json::from_slice(&text).ok();
     // A name that leads to another directory is nobody's of ours.
     Ok(manifest.filter(|it| it.version == VERSION && !it.file.contains('/')))
 }
@@ -155,7 +155,7 @@ fn read(path: &Path) -> io::Result<Option<Manifest>> {
 ///
 /// # Errors
 /// The directory's, where it is there.
-pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<Manifest>> {
+pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<BackupManifest>> {
     let here = directory.join(tier.as_str());
     let mut found = Vec::new();
     for path in files::in_directory(&here)? {
@@ -190,7 +190,7 @@ pub(crate) struct LastBackup {
     /// Which.
     pub(crate) tier: Tier,
     /// The newest finished backup; `None` where there is none.
-    pub(crate) newest: Option<Manifest>,
+    pub(crate) newest: Option<BackupManifest>,
     /// Why the newest attempt came to nothing; `None` where it did not.
     pub(crate) failure: Option<BackupFailure>,
 }

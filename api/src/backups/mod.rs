@@ -70,14 +70,14 @@ impl FromStr for Tier {
 /// Which part of the database a dump holds: no backup holds both, and no role of a backup reads both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
+pub(crate) enum BackupPart {
     /// Everything but patients' keys.
     Records,
     /// Patients' keys.
     Keys,
 }
 
-impl Part {
+impl BackupPart {
     /// How its files begin.
     pub(crate) const fn prefix(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for BackupPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Records => "records",

@@ -115,7 +115,7 @@ impl Programs {
     }
 
     /// A program that connects to this database: the password goes by its environment, which its owner alone can read.
-    pub(crate) fn connected(&self, program: &str, to: &Connection) -> Command {
+    pub(crate) fn connected(&self, program: &str, to: &DatabaseAddress) -> Command {
         let mut command = self.offline(program);
         command
             .arg("--no-password")
@@ -137,19 +137,19 @@ fn major_in(said: &str) -> Option<u32> {
 }
 
 /// Where a program connects to.
-pub(crate) struct Connection {
+pub(crate) struct DatabaseAddress {
     /// The address without its password.
     address: String,
     password: Option<String>,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for DatabaseAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connection")
+        f.write_str("DatabaseAddress")
     }
 }
 
-impl Connection {
+impl DatabaseAddress {
     /// Takes an address apart.
     ///
     /// # Errors
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn no_secret_stands_in_the_address_of_a_program() {
         let url = "postgres://meditrustal_backup:hunter%232%40@db:5432/meditrustal?sslmode=require&statement-cache-capacity=100";
-        let connection = Connection::of(url).expect("an address");
+        let connection = DatabaseAddress::of(url).expect("an address");
         assert_eq!(
             connection.address,
             "postgres://meditrustal_backup@db:5432/meditrustal?sslmode=require"
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(connection.password.as_deref(), Some("hunter#2@"));
         assert!(!format!("{connection:?}").contains("hunter"));
 
-        let socket = Connection::of(
+        let socket = DatabaseAddress::of(
             "postgres:///meditrustal?host=%2Frun%2Fpostgresql&user=backup&password=hunter2",
         );
         let socket = socket.expect("an address");
@@ -242,7 +242,9 @@ mod tests {
         );
         assert_eq!(socket.password.as_deref(), Some("hunter2"));
         for wrong in ["meditrustal", "postgres://a:hunter2%zz@db/x"] {
-            let error = Connection::of(wrong).expect_err("no address").to_string();
+            let error = DatabaseAddress::of(wrong)
+                .expect_err("no address")
+                .to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -10,9 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{
-    Part, Tier,
+    BackupPart, Tier,
     files::{self, PART},
-    manifest::{self, Manifest},
+    manifest::{self, BackupManifest},
 };
 
 /// How long a backup from before a migration is kept. Unit: days. The specification's "Retention policy: 30 hari".
@@ -31,7 +31,12 @@ pub(crate) struct KeptBackups {
 
 impl KeptBackups {
     /// Those of a tier that are to go, of all of them, newest first.
-    fn due<'a>(&self, tier: Tier, all: &'a [Manifest], now: DateTime<Utc>) -> Vec<&'a Manifest> {
+    fn due<'a>(
+        &self,
+        tier: Tier,
+        all: &'a [BackupManifest],
+        now: DateTime<Utc>,
+    ) -> Vec<&'a BackupManifest> {
         let keep = match tier {
             Tier::Daily => self.daily,
             Tier::Weekly => self.weekly,
@@ -75,8 +80,9 @@ pub(crate) fn prune(
         let here = directory.join(tier.as_str());
         let all = manifest::finished(directory, *tier)?;
         // A directory that holds both parts keeps as many of each.
-        for part in [Part::Records, Part::Keys] {
-            let of_part: Vec<Manifest> = all.iter().filter(|it| it.part == part).cloned().collect();
+        for part in [BackupPart::Records, BackupPart::Keys] {
+            let of_part: Vec<BackupManifest> =
+                all.iter().filter(|it| it.part == part).cloned().collect();
             for due in keep.due(*tier, &of_part, now) {
                 let dump = here.join(&due.file);
                 // The dump first: a manifest without one counts as none.
@@ -94,7 +100,7 @@ fn unfinished(here: &Path) -> io::Result<Vec<PathBuf>> {
     let files = files::in_directory(here)?;
     let is_left = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(Part::Records.prefix()) && name.ends_with(PART)
+        name.starts_with(BackupPart::Records.prefix()) && name.ends_with(PART)
     };
     Ok(files.into_iter().filter(is_left).collect())
 }
@@ -121,11 +127,11 @@ mod tests {
         DateTime::from_timestamp(day * 86_400, 0).expect("a time")
     }
 
-    fn made(tier: Tier, day: i64) -> Manifest {
-        Manifest {
-            version: Manifest::VERSION,
+    fn made(tier: Tier, day: i64) -> BackupManifest {
+        BackupManifest {
+            version: BackupManifest::VERSION,
             id: String::new(),
-            part: Part::Records,
+            part: BackupPart::Records,
             tier,
             file: format!("meditrustal_{day}.dump"),
             bytes: 1,
@@ -165,7 +171,7 @@ mod tests {
             (keep, Tier::Migration, 1..=40, 10),
             (keep, Tier::Migration, 1..=1, 0),
         ] {
-            let all: Vec<Manifest> = made_on.rev().map(|day| made(tier, day)).collect();
+            let all: Vec<BackupManifest> = made_on.rev().map(|day| made(tier, day)).collect();
             let due = keep.due(tier, &all, at(41));
             assert_eq!(due.len(), wanted, "{tier} of {}", all.len());
             assert!(due.iter().all(|it| it.taken_at < all[0].taken_at));

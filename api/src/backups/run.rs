@@ -19,9 +19,9 @@ use store::{
 use vault::backup::{BackupRecipient, BackupWriter, WrittenFile};
 
 use super::{
-    Part, Tier, files,
-    manifest::{self, Manifest},
-    programs::{Connection, ProgramError, Programs},
+    BackupPart, Tier, files,
+    manifest::{self, BackupManifest},
+    programs::{DatabaseAddress, ProgramError, Programs},
 };
 
 /// How often progress is told.
@@ -35,7 +35,7 @@ const BEGINNING: &[u8] = b"PGDMP";
 #[derive(Debug, Clone)]
 pub(crate) struct WantedPart {
     /// Which.
-    pub(crate) part: Part,
+    pub(crate) part: BackupPart,
     /// The database under the role that reads it.
     pub(crate) url: String,
     /// The directory of its backups.
@@ -64,7 +64,7 @@ pub(crate) struct MadeBackup {
     /// Where the dump is.
     pub(crate) path: PathBuf,
     /// What it says of itself.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: BackupManifest,
 }
 
 /// Why no backup was made. No text holds an address, a password or a value of a row.
@@ -106,7 +106,7 @@ pub(crate) enum BackupError {
 /// A dump that lies aside, and what it is to be called.
 struct Aside {
     path: PathBuf,
-    manifest: Manifest,
+    manifest: BackupManifest,
 }
 
 /// Makes it. The caller holds the locks of the directories. `tell` is called now and then with how far it is.
@@ -210,21 +210,21 @@ fn paths_of(wanted: &WantedBackup, now: DateTime<Utc>) -> Vec<PathBuf> {
 }
 
 /// What a snapshot holds of a part.
-struct Counted {
+struct SnapshotCounts {
     rows: BTreeMap<String, i64>,
     followed: Option<FollowedRegistry>,
     master_keys: Vec<String>,
 }
 
-async fn count(part: &WantedPart, snapshot: &str) -> Result<Counted, StoreError> {
+async fn count(part: &WantedPart, snapshot: &str) -> Result<SnapshotCounts, StoreError> {
     let mut seen = Snapshot::import(&part.url, snapshot).await?;
     let counted = match part.part {
-        Part::Records => Counted {
+        BackupPart::Records => SnapshotCounts {
             rows: seen.rows(false).await?.into_iter().collect(),
             followed: seen.followed().await?,
             master_keys: Vec::new(),
         },
-        Part::Keys => Counted {
+        BackupPart::Keys => SnapshotCounts {
             rows: seen.rows(true).await?.into_iter().collect(),
             followed: None,
             master_keys: seen.master_keys().await?,
@@ -239,16 +239,16 @@ fn manifest_of(
     part: &WantedPart,
     id: &str,
     identity: &DatabaseIdentity,
-    counted: Counted,
+    counted: SnapshotCounts,
     written: WrittenFile,
     path: &Path,
-) -> Manifest {
+) -> BackupManifest {
     let (chain_id, registry) = match counted.followed {
         Some(followed) => (Some(followed.chain_id), Some(followed.registry)),
         None => (None, None),
     };
-    Manifest {
-        version: Manifest::VERSION,
+    BackupManifest {
+        version: BackupManifest::VERSION,
         id: id.to_owned(),
         part: part.part,
         tier,
@@ -290,14 +290,14 @@ async fn dump(
     path: &Path,
     tell: fn(&str),
 ) -> Result<WrittenFile, BackupError> {
-    let connection = Connection::of(&part.url)?;
+    let connection = DatabaseAddress::of(&part.url)?;
     let mut dumps = programs.connected("pg_dump", &connection);
     dumps
         .args(["--format=custom", "--lock-wait-timeout=60s"])
         .arg(format!("--snapshot={snapshot}"))
         .arg(match part.part {
-            Part::Records => format!("--exclude-table=public.{KEYS_TABLE}"),
-            Part::Keys => format!("--table=public.{KEYS_TABLE}"),
+            BackupPart::Records => format!("--exclude-table=public.{KEYS_TABLE}"),
+            BackupPart::Keys => format!("--table=public.{KEYS_TABLE}"),
         })
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -478,8 +478,8 @@ mod tests {
             timed: false,
             programs: None,
             parts: vec![
-                part(Part::Records, Vec::new()),
-                part(Part::Keys, Vec::new()),
+                part(BackupPart::Records, Vec::new()),
+                part(BackupPart::Keys, Vec::new()),
             ],
         };
         let day = now.with_timezone(&Local).format("%Y%m%d").to_string();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use vault::backup::{self, BackupIdentities, BackupReader, OpenBackupError};
 
 use super::{
-    manifest::{self, Manifest, ManifestError},
+    manifest::{self, BackupManifest, ManifestError},
     programs::{ProgramError, Programs},
     run::{BackupError, Running},
 };
@@ -86,7 +86,7 @@ pub(crate) struct Verified {
     /// The dump.
     pub(crate) path: PathBuf,
     /// What it says of itself.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: BackupManifest,
     /// Whether every row was read: for that it has to be opened.
     pub(crate) rows_were_read: bool,
 }
@@ -95,7 +95,7 @@ pub(crate) struct Verified {
 ///
 /// # Errors
 /// [`VerifyError`].
-pub(crate) fn verify_file(path: &Path) -> Result<Manifest, VerifyError> {
+pub(crate) fn verify_file(path: &Path) -> Result<BackupManifest, VerifyError> {
     let manifest = manifest::of_dump(path)?;
     let shown = path.display().to_string();
     let found =
@@ -119,7 +119,7 @@ pub(crate) fn verify_file(path: &Path) -> Result<Manifest, VerifyError> {
 /// [`VerifyError`].
 pub(crate) fn open(
     path: &Path,
-    manifest: &Manifest,
+    manifest: &BackupManifest,
     identities: &BackupIdentities,
 ) -> Result<BackupReader, VerifyError> {
     let opened = if manifest.encrypted_to.is_empty() {
@@ -143,7 +143,7 @@ pub(crate) fn open(
 /// [`VerifyError`].
 pub(crate) fn verify_rows(
     path: &Path,
-    manifest: &Manifest,
+    manifest: &BackupManifest,
     identities: &BackupIdentities,
     programs: &Programs,
 ) -> Result<(), VerifyError> {
@@ -181,7 +181,7 @@ pub(crate) fn verify_rows(
 
 fn compare(
     path: &str,
-    manifest: &Manifest,
+    manifest: &BackupManifest,
     counted: &BTreeMap<String, i64>,
 ) -> Result<(), VerifyError> {
     let names = manifest.rows.keys().chain(counted.keys());

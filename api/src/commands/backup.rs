@@ -14,9 +14,9 @@ use vault::backup::{BackupIdentities, BackupRecipient};
 use super::output::{Failure, note, say, with_causes};
 use crate::{
     backups::{
-        Part, Tier,
+        BackupPart, Tier,
         files::DirectoryLock,
-        manifest::{self, BackupFailure, Manifest},
+        manifest::{self, BackupFailure, BackupManifest},
         programs::Programs,
         retention::{self, KeptBackups, Pruned},
         run::{self, MadeBackup, WantedBackup, WantedPart},
@@ -132,10 +132,10 @@ impl Recipients {
     ///
     /// # Errors
     /// Where there are none, and nobody said that there are to be none.
-    pub(super) fn of(&self, part: Part) -> Result<Vec<BackupRecipient>, Failure> {
+    pub(super) fn of(&self, part: BackupPart) -> Result<Vec<BackupRecipient>, Failure> {
         let (recipients, variable) = match part {
-            Part::Records => (&self.records, "MEDITRUSTAL_BACKUP_RECIPIENTS"),
-            Part::Keys => (&self.keys, "MEDITRUSTAL_KEYS_BACKUP_RECIPIENTS"),
+            BackupPart::Records => (&self.records, "MEDITRUSTAL_BACKUP_RECIPIENTS"),
+            BackupPart::Keys => (&self.keys, "MEDITRUSTAL_KEYS_BACKUP_RECIPIENTS"),
         };
         if recipients.is_empty() && !self.unencrypted {
             return Err(format!(
@@ -343,15 +343,15 @@ impl RunBackup {
 
     /// What is dumped, by whom and to where.
     fn parts(&self) -> Result<Vec<WantedPart>, Failure> {
-        let wanted: &[Part] = match self.only {
-            None => &[Part::Records, Part::Keys],
-            Some(Only::Records) => &[Part::Records],
-            Some(Only::Keys) => &[Part::Keys],
+        let wanted: &[BackupPart] = match self.only {
+            None => &[BackupPart::Records, BackupPart::Keys],
+            Some(Only::Records) => &[BackupPart::Records],
+            Some(Only::Keys) => &[BackupPart::Keys],
         };
-        let part = |part: &Part| -> Result<WantedPart, Failure> {
+        let part = |part: &BackupPart| -> Result<WantedPart, Failure> {
             let (url, variable) = match part {
-                Part::Records => (&self.url, "DATABASE_URL"),
-                Part::Keys => (&self.keys_database_url, "MEDITRUSTAL_KEYS_DATABASE_URL"),
+                BackupPart::Records => (&self.url, "DATABASE_URL"),
+                BackupPart::Keys => (&self.keys_database_url, "MEDITRUSTAL_KEYS_DATABASE_URL"),
             };
             let missing = |variable: &str| {
                 format!(
@@ -359,8 +359,8 @@ impl RunBackup {
                 )
             };
             let directory = match part {
-                Part::Records => Some(&self.directories.dir),
-                Part::Keys => self.directories.keys_dir.as_ref(),
+                BackupPart::Records => Some(&self.directories.dir),
+                BackupPart::Keys => self.directories.keys_dir.as_ref(),
             };
             Ok(WantedPart {
                 part: *part,
@@ -446,7 +446,7 @@ pub(super) async fn make(
 }
 
 /// A backup in one line.
-fn told(path: &Path, manifest: &Manifest) -> String {
+fn told(path: &Path, manifest: &BackupManifest) -> String {
     format!(
         "{}  {} of {}, taken at {}, {} bytes, {} rows in {} tables{}",
         path.display(),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     backups::{
-        Part, Tier,
+        BackupPart, Tier,
         retention::KeptBackups,
         run::{WantedBackup, WantedPart},
     },
@@ -242,7 +242,7 @@ impl BackupBefore {
                     .into(),
             );
         };
-        let part = |part: Part, directory: &Path| -> Result<WantedPart, Failure> {
+        let part = |part: BackupPart, directory: &Path| -> Result<WantedPart, Failure> {
             Ok(WantedPart {
                 part,
                 url: url.to_owned(),
@@ -254,7 +254,10 @@ impl BackupBefore {
             tier: Tier::Migration,
             timed: true,
             programs: self.programs.directory.clone(),
-            parts: vec![part(Part::Records, records)?, part(Part::Keys, keys)?],
+            parts: vec![
+                part(BackupPart::Records, records)?,
+                part(BackupPart::Keys, keys)?,
+            ],
         };
         backup::require_apart(&wanted.parts)?;
         // Those from before migrations are kept by their age.

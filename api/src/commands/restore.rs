@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     backups::{
-        programs::{Connection, Programs},
+        programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
     config::{chain_url, database_url},
@@ -204,7 +204,7 @@ impl RestoreBackup {
             dumps: dumps.clone(),
             identities,
             programs: Programs::find(self.programs.directory.as_deref(), found.server_major)?,
-            connection: Connection::of(&self.url)?,
+            connection: DatabaseAddress::of(&self.url)?,
         };
         note("reading both dumps");
         let loaded = spawn_blocking(move || -> Result<(), Failure> {

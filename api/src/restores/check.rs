@@ -7,8 +7,8 @@ use store::{StoreError, backups::RestoreTarget, migrate};
 use vault::backup::BackupIdentities;
 
 use crate::backups::{
-    Part,
-    manifest::Manifest,
+    BackupPart,
+    manifest::BackupManifest,
     programs::{ProgramError, Programs},
     verify::{self, VerifyError},
 };
@@ -19,7 +19,7 @@ pub(crate) struct CheckedDump {
     /// The file.
     pub(crate) path: PathBuf,
     /// Its manifest.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: BackupManifest,
 }
 
 /// The two dumps of a restore.
@@ -45,9 +45,9 @@ pub(crate) enum RefusedRestore {
         /// The dump.
         path: String,
         /// What it holds.
-        found: Part,
+        found: BackupPart,
         /// What was wanted.
-        wanted: Part,
+        wanted: BackupPart,
     },
     /// The dumps are of different times.
     #[error(
@@ -135,8 +135,8 @@ pub(crate) fn check_files(
     registry: &WantedRegistry,
     masters: &[String],
 ) -> Result<CheckedDumps, RefusedRestore> {
-    let records = of_part(records, Part::Records)?;
-    let keys = of_part(keys, Part::Keys)?;
+    let records = of_part(records, BackupPart::Records)?;
+    let keys = of_part(keys, BackupPart::Keys)?;
     if records.manifest.database != keys.manifest.database {
         return Err(RefusedRestore::OtherDatabase {
             records: records.manifest.database,
@@ -176,7 +176,7 @@ pub(crate) fn check_files(
     })
 }
 
-fn of_part(path: &Path, wanted: Part) -> Result<CheckedDump, RefusedRestore> {
+fn of_part(path: &Path, wanted: BackupPart) -> Result<CheckedDump, RefusedRestore> {
     let manifest = verify::verify_file(path)?;
     if manifest.part != wanted {
         return Err(RefusedRestore::OtherPart {

@@ -19,7 +19,7 @@ use vault::backup::BackupIdentities;
 
 use super::check::{CheckedDump, CheckedDumps};
 use crate::backups::{
-    programs::{Connection, ProgramError, Programs},
+    programs::{DatabaseAddress, ProgramError, Programs},
     run::{BackupError, Running},
     verify::{self, VerifyError},
 };
@@ -72,11 +72,11 @@ pub(crate) struct Load {
     /// PostgreSQL's programs.
     pub(crate) programs: Programs,
     /// The database, under the role that owns it.
-    pub(crate) connection: Connection,
+    pub(crate) connection: DatabaseAddress,
 }
 
 /// A part of a dump, as `pg_restore` names it, and which of its entries.
-struct Section<'a> {
+struct DumpSection<'a> {
     dump: &'a CheckedDump,
     name: &'static str,
     entries: Option<&'a Path>,
@@ -125,7 +125,7 @@ impl Load {
         tell: fn(&str),
     ) -> Result<(), LoadError> {
         let (records, keys) = (&self.dumps.records, &self.dumps.keys);
-        let section = |dump, name, entries| Section {
+        let section = |dump, name, entries| DumpSection {
             dump,
             name,
             entries,
@@ -158,7 +158,7 @@ impl Load {
     /// Has `pg_restore` write a section into the script.
     fn copy(
         &self,
-        section: &Section<'_>,
+        section: &DumpSection<'_>,
         script: &mut ChildStdin,
         tell: fn(&str),
     ) -> Result<(), LoadError> {
