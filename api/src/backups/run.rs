@@ -119,7 +119,7 @@ pub(crate) async fn make(
     tell: fn(&str),
 ) -> Result<Vec<MadeBackup>, BackupError> {
     let paths = paths_of(wanted, now);
-    if let Some(there) = paths.iter().find(|path| path.exists()) {
+    if let Some(there) = paths.iter().find_map(|path| taken(path)) {
         return Err(BackupError::There(there.display().to_string()));
     }
     let Some(first) = wanted.parts.first() else {
@@ -172,6 +172,13 @@ async fn dump_all(
         });
     }
     Ok(aside)
+}
+
+/// The dump that has this name already, encrypted or not: both would have the same manifest.
+fn taken(path: &Path) -> Option<PathBuf> {
+    let manifest = manifest::beside(path);
+    let dumps = ["dump", "dump.age"].map(|ending| manifest.with_extension(ending));
+    dumps.into_iter().find(|dump| dump.exists())
 }
 
 /// A database without the migrator's table is none of ours.

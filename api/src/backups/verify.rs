@@ -159,9 +159,8 @@ pub(crate) fn verify_rows(
         .stdout(Stdio::piped());
     let mut reading = Running::start("pg_restore", command).map_err(unreadable)?;
     let output = reading.child.stdout.take();
-    let input = reading.child.stdin.take();
+    let mut input = reading.child.stdin.take();
     let counting = std::thread::spawn(move || output.map_or_else(|| Ok(BTreeMap::new()), count));
-    let mut input = input;
     let fed = feed(&mut content, |bytes| {
         // One that refuses the dump says so when it ends.
         if input
