@@ -1,6 +1,6 @@
 //! The schema's history, compiled in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, migrate::Migrator, postgres::PgPoolOptions};
 
@@ -320,7 +320,12 @@ async fn number(conn: &mut PgConnection, statement: String) -> Result<i64, Store
 }
 
 async fn open(url: &str) -> Result<PgPool, StoreError> {
-    Ok(PgPoolOptions::new().max_connections(1).connect(url).await?)
+    // The lock is the connection's: it may neither be closed because it does nothing during a long backup, nor because it is old.
+    let options = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>);
+    Ok(options.connect(url).await?)
 }
 
 /// A pool of one connection, which alone may move the schema until it is closed. Calls `waiting` once where
