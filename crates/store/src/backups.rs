@@ -12,6 +12,16 @@ pub const KEYS_TABLE: &str = "patient_keys";
 /// How the comment of a database begins whose restore has not ended.
 const UNFINISHED: &str = "meditrustal restore of ";
 
+/// The roles that a dump names.
+const ROLES: [&str; 6] = [
+    "meditrustal_migrator",
+    "meditrustal_api",
+    "meditrustal_indexer",
+    "meditrustal_keys",
+    "meditrustal_backup",
+    "meditrustal_retention",
+];
+
 /// As long as the dumps take: nothing is done in it meanwhile.
 const BEGIN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -172,7 +182,7 @@ async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64
            FROM pg_class
            WHERE relnamespace = 'public'::regnamespace
              AND relkind IN ('r', 'p')
-             AND (relname = $1) = $2"#,
+             AND (relname = $1::text) = $2"#,
         KEYS_TABLE,
         keys,
     )
@@ -215,6 +225,7 @@ pub struct RestoreTarget {
 /// [`StoreError`].
 pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
     let mut conn = open(url).await?;
+    let roles = ROLES.map(str::to_owned).to_vec();
     let row = sqlx::query!(
         r#"SELECT
                current_setting('server_version_num')::integer / 10000 AS "major!",
@@ -241,15 +252,7 @@ pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
                ) AS "missing!"
            FROM pg_database AS database
            WHERE database.datname = current_database()"#,
-        &[
-            "meditrustal_migrator",
-            "meditrustal_api",
-            "meditrustal_indexer",
-            "meditrustal_keys",
-            "meditrustal_backup",
-            "meditrustal_retention",
-        ]
-        .map(str::to_owned),
+        &roles,
     )
     .fetch_one(&mut conn)
     .await?;
