@@ -62,9 +62,21 @@ impl fmt::Debug for BackupIdentities {
 /// Why an identity file is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The file's.
+    /// Others on this machine can read it.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// It cannot be read.
+    #[error(
+        "the identity file {path} cannot be read: it is the file that `meditrustal backup keys new --file …` or `age-keygen -o …` made \
+         when backups were set up, and is kept where no backup is; a new one opens no backup that is there"
+    )]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A line is no secret key.
     #[error("line {line} of {path} is no secret key of age, which begins with AGE-SECRET-KEY-1")]
     NoKey {
@@ -99,7 +111,7 @@ impl BackupIdentities {
     pub fn load<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, IdentityError> {
         let mut all = Vec::new();
         for path in paths {
-            let text = keyfile::read(path)?;
+            let text = keyfile::read(path).map_err(as_identity)?;
             let before = all.len();
             for (nth, line) in text.lines().enumerate() {
                 let line = line.trim();
@@ -143,6 +155,14 @@ impl BackupIdentities {
             source,
         })?;
         Ok(BackupRecipient(public))
+    }
+}
+
+/// What a file of identities is, and where it is kept, is not what it is for other keys.
+fn as_identity(error: KeyFileError) -> IdentityError {
+    match error {
+        KeyFileError::Unreadable { path, source } => IdentityError::Unreadable { path, source },
+        KeyFileError::Exposed { .. } | KeyFileError::Fixed { .. } => IdentityError::File(error),
     }
 }
 
@@ -427,6 +447,8 @@ mod tests {
             );
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
+        let error = BackupIdentities::load([dir.join("none").as_path()]).expect_err("no file");
+        assert!(error.to_string().contains("backup keys new"), "{error}");
         fs::write(&file, "# none\n").expect("written");
         let empty = BackupIdentities::load([file.as_path()]);
         assert!(matches!(empty, Err(IdentityError::Empty { .. })));
