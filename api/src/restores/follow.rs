@@ -245,7 +245,7 @@ pub(crate) async fn compare(
                 from = to + 1;
             }
             // A node that wants to be asked for less.
-            Err(FollowError::Node(error)) if size > 1 && is_too_much(&error) => size /= 2,
+            Err(FollowError::Node(error)) if size > 1 && error.asks_for_less() => size /= 2,
             Err(error) => return Err(error),
         }
     }
@@ -263,17 +263,6 @@ pub(crate) async fn compare(
 fn our_accounts(known: &[restores::KnownSigner], deployed: ChainAddress) -> BTreeSet<ChainAddress> {
     let known = known.iter().filter_map(|it| it.address.parse().ok());
     known.chain([deployed]).collect()
-}
-
-/// Whether a smaller question may be answered.
-fn is_too_much(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused { .. }
-        | ClientError::TooLong { .. }
-        | ClientError::TimedOut { .. }
-        | ClientError::Http { .. } => true,
-        ClientError::Unreachable(_) | ClientError::Unreadable { .. } => false,
-    }
 }
 
 /// The numbered events of both registries in these blocks.
@@ -303,8 +292,8 @@ async fn note_events(
 ) -> Result<(), FollowError> {
     let by_us = logs.iter().filter(|log| ours.contains(&log.event.actor()));
     let by_us: Vec<&RegistryLog> = by_us.collect();
-    let anchored: Vec<_> = by_us.iter().filter_map(anchored).collect();
-    let closed: Vec<_> = by_us.iter().filter_map(closed).collect();
+    let anchored: Vec<_> = by_us.iter().copied().filter_map(anchored).collect();
+    let closed: Vec<_> = by_us.iter().copied().filter_map(closed).collect();
     let hashes: Vec<DataHash> = anchored.iter().map(|(hash, _, _)| *hash).collect();
     let mut conn = pool.acquire().await?;
     let unknown = restores::unknown_hashes(&mut conn, &hashes).await?;
@@ -340,7 +329,7 @@ async fn note_events(
     Ok(())
 }
 
-fn anchored<'a>(log: &&'a RegistryLog) -> Option<(DataHash, Option<DataHash>, &'a RegistryLog)> {
+fn anchored(log: &RegistryLog) -> Option<(DataHash, Option<DataHash>, &RegistryLog)> {
     if let RegistryEvent::RecordAnchored {
         record,
         predecessor,
@@ -352,7 +341,7 @@ fn anchored<'a>(log: &&'a RegistryLog) -> Option<(DataHash, Option<DataHash>, &'
     None
 }
 
-fn closed<'a>(log: &&'a RegistryLog) -> Option<(DataHash, ClosedAs, &'a RegistryLog)> {
+fn closed(log: &RegistryLog) -> Option<(DataHash, ClosedAs, &RegistryLog)> {
     if let RegistryEvent::RecordClosed {
         record, closing, ..
     } = &log.event
