@@ -18,7 +18,7 @@ use vault::{backup::BackupIdentities, keyring::Keyring};
 
 use super::{
     backup::ClientPrograms,
-    output::{Failure, note, say},
+    output::{Failure, note, say, with_causes},
 };
 use crate::{
     backups::{
@@ -159,7 +159,14 @@ impl RestoreBackup {
             check::check_target(&found)?;
             self.load(&dumps, &found).await?;
         }
-        let report = self.follow(&client, &deployment, keyring, &dumps).await?;
+        let report = match self.complete(&dumps).await {
+            Ok(()) => self.follow(&client, &deployment, keyring, &dumps).await,
+            Err(error) => Err(error),
+        };
+        let report = report.map_err(|error| {
+            let why = with_causes(error.as_ref());
+            format!("{why}\n  the dumps are loaded: run this again with --continue when that is mended; until then no api starts")
+        })?;
         let failed = report.erasures.as_ref().map_or(0, |it| it.failed.len());
         if self.json {
             say(&serde_json::to_string(&report)?)?;
@@ -212,11 +219,21 @@ impl RestoreBackup {
             load.run(note).map_err(explained)
         });
         loaded.await??;
+        lock.release().await;
+        Ok(())
+    }
+
+    /// Applies what the schema of the dumps lacks, and counts what the planner goes by: also where a restore before was cut off
+    /// there.
+    async fn complete(&self, dumps: &CheckedDumps) -> Result<(), Failure> {
         if dumps.is_older {
+            let waiting =
+                || note("the schema of this database is being moved: waiting until that has ended");
+            let lock = SchemaLock::take(&self.url, waiting).await?;
             let moved = lock.up().await?;
+            lock.release().await;
             note(&format!("{} migration(s) applied", moved.count));
         }
-        lock.release().await;
         target::analyze(&self.url).await?;
         Ok(())
     }
@@ -274,11 +291,14 @@ impl RestoreBackup {
         };
         let mut tasks = JoinSet::new();
         let seals = Seals::start(keyring, pool.clone(), self.home_country, &mut tasks);
-        let replayed = replay::replay(pool, &seals, ledger, self.head.as_deref(), false).await;
-        let replayed = replayed.map_err(|error| {
-            format!("{error}\n  the dumps are loaded: run this again with --continue when that is mended")
-        })?;
-        Ok(Some(replayed))
+        if self.without_head {
+            note(
+                "without --head: whether the end of the erasure ledger was cut off is not checked",
+            );
+        }
+        Ok(Some(
+            replay::replay(pool, &seals, ledger, self.head.as_deref(), false).await?,
+        ))
     }
 }
 

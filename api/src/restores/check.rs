@@ -90,6 +90,11 @@ pub(crate) enum RefusedRestore {
         "the dumps lack {0} migration(s) of this program: --older-schema restores them and applies what is missing"
     )]
     OlderSchema(usize),
+    /// The dumps are from before and after a migration.
+    #[error(
+        "a migration came between the dump of the records and the dump of the keys: take the keys of the same backup"
+    )]
+    OtherSchema,
     /// The database has something in it.
     #[error(
         "the database is not empty ({0} tables, functions and the like): make a new one by `meditrustal database create`; a restore \
@@ -191,14 +196,17 @@ fn of_part(path: &Path, wanted: BackupPart) -> Result<CheckedDump, RefusedRestor
     })
 }
 
-/// Refuses an older schema, unless it was said that there is one.
+/// Refuses an older schema, unless it was said that there is one, and dumps of two schemas.
 ///
 /// # Errors
-/// [`RefusedRestore::OlderSchema`].
+/// [`RefusedRestore::OlderSchema`], [`RefusedRestore::OtherSchema`].
 pub(crate) fn check_schema(dumps: &CheckedDumps, may_be_older: bool) -> Result<(), RefusedRestore> {
     if dumps.is_older && !may_be_older {
         let missing = migrate::versions().len() - dumps.records.manifest.migrations.len();
         return Err(RefusedRestore::OlderSchema(missing));
+    }
+    if dumps.keys.manifest.migrations != dumps.records.manifest.migrations {
+        return Err(RefusedRestore::OtherSchema);
     }
     Ok(())
 }
