@@ -343,7 +343,10 @@ mod tests {
     #[test]
     fn a_state_is_told_in_words() {
         let said = "psql:<stdin>:9: ERROR:  23503";
-        assert!(meaning(said).is_some_and(|it| it.contains("the keys are not of the same backup")));
+        assert!(
+            meaning(said)
+                .is_some_and(|it| it.contains("the keys are not of the same installation"))
+        );
         assert_eq!(meaning("psql:<stdin>:9: ERROR:  XX000"), None);
     }
 }
