@@ -162,7 +162,12 @@ pub(crate) fn finished(directory: &Path, tier: Tier) -> io::Result<Vec<BackupMan
         if path.extension().is_none_or(|it| it != "json") {
             continue;
         }
-        if let Some(manifest) = read(&path)?
+        let manifest = match read(&path) {
+            // Pruned since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            read => read?,
+        };
+        if let Some(manifest) = manifest
             && manifest.tier == tier
             && here.join(&manifest.file).is_file()
         {

@@ -77,7 +77,9 @@ pub(crate) enum BackupError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The file system's.
-    #[error("the backup cannot be written: {0}")]
+    #[error(
+        "the backup cannot be written: {0}; see whether the disk has room, and whether this user may write the directory"
+    )]
     File(#[from] io::Error),
     /// There is one already.
     #[error(
@@ -131,8 +133,8 @@ pub(crate) async fn make(
     let dumped = dump_all(wanted, &paths, &snapshot.id, &identity, tell).await;
     snapshot.end().await;
     let finished = dumped.and_then(|aside| {
-        let finished: io::Result<Vec<MadeBackup>> = aside.into_iter().map(finish).collect();
-        Ok(finished?)
+        finish(&aside)?;
+        Ok(aside.into_iter().map(made).collect())
     });
     if finished.is_err() {
         for path in &paths {
@@ -279,14 +281,23 @@ fn manifest_of(
     }
 }
 
-/// Gives a dump its name, its manifest first.
-fn finish(aside: Aside) -> io::Result<MadeBackup> {
-    aside.manifest.write(&manifest::beside(&aside.path))?;
-    files::finish(&aside.path)?;
-    Ok(MadeBackup {
+/// Gives the dumps their names: all manifests first, and the keys before the records, so that no dump of records is there whose
+/// keys are missing.
+fn finish(aside: &[Aside]) -> io::Result<()> {
+    for dump in aside {
+        dump.manifest.write(&manifest::beside(&dump.path))?;
+    }
+    for dump in aside.iter().rev() {
+        files::finish(&dump.path)?;
+    }
+    Ok(())
+}
+
+fn made(aside: Aside) -> MadeBackup {
+    MadeBackup {
         path: aside.path,
         manifest: aside.manifest,
-    })
+    }
 }
 
 /// Dumps a part of the snapshot into a file aside.

@@ -19,20 +19,20 @@ use crate::{
         manifest::{self, BackupFailure, BackupManifest},
         programs::Programs,
         retention::{self, KeptBackups, Pruned},
-        run::{self, MadeBackup, WantedBackup, WantedPart},
+        run::{self, BackupError, MadeBackup, WantedBackup, WantedPart},
         verify::{self, Verified},
     },
     config::database_url,
 };
 
-/// Another process is at it.
-const UNDER_WAY: u8 = 2;
+/// Another process is at it: the "try again" of `sysexits.h`. Settings that cannot be used end a program with 2.
+const UNDER_WAY: u8 = 75;
 
 /// What can be done about backups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
     /// Dump the records and the keys of one snapshot, each into its own directory, and remove what has been kept long enough.
-    /// Exits with 1 where it failed, with 2 where another backup is under way
+    /// Exits with 1 where it failed, with 75 where another backup is under way
     Run(Box<RunBackup>),
     /// Say which backups there are, and why the newest attempt of a tier came to nothing
     List(ListBackups),
@@ -311,7 +311,9 @@ fn now() -> DateTime<Utc> {
 }
 
 fn under_way() -> ExitCode {
-    note("another backup is under way in this directory: nothing was done");
+    note(
+        "another backup is under way in this directory: nothing was done; run this again when that has ended",
+    );
     ExitCode::from(UNDER_WAY)
 }
 
@@ -422,6 +424,8 @@ pub(super) async fn make(
     let made = run::make(wanted, now(), note).await;
     let made = match made {
         Ok(made) => made,
+        // Nothing failed: the backup of this day is there.
+        Err(error @ BackupError::There(_)) => return Err(error.into()),
         Err(error) => {
             let failure = BackupFailure {
                 at: now(),
@@ -437,8 +441,15 @@ pub(super) async fn make(
     };
     let mut pruned = Pruned::default();
     for directory in directories() {
-        manifest::forget_failure(directory, wanted.tier)?;
-        let more = retention::prune(directory, &[wanted.tier], keep, now(), false)?;
+        let cleared = manifest::forget_failure(directory, wanted.tier)
+            .and_then(|()| retention::prune(directory, &[wanted.tier], keep, now(), false));
+        let more = cleared.map_err(|error| {
+            format!(
+                "the backup is made, and what has been kept long enough cannot be removed from {}: {error}; \
+                 `meditrustal backup prune` tries it again",
+                directory.display()
+            )
+        })?;
         pruned.removed.extend(more.removed);
         pruned.bytes += more.bytes;
     }

@@ -114,7 +114,7 @@ pub(crate) struct MigrateDown {
 /// Settings of `migrate new`.
 #[derive(Debug, Args)]
 pub(crate) struct NewMigration {
-    /// What it does, in small letters and underscores, such as create_users
+    /// What it does, in small letters and underscores, such as `create_users`
     name: String,
 
     /// Where migrations are

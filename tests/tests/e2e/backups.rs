@@ -382,7 +382,7 @@ async fn what_cannot_be_backed_up_is_refused_noted_and_leaves_nothing() {
     lock.try_lock().expect("nobody has it");
     let again = ["backup", "run", "--tier", "weekly", "--again"];
     let ended = site.runs(&world, &again, &[]).await;
-    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert_eq!(ended.code, Some(75), "{ended:?}");
     assert!(
         ended.complaint.contains("another backup is under way"),
         "{ended:?}"
@@ -395,25 +395,29 @@ async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up(
     let site = Site::of(&world).await;
     two_records(&world).await;
     let mut owner = world.connects_as("meditrustal_migrator").await;
-    // Long enough to be met in the middle.
+    // What pg_dump locks, and the counts of our own schema do not read: it waits as long as the lock is held.
     sqlx::raw_sql(
-        "CREATE TABLE filler AS
-         SELECT sha512(n::text::bytea) AS one, sha512((n + 1)::text::bytea) AS two FROM generate_series(1, 600000) AS n",
+        "CREATE SCHEMA apart;
+         CREATE TABLE apart.held (id INTEGER);
+         GRANT USAGE ON SCHEMA apart TO meditrustal_backup;
+         GRANT SELECT ON apart.held TO meditrustal_backup",
     )
     .execute(&mut owner)
     .await
-    .expect("there is room");
+    .expect("the database is its own");
+    sqlx::raw_sql("BEGIN; LOCK TABLE apart.held IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut owner)
+        .await
+        .expect("it is held");
     let run = ["backup", "run", "--tier", "daily", "--again"];
     let mut command = site.command(&world, &run, &[]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = command.spawn().expect("the program starts");
-    let directory = site.file("records/daily");
-    eventually("the dump is being written", async || {
-        let entries = fs::read_dir(&directory).ok()?;
-        let mut paths = entries.flatten().map(|entry| entry.path());
-        paths
-            .find(|path| path.metadata().is_ok_and(|it| it.len() > 1 << 20))
-            .map(|_| ())
+    let waiting = "SELECT pid FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = 'meditrustal_backup' AND wait_event_type = 'Lock'";
+    eventually("the dump is begun, and waits", async || {
+        let is_begun = !names(&site, "records/daily").is_empty();
+        (is_begun && !world.sql(waiting).await.is_empty()).then_some(())
     })
     .await;
 
@@ -434,7 +438,7 @@ async fn a_backup_that_is_killed_leaves_no_half_dump_and_the_next_one_cleans_up(
         .await
         .json();
     assert_eq!(listed["tiers"][0]["backups"], json!([]));
-    sqlx::raw_sql("DROP TABLE filler")
+    sqlx::raw_sql("DROP SCHEMA apart CASCADE; COMMIT")
         .execute(&mut owner)
         .await
         .expect("it goes");
