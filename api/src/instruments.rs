@@ -63,7 +63,7 @@ pub(crate) struct Instruments {
     pub(crate) fee: Gauge,
     /// Entries of the feed that were passed on.
     pub(crate) feed_entries: Counter,
-    /// WebSockets, event streams, imports and exports that are open.
+    /// Sockets, event streams, imports and exports that are open.
     pub(crate) streams: Gauge,
     /// Answers of subscriptions.
     pub(crate) subscription_events: Counter,

@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `database`, `keys`, `seal`, `admin`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `seal`, `admin`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
@@ -43,6 +43,8 @@
 //! - `deletion`: requests to erase or restrict data
 //! - `retention`: what has been kept long enough, and how it is removed
 //! - `erasure_ledger`: what was erased, in a file, and erased again after a restore
+//! - `backups`: dumps of records and of keys: made, listed, verified, removed
+//! - `restores`: dumps loaded into an empty database, and what has to follow
 //! - `break_glass`: emergency access: opened, closed, reviewed, escalated
 //! - `representatives`: who acts for whom: named, proposed, ended
 //! - `my_data`: everything about a person, for that person
@@ -118,6 +120,7 @@ mod answer_budget;
 mod app;
 mod audit;
 mod authenticate;
+mod backups;
 mod batcher;
 mod break_glass;
 mod bulk;
@@ -169,6 +172,7 @@ mod rejected;
 mod relay;
 mod representatives;
 mod request;
+mod restores;
 mod retention;
 mod sampler;
 mod schema;

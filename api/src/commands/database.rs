@@ -1,9 +1,9 @@
-//! The database: its roles, itself, its schema.
+//! The database: its roles, and itself.
 
 use clap::{Args, Subcommand};
-use store::{migrate, provision};
+use store::provision;
 
-use super::output::{Failure, note, say};
+use super::output::{Failure, say};
 use crate::config::{database_url, password};
 
 /// What can be done to the database as a whole.
@@ -60,63 +60,5 @@ impl DatabaseCommand {
             "database {} and its five roles are ready",
             settings.database
         ))
-    }
-}
-
-/// What can be done to the schema.
-#[derive(Debug, Subcommand)]
-pub(crate) enum MigrateCommand {
-    /// Apply what is missing
-    Up(MigrateDatabase),
-    /// Take the last migration back
-    Down {
-        #[command(flatten)]
-        database: MigrateDatabase,
-        /// How many to take back
-        #[arg(long, default_value = "1")]
-        steps: usize,
-    },
-    /// Say what is applied and what is missing
-    Status(MigrateDatabase),
-}
-
-fn waiting() {
-    note("another migration of this database is under way: waiting until it has ended");
-}
-
-/// Which database.
-#[derive(Debug, Args)]
-pub(crate) struct MigrateDatabase {
-    /// Where the database is, under the role meditrustal_migrator
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
-    url: String,
-}
-
-impl MigrateCommand {
-    pub(super) async fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Up(database) => match migrate::up(&database.url, waiting).await? {
-                0 => say("the schema is up to date"),
-                count => say(&format!("{count} migration(s) applied")),
-            },
-            Self::Down { database, steps } => {
-                let count = migrate::down(&database.url, steps, waiting).await?;
-                say(&format!("{count} migration(s) taken back"))
-            }
-            Self::Status(database) => {
-                for migration in migrate::status(&database.url).await? {
-                    let state = if migration.applied {
-                        "applied"
-                    } else {
-                        "missing"
-                    };
-                    say(&format!(
-                        "{state}  {}  {}",
-                        migration.version, migration.description
-                    ))?;
-                }
-                Ok(())
-            }
-        }
     }
 }

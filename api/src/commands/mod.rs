@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod database;
 mod erasures;
 mod everything;
@@ -10,8 +11,10 @@ mod health;
 mod import;
 mod keys;
 mod maintain;
+mod migrate;
 mod output;
 mod remote;
+mod restore;
 mod retention;
 mod seal;
 mod serve;
@@ -53,9 +56,14 @@ pub(crate) enum Command {
     /// Make the roles and the database
     #[command(subcommand)]
     Database(database::DatabaseCommand),
-    /// Move the schema of the database
+    /// Move the schema of the database, after a backup
     #[command(subcommand)]
-    Migrate(database::MigrateCommand),
+    Migrate(migrate::MigrateCommand),
+    /// Make backups, list, verify and prune them
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Restore a backup into an empty database
+    Restore(Box<restore::RestoreBackup>),
     /// Make administrators, and help those who have lost their second factor
     #[command(subcommand)]
     Admin(admin::AdminCommand),
@@ -97,7 +105,9 @@ impl Command {
             Self::Serve(config) => serve::serve(*config, safety).await?,
             Self::Health(command) => return command.run().await,
             Self::Database(command) => command.run().await?,
-            Self::Migrate(command) => command.run().await?,
+            Self::Migrate(command) => return command.run().await,
+            Self::Backup(command) => return command.run().await,
+            Self::Restore(command) => return command.run().await,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,

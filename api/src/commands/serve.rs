@@ -9,7 +9,7 @@ use domain::{
     second_factor::Requirement,
 };
 use store::{
-    Pool, PoolSettings,
+    Pool, PoolSettings, backups,
     cursor::Registry,
     inspect::{self, Inspection},
     keys, migrate,
@@ -233,6 +233,7 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let settings = look_at_database(config, safety).await?;
     let pool = store::connect(&config.database.url, "meditrustal api", settings)?;
     migrate::require_current(&pool).await?;
+    require_whole_restore(&pool).await?;
     let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
     require_master_keys(&pool, &keyring).await?;
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
@@ -574,6 +575,19 @@ async fn require_master_keys(pool: &store::Pool, keyring: &Keyring) -> Result<()
     .into())
 }
 
+/// Refuses a database whose restore has not come to its end: what was erased since may be there again.
+async fn require_whole_restore(pool: &store::Pool) -> Result<(), Failure> {
+    let mut conn = pool.acquire().await?;
+    match backups::unfinished_restore(&mut conn).await? {
+        None => Ok(()),
+        Some(backup) => Err(format!(
+            "the restore of backup {backup} into this database has not come to its end: run `meditrustal restore --continue` with the \
+             same dumps"
+        )
+        .into()),
+    }
+}
+
 /// Where people meet us: as configured, or where we listen.
 fn site(config: &ServeConfig, listening: SocketAddr) -> Result<Site, Failure> {
     let here = format!("http://{listening}");
@@ -631,7 +645,7 @@ async fn begin_nonces(
     if on_chain.is_some_and(|on_chain| on_chain > ours) {
         return Err(format!(
             "the chain knows {} transaction(s) of {address} that this database does not: the key is used \
-             elsewhere, or the database was restored from an old backup",
+             elsewhere, or the database was restored from an old backup without `meditrustal restore`",
             on_chain.unwrap_or(ours) - ours
         )
         .into());

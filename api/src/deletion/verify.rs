@@ -8,7 +8,7 @@ use domain::{
     ids::DeletionRequestId,
 };
 use serde_json::json;
-use store::{Pool, Tx, audit, deletion, users};
+use store::{Pool, audit, deletion, users};
 
 use super::{
     entries::{entry, save, step},

@@ -320,6 +320,19 @@ impl Client {
         Ok(balance.0)
     }
 
+    /// The next nonce of an account, with the transactions that wait at the node.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pending_nonce(&self, account: ChainAddress) -> Result<u64, ClientError> {
+        let params = json!([account.to_string(), "pending"]);
+        Ok(self
+            .rpc
+            .get::<Quantity64>("eth_getTransactionCount", params)
+            .await?
+            .0)
+    }
+
     /// Hands a signed transaction to the node. Sending it again is harmless.
     ///
     /// # Errors

@@ -212,16 +212,16 @@ mod tests {
             |it| it.nonce[0] ^= 1,
             |it| it.deadline += 1,
         ];
-        let changed = changes.iter().map(|change| {
-            let mut changed = account();
-            change(&mut changed);
-            changed
+        let altered = changes.iter().map(|change| {
+            let mut altered = account();
+            change(&mut altered);
+            altered
         });
         let of_another = DeletionStatement {
             subject: serde_json::from_value(nil).unwrap(),
             ..account()
         };
-        for changed in changed.chain([other, of_another]) {
+        for changed in altered.chain([other, of_another]) {
             assert_ne!(hash(&changed), hash(&account()), "{changed:?}");
         }
         let registry: ChainAddress = CONTRACT.parse().unwrap();

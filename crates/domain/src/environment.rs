@@ -165,7 +165,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 84] = [
+pub const SETTINGS: [&str; 91] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -180,6 +180,7 @@ pub const SETTINGS: [&str; 84] = [
     "API_PASSWORD",
     "BACKUP_DIR",
     "BACKUP_PASSWORD",
+    "BACKUP_RECIPIENTS",
     "BROWSER",
     "CHALLENGES",
     "CHALLENGES_A_MINUTE",
@@ -211,9 +212,14 @@ pub const SETTINGS: [&str; 84] = [
     "INDEXER_URL",
     "INDEX_KEY_FILE",
     "INTROSPECTION",
+    "KEEP_DAILY_BACKUPS",
     "KEEP_ENDED_SESSIONS",
     "KEEP_IDEMPOTENCY_KEYS",
+    "KEEP_MONTHLY_BACKUPS",
+    "KEEP_WEEKLY_BACKUPS",
     "KEYS_BACKUP_DIR",
+    "KEYS_BACKUP_RECIPIENTS",
+    "KEYS_DATABASE_URL",
     "KEYS_PASSWORD",
     "LEAST_DEAD_ROWS",
     "LISTEN",
@@ -225,6 +231,7 @@ pub const SETTINGS: [&str; 84] = [
     "METRICS_ADDRESS",
     "MIGRATOR_PASSWORD",
     "PG_BIN",
+    "PG_CLIENT_BIN",
     "PLAYGROUND_DIR",
     "POLL_MS",
     "POOL_MAX_OVERFLOW",

@@ -7,6 +7,7 @@
 pub mod access_codes;
 pub mod anchors;
 pub mod audit;
+pub mod backups;
 pub mod barrier;
 pub mod break_glass;
 pub mod chain_events;
@@ -43,6 +44,7 @@ pub mod receipts;
 pub mod reconciliation;
 pub mod records;
 pub mod representatives;
+pub mod restores;
 pub mod retention;
 pub mod role_proposals;
 mod rows;

@@ -1,6 +1,8 @@
 //! The schema's history, compiled in.
 
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use std::{collections::BTreeSet, time::Duration};
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, migrate::Migrator, postgres::PgPoolOptions};
 
 use crate::{Pool, StoreError};
 
@@ -36,8 +38,294 @@ pub struct MigrationStatus {
     pub applied: bool,
 }
 
+/// One migration as it would be run.
+#[derive(Debug, Clone)]
+pub struct MigrationScript {
+    /// Its number, `YYYYMMDDHHMMSS`.
+    pub version: i64,
+    /// Its name.
+    pub description: String,
+    /// Its statements.
+    pub sql: String,
+}
+
+/// What taking migrations back would lose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostData {
+    /// A table, or a column as `table.column`.
+    pub what: String,
+    /// How many rows the table has, or have a value in the column.
+    pub rows: i64,
+}
+
+/// What became of moving the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MovedSchema {
+    /// How many migrations were applied, or taken back.
+    pub count: usize,
+    /// Whether another process moved it meanwhile, and was waited for.
+    pub waited: bool,
+}
+
+/// The right to move the schema of a database: as long as it is held, nobody else does.
+#[derive(Debug)]
+pub struct SchemaLock {
+    pool: PgPool,
+    waited: bool,
+}
+
+impl SchemaLock {
+    /// Takes it. Calls `waiting` once where another process moves the schema now, and waits until it has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn take(url: &str, waiting: impl FnOnce()) -> Result<Self, StoreError> {
+        let mut waited = false;
+        let pool = open_alone(url, || {
+            waited = true;
+            waiting();
+        })
+        .await?;
+        Ok(Self { pool, waited })
+    }
+
+    /// What would be applied, oldest first.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn missing(&self) -> Result<Vec<MigrationScript>, MigrateError> {
+        let status = status_of(&self.pool).await?;
+        let missing = status.iter().filter(|it| !it.applied);
+        Ok(scripts(missing.map(|it| it.version), true))
+    }
+
+    /// The last `steps` that are applied, in the order in which they would be taken back.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn last(&self, steps: usize) -> Result<Vec<MigrationScript>, MigrateError> {
+        let status = status_of(&self.pool).await?;
+        let applied = status.iter().rev().filter(|it| it.applied);
+        Ok(scripts(applied.take(steps).map(|it| it.version), false))
+    }
+
+    /// How many migrations are applied.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn applied(&self) -> Result<usize, MigrateError> {
+        let status = status_of(&self.pool).await?;
+        Ok(status.iter().filter(|it| it.applied).count())
+    }
+
+    /// What these scripts, run one after the other, would lose: tables that go and have rows, columns that go and have values
+    /// in a table that stays, and rows that go. They are run for that in a transaction that is rolled back. What they overwrite
+    /// in a column that stays is not seen.
+    ///
+    /// # Errors
+    /// [`MigrateError::Store`], where one of them fails as well.
+    pub async fn losses(&self, scripts: &[MigrationScript]) -> Result<Vec<LostData>, MigrateError> {
+        let mut conn = self.pool.acquire().await.map_err(StoreError::from)?;
+        sqlx::raw_sql("BEGIN")
+            .execute(&mut *conn)
+            .await
+            .map_err(StoreError::from)?;
+        let found = losses_in(&mut conn, scripts).await;
+        // Whatever was found: nothing of it stays.
+        let undone = sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await;
+        undone.map_err(StoreError::from)?;
+        Ok(found?)
+    }
+
+    /// Applies what is missing.
+    ///
+    /// # Errors
+    /// [`MigrateError`]; a failed migration leaves nothing half done.
+    pub async fn up(&self) -> Result<MovedSchema, MigrateError> {
+        let before = self.applied().await?;
+        MIGRATOR.run(&self.pool).await?;
+        Ok(MovedSchema {
+            count: self.applied().await?.saturating_sub(before),
+            waited: self.waited,
+        })
+    }
+
+    /// Takes the last `steps` migrations back.
+    ///
+    /// # Errors
+    /// [`MigrateError`].
+    pub async fn down(&self, steps: usize) -> Result<MovedSchema, MigrateError> {
+        let status = status_of(&self.pool).await?;
+        let applied: Vec<i64> = status
+            .iter()
+            .filter(|it| it.applied)
+            .map(|it| it.version)
+            .collect();
+        let keep = applied.len().saturating_sub(steps);
+        let target = keep.checked_sub(1).and_then(|last| applied.get(last));
+        MIGRATOR
+            .undo(&self.pool, target.copied().unwrap_or(0))
+            .await?;
+        Ok(MovedSchema {
+            count: applied.len() - keep,
+            waited: self.waited,
+        })
+    }
+
+    /// Lets the next one move it.
+    pub async fn release(self) {
+        self.pool.close().await;
+    }
+}
+
+/// The numbers of all migrations of this program, oldest first.
+pub fn versions() -> Vec<i64> {
+    let ups = MIGRATOR
+        .iter()
+        .filter(|it| it.migration_type.is_up_migration());
+    ups.map(|it| it.version).collect()
+}
+
+fn scripts(versions: impl Iterator<Item = i64>, up: bool) -> Vec<MigrationScript> {
+    let script = |version| {
+        let found = MIGRATOR
+            .iter()
+            .find(|it| it.version == version && it.migration_type.is_up_migration() == up)?;
+        Some(MigrationScript {
+            version,
+            description: found.description.to_string(),
+            sql: found.sql.as_str().to_owned(),
+        })
+    };
+    versions.filter_map(script).collect()
+}
+
+/// A table or a column.
+type Relation = (String, Option<String>);
+
+async fn losses_in(
+    conn: &mut PgConnection,
+    scripts: &[MigrationScript],
+) -> Result<Vec<LostData>, StoreError> {
+    let before = relations(conn).await?;
+    let counted = rows_of(conn, before.iter().filter(|(_, column)| column.is_none())).await?;
+    sqlx::raw_sql("SAVEPOINT before_scripts")
+        .execute(&mut *conn)
+        .await?;
+    for script in scripts {
+        sqlx::raw_sql(AssertSqlSafe(script.sql.clone()))
+            .execute(&mut *conn)
+            .await?;
+    }
+    let after = relations(conn).await?;
+    let stay: Vec<&Relation> = before
+        .iter()
+        .filter(|it| it.1.is_none() && after.contains(*it))
+        .collect();
+    let left = rows_of(conn, stay.iter().copied()).await?;
+    sqlx::raw_sql("ROLLBACK TO SAVEPOINT before_scripts")
+        .execute(&mut *conn)
+        .await?;
+    let mut lost = Vec::new();
+    for (table, rows) in &counted {
+        let stays = left.iter().find(|(it, _)| it == table);
+        let gone = rows - stays.map_or(0, |(_, rows)| *rows);
+        if gone > 0 {
+            lost.push(LostData {
+                what: table.clone(),
+                rows: gone,
+            });
+        }
+    }
+    let columns = before.iter().filter(|it| {
+        it.1.is_some() && !after.contains(*it) && after.contains(&(it.0.clone(), None))
+    });
+    for (table, column) in columns {
+        let column = column.as_deref().unwrap_or_default();
+        let rows = values_of(conn, table, column).await?;
+        if rows > 0 {
+            lost.push(LostData {
+                what: format!("{table}.{column}"),
+                rows,
+            });
+        }
+    }
+    Ok(lost)
+}
+
+/// Every table of ours and every column of it.
+async fn relations(conn: &mut PgConnection) -> Result<BTreeSet<Relation>, StoreError> {
+    let found = sqlx::query!(
+        r#"SELECT class.relname::text AS "name!", attribute.attname::text AS "column?"
+           FROM pg_class AS class
+           LEFT JOIN pg_attribute AS attribute
+               ON attribute.attrelid = class.oid
+              AND attribute.attnum > 0
+              AND NOT attribute.attisdropped
+              AND attribute.attgenerated = ''
+           WHERE class.relnamespace = 'public'::regnamespace
+             AND class.relkind IN ('r', 'p')
+             AND class.relname <> '_sqlx_migrations'"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let columns = found
+        .iter()
+        .map(|row| (row.name.clone(), row.column.clone()));
+    let tables = found.iter().map(|row| (row.name.clone(), None));
+    Ok(columns.chain(tables).collect())
+}
+
+async fn rows_of<'a>(
+    conn: &mut PgConnection,
+    tables: impl Iterator<Item = &'a Relation>,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut counted = Vec::new();
+    for (table, _) in tables {
+        let statement = format_of(conn, "SELECT count(*) FROM public.%1$I", table, "").await?;
+        counted.push((table.clone(), number(conn, statement).await?));
+    }
+    Ok(counted)
+}
+
+/// How many rows have a value in a column.
+async fn values_of(conn: &mut PgConnection, table: &str, column: &str) -> Result<i64, StoreError> {
+    let template = "SELECT count(%2$I) FROM public.%1$I";
+    let statement = format_of(conn, template, table, column).await?;
+    number(conn, statement).await
+}
+
+/// A name is no parameter: the statement is built by the server, and sent back to it.
+async fn format_of(
+    conn: &mut PgConnection,
+    template: &str,
+    table: &str,
+    column: &str,
+) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT format($1, $2::text, $3::text) AS "statement!""#,
+        template,
+        table,
+        column,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+async fn number(conn: &mut PgConnection, statement: String) -> Result<i64, StoreError> {
+    let row = sqlx::raw_sql(AssertSqlSafe(statement))
+        .fetch_one(conn)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
 async fn open(url: &str) -> Result<PgPool, StoreError> {
-    Ok(PgPoolOptions::new().max_connections(1).connect(url).await?)
+    // The lock is the connection's: it may neither be closed because it does nothing during a long backup, nor because it is old.
+    let options = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>);
+    Ok(options.connect(url).await?)
 }
 
 /// A pool of one connection, which alone may move the schema until it is closed. Calls `waiting` once where
@@ -56,43 +344,6 @@ async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreEr
             .await?;
     }
     Ok(pool)
-}
-
-/// Applies what is missing. Two at once wait for each other, and `waiting` is called in the second one.
-/// Gives the number applied.
-///
-/// # Errors
-/// [`MigrateError`]; a failed migration leaves nothing half done.
-pub async fn up(url: &str, waiting: impl FnOnce()) -> Result<usize, MigrateError> {
-    let pool = open_alone(url, waiting).await?;
-    let before = status_of(&pool).await?.iter().filter(|m| m.applied).count();
-    MIGRATOR.run(&pool).await?;
-    let after = status_of(&pool).await?.iter().filter(|m| m.applied).count();
-    pool.close().await;
-    Ok(after.saturating_sub(before))
-}
-
-/// Takes the last `steps` migrations back, alone as [`up`]. Gives the number taken back.
-///
-/// # Errors
-/// [`MigrateError`].
-pub async fn down(url: &str, steps: usize, waiting: impl FnOnce()) -> Result<usize, MigrateError> {
-    let pool = open_alone(url, waiting).await?;
-    let applied: Vec<i64> = status_of(&pool)
-        .await?
-        .iter()
-        .filter(|m| m.applied)
-        .map(|m| m.version)
-        .collect();
-    let keep = applied.len().saturating_sub(steps);
-    let target = keep
-        .checked_sub(1)
-        .and_then(|last| applied.get(last))
-        .copied()
-        .unwrap_or(0);
-    MIGRATOR.undo(&pool, target).await?;
-    pool.close().await;
-    Ok(applied.len() - keep)
 }
 
 /// Every migration this program knows, oldest first.

@@ -16,7 +16,7 @@ use crate::representatives::{ALL, appointed};
 const CERTIFICATE: &str = "query($id: UUID!) { deletionCertificate(id: $id) { document } }";
 
 /// Stops whoever uses the database, and changes it by these statements, in which `DATABASE_NAME` is its name.
-async fn maintains(world: &World, statements: &[&str]) {
+pub(crate) async fn maintains(world: &World, statements: &[&str]) {
     world.api.kill().await;
     world.indexer.kill().await;
     let name = text(&world.sql("SELECT current_database() AS name").await[0]["name"]);

@@ -50,6 +50,7 @@ const ONLY: [(&[&str], &[&str]); 9] = [
     (
         &[
             "aes-gcm",
+            "age",
             "argon2",
             "ed25519-dalek",
             "getrandom",

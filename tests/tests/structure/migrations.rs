@@ -7,6 +7,9 @@ use tests::World;
 
 use super::catalogue;
 
+/// Nothing here is worth keeping.
+const FREELY: &[&str] = &["--no-backup", "--yes-lose-data"];
+
 /// A world whose programs have ended, so that nobody uses the tables that go.
 async fn quiet_world() -> World {
     let world = World::start().await;
@@ -40,12 +43,12 @@ async fn each_migration_goes_down_and_comes_up_again_as_it_was() {
     let mut taken = 0;
 
     while !here.is_empty() && migrate(&world, &["status"]).await.contains("applied  ") {
-        migrate(&world, &["down"]).await;
+        migrate(&world, &[&["down"][..], FREELY].concat()).await;
         let below = catalogue::everything(&world).await;
         let status = migrate(&world, &["status"]).await;
         let name = first_missing(&status);
 
-        migrate(&world, &["up"]).await;
+        migrate(&world, &["up", "--no-backup"]).await;
         assert_same(
             &format!("{name} and all above it up again"),
             &full,
@@ -53,7 +56,8 @@ async fn each_migration_goes_down_and_comes_up_again_as_it_was() {
         );
 
         taken += 1;
-        migrate(&world, &["down", "--steps", &taken.to_string()]).await;
+        let steps = taken.to_string();
+        migrate(&world, &[&["down", "--steps", &steps][..], FREELY].concat()).await;
         assert_same(
             &format!("{name} down again"),
             &below,
@@ -80,7 +84,7 @@ async fn all_of_them_go_down_and_come_up_again_at_once() {
     let full = catalogue::everything(&world).await;
     let all = migrations().len().to_string();
 
-    let down = migrate(&world, &["down", "--steps", &all]).await;
+    let down = migrate(&world, &[&["down", "--steps", &all][..], FREELY].concat()).await;
     let up = migrate(&world, &["up"]).await;
     let again = migrate(&world, &["up"]).await;
 

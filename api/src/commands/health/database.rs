@@ -92,12 +92,11 @@ impl CheckHealth {
         self.server(conn, checks).await?;
         self.tables(conn, checks).await?;
         work(conn, checks).await?;
-        match &registry {
-            Some(registry) => chain_work(conn, registry, checks).await?,
-            None => {
-                let found = "no indexer has ever led";
-                checks.push(HealthCheck::critical(CheckName::IndexerLeader, found));
-            }
+        if let Some(registry) = &registry {
+            chain_work(conn, registry, checks).await?;
+        } else {
+            let found = "no indexer has ever led";
+            checks.push(HealthCheck::critical(CheckName::IndexerLeader, found));
         }
         if let (Some(url), Some(deployment), Some(registry)) =
             (&self.chain_rpc_url, &deployment, &registry)

@@ -7,7 +7,7 @@ use dev::{Result, repository, say};
 /// Install the pinned tools; the other commands do it by themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallTools {
-    /// Also what only the tests need: a browser and the FHIR examples.
+    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
     #[arg(long)]
     test: bool,
 }
@@ -25,6 +25,12 @@ impl InstallTools {
         show(&format!("PostgreSQL {}", postgres.version), &postgres.dir);
         show("anvil", &tools.anvil()?);
         show("forge", &tools.forge()?);
+        if scope == Scope::Test {
+            show(
+                "PostgreSQL's clients",
+                &tools.postgres_client(postgres.major)?,
+            );
+        }
         if let Some(playground) = tools.playground() {
             show("playground", &playground);
         }

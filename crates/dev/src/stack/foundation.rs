@@ -292,7 +292,9 @@ impl Foundation {
                 ("MEDITRUSTAL_BACKUP_PASSWORD", &passwords.backup),
             ];
             programs.operate(&["database", "create"], &create, "")?;
-            programs.operate(&["migrate", "up"], &[("DATABASE_URL", &owner)], "")?;
+            // What is lost with a development database is nobody's.
+            let up = ["migrate", "up", "--no-backup"];
+            programs.operate(&up, &[("DATABASE_URL", &owner)], "")?;
             keys(&programs, &dir).map(|_| ())
         })
         .await

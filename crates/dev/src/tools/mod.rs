@@ -2,6 +2,7 @@
 
 mod links;
 mod npm;
+mod postgres_client;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::{Error, Result, config, say};
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser and the FHIR examples.
+    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
     Test,
 }
 
@@ -41,6 +42,9 @@ impl Tools {
             "another run is installing the tools: waiting",
         )?;
         npm::ensure(root, scope)?;
+        if scope == Scope::Test {
+            postgres_client::ensure(root)?;
+        }
         let tools = Self {
             root: root.to_owned(),
         };
@@ -74,6 +78,15 @@ impl Tools {
     /// As [`Tools::anvil`].
     pub fn forge(&self) -> Result<PathBuf> {
         self.foundry("forge")
+    }
+
+    /// The directory with `pg_dump` and the like, of a major version of PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub fn postgres_client(&self, major: u32) -> Result<PathBuf> {
+        postgres_client::find(&self.root, major)
     }
 
     /// The playground, built for the api to serve; `None` where this clone has none.

@@ -1,0 +1,180 @@
+//! How long backups are kept: as many of each tier as the specification says, and those before migrations for 30 days. Nothing
+//! but finished backups with a manifest, and what was left of unfinished ones, is ever removed, and the newest of a tier never.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::{
+    BackupPart, Tier,
+    files::{self, PART},
+    manifest::{self, BackupManifest},
+};
+
+/// How long a backup from before a migration is kept. Unit: days. The specification's "Retention policy: 30 hari".
+const MIGRATION_DAYS: i64 = 30;
+
+/// How many backups of each tier are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeptBackups {
+    /// Of each day.
+    pub(crate) daily: usize,
+    /// Of each week.
+    pub(crate) weekly: usize,
+    /// Of each month.
+    pub(crate) monthly: usize,
+}
+
+impl KeptBackups {
+    /// Those of a tier that are to go, of all of them, newest first.
+    fn due<'a>(
+        &self,
+        tier: Tier,
+        all: &'a [BackupManifest],
+        now: DateTime<Utc>,
+    ) -> Vec<&'a BackupManifest> {
+        let keep = match tier {
+            Tier::Daily => self.daily,
+            Tier::Weekly => self.weekly,
+            Tier::Monthly => self.monthly,
+            Tier::Migration => {
+                let since = now - TimeDelta::days(MIGRATION_DAYS);
+                return all
+                    .iter()
+                    .skip(1)
+                    .filter(|it| it.taken_at < since)
+                    .collect();
+            }
+        };
+        all.iter().skip(keep.max(1)).collect()
+    }
+}
+
+/// What pruning removed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pruned {
+    /// Files that went, or would.
+    pub(crate) removed: Vec<PathBuf>,
+    /// How long they were together. Unit: bytes.
+    pub(crate) bytes: u64,
+}
+
+/// Removes what has been kept long enough. The caller holds the directory's lock.
+///
+/// # Errors
+/// The file system's; what went before is gone.
+pub(crate) fn prune(
+    directory: &Path,
+    tiers: &[Tier],
+    keep: KeptBackups,
+    now: DateTime<Utc>,
+    dry_run: bool,
+) -> io::Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for tier in tiers {
+        let here = directory.join(tier.as_str());
+        let all = manifest::finished(directory, *tier)?;
+        // A directory that holds both parts keeps as many of each.
+        for part in [BackupPart::Records, BackupPart::Keys] {
+            let of_part: Vec<BackupManifest> =
+                all.iter().filter(|it| it.part == part).cloned().collect();
+            for due in keep.due(*tier, &of_part, now) {
+                let dump = here.join(&due.file);
+                // The dump first: a manifest without one counts as none.
+                let both = [dump.clone(), manifest::beside(&dump)];
+                take(&both, dry_run, &mut pruned)?;
+            }
+        }
+        take(&unfinished(&here)?, dry_run, &mut pruned)?;
+    }
+    Ok(pruned)
+}
+
+/// What was left of backups that never came to their end.
+fn unfinished(here: &Path) -> io::Result<Vec<PathBuf>> {
+    let files = files::in_directory(here)?;
+    let is_left = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(BackupPart::Records.prefix()) && name.ends_with(PART)
+    };
+    Ok(files.into_iter().filter(is_left).collect())
+}
+
+fn take(paths: &[PathBuf], dry_run: bool, pruned: &mut Pruned) -> io::Result<()> {
+    for path in paths {
+        let Ok(metadata) = path.metadata() else {
+            continue;
+        };
+        if !dry_run {
+            files::remove(path)?;
+        }
+        pruned.bytes += metadata.len();
+        pruned.removed.push(path.clone());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(day * 86_400, 0).expect("a time")
+    }
+
+    fn made(tier: Tier, day: i64) -> BackupManifest {
+        BackupManifest {
+            version: BackupManifest::VERSION,
+            id: String::new(),
+            part: BackupPart::Records,
+            tier,
+            file: format!("meditrustal_{day}.dump"),
+            bytes: 1,
+            sha256: String::new(),
+            encrypted_to: Vec::new(),
+            taken_at: at(day),
+            database: String::new(),
+            server_major: 18,
+            program: String::new(),
+            migrations: Vec::new(),
+            chain_id: None,
+            registry: None,
+            master_keys: Vec::new(),
+            rows: [("users".to_owned(), 1)].into(),
+        }
+    }
+
+    #[test]
+    fn as_many_are_kept_as_the_specification_says_and_the_newest_always() {
+        let keep = KeptBackups {
+            daily: 7,
+            weekly: 4,
+            monthly: 12,
+        };
+        let none = KeptBackups {
+            daily: 0,
+            weekly: 0,
+            monthly: 0,
+        };
+        for (keep, tier, made_on, wanted) in [
+            (keep, Tier::Daily, 1..=7, 0),
+            (keep, Tier::Daily, 1..=9, 2),
+            (keep, Tier::Weekly, 1..=9, 5),
+            (keep, Tier::Monthly, 1..=14, 2),
+            (none, Tier::Daily, 1..=3, 2),
+            // By age: days 1 to 10 of 40 are older than 30 days on day 41.
+            (keep, Tier::Migration, 1..=40, 10),
+            (keep, Tier::Migration, 1..=1, 0),
+        ] {
+            let all: Vec<BackupManifest> = made_on.rev().map(|day| made(tier, day)).collect();
+            let due = keep.due(tier, &all, at(41));
+            assert_eq!(due.len(), wanted, "{tier} of {}", all.len());
+            assert!(due.iter().all(|it| it.taken_at < all[0].taken_at));
+        }
+    }
+}

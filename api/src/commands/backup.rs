@@ -1,0 +1,622 @@
+//! `meditrustal backup`: makes backups, lists, verifies and prunes them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use domain::clock::Clock;
+use serde_json::json;
+use vault::backup::{BackupIdentities, BackupRecipient};
+
+use super::output::{Failure, note, say, with_causes};
+use crate::{
+    backups::{
+        BackupPart, Tier,
+        files::DirectoryLock,
+        manifest::{self, BackupFailure, BackupManifest},
+        programs::Programs,
+        retention::{self, KeptBackups, Pruned},
+        run::{self, BackupError, MadeBackup, WantedBackup, WantedPart},
+        verify::{self, Verified},
+    },
+    config::database_url,
+};
+
+/// Another process is at it: the "try again" of `sysexits.h`. Settings that cannot be used end a program with 2.
+const UNDER_WAY: u8 = 75;
+
+/// What can be done about backups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Dump the records and the keys of one snapshot, each into its own directory, and remove what has been kept long enough.
+    /// Exits with 1 where it failed, with 75 where another backup is under way
+    Run(Box<RunBackup>),
+    /// Say which backups there are, and why the newest attempt of a tier came to nothing
+    List(ListBackups),
+    /// Compare backups with their manifests; with --identity read every row. Exits with 1 where one is not what it was
+    Verify(VerifyBackups),
+    /// Remove what has been kept long enough; `backup run` does it by itself
+    Prune(PruneBackups),
+    /// Make a key that backups are encrypted to
+    #[command(subcommand)]
+    Keys(BackupKeysCommand),
+}
+
+/// What can be done about the keys of backups.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupKeysCommand {
+    /// Make a file with a secret key, and print its public key; refuses to overwrite. Keep the file on another machine
+    New {
+        /// The file
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Where backups are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BackupDirectories {
+    /// The directory of the backups of records
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_BACKUP_DIR",
+        default_value = "/backups",
+        value_name = "DIR"
+    )]
+    dir: PathBuf,
+
+    /// The directory of the backups of keys: on another disk, copied to another place
+    #[arg(long, env = "MEDITRUSTAL_KEYS_BACKUP_DIR", value_name = "DIR")]
+    keys_dir: Option<PathBuf>,
+}
+
+impl BackupDirectories {
+    fn all(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.dir), self.keys_dir.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+
+    /// The locks of these; `None` where another process has one of them.
+    fn lock<'a>(
+        directories: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<Option<Vec<DirectoryLock>>, Failure> {
+        let mut locks = Vec::new();
+        for directory in directories {
+            match DirectoryLock::try_take(directory) {
+                Ok(Some(lock)) => locks.push(lock),
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    return Err(
+                        format!("{} cannot be written: {error}", directory.display()).into(),
+                    );
+                }
+            }
+        }
+        Ok(Some(locks))
+    }
+}
+
+/// To whom backups are encrypted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Recipients {
+    /// The public keys that the records are encrypted to, comma separated: age1…
+    #[arg(
+        long = "recipient",
+        env = "MEDITRUSTAL_BACKUP_RECIPIENTS",
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
+    records: Vec<BackupRecipient>,
+
+    /// The public keys that the keys are encrypted to: others than those of the records
+    #[arg(
+        long = "keys-recipient",
+        env = "MEDITRUSTAL_KEYS_BACKUP_RECIPIENTS",
+        value_delimiter = ',',
+        value_name = "KEY"
+    )]
+    keys: Vec<BackupRecipient>,
+
+    /// Encrypt nothing: whoever has the file reads accounts, consents and metadata, and in the dump of keys wrapped keys
+    #[arg(long, conflicts_with_all = ["records", "keys"])]
+    unencrypted: bool,
+}
+
+impl Recipients {
+    /// Those of a part.
+    ///
+    /// # Errors
+    /// Where there are none, and nobody said that there are to be none.
+    pub(super) fn of(&self, part: BackupPart) -> Result<Vec<BackupRecipient>, Failure> {
+        let (recipients, variable) = match part {
+            BackupPart::Records => (&self.records, "MEDITRUSTAL_BACKUP_RECIPIENTS"),
+            BackupPart::Keys => (&self.keys, "MEDITRUSTAL_KEYS_BACKUP_RECIPIENTS"),
+        };
+        if recipients.is_empty() && !self.unencrypted {
+            return Err(format!(
+                "{variable} is missing: to whom are the {part} encrypted? `meditrustal backup keys new --file …` makes a key; \
+                 --unencrypted leaves the dump readable"
+            )
+            .into());
+        }
+        Ok(recipients.clone())
+    }
+}
+
+/// How many backups are kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeepBackups {
+    /// How many daily backups are kept
+    #[arg(long, env = "MEDITRUSTAL_KEEP_DAILY_BACKUPS", default_value = "7", value_parser = clap::value_parser!(u16).range(1..))]
+    keep_daily: u16,
+
+    /// How many weekly backups are kept
+    #[arg(long, env = "MEDITRUSTAL_KEEP_WEEKLY_BACKUPS", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
+    keep_weekly: u16,
+
+    /// How many monthly backups are kept
+    #[arg(long, env = "MEDITRUSTAL_KEEP_MONTHLY_BACKUPS", default_value = "12", value_parser = clap::value_parser!(u16).range(1..))]
+    keep_monthly: u16,
+}
+
+impl KeepBackups {
+    fn kept(&self) -> KeptBackups {
+        KeptBackups {
+            daily: self.keep_daily.into(),
+            weekly: self.keep_weekly.into(),
+            monthly: self.keep_monthly.into(),
+        }
+    }
+}
+
+/// Where PostgreSQL's own programs are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientPrograms {
+    /// The directory of `pg_dump`, `pg_restore` and `psql`; by default they are looked for in PATH and where distributions put
+    /// them. They must be of the server's major version
+    #[arg(
+        long = "pg-client-bin",
+        env = "MEDITRUSTAL_PG_CLIENT_BIN",
+        value_name = "DIR"
+    )]
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// What is backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Everything but patients' keys
+    Records,
+    /// Patients' keys
+    Keys,
+}
+
+/// Settings of `backup run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunBackup {
+    /// daily, weekly or monthly: the directory it goes into, and how long it is kept
+    #[arg(long)]
+    tier: Tier,
+
+    /// Where the database is, under the role meditrustal_backup, which reads no key
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: Option<String>,
+
+    /// The same under the role meditrustal_keys, which reads no record
+    #[arg(long, env = "MEDITRUSTAL_KEYS_DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    keys_database_url: Option<String>,
+
+    /// Back up one of the two alone: where they are backed up on different machines, the keys after the records
+    #[arg(long)]
+    only: Option<Only>,
+
+    /// Make another one of this day, with the time in its name
+    #[arg(long)]
+    again: bool,
+
+    #[command(flatten)]
+    directories: BackupDirectories,
+
+    #[command(flatten)]
+    recipients: Recipients,
+
+    #[command(flatten)]
+    keep: KeepBackups,
+
+    #[command(flatten)]
+    programs: ClientPrograms,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `backup list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListBackups {
+    #[command(flatten)]
+    directories: BackupDirectories,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `backup verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyBackups {
+    /// The dumps; without any, all that are finished
+    dumps: Vec<PathBuf>,
+
+    /// A file with the secret key that opens them: then every row is read and counted. May be given several times
+    #[arg(long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+
+    #[command(flatten)]
+    directories: BackupDirectories,
+
+    #[command(flatten)]
+    programs: ClientPrograms,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `backup prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneBackups {
+    #[command(flatten)]
+    directories: BackupDirectories,
+
+    #[command(flatten)]
+    keep: KeepBackups,
+
+    /// Remove nothing; say what would go
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl BackupCommand {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Run(settings) => settings.run().await,
+            Self::List(settings) => settings.run(),
+            Self::Verify(settings) => settings.run(),
+            Self::Prune(settings) => settings.run(),
+            Self::Keys(BackupKeysCommand::New { file }) => {
+                let public = BackupIdentities::create(&file)?;
+                say(&public.to_string())?;
+                note(&format!(
+                    "the secret key is in {}: without it no backup opens; keep it where no backup is",
+                    file.display()
+                ));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    Clock::System.now()
+}
+
+fn under_way() -> ExitCode {
+    note(
+        "another backup is under way in this directory: nothing was done; run this again when that has ended",
+    );
+    ExitCode::from(UNDER_WAY)
+}
+
+impl RunBackup {
+    async fn run(&self) -> Result<ExitCode, Failure> {
+        let wanted = WantedBackup {
+            tier: self.tier,
+            timed: self.again,
+            programs: self.programs.directory.clone(),
+            parts: self.parts()?,
+        };
+        let made = make(&wanted, self.keep.kept()).await?;
+        let Some((made, pruned)) = made else {
+            return Ok(under_way());
+        };
+        if self.json {
+            let said = json!({ "backups": made, "pruned": pruned });
+            say(&said.to_string())?;
+        } else {
+            for backup in &made {
+                say(&told(&backup.path, &backup.manifest))?;
+            }
+            for path in &pruned.removed {
+                say(&format!("removed {}", path.display()))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is dumped, by whom and to where.
+    fn parts(&self) -> Result<Vec<WantedPart>, Failure> {
+        let wanted: &[BackupPart] = match self.only {
+            None => &[BackupPart::Records, BackupPart::Keys],
+            Some(Only::Records) => &[BackupPart::Records],
+            Some(Only::Keys) => &[BackupPart::Keys],
+        };
+        let part = |part: &BackupPart| -> Result<WantedPart, Failure> {
+            let (url, variable) = match part {
+                BackupPart::Records => (&self.url, "DATABASE_URL"),
+                BackupPart::Keys => (&self.keys_database_url, "MEDITRUSTAL_KEYS_DATABASE_URL"),
+            };
+            let missing = |variable: &str| {
+                format!(
+                    "{variable} is missing: the {part} cannot be backed up; --only leaves out the others"
+                )
+            };
+            let directory = match part {
+                BackupPart::Records => Some(&self.directories.dir),
+                BackupPart::Keys => self.directories.keys_dir.as_ref(),
+            };
+            Ok(WantedPart {
+                part: *part,
+                url: url.clone().ok_or_else(|| missing(variable))?,
+                directory: directory
+                    .cloned()
+                    .ok_or_else(|| missing("MEDITRUSTAL_KEYS_BACKUP_DIR"))?,
+                recipients: self.recipients.of(*part)?,
+            })
+        };
+        let parts: Result<Vec<WantedPart>, Failure> = wanted.iter().map(part).collect();
+        let parts = parts?;
+        require_apart(&parts)?;
+        Ok(parts)
+    }
+}
+
+/// Refuses one directory for both, and one key for both: whoever has it would have everything.
+///
+/// # Errors
+/// What has to be set otherwise.
+pub(super) fn require_apart(parts: &[WantedPart]) -> Result<(), Failure> {
+    let [records, keys] = parts else {
+        return Ok(());
+    };
+    if keys.directory.starts_with(&records.directory)
+        || records.directory.starts_with(&keys.directory)
+    {
+        return Err(
+            "MEDITRUSTAL_KEYS_BACKUP_DIR: the keys may not lie in the directory of the records, nor the records in theirs".into(),
+        );
+    }
+    let theirs: Vec<String> = keys.recipients.iter().map(ToString::to_string).collect();
+    if records
+        .recipients
+        .iter()
+        .any(|it| theirs.contains(&it.to_string()))
+    {
+        return Err(
+            "MEDITRUSTAL_KEYS_BACKUP_RECIPIENTS: records and keys may not be encrypted to the same key".into(),
+        );
+    }
+    Ok(())
+}
+
+/// Makes a backup under the locks of its directories, notes what came of it, and removes what has been kept long enough. `None`
+/// where another one is under way.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn make(
+    wanted: &WantedBackup,
+    keep: KeptBackups,
+) -> Result<Option<(Vec<MadeBackup>, Pruned)>, Failure> {
+    let directories = || wanted.parts.iter().map(|it| it.directory.as_path());
+    let Some(_locks) = BackupDirectories::lock(directories())? else {
+        return Ok(None);
+    };
+    let made = run::make(wanted, now(), note).await;
+    let made = match made {
+        Ok(made) => made,
+        // Nothing failed: the backup of this day is there.
+        Err(error @ BackupError::There(_)) => return Err(error.into()),
+        Err(error) => {
+            let failure = BackupFailure {
+                at: now(),
+                error: error.to_string(),
+            };
+            for directory in directories() {
+                if let Err(error) = manifest::note_failure(directory, wanted.tier, &failure) {
+                    note(&format!("that it failed cannot be noted: {error}"));
+                }
+            }
+            return Err(error.into());
+        }
+    };
+    let mut pruned = Pruned::default();
+    for directory in directories() {
+        let cleared = manifest::forget_failure(directory, wanted.tier)
+            .and_then(|()| retention::prune(directory, &[wanted.tier], keep, now(), false));
+        let more = cleared.map_err(|error| {
+            format!(
+                "the backup is made, and what has been kept long enough cannot be removed from {}: {error}; \
+                 `meditrustal backup prune` tries it again",
+                directory.display()
+            )
+        })?;
+        pruned.removed.extend(more.removed);
+        pruned.bytes += more.bytes;
+    }
+    Ok(Some((made, pruned)))
+}
+
+/// A backup in one line.
+fn told(path: &Path, manifest: &BackupManifest) -> String {
+    format!(
+        "{}  {} of {}, taken at {}, {} bytes, {} rows in {} tables{}",
+        path.display(),
+        manifest.part,
+        manifest.database,
+        manifest.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        manifest.bytes,
+        manifest.all_rows(),
+        manifest.rows.len(),
+        if manifest.encrypted_to.is_empty() {
+            ", not encrypted"
+        } else {
+            ""
+        }
+    )
+}
+
+impl ListBackups {
+    fn run(&self) -> Result<ExitCode, Failure> {
+        let mut listed = Vec::new();
+        for directory in self.directories.all() {
+            let last = manifest::last_backups(directory);
+            let last =
+                last.map_err(|error| format!("{} cannot be read: {error}", directory.display()))?;
+            for tier in &last {
+                let all = manifest::finished(directory, tier.tier)?;
+                for found in &all {
+                    let path = directory.join(tier.tier.as_str()).join(&found.file);
+                    if !self.json {
+                        say(&told(&path, found))?;
+                    }
+                }
+                if let Some(failure) = &tier.failure
+                    && !self.json
+                {
+                    let at = failure.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    say(&format!(
+                        "{}/{}: the newest attempt, at {at}, failed: {}",
+                        directory.display(),
+                        tier.tier,
+                        failure.error
+                    ))?;
+                }
+                listed.push(json!({
+                    "directory": directory,
+                    "tier": tier.tier,
+                    "backups": all,
+                    "failure": tier.failure,
+                }));
+            }
+        }
+        if self.json {
+            say(&json!({ "tiers": listed }).to_string())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl VerifyBackups {
+    fn run(&self) -> Result<ExitCode, Failure> {
+        let paths = if self.dumps.is_empty() {
+            self.finished()?
+        } else {
+            self.dumps.clone()
+        };
+        if paths.is_empty() {
+            return Err("there is no finished backup".into());
+        }
+        let identities = BackupIdentities::load(self.identities.iter().map(PathBuf::as_path))?;
+        let (mut verified, mut failed) = (Vec::new(), Vec::new());
+        for path in paths {
+            match self.verify(&path, &identities) {
+                Ok(found) => {
+                    if !self.json {
+                        let how = if found.rows_were_read {
+                            "every row was read"
+                        } else {
+                            "as it was written; its rows were not read"
+                        };
+                        say(&format!("{}: {how}", path.display()))?;
+                    }
+                    verified.push(found);
+                }
+                Err(error) => {
+                    if !self.json {
+                        note(&format!("meditrustal: {}", with_causes(error.as_ref())));
+                    }
+                    failed.push(json!({ "path": path, "error": with_causes(error.as_ref()) }));
+                }
+            }
+        }
+        let is_well = failed.is_empty();
+        if self.json {
+            say(&json!({ "verified": verified, "failed": failed }).to_string())?;
+        }
+        Ok(if is_well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn finished(&self) -> Result<Vec<PathBuf>, Failure> {
+        let mut paths = Vec::new();
+        for directory in self.directories.all() {
+            for tier in Tier::ALL {
+                let here = directory.join(tier.as_str());
+                let all = manifest::finished(directory, tier)?;
+                paths.extend(all.into_iter().map(|it| here.join(it.file)));
+            }
+        }
+        Ok(paths)
+    }
+
+    fn verify(&self, path: &Path, identities: &BackupIdentities) -> Result<Verified, Failure> {
+        let manifest = verify::verify_file(path)?;
+        let opens = manifest.encrypted_to.is_empty() || !self.identities.is_empty();
+        if opens {
+            let programs =
+                Programs::find(self.programs.directory.as_deref(), manifest.server_major)?;
+            verify::verify_rows(path, &manifest, identities, &programs)?;
+        }
+        Ok(Verified {
+            path: path.to_owned(),
+            manifest,
+            rows_were_read: opens,
+        })
+    }
+}
+
+impl PruneBackups {
+    fn run(&self) -> Result<ExitCode, Failure> {
+        let Some(_locks) = BackupDirectories::lock(self.directories.all())? else {
+            return Ok(under_way());
+        };
+        let mut pruned = Pruned::default();
+        for directory in self.directories.all() {
+            let more =
+                retention::prune(directory, &Tier::ALL, self.keep.kept(), now(), self.dry_run)?;
+            pruned.removed.extend(more.removed);
+            pruned.bytes += more.bytes;
+        }
+        if self.json {
+            say(&json!({ "dryRun": self.dry_run, "pruned": pruned }).to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let did = if self.dry_run {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        for path in &pruned.removed {
+            say(&format!("{did}: {}", path.display()))?;
+        }
+        say(&format!(
+            "{} files, {} bytes {did}",
+            pruned.removed.len(),
+            pruned.bytes
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,345 @@
+//! `meditrustal migrate`: moves the schema, one process at a time, after a backup.
+
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use domain::clock::Clock;
+use store::migrate::{self, LostData, MigrationScript, SchemaLock};
+
+use super::{
+    backup::{self, ClientPrograms, Recipients},
+    output::{Failure, note, say},
+};
+use crate::{
+    backups::{
+        BackupPart, Tier,
+        retention::KeptBackups,
+        run::{WantedBackup, WantedPart},
+    },
+    config::database_url,
+};
+
+/// What can be done to the schema.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Apply what is missing, after a backup
+    Up(Box<MigrateUp>),
+    /// Take the last migration back, after a backup; refuses to lose data
+    Down(Box<MigrateDown>),
+    /// Say what is applied and what is missing
+    Status(MigrateDatabase),
+    /// Make the two files of a new migration
+    New(NewMigration),
+}
+
+/// Which database.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateDatabase {
+    /// Where the database is, under the role meditrustal_migrator
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+}
+
+/// The backup before it.
+#[derive(Debug, Args)]
+pub(crate) struct BackupBefore {
+    /// The directory of the backups of records: the one from before a migration goes to `migration` in it
+    #[arg(
+        long = "backup-dir",
+        env = "MEDITRUSTAL_BACKUP_DIR",
+        value_name = "DIR"
+    )]
+    dir: Option<PathBuf>,
+
+    /// The directory of the backups of keys
+    #[arg(
+        long = "keys-backup-dir",
+        env = "MEDITRUSTAL_KEYS_BACKUP_DIR",
+        value_name = "DIR"
+    )]
+    keys_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    recipients: Recipients,
+
+    #[command(flatten)]
+    programs: ClientPrograms,
+
+    /// Move the schema without a backup: what goes wrong cannot be taken back then
+    #[arg(long)]
+    no_backup: bool,
+}
+
+/// Settings of `migrate up`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateUp {
+    #[command(flatten)]
+    database: MigrateDatabase,
+
+    #[command(flatten)]
+    backup: BackupBefore,
+
+    /// Change nothing; print the statements that would be run
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Settings of `migrate down`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateDown {
+    #[command(flatten)]
+    database: MigrateDatabase,
+
+    #[command(flatten)]
+    backup: BackupBefore,
+
+    /// How many to take back
+    #[arg(long, default_value = "1")]
+    steps: usize,
+
+    /// Take back also what loses rows, or values of columns
+    #[arg(long)]
+    yes_lose_data: bool,
+
+    /// Change nothing; print the statements that would be run
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Settings of `migrate new`.
+#[derive(Debug, Args)]
+pub(crate) struct NewMigration {
+    /// What it does, in small letters and underscores, such as `create_users`
+    name: String,
+
+    /// Where migrations are
+    #[arg(long, default_value = "migrations")]
+    dir: PathBuf,
+}
+
+impl MigrateCommand {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Up(settings) => settings.run().await?,
+            Self::Down(settings) => settings.run().await?,
+            Self::Status(database) => status(&database.url).await?,
+            Self::New(settings) => settings.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn status(url: &str) -> Result<(), Failure> {
+    for migration in migrate::status(url).await? {
+        let state = if migration.applied {
+            "applied"
+        } else {
+            "missing"
+        };
+        say(&format!(
+            "{state}  {}  {}",
+            migration.version, migration.description
+        ))?;
+    }
+    Ok(())
+}
+
+async fn alone(url: &str) -> Result<SchemaLock, Failure> {
+    let waiting =
+        || note("another migration of this database is under way: waiting until it has ended");
+    Ok(SchemaLock::take(url, waiting).await?)
+}
+
+fn print(scripts: &[MigrationScript]) -> Result<(), Failure> {
+    for script in scripts {
+        say(&format!("-- {}  {}", script.version, script.description))?;
+        say(script.sql.trim_end())?;
+        say("")?;
+    }
+    Ok(())
+}
+
+impl MigrateUp {
+    async fn run(&self) -> Result<(), Failure> {
+        let lock = alone(&self.database.url).await?;
+        let missing = lock.missing().await?;
+        if self.dry_run {
+            print(&missing)?;
+            lock.release().await;
+            return Ok(());
+        }
+        if !missing.is_empty() {
+            if lock.applied().await? == 0 {
+                note("there is no schema yet: there is nothing to back up");
+            } else {
+                self.backup.make(&self.database.url).await?;
+            }
+        }
+        let moved = lock.up().await?;
+        lock.release().await;
+        match (moved.count, moved.waited) {
+            (0, true) => {
+                say("the schema is up to date: another process has moved it, nothing was done here")
+            }
+            (0, false) => say("the schema is up to date"),
+            (count, _) => say(&format!("{count} migration(s) applied")),
+        }
+    }
+}
+
+impl MigrateDown {
+    async fn run(&self) -> Result<(), Failure> {
+        let lock = alone(&self.database.url).await?;
+        let last = lock.last(self.steps).await?;
+        if self.dry_run {
+            print(&last)?;
+            lock.release().await;
+            return Ok(());
+        }
+        if !self.yes_lose_data {
+            let lost = lock.losses(&last).await?;
+            if !lost.is_empty() {
+                return Err(told(&lost).into());
+            }
+        }
+        if !last.is_empty() {
+            self.backup.make(&self.database.url).await?;
+        }
+        let moved = lock.down(self.steps).await?;
+        lock.release().await;
+        say(&format!("{} migration(s) taken back", moved.count))
+    }
+}
+
+fn told(lost: &[LostData]) -> String {
+    let each = lost.iter().map(|it| format!("{} ({})", it.what, it.rows));
+    let each: Vec<String> = each.collect();
+    format!(
+        "taking this back would lose rows, or values, of {}; nothing was done; --yes-lose-data does it",
+        each.join(", ")
+    )
+}
+
+impl BackupBefore {
+    /// Makes the backup, unless it was said that there is to be none.
+    ///
+    /// # Errors
+    /// Where it cannot be made: the schema is as it was.
+    async fn make(&self, url: &str) -> Result<(), Failure> {
+        if self.no_backup {
+            note("no backup is made (--no-backup)");
+            return Ok(());
+        }
+        let (Some(records), Some(keys)) = (&self.dir, &self.keys_dir) else {
+            return Err(
+                "a backup comes before each migration: set MEDITRUSTAL_BACKUP_DIR and MEDITRUSTAL_KEYS_BACKUP_DIR, or move \
+                 the schema without one by --no-backup"
+                    .into(),
+            );
+        };
+        let part = |part: BackupPart, directory: &Path| -> Result<WantedPart, Failure> {
+            Ok(WantedPart {
+                part,
+                url: url.to_owned(),
+                directory: directory.to_owned(),
+                recipients: self.recipients.of(part)?,
+            })
+        };
+        let wanted = WantedBackup {
+            tier: Tier::Migration,
+            timed: true,
+            programs: self.programs.directory.clone(),
+            parts: vec![
+                part(BackupPart::Records, records)?,
+                part(BackupPart::Keys, keys)?,
+            ],
+        };
+        backup::require_apart(&wanted.parts)?;
+        // Those from before migrations are kept by their age.
+        let keep = KeptBackups {
+            daily: 1,
+            weekly: 1,
+            monthly: 1,
+        };
+        let Some((made, _)) = backup::make(&wanted, keep).await? else {
+            return Err(
+                "a backup is under way in this directory: migrate when it has ended".into(),
+            );
+        };
+        for backup in made {
+            note(&format!(
+                "backed up the {} into {}",
+                backup.manifest.part,
+                backup.path.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl NewMigration {
+    fn run(&self) -> Result<(), Failure> {
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let begins = self
+            .name
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_ascii_lowercase());
+        if !begins || !self.name.chars().all(is_name) || self.name.ends_with('_') {
+            return Err(format!(
+                "{:?} cannot be the name of a migration: small letters and underscores, such as create_users",
+                self.name
+            )
+            .into());
+        }
+        let now: i64 = Clock::System
+            .now()
+            .format("%Y%m%d%H%M%S")
+            .to_string()
+            .parse()?;
+        let number = self
+            .numbers()?
+            .into_iter()
+            .max()
+            .map_or(now, |last| now.max(last + 1));
+        for (ending, says) in [
+            ("up", "Say what it does, and why."),
+            ("down", "Say what is lost, if anything."),
+        ] {
+            let path = self
+                .dir
+                .join(format!("{number}_{}.{ending}.sql", self.name));
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&path)
+                .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+            writeln!(file, "-- {says}")?;
+            say(&path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of the migrations that are there.
+    fn numbers(&self) -> Result<Vec<i64>, Failure> {
+        let entries = self.dir.read_dir();
+        let entries = entries.map_err(|error| {
+            format!(
+                "{} cannot be read: {error}; run this in the clone, or name the directory by --dir",
+                self.dir.display()
+            )
+        })?;
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            numbers.extend(name.split('_').next().and_then(|it| it.parse::<i64>().ok()));
+        }
+        Ok(numbers)
+    }
+}

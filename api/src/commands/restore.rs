@@ -1,0 +1,385 @@
+//! `meditrustal restore`: makes a database of two dumps again, and tells what was lost.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use chain::{Client, Deployment};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
+use domain::countries::Country;
+use serde::Serialize;
+use store::{
+    Pool, PoolSettings,
+    backups::{self as target, RestoreTarget},
+    migrate::{self, SchemaLock},
+    restores,
+};
+use tokio::task::{JoinSet, spawn_blocking};
+use vault::{backup::BackupIdentities, keyring::Keyring};
+
+use super::{
+    backup::ClientPrograms,
+    output::{Failure, note, say, with_causes},
+};
+use crate::{
+    backups::{
+        programs::{DatabaseAddress, Programs},
+        run::BackupError,
+    },
+    config::{chain_url, database_url},
+    dependencies::registry_of,
+    erasure_ledger::replay::{self, Replayed},
+    key_checks::check_master_keys,
+    restores::{
+        check::{self, CheckedDumps, WantedRegistry},
+        follow::{self, ChainReport, RaisedNonce},
+        load::{Load, LoadError, meaning},
+    },
+    seals::Seals,
+};
+
+/// How long the node may take to answer.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings of `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stop every api and indexer, make an empty database (`meditrustal database create`), and restore into it. Both dumps are \
+loaded in one transaction: where that fails, the database is as empty as before. What follows after it, and what can be repeated \
+by --continue: the accounts of the api go on from the chain's nonces, what was erased since is erased again, and every log-in ends.
+
+Exit codes:
+  0  restored; the report says what was lost since the dump
+  1  refused, failed, or an entry of the erasure ledger cannot be carried out: no api starts on the database until it is")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub(crate) struct RestoreBackup {
+    /// The dump of the records; its manifest lies beside it
+    records: PathBuf,
+
+    /// The dump of the keys: of the same backup, or a later one
+    #[arg(long, value_name = "DUMP")]
+    keys: PathBuf,
+
+    /// A file with the secret key that opens a dump. May be given several times: records and keys have different ones
+    #[arg(long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+
+    /// Where the empty database is, under the role meditrustal_migrator
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+
+    /// The file of the master keys
+    #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
+    master_keys_file: PathBuf,
+
+    /// Where the chain's node answers JSON-RPC
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
+    chain_rpc_url: String,
+
+    /// What the deployment of the registry wrote
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    deployment_file: PathBuf,
+
+    /// The erasure ledger: what was erased since the dump is erased again
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_ERASURE_LEDGER",
+        value_name = "FILE",
+        required_unless_present = "without_ledger"
+    )]
+    ledger: Option<PathBuf>,
+
+    /// There is no erasure ledger: what was erased since the dump is there again, and stays
+    #[arg(long, conflicts_with_all = ["ledger", "head"])]
+    without_ledger: bool,
+
+    /// Refuse a ledger without an entry that has this hash, such as the one that the last certificate names: it was cut off
+    #[arg(long, value_name = "HASH", required_unless_present_any = ["without_head", "without_ledger"])]
+    head: Option<String>,
+
+    /// Go by a ledger of which nobody knows whether it was cut off
+    #[arg(long, conflicts_with = "head")]
+    without_head: bool,
+
+    /// The country where data is at home, as the api has it
+    #[arg(long, env = "MEDITRUSTAL_HOME_COUNTRY", default_value = "ID")]
+    home_country: Country,
+
+    /// Restore dumps that lack migrations of this program, and apply those
+    #[arg(long)]
+    older_schema: bool,
+
+    /// Go on after the dumps were loaded: the same dumps have to be named
+    #[arg(long = "continue")]
+    go_on: bool,
+
+    #[command(flatten)]
+    programs: ClientPrograms,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a restore came to.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreReport {
+    /// The id of the backup.
+    backup: String,
+    /// When the snapshot was taken: what came later is lost, but for what the chain and the ledger have.
+    taken_at: DateTime<Utc>,
+    /// How many rows were restored, the keys with them.
+    rows: i64,
+    /// How many log-ins ended.
+    ended_sessions: u64,
+    /// The accounts that go on from another nonce.
+    nonces: Vec<RaisedNonce>,
+    /// What was erased again; `None` without a ledger.
+    erasures: Option<Replayed>,
+    /// What the chain says of the dump.
+    chain: ChainReport,
+}
+
+impl RestoreBackup {
+    pub(super) async fn run(&self) -> Result<ExitCode, Failure> {
+        let deployment = Deployment::load(&self.deployment_file)?;
+        let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+        // Before anything is changed: without the chain the database could not be used.
+        client.check().await?;
+        let keyring = Arc::new(Keyring::load(&self.master_keys_file)?);
+        let dumps = self.check_files(&deployment, &keyring).await?;
+        let found = target::look_at_target(&self.url).await?;
+        if self.go_on {
+            check::check_unfinished(&found, &dumps)?;
+        } else {
+            check::check_schema(&dumps, self.older_schema)?;
+            check::check_target(&found)?;
+            self.load(&dumps, &found).await?;
+        }
+        let report = match self.complete(&dumps).await {
+            Ok(()) => self.follow(&client, &deployment, keyring, &dumps).await,
+            Err(error) => Err(error),
+        };
+        let report = report.map_err(|error| {
+            let why = with_causes(error.as_ref());
+            format!("{why}\n  the dumps are loaded: run this again with --continue when that is mended; until then no api starts")
+        })?;
+        let failed = report.erasures.as_ref().map_or(0, |it| it.failed.len());
+        if self.json {
+            say(&serde_json::to_string(&report)?)?;
+        } else {
+            say(&told(&report))?;
+        }
+        if failed > 0 {
+            note(
+                "entries of the erasure ledger cannot be carried out: mend that, and run this again with --continue; until then no api starts",
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn check_files(
+        &self,
+        deployment: &Deployment,
+        keyring: &Keyring,
+    ) -> Result<CheckedDumps, Failure> {
+        let registry = registry_of(deployment)?;
+        let registry = WantedRegistry {
+            chain_id: registry.chain_id,
+            address: registry.address,
+        };
+        let masters = keyring.ids();
+        let (records, keys) = (self.records.clone(), self.keys.clone());
+        let checked =
+            spawn_blocking(move || check::check_files(&records, &keys, &registry, &masters));
+        Ok(checked.await??)
+    }
+
+    /// Reads both dumps to their end, and then loads them.
+    async fn load(&self, dumps: &CheckedDumps, found: &RestoreTarget) -> Result<(), Failure> {
+        let waiting =
+            || note("the schema of this database is being moved: waiting until that has ended");
+        let lock = SchemaLock::take(&self.url, waiting).await?;
+        // Another restore may have filled it meanwhile.
+        check::check_target(&target::look_at_target(&self.url).await?)?;
+        let identities = BackupIdentities::load(self.identities.iter().map(PathBuf::as_path))?;
+        let load = Load {
+            dumps: dumps.clone(),
+            identities,
+            programs: Programs::find(self.programs.directory.as_deref(), found.server_major)?,
+            connection: DatabaseAddress::of(&self.url)?,
+        };
+        note("reading both dumps");
+        let loaded = spawn_blocking(move || -> Result<(), Failure> {
+            check::read_all(&load.dumps, &load.identities, &load.programs)?;
+            load.run(note).map_err(explained)
+        });
+        loaded.await??;
+        lock.release().await;
+        Ok(())
+    }
+
+    /// Applies what the schema of the dumps lacks, and counts what the planner goes by: also where a restore before was cut off
+    /// there.
+    async fn complete(&self, dumps: &CheckedDumps) -> Result<(), Failure> {
+        if dumps.is_older {
+            let waiting =
+                || note("the schema of this database is being moved: waiting until that has ended");
+            let lock = SchemaLock::take(&self.url, waiting).await?;
+            let moved = lock.up().await?;
+            lock.release().await;
+            note(&format!("{} migration(s) applied", moved.count));
+        }
+        target::analyze(&self.url).await?;
+        Ok(())
+    }
+
+    /// What has to follow; each step is harmless to repeat.
+    async fn follow(
+        &self,
+        client: &Client,
+        deployment: &Deployment,
+        keyring: Arc<Keyring>,
+        dumps: &CheckedDumps,
+    ) -> Result<RestoreReport, Failure> {
+        let pool = self.open().await?;
+        check_master_keys(&pool, &keyring).await?;
+        let registry = registry_of(deployment)?;
+        let nonces = follow::raise_nonces(&pool, client, registry.chain_id).await?;
+        let ended_sessions = restores::end_sessions(&mut pool.acquire().await?).await?;
+        let erasures = self.erase_again(&pool, keyring).await?;
+        let chain = follow::compare(&pool, client, &registry).await?;
+        let all_is_erased = erasures.as_ref().is_none_or(|it| it.failed.is_empty());
+        if all_is_erased {
+            target::finish_restore(&mut pool.acquire().await?).await?;
+        }
+        pool.close().await;
+        let manifest = &dumps.records.manifest;
+        Ok(RestoreReport {
+            backup: manifest.id.clone(),
+            taken_at: manifest.taken_at,
+            rows: manifest.all_rows() + dumps.keys.manifest.all_rows(),
+            ended_sessions,
+            nonces,
+            erasures,
+            chain,
+        })
+    }
+
+    async fn open(&self) -> Result<Pool, Failure> {
+        let settings = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let pool = store::connect(&self.url, "meditrustal restore", settings)?;
+        migrate::require_current(&pool).await?;
+        Ok(pool)
+    }
+
+    async fn erase_again(
+        &self,
+        pool: &Pool,
+        keyring: Arc<Keyring>,
+    ) -> Result<Option<Replayed>, Failure> {
+        let Some(ledger) = &self.ledger else {
+            note("without the erasure ledger: what was erased since the dump is there again");
+            return Ok(None);
+        };
+        let mut tasks = JoinSet::new();
+        let seals = Seals::start(keyring, pool.clone(), self.home_country, &mut tasks);
+        if self.without_head {
+            note(
+                "without --head: whether the end of the erasure ledger was cut off is not checked",
+            );
+        }
+        Ok(Some(
+            replay::replay(pool, &seals, ledger, self.head.as_deref(), false).await?,
+        ))
+    }
+}
+
+/// What went wrong, with what its state means.
+fn explained(error: LoadError) -> Failure {
+    if let LoadError::Failed(BackupError::Failed { said, .. }) = &error
+        && let Some(meaning) = meaning(said)
+    {
+        return format!("{error}: {meaning}").into();
+    }
+    error.into()
+}
+
+fn told(report: &RestoreReport) -> String {
+    let mut lines = vec![format!(
+        "restored {} rows, as they were at {}; what came later is lost, but for what follows",
+        report.rows,
+        report.taken_at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    )];
+    lines.push(format!(
+        "{} log-ins ended: people log in again",
+        report.ended_sessions
+    ));
+    for it in &report.nonces {
+        lines.push(format!(
+            "{} goes on with nonce {} instead of {}: {} of its transactions are on the chain and lost here",
+            it.address, it.next, it.dumped, it.lost_transactions
+        ));
+    }
+    if let Some(done) = &report.erasures {
+        lines.push(format!(
+            "erased again: {} records, {} keys, {} accounts",
+            done.records, done.keys, done.accounts
+        ));
+        for it in &done.failed {
+            lines.push(format!(
+                "line {} of the ledger cannot be carried out: {}",
+                it.line, it.error
+            ));
+        }
+    }
+    lines.extend(told_of_chain(&report.chain));
+    lines.join("\n")
+}
+
+fn told_of_chain(chain: &ChainReport) -> Vec<String> {
+    let mut lines = vec![format!(
+        "compared with the chain from block {} to {}: {} records lost, {} closings lost, {} consents told by wallets since, {} \
+         records in no block yet",
+        chain.from_block,
+        chain.to_block,
+        chain.lost_records.len(),
+        chain.lost_closings.len(),
+        chain.consents_since,
+        chain.unanchored.len()
+    )];
+    for it in &chain.lost_records {
+        lines.push(format!(
+            "lost: the record with the hash {} (block {}, transaction {}); it is on the chain and has no row",
+            it.record_hash, it.block, it.tx_hash
+        ));
+    }
+    for it in &chain.lost_closings {
+        lines.push(format!(
+            "lost: that record {} was {} (transaction {}); it is open here again",
+            it.record_id,
+            it.closed_as.to_lowercase(),
+            it.tx_hash
+        ));
+    }
+    for it in &chain.unanchored {
+        lines.push(format!(
+            "in no block: the anchor of record {} ({})",
+            it.record_id, it.state
+        ));
+    }
+    if let Some(it) = &chain.lost_trail {
+        lines.push(format!(
+            "lost: the registry has pinned {} rows of the audit trail, and {} are there; `meditrustal audit verify` says more",
+            it.pinned_rows, it.rows
+        ));
+    }
+    lines
+}

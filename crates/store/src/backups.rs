@@ -1,0 +1,317 @@
+//! What a backup says of the database beside the dump: a snapshot that several connections share, how many rows every table has
+//! in it, and whose database it is. And what a database is restored into: whether it is empty, and whether anybody uses it.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+
+use crate::{StoreError, session};
+
+/// The table that is dumped apart from all others, by a role of its own.
+pub const KEYS_TABLE: &str = "patient_keys";
+
+/// How the comment of a database begins whose restore has not ended.
+const UNFINISHED: &str = "meditrustal restore of ";
+
+/// The roles that a dump names.
+const ROLES: [&str; 6] = [
+    "meditrustal_migrator",
+    "meditrustal_api",
+    "meditrustal_indexer",
+    "meditrustal_keys",
+    "meditrustal_backup",
+    "meditrustal_retention",
+];
+
+/// As long as the dumps take: nothing is done in it meanwhile.
+const BEGIN: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// A snapshot that is held open: whoever imports it sees the same rows.
+#[derive(Debug)]
+pub struct Snapshot {
+    conn: PgConnection,
+    /// What `pg_dump --snapshot` takes.
+    pub id: String,
+}
+
+/// Whose database it is, as the snapshot shows it.
+#[derive(Debug, Clone)]
+pub struct DatabaseIdentity {
+    /// Its name.
+    pub name: String,
+    /// The server's major version.
+    pub server_major: u32,
+    /// The server's clock when the snapshot was taken.
+    pub taken_at: DateTime<Utc>,
+    /// The migrations that are applied, oldest first.
+    pub migrations: Vec<i64>,
+}
+
+/// The registry that the indexer follows, and how far it was.
+#[derive(Debug, Clone)]
+pub struct FollowedRegistry {
+    /// The chain.
+    pub chain_id: i64,
+    /// The registry, as EIP-55 writes it.
+    pub registry: String,
+    /// The last block that was applied.
+    pub block: i64,
+}
+
+impl Snapshot {
+    /// Begins a read-only transaction and exports what it sees.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(url: &str) -> Result<Self, StoreError> {
+        let mut conn = open(url).await?;
+        sqlx::raw_sql(BEGIN).execute(&mut conn).await?;
+        let id = sqlx::query_scalar!(r#"SELECT pg_export_snapshot() AS "id!""#)
+            .fetch_one(&mut conn)
+            .await?;
+        Ok(Self { conn, id })
+    }
+
+    /// Sees what another connection has exported, maybe of another role.
+    ///
+    /// # Errors
+    /// [`StoreError`], above all where it is of another database, or was given up.
+    pub async fn import(url: &str, id: &str) -> Result<Self, StoreError> {
+        let mut conn = open(url).await?;
+        // No parameter may stand in that statement: the server quotes the id, which is its own.
+        let statement = sqlx::query_scalar!(
+            r#"SELECT format('SET TRANSACTION SNAPSHOT %L', $1::text) AS "statement!""#,
+            id
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        sqlx::raw_sql(BEGIN).execute(&mut conn).await?;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut conn)
+            .await?;
+        Ok(Self {
+            conn,
+            id: id.to_owned(),
+        })
+    }
+
+    /// Whose database it is.
+    ///
+    /// # Errors
+    /// [`StoreError`], above all where it has no schema of ours.
+    pub async fn identity(&mut self) -> Result<DatabaseIdentity, StoreError> {
+        let row = sqlx::query!(
+            r#"SELECT current_database()::text AS "name!", CURRENT_TIMESTAMP AS "now!",
+                   current_setting('server_version_num')::integer / 10000 AS "major!""#
+        )
+        .fetch_one(&mut self.conn)
+        .await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the migrator's own table is not in the schema that is checked"
+        )]
+        let migrations = sqlx::query_scalar(
+            "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
+        );
+        Ok(DatabaseIdentity {
+            name: row.name,
+            server_major: u32::try_from(row.major).unwrap_or_default(),
+            taken_at: row.now,
+            migrations: migrations.fetch_all(&mut self.conn).await?,
+        })
+    }
+
+    /// The registry that is followed; `None` before an indexer has followed any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn followed(&mut self) -> Result<Option<FollowedRegistry>, StoreError> {
+        let found = sqlx::query_as!(
+            FollowedRegistry,
+            "SELECT chain_id, registry, block_number AS block
+             FROM chain_cursors
+             ORDER BY updated_at DESC, registry
+             LIMIT 1"
+        )
+        .fetch_optional(&mut self.conn)
+        .await?;
+        Ok(found)
+    }
+
+    /// How many rows each table has: the keys alone, or all others.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rows(&mut self, keys: bool) -> Result<Vec<(String, i64)>, StoreError> {
+        rows_of(&mut self.conn, keys).await
+    }
+
+    /// By which master keys patients' keys are wrapped.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn master_keys(&mut self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT DISTINCT master_key_id AS "id!" FROM patient_keys WHERE wrapped_key IS NOT NULL ORDER BY 1"#
+        )
+        .fetch_all(&mut self.conn)
+        .await?)
+    }
+
+    /// Lets the snapshot go.
+    pub async fn end(self) {
+        // Nothing was changed in it.
+        self.conn.close().await.ok();
+    }
+}
+
+async fn open(url: &str) -> Result<PgConnection, StoreError> {
+    Ok(session::options(url, "meditrustal backup")?
+        .connect()
+        .await?)
+}
+
+/// How many rows each table of ours has: the keys alone, or all others.
+async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64)>, StoreError> {
+    // A table's name is no parameter: the statement is built by the server, and sent back to it.
+    let statement = sqlx::query_scalar!(
+        r#"SELECT string_agg(
+               format('SELECT %L AS name, count(*) AS rows FROM %I.%I', relname, 'public', relname),
+               ' UNION ALL ' ORDER BY relname
+           )
+           FROM pg_class
+           WHERE relnamespace = 'public'::regnamespace
+             AND relkind IN ('r', 'p')
+             AND (relname = $1::text) = $2"#,
+        KEYS_TABLE,
+        keys,
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let Some(statement) = statement else {
+        return Ok(Vec::new());
+    };
+    let found = sqlx::raw_sql(AssertSqlSafe(statement))
+        .fetch_all(conn)
+        .await?;
+    let mut rows = Vec::with_capacity(found.len());
+    for row in found {
+        rows.push((row.try_get("name")?, row.try_get("rows")?));
+    }
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// What a database is that something is to be restored into.
+#[derive(Debug, Clone)]
+pub struct RestoreTarget {
+    /// The server's major version.
+    pub server_major: u32,
+    /// How many tables, views, functions and the like there are.
+    pub objects: i64,
+    /// Our programs that use it now, as `pg_stat_activity` names them.
+    pub used_by: Vec<String>,
+    /// Roles that are not there.
+    pub missing_roles: Vec<String>,
+    /// Whether our role owns the database, or is a superuser.
+    pub is_owner: bool,
+    /// Which backup was being restored, where that has not ended.
+    pub unfinished: Option<String>,
+}
+
+/// Looks at a database that something is to be restored into.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
+    let mut conn = open(url).await?;
+    let roles = ROLES.map(str::to_owned).to_vec();
+    let row = sqlx::query!(
+        r#"SELECT
+               current_setting('server_version_num')::integer / 10000 AS "major!",
+               (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+                   + (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace)
+                   + (SELECT count(*) FROM pg_namespace
+                      WHERE nspname <> 'public' AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%')
+                   AS "objects!",
+               pg_has_role(datdba, 'MEMBER') AS "is_owner!",
+               shobj_description(database.oid, 'pg_database') AS comment,
+               ARRAY(
+                   SELECT DISTINCT format('%s (%s)', activity.usename, activity.application_name)
+                   FROM pg_stat_activity AS activity
+                   WHERE activity.datname = current_database()
+                     AND activity.pid <> pg_backend_pid()
+                     AND activity.usename IN ('meditrustal_api', 'meditrustal_indexer', 'meditrustal_keys')
+                   ORDER BY 1
+               ) AS "used_by!",
+               ARRAY(
+                   SELECT wanted.name
+                   FROM UNNEST($1::text[]) AS wanted(name)
+                   WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
+                   ORDER BY 1
+               ) AS "missing!"
+           FROM pg_database AS database
+           WHERE database.datname = current_database()"#,
+        &roles,
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    conn.close().await.ok();
+    Ok(RestoreTarget {
+        server_major: u32::try_from(row.major).unwrap_or_default(),
+        objects: row.objects,
+        used_by: row.used_by,
+        missing_roles: row.missing,
+        is_owner: row.is_owner,
+        unfinished: row.comment.as_deref().and_then(backup_of),
+    })
+}
+
+/// Which backup a comment says was being restored.
+fn backup_of(comment: &str) -> Option<String> {
+    comment.strip_prefix(UNFINISHED).map(str::to_owned)
+}
+
+/// The comment that a database has from the moment it is restored until all that has to follow was done.
+pub fn unfinished_comment(backup: &str) -> String {
+    format!("{UNFINISHED}{backup}")
+}
+
+/// Which backup was restored into this database, where what has to follow was not all done.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unfinished_restore(conn: &mut PgConnection) -> Result<Option<String>, StoreError> {
+    let comment = sqlx::query_scalar!(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(comment.as_deref().and_then(backup_of))
+}
+
+/// Takes the comment away: all that has to follow was done.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn finish_restore(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::raw_sql(
+        "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS NULL', current_database()); END $$",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Counts what the planner goes by: a restored table has no statistics.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn analyze(url: &str) -> Result<(), StoreError> {
+    let mut conn = open(url).await?;
+    sqlx::raw_sql("SET statement_timeout = 0; ANALYZE")
+        .execute(&mut conn)
+        .await?;
+    conn.close().await.ok();
+    Ok(())
+}
