@@ -30,10 +30,12 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 const CHUNK: usize = 1 << 16;
 /// What stands in the list of a dump's contents for a foreign key.
 const FOREIGN_KEY: &str = " FK CONSTRAINT ";
-/// The role that owns one function, and may make none: for that it needs a right that it has only meanwhile.
-const LENDS_CREATE: &str = "GRANT USAGE, CREATE ON SCHEMA public TO meditrustal_retention;\n";
+/// The roles that own one function each, and may make none: for that they need a right that they have only meanwhile.
+const LENDS_CREATE: &str =
+    "GRANT USAGE, CREATE ON SCHEMA public TO meditrustal_retention, meditrustal_monitor;\n";
 /// Takes that right away again.
-const TAKES_CREATE: &str = "REVOKE CREATE ON SCHEMA public FROM meditrustal_retention;\n";
+const TAKES_CREATE: &str =
+    "REVOKE CREATE ON SCHEMA public FROM meditrustal_retention, meditrustal_monitor;\n";
 
 /// Why the dumps were not loaded; the database is as empty as it was.
 #[derive(Debug, thiserror::Error)]

@@ -13,13 +13,14 @@ pub const KEYS_TABLE: &str = "patient_keys";
 const UNFINISHED: &str = "meditrustal restore of ";
 
 /// The roles that a dump names.
-const ROLES: [&str; 6] = [
+const ROLES: [&str; 7] = [
     "meditrustal_migrator",
     "meditrustal_api",
     "meditrustal_indexer",
     "meditrustal_keys",
     "meditrustal_backup",
     "meditrustal_retention",
+    "meditrustal_monitor",
 ];
 
 /// As long as the dumps take: nothing is done in it meanwhile.
