@@ -152,24 +152,24 @@ impl Recipients {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct KeepBackups {
     /// How many daily backups are kept
-    #[arg(long, env = "MEDITRUSTAL_KEEP_DAILY_BACKUPS", default_value = "7", value_parser = clap::value_parser!(u16).range(1..))]
-    keep_daily: u16,
+    #[arg(id = "keep_daily", long = "keep-daily", env = "MEDITRUSTAL_KEEP_DAILY_BACKUPS", default_value = "7", value_parser = clap::value_parser!(u16).range(1..))]
+    daily: u16,
 
     /// How many weekly backups are kept
-    #[arg(long, env = "MEDITRUSTAL_KEEP_WEEKLY_BACKUPS", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
-    keep_weekly: u16,
+    #[arg(id = "keep_weekly", long = "keep-weekly", env = "MEDITRUSTAL_KEEP_WEEKLY_BACKUPS", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
+    weekly: u16,
 
     /// How many monthly backups are kept
-    #[arg(long, env = "MEDITRUSTAL_KEEP_MONTHLY_BACKUPS", default_value = "12", value_parser = clap::value_parser!(u16).range(1..))]
-    keep_monthly: u16,
+    #[arg(id = "keep_monthly", long = "keep-monthly", env = "MEDITRUSTAL_KEEP_MONTHLY_BACKUPS", default_value = "12", value_parser = clap::value_parser!(u16).range(1..))]
+    monthly: u16,
 }
 
 impl KeepBackups {
     fn kept(&self) -> KeptBackups {
         KeptBackups {
-            daily: self.keep_daily.into(),
-            weekly: self.keep_weekly.into(),
-            monthly: self.keep_monthly.into(),
+            daily: self.daily.into(),
+            weekly: self.weekly.into(),
+            monthly: self.monthly.into(),
         }
     }
 }

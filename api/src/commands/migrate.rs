@@ -202,9 +202,9 @@ impl MigrateDown {
             return Ok(());
         }
         if !self.yes_lose_data {
-            let lost = lock.losses(&last).await?;
-            if !lost.is_empty() {
-                return Err(told(&lost).into());
+            let losses = lock.losses(&last).await?;
+            if !losses.is_empty() {
+                return Err(told(&losses).into());
             }
         }
         if !last.is_empty() {

@@ -250,12 +250,12 @@ impl RestoreBackup {
         check_master_keys(&pool, &keyring).await?;
         let registry = registry_of(deployment)?;
         let nonces = follow::raise_nonces(&pool, client, registry.chain_id).await?;
-        let ended_sessions = restores::end_sessions(&mut pool.acquire().await?).await?;
+        let ended_sessions = restores::end_sessions(&mut *pool.acquire().await?).await?;
         let erasures = self.erase_again(&pool, keyring).await?;
         let chain = follow::compare(&pool, client, &registry).await?;
         let all_is_erased = erasures.as_ref().is_none_or(|it| it.failed.is_empty());
         if all_is_erased {
-            target::finish_restore(&mut pool.acquire().await?).await?;
+            target::finish_restore(&mut *pool.acquire().await?).await?;
         }
         pool.close().await;
         let manifest = &dumps.records.manifest;

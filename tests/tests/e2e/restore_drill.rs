@@ -222,7 +222,7 @@ async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
     restores([records, &older[1]])
         .await
         .is_refused("the keys were dumped before the records");
-    let wrong: [(&str, fn(&mut Value)); 7] = [
+    let wrong: [(&str, Edit); 7] = [
         ("the deployment file names", |it| {
             it["registry"] = json!("0x0000000000000000000000000000000000000001");
         }),
@@ -234,12 +234,12 @@ async fn what_cannot_be_restored_is_refused_and_the_database_stays_empty() {
             it["migrations"].as_array_mut().expect("a list").pop();
         }),
         ("its manifest says 7", |it| {
-            it["rows"]["medical_records"] = json!(7)
+            it["rows"]["medical_records"] = json!(7);
         }),
         ("it was cut off or changed", |it| it["bytes"] = json!(1)),
         ("is about", |it| it["file"] = json!("another.dump.age")),
         ("no manifest that this version can read", |it| {
-            it["version"] = json!(2)
+            it["version"] = json!(2);
         }),
     ];
     for (why, edit) in wrong {
@@ -495,11 +495,11 @@ async fn a_database_is_recovered_to_a_moment_and_goes_on_by_a_dump_of_it() {
     fs::remove_dir_all(&data).expect("it is lost");
     system("cp", &["-R", &base, &data]);
     let settings = Path::new(&data).join("postgresql.auto.conf");
-    let mut text_of = fs::read_to_string(&settings).expect("settings");
-    text_of += &format!(
-        "restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n"
+    let before = fs::read_to_string(&settings).expect("settings");
+    let text = format!(
+        "{before}restore_command = 'cp {archive}/%f %p'\nrecovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n"
     );
-    fs::write(&settings, text_of).expect("written");
+    fs::write(&settings, text).expect("written");
     fs::write(Path::new(&data).join("recovery.signal"), "").expect("written");
     system("chown", &["-R", &owner, &data]);
     system("chmod", &["700", &data]);
@@ -536,3 +536,4 @@ async fn a_database_is_recovered_to_a_moment_and_goes_on_by_a_dump_of_it() {
     );
     creates(&world, &ana).await;
 }
+type Edit = fn(&mut Value);
