@@ -206,14 +206,20 @@ pub(crate) struct LastBackup {
 /// The directory's: it is not there, or may not be read.
 pub(crate) fn last_backups(directory: &Path) -> io::Result<Vec<LastBackup>> {
     fs::metadata(directory)?;
-    let each = Tier::ALL.into_iter().map(|tier| {
-        Ok(LastBackup {
-            tier,
-            newest: finished(directory, tier)?.into_iter().next(),
-            failure: read_failure(directory, tier)?,
-        })
-    });
-    each.collect()
+    let each = Tier::ALL.into_iter();
+    each.map(|tier| last_backup(directory, tier)).collect()
+}
+
+/// What became of one tier.
+///
+/// # Errors
+/// The directory's: it may not be read.
+pub(crate) fn last_backup(directory: &Path, tier: Tier) -> io::Result<LastBackup> {
+    Ok(LastBackup {
+        tier,
+        newest: finished(directory, tier)?.into_iter().next(),
+        failure: read_failure(directory, tier)?,
+    })
 }
 
 fn read_failure(directory: &Path, tier: Tier) -> io::Result<Option<BackupFailure>> {

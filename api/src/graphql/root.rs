@@ -1,10 +1,10 @@
 //! The root of an operation, each of whose fields stands or fails alone.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, sync::PoisonError, time::Instant};
 
 use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerError,
-    ServerResult, Value,
+    ContainerType, Context, ContextSelectionSet, ObjectType, OutputType, PathSegment, Positioned,
+    ServerError, ServerResult, Value,
     parser::types::Field,
     registry::{MetaType, Registry},
     resolver_utils::resolve_container,
@@ -30,13 +30,30 @@ impl<T: ObjectType> ContainerType for NullableFields<T> {
         };
         let began = Instant::now();
         let resolved = self.0.resolve_field(ctx).await;
-        let failed = resolved.as_ref().err().map(code_of);
         let field = ctx.item.node.name.node.as_str();
-        instruments().resolved(field, began.elapsed(), failed);
+        instruments().resolved(field, began.elapsed(), failure(ctx, &resolved));
         Ok(resolved.unwrap_or_else(|error| {
             ctx.add_error(error);
             Some(Value::Null)
         }))
+    }
+}
+
+/// The code of the error that made a root field fail: what it returned or, where it may be null, what stands beside it.
+fn failure(ctx: &Context<'_>, resolved: &ServerResult<Option<Value>>) -> Option<ErrorCode> {
+    let key = ctx.item.node.response_key().node.as_str();
+    let is_ours = |error: &&ServerError| matches!(error.path.as_slice(), [PathSegment::Field(name)] if name == key);
+    match resolved {
+        Err(error) => Some(code_of(error)),
+        Ok(Some(Value::Null)) => {
+            let errors = ctx
+                .query_env
+                .errors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            errors.iter().find(is_ours).map(code_of)
+        }
+        Ok(_) => None,
     }
 }
 

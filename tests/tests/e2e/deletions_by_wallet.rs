@@ -127,6 +127,8 @@ async fn a_signature_of_another_request_or_wallet_or_of_what_is_over_verifies_no
     let world = World::start().await;
     let (ana, budi) = (world.patient("ana").await, world.patient("budi").await);
     let (hers, other) = (world.account(0).await, world.account(1).await);
+    // A node that was copied has the states of later blocks alone.
+    world.mine(3).await;
     let (first, second) = (asks(&ana, "IMAGING").await, asks(&ana, "DIAGNOSIS").await);
 
     let without_wallet = is_challenged(&ana, &first).await;
@@ -199,6 +201,7 @@ async fn five_wrong_signatures_end_a_request() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let (hers, other) = (world.account(0).await, world.account(1).await);
+    world.mine(3).await;
     linked(&world, &ana, &hers).await;
     let request = asks(&ana, "IMAGING").await;
     let to_sign = typed_data(&ana, &request).await;

@@ -21,7 +21,8 @@ pub(crate) async fn maintains(world: &World, statements: &[&str]) {
     world.indexer.kill().await;
     let name = text(&world.sql("SELECT current_database() AS name").await[0]["name"]);
     let url = world.foundation.database.superuser_url();
-    let url = url.replace(&format!("/{name}"), "/postgres");
+    let url = url.strip_suffix(&name).expect("it ends in the name");
+    let url = format!("{url}postgres");
     let mut server = PgConnection::connect(&url)
         .await
         .expect("the server answers");

@@ -591,7 +591,12 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         for dir in [&records, &keys] {
             let dir = dir.join(tier);
             fs::create_dir_all(&dir).expect("a folder");
-            let manifest = json!({ "file": "a.dump.age", "takenAt": now }).to_string();
+            let manifest = json!({
+                "version": 1, "id": "one", "part": "records", "tier": tier, "file": "a.dump.age", "bytes": 0,
+                "sha256": "", "encryptedTo": [], "takenAt": now, "database": "meditrustal", "serverMajor": 18,
+                "program": "0", "migrations": [], "rows": {},
+            });
+            let manifest = manifest.to_string();
             fs::write(dir.join("a.json"), manifest).expect("written");
             fs::write(dir.join("a.dump.age"), "").expect("written");
         }

@@ -14,25 +14,16 @@ use domain::{
 use serde::Deserialize;
 
 use super::{CheckHealth, span};
+use crate::backups::{Tier, manifest::last_backup};
 
 /// The tiers, what each is checked as, and how old its newest may be.
-const TIERS: [(&str, CheckName, CheckLimits); 3] = [
-    ("daily", CheckName::DailyBackup, DAILY_BACKUP_AGE),
-    ("weekly", CheckName::WeeklyBackup, WEEKLY_BACKUP_AGE),
-    ("monthly", CheckName::MonthlyBackup, MONTHLY_BACKUP_AGE),
+const TIERS: [(Tier, CheckName, CheckLimits); 3] = [
+    (Tier::Daily, CheckName::DailyBackup, DAILY_BACKUP_AGE),
+    (Tier::Weekly, CheckName::WeeklyBackup, WEEKLY_BACKUP_AGE),
+    (Tier::Monthly, CheckName::MonthlyBackup, MONTHLY_BACKUP_AGE),
 ];
-/// The file of a tier that is there as long as its newest attempt came to nothing.
-const LAST_FAILURE: &str = "last-failure.json";
 /// The file in which the operator notes when a backup was last restored for a trial.
 const LAST_DRILL: &str = "last-drill.json";
-
-/// What is read of a manifest.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BackupManifest {
-    file: String,
-    taken_at: DateTime<Utc>,
-}
 
 /// What is read of a note that something happened.
 #[derive(Debug, Deserialize)]
@@ -48,7 +39,7 @@ impl CheckHealth {
             .map(|(tier, name, limits)| {
                 let judge = |dir: Option<&Path>, part: &str, setting: &str| match dir {
                     None => HealthCheck::warning(*name, format!("not configured ({setting})")),
-                    Some(dir) => newest(&dir.join(tier), part, *name, *limits, now),
+                    Some(dir) => newest((dir, *tier), part, *name, *limits, now),
                 };
                 let keys = self.keys_backup_dir.as_deref();
                 let keys = judge(keys, "keys", "MEDITRUSTAL_KEYS_BACKUP_DIR");
@@ -78,56 +69,40 @@ fn worse(first: HealthCheck, second: HealthCheck) -> HealthCheck {
     }
 }
 
-/// The newest dump of a tier.
+/// The newest dump of a tier in a directory of backups.
 fn newest(
-    tier: &Path,
+    (dir, tier): (&Path, Tier),
     part: &str,
     name: CheckName,
     limits: CheckLimits,
     now: DateTime<Utc>,
 ) -> HealthCheck {
-    let found = newest_of(tier).and_then(|newest| Ok((newest, noted(&tier.join(LAST_FAILURE))?)));
-    let (newest, failed) = match found {
+    let here = dir.join(tier.as_str());
+    let found = fs::metadata(&here).and_then(|_| last_backup(dir, tier));
+    let last = match found {
         Ok(found) => found,
         Err(error) => {
-            let found = format!("{part}: {} cannot be read: {error}", tier.display());
+            let found = format!("{part}: {} cannot be read: {error}", here.display());
             return HealthCheck::warning(name, found);
         }
     };
-    let Some(taken) = newest else {
-        let found = format!("{part}: there is none in {}", tier.display());
+    let Some(newest) = last.newest else {
+        let found = format!("{part}: there is none in {}", here.display());
         return HealthCheck::warning(name, found);
     };
-    let check = of_age(name, taken, limits, now, |age| {
+    let check = of_age(name, newest.taken_at, limits, now, |age| {
         format!("{part}: the newest was taken {age} ago")
     });
-    match failed {
-        Some(at) => worse(
-            HealthCheck::warning(name, format!("{part}: the newest attempt, at {at}, failed")),
+    match last.failure {
+        Some(failure) => worse(
+            HealthCheck::warning(
+                name,
+                format!("{part}: the newest attempt, at {}, failed", failure.at),
+            ),
             check,
         ),
         None => check,
     }
-}
-
-/// When the newest dump of a tier was taken; `None` where there is none.
-fn newest_of(tier: &Path) -> io::Result<Option<DateTime<Utc>>> {
-    let mut newest: Option<DateTime<Utc>> = None;
-    for entry in fs::read_dir(tier)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|it| it != "json") {
-            continue;
-        }
-        let text = fs::read(&path)?;
-        // The note of a failure is no manifest.
-        let Ok(manifest) = serde_json::from_slice::<BackupManifest>(&text) else {
-            continue;
-        };
-        if tier.join(&manifest.file).is_file() {
-            newest = newest.max(Some(manifest.taken_at));
-        }
-    }
-    Ok(newest)
 }
 
 /// When a note says that something happened; `None` where there is no note.
@@ -188,36 +163,49 @@ mod tests {
 
     #[test]
     fn the_newest_finished_dump_counts_and_a_failure_is_told() {
-        let dir =
+        let root =
             std::env::temp_dir().join(format!("meditrustal-manifests-{}", std::process::id()));
+        let dir = root.join("daily");
         fs::create_dir_all(&dir).expect("a folder");
         let now = "2026-12-01T12:00:00Z".parse().expect("a time");
         let name = CheckName::DailyBackup;
-        let judge = || newest(&dir, "records", name, DAILY_BACKUP_AGE, now);
+        let judge = || newest((&root, Tier::Daily), "records", name, DAILY_BACKUP_AGE, now);
         assert_eq!(judge().status, CheckStatus::Warning, "there is none");
         fs::write(dir.join("old.dump.age"), "").expect("written");
         fs::write(dir.join("new.dump.age"), "").expect("written");
+        let manifest = |file: &str, taken_at: &str| {
+            serde_json::json!({
+                "version": 1, "id": "one", "part": "records", "tier": "daily", "file": file, "bytes": 0,
+                "sha256": "", "encryptedTo": [], "takenAt": taken_at, "database": "meditrustal",
+                "serverMajor": 18, "program": "0", "migrations": [], "rows": {},
+            })
+            .to_string()
+        };
 
         for (file, text, status) in [
             (
                 "old.json",
-                r#"{"file":"old.dump.age","takenAt":"2026-11-01T02:00:00Z"}"#,
+                manifest("old.dump.age", "2026-11-01T02:00:00Z"),
                 CheckStatus::Critical,
             ),
-            ("torn.json", r#"{"takenAt":"#, CheckStatus::Critical),
+            (
+                "torn.json",
+                "{\"takenAt\":".to_owned(),
+                CheckStatus::Critical,
+            ),
             (
                 "gone.json",
-                r#"{"file":"gone.dump","takenAt":"2026-12-01T02:00:00Z"}"#,
+                manifest("gone.dump", "2026-12-01T02:00:00Z"),
                 CheckStatus::Critical,
             ),
             (
                 "new.json",
-                r#"{"file":"new.dump.age","takenAt":"2026-12-01T02:00:00Z","tier":"daily"}"#,
+                manifest("new.dump.age", "2026-12-01T02:00:00Z"),
                 CheckStatus::Ok,
             ),
             (
-                LAST_FAILURE,
-                r#"{"at":"2026-12-01T03:00:00Z","error":"the disk is full"}"#,
+                "last-failure.json",
+                r#"{"at":"2026-12-01T03:00:00Z","error":"the disk is full"}"#.to_owned(),
                 CheckStatus::Warning,
             ),
         ] {
@@ -225,7 +213,7 @@ mod tests {
             let found = judge();
             assert_eq!(found.status, status, "{file}: {}", found.found);
         }
-        fs::remove_dir_all(&dir).ok();
+        fs::remove_dir_all(&root).ok();
     }
 
     #[test]
