@@ -230,7 +230,7 @@ async fn fill(world: &World, ana: &Person, dr_bo: &Person) {
                     '[{{\"kind\": \"user\", \"id\": \"{author}\"}}]'
              FROM generate_series(1, 100);
              INSERT INTO data_deletion_requests (user_id, request_type, data_categories, verification_method)
-             SELECT '{patient}', 'RECORD_ERASURE', '[\"IMAGING\"]', 'password' FROM generate_series(1, 100);
+             SELECT '{patient}', 'RECORD_ERASURE', '[\"IMAGING\"]', 'PASSWORD' FROM generate_series(1, 100);
              INSERT INTO audit_logs (
                  user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
                  retention_period, data_classification, encryption_status, patient_id
