@@ -21,8 +21,9 @@ pub(crate) async fn maintains(world: &World, statements: &[&str]) {
     world.indexer.kill().await;
     let name = text(&world.sql("SELECT current_database() AS name").await[0]["name"]);
     let url = world.foundation.database.superuser_url();
-    let url = url.strip_suffix(&name).expect("it ends in the name");
-    let url = format!("{url}postgres");
+    let of_database = format!("/{name}");
+    let (server, options) = url.rsplit_once(&of_database).expect("the URL has the name");
+    let url = format!("{server}/postgres{options}");
     let mut server = PgConnection::connect(&url)
         .await
         .expect("the server answers");

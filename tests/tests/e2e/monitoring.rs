@@ -332,6 +332,7 @@ async fn both_programs_tell_what_they_do_and_nothing_about_anybody() {
         it.value("sampled_timestamp_seconds", &[]) > Some(0.0)
             && it.value("audit_leaves", &[]) > Some(0.0)
             && it.value("account_transactions_left", &[("account", "checkpoint")]) > Some(0.0)
+            && it.value("audit_checkpoint_state", &[("state", "ON")]) == Some(1.0)
     })
     .await;
     let indexer = tells(&world.indexer, "it leads", |it| {
