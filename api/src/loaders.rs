@@ -45,15 +45,17 @@ impl From<LoadFailed> for Error {
     }
 }
 
+// What a batch asks is boxed: each field that may ask for one would be as large as the statement's future, asked or not.
+
 /// Fetches accounts.
 struct UserBatch(Pool);
 
 impl BatchFn<UserId, Loaded<Arc<User>>> for UserBatch {
     async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Loaded<Arc<User>>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             store::users::by_ids(&mut conn, keys).await
-        };
+        });
         by_key(keys, found.await, |user| user.id)
     }
 }
@@ -63,10 +65,10 @@ struct AnchorBatch(Pool);
 
 impl BatchFn<RecordId, Loaded<Arc<Anchor>>> for AnchorBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<Anchor>>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             store::anchors::by_records(&mut conn, keys).await
-        };
+        });
         by_key(keys, found.await, |anchor| anchor.record)
     }
 }
@@ -76,10 +78,10 @@ struct SuccessorBatch(Pool);
 
 impl BatchFn<RecordId, Loaded<Arc<RecordId>>> for SuccessorBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Arc<RecordId>>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             store::versions::successors(&mut conn, keys).await
-        };
+        });
         let by_old = by_key(keys, found.await, |found: &Successor| found.of);
         let id = |found: Arc<Successor>| Arc::new(found.successor);
         let found = by_old.into_iter();
@@ -97,13 +99,13 @@ struct VersionBatch(Pool);
 
 impl BatchFn<RecordId, Loaded<Versions>> for VersionBatch {
     async fn load(&mut self, keys: &[RecordId]) -> HashMap<RecordId, Loaded<Versions>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             let found = store::versions::all(&mut conn, keys).await?;
             let of_one = |one: &[Version]| one.to_vec();
             let by_record = found.chunk_by(|a, b| a.asked == b.asked).map(of_one);
             Ok(by_record.collect::<Vec<_>>())
-        };
+        });
         by_key(keys, found.await, |versions: &Vec<Version>| {
             versions
                 .first()
@@ -120,13 +122,13 @@ impl BatchFn<OrganizationId, Loaded<Arc<Organization>>> for OrganizationBatch {
         &mut self,
         keys: &[OrganizationId],
     ) -> HashMap<OrganizationId, Loaded<Arc<Organization>>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             let found = store::organizations::by_ids(&mut conn, keys).await?;
             let found = found.into_iter();
             let opened = found.filter_map(|stored| self.1.open(stored.organization));
             Ok(opened.collect())
-        };
+        });
         by_key(keys, found.await, |organization: &Organization| {
             organization.id
         })
@@ -166,7 +168,7 @@ struct MembershipBatch(Pool, Seals);
 
 impl BatchFn<UserId, Loaded<Arc<DoctorMemberships>>> for MembershipBatch {
     async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Loaded<Arc<DoctorMemberships>>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             let found = store::memberships::of_doctors(&mut conn, keys).await?;
             let mut by_doctor = HashMap::<UserId, DoctorMemberships>::new();
@@ -181,7 +183,7 @@ impl BatchFn<UserId, Loaded<Arc<DoctorMemberships>>> for MembershipBatch {
                 known.extend(new.map(Arc::new));
             }
             Ok(by_doctor.into_values().collect())
-        };
+        });
         by_key(keys, found.await, |it: &DoctorMemberships| {
             it.doctor.unwrap_or(UserId(uuid::Uuid::nil()))
         })
@@ -196,13 +198,13 @@ struct ReceiptBatch(Pool);
 
 impl BatchFn<ConsentId, Loaded<Receipts>> for ReceiptBatch {
     async fn load(&mut self, keys: &[ConsentId]) -> HashMap<ConsentId, Loaded<Receipts>> {
-        let found = async {
+        let found = Box::pin(async {
             let mut conn = self.0.acquire().await?;
             let found = store::receipts::of_consents(&mut conn, keys).await?;
             let of_one = |one: &[StoredReceipt]| one.to_vec();
             let by_consent = found.chunk_by(|a, b| a.consent == b.consent).map(of_one);
             Ok(by_consent.collect::<Vec<_>>())
-        };
+        });
         by_key(keys, found.await, |receipts: &Vec<StoredReceipt>| {
             receipts
                 .first()

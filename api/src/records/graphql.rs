@@ -78,7 +78,8 @@ impl MedicalRecord {
 
     /// The exact bytes that were hashed: audited, opened, and compared with their hash.
     async fn bytes(&self, ctx: &Context<'_>) -> Result<Arc<Content>, Withheld> {
-        decrypted::bytes(ctx, self.record.id, self.disclosed_for).await
+        // Boxed, as all that few fields need: each field of each record would be as large, asked for it or not.
+        Box::pin(decrypted::bytes(ctx, self.record.id, self.disclosed_for)).await
     }
 }
 
@@ -126,7 +127,7 @@ impl MedicalRecord {
     /// The version before this one; null for the first, and where the caller may not see it.
     async fn predecessor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let id = self.record.predecessor?;
-        history::version(ctx, id, self.disclosed_for).await
+        Box::pin(history::version(ctx, id, self.disclosed_for)).await
     }
 
     /// The version that superseded this one; null for the current one, and where the caller may not see
@@ -134,7 +135,7 @@ impl MedicalRecord {
     async fn successor(&self, ctx: &Context<'_>) -> Option<Result<MedicalRecord>> {
         let found = async { loaders(ctx)?.successor(self.record.id).await };
         match found.await.transpose()? {
-            Ok(id) => history::version(ctx, id, self.disclosed_for).await,
+            Ok(id) => Box::pin(history::version(ctx, id, self.disclosed_for)).await,
             Err(error) => Some(Err(error.into())),
         }
     }
@@ -148,7 +149,7 @@ impl MedicalRecord {
         #[graphql(desc = "The cursor after which the page begins; the first page without it.")]
         after: Option<Cursor>,
     ) -> Result<Connection<MedicalRecord>> {
-        history::page(ctx, self, first, after.as_ref()).await
+        Box::pin(history::page(ctx, self, first, after.as_ref())).await
     }
 
     /// Why this version superseded the one before; null for the first. It is encrypted with the
@@ -245,7 +246,7 @@ impl MedicalRecord {
         if caller.user != self.record.patient {
             return None;
         }
-        Some(access_log_of(ctx, self.record.id, first, after).await)
+        Some(Box::pin(access_log_of(ctx, self.record.id, first, after)).await)
     }
 
     /// The FHIR document, decrypted. Asking for `document`, `canonical` or `summary` is one disclosure:
