@@ -13,11 +13,9 @@ use domain::{
     break_glass::BreakGlassWindow,
     ids::{BreakGlassWindowId, PatientKeyId, UserId},
 };
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::envelope::{self, OpenError, PatientKey};
+use crate::envelope::{OpenError, PatientKey};
 
 /// Which words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +50,10 @@ impl WordsBinding {
         }
     }
 
+    fn key_info(&self) -> [&[u8]; 2] {
+        [b"meditrustal break-glass key 1", self.window.0.as_bytes()]
+    }
+
     fn associated_data(&self) -> Vec<u8> {
         [
             b"meditrustal break-glass 1".as_slice(),
@@ -68,22 +70,9 @@ impl WordsBinding {
 }
 
 impl PatientKey {
-    fn words_key(&self, window: BreakGlassWindowId) -> Zeroizing<[u8; 32]> {
-        let mut key = Zeroizing::new([0; 32]);
-        let info = [
-            b"meditrustal break-glass key 1".as_slice(),
-            window.0.as_bytes(),
-        ];
-        Hkdf::<Sha256>::new(None, self.as_bytes())
-            .expand_multi_info(&info, key.as_mut_slice())
-            .expect("HKDF-SHA256 gives up to 8160 bytes and 32 are asked for");
-        key
-    }
-
     /// Seals words for this window.
     pub fn seal_words(&self, binding: &WordsBinding, words: &str) -> Vec<u8> {
-        let key = self.words_key(binding.window);
-        envelope::wrap(&key, &binding.associated_data(), words.as_bytes())
+        self.seal_text(&binding.key_info(), &binding.associated_data(), words)
     }
 
     /// Opens words that were sealed for this window.
@@ -95,10 +84,7 @@ impl PatientKey {
         binding: &WordsBinding,
         sealed: &[u8],
     ) -> Result<Zeroizing<String>, OpenError> {
-        let key = self.words_key(binding.window);
-        let words = envelope::unwrap(&key, &binding.associated_data(), sealed)?;
-        let words = std::str::from_utf8(&words).map_err(|_| OpenError::Format)?;
-        Ok(Zeroizing::new(words.to_owned()))
+        self.open_text(&binding.key_info(), &binding.associated_data(), sealed)
     }
 }
 

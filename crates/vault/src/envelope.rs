@@ -149,17 +149,42 @@ impl PatientKey {
         &self.0
     }
 
-    fn cipher(&self, binding: &Binding<'_>) -> Aes256Gcm {
+    /// The key for what these parts name.
+    fn derived(&self, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
-        let info = [
+        Hkdf::<Sha256>::new(None, self.0.as_slice())
+            .expand_multi_info(info, key.as_mut_slice())
+            .expect("HKDF-SHA256 gives up to 8160 bytes and 32 are asked for");
+        key
+    }
+
+    fn cipher(&self, binding: &Binding<'_>) -> Aes256Gcm {
+        let key = self.derived(&[
             b"meditrustal record key 2".as_slice(),
             binding.record.0.as_bytes(),
             &binding.version.to_be_bytes(),
-        ];
-        Hkdf::<Sha256>::new(None, self.0.as_slice())
-            .expand_multi_info(&info, key.as_mut_slice())
-            .expect("HKDF-SHA256 gives up to 8160 bytes and 32 are asked for");
+        ]);
         Aes256Gcm::new((&*key).into())
+    }
+
+    /// Seals a text under the key for what these parts name.
+    pub(crate) fn seal_text(&self, info: &[&[u8]], associated_data: &[u8], text: &str) -> Vec<u8> {
+        wrap(&self.derived(info), associated_data, text.as_bytes())
+    }
+
+    /// Opens a text that was sealed so.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it was sealed for something else, or under another key.
+    pub(crate) fn open_text(
+        &self,
+        info: &[&[u8]],
+        associated_data: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>, OpenError> {
+        let text = unwrap(&self.derived(info), associated_data, sealed)?;
+        let text = std::str::from_utf8(&text).map_err(|_| OpenError::Format)?;
+        Ok(Zeroizing::new(text.to_owned()))
     }
 
     /// Seals a document for the row it will stand in.

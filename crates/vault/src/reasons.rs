@@ -14,13 +14,11 @@ use domain::{
     ids::{PatientKeyId, UserId},
     seals::SealedTable,
 };
-use hkdf::Hkdf;
-use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    envelope::{self, OpenError, PatientKey},
+    envelope::{OpenError, PatientKey},
     seal::Sealable,
 };
 
@@ -66,6 +64,10 @@ impl ReasonBinding {
         }
     }
 
+    fn key_info(&self) -> [&[u8]; 2] {
+        [b"meditrustal reason key 1", self.row.as_bytes()]
+    }
+
     fn associated_data(&self) -> Vec<u8> {
         [
             b"meditrustal reason 1".as_slice(),
@@ -79,19 +81,9 @@ impl ReasonBinding {
 }
 
 impl PatientKey {
-    fn reason_key(&self, row: Uuid) -> Zeroizing<[u8; 32]> {
-        let mut key = Zeroizing::new([0; 32]);
-        let info = [b"meditrustal reason key 1".as_slice(), row.as_bytes()];
-        Hkdf::<Sha256>::new(None, self.as_bytes())
-            .expand_multi_info(&info, key.as_mut_slice())
-            .expect("HKDF-SHA256 gives up to 8160 bytes and 32 are asked for");
-        key
-    }
-
     /// Seals a reason for this row.
     pub fn seal_reason(&self, binding: &ReasonBinding, reason: &str) -> Vec<u8> {
-        let key = self.reason_key(binding.row);
-        envelope::wrap(&key, &binding.associated_data(), reason.as_bytes())
+        self.seal_text(&binding.key_info(), &binding.associated_data(), reason)
     }
 
     /// Opens a reason that was sealed for this row.
@@ -103,10 +95,7 @@ impl PatientKey {
         binding: &ReasonBinding,
         sealed: &[u8],
     ) -> Result<Zeroizing<String>, OpenError> {
-        let key = self.reason_key(binding.row);
-        let reason = envelope::unwrap(&key, &binding.associated_data(), sealed)?;
-        let reason = std::str::from_utf8(&reason).map_err(|_| OpenError::Format)?;
-        Ok(Zeroizing::new(reason.to_owned()))
+        self.open_text(&binding.key_info(), &binding.associated_data(), sealed)
     }
 }
 
