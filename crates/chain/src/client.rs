@@ -302,12 +302,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn next_nonce(&self, account: ChainAddress) -> Result<u64, ClientError> {
-        let params = json!([account.to_string(), "latest"]);
-        Ok(self
-            .rpc
-            .get::<Quantity64>("eth_getTransactionCount", params)
-            .await?
-            .0)
+        self.nonce_at(account, "latest").await
     }
 
     /// What an account has. Unit: wei.
@@ -325,12 +320,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn pending_nonce(&self, account: ChainAddress) -> Result<u64, ClientError> {
-        let params = json!([account.to_string(), "pending"]);
-        Ok(self
-            .rpc
-            .get::<Quantity64>("eth_getTransactionCount", params)
-            .await?
-            .0)
+        self.nonce_at(account, "pending").await
+    }
+
+    async fn nonce_at(&self, account: ChainAddress, block: &str) -> Result<u64, ClientError> {
+        let params = json!([account.to_string(), block]);
+        let nonce: Quantity64 = self.rpc.get("eth_getTransactionCount", params).await?;
+        Ok(nonce.0)
     }
 
     /// Hands a signed transaction to the node. Sending it again is harmless.
