@@ -3,7 +3,12 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use domain::{deletion::StoredReason, ids::UserId, seals::SealedTable, stored::StoredKey};
+use domain::{
+    deletion::StoredReason,
+    ids::{PatientKeyId, UserId},
+    seals::SealedTable,
+    stored::StoredKey,
+};
 use store::{
     PgConnection, Pool, StoreError, Tx, barrier,
     deletion::{
@@ -159,15 +164,24 @@ impl ReasonKey {
         row: &T,
         reason: &str,
     ) -> Result<StoredReason, Error> {
+        let sealed = self.seal_for(tx, |key| ReasonBinding::of(row, key), reason);
+        let (key, bytes) = sealed.await?.ok_or_else(busy)?;
+        Ok(StoredReason::Sealed { key, bytes })
+    }
+
+    /// Seals a reason for what it belongs to, and says under which key; `None` where the key was destroyed a moment ago.
+    async fn seal_for(
+        &self,
+        tx: &mut Tx<'_>,
+        binding: impl FnOnce(PatientKeyId) -> ReasonBinding,
+        reason: &str,
+    ) -> Result<Option<(PatientKeyId, Vec<u8>)>, StoreError> {
         let is_living = patient_keys::establish(tx, &self.prepared, &[self.patient]).await?;
         let key = self.prepared.get(&self.patient).filter(|_| is_living);
-        let key = key.ok_or_else(busy)?;
-        Ok(StoredReason::Sealed {
-            key: key.id(),
-            bytes: key
-                .key()
-                .seal_reason(&ReasonBinding::of(row, key.id()), reason),
-        })
+        Ok(key.map(|key| {
+            let sealed = key.key().seal_reason(&binding(key.id()), reason);
+            (key.id(), sealed)
+        }))
     }
 }
 
@@ -217,18 +231,16 @@ async fn seal_each(pool: &Pool, keyring: &Keyring, found: &[ClearReason]) -> Res
         };
         let mut tx = pool.begin().await?;
         barrier::lock_shared(&mut tx, [it.patient]).await?;
-        let is_living = patient_keys::establish(&mut tx, &key.prepared, &[it.patient]).await?;
-        let Some(sealing) = key.prepared.get(&it.patient).filter(|_| is_living) else {
-            continue;
-        };
-        let binding = ReasonBinding {
+        let binding = |key| ReasonBinding {
             table: it.table,
             row: it.row,
             patient: it.patient,
-            key: sealing.id(),
+            key,
         };
-        let sealed = sealing.key().seal_reason(&binding, &it.clear);
-        if reasons::replace(&mut tx, it, &sealed, sealing.id()).await? {
+        let Some((key, sealed)) = key.seal_for(&mut tx, binding, &it.clear).await? else {
+            continue;
+        };
+        if reasons::replace(&mut tx, it, &sealed, key).await? {
             tx.commit().await?;
         }
     }
