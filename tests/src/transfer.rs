@@ -121,8 +121,42 @@ impl Person {
 pub struct Ended {
     /// Its exit code.
     pub code: Option<i32>,
+    /// Its result: what it wrote to standard output.
+    pub said: String,
     /// What it said beside its result.
     pub complaint: String,
+}
+
+impl Ended {
+    /// Runs a command to its end.
+    pub async fn of(command: &mut Command) -> Self {
+        let output = command.output().await.expect("the program starts");
+        Self {
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&output.stdout).into_owned(),
+            complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// What it said, as JSON, however it ended.
+    #[track_caller]
+    pub fn report(&self) -> Value {
+        serde_json::from_str(&self.said).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The same of a command that succeeded.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.report()
+    }
+
+    /// It failed, and said this.
+    #[track_caller]
+    pub fn is_refused(&self, why: &str) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert!(self.complaint.contains(why), "{why:?} is not in {self:?}");
+    }
 }
 
 impl World {
@@ -179,11 +213,6 @@ impl World {
 
     /// Runs it to its end.
     pub async fn runs(&self, person: &Person, patient: &Person, arguments: &[&str]) -> Ended {
-        let output = self.command(person, patient, arguments).output().await;
-        let output = output.expect("the program starts");
-        Ended {
-            code: output.status.code(),
-            complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ended::of(&mut self.command(person, patient, arguments)).await
     }
 }

@@ -7,32 +7,9 @@ use std::process::Stdio;
 use dev::scratch::Scratch;
 use serde_json::{Value, json};
 use sqlx::Connection;
+use tests::transfer::Ended;
 use tests::{Person, World, documents, eventually, id, text};
 use tokio::process::Command;
-
-/// What a command came to.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) said: String,
-    pub(crate) complaint: String,
-}
-
-impl Ended {
-    /// What it said, as JSON; it succeeded.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        serde_json::from_str(&self.said).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// It failed, and said this.
-    #[track_caller]
-    pub(crate) fn is_refused(&self, why: &str) {
-        assert_eq!(self.code, Some(1), "{self:?}");
-        assert!(self.complaint.contains(why), "{why:?} is not in {self:?}");
-    }
-}
 
 /// Where the backups of a world go, and the keys that open them.
 pub(crate) struct Site {
@@ -112,13 +89,7 @@ impl Site {
 
     /// Runs a command to its end.
     pub(crate) async fn runs(&self, world: &World, words: &[&str], more: &[(&str, &str)]) -> Ended {
-        let output = self.command(world, words, more).output().await;
-        let output = output.expect("the program starts");
-        Ended {
-            code: output.status.code(),
-            said: String::from_utf8_lossy(&output.stdout).into_owned(),
-            complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ended::of(&mut self.command(world, words, more)).await
     }
 
     /// Makes a daily backup; gives the dumps of the records and of the keys.

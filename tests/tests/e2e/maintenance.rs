@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use serde_json::Value;
 use sqlx::Connection as _;
+use tests::transfer::Ended;
 use tests::{World, eventually, text};
 
-use crate::monitoring::{Said, runs};
+use crate::monitoring::runs;
 
 /// Indexes of ours that cannot be used.
 const INVALID: &str =
@@ -21,16 +21,15 @@ fn owner(world: &World) -> String {
     url.unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn maintains(world: &World, arguments: &[&str]) -> Said {
+async fn maintains(world: &World, arguments: &[&str]) -> Ended {
     let url = owner(world);
     let environment = [("DATABASE_URL", url.as_str())];
     runs(world, &[&["maintain"], arguments].concat(), &environment).await
 }
 
 /// The steps of a list of a report, each as `TASK object`.
-fn steps(said: &Said, list: &str) -> Vec<String> {
-    let report: Value =
-        serde_json::from_str(&said.output).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+fn steps(said: &Ended, list: &str) -> Vec<String> {
+    let report = said.report();
     let steps = report[list]
         .as_array()
         .unwrap_or_else(|| panic!("{report}"));
@@ -113,7 +112,7 @@ async fn what_is_due_is_done_once_and_due_again_when_its_time_has_come() {
         "{again:?}"
     );
     let status = maintains(&world, &["status", "--json"]).await;
-    let report: Value = serde_json::from_str(&status.output).expect("JSON");
+    let report = status.report();
     assert!(report["indexUsage"].as_array().expect("the report").len() > 100);
 
     days_pass(&world, 1).await;

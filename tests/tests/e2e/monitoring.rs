@@ -8,7 +8,9 @@ use std::time::Duration;
 use domain::{integrity::FindingKind, monitoring::CheckName};
 use serde_json::{Value, json};
 use tests::monitoring::{Scrape, named, panels, rules};
+use tests::transfer::Ended;
 use tests::{Person, Program, World, documents, eventually, id, text};
+use tokio::process::Command;
 
 /// A free port of this machine.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -21,29 +23,15 @@ const OPEN: &str = "mutation Open($input: BreakGlassInput!) {
 const FINDING: &str = "INSERT INTO integrity_findings (kind, record_id, details)
     VALUES ('CONTENT_MISMATCH', gen_random_uuid(), '{}')";
 
-/// What a command said, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) output: String,
-    pub(crate) complaint: String,
-}
-
 /// Runs one of the operator's commands with this environment alone.
-pub(crate) async fn runs(world: &World, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
-    let output = tokio::process::Command::new(&world.foundation.programs.meditrustal)
+pub(crate) async fn runs(world: &World, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(&world.foundation.programs.meditrustal);
+    command
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the program starts");
-    Said {
-        code: output.status.code(),
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+        .stdin(Stdio::null());
+    Ended::of(&mut command).await
 }
 
 /// A world that tells its metrics, and pins its trail each second.
@@ -115,7 +103,7 @@ impl Settings {
         self
     }
 
-    async fn run(&self, world: &World, arguments: &[&str]) -> Said {
+    async fn run(&self, world: &World, arguments: &[&str]) -> Ended {
         let environment: Vec<_> = self
             .0
             .iter()
@@ -127,8 +115,7 @@ impl Settings {
     /// Each check by its name, and the exit code.
     async fn checks(&self, world: &World) -> (BTreeMap<String, Value>, Option<i32>) {
         let said = self.run(world, &["--json"]).await;
-        let report: Value =
-            serde_json::from_str(&said.output).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        let report = said.report();
         let checks = report["checks"].as_array().expect("a list").iter();
         let checks = checks.map(|check| (text(&check["name"]), check.clone()));
         let worst = match text(&report["status"]).as_str() {
@@ -389,7 +376,7 @@ async fn both_programs_tell_what_they_do_and_nothing_about_anybody() {
     assert_eq!(indexer.value("indexer_ready", &[]), Some(1.0));
 
     let health = Settings::of(&world).run(&world, &["--prometheus"]).await;
-    let health = Scrape::read(&health.output);
+    let health = Scrape::read(&health.said);
     assert_eq!(
         health.value("check_status", &[("check", "database")]),
         Some(0.0)
@@ -564,8 +551,7 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         .filter(|name| !known.contains(*name))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
-    let report: Value =
-        serde_json::from_str(&settings.run(&world, &["--json"]).await.output).expect("JSON");
+    let report = settings.run(&world, &["--json"]).await.report();
     let database = &report["database"];
     assert!(
         database["server"]["maxConnections"].as_u64() > Some(1),
@@ -582,7 +568,7 @@ async fn health_says_what_is_well_and_what_was_never_set_up() {
         indexes.iter().any(|index| index["name"] == "users_pkey"),
         "{indexes:?}"
     );
-    let told = settings.run(&world, &[]).await.output;
+    let told = settings.run(&world, &[]).await.said;
     assert!(
         told.contains("warning   daily-backup       not configured"),
         "{told}"
@@ -650,7 +636,7 @@ async fn health_names_a_long_statement_and_never_its_text() {
     );
     for arguments in [&["--json"][..], &[], &["--prometheus"]] {
         let said = settings.run(&world, arguments).await;
-        let said = format!("{}{}", said.output, said.complaint);
+        let said = format!("{}{}", said.said, said.complaint);
         assert!(
             !said.contains("HIV") && !said.contains("pg_sleep"),
             "{said}"

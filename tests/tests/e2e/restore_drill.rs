@@ -8,10 +8,11 @@ use std::process::Stdio;
 use dev::scratch::Scratch;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
+use tests::transfer::Ended;
 use tests::{World, eventually, id, text};
 
 use crate::audit_check;
-use crate::backups::{Ended, Site, creates};
+use crate::backups::{Site, creates};
 use crate::erasure_ledger::maintains;
 use crate::erasures::{account, approves, at_once, is_completed, verified};
 

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tests::World;
+use tests::transfer::Ended;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// What a command says that does not begin.
@@ -19,19 +20,15 @@ async fn refused(
         "meditrustal" => &programs.meditrustal,
         _ => &programs.indexer,
     };
-    let output = tokio::process::Command::new(executable)
+    let mut command = tokio::process::Command::new(executable);
+    command
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("the program starts");
-    assert!(
-        !output.status.success(),
-        "{arguments:?} with {environment:?}"
-    );
-    String::from_utf8_lossy(&output.stderr).into_owned()
+        .stdin(Stdio::null());
+    let ended = Ended::of(&mut command).await;
+    assert_ne!(ended.code, Some(0), "{arguments:?} with {environment:?}");
+    ended.complaint
 }
 
 fn says_all(told: &str, wanted: &[&str]) {
