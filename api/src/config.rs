@@ -18,6 +18,7 @@ use domain::{
 };
 use ipnet::IpNet;
 use store::{PoolSettings, checkpoints::CheckpointDue, housekeeping::Keep};
+use tls::{Certificate, TlsError};
 
 use crate::{
     answer_budget, connections, cost_limit,
@@ -106,6 +107,9 @@ pub(crate) struct ServeConfig {
     proxy_header: ProxyHeader,
 
     #[command(flatten)]
+    pub(crate) tls: TlsConfig,
+
+    #[command(flatten)]
     pub(crate) connections: ConnectionConfig,
 
     #[command(flatten)]
@@ -152,9 +156,29 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_REQUEST_TIMEOUT", default_value = "10",
           value_parser = clap::value_parser!(u64).range(1..=600))]
     request_timeout_seconds: u64,
+
+    /// How long a statement may take before it is logged, by its name alone, in milliseconds
+    #[arg(long, env = "MEDITRUSTAL_SLOW_STATEMENT_MS", default_value = "500",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    slow_statement_ms: u64,
+
+    /// How long a root field may take before it is logged, by its name alone, in milliseconds
+    #[arg(long, env = "MEDITRUSTAL_SLOW_OPERATION_MS", default_value = "2000",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    slow_operation_ms: u64,
 }
 
 impl ServeConfig {
+    /// How long a statement may take before it is logged.
+    pub(crate) const fn slow_statement(&self) -> Duration {
+        Duration::from_millis(self.slow_statement_ms)
+    }
+
+    /// How long a root field may take before it is logged.
+    pub(crate) const fn slow_operation(&self) -> Duration {
+        Duration::from_millis(self.slow_operation_ms)
+    }
+
     /// The proxies that are believed.
     pub(crate) fn proxies(&self) -> Proxies {
         Proxies {
@@ -168,14 +192,17 @@ impl ServeConfig {
         let mut risks: Vec<Risk> = environment::plain_node(&self.chain_rpc_url)
             .into_iter()
             .collect();
-        if !is_here(&self.listen.ip().to_string()) && self.trusted_proxies.is_empty() {
+        let is_behind_a_proxy = !self.trusted_proxies.is_empty();
+        if !is_here(&self.listen.ip().to_string()) && !is_behind_a_proxy && !self.tls.is_on() {
             risks.push(Risk::new(
                 "plain-http",
-                "requests from beyond this machine are not encrypted: listen on 127.0.0.1 behind a proxy with \
-                 TLS, or name the networks of your proxies with --trusted-proxies",
+                "requests from beyond this machine are not encrypted: set MEDITRUSTAL_TLS_CERT_FILE, listen on 127.0.0.1 \
+                 behind a proxy with TLS, or name the networks of your proxies with --trusted-proxies",
             ));
         }
         risks.extend(self.metrics_address.and_then(environment::open_metrics));
+        risks.extend(environment::empty_password(&self.database.url));
+        risks.extend(self.development_leftovers());
         if self.deletion.grace().is_zero() {
             risks.push(Risk::new(
                 "no-deletion-grace",
@@ -194,6 +221,46 @@ impl ServeConfig {
             Risk::new("trusts-all-proxies", text)
         }));
         risks
+    }
+
+    /// What is right while one develops.
+    fn development_leftovers(&self) -> Vec<Risk> {
+        let checkpoints = self.checkpoints.key_file.as_ref();
+        let mut keys = std::iter::once(&self.registrar_key_file).chain(checkpoints);
+        let is_known = keys
+            .any(|file| chain::address_of_key_file(file).is_ok_and(chain::is_development_account));
+        let is_open = self
+            .allowed_origins
+            .iter()
+            .any(|origin| origin.as_bytes().starts_with(b"http://"));
+        [
+            (
+                is_known,
+                "development-keys",
+                "a key of the registry is one of development chains, which everybody knows: make keys with \
+                 `meditrustal keys new`",
+            ),
+            (
+                is_open,
+                "open-cors",
+                "a page that came by http may call this api with a person's token, and who is on its line can change that \
+                 page: name origins with https:// alone in MEDITRUSTAL_ALLOWED_ORIGINS",
+            ),
+            (
+                self.introspection,
+                "introspection",
+                "the schema and details of mistakes are told to anybody: leave MEDITRUSTAL_INTROSPECTION out",
+            ),
+            (
+                self.playground_dir.is_some(),
+                "playground",
+                "the playground is served to anybody: leave MEDITRUSTAL_PLAYGROUND_DIR out",
+            ),
+        ]
+        .into_iter()
+        .filter(|(is_so, ..)| *is_so)
+        .map(|(_, name, text)| Risk::new(name, text))
+        .collect()
     }
 
     /// The pool of a process that answers requests. Who waited half of the time for a connection has no
@@ -232,6 +299,52 @@ impl ServeConfig {
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// By which certificate this process is believed, where it speaks TLS itself.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TlsConfig {
+    /// The certificate of this api, with those that lead to its authority behind it, in PEM; without it requests come in clear
+    /// text. It is read again when it changes
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_TLS_CERT_FILE",
+        value_name = "FILE",
+        requires = "tls_key_file"
+    )]
+    tls_cert_file: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM, readable by us alone
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_TLS_KEY_FILE",
+        value_name = "FILE",
+        requires = "tls_cert_file"
+    )]
+    tls_key_file: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// Whether requests come by TLS.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.tls_cert_file.is_some()
+    }
+
+    /// How addresses of this api begin.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.is_on() { "https" } else { "http" }
+    }
+
+    /// The certificate; `None` where requests come in clear text.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(crate) fn certificate(&self) -> Result<Option<Arc<Certificate>>, TlsError> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert_file, &self.tls_key_file) else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Certificate::load(certificate, key)?)))
     }
 }
 
@@ -279,6 +392,12 @@ pub(crate) struct ConnectionConfig {
     #[arg(long, env = "MEDITRUSTAL_HEADER_TIMEOUT", default_value = "30", value_parser = seconds())]
     header_timeout: i64,
 
+    /// How long to go on serving after being told to stop, in seconds, so that a proxy sees first that this process is not
+    /// ready
+    #[arg(long, env = "MEDITRUSTAL_DRAIN", default_value = "5",
+          value_parser = clap::value_parser!(u64).range(0..=300))]
+    drain_seconds: u64,
+
     /// Sockets, for subscriptions, of one address
     #[arg(long, env = "MEDITRUSTAL_SOCKETS_OF_ADDRESS", default_value = "256", value_parser = count())]
     sockets_of_address: u32,
@@ -303,6 +422,11 @@ impl ConnectionConfig {
                 ("MEDITRUSTAL_SOCKETS_OF_ADDRESS", self.sockets_of_address),
             ),
         ])
+    }
+
+    /// How long to go on serving after being told to stop.
+    pub(crate) const fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
     }
 
     /// The limits of connections.
@@ -681,6 +805,24 @@ impl DatabaseConfig {
     }
 }
 
+/// Files that every command reads before anything else.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonFiles {
+    /// A file of settings, in TOML, for what neither the command line nor the environment sets: `ops/meditrustal.toml` names
+    /// them all
+    #[arg(long, env = "MEDITRUSTAL_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Certificates of authorities that are trusted besides the system's where a node or an api is reached by https, in PEM
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_ROOT_CERTIFICATES",
+        value_name = "FILE",
+        global = true
+    )]
+    pub(crate) root_certificates: Option<PathBuf>,
+}
+
 /// Whether real records are kept here.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SafetyConfig {
@@ -734,6 +876,24 @@ pub(crate) struct LogConfig {
         global = true
     )]
     pub(crate) format: LogFormat,
+
+    /// The file to append lines to instead of the standard error; opened again on SIGHUP
+    #[arg(long = "log-file", env = "MEDITRUSTAL_LOG_FILE", global = true)]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// What collects traces by OTLP over HTTP, such as `http://127.0.0.1:4318`; without it there are none
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_OTLP_URL",
+        value_parser = collector_url,
+        global = true
+    )]
+    pub(crate) otlp_url: Option<String>,
+}
+
+/// The address of a collector of traces.
+fn collector_url(text: &str) -> Result<String, telemetry::InvalidCollector> {
+    telemetry::check_collector(text).map(|()| text.to_owned())
 }
 
 /// How a log line looks.

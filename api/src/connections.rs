@@ -4,14 +4,20 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
+use axum::{
+    Router,
+    extract::ConnectInfo,
+    http::{HeaderValue, header},
+};
 use domain::throttle::Network;
 use hyper::{Request, body::Incoming, server::conn::http1, service::Service as _};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use tls::Certificate;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -25,6 +31,9 @@ use crate::{
 /// How long to wait where the operating system has no connection to give, such as without file
 /// descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether the certificate has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many connections, for how long.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +54,32 @@ pub(crate) struct HeldConnection(
 
 type ConnectionPermits = (OwnedSemaphorePermit, Option<Permit<Network>>);
 
-/// Serves until told to stop; then takes no more, and ends when what runs has ended.
+/// One connection, and what answers on it.
+struct AcceptedConnection {
+    builder: http1::Builder,
+    router: Router,
+    peer: SocketAddr,
+    held: HeldConnection,
+    ends: Ends,
+}
+
+/// When connections end.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// From here on each connection ends with the answer to its next request.
+    pub(crate) draining: CancellationToken,
+    /// From here on no connection is taken, and each ends with the request under way.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Serves until told to stop; then takes no more, and ends when what runs has ended. With a certificate by TLS alone.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
     proxies: &Proxies,
-    stopping: CancellationToken,
+    certificate: Option<Arc<Certificate>>,
+    ends: Ends,
 ) {
     let all = Arc::new(Semaphore::new(limits.all));
     let of_network = ConnectionLimiter::new(limits.of_network);
@@ -62,7 +90,7 @@ pub(crate) async fn serve(
     let tracker = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            () = stopping.cancelled() => break,
+            () = ends.stopping.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -78,12 +106,54 @@ pub(crate) async fn serve(
             tracing::debug!("A connection was refused: there are too many");
             continue;
         };
-        let connection = serve_connection(&builder, stream, peer, held, router.clone(), &stopping);
-        tracker.spawn(connection);
+        let accepted = AcceptedConnection {
+            builder: builder.clone(),
+            router: router.clone(),
+            peer,
+            held,
+            ends: ends.clone(),
+        };
+        let certificate = certificate.clone();
+        tracker.spawn(async move {
+            match certificate {
+                None => accepted.answer(stream).await,
+                Some(certificate) => {
+                    let within = limits.headers_within;
+                    accepted.answer_by_tls(stream, &certificate, within).await;
+                }
+            }
+        });
     }
     drop(listener);
     tracker.close();
     tracker.wait().await;
+}
+
+/// Reads a certificate again whenever its files have changed. Never ends.
+pub(crate) async fn renew(certificate: Arc<Certificate>) {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let looked = Arc::clone(&certificate);
+        let Ok(looked) = tokio::task::spawn_blocking(move || looked.refresh()).await else {
+            continue;
+        };
+        match looked {
+            Ok(is_new) => {
+                if is_new {
+                    tracing::info!("The certificate of this api was read again");
+                }
+                told.clear();
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if text != told {
+                    tracing::warn!("The certificate of before is shown on: {text}");
+                    told = text;
+                }
+            }
+        }
+    }
 }
 
 fn admit_connection(
@@ -101,27 +171,52 @@ fn admit_connection(
     Some(HeldConnection(Arc::new((one_of_all, permit))))
 }
 
-fn serve_connection(
-    builder: &http1::Builder,
-    stream: TcpStream,
-    peer: SocketAddr,
-    held: HeldConnection,
-    router: Router,
-    stopping: &CancellationToken,
-) -> impl Future<Output = ()> + Send + use<> {
-    let router = TowerToHyperService::new(router);
-    let answer = move |mut request: Request<Incoming>| {
-        let extensions = request.extensions_mut();
-        extensions.insert(ConnectInfo(peer));
-        extensions.insert(held.clone());
-        router.call(request)
-    };
-    let service = hyper::service::service_fn(answer);
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let stopping = stopping.clone();
-    async move {
+impl AcceptedConnection {
+    /// Shows the certificate, and then answers. The handshake takes no longer than headers may.
+    async fn answer_by_tls(self, stream: TcpStream, certificate: &Certificate, within: Duration) {
+        let shaken = tokio::select! {
+            () = self.ends.stopping.cancelled() => return,
+            shaken = tokio::time::timeout(within, certificate.accept(stream)) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.answer(stream).await,
+            Ok(Err(error)) => tracing::trace!(%error, "A connection came to no TLS"),
+            Err(_) => tracing::trace!("A connection came to no TLS in time"),
+        }
+    }
+
+    /// Answers until the connection ends.
+    async fn answer<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            builder,
+            router,
+            peer,
+            held,
+            ends: Ends { draining, stopping },
+        } = self;
+        let router = TowerToHyperService::new(router);
+        let answer = move |mut request: Request<Incoming>| {
+            let extensions = request.extensions_mut();
+            extensions.insert(ConnectInfo(peer));
+            extensions.insert(held.clone());
+            let (answer, draining) = (router.call(request), draining.clone());
+            async move {
+                let mut answer = answer.await?;
+                // A switch of protocols has that header already.
+                if draining.is_cancelled() && !answer.headers().contains_key(header::CONNECTION) {
+                    let headers = answer.headers_mut();
+                    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        };
+        let service = hyper::service::service_fn(answer);
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

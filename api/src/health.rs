@@ -19,6 +19,7 @@ use store::{
     cursor::Registry,
     health::{self, Probed},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
@@ -42,10 +43,13 @@ pub(crate) struct FailingParts {
     indexer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
+    /// Not looked at, but told to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<String>,
 }
 
 impl FailingParts {
-    /// The names of the parts that are not well.
+    /// The names of the parts that are looked at and are not well.
     pub(crate) fn failing(&self) -> Vec<&'static str> {
         let parts = [
             ("database", &self.database),
@@ -59,7 +63,7 @@ impl FailingParts {
 
     /// Whether requests can be served.
     pub(crate) const fn can_serve(&self) -> bool {
-        self.database.is_none() && self.clock.is_none()
+        self.database.is_none() && self.clock.is_none() && self.process.is_none()
     }
 
     /// Whether what is served comes to its end, too.
@@ -118,6 +122,7 @@ struct Observation {
 pub(crate) struct Health {
     observed: Arc<Mutex<Observation>>,
     checkpoints: Arc<Mutex<CheckpointState>>,
+    draining: CancellationToken,
 }
 
 impl Default for Health {
@@ -131,6 +136,7 @@ impl Default for Health {
                 at: Instant::now(),
             })),
             checkpoints: Arc::default(),
+            draining: CancellationToken::new(),
         }
     }
 }
@@ -153,6 +159,11 @@ impl Health {
         std::mem::replace(&mut *state.unwrap_or_else(PoisonError::into_inner), now)
     }
 
+    /// Cancelled when this process was told to stop: it still serves, and is not ready from then on.
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
     /// What is failing now.
     pub(crate) fn parts(&self) -> FailingParts {
         let seen = self.seen();
@@ -160,6 +171,9 @@ impl Health {
         let age = seen.at.elapsed();
         if age > VALID_FOR {
             parts.database = Some(format!("not looked at for {} s", age.as_secs()));
+        }
+        if self.draining.is_cancelled() {
+            parts.process = Some("told to stop: send no more requests".to_owned());
         }
         parts
     }

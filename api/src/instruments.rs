@@ -42,8 +42,11 @@ const ATTEMPTS: [&str; 5] = ["log-in", "proof", "refresh", "register", "challeng
 static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
 
 /// Names the root fields of the schema, before anything is counted. What is counted before is counted as none of them.
-pub(crate) fn begin(root_fields: Vec<String>) {
-    INSTRUMENTS.get_or_init(|| Instruments::new(root_fields));
+pub(crate) fn begin(root_fields: Vec<String>, slow_operation: Duration) {
+    INSTRUMENTS.get_or_init(|| Instruments {
+        slow_operation,
+        ..Instruments::new(root_fields)
+    });
 }
 
 /// What this process counts with.
@@ -55,6 +58,8 @@ pub(crate) fn instruments() -> &'static Instruments {
 #[derive(Debug)]
 pub(crate) struct Instruments {
     all: Metrics,
+    /// How long a root field may take before it is logged.
+    slow_operation: Duration,
     requests: RequestMetrics,
     queues: QueueMetrics,
     handed_over: Labelled<Counter>,
@@ -174,12 +179,17 @@ impl Instruments {
             ),
             checked_rows: all.counter("deep_check_rows", "Rows that the deep check looked at"),
             sampled: SampledMetrics::new(&mut all),
+            slow_operation: Duration::MAX,
             all,
         }
     }
 
     /// A root field of a query or a mutation was resolved, or failed with this code.
     pub(crate) fn resolved(&self, field: &str, took: Duration, failed: Option<ErrorCode>) {
+        if took >= self.slow_operation {
+            let seconds = took.as_secs_f64();
+            tracing::warn!(operation = field, seconds, "An operation was slow");
+        }
         let requests = &self.requests;
         requests.fields.with(&[field]).observe(took.as_secs_f64());
         if let Some(code) = failed {

@@ -6,13 +6,13 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `seal`, `admin`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `seal`, `admin`, `config`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
 //! Transport
 //!
-//! - `connections`: accepts TCP connections, limited in number, in all and of one network, and in time
+//! - `connections`: accepts TCP connections, limited in number, in all and of one network, and in time; by TLS where there is a certificate
 //! - `http`: the routes, and GraphQL over HTTP
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
@@ -67,6 +67,7 @@
 //! - `records/draft`: a record on its way to the writer
 //! - `records/authorize`: decides which drafts may be stored
 //! - `records/restored`: answers drafts of versions that are there already
+//! - `records/sources`: answers drafts of documents that their source has sent before
 //! - `records/succession`: ends the versions that drafts supersede
 //! - `records/patient_keys`: the keys of patients that something is sealed with
 //! - `records/signing`: signs the transactions of drafts
@@ -192,7 +193,7 @@ mod wire;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use domain::environment::unknown_settings;
+use domain::environment::{self, unknown_settings};
 use mimalloc::MiMalloc;
 
 /// A request is thousands of small texts.
@@ -200,15 +201,26 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let unknown = unknown_settings(
-        settings::variables_set(),
-        &settings::variables_of(commands::Cli::command()),
-    );
+    let own = settings::variables_of(commands::Cli::command());
+    let given = settings::GivenSettings::read(settings::SettingNames {
+        variables: [environment::variables(), own.clone()].concat(),
+        secrets: environment::SECRETS.map(str::to_owned).to_vec(),
+    });
+    let unknown = unknown_settings(given.variables(), &own);
     // What is missing may be what was mistyped.
-    let cli = settings::parse::<commands::Cli>(&unknown);
-    cli.log.start();
+    let cli = settings::parse::<commands::Cli>(&given, &unknown);
+    let telemetry = match cli.log.start() {
+        Ok(telemetry) => telemetry,
+        Err(error) => return commands::fail(&error),
+    };
+    if let Some(file) = &cli.files.config {
+        tracing::debug!("Settings are read from {}", file.display());
+    }
     if let Err(risky) = cli.safety.judge(unknown) {
         return commands::fail(&risky);
+    }
+    if let Err(error) = tls::trust(cli.files.root_certificates.as_deref()) {
+        return commands::fail(&error);
     }
     if let Err(error) = core_dumps::forbid() {
         return commands::fail(&error);
@@ -220,7 +232,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return commands::fail(&error),
     };
-    match runtime.block_on(cli.command.run(&cli.safety)) {
+    let ran = runtime.block_on(async {
+        let running = telemetry.begin()?;
+        let ran = cli.command.run(&cli.safety, &given).await;
+        running.end().await;
+        ran
+    });
+    match ran {
         Ok(code) => code,
         Err(error) => commands::fail(error.as_ref()),
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     clock::{Ahead, Clock},
     integrity::FindingKind,
-    monitoring::{LEAST_DEAD_ROWS, PATIENT_ROLES, dead_ratio, index_use},
+    monitoring::{LEAST_DEAD_ROWS, dead_ratio, index_use, is_patient_role},
 };
 use metrics::{flag, number};
 use store::{
@@ -122,9 +122,7 @@ impl Sampler {
         metrics.connections.set(number(found.connections));
         metrics.max_connections.set(found.max_connections.into());
         let queries = monitoring::active_queries(&mut conn).await?;
-        let longest = queries
-            .iter()
-            .find(|query| !PATIENT_ROLES.contains(&query.role.as_str()));
+        let longest = queries.iter().find(|query| !is_patient_role(&query.role));
         metrics
             .longest_query
             .set(longest.map_or(0.0, |query| query.seconds));

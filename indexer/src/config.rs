@@ -3,13 +3,22 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
-use domain::environment::{Environment, RISKS, Risk, TooRisky};
+use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use domain::environment::{self, Environment, RISKS, Risk, TooRisky};
+use settings::ConfigCommand;
 
 /// Follows the registry's events and reconciles them into PostgreSQL
 #[derive(Debug, Parser)]
-#[command(name = "meditrustal-indexer", version, about)]
+#[command(
+    name = "meditrustal-indexer",
+    version,
+    about,
+    after_help = "`meditrustal-indexer config check` and `config show` look at the settings, and start nothing."
+)]
 pub(crate) struct Config {
+    #[command(flatten)]
+    pub(crate) files: CommonFiles,
+
     /// Where the database is, under the indexer's own role
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub(crate) database_url: String,
@@ -72,6 +81,61 @@ pub(crate) struct Config {
     /// How to print it
     #[arg(long, env = "MEDITRUSTAL_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+
+    /// The file to append lines to instead of the standard error; opened again on SIGHUP
+    #[arg(long, env = "MEDITRUSTAL_LOG_FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+
+    /// What collects traces by OTLP over HTTP, such as `http://127.0.0.1:4318`; without it there are none
+    #[arg(long, env = "MEDITRUSTAL_OTLP_URL", value_parser = collector_url)]
+    pub(crate) otlp_url: Option<String>,
+
+    /// How long a statement may take before it is logged, by its name alone, in milliseconds
+    #[arg(long, env = "MEDITRUSTAL_SLOW_STATEMENT_MS", default_value = "2000",
+          value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    slow_statement_ms: u64,
+}
+
+/// The address of a collector of traces.
+fn collector_url(text: &str) -> Result<String, telemetry::InvalidCollector> {
+    telemetry::check_collector(text).map(|()| text.to_owned())
+}
+
+/// Files that are read before anything else.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CommonFiles {
+    /// A file of settings, in TOML, for what neither the command line nor the environment sets: `ops/meditrustal.toml` names
+    /// them all
+    #[arg(long, env = "MEDITRUSTAL_CONFIG", value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Certificates of authorities that are trusted besides the system's where the node is reached by https, in PEM
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_ROOT_CERTIFICATES",
+        value_name = "FILE",
+        global = true
+    )]
+    pub(crate) root_certificates: Option<PathBuf>,
+}
+
+/// `meditrustal-indexer config`: looks at the settings
+#[derive(Debug, Parser)]
+#[command(name = "meditrustal-indexer", version)]
+pub(crate) struct Inspector {
+    #[command(flatten)]
+    pub(crate) files: CommonFiles,
+
+    #[command(subcommand)]
+    pub(crate) command: InspectorCommand,
+}
+
+/// What it can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InspectorCommand {
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// How a log line looks.
@@ -94,6 +158,16 @@ fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
 }
 
 impl Config {
+    /// What of these settings is insecure.
+    pub(crate) fn risks(&self) -> Vec<Risk> {
+        let risks = [
+            environment::plain_node(&self.chain_rpc_url),
+            environment::empty_password(&self.database_url),
+            self.metrics_address.and_then(environment::open_metrics),
+        ];
+        risks.into_iter().flatten().collect()
+    }
+
     /// Warns of what is insecure.
     ///
     /// # Errors
@@ -108,6 +182,11 @@ impl Config {
     /// How old the newest block may be; `None` for any age.
     pub(crate) fn head_age(&self) -> Option<Duration> {
         (self.head_age > 0).then(|| Duration::from_secs(self.head_age.into()))
+    }
+
+    /// How long a statement may take before it is logged.
+    pub(crate) const fn slow_statement(&self) -> Duration {
+        Duration::from_millis(self.slow_statement_ms)
     }
 
     /// How often the node is asked for new blocks.

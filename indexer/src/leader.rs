@@ -107,7 +107,7 @@ impl ChainFollower {
                 None => return Ok(RoundOutcome::Done),
             },
         };
-        let Some(looked) = until(&self.stop, self.look(leader)).await else {
+        let Some(looked) = until(&self.stop, Box::pin(self.look(leader))).await else {
             return Ok(RoundOutcome::Done);
         };
         let (seen, compared) = looked?;

@@ -20,52 +20,119 @@ mod run;
 mod status;
 mod sweep;
 
-use std::process::ExitCode;
+use std::{error::Error, io::Write as _, process::ExitCode};
 
 use clap::CommandFactory as _;
-use domain::environment::unknown_settings;
+use domain::environment::{self, Risk, unknown_settings};
+use settings::{ConfigCommand, GivenSettings};
+use telemetry::{LogSettings, StartError, Telemetry};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Inspector, InspectorCommand, LogFormat};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let unknown = unknown_settings(
-        settings::variables_set(),
-        &settings::variables_of(Config::command()),
-    );
+    let own = settings::variables_of(Config::command());
+    let given = GivenSettings::read(settings::SettingNames {
+        variables: [environment::variables(), own.clone()].concat(),
+        secrets: environment::SECRETS.map(str::to_owned).to_vec(),
+    });
+    let unknown = unknown_settings(given.variables(), &own);
+    if given.is_for(&Inspector::command(), "config") {
+        let asked = settings::parse::<Inspector>(&given, &unknown);
+        if let Err(error) = tls::trust(asked.files.root_certificates.as_deref()) {
+            settings::refuse("meditrustal-indexer", &[error::with_causes(&error)]);
+        }
+        let InspectorCommand::Config(command) = asked.command;
+        return inspect(&command, &given, unknown);
+    }
     // What is missing may be what was mistyped.
-    let config = settings::parse::<Config>(&unknown);
-    log(&config);
+    let config = settings::parse::<Config>(&given, &unknown);
+    let telemetry = match log(&config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(&error),
+    };
     if let Err(risky) = config.judge(unknown) {
         tracing::error!("{risky}");
+        return ExitCode::FAILURE;
+    }
+    if let Some(file) = &config.files.config {
+        tracing::debug!("Settings are read from {}", file.display());
+    }
+    if let Err(error) = tls::trust(config.files.root_certificates.as_deref()) {
+        tracing::error!("{}", error::with_causes(&error));
         return ExitCode::FAILURE;
     }
     if let Err(error) = core_dumps::forbid() {
         tracing::error!(%error, "Core dumps cannot be forbidden");
         return ExitCode::FAILURE;
     }
+    let running = match telemetry.begin() {
+        Ok(running) => running,
+        Err(error) => return fail(&error),
+    };
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());
-    match run::run(config, stop).await {
+    let ran = run::run(config, stop).await;
+    let code = match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", error::with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
+    };
+    running.end().await;
+    code
+}
+
+/// Looks at the settings, and starts nothing.
+fn inspect(command: &ConfigCommand, given: &GivenSettings, unknown: Vec<Risk>) -> ExitCode {
+    let refused = |mistakes: &[String]| (ExitCode::from(2), Err(settings::told(mistakes)));
+    let (code, said) = match command {
+        ConfigCommand::Show { .. } if !given.mistakes().is_empty() => refused(given.mistakes()),
+        ConfigCommand::Show { json } => (
+            ExitCode::SUCCESS,
+            Ok(settings::show(&Config::command(), given, *json)),
+        ),
+        ConfigCommand::Check => match settings::check::<Config>(given, &[]) {
+            Err(mistakes) => refused(&mistakes),
+            Ok(config) => match run::check(&config, unknown) {
+                Ok(()) => (
+                    ExitCode::SUCCESS,
+                    Ok("every setting can be used".to_owned()),
+                ),
+                Err(error) => (ExitCode::FAILURE, Err(error::with_causes(error.as_ref()))),
+            },
+        },
+    };
+    let written = match said {
+        Ok(said) => writeln!(std::io::stdout(), "{said}"),
+        Err(said) => writeln!(std::io::stderr(), "meditrustal-indexer: {said}"),
+    };
+    match written {
+        Ok(()) => code,
+        // Nobody reads it any more.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Lines go to the standard error: the standard output is nobody's here.
-fn log(config: &Config) {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&config.log))
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    match config.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
-    }
+/// Tells why nothing can be logged.
+fn fail(error: &dyn Error) -> ExitCode {
+    // Nobody to tell: the exit code says it.
+    let why = error::with_causes(error);
+    writeln!(std::io::stderr(), "meditrustal-indexer: {why}").ok();
+    ExitCode::FAILURE
+}
+
+/// Starts logging.
+fn log(config: &Config) -> Result<Telemetry, StartError> {
+    telemetry::start(&LogSettings {
+        filter: config.log.clone(),
+        is_json: config.log_format == LogFormat::Json,
+        file: config.log_file.clone(),
+        collector: config.otlp_url.clone(),
+        service: "meditrustal-indexer",
+    })
 }
 
 /// SIGTERM or SIGINT: finish the transaction, release the lock, exit 0.

@@ -7,13 +7,14 @@ use std::{
 };
 
 use chain::{Client, Deployment};
-use domain::environment;
+use domain::environment::Risk;
 use store::{
     PoolSettings,
     cursor::{Leadership, Registry},
     inspect::{self, InspectError},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     config::Config,
@@ -32,6 +33,17 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// How often one that stands by looks whether it may lead: each look is a new connection.
 const STANDBY_WAIT: Duration = Duration::from_secs(1);
 
+/// Refuses a deployment file that cannot be used, and settings that are not safe for real records; `unknown` are those that
+/// nobody knows. Nobody is asked.
+///
+/// # Errors
+/// Why.
+pub(crate) fn check(config: &Config, unknown: Vec<Risk>) -> Result<(), Box<dyn Error>> {
+    Deployment::load(&config.deployment_file)?;
+    config.judge([config.risks(), unknown].concat())?;
+    Ok(())
+}
+
 /// Runs until told to stop.
 ///
 /// # Errors
@@ -47,11 +59,8 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         statement_timeout: DATABASE_TIMEOUT,
         ..PoolSettings::default()
     };
-    let risks = [
-        environment::plain_node(&config.chain_rpc_url),
-        config.metrics_address.and_then(environment::open_metrics),
-    ];
-    config.judge(risks.into_iter().flatten().collect())?;
+    config.judge(config.risks())?;
+    store::log_statements_slower_than(config.slow_statement());
     let pool = store::connect(&config.database_url, "meditrustal-indexer", settings)?;
     let status = Status::new(config.head_age());
     let listening = health::serve(config.listen, status.clone(), stop.clone()).await;
@@ -164,10 +173,11 @@ impl Indexer {
 
     /// Leads until leadership is lost, or finds that another leads.
     async fn lead_or_stand_by(&mut self) -> Result<(), IndexerError> {
-        let taken = within(Leadership::try_take(
+        // Boxed: what connects to PostgreSQL by TLS is large.
+        let taken = Box::pin(within(Leadership::try_take(
             &self.follower.pool,
             &self.follower.registry,
-        ));
+        )));
         let Some(taken) = until(&self.stop, taken).await else {
             return Ok(());
         };
@@ -181,7 +191,7 @@ impl Indexer {
         let led = self.follow(&mut leadership).await;
         self.status.is(LeadershipRole::Starting);
         // Where this fails the connection is broken, and the lock went with it.
-        if let Err(error) = within(leadership.release()).await {
+        if let Err(error) = Box::pin(within(leadership.release())).await {
             tracing::debug!("The lock went with its connection: {error}");
         }
         led
@@ -194,7 +204,10 @@ impl Indexer {
         let mut news = true;
         while !self.stop.is_cancelled() {
             within(leadership.hold()).await?;
-            let round = self.follower.round(&mut leader).await;
+            let span = tracing::debug_span!("round");
+            let round = Box::pin(self.follower.round(&mut leader))
+                .instrument(span)
+                .await;
             self.status.round();
             let rest = match round {
                 Ok(round) => {

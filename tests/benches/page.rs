@@ -144,7 +144,7 @@ impl Asker {
     async fn each(&self) -> [String; 3] {
         let body =
             json!({ "query": PAGE, "variables": { "patientId": self.population.patients[0] } });
-        let client = reqwest::Client::new();
+        let client = dev::http::client();
         let ask = async |server: SocketAddr, path: &str| {
             let url = format!("http://{server}{path}");
             let doctor = self.population.doctors[0]

@@ -26,7 +26,7 @@ impl EventStream {
         headers: &[(&str, &str)],
         body: Value,
     ) -> Self {
-        let mut request = reqwest::Client::new()
+        let mut request = dev::http::client()
             .post(format!("{}/graphql", api.url()))
             .header("accept", "text/event-stream")
             .header("content-type", "application/json")

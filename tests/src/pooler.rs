@@ -70,7 +70,12 @@ async fn serve(
     server: (String, u16),
     shared: Arc<Mutex<Shared>>,
 ) -> Option<()> {
-    let start = rest(&mut client).await?;
+    let mut start = rest(&mut client).await?;
+    // "SSLRequest": the client asks for TLS, and goes on in clear text where it may.
+    if start[4..] == 80_877_103_u32.to_be_bytes() {
+        client.write_all(b"N").await.ok()?;
+        start = rest(&mut client).await?;
+    }
     let mut session = shared.lock().await;
     if session.server.is_none() {
         let mut line = TcpStream::connect(server).await.ok()?;

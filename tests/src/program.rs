@@ -103,13 +103,13 @@ impl Program {
 
     /// What `GET /health/ready` or the like answers now; `None` when nobody does.
     pub async fn health(&self, path: &str) -> Option<u16> {
-        let answer = reqwest::get(format!("{}{path}", self.url())).await.ok()?;
+        let answer = dev::http::get(format!("{}{path}", self.url())).await.ok()?;
         Some(answer.status().as_u16())
     }
 
     /// What `GET /health/ready` or the like answers, parsed; null when nobody does.
     pub async fn says(&self, path: &str) -> Value {
-        let answer = reqwest::get(format!("{}{path}", self.url())).await;
+        let answer = dev::http::get(format!("{}{path}", self.url())).await;
         let text = match answer {
             Ok(answer) => answer.text().await.unwrap_or_default(),
             Err(_) => String::new(),

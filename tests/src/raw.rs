@@ -41,7 +41,7 @@ impl Program {
     /// Sends a request without a body; answers as much of the body as comes, though it may break off.
     pub async fn begins(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        let mut request = dev::http::client().request(method, format!("{}{path}", self.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -63,7 +63,7 @@ impl Program {
         body: impl Into<reqwest::Body>,
     ) -> Reply {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = reqwest::Client::new().request(method, format!("{}{path}", self.url()));
+        let mut request = dev::http::client().request(method, format!("{}{path}", self.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -52,7 +52,8 @@ pub struct Report {
 impl Report {
     /// Reads a report.
     pub fn of(reply: Reply) -> Self {
-        let lines = reply.body.lines();
+        // A blank one says that it goes on.
+        let lines = reply.body.lines().filter(|line| !line.is_empty());
         let mut lines: Vec<Value> = lines
             .map(|line| {
                 serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))

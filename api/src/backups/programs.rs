@@ -167,8 +167,14 @@ impl DatabaseAddress {
                 Some(("password", value)) => password = Some(value.to_owned()),
                 // A word of sqlx's own, which libpq refuses.
                 Some(("statement-cache-capacity", _)) => {}
-                _ => kept.push(pair.to_owned()),
+                Some((name, value)) => kept.push(format!("{}={value}", name_of_libpq(name))),
+                None => kept.push(pair.to_owned()),
             }
+        }
+        // By itself libpq would look for authorities at home alone, and not where the system has them.
+        let has_own = kept.iter().any(|pair| pair.starts_with("sslrootcert="));
+        if kept.iter().any(|pair| pair == "sslmode=verify-full") && !has_own {
+            kept.push("sslrootcert=system".to_owned());
         }
         let query = kept.join("&");
         url.set_query(Some(&query).filter(|it| !it.is_empty()).map(String::as_str));
@@ -180,6 +186,17 @@ impl DatabaseAddress {
                 .transpose()
                 .map_err(|()| wrong())?,
         })
+    }
+}
+
+/// What libpq calls a parameter for which sqlx has a second word.
+fn name_of_libpq(name: &str) -> &str {
+    match name {
+        "ssl-mode" => "sslmode",
+        "ssl-root-cert" | "ssl-ca" => "sslrootcert",
+        "ssl-cert" => "sslcert",
+        "ssl-key" => "sslkey",
+        name => name,
     }
 }
 
@@ -232,6 +249,24 @@ mod tests {
         assert_eq!(connection.password.as_deref(), Some("hunter#2@"));
         assert!(!format!("{connection:?}").contains("hunter"));
 
+        for (query, wanted) in [
+            (
+                "sslmode=verify-full",
+                "sslmode=verify-full&sslrootcert=system",
+            ),
+            (
+                "ssl-mode=verify-full&ssl-ca=/ca.pem",
+                "sslmode=verify-full&sslrootcert=/ca.pem",
+            ),
+            ("sslmode=verify-ca", "sslmode=verify-ca"),
+        ] {
+            let url = format!("postgres://backup@db/meditrustal?{query}");
+            let address = DatabaseAddress::of(&url).expect("an address").address;
+            assert_eq!(
+                address,
+                format!("postgres://backup@db/meditrustal?{wanted}")
+            );
+        }
         let socket = DatabaseAddress::of(
             "postgres:///meditrustal?host=%2Frun%2Fpostgresql&user=backup&password=hunter2",
         );

@@ -28,6 +28,8 @@ use super::{
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// How much is read of a program at a time. Unit: bytes.
 const CHUNK: usize = 1 << 16;
+/// The schema that is dumped and restored.
+const SCHEMA: &str = "public";
 /// How a dump in the custom format begins.
 const BEGINNING: &[u8] = b"PGDMP";
 
@@ -92,6 +94,12 @@ pub(crate) enum BackupError {
          database and at its role"
     )]
     Empty(String),
+    /// The tables are those of one tenant among several.
+    #[error(
+        "the tables are in the schema {0:?}: backups are made of databases whose tables are in the schema \"public\", one tenant in each; \
+         nothing was written. Copy the server as a whole (pg_basebackup), or give each tenant a database"
+    )]
+    OtherSchema(String),
     /// A program failed.
     #[error("{program} failed: {said}")]
     Failed {
@@ -153,6 +161,9 @@ async fn dump_all(
     identity: &DatabaseIdentity,
     tell: fn(&str),
 ) -> Result<Vec<Aside>, BackupError> {
+    if identity.schema != SCHEMA {
+        return Err(BackupError::OtherSchema(identity.schema.clone()));
+    }
     let id = RequestId::fresh().to_string();
     let programs = Programs::find(wanted.programs.as_deref(), identity.server_major)?;
     let mut aside = Vec::new();
@@ -314,8 +325,8 @@ async fn dump(
         .args(["--format=custom", "--lock-wait-timeout=60s"])
         .arg(format!("--snapshot={snapshot}"))
         .arg(match part.part {
-            BackupPart::Records => format!("--exclude-table=public.{KEYS_TABLE}"),
-            BackupPart::Keys => format!("--table=public.{KEYS_TABLE}"),
+            BackupPart::Records => format!("--exclude-table={SCHEMA}.{KEYS_TABLE}"),
+            BackupPart::Keys => format!("--table={SCHEMA}.{KEYS_TABLE}"),
         })
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -1,9 +1,11 @@
-//! `GET /export`: a patient's records as NDJSON, as a `Bundle`, or as an archive that can be brought back.
+//! `GET /export`: a patient's records as NDJSON, as a `Bundle` (a collection, or a transaction that another
+//! FHIR server takes), or as an archive that can be brought back.
 //!
 //! Nothing is opened before there is room for it on the way out. An export that ends before it is whole
 //! breaks the connection off, after it has said why.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -16,8 +18,9 @@ use axum::{
 use domain::{
     countries::{Country, abroad},
     ids::{RequestId, UserId},
+    records::RecordType,
 };
-use fhir::{Issue, IssueCode, Severity};
+use fhir::{Issue, IssueCode, SERVER_URL, Severity};
 use serde_json::json;
 use store::records::{
     Record,
@@ -35,6 +38,7 @@ use crate::{
     cursor::{Cursor, ListCursors},
     error::Error,
     records::{
+        decrypt,
         disclosure::Disclosed,
         export::{self, Export, ExportStart},
         filter::Criteria,
@@ -56,6 +60,9 @@ pub(super) enum ExportFormat {
     Lines,
     /// One FHIR `Bundle`.
     Bundle,
+    /// One FHIR `Bundle` that stores them elsewhere: the patient, then the records by their types, under the
+    /// ids that they have here.
+    Transaction,
     /// A record in each line, and what is known of it besides.
     Archive,
 }
@@ -66,6 +73,7 @@ impl std::str::FromStr for ExportFormat {
         match text {
             "ndjson" => Ok(Self::Lines),
             "bundle" => Ok(Self::Bundle),
+            "transaction" => Ok(Self::Transaction),
             "archive" => Ok(Self::Archive),
             _ => Err(()),
         }
@@ -76,7 +84,7 @@ impl ExportFormat {
     const fn media_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Lines => "application/fhir+ndjson",
-            Self::Bundle => "application/fhir+json",
+            Self::Bundle | Self::Transaction => "application/fhir+json",
             Self::Archive => "application/x-ndjson",
         })
     }
@@ -87,6 +95,11 @@ impl ExportFormat {
         match self {
             Self::Lines => [bytes, b"\n"].concat(),
             Self::Bundle => entry(record, bytes),
+            Self::Transaction => {
+                let kind = decrypt::document(bytes);
+                let kind = kind.as_ref().and_then(fhir::kind_of).unwrap_or_default();
+                put(kind, &record.id.to_string(), bytes)
+            }
             Self::Archive => {
                 let is_withdrawn = record.is_withdrawn;
                 let head = json!({
@@ -114,6 +127,12 @@ impl ExportFormat {
                 record,
                 &outcome(Severity::Error, error.public_code(), &error.to_string()),
             ),
+            Self::Transaction => [
+                br#"{"resource":"#.as_slice(),
+                &outcome(Severity::Error, error.public_code(), &error.to_string()),
+                br#","request":{"method":"POST","url":"OperationOutcome"}}"#,
+            ]
+            .concat(),
             Self::Archive => {
                 let line = json!({
                     "meditrustal": 1, "recordId": record.id, "withheld": error.public_code().as_str(),
@@ -133,7 +152,7 @@ impl ExportFormat {
             ]
             .concat(),
             // It stays open: nobody takes it for whole.
-            Self::Bundle => Vec::new(),
+            Self::Bundle | Self::Transaction => Vec::new(),
             Self::Archive => {
                 let line = json!({ "meditrustal": 1, "ended": over.code.as_str(), "message": over.message });
                 format!("{line}\n").into_bytes()
@@ -145,6 +164,20 @@ impl ExportFormat {
 fn entry(record: &Record, resource: &[u8]) -> Vec<u8> {
     let head = format!(r#"{{"fullUrl":"urn:uuid:{}","resource":"#, record.id);
     [head.as_bytes(), resource, b"}"].concat()
+}
+
+/// An entry that stores a resource under its id: whatever refers to it by kind and id, refers to it there.
+fn put(kind: &str, id: &str, resource: &[u8]) -> Vec<u8> {
+    let head = format!(r#"{{"fullUrl":"{SERVER_URL}/{kind}/{id}","resource":"#);
+    let tail = format!(r#","request":{{"method":"PUT","url":"{kind}/{id}"}}}}"#);
+    [head.as_bytes(), resource, tail.as_bytes()].concat()
+}
+
+/// Who the records are about, as far as the documents say: by an id.
+fn patient(id: UserId) -> Vec<u8> {
+    let id = id.to_string();
+    let resource = format!(r#"{{"id":"{id}","resourceType":"Patient"}}"#);
+    put("Patient", &id, resource.as_bytes())
 }
 
 pub(super) fn outcome(severity: Severity, code: ErrorCode, message: &str) -> Vec<u8> {
@@ -175,7 +208,7 @@ pub(crate) async fn answer(
     let begun = async move {
         let mut transfer = Transfer::begin(&with, &asking, &headers, |room| &room.exports).await?;
         let home = transfer.app.home_country;
-        let (export, form, after, represented) = asked(query.as_deref(), home)?;
+        let (export, form, after, represented) = asked(query.as_deref(), &headers, home)?;
         transfer.caller = transfer.caller.clone().acting_for(represented)?;
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
@@ -195,6 +228,11 @@ pub(crate) async fn answer(
                 begun,
                 form,
                 after,
+                left: if form == ExportFormat::Transaction {
+                    BY_TYPE.into()
+                } else {
+                    VecDeque::new()
+                },
                 is_first: true,
                 output,
             };
@@ -206,13 +244,46 @@ pub(crate) async fn answer(
     }
 }
 
+/// In which order a transaction has the records: what others refer to first.
+const BY_TYPE: [RecordType; 8] = [
+    RecordType::Diagnosis,
+    RecordType::MedicalHistory,
+    RecordType::VitalSigns,
+    RecordType::LabResult,
+    RecordType::Imaging,
+    RecordType::Prescription,
+    RecordType::Vaccination,
+    RecordType::TreatmentPlan,
+];
+
+/// The form that a client accepts which names none in the address.
+fn accepted(headers: &HeaderMap) -> ExportFormat {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    let mut accepts = accepts.filter_map(|value| value.to_str().ok());
+    let is_fhir = |text: &str| {
+        let kinds = text.split(',').map(|kind| kind.split(';').next());
+        kinds
+            .flatten()
+            .any(|kind| kind.trim().eq_ignore_ascii_case("application/fhir+json"))
+    };
+    if accepts.any(is_fhir) {
+        ExportFormat::Transaction
+    } else {
+        ExportFormat::Lines
+    }
+}
+
 fn asked(
     query: Option<&str>,
+    headers: &HeaderMap,
     home: Country,
 ) -> Result<(Export, ExportFormat, Option<Cursor>, Option<UserId>), TransferRefused> {
     let mut asked = QueryParameters::read(query)?;
     let patient = asked.patient();
-    let form = asked.parse("format", "`format` is ndjson, bundle or archive");
+    let form = asked.parse(
+        "format",
+        "`format` is ndjson, bundle, transaction or archive",
+    );
     let filter = Filter {
         record_types: asked.record_type().into_iter().collect(),
         created_from: asked.time("createdFrom"),
@@ -226,6 +297,13 @@ fn asked(
     let destination = asked.destination();
     let represented = asked.represented();
     let after = asked.take("after").map(Cursor::of_text);
+    let form = form.unwrap_or_else(|| accepted(headers));
+    if form == ExportFormat::Transaction && after.is_some() {
+        asked.refuse(
+            "after",
+            "a transaction is whole: begin again, or take an archive",
+        );
+    }
     let patient = asked.finish(patient)?;
     let export = Export {
         patient,
@@ -237,7 +315,6 @@ fn asked(
             code: None,
         },
     };
-    let form = form.unwrap_or(ExportFormat::Lines);
     Ok((export, form, after, represented))
 }
 
@@ -263,6 +340,9 @@ struct ExportRun {
     cursors: ListCursors,
     form: ExportFormat,
     after: Option<PageKey>,
+    /// The types that come one after the other, from the one that is under way on; empty where they come as
+    /// they were stored.
+    left: VecDeque<RecordType>,
     is_first: bool,
     output: ResponseBody,
 }
@@ -290,13 +370,19 @@ impl ExportRun {
             let head = r#"{"resourceType":"Bundle","type":"collection""#;
             self.output.write(head).await?;
         }
+        if self.form == ExportFormat::Transaction {
+            let head = br#"{"resourceType":"Bundle","type":"transaction","entry":["#;
+            let head = [head.as_slice(), &patient(self.begun.patient())].concat();
+            self.output.write(head).await?;
+            self.is_first = false;
+        }
         while let Some(group) = self.group().await? {
             let decided = Instant::now();
             for disclosed in group {
                 self.tell(disclosed, decided).await?;
             }
         }
-        if self.form == ExportFormat::Bundle {
+        if matches!(self.form, ExportFormat::Bundle | ExportFormat::Transaction) {
             // FHIR has no empty lists.
             self.output
                 .write(if self.is_first { "}" } else { "]}" })
@@ -310,13 +396,19 @@ impl ExportRun {
         let Transfer { app, caller, .. } = &self.transfer;
         let mut left = TRIES;
         loop {
+            let only = self.left.front().copied();
             let next = tokio::select! {
                 biased;
                 over = self.transfer.over() => return Err(ExportStop::Over(over)),
                 () = self.output.disconnected() => return Err(ExportStop::Disconnected),
-                next = self.begun.next(&app.pool, &app.disclosure, caller, self.after) => next,
+                next = self.begun.next(&app.pool, &app.disclosure, caller, (self.after, only)) => next,
             };
             match next {
+                // The next type, from its beginning.
+                Ok(None) if self.left.len() > 1 => {
+                    self.left.pop_front();
+                    self.after = None;
+                }
                 Ok(None) => return Ok(None),
                 Ok(Some((group, page_key))) => {
                     self.after = Some(page_key);
@@ -364,8 +456,8 @@ impl ExportRun {
         };
         let before: &[u8] = match (self.form, self.is_first) {
             (ExportFormat::Lines | ExportFormat::Archive, _) => b"",
-            (ExportFormat::Bundle, true) => b",\"entry\":[",
-            (ExportFormat::Bundle, false) => b",",
+            (ExportFormat::Bundle | ExportFormat::Transaction, true) => b",\"entry\":[",
+            (ExportFormat::Bundle | ExportFormat::Transaction, false) => b",",
         };
         let piece = [before, &piece].concat();
         self.output.output(piece.len());

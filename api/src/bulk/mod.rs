@@ -10,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod my_data;
 mod query;
+mod spool;
 pub(crate) mod tar;
 
 use std::{

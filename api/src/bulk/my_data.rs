@@ -232,7 +232,7 @@ impl MyDataRun {
                 biased;
                 over = self.transfer.over() => return Err(Some(over)),
                 () = self.output.disconnected() => return Err(None),
-                group = self.records.next(&app.pool, &app.disclosure, caller, after) => group,
+                group = self.records.next(&app.pool, &app.disclosure, caller, (after, None)) => group,
             };
             match group {
                 Ok(None) => return Ok((Vec::new(), None)),

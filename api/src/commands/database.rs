@@ -1,7 +1,7 @@
 //! The database: its roles, and itself.
 
 use clap::{Args, Subcommand};
-use store::provision;
+use store::{provision, tenant::Tenant};
 
 use super::output::{Failure, say};
 use crate::config::{database_url, password};
@@ -23,6 +23,14 @@ pub(crate) struct CreateDatabase {
     /// The name of the database
     #[arg(long, env = "MEDITRUSTAL_DATABASE", default_value = "meditrustal")]
     database: String,
+
+    /// The schema of the tables: another one for each tenant of a database that several share
+    #[arg(long, env = "MEDITRUSTAL_SCHEMA", default_value = "public")]
+    schema: String,
+
+    /// How the names of the roles begin: otherwise for each tenant of a server that several share
+    #[arg(long, env = "MEDITRUSTAL_ROLE_PREFIX", default_value = "meditrustal")]
+    role_prefix: String,
 
     /// What meditrustal_migrator logs in with
     #[arg(long, env = "MEDITRUSTAL_MIGRATOR_PASSWORD", hide_env_values = true, value_parser = password)]
@@ -48,6 +56,7 @@ pub(crate) struct CreateDatabase {
 impl DatabaseCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Self::Create(settings) = self;
+        let tenant = Tenant::new(&settings.schema, &settings.role_prefix)?;
         let passwords = provision::Passwords {
             migrator: settings.migrator_password,
             api: settings.api_password,
@@ -55,10 +64,8 @@ impl DatabaseCommand {
             keys: settings.keys_password,
             backup: settings.backup_password,
         };
-        provision::create(&settings.admin_database_url, &settings.database, &passwords).await?;
-        say(&format!(
-            "database {} and its five roles are ready",
-            settings.database
-        ))
+        let database = &settings.database;
+        provision::create(&settings.admin_database_url, database, &tenant, &passwords).await?;
+        say(&format!("database {database} and its five roles are ready"))
     }
 }

@@ -49,7 +49,8 @@ pub(crate) struct ExportFile {
     everything: bool,
 
     /// How they are written: an archive can be brought back with `import --restore`, goes on by itself where
-    /// the line breaks, and holds what is known of each record besides; the others are plain FHIR
+    /// the line breaks, and holds what is known of each record besides; the others are plain FHIR. A transaction is a Bundle
+    /// that another FHIR server takes, with the patient first
     #[arg(long = "format", default_value = "archive")]
     form: ExportFileFormat,
 
@@ -67,6 +68,7 @@ enum ExportFileFormat {
     Archive,
     Ndjson,
     Bundle,
+    Transaction,
 }
 
 impl ExportFileFormat {
@@ -75,7 +77,13 @@ impl ExportFileFormat {
             Self::Archive => "archive",
             Self::Ndjson => "ndjson",
             Self::Bundle => "bundle",
+            Self::Transaction => "transaction",
         }
+    }
+
+    /// Whether it is one document, and not a line for each record.
+    const fn is_whole(self) -> bool {
+        matches!(self, Self::Bundle | Self::Transaction)
     }
 }
 
@@ -140,7 +148,7 @@ impl ExportFile {
             ExportFileFormat::Archive | ExportFileFormat::Ndjson => {
                 format!("{records} in {file}, {withheld} withheld")
             }
-            ExportFileFormat::Bundle => format!("{file} is whole"),
+            ExportFileFormat::Bundle | ExportFileFormat::Transaction => format!("{file} is whole"),
         });
         Ok(withheld)
     }
@@ -205,7 +213,7 @@ async fn download(
             }
             Err(error) => return Ok(Some(RetryAfter::after(in_words(&error)))),
         };
-        if arrived.form == ExportFileFormat::Bundle {
+        if arrived.form.is_whole() {
             arrived.file.write_all(&piece).await?;
             continue;
         }

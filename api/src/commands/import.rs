@@ -77,6 +77,11 @@ pub(crate) struct ImportFile {
     #[arg(long)]
     key: Option<String>,
 
+    /// The system that the file comes from, such as its base address: what has the same id of the same source is the next
+    /// version of the record that it became before; by default the addresses of the entries, or what documents say
+    #[arg(long)]
+    source: Option<String>,
+
     /// The entry to begin with
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     from: u64,
@@ -121,7 +126,9 @@ struct ImportProgress {
     next: u64,
     reported: u64,
     created: u64,
+    amended: u64,
     already_there: u64,
+    outdated: u64,
     refused: u64,
     skipped: u64,
     checked: u64,
@@ -163,7 +170,9 @@ impl ImportFile {
             next: self.from,
             reported: 0,
             created: 0,
+            amended: 0,
             already_there: 0,
+            outdated: 0,
             refused: 0,
             skipped: 0,
             checked: 0,
@@ -176,6 +185,7 @@ impl ImportFile {
         query.extend(self.remote.purpose.clone().map(|it| ("purpose", it)));
         query.extend(self.record_type.map(|it| ("recordType", it)));
         query.extend(self.key.map(|it| ("key", it)));
+        query.extend(self.source.map(|it| ("source", it)));
         query.extend(self.restore.then(|| ("restore", "true".to_owned())));
         let query = ImportQuery {
             form,
@@ -277,6 +287,10 @@ async fn upload(
             let Cut::Entry(text) = cut else {
                 return Err("a line of the report is too long to be one: is this the api?".into());
             };
+            // Said while nothing can be reported yet.
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
             match progress.take(&text)? {
                 ReportLine::Entry => {}
                 ReportLine::All => return Ok(None),
@@ -449,7 +463,9 @@ impl ImportProgress {
         self.report.flush()?;
         match line["outcome"].as_str() {
             Some("CREATED") => self.created += 1,
+            Some("AMENDED") => self.amended += 1,
             Some("ALREADY_THERE") => self.already_there += 1,
+            Some("OUTDATED") => self.outdated += 1,
             Some("SKIPPED") => self.skipped += 1,
             Some("WOULD_BE_CREATED") => self.checked += 1,
             _ => self.refused += 1,
@@ -467,18 +483,29 @@ impl ImportProgress {
             "{} stored, {} there already, {} refused",
             self.created, self.already_there, self.refused
         );
-        if self.skipped > 0 {
-            words = format!("{words}, {} skipped", self.skipped);
-        }
-        if self.checked > 0 {
-            words = format!("{words}, {} would be stored", self.checked);
+        let unresolved = self.end["unresolvedReferences"]
+            .as_u64()
+            .unwrap_or_default();
+        for (times, what) in [
+            (self.skipped, "skipped"),
+            (self.amended, "stored as next versions"),
+            (self.outdated, "older than what is there"),
+            (self.checked, "would be stored"),
+            (unresolved, "references to what is not stored"),
+        ] {
+            if times > 0 {
+                words = format!("{words}, {times} {what}");
+            }
         }
         // Of what was sent last: all of it, unless it began anew.
         let members = |name: &str| self.end[name].as_object().into_iter().flatten();
         let kinds = members("byResourceType");
         let kinds = kinds.map(|(kind, outcomes)| format!("\n  {kind}: {}", counts(outcomes)));
         let reasons = members("reasons");
-        let reasons = reasons.map(|(reason, times)| format!("\n  refused for {reason}: {times}"));
+        let reasons = reasons.map(|(reason, times)| match reason.as_str() {
+            "DELETION" => format!("\n  skipped for {reason}: {times}"),
+            _ => format!("\n  refused for {reason}: {times}"),
+        });
         words.extend(kinds.chain(reasons));
         words
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod backup;
+mod config;
 mod database;
 mod erasures;
 mod everything;
@@ -24,12 +25,13 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use settings::{ConfigCommand, GivenSettings};
+use telemetry::{LogSettings, StartError, Telemetry};
 
 pub(crate) use self::output::fail;
 use self::output::{Failure, say};
 use crate::{
-    config::{LogConfig, LogFormat, SafetyConfig, ServeConfig},
+    config::{CommonFiles, LogConfig, LogFormat, SafetyConfig, ServeConfig},
     schema,
 };
 
@@ -41,6 +43,8 @@ pub(crate) struct Cli {
     pub(crate) log: LogConfig,
     #[command(flatten)]
     pub(crate) safety: SafetyConfig,
+    #[command(flatten)]
+    pub(crate) files: CommonFiles,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -91,6 +95,9 @@ pub(crate) enum Command {
     Import(Box<import::ImportFile>),
     /// Take a patient's records out into a file
     Export(Box<export::ExportFile>),
+    /// Check and show the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print schema.graphql
     Schema,
 }
@@ -100,7 +107,11 @@ impl Command {
     ///
     /// # Errors
     /// What made it fail.
-    pub(crate) async fn run(self, safety: &SafetyConfig) -> Result<ExitCode, Failure> {
+    pub(crate) async fn run(
+        self,
+        safety: &SafetyConfig,
+        given: &GivenSettings,
+    ) -> Result<ExitCode, Failure> {
         match self {
             Self::Serve(config) => serve::serve(*config, safety).await?,
             Self::Health(command) => return command.run().await,
@@ -118,6 +129,7 @@ impl Command {
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,
+            Self::Config(command) => return config::run(&command, safety, given),
             Self::Schema => say(schema::sdl().trim_end())?,
         }
         Ok(ExitCode::SUCCESS)
@@ -125,15 +137,17 @@ impl Command {
 }
 
 impl LogConfig {
-    /// Starts logging, to standard error.
-    pub(crate) fn start(&self) {
-        let filter = EnvFilter::try_new(&self.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
-        match self.format {
-            LogFormat::Text => log.with_ansi(false).init(),
-            LogFormat::Json => log.json().init(),
-        }
+    /// Starts logging.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub(crate) fn start(self) -> Result<Telemetry, StartError> {
+        telemetry::start(&LogSettings {
+            filter: self.filter,
+            is_json: self.format == LogFormat::Json,
+            file: self.log_file,
+            collector: self.otlp_url,
+            service: "meditrustal",
+        })
     }
 }

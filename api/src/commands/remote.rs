@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Where the api is, and as whom to speak.
 #[derive(Debug, Args)]
 pub(super) struct Remote {
-    /// Where the api answers, such as <http://127.0.0.1:8000>
+    /// Where the api answers, such as <https://records.example.org>
     #[arg(long, env = "MEDITRUSTAL_URL")]
     url: String,
 
@@ -42,6 +42,7 @@ impl Remote {
     /// What speaks to it.
     pub(super) fn connect(self) -> Result<ApiConnection, Failure> {
         let client = Client::builder()
+            .tls_backend_preconfigured(tls::client())
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(SILENT_FOR)
             // A token goes nowhere but where it was meant for.

@@ -31,7 +31,7 @@ use crate::{
     audit::{checkpoints::Checkpointer, sequencer},
     break_glass::schedule,
     config::{SafetyConfig, ServeConfig},
-    connections,
+    connections::{self, Ends},
     cost_limit::CostLimiter,
     deletion::{executor::Executor, expiry, reasons},
     dependencies::{OurRegistrars, registry_of},
@@ -88,7 +88,8 @@ const MOST_NAMED: i64 = 10;
 /// # Errors
 /// What made it impossible to begin; each says what to do.
 pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<(), Failure> {
-    instruments::begin(schema::root_fields());
+    instruments::begin(schema::root_fields(), config.slow_operation());
+    store::log_statements_slower_than(config.slow_statement());
     let listener = check(&config).await?;
     let stopping = CancellationToken::new();
     let address = listener.local_addr()?;
@@ -102,10 +103,21 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let router = http::router(schema, playground);
 
     serve_metrics(&config, &stopping).await?;
-    tracing::info!(%address, "Ready: GraphQL at http://{address}/graphql");
+    let certificate = config.tls.certificate()?;
+    if let Some(certificate) = certificate.clone() {
+        tasks.spawn(connections::renew(certificate));
+    }
+    let protocol = config.tls.scheme();
+    tracing::info!(%address, "Ready: GraphQL at {protocol}://{address}/graphql");
     let limits = config.connections.limits();
-    let (proxies, stop) = (config.proxies(), stopping.clone());
-    let server = async move { connections::serve(listener, router, limits, &proxies, stop).await };
+    let proxies = config.proxies();
+    let ends = Ends {
+        draining: app.health.draining().clone(),
+        stopping: stopping.clone(),
+    };
+    let server = async move {
+        connections::serve(listener, router, limits, &proxies, certificate, ends).await;
+    };
     let mut server = tokio::spawn(server);
     tokio::select! {
         signal = told_to_stop() => signal?,
@@ -116,6 +128,7 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
             Err(error) => format!("a background task failed ({error}); start again").into(),
         }),
     }
+    drain(&app, config.connections.drain()).await?;
     tracing::info!("Stopping: requests under way are finished first");
     stopping.cancel();
     let until = Instant::now() + GRACE;
@@ -138,6 +151,23 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     Ok(())
 }
 
+/// Says that this process is not ready, and goes on serving until whoever sends it requests has seen that. Ends early where
+/// it is told to stop once more.
+async fn drain(app: &App, time: Duration) -> std::io::Result<()> {
+    app.health.draining().cancel();
+    if time.is_zero() {
+        return Ok(());
+    }
+    tracing::info!(
+        "Told to stop: not ready any more, and serving for {} s",
+        time.as_secs()
+    );
+    tokio::select! {
+        () = tokio::time::sleep(time) => Ok(()),
+        signal = told_to_stop() => signal,
+    }
+}
+
 /// Tells what is measured, where the operator wants it.
 async fn serve_metrics(config: &ServeConfig, stopping: &CancellationToken) -> Result<(), Failure> {
     let Some(address) = config.metrics_address else {
@@ -152,8 +182,8 @@ async fn serve_metrics(config: &ServeConfig, stopping: &CancellationToken) -> Re
     Ok(())
 }
 
-/// Begins to listen, or tells everything that the settings and the files that they name have wrong.
-async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
+/// Everything that the settings and the files that they name have wrong. Nobody is asked.
+pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     let mut mistakes = config.contradictions();
     let mut look = |variable: &str, found: Result<(), Failure>| {
         if let Err(error) = found {
@@ -187,6 +217,11 @@ async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
             checkpointer.map(drop).map_err(Into::into),
         );
     }
+    let certificate = config.tls.certificate();
+    look(
+        "MEDITRUSTAL_TLS_CERT_FILE",
+        certificate.map(drop).map_err(Into::into),
+    );
     let deployment = Deployment::load(&config.deployment_file);
     if let Ok(deployment) = &deployment
         && config.relay_consents
@@ -201,6 +236,12 @@ async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
     );
     let site = site(config, config.listen);
     look("MEDITRUSTAL_SITE", site.map(drop));
+    mistakes
+}
+
+/// Begins to listen, or tells everything that the settings and the files that they name have wrong.
+async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
+    let mut mistakes = mistakes_of(config);
     let listener = TcpListener::bind(config.listen).await;
     match listener {
         Ok(listener) if mistakes.is_empty() => Ok(listener),
@@ -471,6 +512,7 @@ async fn assemble(
     let context = WriterContext {
         pool: pool.clone(),
         keyring: Arc::clone(&keyring),
+        index_key: Arc::clone(&index_key),
         signer,
         chain_id: registry.chain_id,
         fees: current_fees,
@@ -590,7 +632,7 @@ async fn require_whole_restore(pool: &store::Pool) -> Result<(), Failure> {
 
 /// Where people meet us: as configured, or where we listen.
 fn site(config: &ServeConfig, listening: SocketAddr) -> Result<Site, Failure> {
-    let here = format!("http://{listening}");
+    let here = format!("{}://{listening}", config.tls.scheme());
     let origin = config.site.as_deref().unwrap_or(&here);
     Site::parse(origin).map_err(|error| format!("--site cannot be {origin}: {error}").into())
 }

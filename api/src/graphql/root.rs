@@ -9,6 +9,7 @@ use async_graphql::{
     registry::{MetaType, Registry},
     resolver_utils::resolve_container,
 };
+use tracing::Instrument as _;
 
 use crate::{codes::ErrorCode, cost_limit::RootFieldLimit, error::Error, instruments::instruments};
 
@@ -29,8 +30,9 @@ impl<T: ObjectType> ContainerType for NullableFields<T> {
             None => None,
         };
         let began = Instant::now();
-        let resolved = self.0.resolve_field(ctx).await;
         let field = ctx.item.node.name.node.as_str();
+        let span = tracing::debug_span!("operation", field);
+        let resolved = self.0.resolve_field(ctx).instrument(span).await;
         instruments().resolved(field, began.elapsed(), failure(ctx, &resolved));
         Ok(resolved.unwrap_or_else(|error| {
             ctx.add_error(error);

@@ -171,6 +171,7 @@ impl AmendmentTarget {
             }),
             reason: Some(self.reason),
             idempotency: self.change.idempotency_key.map(|key| (key, request_hash)),
+            id: None,
         };
         let draft = prepare::draft(amending.drafting, content, about)?;
         amending.writer.store(draft).await

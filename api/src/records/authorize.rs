@@ -70,6 +70,7 @@ pub(super) async fn answer_replays<'a>(
                         purpose,
                         on_behalf_of,
                         anchor: None,
+                        source: None,
                     }));
                 }
                 None => permitted.asked.answer(Err(used_before())),
@@ -135,7 +136,8 @@ impl UsedKeys {
     }
 }
 
-fn read_again(record: &Record, permitted: &Permitted<'_>) -> AuditEntry {
+/// The row that says that somebody was told of a record that was there.
+pub(super) fn read_again(record: &Record, permitted: &Permitted<'_>) -> AuditEntry {
     let caller = &permitted.asked.draft.caller;
     AuditEntry {
         resource_type: ResourceType::MedicalRecord,

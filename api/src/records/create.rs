@@ -67,6 +67,7 @@ pub(crate) async fn create(
         follows: None,
         reason: None,
         idempotency: submission.idempotency_key.map(|key| (key, request_hash)),
+        id: None,
     };
     writer
         .store(prepare::draft(drafting, content, about)?)

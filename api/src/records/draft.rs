@@ -9,6 +9,7 @@ use domain::{
     integrity::ClosingReason,
     purpose::Purpose,
     records::{DataHash, RecordType},
+    sources::SourceState,
 };
 use serde_json::Value;
 use store::{anchors::Anchor, records::Record};
@@ -17,7 +18,8 @@ use crate::{caller::Caller, error::Error};
 
 /// What a client's key is for: the same text for two of them is two keys.
 pub(super) const OPERATIONS: [&str; 3] = [CREATE, AMEND, WITHDRAW];
-const CREATE: &str = "createMedicalRecord";
+/// That of new records.
+pub(super) const CREATE: &str = "createMedicalRecord";
 const AMEND: &str = "amendMedicalRecord";
 const WITHDRAW: &str = "withdrawMedicalRecord";
 
@@ -41,6 +43,15 @@ pub(crate) struct Follows {
     pub(crate) version: i32,
     /// Whether the draft withdraws the record.
     pub(crate) withdraws: bool,
+}
+
+/// What a draft is in the source that it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftSource {
+    /// The kind of resource.
+    pub(crate) kind: &'static str,
+    /// By which name, in which version, saying what.
+    pub(crate) state: SourceState,
 }
 
 /// A record ready to be decided, sealed and signed.
@@ -74,6 +85,8 @@ pub(crate) struct Draft {
     pub(crate) idempotency: Option<(String, String)>,
     /// Whether it comes from an export, with the id, the salt and the hash that it has.
     pub(crate) is_restored: bool,
+    /// What it is in the source that it comes from, where that is known.
+    pub(crate) source: Option<DraftSource>,
 }
 
 impl Draft {
@@ -125,6 +138,17 @@ impl Draft {
     }
 }
 
+/// Why a draft from a source was not stored: a document of the same name is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SourceAnswer {
+    /// It says the same.
+    Same,
+    /// It is newer.
+    Outdated,
+    /// It says something else: what came follows it.
+    Changed,
+}
+
 /// What a draft came to.
 #[derive(Debug)]
 pub(crate) struct Stored {
@@ -137,6 +161,8 @@ pub(crate) struct Stored {
     /// Its anchor as it was stored with it; `None` where the client's key has found a record that was
     /// there.
     pub(crate) anchor: Option<Anchor>,
+    /// Why it is another record, where its source has sent that before.
+    pub(crate) source: Option<SourceAnswer>,
 }
 
 impl Stored {

@@ -209,8 +209,13 @@ impl Export {
 }
 
 impl ExportStart {
+    /// Whose records they are.
+    pub(crate) const fn patient(&self) -> UserId {
+        self.export.patient
+    }
+
     /// The next group, each record decided on and written down. Those that may not be had any more, or
-    /// never could, are left out. `None` after the last.
+    /// never could, are left out; where `only` is given, of that type alone. `None` after the last.
     ///
     /// # Errors
     /// [`Error::Conflict`] where the caller may take out less than when it began.
@@ -219,9 +224,9 @@ impl ExportStart {
         pool: &Pool,
         disclosure: &RecordDisclosure,
         caller: &Caller,
-        after: Option<PageKey>,
+        (after, only): (Option<PageKey>, Option<RecordType>),
     ) -> Result<Option<(Vec<Disclosed>, PageKey)>, Error> {
-        let mut found = self.found(pool, caller, after).await?;
+        let mut found = self.found(pool, caller, (after, only)).await?;
         found.truncate(at_once(&found));
         let Some(last) = found.last() else {
             return Ok(None);
@@ -271,7 +276,7 @@ impl ExportStart {
         &self,
         pool: &Pool,
         caller: &Caller,
-        after: Option<PageKey>,
+        (after, only): (Option<PageKey>, Option<RecordType>),
     ) -> Result<Vec<Record>, Error> {
         let mut tx = pool.begin().await?;
         let rights = self.export.rights(&mut tx, caller).await?;
@@ -290,6 +295,7 @@ impl ExportStart {
             .iter()
             .copied()
             .filter(|one| asked.is_empty() || asked.contains(one))
+            .filter(|one| only.is_none_or(|only| only == *one))
             .collect();
         let Some(visible) = Visible::of(self.export.patient, &types) else {
             return Ok(Vec::new());

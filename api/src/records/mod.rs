@@ -23,6 +23,7 @@ mod record_rows;
 mod restore;
 mod restored;
 mod signing;
+mod sources;
 mod succession;
 mod summary;
 mod verification;

@@ -10,7 +10,10 @@ use fhir::{Completeness, Identity, Json, Searchable};
 use serde_json::Value;
 use vault::{blind_index::IndexKey, digest, random};
 
-use super::draft::{Draft, Follows, FoundBy};
+use super::{
+    decrypt,
+    draft::{Draft, Follows, FoundBy},
+};
 use crate::{
     caller::Caller,
     dependencies::Drafting,
@@ -49,6 +52,8 @@ pub(super) struct About<'a> {
     pub(super) reason: Option<Reason>,
     /// The client's key and the hash of its request.
     pub(super) idempotency: Option<(String, String)>,
+    /// Its id, where one was reserved: others refer to it.
+    pub(super) id: Option<RecordId>,
 }
 
 /// Checks a document against R4 and its record type, and metadata against the list of keys and what the
@@ -112,7 +117,7 @@ pub(super) fn draft(
     mut content: PreparedContent,
     about: About<'_>,
 ) -> Result<Draft, Error> {
-    let id = RecordId::fresh();
+    let id = about.id.unwrap_or_else(RecordId::fresh);
     let number = about.follows.map_or(1, |old| old.version.saturating_add(1));
     let identity = Identity {
         record_id: &id.to_string(),
@@ -135,6 +140,43 @@ pub(super) fn draft(
         is_restored: false,
     };
     Ok(draft_of(drafting, content, about, version))
+}
+
+/// The same document as the version that follows one, with the id that it has.
+///
+/// # Errors
+/// [`Error::Document`], [`Error::Internal`]: none of a draft that was made here.
+pub(super) fn following(
+    drafting: Drafting<'_>,
+    draft: Draft,
+    old: Follows,
+    reason: &Reason,
+) -> Result<Draft, Error> {
+    let number = old.version.saturating_add(1);
+    let identity = Identity {
+        record_id: &draft.id.to_string(),
+        patient_id: &draft.patient.to_string(),
+        version: u32::try_from(number).map_err(|_| Error::Internal)?,
+        last_updated: &drafting
+            .clock
+            .now()
+            .to_rfc3339_opts(SecondsFormat::Millis, true),
+        salt_hex: &random::hex::<32>(),
+        reason: Some(reason.as_str()),
+    };
+    let document = decrypt::document(&draft.canonical).ok_or(Error::Internal)?;
+    let stamped =
+        fhir::stamp(document, kind(draft.record_type)?, &identity).map_err(Error::Document)?;
+    let canonical = fhir::canonical::to_bytes(&stamped);
+    Ok(Draft {
+        version: number,
+        follows: Some(old),
+        data_hash: digest::of_document(&canonical),
+        canonical: canonical.into(),
+        // Its source tells it from others.
+        idempotency: None,
+        ..draft
+    })
 }
 
 /// A version whose bytes are settled.
@@ -178,6 +220,7 @@ pub(super) fn draft_of(
         canonical: version.canonical.into(),
         idempotency: about.idempotency,
         is_restored: version.is_restored,
+        source: None,
     }
 }
 

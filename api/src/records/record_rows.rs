@@ -5,6 +5,7 @@ use domain::{
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::{PatientKeyId, RecordId},
     integrity::{ClosingReason, FeedKind},
+    sources::RecordSource,
 };
 use serde_json::json;
 use store::{
@@ -169,6 +170,19 @@ impl SignedDraft<'_> {
         }
     }
 
+    /// What it was made of, where that came from a source.
+    pub(super) fn source(&self) -> Option<RecordSource> {
+        let draft = self.numbered.permitted.asked.draft;
+        let source = draft.source.as_ref()?;
+        Some(RecordSource {
+            patient: draft.patient,
+            record: draft.id,
+            number: draft.version,
+            kind: source.kind.to_owned(),
+            state: source.state.clone(),
+        })
+    }
+
     /// What is closed on the chain with it: itself, and the version before where the transaction does not name that
     /// as superseded.
     pub(super) fn closings(&self) -> Vec<(RecordId, ClosingReason)> {
@@ -199,6 +213,7 @@ impl SignedDraft<'_> {
             purpose,
             on_behalf_of,
             anchor: Some(pending),
+            source: None,
         }));
     }
 

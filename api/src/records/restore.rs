@@ -44,6 +44,7 @@ pub(super) fn draft(
         follows,
         reason: None,
         idempotency: None,
+        id: None,
     };
     let version = StampedVersion {
         id,

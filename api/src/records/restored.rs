@@ -46,6 +46,7 @@ pub(super) async fn answer_restored<'a>(
                     purpose: Purpose::PatientRequest,
                     on_behalf_of: draft.caller.on_behalf_of,
                     anchor: None,
+                    source: None,
                 }));
             }
             Some(record) if record.patient == draft.patient => {

@@ -15,6 +15,7 @@ use store::{
     audit, closings,
     feed::{self, FeedEntry},
     idempotency::{self, Remembered},
+    record_sources,
     records::{self, NewRecord},
     signers::{self, SignerAccount},
 };
@@ -22,7 +23,7 @@ use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
 };
-use vault::keyring::Keyring;
+use vault::{blind_index::IndexKey, keyring::Keyring};
 
 use super::{
     authorize::{Permitted, answer_replays, authorize},
@@ -31,6 +32,7 @@ use super::{
     record_rows::{NumberedDraft, SignedDraft, seal},
     restored::answer_restored,
     signing::sign,
+    sources,
     succession::{VersionLink, anchored, supersede_predecessors},
 };
 use crate::{
@@ -61,6 +63,8 @@ pub(crate) struct WriterContext {
     pub(crate) pool: Pool,
     /// The master keys.
     pub(crate) keyring: Arc<Keyring>,
+    /// What documents of sources are known by.
+    pub(crate) index_key: Arc<IndexKey>,
     /// The account that anchors.
     pub(crate) signer: Arc<Signer>,
     /// The chain it is on.
@@ -153,6 +157,7 @@ impl WriterContext {
 
         let asked = answer_restored(&mut tx, asked, &facts).await?;
         let permitted = authorize(&mut tx, asked, &facts).await?;
+        let permitted = sources::answer_known(&mut tx, permitted, &self.index_key).await?;
         let permitted = answer_replays(&mut tx, permitted).await?;
         let permitted = with_a_key(permitted, &keys);
         let permitted = supersede_predecessors(&mut tx, permitted).await?;
@@ -188,6 +193,11 @@ impl WriterContext {
         // The feed's place is given out under a lock of everybody's.
         tx.wait_for_locks_as_usual().await?;
         write(&mut tx, &records, &signed_drafts, signer).await?;
+        let sources = sources::rows(&signed_drafts, &self.index_key);
+        if !record_sources::insert(&mut tx, &sources).await? {
+            // Another signer has stored one of them meanwhile: the next try finds it.
+            return Err(BatchFailure::busy());
+        }
         tx.commit().await?;
         self.wake.notify_one();
         for (record, signed) in records.into_iter().zip(signed_drafts) {

@@ -9,10 +9,8 @@ pub enum InvalidUrl {
     /// It is no address.
     #[error("it is no address of a node, which looks like http://host:8545")]
     Unreadable,
-    /// This build speaks plain HTTP only.
-    #[error(
-        "it must begin with http://: https:// is not built yet, let a proxy on this machine speak it"
-    )]
+    /// Nodes are asked by HTTP, in clear text or by TLS.
+    #[error("it must begin with https:// or http://")]
     NotHttp,
 }
 

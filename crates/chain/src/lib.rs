@@ -44,6 +44,6 @@ pub use rpc::check_url;
 pub use send::Sent;
 pub use signer::{
     ANCHOR_GAS_LIMIT, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError,
-    address_of_key_file, transactions_left,
+    address_of_key_file, is_development_account, transactions_left,
 };
 pub use wallet::{MessageHash, signed_by_key};

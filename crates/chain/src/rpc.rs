@@ -6,6 +6,7 @@ use std::{fmt, time::Duration};
 use reqwest::Url;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::error::{ClientError, InvalidUrl};
 
@@ -101,8 +102,8 @@ pub fn check_url(url: &str) -> Result<(), InvalidUrl> {
 fn read_url(url: &str) -> Result<Url, InvalidUrl> {
     let url = Url::parse(url).map_err(|_| InvalidUrl::Unreadable)?;
     match url.scheme() {
-        "http" if url.has_host() => Ok(url),
-        "http" => Err(InvalidUrl::Unreadable),
+        "http" | "https" if url.has_host() => Ok(url),
+        "http" | "https" => Err(InvalidUrl::Unreadable),
         _ => Err(InvalidUrl::NotHttp),
     }
 }
@@ -110,8 +111,14 @@ fn read_url(url: &str) -> Result<Url, InvalidUrl> {
 impl Rpc {
     pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, InvalidUrl> {
         let url = read_url(url)?;
-        // Without system proxies, cookies or TLS there is nothing in it that can fail to be set up.
+        let tls = if url.scheme() == "https" {
+            tls::client()
+        } else {
+            tls::believing_nobody()
+        };
+        // Without system proxies and cookies there is nothing in it that can fail to be set up.
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .timeout(timeout)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
@@ -183,7 +190,9 @@ impl Rpc {
         method: &'static str,
         request: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
-        let answered = tokio::time::timeout(self.timeout, self.exchange(method, request)).await;
+        let span = tracing::debug_span!("node call", method);
+        let exchange = self.exchange(method, request).instrument(span);
+        let answered = tokio::time::timeout(self.timeout, exchange).await;
         answered.map_err(|_| ClientError::TimedOut { method })?
     }
 
@@ -247,9 +256,10 @@ mod tests {
             "{shown}"
         );
         assert_eq!(
-            Rpc::new("https://x", Duration::ZERO).err(),
+            Rpc::new("wss://x", Duration::ZERO).err(),
             Some(InvalidUrl::NotHttp)
         );
+        assert_eq!(Rpc::new("https://x", Duration::ZERO).err(), None);
         assert_eq!(
             Rpc::new("x", Duration::ZERO).err(),
             Some(InvalidUrl::Unreadable)

@@ -2,7 +2,7 @@
 //! its own, a chain node, the two programs, and a client to speak to them.
 //!
 //! `cargo dev` and the `tests` crate are built on this library. It starts our programs as
-//! processes and speaks to them over the public interface; it depends on none of our other crates.
+//! processes and speaks to them over the public interface; it depends on none of our other crates but `tls`.
 //!
 //! The one thing to know: everything started here is tied to the process that started it
 //! ([`process::Tied`]), so that nothing is left running, however that process ends.
@@ -11,6 +11,7 @@ pub mod chain;
 pub mod client;
 pub mod config;
 mod error;
+pub mod http;
 pub mod port;
 pub mod postgres;
 pub mod process;

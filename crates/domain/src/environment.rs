@@ -51,14 +51,19 @@ pub struct Risk {
 }
 
 /// The names of all risks, by which an operator can accept them.
-pub const RISKS: [&str; 9] = [
+pub const RISKS: [&str; 14] = [
     "database-role",
+    "development-keys",
     "durability",
+    "empty-password",
+    "introspection",
     "no-deletion-grace",
+    "open-cors",
     "open-metrics",
     "plain-database",
     "plain-http",
     "plain-node",
+    "playground",
     "trusts-all-proxies",
     "unknown-settings",
 ];
@@ -128,8 +133,13 @@ pub fn is_here(host: &str) -> bool {
 
 /// The risk of a node that is reached by plain HTTP beyond this machine.
 pub fn plain_node(url: &str) -> Option<Risk> {
-    let rest = url.strip_prefix("http://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // Readers of addresses take capitals, and other slashes than two.
+    let (scheme, rest) = url.trim_start().split_once(':')?;
+    if !scheme.eq_ignore_ascii_case("http") {
+        return None;
+    }
+    let rest = rest.trim_start_matches(['/', '\\']);
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let host = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
@@ -139,7 +149,20 @@ pub fn plain_node(url: &str) -> Option<Risk> {
         Risk::new(
             "plain-node",
             "the line to the chain's node leaves this machine and is not encrypted, so that who is on it can \
-             lie to us: use a local TLS proxy or a tunnel",
+             lie to us: use https, or a tunnel",
+        )
+    })
+}
+
+/// The risk of a password that is there and empty: PostgreSQL then asks for none.
+pub fn empty_password(url: &str) -> Option<Risk> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, _) = authority.rsplit_once('@')?;
+    user.ends_with(':').then(|| {
+        Risk::new(
+            "empty-password",
+            "the password for the database is empty: set the one that `meditrustal database create` gave the role",
         )
     })
 }
@@ -165,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 91] = [
+pub const SETTINGS: [&str; 102] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -187,6 +210,7 @@ pub const SETTINGS: [&str; 91] = [
     "CHECKPOINT_EVERY",
     "CHECKPOINT_KEY_FILE",
     "CHECKPOINT_ROWS",
+    "CONFIG",
     "CONNECTIONS",
     "CONNECTIONS_OF_ADDRESS",
     "COST_AT_ONCE",
@@ -198,6 +222,7 @@ pub const SETTINGS: [&str; 91] = [
     "DELETION_EVERY",
     "DELETION_GRACE",
     "DEPLOYMENT_FILE",
+    "DRAIN",
     "ENVIRONMENT",
     "ERASURE_LEDGER",
     "FIRST_WAIT",
@@ -224,12 +249,14 @@ pub const SETTINGS: [&str; 91] = [
     "LEAST_DEAD_ROWS",
     "LISTEN",
     "LOG",
+    "LOG_FILE",
     "LOG_FORMAT",
     "LONGEST_QUERY",
     "LONGEST_WAIT",
     "MASTER_KEYS_FILE",
     "METRICS_ADDRESS",
     "MIGRATOR_PASSWORD",
+    "OTLP_URL",
     "PG_BIN",
     "PG_CLIENT_BIN",
     "PLAYGROUND_DIR",
@@ -248,16 +275,47 @@ pub const SETTINGS: [&str; 91] = [
     "REQUEST_TIMEOUT",
     "REQUIRE_SECOND_FACTOR",
     "RETENTION_EVERY",
+    "ROLE_PREFIX",
+    "ROOT_CERTIFICATES",
+    "SCHEMA",
     "SITE",
+    "SLOW_OPERATION_MS",
+    "SLOW_STATEMENT_MS",
     "SOCKETS_OF_ACCOUNT",
     "SOCKETS_OF_ADDRESS",
     "SWEEP_MS",
     "TIME_ZONE",
+    "TLS_CERT_FILE",
+    "TLS_KEY_FILE",
     "TOKEN_FILE",
     "TOKEN_KEY_FILE",
     "TRUSTED_PROXIES",
     "URL",
 ];
+
+/// The variables that are set for us and have no [`PREFIX`].
+const OTHERS: [&str; 3] = ["ADMIN_DATABASE_URL", "CHAIN_RPC_URL", "DATABASE_URL"];
+
+/// The variables whose values may hold a secret. Each can be in a file of its own, which the same name with `_FILE` names.
+pub const SECRETS: [&str; 11] = [
+    "ADMIN_DATABASE_URL",
+    "CHAIN_RPC_URL",
+    "DATABASE_URL",
+    "MEDITRUSTAL_API_PASSWORD",
+    "MEDITRUSTAL_BACKUP_PASSWORD",
+    "MEDITRUSTAL_INDEXER_PASSWORD",
+    "MEDITRUSTAL_INDEXER_URL",
+    "MEDITRUSTAL_KEYS_DATABASE_URL",
+    "MEDITRUSTAL_KEYS_PASSWORD",
+    "MEDITRUSTAL_MIGRATOR_PASSWORD",
+    "MEDITRUSTAL_URL",
+];
+
+/// The variables of all settings.
+pub fn variables() -> Vec<String> {
+    let ours = SETTINGS.iter().map(|name| format!("{PREFIX}{name}"));
+    ours.chain(OTHERS.map(str::to_owned)).collect()
+}
 
 /// A setting that nobody knows, and the one that may have been meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,6 +350,7 @@ fn unknown(variables: impl IntoIterator<Item = String>, own: &[String]) -> Vec<U
     let known: Vec<String> = SETTINGS
         .iter()
         .map(|name| format!("{PREFIX}{name}"))
+        .chain(SECRETS.iter().map(|name| format!("{name}_FILE")))
         .chain(own.iter().cloned())
         .collect();
     let mut unknown: Vec<_> = variables
@@ -325,6 +384,7 @@ mod tests {
             "MEDITRUSTAL_INTROSPECTOIN",
             "MEDITRUSTAL_FAVOURITE_COLOUR_OF_THE_WARD",
             "MEDITRUSTAL_NEWEST",
+            "MEDITRUSTAL_API_PASSWORD_FILE",
         ];
         let text: Vec<_> = unknown(
             variables.map(str::to_owned),
@@ -382,8 +442,23 @@ mod tests {
         for url in [
             "http://node.example.org:8545",
             "http://127.0.0.1@evil.example/",
+            "HTTP://node.example.org:8545",
+            "http:node.example.org:8545",
         ] {
             assert!(plain_node(url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_empty_where_it_stands_and_says_nothing() {
+        assert!(empty_password("postgres://meditrustal_api:@db/meditrustal").is_some());
+        for url in [
+            "postgres://meditrustal_api:word@db/meditrustal",
+            "postgres://meditrustal_api@db/meditrustal",
+            "postgres://db:5432/meditrustal?options=a:@b",
+            "postgres:///meditrustal?host=/run/postgresql",
+        ] {
+            assert_eq!(empty_password(url), None, "{url}");
         }
     }
 

@@ -21,6 +21,7 @@ pub mod representatives;
 pub mod seals;
 pub mod second_factor;
 pub mod sessions;
+pub mod sources;
 pub mod stored;
 mod text;
 pub mod throttle;

@@ -20,8 +20,13 @@ pub const LEAST_INDEX_USE: f64 = 0.05;
 /// From how many rows on that counts: the specification's 10,000.
 pub const ROWS_WITH_INDEX_USE: i64 = 10_000;
 
-/// Roles whose queries may take hours: the backup copies tables, the owner rebuilds indexes.
-pub const PATIENT_ROLES: [&str; 2] = ["meditrustal_backup", "meditrustal_migrator"];
+/// How the names of roles end whose queries may take hours: the backup copies tables, the owner rebuilds indexes.
+const PATIENT_ROLES: [&str; 2] = ["_backup", "_migrator"];
+
+/// Whether the queries of this role may take hours, of whichever tenant it is.
+pub fn is_patient_role(role: &str) -> bool {
+    PATIENT_ROLES.iter().any(|ending| role.ends_with(ending))
+}
 
 /// Blocks that the indexer may be behind. Unit: blocks.
 pub const LAG: CheckLimits = CheckLimits::new(16.0, 64.0);

@@ -4,7 +4,8 @@
 //! ([`reader`]), its one canonical spelling ([`canonical`]), whether it is FHIR
 //! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
 //! found by ([`searchable()`]), which record type it is of where nobody says
-//! ([`record_type_of`]), and what the server writes into it ([`stamp()`]). Cuts
+//! ([`record_type_of`]), where it comes from and what it refers to ([`origin`]), and what the
+//! server writes into it ([`stamp()`]). Cuts
 //! uploads of many documents into single ones ([`upload`]).
 //! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
 //! `vault`, decisions about people to `domain`.
@@ -22,6 +23,7 @@ mod json;
 mod kinds;
 mod markup;
 mod narrative;
+pub mod origin;
 mod primitives;
 pub mod reader;
 mod record_types;
@@ -45,7 +47,7 @@ pub use issue::{Issue, IssueCode, RULE_SYSTEM, Severity, operation_outcome};
 pub use json::Json;
 pub use record_types::RecordType;
 pub use searchable::{MAX_CODES, Searchable, searchable};
-pub use stamp::{Identity, REASON_URL, SALT_URL, identity_of, reason_of, stamp};
+pub use stamp::{Identity, REASON_URL, SALT_URL, SERVER_URL, identity_of, reason_of, stamp};
 pub use whose::{NamedPatient, assign_patient, key as patient_key, keys_of_patient, patients_of};
 pub use withdrawal::entered_in_error;
 

@@ -149,7 +149,8 @@ pub(crate) fn is_code(text: &str) -> bool {
         && is_string(text)
 }
 
-fn is_uri(text: &str) -> bool {
+/// A `uri`: no blanks; a UUID or an OID is one.
+pub(crate) fn is_uri(text: &str) -> bool {
     if text.is_empty() || text.bytes().any(|b| b <= b' ' || b == 0x7F) {
         return false;
     }

@@ -13,6 +13,10 @@ use crate::kinds;
 use crate::primitives;
 use crate::record_types::{RecordType, patient_element, resource_type};
 
+/// The address that documents of ours are told by where an address is wanted, as those of extensions: it
+/// names them and is not meant to be fetched.
+pub const SERVER_URL: &str = "https://meditrustal.example/fhir";
+
 /// The extension in `meta.extension` that holds the salt as 64 hex digits.
 ///
 /// The domain ends in `.example`, which RFC 2606 keeps from being owned by

@@ -1,44 +1,63 @@
-//! Reads a program's command line and its environment, and tells everything that is wrong with them at once.
+//! Reads what a program is told, and tells everything that is wrong with it at once: by its command line, its
+//! environment, files with secrets, and one file of settings. The command line wins, then the environment, then the
+//! file, then the default.
 //!
-//! clap alone stops at the first mistake, and shows the value that it is about: that may be a password. What
-//! each setting means is its program's business.
+//! clap alone stops at the first mistake, shows the value that it is about, which may be a password, and reads no file.
+//! What is set in a file is handed to it as options of the command line that are not there. What each setting means is
+//! its program's business.
+
+mod file;
+mod given;
+mod mistakes;
+mod show;
 
 use std::{
-    error::Error as _,
     ffi::OsString,
     fmt::{self, Write as _},
     io::Write as _,
     process::exit,
 };
 
-use clap::{
-    Arg, Command, Error, Parser,
-    error::{ContextKind, ContextValue, ErrorKind},
+use clap::{Arg, Command, Parser};
+
+pub use crate::{
+    given::{CONFIG, GivenSettings, SettingNames, SettingSource},
+    show::{ConfigCommand, check, show},
 };
 
 /// What the operator has set, or the end of the process: with status 2 where something cannot be used, and
 /// with what was asked for by `--help` and `--version`. `suspects` are told with the mistakes: what is missing
 /// may be what was mistyped.
-pub fn parse<T: Parser>(suspects: &[impl fmt::Display]) -> T {
-    T::try_parse().unwrap_or_else(|error| {
-        let arguments: Vec<OsString> = std::env::args_os().collect();
-        let mistakes = mistakes(T::command(), &arguments, error);
-        match mistakes {
-            Ok(mut mistakes) => {
-                mistakes.extend(suspects.iter().map(ToString::to_string));
-                let name = T::command().get_name().to_owned();
-                refuse(&name, &mistakes);
-            }
-            // Help, the version, or a command that there is not: clap says it best.
-            Err(error) => {
-                for suspect in suspects.iter().filter(|_| error.use_stderr()) {
-                    // Nobody to tell: the exit code says it.
-                    writeln!(std::io::stderr(), "{suspect}").ok();
-                }
-                error.exit()
-            }
+pub fn parse<T: Parser>(given: &GivenSettings, suspects: &[impl fmt::Display]) -> T {
+    let merged = given.merge(&T::command(), given.arguments());
+    let error = match T::try_parse_from(&merged.arguments) {
+        Ok(parsed) if merged.mistakes.is_empty() || given.is_for(&T::command(), "config") => {
+            return parsed;
         }
-    })
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    let arguments: &[OsString] = &merged.arguments;
+    let found = error.map_or(Ok(Vec::new()), |error| {
+        mistakes::mistakes(T::command(), arguments, error, &merged.sources)
+    });
+    match found {
+        Ok(found) => {
+            let mut all = merged.mistakes;
+            all.extend(found);
+            all.extend(suspects.iter().map(ToString::to_string));
+            let name = T::command().get_name().to_owned();
+            refuse(&name, &all);
+        }
+        // Help, the version, or a command that there is not: clap says it best.
+        Err(error) => {
+            for suspect in suspects.iter().filter(|_| error.use_stderr()) {
+                // Nobody to tell: the exit code says it.
+                writeln!(std::io::stderr(), "{suspect}").ok();
+            }
+            error.exit()
+        }
+    }
 }
 
 /// The variables of the environment that a command and its subcommands read.
@@ -51,11 +70,6 @@ pub fn variables_of(command: Command) -> Vec<String> {
         commands.extend(command.get_subcommands().cloned());
     }
     variables
-}
-
-/// The names of the variables that are set.
-pub fn variables_set() -> impl Iterator<Item = String> {
-    std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned())
 }
 
 /// Says what cannot be used, and ends the process with status 2.
@@ -76,178 +90,4 @@ pub fn told(mistakes: &[String]) -> String {
         write!(text, "\n  {mistake}").ok();
     }
     text
-}
-
-/// What is wrong with the arguments: the first error, and those that come to light when each of them is
-/// overlooked.
-fn mistakes(
-    mut command: Command,
-    arguments: &[OsString],
-    first: Error,
-) -> Result<Vec<String>, Error> {
-    // Until then an argument does not know its own name.
-    command.build();
-    let mut mistakes = Vec::new();
-    let mut error = first;
-    loop {
-        let blamed = blamed(&error);
-        let is_about_a_value = matches!(
-            error.kind(),
-            ErrorKind::ValueValidation | ErrorKind::InvalidValue
-        );
-        match error.kind() {
-            ErrorKind::MissingRequiredArgument => {
-                let missing = blamed.iter().map(|name| {
-                    let setting = setting(&command, name);
-                    format!("{setting} is missing")
-                });
-                mistakes.extend(missing);
-                return Ok(mistakes);
-            }
-            _ if is_about_a_value && blamed.len() == 1 => {
-                mistakes.push(in_words(&command, &blamed[0], &error));
-                let overlooked = overlook(command.clone(), &blamed[0]);
-                match overlooked.clone().try_get_matches_from(arguments) {
-                    Ok(_) => return Ok(mistakes),
-                    // The same again: overlooking it did not help.
-                    Err(next) if self::blamed(&next) == blamed => return Ok(mistakes),
-                    Err(next) => (command, error) = (overlooked, next),
-                }
-            }
-            _ if mistakes.is_empty() => return Err(error),
-            // What is told already comes first; the rest shows when that is mended.
-            _ => return Ok(mistakes),
-        }
-    }
-}
-
-/// The arguments that an error is about, as clap writes them: `--listen <LISTEN>`.
-fn blamed(error: &Error) -> Vec<String> {
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) => vec![name.clone()],
-        Some(ContextValue::Strings(names)) => names.clone(),
-        _ => Vec::new(),
-    }
-}
-
-/// Why a value cannot be used. The value itself is shown where it is no secret.
-fn in_words(command: &Command, name: &str, error: &Error) -> String {
-    let setting = setting(command, name);
-    let is_secret = find(command, name).is_some_and(Arg::is_hide_env_values_set);
-    let mut text = setting;
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && !is_secret
-        && !value.is_empty()
-    {
-        write!(text, " cannot be {value:?}").ok();
-    } else {
-        text.push_str(" cannot be used");
-    }
-    if let Some(why) = error.source() {
-        write!(text, ": {why}").ok();
-    } else if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue) {
-        write!(text, ": it is one of {}", values.join(", ")).ok();
-    } else {
-        text.push_str(": it is empty");
-    }
-    text
-}
-
-/// An argument's name and its variable: `--listen <LISTEN> (MEDITRUSTAL_LISTEN)`.
-fn setting(command: &Command, name: &str) -> String {
-    let variable = find(command, name).and_then(Arg::get_env);
-    variable.map_or_else(
-        || name.to_owned(),
-        |variable| format!("{name} ({})", variable.to_string_lossy()),
-    )
-}
-
-fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
-    let mut own = command.get_arguments();
-    own.find(|arg| arg.to_string() == name).or_else(|| {
-        command
-            .get_subcommands()
-            .find_map(|below| find(below, name))
-    })
-}
-
-/// The same command, which takes any value for this argument.
-fn overlook(command: Command, name: &str) -> Command {
-    let relaxed = command.mut_args(|arg| {
-        if arg.to_string() == name {
-            arg.value_parser(clap::value_parser!(OsString))
-        } else {
-            arg
-        }
-    });
-    relaxed.mut_subcommands(|below| overlook(below, name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    #[command(name = "program")]
-    struct Program {
-        #[command(subcommand)]
-        command: Sub,
-    }
-
-    #[derive(Debug, clap::Subcommand)]
-    enum Sub {
-        Serve {
-            #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10))]
-            size: u32,
-            #[arg(long, env = "NO_SUCH_VARIABLE_HERE")]
-            at: std::net::SocketAddr,
-            #[arg(long, hide_env_values = true, value_parser = |_: &str| Err::<String, _>("no address"))]
-            url: String,
-            #[arg(long, value_parser = ["fast", "slow"])]
-            pace: Option<String>,
-            #[arg(long)]
-            file: std::path::PathBuf,
-        },
-    }
-
-    fn judge(line: &str) -> Result<String, ErrorKind> {
-        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let error = Program::try_parse_from(&arguments).map(|parsed| format!("{parsed:?}"));
-        let Err(error) = error else {
-            return Ok(String::new());
-        };
-        mistakes(
-            <Program as clap::CommandFactory>::command(),
-            &arguments,
-            error,
-        )
-        .map(|mistakes| told(&mistakes))
-        .map_err(|error| error.kind())
-    }
-
-    #[test]
-    fn every_mistake_is_told_and_no_secret() {
-        let told = judge("program serve --size 11 --at here --url postgres://secret --pace quick");
-
-        assert_eq!(
-            told,
-            Ok("these 5 settings cannot be used:
-  --size <SIZE> cannot be \"11\": 11 is not in 1..=10
-  --at <AT> (NO_SUCH_VARIABLE_HERE) cannot be \"here\": invalid socket address syntax
-  --url <URL> cannot be used: no address
-  --pace <PACE> cannot be \"quick\": it is one of fast, slow
-  --file <FILE> is missing"
-                .to_owned())
-        );
-    }
-
-    #[test]
-    fn what_is_no_setting_is_left_to_clap() {
-        assert_eq!(judge("program --help"), Err(ErrorKind::DisplayHelp));
-        assert_eq!(judge("program swerve"), Err(ErrorKind::InvalidSubcommand));
-        assert_eq!(
-            judge("program serve --sise 1"),
-            Err(ErrorKind::UnknownArgument)
-        );
-    }
 }

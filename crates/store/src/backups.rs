@@ -40,6 +40,8 @@ pub struct Snapshot {
 pub struct DatabaseIdentity {
     /// Its name.
     pub name: String,
+    /// The schema that our role's `search_path` leads to.
+    pub schema: String,
     /// The server's major version.
     pub server_major: u32,
     /// The server's clock when the snapshot was taken.
@@ -102,7 +104,7 @@ impl Snapshot {
     /// [`StoreError`], above all where it has no schema of ours.
     pub async fn identity(&mut self) -> Result<DatabaseIdentity, StoreError> {
         let row = sqlx::query!(
-            r#"SELECT current_database()::text AS "name!", CURRENT_TIMESTAMP AS "now!",
+            r#"SELECT current_database()::text AS "name!", current_schema()::text AS schema, CURRENT_TIMESTAMP AS "now!",
                    current_setting('server_version_num')::integer / 10000 AS "major!""#
         )
         .fetch_one(&mut self.conn)
@@ -116,6 +118,7 @@ impl Snapshot {
         );
         Ok(DatabaseIdentity {
             name: row.name,
+            schema: row.schema.unwrap_or_default(),
             server_major: u32::try_from(row.major).unwrap_or_default(),
             taken_at: row.now,
             migrations: migrations.fetch_all(&mut self.conn).await?,
@@ -177,11 +180,11 @@ async fn rows_of(conn: &mut PgConnection, keys: bool) -> Result<Vec<(String, i64
     // A table's name is no parameter: the statement is built by the server, and sent back to it.
     let statement = sqlx::query_scalar!(
         r#"SELECT string_agg(
-               format('SELECT %L AS name, count(*) AS rows FROM %I.%I', relname, 'public', relname),
+               format('SELECT %L AS name, count(*) AS rows FROM %I.%I', relname, current_schema(), relname),
                ' UNION ALL ' ORDER BY relname
            )
            FROM pg_class
-           WHERE relnamespace = 'public'::regnamespace
+           WHERE relnamespace = current_schema()::regnamespace
              AND relkind IN ('r', 'p')
              AND (relname = $1::text) = $2"#,
         KEYS_TABLE,
@@ -242,7 +245,7 @@ pub async fn look_at_target(url: &str) -> Result<RestoreTarget, StoreError> {
                    FROM pg_stat_activity AS activity
                    WHERE activity.datname = current_database()
                      AND activity.pid <> pg_backend_pid()
-                     AND activity.usename IN ('meditrustal_api', 'meditrustal_indexer', 'meditrustal_keys')
+                     AND activity.usename ~ '_(api|indexer|keys)$'
                    ORDER BY 1
                ) AS "used_by!",
                ARRAY(

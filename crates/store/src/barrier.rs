@@ -47,7 +47,7 @@ pub async fn lock_shared_with_records(
         r#"SELECT
             person.id AS "id!",
             person.is_patient AS "is_patient!",
-            pg_advisory_xact_lock_shared($1, person.key)::text AS locked,
+            pg_advisory_xact_lock_shared($1 # (schema_key() & 2147483647)::int, person.key)::text AS locked,
             set_config('meditrustal.decision_time', '', TRUE) AS forgotten
          FROM (
              SELECT id, bool_or(is_patient) AS is_patient, ('x' || right(id::text, 8))::bit(32)::int AS key
@@ -80,7 +80,7 @@ pub async fn lock_exclusive(
     let people: Vec<Uuid> = people.into_iter().map(|id| id.0).collect();
     sqlx::query!(
         "SELECT
-            pg_advisory_xact_lock($1, person.key)::text AS locked,
+            pg_advisory_xact_lock($1 # (schema_key() & 2147483647)::int, person.key)::text AS locked,
             set_config('meditrustal.decision_time', '', TRUE) AS forgotten
          FROM (
              SELECT DISTINCT ('x' || right(id::text, 8))::bit(32)::int AS key

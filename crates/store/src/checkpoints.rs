@@ -111,7 +111,7 @@ pub struct SignedCheckpoint {
 /// [`StoreError`].
 pub async fn may_sign(tx: &mut Tx<'_>, registry: &Registry) -> Result<bool, StoreError> {
     let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, schema_key())) AS "taken!""#,
         LOCK,
     )
     .fetch_one(&mut **tx)

@@ -67,7 +67,7 @@ pub async fn rule(
 /// # Errors
 /// [`StoreError`].
 pub async fn set(tx: &mut Tx<'_>, new: &CountryRule) -> Result<Option<CountryRule>, StoreError> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('country rules', 0))")
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('country rules', schema_key()))")
         .execute(&mut **tx)
         .await?;
     let old = rule(tx, new.country).await?;

@@ -85,7 +85,7 @@ impl Leadership {
         let mut connection = pool.acquire().await?.detach();
         let name = format!("indexer {} {}", registry.chain_id, registry.address);
         let taken = sqlx::query_scalar!(
-            r#"SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS "taken!""#,
+            r#"SELECT pg_try_advisory_lock(hashtextextended($1, schema_key())) AS "taken!""#,
             name,
         )
         .fetch_one(&mut connection)
@@ -111,7 +111,7 @@ impl Leadership {
     /// [`StoreError`]; the lock ends with the connection all the same.
     pub async fn release(mut self) -> Result<(), StoreError> {
         sqlx::query_scalar!(
-            "SELECT pg_advisory_unlock(hashtextextended($1, 0))",
+            "SELECT pg_advisory_unlock(hashtextextended($1, schema_key()))",
             self.name
         )
         .fetch_one(&mut self.connection)

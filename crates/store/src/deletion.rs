@@ -151,7 +151,7 @@ fn all(found: Vec<DeletionRow>) -> Result<Vec<Sealed<DeletionRequest>>, StoreErr
 /// [`StoreError`].
 pub async fn lock_subject(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('deletion requests of ' || $1::uuid::text, 0))",
+        "SELECT pg_advisory_xact_lock(hashtextextended('deletion requests of ' || $1::uuid::text, schema_key()))",
         user.0,
     )
     .execute(&mut **tx)

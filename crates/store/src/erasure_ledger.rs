@@ -35,7 +35,7 @@ pub struct LedgerRow {
 /// [`StoreError`].
 pub async fn lock(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, schema_key()))",
         LOCK
     )
     .execute(&mut **tx)

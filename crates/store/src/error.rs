@@ -1,5 +1,7 @@
 //! What can go wrong with the database, by what it means to the caller.
 
+use std::io;
+
 /// Why the database gave no answer. Printing one never shows SQL, values or constraint names.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -81,6 +83,9 @@ const CLASSES: [(&str, Class); 25] = [
     ("40", Class::Busy),
 ];
 
+/// The other end speaks no TLS, or shows a certificate that is not believed.
+const NO_TLS: &str = "no encrypted line to it could be had: see sslmode and sslrootcert in its address, and its certificate";
+
 impl Class {
     fn of(code: &str) -> Self {
         CLASSES
@@ -95,8 +100,12 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let class = match &error {
             sqlx::Error::PoolTimedOut => Class::Busy,
+            sqlx::Error::Tls(_) => Class::Unable(NO_TLS),
+            // As which rustls hands on that a certificate is not believed.
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Class::Unable(NO_TLS)
+            }
             sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
             | sqlx::Error::BeginFailed

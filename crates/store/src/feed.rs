@@ -32,7 +32,7 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreE
     if entries.is_empty() {
         return Ok(());
     }
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK)
+    sqlx::query!("SELECT pg_advisory_xact_lock($1 # schema_key())", LOCK)
         .execute(&mut **tx)
         .await?;
     let text =
@@ -69,7 +69,7 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[FeedEntry]) -> Result<(), StoreE
     )
     .execute(&mut **tx)
     .await?;
-    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+    sqlx::query!("SELECT pg_notify(notice_channel($1), '')", CHANNEL)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -51,7 +51,7 @@ impl Removed {
 /// [`StoreError`].
 pub async fn is_alone(tx: &mut Tx<'_>, job: &str) -> Result<bool, StoreError> {
     let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, schema_key())) AS "taken!""#,
         job,
     )
     .fetch_one(&mut **tx)

@@ -11,7 +11,7 @@ use domain::{
     clock::Clock,
     environment::{Risk, is_here},
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, postgres::PgSslMode};
 
 use crate::{PoolSettings, StoreError, session};
 
@@ -160,12 +160,14 @@ async fn look(
             ));
         }
     }
-    // TLS is not built in.
-    if options.get_socket().is_none() && !is_here(options.get_host()) {
+    // `prefer` and `require` believe any certificate: who is on the line can show one. `verify-ca` believes one for any name, by
+    // one of the system's authorities, too: everybody can get one of those.
+    let is_verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
+    if options.get_socket().is_none() && !is_here(options.get_host()) && !is_verified {
         risks.push(Risk::new(
             "plain-database",
-            "the line to the database leaves this machine and is not encrypted: use a socket, a local TLS \
-             proxy or a tunnel",
+            "the line to the database leaves this machine, and nothing verifies who is at its other end: set \
+             sslmode=verify-full in the database's address, and sslrootcert where its authority is your own",
         ));
     }
     for conn in [first, second] {
@@ -276,13 +278,15 @@ async fn role(conn: &mut PgConnection) -> Result<RoleRights, StoreError> {
                EXISTS (
                    SELECT FROM pg_class AS owned
                    WHERE owned.relowner = role.oid
-                     AND owned.relnamespace = to_regnamespace('public')
+                     AND owned.relnamespace = (
+                         SELECT relnamespace FROM pg_class WHERE oid = to_regclass('audit_logs')
+                     )
                ) AS "owns_tables!",
                COALESCE(
-                   has_any_column_privilege(role.oid, to_regclass('public.audit_logs'), 'UPDATE')
-                   OR has_table_privilege(role.oid, to_regclass('public.audit_logs'), 'DELETE')
-                   OR has_table_privilege(role.oid, to_regclass('public.audit_logs'), 'TRUNCATE')
-                   OR has_table_privilege(role.oid, to_regclass('public.audit_logs'), 'INSERT'),
+                   has_any_column_privilege(role.oid, to_regclass('audit_logs'), 'UPDATE')
+                   OR has_table_privilege(role.oid, to_regclass('audit_logs'), 'DELETE')
+                   OR has_table_privilege(role.oid, to_regclass('audit_logs'), 'TRUNCATE')
+                   OR has_table_privilege(role.oid, to_regclass('audit_logs'), 'INSERT'),
                    FALSE
                ) AS "changes_audit!"
            FROM pg_roles AS role
@@ -323,7 +327,7 @@ async fn foreign(conn: &mut PgConnection, program: Program) -> Result<Option<Ris
     let found = sqlx::query_scalar!(
         r#"SELECT DISTINCT lower(wanted.privilege) || ' ' || wanted.name AS "right!"
            FROM UNNEST($1::text[], $2::text[], $3::text[]) AS wanted(name, field, privilege)
-           JOIN pg_class AS class ON class.oid = to_regclass('public.' || wanted.name)
+           JOIN pg_class AS class ON class.oid = to_regclass(wanted.name)
            LEFT JOIN pg_attribute AS attribute
                ON attribute.attrelid = class.oid AND attribute.attname = wanted.field
            WHERE CASE WHEN wanted.field = '' THEN has_any_column_privilege(class.oid, wanted.privilege)

@@ -42,6 +42,7 @@ mod pool;
 pub mod provision;
 pub mod receipts;
 pub mod reconciliation;
+pub mod record_sources;
 pub mod records;
 pub mod representatives;
 pub mod restores;
@@ -53,6 +54,7 @@ pub mod second_factors;
 mod session;
 pub mod sessions;
 pub mod signers;
+pub mod tenant;
 pub mod throttle;
 pub mod trail;
 pub mod users;
@@ -64,6 +66,7 @@ pub use pool::{
     InvalidDatabaseUrl, Plans, Pool, PoolFigures, PoolSettings, PooledConnection, Transaction,
     check_url, connect,
 };
+pub use session::log_statements_slower_than;
 pub use sqlx::PgConnection;
 
 /// A [`Transaction`], as functions take it.

@@ -102,7 +102,7 @@ impl Maintainer {
     pub async fn try_take(url: &str) -> Result<Option<Self>, StoreError> {
         let mut this = Self::look(url).await?;
         let taken = sqlx::query_scalar!(
-            r#"SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS "taken!""#,
+            r#"SELECT pg_try_advisory_lock(hashtextextended($1, schema_key())) AS "taken!""#,
             LOCK,
         )
         .fetch_one(&mut this.connection)

@@ -4,9 +4,20 @@ use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, migrate::Migrator, postgres::PgPoolOptions};
 
-use crate::{Pool, StoreError};
+use crate::{
+    Pool, StoreError, session,
+    tenant::{InvalidTenantName, Tenant},
+};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+/// How long a migration waits for a lock at a time. Whoever comes after it in the queue waits as long, and requests are given
+/// up after five seconds.
+const LOCK_WAIT: &str = "SET lock_timeout = '1s'";
+/// How long requests that waited behind it are served meanwhile.
+const REST: Duration = Duration::from_secs(1);
+/// How often a migration is tried that does not get its locks.
+const ATTEMPTS: u32 = 120;
+
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// Why the schema could not be moved.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +28,14 @@ pub enum MigrateError {
     /// A migration failed or does not fit what was applied before.
     #[error("the migration failed: {0}")]
     Failed(#[from] sqlx::migrate::MigrateError),
+    /// The role's `search_path` leads to no schema.
+    #[error(
+        "there is no schema for this role: run `meditrustal database create` with --schema, or mend the role's search_path"
+    )]
+    NoSchema,
+    /// The schema, or the role, has a name that cannot be used.
+    #[error(transparent)]
+    Tenant(#[from] InvalidTenantName),
     /// The schema is not the one this program was built for.
     #[error(
         "the database lacks {missing} migration(s) of this program; run `meditrustal migrate up`"
@@ -71,6 +90,7 @@ pub struct MovedSchema {
 #[derive(Debug)]
 pub struct SchemaLock {
     pool: PgPool,
+    migrator: Migrator,
     waited: bool,
 }
 
@@ -78,15 +98,20 @@ impl SchemaLock {
     /// Takes it. Calls `waiting` once where another process moves the schema now, and waits until it has ended.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn take(url: &str, waiting: impl FnOnce()) -> Result<Self, StoreError> {
+    /// [`MigrateError`].
+    pub async fn take(url: &str, waiting: impl FnOnce()) -> Result<Self, MigrateError> {
         let mut waited = false;
         let pool = open_alone(url, || {
             waited = true;
             waiting();
         })
         .await?;
-        Ok(Self { pool, waited })
+        let tenant = Tenant::of(&pool).await?;
+        Ok(Self {
+            migrator: tenant.migrations(&MIGRATOR),
+            pool,
+            waited,
+        })
     }
 
     /// What would be applied, oldest first.
@@ -96,7 +121,7 @@ impl SchemaLock {
     pub async fn missing(&self) -> Result<Vec<MigrationScript>, MigrateError> {
         let status = status_of(&self.pool).await?;
         let missing = status.iter().filter(|it| !it.applied);
-        Ok(scripts(missing.map(|it| it.version), true))
+        Ok(self.scripts(missing.map(|it| it.version), true))
     }
 
     /// The last `steps` that are applied, in the order in which they would be taken back.
@@ -106,7 +131,7 @@ impl SchemaLock {
     pub async fn last(&self, steps: usize) -> Result<Vec<MigrationScript>, MigrateError> {
         let status = status_of(&self.pool).await?;
         let applied = status.iter().rev().filter(|it| it.applied);
-        Ok(scripts(applied.take(steps).map(|it| it.version), false))
+        Ok(self.scripts(applied.take(steps).map(|it| it.version), false))
     }
 
     /// How many migrations are applied.
@@ -137,13 +162,24 @@ impl SchemaLock {
         Ok(found?)
     }
 
-    /// Applies what is missing.
+    /// Applies what is missing. A migration that does not get a lock that others hold lets them go on, and is tried again.
     ///
     /// # Errors
     /// [`MigrateError`]; a failed migration leaves nothing half done.
     pub async fn up(&self) -> Result<MovedSchema, MigrateError> {
         let before = self.applied().await?;
-        MIGRATOR.run(&self.pool).await?;
+        sqlx::raw_sql(LOCK_WAIT)
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::from)?;
+        let mut attempt = 1;
+        while let Err(error) = self.migrator.run(&self.pool).await {
+            if attempt == ATTEMPTS || !is_of_a_lock(&error) {
+                return Err(error.into());
+            }
+            attempt += 1;
+            tokio::time::sleep(REST).await;
+        }
         Ok(MovedSchema {
             count: self.applied().await?.saturating_sub(before),
             waited: self.waited,
@@ -163,13 +199,28 @@ impl SchemaLock {
             .collect();
         let keep = applied.len().saturating_sub(steps);
         let target = keep.checked_sub(1).and_then(|last| applied.get(last));
-        MIGRATOR
+        self.migrator
             .undo(&self.pool, target.copied().unwrap_or(0))
             .await?;
         Ok(MovedSchema {
             count: applied.len() - keep,
             waited: self.waited,
         })
+    }
+
+    fn scripts(&self, versions: impl Iterator<Item = i64>, up: bool) -> Vec<MigrationScript> {
+        let script = |version| {
+            let found = self
+                .migrator
+                .iter()
+                .find(|it| it.version == version && it.migration_type.is_up_migration() == up)?;
+            Some(MigrationScript {
+                version,
+                description: found.description.to_string(),
+                sql: found.sql.as_str().to_owned(),
+            })
+        };
+        versions.filter_map(script).collect()
     }
 
     /// Lets the next one move it.
@@ -186,18 +237,16 @@ pub fn versions() -> Vec<i64> {
     ups.map(|it| it.version).collect()
 }
 
-fn scripts(versions: impl Iterator<Item = i64>, up: bool) -> Vec<MigrationScript> {
-    let script = |version| {
-        let found = MIGRATOR
-            .iter()
-            .find(|it| it.version == version && it.migration_type.is_up_migration() == up)?;
-        Some(MigrationScript {
-            version,
-            description: found.description.to_string(),
-            sql: found.sql.as_str().to_owned(),
-        })
+/// Whether a migration waited for a lock in vain: PostgreSQL's `lock_not_available` and `deadlock_detected`.
+fn is_of_a_lock(error: &sqlx::migrate::MigrateError) -> bool {
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+    let (Execute(error) | ExecuteMigration(error, _)) = error else {
+        return false;
     };
-    versions.filter_map(script).collect()
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 /// A table or a column.
@@ -263,7 +312,7 @@ async fn relations(conn: &mut PgConnection) -> Result<BTreeSet<Relation>, StoreE
               AND attribute.attnum > 0
               AND NOT attribute.attisdropped
               AND attribute.attgenerated = ''
-           WHERE class.relnamespace = 'public'::regnamespace
+           WHERE class.relnamespace = current_schema()::regnamespace
              AND class.relkind IN ('r', 'p')
              AND class.relname <> '_sqlx_migrations'"#
     )
@@ -282,7 +331,7 @@ async fn rows_of<'a>(
 ) -> Result<Vec<(String, i64)>, StoreError> {
     let mut counted = Vec::new();
     for (table, _) in tables {
-        let statement = format_of(conn, "SELECT count(*) FROM public.%1$I", table, "").await?;
+        let statement = format_of(conn, "SELECT count(*) FROM %1$I", table, "").await?;
         counted.push((table.clone(), number(conn, statement).await?));
     }
     Ok(counted)
@@ -290,7 +339,7 @@ async fn rows_of<'a>(
 
 /// How many rows have a value in a column.
 async fn values_of(conn: &mut PgConnection, table: &str, column: &str) -> Result<i64, StoreError> {
-    let template = "SELECT count(%2$I) FROM public.%1$I";
+    let template = "SELECT count(%2$I) FROM %1$I";
     let statement = format_of(conn, template, table, column).await?;
     number(conn, statement).await
 }
@@ -325,21 +374,34 @@ async fn open(url: &str) -> Result<PgPool, StoreError> {
         .max_connections(1)
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>);
-    Ok(options.connect(url).await?)
+    Ok(options
+        .connect_with(session::options(url, "meditrustal migrate")?)
+        .await?)
 }
 
 /// A pool of one connection, which alone may move the schema until it is closed. Calls `waiting` once where
 /// another one moves it now.
 async fn open_alone(url: &str, waiting: impl FnOnce()) -> Result<PgPool, StoreError> {
     let pool = open(url).await?;
-    let taken = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_lock(hashtextextended('migration', 0)) AS "taken!""#
+    // The function that gives this key is made by a migration.
+    let key = sqlx::query_scalar!(
+        r#"SELECT hashtextextended(
+               'migration',
+               CASE current_schema() WHEN 'public' THEN 0 ELSE hashtextextended(current_schema(), 0) END
+           ) AS "key""#
     )
     .fetch_one(&pool)
     .await?;
+    // None where there is no schema, which is told by whoever looks for it.
+    let Some(key) = key else {
+        return Ok(pool);
+    };
+    let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "taken!""#, key)
+        .fetch_one(&pool)
+        .await?;
     if !taken {
         waiting();
-        sqlx::query!("SELECT pg_advisory_lock(hashtextextended('migration', 0))")
+        sqlx::query!("SELECT pg_advisory_lock($1)", key)
             .execute(&pool)
             .await?;
     }

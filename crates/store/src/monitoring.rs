@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{StoreError, cursor::Registry};
 
 /// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
-pub const TABLES: [&str; 46] = [
+pub const TABLES: [&str; 47] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -42,6 +42,7 @@ pub const TABLES: [&str; 46] = [
     "patient_keys",
     "record_anchors",
     "record_closings",
+    "record_sources",
     "recovery_codes",
     "representative_proposals",
     "representatives",

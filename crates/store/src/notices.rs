@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+
+use crate::{StoreError, session};
+
+/// What these connections are called in `pg_stat_activity`.
+const APPLICATION: &str = "meditrustal api";
 
 /// When to read again: whenever a writer says on the channel that there is something new, and now and then
 /// besides. Its connection is its own, outside the pool, and is made anew where it breaks.
@@ -42,8 +47,17 @@ impl Notices {
     }
 }
 
-async fn listen(url: &str, channel: &str) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect(url).await?;
-    listener.listen(channel).await?;
+async fn listen(url: &str, channel: &str) -> Result<PgListener, StoreError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .connect_lazy_with(session::options(url, APPLICATION)?);
+    let mut listener = PgListener::connect_with(&pool).await?;
+    // A channel belongs to the database: each schema has its own.
+    let channel = sqlx::query_scalar!(r#"SELECT notice_channel($1) AS "name!""#, channel)
+        .fetch_one(&mut listener)
+        .await?;
+    listener.listen(&channel).await?;
     Ok(listener)
 }

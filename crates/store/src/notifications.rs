@@ -100,7 +100,7 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[NewNotification]) -> Result<(), 
     if entries.is_empty() {
         return Ok(());
     }
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK)
+    sqlx::query!("SELECT pg_advisory_xact_lock($1 # schema_key())", LOCK)
         .execute(&mut **tx)
         .await?;
     let id = |cell: fn(&NewNotification) -> Uuid| entries.iter().map(cell).collect::<Vec<_>>();
@@ -122,7 +122,7 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[NewNotification]) -> Result<(), 
     .execute(&mut **tx)
     .await?;
     // Whoever reads one log reads the other.
-    sqlx::query!("SELECT pg_notify($1, '')", feed::CHANNEL)
+    sqlx::query!("SELECT pg_notify(notice_channel($1), '')", feed::CHANNEL)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -1,8 +1,8 @@
 //! Roles and the database itself: the one thing that needs a superuser, once.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
-use crate::StoreError;
+use crate::{StoreError, tenant::Tenant};
 
 /// The roles and what they log in with.
 #[derive(Debug)]
@@ -19,75 +19,105 @@ pub struct Passwords {
     pub backup: String,
 }
 
-/// Makes the roles and the database `name`, or sets the roles' passwords where they exist.
+/// Makes the roles, the database `name` and the schema of a tenant, or sets the roles' passwords where they exist.
 ///
 /// # Errors
 /// [`StoreError`], above all where `superuser_url` may not make roles.
 pub async fn create(
     superuser_url: &str,
     name: &str,
+    tenant: &Tenant,
     passwords: &Passwords,
 ) -> Result<(), StoreError> {
     let mut conn = PgConnection::connect(superuser_url).await?;
+    let plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE";
     for (role, password, attributes) in [
+        ("migrator", &passwords.migrator, plain),
+        ("api", &passwords.api, plain),
+        ("indexer", &passwords.indexer, plain),
+        ("keys", &passwords.keys, plain),
         (
-            "meditrustal_migrator",
-            &passwords.migrator,
-            "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
-        ),
-        (
-            "meditrustal_api",
-            &passwords.api,
-            "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
-        ),
-        (
-            "meditrustal_indexer",
-            &passwords.indexer,
-            "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
-        ),
-        (
-            "meditrustal_keys",
-            &passwords.keys,
-            "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE",
-        ),
-        (
-            "meditrustal_backup",
+            "backup",
             &passwords.backup,
             "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE BYPASSRLS",
         ),
     ] {
-        set(&mut conn, "meditrustal.role", role).await?;
+        set(&mut conn, "meditrustal.role", &tenant.role(role)).await?;
         set(&mut conn, "meditrustal.password", password).await?;
         set(&mut conn, "meditrustal.attributes", attributes).await?;
         sqlx::raw_sql(MAKE_ROLE).execute(&mut conn).await?;
     }
 
     for role in [MAKE_RETENTION_ROLE, MAKE_MONITOR_ROLE] {
-        sqlx::raw_sql(role).execute(&mut conn).await?;
+        let statements = tenant.rewrite(role).into_owned();
+        sqlx::raw_sql(AssertSqlSafe(statements))
+            .execute(&mut conn)
+            .await?;
     }
     let exists = sqlx::query_scalar!("SELECT count(*) FROM pg_database WHERE datname = $1", name)
         .fetch_one(&mut conn)
         .await?;
     // CREATE DATABASE runs in no block, so its statement is built by the server and sent back to it.
-    let statements = sqlx::query_scalar!(
-        r#"SELECT format(template, $1::text) AS "statement!"
-           FROM UNNEST($2::text[]) WITH ORDINALITY AS e(template, nth)
-           ORDER BY nth"#,
-        name,
-        &[
-            "CREATE DATABASE %I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0".to_owned(),
-            "REVOKE ALL ON DATABASE %I FROM PUBLIC".to_owned(),
-            "GRANT CONNECT ON DATABASE %I TO meditrustal_api, meditrustal_indexer, meditrustal_keys, meditrustal_backup".to_owned(),
-        ],
-    )
-    .fetch_all(&mut conn)
-    .await?;
-    for statement in statements.into_iter().skip(usize::from(exists != Some(0))) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut conn)
-            .await?;
+    let made = if exists == Some(0) {
+        &DATABASE[..]
+    } else {
+        &DATABASE[1..]
+    };
+    run(&mut conn, tenant, name, made).await?;
+    if !tenant.is_in_usual_schema() {
+        let options: PgConnectOptions = superuser_url.parse()?;
+        let mut within = PgConnection::connect_with(&options.database(name)).await?;
+        run(&mut within, tenant, name, &SCHEMA).await?;
+        within.close().await?;
     }
     conn.close().await?;
+    Ok(())
+}
+
+/// What makes a database, by its name; the first of them only where there is none.
+const DATABASE: [&str; 3] = [
+    "CREATE DATABASE %1$I OWNER meditrustal_migrator ENCODING 'UTF8' TEMPLATE template0",
+    "REVOKE ALL ON DATABASE %1$I FROM PUBLIC",
+    "GRANT CONNECT ON DATABASE %1$I TO meditrustal_migrator, meditrustal_api, meditrustal_indexer, meditrustal_keys, \
+     meditrustal_backup",
+];
+
+/// What makes a schema in a database, by both names, and leads each role to it.
+const SCHEMA: [&str; 6] = [
+    "CREATE SCHEMA IF NOT EXISTS %2$I AUTHORIZATION meditrustal_migrator",
+    "ALTER ROLE meditrustal_migrator IN DATABASE %1$I SET search_path = %2$I",
+    "ALTER ROLE meditrustal_api IN DATABASE %1$I SET search_path = %2$I",
+    "ALTER ROLE meditrustal_indexer IN DATABASE %1$I SET search_path = %2$I",
+    "ALTER ROLE meditrustal_keys IN DATABASE %1$I SET search_path = %2$I",
+    "ALTER ROLE meditrustal_backup IN DATABASE %1$I SET search_path = %2$I",
+];
+
+/// Runs statements with the names of a database and of a tenant's schema and roles in them.
+async fn run(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    database: &str,
+    templates: &[&str],
+) -> Result<(), StoreError> {
+    let templates: Vec<String> = templates
+        .iter()
+        .map(|template| tenant.rewrite(template).into_owned())
+        .collect();
+    let statements = sqlx::query_scalar!(
+        r#"SELECT format(template, $1::text, $3::text) AS "statement!"
+           FROM UNNEST($2::text[]) WITH ORDINALITY AS e(template, nth)
+           ORDER BY nth"#,
+        database,
+        &templates,
+        tenant.schema(),
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub async fn open(
 /// # Errors
 /// [`StoreError`].
 pub async fn waiting_of(tx: &mut Tx<'_>, proposed_by: UserId) -> Result<i64, StoreError> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('role proposals', 0))")
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('role proposals', schema_key()))")
         .execute(&mut **tx)
         .await?;
     let count = sqlx::query_scalar!(

@@ -3,9 +3,9 @@
 //! By `SET` and not with the start-up packet: a pooler such as `PgBouncer` refuses that, or drops it in
 //! silence. `inspect` reads it back.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
 use crate::{PoolSettings, StoreError};
 
@@ -14,11 +14,25 @@ const IDLE_IN_TRANSACTION: u128 = 15_000;
 /// How long a statement waits for a lock.
 pub(crate) const LOCK: Duration = Duration::from_secs(5);
 
+/// What a statement may take before it is logged; without it none is.
+static SLOW: OnceLock<Duration> = OnceLock::new();
+
+/// Has statements logged that take longer than this, on every connection that is made from then on. The first call counts.
+pub fn log_statements_slower_than(limit: Duration) {
+    SLOW.get_or_init(|| limit);
+}
+
 /// Where to connect, with nothing in the start-up packet that a pooler does not know.
 pub(crate) fn options(url: &str, application: &str) -> Result<PgConnectOptions, StoreError> {
     let options: PgConnectOptions = url.parse()?;
+    let (level, limit) = match SLOW.get() {
+        Some(limit) => ("warn", *limit),
+        None => ("debug", Duration::MAX),
+    };
     Ok(options
         .application_name(application)
+        // `telemetry` takes the text out of it.
+        .log_slow_statements(level.parse().expect("it is a level"), limit)
         // From PostgreSQL 12 numbers are exact without it.
         .extra_float_digits(None))
 }

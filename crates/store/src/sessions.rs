@@ -310,7 +310,7 @@ pub async fn end_oldest(
 ) -> Result<Vec<SessionId>, StoreError> {
     // Who logs in twice at once follows themselves: each sees what the other has begun.
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('sessions of ' || $1::text, 0))",
+        "SELECT pg_advisory_xact_lock(hashtextextended('sessions of ' || $1::text, schema_key()))",
         user.0.to_string(),
     )
     .execute(&mut **tx)
@@ -352,7 +352,7 @@ pub async fn end_oldest(
 /// Wakes every process where log-ins ended.
 async fn notify_ended(tx: &mut Tx<'_>, ended: &[SessionId]) -> Result<(), StoreError> {
     if !ended.is_empty() {
-        sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
+        sqlx::query!("SELECT pg_notify(notice_channel($1), '')", CHANNEL)
             .execute(&mut **tx)
             .await?;
     }

@@ -44,7 +44,7 @@ pub struct Ordered {
 pub async fn order(pool: &Pool) -> Result<Option<Ordered>, StoreError> {
     let mut tx = pool.begin().await?;
     let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, schema_key())) AS "taken!""#,
         LOCK,
     )
     .fetch_one(&mut *tx)

@@ -21,6 +21,8 @@ pub mod refresh;
 pub mod row;
 pub mod seal;
 pub mod second_factor;
+mod source;
+pub mod spool;
 pub mod token;
 
 pub use keyfile::KeyFileError;

@@ -122,7 +122,6 @@ async fn a_bundle_is_taken_apart_and_others_are_refused_by_their_reason() {
     );
     let line = heart_rate(99);
     let others = [
-        of("history", std::slice::from_ref(&line)),
         of("batch-response", std::slice::from_ref(&line)),
         line.clone(),
         "[]".to_owned(),

@@ -140,7 +140,7 @@ async fn every_record_is_written_down_before_a_byte_of_it_leaves() {
         )
         .await;
     let url = format!("{}/export?patient={}", world.api.url(), ana.id);
-    let request = reqwest::Client::new()
+    let request = dev::http::client()
         .get(url)
         .header("authorization", ana.bearer());
     let mut answer = request.send().await.expect("an answer");

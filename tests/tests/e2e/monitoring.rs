@@ -54,7 +54,7 @@ async fn scrape(program: &Program) -> Scrape {
         .split_once("Metrics at ")
         .unwrap_or_else(|| panic!("it does not say where its metrics are: {log}"));
     let url = rest.split_whitespace().next().unwrap_or_default();
-    let answer = reqwest::get(url).await.expect("it answers");
+    let answer = dev::http::get(url).await.expect("it answers");
     let kind = answer.headers()["content-type"]
         .to_str()
         .expect("text")
@@ -294,7 +294,7 @@ async fn traffic(world: &World) -> ([Person; 2], String) {
     ana.asks("{ nobodyKnowsThisField }", json!({}))
         .await
         .fails_with("GRAPHQL_VALIDATION_FAILED");
-    reqwest::get(format!(
+    dev::http::get(format!(
         "{}/health/zbigniewa@meditrustal.example",
         world.api.url()
     ))

@@ -69,7 +69,7 @@ async fn counts_otherwise(node: &str) -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
     let listener = listener.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (node, http) = (node.to_owned(), reqwest::Client::new());
+    let (node, http) = (node.to_owned(), dev::http::client());
     let answer = async move |body: String| {
         let mut requests: Value = serde_json::from_str(&body).expect("JSON");
         let each = match &mut requests {

@@ -1,11 +1,12 @@
 //! What the operator is told of settings that cannot be used: all of it at once, and no secret.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tests::World;
 use tests::transfer::Ended;
+use tests::{World, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// What a command says that does not begin.
@@ -70,7 +71,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     let secret = "mysql://ada:hunter2@example.org";
     let wrong = [
         ("DATABASE_URL", secret),
-        ("CHAIN_RPC_URL", "https://ada:hunter2@node.example.org"),
+        ("CHAIN_RPC_URL", "wss://ada:hunter2@node.example.org"),
         ("MEDITRUSTAL_LISTEN", "here"),
         ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
         ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
@@ -91,7 +92,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
         &[
             "these 13 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
-            "(CHAIN_RPC_URL) cannot be used: it must begin with http://: https:// is not built yet",
+            "(CHAIN_RPC_URL) cannot be used: it must begin with https:// or http://",
             "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",
             "(MEDITRUSTAL_POOL_MAX_SIZE) cannot be \"0\": 0 is not in 1..=1000",
             "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
@@ -332,4 +333,211 @@ async fn a_second_migration_says_that_it_waits_and_then_goes_on() {
     assert!(output.status.success());
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("the schema is up to date"), "{said}");
+}
+
+/// Writes a file that these may read.
+fn written(world: &World, name: &str, text: &str, mode: u32) -> String {
+    let path = world.file(name);
+    fs::write(&path, text).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+    path
+}
+
+/// How a command ended, and what it said.
+async fn ends(
+    world: &World,
+    program: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let programs = &world.foundation.programs;
+    let executable = match program {
+        "meditrustal" => &programs.meditrustal,
+        _ => &programs.indexer,
+    };
+    let output = tokio::process::Command::new(executable)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("the program starts");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
+}
+
+#[tokio::test]
+async fn every_mistake_in_a_file_of_settings_is_told_with_its_line() {
+    let world = World::start().await;
+    let file = written(
+        &world,
+        "wrong.toml",
+        "listen = \"here\"\npool_max_size = 0\nguesess = 3\nintrospection = \"perhaps\"\npool_timeout = 9\n[serve]\n",
+        0o644,
+    );
+    let environment = [
+        ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
+        ("MEDITRUSTAL_POOL_TIMEOUT", "0"),
+    ];
+    let wanted: [&str; 8] = [
+        &format!("(MEDITRUSTAL_LISTEN, {file}:1) cannot be \"here\""),
+        &format!("(MEDITRUSTAL_POOL_MAX_SIZE, {file}:2) cannot be \"0\": 0 is not in 1..=1000"),
+        &format!("{file}:3: guesess is no setting of ours; did you mean guesses?"),
+        &format!("{file}:4: introspection is true or false"),
+        &format!("{file}:6: [serve] cannot be used: settings stand without sections"),
+        "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
+        // The environment wins, and is wrong.
+        "(MEDITRUSTAL_POOL_TIMEOUT) cannot be \"0\"",
+        "(DATABASE_URL) is missing",
+    ];
+
+    for arguments in [
+        vec!["serve", "--config", &file],
+        vec!["--config", &file, "config", "check"],
+    ] {
+        let (code, said) = ends(&world, "meditrustal", &arguments, &environment).await;
+        assert_eq!(code, Some(2), "{said}");
+        says_all(&said, &wanted);
+    }
+
+    let file = written(&world, "broken.toml", "database_url = hunter2\n", 0o600);
+    let config = [("MEDITRUSTAL_CONFIG", file.as_str())];
+    for program in ["meditrustal", "meditrustal-indexer"] {
+        let (code, said) = ends(&world, program, &["config", "check"], &config).await;
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("{file}:1: it is no TOML")), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let nowhere = [("MEDITRUSTAL_CONFIG", "/nowhere/m.toml")];
+    let (code, said) = ends(&world, "meditrustal-indexer", &[], &nowhere).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("/nowhere/m.toml cannot be read"), "{said}");
+}
+
+#[tokio::test]
+async fn each_setting_is_shown_with_where_it_is_set_and_no_secret() {
+    let world = World::start().await;
+    let file = written(
+        &world,
+        "m.toml",
+        "guesses = 6\nfirst_wait = 11\ndatabase_url = \"postgres://a:hunter2@db/x\"\n",
+        0o600,
+    );
+    let environment = [
+        ("MEDITRUSTAL_CONFIG", file.as_str()),
+        ("MEDITRUSTAL_GUESSES", "7"),
+        ("MEDITRUSTAL_API_PASSWORD", "hunter3"),
+    ];
+    let shown = async |arguments: &[&str]| {
+        let (code, said) = ends(&world, "meditrustal", arguments, &environment).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains("hunter"), "{said}");
+        said
+    };
+
+    let said = shown(&["--log", "warn", "config", "show", "--json"]).await;
+    let rows: Value = serde_json::from_str(&said).expect("JSON");
+    let row = |name: &str| {
+        let mut rows = rows.as_array().expect("a list").iter();
+        rows.find(|row| row["name"] == name)
+            .expect("it is shown")
+            .clone()
+    };
+    let second = format!("{file}:2");
+    for (name, value, source) in [
+        ("guesses", "7", "MEDITRUSTAL_GUESSES"),
+        ("first_wait", "11", second.as_str()),
+        ("longest_wait", "900", "default"),
+        ("log", "warn", "command line"),
+    ] {
+        let row = row(name);
+        assert_eq!(row["value"], value, "{row}");
+        assert_eq!(row["source"], source, "{row}");
+    }
+    assert_eq!(row("database_url")["secret"], true);
+    assert_eq!(row("database_url")["source"], format!("{file}:3"));
+    assert_eq!(row("api_password")["set"], true);
+    let said = shown(&["config", "show"]).await;
+    says_all(
+        &said,
+        &[
+            "guesses = \"7\" # MEDITRUSTAL_GUESSES",
+            &format!("database_url = \"********\" # {file}:3"),
+            "# site is not set",
+        ],
+    );
+    let (code, said) = ends(
+        &world,
+        "meditrustal-indexer",
+        &["config", "show"],
+        &[("MEDITRUSTAL_POLL_MS", "77")],
+    )
+    .await;
+    assert_eq!(code, Some(0), "{said}");
+    says_all(&said, &["poll_ms = \"77\" # MEDITRUSTAL_POLL_MS"]);
+}
+
+#[tokio::test]
+async fn programs_and_commands_take_their_settings_from_files() {
+    let world = World::start().await;
+    let settings = whole(&world);
+    let url = &settings[0].1;
+    let secret = written(&world, "database-url", &format!("{url}\n"), 0o600);
+    let lines = settings.iter().skip(1).map(|(name, value)| {
+        let key = name.trim_start_matches("MEDITRUSTAL_").to_lowercase();
+        format!("{key} = \"{value}\"\n")
+    });
+    let all = format!(
+        "database_url_file = \"{secret}\"\n{}",
+        lines.collect::<String>()
+    );
+    // The address of the node may hold a secret, too.
+    let file = written(&world, "all.toml", &all, 0o600);
+    let config = [("MEDITRUSTAL_CONFIG", file.as_str())];
+
+    for program in ["meditrustal", "meditrustal-indexer"] {
+        let (code, said) = ends(&world, program, &["config", "check"], &config).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("every setting can be used"), "{said}");
+    }
+    let production = [config[0], ("MEDITRUSTAL_ENVIRONMENT", "production")];
+    let (code, said) = ends(&world, "meditrustal", &["config", "check"], &production).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("(development-keys)"), "{said}");
+    let (code, said) = ends(&world, "meditrustal", &["retention", "rules"], &config).await;
+    assert_eq!(code, Some(0), "{said}");
+
+    // A file that others can read is not used for a secret.
+    let open = written(&world, "open-url", url, 0o644);
+    let open = [("DATABASE_URL_FILE", open.as_str())];
+    let (code, said) = ends(&world, "meditrustal", &["retention", "rules"], &open).await;
+    assert_eq!(code, Some(2), "{said}");
+    says_all(
+        &said,
+        &["DATABASE_URL_FILE: the file", "can be read by others"],
+    );
+    let open = written(&world, "open.toml", &all, 0o644);
+    let open = ["--config", &open, "retention", "rules"];
+    let (code, said) = ends(&world, "meditrustal", &open, &[]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("holds chain_rpc_url and can be read by others"),
+        "{said}"
+    );
+
+    // What stands in the file alone is in force.
+    let port = dev::port::claim().expect("there are ports");
+    let metrics = format!("metrics_address = \"127.0.0.1:{port}\"\n");
+    let metrics = written(&world, "metrics.toml", &metrics, 0o644);
+    let environment = [("MEDITRUSTAL_CONFIG", metrics.as_str())];
+    let _api = world.another_api("by-file", &environment).await;
+    eventually("the metrics are told", async || {
+        let answer = dev::http::get(format!("http://127.0.0.1:{port}/metrics")).await;
+        answer.ok().filter(|answer| answer.status().is_success())
+    })
+    .await;
 }

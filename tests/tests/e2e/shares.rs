@@ -322,7 +322,7 @@ async fn slow_imports_of_one_account_leave_room_for_others() {
         let path = format!("{}/import?patient={}", world.api.url(), eve.id);
         let begun = stream::once(async { Ok::<_, std::io::Error>("\n") });
         let silent = futures::StreamExt::chain(begun, stream::pending());
-        let request = reqwest::Client::new()
+        let request = dev::http::client()
             .post(path)
             .header("authorization", eve.bearer())
             .header("content-type", NDJSON)

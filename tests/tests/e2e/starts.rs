@@ -7,6 +7,12 @@ use tokio::process::Command;
 
 const PRODUCTION: (&str, &str) = ("MEDITRUSTAL_ENVIRONMENT", "production");
 
+/// What every world has, as development has it.
+const ACCEPTED: (&str, &str) = (
+    "MEDITRUSTAL_ACCEPTED_RISKS",
+    "durability,development-keys,introspection,open-cors,playground",
+);
+
 /// Starts an api that is to be refused; answers what it said.
 async fn refused(world: &World, more: &[(&str, &str)]) -> String {
     let mut environment = world.foundation.options().api.clone();
@@ -40,6 +46,9 @@ async fn what_is_insecure_is_refused_in_production_all_at_once_and_warned_of_in_
         "the database role may change the audit trail",
         "requests from beyond this machine are not encrypted",
         "the line to the chain's node leaves this machine",
+        "(development-keys)",
+        "(introspection)",
+        "(open-cors)",
     ] {
         assert!(said.contains(reason), "{reason}: {said}");
     }
@@ -48,7 +57,7 @@ async fn what_is_insecure_is_refused_in_production_all_at_once_and_warned_of_in_
         &world,
         &[
             PRODUCTION,
-            ("MEDITRUSTAL_ACCEPTED_RISKS", "durability"),
+            ACCEPTED,
             ("MEDITRUSTAL_TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0"),
         ],
     )
@@ -61,7 +70,7 @@ async fn what_is_insecure_is_refused_in_production_all_at_once_and_warned_of_in_
     let said = refused(&world, &[PRODUCTION, ("DATABASE_URL", &owner)]).await;
     assert!(said.contains("the database role owns tables"), "{said}");
 
-    let accepted = [PRODUCTION, ("MEDITRUSTAL_ACCEPTED_RISKS", "durability")];
+    let accepted = [PRODUCTION, ACCEPTED];
     let api = world.another_api("accepted", &accepted).await;
     assert!(
         api.log()
@@ -88,7 +97,7 @@ async fn a_program_that_comes_with_the_role_of_another_is_refused_in_production(
         let url = world.foundation.url_of(role);
         url.unwrap_or_else(|error| panic!("{error}"))
     };
-    let accepted = [PRODUCTION, ("MEDITRUSTAL_ACCEPTED_RISKS", "durability")];
+    let accepted = [PRODUCTION, ACCEPTED];
     let mut environment = world.foundation.options().indexer.clone();
     let more = [
         accepted[0],

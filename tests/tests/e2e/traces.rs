@@ -12,6 +12,7 @@ use tests::{World, documents, id, text};
 use crate::audit_check;
 use crate::deletions::{holds, releases};
 use crate::erasures::{account, approves, is_completed, verified};
+use crate::telemetry::Collector;
 
 /// What the account is called: it stands in clear in the tables until it is erased.
 const NAME: &str = "slartibartfastfjord";
@@ -81,11 +82,15 @@ async fn tables_with(world: &World, wanted: &str) -> Vec<String> {
 async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or_an_export() {
     let scratch = Scratch::new("traces").expect("there is room for a file");
     let ledger = scratch.path().join("erasures.ledger");
+    let (collector, url) = Collector::start().await;
     let world = World::with(|options| {
         let settings = [
             ("MEDITRUSTAL_DELETION_GRACE", "0"),
             ("MEDITRUSTAL_DELETION_EVERY", "1"),
             ("MEDITRUSTAL_LOG", "trace"),
+            ("MEDITRUSTAL_SLOW_STATEMENT_MS", "1"),
+            ("MEDITRUSTAL_SLOW_OPERATION_MS", "1"),
+            ("MEDITRUSTAL_OTLP_URL", &url),
             ("MEDITRUSTAL_ERASURE_LEDGER", &ledger.display().to_string()),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -182,10 +187,35 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
     // The logs, of which there is much.
     for log in [world.api.log(), world.indexer.log()] {
         assert!(log.contains("TRACE"), "they say all that they can");
+        // Texts of statements are in them where they are asked for, and never where a statement was slow.
+        let slow = log
+            .lines()
+            .filter(|line| line.contains("A statement was slow"));
+        for part in [" AND ", "ORDER BY"] {
+            let line = slow.clone().find(|line| line.contains(part));
+            assert_eq!(line, None, "{part}");
+        }
         for trace in [NAME, WORD, REASON, &zaphod.password, &zaphod.email] {
             let line = log.lines().find(|line| line.contains(trace));
             assert_eq!(line, None, "{trace}");
         }
+    }
+    // The traces, which another program keeps.
+    let traced = collector.bodies();
+    assert!(
+        traced.contains("createMedicalRecord"),
+        "they hold what was done"
+    );
+    for trace in [
+        NAME,
+        WORD,
+        REASON,
+        &zaphod.password,
+        &zaphod.email,
+        &zaphod.id,
+        &record,
+    ] {
+        assert!(!traced.contains(trace), "{trace} is traced");
     }
     // What others take out afterwards, and the ledger.
     let bearer = ada.bearer();

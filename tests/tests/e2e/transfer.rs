@@ -21,7 +21,7 @@ fn open_upload() -> (mpsc::UnboundedSender<String>, reqwest::Body) {
 /// Begins an import, and answers its report as it comes.
 async fn begins(world: &World, person: &Person, body: reqwest::Body) -> reqwest::Response {
     let url = format!("{}/import?patient={}", world.api.url(), person.id);
-    let request = reqwest::Client::new()
+    let request = dev::http::client()
         .post(url)
         .header("authorization", person.bearer())
         .header("content-type", NDJSON);
@@ -312,7 +312,7 @@ async fn who_may_not_write_is_told_that_there_is_no_such_patient() {
     let (said, body) = open_upload();
     let mut answer = {
         let url = format!("{}/import?patient={}", world.api.url(), ana.id);
-        let request = reqwest::Client::new()
+        let request = dev::http::client()
             .post(url)
             .header("authorization", dr_bo.bearer());
         request

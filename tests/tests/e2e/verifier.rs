@@ -246,7 +246,7 @@ async fn nobody_can_tell_by_another_chain_another_contract_or_no_node() {
             "cannot be reached",
         ),
         (
-            &["--rpc", "https://node.example", "--registry", empty],
+            &["--rpc", "wss://node.example", "--registry", empty],
             "http://",
         ),
         (&["--rpc", &rpc], "--registry"),
@@ -270,7 +270,7 @@ async fn liar(node: &str, lie: Lie) -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
     let listener = listener.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (node, http) = (node.to_owned(), reqwest::Client::new());
+    let (node, http) = (node.to_owned(), dev::http::client());
     let answer = async move |asked: String| {
         let question: Value = serde_json::from_str(&asked).expect("JSON");
         let sent = http.post(&node).header("content-type", "application/json");

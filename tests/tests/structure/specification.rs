@@ -296,7 +296,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 40] = [
+const OWN_TABLES: [&str; 41] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -327,6 +327,7 @@ const OWN_TABLES: [&str; 40] = [
     "patient_keys",
     "record_anchors",
     "record_closings",
+    "record_sources",
     "recovery_codes",
     "representative_proposals",
     "representatives",

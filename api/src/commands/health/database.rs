@@ -8,8 +8,8 @@ use domain::{
     monitoring::{
         CHECKPOINT_AGE, CLOCK, CONNECTIONS, CheckLimits, CheckName, DEAD_ROWS, DEEP_CHECK_AGE,
         HealthCheck, LAG, LEADERLESS, LEAST_INDEX_USE, MAINTENANCE_AGE, MASTER_KEY_AGE, OUTBOX_AGE,
-        PATIENT_ROLES, REVIEW_AGE, SIZE_OF_CAPACITY, UNDONE_BLOCKS, UNORDERED_ROWS, dead_ratio,
-        index_use, ratio,
+        REVIEW_AGE, SIZE_OF_CAPACITY, UNDONE_BLOCKS, UNORDERED_ROWS, dead_ratio, index_use,
+        is_patient_role, ratio,
     },
 };
 use metrics::number;
@@ -145,9 +145,7 @@ impl CheckHealth {
             format!("{} of {}", found.connections, found.max_connections),
         ));
         let queries = monitoring::active_queries(conn).await?;
-        let longest = queries
-            .iter()
-            .find(|query| !PATIENT_ROLES.contains(&query.role.as_str()));
+        let longest = queries.iter().find(|query| !is_patient_role(&query.role));
         let described = longest.map_or_else(
             || "none runs".to_owned(),
             |query| {

@@ -48,6 +48,7 @@ async fn process(name: CheckName, url: &str) -> HealthCheck {
 
 async fn ask(url: &str) -> Result<(StatusCode, Value), reqwest::Error> {
     let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client())
         .timeout(ANSWER_WITHIN)
         .redirect(redirect::Policy::none())
         .build()?;

@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     pub(super) full_url: Option<String>,
     /// What an export says of it besides.
     exported: Option<Exported>,
+    /// Whether it says that this was deleted at its source.
+    pub(super) is_deletion: bool,
 }
 
 impl Entry {
@@ -58,6 +60,7 @@ impl Entry {
             metadata,
             full_url: None,
             exported: None,
+            is_deletion: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl Entry {
             metadata: exported.metadata.clone(),
             full_url: None,
             exported: Some(exported),
+            is_deletion: false,
         })
     }
 
@@ -96,6 +100,12 @@ impl Entry {
     /// [`Error::Document`] where it is no JSON, or asks for something else than to be stored.
     pub(crate) fn of_bundle(entry: &[u8]) -> Result<Self, Error> {
         let entry = read(entry)?;
+        if let Some(deleted) = fhir::upload::deleted(&entry) {
+            return Ok(Self {
+                is_deletion: true,
+                ..Self::new(deleted, None, None)
+            });
+        }
         let full_url = entry.get("fullUrl").and_then(Json::as_str);
         let full_url = full_url.map(str::to_owned);
         let resource = fhir::upload::resource_of(entry).map_err(Error::Document)?;

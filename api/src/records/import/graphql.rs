@@ -3,14 +3,13 @@
 
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use domain::ids::UserId;
-use futures::{StreamExt as _, stream};
 use uuid::Uuid;
 
 use super::{
-    Drafted, Entry, Import, interrupts,
+    Entry, Import, check_source, interrupts,
     patients::ImportPatients,
     report::{Imported, Totals},
-    store,
+    together::{self, ImportedEntry},
 };
 use crate::{
     error::Error,
@@ -19,13 +18,11 @@ use crate::{
         enums::{PurposeOfUse, RecordType},
         request_for,
     },
-    records::graphql::MedicalRecord,
+    records::{draft::SourceAnswer, graphql::MedicalRecord},
 };
 
 /// How many entries one mutation takes.
 const MAX_ENTRIES: usize = 100;
-/// How many are with the writer at once.
-const AT_ONCE: usize = 64;
 
 /// Several documents of one patient, each of which is stored as a record.
 #[derive(Debug, InputObject)]
@@ -44,6 +41,10 @@ pub(crate) struct ImportRecordsInput {
     /// A name for this import, 1 to 128 bytes. An entry that was stored before with the same name, or
     /// likewise without one, is not stored again.
     key: Option<String>,
+    /// A name for the system that the documents come from, such as its base address, without blanks, at most 255 bytes. A
+    /// document with the same `id` of the same source is then the next version of the record that it became before. Null where
+    /// the documents say themselves where they come from (`meta.source`).
+    source: Option<String>,
 }
 
 /// Which account a patient of the source is.
@@ -79,6 +80,10 @@ pub(crate) enum ImportOutcome {
     Refused,
     /// The document is of a kind that no record is made of, such as an `Encounter`.
     Skipped,
+    /// The source of the document has changed it: it was stored as the next version of its record.
+    Amended,
+    /// The record holds a newer version of the document than this one, which was not stored.
+    Outdated,
 }
 
 /// One fault of a document, as in `extensions.issues` of an error.
@@ -112,6 +117,8 @@ pub(crate) struct ImportResult {
     message: Option<String>,
     /// What is wrong with the document, where the code is `INVALID_DOCUMENT`; empty otherwise.
     issues: Vec<DocumentIssue>,
+    /// The number of references that were left as they are, because nothing that they mean is stored.
+    unresolved_references: i32,
 }
 
 /// The result of `importRecords`: the totals, and the result of each entry.
@@ -125,6 +132,14 @@ pub(crate) struct ImportRecordsPayload {
     refused: i32,
     /// The number of entries of kinds that no record is made of.
     skipped: i32,
+    /// The number of entries that were stored as next versions of their records.
+    amended: i32,
+    /// The number of entries of which a newer version was stored before.
+    outdated: i32,
+    /// The number of references that were replaced by references to records.
+    resolved_references: i32,
+    /// The number of references that were left as they are.
+    unresolved_references: i32,
     /// One result for each entry, in the order of the entries.
     results: Vec<ImportResult>,
 }
@@ -138,7 +153,7 @@ impl ImportMutation {
     /// the others, and repeating the request stores nothing twice. For files there is `POST /import`.
     /// Each entry needs the same permission as `createMedicalRecord`. Documents that name several patients need `patients`.
     ///
-    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`, `onBehalfOf`). Those of an entry are in its
+    /// Error codes: `BAD_USER_INPUT` (`entries`, `patients`, `idempotencyKey`, `source`, `onBehalfOf`). Those of an entry are in its
     /// `code`.
     async fn import_records(
         &self,
@@ -156,14 +171,16 @@ impl ImportMutation {
             return Err(Error::bad("entries", message).into());
         }
         crate::idempotency::check_key(input.key.as_deref())?;
+        check_source(input.source.as_deref())?;
         let map = input.patients.unwrap_or_default().into_iter();
         let map = map.map(|it| (it.reference, UserId(it.patient_id)));
-        let mut import = Import {
+        let import = Import {
             patients: ImportPatients::new(Some(UserId(input.patient_id)), map)?,
             purpose: input.purpose.map(Into::into),
             prefers: None,
             key: input.key,
             restores: false,
+            source: input.source,
         };
         let entries = input.entries.into_iter().map(|entry| {
             Entry::new(
@@ -177,80 +194,86 @@ impl ImportMutation {
             let message = "the documents name several patients: say here which accounts they are, or import them apart";
             return Err(Error::bad("patients", message).into());
         }
-        let stored = entries.into_iter().map(|entry| {
-            let kind = entry.kind();
-            let draft = import.draft(app.drafting(), &caller, entry);
-            async move {
-                let imported = match draft {
-                    Ok(Drafted::Draft(draft)) => store(&app.writer, *draft).await,
-                    Ok(Drafted::Skipped) => Ok(Imported::Skipped),
-                    Err(error) => Err(error),
-                };
-                (kind, imported)
-            }
-        });
-        let stored: Vec<ImportedEntry> = stream::iter(stored).buffered(AT_ONCE).collect().await;
-        payload(ctx, stored).await
+        let (stored, lost) = together::store(
+            (&app.pool, &app.writer),
+            app.drafting(),
+            &caller,
+            import,
+            entries,
+        )
+        .await?;
+        payload(ctx, stored, lost).await
     }
 }
 
-/// What an entry came to, and the kind of resource that it is.
-type ImportedEntry = (Option<&'static str>, Result<Imported, Error>);
-
 /// Tells each entry's fate, unless something ended all of them: what was stored by then is found again by
 /// sending the same.
-async fn payload(ctx: &Context<'_>, stored: Vec<ImportedEntry>) -> Result<ImportRecordsPayload> {
+async fn payload(
+    ctx: &Context<'_>,
+    stored: Vec<ImportedEntry>,
+    lost: u64,
+) -> Result<ImportRecordsPayload> {
     let mut totals = Totals::default();
     let mut results = Vec::with_capacity(stored.len());
-    for (number, (kind, one)) in (1..).zip(stored) {
-        match one {
-            Err(error) if interrupts(&error) => return Err(error.into()),
-            one => {
-                totals.count(kind, &one);
-                results.push(result(ctx, number, one).await?);
-            }
+    for (number, one) in (1..).zip(stored) {
+        let one = match one {
+            ImportedEntry {
+                result: Err(error), ..
+            } if interrupts(&error) => return Err(error.into()),
+            one => one,
+        };
+        totals.count(one.kind, &one.result);
+        if one.result.is_ok() {
+            totals.resolved += one.resolved;
+            totals.unresolved += one.unresolved;
         }
+        results.push(result(ctx, number, one).await?);
     }
+    totals.lose(lost);
     let number = |count: u64| i32::try_from(count).unwrap_or(i32::MAX);
     Ok(ImportRecordsPayload {
-        created: number(totals.created),
-        already_there: number(totals.already_there),
-        refused: number(totals.refused),
-        skipped: number(totals.skipped),
+        created: number(totals.of("CREATED")),
+        already_there: number(totals.of("ALREADY_THERE")),
+        refused: number(totals.of("REFUSED")),
+        skipped: number(totals.of("SKIPPED")),
+        amended: number(totals.of("AMENDED")),
+        outdated: number(totals.of("OUTDATED")),
+        resolved_references: number(totals.resolved),
+        unresolved_references: number(totals.unresolved),
         results,
     })
 }
 
-async fn result(
-    ctx: &Context<'_>,
-    entry: i32,
-    one: Result<Imported, Error>,
-) -> Result<ImportResult> {
-    Ok(match one {
-        Ok(Imported::Skipped | Imported::Checked(_)) => ImportResult {
-            entry,
-            outcome: ImportOutcome::Skipped,
-            record: None,
-            code: None,
-            message: None,
-            issues: Vec::new(),
-        },
-        Ok(Imported::Stored(written)) => ImportResult {
-            entry,
-            outcome: if written.is_new() {
-                ImportOutcome::Created
-            } else {
-                ImportOutcome::AlreadyThere
-            },
-            record: Some(MedicalRecord::stored(ctx, *written).await?),
-            code: None,
-            message: None,
-            issues: Vec::new(),
-        },
+async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<ImportResult> {
+    let unresolved = i32::try_from(one.unresolved).unwrap_or(i32::MAX);
+    let told = |outcome: ImportOutcome, record: Option<MedicalRecord>| ImportResult {
+        entry,
+        outcome,
+        record,
+        code: None,
+        message: None,
+        issues: Vec::new(),
+        unresolved_references: unresolved,
+    };
+    Ok(match one.result {
+        Ok(Imported::Skipped | Imported::Deletion | Imported::Checked(_)) => {
+            told(ImportOutcome::Skipped, None)
+        }
+        Ok(Imported::Stored(written)) => {
+            let outcome = match written.source {
+                _ if written.is_new() => ImportOutcome::Created,
+                Some(SourceAnswer::Outdated) => ImportOutcome::Outdated,
+                Some(SourceAnswer::Same | SourceAnswer::Changed) | None => {
+                    ImportOutcome::AlreadyThere
+                }
+            };
+            told(outcome, Some(MedicalRecord::stored(ctx, *written).await?))
+        }
+        Ok(Imported::Amended(written)) => {
+            let record = MedicalRecord::stored(ctx, *written).await?;
+            told(ImportOutcome::Amended, Some(record))
+        }
         Err(error) => ImportResult {
-            entry,
-            outcome: ImportOutcome::Refused,
-            record: None,
             code: Some(error.public_code().as_str().to_owned()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
@@ -258,6 +281,8 @@ async fn result(
             } else {
                 Vec::new()
             },
+            unresolved_references: 0,
+            ..told(ImportOutcome::Refused, None)
         },
     })
 }

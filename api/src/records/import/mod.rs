@@ -6,26 +6,32 @@
 mod entry;
 pub(crate) mod graphql;
 pub(crate) mod patients;
+pub(crate) mod prepared;
+pub(crate) mod references;
 pub(crate) mod report;
+mod together;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
+use chrono::DateTime;
 use domain::{
     access::Action,
     audit::{AuditAction, AuditEntry, Classification, ResourceType},
-    ids::UserId,
+    ids::{RecordId, UserId},
     purpose::Purpose,
-    records::RecordType,
+    records::{Reason, RecordType},
+    sources::{SourceState, SourceToken},
 };
+use fhir::origin::{self, NameScope, Origin, SourceName};
 use serde_json::json;
 use store::{Pool, audit, users};
 
 pub(crate) use entry::{Entry, Exported, MAX_BYTES};
 
-use self::{patients::ImportPatients, report::Imported};
+use self::{patients::ImportPatients, prepared::Prepared, report::Imported};
 
 use super::{
-    draft::Draft,
+    draft::{Draft, DraftSource, Follows, SourceAnswer, Stored},
     prepare::{self, About},
     restore,
     writer::Writer,
@@ -35,6 +41,9 @@ use crate::{caller::Caller, dependencies::Drafting, error::Error};
 /// How often an entry is tried that others were in the way of: a twin in the same group, a database
 /// that is busy.
 const TRIES: usize = 5;
+
+/// The longest name of a source. Unit: bytes.
+const MAX_SOURCE: usize = 255;
 
 /// What all entries of an import have in common.
 #[derive(Debug, Clone)]
@@ -49,15 +58,21 @@ pub(crate) struct Import {
     pub(crate) key: Option<String>,
     /// Whether entries are versions that are brought back as they were.
     pub(crate) restores: bool,
+    /// The source that all entries come from, where it is named.
+    pub(crate) source: Option<String>,
 }
 
 /// What an entry is before it is stored.
 #[derive(Debug)]
 pub(crate) enum Drafted {
-    /// A record.
-    Draft(Box<Draft>),
+    /// A version that is brought back as it was.
+    Restored(Box<Draft>),
+    /// A document that may become a record.
+    Prepared(Box<Prepared>),
     /// Nothing that a record is made of, such as an `Encounter`.
     Skipped,
+    /// That something was deleted at its source: whoever answers for the record withdraws it.
+    Deletion,
 }
 
 /// A document of which it is known whose it is.
@@ -67,15 +82,19 @@ struct Assigned {
     submitted: Vec<u8>,
     record_type: RecordType,
     patient: UserId,
+    /// Where it comes from, and what it says there, where that is known.
+    origin: Option<(Origin, Vec<u8>)>,
+    /// What others refer to it by.
+    names: Vec<String>,
+    full_url: Option<String>,
 }
 
 impl Import {
-    /// Checks an entry and gives it what the server owns. Long work and no waiting, so that few documents
-    /// are held as trees at a time.
+    /// Says what an entry is and whose. Long work and no waiting, so that few documents are held as trees at a time.
     ///
     /// # Errors
     /// [`Error::Document`] with every issue, [`Error::BadInput`].
-    pub(crate) fn draft(
+    pub(crate) fn prepare(
         &mut self,
         drafting: Drafting<'_>,
         caller: &Caller,
@@ -84,39 +103,124 @@ impl Import {
         if self.restores {
             let (document, exported) = entry.into_exported()?;
             let draft = restore::draft(drafting, caller, document, exported)?;
-            return Ok(Drafted::Draft(Box::new(draft)));
+            return Ok(Drafted::Restored(Box::new(draft)));
+        }
+        if entry.is_deletion {
+            return Ok(Drafted::Deletion);
         }
         let metadata = entry.metadata.clone();
-        let Some(Assigned {
-            document,
-            submitted,
-            record_type,
-            patient,
-        }) = self.assign(entry)?
-        else {
+        let Some(assigned) = self.assign(entry)? else {
             return Ok(Drafted::Skipped);
         };
+        let (patient, record_type) = (assigned.patient, assigned.record_type);
         let purpose = self.purpose.or(caller.purpose);
         let mut request = json!([patient, record_type, metadata, purpose, self.key]);
-        // Left out where nobody is represented: what was imported before stays known.
-        if let (Some(represented), Some(said)) = (caller.on_behalf_of, request.as_array_mut()) {
-            said.push(json!(represented));
+        // Left out where nobody is represented, and no source is named: what was imported before stays known.
+        if let Some(said) = request.as_array_mut() {
+            said.extend(caller.on_behalf_of.map(|represented| json!(represented)));
+            said.extend(
+                self.source
+                    .as_ref()
+                    .map(|source| json!({ "source": source })),
+            );
         }
-        let hash = prepare::request_hash(&request, &submitted);
-        let mut content = prepare::check(record_type, document, metadata)?;
+        let hash = prepare::request_hash(&request, &assigned.submitted);
+        let kind = fhir::kind_of(&assigned.document).unwrap_or_default();
+        let source = assigned.origin.as_ref().map(|(origin, content)| {
+            let state = self.state(drafting, patient, origin, content);
+            DraftSource { kind, state }
+        });
+        let document = match &assigned.origin {
+            Some((origin, _)) => origin::with_source(assigned.document, origin),
+            None => assigned.document,
+        };
+        Ok(Drafted::Prepared(Box::new(Prepared {
+            patient,
+            record_type,
+            references: origin::references(&document, &patient.to_string()),
+            document,
+            metadata,
+            key: (format!("import:{hash}"), hash),
+            source,
+            kind,
+            names: assigned.names,
+            full_url: assigned.full_url,
+        })))
+    }
+
+    /// Checks a document and gives it what the server owns, with these references as others, and this id.
+    ///
+    /// # Errors
+    /// [`Error::Document`] with every issue, [`Error::BadInput`].
+    pub(crate) fn draft(
+        &self,
+        drafting: Drafting<'_>,
+        caller: &Caller,
+        prepared: Prepared,
+        (id, to): (Option<RecordId>, &HashMap<String, String>),
+    ) -> Result<Draft, Error> {
+        let document = origin::with_references(prepared.document, to);
+        let mut content = prepare::check(prepared.record_type, document, prepared.metadata)?;
         // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
         content.incomplete = None;
         let about = About {
             caller,
-            purpose,
-            patient,
-            record_type,
+            purpose: self.purpose.or(caller.purpose),
+            patient: prepared.patient,
+            record_type: prepared.record_type,
             follows: None,
             reason: None,
-            idempotency: Some((format!("import:{hash}"), hash)),
+            idempotency: Some(prepared.key),
+            id,
         };
         let draft = prepare::draft(drafting, content, about)?;
-        Ok(Drafted::Draft(Box::new(draft)))
+        Ok(Draft {
+            source: prepared.source,
+            ..draft
+        })
+    }
+
+    /// The same, where what is wrong with a document is found now and not when it is stored.
+    ///
+    /// # Errors
+    /// As of [`Import::draft`].
+    pub(crate) fn checked(
+        &self,
+        drafting: Drafting<'_>,
+        caller: &Caller,
+        drafted: Drafted,
+    ) -> Result<Drafted, Error> {
+        if let Drafted::Prepared(prepared) = &drafted {
+            let prepared = Prepared::clone(prepared);
+            self.draft(drafting, caller, prepared, (None, &HashMap::new()))?;
+        }
+        Ok(drafted)
+    }
+
+    /// What this patient's document of a source is known by. What has another key is another import's.
+    fn state(
+        &self,
+        drafting: Drafting<'_>,
+        patient: UserId,
+        origin: &Origin,
+        content: &[u8],
+    ) -> SourceState {
+        let at = origin.last_updated.as_deref();
+        let at = at.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        SourceState {
+            token: self.token(drafting, patient, &origin.name),
+            version: origin.version.clone(),
+            // As exact as the database.
+            updated_at: at.and_then(|at| DateTime::from_timestamp_micros(at.timestamp_micros())),
+            content: drafting.index_key.content_token(patient, content),
+        }
+    }
+
+    /// What stands for a name that a source has for a document of this patient.
+    fn token(&self, drafting: Drafting<'_>, patient: UserId, name: &SourceName) -> SourceToken {
+        let key = self.key.as_deref().unwrap_or_default();
+        let name = [name.source.as_str(), &name.kind, &name.id, key];
+        drafting.index_key.source_token(patient, &name)
     }
 
     /// Learns whom an entry names that is passed over, as if it were taken: the first who is named is so
@@ -138,6 +242,9 @@ impl Import {
 
     /// Says what an entry is and whose; `None` of what no record is made of.
     fn assign(&mut self, entry: Entry) -> Result<Option<Assigned>, Error> {
+        if entry.is_deletion {
+            return Ok(None);
+        }
         let Entry {
             document,
             record_type,
@@ -158,12 +265,22 @@ impl Import {
             }
             record_type => record_type?,
         };
+        let scope = NameScope {
+            named: self.source.as_deref(),
+            full_url: full_url.as_deref(),
+        };
+        let origin = origin::origin(&document, scope);
+        let origin = origin.map(|origin| (origin, origin::content(&document)));
+        let names = origin::names(&document, scope);
         let (document, patient) = self.patients.assign(document)?;
         Ok(Some(Assigned {
             document,
             submitted,
             record_type,
             patient,
+            origin,
+            names,
+            full_url,
         }))
     }
 
@@ -213,25 +330,74 @@ impl Import {
     }
 }
 
+/// Refuses a name of a source that could not stand in an address.
+///
+/// # Errors
+/// [`Error::BadInput`].
+pub(crate) fn check_source(source: Option<&str>) -> Result<(), Error> {
+    let fits = |source: &str| {
+        (1..=MAX_SOURCE).contains(&source.len())
+            && !source.chars().any(|c| c.is_whitespace() || c.is_control())
+    };
+    if source.is_none_or(fits) {
+        return Ok(());
+    }
+    let message = format!("a source is named by its address, or a word of 1 to {MAX_SOURCE} bytes");
+    Err(Error::bad("source", message))
+}
+
 fn is_composition(document: &fhir::Json) -> bool {
     fhir::kind_of(document) == Some("Composition")
 }
 
-/// Stores a draft, in its turn.
+/// Why a version took the place of the one before, in the words of the document.
+const CHANGED_AT_SOURCE: &str = "The source of the document has sent another version of it.";
+
+/// Stores a draft, in its turn: as a new record, or, where its source has sent another version of it before, as the next
+/// version of that.
 ///
 /// # Errors
-/// As of `createMedicalRecord`.
-pub(crate) async fn store(writer: &Writer, draft: Draft) -> Result<Imported, Error> {
+/// As of `createMedicalRecord` and `amendMedicalRecord`; [`Error::Conflict`] where the record was changed here since.
+pub(crate) async fn store(
+    writer: &Writer,
+    drafting: Drafting<'_>,
+    draft: Draft,
+) -> Result<Imported, Error> {
+    let stored = store_in_turn(writer, &draft).await?;
+    if stored.source != Some(SourceAnswer::Changed) {
+        return Ok(Imported::Stored(Box::new(stored)));
+    }
+    let old = Follows {
+        id: stored.record.id,
+        version: stored.record.version,
+        withdraws: false,
+    };
+    let reason = Reason::parse(CHANGED_AT_SOURCE)?;
+    let next = prepare::following(drafting, draft, old, &reason)?;
+    match store_in_turn(writer, &next).await {
+        Ok(stored) => Ok(Imported::Amended(Box::new(stored))),
+        Err(Error::Conflict {
+            field: "expectedVersion",
+            ..
+        }) => Err(Error::Conflict {
+            field: "source",
+            message: "the record that was made of it was amended or withdrawn here since: amend that by its id"
+                .to_owned(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+async fn store_in_turn(writer: &Writer, draft: &Draft) -> Result<Stored, Error> {
     for _ in 1..TRIES {
         match writer.store_in_turn(draft.clone()).await {
             Err(Error::Busy {
                 retry_after_seconds,
             }) => tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await,
-            answer => return answer.map(|stored| Imported::Stored(Box::new(stored))),
+            answer => return answer,
         }
     }
-    let stored = writer.store_in_turn(draft).await?;
-    Ok(Imported::Stored(Box::new(stored)))
+    writer.store_in_turn(draft.clone()).await
 }
 
 /// Whether an error says nothing of the entry that met it: then the import ends there, and goes on from

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::records::RecordType;
 use serde_json::{Value, json};
 
-use super::super::draft::Stored;
+use super::super::draft::{SourceAnswer, Stored};
 use crate::{codes::ErrorCode, error::Error};
 
 /// How many reasons are counted apart.
@@ -16,19 +16,30 @@ const MAX_REASONS: usize = 100;
 pub(crate) enum Imported {
     /// A record, by this import or an earlier one.
     Stored(Box<Stored>),
+    /// The next version of a record: its source has sent another one.
+    Amended(Box<Stored>),
     /// It would be stored: nothing is, as the caller asked.
     Checked(RecordType),
     /// It is nothing that a record is made of.
     Skipped,
+    /// It says that something was deleted at its source.
+    Deletion,
 }
+
+/// Why a deletion is skipped.
+const DELETION: &str = "DELETION";
 
 impl Imported {
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Stored(stored) if stored.is_new() => "CREATED",
+            Self::Stored(stored) if matches!(stored.source, Some(SourceAnswer::Outdated)) => {
+                "OUTDATED"
+            }
             Self::Stored(_) => "ALREADY_THERE",
+            Self::Amended(_) => "AMENDED",
             Self::Checked(_) => "WOULD_BE_CREATED",
-            Self::Skipped => "SKIPPED",
+            Self::Skipped | Self::Deletion => "SKIPPED",
         }
     }
 }
@@ -36,59 +47,80 @@ impl Imported {
 /// What entries came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
-    /// Stored by this import.
-    pub(crate) created: u64,
-    /// Stored before, by the same entry.
-    pub(crate) already_there: u64,
-    /// Not stored.
-    pub(crate) refused: u64,
-    /// Nothing that a record is made of.
-    pub(crate) skipped: u64,
-    /// What would be stored.
-    checked: u64,
+    /// How often what was told, by outcome.
+    outcomes: BTreeMap<String, u64>,
     /// The same by the kind of resource.
-    by_kind: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
-    /// What was refused, by its code and the first rule that it breaks.
+    by_kind: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What was refused, or skipped for a reason, by its code and the first rule that it breaks.
     reasons: BTreeMap<String, u64>,
+    /// References that name records now.
+    pub(crate) resolved: u64,
+    /// References that stay as they are, because nothing is stored that they mean.
+    pub(crate) unresolved: u64,
 }
 
 impl Totals {
+    /// How often this was told.
+    pub(crate) fn of(&self, outcome: &str) -> u64 {
+        self.outcomes.get(outcome).copied().unwrap_or_default()
+    }
+
     /// Counts one more, of a kind of resource if it has one.
-    pub(crate) fn count(&mut self, kind: Option<&'static str>, result: &Result<Imported, Error>) {
-        let total = match result {
-            Ok(Imported::Stored(stored)) if stored.is_new() => &mut self.created,
-            Ok(Imported::Stored(_)) => &mut self.already_there,
-            Ok(Imported::Checked(_)) => &mut self.checked,
-            Ok(Imported::Skipped) => &mut self.skipped,
-            Err(_) => &mut self.refused,
-        };
-        *total += 1;
-        let outcome = result.as_ref().map_or("REFUSED", Imported::outcome);
-        let kinds = self.by_kind.entry(kind.unwrap_or("unknown")).or_default();
-        *kinds.entry(outcome).or_default() += 1;
-        if let Err(error) = result {
-            let mut reason = error.public_code().as_str().to_owned();
-            if let Error::Document(issues) = error
-                && let Some(issue) = issues.first()
-            {
-                reason = format!("{reason} {}", issue.rule);
-            }
-            if self.reasons.len() >= MAX_REASONS && !self.reasons.contains_key(&reason) {
-                "other".clone_into(&mut reason);
-            }
-            *self.reasons.entry(reason).or_default() += 1;
+    pub(crate) fn count(&mut self, kind: Option<&str>, result: &Result<Imported, Error>) {
+        self.add(kind, outcome_of(result), reason_of(result).as_deref());
+    }
+
+    /// Counts one more of which it is known what it came to.
+    pub(crate) fn add(&mut self, kind: Option<&str>, outcome: &str, reason: Option<&str>) {
+        *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        let kinds = self.by_kind.entry(kind.unwrap_or("unknown").to_owned());
+        *kinds.or_default().entry(outcome.to_owned()).or_default() += 1;
+        if let Some(reason) = reason {
+            let is_known = self.reasons.len() < MAX_REASONS || self.reasons.contains_key(reason);
+            let reason = if is_known { reason } else { "other" };
+            *self.reasons.entry(reason.to_owned()).or_default() += 1;
         }
     }
+
+    /// Counts that records that were referred to are not stored.
+    pub(crate) fn lose(&mut self, references: u64) {
+        self.resolved = self.resolved.saturating_sub(references);
+        self.unresolved += references;
+    }
+}
+
+/// What became of an entry, in a word.
+pub(crate) fn outcome_of(result: &Result<Imported, Error>) -> &'static str {
+    result.as_ref().map_or("REFUSED", Imported::outcome)
+}
+
+/// Why an entry was refused, or left aside: its code, and the first rule that it breaks.
+pub(crate) fn reason_of(result: &Result<Imported, Error>) -> Option<String> {
+    let error = match result {
+        Ok(Imported::Deletion) => return Some(DELETION.to_owned()),
+        Ok(_) => return None,
+        Err(error) => error,
+    };
+    let code = error.public_code().as_str();
+    let issue = match error {
+        Error::Document(issues) => issues.first(),
+        _ => None,
+    };
+    Some(match issue {
+        Some(issue) => format!("{code} {}", issue.rule),
+        None => code.to_owned(),
+    })
 }
 
 /// The line of one entry.
 pub(crate) fn line(
     number: u64,
-    kind: Option<&'static str>,
+    kind: Option<&str>,
     result: &Result<Imported, Error>,
+    unresolved: u64,
 ) -> Value {
-    match result {
-        Ok(imported @ Imported::Stored(written)) => json!({
+    let mut line = match result {
+        Ok(imported @ (Imported::Stored(written) | Imported::Amended(written))) => json!({
             "entry": number,
             "outcome": imported.outcome(),
             "recordId": written.record.id,
@@ -102,8 +134,15 @@ pub(crate) fn line(
         Ok(imported @ Imported::Skipped) => json!({
             "entry": number, "outcome": imported.outcome(), "resourceType": kind,
         }),
+        Ok(imported @ Imported::Deletion) => json!({
+            "entry": number, "outcome": imported.outcome(), "resourceType": kind, "reason": DELETION,
+        }),
         Err(error) => refused(number, error),
+    };
+    if unresolved > 0 && result.is_ok() {
+        line["unresolvedReferences"] = json!(unresolved);
     }
+    line
 }
 
 fn refused(number: u64, error: &Error) -> Value {
@@ -141,21 +180,20 @@ fn refused(number: u64, error: &Error) -> Value {
 
 /// The line after the last: what it all came to, and where to go on if that was not all.
 pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode, &str)>) -> Value {
-    let Totals {
-        created,
-        already_there,
-        refused,
-        skipped,
-        checked,
-        by_kind,
-        reasons,
-    } = totals;
     let mut line = json!({
-        "ended": "COMPLETE", "created": created, "alreadyThere": already_there, "refused": refused,
-        "skipped": skipped, "byResourceType": by_kind, "reasons": reasons,
+        "ended": "COMPLETE", "created": totals.of("CREATED"), "alreadyThere": totals.of("ALREADY_THERE"),
+        "refused": totals.of("REFUSED"), "skipped": totals.of("SKIPPED"), "byResourceType": totals.by_kind,
+        "reasons": totals.reasons,
     });
-    if *checked > 0 {
-        line["wouldBeCreated"] = json!(checked);
+    let seldom = [
+        ("amended", totals.of("AMENDED")),
+        ("outdated", totals.of("OUTDATED")),
+        ("wouldBeCreated", totals.of("WOULD_BE_CREATED")),
+        ("resolvedReferences", totals.resolved),
+        ("unresolvedReferences", totals.unresolved),
+    ];
+    for (name, times) in seldom.into_iter().filter(|(_, times)| *times > 0) {
+        line[name] = json!(times);
     }
     if let Some((code, message)) = interrupted {
         line["ended"] = json!(code.as_str());

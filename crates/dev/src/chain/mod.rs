@@ -23,7 +23,7 @@ pub async fn rpc(url: &str, method: &str, params: serde_json::Value) -> Result<s
     let request = serde_json::json!({
         "jsonrpc": "2.0", "id": 1, "method": method, "params": params,
     });
-    let answer = reqwest::Client::new()
+    let answer = crate::http::client()
         .post(url)
         .timeout(Duration::from_secs(10))
         .json(&request)

@@ -54,7 +54,7 @@ impl Client {
             url: url.to_owned(),
             token: None,
             purpose: None,
-            http: reqwest::Client::new(),
+            http: crate::http::client(),
         }
     }
 

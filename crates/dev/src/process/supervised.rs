@@ -101,7 +101,7 @@ impl Supervised {
     /// When it ends, or is not ready in time.
     pub async fn ready(&self) -> Result<()> {
         let deadline = Instant::now() + self.program.ready_within;
-        let client = reqwest::Client::new();
+        let client = crate::http::client();
         loop {
             let answer = client
                 .get(&self.program.ready_url)

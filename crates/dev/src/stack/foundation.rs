@@ -334,6 +334,8 @@ impl Foundation {
             ("MEDITRUSTAL_LOG_FORMAT", "text".to_owned()),
             ("MEDITRUSTAL_ENVIRONMENT", "development".to_owned()),
             ("MEDITRUSTAL_HEAD_AGE", self.head_age()),
+            // Nobody here waits for a proxy.
+            ("MEDITRUSTAL_DRAIN", "0".to_owned()),
         ]
     }
 

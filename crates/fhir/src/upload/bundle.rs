@@ -2,20 +2,20 @@
 //!
 //! Its members come in any order. An entry that was taken stays, whatever the Bundle turns out to be.
 
-use crate::issue::{Issue, IssueCode};
+use crate::issue::{Issue, IssueCode, object, text};
 use crate::json::Json;
 
 use super::{Cut, Kept};
 
-/// The types of `Bundle` whose entries can be taken one by one. A `history` holds what was, a response
-/// holds answers.
-const TAKEN: [&[u8]; 6] = [
+/// The types of `Bundle` whose entries can be taken one by one. A response holds answers.
+const TAKEN: [&[u8]; 7] = [
     b"collection",
     b"searchset",
     b"batch",
     b"transaction",
     b"document",
     b"message",
+    b"history",
 ];
 
 /// The longest name, or value of `resourceType` or `type`, that is looked at. Unit: bytes.
@@ -31,7 +31,7 @@ pub enum Broken {
     NotABundle,
     /// A `Bundle` that means something else than its entries one by one.
     #[error(
-        "a Bundle of the type collection, searchset, batch, transaction, document or message is taken, and none of another type"
+        "a Bundle of the type collection, searchset, batch, transaction, document, message or history is taken, and none of another type"
     )]
     Type,
     /// A member that may stand there once stands there again.
@@ -320,6 +320,24 @@ impl Span {
             Step::Inside
         }
     }
+}
+
+/// What an entry says that was deleted at its source: a resource of that kind, of which nothing else is known. `None` where
+/// it says something else.
+pub fn deleted(entry: &Json) -> Option<Json> {
+    let request = entry.get("request")?;
+    let method = request.get("method").and_then(Json::as_str);
+    if method != Some("DELETE") {
+        return None;
+    }
+    let url = request
+        .get("url")
+        .and_then(Json::as_str)
+        .unwrap_or_default();
+    let mut segments = url.rsplit('/');
+    segments.next()?; // the id
+    let kind = segments.next().unwrap_or_default();
+    Some(object([("resourceType", text(kind))]))
 }
 
 /// The resource of an entry that is to be stored as something new.

@@ -7,7 +7,7 @@
 mod bundle;
 mod lines;
 
-pub use bundle::{Broken, resource_of};
+pub use bundle::{Broken, deleted, resource_of};
 
 use bundle::Bundle;
 use lines::Lines;

@@ -170,7 +170,7 @@ fn what_is_no_bundle_of_entries_one_by_one_is_refused_by_its_reason() {
             Broken::NotABundle,
         ),
         (
-            r#"{"resourceType":"Bundle","type":"history","entry":[{}]}"#,
+            r#"{"resourceType":"Bundle","type":"subscription-notification","entry":[{}]}"#,
             0,
             Broken::Type,
         ),
@@ -233,4 +233,29 @@ fn an_entry_gives_its_resource_if_it_is_to_be_stored_as_something_new() {
     }
     assert_eq!(resource("{}"), Err("Bundle.entry.resource".to_owned()));
     assert_eq!(resource("[]"), Err("Bundle.entry".to_owned()));
+}
+
+#[test]
+fn a_deletion_says_of_which_kind_and_nothing_else_is_one() {
+    let read = |text: &str| crate::reader::read(text.as_bytes()).unwrap();
+    for (request, expected) in [
+        (r#"{"method":"DELETE","url":"Goal/1"}"#, Some("Goal")),
+        (
+            r#"{"method":"DELETE","url":"http://h/fhir/Goal/1"}"#,
+            Some("Goal"),
+        ),
+        (r#"{"method":"DELETE"}"#, Some("")),
+        (r#"{"method":"PUT","url":"Goal/1"}"#, None),
+        ("1", None),
+    ] {
+        let deletion = deleted(&read(&format!(r#"{{"request":{request}}}"#)));
+        let kind = deletion
+            .as_ref()
+            .and_then(|it| it.get("resourceType")?.as_str());
+        assert_eq!(kind, expected, "{request}");
+    }
+    assert_eq!(
+        deleted(&read(r#"{"resource":{"resourceType":"Goal"}}"#)),
+        None
+    );
 }

@@ -17,7 +17,7 @@ const LOCK: &str = "meditrustal break-glass schedule";
 /// [`StoreError`].
 pub async fn is_ours(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let is_ours = sqlx::query_scalar!(
-        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "taken!""#,
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, schema_key())) AS "taken!""#,
         LOCK,
     )
     .fetch_one(&mut **tx)

@@ -337,6 +337,8 @@ pub async fn left(conn: &mut PgConnection, request: &DeletionRequest) -> Result<
                       OR record_metadata IS NOT NULL OR code_tokens IS NOT NULL
                       OR missing_elements IS NOT NULL OR effective_at IS NOT NULL)
            ) + (
+               SELECT count(*) FROM record_sources WHERE record_id IN (SELECT records_of_erasure($2))
+           ) + (
                SELECT count(*) FROM patient_keys WHERE $3 AND patient_id = $1 AND wrapped_key IS NOT NULL
            ) + (
                SELECT count(*) FROM users

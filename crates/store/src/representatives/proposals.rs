@@ -72,9 +72,11 @@ pub async fn waiting_of(
     proposed_by: UserId,
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('representative proposals', 0))")
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('representative proposals', schema_key()))"
+    )
+    .execute(&mut **tx)
+    .await?;
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!"
            FROM representative_proposals

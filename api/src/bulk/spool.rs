@@ -1,0 +1,137 @@
+//! What is put aside until all of an upload has arrived: in a file that has no name any more once it is open, sealed under a
+//! key that is nowhere but in memory. However the process ends, nothing is left that could be read.
+
+use std::{io, io::SeekFrom};
+
+use tokio::{
+    fs::{self, File, OpenOptions},
+    io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
+};
+use vault::{random, row::Content, spool::SpoolKey};
+
+/// How much of one upload is put aside at most. Unit: bytes.
+pub(super) const MAX_SPOOLED: u64 = 1 << 30;
+/// The longest piece: a document, and what is known of it. Unit: bytes.
+const MAX_PIECE: u32 = 64 << 20;
+
+/// Pieces in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Spool {
+    file: File,
+    key: SpoolKey,
+    /// How many pieces were put in.
+    put: u64,
+    /// How many were taken out.
+    taken: u64,
+    /// How long the file is. Unit: bytes.
+    length: u64,
+}
+
+impl Spool {
+    /// An empty one, in the directory for temporary files (`TMPDIR`).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) async fn create() -> io::Result<Self> {
+        let name = format!("meditrustal-{}.spool", random::hex::<16>());
+        let path = std::env::temp_dir().join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).await?;
+        // Nothing is written before it is nameless.
+        fs::remove_file(&path).await?;
+        Ok(Self {
+            file,
+            key: SpoolKey::fresh(),
+            put: 0,
+            taken: 0,
+            length: 0,
+        })
+    }
+
+    /// Puts a piece in.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::FileTooLarge`] where there is no room for it.
+    pub(super) async fn put(&mut self, piece: &[u8]) -> io::Result<()> {
+        let sealed = self.key.seal(self.put, piece);
+        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
+        if length > MAX_PIECE || self.length + u64::from(length) > MAX_SPOOLED {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.file.write_all(&length.to_be_bytes()).await?;
+        self.file.write_all(&sealed).await?;
+        self.put += 1;
+        self.length += u64::from(length) + 4;
+        Ok(())
+    }
+
+    /// Begins to take out.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) async fn rewind(&mut self) -> io::Result<()> {
+        self.file.flush().await?;
+        self.file.seek(SeekFrom::Start(0)).await?;
+        self.taken = 0;
+        Ok(())
+    }
+
+    /// The next piece; `None` after the last. Waited for to its end.
+    ///
+    /// # Errors
+    /// The disk's; [`io::ErrorKind::InvalidData`] where it gives something else than was put in.
+    pub(super) async fn take(&mut self) -> io::Result<Option<Content>> {
+        if self.taken == self.put {
+            return Ok(None);
+        }
+        let mut length = [0; 4];
+        self.file.read_exact(&mut length).await?;
+        let length = u32::from_be_bytes(length);
+        if length > MAX_PIECE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?;
+        let mut sealed = vec![0; length];
+        self.file.read_exact(&mut sealed).await?;
+        let piece = self.key.open(self.taken, &sealed);
+        let piece = piece.map_err(|_| io::ErrorKind::InvalidData)?;
+        self.taken += 1;
+        Ok(Some(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_come_out_as_they_went_in_and_no_more() {
+        let mut spool = Spool::create().await.unwrap();
+        for nth in 0..3_u8 {
+            spool.put(&vec![nth; 100_000]).await.unwrap();
+        }
+        spool.put(b"").await.unwrap();
+        spool.rewind().await.unwrap();
+        for nth in 0..3_u8 {
+            let piece = spool.take().await.unwrap().unwrap();
+            assert!(piece.len() == 100_000 && piece.iter().all(|&byte| byte == nth));
+        }
+        assert!(spool.take().await.unwrap().unwrap().is_empty());
+        assert!(spool.take().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_spool_has_no_name_and_holds_no_word_of_what_was_put_in() {
+        let mut spool = Spool::create().await.unwrap();
+        spool.put(&b"praxibetel".repeat(1000)).await.unwrap();
+        spool.rewind().await.unwrap();
+        let mut bytes = Vec::new();
+        spool.file.read_to_end(&mut bytes).await.unwrap();
+        assert!(bytes.len() > 10_000);
+        assert!(!bytes.windows(10).any(|part| part == b"praxibetel"));
+        let metadata = spool.file.metadata().await.unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::nlink(&metadata), 0);
+    }
+}

@@ -1,0 +1,61 @@
+//! `meditrustal config`: what is set, where, and whether an api could start with it. Nothing is started, and neither the
+//! database nor the node is asked.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use settings::{ConfigCommand, GivenSettings};
+
+use super::{
+    Cli, Command,
+    output::{Failure, fail, say},
+    serve,
+};
+use crate::config::SafetyConfig;
+
+/// What the settings of an api are read as.
+const SERVE: [&str; 1] = ["serve"];
+
+/// Carries the command out.
+///
+/// # Errors
+/// What cannot be used together, or is refused where real records are kept.
+pub(super) fn run(
+    command: &ConfigCommand,
+    safety: &SafetyConfig,
+    given: &GivenSettings,
+) -> Result<ExitCode, Failure> {
+    match command {
+        ConfigCommand::Show { json } => {
+            if !given.mistakes().is_empty() {
+                return Ok(refused(given.mistakes()));
+            }
+            say(&settings::show(&Cli::command(), given, *json))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ConfigCommand::Check => check(safety, given),
+    }
+}
+
+/// Tells what cannot be used.
+fn refused(mistakes: &[String]) -> ExitCode {
+    let told: Failure = settings::told(mistakes).into();
+    fail(told.as_ref());
+    ExitCode::from(2)
+}
+
+fn check(safety: &SafetyConfig, given: &GivenSettings) -> Result<ExitCode, Failure> {
+    let cli = match settings::check::<Cli>(given, &SERVE) {
+        Ok(cli) => cli,
+        Err(mistakes) => return Ok(refused(&mistakes)),
+    };
+    if let Command::Serve(config) = cli.command {
+        let mistakes = serve::mistakes_of(&config);
+        if !mistakes.is_empty() {
+            return Err(settings::told(&mistakes).into());
+        }
+        safety.judge(config.risks())?;
+    }
+    say("every setting can be used")?;
+    Ok(ExitCode::SUCCESS)
+}

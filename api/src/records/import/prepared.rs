@@ -1,0 +1,158 @@
+//! A document of an import of which it is known what it is and whose, before its references are replaced; and the same as
+//! bytes, to be put aside until all of its import has arrived.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{RecordId, UserId},
+    records::RecordType,
+    sources::{SourceState, SourceToken},
+};
+use fhir::{Json, origin::NameScope};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    records::{decrypt, draft::DraftSource},
+};
+
+/// A document that may become a record.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    /// Whose.
+    pub(crate) patient: UserId,
+    /// Of which type.
+    pub(crate) record_type: RecordType,
+    /// The document, about this patient.
+    pub(super) document: Json,
+    /// What is searchable in clear.
+    pub(super) metadata: Option<Value>,
+    /// The key of retries, and the hash of what is asked for.
+    pub(super) key: (String, String),
+    /// What it is in its source, where that is known.
+    pub(crate) source: Option<DraftSource>,
+    /// The kind of resource.
+    pub(super) kind: &'static str,
+    /// What others of the import refer to it by.
+    pub(super) names: Vec<String>,
+    /// What it is called in its `Bundle`.
+    pub(super) full_url: Option<String>,
+    /// What it refers to outside of itself.
+    pub(super) references: Vec<String>,
+}
+
+/// What stands before the document of a [`Prepared`] among bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    id: Option<Uuid>,
+    patient: Uuid,
+    record_type: String,
+    metadata: Option<Value>,
+    key: (String, String),
+    source: Option<SourceHead>,
+    names: Vec<String>,
+    full_url: Option<String>,
+    references: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SourceHead {
+    token: SourceToken,
+    version: Option<String>,
+    updated_at: Option<DateTime<Utc>>,
+    content: SourceToken,
+}
+
+impl Prepared {
+    /// In whose words it speaks of others.
+    pub(super) fn scope<'a>(&'a self, source: Option<&'a str>) -> NameScope<'a> {
+        NameScope {
+            named: source,
+            full_url: self.full_url.as_deref(),
+        }
+    }
+
+    /// Whether it refers to something that a record may be made of.
+    pub(crate) fn refers_to_records(&self) -> bool {
+        let mut references = self.references.iter();
+        references.any(|reference| fhir::origin::may_mean_record(reference))
+    }
+
+    /// What others of the import refer to it by.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What it refers to outside of itself.
+    pub(crate) fn references(&self) -> &[String] {
+        &self.references
+    }
+
+    /// The kind of resource, if R4 has it.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        Some(self.kind).filter(|kind| !kind.is_empty())
+    }
+
+    /// It as bytes, with the id that was reserved to others.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it cannot be written, which no document comes to.
+    pub(crate) fn to_bytes(&self, id: Option<RecordId>) -> Result<Vec<u8>, Error> {
+        let head = Head {
+            id: id.map(|id| id.0),
+            patient: self.patient.0,
+            record_type: self.record_type.as_str().to_owned(),
+            metadata: self.metadata.clone(),
+            key: self.key.clone(),
+            source: self.source.as_ref().map(|source| SourceHead {
+                token: source.state.token,
+                version: source.state.version.clone(),
+                updated_at: source.state.updated_at,
+                content: source.state.content,
+            }),
+            names: self.names.clone(),
+            full_url: self.full_url.clone(),
+            references: self.references.clone(),
+        };
+        let mut bytes = serde_json::to_vec(&head).map_err(|_| Error::Internal)?;
+        // JSON has no such byte.
+        bytes.push(0);
+        bytes.extend(fhir::canonical::to_bytes(&self.document));
+        Ok(bytes)
+    }
+
+    /// It again, and the id that was reserved.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for bytes that [`Prepared::to_bytes`] has not written.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Self, Option<RecordId>), Error> {
+        let end = bytes.iter().position(|&byte| byte == 0);
+        let (head, document) = bytes.split_at(end.ok_or(Error::Internal)?);
+        let head: Head = serde_json::from_slice(head).map_err(|_| Error::Internal)?;
+        let document = decrypt::document(&document[1..]).ok_or(Error::Internal)?;
+        let kind = fhir::kind_of(&document).unwrap_or_default();
+        let source = head.source.map(|source| DraftSource {
+            kind,
+            state: SourceState {
+                token: source.token,
+                version: source.version,
+                updated_at: source.updated_at,
+                content: source.content,
+            },
+        });
+        let prepared = Self {
+            patient: UserId(head.patient),
+            record_type: head.record_type.parse().map_err(|_| Error::Internal)?,
+            document,
+            metadata: head.metadata,
+            key: head.key,
+            source,
+            kind,
+            names: head.names,
+            full_url: head.full_url,
+            references: head.references,
+        };
+        Ok((prepared, head.id.map(RecordId)))
+    }
+}

@@ -1,0 +1,453 @@
+//! What the documents of one import refer to: the id of the record that each of them becomes is reserved before any of them is
+//! stored, so that two may refer to each other; and what an earlier import of the same source has brought in is looked up.
+//!
+//! An id is reserved for what can be read, whose patient is known, and what the caller may write: what is refused is referred to
+//! by nobody. Whatever is decided here, the writer decides again. Where a record is refused all the same, what refers to it is
+//! counted as a reference to nothing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use domain::{
+    access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
+    ids::{RecordId, UserId},
+    purpose::Purpose,
+    records::Availability,
+    sources::{RecordSource, SourceComparison, SourceToken},
+};
+use store::{Pool, Tx, idempotency, records};
+
+use super::{Import, prepared::Prepared};
+use crate::{
+    caller::Caller,
+    dependencies::Drafting,
+    error::Error,
+    facts::Facts,
+    records::{
+        draft::CREATE,
+        sources::{KnownSources, SourceOfPatient},
+    },
+};
+
+/// How many names, sources and keys are remembered of one import, of each. What comes after that is stored, and found by no
+/// reference of the same import.
+const MAX_REMEMBERED: usize = 200_000;
+
+/// The record that something is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ReferenceTarget {
+    record: RecordId,
+    kind: &'static str,
+    patient: UserId,
+    token: Option<SourceToken>,
+}
+
+/// What is known of an import that refers within itself.
+#[derive(Debug, Default)]
+pub(crate) struct References {
+    /// What is called so; `None` where two are.
+    names: HashMap<u128, Option<ReferenceTarget>>,
+    /// The versions of what its source has sent, those that are stored and those that are reserved.
+    planned: HashMap<SourceOfPatient, Vec<RecordSource>>,
+    /// How many of them are reserved.
+    planned_versions: usize,
+    /// What was reserved to documents whose source is not known, by the keys of their retries.
+    keys: HashMap<String, RecordId>,
+    /// What is not there, as far as was looked.
+    absent: HashSet<SourceOfPatient>,
+    /// How often each record is referred to that was reserved.
+    pointed: HashMap<RecordId, u64>,
+    /// What was reserved and refused.
+    lost: HashSet<RecordId>,
+    hashes: (RandomState, RandomState),
+}
+
+/// The references of a document as they are stored.
+#[derive(Debug, Default)]
+pub(crate) struct Resolution {
+    /// What stands there, and what takes its place.
+    pub(crate) to: HashMap<String, String>,
+    /// To which records.
+    pub(crate) records: Vec<RecordId>,
+    /// How many stay as they are, because nothing is stored that they mean.
+    pub(crate) unresolved: u64,
+}
+
+/// Which record a document has become that is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Learned<'a> {
+    /// What others of its import refer to it by.
+    pub(crate) names: &'a [String],
+    /// Whose it is.
+    pub(crate) patient: UserId,
+    /// What stands for its name, where its source is known.
+    pub(crate) token: Option<SourceToken>,
+    /// The record.
+    pub(crate) record: RecordId,
+    /// The kind of resource.
+    pub(crate) kind: &'static str,
+}
+
+/// By whom and by what an import is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImportContext<'a> {
+    /// The database; `None` where nothing is looked up, because nothing is stored.
+    pub(crate) pool: Option<&'a Pool>,
+    /// What documents are known by.
+    pub(crate) drafting: Drafting<'a>,
+    /// Who asks.
+    pub(crate) caller: &'a Caller,
+    /// What all entries have in common.
+    pub(crate) import: &'a Import,
+}
+
+/// What the database says of the documents of a group.
+struct ReservationFacts {
+    actor: Actor,
+    facts: Facts,
+    known: KnownSources,
+    remembered: HashMap<String, RecordId>,
+    records: Vec<records::Record>,
+    /// What would be reserved and is somebody's id already: that of a record that was erased.
+    taken: HashSet<RecordId>,
+}
+
+impl ReservationFacts {
+    async fn read(
+        tx: &mut Tx<'_>,
+        context: ImportContext<'_>,
+        group: &[&Prepared],
+    ) -> Result<Self, Error> {
+        let caller = context.caller;
+        let patients = group.iter().map(|it| it.patient);
+        let facts = Facts::gather(tx, [caller], patients).await?;
+        let actor = facts.actor(caller)?;
+        let asked: Vec<SourceOfPatient> = group.iter().filter_map(|it| called(it)).collect();
+        let known = KnownSources::read(tx, context.drafting.index_key, &asked).await?;
+        let keys: Vec<(UserId, &str)> = group
+            .iter()
+            .map(|it| (caller.user, it.key.0.as_str()))
+            .collect();
+        let remembered = idempotency::find(tx, CREATE, &keys).await?;
+        let remembered = remembered
+            .into_iter()
+            .map(|it| (it.key, RecordId(it.resource)));
+        let ids: Vec<RecordId> = known.records().collect();
+        let reserved: Vec<RecordId> = group.iter().map(|it| reserved(context, it)).collect();
+        let taken = records::by_ids(tx, &reserved).await?;
+        Ok(Self {
+            actor,
+            facts,
+            known,
+            remembered: remembered.collect(),
+            records: records::by_ids(tx, &ids).await?,
+            taken: taken.iter().map(|record| record.id).collect(),
+        })
+    }
+
+    /// The id of what will be new.
+    fn id_of(&self, context: ImportContext<'_>, one: &Prepared) -> RecordId {
+        let reserved = reserved(context, one);
+        if self.taken.contains(&reserved) {
+            RecordId::fresh()
+        } else {
+            reserved
+        }
+    }
+
+    /// Whether the caller may do this with a record of this patient and type, which `author` wrote.
+    fn may(
+        &self,
+        context: ImportContext<'_>,
+        one: &Prepared,
+        old: Option<&records::Record>,
+    ) -> bool {
+        let said: Option<Purpose> = context.import.purpose.or(context.caller.purpose);
+        let usual = || self.actor.default_purpose(Some(one.patient));
+        let request = AccessRequest {
+            actor: self.actor,
+            patient: one.patient,
+            action: if old.is_some() {
+                Action::Amend
+            } else {
+                Action::Create
+            },
+            purpose: said.unwrap_or_else(usual),
+            record_type: one.record_type,
+            availability: old.map_or(Availability::Open, |old| old.availability),
+            destination: None,
+            emergency: None,
+            now: self.facts.now,
+        };
+        let consents = self.facts.consents_of(one.patient);
+        let decision = match old {
+            None => decide(&request, consents),
+            Some(old) => decide_amendment(&request, old.author, consents),
+        };
+        matches!(decision, Decision::Permit(_))
+    }
+
+    /// Whether what comes may follow this version: one of this import, or one that is stored, current, and theirs to amend.
+    fn may_follow(&self, context: ImportContext<'_>, one: &Prepared, old: RecordId) -> bool {
+        let Some(old) = self.records.iter().find(|record| record.id == old) else {
+            return true;
+        };
+        old.is_current
+            && !old.is_withdrawn
+            && old.record_type == one.record_type
+            && self.may(context, one, Some(old))
+    }
+}
+
+fn called(prepared: &Prepared) -> Option<SourceOfPatient> {
+    let source = prepared.source.as_ref()?;
+    Some((prepared.patient, source.state.token))
+}
+
+/// The id of a record that is reserved: the same each time that the same document is sent.
+fn reserved(context: ImportContext<'_>, one: &Prepared) -> RecordId {
+    let key = context.drafting.index_key;
+    let Some(source) = &one.source else {
+        let asked = one.key.0.as_bytes();
+        return key.reserved_record(one.patient, &[context.caller.user.0.as_bytes(), asked]);
+    };
+    let state = &source.state;
+    let version = state.version.as_deref().unwrap_or_default().as_bytes();
+    let at = state
+        .updated_at
+        .map(|at| at.timestamp_micros().to_be_bytes());
+    let at = at.unwrap_or_default();
+    key.reserved_record(one.patient, &[&state.token, &state.content, version, &at])
+}
+
+impl References {
+    fn hash(&self, name: &str) -> u128 {
+        let (one, other) = (&self.hashes.0, &self.hashes.1);
+        (u128::from(one.hash_one(name)) << 64) | u128::from(other.hash_one(name))
+    }
+
+    /// Learns which record a document has become.
+    pub(crate) fn learn(&mut self, learned: Learned<'_>) {
+        let target = ReferenceTarget {
+            record: learned.record,
+            kind: learned.kind,
+            patient: learned.patient,
+            token: learned.token,
+        };
+        self.call(learned.names, &target);
+    }
+
+    fn call(&mut self, names: &[String], target: &ReferenceTarget) {
+        for name in names {
+            let hash = self.hash(name);
+            if self.names.len() >= MAX_REMEMBERED && !self.names.contains_key(&hash) {
+                continue;
+            }
+            let known = self
+                .names
+                .entry(hash)
+                .or_insert_with(|| Some(target.clone()));
+            // A later version takes the name; what another document is called, too, means neither.
+            let is_same = known.as_ref().is_some_and(|it| {
+                it.patient == target.patient
+                    && (it.record == target.record
+                        || it.token.is_some() && it.token == target.token)
+            });
+            *known = is_same.then(|| target.clone());
+        }
+    }
+
+    /// Says which records the documents of a group will be, in their order: the ids of those that will be new, by which the
+    /// others can refer to them.
+    ///
+    /// # Errors
+    /// The database's; [`Error::Unauthenticated`] where the log-in is over.
+    pub(crate) async fn reserve(
+        &mut self,
+        context: ImportContext<'_>,
+        group: &[&Prepared],
+    ) -> Result<Vec<Option<RecordId>>, Error> {
+        let facts_of_group = match context.pool {
+            None => None,
+            Some(pool) => {
+                let mut tx = pool.begin().await?;
+                let facts_of_group = ReservationFacts::read(&mut tx, context, group).await?;
+                tx.commit().await?;
+                Some(facts_of_group)
+            }
+        };
+        let mut reserved = Vec::with_capacity(group.len());
+        for one in group {
+            let (id, target) = match &facts_of_group {
+                // Nothing is looked up and nothing stored: each of them will be one.
+                None => (None, Some(RecordId::fresh())),
+                Some(facts_of_group) => self.plan(context, facts_of_group, one),
+            };
+            if let Some(record) = target {
+                let target = ReferenceTarget {
+                    record,
+                    kind: one.kind,
+                    patient: one.patient,
+                    token: one.source.as_ref().map(|source| source.state.token),
+                };
+                self.call(&one.names, &target);
+            }
+            reserved.push(id);
+        }
+        Ok(reserved)
+    }
+
+    /// The id of a document that will be new, and the record that its names mean, if it will be stored or is.
+    fn plan(
+        &mut self,
+        context: ImportContext<'_>,
+        facts_of_group: &ReservationFacts,
+        one: &Prepared,
+    ) -> (Option<RecordId>, Option<RecordId>) {
+        if !facts_of_group.may(context, one, None) {
+            return (None, None);
+        }
+        let (Some(of), Some(source)) = (called(one), &one.source) else {
+            return self.plan_by_key(context, facts_of_group, one);
+        };
+        let Ok(known) = facts_of_group.known.of(&of) else {
+            return (None, None);
+        };
+        if self.planned.len() >= MAX_REMEMBERED && !self.planned.contains_key(&of) {
+            return (None, None);
+        }
+        let versions = self.planned.entry(of).or_insert_with(|| known.to_vec());
+        match source.state.compare(versions) {
+            SourceComparison::Same(id) | SourceComparison::Outdated(id) => return (None, Some(id)),
+            SourceComparison::Unknown => {
+                if let Some(id) = facts_of_group.remembered.get(&one.key.0) {
+                    return (None, Some(*id));
+                }
+            }
+            SourceComparison::Changed(old) => {
+                if !facts_of_group.may_follow(context, one, old) {
+                    return (None, Some(old));
+                }
+            }
+        }
+        if self.planned_versions >= MAX_REMEMBERED {
+            return (None, None);
+        }
+        self.planned_versions += 1;
+        let fresh = facts_of_group.id_of(context, one);
+        let newest = versions.iter().map(|it| it.number).max();
+        versions.push(RecordSource {
+            patient: one.patient,
+            record: fresh,
+            number: newest.map_or(1, |newest| newest.saturating_add(1)),
+            kind: one.kind.to_owned(),
+            state: source.state.clone(),
+        });
+        (Some(fresh), Some(fresh))
+    }
+
+    fn plan_by_key(
+        &mut self,
+        context: ImportContext<'_>,
+        facts_of_group: &ReservationFacts,
+        one: &Prepared,
+    ) -> (Option<RecordId>, Option<RecordId>) {
+        let key = &one.key.0;
+        let known = facts_of_group
+            .remembered
+            .get(key)
+            .or_else(|| self.keys.get(key));
+        if let Some(known) = known {
+            return (None, Some(*known));
+        }
+        if self.keys.len() >= MAX_REMEMBERED {
+            return (None, None);
+        }
+        let fresh = facts_of_group.id_of(context, one);
+        self.keys.insert(key.clone(), fresh);
+        (Some(fresh), Some(fresh))
+    }
+
+    /// The references of a document as they are to be stored.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn resolve(
+        &mut self,
+        context: ImportContext<'_>,
+        one: &Prepared,
+    ) -> Result<Resolution, Error> {
+        let scope = one.scope(context.import.source.as_deref());
+        let mut resolution = Resolution::default();
+        let mut left: Vec<(&String, SourceOfPatient)> = Vec::new();
+        for reference in &one.references {
+            let names = fhir::origin::names_meant(reference, scope);
+            if let Some((record, kind)) = self.named(&names, one.patient) {
+                resolution.put(reference, kind, record);
+                continue;
+            }
+            let may_mean = fhir::origin::may_mean_record(reference);
+            let source = fhir::origin::source_meant(reference, scope).filter(|_| may_mean);
+            let of = source.map(|name| {
+                let token = context.import.token(context.drafting, one.patient, &name);
+                (one.patient, token)
+            });
+            match of.filter(|of| !self.absent.contains(of)) {
+                Some(of) => left.push((reference, of)),
+                None => resolution.unresolved += 1,
+            }
+        }
+        if let Some(pool) = context.pool.filter(|_| !left.is_empty()) {
+            let asked: Vec<SourceOfPatient> = left.iter().map(|(_, of)| *of).collect();
+            let mut conn = pool.acquire().await?;
+            let known = KnownSources::read(&mut conn, context.drafting.index_key, &asked).await?;
+            for (reference, of) in left.drain(..) {
+                let versions = known.of(&of).unwrap_or_default();
+                if let Some(newest) = versions.iter().max_by_key(|it| it.number) {
+                    resolution.put(reference, &newest.kind, newest.record);
+                    continue;
+                }
+                resolution.unresolved += 1;
+                if self.absent.len() < MAX_REMEMBERED {
+                    self.absent.insert(of);
+                }
+            }
+        }
+        resolution.unresolved += left.len() as u64;
+        for record in &resolution.records {
+            if self.pointed.len() < MAX_REMEMBERED || self.pointed.contains_key(record) {
+                *self.pointed.entry(*record).or_default() += 1;
+            }
+        }
+        Ok(resolution)
+    }
+
+    /// The record of this patient that one of these names means.
+    fn named(&self, names: &[String], patient: UserId) -> Option<(RecordId, &'static str)> {
+        let mut called = names.iter().map(|name| self.names.get(&self.hash(name)));
+        let target = called.find_map(|known| known?.as_ref())?;
+        let is_theirs = target.patient == patient && !self.lost.contains(&target.record);
+        is_theirs.then_some((target.record, target.kind))
+    }
+
+    /// Learns that what was reserved is not stored. Gives how many documents refer to it that are.
+    pub(crate) fn lose(&mut self, record: RecordId) -> u64 {
+        self.lost.insert(record);
+        self.pointed.remove(&record).unwrap_or_default()
+    }
+}
+
+impl Resolution {
+    fn put(&mut self, reference: &str, kind: &str, record: RecordId) {
+        self.to
+            .insert(reference.to_owned(), format!("{kind}/{record}"));
+        self.records.push(record);
+    }
+
+    /// How many of its references name records.
+    pub(crate) fn resolved(&self) -> u64 {
+        self.records.len() as u64
+    }
+}

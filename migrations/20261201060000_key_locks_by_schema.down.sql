@@ -1,0 +1,1 @@
+DROP FUNCTION notice_channel(TEXT), schema_key();

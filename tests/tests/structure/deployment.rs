@@ -1,0 +1,324 @@
+//! The files of `ops` by which the programs are installed name what there is: settings, routes, ports, commands and files. That
+//! nginx and systemd can read them is tried on machines that have them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use domain::environment::SETTINGS;
+use saphyr::{LoadableYamlNode, Yaml};
+
+const NGINX: &str = "ops/nginx/meditrustal.conf";
+const PROXY: &str = "ops/container/proxy.conf";
+const CADDY: &str = "ops/caddy/Caddyfile";
+const COMPOSE: &str = "ops/container/compose.yaml";
+const CONTAINER: &str = "ops/container/Containerfile";
+const UNITS: [&str; 2] = [
+    "ops/systemd/meditrustal-api.service",
+    "ops/systemd/meditrustal-indexer.service",
+];
+/// Routes that are for nobody outside of the machine.
+const INSIDE: [&str; 4] = ["/health/live", "/health/ready", "/health/serving", "/"];
+
+fn path(name: &str) -> PathBuf {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    root.join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The lines of a file that are no comments.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The names of settings of ours in a text, without what all begin with.
+fn settings(text: &str) -> BTreeSet<String> {
+    let named = text.split("MEDITRUSTAL_").skip(1);
+    let ends = |c: char| !(c.is_ascii_uppercase() || c == '_');
+    named
+        .filter_map(|rest| rest.split(ends).next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The routes of the api, as its router has them.
+fn routes() -> BTreeSet<String> {
+    let source = read("api/src/http.rs");
+    let router = source
+        .split("pub(crate) fn router")
+        .nth(1)
+        .expect("a router");
+    let router = router.split("\n}\n").next().expect("its end");
+    router
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.starts_with('/'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The value that follows a name in a file of units: `User=meditrustal`.
+fn value<'a>(unit: &'a str, name: &str) -> &'a str {
+    let found = lines(unit).find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn every_setting_that_a_file_names_is_one() {
+    let files = [NGINX, PROXY, CADDY, COMPOSE, CONTAINER, UNITS[0], UNITS[1]];
+    for file in files {
+        for name in settings(&read(file)) {
+            assert!(SETTINGS.contains(&name.as_str()), "{file}: {name}");
+        }
+    }
+    // Those without a default that `serve` and the indexer cannot do without.
+    let compose = settings(&read(COMPOSE));
+    let needed = [
+        "DEPLOYMENT_FILE",
+        "REGISTRAR_KEY_FILE",
+        "MASTER_KEYS_FILE",
+        "INDEX_KEY_FILE",
+        "TOKEN_KEY_FILE",
+    ];
+    for name in needed {
+        assert!(compose.contains(name), "{COMPOSE}: {name}");
+    }
+}
+
+#[test]
+fn each_proxy_passes_every_route_on_and_no_other_one() {
+    let routes = routes();
+    assert!(
+        routes.contains("/graphql") && routes.len() > 8,
+        "{routes:?}"
+    );
+    let outside: BTreeSet<_> = routes
+        .iter()
+        .filter(|route| !INSIDE.contains(&route.as_str()) && !route.starts_with("/playground"))
+        .cloned()
+        .collect();
+    for file in [NGINX, PROXY] {
+        let text = read(file);
+        let exact =
+            lines(&text).filter_map(|line| line.strip_prefix("location = ")?.strip_suffix(" {"));
+        let mut passed: BTreeSet<_> = exact.map(str::to_owned).collect();
+        assert!(passed.remove("/health/serving"), "{file}");
+        assert_eq!(passed, outside, "{file}");
+        assert!(text.contains("location / {\n        return 404;"), "{file}");
+    }
+    let caddy = read(CADDY);
+    let ours = lines(&caddy).find_map(|line| line.strip_prefix("@ours path "));
+    let passed: BTreeSet<_> = ours
+        .expect("it passes some")
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(passed, outside, "{CADDY}");
+}
+
+#[test]
+fn the_proxies_pass_sockets_streams_and_bodies_on_as_the_api_needs_it() {
+    for file in [NGINX, PROXY] {
+        let text = read(file);
+        let location = |route: &str| {
+            let rest = text.split(&format!("location = {route} {{")).nth(1);
+            let rest = rest.unwrap_or_else(|| panic!("{file}: {route}"));
+            rest.split('}').next().unwrap_or_default().to_owned()
+        };
+        assert!(
+            text.contains("proxy_set_header Upgrade $http_upgrade;"),
+            "{file}"
+        );
+        // The client does not say where it is.
+        assert!(
+            text.contains("proxy_set_header X-Forwarded-For $remote_addr;"),
+            "{file}"
+        );
+        for route in [
+            "/graphql",
+            "/import",
+            "/export",
+            "/audit/export",
+            "/my-data",
+        ] {
+            assert!(
+                location(route).contains("proxy_buffering off;"),
+                "{file}: {route}"
+            );
+        }
+        let import = location("/import");
+        for needed in ["client_max_body_size 0;", "proxy_request_buffering off;"] {
+            assert!(import.contains(needed), "{file}: {needed}");
+        }
+        // A mutation that may have been carried out is not sent once more.
+        assert!(!text.contains("non_idempotent"), "{file}");
+    }
+    let caddy = read(CADDY);
+    assert!(caddy.contains("flush_interval -1") && caddy.contains("health_uri /health/serving"));
+    let limit = read("api/src/limits.rs");
+    assert!(
+        limit.contains("MAX_BODY: usize = 2 * 1024 * 1024"),
+        "the proxies say 2m"
+    );
+    // Beside the names of the apis both files for nginx are one.
+    let directives = |file: &str, apis: [&str; 2]| -> Vec<String> {
+        let text = read(file)
+            .replace(apis[0], "FIRST")
+            .replace(apis[1], "SECOND");
+        lines(&text).map(str::to_owned).collect()
+    };
+    assert_eq!(
+        directives(NGINX, ["127.0.0.1:8000", "127.0.0.1:8010"]),
+        directives(PROXY, ["api-1:8000", "api-2:8000"])
+    );
+}
+
+#[test]
+fn the_composition_has_two_of_each_and_names_files_that_are_there() {
+    let text = read(COMPOSE);
+    let documents = Yaml::load_from_str(&text).unwrap_or_else(|error| panic!("{COMPOSE}: {error}"));
+    let compose = documents.first().expect("a document");
+    let services = compose.as_mapping_get("services").expect("services");
+    for name in [
+        "api-1",
+        "api-2",
+        "indexer-1",
+        "indexer-2",
+        "primary",
+        "standby",
+        "migrate",
+        "proxy",
+    ] {
+        assert!(services.as_mapping_get(name).is_some(), "{name}");
+    }
+    // Only the proxy can be reached from outside.
+    let published: Vec<_> = lines(&text)
+        .filter(|line| line.starts_with("ports:"))
+        .collect();
+    assert_eq!(published, ["ports: [\"443:443\"]"]);
+    let directory = path("ops/container");
+    let given: Vec<_> = lines(&text)
+        .filter_map(|line| line.strip_prefix("- ./")?.split(':').next())
+        .filter(|file| !file.starts_with("secrets") && !file.starts_with("tls"))
+        .collect();
+    assert_eq!(given, ["primary.sh", "standby.sh", "proxy.conf"]);
+    for file in given {
+        assert!(directory.join(file).is_file(), "{file}");
+    }
+    // Every variable that it takes is in the example, and the example has a value for none of them.
+    let taken: BTreeSet<_> = text
+        .split("${")
+        .skip(1)
+        .filter_map(|rest| rest.split([':', '}']).next())
+        .collect();
+    let example = read("ops/container/settings.env.example");
+    let known: BTreeSet<_> = lines(&example)
+        .map(|line| {
+            line.strip_suffix('=')
+                .unwrap_or_else(|| panic!("{line} has a value"))
+        })
+        .collect();
+    assert_eq!(taken, known);
+}
+
+#[test]
+fn the_image_holds_both_programs_and_nothing_of_the_clone() {
+    let text = read(CONTAINER);
+    let manifest = read("Cargo.toml");
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""));
+    let version = version.expect("a version").trim_end_matches('"');
+    assert!(text.contains(&format!("FROM rust:{version}-")), "{version}");
+    let last = text.rsplit("\nFROM ").next().expect("a stage");
+    let user = lines(last).find_map(|line| line.strip_prefix("USER "));
+    assert_eq!(user, Some("10001:10001"));
+    let copied: Vec<_> = lines(last)
+        .filter(|line| line.starts_with("COPY"))
+        .collect();
+    assert_eq!(copied.len(), 1);
+    assert!(copied[0].starts_with("COPY --from=build /source/target/release/meditrustal "));
+    for (program, manifest) in [
+        ("meditrustal", "api/Cargo.toml"),
+        ("meditrustal-indexer", "indexer/Cargo.toml"),
+    ] {
+        assert!(
+            copied[0].contains(&format!("/source/target/release/{program} ")),
+            "{program}"
+        );
+        assert!(
+            read(manifest).contains(&format!("name = \"{program}\"")),
+            "{program}"
+        );
+    }
+    for kept_out in [
+        ".git",
+        "**/target",
+        "**/*.key",
+        "**/*.env",
+        "ops/container/secrets",
+    ] {
+        let ignored = read("ops/container/Containerfile.dockerignore");
+        assert!(lines(&ignored).any(|line| line == kept_out), "{kept_out}");
+    }
+}
+
+#[test]
+fn the_units_shut_the_programs_in() {
+    for (unit, program) in UNITS
+        .into_iter()
+        .zip(["meditrustal serve", "meditrustal-indexer"])
+    {
+        let text = read(unit);
+        assert_eq!(
+            value(&text, "ExecStart"),
+            format!("/usr/local/bin/{program}"),
+            "{unit}"
+        );
+        assert_ne!(value(&text, "User"), "root", "{unit}");
+        assert!(
+            value(&text, "EnvironmentFile").starts_with("/etc/meditrustal/"),
+            "{unit}"
+        );
+        for (name, wanted) in [
+            ("NoNewPrivileges", "true"),
+            ("ProtectSystem", "strict"),
+            ("ProtectHome", "true"),
+            ("PrivateTmp", "true"),
+            ("PrivateDevices", "true"),
+            ("MemoryDenyWriteExecute", "true"),
+            ("CapabilityBoundingSet", ""),
+            ("LimitCORE", "0"),
+            ("UMask", "0077"),
+            ("KillSignal", "SIGTERM"),
+        ] {
+            assert_eq!(value(&text, name), wanted, "{unit}: {name}");
+        }
+    }
+    // What runs may go on for 5 s of draining, 30 s, and 10 s twice.
+    let stop: u32 = value(&read(UNITS[0]), "TimeoutStopSec")
+        .parse()
+        .expect("seconds");
+    assert!(stop >= 60, "{stop}");
+}
+
+#[test]
+fn systemd_can_read_the_units_where_there_is_one() {
+    let mut asked = Command::new("systemd-analyze");
+    asked.arg("verify").args(UNITS.map(path));
+    // Not every machine has it.
+    let Ok(said) = asked.output() else { return };
+    let said = String::from_utf8_lossy(&said.stderr);
+    // The programs need not be installed where this is tried.
+    let ours = said.lines().filter(|line| line.contains("meditrustal"));
+    let mistakes: Vec<_> = ours
+        .filter(|line| !line.contains("is not executable"))
+        .collect();
+    assert!(mistakes.is_empty(), "{mistakes:#?}");
+}
