@@ -128,7 +128,7 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
             Err(error) => format!("a background task failed ({error}); start again").into(),
         }),
     }
-    drain(&app, config.connections.drain()).await?;
+    drain(app.health.draining(), config.connections.drain()).await?;
     tracing::info!("Stopping: requests under way are finished first");
     stopping.cancel();
     let until = Instant::now() + GRACE;
@@ -153,8 +153,8 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
 
 /// Says that this process is not ready, and goes on serving until whoever sends it requests has seen that. Ends early where
 /// it is told to stop once more.
-async fn drain(app: &App, time: Duration) -> std::io::Result<()> {
-    app.health.draining().cancel();
+async fn drain(draining: &CancellationToken, time: Duration) -> std::io::Result<()> {
+    draining.cancel();
     if time.is_zero() {
         return Ok(());
     }

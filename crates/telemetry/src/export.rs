@@ -60,6 +60,7 @@ impl Exporter {
         finished: mpsc::Receiver<FinishedSpan>,
     ) -> Result<Self, InvalidCollector> {
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client())
             .timeout(WITHIN)
             .redirect(reqwest::redirect::Policy::none())
             .build()

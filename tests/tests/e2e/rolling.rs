@@ -35,7 +35,7 @@ impl Balancer {
         let probe = tokio::spawn(async move {
             loop {
                 for (url, is_ready) in asks.0.iter() {
-                    let answer = reqwest::get(format!("{url}/health/ready")).await;
+                    let answer = dev::http::get(format!("{url}/health/ready")).await;
                     let now = answer.is_ok_and(|it| it.status().is_success());
                     is_ready.store(now, Ordering::Relaxed);
                 }
@@ -198,7 +198,7 @@ async fn an_api_that_was_told_to_stop_says_so_first_and_ends_each_connection_wit
     .await;
     let live = format!("{}/health/live", world.api.url());
     let closes = async || {
-        let answer = reqwest::get(&live).await.expect("it is answered");
+        let answer = dev::http::get(&live).await.expect("it is answered");
         let header = answer.headers().get("connection");
         header.map(|it| it.to_str().expect("a text").to_owned())
     };

@@ -455,7 +455,7 @@ async fn an_import_that_is_killed_goes_on_with_the_same_ids() {
         })
         .collect();
     let url = format!("{}/import?patient={}&source=h", world.api.url(), ana.id);
-    let request = reqwest::Client::new()
+    let request = dev::http::client()
         .post(url)
         .header("authorization", ana.bearer())
         .header("content-type", NDJSON);

@@ -79,7 +79,7 @@ async fn a_collector_gets_operations_statements_and_calls_of_the_node_and_nothin
         .await;
     world.wait_for_anchor(&id(&record), "CONFIRMED").await;
     ana.reads(&id(&record)).await.data();
-    let asked = reqwest::get(format!("{}/health/live", world.api.url())).await;
+    let asked = dev::http::get(format!("{}/health/live", world.api.url())).await;
     let asked = asked.expect("it is answered");
     let request = asked.headers()["x-request-id"].to_str().expect("a text");
     let request = request.replace('-', "");

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("settings", &[]),
     ("metrics", &[]),
     ("tls", &[]),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["domain", "tls"]),
     (
         "api",
         &[
