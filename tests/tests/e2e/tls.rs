@@ -12,6 +12,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::{World, eventually};
 use tokio::io::AsyncReadExt as _;
@@ -454,6 +455,7 @@ async fn an_api_speaks_tls_by_a_certificate_that_can_be_replaced() {
     );
 
     // A WebSocket over it goes on after the certificate was replaced.
+    let ana = world.patient("ana").await;
     let stream = api.connects(&authority).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     let address = format!("wss://localhost:{}/graphql", api.port);
@@ -474,7 +476,9 @@ async fn an_api_speaks_tls_by_a_certificate_that_can_be_replaced() {
             }
         }
     };
-    says(r#"{"type":"connection_init"}"#, "connection_ack").await;
+    let payload = json!({ "authorization": ana.bearer() });
+    let init = json!({ "type": "connection_init", "payload": payload });
+    says(&init.to_string(), "connection_ack").await;
     let renewed = next.issues("localhost", InForce::Still);
     replaces(&certificate, &renewed.certificate);
     replaces(&key, &renewed.key);
