@@ -82,6 +82,7 @@
 //! - `party`: the account or the network whose share a request takes
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
+//! - `parsed_documents`: keeps what GraphQL documents were parsed to, by their texts
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
 //! - `literals`: finds input objects in a document that have a field twice
@@ -163,6 +164,7 @@ mod my_data;
 mod notifications;
 mod organizations;
 mod page;
+mod parsed_documents;
 mod party;
 mod playground;
 mod proxies;

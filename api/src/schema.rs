@@ -7,7 +7,11 @@ use std::{any::TypeId, sync::Arc, time::Duration};
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
-    ServerError, Value, parser::types::OperationType,
+    ServerError, Value,
+    parser::{
+        parse_query,
+        types::{ExecutableDocument, OperationType},
+    },
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
@@ -45,6 +49,7 @@ use crate::{
     my_data::graphql::MyDataQueries,
     notifications::graphql::{NotificationMutation, NotificationQuery, NotificationSubscription},
     organizations::graphql::{OrganizationMutation, OrganizationQuery},
+    parsed_documents::ParsedDocuments,
     party::Party,
     query_limits::{self, QueryLimits},
     records::{
@@ -207,6 +212,7 @@ pub(crate) struct Schema {
     limits: QueryLimits,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
+    parsed: ParsedDocuments,
     lookups: Arc<Semaphore>,
     timeout: Duration,
 }
@@ -233,6 +239,7 @@ impl Schema {
             limits,
             inputs: Arc::new(InputLimits::of(&sdl())),
             input_types: Arc::new(InputTypes::of(&sdl())),
+            parsed: ParsedDocuments::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             timeout,
         }
@@ -253,19 +260,10 @@ impl Schema {
         via: Via,
         context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
-        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
-        let document = request.parsed_query().map_err(|error| {
-            let place = error.locations.first().map_or_else(String::new, |at| {
-                format!(" at line {}, column {}", at.line, at.column)
-            });
-            Rejected::new(
-                ErrorCode::GraphqlParseFailed,
-                format!("the document cannot be parsed{place}"),
-            )
-        })?;
+        let document = self.parsed(&mut request)?;
         let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
             .map_err(limit_error)?;
         self.inputs
@@ -298,10 +296,6 @@ impl Schema {
                 ..Rejected::new(ErrorCode::WrongMethod, message)
             });
         }
-        if literals::repeats_a_field(&request.query) {
-            let refusal = "an input object in the document has a field twice";
-            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
-        }
         if !problems.is_empty() {
             return Err(self.unfit(problems));
         }
@@ -314,6 +308,24 @@ impl Schema {
             .data(Weight(counted.weight))
             .data(ShownToken(shown.map(Arc::new)));
         Ok((counted.kind, request))
+    }
+
+    /// Parses the document of a request, or takes what the same text was parsed to.
+    fn parsed<'a>(&self, request: &'a mut Request) -> Result<&'a ExecutableDocument, Rejected> {
+        if let Some(known) = self.parsed.get(&request.query) {
+            request.set_parsed_query(ExecutableDocument::clone(&known));
+        } else {
+            query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+            let parsed = parse_query(&request.query);
+            let document = parsed.map_err(|error| unparsed(&error.into()))?;
+            if literals::repeats_a_field(&request.query) {
+                let refusal = "an input object in the document has a field twice";
+                return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
+            }
+            self.parsed.keep(&request.query, &document);
+            request.set_parsed_query(document);
+        }
+        request.parsed_query().map_err(|error| unparsed(&error))
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.
@@ -572,6 +584,15 @@ fn cut(errors: &mut Vec<ServerError>) {
         errors.extend(refusal.response().errors);
     }
     errors.extend(of_fields);
+}
+
+/// Says where a document cannot be parsed.
+fn unparsed(error: &ServerError) -> Rejected {
+    let place = error.locations.first().map_or_else(String::new, |at| {
+        format!(" at line {}, column {}", at.line, at.column)
+    });
+    let refusal = format!("the document cannot be parsed{place}");
+    Rejected::new(ErrorCode::GraphqlParseFailed, refusal)
 }
 
 fn limit_error(refused: query_limits::LimitError) -> Rejected {
