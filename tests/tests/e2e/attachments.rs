@@ -72,7 +72,8 @@ async fn gets(
 ) -> Reply {
     let path = format!("/records/{record}/attachments/{place}");
     let bearer = person.bearer();
-    let headers = [&[("authorization", bearer.as_str())], more].concat();
+    let own = [("authorization", bearer.as_str())];
+    let headers = [&own[..], more].concat();
     world.api.takes("GET", &path, &headers, "").await
 }
 
