@@ -39,7 +39,9 @@ pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next:
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("x-request-id, retry-after"),
+            HeaderValue::from_static(
+                "x-request-id, retry-after, content-disposition, content-range, etag",
+            ),
         );
     }
     response
@@ -50,10 +52,10 @@ pub(crate) async fn preflight() -> Response {
     (
         StatusCode::NO_CONTENT,
         [
-            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT"),
             (
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "authorization, content-type, last-event-id, x-patients, x-purpose-of-use, x-audit-promise",
+                "authorization, content-type, if-range, last-event-id, range, x-patients, x-purpose-of-use, x-audit-promise",
             ),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ],

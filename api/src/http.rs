@@ -33,7 +33,7 @@ use crate::{
     cors,
     cursor::Cursor,
     graphql::event::LastEventId,
-    instruments::instruments,
+    instruments::{ATTACHMENTS, instruments},
     jwks,
     limits::MAX_BODY,
     playground, readiness,
@@ -48,6 +48,8 @@ use crate::{
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long a request may take to arrive and be answered.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a file may take, which is looked at before it is answered.
+const FILE_WITHIN: Duration = Duration::from_secs(600);
 
 /// Every address of the process.
 pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>) -> Router {
@@ -71,6 +73,12 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         .route(
             "/my-data",
             get(bulk::my_data::answer).options(cors::preflight),
+        )
+        .route(
+            "/records/{record}/attachments/{place}",
+            get(bulk::attachments::download)
+                .put(bulk::attachments::upload)
+                .options(cors::preflight),
         )
         .layer(middleware::from_fn_with_state(schema.clone(), single))
         .layer(middleware::from_fn_with_state(schema.clone(), cors::answer))
@@ -115,7 +123,10 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
 /// Counts each request by its address, and how long its answer took to begin.
 async fn measure(request: axum::extract::Request, next: Next) -> Response {
     let began = Instant::now();
-    let path = request.uri().path().to_owned();
+    let path = match request.uri().path() {
+        file if file.starts_with("/records/") => ATTACHMENTS.to_owned(),
+        path => path.to_owned(),
+    };
     let response = next.run(request).await;
     instruments().answered(&path, response.status(), began.elapsed());
     response
@@ -123,7 +134,12 @@ async fn measure(request: axum::extract::Request, next: Next) -> Response {
 
 /// Ends a request whose body does not arrive.
 async fn deadline(request: axum::extract::Request, next: Next) -> Response {
-    match tokio::time::timeout(ARRIVE_WITHIN, next.run(request)).await {
+    let within = if request.method() == Method::PUT {
+        FILE_WITHIN
+    } else {
+        ARRIVE_WITHIN
+    };
+    match tokio::time::timeout(within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }

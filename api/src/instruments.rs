@@ -12,17 +12,20 @@ pub(crate) use self::sampled::{CHECKPOINT_STATES, PARTS, SampledMetrics};
 use crate::codes::ErrorCode;
 
 /// The addresses that are told apart.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "/graphql",
     "/import",
     "/export",
     "/audit/export",
     "/my-data",
+    ATTACHMENTS,
     "/.well-known/jwks.json",
     "/health/live",
     "/health/ready",
     "/health/serving",
 ];
+/// Where files of records are, whichever they are.
+pub(crate) const ATTACHMENTS: &str = "/records/attachments";
 /// The classes of HTTP's answers.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The queues of [`crate::batcher`], as each names itself.

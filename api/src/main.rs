@@ -16,7 +16,7 @@
 //! - `http`: the routes, and GraphQL over HTTP
 //! - `websocket`: subscriptions by the protocol `graphql-transport-ws`
 //! - `sse`: GraphQL over Server-Sent Events
-//! - `bulk`: `POST /import`, `GET /export`, `GET /audit/export` and `GET /my-data`
+//! - `bulk`: `POST /import`, `GET /export`, `GET /audit/export`, `GET /my-data`, and the files of records
 //! - `authenticate`: who sends a request
 //! - `request`: reads a GraphQL request from a body, a URL or a message
 //! - `wire`: answers as they are sent

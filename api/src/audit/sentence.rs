@@ -57,6 +57,7 @@ fn did(row: &AuditRow, reader: UserId) -> Cow<'static, str> {
         "RECORD_CREATE" => "added a record to your file",
         "RECORD_AMEND" if opened => "opened a record of yours to withdraw it",
         "RECORD_AMEND" if withdraws(row) => "withdrew a record of yours as entered in error",
+        "RECORD_AMEND" if attaches(row) => "stored a file that a record of yours names",
         "RECORD_AMEND" => "wrote a new version of a record of yours",
         "RECORD_READ" if opened => return Cow::Owned(format!("opened {records}")),
         "RECORD_READ" if row.run.records > 1 => {
@@ -235,6 +236,11 @@ fn about_representatives(row: &AuditRow) -> &'static str {
 /// What the row says under this name.
 fn said<'a>(row: &'a AuditRow, name: &str) -> Option<&'a str> {
     row.new_value.as_ref()?[name].as_str()
+}
+
+fn attaches(row: &AuditRow) -> bool {
+    let new = row.new_value.as_ref();
+    new.is_some_and(|new| !new["attachment"].is_null())
 }
 
 fn withdraws(row: &AuditRow) -> bool {

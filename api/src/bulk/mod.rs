@@ -1,9 +1,11 @@
-//! Many records, or rows of the trail, over plain HTTP: `POST /import`, `GET /export`, `GET /audit/export` and `GET /my-data`. All stream, take long,
+//! Many records, or rows of the trail, over plain HTTP: `POST /import`, `GET /export`, `GET /audit/export` and `GET /my-data`; and files
+//! of records, `/records/{id}/attachments/{n}`. All stream, take long,
 //! and obey what every stream obeys: they hold a permit, end with their token and their log-in, and stop where
 //! the other side takes or gives nothing.
 //!
 //! What an entry comes to and what may be taken out is `records`' to say; this is the way there.
 
+pub(crate) mod attachments;
 pub(crate) mod audit_export;
 pub(crate) mod compression;
 pub(crate) mod export;
@@ -133,6 +135,13 @@ impl From<Error> for TransferRefused {
             message: message.to_owned(),
         });
         refused.refusal.fields = fields.collect();
+        if let Error::Document(issues) = &error {
+            let issues = issues.iter().map(|issue| InvalidField {
+                field: issue.path.clone(),
+                message: format!("{} ({})", issue.message, issue.rule),
+            });
+            refused.refusal.fields = issues.collect();
+        }
         refused
     }
 }

@@ -31,6 +31,7 @@ use crate::{
     error::Error,
     my_data::{DataPage, DataPlace, MyData, Section, SectionKey},
     records::{
+        attachments::{self, NamedFile},
         export::{self, Export, ExportStart},
         filter::Criteria,
     },
@@ -242,6 +243,7 @@ impl MyDataRun {
         };
         let (disclosed, key) = group;
         let (mut lines, mut entries) = (Vec::new(), Vec::new());
+        let mut files = Vec::new();
         for one in &disclosed {
             let record = &one.record;
             let cursor = self.data.cursor(DataPlace {
@@ -253,6 +255,11 @@ impl MyDataRun {
                 Ok(bytes) => {
                     lines.extend(ExportFormat::Archive.record(one, &bytes, &cursor));
                     entries.push(ExportFormat::Bundle.record(one, &bytes, &cursor));
+                    let keyring = &self.transfer.app.keyring;
+                    match attachments::beside(keyring, one, &bytes).await {
+                        Ok(beside) => files.extend(beside),
+                        Err(error) => return Err(Some((&error).into())),
+                    }
                 }
                 Err(error @ Error::Integrity(_)) => {
                     lines.extend(ExportFormat::Archive.withheld(record, &error, &cursor));
@@ -269,8 +276,28 @@ impl MyDataRun {
             let name = format!("fhir/{}.json", number(place.after));
             self.send(&name, bundle.concat()).await?;
         }
+        for file in files {
+            self.file(&file).await?;
+        }
         let (at, id) = key;
         Ok((lines, Some((at, id.0))))
+    }
+
+    /// Sends a file beside a record, before the line of the record: an archive that goes on after that has no need of it.
+    async fn file(&mut self, file: &NamedFile) -> Result<(), Stop> {
+        let name = format!("attachments/{}", file.name());
+        match file.whole(&self.transfer.app.pool).await {
+            Ok(content) => self.send(&name, content).await,
+            // What was promised and never came.
+            Err(Error::NotFound(_)) => Ok(()),
+            Err(error @ Error::Integrity(_)) => {
+                let code = error.public_code().as_str();
+                let told = json!({ "withheld": code, "message": error.to_string() });
+                self.send(&format!("{name}.withheld.json"), line(&told))
+                    .await
+            }
+            Err(error) => Err(Some((&error).into())),
+        }
     }
 
     /// Waits where something is busy; else it is over.
@@ -338,7 +365,7 @@ fn page(at: DateTime<Utc>, counts: &DataCounts) -> Vec<u8> {
          medical data in clear: keep them accordingly.</p>\n\
          <table><tr><th>What</th><th>How many</th><th>Where</th></tr>\n{}</table>\n\
          <h2>How to read it</h2>\n<p>Files that end in <code>.ndjson</code> have one entry of JSON in a line; any text editor opens \
-         them. <code>fhir/</code> holds the same records as FHIR Bundles, for the programs of a hospital. The SHA-256 of the value \
+         them. <code>attachments/</code> holds the files that records name, each by its record's id and its place in it. <code>fhir/</code> holds the same records as FHIR Bundles, for the programs of a hospital. The SHA-256 of the value \
          of <code>resource</code> in a line of <code>records/</code>, byte for byte, is its <code>dataHash</code>, which stands on \
          the blockchain. Each entry of <code>access-log/</code> has the proof that it was written then \
          (<code>inclusion</code> leads from <code>leafHash</code> to <code>root</code>, RFC 9162).</p>\n\

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::records::Record;
 
 use super::{
-    decrypt,
+    attachments, decrypt,
     disclosure::{Disclosed, DisclosureRequest, RecordDisclosure, Wanted},
     draft::{Follows, Stored},
     prepare::{self, About, PreparedContent},
@@ -54,6 +54,7 @@ pub(crate) async fn amend(
     let request = json!([asked.request(caller), metadata]);
     let request_hash = prepare::request_hash(&request, &submitted);
     let content = prepare::check(asked.old.record.record_type, document, metadata)?;
+    attachments::check(&content.document)?;
     asked.store(amending, caller, content, request_hash).await
 }
 

@@ -5,6 +5,7 @@ use fhir::Json;
 use serde_json::{Value, json};
 
 use super::{
+    attachments,
     draft::Stored,
     prepare::{self, About},
     writer::Writer,
@@ -59,6 +60,7 @@ pub(crate) async fn create(
     }
     let request_hash = prepare::request_hash(&request, &submitted);
     let content = prepare::check(record_type, submission.document, submission.metadata)?;
+    attachments::check(&content.document)?;
     let about = About {
         caller,
         purpose,

@@ -55,15 +55,21 @@ pub(crate) enum Wanted {
     Amendment,
     /// The document, to withdraw it.
     Withdrawal,
+    /// The file that the document names at this place.
+    Attachment(u32),
+    /// To store the file that the document names at this place, without seeing either.
+    AttachmentUpload(u32),
 }
 
 impl Wanted {
     /// What has to be allowed for it.
     const fn action(self) -> Action {
         match self {
-            Self::Metadata | Self::Content | Self::Verification => Action::Read,
+            Self::Metadata | Self::Content | Self::Verification | Self::Attachment(_) => {
+                Action::Read
+            }
             Self::Export(_) => Action::Export,
-            Self::Amendment | Self::Withdrawal => Action::Amend,
+            Self::Amendment | Self::Withdrawal | Self::AttachmentUpload(_) => Action::Amend,
         }
     }
 
@@ -75,6 +81,21 @@ impl Wanted {
             | Self::Content
             | Self::Verification
             | Self::Amendment
+            | Self::Withdrawal
+            | Self::Attachment(_)
+            | Self::AttachmentUpload(_) => None,
+        }
+    }
+
+    /// The place of the file that it is about.
+    const fn attachment(self) -> Option<u32> {
+        match self {
+            Self::Attachment(place) | Self::AttachmentUpload(place) => Some(place),
+            Self::Metadata
+            | Self::Content
+            | Self::Export(_)
+            | Self::Verification
+            | Self::Amendment
             | Self::Withdrawal => None,
         }
     }
@@ -82,7 +103,12 @@ impl Wanted {
     /// Whether the envelope is handed out.
     const fn needs_envelope(self) -> bool {
         match self {
-            Self::Content | Self::Export(_) | Self::Verification | Self::Withdrawal => true,
+            Self::Content
+            | Self::Export(_)
+            | Self::Verification
+            | Self::Withdrawal
+            | Self::Attachment(_)
+            | Self::AttachmentUpload(_) => true,
             Self::Metadata | Self::Amendment => false,
         }
     }
@@ -322,10 +348,12 @@ fn decide_on<'a>(
     };
     let consents = facts.consents_of(record.patient);
     let decision = match wanted {
-        Wanted::Metadata | Wanted::Content | Wanted::Export(_) | Wanted::Verification => {
-            decide(&access_request, consents)
-        }
-        Wanted::Amendment | Wanted::Withdrawal => {
+        Wanted::Metadata
+        | Wanted::Content
+        | Wanted::Export(_)
+        | Wanted::Verification
+        | Wanted::Attachment(_) => decide(&access_request, consents),
+        Wanted::Amendment | Wanted::Withdrawal | Wanted::AttachmentUpload(_) => {
             decide_amendment(&access_request, record.author, consents)
         }
     };
@@ -342,14 +370,14 @@ fn permit_entry(
     decision: Decision,
 ) -> AuditEntry {
     let (action, encryption) = match inquiry.wanted {
-        Wanted::Metadata | Wanted::Amendment => {
+        Wanted::Metadata | Wanted::Amendment | Wanted::AttachmentUpload(_) => {
             (AuditAction::RecordRead, EncryptionStatus::MetadataOnly)
         }
         Wanted::Withdrawal => (
             AuditAction::RecordAmend,
             EncryptionStatus::DecryptedForDisclosure,
         ),
-        Wanted::Content => (
+        Wanted::Content | Wanted::Attachment(_) => (
             AuditAction::RecordRead,
             EncryptionStatus::DecryptedForDisclosure,
         ),
@@ -359,10 +387,14 @@ fn permit_entry(
         ),
         Wanted::Verification => (AuditAction::RecordVerify, EncryptionStatus::EncryptedAtRest),
     };
+    let mut shown = json!({ "version": record.version });
+    if let Some(place) = inquiry.wanted.attachment() {
+        shown["attachment"] = json!(place);
+    }
     AuditEntry {
         resource_type: ResourceType::MedicalRecord,
         resource_id: record.id.0,
-        new_value: Some(json!({ "version": record.version })),
+        new_value: Some(shown),
         consent: decision.consent(),
         representation: decision.representation(),
         classification: Classification::Medical,

@@ -3,6 +3,7 @@
 mod amend;
 mod amendments;
 mod anchor;
+pub(crate) mod attachments;
 mod authorize;
 pub(crate) mod create;
 pub(crate) mod decrypt;

@@ -6,6 +6,7 @@
 
 pub mod access_codes;
 pub mod anchors;
+pub mod attachment_chunks;
 pub mod audit;
 pub mod backups;
 pub mod barrier;

@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 use crate::{StoreError, cursor::Registry};
 
 /// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
-pub const TABLES: [&str; 47] = [
+pub const TABLES: [&str; 48] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
+    "attachment_chunks",
     "audit_checkpoints",
     "audit_leaves",
     "audit_logs",

@@ -150,7 +150,7 @@ impl PatientKey {
     }
 
     /// The key for what these parts name.
-    fn derived(&self, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn derived(&self, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(None, self.0.as_slice())
             .expand_multi_info(info, key.as_mut_slice())

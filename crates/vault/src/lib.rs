@@ -4,6 +4,7 @@
 //! key material, which is wiped when dropped and never printed. The indexer does not link it.
 
 pub mod access_code;
+pub mod attachment;
 pub mod backup;
 pub mod blind_index;
 pub mod break_glass;

@@ -7,6 +7,7 @@ mod access_codes;
 mod access_log;
 mod accounts;
 mod amendments;
+mod attachments;
 mod audit;
 mod audit_check;
 mod audit_events;

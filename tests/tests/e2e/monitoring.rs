@@ -187,6 +187,7 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
                 "/export",
                 "/audit/export",
                 "/my-data",
+                "/records/attachments",
                 "/.well-known/jwks.json",
                 "/health/live",
                 "/health/ready",

@@ -76,6 +76,7 @@ const ONLY: [(&[&str], &[&str]); 12] = [
             "hkdf",
             "hmac",
             "jsonwebtoken",
+            "sha1",
             "signature",
             "totp-rs",
             "zeroize",

@@ -31,6 +31,7 @@ pub(crate) use entry::{Entry, Exported, MAX_BYTES};
 use self::{patients::ImportPatients, prepared::Prepared, report::Imported};
 
 use super::{
+    attachments,
     draft::{Draft, DraftSource, Follows, SourceAnswer, Stored},
     prepare::{self, About},
     restore,
@@ -161,6 +162,7 @@ impl Import {
     ) -> Result<Draft, Error> {
         let document = origin::with_references(prepared.document, to);
         let mut content = prepare::check(prepared.record_type, document, prepared.metadata)?;
+        attachments::check(&content.document)?;
         // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
         content.incomplete = None;
         let about = About {

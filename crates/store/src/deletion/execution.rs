@@ -339,6 +339,8 @@ pub async fn left(conn: &mut PgConnection, request: &DeletionRequest) -> Result<
            ) + (
                SELECT count(*) FROM record_sources WHERE record_id IN (SELECT records_of_erasure($2))
            ) + (
+               SELECT count(*) FROM attachment_chunks WHERE record_id IN (SELECT records_of_erasure($2))
+           ) + (
                SELECT count(*) FROM patient_keys WHERE $3 AND patient_id = $1 AND wrapped_key IS NOT NULL
            ) + (
                SELECT count(*) FROM users

@@ -1,0 +1,324 @@
+//! Files of records: only what a document promises is stored for it, whoever may read the record reads its files, and nothing of
+//! them can be cut off, put in another order or left behind.
+
+use serde_json::{Value, json};
+use tests::{Person, Reply, World, documents, id};
+use vault::attachment::{CHUNK, FileHash};
+use vault::digest::to_hex;
+
+use crate::erasures::{account, approves, at_once, is_completed, verified};
+
+/// What stands in a file alone.
+const WORD: &str = "praxibetelattachmentmarker";
+
+/// A file of three chunks that begins as PDF does.
+fn pdf() -> Vec<u8> {
+    let lines = (0..).map(|nth| format!("{nth} {WORD}\n"));
+    let mut bytes = b"%PDF-1.7\n".to_vec();
+    for line in lines {
+        bytes.extend_from_slice(line.as_bytes());
+        if bytes.len() > 2 * CHUNK + 1000 {
+            return bytes;
+        }
+    }
+    bytes
+}
+
+/// What a document says of a file.
+fn promise(bytes: &[u8], content_type: &str) -> Value {
+    let mut hash = FileHash::default();
+    hash.update(bytes);
+    let (sha256, sha1) = hash.finish();
+    json!({
+        "contentType": content_type,
+        "size": bytes.len(),
+        "hash": sha1,
+        "title": "Chest, two views",
+        "extension": [{
+            "url": "https://meditrustal.example/fhir/StructureDefinition/sha256",
+            "valueString": to_hex(&sha256),
+        }],
+    })
+}
+
+/// A report that names these files.
+fn report(files: &[Value]) -> Value {
+    let document = documents::of("IMAGING");
+    let mut document: Value = serde_json::from_str(&document).expect("JSON");
+    document["presentedForm"] = json!(files);
+    document
+}
+
+async fn sends(
+    world: &World,
+    person: &Person,
+    (record, place): (&str, u32),
+    bytes: &[u8],
+) -> Reply {
+    let path = format!("/records/{record}/attachments/{place}");
+    let bearer = person.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    world
+        .api
+        .takes("PUT", &path, &headers, bytes.to_vec())
+        .await
+}
+
+async fn gets(
+    world: &World,
+    person: &Person,
+    (record, place): (&str, u32),
+    more: &[(&str, &str)],
+) -> Reply {
+    let path = format!("/records/{record}/attachments/{place}");
+    let bearer = person.bearer();
+    let own = [("authorization", bearer.as_str())];
+    let headers = [&own[..], more].concat();
+    world.api.takes("GET", &path, &headers, "").await
+}
+
+#[tokio::test]
+async fn a_file_that_was_promised_is_stored_and_read_in_parts_by_whoever_may_read_the_record() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let dr_eve = world.doctor("eve").await;
+    ana.lets(&dr_bo, &["READ", "CREATE", "AMEND"]).await;
+    let file = pdf();
+    let text = String::from_utf8(file.clone()).expect("it is text");
+    let document = report(&[promise(&file, "application/pdf")]);
+    let record = id(&dr_bo.creates(&ana, "IMAGING", &document).await);
+    let early = gets(&world, &ana, (&record, 1), &[]).await;
+    assert_eq!((early.status, early.code().as_str()), (404, "NOT_FOUND"));
+
+    let stored = sends(&world, &dr_bo, (&record, 1), &file).await;
+    let again = sends(&world, &dr_bo, (&record, 1), &file).await;
+    let whole = gets(&world, &ana, (&record, 1), &[]).await;
+
+    assert_eq!((stored.status, again.status), (201, 200), "{}", stored.body);
+    assert_eq!(whole.status, 200);
+    assert!(whole.body == text, "byte for byte");
+    assert_eq!(whole.header("content-type"), "application/pdf");
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    assert_eq!(
+        whole.header("content-disposition"),
+        format!("attachment; filename=\"{record}-1.pdf\"")
+    );
+    // Across the end of a chunk, and to the end of the file.
+    let size = file.len();
+    for (range, from, to) in [
+        (
+            format!("bytes={}-{}", CHUNK - 3, CHUNK + 4),
+            CHUNK - 3,
+            CHUNK + 5,
+        ),
+        ("bytes=-7".to_owned(), size - 7, size),
+        (format!("bytes={}-", size - 1), size - 1, size),
+    ] {
+        let part = gets(&world, &dr_bo, (&record, 1), &[("range", &range)]).await;
+        assert_eq!((part.status, part.body.as_str()), (206, &text[from..to]));
+        let said = format!("bytes {from}-{}/{size}", to - 1);
+        assert_eq!(part.header("content-range"), said);
+    }
+    let behind = format!("bytes={size}-");
+    let behind = gets(&world, &ana, (&record, 1), &[("range", &behind)]).await;
+    assert_eq!(behind.status, 416);
+    assert_eq!(behind.header("content-range"), format!("bytes */{size}"));
+    // Whoever may not read the record is told that it does not exist, and so is whoever asks for what it does not name.
+    for reply in [
+        gets(&world, &dr_eve, (&record, 1), &[]).await,
+        sends(&world, &dr_eve, (&record, 1), &file).await,
+        gets(&world, &ana, (&record, 2), &[]).await,
+    ] {
+        assert_eq!((reply.status, reply.code().as_str()), (404, "NOT_FOUND"));
+    }
+    let rows = world
+        .audit_rows("new_value ->> 'attachment' = '1' AND action_type <> 'ACCESS_DENIED'")
+        .await;
+    let read = |person: &Person| {
+        let opened = rows.iter().filter(|row| {
+            row["action_type"] == "RECORD_READ"
+                && row["encryption_status"] == "DECRYPTED_FOR_DISCLOSURE"
+                && row["user_id"] == json!(person.id)
+        });
+        opened.count()
+    };
+    assert_eq!((read(&ana), read(&dr_bo), read(&dr_eve)), (3, 3, 0));
+    let stored = rows
+        .iter()
+        .filter(|row| row["action_type"] == "RECORD_AMEND");
+    let stored: Vec<_> = stored
+        .map(|row| row["new_value"]["bytes"].clone())
+        .collect();
+    assert_eq!(stored, [json!(size)], "written down once");
+    let clear = world
+        .sql(&format!(
+            "SELECT 1 FROM attachment_chunks WHERE position('{WORD}'::bytea IN sealed) > 0"
+        ))
+        .await;
+    assert!(clear.is_empty());
+}
+
+#[tokio::test]
+async fn no_byte_of_a_file_leaves_that_cannot_be_written_down() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let document = report(&[promise(&file, "application/pdf")]);
+    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    let stored = sends(&world, &ana, (&record, 1), &file).await;
+    assert_eq!(stored.status, 201, "{}", stored.body);
+
+    world.is_broken_on_purpose();
+    world
+        .executes(
+            "CREATE FUNCTION no_more() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF NEW.action_type = 'RECORD_READ' THEN RAISE EXCEPTION 'no more'; END IF;
+               RETURN NEW; END $$;
+             CREATE TRIGGER no_more BEFORE INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION no_more()",
+        )
+        .await;
+    let refused = gets(&world, &ana, (&record, 1), &[]).await;
+
+    assert!(refused.status >= 500, "{}", refused.status);
+    assert!(!refused.body.contains(WORD));
+}
+
+#[tokio::test]
+async fn what_a_document_does_not_promise_is_refused_with_its_path() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let changed = |element: &str, value: Value| {
+        let mut said = promise(&file, "application/pdf");
+        said[element] = value;
+        said
+    };
+    let files = [
+        promise(&file, "application/pdf"),
+        promise(&file, "image/png"),
+        changed("hash", json!("2jmj7l5rSw0yVb/vlWAYkK/YBwk=")),
+    ];
+    let record = id(&ana.creates(&ana, "IMAGING", report(&files)).await);
+    let mut other = file.clone();
+    if let Some(last) = other.last_mut() {
+        *last = b' ';
+    }
+    let longer = [file.as_slice(), b" "].concat();
+
+    for (place, bytes, element) in [
+        (1, &other, "presentedForm[0].extension"),
+        (1, &longer, "presentedForm[0].size"),
+        (2, &file, "presentedForm[1].contentType"),
+        (3, &file, "presentedForm[2].hash"),
+    ] {
+        let refused = sends(&world, &ana, (&record, place), bytes).await;
+        assert_eq!(refused.status, 400, "{element}");
+        assert_eq!(refused.code(), "INVALID_DOCUMENT", "{element}");
+        let field = &refused.json()["errors"][0]["extensions"]["field"];
+        assert_eq!(*field, json!(format!("DiagnosticReport.{element}")));
+    }
+    let kept = world.sql("SELECT 1 FROM attachment_chunks").await;
+    assert!(kept.is_empty(), "nothing of what was refused");
+    // A document cannot promise what cannot be stored, nor call its own file something else.
+    for (said, rule) in [
+        (changed("size", json!(17 << 20)), "attachment-size"),
+        (
+            changed("contentType", json!("text/html")),
+            "attachment-type",
+        ),
+        (
+            json!({ "contentType": "application/pdf", "data": "R0lGODlh" }),
+            "attachment-type",
+        ),
+    ] {
+        let refused = ana
+            .stores(&ana, "IMAGING", report(&[said]), json!({}))
+            .await;
+        let problem = refused.fails_with("INVALID_DOCUMENT");
+        let told = format!("{problem:?}");
+        assert!(told.contains(rule), "{rule}: {told}");
+    }
+    // A file in the document is read in the same way.
+    let inline = json!({ "contentType": "text/plain", "data": "Tm8gc2lnbiBvZiBkaXNlYXNl" });
+    let record = id(&ana.creates(&ana, "IMAGING", report(&[inline])).await);
+    let read = gets(&world, &ana, (&record, 1), &[("range", "bytes=3-6")]).await;
+    assert_eq!((read.status, read.body.as_str()), (206, "sign"));
+    assert_eq!(read.header("content-type"), "text/plain");
+    let refused = sends(&world, &ana, (&record, 1), b"No sign of disease").await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "CONFLICT"));
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_or_put_in_another_order_is_not_shown() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let said = promise(&file, "application/pdf");
+    let document = report(&[said.clone(), said]);
+    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    for place in [1, 2] {
+        let stored = sends(&world, &ana, (&record, place), &file).await;
+        assert_eq!(stored.status, 201, "{}", stored.body);
+    }
+    let swap = |what: &str| {
+        format!(
+            "UPDATE attachment_chunks AS one SET sealed = other.sealed FROM attachment_chunks AS other
+             WHERE one.record_id = other.record_id AND {what}"
+        )
+    };
+    let chunks = swap("one.place = 1 AND other.place = 1 AND one.number + other.number = 1");
+    let files = swap("one.number = other.number AND one.place + other.place = 3");
+
+    for attack in [&chunks, &files] {
+        world.executes(attack).await;
+        let refused = gets(&world, &ana, (&record, 1), &[]).await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (409, "INTEGRITY_VIOLATION"),
+            "{attack}"
+        );
+        world.executes(attack).await;
+        assert_eq!(gets(&world, &ana, (&record, 1), &[]).await.status, 200);
+    }
+    world
+        .executes("DELETE FROM attachment_chunks WHERE place = 1 AND number = 2")
+        .await;
+    let last = gets(&world, &ana, (&record, 1), &[("range", "bytes=-1")]).await;
+    assert_eq!(
+        (last.status, last.code().as_str()),
+        (409, "INTEGRITY_VIOLATION")
+    );
+    let path = format!("/records/{record}/attachments/1");
+    let bearer = ana.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let cut = world.api.begins("GET", &path, &headers).await;
+    assert!(cut.len() < file.len(), "it breaks off");
+}
+
+#[tokio::test]
+async fn files_are_taken_out_with_everything_and_go_with_their_record() {
+    let world = at_once(&[]).await;
+    let ada = world.admin("ada").await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let text = String::from_utf8(file.clone()).expect("it is text");
+    let never = promise(b"%PDF-1.7 that never comes", "application/pdf");
+    let document = report(&[promise(&file, "application/pdf"), never]);
+    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    let stored = sends(&world, &ana, (&record, 1), &file).await;
+    assert_eq!(stored.status, 201, "{}", stored.body);
+
+    let bearer = ana.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let archive = world.api.takes("GET", "/my-data", &headers, "").await;
+    let request = verified(&ana, account()).await;
+    approves(&ada, &request).await;
+    is_completed(&world, &request).await;
+
+    let name = format!("attachments/{record}-1.pdf");
+    assert!(archive.body.contains(&format!("\"name\":\"{name}\"")));
+    assert!(archive.body.contains(&text), "byte for byte");
+    assert!(!archive.body.contains(&format!("attachments/{record}-2")));
+    let left = world.sql("SELECT 1 FROM attachment_chunks").await;
+    assert!(left.is_empty(), "{left:?}");
+}
