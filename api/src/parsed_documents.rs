@@ -58,7 +58,7 @@ mod tests {
     fn kept(texts: &[&str]) -> ParsedDocuments {
         let documents = ParsedDocuments::new();
         for text in texts {
-            documents.keep(text, &parse_query(text).unwrap());
+            documents.keep(text, &parse_query(text).expect("it parses"));
         }
         documents
     }
@@ -90,7 +90,7 @@ mod tests {
             .collect();
         let documents = kept(&[&long]);
         for text in &many {
-            documents.keep(text, &parse_query(text).unwrap());
+            documents.keep(text, &parse_query(text).expect("it parses"));
         }
 
         assert!(documents.get(&long).is_none());

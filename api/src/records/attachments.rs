@@ -383,8 +383,8 @@ impl FileStorage {
         let mut tx = pool.begin().await?;
         let facts = Facts::gather_of_records(&mut tx, [caller], &[file.record]).await?;
         let said = asked.purpose.or(caller.purpose);
-        let asker = std::iter::once((caller, said));
-        let facts = facts.with_emergencies(&mut tx, asker).await?;
+        let caller_and_purpose = std::iter::once((caller, said));
+        let facts = facts.with_emergencies(&mut tx, caller_and_purpose).await?;
         let record = records::by_ids(&mut tx, &[file.record]).await?.pop();
         let record = record.ok_or(Error::NotFound("record"))?;
         let actor = facts.actor(caller)?;
