@@ -25,6 +25,8 @@ pub mod organizations;
 mod person;
 mod pooler;
 mod program;
+pub mod prometheus;
+mod promql;
 mod raw;
 pub mod registry;
 mod template;
