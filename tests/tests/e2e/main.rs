@@ -6,6 +6,7 @@ mod access;
 mod access_codes;
 mod access_log;
 mod accounts;
+mod alerts;
 mod amendments;
 mod audit;
 mod audit_check;
