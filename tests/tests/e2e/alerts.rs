@@ -86,7 +86,7 @@ async fn is_well(world: &World) -> Look {
         let left = api.value("account_transactions_left", &[("account", "registrar")]);
         let nonce = |of: &str| api.value("registrar_nonce", &[("of", of)]);
         let parts = ["database", "clock", "indexer", "node"];
-        let fails = |part: &&str| api.value("health_failing", &[("part", part)]) != Some(0.0);
+        let fails = |part: &&str| api.value("health_failing", &[("part", *part)]) != Some(0.0);
         // Both are read one after the other, and the chain's goes on between.
         let is_even = nonce("database").is_none() || nonce("chain") <= nonce("database");
         !parts.iter().any(fails)
