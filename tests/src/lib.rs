@@ -30,6 +30,7 @@ pub mod prometheus;
 mod promql;
 mod raw;
 pub mod registry;
+pub mod rolling;
 mod standby;
 mod template;
 pub mod transfer;
