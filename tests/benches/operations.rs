@@ -2,7 +2,7 @@
 //! and what requests fail while two apis are replaced and the schema is moved.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -143,7 +143,7 @@ impl Site {
         let (before, address) = url.split_once('@').expect("a user");
         let (user, password) = before.rsplit_once(':').expect("a password");
         let began = Instant::now();
-        let output = Command::new(Path::new(&self.clients).join(program))
+        let output = Command::new(self.clients.join(program))
             .arg(format!("--dbname={user}@{address}"))
             .args(words)
             .env("PGPASSWORD", password)

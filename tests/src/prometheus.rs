@@ -19,7 +19,7 @@ use crate::promql::{Expression, Labels, Series};
 /// For how long it goes on as it was seen: a day, which an alert waits at most, and what ranges look back. Unit: minutes.
 const LAST: u32 = 1_500;
 
-/// A program that is scraped, as it was told in the rules.
+/// A program that is scraped, and what it told at two times.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The job, such as `meditrustal-api`.
@@ -77,8 +77,8 @@ impl Target {
     }
 }
 
-/// Whether an alert fires in a minute: there has to be something of which its expression is true, without a gap, for as long as
-/// the rule says.
+/// How many times an alert fires in a minute: for each series of which its expression was true, without a gap, for as long as the
+/// rule says.
 fn fires(rule: &AlertRule, series: &[Series], minute: u32) -> usize {
     let expression = Expression::parse(&rule.expression);
     let mut all: Option<BTreeSet<Labels>> = None;

@@ -250,7 +250,7 @@ async fn stands_still(world: &World, ana: &Person) -> PgConnection {
                  retention_period, data_classification, encryption_status, patient_id
              )
              SELECT '{person}', 'RECORD_READ', 'MEDICAL_RECORD', gen_random_uuid(), '::1',
-                    gen_random_uuid(), 'PATRQT', '3 years', 'MEDICAL', 'METADATA_ONLY', '{person}'
+                    gen_random_uuid(), 'TREAT', '3 years', 'MEDICAL', 'METADATA_ONLY', '{person}'
              FROM generate_series(1, 10500)"
         ))
         .await;
