@@ -55,15 +55,19 @@ impl Look {
 
     /// Which alerts fire when it goes on as between an earlier look and this one.
     fn firing_since(&self, earlier: &Self) -> BTreeSet<String> {
-        let target = |job, earlier: &Option<Scrape>, later: &Option<Scrape>| Target {
+        let target = |job, earlier: Option<Scrape>, later: Option<Scrape>| Target {
             job,
             instance: "one",
-            earlier: earlier.clone(),
-            later: later.clone(),
+            earlier,
+            later,
         };
         firing(&[
-            target("meditrustal-api", &earlier.api, &self.api),
-            target("meditrustal-indexer", &earlier.indexer, &self.indexer),
+            target("meditrustal-api", earlier.api.clone(), self.api.clone()),
+            target(
+                "meditrustal-indexer",
+                earlier.indexer.clone(),
+                self.indexer.clone(),
+            ),
         ])
     }
 }
