@@ -18,6 +18,7 @@ pub mod bench;
 pub mod documents;
 mod event_stream;
 mod events;
+mod line;
 pub mod load;
 pub mod manual;
 pub mod monitoring;
@@ -25,13 +26,18 @@ pub mod organizations;
 mod person;
 mod pooler;
 mod program;
+pub mod prometheus;
+mod promql;
 mod raw;
 pub mod registry;
+pub mod rolling;
+mod standby;
 mod template;
 pub mod transfer;
 mod wallet;
 mod wiretap;
 mod world;
+mod writers;
 
 use std::time::{Duration, Instant};
 
@@ -40,12 +46,15 @@ use serde_json::Value;
 pub use answer::Answer;
 pub use event_stream::EventStream;
 pub use events::Events;
+pub use line::{Carriage, Line};
 pub use person::Person;
 pub use pooler::Pooler;
 pub use program::Program;
 pub use raw::Reply;
+pub use standby::Standby;
 pub use wiretap::Wiretap;
 pub use world::World;
+pub use writers::Writers;
 
 /// How long anything may take on a busy machine. No test is proven by it: it only ends those that
 /// wait for what never comes.

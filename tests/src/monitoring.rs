@@ -71,6 +71,15 @@ impl Scrape {
         found.map(|(_, _, value)| *value)
     }
 
+    /// The names of counters and histograms, as it declares them.
+    pub fn counters(&self) -> BTreeSet<&str> {
+        let declared = self.text.lines().filter_map(|line| {
+            let (name, kind) = line.strip_prefix("# TYPE ")?.trim().split_once(' ')?;
+            ["counter", "histogram"].contains(&kind).then_some(name)
+        });
+        declared.collect()
+    }
+
     /// The metrics that it declares, with the labels that their series have.
     pub fn metrics(&self) -> BTreeMap<String, BTreeSet<String>> {
         let declared = self.text.lines().filter_map(|line| {
@@ -100,6 +109,8 @@ pub struct AlertRule {
     pub name: String,
     /// When it fires.
     pub expression: String,
+    /// For how long that has to be so. Unit: minutes.
+    pub minutes: u32,
     /// `critical` or `warning`.
     pub severity: String,
     /// What is told.
@@ -131,6 +142,24 @@ fn string(of: &Yaml, key: &str) -> String {
     found.unwrap_or_default().to_owned()
 }
 
+/// A span of whole minutes, as the rules write it: `90m`, `6h`, `1d`; nothing is none.
+pub fn minutes(span: &str) -> u32 {
+    if span.is_empty() {
+        return 0;
+    }
+    let (number, unit) = span.split_at(span.len() - 1);
+    let each = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        _ => panic!("{span} is no span of whole minutes"),
+    };
+    let number: u32 = number
+        .parse()
+        .unwrap_or_else(|_| panic!("{span} is no span of whole minutes"));
+    number * each
+}
+
 /// The rules of alerts.
 pub fn rules() -> Vec<AlertRule> {
     const PATH: &str = "ops/prometheus/alerts.yml";
@@ -146,6 +175,7 @@ pub fn rules() -> Vec<AlertRule> {
             rules.push(AlertRule {
                 name: string(rule, "alert"),
                 expression: string(rule, "expr"),
+                minutes: minutes(&string(rule, "for")),
                 severity: part("labels", "severity"),
                 summary: part("annotations", "summary"),
                 runbook: part("annotations", "runbook_url"),
@@ -155,15 +185,44 @@ pub fn rules() -> Vec<AlertRule> {
     rules
 }
 
-/// The alerts that a case of `ops/prometheus/alerts_test.yml` fires.
-pub fn fired_by_cases() -> BTreeSet<String> {
+/// What a case of `ops/prometheus/alerts_test.yml` expects of one alert.
+#[derive(Debug, Clone)]
+pub struct AlertCase {
+    /// The series and their values, in the notation of promtool.
+    pub input: Vec<(String, String)>,
+    /// When it is looked. Unit: minutes.
+    pub minute: u32,
+    /// Which alert.
+    pub alert: String,
+    /// How many times it fires.
+    pub firing: usize,
+}
+
+/// The cases of `ops/prometheus/alerts_test.yml`.
+pub fn cases() -> Vec<AlertCase> {
     const PATH: &str = "ops/prometheus/alerts_test.yml";
     let text = read(PATH);
     let file = yaml(PATH, &text);
-    let cases = list(&file, "tests").iter();
-    let checks = cases.flat_map(|case| list(case, "alert_rule_test"));
-    let firing = checks.filter(|check| !list(check, "exp_alerts").is_empty());
-    firing.map(|check| string(check, "alertname")).collect()
+    let cases = list(&file, "tests").iter().flat_map(|case| {
+        let input: Vec<_> = list(case, "input_series")
+            .iter()
+            .map(|series| (string(series, "series"), string(series, "values")))
+            .collect();
+        let checks = list(case, "alert_rule_test").iter();
+        checks.map(move |check| AlertCase {
+            input: input.clone(),
+            minute: minutes(&string(check, "eval_time")),
+            alert: string(check, "alertname"),
+            firing: list(check, "exp_alerts").len(),
+        })
+    });
+    cases.collect()
+}
+
+/// The alerts that a case of `ops/prometheus/alerts_test.yml` fires.
+pub fn fired_by_cases() -> BTreeSet<String> {
+    let firing = cases().into_iter().filter(|case| case.firing > 0);
+    firing.map(|case| case.alert).collect()
 }
 
 /// What the panels of the dashboard ask, by their titles.

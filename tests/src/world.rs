@@ -67,8 +67,15 @@ impl World {
     /// A world with a PostgreSQL of its own, to be stopped, killed and started again. It takes
     /// seconds, so only where that is the point. Its `fsync` is off, as for every test.
     pub async fn with_its_own_postgres() -> Self {
+        Self::with_its_own_postgres_and(|_| {}).await
+    }
+
+    /// The same with other options.
+    pub async fn with_its_own_postgres_and(change: impl FnOnce(&mut Options)) -> Self {
         let slot = template::slot().await;
-        Self::on(template::fresh(template::options()).await, slot).await
+        let mut options = template::options();
+        change(&mut options);
+        Self::on(template::fresh(options).await, slot).await
     }
 
     /// A world as it is in production, for benchmarks: an optimised build, commits that wait for the

@@ -5,6 +5,7 @@
 //! machine: the api, PostgreSQL, the chain's node, the indexer and whoever asks.
 
 mod costs;
+mod crowd;
 mod population;
 mod report;
 
@@ -16,6 +17,7 @@ use dev::stack::{Options, Programs};
 
 use crate::World;
 pub use costs::Costs;
+pub use crowd::fill;
 pub use population::Population;
 pub use report::{Bar, Figure, Report};
 

@@ -41,7 +41,7 @@ async fn opens_for(doctor: &Person, patient: &str, purpose: Value, reason: &str)
 }
 
 /// Opens a window for BTG; answers it.
-async fn opens(doctor: &Person, patient: &Person) -> Value {
+pub(crate) async fn opens(doctor: &Person, patient: &Person) -> Value {
     let answer = opens_for(doctor, &patient.id, Value::Null, REASON).await;
     answer.data()["breakGlass"]["window"].clone()
 }
@@ -71,7 +71,7 @@ async fn queue(admin: &Person, status: Value) -> Vec<Value> {
 }
 
 /// Moves a window into the past, as if it had been opened so much earlier.
-async fn ages(world: &World, window: &Value, by: &str) {
+pub(crate) async fn ages(world: &World, window: &Value, by: &str) {
     // Nobody looks after windows until it is sealed again.
     let mut schedule = world.connects_as("meditrustal_indexer").await;
     let lock = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('meditrustal break-glass schedule', 0))";

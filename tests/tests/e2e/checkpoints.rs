@@ -207,6 +207,22 @@ async fn checkpoints_survive_kills_reorganisations_and_a_second_api() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+/// Has the registry's administrator begin the next epoch of checkpoints.
+async fn opens_epoch(world: &World) {
+    let admin = text(&world.rpc("eth_accounts", json!([])).await[0]);
+    let open = keccak(world, b"openEpoch(uint64)").await;
+    let open = format!("0x{}{:064x}", &open[..8], 0);
+    world.calls_registry(&admin, open).await;
+}
+
+/// Pins this root by a stolen key: in another epoch what is pinned first needs no proof.
+pub(crate) async fn pins_another_trail(world: &World, root: &str) {
+    opens_epoch(world).await;
+    let pin = keccak(world, b"anchorCheckpoint(uint64,bytes32,bytes32[])").await;
+    let pin = format!("0x{}{:064x}{root}{:064x}{:064x}", &pin[..8], 1, 0x60, 0);
+    world.calls_registry(CHECKPOINTER, pin).await;
+}
+
 #[tokio::test]
 async fn a_checkpoint_that_is_none_of_ours_is_found_and_ours_wait_until_an_epoch_is_opened() {
     let world = pinning(86_400).await;
@@ -215,15 +231,8 @@ async fn a_checkpoint_that_is_none_of_ours_is_found_and_ours_wait_until_an_epoch
     let (size, root) = (&latest[64..128], unhex(&latest[128..192]));
     let size = u64::from_str_radix(size, 16).expect("a size");
     let root: Hash = root.try_into().expect("32 bytes");
-    let admin = text(&world.rpc("eth_accounts", json!([])).await[0]);
-    // The key is stolen, and in another epoch what is pinned first needs no proof.
-    let open = keccak(&world, b"openEpoch(uint64)").await;
-    let open = |size: u64| format!("0x{}{size:064x}", &open[..8]);
-    world.calls_registry(&admin, open(0)).await;
     let junk = "11".repeat(32);
-    let pin = keccak(&world, b"anchorCheckpoint(uint64,bytes32,bytes32[])").await;
-    let pin = format!("0x{}{:064x}{junk}{:064x}{:064x}", &pin[..8], 1, 0x60, 0);
-    world.calls_registry(CHECKPOINTER, pin).await;
+    pins_another_trail(&world, &junk).await;
 
     let finding = eventually("the foreign checkpoint is found", async || {
         let query = "SELECT * FROM integrity_findings WHERE kind = 'AUDIT_TAMPERED'";
@@ -238,7 +247,7 @@ async fn a_checkpoint_that_is_none_of_ours_is_found_and_ours_wait_until_an_epoch
     world.asks_for_checkpoint().await;
     waits_for_state(&world, "CONTRADICTION").await;
 
-    world.calls_registry(&admin, open(0)).await;
+    opens_epoch(&world).await;
     let next = eventually("ours is pinned in the next epoch", async || {
         let query = "SELECT * FROM audit_checkpoints WHERE epoch = 2 AND state = 'ANCHORED'";
         world.sql(query).await.pop()

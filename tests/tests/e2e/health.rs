@@ -177,8 +177,13 @@ async fn a_chain_that_stands_still_makes_the_api_not_ready() {
     fails(&api, "node").await;
 }
 
-/// Puts the database's clock ahead, for whoever connects from now on and for those already deceived.
+/// Puts the database's clock ahead for the api, whoever of it connects from now on and those already deceived.
 pub(crate) async fn puts_the_clock_ahead(world: &World, seconds: u32) {
+    puts_the_clock_of(world, "meditrustal_api", seconds).await;
+}
+
+/// The same for a role.
+pub(crate) async fn puts_the_clock_of(world: &World, role: &str, seconds: u32) {
     let name = world.foundation.database.name();
     world
         .executes(&format!(
@@ -186,7 +191,7 @@ pub(crate) async fn puts_the_clock_ahead(world: &World, seconds: u32) {
              GRANT USAGE ON SCHEMA fake TO PUBLIC;
              CREATE OR REPLACE FUNCTION fake.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
                  AS $$ SELECT pg_catalog.clock_timestamp() + INTERVAL '{seconds} s' $$;
-             ALTER ROLE meditrustal_api IN DATABASE {name} SET search_path = fake, pg_catalog, public"
+             ALTER ROLE {role} IN DATABASE {name} SET search_path = fake, pg_catalog, public"
         ))
         .await;
 }

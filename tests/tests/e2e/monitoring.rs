@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dev::stack::Options;
 use domain::{integrity::FindingKind, monitoring::CheckName};
 use serde_json::{Value, json};
 use tests::monitoring::{Scrape, named, panels, rules};
@@ -20,7 +21,7 @@ const OPEN: &str = "mutation Open($input: BreakGlassInput!) {
 }";
 
 /// A finding about a record that is not there: nobody looks at it again, and it stays open.
-const FINDING: &str = "INSERT INTO integrity_findings (kind, record_id, details)
+pub(crate) const FINDING: &str = "INSERT INTO integrity_findings (kind, record_id, details)
     VALUES ('CONTENT_MISMATCH', gen_random_uuid(), '{}')";
 
 /// Runs one of the operator's commands with this environment alone.
@@ -34,33 +35,43 @@ pub(crate) async fn runs(world: &World, arguments: &[&str], environment: &[(&str
     Ended::of(&mut command).await
 }
 
+/// Has both programs tell their metrics, and the api notice soon that no indexer leads.
+pub(crate) fn tells_metrics(options: &mut Options) {
+    let silence = ("MEDITRUSTAL_INDEXER_SILENCE".to_owned(), "5".to_owned());
+    options.api.push(silence);
+    for environment in [&mut options.api, &mut options.indexer] {
+        environment.push((ADDRESS.to_owned(), ANY_PORT.to_owned()));
+    }
+}
+
 /// A world that tells its metrics, and pins its trail each second.
 async fn measured() -> World {
     World::with(|options| {
         options.checkpoints = Some(Duration::from_secs(1));
-        let silence = ("MEDITRUSTAL_INDEXER_SILENCE".to_owned(), "5".to_owned());
-        options.api.push(silence);
-        for environment in [&mut options.api, &mut options.indexer] {
-            environment.push((ADDRESS.to_owned(), ANY_PORT.to_owned()));
-        }
+        tells_metrics(options);
     })
     .await
 }
 
 /// What a program tells now.
 async fn scrape(program: &Program) -> Scrape {
+    tries_to_scrape(program).await.expect("it answers")
+}
+
+/// The same; `None` where nobody answers.
+pub(crate) async fn tries_to_scrape(program: &Program) -> Option<Scrape> {
     let log = program.log();
     let (_, rest) = log
         .split_once("Metrics at ")
         .unwrap_or_else(|| panic!("it does not say where its metrics are: {log}"));
     let url = rest.split_whitespace().next().unwrap_or_default();
-    let answer = dev::http::get(url).await.expect("it answers");
+    let answer = dev::http::get(url).await.ok()?;
     let kind = answer.headers()["content-type"]
         .to_str()
         .expect("text")
         .to_owned();
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
-    Scrape::read(&answer.text().await.expect("a text"))
+    Some(Scrape::read(&answer.text().await.ok()?))
 }
 
 /// Waits until a program tells something.
@@ -73,10 +84,10 @@ async fn tells(program: &Program, what: &str, is_told: impl Fn(&Scrape) -> bool)
 }
 
 /// What `meditrustal health` needs, as the world's own programs have it.
-struct Settings(Vec<(&'static str, String)>);
+pub(crate) struct Settings(Vec<(&'static str, String)>);
 
 impl Settings {
-    fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         let database = world
             .foundation
             .url_of("meditrustal_api")
@@ -97,13 +108,13 @@ impl Settings {
         ])
     }
 
-    fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.0.retain(|(known, _)| *known != name);
         self.0.push((name, value.into()));
         self
     }
 
-    async fn run(&self, world: &World, arguments: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, world: &World, arguments: &[&str]) -> Ended {
         let environment: Vec<_> = self
             .0
             .iter()

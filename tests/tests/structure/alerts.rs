@@ -1,15 +1,15 @@
 //! Alerts, dashboard and runbook fit together. Whether a rule fires when it should, promtool says by the cases of
-//! `ops/prometheus/alerts_test.yml`, on machines that have it; that the programs export what is asked for,
-//! `tests/tests/e2e/monitoring.rs` says by asking them.
+//! `ops/prometheus/alerts_test.yml`, on machines that have it, and `tests::prometheus` everywhere; that the programs export what is
+//! asked for, `tests/tests/e2e/monitoring.rs` says by asking them, and that they fire it, `tests/tests/e2e/alerts.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use domain::monitoring::CheckName;
 use tests::World;
 use tests::monitoring::{fired_by_cases, named, panels, rules};
+use tests::prometheus::promtool;
 
 use super::catalogue;
 
@@ -128,17 +128,6 @@ async fn every_table_is_a_value_of_the_label() {
     );
 }
 
-/// `promtool`, where this machine has one: named by `MEDITRUSTAL_PROMTOOL`, or in `PATH`.
-fn promtool() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("MEDITRUSTAL_PROMTOOL") {
-        return Some(PathBuf::from(named));
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join("promtool"))
-        .find(|file| file.is_file())
-}
-
 #[test]
 fn promtool_takes_the_rules_and_every_case_fires_its_alert() {
     let Some(promtool) = promtool() else {
@@ -161,5 +150,27 @@ fn promtool_takes_the_rules_and_every_case_fires_its_alert() {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(output.status.success(), "promtool {arguments:?}: {said}");
+    }
+}
+
+/// Alerts that nothing fires which a test can do in a minute, and why.
+const NOT_FIRED: [(&str, &str); 0] = [];
+
+#[test]
+fn every_alert_is_fired_by_the_programs_themselves_or_it_is_said_why_not() {
+    let tests = read("tests/tests/e2e/alerts.rs");
+    let rules = rules();
+    for rule in &rules {
+        let is_fired = tests.contains(&format!("\"{}\"", rule.name));
+        let is_left_out = NOT_FIRED.iter().any(|(alert, _)| *alert == rule.name);
+        assert!(
+            is_fired != is_left_out,
+            "{} is to be fired in tests/tests/e2e/alerts.rs, or to stand in NOT_FIRED with the reason",
+            rule.name
+        );
+    }
+    for (alert, reason) in NOT_FIRED {
+        let is_known = rules.iter().any(|rule| rule.name == alert);
+        assert!(is_known && !reason.is_empty(), "{alert}");
     }
 }
