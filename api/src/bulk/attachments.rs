@@ -308,15 +308,10 @@ pub(crate) async fn upload(
         }
         let file = file?;
         check_headers(&parts.headers, &file)?;
-        let is_there = file.is_there(&app.pool).await?;
-        Ok::<_, TransferRefused>((transfer, asked, file, is_there))
+        Ok::<_, TransferRefused>((transfer, asked, file))
     };
     let (transfer, asked, file) = match finished(&schema, begun).await {
-        Ok((_, _, _, true)) => {
-            drain(body).await;
-            return StatusCode::OK.into_response();
-        }
-        Ok((transfer, asked, file, false)) => (transfer, asked, file),
+        Ok(begun) => begun,
         Err(refused) => {
             drain(body).await;
             return refused.answer(&schema, &context);
@@ -493,7 +488,7 @@ impl Intake<'_> {
     }
 }
 
-/// Stores what was put aside, all of it or nothing. False where somebody else has stored the file meanwhile.
+/// Stores what was put aside, all of it or nothing. False where all of it was there already.
 async fn store(
     transfer: Transfer,
     asked: AttachmentRequest,
@@ -503,12 +498,9 @@ async fn store(
     let Transfer { app, caller, .. } = &transfer;
     let mut storage = FileStorage::begin(&app.pool, caller, asked, file.file).await?;
     while let Some(chunk) = sealed.take().await.map_err(|error| no_room(&error))? {
-        if !storage.put(&chunk).await? {
-            return Ok(false);
-        }
+        storage.put(&chunk).await?;
     }
-    storage.finish().await?;
-    Ok(true)
+    Ok(storage.finish().await?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `GET /my-data`: everything about the caller as a tar archive that is made while it is sent. A page is held at a time.
+//! `GET /my-data`: everything about the caller as a tar archive that is made while it is sent. A page is held at a time, and of a
+//! file beside a record a chunk.
 //!
 //! It begins with `index.html`, a page for people, and `about.json`; then the sections follow, in files of a page each; it ends
 //! with `complete.json`, which names every file with its SHA-256. What ends earlier is not whole, and the connection breaks off. The
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use store::{my_data::DataCounts, records::search::Filter};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use vault::digest;
 
 use super::{
     Disconnected, Ending, ResponseBody, Transfer, TransferRefused,
@@ -286,17 +288,57 @@ impl MyDataRun {
     /// Sends a file beside a record, before the line of the record: an archive that goes on after that has no need of it.
     async fn file(&mut self, file: &NamedFile) -> Result<(), Stop> {
         let name = format!("attachments/{}", file.name());
-        match file.whole(&self.transfer.app.pool).await {
-            Ok(content) => self.send(&name, content).await,
-            // What was promised and never came.
-            Err(Error::NotFound(_)) => Ok(()),
-            Err(error @ Error::Integrity(_)) => {
-                let code = error.public_code().as_str();
-                let told = json!({ "withheld": code, "message": error.to_string() });
-                self.send(&format!("{name}.withheld.json"), line(&told))
-                    .await
+        let mut left = TRIES;
+        loop {
+            match file.check(&self.transfer.app.pool).await {
+                Ok(()) => break,
+                // What was promised and never came.
+                Err(Error::NotFound(_)) => return Ok(()),
+                Err(error @ Error::Integrity(_)) => {
+                    let code = error.public_code().as_str();
+                    let told = json!({ "withheld": code, "message": error.to_string() });
+                    let name = format!("{name}.withheld.json");
+                    return self.send(&name, line(&told)).await;
+                }
+                Err(error) => left = self.try_again(error, left).await?,
             }
-            Err(error) => Err(Some((&error).into())),
+        }
+        let sent = self.chunks(&name, file).await;
+        if sent.is_err() {
+            // A last word would be taken for what is in the file.
+            self.output.abort().await;
+            return Err(None);
+        }
+        Ok(())
+    }
+
+    async fn chunks(&mut self, name: &str, file: &NamedFile) -> Result<(), Stop> {
+        let length =
+            usize::try_from(file.size).map_err(|_| Some(Ending::from(&Error::Internal)))?;
+        let header = tar::header(name, self.at.timestamp(), length);
+        self.write(header.to_vec()).await?;
+        for number in 0..file.chunks() {
+            let mut left = TRIES;
+            let chunk = loop {
+                match file.chunk(&self.transfer.app.pool, number).await {
+                    Ok(chunk) => break chunk,
+                    Err(error) => left = self.try_again(error, left).await?,
+                }
+            };
+            self.write(chunk.to_vec()).await?;
+        }
+        self.write(vec![0; tar::padding(length)]).await?;
+        let sha256 = digest::to_hex(&file.sha256);
+        self.files.push(tar::summed(name, length, &sha256));
+        Ok(())
+    }
+
+    /// Sends a piece of a file when there is room for it.
+    async fn write(&self, piece: Vec<u8>) -> Result<(), Stop> {
+        tokio::select! {
+            biased;
+            over = self.transfer.over() => Err(Some(over)),
+            sent = self.output.write(piece) => sent.map_err(|Disconnected| None),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A tar archive, member by member (POSIX.1-1988, ustar): each is known as a whole before it is written, and nothing of it is kept.
+//! A tar archive, member by member (POSIX.1-1988, ustar): the length of each is known before it is written, and nothing of it is kept.
 
 use serde_json::{Value, json};
 use vault::digest;
@@ -8,7 +8,7 @@ const BLOCK: usize = 512;
 
 /// A member: its header, what is in it, and the zeros that fill its last block.
 pub(crate) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
-    let padding = content.len().next_multiple_of(BLOCK) - content.len();
+    let padding = padding(content.len());
     let mut bytes = header(name, modified, content.len()).to_vec();
     bytes.reserve(content.len() + padding);
     bytes.extend_from_slice(content);
@@ -16,9 +16,19 @@ pub(crate) fn member(name: &str, modified: i64, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// How many zeros fill the last block of a member of this length.
+pub(crate) const fn padding(length: usize) -> usize {
+    length.next_multiple_of(BLOCK) - length
+}
+
 /// What `complete.json` says of a member.
 pub(crate) fn named(name: &str, content: &[u8]) -> Value {
-    json!({ "name": name, "bytes": content.len(), "sha256": digest::hex_of(content) })
+    summed(name, content.len(), &digest::hex_of(content))
+}
+
+/// The same of a member whose SHA-256 is known.
+pub(crate) fn summed(name: &str, length: usize, sha256: &str) -> Value {
+    json!({ "name": name, "bytes": length, "sha256": sha256 })
 }
 
 /// What says that there is no more: an archive without it was cut off.
@@ -26,7 +36,8 @@ pub(crate) const fn end() -> [u8; 2 * BLOCK] {
     [0; 2 * BLOCK]
 }
 
-fn header(name: &str, modified: i64, length: usize) -> [u8; BLOCK] {
+/// What stands before the content of a member of this length.
+pub(crate) fn header(name: &str, modified: i64, length: usize) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| {
         for (to, from) in header.iter_mut().skip(at).zip(text) {

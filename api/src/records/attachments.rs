@@ -244,7 +244,8 @@ impl NamedFile {
     /// The chunk of this number, of [`CHUNK`] bytes but for the last.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where the file was not stored yet; [`Error::Integrity`] where it is not what was stored.
+    /// [`Error::NotFound`] where the file was not stored yet; [`Error::Integrity`] where it is not what was stored, or the trail
+    /// says that it was stored and it is gone.
     pub(crate) async fn chunk(&self, pool: &Pool, number: u32) -> Result<Content, Error> {
         let (file, key) = match &self.held {
             HeldFile::Inline(content) => {
@@ -258,7 +259,7 @@ impl NamedFile {
         let nth = i32::try_from(number).map_err(|_| Error::Internal)?;
         let mut conn = pool.acquire().await?;
         let sealed = attachment_chunks::chunk(&mut conn, place, nth).await?;
-        if sealed.is_none() && !attachment_chunks::is_there(&mut conn, place).await? {
+        if sealed.is_none() && !attachment_chunks::is_missing(&mut conn, place, nth).await? {
             return Err(Error::NotFound("attachment"));
         }
         drop(conn);
@@ -269,22 +270,20 @@ impl NamedFile {
         })
     }
 
-    /// All of it.
+    /// How many chunks it has.
+    pub(crate) fn chunks(&self) -> u32 {
+        u32::try_from(self.size.div_ceil(CHUNK as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// Opens each of its chunks, and keeps none.
     ///
     /// # Errors
     /// As of [`Self::chunk`].
-    pub(crate) async fn whole(&self, pool: &Pool) -> Result<Vec<u8>, Error> {
-        let mut all = Vec::new();
-        let mut number = 0;
-        while (all.len() as u64) < self.size {
-            let chunk = self.chunk(pool, number).await?;
-            if chunk.is_empty() {
-                return Err(Error::Integrity(self.record));
-            }
-            all.extend_from_slice(&chunk);
-            number += 1;
+    pub(crate) async fn check(&self, pool: &Pool) -> Result<(), Error> {
+        for number in 0..self.chunks() {
+            self.chunk(pool, number).await?;
         }
-        Ok(all)
+        Ok(())
     }
 
     /// What its name is.
@@ -339,15 +338,6 @@ pub(crate) async fn promised(
 }
 
 impl PromisedFile {
-    /// Whether it is stored already.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(crate) async fn is_there(&self, pool: &Pool) -> Result<bool, Error> {
-        let mut conn = pool.acquire().await?;
-        Ok(attachment_chunks::is_there(&mut conn, file_place(&self.file)?).await?)
-    }
-
     /// That what came is not what an element of the document says.
     pub(crate) fn differs(&self, element: &str, rule: &str, told: &str) -> Error {
         Error::Document(vec![Issue {
@@ -366,6 +356,8 @@ pub(crate) struct FileStorage {
     tx: Transaction,
     place: FilePlace,
     next: i32,
+    /// Whether any chunk was not there already.
+    is_new: bool,
     entry: AuditEntry,
 }
 
@@ -383,8 +375,6 @@ impl FileStorage {
         let mut tx = pool.begin().await?;
         let facts = Facts::gather_of_records(&mut tx, [caller], &[file.record]).await?;
         let said = asked.purpose.or(caller.purpose);
-        let caller_and_purpose = std::iter::once((caller, said));
-        let facts = facts.with_emergencies(&mut tx, caller_and_purpose).await?;
         let record = records::by_ids(&mut tx, &[file.record]).await?.pop();
         let record = record.ok_or(Error::NotFound("record"))?;
         let actor = facts.actor(caller)?;
@@ -397,7 +387,8 @@ impl FileStorage {
             record_type: record.record_type,
             availability: record.availability,
             destination: None,
-            emergency: facts.emergency(caller, record.patient, purpose),
+            // No emergency lets anybody write.
+            emergency: None,
             now: facts.now,
         };
         let consents = facts.consents_of(record.patient);
@@ -415,29 +406,39 @@ impl FileStorage {
             tx,
             place: file_place(&file)?,
             next: 0,
+            is_new: false,
             entry: stored(caller, &record, purpose, (&file, decision)),
         })
     }
 
-    /// Stores the next chunk. False where the file was stored meanwhile: then nothing else is to be done.
+    /// Stores the next chunk, where it is not there: each chunk is bound to what the document promises, so that one that somebody
+    /// has removed is put back beside those that are left.
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn put(&mut self, sealed: &[u8]) -> Result<bool, Error> {
-        let is_new = attachment_chunks::insert(&mut self.tx, self.place, self.next, sealed).await?;
+    pub(crate) async fn put(&mut self, sealed: &[u8]) -> Result<(), Error> {
+        self.is_new |=
+            attachment_chunks::insert(&mut self.tx, self.place, self.next, sealed).await?;
         self.next += 1;
-        Ok(is_new)
+        Ok(())
     }
 
-    /// Writes down that it is stored, and commits.
+    /// Writes down that it is stored, and commits. False where all of it was there already.
     ///
     /// # Errors
     /// The database's.
-    pub(crate) async fn finish(self) -> Result<(), Error> {
-        let Self { mut tx, entry, .. } = self;
-        audit::insert(&mut tx, &[entry]).await?;
-        tx.commit().await?;
-        Ok(())
+    pub(crate) async fn finish(self) -> Result<bool, Error> {
+        let Self {
+            mut tx,
+            is_new,
+            entry,
+            ..
+        } = self;
+        if is_new {
+            audit::insert(&mut tx, &[entry]).await?;
+            tx.commit().await?;
+        }
+        Ok(is_new)
     }
 }
 

@@ -14,21 +14,39 @@ pub struct FilePlace {
     pub place: i32,
 }
 
-/// Whether a file is there. It is stored whole or not at all. Served by the primary key.
+/// Whether a chunk is missing of a file that was stored: others of it are there, or the trail says that it was stored, and the
+/// record was not erased. One statement, so that an upload or an erasure that is committed meanwhile is seen whole or not at all.
+/// Served by the primary keys and `idx_audit_logs_resource_page`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn is_there(conn: &mut PgConnection, file: FilePlace) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM attachment_chunks WHERE record_id = $1 AND place = $2 AND number = 0
-           ) AS "found!""#,
+pub async fn is_missing(
+    conn: &mut PgConnection,
+    file: FilePlace,
+    number: i32,
+) -> Result<bool, StoreError> {
+    let missing = sqlx::query_scalar!(
+        r#"SELECT (
+               EXISTS (SELECT FROM medical_records WHERE id = $1 AND erased_at IS NULL)
+               AND NOT EXISTS (
+                   SELECT FROM attachment_chunks WHERE record_id = $1 AND place = $2 AND number = $3
+               )
+               AND (
+                   EXISTS (SELECT FROM attachment_chunks WHERE record_id = $1 AND place = $2)
+                   OR EXISTS (
+                       SELECT FROM audit_logs
+                       WHERE resource_id = $1 AND resource_type = 'MEDICAL_RECORD' AND action_type = 'RECORD_AMEND'
+                         AND new_value @> jsonb_build_object('attachment', $2::integer)
+                   )
+               )
+           ) AS "missing!""#,
         file.record.0,
         file.place,
+        number,
     )
     .fetch_one(conn)
     .await?;
-    Ok(found)
+    Ok(missing)
 }
 
 /// A chunk of a file, sealed; `None` where there is none. Served by the primary key.
@@ -65,7 +83,7 @@ pub async fn hold_record(tx: &mut Tx<'_>, record: RecordId) -> Result<bool, Stor
     Ok(found.is_some())
 }
 
-/// Stores a chunk. False where there is one: the file was stored meanwhile.
+/// Stores a chunk. False where there is one already.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -20,7 +20,7 @@ use crate::monitoring::{FINDING, Settings, runs, tells_metrics, tries_to_scrape}
 
 /// anvil's account 0: administrator, steward and pauser of a registry for development.
 const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
-/// keccak256("REGISTRAR_ROLE")
+/// `keccak256("REGISTRAR_ROLE")`
 const REGISTRAR_ROLE: &str = "edcc084d3dcd65a1f7f23c65c46722faca6953d28e43150a467cf43e5c309238";
 /// More reorganised blocks with events than are usual.
 const UNDONE: u64 = 18;

@@ -92,9 +92,16 @@ async fn a_file_that_was_promised_is_stored_and_read_in_parts_by_whoever_may_rea
 
     let stored = sends(&world, &dr_bo, (&record, 1), &file).await;
     let again = sends(&world, &dr_bo, (&record, 1), &file).await;
+    let other = vec![b' '; file.len()];
+    let other = sends(&world, &dr_bo, (&record, 1), &other).await;
     let whole = gets(&world, &ana, (&record, 1), &[]).await;
 
     assert_eq!((stored.status, again.status), (201, 200), "{}", stored.body);
+    assert_eq!(
+        (other.status, other.code().as_str()),
+        (400, "INVALID_DOCUMENT"),
+        "another file is not taken for the one that is there"
+    );
     assert_eq!(whole.status, 200);
     assert!(whole.body == text, "byte for byte");
     assert_eq!(whole.header("content-type"), "application/pdf");
@@ -293,6 +300,43 @@ async fn a_file_that_was_cut_or_put_in_another_order_is_not_shown() {
     let headers = [("authorization", bearer.as_str())];
     let cut = world.api.begins("GET", &path, &headers).await;
     assert!(cut.len() < file.len(), "it breaks off");
+    // Whoever has the file puts back what is missing.
+    let again = sends(&world, &ana, (&record, 1), &file).await;
+    assert_eq!(again.status, 201, "{}", again.body);
+    assert_eq!(gets(&world, &ana, (&record, 1), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_file_of_which_nothing_is_left_is_told_from_one_that_never_came() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let file = pdf();
+    let said = promise(&file, "application/pdf");
+    let document = report(&[said.clone(), said]);
+    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    let stored = sends(&world, &ana, (&record, 1), &file).await;
+    assert_eq!(stored.status, 201, "{}", stored.body);
+    world
+        .executes("DELETE FROM attachment_chunks WHERE place = 1")
+        .await;
+
+    let gone = gets(&world, &ana, (&record, 1), &[]).await;
+    let never = gets(&world, &ana, (&record, 2), &[]).await;
+    let bearer = ana.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let archive = world.api.takes("GET", "/my-data", &headers, "").await;
+    let again = sends(&world, &ana, (&record, 1), &file).await;
+    let back = gets(&world, &ana, (&record, 1), &[]).await;
+
+    assert_eq!(
+        (gone.status, gone.code().as_str()),
+        (409, "INTEGRITY_VIOLATION")
+    );
+    assert_eq!((never.status, never.code().as_str()), (404, "NOT_FOUND"));
+    let withheld = format!("\"name\":\"attachments/{record}-1.pdf.withheld.json\"");
+    assert!(archive.body.contains(&withheld));
+    assert!(!archive.body.contains(&format!("attachments/{record}-2")));
+    assert_eq!((again.status, back.status), (201, 200), "{}", again.body);
 }
 
 #[tokio::test]
@@ -318,6 +362,9 @@ async fn files_are_taken_out_with_everything_and_go_with_their_record() {
     let name = format!("attachments/{record}-1.pdf");
     assert!(archive.body.contains(&format!("\"name\":\"{name}\"")));
     assert!(archive.body.contains(&text), "byte for byte");
+    let sum = format!("\"sha256\":\"{}\"", vault::digest::hex_of(&file));
+    assert!(archive.body.contains(&sum), "named in complete.json");
+    assert_eq!(archive.body.len() % 512, 0, "whole blocks");
     assert!(!archive.body.contains(&format!("attachments/{record}-2")));
     let left = world.sql("SELECT 1 FROM attachment_chunks").await;
     assert!(left.is_empty(), "{left:?}");
