@@ -342,7 +342,7 @@ async fn a_file_of_which_nothing_is_left_is_told_from_one_that_never_came() {
 #[tokio::test]
 async fn files_are_taken_out_with_everything_and_go_with_their_record() {
     let world = at_once(&[]).await;
-    let ada = world.admin("ada").await;
+    let (ada, adi) = (world.admin("ada").await, world.admin("adi").await);
     let ana = world.patient("ana").await;
     let file = pdf();
     let text = String::from_utf8(file.clone()).expect("it is text");
@@ -357,6 +357,7 @@ async fn files_are_taken_out_with_everything_and_go_with_their_record() {
     let archive = world.api.takes("GET", "/my-data", &headers, "").await;
     let request = verified(&ana, account()).await;
     approves(&ada, &request).await;
+    approves(&adi, &request).await;
     is_completed(&world, &request).await;
 
     let name = format!("attachments/{record}-1.pdf");

@@ -146,6 +146,10 @@ async fn an_erasure_leaves_no_document_in_the_wal_and_no_name_in_a_dump_a_log_or
         .sql("SELECT current_setting('data_directory') AS dir")
         .await;
     let dir = PathBuf::from(text(&dir[0]["dir"]));
+    // Once more: the segment of before may have been used again.
+    world
+        .executes(&format!("INSERT INTO planted VALUES ('{CONTROL}')"))
+        .await;
     assert!(
         !holding(&dir.join("pg_wal"), CONTROL.as_bytes()).is_empty(),
         "it would be found"
