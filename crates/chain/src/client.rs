@@ -122,6 +122,8 @@ pub struct RegistryHead {
 pub struct RegistryRoom {
     /// Whether it takes nothing at all.
     pub paused: bool,
+    /// Whether it takes anything from this account.
+    pub may_anchor: bool,
     /// How many records the account may supersede and close in an hour.
     pub limit: u16,
     /// How many of them are left in this hour; what all registrars end counts.
@@ -451,6 +453,7 @@ impl Client {
         let ends = self.call(&call, json!("latest")).await?;
         Ok(RegistryRoom {
             paused: head._2,
+            may_anchor: self.is_registrar(account).await?,
             limit: ends.limit,
             left: ends.left,
         })
