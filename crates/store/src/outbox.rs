@@ -53,6 +53,14 @@ pub enum OutboxSubject {
 }
 
 impl OutboxSubject {
+    /// The record, where it is about one.
+    pub const fn as_record(self) -> Option<RecordId> {
+        match self {
+            Self::Record(id) => Some(id),
+            Self::Receipt(_) => None,
+        }
+    }
+
     pub(crate) const fn record(self) -> Option<Uuid> {
         match self {
             Self::Record(id) => Some(id.0),

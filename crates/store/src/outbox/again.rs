@@ -275,7 +275,30 @@ pub async fn submit(
     super::insert(tx, signer, OutboxKind::Anchor, transactions).await
 }
 
-/// An anchor of which an open finding says that it is stuck, and which is in a block.
+/// Of which record an anchor is, as its row says; `None` where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn subject(
+    conn: &mut PgConnection,
+    record: RecordId,
+) -> Result<Option<AnchorSubject>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT record_id, patient_id, record_type, record_hash
+         FROM record_anchors
+         WHERE record_id = $1",
+        record.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|row| {
+        let (record_type, record_hash) = (&row.record_type, &row.record_hash);
+        AnchorSubject::read(row.record_id, row.patient_id, record_type, record_hash)
+    }))
+}
+
+/// The anchors of which an open finding says that they are stuck, and which are in a block: at most 100. Served by
+/// `idx_integrity_findings_stuck`.
 ///
 /// # Errors
 /// [`StoreError`].

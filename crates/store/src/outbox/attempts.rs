@@ -34,12 +34,12 @@ pub async fn raise(tx: &mut Tx<'_>, raised: &RaisedTransaction) -> Result<bool, 
                AND outbox.state IN ('QUEUED', 'SENT')
                AND attempt.outbox_id = outbox.id
                AND attempt.tx_hash = $2
-               AND attempt.state = 'CURRENT'
              RETURNING attempt.outbox_id, attempt.attempt
          )
          INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
          SELECT $3, replaced.outbox_id, replaced.attempt + 1, $4, $5::text::numeric
-         FROM replaced",
+         FROM replaced
+         ON CONFLICT DO NOTHING",
         raised.outbox,
         raised.replaces,
         raised.tx_hash,
