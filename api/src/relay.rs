@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer};
 use store::{
     Pool, StoreError,
-    outbox::{self, DueTransaction, EndsUnderWay, OutboxKind, again as failed_anchors},
+    outbox::{self, DueTransaction, EndsUnderWay, again as failed_anchors},
     receipts::{StoredReceipt, relaying as receipts},
     signers::SignerAccount,
 };
@@ -166,7 +166,7 @@ impl Relay {
         }
         if !room.paused
             && !room.may_anchor
-            && let Some(first) = held.iter().find(|it| it.kind == OutboxKind::Anchor)
+            && let Some(first) = held.iter().find(|it| it.is_first)
         {
             stuck::open(&self.pool, first, StuckReason::RoleLost).await?;
         }
@@ -256,6 +256,7 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
 #[cfg(test)]
 mod tests {
     use domain::ids::RecordId;
+    use store::outbox::OutboxKind;
     use uuid::Uuid;
 
     use super::*;
@@ -300,6 +301,7 @@ mod tests {
                     is_sent: it == 'E',
                     max_fee_per_gas: 1,
                     signed_seconds: 0.0,
+                    is_first: false,
                 })
                 .collect();
             let under_way = EndsUnderWay { sent, queued: 0 };

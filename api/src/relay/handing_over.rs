@@ -39,14 +39,14 @@ struct Outcome<'a> {
     taken: Vec<i64>,
     put_off: Vec<i64>,
     raised: bool,
-    /// The first anchor that gets nowhere, and why.
+    /// The first anchor of the line, where that gets nowhere, and why.
     stuck: Option<(&'a DueTransaction, StuckReason)>,
 }
 
 impl<'a> Outcome<'a> {
     /// Notes that one gets nowhere. What comes after it waits for it, and is not named as well.
     fn hinder(&mut self, transaction: &'a DueTransaction, reason: StuckReason) {
-        if transaction.kind == OutboxKind::Anchor {
+        if transaction.is_first {
             self.stuck.get_or_insert((transaction, reason));
         }
     }

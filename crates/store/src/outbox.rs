@@ -186,6 +186,8 @@ pub struct DueTransaction {
     pub max_fee_per_gas: u128,
     /// How long ago it was signed. Unit: seconds.
     pub signed_seconds: f64,
+    /// Whether no anchor with a lower nonce of the account waits.
+    pub is_first: bool,
 }
 
 /// What is due, in nonce order: the newest attempt of each outbox row that waits. Served by
@@ -203,6 +205,14 @@ pub async fn due(
                 attempt.raw_transaction,
                 attempt.max_fee_per_gas::text AS "max_fee_per_gas!",
                 EXTRACT(EPOCH FROM clock_timestamp() - attempt.created_at)::double precision AS "signed_seconds!",
+                outbox.kind = 'ANCHOR' AND outbox.nonce = (
+                    SELECT min(nonce)
+                    FROM anchor_outbox
+                    WHERE chain_id = $1
+                      AND signer = $2
+                      AND state IN ('QUEUED', 'SENT')
+                      AND kind = 'ANCHOR'
+                ) AS "is_first!",
                 outbox.kind = 'CLOSE' AS "closes!",
                 outbox.kind = 'CLOSE' OR COALESCE(anchor.supersedes, FALSE) AS "ends!",
                 outbox.state = 'SENT' AS "is_sent!"
@@ -252,6 +262,7 @@ pub async fn due(
                 // What cannot be read is never raised.
                 max_fee_per_gas: row.max_fee_per_gas.parse().unwrap_or(u128::MAX),
                 signed_seconds: row.signed_seconds,
+                is_first: row.is_first,
             })
         })
         .collect())
