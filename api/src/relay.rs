@@ -35,6 +35,8 @@ use self::stuck::StuckReason;
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.
 const BATCH: i64 = 256;
+/// How many anchors are signed again in one go: the node is asked about each.
+const AGAIN_AT_ONCE: i64 = 64;
 /// How many travel in one request. Public nodes take a hundred and more.
 const TOGETHER: usize = 64;
 /// When a transaction that was taken and not mined is handed over again: nodes forget.
@@ -121,7 +123,7 @@ impl Relay {
     ) -> Result<bool, StoreError> {
         let mut conn = self.pool.acquire().await?;
         let mut due = outbox::due(&mut conn, signer, BATCH).await?;
-        let failed = failed_anchors::due(&mut conn, self.chain_id, again::AT_ONCE).await?;
+        let failed = failed_anchors::due(&mut conn, self.chain_id, AGAIN_AT_ONCE).await?;
         let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
         let to_tell = match self.consents {
             Some(_) => receipts::due(&mut conn, self.chain_id, consents::AT_ONCE).await?,

@@ -113,14 +113,14 @@ impl SignerCommand {
 }
 
 /// The database and the node, found to fit together.
-struct Opened {
+struct OpenedPlaces {
     pool: Pool,
     client: Client,
     chain_id: i64,
 }
 
 impl SignerPlaces {
-    async fn open(&self) -> Result<Opened, Failure> {
+    async fn open(&self) -> Result<OpenedPlaces, Failure> {
         let one = PoolSettings {
             min: 0,
             ..PoolSettings::default()
@@ -130,7 +130,7 @@ impl SignerPlaces {
         let deployment = Deployment::load(&self.deployment_file)?;
         let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
         client.check().await?;
-        Ok(Opened {
+        Ok(OpenedPlaces {
             pool,
             client,
             chain_id: registry_of(&deployment)?.chain_id,
@@ -317,7 +317,11 @@ fn explain(signer: &KnownSigner, on_node: OnNode) -> Result<(), Failure> {
     ))
 }
 
-async fn adopt(opened: &Opened, signer: &KnownSigner, on_node: OnNode) -> Result<(), Failure> {
+async fn adopt(
+    opened: &OpenedPlaces,
+    signer: &KnownSigner,
+    on_node: OnNode,
+) -> Result<(), Failure> {
     let address = &signer.address;
     let waiting = on_node.foreign_waiting(signer.next_nonce);
     if waiting > 0 {
@@ -378,8 +382,8 @@ impl RotateSigner {
 }
 
 /// Refuses an account with which nothing could be anchored; gives its next nonce.
-async fn require_ready(opened: &Opened, account: ChainAddress) -> Result<i64, Failure> {
-    let Opened {
+async fn require_ready(opened: &OpenedPlaces, account: ChainAddress) -> Result<i64, Failure> {
+    let OpenedPlaces {
         pool,
         client,
         chain_id,

@@ -21,8 +21,6 @@ use store::{
 
 use super::{RETRY_IN, Relay};
 
-/// How many are signed again in one go: the node is asked about each.
-pub(super) const AT_ONCE: i64 = 64;
 /// When one is looked at again whose version before is not there yet.
 const LATER: Duration = Duration::from_secs(5);
 /// When one is looked at again that the registry knows already, of which the indexer tells; or that nobody of ours has signed.
@@ -40,7 +38,7 @@ pub(super) struct AgainOutcome {
 
 /// How an anchor is signed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Again {
+enum HowAgain {
     /// By itself.
     Alone,
     /// As the successor of the version before.
@@ -131,13 +129,13 @@ impl Relay {
                 continue;
             }
             match self.look(signer, anchor, &planned).await? {
-                Again::There => plan.much_later.push(anchor.outbox),
-                Again::Later => plan.later.push(anchor.outbox),
-                Again::Superseding if left <= 0 => {
+                HowAgain::There => plan.much_later.push(anchor.outbox),
+                HowAgain::Later => plan.later.push(anchor.outbox),
+                HowAgain::Superseding if left <= 0 => {
                     plan.is_short = true;
                     plan.later.push(anchor.outbox);
                 }
-                Again::Superseding => {
+                HowAgain::Superseding => {
                     left -= 1;
                     planned.insert(anchor.record_hash);
                     let superseded = anchor.supersedes.as_ref().map(|it| it.record_hash);
@@ -146,7 +144,7 @@ impl Relay {
                         superseded,
                     });
                 }
-                Again::Alone => {
+                HowAgain::Alone => {
                     planned.insert(anchor.record_hash);
                     plan.now.push(PlannedAnchor {
                         failed: anchor,
@@ -177,15 +175,15 @@ impl Relay {
         signer: SignerAccount<'_>,
         anchor: &FailedAnchor,
         planned: &HashSet<DataHash>,
-    ) -> Result<Again, ClientError> {
+    ) -> Result<HowAgain, ClientError> {
         if self.client.anchor_of(&anchor.record_hash).await?.is_some() {
-            return Ok(Again::There);
+            return Ok(HowAgain::There);
         }
         let Some(before) = &anchor.supersedes else {
-            return Ok(Again::Alone);
+            return Ok(HowAgain::Alone);
         };
         if planned.contains(&before.record_hash) {
-            return Ok(Again::Superseding);
+            return Ok(HowAgain::Superseding);
         }
         let on_chain = self.client.anchor_of(&before.record_hash).await?;
         let stands = on_chain.map(|it| self.stands_by_us(&it));
@@ -282,11 +280,11 @@ impl Relay {
 
 /// How a version is signed again that supersedes another one: whether the registry lets us supersede that, where it knows it;
 /// where its anchor stands here; whether this account signed for it last.
-const fn follow(stands: Option<bool>, state: Option<AnchorState>, is_by_us: bool) -> Again {
+const fn follow(stands: Option<bool>, state: Option<AnchorState>, is_by_us: bool) -> HowAgain {
     match (stands, state) {
-        (Some(true), _) => Again::Superseding,
+        (Some(true), _) => HowAgain::Superseding,
         // Another account's, or ended; or nobody knows it.
-        (Some(false), _) | (None, None) => Again::Alone,
+        (Some(false), _) | (None, None) => HowAgain::Alone,
         (
             None,
             Some(
@@ -298,14 +296,14 @@ const fn follow(stands: Option<bool>, state: Option<AnchorState>, is_by_us: bool
         ) => {
             // Its nonce is lower than the next one.
             if is_by_us {
-                Again::Superseding
+                HowAgain::Superseding
             } else {
-                Again::Later
+                HowAgain::Later
             }
         }
         // To be signed again itself; or the node is behind.
         (None, Some(AnchorState::Failed | AnchorState::Confirmed | AnchorState::Finalized)) => {
-            Again::Later
+            HowAgain::Later
         }
     }
 }
@@ -319,21 +317,21 @@ mod tests {
         use AnchorState::{Confirmed, Failed, Finalized, Pending, Reorged, Replaced, Submitted};
         let cases = [
             // the registry lets us, where it stands here, signed by us → how it is signed
-            (Some(true), Some(Confirmed), true, Again::Superseding),
-            (Some(true), Some(Failed), false, Again::Superseding),
-            (Some(true), None, false, Again::Superseding),
-            (Some(false), Some(Finalized), true, Again::Alone),
-            (Some(false), Some(Failed), true, Again::Alone),
-            (None, None, false, Again::Alone),
-            (None, Some(Pending), true, Again::Superseding),
-            (None, Some(Submitted), true, Again::Superseding),
-            (None, Some(Replaced), true, Again::Superseding),
-            (None, Some(Reorged), true, Again::Superseding),
-            (None, Some(Pending), false, Again::Later),
-            (None, Some(Reorged), false, Again::Later),
-            (None, Some(Failed), true, Again::Later),
-            (None, Some(Confirmed), true, Again::Later),
-            (None, Some(Finalized), true, Again::Later),
+            (Some(true), Some(Confirmed), true, HowAgain::Superseding),
+            (Some(true), Some(Failed), false, HowAgain::Superseding),
+            (Some(true), None, false, HowAgain::Superseding),
+            (Some(false), Some(Finalized), true, HowAgain::Alone),
+            (Some(false), Some(Failed), true, HowAgain::Alone),
+            (None, None, false, HowAgain::Alone),
+            (None, Some(Pending), true, HowAgain::Superseding),
+            (None, Some(Submitted), true, HowAgain::Superseding),
+            (None, Some(Replaced), true, HowAgain::Superseding),
+            (None, Some(Reorged), true, HowAgain::Superseding),
+            (None, Some(Pending), false, HowAgain::Later),
+            (None, Some(Reorged), false, HowAgain::Later),
+            (None, Some(Failed), true, HowAgain::Later),
+            (None, Some(Confirmed), true, HowAgain::Later),
+            (None, Some(Finalized), true, HowAgain::Later),
         ];
         for (stands, state, is_by_us, wanted) in cases {
             let how = follow(stands, state, is_by_us);

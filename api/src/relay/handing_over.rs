@@ -35,7 +35,7 @@ pub(super) struct HandedOver {
 
 /// What is to be noted of transactions that were handed over.
 #[derive(Default)]
-struct Outcome<'a> {
+struct SendOutcome<'a> {
     taken: Vec<i64>,
     put_off: Vec<i64>,
     raised: bool,
@@ -43,7 +43,7 @@ struct Outcome<'a> {
     stuck: Option<(&'a DueTransaction, StuckReason)>,
 }
 
-impl<'a> Outcome<'a> {
+impl<'a> SendOutcome<'a> {
     /// Notes that one gets nowhere. What comes after it waits for it, and is not named as well.
     fn hinder(&mut self, transaction: &'a DueTransaction, reason: StuckReason) {
         if transaction.is_first {
@@ -59,7 +59,7 @@ impl Relay {
         account: ChainAddress,
         due: &[DueTransaction],
     ) -> Result<HandedOver, StoreError> {
-        let mut outcome = Outcome::default();
+        let mut outcome = SendOutcome::default();
         let mut to_send = Vec::with_capacity(due.len());
         let usual = *self.fees.borrow();
         for transaction in due {
@@ -105,7 +105,7 @@ impl Relay {
     }
 
     /// Writes down what came of transactions.
-    async fn settle(&self, outcome: Outcome<'_>) -> Result<(), StoreError> {
+    async fn settle(&self, outcome: SendOutcome<'_>) -> Result<(), StoreError> {
         if !outcome.put_off.is_empty() {
             let mut conn = self.pool.acquire().await?;
             outbox::put_off(&mut conn, &outcome.put_off, RETRY_IN).await?;
@@ -133,7 +133,7 @@ impl Relay {
         account: ChainAddress,
         transaction: &'a DueTransaction,
         sent: Sent,
-        outcome: &mut Outcome<'a>,
+        outcome: &mut SendOutcome<'a>,
     ) -> Result<(), StoreError> {
         let nonce = transaction.nonce;
         instruments().handed_over(measured(&sent));
