@@ -17,7 +17,7 @@ mod handing_over;
 mod others;
 mod stuck;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer};
 use store::{
@@ -26,7 +26,7 @@ use store::{
     receipts::{StoredReceipt, relaying as receipts},
     signers::SignerAccount,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use vault::keyring::Keyring;
 
 use self::stuck::StuckReason;
@@ -67,6 +67,9 @@ pub(crate) struct Relay {
     pub(crate) consents: Option<ChainAddress>,
     /// By what a receipt of a consent is believed.
     pub(crate) keyring: Arc<Keyring>,
+    /// The rows of the outbox whose nonce seems to be used by somebody else: nodes that stand behind one another may each say
+    /// something else for a moment, so it counts when it is seen again.
+    pub(crate) doubts: Mutex<HashSet<i64>>,
 }
 
 /// Why something waits that could be sent.

@@ -17,7 +17,7 @@ use store::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, watch},
+    sync::{Mutex, Notify, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -389,6 +389,7 @@ fn start_jobs(
             .consent_registry
             .filter(|_| config.relay_consents),
         keyring: Arc::clone(&resources.keyring),
+        doubts: Mutex::default(),
     };
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());

@@ -247,6 +247,12 @@ impl Relay {
         if on_chain <= nonce {
             return Ok(false);
         }
+        let mut doubts = self.doubts.lock().await;
+        if doubts.insert(transaction.outbox) {
+            return Ok(false);
+        }
+        doubts.remove(&transaction.outbox);
+        drop(doubts);
         instruments().handed_over("nonce-elsewhere");
         tracing::error!(
             nonce,
