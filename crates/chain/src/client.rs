@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use alloy::{
     primitives::{FixedBytes, keccak256},
-    sol_types::SolCall,
+    sol_types::{SolCall, SolEvent},
 };
 use domain::records::DataHash;
 use serde_json::{Value, json};
 
 use crate::{
     bindings::MedicalRecordRegistry::{
-        PREDECESSORCall, REGISTRAR_ROLECall, VERSIONCall, anchorOfCall, endingLimitOfCall,
-        hasRoleCall, headCall, successorOfCall,
+        PREDECESSORCall, REGISTRAR_ROLECall, RoleGranted, VERSIONCall, anchorOfCall,
+        endingLimitOfCall, hasRoleCall, headCall, successorOfCall,
     },
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl, Line},
@@ -439,6 +439,33 @@ impl Client {
             account: account.to_alloy(),
         };
         self.call(&call, json!("latest")).await
+    }
+
+    /// Whether the registry lets this account anchor, or ever did, as its logs say.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn was_registrar(&self, account: ChainAddress) -> Result<bool, ClientError> {
+        if self.is_registrar(account).await? {
+            return Ok(true);
+        }
+        let role = self.call(&REGISTRAR_ROLECall {}, json!("latest")).await?;
+        let topics = [
+            RoleGranted::SIGNATURE_HASH,
+            role,
+            account.to_alloy().into_word(),
+        ];
+        let wanted = topics.map(alloy::hex::encode_prefixed);
+        let filter = json!([{
+            "address": self.deployment.registry.to_string(),
+            "topics": wanted,
+            "fromBlock": format!("{:#x}", self.deployment.block),
+            "toBlock": "latest",
+        }]);
+        let registry = [self.deployment.registry];
+        let asked_for = |log: &RawLog| log.topics.starts_with(&topics);
+        let granted = self.logs(&registry, filter, asked_for).await?;
+        Ok(!granted.is_empty())
     }
 
     /// What the registry would take from this account now.

@@ -107,9 +107,11 @@ fn whose(signed: &Signed<TxEip1559>) -> Option<ChainAddress> {
     by.ok().map(Into::into)
 }
 
-/// An eighth more, rounded up: what nodes ask of a transaction that is to replace another one.
+/// An eighth more, rounded up, and of nothing one: what nodes ask of a transaction that is to replace another one, of the tip
+/// as well.
 const fn an_eighth_more(fee: u128) -> u128 {
-    fee.saturating_add(fee.div_ceil(8))
+    let eighth = fee.div_ceil(8);
+    fee.saturating_add(if eighth == 0 { 1 } else { eighth })
 }
 
 /// What a transaction in the place of another one offers: of both fees at least an eighth more. `None` above `most`.
@@ -152,7 +154,9 @@ mod tests {
             ((80, 8), (4000, 1), 89, None),
             // The tip is a part of the whole.
             ((80, 80), (10, 95), 1000, Some((90, 90))),
-            ((0, 0), (0, 0), 1000, Some((0, 0))),
+            // A node takes no replacement that offers as much as before.
+            ((0, 0), (0, 0), 1000, Some((1, 1))),
+            ((80, 0), (10, 0), 1000, Some((90, 1))),
             ((u128::MAX, 1), (1, 1), u128::MAX, Some((u128::MAX, 2))),
         ];
         for (before, now, most, wanted) in cases {
