@@ -26,13 +26,17 @@ pub struct RaisedTransaction {
 /// [`StoreError`].
 pub async fn raise(tx: &mut Tx<'_>, raised: &RaisedTransaction) -> Result<bool, StoreError> {
     let done = sqlx::query!(
-        "WITH replaced AS (
+        "WITH waiting AS (
+             SELECT id
+             FROM anchor_outbox
+             WHERE id = $1
+               AND state IN ('QUEUED', 'SENT')
+             FOR UPDATE
+         ), replaced AS (
              UPDATE anchor_attempts AS attempt
              SET state = 'REPLACED'
-             FROM anchor_outbox AS outbox
-             WHERE outbox.id = $1
-               AND outbox.state IN ('QUEUED', 'SENT')
-               AND attempt.outbox_id = outbox.id
+             FROM waiting
+             WHERE attempt.outbox_id = waiting.id
                AND attempt.tx_hash = $2
              RETURNING attempt.outbox_id, attempt.attempt
          )
@@ -51,14 +55,15 @@ pub async fn raise(tx: &mut Tx<'_>, raised: &RaisedTransaction) -> Result<bool, 
     Ok(done.rows_affected() > 0)
 }
 
-/// The hashes of all transactions that were signed for a row, the newest first: at most 100. Served by
+/// The hashes of all transactions that were signed for a row, the newest first: at most 400, which are more than
+/// there are between one wei and the most that may be offered. Served by
 /// `anchor_attempts_outbox_id_attempt_key`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn hashes(conn: &mut PgConnection, outbox: i64) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "SELECT tx_hash FROM anchor_attempts WHERE outbox_id = $1 ORDER BY attempt DESC LIMIT 100",
+        "SELECT tx_hash FROM anchor_attempts WHERE outbox_id = $1 ORDER BY attempt DESC LIMIT 400",
         outbox,
     )
     .fetch_all(conn)
