@@ -1,9 +1,15 @@
 //! Signs anchors again whose transaction came to nothing, with the next nonce, as soon as the registry would take them: the
 //! versions of a record in their order. What is on the chain already is not signed again: the registry would refuse it.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use chain::{AnchoringCall, ClientError, OnChainAnchor, OnChainStatus, RegistryRoom, SignedAnchor};
+use chain::{
+    AnchoringCall, ChainAddress, ClientError, OnChainAnchor, OnChainStatus, RegistryRoom,
+    SignedAnchor,
+};
 use domain::{
     ids::RecordId,
     integrity::{AnchorState, FeedKind},
@@ -121,12 +127,20 @@ impl Relay {
     ) -> Result<Plan<'a>, ClientError> {
         let mut plan = Plan::default();
         let mut planned = HashSet::new();
+        let mut accounts = HashMap::new();
         for anchor in failed {
-            if !self.is_as_signed(anchor) {
-                let record = anchor.record;
-                tracing::error!(record.id = %record, "The anchor of record {record} is not as one of our accounts signed it: it is not signed again");
-                plan.much_later.push(anchor.outbox);
-                continue;
+            match self.is_as_signed(anchor, &mut accounts).await {
+                Some(true) => {}
+                Some(false) => {
+                    let record = anchor.record;
+                    tracing::error!(record.id = %record, "The anchor of record {record} is not as one of our accounts signed it: it is not signed again");
+                    plan.much_later.push(anchor.outbox);
+                    continue;
+                }
+                None => {
+                    plan.later.push(anchor.outbox);
+                    continue;
+                }
             }
             match self.look(signer, anchor, &planned).await? {
                 HowAgain::There => plan.much_later.push(anchor.outbox),
@@ -156,18 +170,46 @@ impl Relay {
         Ok(plan)
     }
 
-    /// Whether the rows say what the transaction says that came to nothing, and who signed it: whoever writes to the database
-    /// has us sign nothing new.
-    fn is_as_signed(&self, anchor: &FailedAnchor) -> bool {
+    /// Whether the rows say what the transaction says that came to nothing, and one of our accounts signed it: whoever writes to
+    /// the database has us sign nothing new. `None` where the node does not say whose the account is.
+    async fn is_as_signed(
+        &self,
+        anchor: &FailedAnchor,
+        accounts: &mut HashMap<ChainAddress, Option<bool>>,
+    ) -> Option<bool> {
         let deployment = self.client.deployment();
-        AnchoringCall::read(&anchor.raw_transaction, deployment).is_some_and(|call| {
+        let call = AnchoringCall::read(&anchor.raw_transaction, deployment).filter(|call| {
             call.record == anchor.record_hash
                 && call.by.to_string() == anchor.signer
                 && anchor
                     .supersedes
                     .as_ref()
                     .is_none_or(|it| call.superseded == Some(it.record_hash))
-        })
+        });
+        let Some(call) = call else {
+            return Some(false);
+        };
+        if let Some(&is_ours) = accounts.get(&call.by) {
+            return is_ours;
+        }
+        let is_ours = self.is_ours(call.by).await;
+        accounts.insert(call.by, is_ours);
+        is_ours
+    }
+
+    /// Whether an account is the one that signs, or one that the registry has let anchor: what the database says of it counts
+    /// for nothing here. `None` where the node does not say.
+    async fn is_ours(&self, account: ChainAddress) -> Option<bool> {
+        if account == self.signer.address() {
+            return Some(true);
+        }
+        match self.client.was_registrar(account).await {
+            Ok(was) => Some(was),
+            Err(error) => {
+                tracing::warn!(%error, %account, "The node does not say whether {account} was a registrar; its anchors wait");
+                None
+            }
+        }
     }
 
     async fn look(

@@ -13,7 +13,7 @@ use store::{
     },
     receipts::relaying as receipts,
     restores,
-    signers::SignerAccount,
+    signers::{self, SignerAccount},
 };
 
 use super::{
@@ -22,7 +22,11 @@ use super::{
 };
 use crate::instruments::instruments;
 
-/// After how long a transaction that a node has, and that no block takes, is a finding.
+/// How far an account goes by itself behind nonces that somebody else has used: what a node says beyond that an operator has to
+/// believe first.
+const PASSED_OVER_AT_MOST: i64 = 1_000;
+
+/// After how long a transaction is a finding that a node has, and no block takes, or that no node takes.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// What came of transactions that were handed over.
@@ -31,6 +35,17 @@ pub(super) struct HandedOver {
     pub(super) is_reachable: bool,
     /// Whether any was signed again with a higher fee, and is to be sent at once.
     pub(super) raised: bool,
+}
+
+/// What came of raising a fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Raise {
+    /// There is another transaction, to be sent at once.
+    Kept,
+    /// There was one already, or nothing waits any more.
+    ByAnother,
+    /// It would have to offer more than it may, or another key signed it.
+    Impossible,
 }
 
 /// What is to be noted of transactions that were handed over.
@@ -62,14 +77,21 @@ impl Relay {
         let mut outcome = SendOutcome::default();
         let mut to_send = Vec::with_capacity(due.len());
         let usual = *self.fees.borrow();
+        if let Some(first) = due.first() {
+            self.fill_gap(account, first).await?;
+        }
         for transaction in due {
             if !is_outbid(transaction, usual, self.raise_after) {
                 to_send.push(transaction);
-            } else if self.raise(transaction).await? {
-                outcome.raised = true;
-            } else {
-                outcome.hinder(transaction, StuckReason::FeeTooLow);
-                to_send.push(transaction);
+                continue;
+            }
+            match self.raise(transaction).await? {
+                Raise::Kept => outcome.raised = true,
+                Raise::ByAnother => outcome.put_off.push(transaction.outbox),
+                Raise::Impossible => {
+                    outcome.hinder(transaction, StuckReason::FeeTooLow);
+                    to_send.push(transaction);
+                }
             }
         }
         let mut is_reachable = true;
@@ -102,6 +124,40 @@ impl Relay {
             is_reachable,
             raised,
         })
+    }
+
+    /// Has what was given up sent after all where the chain says that its nonce is free, and something with a later one waits:
+    /// a node was wrong about it, a block was undone that the indexer never saw, or the account has its role again.
+    async fn fill_gap(
+        &self,
+        account: ChainAddress,
+        first: &DueTransaction,
+    ) -> Result<(), StoreError> {
+        if !is_older(first, self.raise_after) {
+            return Ok(());
+        }
+        let Ok(unused) = self.client.next_nonce(account).await else {
+            return Ok(());
+        };
+        let unused = i64::try_from(unused).unwrap_or(i64::MAX);
+        if unused >= first.nonce {
+            return Ok(());
+        }
+        let address = account.to_string();
+        let signer = SignerAccount {
+            chain_id: self.chain_id,
+            address: &address,
+        };
+        let mut conn = self.pool.acquire().await?;
+        let queued = failed_anchors::queue_unused(&mut conn, signer, unused, first.nonce).await?;
+        if queued > 0 {
+            tracing::warn!(
+                %account,
+                queued,
+                "Nonces of {account} from {unused} on are free, although what has them was given up: it is sent again"
+            );
+        }
+        Ok(())
     }
 
     /// Writes down what came of transactions.
@@ -139,6 +195,7 @@ impl Relay {
         instruments().handed_over(measured(&sent));
         match sent {
             Sent::Accepted | Sent::AlreadyKnown => {
+                self.doubts.lock().await.remove(&transaction.outbox);
                 if transaction.is_sent && is_older(transaction, STUCK_AFTER) {
                     outcome.hinder(transaction, StuckReason::NotMined);
                 }
@@ -151,12 +208,14 @@ impl Relay {
             }
             // What was signed a moment ago waits a moment: the usual fee may not be known yet.
             Sent::Underpriced if is_older(transaction, RETRY_IN) => {
-                if self.raise(transaction).await? {
-                    outcome.raised = true;
-                } else {
-                    tracing::warn!(nonce, "The node wants a higher fee than was signed");
-                    outcome.hinder(transaction, StuckReason::FeeTooLow);
-                    outcome.put_off.push(transaction.outbox);
+                match self.raise(transaction).await? {
+                    Raise::Kept => outcome.raised = true,
+                    Raise::ByAnother => outcome.put_off.push(transaction.outbox),
+                    Raise::Impossible => {
+                        tracing::warn!(nonce, "The node wants a higher fee than was signed");
+                        outcome.hinder(transaction, StuckReason::FeeTooLow);
+                        outcome.put_off.push(transaction.outbox);
+                    }
                 }
             }
             Sent::Underpriced => outcome.put_off.push(transaction.outbox),
@@ -167,15 +226,17 @@ impl Relay {
             }
             Sent::Refused(reason) => {
                 tracing::warn!(nonce, reason, "The node refused a transaction");
+                if is_older(transaction, STUCK_AFTER) {
+                    outcome.hinder(transaction, StuckReason::Refused);
+                }
                 outcome.put_off.push(transaction.outbox);
             }
         }
         Ok(())
     }
 
-    /// Signs a transaction again with a higher fee, and keeps that before it is sent. False where it would have to offer more
-    /// than it may, or another key signed it.
-    async fn raise(&self, transaction: &DueTransaction) -> Result<bool, StoreError> {
+    /// Signs a transaction again with a higher fee, and keeps that before it is sent.
+    async fn raise(&self, transaction: &DueTransaction) -> Result<Raise, StoreError> {
         let nonce = transaction.nonce;
         let usual = *self.fees.borrow();
         let raw = &transaction.raw_transaction;
@@ -188,11 +249,11 @@ impl Relay {
                     most,
                     "A transaction offers too little, and may not offer more"
                 );
-                return Ok(false);
+                return Ok(Raise::Impossible);
             }
             Err(error) => {
                 tracing::warn!(nonce, %error, "The fee of a transaction cannot be raised");
-                return Ok(false);
+                return Ok(Raise::Impossible);
             }
         };
         let fee = raised.max_fee_per_gas;
@@ -206,16 +267,16 @@ impl Relay {
         let mut tx = self.pool.begin().await?;
         let kept = attempts::raise(&mut tx, &raised).await?;
         tx.commit().await?;
-        if kept {
-            instruments().handed_over("raised");
-            tracing::info!(
-                nonce,
-                fee,
-                "A transaction is replaced by one that offers more"
-            );
+        if !kept {
+            return Ok(Raise::ByAnother);
         }
-        // Where it was not kept, somebody else was faster.
-        Ok(true)
+        instruments().handed_over("raised");
+        tracing::info!(
+            nonce,
+            fee,
+            "A transaction is replaced by one that offers more"
+        );
+        Ok(Raise::Kept)
     }
 
     /// The nonce is used up: looks by which transaction. False where it is to be looked again: the indexer will see the event of
@@ -244,10 +305,11 @@ impl Relay {
         };
         let on_chain = i64::try_from(on_chain).unwrap_or(i64::MAX);
         let nonce = transaction.nonce;
+        let mut doubts = self.doubts.lock().await;
         if on_chain <= nonce {
+            doubts.remove(&transaction.outbox);
             return Ok(false);
         }
-        let mut doubts = self.doubts.lock().await;
         if doubts.insert(transaction.outbox) {
             return Ok(false);
         }
@@ -259,26 +321,37 @@ impl Relay {
             %account,
             "Nonce {nonce} was used by a transaction that is not ours: somebody else has the key of {account}"
         );
-        self.pass_over(account, on_chain).await?;
+        if !self.pass_over(account, on_chain).await? {
+            return Ok(false);
+        }
         self.give_up(transaction, StuckReason::NonceUsed).await?;
         Ok(true)
     }
 
-    /// Has an account go on behind the nonces that somebody else has used.
-    async fn pass_over(&self, account: ChainAddress, on_chain: i64) -> Result<(), StoreError> {
+    /// Has an account go on behind the nonces that somebody else has used. False where these are more than can be: then nothing
+    /// is signed again either, until an operator says so.
+    async fn pass_over(&self, account: ChainAddress, on_chain: i64) -> Result<bool, StoreError> {
         let address = account.to_string();
         let signer = SignerAccount {
             chain_id: self.chain_id,
             address: &address,
         };
         let mut conn = self.pool.acquire().await?;
+        let known = signers::known_nonce(&mut conn, signer).await?;
+        if known.is_some_and(|known| on_chain.saturating_sub(known) > PASSED_OVER_AT_MOST) {
+            tracing::error!(
+                nonce = on_chain,
+                "The node says that {address} has nonce {on_chain}, far beyond what this database knows: see `meditrustal signer status`"
+            );
+            return Ok(false);
+        }
         if restores::raise_nonce(&mut conn, signer, on_chain).await? {
             tracing::error!(
                 nonce = on_chain,
                 "The chain knows transactions of {address} that this database does not: it goes on from nonce {on_chain}"
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Notes that a transaction came to nothing: what it was for is signed again.

@@ -38,6 +38,9 @@ impl Relay {
     ) -> Result<(), StoreError> {
         let mut conn = self.pool.acquire().await?;
         let mut due = outbox::due(&mut conn, signer, BATCH).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
         let under_way = outbox::under_way(&mut conn, signer).await?;
         drop(conn);
         let room = match self.client.room(account).await {

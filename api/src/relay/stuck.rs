@@ -31,6 +31,8 @@ pub(super) enum StuckReason {
     NoFunds,
     /// The registry takes nothing from the account.
     RoleLost,
+    /// The node does not take it, for a reason of its own.
+    Refused,
     /// A node has it, and no block comes that takes it.
     NotMined,
 }
@@ -43,6 +45,7 @@ impl StuckReason {
             Self::FeeTooLow => "FEE_TOO_LOW",
             Self::NoFunds => "NO_FUNDS",
             Self::RoleLost => "ROLE_LOST",
+            Self::Refused => "REFUSED",
             Self::NotMined => "NOT_MINED",
         }
     }

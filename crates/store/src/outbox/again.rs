@@ -275,6 +275,46 @@ pub async fn submit(
     super::insert(tx, signer, OutboxKind::Anchor, transactions).await
 }
 
+/// Queues again what was given up of an account with a nonce from `unused` on and before `until`: the chain says that these
+/// nonces are free, and while one of them is, nothing after it is ever mined. At most 256 at once; gives how many. Served by
+/// `anchor_outbox_chain_id_signer_nonce_key`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn queue_unused(
+    conn: &mut PgConnection,
+    signer: SignerAccount<'_>,
+    unused: i64,
+    until: i64,
+) -> Result<u64, StoreError> {
+    let queued = sqlx::query!(
+        "WITH unused AS (
+             SELECT id
+             FROM anchor_outbox
+             WHERE chain_id = $1
+               AND signer = $2
+               AND nonce >= $3
+               AND nonce < $4
+               AND state IN ('FAILED', 'REPLACED')
+             ORDER BY id
+             LIMIT 256
+             FOR UPDATE
+         )
+         UPDATE anchor_outbox AS outbox
+         SET state = 'QUEUED',
+             next_send_at = CURRENT_TIMESTAMP
+         FROM unused
+         WHERE outbox.id = unused.id",
+        signer.chain_id,
+        signer.address,
+        unused,
+        until,
+    )
+    .execute(conn)
+    .await?;
+    Ok(queued.rows_affected())
+}
+
 /// Of which record an anchor is, as its row says; `None` where there is none.
 ///
 /// # Errors
