@@ -507,3 +507,103 @@ async fn after_a_rotation_old_transactions_come_to_their_end_and_new_ones_are_th
     assert!(world.sql(open).await.is_empty());
     assert_eq!(world.audit_rows("resource_type = 'SIGNER'").await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_key_that_lost_its_role_and_has_it_again_leaves_no_nonce_out() {
+    let mut world = world().await;
+    let ana = world.patient("ana").await;
+    let old = world.foundation.deployment.registrar.clone();
+    let file = world.file("next-registrar.key");
+    fs::write(&file, NEXT_KEY).expect("the key is written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours alone");
+    world
+        .calls_registry(ADMINISTRATOR, grant_role(REGISTRAR_ROLE, NEXT))
+        .await;
+    let (record, sent) = at_the_node(&world, &ana).await;
+    signer(&world, &["rotate", "--to", &file, "--yes"]).expect("it is done");
+    world.api.stop().await;
+    world.rpc("anvil_dropTransaction", json!([sent])).await;
+    mines(&world, true).await;
+    world
+        .calls_registry(ADMINISTRATOR, revoke_role(REGISTRAR_ROLE, &old))
+        .await;
+    let next = [("MEDITRUSTAL_REGISTRAR_KEY_FILE", file.as_str())];
+    world.api = world.another_api("api-with-the-next-key", &next).await;
+    // What the old key has signed is signed again by the next one, and the old one's nonce is free.
+    assert_ne!(is_anchored_once(&world, &record).await, sent);
+
+    world
+        .calls_registry(ADMINISTRATOR, grant_role(REGISTRAR_ROLE, &old))
+        .await;
+    world.api.stop().await;
+    world.api = world.another_api("api-with-the-old-key", &[]).await;
+
+    let after = measured(&ana.at(&world.api)).await;
+    is_anchored_once(&world, &after).await;
+    let anchor = world.wait_for_anchor(&id(&after), "CONFIRMED").await;
+    assert!(text(&anchor["registrar"]).eq_ignore_ascii_case(&old));
+    is_anchored_once(&world, &record).await;
+}
+
+#[tokio::test]
+async fn nothing_is_signed_again_that_a_stranger_has_signed_and_planted() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let record = measured(&ana).await;
+    let mined = is_anchored_once(&world, &record).await;
+    let call = world.rpc("eth_getTransactionByHash", json!([mined])).await;
+    let selector = text(&call["input"])[..10].to_owned();
+    let planted = "5a".repeat(32);
+    let by_the_stranger = json!([{
+        "from": NEXT, "to": world.foundation.deployment.registry, "data": format!("{selector}{planted}"),
+        "nonce": "0x0", "gas": "0x186a0", "value": "0x0", "chainId": call["chainId"],
+        "maxFeePerGas": "0x174876e800", "maxPriorityFeePerGas": "0x1",
+    }]);
+    let raw = world.rpc("eth_signTransaction", by_the_stranger).await;
+    let raw = text(&raw)[2..].to_owned();
+    let ours = next_nonce(&world).await;
+
+    let plant = format!(
+        "WITH account AS (
+             INSERT INTO signers (chain_id, address, next_nonce)
+             SELECT chain_id, '{NEXT}', 1 FROM signers RETURNING chain_id
+         ), anchor AS (
+             INSERT INTO record_anchors (record_id, patient_id, record_type, record_hash, chain_id, state, tx_hash)
+             SELECT gen_random_uuid(), patient_id, record_type, '{planted}', chain_id, 'FAILED', tx_hash
+             FROM record_anchors
+             WHERE record_id = '{}'
+             RETURNING record_id, chain_id
+         ), planted AS (
+             SELECT nextval('anchor_outbox_id_seq') AS id, record_id, chain_id FROM anchor
+         )
+         INSERT INTO anchor_outbox (id, record_id, chain_id, signer, nonce, state, next_send_at)
+         SELECT id, record_id, chain_id, '{NEXT}', 0, 'FAILED', CURRENT_TIMESTAMP + interval '1 hour' FROM planted",
+        id(&record)
+    );
+    assert_eq!(world.executes(&plant).await, 1);
+    let plant = format!(
+        "INSERT INTO anchor_attempts (tx_hash, outbox_id, attempt, raw_transaction, max_fee_per_gas)
+         SELECT '0x{planted}', id, 1, decode('{raw}', 'hex'), 1 FROM anchor_outbox WHERE signer = '{NEXT}'"
+    );
+    assert_eq!(world.executes(&plant).await, 1);
+    let due = format!(
+        "UPDATE anchor_outbox SET next_send_at = CURRENT_TIMESTAMP WHERE signer = '{NEXT}'"
+    );
+    assert_eq!(world.executes(&due).await, 1);
+
+    eventually("it is refused", async || {
+        let said = "is not as one of our accounts signed it";
+        world.api.log().contains(said).then_some(())
+    })
+    .await;
+    let signed = world
+        .sql("SELECT signer FROM anchor_outbox WHERE nonce > 0 AND state <> 'MINED'")
+        .await;
+    assert!(signed.is_empty(), "{signed:?}");
+    let nonce = "SELECT next_nonce FROM signers ORDER BY next_nonce DESC LIMIT 1";
+    assert_eq!(
+        world.sql(nonce).await,
+        [json!({ "next_nonce": ours })],
+        "no nonce was taken"
+    );
+}
