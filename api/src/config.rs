@@ -72,6 +72,9 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) checkpoints: CheckpointConfig,
 
+    #[command(flatten)]
+    pub(crate) fees: FeeConfig,
+
     /// Tell the registry of consents what patients' wallets have signed: then everybody can see which wallet agreed to
     /// something, and when, but not to what. The deployment file must name that registry
     #[arg(long, env = "MEDITRUSTAL_RELAY_CONSENTS")]
@@ -299,6 +302,33 @@ impl ServeConfig {
     /// How long one request may take.
     pub(crate) const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+/// What transactions may offer, and when more is offered.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FeeConfig {
+    /// The most that a transaction may offer for a unit of gas, in gwei: where more is needed, records wait
+    #[arg(long, env = "MEDITRUSTAL_MAX_FEE_GWEI", default_value = "500",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_fee_gwei: u32,
+
+    /// After how many seconds a transaction that is in no block is replaced by one that offers at least an eighth more, where
+    /// more is usual by then
+    #[arg(long = "raise-fee-after", env = "MEDITRUSTAL_RAISE_FEE_AFTER", default_value = "60",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    raise_fee_after_seconds: u32,
+}
+
+impl FeeConfig {
+    /// The most that a transaction may offer. Unit: wei per gas.
+    pub(crate) fn most(&self) -> u128 {
+        u128::from(self.max_fee_gwei) * 1_000_000_000
+    }
+
+    /// When a transaction that is in no block is replaced.
+    pub(crate) fn raise_after(&self) -> Duration {
+        Duration::from_secs(self.raise_fee_after_seconds.into())
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Programs
 //!
-//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `seal`, `admin`, `config`
+//! - `commands`: `serve`, `schema`, `health`, `maintain`, `verify`, `audit`, `import`, `export`, `migrate`, `backup`, `restore`, `database`, `keys`, `signer`, `seal`, `admin`, `config`
 //! - `config`: the settings, read from the environment and from options
 //! - `core_dumps`: forbids dumps of this process's memory
 //!
@@ -102,6 +102,10 @@
 //! - `feed`: reads the feed of integrity events, and what people are told, for all subscribers
 //! - `visibility`: decides which events subscribers may see
 //! - `relay`: sends signed transactions to the chain
+//! - `relay/handing_over`: hands transactions to the node, sees what becomes of them, and raises their fees
+//! - `relay/again`: signs anchors again whose transaction came to nothing
+//! - `relay/others`: sends what another key of ours has signed
+//! - `relay/stuck`: findings about anchors that do not come to the chain
 //! - `relay/closings`: signs what closes a record on the chain
 //! - `relay/consents`: signs what tells the registry of consents what patients have signed
 //! - `housekeeping`: removes old rows on a schedule

@@ -1,34 +1,42 @@
 //! Hands signed transactions to the node, again and again until they are mined. Sending the same bytes
 //! twice is harmless, so nothing here has to be remembered and two relays at once do no harm.
 //!
-//! What the registry would refuse now is not sent: it would be mined without effect. While the registry is paused
-//! everything waits; where registrars have ended as many records as they may in this hour, what supersedes another
-//! version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they can be done,
-//! and so does what patients' wallets have signed of consents (`consents`).
+//! What the registry would refuse now is not sent: it would be mined without effect. While the registry is paused, or takes
+//! nothing from this account, everything waits; where registrars have ended as many records as they may in this hour, what
+//! supersedes another version waits, and what has a later nonce with it. Closings get their nonce here (`closings`), once they
+//! can be done, and so does what patients' wallets have signed of consents (`consents`).
+//!
+//! What gets nowhere is signed again: with a higher fee where it offers too little (`handing_over`), with another nonce where
+//! its own was used without effect (`again`). What another key of ours has signed is sent to its end (`others`). A record that
+//! waits for an operator is a finding meanwhile (`stuck`).
 
+mod again;
 mod closings;
 mod consents;
+mod handing_over;
+mod others;
+mod stuck;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use chain::{ChainAddress, Client, Fees, RegistryRoom, Sent, Signer, TxHash};
-use domain::integrity::FeedKind;
+use chain::{ChainAddress, Client, Fees, RegistryRoom, Signer};
 use store::{
-    Pool, StoreError, Tx, anchors,
-    feed::{self, FeedEntry},
-    outbox::{self, DueTransaction, EndsUnderWay, OutboxKind, RelayedAnchor},
+    Pool, StoreError,
+    outbox::{self, DueTransaction, EndsUnderWay, again as failed_anchors},
     receipts::{StoredReceipt, relaying as receipts},
     signers::SignerAccount,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use vault::keyring::Keyring;
 
-use crate::instruments::instruments;
+use self::stuck::StuckReason;
 
 /// How often the outbox is looked at without a notification.
 const POLL: Duration = Duration::from_millis(500);
 /// How many transactions are handed over before the outbox is looked at again.
 const BATCH: i64 = 256;
+/// How many anchors are signed again in one go: the node is asked about each.
+const AGAIN_AT_ONCE: i64 = 64;
 /// How many travel in one request. Public nodes take a hundred and more.
 const TOGETHER: usize = 64;
 /// When a transaction that was taken and not mined is handed over again: nodes forget.
@@ -49,12 +57,19 @@ pub(crate) struct Relay {
     pub(crate) signer: Arc<Signer>,
     /// What a transaction should offer now.
     pub(crate) fees: watch::Receiver<Fees>,
+    /// The most that one may offer. Unit: wei per gas.
+    pub(crate) most_fee: u128,
+    /// When one that is in no block is replaced by one that offers more, where more is usual by then.
+    pub(crate) raise_after: Duration,
     /// Notified when there is something to send.
     pub(crate) wake: Arc<Notify>,
     /// The registry of consents, where it is told what patients' wallets have signed.
     pub(crate) consents: Option<ChainAddress>,
     /// By what a receipt of a consent is believed.
     pub(crate) keyring: Arc<Keyring>,
+    /// The rows of the outbox whose nonce seems to be used by somebody else: nodes that stand behind one another may each say
+    /// something else for a moment, so it counts when it is seen again.
+    pub(crate) doubts: Mutex<HashSet<i64>>,
 }
 
 /// Why something waits that could be sent.
@@ -62,6 +77,8 @@ pub(crate) struct Relay {
 enum Waiting {
     /// The registry takes nothing.
     Paused,
+    /// It takes nothing from this account.
+    NoRole,
     /// Registrars have ended as many records in this hour as this one may.
     LimitReached,
 }
@@ -95,14 +112,27 @@ impl Relay {
             chain_id: self.chain_id,
             address: &address,
         };
+        stuck::close(&self.pool).await?;
+        let more = self.go_on(signer, waiting).await?;
+        self.finish_others(signer).await?;
+        Ok(more)
+    }
+
+    /// Everything of the account that signs. True where there may be more to do at once.
+    async fn go_on(
+        &self,
+        signer: SignerAccount<'_>,
+        waiting: &mut Option<Waiting>,
+    ) -> Result<bool, StoreError> {
         let mut conn = self.pool.acquire().await?;
         let mut due = outbox::due(&mut conn, signer, BATCH).await?;
+        let failed = failed_anchors::due(&mut conn, self.chain_id, AGAIN_AT_ONCE).await?;
         let to_close = store::closings::due(&mut conn, self.chain_id, closings::AT_ONCE).await?;
         let to_tell = match self.consents {
             Some(_) => receipts::due(&mut conn, self.chain_id, consents::AT_ONCE).await?,
             None => Vec::new(),
         };
-        if due.is_empty() && to_close.is_empty() && to_tell.is_empty() {
+        if due.is_empty() && failed.is_empty() && to_close.is_empty() && to_tell.is_empty() {
             return Ok(false);
         }
         let under_way = outbox::under_way(&mut conn, signer).await?;
@@ -111,22 +141,43 @@ impl Relay {
             Ok(room) => room,
             Err(error) => {
                 self.put_off_all(&due, &error).await?;
+                self.put_off_failed(&failed, RETRY_IN).await?;
                 return Ok(false);
             }
         };
         let is_full = i64::try_from(due.len()).is_ok_and(|rows| rows >= BATCH);
         let held = due.split_off(sendable(&due, room, under_way));
+        // Earlier versions come first: what is signed again gets its nonce before anything else does.
+        let again = self.sign_again(signer, &failed, room, under_way).await?;
+        let under_way = EndsUnderWay {
+            queued: under_way.queued + again.ends,
+            ..under_way
+        };
         let closed = self.close(signer, &to_close, room, under_way).await?;
-        note_waiting(waiting, room, !held.is_empty() || !closed.all);
-        if !held.is_empty() {
-            let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
-            let mut conn = self.pool.acquire().await?;
-            outbox::put_off(&mut conn, &held, RETRY_IN).await?;
-        }
+        let waits = !held.is_empty() || !closed.all || !again.all;
+        note_waiting(waiting, room, waits);
+        self.hold(&held, room).await?;
         // Anchors first: telling asks the node about each consent.
-        let is_reachable = self.send(&due).await?;
-        let told = is_reachable && self.tell_consents(signer, to_tell).await;
-        Ok(is_reachable && (closed.any || told || (is_full && held.is_empty())))
+        let handed = self.send(self.signer.address(), &due).await?;
+        let told = handed.is_reachable && self.tell_consents(signer, to_tell).await;
+        let signed = again.any || closed.any || handed.raised || told;
+        Ok(handed.is_reachable && (signed || (is_full && held.is_empty())))
+    }
+
+    /// Puts off what the registry would not take now.
+    async fn hold(&self, held: &[DueTransaction], room: RegistryRoom) -> Result<(), StoreError> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        if !room.paused
+            && !room.may_anchor
+            && let Some(first) = held.iter().find(|it| it.is_first)
+        {
+            stuck::open(&self.pool, first, StuckReason::RoleLost).await?;
+        }
+        let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
+        let mut conn = self.pool.acquire().await?;
+        outbox::put_off(&mut conn, &held, RETRY_IN).await
     }
 
     /// Signs what the registry of consents is to be told, where it is told anything. True where anything was signed. What
@@ -157,142 +208,13 @@ impl Relay {
         let mut conn = self.pool.acquire().await?;
         outbox::put_off(&mut conn, &due, RETRY_IN).await
     }
-
-    /// Hands transactions over; false where the node cannot be reached.
-    async fn send(&self, due: &[DueTransaction]) -> Result<bool, StoreError> {
-        let mut taken = Vec::new();
-        let mut put_off = Vec::new();
-        let mut is_reachable = true;
-        let mut waiting = due;
-        while !waiting.is_empty() {
-            let (next, rest) = waiting.split_at(waiting.len().min(TOGETHER));
-            let raws: Vec<&[u8]> = next
-                .iter()
-                .map(|it| it.raw_transaction.as_slice())
-                .collect();
-            match self.client.send_all(&raws).await {
-                Ok(sent) => {
-                    for (transaction, sent) in next.iter().zip(sent) {
-                        self.note(transaction, sent, &mut taken, &mut put_off)
-                            .await?;
-                    }
-                }
-                Err(error) => {
-                    instruments().handed_over("unreachable");
-                    tracing::warn!(%error, waiting = waiting.len(), "The node cannot be reached; the outbox waits");
-                    put_off.extend(waiting.iter().map(|it| it.outbox));
-                    is_reachable = false;
-                    break;
-                }
-            }
-            waiting = rest;
-        }
-        if !put_off.is_empty() {
-            let mut conn = self.pool.acquire().await?;
-            outbox::put_off(&mut conn, &put_off, RETRY_IN).await?;
-        }
-        if !taken.is_empty() {
-            let mut tx = self.pool.begin().await?;
-            let moved = outbox::mark_sent(&mut tx, &taken, AGAIN_IN).await?;
-            let events: Vec<FeedEntry> = moved
-                .into_iter()
-                .map(|anchor| event(FeedKind::AnchorSubmitted, anchor))
-                .collect();
-            feed::append(&mut tx, &events).await?;
-            tx.commit().await?;
-        }
-        Ok(is_reachable)
-    }
-
-    /// What the node said to one transaction.
-    async fn note(
-        &self,
-        transaction: &DueTransaction,
-        sent: Sent,
-        taken: &mut Vec<i64>,
-        put_off: &mut Vec<i64>,
-    ) -> Result<(), StoreError> {
-        let nonce = transaction.nonce;
-        instruments().handed_over(outcome(&sent));
-        match sent {
-            Sent::Accepted | Sent::AlreadyKnown => taken.push(transaction.outbox),
-            Sent::NonceTooLow => self.check_receipt(transaction, put_off).await?,
-            Sent::Underpriced => {
-                tracing::warn!(nonce, "The node wants a higher fee than was signed");
-                put_off.push(transaction.outbox);
-            }
-            Sent::Refused(reason) => {
-                tracing::warn!(nonce, reason, "The node refused a transaction");
-                put_off.push(transaction.outbox);
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes that a transaction was mined without effect.
-    async fn give_up(
-        &self,
-        tx: &mut Tx<'_>,
-        transaction: &DueTransaction,
-    ) -> Result<(), StoreError> {
-        let of = transaction.of;
-        instruments().handed_over("without-effect");
-        match transaction.kind {
-            OutboxKind::Close => {
-                tracing::warn!("The registry refused to close {of}; it is tried again");
-                store::closings::fail(tx, transaction, closings::AGAIN_IN).await
-            }
-            OutboxKind::Consent => {
-                tracing::warn!("The registry of consents refused {of}; it is looked at again");
-                receipts::fail(tx, transaction, consents::AGAIN_IN).await
-            }
-            OutboxKind::Anchor => {
-                let Some(failed) = anchors::fail(tx, transaction).await? else {
-                    return Ok(());
-                };
-                let record = failed.subject.record;
-                tracing::error!(record.id = %record, "The registry refused the anchor of record {record}");
-                feed::append(tx, &[event(FeedKind::AnchorFailed, failed)]).await?;
-                Ok(())
-            }
-        }
-    }
-
-    /// The nonce is used up: by this transaction, whose event the indexer will see, or without effect.
-    async fn check_receipt(
-        &self,
-        transaction: &DueTransaction,
-        put_off: &mut Vec<i64>,
-    ) -> Result<(), StoreError> {
-        let receipt = match transaction.tx_hash.parse::<TxHash>() {
-            Ok(hash) => self.client.receipt(hash).await,
-            Err(_) => Ok(None),
-        };
-        match receipt {
-            Ok(Some(receipt)) if !receipt.succeeded => {
-                let mut tx = self.pool.begin().await?;
-                self.give_up(&mut tx, transaction).await?;
-                tx.commit().await?;
-            }
-            Ok(None) => {
-                tracing::error!(
-                    nonce = transaction.nonce,
-                    "Nonce {} was used by a transaction that is not ours",
-                    transaction.nonce
-                );
-                put_off.push(transaction.outbox);
-            }
-            Ok(Some(_)) | Err(_) => put_off.push(transaction.outbox),
-        }
-        Ok(())
-    }
 }
 
 /// How many of these, in the order of nonces, the registry would take now: all that were handed over before, and as
 /// many that end a record as are left in this hour. What is under way may be counted twice for a moment, by the node
 /// and by us, which makes the room smaller and never larger.
 fn sendable(due: &[DueTransaction], room: RegistryRoom, under_way: EndsUnderWay) -> usize {
-    if room.paused {
+    if room.paused || !room.may_anchor {
         return 0;
     }
     let mut left = i64::from(room.left) - under_way.sent;
@@ -307,10 +229,11 @@ fn sendable(due: &[DueTransaction], room: RegistryRoom, under_way: EndsUnderWay)
 
 /// Says once that something waits for the registry, and once that nothing does any more.
 fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
-    let now = match (waits, room.paused) {
-        (false, _) => None,
-        (true, true) => Some(Waiting::Paused),
-        (true, false) => Some(Waiting::LimitReached),
+    let now = match (waits, room.paused, room.may_anchor) {
+        (false, ..) => None,
+        (true, true, _) => Some(Waiting::Paused),
+        (true, false, false) => Some(Waiting::NoRole),
+        (true, false, true) => Some(Waiting::LimitReached),
     };
     if *before == now {
         return;
@@ -319,6 +242,11 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
         Some(Waiting::Paused) => {
             tracing::warn!(
                 "The registry is paused: nothing is sent until its administrator releases it"
+            );
+        }
+        Some(Waiting::NoRole) => {
+            tracing::error!(
+                "The registry takes nothing from this account: nothing is sent until its administrator gives it the registrar's role, or another key is used"
             );
         }
         Some(Waiting::LimitReached) => tracing::warn!(
@@ -330,23 +258,10 @@ fn note_waiting(before: &mut Option<Waiting>, room: RegistryRoom, waits: bool) {
     *before = now;
 }
 
-/// What a node's answer is measured as.
-const fn outcome(sent: &Sent) -> &'static str {
-    match sent {
-        Sent::Accepted | Sent::AlreadyKnown => "taken",
-        Sent::NonceTooLow => "nonce-used",
-        Sent::Underpriced => "underpriced",
-        Sent::Refused(_) => "refused",
-    }
-}
-
-fn event(kind: FeedKind, anchor: RelayedAnchor) -> FeedEntry {
-    FeedEntry::of_anchor(kind, anchor.subject, anchor.place)
-}
-
 #[cfg(test)]
 mod tests {
     use domain::ids::RecordId;
+    use store::outbox::OutboxKind;
     use uuid::Uuid;
 
     use super::*;
@@ -355,12 +270,18 @@ mod tests {
     fn what_the_registry_would_refuse_is_held_and_what_comes_after_it() {
         let room = |paused, left| RegistryRoom {
             paused,
+            may_anchor: true,
             limit: 100,
             left,
+        };
+        let without_the_role = RegistryRoom {
+            may_anchor: false,
+            ..room(false, 100)
         };
         let cases = [
             // the outbox: a is an anchor, e ends a record, E was sent before; what the registry says; sent → how many go
             ("aeae", room(true, 100), 0, 0),
+            ("aeae", without_the_role, 0, 0),
             ("", room(false, 100), 0, 0),
             ("aeae", room(false, 100), 0, 4),
             ("aeae", room(false, 1), 0, 3),
@@ -383,6 +304,9 @@ mod tests {
                     kind: OutboxKind::Anchor,
                     ends: it != 'a',
                     is_sent: it == 'E',
+                    max_fee_per_gas: 1,
+                    signed_seconds: 0.0,
+                    is_first: false,
                 })
                 .collect();
             let under_way = EndsUnderWay { sent, queued: 0 };

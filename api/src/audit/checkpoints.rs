@@ -223,6 +223,10 @@ impl Checkpointer {
                 let why = "the node wants a higher fee than was signed".to_owned();
                 return Err(Hindrance::NotTaken { size, why });
             }
+            Sent::NoFunds => {
+                let why = "the account cannot pay for it".to_owned();
+                return Err(Hindrance::NotTaken { size, why });
+            }
             Sent::Refused(why) => return Err(Hindrance::NotTaken { size, why }),
         }
         Ok(())

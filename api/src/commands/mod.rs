@@ -19,6 +19,7 @@ mod restore;
 mod retention;
 mod seal;
 mod serve;
+mod signer;
 mod token_keys;
 mod verify;
 
@@ -74,6 +75,9 @@ pub(crate) enum Command {
     /// Make key files, and rotate the master keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after the accounts that sign on the chain: their nonces, and another key
+    #[command(subcommand)]
+    Signer(signer::SignerCommand),
     /// Seal rows that were changed by hand, or are from before there were seals
     #[command(subcommand)]
     Seal(seal::SealCommand),
@@ -121,6 +125,7 @@ impl Command {
             Self::Restore(command) => return command.run().await,
             Self::Admin(command) => command.run().await?,
             Self::Keys(command) => command.run().await?,
+            Self::Signer(command) => command.run().await?,
             Self::Seal(command) => command.run().await?,
             Self::Audit(command) => return command.run().await,
             Self::Erasures(command) => return command.run().await,

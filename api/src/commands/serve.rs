@@ -17,7 +17,7 @@ use store::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, watch},
+    sync::{Mutex, Notify, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -381,12 +381,15 @@ fn start_jobs(
         chain_id: resources.registry.chain_id,
         signer: Arc::clone(&resources.signer),
         fees,
+        most_fee: config.fees.most(),
+        raise_after: config.fees.raise_after(),
         wake,
         consents: client
             .deployment()
             .consent_registry
             .filter(|_| config.relay_consents),
         keyring: Arc::clone(&resources.keyring),
+        doubts: Mutex::default(),
     };
     tasks.spawn(relay.run());
     let (keep, every) = (config.housekeeping.keep.keep(), config.housekeeping.every());
@@ -477,8 +480,9 @@ async fn assemble(
     let resources = open(config, safety).await?;
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
-    let (fees, current_fees) = watch::channel(FIRST_FEES);
-    tasks.spawn(watch_fees(resources.client.clone(), fees));
+    let most_fee = config.fees.most();
+    let (fees, current_fees) = watch::channel(at_most(FIRST_FEES, most_fee));
+    tasks.spawn(watch_fees(resources.client.clone(), fees, most_fee));
     let wake = Arc::new(Notify::new());
     let health = start_jobs(
         config,
@@ -687,7 +691,8 @@ async fn begin_nonces(
     if on_chain.is_some_and(|on_chain| on_chain > ours) {
         return Err(format!(
             "the chain knows {} transaction(s) of {address} that this database does not: the key is used \
-             elsewhere, or the database was restored from an old backup without `meditrustal restore`",
+             elsewhere, or the database was restored from an old backup without `meditrustal restore`. Find out which; then \
+             `meditrustal signer adopt-nonce` has this database go on behind them",
             on_chain.unwrap_or(ours) - ours
         )
         .into());
@@ -699,10 +704,18 @@ fn log_silence(error: &ClientError) {
     tracing::warn!(%error, "The node does not say the signer's nonce; going on from ours");
 }
 
-async fn watch_fees(client: Client, fees: watch::Sender<Fees>) {
+/// Fees that offer no more than they may.
+fn at_most(fees: Fees, most: u128) -> Fees {
+    Fees {
+        max_fee_per_gas: fees.max_fee_per_gas.min(most),
+        max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(most),
+    }
+}
+
+async fn watch_fees(client: Client, fees: watch::Sender<Fees>, most: u128) {
     loop {
         match client.fees().await {
-            Ok(now) => fees.send_replace(now),
+            Ok(now) => fees.send_replace(at_most(now, most)),
             Err(error) => {
                 tracing::debug!(%error, "The node does not say what is usual; offering what it said last");
                 *fees.borrow()

@@ -81,7 +81,8 @@ pub(crate) enum AnchorState {
     /// The block of the anchor was undone by a reorganisation of the chain; the transaction is sent
     /// again.
     Reorged,
-    /// The transaction was mined and had no effect: the hash is not on the chain.
+    /// The transaction came to nothing: it was mined and had no effect, or its nonce was used by another one. The hash is not on
+    /// the chain; another transaction is signed for it.
     Failed,
 }
 
@@ -217,6 +218,9 @@ pub(crate) enum FindingKind {
     ConsentMismatch,
     /// The registry was paused: no record can be anchored until its administrator releases it.
     RegistryPaused,
+    /// The anchor of the record was signed and does not come to the chain: `details` states the `reason`. It is closed when the
+    /// anchor is in a block.
+    AnchorStuck,
     /// The decrypted content of the record does not have the hash that was stored.
     ContentMismatch,
     /// The content of the record cannot be decrypted with its patient's key.
@@ -245,7 +249,8 @@ pub(crate) enum IntegrityEventKind {
     AnchorReorged,
     /// Another transaction was mined in place of the one that was sent.
     AnchorReplaced,
-    /// The transaction was mined and had no effect.
+    /// The transaction came to nothing: it was mined and had no effect, or its nonce was used by another one. Another one is
+    /// signed.
     AnchorFailed,
     /// The record was closed on the chain by this service, because its life had ended here: that was found
     /// in a block that may still be undone.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{ids::RecordId, integrity::AnchorState, records::DataHash};
+use domain::{ids::RecordId, records::DataHash};
 use store::{
     StoreError, Tx,
     signers::SignerAccount,
@@ -74,15 +74,14 @@ pub(super) struct VersionLink {
 
 impl VersionLink {
     /// A version supersedes the one before on the chain, if the same account signed for that on the
-    /// same chain and its transaction was not mined without effect. The registry would refuse anything
-    /// else, so such a version is anchored by itself (`docs/decisions/0016-versions.md`).
+    /// same chain. The registry would refuse anything else, so such a version is anchored by itself
+    /// (`docs/decisions/0016-versions.md`). Where the transaction of the one before came to nothing, it is signed again, and
+    /// before this one (`docs/decisions/0068-anchors-are-signed-again.md`).
     pub(super) fn after(old: Option<&AnchoredVersion>, signer: SignerAccount<'_>) -> Self {
         Self {
             predecessor: old.map(|old| old.record_hash),
-            supersedes: old.is_some_and(|old| {
-                let ours = old.chain_id == signer.chain_id && old.signer == signer.address;
-                ours && may_be_there(old.state)
-            }),
+            supersedes: old
+                .is_some_and(|old| old.chain_id == signer.chain_id && old.signer == signer.address),
         }
     }
 
@@ -92,27 +91,15 @@ impl VersionLink {
     }
 }
 
-/// Whether an anchor is on the chain before any transaction of a higher nonce, as far as is known.
-fn may_be_there(state: AnchorState) -> bool {
-    match state {
-        AnchorState::Pending
-        | AnchorState::Submitted
-        | AnchorState::Confirmed
-        | AnchorState::Finalized
-        | AnchorState::Replaced
-        | AnchorState::Reorged => true,
-        AnchorState::Failed => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::integrity::AnchorState;
     use uuid::Uuid;
 
     use super::*;
 
     #[test]
-    fn a_version_supersedes_what_its_own_account_has_anchored() {
+    fn a_version_supersedes_what_its_own_account_has_signed() {
         let hash = DataHash([0xaa; 32]);
         let old = |state, chain_id, signer: &str| AnchoredVersion {
             record: RecordId(Uuid::from_u128(1)),
@@ -128,7 +115,7 @@ mod tests {
         for state in AnchorState::ALL {
             let link = VersionLink::after(Some(&old(*state, 7, "0xUs")), us);
             assert_eq!(link.predecessor, Some(hash), "{state}: it is remembered");
-            assert_eq!(link.supersedes, *state != AnchorState::Failed, "{state}");
+            assert!(link.supersedes, "{state}");
         }
         for foreign in [
             old(AnchorState::Finalized, 7, "0xThem"),

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use domain::{
     clock::Clock,
     ids::RecordId,
+    integrity::AnchorState,
     purpose::Purpose,
     records::{Availability, DataHash},
 };
-use store::records::Record;
+use store::{outbox::again, records::Record};
 use vault::row::Opened;
 
 use super::{
@@ -51,6 +52,9 @@ pub(crate) enum Verdict {
     Superseded,
     /// The content has the stored hash; the registry does not know the hash yet.
     Pending,
+    /// As PENDING, and a transaction that was to anchor the hash came to nothing, or gets nowhere: another one is signed, or an
+    /// operator is called. The record is not on the chain, and nobody else has to do anything.
+    AnchorFailed,
     /// The content, its hash or its anchor was changed, or the content cannot be decrypted.
     Tampered,
     /// The record counts as anchored, and the registry does not know its hash.
@@ -67,20 +71,44 @@ impl Verdict {
     /// What content, anchor and registry come to together.
     fn of(
         is_intact: bool,
-        was_anchored: bool,
+        anchored: Anchored,
         on_chain: Option<&chain::OnChainAnchor>,
         registrars: &[ChainAddress],
     ) -> Self {
         match (is_intact, on_chain) {
             (false, _) => Self::Tampered,
-            (true, None) if was_anchored => Self::MissingOnChain,
-            (true, None) => Self::Pending,
+            (true, None) => match anchored {
+                Anchored::Before => Self::MissingOnChain,
+                Anchored::Failed => Self::AnchorFailed,
+                Anchored::NotYet => Self::Pending,
+            },
             (true, Some(found)) => match found.status {
                 OnChainStatus::Revoked | OnChainStatus::Erased => Self::Revoked,
                 _ if !registrars.contains(&found.registrar) => Self::ForeignRegistrar,
                 OnChainStatus::Active => Self::Verified,
                 OnChainStatus::Superseded => Self::Superseded,
             },
+        }
+    }
+}
+
+/// Whether a record counts as anchored here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Anchored {
+    /// It does.
+    Before,
+    /// It does not, and its transaction is under way.
+    NotYet,
+    /// It does not, and its transaction came to nothing, or gets nowhere.
+    Failed,
+}
+
+impl Anchored {
+    fn of(anchor: Option<&store::anchors::Anchor>, is_stuck: bool) -> Self {
+        match anchor {
+            Some(anchor) if anchor.confirmed_at.is_some() => Self::Before,
+            Some(anchor) if is_stuck || anchor.state == AnchorState::Failed => Self::Failed,
+            Some(_) | None => Self::NotYet,
         }
     }
 }
@@ -132,6 +160,7 @@ pub(crate) async fn verify(
 
     let mut conn = verifying.decryption.pool.acquire().await?;
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
+    let is_stuck = again::is_stuck(&mut conn, id).await?;
     let registrars = verifying.registrars.read(&mut conn).await?;
     drop(conn);
     let opened = decrypt::open(verifying.decryption.keyring, &sealed).await;
@@ -148,8 +177,8 @@ pub(crate) async fn verify(
         Some(hash) => verifying.chain.anchor_of(&hash).await.map_err(no_answer)?,
         None => None,
     };
-    let was_anchored = anchor.is_some_and(|anchor| anchor.confirmed_at.is_some());
-    let verdict = Verdict::of(intact, was_anchored, on_chain.as_ref(), &registrars);
+    let anchored = Anchored::of(anchor.as_ref(), is_stuck);
+    let verdict = Verdict::of(intact, anchored, on_chain.as_ref(), &registrars);
     let successor = match (verdict, computed) {
         (Verdict::Superseded, Some(hash)) => verifying
             .chain

@@ -41,7 +41,11 @@ impl Relay {
     ) -> Result<ClosingOutcome, StoreError> {
         let left = i64::from(room.left) - under_way.sent - under_way.queued;
         let left = usize::try_from(left).unwrap_or(0);
-        let fits = if room.paused { 0 } else { due.len().min(left) };
+        let fits = if room.paused || !room.may_anchor {
+            0
+        } else {
+            due.len().min(left)
+        };
         let (now, later) = due.split_at(fits);
         let mut closed = ClosingOutcome {
             any: false,

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use alloy::{
     primitives::{FixedBytes, keccak256},
-    sol_types::SolCall,
+    sol_types::{SolCall, SolEvent},
 };
 use domain::records::DataHash;
 use serde_json::{Value, json};
 
 use crate::{
     bindings::MedicalRecordRegistry::{
-        PREDECESSORCall, REGISTRAR_ROLECall, VERSIONCall, anchorOfCall, endingLimitOfCall,
-        hasRoleCall, headCall, successorOfCall,
+        PREDECESSORCall, REGISTRAR_ROLECall, RoleGranted, VERSIONCall, anchorOfCall,
+        endingLimitOfCall, hasRoleCall, headCall, successorOfCall,
     },
     deployment::Deployment,
     error::{CheckError, ClientError, InvalidUrl, Line},
@@ -122,6 +122,8 @@ pub struct RegistryHead {
 pub struct RegistryRoom {
     /// Whether it takes nothing at all.
     pub paused: bool,
+    /// Whether it takes anything from this account.
+    pub may_anchor: bool,
     /// How many records the account may supersede and close in an hour.
     pub limit: u16,
     /// How many of them are left in this hour; what all registrars end counts.
@@ -439,6 +441,33 @@ impl Client {
         self.call(&call, json!("latest")).await
     }
 
+    /// Whether the registry lets this account anchor, or ever did, as its logs say.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn was_registrar(&self, account: ChainAddress) -> Result<bool, ClientError> {
+        if self.is_registrar(account).await? {
+            return Ok(true);
+        }
+        let role = self.call(&REGISTRAR_ROLECall {}, json!("latest")).await?;
+        let topics = [
+            RoleGranted::SIGNATURE_HASH,
+            role,
+            account.to_alloy().into_word(),
+        ];
+        let wanted = topics.map(alloy::hex::encode_prefixed);
+        let filter = json!([{
+            "address": self.deployment.registry.to_string(),
+            "topics": wanted,
+            "fromBlock": format!("{:#x}", self.deployment.block),
+            "toBlock": "latest",
+        }]);
+        let registry = [self.deployment.registry];
+        let asked_for = |log: &RawLog| log.topics.starts_with(&topics);
+        let granted = self.logs(&registry, filter, asked_for).await?;
+        Ok(!granted.is_empty())
+    }
+
     /// What the registry would take from this account now.
     ///
     /// # Errors
@@ -451,6 +480,7 @@ impl Client {
         let ends = self.call(&call, json!("latest")).await?;
         Ok(RegistryRoom {
             paused: head._2,
+            may_anchor: self.is_registrar(account).await?,
             limit: ends.limit,
             left: ends.left,
         })

@@ -43,7 +43,7 @@ pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
 pub use rpc::check_url;
 pub use send::Sent;
 pub use signer::{
-    ANCHOR_GAS_LIMIT, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer, SignerError,
-    address_of_key_file, is_development_account, transactions_left,
+    ANCHOR_GAS_LIMIT, AnchoringCall, CLOSE_GAS_LIMIT, SUPERSEDE_GAS_LIMIT, SignedAnchor, Signer,
+    SignerError, address_of_key_file, is_development_account, transactions_left,
 };
 pub use wallet::{MessageHash, signed_by_key};

@@ -14,7 +14,9 @@ pub enum Sent {
     NonceTooLow,
     /// It offers too little, by itself or to replace another with its nonce.
     Underpriced,
-    /// The node will not have it, in the node's words: no funds, wrong chain, full pool.
+    /// The account cannot pay for it.
+    NoFunds,
+    /// The node will not have it, in the node's words: wrong chain, full pool.
     Refused(String),
 }
 
@@ -41,6 +43,12 @@ const UNDERPRICED: &[&str] = &[
     "gas price too low",
     "below current base fee",
 ];
+const NO_FUNDS: &[&str] = &[
+    "insufficient funds",
+    "insufficientfunds",
+    "insufficient balance",
+    "upfront cost exceeds account balance",
+];
 
 /// What an answer of a node means for the transaction that was sent.
 pub(crate) fn outcome(answer: Result<(), ClientError>) -> Result<Sent, ClientError> {
@@ -60,6 +68,8 @@ fn classify(message: &str) -> Sent {
         Sent::NonceTooLow
     } else if says(UNDERPRICED) {
         Sent::Underpriced
+    } else if says(NO_FUNDS) {
+        Sent::NoFunds
     } else {
         Sent::Refused(message.to_owned())
     }
@@ -86,10 +96,14 @@ mod tests {
                 Sent::Underpriced,
             ), // anvil
             ("FeeTooLow", Sent::Underpriced),      // Nethermind
+            ("insufficient funds for gas * price + value", Sent::NoFunds), // geth, reth
+            ("Insufficient funds for gas * price + value", Sent::NoFunds), // anvil
+            ("InsufficientFunds, Balance is 0", Sent::NoFunds), // Nethermind
+            ("Upfront cost exceeds account balance", Sent::NoFunds), // Besu
         ] {
             assert_eq!(classify(message), meant, "{message}");
         }
-        let poor = "insufficient funds for gas * price + value";
-        assert_eq!(classify(poor), Sent::Refused(poor.to_owned()));
+        let full = "txpool is full";
+        assert_eq!(classify(full), Sent::Refused(full.to_owned()));
     }
 }

@@ -1,6 +1,8 @@
 //! Signs the transactions that anchor and close records, and those that tell of consents. No network: a transaction's hash is known before it is sent, so it
 //! can be stored, together with the bytes, before anything leaves this machine.
 
+mod again;
+
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -18,6 +20,7 @@ use domain::{
     records::DataHash,
 };
 
+pub use self::again::AnchoringCall;
 use crate::{
     bindings::MedicalRecordRegistry::{anchorCall, closeCall, supersedeCall},
     client::Fees,
@@ -89,6 +92,9 @@ pub enum SignerError {
     /// The curve's library refused.
     #[error("the transaction could not be signed")]
     NotSigned,
+    /// Another key signed it, or nobody did: it is not signed again by this one.
+    #[error("the transaction was not signed by this account")]
+    Foreign,
 }
 
 /// A registrar's key, or that of checkpoints. It is wiped from memory when dropped and never printed.
@@ -208,7 +214,7 @@ impl Signer {
         call: Vec<u8>,
         fees: Fees,
     ) -> Result<SignedAnchor, SignerError> {
-        let tx = TxEip1559 {
+        self.finish(TxEip1559 {
             chain_id: self.chain_id,
             nonce,
             gas_limit,
@@ -218,13 +224,17 @@ impl Signer {
             value: U256::ZERO,
             access_list: alloy::eips::eip2930::AccessList::default(),
             input: call.into(),
-        };
+        })
+    }
+
+    fn finish(&self, tx: TxEip1559) -> Result<SignedAnchor, SignerError> {
+        let max_fee_per_gas = tx.max_fee_per_gas;
         let signature = self.signature(tx.signature_hash().as_slice())?;
         let signed = tx.into_signed(signature);
         Ok(SignedAnchor {
             tx_hash: TxHash(signed.hash().0),
             raw: TxEnvelope::from(signed).encoded_2718(),
-            max_fee_per_gas: fees.max_fee_per_gas,
+            max_fee_per_gas,
         })
     }
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use chain::{
-    ANCHOR_GAS_LIMIT, CheckError, Client, ClientError, Deployment, OnChainStatus, Receipt,
-    RegistryEvent, SUPERSEDE_GAS_LIMIT, Sent, SignedAnchor, Signer, TxHash, event,
+    ANCHOR_GAS_LIMIT, ChainAddress, CheckError, Client, ClientError, Deployment, OnChainStatus,
+    Receipt, RegistryEvent, SUPERSEDE_GAS_LIMIT, Sent, SignedAnchor, Signer, TxHash, event,
 };
 use dev::{
     chain::{Mining, Node, Options, REGISTRAR_KEY, deploy_registry, rpc},
@@ -410,4 +410,35 @@ async fn beyond_the_chain_there_is_nothing_and_an_undone_block_is_refused() {
         Err(ClientError::Refused { .. })
     ));
     assert!(client.registry_head(head.hash).await.is_err());
+}
+
+#[tokio::test]
+async fn an_account_that_lost_the_role_was_a_registrar_and_one_that_never_had_it_was_not() {
+    let stage = Stage::new(Mining::Instant).await;
+    let (client, registrar) = (&stage.client, stage.signer.address());
+    // anvil's account 7.
+    let stranger = "0x14dC79964da2C08b23698B3D3cc7Ca32193d9955";
+    let stranger: ChainAddress = stranger.parse().expect("an address");
+    assert_eq!(client.was_registrar(registrar).await.ok(), Some(true));
+    assert_eq!(client.was_registrar(stranger).await.ok(), Some(false));
+
+    // `revokeRole(REGISTRAR_ROLE, the registrar)`, by anvil's account 0.
+    let role = "edcc084d3dcd65a1f7f23c65c46722faca6953d28e43150a467cf43e5c309238";
+    let account = registrar.to_string().to_ascii_lowercase();
+    let revoke = json!([{
+        "from": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "to": client.deployment().registry.to_string(),
+        "data": format!("0xd547741f{role}{:0>64}", &account[2..]),
+    }]);
+    rpc(&stage.node.url(), "eth_sendTransaction", revoke)
+        .await
+        .expect("it is sent");
+    for _ in 0..100 {
+        if client.is_registrar(registrar).await.ok() == Some(false) {
+            break;
+        }
+    }
+    assert_eq!(client.is_registrar(registrar).await.ok(), Some(false));
+    assert_eq!(client.was_registrar(registrar).await.ok(), Some(true));
+    assert_eq!(client.was_registrar(stranger).await.ok(), Some(false));
 }

@@ -199,6 +199,8 @@ text_enum! {
         Representative = "REPRESENTATIVE",
         /// A notification.
         Notification = "NOTIFICATION",
+        /// An account that signs for us on the chain.
+        Signer = "SIGNER",
     }
 }
 

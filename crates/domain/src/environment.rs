@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 102] = [
+pub const SETTINGS: [&str; 104] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -254,6 +254,7 @@ pub const SETTINGS: [&str; 102] = [
     "LONGEST_QUERY",
     "LONGEST_WAIT",
     "MASTER_KEYS_FILE",
+    "MAX_FEE_GWEI",
     "METRICS_ADDRESS",
     "MIGRATOR_PASSWORD",
     "OTLP_URL",
@@ -268,6 +269,7 @@ pub const SETTINGS: [&str; 102] = [
     "POOL_TIMEOUT",
     "PROMTOOL",
     "PROXY_HEADER",
+    "RAISE_FEE_AFTER",
     "REGISTRAR_KEY_FILE",
     "REGISTRATIONS",
     "REGISTRATIONS_A_MINUTE",

@@ -17,7 +17,7 @@ text_enum! {
         Replaced = "REPLACED",
         /// Its block was undone; it is being sent again.
         Reorged = "REORGED",
-        /// Mined without effect.
+        /// Its transaction came to nothing: mined without effect, or its nonce was used by another one. It is signed again.
         Failed = "FAILED",
     }
 }
@@ -111,6 +111,8 @@ text_enum! {
         ConsentMismatch = "CONSENT_MISMATCH",
         /// Somebody paused the registry.
         RegistryPaused = "REGISTRY_PAUSED",
+        /// A record's anchor was signed and does not come to the chain.
+        AnchorStuck = "ANCHOR_STUCK",
         /// A record's content is not what its hash says.
         ContentMismatch = "CONTENT_MISMATCH",
         /// A record does not open.
@@ -177,7 +179,7 @@ text_enum! {
         AnchorReorged = "ANCHOR_REORGED",
         /// Another transaction took its place.
         AnchorReplaced = "ANCHOR_REPLACED",
-        /// It was mined without effect.
+        /// It came to nothing, and is signed again.
         AnchorFailed = "ANCHOR_FAILED",
         /// It was closed on the chain, by us: that is in a block.
         ClosingConfirmed = "CLOSING_CONFIRMED",

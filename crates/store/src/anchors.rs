@@ -78,7 +78,8 @@ pub async fn insert(
     outbox::insert(tx, signer, OutboxKind::Anchor, transactions).await
 }
 
-/// Gives an anchor up whose transaction was mined without effect. `None` where the indexer knows better.
+/// Gives a transaction up that was mined without effect, or whose nonce was used by another one; its anchor is signed again.
+/// `None` where the indexer knows better, or another transaction has taken its place.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -93,12 +94,16 @@ pub async fn fail(
         "UPDATE record_anchors
          SET state = 'FAILED'
          WHERE record_id = $1
-           AND state IN ('PENDING', 'SUBMITTED', 'REORGED')
+           AND state IN ('PENDING', 'SUBMITTED', 'REORGED', 'FAILED')
          RETURNING record_id, patient_id, record_type, record_hash, tx_hash",
         mined.of.record(),
     )
     .fetch_optional(&mut **tx)
     .await?;
+    match &failed {
+        Some(_) => outbox::rest(tx, mined.outbox).await?,
+        None => outbox::is_done_by_another(tx, mined.outbox).await?,
+    }
     Ok(failed.map(|row| {
         let (record_type, record_hash) = (&row.record_type, &row.record_hash);
         RelayedAnchor::read(

@@ -239,13 +239,13 @@ pub struct OutboxFigures {
     pub queued: i64,
     /// Taken by a node, and in no block.
     pub sent: i64,
-    /// Mined without effect within the last day.
+    /// Came to nothing within the last day: mined without effect, or another one used the nonce; signed again or not.
     pub failed: i64,
     /// How long the oldest of those that are queued or sent has waited. Unit: seconds.
     pub oldest_seconds: Option<f64>,
 }
 
-/// What waits for the chain. Served by `idx_anchor_outbox_waiting` and `idx_anchor_outbox_failed`.
+/// What waits for the chain. Served by `idx_anchor_outbox_waiting`, `idx_anchor_outbox_failed` and `idx_anchor_outbox_replaced`.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -259,6 +259,10 @@ pub async fn outbox(conn: &mut PgConnection, chain_id: i64) -> Result<OutboxFigu
                 SELECT count(*)
                 FROM anchor_outbox
                 WHERE state = 'FAILED' AND updated_at > clock_timestamp() - interval '1 day' AND chain_id = $1
+            ) + (
+                SELECT count(*)
+                FROM anchor_outbox
+                WHERE state = 'REPLACED' AND updated_at > clock_timestamp() - interval '1 day' AND chain_id = $1
             ) AS "failed!",
             EXTRACT(EPOCH FROM clock_timestamp() - min(created_at))::double precision AS oldest_seconds
          FROM anchor_outbox

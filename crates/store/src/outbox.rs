@@ -1,7 +1,11 @@
 //! What the relay has to hand to a node: a row for each nonce, with every transaction that was signed for it. Only this
-//! module writes rows, and moves them: queued, sent, mined, failed, queued again where a block was undone.
+//! module writes rows, and moves them: queued, sent, mined, failed, replaced, queued again where a block was undone.
+//! `attempts` has the transactions of one nonce, `again` what is signed again with another one.
 //!
 //! Rows are locked in one order: outbox by id, then anchors, then closings, each by record, then receipts of consents.
+
+pub mod again;
+pub mod attempts;
 
 use std::time::Duration;
 
@@ -49,6 +53,14 @@ pub enum OutboxSubject {
 }
 
 impl OutboxSubject {
+    /// The record, where it is about one.
+    pub const fn as_record(self) -> Option<RecordId> {
+        match self {
+            Self::Record(id) => Some(id),
+            Self::Receipt(_) => None,
+        }
+    }
+
     pub(crate) const fn record(self) -> Option<Uuid> {
         match self {
             Self::Record(id) => Some(id.0),
@@ -170,6 +182,12 @@ pub struct DueTransaction {
     pub ends: bool,
     /// Whether a node took it before, and it is not known to be undone.
     pub is_sent: bool,
+    /// The most it pays. Unit: wei per gas.
+    pub max_fee_per_gas: u128,
+    /// How long ago it was signed. Unit: seconds.
+    pub signed_seconds: f64,
+    /// Whether no anchor with a lower nonce of the account waits.
+    pub is_first: bool,
 }
 
 /// What is due, in nonce order: the newest attempt of each outbox row that waits. Served by
@@ -185,13 +203,23 @@ pub async fn due(
     let found = sqlx::query!(
         r#"SELECT outbox.id, outbox.record_id, outbox.consent_receipt_id, outbox.nonce, attempt.tx_hash,
                 attempt.raw_transaction,
+                attempt.max_fee_per_gas::text AS "max_fee_per_gas!",
+                EXTRACT(EPOCH FROM clock_timestamp() - attempt.created_at)::double precision AS "signed_seconds!",
+                outbox.kind = 'ANCHOR' AND outbox.nonce = (
+                    SELECT min(nonce)
+                    FROM anchor_outbox
+                    WHERE chain_id = $1
+                      AND signer = $2
+                      AND state IN ('QUEUED', 'SENT')
+                      AND kind = 'ANCHOR'
+                ) AS "is_first!",
                 outbox.kind = 'CLOSE' AS "closes!",
                 outbox.kind = 'CLOSE' OR COALESCE(anchor.supersedes, FALSE) AS "ends!",
                 outbox.state = 'SENT' AS "is_sent!"
          FROM anchor_outbox AS outbox
          LEFT JOIN record_anchors AS anchor ON anchor.record_id = outbox.record_id
          JOIN LATERAL (
-             SELECT tx_hash, raw_transaction
+             SELECT tx_hash, raw_transaction, max_fee_per_gas, created_at
              FROM anchor_attempts
              WHERE outbox_id = outbox.id
              ORDER BY attempt DESC
@@ -231,6 +259,10 @@ pub async fn due(
                 },
                 ends: row.ends,
                 is_sent: row.is_sent,
+                // What cannot be read is never raised.
+                max_fee_per_gas: row.max_fee_per_gas.parse().unwrap_or(u128::MAX),
+                signed_seconds: row.signed_seconds,
+                is_first: row.is_first,
             })
         })
         .collect())
@@ -308,14 +340,14 @@ pub async fn mark_sent(
     again_in: Duration,
 ) -> Result<Vec<RelayedAnchor>, StoreError> {
     let moved = sqlx::query!(
-        "WITH sent AS (
+        r#"WITH sent AS (
              UPDATE anchor_outbox
              SET state = 'SENT',
                  sends = sends + 1,
                  next_send_at = CURRENT_TIMESTAMP + make_interval(secs => $2)
              WHERE id = ANY($1)
                AND state IN ('QUEUED', 'SENT')
-             RETURNING record_id, kind
+             RETURNING id, record_id, kind
          ), due AS (
              SELECT record_id
              FROM record_anchors
@@ -328,7 +360,15 @@ pub async fn mark_sent(
          SET state = 'SUBMITTED'
          FROM due
          WHERE record_anchors.record_id = due.record_id
-         RETURNING record_anchors.record_id, patient_id, record_type, record_hash, tx_hash",
+         RETURNING record_anchors.record_id, patient_id, record_type, record_hash, (
+             SELECT attempt.tx_hash
+             FROM sent
+             JOIN anchor_attempts AS attempt ON attempt.outbox_id = sent.id
+             WHERE sent.record_id = due.record_id
+               AND sent.kind = 'ANCHOR'
+             ORDER BY sent.id DESC, attempt.attempt DESC
+             LIMIT 1
+         ) AS "tx_hash!""#,
         outbox,
         again_in.as_secs_f64(),
     )
@@ -369,15 +409,53 @@ pub async fn put_off(
     Ok(())
 }
 
-/// Gives a row up whose transaction was mined without effect. False where the indexer knows better.
+/// Gives a row up whose transaction was mined without effect, or whose nonce was used by another one. False where the indexer
+/// knows better, or another row has taken its place.
 pub(crate) async fn give_up(tx: &mut Tx<'_>, outbox: i64) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        "UPDATE anchor_outbox SET state = 'FAILED' WHERE id = $1 AND state IN ('QUEUED', 'SENT')",
+    let counts = sqlx::query_scalar!(
+        r#"UPDATE anchor_outbox
+           SET state = CASE WHEN is_replaced THEN 'REPLACED' ELSE 'FAILED' END
+           WHERE id = $1
+             AND state IN ('QUEUED', 'SENT')
+           RETURNING NOT is_replaced AS "counts!""#,
+        outbox,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(counts.unwrap_or(false))
+}
+
+/// Says of a row that was given up when its anchor is signed again: at once for the first time, and half a minute later for each
+/// further one.
+pub(crate) async fn rest(tx: &mut Tx<'_>, outbox: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE anchor_outbox AS failed
+         SET next_send_at = CURRENT_TIMESTAMP + LEAST(
+             interval '1 hour',
+             (
+                 SELECT count(*) - 1
+                 FROM anchor_outbox AS tried
+                 WHERE tried.record_id = failed.record_id
+                   AND tried.kind = 'ANCHOR'
+             )::double precision * interval '30 seconds'
+         )
+         WHERE failed.id = $1",
         outbox,
     )
     .execute(&mut **tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(())
+}
+
+/// Says of a row that was given up that another transaction did its work.
+pub(crate) async fn is_done_by_another(tx: &mut Tx<'_>, outbox: i64) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE anchor_outbox SET state = 'REPLACED' WHERE id = $1 AND state = 'FAILED'",
+        outbox,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Locks all rows of the anchors of these hashes.
@@ -403,13 +481,14 @@ pub(crate) async fn lock_by_hash(
     Ok(())
 }
 
-/// Notes that locked rows are mined: those that anchor these records, by whatever transaction, and those that close
-/// these, by one of these transactions. Served by `anchor_outbox_anchor_key` and `idx_anchor_outbox_closings`.
+/// Notes that locked rows are mined: those that anchor or close these records, by one of these transactions, whichever of
+/// those that were signed for the nonce it is. A row of another nonce is not mined by that: what has its nonce still is to be
+/// sent, or nothing after it ever is. Served by `idx_anchor_outbox_anchors` and `idx_anchor_outbox_closings`.
 pub(crate) async fn mark_mined(
     tx: &mut Tx<'_>,
     anchored: &[Uuid],
     closed: &[Uuid],
-    closed_by: &[String],
+    transactions: &[String],
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE anchor_outbox AS outbox
@@ -417,27 +496,24 @@ pub(crate) async fn mark_mined(
          WHERE state <> 'MINED'
            AND (
                (kind = 'ANCHOR' AND record_id = ANY($1))
-               OR (
-                   kind = 'CLOSE'
-                   AND record_id = ANY($2)
-                   AND EXISTS (
-                       SELECT FROM anchor_attempts AS attempt
-                       WHERE attempt.outbox_id = outbox.id AND attempt.tx_hash = ANY($3)
-                   )
-               )
+               OR (kind = 'CLOSE' AND record_id = ANY($2))
+           )
+           AND EXISTS (
+               SELECT FROM anchor_attempts AS attempt
+               WHERE attempt.outbox_id = outbox.id AND attempt.tx_hash = ANY($3)
            )",
         anchored,
         closed,
-        closed_by,
+        transactions,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Queues again what was mined above a block, and what was mined without effect of late: if that was undone, too, its
-/// nonce is free. Served by `idx_record_anchors_confirmed` but for those that were final, by
-/// `idx_record_closings_confirmed`, `idx_consent_receipts_mined` and `idx_anchor_outbox_failed`.
+/// Queues again what was mined above a block, and what came to nothing of late: if that was undone, too, its nonce is free,
+/// also where its anchor has another row by now. Served by `idx_record_anchors_confirmed` but for those that were final, by
+/// `idx_record_closings_confirmed`, `idx_consent_receipts_mined`, `idx_anchor_outbox_failed` and `idx_anchor_outbox_replaced`.
 pub(crate) async fn queue_above(
     tx: &mut Tx<'_>,
     chain_id: i64,
@@ -477,6 +553,12 @@ pub(crate) async fn queue_above(
                  FROM anchor_outbox
                  WHERE chain_id = $1
                    AND state = 'FAILED'
+                   AND updated_at > CURRENT_TIMESTAMP - interval '1 day'
+                 UNION ALL
+                 SELECT id
+                 FROM anchor_outbox
+                 WHERE chain_id = $1
+                   AND state = 'REPLACED'
                    AND updated_at > CURRENT_TIMESTAMP - interval '1 day'
              )
              ORDER BY id

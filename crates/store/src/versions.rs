@@ -76,7 +76,7 @@ pub async fn anchored(
         "SELECT anchor.record_id, anchor.record_hash, anchor.state, anchor.chain_id, outbox.signer
          FROM record_anchors AS anchor
          JOIN anchor_outbox AS outbox
-             ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR'
+             ON outbox.record_id = anchor.record_id AND outbox.kind = 'ANCHOR' AND NOT outbox.is_replaced
          WHERE anchor.record_id = ANY($1)",
         &ids,
     )

@@ -682,31 +682,39 @@ async fn an_amendment_that_was_acknowledged_survives_a_kill_of_the_api() {
 }
 
 #[tokio::test]
-async fn a_version_whose_predecessor_never_came_to_the_chain_is_anchored_by_itself() {
+async fn versions_of_an_account_without_its_role_wait_and_come_to_the_chain_in_their_order() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let registrar = world.foundation.deployment.registrar.replace("0x", "");
     // The id of the registrar's role: keccak256("REGISTRAR_ROLE").
     let role = "edcc084d3dcd65a1f7f23c65c46722faca6953d28e43150a467cf43e5c309238";
     let change = |selector: &str| format!("0x{selector}{role}{registrar:0>64}");
-    // Without its role the account can anchor nothing: the first version is refused, and so is its successor,
-    // because there is nothing to supersede.
+    // Without its role the account can anchor nothing: nothing is sent, and an administrator is told.
     world
         .calls_registry(ADMINISTRATOR, change("d547741f"))
         .await;
     let first = measured(&ana).await;
     let second = amended(&ana, &first).await;
-    world.wait_for_anchor(&id(&first), "FAILED").await;
+    let stuck = "SELECT details ->> 'reason' AS reason FROM integrity_findings
+                 WHERE kind = 'ANCHOR_STUCK' AND resolved_at IS NULL";
+    eventually("the finding is open", async || {
+        let open = world.sql(stuck).await;
+        (open == [json!({ "reason": "ROLE_LOST" })]).then_some(())
+    })
+    .await;
+    assert_eq!(verdict(&ana, &first).await["verdict"], "ANCHOR_FAILED");
+    world.wait_for_anchor(&id(&second), "PENDING").await;
+
     world
         .calls_registry(ADMINISTRATOR, change("2f2ff15d"))
         .await;
-    world.wait_for_anchor(&id(&second), "FAILED").await;
-
     let third = amended(&ana, &second).await;
 
     world.wait_for_anchor(&id(&third), "CONFIRMED").await;
     assert_eq!(verdict(&ana, &third).await["verdict"], "VERIFIED");
-    assert_eq!(successor_of(&world, &second).await, "0".repeat(64));
+    for (old, new) in [(&first, &second), (&second, &third)] {
+        assert_eq!(successor_of(&world, old).await, text(&new["dataHash"]));
+    }
     let fourth = amended(&ana, &third).await;
     world.wait_for_anchor(&id(&fourth), "CONFIRMED").await;
     assert_eq!(
@@ -714,12 +722,11 @@ async fn a_version_whose_predecessor_never_came_to_the_chain_is_anchored_by_itse
         text(&fourth["dataHash"])
     );
     world.wait_for_indexer().await;
-    assert!(
-        world
-            .sql("SELECT 1 FROM integrity_findings")
-            .await
-            .is_empty()
-    );
+    eventually("no finding is open", async || {
+        let open = "SELECT 1 FROM integrity_findings WHERE resolved_at IS NULL";
+        world.sql(open).await.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

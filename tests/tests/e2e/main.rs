@@ -60,6 +60,7 @@ mod plans;
 mod process;
 mod readme;
 mod records;
+mod relay;
 mod representatives;
 mod restore_drill;
 mod restores;

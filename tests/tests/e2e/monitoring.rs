@@ -216,9 +216,12 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
                 "taken",
                 "nonce-used",
                 "underpriced",
+                "no-funds",
                 "refused",
                 "unreachable",
                 "without-effect",
+                "raised",
+                "nonce-elsewhere",
             ]),
         ),
         (

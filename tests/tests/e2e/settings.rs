@@ -75,6 +75,8 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
         ("MEDITRUSTAL_LISTEN", "here"),
         ("MEDITRUSTAL_POOL_MAX_SIZE", "0"),
         ("MEDITRUSTAL_REQUEST_TIMEOUT", "-1"),
+        ("MEDITRUSTAL_MAX_FEE_GWEI", "0"),
+        ("MEDITRUSTAL_RAISE_FEE_AFTER", "soon"),
         ("MEDITRUSTAL_DEEP_CHECK_PER_SECOND", "all"),
         ("MEDITRUSTAL_RETENTION_EVERY", "never"),
         (
@@ -90,12 +92,14 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 13 settings cannot be used",
+            "these 15 settings cannot be used",
             "(DATABASE_URL) cannot be used: it is no address of a database",
             "(CHAIN_RPC_URL) cannot be used: it must begin with https:// or http://",
             "(MEDITRUSTAL_LISTEN) cannot be \"here\": invalid socket address",
             "(MEDITRUSTAL_POOL_MAX_SIZE) cannot be \"0\": 0 is not in 1..=1000",
             "(MEDITRUSTAL_REQUEST_TIMEOUT) cannot be \"-1\"",
+            "(MEDITRUSTAL_MAX_FEE_GWEI) cannot be \"0\": 0 is not in 1..=1000000",
+            "(MEDITRUSTAL_RAISE_FEE_AFTER) cannot be \"soon\"",
             "(MEDITRUSTAL_DEEP_CHECK_PER_SECOND) cannot be \"all\"",
             "(MEDITRUSTAL_RETENTION_EVERY) cannot be \"never\"",
             "(MEDITRUSTAL_ALLOWED_ORIGINS) cannot be \"https://app.example.org/\": it is no origin",

@@ -570,9 +570,10 @@ async fn a_stream_with_nothing_to_say_says_so() {
 
 /// How many statements were run but for those that an api runs while nobody asks.
 fn statements(tap: &Wiretap) -> usize {
-    const IDLE: [&str; 5] = [
+    const IDLE: [&str; 6] = [
         "FROM anchor_outbox",
         "FROM record_closings",
+        "WHERE finding.kind = 'ANCHOR_STUCK'",
         "FROM sessions WHERE revoked_at >",
         "feed.position > $1 ORDER",
         "FROM notifications WHERE position > $1 ORDER",

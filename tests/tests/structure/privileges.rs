@@ -302,6 +302,8 @@ async fn the_indexer_writes_what_it_follows_and_nothing_else() {
             "UPDATE signers SET next_nonce = 0",
             "INSERT INTO anchor_outbox (record_id) SELECT record_id FROM record_anchors",
             "UPDATE anchor_outbox SET nonce = nonce + 1",
+            "UPDATE anchor_outbox SET is_replaced = TRUE",
+            "UPDATE anchor_attempts SET state = 'REPLACED'",
             "DELETE FROM anchor_outbox",
             "INSERT INTO record_anchors (record_id) SELECT gen_random_uuid()",
             "UPDATE record_anchors SET record_hash = repeat('0', 64)",

@@ -89,3 +89,56 @@ fn a_key_is_never_printed_and_a_file_without_one_is_named() {
     let missing = Signer::load(Path::new("/nonexistent/registrar.key"), &deployment());
     assert!(matches!(missing, Err(SignerError::NotRead { .. })));
 }
+
+#[test]
+fn a_transaction_is_read_back_and_raised_by_who_signed_it_alone() {
+    let signer = load("raise", KEY, 0o600).expect("a key");
+    let other = load("raise-other", &"11".repeat(32), 0o600).expect("a key");
+    let fees = Fees {
+        max_fee_per_gas: 800,
+        max_priority_fee_per_gas: 80,
+    };
+    let (old, new) = (DataHash([1; 32]), DataHash([2; 32]));
+    let anchor = signer.sign_anchor(7, &new, fees).expect("a signature");
+    let superseding = signer.sign_supersede(7, &old, &new, fees);
+    let superseding = superseding.expect("a signature");
+    let reason = ClosingReason::EnteredInError;
+    let closing = signer
+        .sign_close(7, &new, reason, fees)
+        .expect("a signature");
+
+    let read = |raw: &[u8]| AnchoringCall::read(raw, &deployment());
+    let wanted = |superseded| AnchoringCall {
+        by: signer.address(),
+        record: new,
+        superseded,
+    };
+    assert_eq!(read(&anchor.raw), Some(wanted(None)));
+    assert_eq!(read(&superseding.raw), Some(wanted(Some(old))));
+    assert_eq!(read(&closing.raw), None);
+    assert_eq!(read(&anchor.raw[1..]), None);
+    assert_eq!(read(&[]), None);
+    let elsewhere = Deployment {
+        chain_id: 1,
+        ..deployment()
+    };
+    assert_eq!(AnchoringCall::read(&anchor.raw, &elsewhere), None);
+
+    // The same call with the same nonce: what is signed at the higher fee in the first place.
+    for before in [&anchor, &superseding, &closing] {
+        let raised = signer.raise(&before.raw, fees, 1000).expect("a signature");
+        let raised = raised.expect("it may offer so much");
+        assert_eq!(raised.max_fee_per_gas, 900);
+        assert_ne!(raised.tx_hash, before.tx_hash);
+        let refused = other.raise(&before.raw, fees, 1000);
+        assert!(matches!(refused, Err(SignerError::Foreign)), "{refused:?}");
+    }
+    let dearer = Fees {
+        max_fee_per_gas: 900,
+        max_priority_fee_per_gas: 90,
+    };
+    let in_the_first_place = signer.sign_anchor(7, &new, dearer).expect("a signature");
+    let raised = signer.raise(&anchor.raw, fees, 1000).expect("a signature");
+    assert_eq!(raised, Some(in_the_first_place));
+    assert_eq!(signer.raise(&anchor.raw, fees, 899).ok(), Some(None));
+}

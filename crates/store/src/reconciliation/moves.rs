@@ -44,8 +44,12 @@ pub async fn confirm(
     }
     let records: Vec<Uuid> = anchored.iter().map(|it| it.record.0).collect();
     let closing: Vec<Uuid> = closed.iter().map(|it| it.record.0).collect();
-    let closed_by: Vec<String> = closed.iter().map(|it| it.tx_hash.clone()).collect();
-    outbox::mark_mined(tx, &records, &closing, &closed_by).await?;
+    let by = anchored.iter().map(|it| &it.tx_hash);
+    let by: Vec<String> = by
+        .chain(closed.iter().map(|it| &it.tx_hash))
+        .cloned()
+        .collect();
+    outbox::mark_mined(tx, &records, &closing, &by).await?;
     if !anchored.is_empty() {
         confirm_anchors(tx, &records, anchored).await?;
     }

@@ -1,0 +1,465 @@
+//! `meditrustal signer`: the accounts that sign for us on the chain, their nonces, and what waits of them; going on behind nonces
+//! that somebody else has used; and another key in the place of the one before.
+
+use std::{path::PathBuf, time::Duration};
+
+use chain::{ChainAddress, Client, Deployment, address_of_key_file, transactions_left};
+use clap::{Args, Subcommand};
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    ids::RequestId,
+    purpose::Purpose,
+    users::SCHEDULER,
+};
+use serde_json::{Value, json};
+use store::{
+    Pool, PoolSettings, StoreError, Tx, audit, migrate,
+    outbox::attempts::{self, WaitingTransaction},
+    restores::{self, KnownSigner},
+    signers::{self, SignerAccount},
+};
+
+use super::output::{Failure, say};
+use crate::{
+    config::{chain_url, database_url},
+    dependencies::registry_of,
+};
+
+/// How long the node may take to answer.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many transactions of an account are listed at most.
+const LISTED: i64 = 1_000;
+
+/// What can be done about the accounts that sign.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SignerCommand {
+    /// Say of each account its funds in transactions, its nonces on the chain and in the database, and what waits of it
+    Status(SignerStatus),
+    /// Have the database go on behind nonces that were used by transactions which it does not know, after somebody found out why
+    AdoptNonce(AdoptNonce),
+    /// Make another key known that takes the place of the one before: what that has signed is sent to its end
+    Rotate(RotateSigner),
+}
+
+/// Where the accounts are looked at.
+#[derive(Debug, Args)]
+pub(crate) struct SignerPlaces {
+    /// Where the database is, under the role meditrustal_api
+    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    url: String,
+
+    /// Where the chain's node answers JSON-RPC
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
+    chain_rpc_url: String,
+
+    /// What `contracts/script/Deploy.s.sol` wrote
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    deployment_file: PathBuf,
+}
+
+/// Settings of `signer status`.
+#[derive(Debug, Args)]
+pub(crate) struct SignerStatus {
+    #[command(flatten)]
+    places: SignerPlaces,
+
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Settings of `signer adopt-nonce`.
+#[derive(Debug, Args)]
+pub(crate) struct AdoptNonce {
+    #[command(flatten)]
+    places: SignerPlaces,
+
+    /// Change nothing; say what would be done
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Do it: the key is not in other hands, or nothing signs with it any more
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Settings of `signer rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateSigner {
+    #[command(flatten)]
+    places: SignerPlaces,
+
+    /// The next key: a secp256k1 key in hexadecimal digits, readable by us alone
+    #[arg(long = "to", value_name = "FILE")]
+    next: PathBuf,
+
+    /// Change nothing; say what would be done
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+}
+
+impl SignerCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Status(settings) => settings.run().await,
+            Self::AdoptNonce(settings) => settings.run().await,
+            Self::Rotate(settings) => settings.run().await,
+        }
+    }
+}
+
+/// The database and the node, found to fit together.
+struct OpenedPlaces {
+    pool: Pool,
+    client: Client,
+    chain_id: i64,
+}
+
+impl SignerPlaces {
+    async fn open(&self) -> Result<OpenedPlaces, Failure> {
+        let one = PoolSettings {
+            min: 0,
+            ..PoolSettings::default()
+        };
+        let pool = store::connect(&self.url, "meditrustal signer", one)?;
+        migrate::require_current(&pool).await?;
+        let deployment = Deployment::load(&self.deployment_file)?;
+        let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+        client.check().await?;
+        Ok(OpenedPlaces {
+            pool,
+            client,
+            chain_id: registry_of(&deployment)?.chain_id,
+        })
+    }
+}
+
+/// What the node says of an account.
+#[derive(Debug, Clone, Copy)]
+struct OnNode {
+    account: ChainAddress,
+    /// How many of its transactions are in blocks.
+    latest: i64,
+    /// The same, with those that wait at the node.
+    pending: i64,
+}
+
+impl OnNode {
+    async fn ask(client: &Client, address: &str) -> Result<Self, Failure> {
+        let account: ChainAddress = address.parse()?;
+        Ok(Self {
+            account,
+            latest: i64::try_from(client.next_nonce(account).await?)?,
+            pending: i64::try_from(client.pending_nonce(account).await?)?,
+        })
+    }
+
+    /// How many of its transactions the chain has, and the database does not know.
+    fn foreign(self, known: i64) -> i64 {
+        self.latest.saturating_sub(known).max(0)
+    }
+
+    /// How many more of them wait at the node.
+    fn foreign_waiting(self, known: i64) -> i64 {
+        self.pending.saturating_sub(self.latest.max(known)).max(0)
+    }
+}
+
+impl SignerStatus {
+    async fn run(&self) -> Result<(), Failure> {
+        let opened = self.places.open().await?;
+        let fee = opened.client.fees().await?.max_fee_per_gas;
+        let mut conn = opened.pool.acquire().await?;
+        let mut told = Vec::new();
+        for signer in restores::signers(&mut conn, opened.chain_id).await? {
+            let on_node = OnNode::ask(&opened.client, &signer.address).await?;
+            let account = SignerAccount {
+                chain_id: opened.chain_id,
+                address: &signer.address,
+            };
+            let waiting = attempts::waiting(&mut conn, account, LISTED).await?;
+            let balance = opened.client.balance(on_node.account).await?;
+            let may_anchor = opened.client.is_registrar(on_node.account).await?;
+            let left = transactions_left(balance, fee);
+            if self.json {
+                let foreign = on_node.foreign(signer.next_nonce);
+                let waiting: Vec<Value> = waiting.iter().map(described).collect();
+                told.push(json!({
+                    "address": signer.address,
+                    "mayAnchor": may_anchor,
+                    "balanceWei": balance.to_string(),
+                    "transactionsLeft": left,
+                    "nonces": {
+                        "database": signer.next_nonce,
+                        "latest": on_node.latest,
+                        "pending": on_node.pending,
+                    },
+                    "foreignTransactions": foreign,
+                    "waiting": waiting,
+                }));
+            } else {
+                let role = if may_anchor {
+                    "may anchor"
+                } else {
+                    "may not anchor"
+                };
+                let address = &signer.address;
+                say(&format!(
+                    "{address} {role}, and has {balance} wei, for {left} transactions"
+                ))?;
+                tell_nonces(&signer, on_node)?;
+                tell_waiting(&waiting)?;
+            }
+        }
+        if self.json {
+            return say(&json!({ "signers": told }).to_string());
+        }
+        Ok(())
+    }
+}
+
+fn tell_nonces(signer: &KnownSigner, on_node: OnNode) -> Result<(), Failure> {
+    let known = signer.next_nonce;
+    let OnNode {
+        latest, pending, ..
+    } = on_node;
+    say(&format!(
+        "  next nonce: {known} in the database, {latest} in the newest block, {pending} with what waits at the node"
+    ))?;
+    let foreign = on_node.foreign(known);
+    if foreign > 0 {
+        say(&format!(
+            "  {foreign} transaction(s) of it are not ours: see `meditrustal signer adopt-nonce --dry-run`"
+        ))?;
+    }
+    Ok(())
+}
+
+fn tell_waiting(waiting: &[WaitingTransaction]) -> Result<(), Failure> {
+    for it in waiting {
+        let WaitingTransaction {
+            nonce,
+            kind,
+            state,
+            tx_hash,
+            attempts,
+            max_fee_per_gas,
+            seconds,
+        } = it;
+        say(&format!(
+            "  waiting for {seconds:.0} s: nonce {nonce}, {kind}, {state}, {tx_hash}, attempt {attempts} at {max_fee_per_gas} wei"
+        ))?;
+    }
+    say(&format!("  {} transaction(s) wait", waiting.len()))
+}
+
+fn described(waiting: &WaitingTransaction) -> Value {
+    json!({
+        "nonce": waiting.nonce,
+        "kind": waiting.kind,
+        "state": waiting.state,
+        "txHash": waiting.tx_hash,
+        "attempts": waiting.attempts,
+        "maxFeeWei": waiting.max_fee_per_gas,
+        "seconds": waiting.seconds,
+    })
+}
+
+impl AdoptNonce {
+    async fn run(&self) -> Result<(), Failure> {
+        let opened = self.places.open().await?;
+        let mut conn = opened.pool.acquire().await?;
+        let known = restores::signers(&mut conn, opened.chain_id).await?;
+        drop(conn);
+        let mut behind = Vec::new();
+        for signer in known {
+            let on_node = OnNode::ask(&opened.client, &signer.address).await?;
+            if on_node.foreign(signer.next_nonce) > 0 {
+                behind.push((signer, on_node));
+            }
+        }
+        if behind.is_empty() {
+            return say(
+                "the database knows every transaction of its accounts: nothing is to be adopted",
+            );
+        }
+        for (signer, on_node) in &behind {
+            explain(signer, *on_node)?;
+        }
+        if self.dry_run {
+            return say("nothing was changed");
+        }
+        if !self.yes {
+            return Err(
+                "nothing was changed: run it with --yes once you know who has used the key".into(),
+            );
+        }
+        for (signer, on_node) in &behind {
+            adopt(&opened, signer, *on_node).await?;
+        }
+        Ok(())
+    }
+}
+
+fn explain(signer: &KnownSigner, on_node: OnNode) -> Result<(), Failure> {
+    let (address, known) = (&signer.address, signer.next_nonce);
+    let (foreign, last) = (on_node.foreign(known), on_node.latest - 1);
+    say(&format!(
+        "{address}: the chain has {foreign} transaction(s) that this database does not know, with the nonces {known} to {last}. \
+         Either somebody else has the key (then it is stolen: follow `Registrar stolen` in docs/operations.md first), or the database \
+         is an older one (then `meditrustal restore` does this, and more). From now on it would sign with nonce {}; records whose \
+         nonce was used meanwhile are signed again by the api",
+        on_node.latest
+    ))
+}
+
+async fn adopt(
+    opened: &OpenedPlaces,
+    signer: &KnownSigner,
+    on_node: OnNode,
+) -> Result<(), Failure> {
+    let address = &signer.address;
+    let waiting = on_node.foreign_waiting(signer.next_nonce);
+    if waiting > 0 {
+        return Err(format!(
+            "{waiting} more transaction(s) of {address} wait at the node: run this again when they are in a block"
+        )
+        .into());
+    }
+    let account = SignerAccount {
+        chain_id: opened.chain_id,
+        address,
+    };
+    let next = on_node.latest;
+    let mut tx = opened.pool.begin().await?;
+    if restores::raise_nonce(&mut tx, account, next).await? {
+        let details = json!({
+            "signer": address, "nextNonce": next, "before": signer.next_nonce, "adopted": true,
+        });
+        write_down(&mut tx, details).await?;
+    }
+    tx.commit().await?;
+    say(&format!("{address} goes on from nonce {next}"))
+}
+
+impl RotateSigner {
+    async fn run(&self) -> Result<(), Failure> {
+        let opened = self.places.open().await?;
+        let account = address_of_key_file(&self.next)?;
+        let address = account.to_string();
+        let nonce = require_ready(&opened, account).await?;
+        let file = self.next.display();
+        say(&format!(
+            "1. {address} is made known, so that its anchors are ours\n\
+             2. then restart each api with MEDITRUSTAL_REGISTRAR_KEY_FILE={file}: it signs with the new key, and sends what the old \
+             one has signed to its end\n\
+             3. when `meditrustal signer status` says that nothing of the old account waits, let the registry's administrator call \
+             revokeRole(REGISTRAR_ROLE, old account), and destroy the old key"
+        ))?;
+        if self.dry_run {
+            return say("nothing was changed");
+        }
+        if !self.yes {
+            return Err("nothing was changed: run it with --yes".into());
+        }
+        let signer = SignerAccount {
+            chain_id: opened.chain_id,
+            address: &address,
+        };
+        let mut tx = opened.pool.begin().await?;
+        let next = signers::register(&mut tx, signer, nonce).await?;
+        let details = json!({ "signer": address, "nextNonce": next, "rotated": true });
+        write_down(&mut tx, details).await?;
+        tx.commit().await?;
+        say(&format!(
+            "{address} is known, and begins with nonce {next}; now restart each api"
+        ))
+    }
+}
+
+/// Refuses an account with which nothing could be anchored; gives its next nonce.
+async fn require_ready(opened: &OpenedPlaces, account: ChainAddress) -> Result<i64, Failure> {
+    let OpenedPlaces {
+        pool,
+        client,
+        chain_id,
+    } = opened;
+    if !client.is_registrar(account).await? {
+        return Err(format!(
+            "the registry does not let {account} anchor: let its administrator call grantRole(REGISTRAR_ROLE, {account}) first; \
+             the one before keeps the role until its transactions are in blocks"
+        )
+        .into());
+    }
+    let fee = client.fees().await?.max_fee_per_gas;
+    if transactions_left(client.balance(account).await?, fee) == 0 {
+        return Err(
+            format!("{account} cannot pay for a transaction: send funds to it first").into(),
+        );
+    }
+    let nonce = i64::try_from(client.next_nonce(account).await?)?;
+    let signer = SignerAccount {
+        chain_id: *chain_id,
+        address: &account.to_string(),
+    };
+    let mut conn = pool.acquire().await?;
+    let known = signers::known_nonce(&mut conn, signer).await?;
+    if known.is_some_and(|known| known < nonce) {
+        return Err(format!(
+            "the chain knows transactions of {account} that this database does not: see `meditrustal signer adopt-nonce --dry-run`"
+        )
+        .into());
+    }
+    Ok(nonce)
+}
+
+/// Writes down what the operator did.
+async fn write_down(tx: &mut Tx<'_>, details: Value) -> Result<(), StoreError> {
+    let origin = Origin::job(RequestId::fresh());
+    let entry = AuditEntry {
+        resource_type: ResourceType::Signer,
+        resource_id: origin.request.0,
+        new_value: Some(details),
+        classification: Classification::Security,
+        encryption: EncryptionStatus::MetadataOnly,
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::KeyRotate,
+            Purpose::SystemAdministration,
+            &origin,
+        )
+    };
+    audit::insert(tx, &[entry]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_does_not_know_is_counted_in_blocks_and_at_the_node() {
+        let account = ChainAddress([1; 20]);
+        let cases = [
+            // in blocks, at the node, in the database → of others in blocks, of others at the node
+            (5, 5, 5, 0, 0),
+            (5, 7, 7, 0, 0),
+            (5, 5, 9, 0, 0),
+            (7, 7, 5, 2, 0),
+            (7, 9, 5, 2, 2),
+            (5, 9, 7, 0, 2),
+        ];
+        for (latest, pending, known, foreign, waiting) in cases {
+            let on_node = OnNode {
+                account,
+                latest,
+                pending,
+            };
+            let found = (on_node.foreign(known), on_node.foreign_waiting(known));
+            assert_eq!(found, (foreign, waiting), "{latest} {pending} {known}");
+        }
+    }
+}

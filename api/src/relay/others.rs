@@ -1,0 +1,79 @@
+//! Transactions that another key of ours has signed, an earlier one: they are sent to their end, for which nobody needs the key.
+//! Where that account may not anchor any more they would be mined without effect, so what they were for is signed again by the
+//! account of now.
+
+use chain::ChainAddress;
+use store::{
+    StoreError,
+    outbox::{self, DueTransaction, again},
+    signers::SignerAccount,
+};
+
+use super::{BATCH, RETRY_IN, Relay, sendable, stuck::StuckReason};
+
+impl Relay {
+    /// Sends what other accounts have signed.
+    pub(super) async fn finish_others(&self, ours: SignerAccount<'_>) -> Result<(), StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        let others = again::other_accounts(&mut conn, ours).await?;
+        drop(conn);
+        for address in others {
+            let Ok(account) = address.parse::<ChainAddress>() else {
+                // Not written by us.
+                continue;
+            };
+            let signer = SignerAccount {
+                chain_id: ours.chain_id,
+                address: &address,
+            };
+            self.finish(signer, account).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        signer: SignerAccount<'_>,
+        account: ChainAddress,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.pool.acquire().await?;
+        let mut due = outbox::due(&mut conn, signer, BATCH).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let under_way = outbox::under_way(&mut conn, signer).await?;
+        drop(conn);
+        let room = match self.client.room(account).await {
+            Ok(room) => room,
+            Err(error) => return self.put_off_all(&due, &error).await,
+        };
+        if !room.paused && !room.may_anchor {
+            return self.take_over(account, &due).await;
+        }
+        let held = due.split_off(sendable(&due, room, under_way));
+        self.send(account, &due).await?;
+        let held: Vec<i64> = held.iter().map(|it| it.outbox).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.pool.acquire().await?;
+        outbox::put_off(&mut conn, &held, RETRY_IN).await
+    }
+
+    /// Gives up what an account has signed that may not anchor any more.
+    async fn take_over(
+        &self,
+        account: ChainAddress,
+        due: &[DueTransaction],
+    ) -> Result<(), StoreError> {
+        tracing::warn!(
+            %account,
+            transactions = due.len(),
+            "The registry takes nothing from {account} any more: what it has signed is signed again by another account"
+        );
+        for transaction in due {
+            self.give_up(transaction, StuckReason::RoleLost).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE anchor_attempts DROP COLUMN state;
