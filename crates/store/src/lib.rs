@@ -28,6 +28,7 @@ pub mod idempotency;
 pub mod inspect;
 pub mod key_checks;
 pub mod keys;
+pub mod leases;
 pub mod legal_holds;
 pub mod maintenance;
 pub mod memberships;
