@@ -296,7 +296,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 41] = [
+const OWN_TABLES: [&str; 42] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -316,6 +316,7 @@ const OWN_TABLES: [&str; 41] = [
     "deletion_steps",
     "erasure_ledger",
     "idempotency_keys",
+    "indexer_leases",
     "integrity_feed",
     "integrity_findings",
     "key_checks",
