@@ -73,6 +73,7 @@ impl Sweep {
         let records: Vec<RecordId> = records.into_iter().collect();
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
         let about_records = reconciliation::record_facts(&mut conn, registry, &records).await?;
+        let placed = reconciliation::placed_anchors(&mut conn, registry, &records).await?;
         let about_hashes = reconciliation::hash_facts(&mut conn, registry, &hashes).await?;
         let names: Vec<String> = registrars.iter().map(ToString::to_string).collect();
         let anchored: Vec<DataHash> = about_records.iter().filter_map(judge::anchored).collect();
@@ -84,6 +85,11 @@ impl Sweep {
         let wrong: Vec<SuspectedFinding> = about_records
             .iter()
             .flat_map(|facts| judge::record(facts, registry.chain_id, &registrars))
+            .chain(
+                placed
+                    .iter()
+                    .filter_map(|anchor| judge::misplaced(anchor, &registrars)),
+            )
             .chain(about_hashes.iter().filter_map(judge::hash))
             .chain(
                 about_records
