@@ -342,13 +342,15 @@ impl ChainFollower {
         } else {
             wanted
         };
-        if leader.noted != Some(seen) || leader.noted_at.elapsed() > HEARTBEAT {
+        let moves = finalized_up_to > leader.finalized_up_to;
+        // Before any anchor is final: the sweep holds the anchors against it.
+        if moves || leader.noted != Some(seen) || leader.noted_at.elapsed() > HEARTBEAT {
             let noted = leader.writer.note(leader.at, seen.head, finalized_up_to);
             self.status.clock(in_time(noted).await?);
             leader.noted_at = Instant::now();
         }
         // In the first round as well: some may have become final while nobody led.
-        if leader.noted.is_none() || finalized_up_to > leader.finalized_up_to {
+        if moves || leader.noted.is_none() {
             let count = in_time(leader.writer.finalize(finalized_up_to)).await?;
             if count > 0 {
                 tracing::info!("Finalised {count} anchors up to block {finalized_up_to}");

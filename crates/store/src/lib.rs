@@ -55,6 +55,7 @@ pub mod second_factors;
 mod session;
 pub mod sessions;
 pub mod signers;
+pub mod sweeps;
 pub mod tenant;
 pub mod throttle;
 pub mod trail;
