@@ -2,7 +2,7 @@
 //! order, and not to its block, its transaction and its place there: those are held against the blocks that the node has
 //! under their numbers, and against the receipts of their transactions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -72,8 +72,8 @@ impl Client {
         Ok(misplaced)
     }
 
-    /// The first of these logs that is not in the receipt of its transaction, word for word and at its place. `None` where
-    /// all of them are.
+    /// One of these logs that is not in the receipt of its transaction, word for word and at its place. `None` where all of
+    /// them are. Each transaction is asked for once, many in one request; each block at most once.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -81,41 +81,69 @@ impl Client {
         &self,
         logs: &[RawLog],
     ) -> Result<Option<UnprovenLog>, ClientError> {
-        let transactions: BTreeSet<TxHash> = logs.iter().map(|log| log.tx_hash).collect();
-        let transactions: Vec<TxHash> = transactions.into_iter().collect();
-        let mut receipts: HashMap<TxHash, wire::RawReceipt> = HashMap::new();
-        for some in transactions.chunks(AT_ONCE) {
-            let params = some.iter().map(|tx| json!([tx.to_string()])).collect();
-            let method = "eth_getTransactionReceipt";
-            let found = self.ask_each::<wire::RawReceipt>(method, params).await?;
-            let found = some.iter().copied().zip(found);
-            receipts.extend(found.filter_map(|(tx, receipt)| Some((tx, receipt?))));
-        }
+        let mut by_transaction: BTreeMap<TxHash, Vec<&RawLog>> = BTreeMap::new();
         for log in logs {
-            let what = match receipts.get(&log.tx_hash) {
-                Some(receipt) if holds(receipt, log) => continue,
-                Some(_) => "the receipt of the transaction does not have it",
-                None if self.is_in_receipts_of_block(log).await? => continue,
-                None => "the transaction has no receipt in that block",
-            };
-            return Ok(Some(UnprovenLog::new(log, what.to_owned())));
+            by_transaction.entry(log.tx_hash).or_default().push(log);
+        }
+        let by_transaction: Vec<(TxHash, Vec<&RawLog>)> = by_transaction.into_iter().collect();
+        let mut without_index: BTreeMap<u64, Vec<&RawLog>> = BTreeMap::new();
+        for some in by_transaction.chunks(AT_ONCE) {
+            let params = some.iter().map(|(tx, _)| json!([tx.to_string()]));
+            let params: Vec<Value> = params.collect();
+            let found = self.receipts(params).await?;
+            for ((_, logs), receipt) in some.iter().zip(found) {
+                let Some(receipt) = receipt else {
+                    for &log in logs {
+                        let of_block = without_index.entry(log.block_number);
+                        of_block.or_default().push(log);
+                    }
+                    continue;
+                };
+                if let Some(log) = logs.iter().find(|log| !holds(&receipt, log)) {
+                    let what = "the receipt of the transaction does not have it";
+                    return Ok(Some(UnprovenLog::new(log, what.to_owned())));
+                }
+            }
+        }
+        for (block, logs) in without_index {
+            let receipts = self.receipts_of_block(block).await?;
+            let is_there = |log: &RawLog| receipts.iter().any(|receipt| holds(receipt, log));
+            if let Some(log) = logs.into_iter().find(|log| !is_there(log)) {
+                let what = "the transaction has no receipt in that block";
+                return Ok(Some(UnprovenLog::new(log, what.to_owned())));
+            }
         }
         Ok(None)
     }
 
+    /// The receipts of transactions, in their order; `None` for one that the node does not find.
+    async fn receipts(
+        &self,
+        params: Vec<Value>,
+    ) -> Result<Vec<Option<wire::RawReceipt>>, ClientError> {
+        let count = params.len();
+        let asked = self.ask_each("eth_getTransactionReceipt", params).await;
+        match asked {
+            // Those that have no index of transactions, or none yet, say so by a refusal.
+            Err(error @ ClientError::Refused { .. }) if !error.asks_for_patience() => {
+                Ok((0..count).map(|_| None).collect())
+            }
+            answered => answered,
+        }
+    }
+
     /// Nodes that keep no index of old transactions have the receipts of a block all the same.
-    async fn is_in_receipts_of_block(&self, log: &RawLog) -> Result<bool, ClientError> {
-        let params = json!([format!("{:#x}", log.block_number)]);
+    async fn receipts_of_block(&self, block: u64) -> Result<Vec<wire::RawReceipt>, ClientError> {
+        let params = json!([format!("{block:#x}")]);
         let asked = self
             .rpc
             .ask::<Vec<wire::RawReceipt>>("eth_getBlockReceipts", params)
             .await;
         match asked {
-            Ok(receipts) => {
-                let receipts = receipts.unwrap_or_default();
-                Ok(receipts.iter().any(|receipt| holds(receipt, log)))
+            Ok(receipts) => Ok(receipts.unwrap_or_default()),
+            Err(error @ ClientError::Refused { .. }) if !error.asks_for_patience() => {
+                Ok(Vec::new())
             }
-            Err(error @ ClientError::Refused { .. }) if !error.asks_for_patience() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -173,9 +201,9 @@ impl Client {
         if params.len() > 1 {
             match self.rpc.ask_all::<T>(method, params.clone()).await {
                 Ok(answers) => return answers.into_iter().collect(),
-                Err(error) if error.asks_for_patience() => return Err(error),
-                Err(ClientError::Refused { .. } | ClientError::Unreadable { .. }) => {}
-                Err(other) => return Err(other),
+                // It takes none, or none so large.
+                Err(error) if error.asks_for_less() => {}
+                Err(error) => return Err(error),
             }
         }
         let mut answers = Vec::with_capacity(params.len());
