@@ -2,7 +2,10 @@
 //! chain. One that fails rests, longer each time, and another takes its place; the others are asked where one is not to be
 //! believed alone: before anything is undone, and before anything is called final.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use chain::{Block, Client};
 use domain::ids::RequestId;
@@ -11,6 +14,10 @@ use crate::position::BlockRef;
 
 /// The longest rest of one that fails again and again.
 const MAX_REST: Duration = Duration::from_secs(5);
+
+/// How long another node may take to say what it has; one that takes longer says nothing, and is not asked for [`MAX_REST`].
+/// A connection that is half open would hold up each reorganisation otherwise, and each move of finality.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of a rest is left to chance, so that those who wait do not all come back at once: a fifth. Unit: parts.
 const JITTER_PARTS: u32 = 5;
@@ -25,6 +32,8 @@ struct NodeEndpoint {
     rests_until: Option<Instant>,
     failures: u64,
     last_error: Option<String>,
+    /// Until when it is not asked beside another one, because it gave no answer.
+    silent_until: Mutex<Option<Instant>>,
 }
 
 /// What is known of a node, by its place in the list.
@@ -60,6 +69,7 @@ impl Endpoints {
             rests_until: None,
             failures: 0,
             last_error: None,
+            silent_until: Mutex::new(None),
         });
         Self {
             all: all.collect(),
@@ -85,12 +95,30 @@ impl Endpoints {
             .map(|(place, it)| (place, &it.client))
     }
 
+    /// What another node says, where it says it soon.
+    async fn soon<T>(&self, place: usize, answer: impl Future<Output = Option<T>>) -> Option<T> {
+        let silent_until = &self.all[place].silent_until;
+        let until = *silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        if let Ok(answer) = tokio::time::timeout(OTHERS_TIMEOUT, answer).await {
+            return answer;
+        }
+        tracing::debug!("Node {} gives no answer", place + 1);
+        let until = Some(Instant::now() + MAX_REST);
+        *silent_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        None
+    }
+
     /// Those of the others that have this very block, with their newest block each. Who gives no answer says nothing.
     pub(crate) async fn others_with(&self, block: BlockRef) -> Vec<(usize, Block)> {
-        let asked = self.others().map(|(place, client)| async move {
-            let theirs = client.block_by_number(block.number).await.ok()??;
-            let head = client.head().await.ok()?;
-            (theirs.hash == block.hash).then_some((place, head))
+        let asked = self.others().map(|(place, client)| {
+            self.soon(place, async move {
+                let theirs = client.block_by_number(block.number).await.ok()??;
+                let head = client.head().await.ok()?;
+                (theirs.hash == block.hash).then_some((place, head))
+            })
         });
         let answers = futures::future::join_all(asked).await;
         answers.into_iter().flatten().collect()
@@ -98,10 +126,12 @@ impl Endpoints {
 
     /// Those of the others that have another block of this number. Who gives no answer, or has none, says nothing.
     pub(crate) async fn others_without(&self, block: BlockRef) -> Vec<(usize, BlockRef)> {
-        let asked = self.others().map(|(place, client)| async move {
-            let theirs = client.block_by_number(block.number).await.ok()??;
-            let theirs = BlockRef::from(&theirs);
-            (theirs.hash != block.hash).then_some((place, theirs))
+        let asked = self.others().map(|(place, client)| {
+            self.soon(place, async move {
+                let theirs = client.block_by_number(block.number).await.ok()??;
+                let theirs = BlockRef::from(&theirs);
+                (theirs.hash != block.hash).then_some((place, theirs))
+            })
         });
         let answers = futures::future::join_all(asked).await;
         answers.into_iter().flatten().collect()
@@ -227,6 +257,20 @@ mod tests {
         one.succeeded();
         assert!(one.failed("gone".to_owned(), None) < REST * 2);
         assert_eq!(one.used, 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_gives_no_answer_is_not_waited_for_twice() {
+        let two = endpoints(2);
+        let never = std::future::pending::<Option<()>>;
+        let began = Instant::now();
+        assert_eq!(two.soon(1, never()).await, None);
+        assert!(began.elapsed() >= OTHERS_TIMEOUT);
+
+        let began = Instant::now();
+        assert_eq!(two.soon(1, never()).await, None);
+        assert!(began.elapsed() < OTHERS_TIMEOUT);
+        assert_eq!(two.soon(0, async { Some(()) }).await, Some(()));
     }
 
     #[test]
