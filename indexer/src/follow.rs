@@ -73,6 +73,34 @@ impl ReadRange {
         };
     }
 
+    /// Whether each registry's own word at the end is known.
+    pub(crate) fn is_told(&self) -> bool {
+        let of_consents = self.consents.as_ref();
+        self.registry.is_some() && of_consents.is_none_or(|range| range.registry.is_some())
+    }
+
+    /// Takes the word of a later block for the one at the end, where a registry stands there as it does after all of this: then
+    /// it has said nothing in between, and nothing of this is missing. So a registry that is silent for long holds up nothing
+    /// of the other one.
+    pub(crate) fn believe(&mut self, chain_id: u64, before: ChainPosition, later: LaterWord) {
+        let reached = |state: RegistryState, logs: &[RegistryLog]| {
+            let mut logs = logs.iter();
+            logs.try_fold(state, |state, log| next(chain_id, state, log))
+                .ok()
+        };
+        if self.registry.is_none() && later.records.is_some() {
+            let is_same = reached(before.registry_state, &self.logs) == later.records;
+            self.registry = later.records.filter(|_| is_same);
+        }
+        if let (Some(state), Some(range)) = (before.consents, self.consents.as_mut())
+            && range.registry.is_none()
+            && later.consents.is_some()
+        {
+            let is_same = reached(state, &range.logs) == later.consents;
+            range.registry = later.consents.filter(|_| is_same);
+        }
+    }
+
     /// Up to which block nothing can be missing; `None` where each registry's own word at the end says so of all of it.
     /// Without that word, an event shows that nothing is missing before it, and nothing of what is after it.
     fn certain_up_to(&self, before: ChainPosition) -> Option<u64> {
@@ -124,6 +152,13 @@ impl ReadRange {
         };
         (certain, rest)
     }
+}
+
+/// What the registries say of themselves after a later block, each where there is one and the node can tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaterWord {
+    pub(crate) records: Option<RegistryState>,
+    pub(crate) consents: Option<RegistryState>,
 }
 
 /// A range that follows: what of it is confirmed, and what is not yet.
@@ -475,6 +510,41 @@ mod tests {
         let followed = both.followed.expect("all of it is confirmed");
         assert_eq!(followed.end.registry_state, last);
         assert_eq!((followed.blocks.len(), followed.logs.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_later_word_confirms_only_where_nothing_was_said_since() {
+        let before = ChainPosition {
+            block: BlockRef::from(&block(1)),
+            registry_state: START,
+            consents: Some(START),
+        };
+        let whole = logs(&[2, 6]);
+        let state = |log: &RegistryLog, sequence| RegistryState {
+            sequence,
+            head: log.head,
+        };
+        let read = || ReadRange {
+            consents: Some(ConsentRange {
+                logs: Vec::new(),
+                registry: None,
+            }),
+            ..read_range(&[4], whole[..1].to_vec(), None)
+        };
+        for (records, consents, applied) in [
+            (Some(state(&whole[0], 1)), Some(START), true),
+            (Some(state(&whole[1], 2)), Some(START), false),
+            (Some(state(&whole[0], 1)), None, false),
+            (Some(state(&whole[0], 1)), Some(state(&whole[0], 1)), false),
+            (None, None, false),
+        ] {
+            let mut read = read();
+            assert!(!read.is_told());
+            read.believe(CHAIN, before, LaterWord { records, consents });
+            let seen = confirm(CHAIN, before, read).expect("it follows");
+            assert_eq!(seen.followed.is_some(), applied, "{records:?} {consents:?}");
+            assert_eq!(seen.held.is_none(), applied, "{records:?} {consents:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod reorganisation;
 use std::time::{Duration, Instant};
 
 use chain::Client;
-use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry};
+use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry, leases};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 /// How often a leader writes although there is nothing new: the api says that nobody leads where it does not.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// How often in a row the chain may move while one node is read before another is asked. Unit: rounds.
+const MOVED_TOO_OFTEN: usize = 10;
+
 /// How many remembered blocks are compared at once when the fork is looked for.
 const COMPARED_AT_ONCE: usize = 16;
 
@@ -35,12 +38,16 @@ pub(crate) struct ChainFollower {
     pub(crate) registry: Registry,
     status: Status,
     range_size: RangeSize,
+    /// What this process is called where it holds the lease.
+    pub(crate) holder: String,
     /// What the operator accepted; used once.
     accept_reorg_to: Option<u64>,
     /// How many blocks there are on top of a final one, at least.
     finality_depth: u64,
     /// How many nodes in a row have brought us to a halt.
     halts: usize,
+    /// How often in a row the chain moved while it was read.
+    moved: usize,
     /// Whether the node must be asked again who it is before anything else.
     pub(crate) unchecked: bool,
     stop: CancellationToken,
@@ -75,9 +82,11 @@ pub(crate) enum RoundOutcome {
     More,
 }
 
-/// What the operator has set of how the chain is followed.
-#[derive(Debug, Clone, Copy)]
+/// How the chain is followed.
+#[derive(Debug, Clone)]
 pub(crate) struct FollowSettings {
+    /// What this process is called where it holds the lease.
+    pub(crate) holder: String,
     /// The block to go back to, once, where the chain was undone below finality.
     pub(crate) accept_reorg_to: Option<u64>,
     /// How many blocks there are on top of a final one, at least.
@@ -99,9 +108,11 @@ impl ChainFollower {
             registry,
             status,
             range_size: RangeSize::default(),
+            holder: settings.holder,
             accept_reorg_to: settings.accept_reorg_to,
             finality_depth: settings.finality_depth,
             halts: 0,
+            moved: 0,
             unchecked: true,
             stop,
         }
@@ -120,7 +131,7 @@ impl ChainFollower {
     /// The node that is asked did not do what it should: it rests, and another is asked. Gives how long to wait before.
     pub(crate) fn turn_away(&mut self, error: &IndexerError) -> Duration {
         self.halts += usize::from(error.halted().is_some());
-        self.unchecked = true;
+        (self.moved, self.unchecked) = (0, true);
         let wait = self
             .endpoints
             .failed(with_causes(error), error.retry_after());
@@ -128,9 +139,16 @@ impl ChainFollower {
         wait
     }
 
+    /// The chain moved while it was read. Gives whether that was so too often for a chain, and another node can be asked: one that
+    /// does not answer for its own blocks looks the same.
+    pub(crate) fn moved(&mut self) -> bool {
+        self.moved += 1;
+        self.moved >= MOVED_TOO_OFTEN && self.endpoints.count() > 1
+    }
+
     /// The node that is asked did what it should.
     pub(crate) fn did_well(&mut self) {
-        self.halts = 0;
+        (self.halts, self.moved) = (0, 0);
         self.endpoints.succeeded();
         self.status.nodes(self.endpoints.health());
     }
@@ -154,6 +172,8 @@ impl ChainFollower {
                 None => return Ok(RoundOutcome::Done),
             },
         };
+        // Counts only from one round to the next: nobody knows what a node does that gives no answer.
+        let behind = leader.behind.take();
         let Some(looked) = until(&self.stop, Box::pin(self.look(leader))).await else {
             return Ok(RoundOutcome::Done);
         };
@@ -163,9 +183,6 @@ impl ChainFollower {
         if compared.first().is_some_and(Compared::agrees) {
             self.join_consents(leader).await?;
         }
-        if !matches!(step, Step::Behind { .. }) {
-            leader.behind = None;
-        }
         match step {
             Step::Wait => {
                 self.finalize(leader, seen).await?;
@@ -173,6 +190,7 @@ impl ChainFollower {
             }
             Step::Behind { blocks, common } => {
                 tracing::debug!("The node is {blocks} blocks behind us");
+                leader.behind = behind;
                 self.await_blocks(leader, seen, (common, compared.as_slice()))
                     .await
             }
@@ -214,17 +232,18 @@ impl ChainFollower {
     }
 
     async fn take_over(&self, first: ChainPosition) -> Result<LeaderState, IndexerError> {
+        // One that stood still since it took the lease must not take the fence from who has it now.
         let taken = within(async {
-            let mut conn = self.pool.acquire().await?;
-            cursor::take_over(&mut conn, &self.registry, &first.to_row()).await
-        });
-        let cursor = taken.await?;
-        within(async {
             let mut tx = self.pool.begin().await?;
+            if !leases::holds(&mut tx, &self.registry, &self.holder).await? {
+                return Ok(None);
+            }
+            let cursor = cursor::take_over(&mut tx, &self.registry, &first.to_row()).await?;
             checkpoints::confirm_by_stored_events(&mut tx, &self.registry).await?;
-            tx.commit().await
-        })
-        .await?;
+            tx.commit().await?;
+            Ok(Some(cursor))
+        });
+        let cursor = taken.await?.ok_or(IndexerError::LeaseLost)?;
         let at = ChainPosition::from_row(&cursor.position)?;
         self.status.is(LeadershipRole::Leader);
         self.status.at(at.block.number, at.registry_state.sequence);
@@ -316,6 +335,10 @@ impl ChainFollower {
                 self.finalize(leader, seen).await?;
                 Ok(round)
             }
+            Err(error @ IndexerError::Unconfirmed { .. }) => {
+                self.say_that_we_lead(leader, seen).await?;
+                Err(error)
+            }
             // Other nodes are asked first.
             Err(error) if error.halted().is_none() || !self.is_last_word() => Err(error),
             Err(error) => {
@@ -325,6 +348,21 @@ impl ChainFollower {
                 self.halt_or_accept(leader, error, seen).await
             }
         }
+    }
+
+    /// Writes that somebody leads where nothing was written for a while: the api reads it.
+    async fn say_that_we_lead(
+        &self,
+        leader: &mut LeaderState,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
+        if leader.noted_at.elapsed() > HEARTBEAT {
+            let head = seen.head.max(leader.at.block.number);
+            let noted = leader.writer.note(leader.at, head, leader.finalized_up_to);
+            self.status.clock(in_time(noted).await?);
+            leader.noted_at = Instant::now();
+        }
+        Ok(())
     }
 
     /// Writes down where the chain is, if it moved, and finalises what became final, where no other node contradicts.

@@ -82,6 +82,7 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     };
     look_at_database(&config, &settings, &status, &stop).await?;
     let settings = FollowSettings {
+        holder: lease::holder(),
         accept_reorg_to: config.accept_reorg_to,
         finality_depth: config.finality_depth(),
     };
@@ -95,7 +96,6 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     );
     Indexer {
         config,
-        holder: lease::holder(),
         follower,
         status,
         sweep: Sweep::default(),
@@ -170,8 +170,6 @@ async fn look_at_database(
 
 struct Indexer {
     config: Config,
-    /// What this process is called where it holds the lease.
-    holder: String,
     follower: ChainFollower,
     status: Status,
     sweep: Sweep,
@@ -200,7 +198,7 @@ impl Indexer {
         let taken = Box::pin(within(LeaseKeeper::try_take(
             &self.follower.pool,
             &self.follower.registry,
-            &self.holder,
+            &self.follower.holder,
             &self.status,
         )));
         let Some(taken) = until(&self.stop, taken).await else {
@@ -254,8 +252,13 @@ impl Indexer {
                     news |= self.status.good();
                     matches!(round, RoundOutcome::Done)
                 }
-                Err(IndexerError::BlockMoved) => {
-                    tracing::debug!("{}", IndexerError::BlockMoved);
+                Err(error @ IndexerError::BlockMoved) => {
+                    if self.follower.moved() {
+                        wait = self.turn_away(&error);
+                        news = false;
+                    } else {
+                        tracing::debug!("{error}");
+                    }
                     true
                 }
                 Err(

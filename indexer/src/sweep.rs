@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
 use store::{
     PgConnection, StoreError,
-    cursor::Registry,
+    cursor::{self, Registry},
     reconciliation,
     reconciliation::OpenFinding,
     sweeps::{self, SweepPlace},
@@ -140,12 +140,22 @@ impl Sweep {
         let of_consents = writer.sweep_consents(&mut self.consents).await?;
         // Only now: what was interrupted is looked at again.
         if reached != place {
-            let mut conn = writer.pool.acquire().await?;
-            sweeps::keep(&mut conn, registry, reached).await?;
+            keep(writer, reached).await?;
         }
         (self.place, self.newest) = (Some(reached), Some(newest));
         Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
     }
+}
+
+/// Keeps where it stands, for as long as this one leads.
+async fn keep(writer: &ChainWriter, reached: SweepPlace) -> Result<(), IndexerError> {
+    let mut tx = writer.pool.begin().await?;
+    if !cursor::holds(&mut tx, &writer.registry, writer.fence).await? {
+        return Err(IndexerError::FenceLost);
+    }
+    sweeps::keep(&mut tx, &writer.registry, reached).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Where the next batch begins: after this one, or from the start when this one was the last.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{StoreError, cursor::Registry};
+use crate::{StoreError, Tx, cursor::Registry};
 
 /// A lease as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,11 @@ pub async fn take(
                 SELECT
                 FROM pg_stat_activity AS activity
                 WHERE activity.pid = lease.backend_pid
-                  AND activity.backend_start = lease.backend_started_at
+                  -- Not shown of another role's connection: that one counts as there.
+                  AND (
+                      activity.backend_start IS NULL
+                      OR activity.backend_start = lease.backend_started_at
+                  )
             )
          RETURNING lease.holder",
         registry.chain_id,
@@ -80,6 +84,25 @@ pub async fn renew(
     .execute(conn)
     .await?;
     Ok(renewed.rows_affected() == 1)
+}
+
+/// Whether the lease is this one's; keeps it so until the transaction ends.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn holds(tx: &mut Tx<'_>, registry: &Registry, holder: &str) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        "SELECT holder
+         FROM indexer_leases
+         WHERE chain_id = $1 AND registry = $2 AND holder = $3
+         FOR SHARE",
+        registry.chain_id,
+        registry.address,
+        holder,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Lets the next one lead at once, where no other does already, and ends the connection.

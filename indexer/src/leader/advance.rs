@@ -6,7 +6,7 @@ use crate::{
     deadline::{in_time, until},
     error::IndexerError,
     fetch::{self, Ranges},
-    follow::{ConfirmedRange, Followed, ReadRange, confirm},
+    follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
     plan::MAX_STEP,
 };
 
@@ -37,6 +37,7 @@ impl ChainFollower {
     ) -> Result<RoundOutcome, IndexerError> {
         let (mut from, mut held) = (from, None);
         let last = seen.finalized.min(seen.head);
+        let mut later = None;
         while from <= last {
             let to = last.min(from.saturating_add(MAX_STEP - 1));
             let mut ranges = Ranges::new(self.client(), &self.range_size, from, to);
@@ -47,8 +48,12 @@ impl ChainFollower {
                 let Some(read_range) = read? else {
                     break;
                 };
-                held = self.take(leader, held, read_range, seen).await?;
+                if later.is_none() && !read_range.is_told() {
+                    later = Some(self.newest_word(seen).await?);
+                }
+                held = self.take(leader, held, read_range, (seen, later)).await?;
                 self.status.round();
+                self.say_that_we_lead(leader, seen).await?;
             }
             if held.is_none() {
                 return Ok(RoundOutcome::More);
@@ -64,8 +69,9 @@ impl ChainFollower {
             };
             let read_range = read?;
             from = read_range.end().map_or(seen.head, |end| end.number) + 1;
-            held = self.take(leader, held, read_range, seen).await?;
+            held = self.take(leader, held, read_range, (seen, None)).await?;
             self.status.round();
+            self.say_that_we_lead(leader, seen).await?;
             if held.is_none() {
                 return Ok(if leader.at.block.number < seen.head {
                     RoundOutcome::More
@@ -83,15 +89,23 @@ impl ChainFollower {
         }
     }
 
+    /// What the registries say of themselves at the newest block, for a node that does not know older state.
+    async fn newest_word(&self, seen: ObservedHead) -> Result<LaterWord, IndexerError> {
+        let block = self.client().block_by_number(seen.head).await?;
+        let block = block.ok_or(IndexerError::BlockMoved)?;
+        let (records, consents) = fetch::registries_at(self.client(), &block).await?;
+        Ok(LaterWord { records, consents })
+    }
+
     /// Applies what is confirmed of what is held and was read behind it; gives what is not.
     async fn take(
         &self,
         leader: &mut LeaderState,
         held: Option<ReadRange>,
         read_range: ReadRange,
-        seen: ObservedHead,
+        (seen, later): (ObservedHead, Option<LaterWord>),
     ) -> Result<Option<ReadRange>, IndexerError> {
-        let joined = match held {
+        let mut joined = match held {
             Some(mut held) => {
                 held.join(read_range);
                 held
@@ -99,6 +113,9 @@ impl ChainFollower {
             None => read_range,
         };
         let chain_id = self.client().deployment().chain_id;
+        if let Some(later) = later {
+            joined.believe(chain_id, leader.at, later);
+        }
         let ConfirmedRange { followed, held } = confirm(chain_id, leader.at, joined)?;
         if let Some(followed) = followed {
             self.apply(leader, followed, seen).await?;

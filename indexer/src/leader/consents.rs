@@ -93,10 +93,15 @@ impl ChainFollower {
             ..first
         };
         let taken = within(async {
-            let mut conn = self.pool.acquire().await?;
-            cursor::take_over(&mut conn, &registry, &before.to_row()).await
+            let mut tx = self.pool.begin().await?;
+            if !cursor::holds(&mut tx, &writer.registry, writer.fence).await? {
+                return Ok(None);
+            }
+            let taken = cursor::take_over(&mut tx, &registry, &before.to_row()).await?;
+            tx.commit().await?;
+            Ok(Some(taken))
         });
-        let taken = taken.await?;
+        let taken = taken.await?.ok_or(IndexerError::FenceLost)?;
         let mut position = ChainPosition::from_row(&taken.position)?;
         writer.consents = Some(ConsentLine {
             registry,

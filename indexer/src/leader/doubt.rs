@@ -64,6 +64,7 @@ impl ChainFollower {
         };
         leader.behind = Some((seen.head, since));
         if since.elapsed() < ROLLED_BACK_AFTER {
+            self.say_that_we_lead(leader, seen).await?;
             return Ok(RoundOutcome::Done);
         }
         self.client().check().await?;

@@ -156,6 +156,13 @@ async fn a_log_that_is_missing_at_the_end_is_not_passed_over_while_nobody_says_s
     let applied = "SELECT block_number FROM chain_cursors";
     let applied = world.sql(applied).await[0]["block_number"].as_u64();
     assert!(applied < Some(world.block_number().await));
+    let written = "SELECT updated_at::text FROM chain_cursors";
+    let before = text(&world.sql(written).await[0]["updated_at"]);
+    eventually("it says that it leads all the same", async || {
+        let now = text(&world.sql(written).await[0]["updated_at"]);
+        (now != before).then_some(())
+    })
+    .await;
 
     // The next event shows that nothing is missing before it, and nothing of what comes after it.
     node.lies(no_state);
@@ -166,6 +173,45 @@ async fn a_log_that_is_missing_at_the_end_is_not_passed_over_while_nobody_says_s
 
     node.is_honest_again();
     world.wait_for_anchor(&second, "CONFIRMED").await;
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn a_node_without_an_index_of_transactions_is_asked_for_the_receipts_of_blocks() {
+    let (world, node) = lied_to(&[]).await;
+    let ana = world.patient("ana").await;
+    let lies: [fn(&mut Value); 2] = [refuse, |answer| answer["result"] = Value::Null];
+    for lie in lies {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        node.lies(move |method, _, answer| match method {
+            "eth_getTransactionReceipt" => lie(answer),
+            "eth_getBlockReceipts" => {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        });
+        anchored(&world, &ana).await;
+        assert!(asked.load(Ordering::Relaxed) > 0);
+    }
+    nothing_is_wrong(&world).await;
+}
+
+#[tokio::test]
+async fn another_node_is_asked_where_the_chain_of_one_seems_to_move_for_ever() {
+    let (world, node) = lied_to_by_one_of_two().await;
+    let ana = world.patient("ana").await;
+    anchored(&world, &ana).await;
+
+    node.lies(|method, _, answer| {
+        if method == "eth_getLogs" {
+            refuse(answer);
+        }
+    });
+
+    anchored(&world, &ana).await;
+    let said = world.indexer.says("/health/ready").await;
+    assert_eq!(said["nodes"][1]["isUsed"], true, "{said}");
     nothing_is_wrong(&world).await;
 }
 
