@@ -24,8 +24,14 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
 
     /// Where the chain's node answers JSON-RPC
-    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
-    pub(crate) chain_rpc_url: String,
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url,
+          required_unless_present = "chain_rpc_urls")]
+    chain_rpc_url: Option<String>,
+
+    /// More nodes of the same chain, comma separated: asked where the one before does not do what it should, and before
+    /// anything is undone or called final
+    #[arg(long, env = "CHAIN_RPC_URLS", hide_env_values = true, value_delimiter = ',', value_parser = chain_url)]
+    chain_rpc_urls: Vec<String>,
 
     /// What `contracts/script/Deploy.s.sol` wrote: chain, registry, code hash
     #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
@@ -57,6 +63,12 @@ pub(crate) struct Config {
     /// for a chain that makes blocks only when there is something to put into them
     #[arg(long, env = "MEDITRUSTAL_HEAD_AGE", default_value = "120")]
     head_age: u32,
+
+    /// How many blocks there are on top of a final one, at least, whatever the node says; where it says nothing, this alone
+    /// decides
+    #[arg(long, env = "MEDITRUSTAL_FINALITY_DEPTH", default_value = "64",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    finality_depth: u64,
 
     /// Where real records are kept: production. Where none are: development; then what is insecure is warned
     /// of and not refused
@@ -160,12 +172,28 @@ fn chain_url(text: &str) -> Result<String, chain::InvalidUrl> {
 impl Config {
     /// What of these settings is insecure.
     pub(crate) fn risks(&self) -> Vec<Risk> {
-        let risks = [
-            environment::plain_node(&self.chain_rpc_url),
+        let others = [
             environment::empty_password(&self.database_url),
             self.metrics_address.and_then(environment::open_metrics),
         ];
-        risks.into_iter().flatten().collect()
+        let plain = self.nodes().find_map(environment::plain_node);
+        plain
+            .into_iter()
+            .chain(others.into_iter().flatten())
+            .collect()
+    }
+
+    /// The addresses of the nodes, in the order in which they are asked.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &str> {
+        let first = self.chain_rpc_url.as_deref();
+        let more = self.chain_rpc_urls.iter().map(String::as_str);
+        let more = more.filter(move |url| Some(*url) != first);
+        first.into_iter().chain(more)
+    }
+
+    /// How many blocks there are on top of a final one, at least.
+    pub(crate) const fn finality_depth(&self) -> u64 {
+        self.finality_depth
     }
 
     /// Warns of what is insecure.

@@ -1,5 +1,5 @@
 //! Reading stretches of the chain: by range below finality, several at a time, larger while the node
-//! bears it; block by block and by hash above.
+//! bears it; block by block and by hash above. Each log is held against its block and the receipt of its transaction.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use chain::{
-    Block, ChainAddress, Client, ClientError, RegistryLog,
+    Block, ChainAddress, Client, ClientError, RegistryLog, UnprovenLog,
     event::{self, RawLog, Undecodable},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -153,15 +153,14 @@ async fn ranges(
 }
 
 /// Reads one range below finality.
-pub(crate) async fn range(client: &Client, from: u64, to: u64) -> Result<ReadRange, IndexerError> {
+async fn range(client: &Client, from: u64, to: u64) -> Result<ReadRange, IndexerError> {
     let contracts = contracts(client);
     let (logs, end) = tokio::try_join!(
-        client.logs_of_contracts_in(&contracts, from, to),
-        client.block_by_number(to)
+        proven_logs(client, &contracts, from, to),
+        end_of(client, to)
     )?;
-    // Final by one answer, unknown by the next: two nodes behind one address.
-    let end = end.ok_or(IndexerError::BlockMoved)?;
-    let registry = registry_at(client, client.deployment().registry, &end).await?;
+    let registry = client.deployment().registry;
+    let registry = registry_at(client, registry, first_of(client, registry), &end).await?;
     if is_moved(&logs, &end) {
         return Err(IndexerError::BlockMoved);
     }
@@ -182,17 +181,54 @@ pub(crate) async fn consents(
 ) -> Result<(Block, ConsentRange), IndexerError> {
     let contract = client.deployment().consent_registry.into_iter();
     let contract: Vec<ChainAddress> = contract.collect();
-    let (logs, end) = tokio::try_join!(
-        client.logs_of_contracts_in(&contract, from, to),
-        client.block_by_number(to)
-    )?;
-    let end = end.ok_or(IndexerError::BlockMoved)?;
+    let (logs, end) =
+        tokio::try_join!(proven_logs(client, &contract, from, to), end_of(client, to))?;
     if is_moved(&logs, &end) {
         return Err(IndexerError::BlockMoved);
     }
     let read = decode(client, &logs)?;
     let range = consents_at(client, read.consents, &end).await?;
     Ok((end, range.ok_or(IndexerError::BlockMoved)?))
+}
+
+/// The block that a range ends at. Final by one answer, unknown by the next: two nodes behind one address.
+async fn end_of(client: &Client, number: u64) -> Result<Block, IndexerError> {
+    let end = client.block_by_number(number).await?;
+    end.ok_or(IndexerError::BlockMoved)
+}
+
+/// The logs of a range, each in a block that the node has under its number, and in the receipt of its transaction. What does
+/// not fit is asked for once more.
+async fn proven_logs(
+    client: &Client,
+    contracts: &[ChainAddress],
+    from: u64,
+    to: u64,
+) -> Result<Vec<RawLog>, IndexerError> {
+    let logs = client.logs_of_contracts_in(contracts, from, to).await?;
+    let Some(unproven) = contradiction(client, &logs).await? else {
+        return Ok(logs);
+    };
+    tracing::warn!("Asking again for the logs of blocks {from} to {to}: {unproven}");
+    let logs = client.logs_of_contracts_in(contracts, from, to).await?;
+    match contradiction(client, &logs).await? {
+        Some(unproven) => Err(unproven.into()),
+        None => Ok(logs),
+    }
+}
+
+/// The first log that the node's own blocks or receipts contradict.
+async fn contradiction(
+    client: &Client,
+    logs: &[RawLog],
+) -> Result<Option<UnprovenLog>, ClientError> {
+    if logs.is_empty() {
+        return Ok(None);
+    }
+    match client.misplaced(logs).await? {
+        Some(misplaced) => Ok(Some(misplaced)),
+        None => client.without_receipt(logs).await,
+    }
 }
 
 /// Whether the last of these logs is of another block than the one that is there now.
@@ -232,9 +268,10 @@ pub(crate) async fn recent(
         read.records.extend(of_block.records);
         read.consents.extend(of_block.consents);
     }
+    let address = client.deployment().registry;
     let (registry, consents) = match blocks.last() {
         Some(last) => (
-            registry_at(client, client.deployment().registry, last).await?,
+            registry_at(client, address, first_of(client, address), last).await?,
             consents_at(client, read.consents, last).await?,
         ),
         None => (None, None),
@@ -252,13 +289,32 @@ async fn one(client: &Client, number: u64) -> Result<(Block, Decoded), IndexerEr
         .block_by_number(number)
         .await?
         .ok_or(IndexerError::BlockMoved)?;
-    let logs = match client.logs_of_contracts(&contracts(client), &block).await {
-        Ok(logs) => logs,
-        // Undone between the two questions, or not known to the node that was asked second.
-        Err(ClientError::Refused { .. }) => return Err(IndexerError::BlockMoved),
-        Err(error) => return Err(error.into()),
+    let logs = logs_of(client, &block).await?;
+    if client.without_receipt(&logs).await?.is_none() {
+        return Ok((block, decode(client, &logs)?));
+    }
+    // The block may have been undone meanwhile, and its receipts with it.
+    let logs = logs_of(client, &block).await?;
+    let Some(unproven) = client.without_receipt(&logs).await? else {
+        return Ok((block, decode(client, &logs)?));
     };
-    Ok((block, decode(client, &logs)?))
+    let now = client.block_by_number(number).await?;
+    if now.is_none_or(|now| now.hash != block.hash) {
+        return Err(IndexerError::BlockMoved);
+    }
+    Err(unproven.into())
+}
+
+/// The logs of a block above finality, by its hash.
+async fn logs_of(client: &Client, block: &Block) -> Result<Vec<RawLog>, IndexerError> {
+    match client.logs_of_contracts(&contracts(client), block).await {
+        Ok(logs) => Ok(logs),
+        // Undone between the two questions, or not known to the node that was asked second.
+        Err(error @ ClientError::Refused { .. }) if !error.asks_for_patience() => {
+            Err(IndexerError::BlockMoved)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the registry of consents said, with its own word after a block; `None` where there is none.
@@ -270,26 +326,57 @@ async fn consents_at(
     let Some(contract) = client.deployment().consent_registry else {
         return Ok(None);
     };
-    let registry = registry_at(client, contract, block).await?;
+    let registry = registry_at(client, contract, first_of(client, contract), block).await?;
     Ok(Some(ConsentRange { logs, registry }))
 }
 
-/// What the registry says of itself after a block: shows a log that is missing at the end. A node
-/// that keeps no old state cannot tell; then the next event shows it.
+/// What both registries say of themselves after a block, each where there is one and the node can tell.
+pub(crate) async fn registries_at(
+    client: &Client,
+    block: &Block,
+) -> Result<(Option<RegistryState>, Option<RegistryState>), IndexerError> {
+    let registry = client.deployment().registry;
+    let records = registry_at(client, registry, first_of(client, registry), block).await?;
+    let consents = consents_at(client, Vec::new(), block).await?;
+    Ok((records, consents.and_then(|range| range.registry)))
+}
+
+/// Where a contract of ours stood before its first event.
+fn first_of(client: &Client, contract: ChainAddress) -> Option<RegistryState> {
+    let deployment = client.deployment();
+    if contract == deployment.registry {
+        Some(RegistryState::first(deployment))
+    } else {
+        RegistryState::first_of_consents(deployment)
+    }
+}
+
+/// What the registry says of itself after a block: shows a log that is missing at the end. A node that keeps no old state
+/// cannot tell: `None`. Before the contract was there, it stands where it begins.
 async fn registry_at(
     client: &Client,
     contract: ChainAddress,
+    first: Option<RegistryState>,
     block: &Block,
 ) -> Result<Option<RegistryState>, IndexerError> {
+    let refused = |error: ClientError| {
+        if matches!(error, ClientError::Refused { .. }) && !error.asks_for_patience() {
+            tracing::debug!("No state at block {}: {error}", block.number);
+            Ok(None)
+        } else {
+            Err(IndexerError::from(error))
+        }
+    };
     match client.head_of(contract, block.hash).await {
         Ok(registry) => Ok(Some(registry.into())),
-        Err(ClientError::Refused { message, .. }) => {
-            tracing::debug!("No state at block {}: {message}", block.number);
-            Ok(None)
+        Err(error @ ClientError::Unreadable { .. }) => {
+            match client.has_code(contract, block.hash).await {
+                Ok(false) => Ok(first),
+                Ok(true) => Err(error.into()),
+                Err(error) => refused(error),
+            }
         }
-        // Before the registry was there: its call answers with nothing.
-        Err(ClientError::Unreadable { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => refused(error),
     }
 }
 

@@ -52,6 +52,146 @@ pub(crate) struct ReadRange {
     pub(crate) consents: Option<ConsentRange>,
 }
 
+impl ReadRange {
+    /// The block that it ends at.
+    pub(crate) fn end(&self) -> Option<BlockRef> {
+        self.blocks.last().map(BlockRef::from)
+    }
+
+    /// Puts what was read next behind it.
+    pub(crate) fn join(&mut self, next: Self) {
+        self.blocks.extend(next.blocks);
+        self.logs.extend(next.logs);
+        self.registry = next.registry;
+        self.consents = match (self.consents.take(), next.consents) {
+            (Some(mut before), Some(next)) => {
+                before.logs.extend(next.logs);
+                before.registry = next.registry;
+                Some(before)
+            }
+            (before, next) => next.or(before),
+        };
+    }
+
+    /// Whether each registry's own word at the end is known.
+    pub(crate) fn is_told(&self) -> bool {
+        let of_consents = self.consents.as_ref();
+        self.registry.is_some() && of_consents.is_none_or(|range| range.registry.is_some())
+    }
+
+    /// Takes the word of a later block for the one at the end, where a registry stands there as it does after all of this: then
+    /// it has said nothing in between, and nothing of this is missing. So a registry that is silent for long holds up nothing
+    /// of the other one.
+    pub(crate) fn believe(&mut self, chain_id: u64, before: ChainPosition, later: LaterWord) {
+        let reached = |state: RegistryState, logs: &[RegistryLog]| {
+            let mut logs = logs.iter();
+            logs.try_fold(state, |state, log| next(chain_id, state, log))
+                .ok()
+        };
+        if self.registry.is_none() && later.records.is_some() {
+            let is_same = reached(before.registry_state, &self.logs) == later.records;
+            self.registry = later.records.filter(|_| is_same);
+        }
+        if let (Some(state), Some(range)) = (before.consents, self.consents.as_mut())
+            && range.registry.is_none()
+            && later.consents.is_some()
+        {
+            let is_same = reached(state, &range.logs) == later.consents;
+            range.registry = later.consents.filter(|_| is_same);
+        }
+    }
+
+    /// Up to which block nothing can be missing; `None` where each registry's own word at the end says so of all of it.
+    /// Without that word, an event shows that nothing is missing before it, and nothing of what is after it.
+    fn certain_up_to(&self, before: ChainPosition) -> Option<u64> {
+        let up_to_last = |logs: &[RegistryLog]| {
+            let before_last = logs.last().map(|log| log.block_number.saturating_sub(1));
+            before_last.unwrap_or(before.block.number)
+        };
+        let consents = self.consents.as_ref().filter(|_| before.consents.is_some());
+        let of_consents = consents
+            .filter(|it| it.registry.is_none())
+            .map(|it| up_to_last(&it.logs));
+        let of_records = self.registry.is_none().then(|| up_to_last(&self.logs));
+        match (of_records, of_consents) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// What is in blocks up to the last of these that is not above `block`, and what is in later ones.
+    fn split(self, block: u64) -> (Self, Self) {
+        let numbers = self.blocks.iter().map(|it| it.number);
+        let cut = numbers.filter(|number| *number <= block).max();
+        let is_before = |number: u64| cut.is_some_and(|cut| number <= cut);
+        let part = |logs: Vec<RegistryLog>| -> (Vec<_>, Vec<_>) {
+            logs.into_iter()
+                .partition(|log| is_before(log.block_number))
+        };
+        let (blocks, later) = self.blocks.into_iter().partition(|it| is_before(it.number));
+        let (logs, later_logs) = part(self.logs);
+        let (consents, later_consents) = match self.consents {
+            Some(range) => {
+                let (logs, later) = part(range.logs);
+                let of = |logs, registry| Some(ConsentRange { logs, registry });
+                (of(logs, None), of(later, range.registry))
+            }
+            None => (None, None),
+        };
+        let certain = Self {
+            blocks,
+            logs,
+            registry: None,
+            consents,
+        };
+        let rest = Self {
+            blocks: later,
+            logs: later_logs,
+            registry: self.registry,
+            consents: later_consents,
+        };
+        (certain, rest)
+    }
+}
+
+/// What the registries say of themselves after a later block, each where there is one and the node can tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LaterWord {
+    pub(crate) records: Option<RegistryState>,
+    pub(crate) consents: Option<RegistryState>,
+}
+
+/// A range that follows: what of it is confirmed, and what is not yet.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfirmedRange {
+    /// What may be applied; `None` for nothing.
+    pub(crate) followed: Option<Followed>,
+    /// What has to be read on before it may; `None` for nothing.
+    pub(crate) held: Option<ReadRange>,
+}
+
+/// Checks a range of both registries against where they stood before it, and takes of it what is confirmed: by the
+/// registry's own word at its end, or by a later event.
+pub(crate) fn confirm(
+    chain_id: u64,
+    before: ChainPosition,
+    read_range: ReadRange,
+) -> Result<ConfirmedRange, Break> {
+    let Some(certain_up_to) = read_range.certain_up_to(before) else {
+        return Ok(ConfirmedRange {
+            followed: follow_both(chain_id, before, read_range)?,
+            held: None,
+        });
+    };
+    // All of it: the last event confirms those before it only where it follows them.
+    follow_both(chain_id, before, read_range.clone())?;
+    let (certain, rest) = read_range.split(certain_up_to);
+    Ok(ConfirmedRange {
+        followed: follow_both(chain_id, before, certain)?,
+        held: Some(rest),
+    })
+}
+
 /// The logs of the registry of consents in a range, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsentRange {
@@ -73,7 +213,7 @@ pub(crate) struct Followed {
 }
 
 /// Checks a range of both registries against where they stood before it. `None` for a range without blocks.
-pub(crate) fn follow_both(
+fn follow_both(
     chain_id: u64,
     before: ChainPosition,
     mut read_range: ReadRange,
@@ -110,7 +250,7 @@ pub(crate) fn follow_consents(
 }
 
 /// Checks a range of this chain against where the registry stood before it. `None` for a range without blocks.
-pub(crate) fn follow(
+fn follow(
     chain_id: u64,
     before: RegistryState,
     read_range: ReadRange,
@@ -305,6 +445,106 @@ mod tests {
             follow(CHAIN, START, read_range(&[], Vec::new(), None)),
             Ok(None)
         ));
+    }
+
+    #[test]
+    fn without_the_registrys_word_only_what_is_before_the_last_event_may_be_applied() {
+        let at = |number| ChainPosition {
+            block: BlockRef::from(&block(number)),
+            registry_state: START,
+            consents: None,
+        };
+        let whole = logs(&[2, 3, 3, 6]);
+        let last = RegistryState {
+            sequence: 4,
+            head: whole[3].head,
+        };
+        let cases = [
+            // the blocks that are remembered, how many logs, the registry's word → up to where, with which sequence
+            (&[2, 4, 6, 9][..], 4, Some(last), Some((9, 4))),
+            (&[2, 4, 6, 9][..], 4, None, Some((4, 3))),
+            (&[2, 3, 4, 5, 6][..], 4, None, Some((5, 3))),
+            (&[2, 4, 9][..], 3, None, Some((2, 1))),
+            (&[2, 9][..], 4, None, Some((2, 1))),
+            (&[9][..], 4, None, None),
+            (&[2, 4, 9][..], 0, None, None),
+        ];
+        for (blocks, count, word, wanted) in cases {
+            let read = read_range(blocks, whole[..count].to_vec(), word);
+            let confirmed = confirm(CHAIN, at(1), read).expect("it follows");
+            let end = confirmed.followed.as_ref().map(|it| {
+                let end = it.end;
+                (end.block.number, end.registry_state.sequence)
+            });
+            assert_eq!(end, wanted, "{blocks:?} {count}");
+            let held = confirmed.held.map_or(0, |held| held.logs.len());
+            let applied = confirmed.followed.map_or(0, |it| it.logs.len());
+            assert_eq!(held + applied, count, "{blocks:?} {count}");
+            assert_eq!(word.is_some(), held == 0 && count > 0, "{blocks:?} {count}");
+        }
+        let swapped = read_range(&[9], vec![whole[0].clone(), whole[2].clone()], None);
+        assert!(confirm(CHAIN, at(1), swapped).is_err());
+    }
+
+    #[test]
+    fn what_is_held_is_confirmed_by_what_is_read_next() {
+        let before = ChainPosition {
+            block: BlockRef::from(&block(1)),
+            registry_state: START,
+            consents: None,
+        };
+        let whole = logs(&[2, 6]);
+        let last = RegistryState {
+            sequence: 2,
+            head: whole[1].head,
+        };
+        let first = confirm(CHAIN, before, read_range(&[4], whole[..1].to_vec(), None));
+        let first = first.expect("it follows");
+        assert!(first.followed.is_none());
+        let mut held = first.held.expect("all of it is held");
+
+        held.join(read_range(&[8], whole[1..].to_vec(), Some(last)));
+
+        let both = confirm(CHAIN, before, held).expect("it follows");
+        assert!(both.held.is_none());
+        let followed = both.followed.expect("all of it is confirmed");
+        assert_eq!(followed.end.registry_state, last);
+        assert_eq!((followed.blocks.len(), followed.logs.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_later_word_confirms_only_where_nothing_was_said_since() {
+        let before = ChainPosition {
+            block: BlockRef::from(&block(1)),
+            registry_state: START,
+            consents: Some(START),
+        };
+        let whole = logs(&[2, 6]);
+        let state = |log: &RegistryLog, sequence| RegistryState {
+            sequence,
+            head: log.head,
+        };
+        let read = || ReadRange {
+            consents: Some(ConsentRange {
+                logs: Vec::new(),
+                registry: None,
+            }),
+            ..read_range(&[4], whole[..1].to_vec(), None)
+        };
+        for (records, consents, applied) in [
+            (Some(state(&whole[0], 1)), Some(START), true),
+            (Some(state(&whole[1], 2)), Some(START), false),
+            (Some(state(&whole[0], 1)), None, false),
+            (Some(state(&whole[0], 1)), Some(state(&whole[0], 1)), false),
+            (None, None, false),
+        ] {
+            let mut read = read();
+            assert!(!read.is_told());
+            read.believe(CHAIN, before, LaterWord { records, consents });
+            let seen = confirm(CHAIN, before, read).expect("it follows");
+            assert_eq!(seen.followed.is_some(), applied, "{records:?} {consents:?}");
+            assert_eq!(seen.held.is_none(), applied, "{records:?} {consents:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::{Counter, Gauge, Label, Labelled, Metrics, flag};
 
 use crate::{
+    endpoints::EndpointHealth,
     error::HALTS,
     status::{Status, StatusFigures},
 };
@@ -29,7 +30,13 @@ struct IndexerMetrics {
     opened: Counter,
     resolved: Counter,
     reorgs: Counter,
+    nodes_well: Labelled<Gauge>,
+    nodes_used: Labelled<Gauge>,
+    node_failures: Labelled<Counter>,
 }
+
+/// The nodes that are told apart, by their place among those that were named.
+const NODES: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 /// The roles that a process can have.
 const ROLES: [&str; 3] = ["starting", "standby", "leader"];
@@ -92,7 +99,30 @@ impl IndexerMetrics {
             opened: all.counter("indexer_findings_opened", "Findings that were opened"),
             resolved: all.counter("indexer_findings_resolved", "Findings that were resolved"),
             reorgs: all.counter("indexer_reorganisations", "Reorganisations of the chain"),
+            nodes_well: all.known_gauges(
+                "indexer_node_well",
+                "1 where the node did what it should when it was last asked",
+                &[Label::new("node", NODES)],
+            ),
+            nodes_used: all.known_gauges(
+                "indexer_node_used",
+                "1 for the node that is asked",
+                &[Label::new("node", NODES)],
+            ),
+            node_failures: all.counters(
+                "indexer_node_failures",
+                "How often a node did not do what it should",
+                &[Label::new("node", NODES)],
+            ),
             all,
+        }
+    }
+
+    fn set_nodes(&self, nodes: &[EndpointHealth]) {
+        for (name, node) in NODES.into_iter().zip(nodes) {
+            self.nodes_well.with(&[name]).set(flag(node.is_well));
+            self.nodes_used.with(&[name]).set(flag(node.is_used));
+            raise(&self.node_failures.with(&[name]), node.failures);
         }
     }
 
@@ -128,6 +158,7 @@ pub(crate) fn text_of(status: Status) -> impl Fn() -> String + Clone + Send + Sy
     move || {
         let instruments = instruments.lock().unwrap_or_else(PoisonError::into_inner);
         instruments.set(&status.figures());
+        instruments.set_nodes(&status.node_health());
         instruments.all.text()
     }
 }

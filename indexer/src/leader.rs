@@ -1,21 +1,23 @@
 //! One round of a leader: look at the chain, plan, and do what the plan says.
 
+mod advance;
 mod consents;
+mod doubt;
 mod reorganisation;
 
 use std::time::{Duration, Instant};
 
 use chain::Client;
-use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry};
+use store::{Pool, StoreError, checkpoints, cursor, cursor::Registry, leases};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::ChainWriter,
     deadline::{in_time, until, within},
-    error::{Halt, IndexerError},
-    fetch::{self, RangeSize, Ranges},
-    follow::{Followed, follow_both},
-    plan::{Compared, Step, plan},
+    endpoints::Endpoints,
+    error::{IndexerError, with_causes},
+    fetch::RangeSize,
+    plan::{Compared, Step, finality, plan},
     position::{BlockRef, ChainPosition, RegistryState, number},
     status::{LeadershipRole, Status},
 };
@@ -23,18 +25,29 @@ use crate::{
 /// How often a leader writes although there is nothing new: the api says that nobody leads where it does not.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// How often in a row the chain may move while one node is read before another is asked. Unit: rounds.
+const MOVED_TOO_OFTEN: usize = 10;
+
 /// How many remembered blocks are compared at once when the fork is looked for.
 const COMPARED_AT_ONCE: usize = 16;
 
 /// The chain on one side, the database on the other.
 pub(crate) struct ChainFollower {
-    client: Client,
+    endpoints: Endpoints,
     pub(crate) pool: Pool,
     pub(crate) registry: Registry,
     status: Status,
     range_size: RangeSize,
+    /// What this process is called where it holds the lease.
+    pub(crate) holder: String,
     /// What the operator accepted; used once.
     accept_reorg_to: Option<u64>,
+    /// How many blocks there are on top of a final one, at least.
+    finality_depth: u64,
+    /// How many nodes in a row have brought us to a halt.
+    halts: usize,
+    /// How often in a row the chain moved while it was read.
+    moved: usize,
     /// Whether the node must be asked again who it is before anything else.
     pub(crate) unchecked: bool,
     stop: CancellationToken,
@@ -50,6 +63,8 @@ pub(crate) struct LeaderState {
     noted: Option<ObservedHead>,
     /// When that was.
     noted_at: Instant,
+    /// The newest block of a node that is behind us, and since when it is that.
+    behind: Option<(u64, Instant)>,
 }
 
 /// Where the chain is.
@@ -67,25 +82,75 @@ pub(crate) enum RoundOutcome {
     More,
 }
 
+/// How the chain is followed.
+#[derive(Debug, Clone)]
+pub(crate) struct FollowSettings {
+    /// What this process is called where it holds the lease.
+    pub(crate) holder: String,
+    /// The block to go back to, once, where the chain was undone below finality.
+    pub(crate) accept_reorg_to: Option<u64>,
+    /// How many blocks there are on top of a final one, at least.
+    pub(crate) finality_depth: u64,
+}
+
 impl ChainFollower {
     pub(crate) fn new(
-        client: Client,
+        endpoints: Endpoints,
         pool: Pool,
         registry: Registry,
         status: Status,
-        accept_reorg_to: Option<u64>,
+        settings: FollowSettings,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            client,
+            endpoints,
             pool,
             registry,
             status,
             range_size: RangeSize::default(),
-            accept_reorg_to,
+            holder: settings.holder,
+            accept_reorg_to: settings.accept_reorg_to,
+            finality_depth: settings.finality_depth,
+            halts: 0,
+            moved: 0,
             unchecked: true,
             stop,
         }
+    }
+
+    /// The node that is asked.
+    fn client(&self) -> &Client {
+        self.endpoints.client()
+    }
+
+    /// Whether every other node has brought us to a halt already.
+    pub(crate) fn is_last_word(&self) -> bool {
+        self.halts + 1 >= self.endpoints.count()
+    }
+
+    /// The node that is asked did not do what it should: it rests, and another is asked. Gives how long to wait before.
+    pub(crate) fn turn_away(&mut self, error: &IndexerError) -> Duration {
+        self.halts += usize::from(error.halted().is_some());
+        (self.moved, self.unchecked) = (0, true);
+        let wait = self
+            .endpoints
+            .failed(with_causes(error), error.retry_after());
+        self.status.nodes(self.endpoints.health());
+        wait
+    }
+
+    /// The chain moved while it was read. Gives whether that was so too often for a chain, and another node can be asked: one that
+    /// does not answer for its own blocks looks the same.
+    pub(crate) fn moved(&mut self) -> bool {
+        self.moved += 1;
+        self.moved >= MOVED_TOO_OFTEN && self.endpoints.count() > 1
+    }
+
+    /// The node that is asked did what it should.
+    pub(crate) fn did_well(&mut self) {
+        (self.halts, self.moved) = (0, 0);
+        self.endpoints.succeeded();
+        self.status.nodes(self.endpoints.health());
     }
 
     /// Looks at the chain once and does what is to be done.
@@ -94,7 +159,7 @@ impl ChainFollower {
         leader: &mut Option<LeaderState>,
     ) -> Result<RoundOutcome, IndexerError> {
         if self.unchecked {
-            let Some(checked) = until(&self.stop, self.client.check()).await else {
+            let Some(checked) = until(&self.stop, self.client().check()).await else {
                 return Ok(RoundOutcome::Done);
             };
             checked?;
@@ -107,6 +172,8 @@ impl ChainFollower {
                 None => return Ok(RoundOutcome::Done),
             },
         };
+        // Counts only from one round to the next: nobody knows what a node does that gives no answer.
+        let behind = leader.behind.take();
         let Some(looked) = until(&self.stop, Box::pin(self.look(leader))).await else {
             return Ok(RoundOutcome::Done);
         };
@@ -121,31 +188,28 @@ impl ChainFollower {
                 self.finalize(leader, seen).await?;
                 Ok(RoundOutcome::Done)
             }
-            Step::Behind { blocks } => {
+            Step::Behind { blocks, common } => {
                 tracing::debug!("The node is {blocks} blocks behind us");
-                self.unchecked = true;
-                Ok(RoundOutcome::Done)
+                leader.behind = behind;
+                self.await_blocks(leader, seen, (common, compared.as_slice()))
+                    .await
             }
-            Step::AdvanceFinal { from, to } => {
-                let advanced = self.advance_final(leader, from, to, seen).await;
-                self.advanced(leader, advanced, seen).await
-            }
-            Step::AdvanceRecent { from, to } => {
-                let advanced = self.advance_recent(leader, from, to, seen).await;
+            Step::AdvanceFinal { from, .. } | Step::AdvanceRecent { from, .. } => {
+                let advanced = self.advance(leader, from, seen).await;
                 self.advanced(leader, advanced, seen).await
             }
             Step::Rewind { to } => {
-                // An undone chain may be another chain: look once more before undoing anything.
-                self.client.check().await?;
+                if !self.is_undone(leader, step).await? {
+                    return Ok(RoundOutcome::Done);
+                }
                 self.rewind(leader, to, seen).await?;
                 Ok(RoundOutcome::More)
             }
             Step::TooDeep { fork } => {
-                self.client.check().await?;
-                let halt = Halt::TooDeep {
-                    fork,
-                    finalized_up_to: leader.finalized_up_to,
-                };
+                if !self.is_undone(leader, step).await? {
+                    return Ok(RoundOutcome::Done);
+                }
+                let halt = self.too_deep(leader, fork, &compared).await?;
                 self.halt_or_accept(leader, halt.into(), seen).await
             }
         }
@@ -153,10 +217,10 @@ impl ChainFollower {
 
     /// The block before the registry's first: where an empty database begins.
     async fn first_position(&self) -> Result<ChainPosition, IndexerError> {
-        let deployment = self.client.deployment();
+        let deployment = self.client().deployment();
         let number = deployment.block.saturating_sub(1);
         let block = self
-            .client
+            .client()
             .block_by_number(number)
             .await?
             .ok_or(IndexerError::BlockMoved)?;
@@ -168,17 +232,18 @@ impl ChainFollower {
     }
 
     async fn take_over(&self, first: ChainPosition) -> Result<LeaderState, IndexerError> {
+        // One that stood still since it took the lease must not take the fence from who has it now.
         let taken = within(async {
-            let mut conn = self.pool.acquire().await?;
-            cursor::take_over(&mut conn, &self.registry, &first.to_row()).await
-        });
-        let cursor = taken.await?;
-        within(async {
             let mut tx = self.pool.begin().await?;
+            if !leases::holds(&mut tx, &self.registry, &self.holder).await? {
+                return Ok(None);
+            }
+            let cursor = cursor::take_over(&mut tx, &self.registry, &first.to_row()).await?;
             checkpoints::confirm_by_stored_events(&mut tx, &self.registry).await?;
-            tx.commit().await
-        })
-        .await?;
+            tx.commit().await?;
+            Ok(Some(cursor))
+        });
+        let cursor = taken.await?.ok_or(IndexerError::LeaseLost)?;
         let at = ChainPosition::from_row(&cursor.position)?;
         self.status.is(LeadershipRole::Leader);
         self.status.at(at.block.number, at.registry_state.sequence);
@@ -192,7 +257,7 @@ impl ChainFollower {
             pool: self.pool.clone(),
             registry: self.registry.clone(),
             fence: cursor.fence,
-            registrar: self.client.deployment().registrar,
+            registrar: self.client().deployment().registrar,
             consents: None,
         };
         Ok(LeaderState {
@@ -201,6 +266,7 @@ impl ChainFollower {
             finalized_up_to: number(cursor.finalized_block),
             noted: None,
             noted_at: Instant::now(),
+            behind: None,
         })
     }
 
@@ -209,11 +275,12 @@ impl ChainFollower {
         &self,
         leader: &LeaderState,
     ) -> Result<(ObservedHead, Vec<Compared>), IndexerError> {
-        let (head, finalized) = tokio::try_join!(self.client.head(), self.client.finalized())?;
+        let (head, finalized) = tokio::try_join!(self.client().head(), self.client().finalized())?;
         self.status.head_was_made(head.timestamp);
+        let told = finalized.map(|block| block.number);
         let seen = ObservedHead {
             head: head.number,
-            finalized: finalized.map_or(0, |block| block.number),
+            finalized: finality(head.number, told, self.finality_depth),
         };
         let mut compared = vec![self.compare(leader.at.block).await?];
         if compared.iter().any(Compared::agrees) {
@@ -237,7 +304,7 @@ impl ChainFollower {
     }
 
     async fn compare(&self, ours: BlockRef) -> Result<Compared, IndexerError> {
-        let theirs = self.client.block_by_number(ours.number).await?;
+        let theirs = self.client().block_by_number(ours.number).await?;
         Ok(Compared {
             ours,
             theirs: theirs.map(|block| block.hash),
@@ -257,116 +324,6 @@ impl ChainFollower {
             .collect::<Result<_, StoreError>>()?)
     }
 
-    async fn advance_final(
-        &self,
-        leader: &mut LeaderState,
-        from: u64,
-        to: u64,
-        seen: ObservedHead,
-    ) -> Result<RoundOutcome, IndexerError> {
-        let mut ranges = Ranges::new(&self.client, &self.range_size, from, to);
-        let mut next = from;
-        let chain_id = self.client.deployment().chain_id;
-        loop {
-            let Some(read) = until(&self.stop, ranges.next()).await else {
-                return Ok(RoundOutcome::Done);
-            };
-            let Some(read_range) = read? else {
-                return Ok(RoundOutcome::More);
-            };
-            let end = read_range.blocks.last().map_or(next, |block| block.number);
-            let followed = match follow_both(chain_id, leader.at, read_range) {
-                Ok(followed) => followed,
-                Err(seen) => {
-                    tracing::warn!("Asking again for blocks {next} to {end}: {seen}");
-                    follow_both(
-                        chain_id,
-                        leader.at,
-                        fetch::range(&self.client, next, end).await?,
-                    )?
-                }
-            };
-            self.apply(leader, followed, seen).await?;
-            next = end + 1;
-            self.status.round();
-        }
-    }
-
-    async fn advance_recent(
-        &self,
-        leader: &mut LeaderState,
-        from: u64,
-        to: u64,
-        seen: ObservedHead,
-    ) -> Result<RoundOutcome, IndexerError> {
-        let before = leader.at;
-        let chain_id = self.client.deployment().chain_id;
-        let read = until(
-            &self.stop,
-            fetch::recent(&self.client, before.block, from, to),
-        )
-        .await;
-        let Some(read) = read else {
-            return Ok(RoundOutcome::Done);
-        };
-        let followed = match follow_both(chain_id, before, read?) {
-            Ok(followed) => followed,
-            Err(seen) => {
-                tracing::warn!("Asking again for blocks {from} to {to}: {seen}");
-                follow_both(
-                    chain_id,
-                    before,
-                    fetch::recent(&self.client, before.block, from, to).await?,
-                )?
-            }
-        };
-        self.apply(leader, followed, seen).await?;
-        Ok(if leader.at.block.number < to {
-            RoundOutcome::More
-        } else {
-            RoundOutcome::Done
-        })
-    }
-
-    async fn apply(
-        &self,
-        leader: &mut LeaderState,
-        followed: Option<Followed>,
-        seen: ObservedHead,
-    ) -> Result<(), IndexerError> {
-        let Some(followed) = followed else {
-            return Ok(());
-        };
-        let finalized_up_to = leader
-            .finalized_up_to
-            .max(seen.finalized.min(followed.end.block.number));
-        let applied = in_time(leader.writer.advance(
-            leader.at,
-            &followed,
-            seen.head,
-            finalized_up_to,
-        ))
-        .await?;
-        // `finalized_up_to` moves in `finalize`, when the anchors up to it are finalised.
-        leader.at = followed.end;
-        leader.noted = leader.noted.and(Some(seen));
-        self.status
-            .at(leader.at.block.number, leader.at.registry_state.sequence);
-        self.status
-            .applied(applied.events, applied.anchors, applied.findings);
-        if applied.events > 0 {
-            tracing::info!(
-                block = leader.at.block.number,
-                events = applied.events,
-                confirmed = applied.anchors,
-                "Applied {} events up to block {}",
-                applied.events,
-                leader.at.block.number
-            );
-        }
-        Ok(())
-    }
-
     async fn advanced(
         &mut self,
         leader: &mut LeaderState,
@@ -378,36 +335,66 @@ impl ChainFollower {
                 self.finalize(leader, seen).await?;
                 Ok(round)
             }
-            Err(IndexerError::Halt(halt)) => {
-                self.halt_or_accept(leader, IndexerError::Halt(halt), seen)
-                    .await
+            Err(error @ IndexerError::Unconfirmed { .. }) => {
+                self.say_that_we_lead(leader, seen).await?;
+                Err(error)
             }
-            Err(error) => Err(error),
+            // Other nodes are asked first.
+            Err(error) if error.halted().is_none() || !self.is_last_word() => Err(error),
+            Err(error) => {
+                if error.is_break() && self.back_to_confirmed(leader, seen).await? {
+                    return Ok(RoundOutcome::More);
+                }
+                self.halt_or_accept(leader, error, seen).await
+            }
         }
     }
 
-    /// Writes down where the chain is, if it moved, and finalises what became final.
+    /// Writes that somebody leads where nothing was written for a while: the api reads it.
+    async fn say_that_we_lead(
+        &self,
+        leader: &mut LeaderState,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
+        if leader.noted_at.elapsed() > HEARTBEAT {
+            let head = seen.head.max(leader.at.block.number);
+            let noted = leader.writer.note(leader.at, head, leader.finalized_up_to);
+            self.status.clock(in_time(noted).await?);
+            leader.noted_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Writes down where the chain is, if it moved, and finalises what became final, where no other node contradicts.
     async fn finalize(
         &self,
         leader: &mut LeaderState,
         seen: ObservedHead,
     ) -> Result<(), IndexerError> {
-        let finalized_up_to = leader
-            .finalized_up_to
-            .max(seen.finalized.min(leader.at.block.number));
-        if leader.noted != Some(seen) || leader.noted_at.elapsed() > HEARTBEAT {
+        // By the blocks that we have seen on top, whatever the node says.
+        let deep_enough = leader.at.block.number.saturating_sub(self.finality_depth);
+        let wanted = leader.finalized_up_to.max(seen.finalized.min(deep_enough));
+        let disputed = self.dispute_about(leader, wanted).await?;
+        let finalized_up_to = if disputed.is_some() {
+            leader.finalized_up_to
+        } else {
+            wanted
+        };
+        let moves = finalized_up_to > leader.finalized_up_to;
+        // Before any anchor is final: the sweep holds the anchors against it.
+        if moves || leader.noted != Some(seen) || leader.noted_at.elapsed() > HEARTBEAT {
             let noted = leader.writer.note(leader.at, seen.head, finalized_up_to);
             self.status.clock(in_time(noted).await?);
             leader.noted_at = Instant::now();
         }
         // In the first round as well: some may have become final while nobody led.
-        if leader.noted.is_none() || finalized_up_to > leader.finalized_up_to {
+        if moves || leader.noted.is_none() {
             let count = in_time(leader.writer.finalize(finalized_up_to)).await?;
             if count > 0 {
                 tracing::info!("Finalised {count} anchors up to block {finalized_up_to}");
             }
         }
         (leader.finalized_up_to, leader.noted) = (finalized_up_to, Some(seen));
-        Ok(())
+        disputed.map_or(Ok(()), |halt| Err(halt.into()))
     }
 }

@@ -26,10 +26,13 @@ impl Compared {
 pub(crate) enum Step {
     /// Nothing is new.
     Wait,
-    /// The node knows less than we do, and nothing else: it is behind, wait for it.
+    /// The node knows less than we do, and nothing else: it is behind, or its newest blocks were undone and there are no
+    /// others yet. Wait for it.
     Behind {
         /// By how many blocks.
         blocks: u64,
+        /// The newest block both have, if one is still remembered.
+        common: Option<u64>,
     },
     /// Blocks that cannot be undone: by range.
     AdvanceFinal {
@@ -55,6 +58,12 @@ pub(crate) enum Step {
         /// The newest block both have, if one is still remembered.
         fork: Option<u64>,
     },
+}
+
+/// The newest block that counts as final: as the node says, and never with fewer than `depth` blocks on top, whatever it says.
+pub(crate) fn finality(head: u64, told: Option<u64>, depth: u64) -> u64 {
+    let by_depth = head.saturating_sub(depth);
+    told.map_or(by_depth, |told| told.min(by_depth))
 }
 
 /// Decides. `compared` is newest first and begins with the cursor; where the cursor does not agree it
@@ -90,6 +99,7 @@ pub(crate) fn plan(compared: &[Compared], head: u64, finalized: u64, finalized_u
     if !contradicted {
         return Step::Behind {
             blocks: at.saturating_sub(head),
+            common: fork,
         };
     }
     match fork {
@@ -206,18 +216,41 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_final_with_fewer_blocks_on_top_than_the_depth() {
+        for (head, told, depth, wanted) in [
+            (100, Some(36), 64, 36),
+            (100, Some(20), 64, 20),
+            (100, Some(100), 64, 36),
+            (100, Some(1_000_000_000), 64, 36),
+            (100, None, 64, 36),
+            (10, Some(10), 64, 0),
+            (10, None, 64, 0),
+            (0, None, 1, 0),
+        ] {
+            let found = finality(head, told, depth);
+            assert_eq!(found, wanted, "{head} {told:?} {depth}");
+        }
+    }
+
+    #[test]
     fn a_node_that_knows_less_is_waited_for() {
         check(
             "a little",
             (9, 7, 7, 7),
             (7, 3, 5),
-            Step::Behind { blocks: 2 },
+            Step::Behind {
+                blocks: 2,
+                common: Some(7),
+            },
         );
         check(
             "far beyond memory",
             (9, 7, 7, 2),
             (2, 0, 5),
-            Step::Behind { blocks: 7 },
+            Step::Behind {
+                blocks: 7,
+                common: None,
+            },
         );
     }
 }

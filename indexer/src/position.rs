@@ -19,6 +19,19 @@ impl From<&Block> for BlockRef {
     }
 }
 
+impl BlockRef {
+    /// As columns hold it.
+    pub(crate) fn from_columns(number: i64, hash: &str) -> Result<Self, StoreError> {
+        let hash = hash
+            .parse()
+            .map_err(|_| StoreError::Unreadable { what: "block hash" })?;
+        Ok(Self {
+            number: self::number(number),
+            hash,
+        })
+    }
+}
+
 /// Where the registry's chain of events stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RegistryState {
@@ -90,14 +103,11 @@ impl ChainPosition {
 }
 
 fn read(number: i64, hash: &str, sequence: i64, head: &str) -> Result<ChainPosition, StoreError> {
-    let unreadable = |what| StoreError::Unreadable { what };
-    let hash = hash.parse().map_err(|_| unreadable("block hash"))?;
-    let head = head.parse().map_err(|_| unreadable("rolling head"))?;
+    let head = head.parse().map_err(|_| StoreError::Unreadable {
+        what: "rolling head",
+    })?;
     Ok(ChainPosition {
-        block: BlockRef {
-            number: self::number(number),
-            hash,
-        },
+        block: BlockRef::from_columns(number, hash)?,
         registry_state: RegistryState {
             sequence: self::number(sequence),
             head,

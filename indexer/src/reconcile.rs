@@ -15,7 +15,10 @@ use self::{anchoring::Anchoring, batch::BatchSlot, ending::ClosingEvent};
 pub(crate) use self::{
     changes::{Changes, ClosedRecord, Confirmed, KnownHashes},
     ending::ended,
-    suspicion::{SuspectedFinding, extracted, foreign_checkpoint, other_predecessor, paused},
+    suspicion::{
+        SuspectedFinding, extracted, foreign_checkpoint, foreign_transaction, other_predecessor,
+        paused,
+    },
 };
 
 /// Holds the events against what is known. The same record never occurs twice: a hash is anchored at

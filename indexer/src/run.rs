@@ -10,8 +10,9 @@ use chain::{Client, Deployment};
 use domain::environment::Risk;
 use store::{
     PoolSettings,
-    cursor::{Leadership, Registry},
+    cursor::Registry,
     inspect::{self, InspectError},
+    leases,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -19,9 +20,11 @@ use tracing::Instrument as _;
 use crate::{
     config::Config,
     deadline::{DATABASE_TIMEOUT, NODE_TIMEOUT, in_time, until, within},
+    endpoints::Endpoints,
     error::{IndexerError, with_causes},
     health, instruments,
-    leader::{ChainFollower, LeaderState, RoundOutcome},
+    leader::{ChainFollower, FollowSettings, LeaderState, RoundOutcome},
+    lease::{self, IDLE_IN_TRANSACTION, LOOK_EVERY, LeaseKeeper},
     position::column,
     status::{LeadershipRole, Status, clock_trouble},
     sweep::Sweep,
@@ -30,8 +33,8 @@ use crate::{
 /// The longest wait between two attempts.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// How often one that stands by looks whether it may lead: each look is a new connection.
-const STANDBY_WAIT: Duration = Duration::from_secs(1);
+/// How often a database that is away is looked for at the start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Refuses a deployment file that cannot be used, and settings that are not safe for real records; `unknown` are those that
 /// nobody knows. Nobody is asked.
@@ -50,13 +53,14 @@ pub(crate) fn check(config: &Config, unknown: Vec<Risk>) -> Result<(), Box<dyn E
 /// What the operator has set wrong. Nothing else ends it.
 pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), Box<dyn Error>> {
     let deployment = Deployment::load(&config.deployment_file)?;
-    let client = Client::new(&config.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
+    let endpoints = endpoints(&config, &deployment)?;
     let settings = PoolSettings {
         min: 0,
         steady: 4,
         overflow: 0,
         timeout: Duration::from_secs(10),
         statement_timeout: DATABASE_TIMEOUT,
+        idle_in_transaction: IDLE_IN_TRANSACTION,
         ..PoolSettings::default()
     };
     config.judge(config.risks())?;
@@ -77,13 +81,17 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         address: deployment.registry.to_string(),
     };
     look_at_database(&config, &settings, &status, &stop).await?;
-    let accepted = config.accept_reorg_to;
+    let settings = FollowSettings {
+        holder: lease::holder(),
+        accept_reorg_to: config.accept_reorg_to,
+        finality_depth: config.finality_depth(),
+    };
     let follower = ChainFollower::new(
-        client,
+        endpoints,
         pool,
         registry,
         status.clone(),
-        accepted,
+        settings,
         stop.clone(),
     );
     Indexer {
@@ -98,6 +106,19 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
     .await;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// The nodes that can be asked, in the order in which they are.
+fn endpoints(config: &Config, deployment: &Deployment) -> Result<Endpoints, Box<dyn Error>> {
+    let mut clients = Vec::new();
+    for url in config.nodes() {
+        clients.push(Client::new(url, NODE_TIMEOUT, deployment)?);
+    }
+    let mut clients = clients.into_iter();
+    let first = clients
+        .next()
+        .ok_or("no node is named: set CHAIN_RPC_URL")?;
+    Ok(Endpoints::new(first, clients.collect(), config.poll()))
 }
 
 /// Tells what is measured, where the operator wants it.
@@ -135,7 +156,7 @@ async fn look_at_database(
                 if status.bad(with_causes(&error), None) {
                     tracing::warn!("Waiting: {}", with_causes(&error));
                 }
-                until(stop, tokio::time::sleep(STANDBY_WAIT)).await;
+                until(stop, tokio::time::sleep(LOOK_AGAIN)).await;
             }
             Some(found) => break found?,
         }
@@ -161,7 +182,7 @@ impl Indexer {
         let mut wait = self.config.poll();
         while !self.stop.is_cancelled() {
             match self.lead_or_stand_by().await {
-                Ok(()) => wait = STANDBY_WAIT,
+                Ok(()) => wait = LOOK_EVERY,
                 Err(error) => {
                     self.tell(&error);
                     wait = self.longer(wait);
@@ -174,36 +195,51 @@ impl Indexer {
     /// Leads until leadership is lost, or finds that another leads.
     async fn lead_or_stand_by(&mut self) -> Result<(), IndexerError> {
         // Boxed: what connects to PostgreSQL by TLS is large.
-        let taken = Box::pin(within(Leadership::try_take(
+        let taken = Box::pin(within(LeaseKeeper::try_take(
             &self.follower.pool,
             &self.follower.registry,
+            &self.follower.holder,
+            &self.status,
         )));
         let Some(taken) = until(&self.stop, taken).await else {
             return Ok(());
         };
-        let Some(mut leadership) = taken? else {
-            self.status.is(LeadershipRole::Standby);
-            if self.status.good() {
-                tracing::info!("Another indexer leads; standing by");
-            }
-            return Ok(());
+        let Some(lease) = taken? else {
+            return self.stand_by().await;
         };
-        let led = self.follow(&mut leadership).await;
+        let led = self.follow(&lease).await;
         self.status.is(LeadershipRole::Starting);
-        // Where this fails the connection is broken, and the lock went with it.
-        if let Err(error) = Box::pin(within(leadership.release())).await {
-            tracing::debug!("The lock went with its connection: {error}");
-        }
+        lease.release().await;
         led
     }
 
+    /// Says who leads.
+    async fn stand_by(&self) -> Result<(), IndexerError> {
+        let (pool, registry) = (&self.follower.pool, &self.follower.registry);
+        let lease = within(async {
+            let mut conn = pool.acquire().await?;
+            leases::current(&mut conn, registry).await
+        });
+        let lease = lease.await?;
+        self.status.is(LeadershipRole::Standby);
+        let is_news = self.status.good();
+        if let Some(lease) = lease
+            && (self.status.led_by(&lease.holder, lease.age_seconds) || is_news)
+        {
+            tracing::info!("Standing by: {} leads", lease.holder);
+        }
+        Ok(())
+    }
+
     /// Follows and sweeps for as long as this process leads.
-    async fn follow(&mut self, leadership: &mut Leadership) -> Result<(), IndexerError> {
+    async fn follow(&mut self, lease: &LeaseKeeper) -> Result<(), IndexerError> {
         let mut leader = None;
         let mut wait = self.config.poll();
         let mut news = true;
         while !self.stop.is_cancelled() {
-            within(leadership.hold()).await?;
+            if lease.is_lost() {
+                return Err(IndexerError::LeaseLost);
+            }
             let span = tracing::debug_span!("round");
             let round = Box::pin(self.follower.round(&mut leader))
                 .instrument(span)
@@ -212,26 +248,35 @@ impl Indexer {
             let rest = match round {
                 Ok(round) => {
                     wait = self.config.poll();
+                    self.follower.did_well();
                     news |= self.status.good();
                     matches!(round, RoundOutcome::Done)
                 }
-                Err(IndexerError::BlockMoved) => {
-                    tracing::debug!("{}", IndexerError::BlockMoved);
+                Err(error @ IndexerError::BlockMoved) => {
+                    if self.follower.moved() {
+                        wait = self.turn_away(&error);
+                        news = false;
+                    } else {
+                        tracing::debug!("{error}");
+                    }
                     true
                 }
                 Err(
-                    error
-                    @ (IndexerError::Node(_) | IndexerError::Check(_) | IndexerError::Halt(_)),
+                    error @ (IndexerError::Node(_)
+                    | IndexerError::Check(_)
+                    | IndexerError::Unconfirmed { .. }
+                    | IndexerError::Disputed(_)
+                    | IndexerError::Halt(_)),
                 ) => {
-                    self.tell(&error);
-                    wait = self.longer(wait);
-                    (news, self.follower.unchecked) = (false, true);
+                    wait = self.turn_away(&error);
+                    news = false;
                     true
                 }
                 Err(
                     error @ (IndexerError::Store(_)
                     | IndexerError::DatabaseTimeout
-                    | IndexerError::FenceLost),
+                    | IndexerError::FenceLost
+                    | IndexerError::LeaseLost),
                 ) => {
                     return Err(error);
                 }
@@ -248,6 +293,16 @@ impl Indexer {
             }
         }
         Ok(())
+    }
+
+    /// Has another node asked, where there is one, and says what is wrong once none is left. Gives how long to wait.
+    fn turn_away(&mut self, error: &IndexerError) -> Duration {
+        if error.halted().is_some() && !self.follower.is_last_word() {
+            tracing::warn!("Another node is asked: {}", with_causes(error));
+        } else {
+            self.tell(error);
+        }
+        self.follower.turn_away(error)
     }
 
     async fn sweep_if_due(&mut self, leader: &LeaderState) -> Result<(), IndexerError> {

@@ -10,6 +10,8 @@ use chrono::TimeDelta;
 use domain::clock::Clock;
 use serde::Serialize;
 
+use crate::endpoints::EndpointHealth;
+
 /// How long the node or the database may be silent before we are not ready.
 const MAX_SILENCE: Duration = Duration::from_secs(15);
 
@@ -58,9 +60,22 @@ impl LeadershipRole {
     }
 }
 
+/// Who leads while this process stands by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaderReport {
+    holder: String,
+    /// How long ago it renewed its lease.
+    lease_age_seconds: f64,
+}
+
 #[derive(Debug)]
 struct StatusData {
     role: LeadershipRole,
+    /// Who leads, where it is another process.
+    leader: Option<LeaderReport>,
+    /// The nodes, in the order in which they were named.
+    nodes: Vec<EndpointHealth>,
     head: u64,
     /// When the newest block was made. Unit: seconds since 1970. `None` before there was one.
     head_made: Option<u64>,
@@ -96,10 +111,15 @@ pub(crate) struct HealthReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     role: LeadershipRole,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<LeaderReport>,
     head: u64,
     finalized: u64,
     cursor: u64,
     lag_blocks: u64,
+    /// How old the chain's newest block is. `None` before there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_age_seconds: Option<i64>,
     sequence: u64,
     events_applied: u64,
     events_per_second: f64,
@@ -108,6 +128,7 @@ pub(crate) struct HealthReport {
     findings_resolved: u64,
     reorgs: u64,
     deepest_reorg_blocks: u64,
+    nodes: Vec<EndpointHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,6 +172,8 @@ impl Status {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(StatusData {
             role: LeadershipRole::Starting,
+            leader: None,
+            nodes: Vec::new(),
             head: 0,
             head_made: None,
             head_age,
@@ -180,7 +203,31 @@ impl Status {
     }
 
     pub(crate) fn is(&self, role: LeadershipRole) {
-        self.known().role = role;
+        let mut known = self.known();
+        known.role = role;
+        if role != LeadershipRole::Standby {
+            known.leader = None;
+        }
+    }
+
+    /// Who leads, and how old its lease is. Gives whether that is another one than before.
+    pub(crate) fn led_by(&self, holder: &str, lease_age_seconds: f64) -> bool {
+        let now = LeaderReport {
+            holder: holder.to_owned(),
+            lease_age_seconds: (lease_age_seconds * 10.0).round() / 10.0,
+        };
+        let before = self.known().leader.replace(now);
+        before.is_none_or(|before| before.holder != holder)
+    }
+
+    /// How the nodes do.
+    pub(crate) fn nodes(&self, nodes: Vec<EndpointHealth>) {
+        self.known().nodes = nodes;
+    }
+
+    /// How the nodes do, in the order in which they were named.
+    pub(crate) fn node_health(&self) -> Vec<EndpointHealth> {
+        self.known().nodes.clone()
     }
 
     /// When the newest block was made. Unit: seconds since 1970.
@@ -271,8 +318,6 @@ impl Status {
     pub(crate) fn figures(&self) -> StatusFigures {
         let known = self.known();
         let lag = known.head.saturating_sub(known.cursor);
-        let now = (Clock::System.now() + known.ahead).timestamp();
-        let age = |made: u64| i64::try_from(made).map_or(0, |made| (now - made).max(0));
         StatusFigures {
             is_ready: not_ready(&known, lag).is_none(),
             role: known.role.as_str(),
@@ -281,7 +326,9 @@ impl Status {
             finalized: known.finalized,
             cursor: known.cursor,
             lag,
-            head_age_seconds: known.head_made.map(|made| metrics::number(age(made))),
+            head_age_seconds: known
+                .head_made
+                .map(|made| metrics::number(age(&known, made))),
             silent_seconds: known
                 .last_good
                 .unwrap_or(known.began)
@@ -305,10 +352,12 @@ impl Status {
             ready: reason.is_none(),
             reason,
             role: known.role,
+            leader: known.leader.clone(),
             head: known.head,
             finalized: known.finalized,
             cursor: known.cursor,
             lag_blocks: lag,
+            head_age_seconds: known.head_made.map(|made| age(&known, made)),
             sequence: known.sequence,
             events_applied: known.events,
             events_per_second: known.events_per_second,
@@ -317,10 +366,17 @@ impl Status {
             findings_resolved: known.findings_resolved,
             reorgs: known.reorgs,
             deepest_reorg_blocks: known.deepest_reorg,
+            nodes: known.nodes.clone(),
             halted: known.halted,
             last_error: known.last_error.clone(),
         }
     }
+}
+
+/// How old a block is, by the database's clock. Unit: seconds.
+fn age(known: &StatusData, made: u64) -> i64 {
+    let now = (Clock::System.now() + known.ahead).timestamp();
+    i64::try_from(made).map_or(0, |made| (now - made).max(0))
 }
 
 fn not_ready(known: &StatusData, lag: u64) -> Option<String> {

@@ -1,12 +1,18 @@
-//! Comparing what is stored with what the chain said, a batch at a time, round and round. A table
-//! smaller than a batch is looked at whole each time; a million records take a few minutes.
+//! Comparing what is stored with what the chain said, a batch at a time, round and round. A table smaller than a batch is
+//! looked at whole each time, and what is new at once. Where a round stands is kept: a restart goes on there.
 
 mod judge;
 
 use std::collections::{BTreeSet, HashMap};
 
 use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
-use store::{reconciliation, reconciliation::OpenFinding};
+use store::{
+    PgConnection, StoreError,
+    cursor::{self, Registry},
+    reconciliation,
+    reconciliation::OpenFinding,
+    sweeps::{self, SweepPlace},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -15,34 +21,50 @@ use crate::{
     reconcile::{SuspectedFinding, paused},
 };
 
-/// How many records, and how many events, one tick compares. Unit: rows.
-const BATCH: i64 = 4_000;
+/// How many records, and how many events, one tick compares. Unit: rows. With a tick each two seconds a round over forty
+/// million records takes less than a day.
+const BATCH: i64 = 1_000;
 
 /// How many open findings are looked at again in each tick, so that a repair shows at once.
 const OPEN_AT_ONCE: i64 = 1_000;
 
-/// Where the sweep stands. Lost with the process: it begins again, which costs nothing but time.
-#[derive(Debug)]
+/// Where the sweep stands.
+#[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    after_record: RecordId,
-    after_event: i64,
+    /// `None` before it was read.
+    place: Option<SweepPlace>,
+    /// The newest record that was compared because it was new.
+    newest: Option<RecordId>,
     consents: ConsentSweep,
-}
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self {
-            after_record: FIRST,
-            after_event: 0,
-            consents: ConsentSweep::default(),
-        }
-    }
 }
 
 /// Before every record.
 const FIRST: RecordId = RecordId(Uuid::nil());
 
+/// Where the first round begins.
+const START: SweepPlace = SweepPlace {
+    after_record: FIRST,
+    after_event: 0,
+};
+
 impl Sweep {
+    /// Where it stands, and the newest record that counts as known.
+    async fn begin(
+        &self,
+        conn: &mut PgConnection,
+        registry: &Registry,
+    ) -> Result<(SweepPlace, RecordId), StoreError> {
+        let place = match self.place {
+            Some(place) => place,
+            None => sweeps::place(conn, registry).await?.unwrap_or(START),
+        };
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => sweeps::newest_record(conn).await?.unwrap_or(FIRST),
+        };
+        Ok((place, newest))
+    }
+
     /// Compares the next batch; gives how many findings it opened and resolved.
     pub(crate) async fn tick(&mut self, writer: &ChainWriter) -> Result<(u64, u64), IndexerError> {
         let mut conn = writer.pool.acquire().await?;
@@ -50,15 +72,21 @@ impl Sweep {
         let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;
 
-        let records = reconciliation::records_after(&mut conn, self.after_record, BATCH).await?;
-        let after_record = next(&records, FIRST);
+        let (place, newest) = self.begin(&mut conn, registry).await?;
+        let new = reconciliation::records_after(&mut conn, newest, BATCH).await?;
+        let newest = new.last().copied().unwrap_or(newest);
+        let records = reconciliation::records_after(&mut conn, place.after_record, BATCH).await?;
         let events =
-            reconciliation::hashes_after(&mut conn, registry, self.after_event, BATCH).await?;
+            reconciliation::hashes_after(&mut conn, registry, place.after_event, BATCH).await?;
         let ids: Vec<i64> = events.iter().map(|(id, _)| *id).collect();
-        let after_event = next(&ids, 0);
+        let reached = SweepPlace {
+            after_record: next(&records, FIRST),
+            after_event: next(&ids, 0),
+        };
 
         let records: BTreeSet<RecordId> = records
             .into_iter()
+            .chain(new)
             .chain(open.iter().filter_map(|finding| finding.record))
             .collect();
         let hashes: BTreeSet<DataHash> = events
@@ -73,6 +101,7 @@ impl Sweep {
         let records: Vec<RecordId> = records.into_iter().collect();
         let hashes: Vec<DataHash> = hashes.into_iter().collect();
         let about_records = reconciliation::record_facts(&mut conn, registry, &records).await?;
+        let placed = reconciliation::placed_anchors(&mut conn, registry, &records).await?;
         let about_hashes = reconciliation::hash_facts(&mut conn, registry, &hashes).await?;
         let names: Vec<String> = registrars.iter().map(ToString::to_string).collect();
         let anchored: Vec<DataHash> = about_records.iter().filter_map(judge::anchored).collect();
@@ -84,6 +113,11 @@ impl Sweep {
         let wrong: Vec<SuspectedFinding> = about_records
             .iter()
             .flat_map(|facts| judge::record(facts, registry.chain_id, &registrars))
+            .chain(
+                placed
+                    .iter()
+                    .filter_map(|anchor| judge::misplaced(anchor, &registrars)),
+            )
             .chain(about_hashes.iter().filter_map(judge::hash))
             .chain(
                 about_records
@@ -105,9 +139,23 @@ impl Sweep {
         };
         let of_consents = writer.sweep_consents(&mut self.consents).await?;
         // Only now: what was interrupted is looked at again.
-        (self.after_record, self.after_event) = (after_record, after_event);
+        if reached != place {
+            keep(writer, reached).await?;
+        }
+        (self.place, self.newest) = (Some(reached), Some(newest));
         Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
     }
+}
+
+/// Keeps where it stands, for as long as this one leads.
+async fn keep(writer: &ChainWriter, reached: SweepPlace) -> Result<(), IndexerError> {
+    let mut tx = writer.pool.begin().await?;
+    if !cursor::holds(&mut tx, &writer.registry, writer.fence).await? {
+        return Err(IndexerError::FenceLost);
+    }
+    sweeps::keep(&mut tx, &writer.registry, reached).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Where the next batch begins: after this one, or from the start when this one was the last.

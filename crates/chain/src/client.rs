@@ -530,11 +530,16 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn finalized(&self) -> Result<Option<Block>, ClientError> {
-        let header: Option<wire::Header> = self
+        let asked = self
             .rpc
-            .ask("eth_getBlockByNumber", json!(["finalized", false]))
-            .await?;
-        Ok(header.map(Into::into))
+            .ask::<wire::Header>("eth_getBlockByNumber", json!(["finalized", false]))
+            .await;
+        match asked {
+            Ok(header) => Ok(header.map(Into::into)),
+            // Some say so by a refusal.
+            Err(error @ ClientError::Refused { .. }) if !error.asks_for_patience() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The block with this number on the node's chain. `None` beyond its end.

@@ -1,7 +1,18 @@
 //! What can go wrong between us and a node. No text here ever holds the node's URL: it may carry a
 //! password or an access key.
 
+use std::time::Duration;
+
 use crate::hash::{ChainAddress, CodeHash};
+
+/// What nodes and those in front of them say to one that asks too often, in small letters: no standard has a code for it.
+const TOO_OFTEN: [&str; 5] = [
+    "rate limit",
+    "rate exceeded",
+    "too many requests",
+    "compute units",
+    "throughput",
+];
 
 /// `CHAIN_RPC_URL` cannot be used. Does not print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +44,8 @@ pub enum ClientError {
         method: &'static str,
         /// 429 asks for patience, 413 for less.
         status: u16,
+        /// How long it wants to be left alone, where it says so (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// The node said no.
     #[error("the chain's node refused {method} ({code}): {message}")]
@@ -66,12 +79,36 @@ impl ClientError {
     /// Whether asking for fewer blocks could help: nodes refuse long ranges in many words.
     pub fn asks_for_less(&self) -> bool {
         match self {
-            Self::TimedOut { .. }
+            Self::TimedOut { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { .. } | Self::Http { .. } => !self.asks_for_patience(),
+            Self::Unreachable(_) => false,
+        }
+    }
+
+    /// Whether we asked too often: the same question is answered later.
+    pub fn asks_for_patience(&self) -> bool {
+        match self {
+            Self::Http { status, .. } => matches!(status, 429 | 503),
+            Self::Refused { message, .. } => {
+                let folded = message.to_ascii_lowercase();
+                TOO_OFTEN.iter().any(|text| folded.contains(text))
+            }
+            Self::Unreachable(_)
+            | Self::TimedOut { .. }
+            | Self::TooLong { .. }
+            | Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// How long the node wants to be left alone, where it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http { retry_after, .. } => *retry_after,
+            Self::Unreachable(_)
+            | Self::TimedOut { .. }
             | Self::Refused { .. }
             | Self::TooLong { .. }
-            | Self::Unreadable { .. } => true,
-            Self::Http { status, .. } => *status != 429,
-            Self::Unreachable(_) => false,
+            | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -180,4 +217,42 @@ pub enum CheckError {
         /// The deployment's.
         block: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_asks_too_often_waits_and_one_that_asks_for_too_much_asks_for_less() {
+        let refused = |message: &str| ClientError::Refused {
+            method: "eth_getLogs",
+            code: -32005,
+            message: message.to_owned(),
+        };
+        let http = |status| ClientError::Http {
+            method: "eth_getLogs",
+            status,
+            retry_after: None,
+        };
+        for (error, waits) in [
+            (
+                refused("daily request count exceeded, request rate limited: Rate limit"),
+                true,
+            ),
+            (refused("Too Many Requests"), true),
+            (
+                refused("exceeded its compute units per second capacity"),
+                true,
+            ),
+            (refused("query returned more than 10000 results"), false),
+            (refused("block range is too wide"), false),
+            (http(429), true),
+            (http(503), true),
+            (http(413), false),
+        ] {
+            assert_eq!(error.asks_for_patience(), waits, "{error}");
+            assert_eq!(error.asks_for_less(), !waits, "{error}");
+        }
+    }
 }

@@ -50,6 +50,18 @@ impl RawLog {
         self.address == contract
     }
 
+    /// Whether an answer names this very log.
+    pub(crate) fn is(&self, log: &wire::Logged) -> bool {
+        let topics = log.topics.iter().map(|topic| topic.0);
+        self.address == log.address
+            && self.data == log.data.0
+            && self.block_number == log.block_number.0
+            && self.block_hash == log.block_hash
+            && self.tx_hash == log.transaction_hash
+            && self.log_index == log.log_index.0
+            && self.topics.iter().map(|topic| topic.0).eq(topics)
+    }
+
     fn undecodable(&self, what: &str) -> Undecodable {
         Undecodable {
             block_number: self.block_number,

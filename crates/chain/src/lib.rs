@@ -3,6 +3,7 @@
 //! - [`Deployment`]: which registry, on which chain, since which block.
 //! - [`Signer`]: makes an anchoring transaction whose hash is known before anything is sent. No I/O.
 //! - [`Client`]: what a node is asked. Every call has a deadline and no error shows the node's URL.
+//! - [`UnprovenLog`]: a log that is not where it says it is, by the node's own blocks and receipts.
 //! - [`Evidence`]: what the chain alone shows of one hash.
 //! - [`siwe`]: the message that a wallet signs; [`signed_by_key`] and [`Client::contract_accepts`] say
 //!   whether it did.
@@ -20,6 +21,7 @@ mod error;
 pub mod event;
 mod evidence;
 mod hash;
+mod inclusion;
 mod proof;
 mod rpc;
 mod send;
@@ -40,6 +42,7 @@ pub use error::{CheckError, ClientError, InvalidUrl, Line};
 pub use event::{RegistryEvent, RegistryLog};
 pub use evidence::{Evidence, NoEvidence, NoRegistry, ProvenAnchor};
 pub use hash::{BlockHash, ChainAddress, CodeHash, Head, InvalidHex, TxHash};
+pub use inclusion::UnprovenLog;
 pub use rpc::check_url;
 pub use send::Sent;
 pub use signer::{

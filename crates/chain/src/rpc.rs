@@ -3,15 +3,25 @@
 
 use std::{fmt, time::Duration};
 
-use reqwest::Url;
+use reqwest::{
+    Url,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::error::{ClientError, InvalidUrl};
 
-/// The longest answer that is read. Unit: bytes. A hundred thousand logs of the registry.
-const MAX_ANSWER_BYTES: usize = 96 << 20;
+/// The longest answer that is read where logs or receipts are asked for. Unit: bytes. A hundred thousand logs of the
+/// registry.
+const MAX_LOG_BYTES: usize = 96 << 20;
+
+/// The longest other answer that is read. Unit: bytes. A block of sixty thousand transactions, by their hashes.
+const MAX_ANSWER_BYTES: usize = 8 << 20;
+
+/// The longest time that a node may tell us to wait.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// The longest message of a node that is kept. Unit: characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -89,6 +99,26 @@ fn read<T: DeserializeOwned>(method: &'static str, body: &[u8]) -> Result<T, Cli
         method,
         what: error.to_string(),
     })
+}
+
+/// How long an answer may be. Unit: bytes.
+fn longest(method: &str) -> usize {
+    match method {
+        "eth_getLogs" | "eth_getBlockReceipts" | "eth_getTransactionReceipt" => MAX_LOG_BYTES,
+        _ => MAX_ANSWER_BYTES,
+    }
+}
+
+/// How long a node wants to be left alone. Those that name a date are not understood: then our own waits are long enough.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
 /// Refuses what is no address of a node that this build can speak to. Nobody is asked.
@@ -208,6 +238,7 @@ impl Rpc {
                 ClientError::Unreachable(error.without_url())
             }
         };
+        let limit = longest(method);
         let mut response = self
             .http
             .post(self.url.clone())
@@ -216,13 +247,11 @@ impl Rpc {
             .await
             .map_err(failed)?;
         let status = response.status();
+        let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(ClientError::TooLong {
-                    method,
-                    limit: MAX_ANSWER_BYTES,
-                });
+            if body.len() + chunk.len() > limit {
+                return Err(ClientError::TooLong { method, limit });
             }
             body.extend_from_slice(&chunk);
         }
@@ -231,6 +260,7 @@ impl Rpc {
             return Err(ClientError::Http {
                 method,
                 status: status.as_u16(),
+                retry_after,
             });
         }
         Ok(body)
@@ -264,6 +294,19 @@ mod tests {
             Rpc::new("x", Duration::ZERO).err(),
             Some(InvalidUrl::Unreadable)
         );
+    }
+
+    #[test]
+    fn a_node_that_says_when_to_come_back_is_understood_within_bounds() {
+        let said = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().expect("a header"));
+            retry_after(&headers)
+        };
+        assert_eq!(said("3"), Some(Duration::from_secs(3)));
+        assert_eq!(said("86400"), Some(MAX_RETRY_AFTER));
+        assert_eq!(said("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
     #[tokio::test]

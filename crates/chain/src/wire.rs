@@ -85,4 +85,6 @@ pub(crate) struct RawReceipt {
     pub(crate) status: Option<Quantity64>,
     pub(crate) block_number: Quantity64,
     pub(crate) block_hash: BlockHash,
+    #[serde(default)]
+    pub(crate) logs: Vec<Logged>,
 }

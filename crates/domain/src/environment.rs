@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 104] = [
+pub const SETTINGS: [&str; 105] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -225,6 +225,7 @@ pub const SETTINGS: [&str; 104] = [
     "DRAIN",
     "ENVIRONMENT",
     "ERASURE_LEDGER",
+    "FINALITY_DEPTH",
     "FIRST_WAIT",
     "GUESSES",
     "HEADER_TIMEOUT",
@@ -296,12 +297,18 @@ pub const SETTINGS: [&str; 104] = [
 ];
 
 /// The variables that are set for us and have no [`PREFIX`].
-const OTHERS: [&str; 3] = ["ADMIN_DATABASE_URL", "CHAIN_RPC_URL", "DATABASE_URL"];
-
-/// The variables whose values may hold a secret. Each can be in a file of its own, which the same name with `_FILE` names.
-pub const SECRETS: [&str; 11] = [
+const OTHERS: [&str; 4] = [
     "ADMIN_DATABASE_URL",
     "CHAIN_RPC_URL",
+    "CHAIN_RPC_URLS",
+    "DATABASE_URL",
+];
+
+/// The variables whose values may hold a secret. Each can be in a file of its own, which the same name with `_FILE` names.
+pub const SECRETS: [&str; 12] = [
+    "ADMIN_DATABASE_URL",
+    "CHAIN_RPC_URL",
+    "CHAIN_RPC_URLS",
     "DATABASE_URL",
     "MEDITRUSTAL_API_PASSWORD",
     "MEDITRUSTAL_BACKUP_PASSWORD",

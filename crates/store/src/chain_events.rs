@@ -151,3 +151,41 @@ pub async fn registry_state_after(
     .fetch_optional(conn)
     .await?)
 }
+
+/// A block that live events are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventBlock {
+    /// Its number.
+    pub number: i64,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// The newest blocks up to this number that live events are in, newest first. Served by `idx_chain_events_block`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn blocks_up_to(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    block: i64,
+    limit: i64,
+) -> Result<Vec<EventBlock>, StoreError> {
+    Ok(sqlx::query_as!(
+        EventBlock,
+        r#"SELECT DISTINCT block_number AS "number!", block_hash AS "hash!"
+         FROM chain_events
+         WHERE chain_id = $1
+           AND registry = $2
+           AND block_number <= $3
+           AND undone_at IS NULL
+         ORDER BY 1 DESC, 2
+         LIMIT $4"#,
+        registry.chain_id,
+        registry.address,
+        block,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}

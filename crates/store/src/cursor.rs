@@ -1,9 +1,9 @@
 //! How far the indexer has followed a registry, who may say so, and the blocks a reorganisation is
 //! seen by.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
-use crate::{Pool, StoreError, Tx};
+use crate::{StoreError, Tx};
 
 /// One registry on one chain.
 #[derive(Debug, Clone)]
@@ -66,58 +66,6 @@ pub struct BlockRow {
     pub sequence: i64,
     /// The registry's rolling head after it.
     pub head: String,
-}
-
-/// The right to lead: an advisory lock on a connection of its own. Losing the connection loses it,
-/// without notice; hence the fence in every write.
-#[derive(Debug)]
-pub struct Leadership {
-    connection: PgConnection,
-    name: String,
-}
-
-impl Leadership {
-    /// Takes the lock if nobody holds it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn try_take(pool: &Pool, registry: &Registry) -> Result<Option<Self>, StoreError> {
-        let mut connection = pool.acquire().await?.detach();
-        let name = format!("indexer {} {}", registry.chain_id, registry.address);
-        let taken = sqlx::query_scalar!(
-            r#"SELECT pg_try_advisory_lock(hashtextextended($1, schema_key())) AS "taken!""#,
-            name,
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        if taken {
-            return Ok(Some(Self { connection, name }));
-        }
-        connection.close().await?;
-        Ok(None)
-    }
-
-    /// Makes sure that the connection, and with it the lock, is still there.
-    ///
-    /// # Errors
-    /// [`StoreError`]: then the lock is gone.
-    pub async fn hold(&mut self) -> Result<(), StoreError> {
-        Ok(self.connection.ping().await?)
-    }
-
-    /// Lets the next one lead at once.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the lock ends with the connection all the same.
-    pub async fn release(mut self) -> Result<(), StoreError> {
-        sqlx::query_scalar!(
-            "SELECT pg_advisory_unlock(hashtextextended($1, schema_key()))",
-            self.name
-        )
-        .fetch_one(&mut self.connection)
-        .await?;
-        Ok(self.connection.close().await?)
-    }
 }
 
 /// Makes the caller the leader: a new fence, on a cursor that begins at `first` if there is none.
@@ -296,6 +244,29 @@ pub async fn forget_below(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The newest remembered block up to this number.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn remembered_at(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    block: i64,
+) -> Result<Option<BlockRow>, StoreError> {
+    Ok(sqlx::query_as!(
+        BlockRow,
+        "SELECT number, hash, parent_hash, sequence, head
+         FROM chain_blocks
+         WHERE chain_id = $1 AND number <= $2
+         ORDER BY number DESC
+         LIMIT 1",
+        registry.chain_id,
+        block,
+    )
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// The remembered blocks, newest first.

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{StoreError, cursor::Registry};
 
 /// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
-pub const TABLES: [&str; 48] = [
+pub const TABLES: [&str; 50] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -31,6 +31,8 @@ pub const TABLES: [&str; 48] = [
     "deletion_steps",
     "erasure_ledger",
     "idempotency_keys",
+    "indexer_leases",
+    "indexer_sweeps",
     "integrity_feed",
     "integrity_findings",
     "key_checks",

@@ -316,6 +316,8 @@ pub struct PoolSettings {
     pub recycle: Duration,
     /// How long one statement may run before the server ends it.
     pub statement_timeout: Duration,
+    /// How long a transaction may do nothing before the server ends it, and frees what it has locked.
+    pub idle_in_transaction: Duration,
     /// Whether a table is read as a whole only where no index helps. For statements that all have
     /// theirs: a plan made while a table is small is kept while it grows, and reading it whole is then
     /// what takes the time.
@@ -331,6 +333,7 @@ impl Default for PoolSettings {
             timeout: Duration::from_secs(30),
             recycle: Duration::from_secs(1800),
             statement_timeout: Duration::from_secs(8),
+            idle_in_transaction: Duration::from_secs(15),
             by_index: false,
         }
     }

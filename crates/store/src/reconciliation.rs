@@ -4,6 +4,7 @@
 mod endings;
 mod facts;
 mod moves;
+mod places;
 
 use domain::{
     ids::{RecordId, UserId},
@@ -20,6 +21,7 @@ pub use self::facts::{
     records_after,
 };
 pub use self::moves::{Confirmation, ReconciledAnchor, Undone, confirm, finalize, reorg_above};
+pub use self::places::{PlaceFacts, PlacedAnchor, placed_anchors};
 use crate::{StoreError, Tx, closings, feed::AnchorSubject, outbox, rows};
 
 /// An anchor, locked until the transaction ends.
@@ -39,6 +41,8 @@ pub struct LockedAnchor {
     pub state: AnchorState,
     /// The transaction it was last known by.
     pub tx_hash: String,
+    /// Every transaction that was signed for it.
+    pub tx_hashes: Vec<String>,
     /// Whether the record itself is still there.
     pub record_exists: bool,
     /// The closing of the record that is wanted, where one is.
@@ -75,6 +79,7 @@ struct AnchorColumns {
     supersedes: Option<String>,
     state: String,
     tx_hash: String,
+    tx_hashes: Vec<String>,
     record_exists: bool,
     closing_reason: Option<i16>,
     closing_tx_hashes: Vec<String>,
@@ -105,6 +110,7 @@ impl TryFrom<AnchorColumns> for LockedAnchor {
             supersedes: row.supersedes.and_then(|hash| DataHash::parse(&hash).ok()),
             state: rows::text(&row.state, "anchor state")?,
             tx_hash: row.tx_hash,
+            tx_hashes: row.tx_hashes,
             record_exists: row.record_exists,
         })
     }
@@ -132,6 +138,13 @@ pub async fn lock_by_hash(
             CASE WHEN anchor.supersedes THEN anchor.predecessor_hash END AS supersedes,
             anchor.state,
             anchor.tx_hash,
+            ARRAY(
+                SELECT attempt.tx_hash
+                FROM anchor_outbox AS outbox
+                JOIN anchor_attempts AS attempt ON attempt.outbox_id = outbox.id
+                WHERE outbox.record_id = anchor.record_id
+                  AND outbox.kind = 'ANCHOR'
+            ) AS "tx_hashes!",
             EXISTS (SELECT FROM medical_records WHERE id = anchor.record_id) AS "record_exists!",
             closing.reason AS "closing_reason?",
             ARRAY(

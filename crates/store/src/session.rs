@@ -9,8 +9,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnect
 
 use crate::{PoolSettings, StoreError};
 
-/// How long a transaction may do nothing. Unit: milliseconds.
-const IDLE_IN_TRANSACTION: u128 = 15_000;
 /// How long a statement waits for a lock.
 pub(crate) const LOCK: Duration = Duration::from_secs(5);
 
@@ -48,7 +46,7 @@ pub(crate) fn limits(settings: &PoolSettings) -> Limits {
         ("statement_timeout", statement.to_string()),
         (
             "idle_in_transaction_session_timeout",
-            IDLE_IN_TRANSACTION.to_string(),
+            settings.idle_in_transaction.as_millis().to_string(),
         ),
         ("lock_timeout", LOCK.as_millis().to_string()),
         ("enable_seqscan", seqscan.to_owned()),

@@ -35,7 +35,7 @@ impl ChainFollower {
         &self,
         block: u64,
     ) -> Result<Option<RegistryState>, IndexerError> {
-        let Some(registry) = registry_of(&self.client) else {
+        let Some(registry) = registry_of(self.client()) else {
             return Ok(None);
         };
         let stored = within(async {
@@ -43,7 +43,7 @@ impl ChainFollower {
             chain_events::registry_state_after(&mut conn, &registry, column(block)).await
         });
         let Some(stored) = stored.await? else {
-            return Ok(RegistryState::first_of_consents(self.client.deployment()));
+            return Ok(RegistryState::first_of_consents(self.client().deployment()));
         };
         let head = stored.head.parse();
         let head = head.map_err(|_| StoreError::Unreadable {
@@ -58,7 +58,7 @@ impl ChainFollower {
     /// Has the registry of consents followed from here on, where there is one and it is not. Only while the node has our
     /// newest block: what was undone is taken back first.
     pub(super) async fn join_consents(&self, leader: &mut LeaderState) -> Result<(), IndexerError> {
-        if leader.at.consents.is_some() || registry_of(&self.client).is_none() {
+        if leader.at.consents.is_some() || registry_of(self.client()).is_none() {
             return Ok(());
         }
         let Some(first) = until(&self.stop, self.first_position()).await else {
@@ -84,19 +84,24 @@ impl ChainFollower {
         first: ChainPosition,
         finalized: u64,
     ) -> Result<(), IndexerError> {
-        let Some(registry) = registry_of(&self.client) else {
+        let Some(registry) = registry_of(self.client()) else {
             return Ok(());
         };
         let before = ChainPosition {
-            registry_state: RegistryState::first_of_consents(self.client.deployment())
+            registry_state: RegistryState::first_of_consents(self.client().deployment())
                 .unwrap_or(first.registry_state),
             ..first
         };
         let taken = within(async {
-            let mut conn = self.pool.acquire().await?;
-            cursor::take_over(&mut conn, &registry, &before.to_row()).await
+            let mut tx = self.pool.begin().await?;
+            if !cursor::holds(&mut tx, &writer.registry, writer.fence).await? {
+                return Ok(None);
+            }
+            let taken = cursor::take_over(&mut tx, &registry, &before.to_row()).await?;
+            tx.commit().await?;
+            Ok(Some(taken))
         });
-        let taken = taken.await?;
+        let taken = taken.await?.ok_or(IndexerError::FenceLost)?;
         let mut position = ChainPosition::from_row(&taken.position)?;
         writer.consents = Some(ConsentLine {
             registry,
@@ -111,13 +116,23 @@ impl ChainFollower {
             in_time(writer.rewind_consents(position, before, finalized)).await?;
             position = before;
         }
-        let mut size = AT_ONCE;
+        let (mut size, mut begins_again) = (AT_ONCE, false);
         while position.block.number < at.block.number {
             let from = position.block.number + 1;
             let to = at.block.number.min(from.saturating_add(size - 1));
-            match self.catch_up(writer, position, (from, to), finalized).await {
+            let end = at.block.number;
+            match self
+                .catch_up(writer, position, (from, to, end), finalized)
+                .await
+            {
                 Ok(reached) => position = reached,
                 Err(IndexerError::Node(error)) if size > 1 && error.asks_for_less() => size /= 2,
+                // What was applied on the way was confirmed by nobody, where the node keeps no old state.
+                Err(error) if error.is_break() && !begins_again && position != before => {
+                    tracing::warn!("All of the registry of consents is read again: {error}");
+                    in_time(writer.rewind_consents(position, before, finalized)).await?;
+                    (position, begins_again) = (before, true);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -130,7 +145,7 @@ impl ChainFollower {
 
     /// Whether the node has this block with this hash.
     async fn is_there(&self, block: BlockRef) -> Result<bool, IndexerError> {
-        let theirs = self.client.block_by_number(block.number).await?;
+        let theirs = self.client().block_by_number(block.number).await?;
         Ok(theirs.ok_or(IndexerError::BlockMoved)?.hash == block.hash)
     }
 
@@ -141,7 +156,7 @@ impl ChainFollower {
         from: ChainPosition,
         block: u64,
     ) -> Result<ChainPosition, IndexerError> {
-        let theirs = self.client.block_by_number(block).await?;
+        let theirs = self.client().block_by_number(block).await?;
         let registry_state = self.consents_after(block).await?;
         let to = ChainPosition {
             block: BlockRef::from(&theirs.ok_or(IndexerError::BlockMoved)?),
@@ -156,12 +171,16 @@ impl ChainFollower {
         &self,
         writer: &ChainWriter,
         position: ChainPosition,
-        (from, to): (u64, u64),
+        (from, to, end): (u64, u64, u64),
         finalized: u64,
     ) -> Result<ChainPosition, IndexerError> {
-        let (end, read) = fetch::consents(&self.client, from, to).await?;
-        let block = BlockRef::from(&end);
-        let chain_id = self.client.deployment().chain_id;
+        let (last, read) = fetch::consents(self.client(), from, to).await?;
+        // What is missing before shows at the end: there the registry itself must have spoken.
+        if to == end && read.registry.is_none() {
+            return Err(IndexerError::Unconfirmed { from, to });
+        }
+        let block = BlockRef::from(&last);
+        let chain_id = self.client().deployment().chain_id;
         let reached = ChainPosition {
             registry_state: follow_consents(chain_id, position.registry_state, block, &read)?,
             block,

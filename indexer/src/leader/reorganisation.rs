@@ -30,12 +30,14 @@ impl ChainFollower {
             None => Err(Halt::TooDeep {
                 fork: Some(to),
                 finalized_up_to: leader.finalized_up_to,
+                ours: leader.at.block,
+                theirs: None,
             }
             .into()),
         }
     }
 
-    async fn go_back(
+    pub(super) async fn go_back(
         &self,
         leader: &mut LeaderState,
         to: ChainPosition,
@@ -69,7 +71,7 @@ impl ChainFollower {
         Ok(())
     }
 
-    /// Stops applying, unless the operator said beforehand how far back to go.
+    /// Stops applying, unless the operator said beforehand how far back to go, and that block is the same on both sides.
     pub(super) async fn halt_or_accept(
         &mut self,
         leader: &mut LeaderState,
@@ -83,7 +85,7 @@ impl ChainFollower {
             return Err(halt);
         };
         let theirs = self
-            .client
+            .client()
             .block_by_number(block)
             .await?
             .ok_or(IndexerError::BlockMoved)?;
@@ -92,7 +94,7 @@ impl ChainFollower {
             chain_events::registry_state_after(&mut conn, &self.registry, column(block)).await
         });
         let registry_state = match stored.await? {
-            None => RegistryState::first(self.client.deployment()),
+            None => RegistryState::first(self.client().deployment()),
             Some(stored) => {
                 let head = stored.head.parse();
                 let head = head.map_err(|_| StoreError::Unreadable {
@@ -104,17 +106,14 @@ impl ChainFollower {
                 }
             }
         };
+        let to = ChainPosition {
+            block: BlockRef::from(&theirs),
+            registry_state,
+            consents: None,
+        };
+        self.require_common(to).await?;
         tracing::warn!("Going back to block {block}, as the operator accepted: {halt}");
-        self.go_back(
-            leader,
-            ChainPosition {
-                block: BlockRef::from(&theirs),
-                registry_state,
-                consents: None,
-            },
-            seen,
-        )
-        .await?;
+        self.go_back(leader, to, seen).await?;
         self.accept_reorg_to = None;
         Ok(RoundOutcome::More)
     }

@@ -7,7 +7,7 @@ use store::reconciliation::{Confirmation, LockedAnchor};
 
 use super::{
     changes::{Changes, Confirmed, KnownHashes},
-    suspicion::{SuspectedFinding, other_predecessor},
+    suspicion::{SuspectedFinding, foreign_transaction, other_predecessor},
 };
 use crate::position::column;
 
@@ -44,6 +44,7 @@ pub(super) fn hold(log: &RegistryLog, said: Anchoring, known: &KnownHashes, chan
         return;
     }
     changes.suspicions.extend(out_of_line(anchor, said));
+    changes.suspicions.extend(not_signed_here(log, anchor));
     changes.confirmed.push(Confirmed {
         anchor: anchor.clone(),
         confirmation: confirmation(log, anchor, said),
@@ -60,10 +61,28 @@ fn out_of_line(anchor: &LockedAnchor, said: Anchoring) -> Option<SuspectedFindin
     })
 }
 
+/// That our account anchored it by a transaction that was not signed here for it: the account is used elsewhere, or the node
+/// names another transaction than it was.
+fn not_signed_here(log: &RegistryLog, anchor: &LockedAnchor) -> Option<SuspectedFinding> {
+    (!is_signed(log, anchor)).then(|| {
+        let details = foreign_transaction(&anchor.tx_hash, &log.tx_hash.to_string());
+        SuspectedFinding::of_anchor(FindingKind::HashMismatch, anchor, details)
+    })
+}
+
+fn is_signed(log: &RegistryLog, anchor: &LockedAnchor) -> bool {
+    anchor.tx_hashes.contains(&log.tx_hash.to_string())
+}
+
+/// Where it is. The head of the registry commits to no transaction: one that was not signed here takes the place of none.
 fn confirmation(log: &RegistryLog, anchor: &LockedAnchor, said: Anchoring) -> Confirmation {
     Confirmation {
         record: anchor.record,
-        tx_hash: log.tx_hash.to_string(),
+        tx_hash: if is_signed(log, anchor) {
+            log.tx_hash.to_string()
+        } else {
+            anchor.tx_hash.clone()
+        },
         registrar: said.registrar.to_string(),
         block_number: column(log.block_number),
         block_hash: log.block_hash.to_string(),

@@ -117,3 +117,8 @@ pub(crate) fn paused(pause: &PauseFacts) -> SuspectedFinding {
 pub(crate) fn other_predecessor(signed: Option<&str>, anchored: Option<&str>) -> Value {
     json!({ "column": "predecessor_hash", "signed": signed, "anchored": anchored })
 }
+
+/// The evidence of an event by a transaction that was not signed here for the record.
+pub(crate) fn foreign_transaction(signed: &str, anchored: &str) -> Value {
+    json!({ "column": "tx_hash", "signed": signed, "anchored": anchored })
+}

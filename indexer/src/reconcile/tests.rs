@@ -45,6 +45,7 @@ fn anchor(state: AnchorState, tx: [u8; 32], record_exists: bool) -> LockedAnchor
         supersedes: None,
         state,
         tx_hash: TxHash(tx).to_string(),
+        tx_hashes: [tx, [9; 32]].map(|tx| TxHash(tx).to_string()).to_vec(),
         record_exists,
         closing: None,
     }
@@ -199,6 +200,25 @@ fn an_event_has_to_name_the_version_that_was_superseded() {
         };
         assert_eq!(kinds, wanted, "{signed:?} {predecessor:?}");
     }
+}
+
+#[test]
+fn a_transaction_that_was_not_signed_here_is_told_and_takes_the_place_of_none() {
+    let signed = TxHash([8; 32]).to_string();
+    let sent = LockedAnchor {
+        tx_hashes: vec![signed.clone()],
+        ..anchor(AnchorState::Submitted, [8; 32], true)
+    };
+
+    let changes = reconcile(&[anchoring(0xaa, OURS)], &known(Some(sent), false));
+
+    assert_eq!(changes.confirmed[0].confirmation.tx_hash, signed);
+    assert!(!changes.confirmed[0].replaced());
+    let [told] = changes.suspicions.as_slice() else {
+        panic!("{:?}", changes.suspicions);
+    };
+    assert_eq!(told.kind, FindingKind::HashMismatch);
+    assert_eq!(told.details["anchored"], TxHash([9; 32]).to_string());
 }
 
 #[test]

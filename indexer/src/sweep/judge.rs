@@ -9,9 +9,11 @@ use domain::{
     records::DataHash,
 };
 use serde_json::{Value, json};
-use store::reconciliation::{AnchorFacts, EndingFacts, HashFacts, OpenFinding, RecordFacts};
+use store::reconciliation::{
+    AnchorFacts, EndingFacts, HashFacts, OpenFinding, PlacedAnchor, RecordFacts,
+};
 
-use crate::reconcile::{self, SuspectedFinding, other_predecessor};
+use crate::reconcile::{self, SuspectedFinding, foreign_transaction, other_predecessor};
 
 /// What is wrong with a record that is there.
 pub(crate) fn record(
@@ -79,6 +81,76 @@ pub(crate) fn record(
         ));
     }
     wrong
+}
+
+/// That an anchor is not where its event is, or does not stand where it should by that. Where the event is by somebody else, that
+/// is told.
+pub(crate) fn misplaced(
+    placed: &PlacedAnchor,
+    registrars: &HashSet<ChainAddress>,
+) -> Option<SuspectedFinding> {
+    let account = placed.event.account.as_deref()?;
+    let is_ours = account
+        .parse()
+        .is_ok_and(|account| registrars.contains(&account));
+    let details = is_ours.then(|| out_of_place(placed)).flatten()?;
+    Some(SuspectedFinding {
+        kind: FindingKind::HashMismatch,
+        record: Some(placed.record),
+        patient: Some(placed.patient),
+        record_type: placed.record_type,
+        record_hash: placed.record_hash,
+        details,
+    })
+}
+
+/// What of an anchor does not fit its event.
+fn out_of_place(placed: &PlacedAnchor) -> Option<Value> {
+    let PlacedAnchor {
+        state,
+        anchored,
+        event,
+        ..
+    } = placed;
+    if !said_to_be_anchored(*state) {
+        // By a transaction of somebody else it may be refused and be there all the same.
+        return placed
+            .is_signed
+            .then(|| json!({ "column": "state", "found": state }));
+    }
+    let is_early = event.block_number > placed.finalized_block;
+    if *state == AnchorState::Finalized && is_early {
+        return Some(
+            json!({ "column": "state", "found": state, "finalizedBlock": placed.finalized_block }),
+        );
+    }
+    if anchored.tx_hash != event.tx_hash || !placed.is_signed {
+        return Some(foreign_transaction(&anchored.tx_hash, &event.tx_hash));
+    }
+    let differs = |column: &str, is_same: bool, anchored: Value| {
+        (!is_same).then(|| json!({ "column": column, "anchored": anchored }))
+    };
+    differs(
+        "block_number",
+        anchored.block_number == event.block_number,
+        json!(event.block_number),
+    )
+    .or_else(|| {
+        let is_same = anchored.block_hash == event.block_hash;
+        differs("block_hash", is_same, json!(event.block_hash))
+    })
+    .or_else(|| {
+        let is_same = anchored.log_index == event.log_index;
+        differs("log_index", is_same, json!(event.log_index))
+    })
+    .or_else(|| {
+        let is_same = anchored.sequence == event.sequence;
+        differs("sequence", is_same, json!(event.sequence))
+    })
+    .or_else(|| {
+        let is_same = anchored.account == event.account;
+        differs("registrar", is_same, json!(event.account))
+    })
 }
 
 /// The hash that was anchored for a record; `None` where a tampered text is none.

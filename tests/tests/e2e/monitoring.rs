@@ -258,11 +258,14 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
             "reason",
             list(&[
                 "UNDECODABLE_LOG",
+                "LOG_NOT_PROVEN",
                 "EVENTS_DO_NOT_FOLLOW",
                 "REORG_BELOW_FINALITY",
+                "NODES_DISAGREE",
                 "WRONG_NODE",
             ]),
         ),
+        ("node", list(&["1", "2", "3", "4", "5", "6", "7", "8"])),
         ("version", list(&[env!("CARGO_PKG_VERSION")])),
     ])
 }

@@ -348,6 +348,8 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
         "chain_cursors",
         "chain_blocks",
         "chain_events",
+        "indexer_leases",
+        "indexer_sweeps",
         "integrity_findings",
         "integrity_feed",
         "recovery_codes",

@@ -296,7 +296,7 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The tables that are ours. What is in them is described in `docs/data-model.md`, and no more.
-const OWN_TABLES: [&str; 42] = [
+const OWN_TABLES: [&str; 44] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -317,6 +317,8 @@ const OWN_TABLES: [&str; 42] = [
     "deletion_steps",
     "erasure_ledger",
     "idempotency_keys",
+    "indexer_leases",
+    "indexer_sweeps",
     "integrity_feed",
     "integrity_findings",
     "key_checks",

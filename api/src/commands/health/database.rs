@@ -225,6 +225,7 @@ const SETTINGS: PoolSettings = PoolSettings {
     timeout: CONNECT_WITHIN,
     recycle: Duration::from_secs(1800),
     statement_timeout: Duration::from_secs(60),
+    idle_in_transaction: Duration::from_secs(15),
     by_index: false,
 };
 

@@ -334,9 +334,15 @@ impl Foundation {
             ("MEDITRUSTAL_LOG_FORMAT", "text".to_owned()),
             ("MEDITRUSTAL_ENVIRONMENT", "development".to_owned()),
             ("MEDITRUSTAL_HEAD_AGE", self.head_age()),
+            ("MEDITRUSTAL_FINALITY_DEPTH", self.finality_depth()),
             // Nobody here waits for a proxy.
             ("MEDITRUSTAL_DRAIN", "0".to_owned()),
         ]
+    }
+
+    /// As deep as the node itself calls final.
+    fn finality_depth(&self) -> String {
+        (2 * self.options.slots_in_an_epoch).max(1).to_string()
     }
 
     /// How old the newest block may be, in seconds: any age where none is made without a reason.

@@ -1,6 +1,6 @@
 use domain::{ids::UserId, records::RecordType};
 use store::reconciliation::{
-    AnchorFacts, AnchoredRecord, EventFacts, ExtractionFacts, PredecessorFacts,
+    AnchorFacts, AnchoredRecord, EventFacts, ExtractionFacts, PlaceFacts, PredecessorFacts,
 };
 use uuid::Uuid;
 
@@ -44,6 +44,87 @@ fn facts(state: AnchorState, event: Option<EventFacts>) -> RecordFacts {
         event,
         extraction: None,
         is_closed: false,
+    }
+}
+
+#[test]
+fn an_anchor_that_is_not_where_its_event_is_is_found_whichever_column_was_changed() {
+    use AnchorState::{Confirmed, Failed, Finalized, Pending};
+
+    let place = || PlaceFacts {
+        tx_hash: TX.to_owned(),
+        account: Some(OURS.to_string()),
+        block_number: Some(7),
+        block_hash: Some("0x07".to_owned()),
+        log_index: Some(3),
+        sequence: Some(5),
+    };
+    let with = |state, change: fn(&mut PlacedAnchor)| {
+        let mut placed = PlacedAnchor {
+            record: RecordId(Uuid::from_u128(1)),
+            patient: UserId(Uuid::from_u128(2)),
+            record_type: Some(RecordType::LabResult),
+            record_hash: Some(DataHash([0xaa; 32])),
+            state,
+            anchored: place(),
+            event: place(),
+            is_signed: true,
+            finalized_block: Some(7),
+        };
+        change(&mut placed);
+        placed
+    };
+    let cases = [
+        (with(Confirmed, |_| ()), None),
+        (with(Finalized, |_| ()), None),
+        (
+            with(Finalized, |it| it.finalized_block = Some(6)),
+            Some("state"),
+        ),
+        (with(Confirmed, |it| it.finalized_block = Some(6)), None),
+        (with(Pending, |_| ()), Some("state")),
+        (with(Failed, |it| it.is_signed = false), None),
+        (with(Confirmed, |it| it.is_signed = false), Some("tx_hash")),
+        (
+            with(Confirmed, |it| it.anchored.tx_hash = "0x02".to_owned()),
+            Some("tx_hash"),
+        ),
+        (
+            with(Confirmed, |it| it.event.tx_hash = "0x02".to_owned()),
+            Some("tx_hash"),
+        ),
+        (
+            with(Confirmed, |it| it.anchored.block_number = Some(8)),
+            Some("block_number"),
+        ),
+        (
+            with(Confirmed, |it| it.anchored.block_hash = None),
+            Some("block_hash"),
+        ),
+        (
+            with(Confirmed, |it| it.anchored.log_index = Some(4)),
+            Some("log_index"),
+        ),
+        (
+            with(Confirmed, |it| it.event.sequence = Some(6)),
+            Some("sequence"),
+        ),
+        (
+            with(Confirmed, |it| {
+                it.anchored.account = Some(THEIRS.to_string())
+            }),
+            Some("registrar"),
+        ),
+        (
+            with(Pending, |it| it.event.account = Some(THEIRS.to_string())),
+            None,
+        ),
+    ];
+    let registrars = HashSet::from([OURS]);
+    for (placed, column) in cases {
+        let found = misplaced(&placed, &registrars);
+        let found = found.as_ref().and_then(|it| it.details["column"].as_str());
+        assert_eq!(found, column, "{placed:?}");
     }
 }
 

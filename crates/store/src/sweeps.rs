@@ -1,0 +1,75 @@
+//! Where the indexer's comparison of records and events stands.
+
+use domain::ids::RecordId;
+use sqlx::PgConnection;
+
+use crate::{StoreError, cursor::Registry};
+
+/// The last of each that were compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepPlace {
+    /// The last record.
+    pub after_record: RecordId,
+    /// The last event, by its id.
+    pub after_event: i64,
+}
+
+/// Where it stands; `None` before the first time.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn place(
+    conn: &mut PgConnection,
+    registry: &Registry,
+) -> Result<Option<SweepPlace>, StoreError> {
+    let found = sqlx::query!(
+        "SELECT after_record, after_event
+         FROM indexer_sweeps
+         WHERE chain_id = $1 AND registry = $2",
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|row| SweepPlace {
+        after_record: RecordId(row.after_record),
+        after_event: row.after_event,
+    }))
+}
+
+/// Keeps where it stands.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn keep(
+    conn: &mut PgConnection,
+    registry: &Registry,
+    place: SweepPlace,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO indexer_sweeps (chain_id, registry, after_record, after_event, updated_at)
+         VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)
+         ON CONFLICT (chain_id, registry) DO UPDATE
+         SET after_record = EXCLUDED.after_record,
+             after_event = EXCLUDED.after_event,
+             updated_at = CURRENT_TIMESTAMP",
+        registry.chain_id,
+        registry.address,
+        place.after_record.0,
+        place.after_event,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The newest record, by its id; `None` where there is none.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn newest_record(conn: &mut PgConnection) -> Result<Option<RecordId>, StoreError> {
+    let newest = sqlx::query_scalar!("SELECT id FROM medical_records ORDER BY id DESC LIMIT 1")
+        .fetch_optional(conn)
+        .await?;
+    Ok(newest.map(RecordId))
+}

@@ -1,0 +1,159 @@
+//! Reading on. What was read is applied as far as it is confirmed; the rest is held until what is read next confirms it, and
+//! read again where nothing does.
+
+use super::{ChainFollower, LeaderState, ObservedHead, RoundOutcome};
+use crate::{
+    deadline::{in_time, until},
+    error::IndexerError,
+    fetch::{self, Ranges},
+    follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
+    plan::MAX_STEP,
+};
+
+impl ChainFollower {
+    /// Reads on from a block; where logs do not follow, once more from the last position that is confirmed.
+    pub(super) async fn advance(
+        &self,
+        leader: &mut LeaderState,
+        from: u64,
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
+        match self.read_on(leader, from, seen).await {
+            Err(error) if error.is_break() => {
+                let at = leader.at.block.number;
+                tracing::warn!("Asking again for what follows block {at}: {error}");
+                self.read_on(leader, at + 1, seen).await
+            }
+            done => done,
+        }
+    }
+
+    /// By ranges up to what is final, and then block by block: as far as it takes to confirm what was read.
+    async fn read_on(
+        &self,
+        leader: &mut LeaderState,
+        from: u64,
+        seen: ObservedHead,
+    ) -> Result<RoundOutcome, IndexerError> {
+        let (mut from, mut held) = (from, None);
+        let last = seen.finalized.min(seen.head);
+        let mut later = None;
+        while from <= last {
+            let to = last.min(from.saturating_add(MAX_STEP - 1));
+            let mut ranges = Ranges::new(self.client(), &self.range_size, from, to);
+            loop {
+                let Some(read) = until(&self.stop, ranges.next()).await else {
+                    return Ok(RoundOutcome::Done);
+                };
+                let Some(read_range) = read? else {
+                    break;
+                };
+                if later.is_none() && !read_range.is_told() {
+                    later = Some(self.newest_word(seen).await?);
+                }
+                held = self.take(leader, held, read_range, (seen, later)).await?;
+                self.status.round();
+                self.say_that_we_lead(leader, seen).await?;
+            }
+            if held.is_none() {
+                return Ok(RoundOutcome::More);
+            }
+            from = to + 1;
+        }
+        while from <= seen.head {
+            let held_to = held.as_ref().and_then(ReadRange::end);
+            let before = held_to.unwrap_or(leader.at.block);
+            let recent = fetch::recent(self.client(), before, from, seen.head);
+            let Some(read) = until(&self.stop, recent).await else {
+                return Ok(RoundOutcome::Done);
+            };
+            let read_range = read?;
+            from = read_range.end().map_or(seen.head, |end| end.number) + 1;
+            held = self.take(leader, held, read_range, (seen, None)).await?;
+            self.status.round();
+            self.say_that_we_lead(leader, seen).await?;
+            if held.is_none() {
+                return Ok(if leader.at.block.number < seen.head {
+                    RoundOutcome::More
+                } else {
+                    RoundOutcome::Done
+                });
+            }
+        }
+        match held.as_ref().and_then(ReadRange::end) {
+            Some(end) => Err(IndexerError::Unconfirmed {
+                from: leader.at.block.number + 1,
+                to: end.number,
+            }),
+            None => Ok(RoundOutcome::Done),
+        }
+    }
+
+    /// What the registries say of themselves at the newest block, for a node that does not know older state.
+    async fn newest_word(&self, seen: ObservedHead) -> Result<LaterWord, IndexerError> {
+        let block = self.client().block_by_number(seen.head).await?;
+        let block = block.ok_or(IndexerError::BlockMoved)?;
+        let (records, consents) = fetch::registries_at(self.client(), &block).await?;
+        Ok(LaterWord { records, consents })
+    }
+
+    /// Applies what is confirmed of what is held and was read behind it; gives what is not.
+    async fn take(
+        &self,
+        leader: &mut LeaderState,
+        held: Option<ReadRange>,
+        read_range: ReadRange,
+        (seen, later): (ObservedHead, Option<LaterWord>),
+    ) -> Result<Option<ReadRange>, IndexerError> {
+        let mut joined = match held {
+            Some(mut held) => {
+                held.join(read_range);
+                held
+            }
+            None => read_range,
+        };
+        let chain_id = self.client().deployment().chain_id;
+        if let Some(later) = later {
+            joined.believe(chain_id, leader.at, later);
+        }
+        let ConfirmedRange { followed, held } = confirm(chain_id, leader.at, joined)?;
+        if let Some(followed) = followed {
+            self.apply(leader, followed, seen).await?;
+        }
+        Ok(held)
+    }
+
+    async fn apply(
+        &self,
+        leader: &mut LeaderState,
+        followed: Followed,
+        seen: ObservedHead,
+    ) -> Result<(), IndexerError> {
+        // What is final moves in `finalize`, when the anchors up to it are finalised.
+        let finalized_up_to = leader.finalized_up_to;
+        let applied = in_time(leader.writer.advance(
+            leader.at,
+            &followed,
+            seen.head,
+            finalized_up_to,
+        ))
+        .await?;
+        leader.at = followed.end;
+        leader.noted = leader.noted.and(Some(seen));
+        self.status
+            .at(leader.at.block.number, leader.at.registry_state.sequence);
+        self.status
+            .applied(applied.events, applied.anchors, applied.findings);
+        if applied.events > 0 {
+            tracing::info!(
+                block = leader.at.block.number,
+                events = applied.events,
+                confirmed = applied.anchors,
+                "Applied {} events up to block {}",
+                applied.events,
+                leader.at.block.number
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+DROP TABLE indexer_sweeps;
