@@ -14,6 +14,10 @@ pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
 const IMPORTS: usize = 8;
 /// How many exports do.
 const EXPORTS: usize = 8;
+/// How many streams of public events are open at once in this process.
+const PUBLIC_STREAMS: usize = 256;
+/// How many of them one network has.
+const PUBLIC_STREAMS_OF_NETWORK: usize = 16;
 /// How many of each one account has: others find room, however slowly its own go.
 pub(crate) const OF_ACCOUNT: usize = 2;
 
@@ -24,6 +28,8 @@ pub(crate) struct Sockets {
     pub(crate) of_network: ConnectionLimiter<Network>,
     /// Of each account.
     pub(crate) of_account: ConnectionLimiter<UserId>,
+    /// The streams of public events.
+    pub(crate) public_streams: PublicStreams,
 }
 
 impl Sockets {
@@ -32,7 +38,36 @@ impl Sockets {
         Self {
             of_network: ConnectionLimiter::new(of_network),
             of_account: ConnectionLimiter::new(of_account),
+            public_streams: PublicStreams::default(),
         }
+    }
+}
+
+/// Places for streams of public events, which need no account: each network has a share.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicStreams {
+    all: Arc<Semaphore>,
+    of_network: ConnectionLimiter<Network>,
+}
+
+/// One of them.
+pub(crate) type PublicStreamPermit = (Permit<Network>, OwnedSemaphorePermit);
+
+impl Default for PublicStreams {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(PUBLIC_STREAMS)),
+            of_network: ConnectionLimiter::new(PUBLIC_STREAMS_OF_NETWORK),
+        }
+    }
+}
+
+impl PublicStreams {
+    /// One of them for this network; `None` where it has its share, or all are taken.
+    pub(crate) fn take(&self, network: Network) -> Option<PublicStreamPermit> {
+        let of_network = self.of_network.acquire(network)?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some((of_network, of_all))
     }
 }
 

@@ -523,7 +523,7 @@ async fn assemble(
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
+        feed: Feed::start(pool.clone(), config.database.url.clone(), registry, &mut tasks),
         revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
         seals,
