@@ -54,6 +54,7 @@ mod organizations;
 mod other_blocks;
 mod plans;
 mod process;
+mod public_events;
 mod readme;
 mod records;
 mod representatives;
