@@ -84,6 +84,7 @@ mod transfer;
 mod transport;
 mod trouble;
 mod verifier;
+mod verifier_program;
 mod wallets;
 mod whose_access;
 mod world;
