@@ -35,6 +35,7 @@ use crate::{
     cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
     countries::graphql::{CountryMutation, CountryQuery},
     deletion::graphql::{DeletionMutation, DeletionQuery},
+    documents::{DocumentHash, Documents},
     error::Error,
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
@@ -205,6 +206,7 @@ pub(crate) struct Schema {
     inner: Inner,
     app: App,
     limits: QueryLimits,
+    documents: Documents,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
     lookups: Arc<Semaphore>,
@@ -212,8 +214,8 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    /// The schema over this process.
-    pub(crate) fn new(app: App, timeout: Duration) -> Self {
+    /// The schema over this process, and the documents that are known to it by their hashes.
+    pub(crate) fn new(app: App, documents: Documents, timeout: Duration) -> Self {
         let mut builder = Inner::build(
             NullableFields::default(),
             NullableFields::default(),
@@ -231,6 +233,7 @@ impl Schema {
             inner: builder.finish(),
             app,
             limits,
+            documents,
             inputs: Arc::new(InputLimits::of(&sdl())),
             input_types: Arc::new(InputTypes::of(&sdl())),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
@@ -253,7 +256,7 @@ impl Schema {
         via: Via,
         context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
-        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+        let named = self.find_document(&mut request)?;
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
@@ -305,6 +308,9 @@ impl Schema {
         if !problems.is_empty() {
             return Err(self.unfit(problems));
         }
+        if let Some(named) = named {
+            self.documents.remember(named, &request.query);
+        }
         let request = request
             .data(context.clone())
             .data(Loaders::new(&self.app.pool, &self.app.seals))
@@ -314,6 +320,16 @@ impl Schema {
             .data(Weight(counted.weight))
             .data(ShownToken(shown.map(Arc::new)));
         Ok((counted.kind, request))
+    }
+
+    /// Puts the document in the place of its hash where that alone was sent; gives the hash, if one was.
+    fn find_document(&self, request: &mut Request) -> Result<Option<DocumentHash>, Rejected> {
+        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+        let named = of_request::<DocumentHash>(request);
+        if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
+            request.query = document.as_ref().to_owned();
+        }
+        Ok(named)
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.

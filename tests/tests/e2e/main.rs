@@ -32,6 +32,7 @@ mod deep_check;
 mod deletion_reasons;
 mod deletions;
 mod deletions_by_wallet;
+mod documents;
 mod durability;
 mod edits;
 mod erasure_ledger;
