@@ -62,6 +62,8 @@ codes! {
         Internal = "INTERNAL",
         /// The body is not JSON in UTF-8.
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        /// The client takes none of the media types that there are.
+        NotAcceptable = "NOT_ACCEPTABLE",
         /// The body is longer than one may be.
         TooLarge = "TOO_LARGE",
         /// The request cannot be read.
