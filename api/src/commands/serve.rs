@@ -529,12 +529,13 @@ async fn assemble(
         wake,
     };
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
+    let url = &config.database.url;
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        feed: Feed::start(pool.clone(), config.database.url.clone(), registry, &mut tasks),
-        revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
+        feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
+        revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
         seals,
         registrars,
