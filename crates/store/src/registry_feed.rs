@@ -103,8 +103,8 @@ pub async fn after(
          FROM registry_feed AS feed
          JOIN chain_events AS event ON event.id = feed.event_id
          WHERE feed.position > $1
-           AND event.chain_id = $2
-           AND event.registry = $3
+           AND feed.chain_id = $2
+           AND feed.registry = $3
          ORDER BY feed.position
          LIMIT $4",
         position,
@@ -127,7 +127,7 @@ pub async fn after(
     Ok(RegistryFeedPage { rows, last })
 }
 
-/// The last position there is of this registry; 0 where nothing was applied. Served by the primary keys, from the end.
+/// The last position there is of this registry; 0 where nothing was applied. Served by the primary key, from its end.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -136,12 +136,11 @@ pub async fn last_position(
     registry: &Registry,
 ) -> Result<i64, StoreError> {
     let last = sqlx::query_scalar!(
-        "SELECT feed.position
-         FROM registry_feed AS feed
-         JOIN chain_events AS event ON event.id = feed.event_id
-         WHERE event.chain_id = $1
-           AND event.registry = $2
-         ORDER BY feed.position DESC
+        "SELECT position
+         FROM registry_feed
+         WHERE chain_id = $1
+           AND registry = $2
+         ORDER BY position DESC
          LIMIT 1",
         registry.chain_id,
         registry.address,
@@ -151,7 +150,7 @@ pub async fn last_position(
     Ok(last.unwrap_or(0))
 }
 
-/// Whether the entry at this position is of this registry and was written at this time. Served by the primary keys.
+/// Whether the entry at this position is of this registry and was written at this time. Served by the primary key.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -164,12 +163,11 @@ pub async fn holds(
     let holds = sqlx::query_scalar!(
         r#"SELECT EXISTS(
              SELECT
-             FROM registry_feed AS feed
-             JOIN chain_events AS event ON event.id = feed.event_id
-             WHERE feed.position = $1
-               AND feed.at = $2
-               AND event.chain_id = $3
-               AND event.registry = $4
+             FROM registry_feed
+             WHERE position = $1
+               AND at = $2
+               AND chain_id = $3
+               AND registry = $4
          ) AS "holds!""#,
         position,
         at,

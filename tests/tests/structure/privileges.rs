@@ -313,7 +313,7 @@ async fn the_indexer_writes_what_it_follows_and_nothing_else() {
             "DELETE FROM chain_events",
             "UPDATE integrity_feed SET kind = 'FINDING_RESOLVED'",
             "DELETE FROM integrity_feed",
-            "INSERT INTO registry_feed (event_id, is_undone) SELECT id, TRUE FROM chain_events",
+            "INSERT INTO registry_feed (chain_id, registry, event_id, is_undone) SELECT chain_id, registry, id, TRUE FROM chain_events",
             "UPDATE registry_feed SET is_undone = TRUE",
             "SELECT * FROM registry_feed",
             "UPDATE integrity_findings SET details = '{}'",
