@@ -2,6 +2,8 @@
 //! trusts, and those that were sent before (automatic persisted queries, as Apollo Client asks for them).
 //!
 //! A hash is compared with its document wherever both are known, so that nobody can put another document in the place of one.
+//! Of what was sent, no text with a string or a comment in it is remembered: what somebody writes into a document instead of
+//! sending it in variables may be a password, or about a patient, and whoever knows the hash would be told that it was sent.
 
 use std::{
     collections::HashMap,
@@ -15,6 +17,7 @@ use vault::digest;
 
 use crate::{
     codes::ErrorCode,
+    literals,
     query_limits::{self, QueryLimits},
     rejected::Rejected,
 };
@@ -144,7 +147,7 @@ impl Documents {
                 )),
             };
         }
-        if named.is_none() && !self.0.only_trusted {
+        if !self.are_compared(named) {
             return Ok(None);
         }
         let hash = DocumentHash::of(sent);
@@ -158,9 +161,17 @@ impl Documents {
         Ok(None)
     }
 
-    /// Remembers a document that was let through, by the hash that was compared with it.
+    /// Whether a document is compared with a hash: with the one that was named, or with those that are trusted.
+    pub(crate) fn are_compared(&self, named: Option<&DocumentHash>) -> bool {
+        named.is_some() || self.0.only_trusted
+    }
+
+    /// Remembers a document that was let through, by the hash that was compared with it, if it is one to be remembered.
     pub(crate) fn remember(&self, hash: DocumentHash, document: &str) {
-        if !self.0.trusted.contains_key(&hash) {
+        if !self.0.only_trusted
+            && !self.0.trusted.contains_key(&hash)
+            && !literals::holds_free_text(document)
+        {
             self.sent().insert(hash, document);
         }
     }
@@ -207,10 +218,22 @@ fn read(
     Ok(trusted)
 }
 
-/// Whether each of its operations could be run.
+/// Whether each of its operations could be run, with some variables: how long lists are is known with them alone.
 fn check(document: &str, limits: &QueryLimits) -> Result<(), String> {
     query_limits::check_text(document, limits).map_err(|error| error.to_string())?;
     let parsed = parse_query(document).map_err(|error| format!("cannot be parsed: {error}"))?;
+    if literals::repeats_a_field(document) {
+        return Err("has an input object with a field twice".to_owned());
+    }
+    let mut operations = parsed.operations.iter();
+    let limits = &QueryLimits {
+        cost: if operations.any(|(_, it)| !it.node.variable_definitions.is_empty()) {
+            u64::MAX
+        } else {
+            limits.cost
+        },
+        ..*limits
+    };
     for (name, _) in parsed.operations.iter() {
         let name = name.map(|name| name.as_str());
         query_limits::check(&parsed, name, &Variables::default(), limits)
@@ -254,6 +277,41 @@ mod tests {
             Some(ErrorCode::PersistedQueryNotFound)
         );
         assert_eq!(documents.sent().documents.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_document_with_a_string_or_a_comment_in_it_is_not_remembered() {
+        let documents = Documents::default();
+        for text in [
+            r#"{ user(id: "1") { id } }"#,
+            r#"{ user(id: """1""") { id } }"#,
+            "{ me { id } } # of Ana",
+        ] {
+            let hash = DocumentHash::of(text);
+            documents.remember(hash.clone(), text);
+            let refused = code(documents.find(Some(&hash), ""));
+            assert_eq!(refused, Some(ErrorCode::PersistedQueryNotFound), "{text}");
+        }
+        assert!(documents.sent().documents.is_empty());
+    }
+
+    #[test]
+    fn a_trusted_document_costs_what_its_variables_say_and_may_hold_strings() {
+        let limits = QueryLimits::new(false);
+        let lists =
+            "{ users(first: 100) { nodes { a: id history(first: 100) { nodes { a b c } } } } }";
+        let by_variable = lists.replacen("first: 100", "first: $n", 1).replacen(
+            "{ users",
+            "query($n: Int!) { users",
+            1,
+        );
+
+        assert!(check(lists, &limits).is_err(), "it is never run");
+        assert_eq!(check(&by_variable, &limits), Ok(()));
+        assert_eq!(check(r#"{ user(id: "1") { id } }"#, &limits), Ok(()));
+        assert!(check("{ a(b: { c: 1, c: 2 }) { id } }", &limits).is_err());
+        assert!(check("{ a", &limits).is_err());
+        assert!(check("{ __schema { types { name } } }", &limits).is_err());
     }
 
     #[test]

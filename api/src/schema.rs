@@ -7,7 +7,8 @@ use std::{any::TypeId, sync::Arc, time::Duration};
 
 use async_graphql::{
     MergedObject, MergedSubscription, Request, Response, SDLExportOptions, Schema as GraphQlSchema,
-    ServerError, Value, parser::types::OperationType,
+    ServerError, Value,
+    parser::types::{ExecutableDocument, OperationType},
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
@@ -260,15 +261,7 @@ impl Schema {
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
-        let document = request.parsed_query().map_err(|error| {
-            let place = error.locations.first().map_or_else(String::new, |at| {
-                format!(" at line {}, column {}", at.line, at.column)
-            });
-            Rejected::new(
-                ErrorCode::GraphqlParseFailed,
-                format!("the document cannot be parsed{place}"),
-            )
-        })?;
+        let document = self.parsed(&mut request)?;
         let counted = query_limits::check(document, name.as_deref(), &variables, &self.limits)
             .map_err(limit_error)?;
         self.inputs
@@ -301,10 +294,6 @@ impl Schema {
                 ..Rejected::new(ErrorCode::WrongMethod, message)
             });
         }
-        if literals::repeats_a_field(&request.query) {
-            let refusal = "an input object in the document has a field twice";
-            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
-        }
         if !problems.is_empty() {
             return Err(self.unfit(problems));
         }
@@ -324,12 +313,26 @@ impl Schema {
 
     /// Puts the document in the place of its hash where that alone was sent; gives the hash, if one was.
     fn find_document(&self, request: &mut Request) -> Result<Option<DocumentHash>, Rejected> {
-        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
         let named = of_request::<DocumentHash>(request);
+        if self.documents.are_compared(named.as_ref()) {
+            // What is too long is not hashed.
+            query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+        }
         if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
             request.query = document.as_ref().to_owned();
         }
         Ok(named)
+    }
+
+    /// Parses the document of a request.
+    fn parsed<'a>(&self, request: &'a mut Request) -> Result<&'a ExecutableDocument, Rejected> {
+        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+        request.parsed_query().map_err(|error| unparsed(&error))?;
+        if literals::repeats_a_field(&request.query) {
+            let refusal = "an input object in the document has a field twice";
+            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
+        }
+        request.parsed_query().map_err(|error| unparsed(&error))
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.
@@ -588,6 +591,15 @@ fn cut(errors: &mut Vec<ServerError>) {
         errors.extend(refusal.response().errors);
     }
     errors.extend(of_fields);
+}
+
+/// Says where a document cannot be parsed.
+fn unparsed(error: &ServerError) -> Rejected {
+    let place = error.locations.first().map_or_else(String::new, |at| {
+        format!(" at line {}, column {}", at.line, at.column)
+    });
+    let refusal = format!("the document cannot be parsed{place}");
+    Rejected::new(ErrorCode::GraphqlParseFailed, refusal)
 }
 
 fn limit_error(refused: query_limits::LimitError) -> Rejected {
