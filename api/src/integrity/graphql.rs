@@ -120,7 +120,7 @@ impl IntegrityQuery {
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
         // Whoever says who they are is told where their log-in is over.
         if asking.token.is_some() {
-            asking.caller()?.actor(&mut tx).await?;
+            asking.caller()?.active_actor(&mut tx).await?;
         }
         let progress = cursor::progress(&mut tx, &followed)
             .await
