@@ -30,6 +30,7 @@ struct PublicSubscriber {
     /// The last entry that was read.
     position: i64,
     log: Listener<RegistryFeedRow>,
+    places: PublicStreams,
     _permit: PublicStreamPermit,
 }
 
@@ -63,6 +64,7 @@ pub(super) async fn follow(
         registry,
         position,
         log,
+        places: places.clone(),
         _permit: permit,
     };
     Ok(stream::unfold(Some(subscriber), |subscriber| async {
@@ -108,9 +110,11 @@ impl PublicSubscriber {
             if let Some(row) = self.log.next().await? {
                 return Ok(row);
             }
+            let turn = self.places.turn().await.ok_or(Error::Unavailable)?;
             let mut conn = self.pool.acquire().await?;
             let page =
                 registry_feed::after(&mut conn, &self.registry, self.position, BATCH).await?;
+            drop(turn);
             if page.rows.is_empty() {
                 self.position = page.last.unwrap_or(self.position);
             }
