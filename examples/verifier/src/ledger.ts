@@ -32,11 +32,32 @@ interface Place {
   blockNumber: number;
 }
 
+/** How long something was seen to be so. What nobody looked at for long, as while a node is away, did not last. */
+class Lasting {
+  #since: number | null = null;
+  #seen = 0;
+
+  constructor(private readonly longestHole: number) {}
+
+  /** It is so now. Gives since how long. Unit: milliseconds. */
+  see(): number {
+    const now = Date.now();
+    if (this.#since === null || now - this.#seen > this.longestHole) this.#since = now;
+    this.#seen = now;
+    return now - this.#since;
+  }
+
+  /** It is not so any more. */
+  end(): void {
+    this.#since = null;
+  }
+}
+
 interface Live {
   entry: Entry;
   isVerified: boolean;
-  /** Since when the node does not have its block. */
-  missingSince: number | null;
+  /** That the node has another block in the place of its own, or none. */
+  missing: Lasting;
 }
 
 /** The fields of an entry that a log says, too. */
@@ -44,7 +65,7 @@ const FIELDS = ['kind', 'subjectHash', 'actor', 'sequence', 'head', 'txHash'] as
 
 export class Ledger {
   readonly #live = new Map<number, Live>();
-  #differsSince: number | null = null;
+  readonly #differs: Lasting;
   #hasDoubted = false;
   cursor: string;
   base: Base;
@@ -56,14 +77,21 @@ export class Ledger {
     state: State | null,
     private readonly first: Base,
   ) {
+    this.#differs = new Lasting(patience);
     this.cursor = state?.cursor ?? 'earliest';
     this.base = state?.base ?? first;
-    for (const entry of state?.live ?? []) this.#live.set(entry.sequence, { entry, isVerified: false, missingSince: null });
+    for (const entry of state?.live ?? []) this.#add(entry);
+  }
+
+  #add(entry: Entry): void {
+    this.#live.set(entry.sequence, { entry, isVerified: false, missing: new Lasting(this.patience) });
   }
 
   /** Begins again with the first event: the service has another log than the one that the cursor was of. */
   restart(): void {
     this.#live.clear();
+    this.#differs.end();
+    this.#hasDoubted = false;
     this.cursor = 'earliest';
     this.base = this.first;
   }
@@ -86,6 +114,9 @@ export class Ledger {
     if (entry.isUndone) {
       if (told && told.entry.blockHash === entry.blockHash) this.#live.delete(entry.sequence);
       else if (told) throw new Lie('CONTRADICTION', 'another event of this number was undone than was told', { told: told.entry, undone: entry });
+      else if (entry.sequence <= this.base.sequence) {
+        throw new Lie('CONTRADICTION', 'an event was undone that cannot be undone any more', { undone: entry, base: this.base });
+      }
       this.cursor = entry.cursor;
       return;
     }
@@ -99,7 +130,7 @@ export class Ledger {
     }
     const before = entry.sequence - 1;
     if (before > this.base.sequence && !this.#live.has(before)) await this.#gap(entry, node);
-    this.#live.set(entry.sequence, { entry, isVerified: false, missingSince: null });
+    this.#add(entry);
     this.cursor = entry.cursor;
   }
 
@@ -135,6 +166,7 @@ export class Ledger {
     let head = last.head;
     for (const { body } of events) head = nextHead(this.chainId, head as Hex, body);
     if (head !== contract.head) {
+      if ((await this.#footing(node)).head !== last.head) throw new Error('what was right was undone meanwhile');
       const evidence = { last, logs: events, computed: head, contract };
       throw new Lie('NODE', "the logs of the node do not lead to the contract's own head", evidence);
     }
@@ -159,17 +191,20 @@ export class Ledger {
     const { entry } = live;
     const block = await node.blockHash(entry.blockNumber);
     if (block !== entry.blockHash) {
-      live.missingSince ??= Date.now();
-      if (Date.now() - live.missingSince > this.patience) {
+      // A node that is behind has nothing to say of a later block.
+      if (live.missing.see() > this.patience && (block !== null || (await node.isCurrent(this.patience)))) {
         throw new Lie('FORGED', 'the node has no such block', { entry, nodeHasAtThisNumber: block });
       }
       return false;
     }
+    live.missing.end();
     const logs = await node.logsOf(entry.blockHash as Hex);
     const log = logs.find((it) => it.logIndex === entry.logIndex);
     const event = log ? found(log) : null;
     if (!log || !event) {
-      await this.#eventsAtHand(node);
+      const events = await this.#eventsAtHand(node);
+      // The node has found it meanwhile.
+      if (events.some((it) => it.blockHash === entry.blockHash && it.logIndex === entry.logIndex)) return false;
       throw new Lie('FORGED', 'the block holds no such event', { entry, logsOfTheBlock: logs.map(found) });
     }
     const computed = nextHead(this.chainId, previous.head as Hex, event.body);
@@ -194,15 +229,14 @@ export class Ledger {
     if (!position) return false;
     const last = this.#last();
     if (position.sequence === last.sequence && position.head === last.head) {
-      this.#differsSince = null;
+      this.#differs.end();
       this.#hasDoubted = false;
       await this.#settle(node);
       return true;
     }
     // While nothing can be told, nobody is accused of not telling.
-    if (!isConnected) this.#differsSince = null;
-    else this.#differsSince ??= Date.now();
-    const lasted = this.#differsSince === null ? 0 : Date.now() - this.#differsSince;
+    if (!isConnected) this.#differs.end();
+    const lasted = isConnected ? this.#differs.see() : 0;
     if (lasted > this.patience / 2 && !this.#hasDoubted) {
       this.#hasDoubted = true;
       doubt();
@@ -218,7 +252,8 @@ export class Ledger {
     const told = this.#last();
     for (const { entry } of this.#live.values()) {
       const block = await node.blockHash(entry.blockNumber);
-      if (block !== entry.blockHash) {
+      // Where it has none, the node is behind.
+      if (block !== null && block !== entry.blockHash) {
         throw new Lie('WITHHELD', 'it was not told that an event was undone', { entry, nodeHasAtThisNumber: block, contract });
       }
     }
@@ -227,20 +262,33 @@ export class Ledger {
     const read = await api.headSequence();
     if (read === null) {
       // It does not answer: that is not a lie.
-      this.#differsSince = null;
+      this.#differs.end();
       return;
     }
     const verdict = read > told.sequence ? 'WITHHELD' : 'BEHIND';
     throw new Lie(verdict, 'the chain has events that are not told', { told, missing, serviceSaysItHasRead: read, contract });
   }
 
-  /** Forgets what cannot be undone any more: it was found right. */
+  /**
+   * Forgets what cannot be undone any more: it was found right, and its block is still there. The heads do not show
+   * that an event went from one block into another.
+   */
   async #settle(node: Node): Promise<void> {
     const finalized = await node.finalized();
+    const blocks = new Map<number, Hex | null>();
     for (const sequence of [...this.#live.keys()].sort((a, b) => a - b)) {
       const live = this.#live.get(sequence);
       if (!live || !live.isVerified || live.entry.blockNumber > finalized) return;
-      this.base = { sequence, head: live.entry.head as Hex, blockNumber: live.entry.blockNumber };
+      const { entry } = live;
+      const block = blocks.get(entry.blockNumber) ?? (await node.blockHash(entry.blockNumber));
+      blocks.set(entry.blockNumber, block);
+      if (block !== entry.blockHash) {
+        if (block !== null && live.missing.see() > this.patience) {
+          throw new Lie('WITHHELD', 'it was not told that an event was undone', { entry, nodeHasAtThisNumber: block });
+        }
+        return;
+      }
+      this.base = { sequence, head: entry.head as Hex, blockNumber: entry.blockNumber };
       this.#live.delete(sequence);
     }
   }
@@ -257,5 +305,6 @@ function found(log: Log): Found | null {
 }
 
 function same(one: Entry, other: Entry): boolean {
-  return one.blockHash === other.blockHash && one.logIndex === other.logIndex && one.head === other.head;
+  const places = one.blockHash === other.blockHash && one.logIndex === other.logIndex && one.blockNumber === other.blockNumber;
+  return places && FIELDS.every((field) => one[field] === other[field]);
 }

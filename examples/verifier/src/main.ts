@@ -69,6 +69,8 @@ class Stream {
           this.isRefused = true;
           after = 'earliest';
           this.#arrived();
+          // What the new log tells may not be mistaken for what the one before told.
+          while (this.isRefused && !this.stopping.aborted) await sleep(50);
         }
         say('the stream ended, and is opened again', { why: error instanceof Error ? error.message : String(error) });
       }
@@ -110,9 +112,9 @@ async function follow(options: Options, stopping: AbortSignal): Promise<void> {
   while (!stopping.aborted) {
     await stream.wait(options.poll);
     if (stream.isRefused) {
-      stream.isRefused = false;
       stream.entries.length = 0;
       ledger.restart();
+      stream.isRefused = false;
       say('the service has another log: everything is checked again');
     }
     try {

@@ -55,6 +55,13 @@ export class Node {
     }
   }
 
+  /** Whether the node follows the chain: it fetches no past, and its newest block is no older than this. Unit: milliseconds. */
+  async isCurrent(age: number): Promise<boolean> {
+    const { timestamp } = await this.#client.getBlock({ blockTag: 'latest' });
+    if (Date.now() - Number(timestamp) * 1000 > age) return false;
+    return (await this.#client.request({ method: 'eth_syncing' } as never)) === false;
+  }
+
   /** The contract's logs in a block, which its hash determines. */
   async logsOf(blockHash: Hex): Promise<Log[]> {
     const known = this.#logs.get(blockHash);

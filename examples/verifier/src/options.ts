@@ -66,14 +66,16 @@ export function readOptions(args: string[]): Options {
   if (!given.registry || !isAddress(given.registry, { strict: false })) {
     throw new Impossible('--registry has to be the address of the contract');
   }
+  const [patience, poll] = [seconds(given.patience, 'patience'), seconds(given.poll, 'poll')];
+  if (patience < 2 * poll) throw new Impossible('--patience has to be twice --poll or more');
   return {
     api: address(given.api, 'api'),
     node: address(given.node, 'node'),
     registry: getAddress(given.registry),
     state: given.state,
     evidence: given.evidence,
-    patience: seconds(given.patience, 'patience'),
-    poll: seconds(given.poll, 'poll'),
+    patience,
+    poll,
     once: given.once,
   };
 }
