@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_client_is_answered_in_what_it_wants_most() {
         use MediaType::{Events, GraphQl, Json};
-        let table: [(&str, Option<MediaType>); 16] = [
+        let table: [(&str, Option<MediaType>); 18] = [
             ("", Some(Json)),
             ("*/*", Some(Json)),
             ("application/*", Some(Json)),
@@ -207,6 +207,11 @@ mod tests {
             ("application/json;q=0.2, text/event-stream", Some(Events)),
             ("text/html, application/xhtml+xml, */*;q=0.8", Some(Json)),
             ("*/*;q=0", None),
+            ("application/json, multipart/mixed", Some(Json)),
+            (
+                "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                Some(GraphQl),
+            ),
             ("text/html", None),
             ("text/*", None),
             ("application/json;q=0", None),

@@ -67,6 +67,17 @@ async fn a_document_that_was_sent_with_its_hash_is_known_by_it() {
     assert_eq!(asks(api, sent).await, "GRAPHQL_PARSE_FAILED");
     let by_hash = json!({ "extensions": named(unfit) });
     assert_eq!(asks(api, by_hash).await, "PERSISTED_QUERY_NOT_FOUND");
+    // Nor is what may hold what somebody wrote.
+    for free in [
+        r#"{ registry { chainId } # of Ana
+        }"#,
+        r#"{ registry { chainId @include(if: true) } __type(name: "Query") { name } }"#,
+    ] {
+        let sent = json!({ "query": free, "extensions": named(free) });
+        asks(api, sent).await;
+        let by_hash = json!({ "extensions": named(free) });
+        assert_eq!(asks(api, by_hash).await, "PERSISTED_QUERY_NOT_FOUND");
+    }
     for wrong in [
         json!({ "persistedQuery": { "version": 2, "sha256Hash": hash } }),
         json!({ "persistedQuery": { "version": 1, "sha256Hash": "abc" } }),
@@ -111,5 +122,17 @@ async fn where_the_operator_wants_it_the_documents_of_the_frontend_alone_are_run
     ] {
         assert_eq!(asks(&strict, body).await, "UNTRUSTED_DOCUMENT");
     }
+    let introspection = json!({ "query": "{ __schema { queryType { name } } }" });
+    assert_eq!(asks(&strict, introspection).await, "UNTRUSTED_DOCUMENT");
+    // By a link, and as an event stream.
+    let link = format!("{}/graphql?query=%7B__typename%7D", strict.url());
+    let by_link = outcome(dev::http::client().get(&link)).await;
+    assert_eq!(by_link, "UNTRUSTED_DOCUMENT");
+    let stream = dev::http::client()
+        .get(link)
+        .header("accept", "text/event-stream");
+    let told = stream.send().await.expect("an answer").text().await;
+    let told = told.expect("the stream ends");
+    assert!(told.contains("UNTRUSTED_DOCUMENT"), "{told}");
     assert!(asks(&open, json!({ "query": other })).await.is_object());
 }

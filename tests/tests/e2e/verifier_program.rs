@@ -293,6 +293,17 @@ fn undoes(entry: &Value) -> Vec<Value> {
     told
 }
 
+/// The same once more, as of another account.
+fn tells_twice(entry: &Value) -> Vec<Value> {
+    let mut told = vec![entry.clone()];
+    if is_anchor(entry) {
+        let mut other = entry.clone();
+        other["actor"] = json!(format!("0x{}", "00".repeat(20)));
+        told.push(other);
+    }
+    told
+}
+
 /// A service in between that tells the entries otherwise. Answers its address.
 async fn retells(api: &Program, retell: Retell) -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
@@ -364,11 +375,12 @@ async fn an_invented_event_and_a_withheld_one_are_told_apart() {
     let node = world.foundation.chain_rpc_url().to_owned();
     let ana = world.patient("ana").await;
     anchored(&world, &ana).await;
-    let table: [(&str, Retell, &str); 4] = [
+    let table: [(&str, Retell, &str); 5] = [
         ("withheld", withholds, "WITHHELD"),
         ("invented", invents, "FORGED"),
         ("invented-in-a-block", invents_in_a_block, "FORGED"),
         ("undone", undoes, "WITHHELD"),
+        ("twice", tells_twice, "CONTRADICTION"),
     ];
 
     for (name, retell, verdict) in table {
