@@ -62,10 +62,16 @@ codes! {
         Internal = "INTERNAL",
         /// The body is not JSON in UTF-8.
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        /// The client takes none of the media types that there are.
+        NotAcceptable = "NOT_ACCEPTABLE",
         /// The body is longer than one may be.
         TooLarge = "TOO_LARGE",
         /// The request cannot be read.
         BadRequest = "BAD_REQUEST",
+        /// No document is known by this hash: it is to be sent.
+        PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
+        /// The document is none of those that alone are run.
+        UntrustedDocument = "UNTRUSTED_DOCUMENT",
         /// This way does not carry such an operation.
         WrongMethod = "WRONG_METHOD",
         /// The document cannot be parsed.

@@ -22,9 +22,11 @@ use tls::{Certificate, TlsError};
 
 use crate::{
     answer_budget, connections, cost_limit,
+    documents::{Documents, DocumentsError},
     erasure_ledger::file::LedgerFile,
     limits::Sockets,
     proxies::{self, Proxies, ProxyHeader},
+    query_limits::QueryLimits,
 };
 
 /// Settings of `meditrustal serve`.
@@ -79,6 +81,9 @@ pub(crate) struct ServeConfig {
     /// something, and when, but not to what. The deployment file must name that registry
     #[arg(long, env = "MEDITRUSTAL_RELAY_CONSENTS")]
     pub(crate) relay_consents: bool,
+
+    #[command(flatten)]
+    pub(crate) documents: DocumentConfig,
 
     /// Where to listen
     #[arg(long, env = "MEDITRUSTAL_LISTEN", default_value = "127.0.0.1:8000")]
@@ -296,6 +301,7 @@ impl ServeConfig {
         let mut found = self.database.contradictions();
         found.extend(self.connections.contradictions());
         found.extend(self.throttle.contradictions());
+        found.extend(self.documents.contradictions());
         found
     }
 
@@ -329,6 +335,34 @@ impl FeeConfig {
     /// When a transaction that is in no block is replaced.
     pub(crate) fn raise_after(&self) -> Duration {
         Duration::from_secs(self.raise_fee_after_seconds.into())
+    }
+}
+
+/// Which documents clients may name by their hash, and whether they may send others.
+pub(crate) struct DocumentConfig {
+    /// The documents of a frontend's build: a JSON object that gives each by its SHA-256 in hexadecimal digits
+    #[arg(long, env = "MEDITRUSTAL_TRUSTED_DOCUMENTS", value_name = "FILE")]
+    trusted_documents: Option<PathBuf>,
+
+    /// Run these documents alone
+    #[arg(long, env = "MEDITRUSTAL_ONLY_TRUSTED")]
+    only_trusted: bool,
+}
+
+impl DocumentConfig {
+    fn contradictions(&self) -> Vec<String> {
+        let nothing = self.only_trusted && self.trusted_documents.is_none();
+        let told =
+            "MEDITRUSTAL_ONLY_TRUSTED leaves nothing to run without MEDITRUSTAL_TRUSTED_DOCUMENTS";
+        nothing.then(|| told.to_owned()).into_iter().collect()
+    }
+
+    /// The documents, each compared with its hash and with these limits.
+    ///
+    /// # Errors
+    /// [`DocumentsError`].
+    pub(crate) fn load(&self, limits: &QueryLimits) -> Result<Documents, DocumentsError> {
+        Documents::load(self.trusted_documents.as_deref(), self.only_trusted, limits)
     }
 }
 

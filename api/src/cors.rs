@@ -34,7 +34,8 @@ pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next:
     let named = origin.filter(|origin| schema.app().allowed_origins.contains(origin));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    // Of who asks, and in what they want to be answered.
+    headers.append(header::VARY, HeaderValue::from_static("Origin, Accept"));
     if let Some(origin) = named {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(

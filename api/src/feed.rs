@@ -1,4 +1,4 @@
-//! What subscribers follow: one reader of the durable log per process, many listeners.
+//! What subscribers follow: one reader of the durable logs per process, many listeners.
 //!
 //! A notice only wakes the reader, which reads after its own position; it also polls, so a notice that
 //! is lost costs latency and nothing else. A listener that falls behind reads the log itself. What each of them
@@ -9,9 +9,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use store::{
     PgConnection, Pool, StoreError,
+    cursor::Registry,
     feed::{self, FeedRow, Part},
     notices::Notices,
     notifications::{self, Notification},
+    registry_feed::{self, RegistryFeedRow},
 };
 use tokio::{
     sync::{
@@ -33,28 +35,38 @@ pub(crate) const BATCH: i64 = 500;
 /// How many entries a listener may fall behind before it reads the log itself.
 const BUFFER: usize = 4096;
 
-/// The entries of the log, and what people are told, as they are written.
+/// The entries of the log, what happens to the registry's events, and what people are told, as they are written.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     entries: Live<FeedRow>,
+    registry_events: Live<RegistryFeedRow>,
     notifications: Live<Notification>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
 
 impl Feed {
-    /// Starts following both logs from their present ends.
-    pub(crate) fn start(pool: Pool, url: String, tasks: &mut JoinSet<()>) -> Self {
+    /// Starts following the logs from their present ends, and of the registry's events those of this registry.
+    pub(crate) fn start(
+        pool: Pool,
+        url: String,
+        registry: Registry,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
         let decisions = EventVisibility::start(pool.clone(), tasks);
         let (entries, entries_read) = Live::new();
+        let (registry_events, registry_events_read) = Live::new();
         let (notifications, notifications_read) = Live::new();
         let reader = FeedReader {
+            registry,
             entries: entries_read,
+            registry_events: registry_events_read,
             notifications: notifications_read,
         };
         tasks.spawn(follow(pool, url, reader));
         Self {
             entries,
+            registry_events,
             notifications,
             decisions,
         }
@@ -63,6 +75,11 @@ impl Feed {
     /// Entries from now on.
     pub(crate) fn listen(&self) -> Listener<FeedRow> {
         self.entries.listen()
+    }
+
+    /// What happens to the registry's events from now on.
+    pub(crate) fn listen_to_registry_events(&self) -> Listener<RegistryFeedRow> {
+        self.registry_events.listen()
     }
 
     /// What anybody is told from now on.
@@ -188,9 +205,11 @@ async fn follow(pool: Pool, url: String, mut reader: FeedReader) {
     }
 }
 
-/// Reads both logs, each from where it stood.
+/// Reads the logs, each from where it stood.
 struct FeedReader {
+    registry: Registry,
     entries: LogReader<FeedRow>,
+    registry_events: LogReader<RegistryFeedRow>,
     notifications: LogReader<Notification>,
 }
 
@@ -224,10 +243,11 @@ impl<T> LogReader<T> {
 impl FeedReader {
     async fn forward(&mut self, pool: &Pool) -> Result<(), StoreError> {
         let mut conn = pool.acquire().await?;
-        // Neither waits for the other where one of them cannot be read.
+        // None waits for the others where one of them cannot be read.
         let entries = self.forward_entries(&mut conn).await;
+        let events = self.forward_registry_events(&mut conn).await;
         let told = self.forward_notifications(&mut conn).await;
-        entries.and(told)
+        entries.and(events).and(told)
     }
 
     async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
@@ -243,6 +263,22 @@ impl FeedReader {
             };
             from = last;
             log.pass_on(stretch.rows, last);
+        }
+    }
+
+    async fn forward_registry_events(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let log = &mut self.registry_events;
+        let mut from = match log.position {
+            Some(position) => position,
+            None => log.begin(registry_feed::last_position(conn, &self.registry).await?),
+        };
+        loop {
+            let page = registry_feed::after(conn, &self.registry, from, BATCH).await?;
+            let Some(last) = page.last else {
+                return Ok(());
+            };
+            from = last;
+            log.pass_on(page.rows, last);
         }
     }
 

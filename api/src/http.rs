@@ -215,7 +215,9 @@ async fn post(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
     let context = context(&schema, id, peer, &headers);
-    let media = MediaType::wanted(&headers);
+    let Some(media) = MediaType::wanted(&headers) else {
+        return not_acceptable(&schema, &context);
+    };
     if !is_json(&headers) {
         let refusal = Rejected::new(
             ErrorCode::UnsupportedMediaType,
@@ -251,6 +253,16 @@ async fn post(
     }
 }
 
+/// Refuses a client that takes none of what there is.
+fn not_acceptable(schema: &Schema, context: &RequestContext) -> Response {
+    let refusal = Rejected::new(
+        ErrorCode::NotAcceptable,
+        "answers are `application/json`, `application/graphql-response+json` or `text/event-stream`",
+    );
+    let (status, media) = (StatusCode::NOT_ACCEPTABLE, MediaType::Json);
+    refuse(schema, &refusal, context, status, media)
+}
+
 async fn websocket_or_query(
     State(schema): State<Schema>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -264,7 +276,9 @@ async fn websocket_or_query(
     if let Some(upgrade) = upgrade.0 {
         return websocket::accept(schema, context, &headers, upgrade);
     }
-    let media = MediaType::wanted(&headers);
+    let Some(media) = MediaType::wanted(&headers) else {
+        return not_acceptable(&schema, &context);
+    };
     if method == Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }

@@ -1,9 +1,12 @@
 //! How much one request, one network, one account and the process may have open at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{ids::UserId, throttle::Network};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::sleep,
+};
 
 use crate::connection_limiter::{ConnectionLimiter, Permit};
 
@@ -14,6 +17,15 @@ pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
 const IMPORTS: usize = 8;
 /// How many exports do.
 const EXPORTS: usize = 8;
+/// How many streams of public events are open at once in this process.
+const PUBLIC_STREAMS: usize = 256;
+/// How many of them one network has.
+const PUBLIC_STREAMS_OF_NETWORK: usize = 16;
+/// How many of them read the log at once.
+const PUBLIC_READS: usize = 2;
+/// How long each of these places is taken at the least: who reads the log again and again, without an account, takes
+/// neither the database's connections nor a core, because all of them together are told at most 20 pages in a second.
+const PUBLIC_READ_TIME: Duration = Duration::from_millis(100);
 /// How many of each one account has: others find room, however slowly its own go.
 pub(crate) const OF_ACCOUNT: usize = 2;
 
@@ -24,6 +36,8 @@ pub(crate) struct Sockets {
     pub(crate) of_network: ConnectionLimiter<Network>,
     /// Of each account.
     pub(crate) of_account: ConnectionLimiter<UserId>,
+    /// The streams of public events.
+    pub(crate) public_streams: PublicStreams,
 }
 
 impl Sockets {
@@ -32,7 +46,45 @@ impl Sockets {
         Self {
             of_network: ConnectionLimiter::new(of_network),
             of_account: ConnectionLimiter::new(of_account),
+            public_streams: PublicStreams::default(),
         }
+    }
+}
+
+/// Places for streams of public events, which need no account: each network has a share.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicStreams {
+    all: Arc<Semaphore>,
+    of_network: ConnectionLimiter<Network>,
+    reads: Arc<Semaphore>,
+}
+
+/// One of them.
+pub(crate) type PublicStreamPermit = (Permit<Network>, OwnedSemaphorePermit);
+
+impl Default for PublicStreams {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(PUBLIC_STREAMS)),
+            of_network: ConnectionLimiter::new(PUBLIC_STREAMS_OF_NETWORK),
+            reads: Arc::new(Semaphore::new(PUBLIC_READS)),
+        }
+    }
+}
+
+impl PublicStreams {
+    /// One of them for this network; `None` where it has its share, or all are taken.
+    pub(crate) fn take(&self, network: Network) -> Option<PublicStreamPermit> {
+        let of_network = self.of_network.acquire(network)?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some((of_network, of_all))
+    }
+
+    /// Waits until one more may read a page of the log, in the order of asking: hold what is given until it was read.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.reads.acquire().await.ok()?;
+        sleep(PUBLIC_READ_TIME).await;
+        Some(turn)
     }
 }
 
@@ -96,6 +148,33 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_has_its_share_of_the_public_streams_and_all_have_so_many() {
+        let streams = PublicStreams::default();
+        let network = |nth: u8| Network::of([192, 0, 2, nth].into());
+        let of_one: Vec<_> = std::iter::from_fn(|| streams.take(network(0))).collect();
+        let of_others: Vec<_> = (1..=u8::MAX)
+            .map_while(|nth| streams.take(network(nth)))
+            .collect();
+
+        assert_eq!(of_one.len(), PUBLIC_STREAMS_OF_NETWORK);
+        assert_eq!(of_one.len() + of_others.len(), PUBLIC_STREAMS);
+        drop(of_one);
+        assert!(streams.take(network(0)).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_log_is_read_so_often_for_whoever_has_no_account() {
+        let streams = PublicStreams::default();
+        let began = tokio::time::Instant::now();
+
+        let read = (0..6).map(|_| async { streams.turn().await.is_some() });
+        let read = futures::future::join_all(read).await;
+
+        assert!(read.into_iter().all(|is_read| is_read));
+        assert!(began.elapsed() >= 3 * PUBLIC_READ_TIME);
+    }
 
     #[test]
     fn an_account_has_its_share_of_the_places() {

@@ -17,6 +17,11 @@ enum Bracket<'a> {
     Selection,
 }
 
+/// Whether a document may hold what anybody wrote: a string, or a comment. Such a text is kept nowhere.
+pub(crate) fn holds_free_text(document: &str) -> bool {
+    document.contains(['"', '#'])
+}
+
 /// Whether an input object in this document has a field twice.
 pub(crate) fn repeats_a_field(document: &str) -> bool {
     let mut open: Vec<Bracket<'_>> = Vec::new();

@@ -83,6 +83,7 @@
 //! - `cost_limit`: limits what the requests of a party cost at a time and in a minute
 //! - `answer_budget`: limits how many bytes answers have
 //! - `parsed_documents`: keeps what GraphQL documents were parsed to, by their texts
+//! - `documents`: the documents that clients name by their hash instead of sending them
 //! - `query_limits`: counts what a GraphQL document costs before it runs, and refuses one that costs too much
 //! - `input_limits`: the limits of its variables
 //! - `literals`: finds input objects in a document that have a field twice
@@ -145,6 +146,7 @@ mod cursor;
 mod deletion;
 mod dependencies;
 mod detached;
+mod documents;
 mod erasure_ledger;
 mod error;
 mod facts;

@@ -1,13 +1,15 @@
 //! Keeps what GraphQL documents were parsed to, by their texts: a frontend sends the same few for ever, and parsing
 //! one takes longer than everything else that is done with it before it runs.
 //!
-//! Only what parsed is kept, and no text with a string in it: what somebody writes into a document instead of
-//! sending it in variables may be a password, or about a patient.
+//! Only what parsed is kept, and no text with a string or a comment in it: what somebody writes into a document instead
+//! of sending it in variables may be a password, or about a patient.
 
 use std::sync::Arc;
 
 use async_graphql::parser::types::ExecutableDocument;
 use quick_cache::{Weighter, sync::Cache};
+
+use crate::literals;
 
 /// The longest text that is kept. Unit: bytes. GraphiQL's introspection query has 1.7 KiB.
 const MAX_DOCUMENT: usize = 4 * 1024;
@@ -43,7 +45,7 @@ impl ParsedDocuments {
 
     /// Keeps what a text was parsed to, if it is one to be kept.
     pub(crate) fn keep(&self, text: &str, document: &ExecutableDocument) {
-        if text.len() <= MAX_DOCUMENT && !text.contains('"') {
+        if text.len() <= MAX_DOCUMENT && !literals::holds_free_text(text) {
             self.0.insert(text.into(), Arc::new(document.clone()));
         }
     }

@@ -3,7 +3,10 @@
 use async_graphql::{Name, Request, Value, Variables};
 use fhir::Json;
 
-use crate::{codes::ErrorCode, graphql::document::to_value, limits::MAX_BODY, rejected::Rejected};
+use crate::{
+    codes::ErrorCode, documents::DocumentHash, graphql::document::to_value, limits::MAX_BODY,
+    rejected::Rejected,
+};
 
 /// Reads the body of a POST.
 ///
@@ -19,15 +22,32 @@ pub(crate) fn from_body(body: &[u8]) -> Result<Request, Rejected> {
     let json = fhir::reader::read_within(body, limits)
         .map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
     from_json(&json).ok_or_else(|| {
-        bad("the body is an object with a text `query`, and maybe `variables`, `operationName` and `extensions`, all of it without NUL characters")
+        bad("the body is an object with a text `query` or a hash `extensions.persistedQuery`, and maybe `variables`, `operationName` and `extensions`, all of it without NUL characters")
     })
 }
 
 /// A GraphQL request as JSON. `None` where it is none.
 pub(crate) fn from_json(json: &Json) -> Option<Request> {
     json.as_object().filter(|_| !holds_nul(json))?;
-    let query = json.get("query")?.as_str()?;
+    let extensions = match json.get("extensions") {
+        None | Some(Json::Null) => None,
+        Some(extensions @ Json::Object(_)) => Some(extensions),
+        Some(_) => return None,
+    };
+    let named = match extensions.and_then(|it| it.get("persistedQuery")) {
+        None | Some(Json::Null) => None,
+        Some(named) => Some(document_hash(named)?),
+    };
+    let query = match json.get("query") {
+        Some(Json::String(query)) => query.as_str(),
+        // The hash of a document stands for it.
+        None | Some(Json::Null) if named.is_some() => "",
+        None | Some(_) => return None,
+    };
     let mut request = Request::new(query);
+    if let Some(named) = named {
+        request = request.data(named);
+    }
     match json.get("operationName") {
         None | Some(Json::Null) => {}
         Some(Json::String(name)) => request = request.operation_name(name),
@@ -38,10 +58,14 @@ pub(crate) fn from_json(json: &Json) -> Option<Request> {
         Some(variables @ Json::Object(_)) => request = request.variables(variables_of(variables)),
         Some(_) => return None,
     }
-    match json.get("extensions") {
-        None | Some(Json::Null | Json::Object(_)) => Some(request),
-        Some(_) => None,
-    }
+    Some(request)
+}
+
+/// What names a document: `{ "version": 1, "sha256Hash": "…" }`, as Apollo Client writes it.
+fn document_hash(named: &Json) -> Option<DocumentHash> {
+    let is_known = *named.get("version")? == Json::Number("1".to_owned());
+    let hash = DocumentHash::parse(named.get("sha256Hash")?.as_str()?)?;
+    is_known.then_some(hash)
 }
 
 /// Whether a text holds the one character that PostgreSQL cannot store.

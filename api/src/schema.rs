@@ -39,6 +39,7 @@ use crate::{
     cost_limit::{CostPermit, REFUSAL_COST, STREAM_COST},
     countries::graphql::{CountryMutation, CountryQuery},
     deletion::graphql::{DeletionMutation, DeletionQuery},
+    documents::{DocumentHash, Documents},
     error::Error,
     graphql::{document, event::EventCursor, root::NullableFields},
     input_limits::{InputLimits, TooLong},
@@ -78,8 +79,8 @@ const MAX_ERRORS: usize = 20;
 /// How many places of it each of them names.
 const MAX_LOCATIONS: usize = 4;
 
-/// What can be read. Every field but `mySecondFactor` and `me` needs a session with a second factor
-/// where the operator requires one. A field that fails is null beside its error, which has a stable
+/// What can be read. Every field but `registry`, `mySecondFactor` and `me` needs a session with a second
+/// factor where the operator requires one. A field that fails is null beside its error, which has a stable
 /// `extensions.code`. Every field may answer `UNAUTHENTICATED`, `TOKEN_EXPIRED`,
 /// `SECOND_FACTOR_REQUIRED`, `BUSY`, `TOO_LARGE_ANSWER`, `UNAVAILABLE`, `INTERNAL`, and
 /// `BAD_USER_INPUT` for a header `X-Purpose-Of-Use` that is no purpose. A query as a whole is refused
@@ -210,6 +211,7 @@ pub(crate) struct Schema {
     inner: Inner,
     app: App,
     limits: QueryLimits,
+    documents: Documents,
     inputs: Arc<InputLimits>,
     input_types: Arc<InputTypes>,
     parsed: ParsedDocuments,
@@ -218,8 +220,8 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    /// The schema over this process.
-    pub(crate) fn new(app: App, timeout: Duration) -> Self {
+    /// The schema over this process, and the documents that are known to it by their hashes.
+    pub(crate) fn new(app: App, documents: Documents, timeout: Duration) -> Self {
         let mut builder = Inner::build(
             NullableFields::default(),
             NullableFields::default(),
@@ -237,6 +239,7 @@ impl Schema {
             inner: builder.finish(),
             app,
             limits,
+            documents,
             inputs: Arc::new(InputLimits::of(&sdl())),
             input_types: Arc::new(InputTypes::of(&sdl())),
             parsed: ParsedDocuments::new(),
@@ -260,6 +263,7 @@ impl Schema {
         via: Via,
         context: &RequestContext,
     ) -> Result<(OperationType, Request), Rejected> {
+        let named = self.find_document(&mut request)?;
         let name = request.operation_name.clone();
         // Lent to the query limits and given back: they may hold a whole document.
         let variables = std::mem::take(&mut request.variables);
@@ -299,6 +303,9 @@ impl Schema {
         if !problems.is_empty() {
             return Err(self.unfit(problems));
         }
+        if let Some(named) = named {
+            self.documents.remember(named, &request.query);
+        }
         let request = request
             .data(context.clone())
             .data(Loaders::new(&self.app.pool, &self.app.seals))
@@ -326,6 +333,27 @@ impl Schema {
             request.set_parsed_query(document);
         }
         request.parsed_query().map_err(|error| unparsed(&error))
+    }
+
+    /// Puts the document in the place of its hash where that alone was sent; gives the hash, if one was.
+    fn find_document(&self, request: &mut Request) -> Result<Option<DocumentHash>, Rejected> {
+        let named = of_request::<DocumentHash>(request);
+        if self.documents.are_compared(named.as_ref()) {
+            // What is too long is not hashed.
+        }
+        if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
+            request.query = document.as_ref().to_owned();
+        }
+        Ok(named)
+    }
+
+    /// Parses the document of a request.
+        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
+        request.parsed_query().map_err(|error| unparsed(&error))?;
+        if literals::repeats_a_field(&request.query) {
+            let refusal = "an input object in the document has a field twice";
+            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
+        }
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.

@@ -45,29 +45,71 @@ pub(crate) enum MediaType {
     Events,
 }
 
-impl MediaType {
-    /// What the header `Accept` names first of these.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
-        let accepts = headers
-            .get(header::ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let first = accepts
-            .split(',')
-            .map(|part| part.split(';').next().unwrap_or_default().trim())
-            .find(|part| {
-                [
-                    "application/json",
-                    "application/graphql-response+json",
-                    "text/event-stream",
-                ]
-                .contains(part)
-            });
-        match first {
-            Some("text/event-stream") => Self::Events,
-            Some("application/graphql-response+json") => Self::GraphQl,
-            _ => Self::Json,
+/// A part of the header `Accept`.
+#[derive(Debug, Clone, Copy)]
+struct Range<'a> {
+    kind: &'a str,
+    /// From 0, which means never, to 1.
+    weight: f64,
+}
+
+impl<'a> Range<'a> {
+    fn read(part: &'a str) -> Self {
+        let mut parts = part.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let weight = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .and_then(|(_, weight)| weight.trim().parse::<f64>().ok())
+            .filter(|weight| (0.0..=1.0).contains(weight));
+        Self {
+            kind,
+            weight: weight.unwrap_or(1.0),
         }
+    }
+}
+
+impl MediaType {
+    /// What the header `Accept` wants most of these: by its weights (`q`), and of what it wants alike what it names first.
+    /// `None` where it takes none of them.
+    pub(crate) fn wanted(headers: &HeaderMap) -> Option<Self> {
+        let lines = headers.get_all(header::ACCEPT).iter();
+        let lines = lines.filter_map(|line| line.to_str().ok());
+        let parts = lines.flat_map(|line| line.split(',')).map(str::trim);
+        let ranges: Vec<Range<'_>> = parts
+            .filter(|part| !part.is_empty())
+            .map(Range::read)
+            .collect();
+        if ranges.is_empty() {
+            return Some(Self::Json);
+        }
+        let mut best: Option<(f64, usize, Self)> = None;
+        for media in [Self::Json, Self::GraphQl, Self::Events] {
+            let Some((nth, range)) = media.range(&ranges) else {
+                continue;
+            };
+            let is_better = best.is_none_or(|(weight, before, _)| {
+                range.weight > weight || (range.weight >= weight && nth < before)
+            });
+            if range.weight > 0.0 && is_better {
+                best = Some((range.weight, nth, media));
+            }
+        }
+        best.map(|(_, _, media)| media)
+    }
+
+    /// The range that decides on this type, the one that names it most closely, and its place. A stream is what nobody
+    /// wants who does not name it.
+    fn range<'a>(self, ranges: &'a [Range<'a>]) -> Option<(usize, &'a Range<'a>)> {
+        let kinds: &[&str] = match self {
+            Self::Json => &["application/json", "application/*", "*/*"],
+            Self::GraphQl => &["application/graphql-response+json", "application/*", "*/*"],
+            Self::Events => &["text/event-stream"],
+        };
+        kinds.iter().find_map(|kind| {
+            let mut ranges = ranges.iter().enumerate();
+            ranges.find(|(_, range)| range.kind.eq_ignore_ascii_case(kind))
+        })
     }
 
     /// The status of a well-formed request that was not run.
@@ -133,4 +175,52 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
         .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
         .all(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"));
     is_utf8.then_some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_answered_in_what_it_wants_most() {
+        use MediaType::{Events, GraphQl, Json};
+        let table: [(&str, Option<MediaType>); 18] = [
+            ("", Some(Json)),
+            ("*/*", Some(Json)),
+            ("application/*", Some(Json)),
+            ("application/json; charset=utf-8", Some(Json)),
+            ("Application/JSON", Some(Json)),
+            (
+                "application/json, application/graphql-response+json",
+                Some(Json),
+            ),
+            (
+                "application/graphql-response+json, application/json;q=0.9",
+                Some(GraphQl),
+            ),
+            (
+                "application/json;q=0.4, application/graphql-response+json; q=0.5",
+                Some(GraphQl),
+            ),
+            ("application/json;q=0, */*", Some(GraphQl)),
+            ("text/event-stream", Some(Events)),
+            ("application/json;q=0.2, text/event-stream", Some(Events)),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Some(Json)),
+            ("*/*;q=0", None),
+            ("application/json, multipart/mixed", Some(Json)),
+            (
+                "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                Some(GraphQl),
+            ),
+            ("text/html", None),
+            ("text/*", None),
+            ("application/json;q=0", None),
+        ];
+        for (accept, wanted) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(MediaType::wanted(&headers), wanted, "{accept}");
+        }
+        assert_eq!(MediaType::wanted(&HeaderMap::new()), Some(Json));
+    }
 }

@@ -45,6 +45,7 @@ use crate::{
     key_checks::check_master_keys,
     limits::Transfers,
     playground::Playground,
+    query_limits::QueryLimits,
     records::{
         disclosure::RecordDisclosure,
         index_key::check_index_key,
@@ -99,7 +100,10 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
         .as_deref()
         .map(Playground::load)
         .transpose()?;
-    let schema = Schema::new(app.clone(), config.request_timeout());
+    let documents = config
+        .documents
+        .load(&QueryLimits::new(config.introspection))?;
+    let schema = Schema::new(app.clone(), documents, config.request_timeout());
     let router = http::router(schema, playground);
 
     serve_metrics(&config, &stopping).await?;
@@ -221,6 +225,12 @@ pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     look(
         "MEDITRUSTAL_TLS_CERT_FILE",
         certificate.map(drop).map_err(Into::into),
+    );
+    let limits = QueryLimits::new(config.introspection);
+    let documents = config.documents.load(&limits);
+    look(
+        "MEDITRUSTAL_TRUSTED_DOCUMENTS",
+        documents.map(drop).map_err(Into::into),
     );
     let deployment = Deployment::load(&config.deployment_file);
     if let Ok(deployment) = &deployment
@@ -523,12 +533,13 @@ async fn assemble(
         wake,
     };
     tasks.spawn(schedule::run(pool.clone(), seals.clone()));
+    let url = &config.database.url;
     let app = App::from(AppParts {
         health,
         disclosure: RecordDisclosure::start(pool.clone(), &mut tasks),
         lists: RecordLists::start(pool.clone(), Arc::clone(&index_key), &mut tasks),
-        feed: Feed::start(pool.clone(), config.database.url.clone(), &mut tasks),
-        revocations: Revocations::start(pool.clone(), config.database.url.clone(), &mut tasks),
+        feed: Feed::start(pool.clone(), url.clone(), registry, &mut tasks),
+        revocations: Revocations::start(pool.clone(), url.clone(), &mut tasks),
         writer: Writer::start(context, &mut tasks),
         seals,
         registrars,

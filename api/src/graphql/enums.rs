@@ -233,6 +233,34 @@ pub(crate) enum FindingKind {
     RowTampered,
 }
 
+/// What the contract that records are anchored in says by an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::integrity::RegistryEventKind")]
+pub(crate) enum RegistryEventKind {
+    /// The hash of a record was anchored, maybe in the place of another: `RecordAnchored`.
+    RecordAnchored,
+    /// A record was revoked or erased: `RecordClosed`.
+    RecordClosed,
+    /// The end of a record was annulled, which stands again: `EndingAnnulled`.
+    EndingAnnulled,
+    /// How many records a registrar may end in a window was set: `EndingLimitSet`.
+    EndingLimitSet,
+    /// Many records were anchored as one tree: `BatchAnchored`.
+    BatchAnchored,
+    /// A record of a batch got a slot of its own: `RecordExtracted`.
+    RecordExtracted,
+    /// The audit trail was pinned: `CheckpointAnchored`.
+    CheckpointAnchored,
+    /// A new epoch of checkpoints was opened: `EpochOpened`.
+    EpochOpened,
+    /// The contract was paused or released: `PausedSet`.
+    PausedSet,
+    /// An account was given a role or lost it: `RoleChanged`.
+    RoleChanged,
+    /// A step towards another administrator or another delay was taken: `AdminStepTaken`.
+    AdminStepTaken,
+}
+
 /// What an integrity event reports of a record, its anchor or a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::integrity::FeedKind")]

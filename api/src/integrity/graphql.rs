@@ -2,24 +2,29 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object, Result, Subscription};
+use async_graphql::{Context, Object, Result, SimpleObject, Subscription};
+use chain::event::signatures;
 use chrono::{DateTime, Utc};
-use domain::ids::RecordId;
+use domain::{ids::RecordId, throttle::Network};
 use futures::{Stream, StreamExt};
 use store::{
     cursor::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
+    registry_feed::RegistryFeedRow,
 };
 use uuid::Uuid;
 
-use super::subscription::{self, Start};
+use super::{
+    public_events,
+    subscription::{self, Start},
+};
 use crate::{
     cursor::Cursor,
     error::Error,
     graphql::{
-        app,
+        app, context,
         document::Document,
-        enums::{AnchorState, FindingKind, IntegrityEventKind},
+        enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
         event::{EventCursor, LastEventId},
         request,
         scalars::{Address, Hash, TxHash},
@@ -51,6 +56,21 @@ impl Registry {
         TxHash(self.deployment.code_hash.to_string())
     }
 
+    /// The version of the contract, which is part of the first head of its chain of events.
+    async fn version(&self) -> u64 {
+        self.deployment.version
+    }
+
+    /// The events that make the contract's chain of events, to find them among its logs.
+    async fn events(&self) -> Vec<RegistryEventSignature> {
+        let events = signatures().into_iter();
+        let events = events.map(|event| RegistryEventSignature {
+            signature: event.signature.to_owned(),
+            topic: TxHash(event.topic),
+        });
+        events.collect()
+    }
+
     /// The number of the block that the contract was deployed in, from which its events are read.
     async fn from_block(&self) -> u64 {
         self.deployment.block
@@ -77,19 +97,31 @@ impl Registry {
     }
 }
 
+/// A kind of event of the contract that records are anchored in.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct RegistryEventSignature {
+    /// The name of the event and the types of its fields, as Solidity writes them.
+    signature: String,
+    /// The first topic of its logs: the Keccak-256 hash of the signature.
+    topic: TxHash,
+}
+
 #[derive(Default)]
 pub(crate) struct IntegrityQuery;
 
 #[Object]
 impl IntegrityQuery {
     /// The contract that records are anchored in: what a verifier needs to check the chain
-    /// independently. Open to every role.
+    /// independently. Open to everybody, also without a log-in.
     async fn registry(&self, ctx: &Context<'_>) -> Result<Registry> {
-        let (app, caller) = request(ctx)?;
+        let (app, asking) = (app(ctx)?, context(ctx)?);
         let deployment = app.chain.deployment().clone();
         let followed = app.registry()?;
         let mut tx = app.pool.begin().await.map_err(Error::from)?;
-        caller.actor(&mut tx).await?;
+        // Whoever says who they are is told where their log-in is over.
+        if asking.token.is_some() {
+            asking.caller()?.active_actor(&mut tx).await?;
+        }
         let progress = cursor::progress(&mut tx, &followed)
             .await
             .map_err(Error::from)?;
@@ -208,6 +240,74 @@ impl Finding {
     }
 }
 
+/// That an event of the contract that records are anchored in was found in a block, or that this block was undone. It
+/// says nothing that the chain does not say: check it against a node of your own.
+#[derive(Debug)]
+pub(crate) struct PublicIntegrityEvent(Arc<RegistryFeedRow>);
+
+/// That an event of the contract that records are anchored in was found in a block, or that this block was undone. It
+/// says nothing that the chain does not say: check it against a node of your own.
+#[Object]
+impl PublicIntegrityEvent {
+    /// The position of this entry: pass it as `after` when subscribing again, and none is missed. It is the same for
+    /// everybody.
+    async fn cursor(&self, ctx: &Context<'_>) -> Result<Cursor> {
+        Ok(public_events::cursors(&app(ctx)?.index_key).at(&(self.0.position, self.0.at)))
+    }
+
+    /// Whether the block of the event was undone by a reorganisation of the chain; false where it was found there. The
+    /// events of one reorganisation come in no order.
+    async fn is_undone(&self) -> bool {
+        self.0.is_undone
+    }
+
+    /// What the contract says by the event.
+    async fn kind(&self) -> RegistryEventKind {
+        self.0.kind.into()
+    }
+
+    /// The hash of the record, as the contract has it, or the root that the event is about; null where it is about
+    /// none.
+    async fn subject_hash(&self) -> Option<Hash> {
+        self.0.subject.map(|hash| Hash(hash.to_string()))
+    }
+
+    /// The account that caused the event.
+    async fn actor(&self) -> Address {
+        Address(self.0.actor.clone())
+    }
+
+    /// The number of the event in the contract's sequence, which begins with 1 and has no gaps.
+    async fn sequence(&self) -> i64 {
+        self.0.sequence
+    }
+
+    /// The rolling hash after the event, `0x` and 50 hexadecimal digits: it commits to every event so far.
+    async fn head(&self) -> String {
+        self.0.head.clone()
+    }
+
+    /// The hash of the transaction that the event is of.
+    async fn tx_hash(&self) -> TxHash {
+        TxHash(self.0.tx_hash.clone())
+    }
+
+    /// The number of the block that the event is in, or was.
+    async fn block_number(&self) -> i64 {
+        self.0.block_number
+    }
+
+    /// The hash of the block that the event is in, or was.
+    async fn block_hash(&self) -> TxHash {
+        TxHash(self.0.block_hash.clone())
+    }
+
+    /// The index of the event's log in its block, from 0.
+    async fn log_index(&self) -> i64 {
+        self.0.log_index
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct IntegritySubscription;
 
@@ -230,7 +330,8 @@ impl IntegritySubscription {
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
         let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
-        let start = Start::read(&app.index_key, resumed.or(after).as_ref())?;
+        let cursors = subscription::cursors(&app.index_key);
+        let start = Start::read(&cursors, resumed.or(after).as_ref())?;
         let events = subscription::follow(
             app.pool.clone(),
             app.feed.clone(),
@@ -239,12 +340,46 @@ impl IntegritySubscription {
             record_id.map(RecordId),
         )
         .await?;
-        let cursors = subscription::cursors(&app.index_key);
         let told = ctx.data::<EventCursor>()?.clone();
         Ok(events.map(move |event| {
             let row = event?;
             told.set(cursors.at(&(row.position, row.at)));
             Ok::<_, async_graphql::Error>(IntegrityEvent(row))
+        }))
+    }
+
+    /// The events of the contract that records are anchored in, each when it was found in a block and when that block
+    /// was undone, in order and at least once. Open to everybody, also without a log-in, as an event stream. With
+    /// `after`, everything after it; otherwise what happens from now on. An address has 16 such streams; `BUSY` is
+    /// answered beyond. A cursor of anything but this log is refused with `BAD_USER_INPUT`, also one of a log that was
+    /// restored to an earlier state.
+    async fn public_integrity_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The `cursor` of an earlier entry: the stream begins with the one after it. `earliest` begins with \
+                    the first event of the contract; `latest`, like null, with the next one that is found."
+        )]
+        after: Option<Cursor>,
+    ) -> Result<impl Stream<Item = Result<PublicIntegrityEvent>>> {
+        let (app, asking) = (app(ctx)?, context(ctx)?);
+        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
+        let cursors = public_events::cursors(&app.index_key);
+        let start = Start::read(&cursors, resumed.or(after).as_ref())?;
+        let network = Network::of(asking.origin.address);
+        let events = public_events::follow(
+            app.pool.clone(),
+            &app.feed,
+            app.registry()?,
+            (&app.sockets.public_streams, network),
+            start,
+        )
+        .await?;
+        let told = ctx.data::<EventCursor>()?.clone();
+        Ok(events.map(move |event| {
+            let row = event?;
+            told.set(cursors.at(&(row.position, row.at)));
+            Ok::<_, async_graphql::Error>(PublicIntegrityEvent(row))
         }))
     }
 }

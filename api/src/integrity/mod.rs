@@ -2,4 +2,5 @@
 
 pub(crate) mod deep_check;
 pub(crate) mod graphql;
+mod public_events;
 mod subscription;

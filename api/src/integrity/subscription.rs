@@ -65,12 +65,12 @@ impl Start {
     ///
     /// # Errors
     /// [`Error::BadInput`] for what is no cursor of this log.
-    pub(super) fn read(index_key: &Arc<IndexKey>, after: Option<&Cursor>) -> Result<Self, Error> {
+    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
         match after.map(Cursor::as_str) {
             None | Some("latest") => Ok(Self::Latest),
             Some("earliest") => Ok(Self::Earliest),
             Some(_) => {
-                let key = cursors(index_key).read(after)?;
+                let key = cursors.read(after)?;
                 Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
             }
         }

@@ -519,8 +519,10 @@ fn numbered(
 
 mod consents;
 mod read;
+mod signatures;
 
 pub use consents::decode_consents;
+pub use signatures::{EventSignature, signatures};
 
 #[cfg(test)]
 mod tests;

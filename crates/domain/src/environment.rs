@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 105] = [
+pub const SETTINGS: [&str; 107] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -258,6 +258,7 @@ pub const SETTINGS: [&str; 105] = [
     "MAX_FEE_GWEI",
     "METRICS_ADDRESS",
     "MIGRATOR_PASSWORD",
+    "ONLY_TRUSTED",
     "OTLP_URL",
     "PG_BIN",
     "PG_CLIENT_BIN",
@@ -292,6 +293,7 @@ pub const SETTINGS: [&str; 105] = [
     "TLS_KEY_FILE",
     "TOKEN_FILE",
     "TOKEN_KEY_FILE",
+    "TRUSTED_DOCUMENTS",
     "TRUSTED_PROXIES",
     "URL",
 ];

@@ -93,6 +93,34 @@ impl ClosingReason {
 }
 
 text_enum! {
+    /// What the registry says by an event.
+    RegistryEventKind {
+        /// A record was anchored; with a predecessor, it took its place.
+        RecordAnchored = "RECORD_ANCHORED",
+        /// A record was revoked or erased.
+        RecordClosed = "RECORD_CLOSED",
+        /// The end of a record was annulled.
+        EndingAnnulled = "ENDING_ANNULLED",
+        /// How many records a registrar may end in a window was set.
+        EndingLimitSet = "ENDING_LIMIT_SET",
+        /// Many records were anchored as one tree.
+        BatchAnchored = "BATCH_ANCHORED",
+        /// A record of a batch got a slot of its own.
+        RecordExtracted = "RECORD_EXTRACTED",
+        /// The audit log was pinned.
+        CheckpointAnchored = "CHECKPOINT_ANCHORED",
+        /// An epoch of checkpoints was opened.
+        EpochOpened = "EPOCH_OPENED",
+        /// The pause was switched.
+        PausedSet = "PAUSED_SET",
+        /// An account was given a role or lost it.
+        RoleChanged = "ROLE_CHANGED",
+        /// A step towards another admin or delay was taken.
+        AdminStepTaken = "ADMIN_STEP_TAKEN",
+    }
+}
+
+text_enum! {
     /// What can be found wrong.
     FindingKind {
         /// A record is said to be anchored and the chain does not know it.

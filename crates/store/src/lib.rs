@@ -46,6 +46,7 @@ pub mod receipts;
 pub mod reconciliation;
 pub mod record_sources;
 pub mod records;
+pub mod registry_feed;
 pub mod representatives;
 pub mod restores;
 pub mod retention;

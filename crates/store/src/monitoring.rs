@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::{StoreError, cursor::Registry};
 
 /// Every table of the schema, by name: the values of a label of the metrics. A test compares it with the database.
-pub const TABLES: [&str; 50] = [
+pub const TABLES: [&str; 51] = [
     "access_codes",
     "anchor_attempts",
     "anchor_outbox",
@@ -47,6 +47,7 @@ pub const TABLES: [&str; 50] = [
     "record_closings",
     "record_sources",
     "recovery_codes",
+    "registry_feed",
     "representative_proposals",
     "representatives",
     "retention_rules",

@@ -361,7 +361,6 @@ async fn an_administrator_without_one_can_only_set_one_up() {
         "{ users { nodes { id } } }",
         "{ auditLogs { nodes { id } } }",
         "{ dataDeletionRequests { nodes { id } } }",
-        "{ registry { address } }",
         &role,
     ];
 
@@ -373,7 +372,9 @@ async fn an_administrator_without_one_can_only_set_one_up() {
     let rows = world.audit_rows(denied).await;
     assert_eq!(rows.len(), closed.len());
     assert!(rows.iter().all(|row| row["user_id"] == ada.id.as_str()));
-    ada.asks("{ me { id } }", json!({})).await.data();
+    for document in ["{ me { id } }", "{ registry { address } }"] {
+        ada.asks(document, json!({})).await.data();
+    }
     assert_eq!(state(&ada).await["isRequired"], true);
     assert_eq!(state(&ana).await["isRequired"], false);
     let device = enrols(&world, &ada).await;

@@ -571,6 +571,7 @@ async fn a_stream_with_nothing_to_say_says_so() {
 /// How many statements were run but for those that an api runs while nobody asks.
 fn statements(tap: &Wiretap) -> usize {
     const IDLE: [&str; 6] = [
+        "FROM registry_feed AS feed",
         "FROM anchor_outbox",
         "FROM record_closings",
         "WHERE finding.kind = 'ANCHOR_STUCK'",

@@ -570,7 +570,7 @@ async fn what_the_operator_did_not_switch_on_is_off() {
 
     let from = async |api: &Program, origin: &str| {
         let reply = api.posts(&[("origin", origin)], NAME).await;
-        assert_eq!(reply.header("vary"), "Origin");
+        assert_eq!(reply.header("vary"), "Origin, Accept");
         reply.header("access-control-allow-origin").to_owned()
     };
     for origin in ["https://app.example.org", "https://b.example.org"] {
@@ -628,6 +628,13 @@ async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_medi
             "application/json; charset=utf-8",
         ),
         (bad, "*/*", 200, "application/json; charset=utf-8"),
+        (NAME, "text/html", 406, "application/json; charset=utf-8"),
+        (
+            NAME,
+            "application/json;q=0.1, application/graphql-response+json;q=0.2",
+            200,
+            "application/graphql-response+json; charset=utf-8",
+        ),
         (
             NAME,
             graphql,

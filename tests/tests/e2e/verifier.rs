@@ -263,10 +263,10 @@ async fn nobody_can_tell_by_another_chain_another_contract_or_no_node() {
 }
 
 /// Changes the answer to one request: its method, its parameters, the answer.
-type Lie = fn(&str, &Value, &mut Value);
+pub(crate) type Lie = fn(&str, &Value, &mut Value);
 
 /// A node in between that answers as the real one, but for its lie. Answers its address.
-async fn liar(node: &str, lie: Lie) -> String {
+pub(crate) async fn liar(node: &str, lie: Lie) -> String {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
     let listener = listener.expect("a port");
     let port = listener.local_addr().expect("an address").port();

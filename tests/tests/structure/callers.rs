@@ -21,8 +21,12 @@ const IN_AN_EMERGENCY: [(&str, &str); 8] = [
     ("Mutation.grantConsent", "ok"),
     ("Mutation.appointRepresentative", "ok"),
 ];
-/// What a deactivated account is answered where it is not what nobody is: a document is read before it is asked whose it is.
-const DEACTIVATED: [(&str, &str); 1] = [("Mutation.importConsent", "INVALID_DOCUMENT")];
+/// What a deactivated account is answered where it is not what nobody is: a document is read before it is asked whose it is, and
+/// who shows a token is told that it is over also where none is needed.
+const DEACTIVATED: [(&str, &str); 2] = [
+    ("Mutation.importConsent", "INVALID_DOCUMENT"),
+    ("Query.registry", "UNAUTHENTICATED"),
+];
 
 /// What a table says of a field, or else this.
 fn said(

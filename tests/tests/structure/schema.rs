@@ -172,3 +172,65 @@ fn the_playgrounds_examples_fit_the_schema() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
+
+/// What breaks clients between the schema that was promised last and one that is served, in the words of GraphQL's own reference
+/// library.
+fn breaking_changes(served: &str) -> Vec<String> {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    dev::tools::Tools::ensure(&root, dev::tools::Scope::Test).expect("the tools are there");
+    let output = std::process::Command::new("node")
+        .args(["tests/schema/changes.mjs", "--served", served])
+        .current_dir(root)
+        .output()
+        .expect("node starts");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_breaks_clients_stands_in_the_changelog() {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let changelog = fs::read_to_string(root.join("CHANGELOG.md")).expect("it is checked in");
+    let unreleased = changelog.split("\n## ").nth(1).unwrap_or_default();
+    let declared = unreleased.split("\n### Breaking\n").nth(1);
+    let declared = declared.and_then(|rest| rest.split("\n### ").next());
+
+    let changes = breaking_changes("schema.graphql").into_iter();
+    let undeclared: Vec<_> = changes
+        .filter(|change| !declared.unwrap_or_default().contains(change.as_str()))
+        .collect();
+
+    assert!(
+        undeclared.is_empty(),
+        "not under `### Breaking` of CHANGELOG.md (docs/schema/README.md): {undeclared:#?}"
+    );
+}
+
+#[test]
+fn a_field_that_goes_and_an_argument_that_is_demanded_break_clients() {
+    let root = dev::repository::root().expect("the tests run inside a clone");
+    let scratch = dev::scratch::Scratch::new("schema").expect("there is room for a file");
+    let served = fs::read_to_string(root.join("schema.graphql")).expect("it is checked in");
+    let changed = served.replace(
+        "\n\tregistry: Registry\n",
+        "\n\tregistryOf(chain: Int!): Registry\n",
+    );
+    assert_ne!(changed, served);
+    let changed = changed.replace("integrityEvents(", "integrityEvents(since: DateTime!, ");
+    let file = scratch.path().join("schema.graphql");
+    fs::write(&file, changed).expect("it is written");
+
+    let told = breaking_changes(&file.display().to_string());
+
+    assert!(
+        told.iter().any(|it| it == "Query.registry was removed."),
+        "{told:?}"
+    );
+    assert!(
+        told.iter()
+            .any(|it| it.contains("since on Subscription.integrityEvents")),
+        "{told:?}"
+    );
+}

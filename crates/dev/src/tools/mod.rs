@@ -13,12 +13,15 @@ pub(crate) use links::{heal as heal_links, links};
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
 
+/// Programs with a lock file of their own, which the tests run as whoever copies them does.
+const EXAMPLES: [&str; 1] = ["examples/verifier"];
+
 /// How much of the lock file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
+    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the client programs of PostgreSQL.
     Test,
 }
 
@@ -43,6 +46,9 @@ impl Tools {
         )?;
         npm::ensure(root, scope)?;
         if scope == Scope::Test {
+            for example in EXAMPLES {
+                npm::ensure(&root.join(example), scope)?;
+            }
             postgres_client::ensure(root)?;
         }
         let tools = Self {

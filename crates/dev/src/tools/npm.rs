@@ -44,7 +44,8 @@ pub(super) fn ensure(root: &Path, scope: Scope) -> Result<()> {
     };
     check_node()?;
     say::progress(format_args!(
-        "installing the pinned tools with npm ci ({missing})"
+        "installing the pinned packages of {} with npm ci ({missing})",
+        root.display()
     ));
     let started = Instant::now();
     let mut npm = Command::new("npm");
@@ -65,12 +66,12 @@ pub(super) fn ensure(root: &Path, scope: Scope) -> Result<()> {
         .map_err(|error| no_node("npm", &error.to_string()))?;
     if !status.success() {
         return Err(Error::Needs(format!(
-            "npm ci failed ({status}), see above: the tools come from the npm registry once, and \
+            "npm ci failed ({status}), see above: the packages come from the npm registry once, and \
              are kept in node_modules"
         )));
     }
     say::progress(format_args!(
-        "installed the tools in {:.0?}",
+        "installed the packages in {:.0?}",
         started.elapsed()
     ));
     Ok(())

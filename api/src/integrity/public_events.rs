@@ -1,0 +1,124 @@
+//! What the chain says by the registry, followed by whoever likes: each event that was applied or undone, once, in order.
+//! Nothing of it is anybody's, so nobody has to log in, and no row of the audit trail is written.
+
+use std::sync::Arc;
+
+use domain::throttle::Network;
+use futures::{Stream, stream};
+use store::{
+    Pool, Tx,
+    cursor::Registry,
+    registry_feed::{self, RegistryFeedRow},
+};
+use vault::blind_index::IndexKey;
+
+use super::subscription::Start;
+use crate::{
+    cursor::{ListCursors, bad_cursor},
+    error::Error,
+    feed::{BATCH, Feed, Listener},
+    limits::{PublicStreamPermit, PublicStreams},
+};
+
+/// When to try again where all places are taken. Unit: seconds.
+const RETRY_AFTER: u32 = 30;
+
+/// Where a subscriber stands.
+struct PublicSubscriber {
+    pool: Pool,
+    registry: Registry,
+    /// The last entry that was read.
+    position: i64,
+    log: Listener<RegistryFeedRow>,
+    places: PublicStreams,
+    _permit: PublicStreamPermit,
+}
+
+/// The cursors of the log of the registry's events.
+pub(super) fn cursors(index_key: &Arc<IndexKey>) -> ListCursors {
+    ListCursors::of_log(index_key, "publicIntegrityEvents")
+}
+
+/// Begins a stream for somebody of this network.
+///
+/// # Errors
+/// [`Error::Busy`] where the network has as many as it may, or all places are taken; [`Error::BadInput`] where the log
+/// holds no such event.
+pub(super) async fn follow(
+    pool: Pool,
+    feed: &Feed,
+    registry: Registry,
+    (places, network): (&PublicStreams, Network),
+    start: Start,
+) -> Result<impl Stream<Item = Result<Arc<RegistryFeedRow>, Error>>, Error> {
+    let permit = places.take(network).ok_or(Error::Busy {
+        retry_after_seconds: RETRY_AFTER,
+    })?;
+    // Listening begins before the log is read, so nothing falls between the two.
+    let log = feed.listen_to_registry_events();
+    let mut tx = pool.begin().await?;
+    let position = position_of(start, &mut tx, &registry).await?;
+    tx.commit().await?;
+    let subscriber = PublicSubscriber {
+        pool,
+        registry,
+        position,
+        log,
+        places: places.clone(),
+        _permit: permit,
+    };
+    Ok(stream::unfold(Some(subscriber), |subscriber| async {
+        let mut subscriber = subscriber?;
+        match subscriber.next().await {
+            Ok(row) => Some((Ok(row), Some(subscriber))),
+            // Told once; then the stream is over.
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+/// The position after which the stream goes on.
+async fn position_of(start: Start, tx: &mut Tx<'_>, registry: &Registry) -> Result<i64, Error> {
+    match start {
+        Start::Earliest => Ok(0),
+        Start::Latest => Ok(registry_feed::last_position(tx, registry).await?),
+        // A log that was restored to an earlier state gives its positions to other events.
+        Start::After(position, at) => {
+            if registry_feed::holds(tx, registry, position, at).await? {
+                Ok(position)
+            } else {
+                Err(bad_cursor())
+            }
+        }
+    }
+}
+
+impl PublicSubscriber {
+    async fn next(&mut self) -> Result<Arc<RegistryFeedRow>, Error> {
+        loop {
+            let row = self.entry().await?;
+            if row.position > self.position {
+                self.position = row.position;
+                return Ok(row);
+            }
+        }
+    }
+
+    /// The next entry, from the log or as it is written.
+    async fn entry(&mut self) -> Result<Arc<RegistryFeedRow>, Error> {
+        loop {
+            if let Some(row) = self.log.next().await? {
+                return Ok(row);
+            }
+            let turn = self.places.turn().await.ok_or(Error::Unavailable)?;
+            let mut conn = self.pool.acquire().await?;
+            let page =
+                registry_feed::after(&mut conn, &self.registry, self.position, BATCH).await?;
+            drop(turn);
+            if page.rows.is_empty() {
+                self.position = page.last.unwrap_or(self.position);
+            }
+            self.log.take(page.rows, page.last.is_none());
+        }
+    }
+}
