@@ -25,7 +25,7 @@ use crate::{
         programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
-    config::{chain_url, database_url},
+    config::{Pkcs11Config, chain_url, database_url},
     dependencies::registry_of,
     erasure_ledger::replay::{self, Replayed},
     key_checks::check_master_keys,
@@ -73,6 +73,9 @@ pub(crate) struct RestoreBackup {
     /// The file of the master keys
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     master_keys_file: PathBuf,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11Config,
 
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
@@ -149,7 +152,7 @@ impl RestoreBackup {
         let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
         // Before anything is changed: without the chain the database could not be used.
         client.check().await?;
-        let keyring = Arc::new(Keyring::load(&self.master_keys_file)?);
+        let keyring = Arc::new(self.pkcs11.keyring(&self.master_keys_file)?);
         let dumps = self.check_files(&deployment, &keyring).await?;
         let found = target::look_at_target(&self.url).await?;
         if self.go_on {

@@ -134,7 +134,7 @@ pub(crate) async fn verify(
     let anchor = store::anchors::by_records(&mut conn, &[id]).await?.pop();
     let registrars = verifying.registrars.read(&mut conn).await?;
     drop(conn);
-    let opened = decrypt::open(verifying.decryption.keyring, &sealed).await;
+    let opened = decrypt::open(verifying.decryption.keyring, &sealed).await?;
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
         Opened::Mismatch { computed, .. } => Some(*computed),

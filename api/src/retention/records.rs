@@ -26,6 +26,7 @@ use super::{LOCK, Retention, RetentionError, RetentionReport, evidence::AHEAD, r
 use crate::{
     deletion::holds,
     erasure_ledger::{self, LedgerEntry},
+    error::Error,
     records::decrypt,
 };
 
@@ -222,6 +223,7 @@ impl Retention {
         let records = sealed(tx, &ids).await?;
         let rows: Vec<&StoredRecord> = records.iter().collect();
         let opened = decrypt::open_all(&self.keyring, &rows).await;
+        let opened = opened.map_err(Error::from)?;
         for (record, opened) in records.into_iter().zip(opened) {
             if !matches!(opened, Opened::Intact(_)) {
                 let finding = decrypt::finding_of(&record, &opened);

@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 102] = [
+pub const SETTINGS: [&str; 106] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -259,6 +259,10 @@ pub const SETTINGS: [&str; 102] = [
     "OTLP_URL",
     "PG_BIN",
     "PG_CLIENT_BIN",
+    "PKCS11_MODULE",
+    "PKCS11_PIN_FILE",
+    "PKCS11_SLOT",
+    "PKCS11_TOKEN",
     "PLAYGROUND_DIR",
     "POLL_MS",
     "POOL_MAX_OVERFLOW",
