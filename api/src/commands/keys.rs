@@ -258,8 +258,8 @@ fn make<T: AsRef<str>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
 
 /// Refuses a directory in which one of these is.
 fn require_none(dir: &Path, names: &[&str]) -> Result<(), Failure> {
-    let there = names.iter().map(|name| dir.join(name));
-    match there.into_iter().find(|file| file.exists()) {
+    let mut files = names.iter().map(|name| dir.join(name));
+    match files.find(|file| file.exists()) {
         None => Ok(()),
         Some(there) => Err(format!(
             "{} is there already and is not overwritten",

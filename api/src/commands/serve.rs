@@ -195,9 +195,10 @@ pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
         }
     };
     let keys = config.pkcs11.keyring(&config.master_keys_file);
-    let variable = match &keys {
-        Err(KeyringError::Token(_)) => "MEDITRUSTAL_PKCS11_MODULE",
-        _ => "MEDITRUSTAL_MASTER_KEYS_FILE",
+    let variable = if matches!(keys, Err(KeyringError::Token(_))) {
+        "MEDITRUSTAL_PKCS11_MODULE"
+    } else {
+        "MEDITRUSTAL_MASTER_KEYS_FILE"
     };
     look(variable, keys.map(drop).map_err(Into::into));
     let key = IndexKey::load(&config.index_key_file);

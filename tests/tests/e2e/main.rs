@@ -52,6 +52,7 @@ mod my_data;
 mod notifications;
 mod organizations;
 mod other_blocks;
+mod pkcs11;
 mod plans;
 mod process;
 mod readme;

@@ -3,12 +3,14 @@
 mod links;
 mod npm;
 mod postgres_client;
+mod softhsm;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use links::{heal as heal_links, links};
+pub use softhsm::SoftHsm;
 
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
@@ -18,7 +20,7 @@ use crate::{Error, Result, config, say};
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
+    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM.
     Test,
 }
 
@@ -44,6 +46,7 @@ impl Tools {
         npm::ensure(root, scope)?;
         if scope == Scope::Test {
             postgres_client::ensure(root)?;
+            softhsm::ensure(root)?;
         }
         let tools = Self {
             root: root.to_owned(),
@@ -87,6 +90,15 @@ impl Tools {
     /// When there are none.
     pub fn postgres_client(&self, major: u32) -> Result<PathBuf> {
         postgres_client::find(&self.root, major)
+    }
+
+    /// SoftHSM, which stands for an HSM.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn softhsm(&self) -> Result<SoftHsm> {
+        softhsm::find(&self.root)
     }
 
     /// The playground, built for the api to serve; `None` where this clone has none.
