@@ -366,47 +366,51 @@ pub(crate) struct Pkcs11Config {
     /// The library of the PKCS#11 token that holds master keys: of an HSM, or of a cloud's key service. Without it they are in the
     /// file of the master keys
     #[arg(
-        long,
+        id = "pkcs11_module",
+        long = "pkcs11-module",
         env = "MEDITRUSTAL_PKCS11_MODULE",
         value_name = "FILE",
         requires = "pkcs11_pin_file"
     )]
-    pkcs11_module: Option<PathBuf>,
+    module: Option<PathBuf>,
 
     /// The label of the token; the only one that the library has, if neither this nor its slot is given
     #[arg(
-        long,
+        id = "pkcs11_token",
+        long = "pkcs11-token",
         env = "MEDITRUSTAL_PKCS11_TOKEN",
         value_name = "LABEL",
         requires = "pkcs11_module",
         conflicts_with = "pkcs11_slot"
     )]
-    pkcs11_token: Option<String>,
+    token: Option<String>,
 
     /// The slot that the token is in
     #[arg(
-        long,
+        id = "pkcs11_slot",
+        long = "pkcs11-slot",
         env = "MEDITRUSTAL_PKCS11_SLOT",
         value_name = "NUMBER",
         requires = "pkcs11_module"
     )]
-    pkcs11_slot: Option<u64>,
+    slot: Option<u64>,
 
     /// The PIN of the token's user, in a file readable by us alone
     #[arg(
-        long,
+        id = "pkcs11_pin_file",
+        long = "pkcs11-pin-file",
         env = "MEDITRUSTAL_PKCS11_PIN_FILE",
         value_name = "FILE",
         requires = "pkcs11_module"
     )]
-    pkcs11_pin_file: Option<PathBuf>,
+    pin_file: Option<PathBuf>,
 }
 
 impl Pkcs11Config {
     /// The token; `None` where the keys are in the file.
     pub(crate) fn settings(&self) -> Option<Pkcs11Settings> {
-        let (module, pin_file) = (self.pkcs11_module.clone()?, self.pkcs11_pin_file.clone()?);
-        let token = match (&self.pkcs11_token, self.pkcs11_slot) {
+        let (module, pin_file) = (self.module.clone()?, self.pin_file.clone()?);
+        let token = match (&self.token, self.slot) {
             (Some(label), _) => WantedToken::Label(label.clone()),
             (None, Some(slot)) => WantedToken::Slot(slot),
             (None, None) => WantedToken::Only,

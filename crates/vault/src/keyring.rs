@@ -3,7 +3,7 @@
 //!
 //! They lie in a file, or in a PKCS#11 token that a file names ([`crate::pkcs11`]), and whoever holds a [`Keyring`] cannot tell: it
 //! wraps and unwraps 32 bytes by the id of a master key, many at once, and is awaited. A token that gives no answer is
-//! [`KeysUnavailable`], which says nothing of what was asked about. A rotation puts a key in front ([`Keyring::add`]) and re-wraps
+//! [`KeysUnavailable`], which says nothing of what was asked about; so is a key that the file may name, while the file cannot be used. A rotation puts a key in front ([`Keyring::add`]) and re-wraps
 //! patients' keys ([`Keyring::rewrap`]), never records: so keys move from a file into a token, and back.
 //!
 //! The file may change while programs run: before something is wrapped, and when a master key is met
@@ -38,10 +38,16 @@ use crate::{
 /// How many threads wait for a token at once.
 static TOKEN_CALLS: Semaphore = Semaphore::const_new(8);
 
-/// The token that holds master keys gives no answer. That says nothing of what was asked about: it is neither right nor wrong.
+/// Why nothing can be said of a wrapped key: it is neither right nor wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("the token that holds the master keys gives no answer")]
-pub struct KeysUnavailable(#[source] pub(crate) Pkcs11Error);
+pub enum KeysUnavailable {
+    /// The token that holds a master key gives no answer.
+    #[error("the token that holds the master keys gives no answer")]
+    Token(#[source] Pkcs11Error),
+    /// A master key is not known, and the file that may name it cannot be used now.
+    #[error("a master key is needed that is not known, and the file of them cannot be used")]
+    File(#[source] Box<KeyringError>),
+}
 
 /// Why the keyring cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +106,7 @@ pub enum KeyringError {
     /// Another master key of the file has this label in the token.
     #[error("the key {0:?} of the token is a master key already: give the new one another label")]
     LabelTaken(String),
-    /// A token gives no answer.
+    /// Nothing can be said of what was asked about.
     #[error(transparent)]
     Unavailable(#[from] KeysUnavailable),
 }
@@ -301,9 +307,9 @@ impl Keyring {
             .iter()
             .any(|key| key.wrapped_key.is_some() && !masters.knows(&key.master_key_id))
         {
-            // A row that names nonsense costs a look at the file, and no reading of it. A file that
-            // cannot be used just now leaves us with what we have.
-            masters = self.newest().unwrap_or(masters);
+            // A row that names nonsense costs a look at the file, and no reading of it.
+            let newest = self.newest();
+            masters = newest.map_err(|error| KeysUnavailable::File(Box::new(error)))?;
         }
         if !masters.must_be_asked(stored.iter().copied()) {
             return answered(stored.iter().map(|key| masters.unwrap(key)));
@@ -447,7 +453,7 @@ fn answered<T>(
 async fn wait_for_token<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, KeysUnavailable> {
-    let interrupted = || KeysUnavailable(Pkcs11Error::Interrupted);
+    let interrupted = || KeysUnavailable::Token(Pkcs11Error::Interrupted);
     let permit = TOKEN_CALLS.acquire().await.map_err(|_| interrupted())?;
     let asked = spawn_blocking(move || {
         let done = work();

@@ -144,7 +144,7 @@ impl Master {
             None => Ok(envelope::wrap(&self.key, aad, key.as_bytes())),
             Some(token) => token
                 .wrap(aad, key.as_bytes())
-                .map_err(|why| KeysUnavailable(why).into()),
+                .map_err(|why| KeysUnavailable::Token(why).into()),
         }
     }
 
@@ -154,7 +154,7 @@ impl Master {
             None => envelope::unwrap(&self.key, aad, wrapped).map_err(|_| forged()),
             Some(token) => token.unwrap(aad, wrapped).map_err(|why| match why {
                 UnwrapError::Forged => forged(),
-                UnwrapError::Unavailable(why) => KeysUnavailable(why).into(),
+                UnwrapError::Unavailable(why) => KeysUnavailable::Token(why).into(),
             }),
         }
     }
@@ -290,7 +290,7 @@ impl Masters {
     /// [`KeysUnavailable`].
     pub(crate) fn require_answer(&self) -> Result<(), KeysUnavailable> {
         let mut keys = self.all().filter_map(|master| master.in_token.as_ref());
-        keys.try_for_each(|key| key.require_answer().map_err(KeysUnavailable))
+        keys.try_for_each(|key| key.require_answer().map_err(KeysUnavailable::Token))
     }
 
     /// Whether any key is inside a token.

@@ -157,10 +157,10 @@ pub(crate) enum UnwrapError {
 pub(crate) struct KeyInToken {
     token: Arc<Pkcs11Token>,
     label: String,
-    known: Known,
+    known: KnownWrapping,
 }
 
-struct Known {
+struct KnownWrapping {
     associated_data: Vec<u8>,
     wrapped: Vec<u8>,
 }
@@ -206,7 +206,7 @@ impl KeyInToken {
         let key = Self {
             token: Arc::clone(token),
             label: label.to_owned(),
-            known: Known {
+            known: KnownWrapping {
                 associated_data: associated_data.to_vec(),
                 wrapped: wrapped.to_vec(),
             },
@@ -273,7 +273,7 @@ impl KeyInToken {
     }
 
     fn unwrap_known(&self) -> Result<(), Pkcs11Error> {
-        let Known {
+        let KnownWrapping {
             associated_data,
             wrapped,
         } = &self.known;

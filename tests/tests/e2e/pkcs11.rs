@@ -323,14 +323,17 @@ async fn what_is_wrong_with_a_token_is_told_with_what_to_do() {
     let none = token.file("none.so").display().to_string();
     let cases: [(&[(&str, &str)], &str); 3] = [
         (
-            &[("MEDITRUSTAL_PKCS11_MODULE", &none)],
+            &[("MEDITRUSTAL_PKCS11_MODULE", none.as_str())],
             "none.so cannot be used",
         ),
         (
             &[("MEDITRUSTAL_PKCS11_TOKEN", "another")],
             "wanted is a token with the label \"another\", there are \"meditrustal\" in slot",
         ),
-        (&[("MEDITRUSTAL_PKCS11_PIN_FILE", &none)], "the PIN file"),
+        (
+            &[("MEDITRUSTAL_PKCS11_PIN_FILE", none.as_str())],
+            "the PIN file",
+        ),
     ];
     for (other, told) in cases {
         let refused = keys(&world, &["add"], &with(&environment, other)).await;

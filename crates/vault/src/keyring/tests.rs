@@ -257,6 +257,30 @@ fn a_malformed_or_exposed_file_is_refused_and_never_printed() {
 }
 
 #[test]
+fn a_key_that_the_file_may_name_is_unavailable_while_the_file_cannot_be_used() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = load(&home.file());
+    let known = one(&running);
+    let named = StoredKey {
+        master_key_id: "new".to_owned(),
+        ..known.clone()
+    };
+    assert!(matches!(
+        open(&running, &named),
+        Err(KeyringError::UnknownMaster(_))
+    ));
+
+    // A key inside a token in front, and nothing that says which token.
+    let text = fs::read_to_string(home.file()).unwrap();
+    let line = r#"{"id":"new","label":"new","secret":"0312"},"#;
+    let text = text.replacen("[", &format!("[{line}"), 1);
+    keyfile::replace(&home.file(), &text).unwrap();
+    let asked = now(running.unwrap(&[&named]));
+    assert!(matches!(asked, Err(KeysUnavailable::File(_))), "{asked:?}");
+    assert!(open(&running, &known).is_ok(), "what is known goes on");
+}
+
+#[test]
 fn a_key_inside_a_token_is_refused_where_nothing_says_which_token() {
     let text = r#"{"keys":[{"id":"a","label":"a","secret":"0312"}]}"#;
     let home = Home::with(text);
