@@ -270,7 +270,7 @@ fn require_none(dir: &Path, names: &[&str]) -> Result<(), Failure> {
 }
 
 /// Wraps what older master keys wrap under the first one, oldest name first, in batches that each
-/// commit: stopped anywhere, it goes on from there when run again. Two at once share the work.
+/// commit: stopped anywhere, it goes on from there when run again. Two at once do no harm.
 async fn rotate(settings: &Rotation) -> Result<(), Failure> {
     let (pool, keyring) = settings.open().await?;
     let ids = keyring.ids();
@@ -342,7 +342,8 @@ async fn rotate(settings: &Rotation) -> Result<(), Failure> {
 }
 
 /// One batch, one transaction. Gives the last id, how many were wrapped and how many would not unwrap;
-/// `None` at the end.
+/// `None` at the end. Nothing is locked while keys are wrapped: a token may be asked, which may take its time. Those that
+/// somebody changed meanwhile stay as they are now.
 async fn batch(
     pool: &Pool,
     keyring: &Keyring,
@@ -352,20 +353,28 @@ async fn batch(
 ) -> Result<Option<(PatientKeyId, usize, usize)>, Failure> {
     let mut tx = pool.begin().await?;
     let rows = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
+    tx.rollback().await?;
     let Some(last) = rows.last().map(|row| row.id) else {
         return Ok(None);
     };
+    let anew = keyring.rewrap(&rows).await?;
+    let mut tx = pool.begin().await?;
+    let now = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
     let mut wrapped = Vec::with_capacity(rows.len());
-    for (row, anew) in rows.iter().zip(keyring.rewrap(&rows).await?) {
+    let mut failed = 0;
+    for (row, anew) in rows.iter().zip(anew).filter(|(row, _)| now.contains(row)) {
         match anew {
             Ok(key) => wrapped.push(key),
             Err(error) => {
+                failed += 1;
                 tracing::error!(key.id = %row.id, %error, "Patient key {} is left as it is", row.id);
             }
         }
     }
+    if wrapped.is_empty() && failed == 0 {
+        return Ok(Some((last, 0, 0)));
+    }
     keys::rewrap(&mut tx, &wrapped).await?;
-    let failed = rows.len() - wrapped.len();
     let details = json!({ "from": from, "to": to, "keys": wrapped.len(), "failed": failed });
     audit::insert(&mut tx, &[entry(origin, details)]).await?;
     tx.commit().await?;
