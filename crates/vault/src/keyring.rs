@@ -3,8 +3,8 @@
 //!
 //! They lie in a file, or in a PKCS#11 token that a file names ([`crate::pkcs11`]), and whoever holds a [`Keyring`] cannot tell: it
 //! wraps and unwraps 32 bytes by the id of a master key, many at once, and is awaited. A token that gives no answer is
-//! [`KeysUnavailable`], which says nothing of what was asked about; so is a key that the file may name, while the file cannot be used. A rotation puts a key in front ([`Keyring::add`]) and re-wraps
-//! patients' keys ([`Keyring::rewrap`]), never records: so keys move from a file into a token, and back.
+//! [`KeysUnavailable`], which says nothing of what was asked about; so is a key that the file may name, while the file cannot be used.
+//! A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients' keys ([`Keyring::rewrap`]), never records: so keys move from a file into a token, and back.
 //!
 //! The file may change while programs run: before something is wrapped, and when a master key is met
 //! that is not known, it is looked at again. So a new key in front needs no restart. It wraps as soon as
@@ -15,6 +15,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -30,13 +31,15 @@ use crate::{
     key_check::KeyCheck,
     keyfile::{self, KeyFileError, Stamp},
     masters::{self, Masters},
-    pkcs11::{Pkcs11Error, Pkcs11Settings, Pkcs11Token},
+    pkcs11::{Patience, Pkcs11Error, Pkcs11Settings, Pkcs11Token},
     random,
     seal::SealKey,
 };
 
 /// How many threads wait for a token at once.
 static TOKEN_CALLS: Semaphore = Semaphore::const_new(8);
+/// How long is waited for a token where nothing can be awaited, when a key of it is met for the first time.
+const NEW_KEY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why nothing can be said of a wrapped key: it is neither right nor wrong.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,11 @@ pub enum KeyringError {
         #[source]
         source: Box<Pkcs11Error>,
     },
+    /// Somebody else changed the file meanwhile.
+    #[error(
+        "the master key file was changed while the token was asked, and is left so: run the command again, with the same label"
+    )]
+    FileChanged,
     /// Another master key of the file has this label in the token.
     #[error("the key {0:?} of the token is a master key already: give the new one another label")]
     LabelTaken(String),
@@ -148,9 +156,17 @@ struct Held {
 
 /// The master keys. Wiped when dropped; prints their ids alone.
 pub struct Keyring {
+    source: Arc<KeySource>,
+    patience: Patience,
+}
+
+/// The file and the token, and what was read of them.
+struct KeySource {
     path: PathBuf,
     token: Option<Arc<Pkcs11Token>>,
     held: Mutex<Held>,
+    /// Held by whoever reads the file, and asks the token, which may take its time: what is held can be used meanwhile.
+    reading: Mutex<()>,
 }
 
 impl fmt::Debug for Keyring {
@@ -175,11 +191,7 @@ impl Keyring {
     pub fn load_with(path: &Path, token: Option<&Pkcs11Settings>) -> Result<Self, KeyringError> {
         let token = token.map(Pkcs11Token::open).transpose()?;
         let held = read(path, token.as_ref(), None)?;
-        Ok(Self {
-            path: path.to_owned(),
-            token,
-            held: Mutex::new(held),
-        })
+        Ok(Self::of(path.to_owned(), token, held))
     }
 
     /// The text of a new key file with one fresh key.
@@ -222,6 +234,10 @@ impl Keyring {
         let before = keyfile::read(path)?;
         let token = Pkcs11Token::open(token)?;
         let text = masters::with_new_first(&before, id, Some((&token, label)))?;
+        // A key that somebody else put there, while the token took its time, may wrap something already.
+        if *keyfile::read(path)? != *before {
+            return Err(KeyringError::FileChanged);
+        }
         Ok(keyfile::replace(path, &text)?)
     }
 
@@ -240,7 +256,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] where the file changed and cannot be used.
     pub fn unchecked(&self) -> Result<Option<Vec<KeyCheck>>, KeyringError> {
-        let masters = self.newest()?;
+        let masters = self.newest_soon()?;
         Ok((!masters.are_checked()).then(|| masters.checks()))
     }
 
@@ -277,7 +293,7 @@ impl Keyring {
         &self,
         names: &[KeyName],
     ) -> Result<Vec<StoredKey>, KeyringError> {
-        let masters = self.newest()?;
+        let masters = self.newest().await?;
         let waits = masters.wraps_in_token();
         let names = names.to_vec();
         let make = move || -> Result<Vec<StoredKey>, KeyringError> {
@@ -308,7 +324,7 @@ impl Keyring {
             .any(|key| key.wrapped_key.is_some() && !masters.knows(&key.master_key_id))
         {
             // A row that names nonsense costs a look at the file, and no reading of it.
-            let newest = self.newest();
+            let newest = self.newest().await;
             masters = newest.map_err(|error| KeysUnavailable::File(Box::new(error)))?;
         }
         if !masters.must_be_asked(stored.iter().copied()) {
@@ -326,7 +342,7 @@ impl Keyring {
         &self,
         stored: &[StoredKey],
     ) -> Result<Vec<Result<StoredKey, KeyringError>>, KeyringError> {
-        let masters = self.newest()?;
+        let masters = self.newest().await?;
         let waits = masters.wraps_in_token() || masters.must_be_asked(stored);
         let stored = stored.to_vec();
         let rewrap = move || {
@@ -354,7 +370,7 @@ impl Keyring {
         secret: &[u8],
     ) -> Result<WrappedKey, KeyringError> {
         // A file that cannot be used just now leaves us with what we have.
-        let newest = self.newest();
+        let newest = self.newest_soon();
         let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
         masters.seal(aad, secret)
     }
@@ -370,7 +386,7 @@ impl Keyring {
     ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let mut masters = Arc::clone(&self.held().masters);
         if !masters.knows(&sealed.master_key_id) {
-            masters = self.newest().unwrap_or(masters);
+            masters = self.newest_soon().unwrap_or(masters);
         }
         masters.open(aad, sealed)
     }
@@ -383,7 +399,7 @@ impl Keyring {
         &self,
         work: impl FnOnce(&str, &SealKey) -> R,
     ) -> Result<R, KeyringError> {
-        let newest = self.newest();
+        let newest = self.newest_soon();
         let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
         let (id, key) = masters.sealing()?;
         Ok(work(id, key))
@@ -393,7 +409,7 @@ impl Keyring {
     pub(crate) fn seal_key_of<R>(&self, id: &str, work: impl FnOnce(&SealKey) -> R) -> Option<R> {
         let mut masters = Arc::clone(&self.held().masters);
         if !masters.knows(id) {
-            masters = self.newest().unwrap_or(masters);
+            masters = self.newest_soon().unwrap_or(masters);
         }
         masters.seal_key(id).map(work)
     }
@@ -402,14 +418,11 @@ impl Keyring {
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Self, KeyringError> {
         let masters = Masters::open(text, None, None)?;
-        let keyring = Self {
-            path: PathBuf::new(),
-            token: None,
-            held: Mutex::new(Held {
-                masters: Arc::new(masters),
-                stamp: Stamp::default(),
-            }),
+        let held = Held {
+            masters: Arc::new(masters),
+            stamp: Stamp::default(),
         };
+        let keyring = Self::of(PathBuf::new(), None, held);
         keyring.accept_all();
         Ok(keyring)
     }
@@ -421,14 +434,68 @@ impl Keyring {
         self.accept(&checks);
     }
 
-    /// The keys of the file as it is now; it is read where it is another one than before.
-    fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
-        let mut held = self.held();
-        if keyfile::stamp(&self.path)? != held.stamp {
-            let newest = read(&self.path, self.token.as_ref(), Some(&*held.masters))?;
-            newest.masters.take_over(&held.masters)?;
-            *held = newest;
+    fn of(path: PathBuf, token: Option<Arc<Pkcs11Token>>, held: Held) -> Self {
+        let source = KeySource {
+            path,
+            token,
+            held: Mutex::new(held),
+            reading: Mutex::default(),
+        };
+        Self {
+            source: Arc::new(source),
+            patience: Patience::default(),
         }
+    }
+
+    /// The keys of the file as it is now; it is read where it is another one than before.
+    async fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.source.may_ask_token()? {
+            return self.source.newest();
+        }
+        let source = Arc::clone(&self.source);
+        wait_for_token(move || source.newest()).await?
+    }
+
+    /// The same where nothing can be awaited: this thread may have others to serve, and a transaction may be open.
+    fn newest_soon(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.source.may_ask_token()? {
+            return self.source.newest();
+        }
+        let source = Arc::clone(&self.source);
+        let newest = self.patience.wait(NEW_KEY_WITHIN, move || source.newest());
+        newest.unwrap_or_else(|| Err(KeysUnavailable::Token(Pkcs11Error::Late).into()))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.source.held()
+    }
+}
+
+impl KeySource {
+    /// Whether the file is another one than before.
+    fn has_changed(&self) -> Result<bool, KeyringError> {
+        Ok(keyfile::stamp(&self.path)? != self.held().stamp)
+    }
+
+    /// Whether a token may have to be asked for the keys of the file as it is now.
+    fn may_ask_token(&self) -> Result<bool, KeyringError> {
+        Ok(self.token.is_some() && self.has_changed()?)
+    }
+
+    /// The keys of the file as it is now. Blocks while a token is asked for those that are new.
+    fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.has_changed()? {
+            return Ok(Arc::clone(&self.held().masters));
+        }
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_changed()? {
+            return Ok(Arc::clone(&self.held().masters));
+        }
+        let before = Arc::clone(&self.held().masters);
+        let newest = read(&self.path, self.token.as_ref(), Some(&*before))?;
+        let mut held = self.held();
+        newest.masters.take_over(&held.masters)?;
+        *held = newest;
         Ok(Arc::clone(&held.masters))
     }
 

@@ -14,6 +14,7 @@
 //! said by the id of the master key beside it. The library is loaded while the program runs; nothing is linked. It is foreign
 //! code inside this process, and may wait for a network: whoever is async calls it from a thread that may wait.
 
+mod patience;
 mod token;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
@@ -22,6 +23,7 @@ use cryptoki::error::Error as CallError;
 use zeroize::Zeroizing;
 
 use crate::envelope::split_as;
+pub(crate) use patience::Patience;
 pub(crate) use token::Pkcs11Token;
 
 /// What a token wrapped. 2 is what is wrapped here ([`crate::envelope`]).
@@ -114,6 +116,12 @@ pub enum Pkcs11Error {
          again, for a token locks itself after some wrong ones"
     )]
     WrongPin(#[source] CallError),
+    /// One more wrong PIN locks it, or it is locked.
+    #[error(
+        "the PKCS#11 token is locked, or one wrong PIN more locks it: log in with the right one by the token's own tools, put that \
+         into the file (MEDITRUSTAL_PKCS11_PIN_FILE), and start again"
+    )]
+    LastTry,
     /// It was refused before, and is not shown again.
     #[error(
         "the PKCS#11 token refused the PIN, and this process does not show it again: start it anew with the right one"
@@ -124,6 +132,12 @@ pub enum Pkcs11Error {
         "the PKCS#11 token has no AES key with the label {0:?} for this user: is this the right token (MEDITRUSTAL_PKCS11_TOKEN)?"
     )]
     NoKey(String),
+    /// It has one that does not stay in it.
+    #[error(
+        "the key {0:?} of the PKCS#11 token can be taken out of it (CKA_EXTRACTABLE, or not CKA_SENSITIVE): give a label that no key \
+         has, and one is made that cannot"
+    )]
+    ExposedKey(String),
     /// It has several.
     #[error("the PKCS#11 token has several AES keys with the label {0:?}: give each another label")]
     ManyKeys(String),
@@ -139,6 +153,9 @@ pub enum Pkcs11Error {
     /// It gave no answer, or refused what it was asked.
     #[error("the PKCS#11 token does not do what it is asked")]
     Failed(#[source] CallError),
+    /// It takes longer than anybody waits for it.
+    #[error("the PKCS#11 token takes too long")]
+    Late,
     /// What asked it ended before its time.
     #[error("the PKCS#11 token was asked, and whoever asked was interrupted")]
     Interrupted,
@@ -181,7 +198,10 @@ impl KeyInToken {
         }
         match token.require_key(label) {
             Err(Pkcs11Error::NoKey(_)) => token.make_key(label)?,
-            other => other?,
+            other => {
+                other?;
+                token.require_guarded(label)?;
+            }
         }
         let wrapped = token.wrap(label, associated_data, secret)?;
         // What cannot be unwrapped again must never be written down.
@@ -199,7 +219,14 @@ impl KeyInToken {
         associated_data: &[u8],
         wrapped: &[u8],
     ) -> Result<(Self, Zeroizing<Vec<u8>>), Pkcs11Error> {
-        token.require_key(label)?;
+        token.require_key(label).or_else(|why| match why {
+            // So answers a token that was away and is back. Where no key of it is held yet, nobody else begins anew with it.
+            Pkcs11Error::NoKey(_) | Pkcs11Error::Failed(_) => {
+                token.begin_anew()?;
+                token.require_key(label)
+            }
+            why => Err(why),
+        })?;
         let (nonce, sealed) =
             split_as(FORMAT, wrapped).map_err(|_| Pkcs11Error::Failed(CallError::InvalidValue))?;
         let secret = token.unwrap(label, associated_data, nonce, sealed)?;

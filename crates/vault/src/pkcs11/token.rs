@@ -17,7 +17,7 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error as CallError, RvError},
     mechanism::{Mechanism, MechanismType, aead::GcmParams},
-    object::{Attribute, KeyType, ObjectClass, ObjectHandle},
+    object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
     session::{Session, UserType},
     slot::Slot,
     types::{AuthPin, Ulong},
@@ -100,6 +100,12 @@ impl Pkcs11Token {
         pin: AuthPin,
     ) -> Result<Self, Pkcs11Error> {
         let slot = find_slot(library, &settings.token)?;
+        let info = library.get_token_info(slot);
+        let info = info.map_err(Pkcs11Error::Failed)?;
+        // Whoever starts a program again and again must not lock the token.
+        if info.user_pin_locked() || info.user_pin_final_try() {
+            return Err(Pkcs11Error::LastTry);
+        }
         let mechanisms = library.get_mechanism_list(slot);
         let mechanisms = mechanisms.map_err(Pkcs11Error::Failed)?;
         if !mechanisms.contains(&MechanismType::AES_GCM) {
@@ -126,6 +132,24 @@ impl Pkcs11Token {
     /// [`Pkcs11Error`].
     pub(super) fn require_key(&self, label: &str) -> Result<(), Pkcs11Error> {
         self.with_session(|session| session.key(label).map(drop))
+    }
+
+    /// Refuses the key with this label where it can be taken out of the token.
+    ///
+    /// # Errors
+    /// [`Pkcs11Error`].
+    pub(super) fn require_guarded(&self, label: &str) -> Result<(), Pkcs11Error> {
+        let asked = [AttributeType::Sensitive, AttributeType::Extractable];
+        let told = self.with_session(|session| {
+            let key = session.key(label)?;
+            let told = session.session.get_attributes(key, &asked);
+            told.map_err(Pkcs11Error::Failed)
+        })?;
+        if stays_inside(&told) {
+            Ok(())
+        } else {
+            Err(Pkcs11Error::ExposedKey(label.to_owned()))
+        }
     }
 
     /// Makes an AES key of 256 bits that never leaves the token.
@@ -362,6 +386,11 @@ fn find_slot(library: &Pkcs11, wanted: &WantedToken) -> Result<Slot, Pkcs11Error
     })
 }
 
+/// Whether a key with these attributes never leaves its token. What a token does not tell is not so.
+fn stays_inside(told: &[Attribute]) -> bool {
+    told.contains(&Attribute::Sensitive(true)) && told.contains(&Attribute::Extractable(false))
+}
+
 fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
     let text = keyfile::read(path).map_err(|error| match error {
         KeyFileError::Exposed { path } => Pkcs11Error::ExposedPin { path },
@@ -370,4 +399,24 @@ fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
         }
     })?;
     Ok(AuthPin::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_stays_inside_where_the_token_says_both() {
+        let (sensitive, extractable) = (Attribute::Sensitive, Attribute::Extractable);
+        for (told, stays) in [
+            (vec![sensitive(true), extractable(false)], true),
+            (vec![sensitive(true), extractable(true)], false),
+            (vec![sensitive(false), extractable(false)], false),
+            (vec![sensitive(true)], false),
+            (vec![extractable(false)], false),
+            (vec![], false),
+        ] {
+            assert_eq!(stays_inside(&told), stays, "{told:?}");
+        }
+    }
 }
