@@ -4,7 +4,8 @@
 //! They lie in a file, or in a PKCS#11 token that a file names ([`crate::pkcs11`]), and whoever holds a [`Keyring`] cannot tell: it
 //! wraps and unwraps 32 bytes by the id of a master key, many at once, and is awaited. A token that gives no answer is
 //! [`KeysUnavailable`], which says nothing of what was asked about; so is a key that the file may name, while the file cannot be used.
-//! A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients' keys ([`Keyring::rewrap`]), never records: so keys move from a file into a token, and back.
+//! A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients' keys ([`Keyring::rewrap`]), never records:
+//! so keys move from a file into a token, and back.
 //!
 //! The file may change while programs run: before something is wrapped, and when a master key is met
 //! that is not known, it is looked at again. So a new key in front needs no restart. It wraps as soon as
@@ -31,7 +32,7 @@ use crate::{
     key_check::KeyCheck,
     keyfile::{self, KeyFileError, Stamp},
     masters::{self, Masters},
-    pkcs11::{Patience, Pkcs11Error, Pkcs11Settings, Pkcs11Token},
+    pkcs11::{BoundedWait, Pkcs11Error, Pkcs11Settings, Pkcs11Token},
     random,
     seal::SealKey,
 };
@@ -157,7 +158,7 @@ struct Held {
 /// The master keys. Wiped when dropped; prints their ids alone.
 pub struct Keyring {
     source: Arc<KeySource>,
-    patience: Patience,
+    bounded_wait: BoundedWait,
 }
 
 /// The file and the token, and what was read of them.
@@ -443,7 +444,7 @@ impl Keyring {
         };
         Self {
             source: Arc::new(source),
-            patience: Patience::default(),
+            bounded_wait: BoundedWait::default(),
         }
     }
 
@@ -462,7 +463,9 @@ impl Keyring {
             return self.source.newest();
         }
         let source = Arc::clone(&self.source);
-        let newest = self.patience.wait(NEW_KEY_WITHIN, move || source.newest());
+        let newest = self
+            .bounded_wait
+            .wait(NEW_KEY_WITHIN, move || source.newest());
         newest.unwrap_or_else(|| Err(KeysUnavailable::Token(Pkcs11Error::Late).into()))
     }
 

@@ -14,7 +14,7 @@
 //! said by the id of the master key beside it. The library is loaded while the program runs; nothing is linked. It is foreign
 //! code inside this process, and may wait for a network: whoever is async calls it from a thread that may wait.
 
-mod patience;
+mod bounded_wait;
 mod token;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
@@ -23,7 +23,7 @@ use cryptoki::error::Error as CallError;
 use zeroize::Zeroizing;
 
 use crate::envelope::split_as;
-pub(crate) use patience::Patience;
+pub(crate) use bounded_wait::BoundedWait;
 pub(crate) use token::Pkcs11Token;
 
 /// What a token wrapped. 2 is what is wrapped here ([`crate::envelope`]).
@@ -107,6 +107,12 @@ pub enum Pkcs11Error {
     /// Others on this machine can read it.
     #[error("the PIN file {path} can be read by others: run chmod 600 on it")]
     ExposedPin {
+        /// The file.
+        path: String,
+    },
+    /// It has no PIN: a token may count that as a wrong one.
+    #[error("the PIN file {path} is empty: put the PIN of the token's user into it")]
+    EmptyPin {
         /// The file.
         path: String,
     },

@@ -281,6 +281,21 @@ fn a_key_that_the_file_may_name_is_unavailable_while_the_file_cannot_be_used() {
 }
 
 #[test]
+fn what_is_held_is_used_while_the_file_is_read() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = load(&home.file());
+    let known = one(&running);
+    Keyring::add(&home.file(), "new").unwrap();
+    let source = Arc::clone(&running.source);
+    let reading = source.reading.lock().unwrap();
+    assert!(open(&running, &known).is_ok());
+    assert_eq!(running.ids(), ["old"]);
+    drop(reading);
+    running.unchecked().unwrap();
+    assert_eq!(running.ids(), ["new", "old"]);
+}
+
+#[test]
 fn a_key_inside_a_token_is_refused_where_nothing_says_which_token() {
     let text = r#"{"keys":[{"id":"a","label":"a","secret":"0312"}]}"#;
     let home = Home::with(text);
@@ -308,6 +323,9 @@ fn a_library_that_is_none_is_told_with_what_to_do() {
         refused.to_string()
     };
     assert!(told(&home.file()).contains("MEDITRUSTAL_PKCS11_PIN_FILE"));
+    fs::write(&pin, "\n").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(told(&home.file()).contains("is empty"));
     fs::write(&pin, "1234").unwrap();
     fs::set_permissions(&pin, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(told(&home.file()).contains("chmod 600"));

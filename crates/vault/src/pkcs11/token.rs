@@ -398,7 +398,12 @@ fn read_pin(path: &Path) -> Result<AuthPin, Pkcs11Error> {
             Pkcs11Error::NoPin { path, source }
         }
     })?;
-    Ok(AuthPin::from(text.trim_end_matches(['\r', '\n'])))
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(Pkcs11Error::EmptyPin {
+            path: path.display().to_string(),
+        }),
+        pin => Ok(AuthPin::from(pin)),
+    }
 }
 
 #[cfg(test)]

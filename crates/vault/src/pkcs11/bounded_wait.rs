@@ -8,12 +8,12 @@ use std::{
 
 /// Waits no longer than so long for what asks a token; and not at all, while what was given up is still at it.
 #[derive(Default)]
-pub(crate) struct Patience {
+pub(crate) struct BoundedWait {
     /// Held by what was given up last.
     late: Mutex<Weak<()>>,
 }
 
-impl Patience {
+impl BoundedWait {
     /// Does it on a thread of its own; `None` where that takes longer. What is late goes on, and comes to its end some time.
     pub(crate) fn wait<R: Send + 'static>(
         &self,
@@ -52,20 +52,21 @@ mod tests {
 
     #[test]
     fn what_never_answers_is_waited_for_once() {
-        let patience = Patience::default();
+        let bounded_wait = BoundedWait::default();
         let long = Duration::from_mins(1);
-        assert_eq!(patience.wait(long, || 1), Some(1));
+        assert_eq!(bounded_wait.wait(long, || 1), Some(1));
 
-        let (thaw, frozen) = mpsc::channel::<()>();
-        let stuck = patience.wait(Duration::from_millis(1), move || frozen.recv().is_ok());
-        assert_eq!(stuck, None);
+        let (end, ended) = mpsc::channel::<()>();
+        let short = Duration::from_millis(1);
+        let late = bounded_wait.wait(short, move || ended.recv().is_ok());
+        assert_eq!(late, None);
         // With time enough, and nothing is done.
-        assert_eq!(patience.wait(long, || 2), None);
+        assert_eq!(bounded_wait.wait(long, || 2), None);
 
-        drop(thaw);
-        while patience.is_late() {
+        drop(end);
+        while bounded_wait.is_late() {
             thread::yield_now();
         }
-        assert_eq!(patience.wait(long, || 3), Some(3));
+        assert_eq!(bounded_wait.wait(long, || 3), Some(3));
     }
 }
