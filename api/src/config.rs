@@ -1,7 +1,12 @@
 //! What the operator sets: the only place that reads the environment. `meditrustal serve --help`
 //! prints all of it.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use chrono::TimeDelta;
@@ -19,6 +24,10 @@ use domain::{
 use ipnet::IpNet;
 use store::{PoolSettings, checkpoints::CheckpointDue, housekeeping::Keep};
 use tls::{Certificate, TlsError};
+use vault::{
+    keyring::{Keyring, KeyringError},
+    pkcs11::{Pkcs11Settings, WantedToken},
+};
 
 use crate::{
     answer_budget, connections, cost_limit,
@@ -62,6 +71,9 @@ pub(crate) struct ServeConfig {
     /// The master keys that wrap patients' keys
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     pub(crate) master_keys_file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) pkcs11: Pkcs11Config,
 
     /// The key of the blind index, by which records are found by their codes
     #[arg(long, env = "MEDITRUSTAL_INDEX_KEY_FILE")]
@@ -409,6 +421,77 @@ impl TlsConfig {
             return Ok(None);
         };
         Ok(Some(Arc::new(Certificate::load(certificate, key)?)))
+    }
+}
+
+/// The PKCS#11 token that holds master keys, where one does.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Pkcs11Config {
+    /// The library of the PKCS#11 token that holds master keys: of an HSM, or of a cloud's key service. Without it they are in the
+    /// file of the master keys
+    #[arg(
+        id = "pkcs11_module",
+        long = "pkcs11-module",
+        env = "MEDITRUSTAL_PKCS11_MODULE",
+        value_name = "FILE",
+        requires = "pkcs11_pin_file"
+    )]
+    module: Option<PathBuf>,
+
+    /// The label of the token; the only one that the library has, if neither this nor its slot is given
+    #[arg(
+        id = "pkcs11_token",
+        long = "pkcs11-token",
+        env = "MEDITRUSTAL_PKCS11_TOKEN",
+        value_name = "LABEL",
+        requires = "pkcs11_module",
+        conflicts_with = "pkcs11_slot"
+    )]
+    token: Option<String>,
+
+    /// The slot that the token is in
+    #[arg(
+        id = "pkcs11_slot",
+        long = "pkcs11-slot",
+        env = "MEDITRUSTAL_PKCS11_SLOT",
+        value_name = "NUMBER",
+        requires = "pkcs11_module"
+    )]
+    slot: Option<u64>,
+
+    /// The PIN of the token's user, in a file readable by us alone
+    #[arg(
+        id = "pkcs11_pin_file",
+        long = "pkcs11-pin-file",
+        env = "MEDITRUSTAL_PKCS11_PIN_FILE",
+        value_name = "FILE",
+        requires = "pkcs11_module"
+    )]
+    pin_file: Option<PathBuf>,
+}
+
+impl Pkcs11Config {
+    /// The token; `None` where the keys are in the file.
+    pub(crate) fn settings(&self) -> Option<Pkcs11Settings> {
+        let (module, pin_file) = (self.module.clone()?, self.pin_file.clone()?);
+        let token = match (&self.token, self.slot) {
+            (Some(label), _) => WantedToken::Label(label.clone()),
+            (None, Some(slot)) => WantedToken::Slot(slot),
+            (None, None) => WantedToken::Only,
+        };
+        Some(Pkcs11Settings {
+            module,
+            token,
+            pin_file,
+        })
+    }
+
+    /// The master keys of this file. Blocks while the token is asked for those that are inside it.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub(crate) fn keyring(&self, file: &Path) -> Result<Keyring, KeyringError> {
+        Keyring::load_with(file, self.settings().as_ref())
     }
 }
 

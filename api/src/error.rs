@@ -13,6 +13,7 @@ use domain::{
     users::InvalidAccount,
 };
 use store::StoreError;
+use vault::keyring::KeysUnavailable;
 
 use crate::codes::ErrorCode;
 
@@ -107,7 +108,7 @@ pub(crate) enum Error {
         /// How long it may be. Unit: bytes.
         most: usize,
     },
-    /// The database or the node cannot be reached, or cannot do its work.
+    /// The database, the node or the token of the master keys cannot be reached, or cannot do its work.
     #[error("the service cannot do this right now; try again in a moment")]
     Unavailable,
     /// Ours to mend.
@@ -393,6 +394,14 @@ impl From<StoreError> for Error {
                 Self::Internal
             }
         }
+    }
+}
+
+impl From<KeysUnavailable> for Error {
+    fn from(error: KeysUnavailable) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(cause, "Master keys cannot be used: {error}");
+        Self::Unavailable
     }
 }
 

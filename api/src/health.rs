@@ -20,11 +20,14 @@ use store::{
     health::{self, Probed},
 };
 use tokio_util::sync::CancellationToken;
+use vault::keyring::Keyring;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(2);
 /// How long the database may take.
 const DATABASE_WITHIN: Duration = Duration::from_secs(4);
+/// How long the token of the master keys may take.
+const KEYS_WITHIN: Duration = Duration::from_secs(4);
 /// How long what was seen counts.
 const VALID_FOR: Duration = Duration::from_secs(15);
 /// How far the clocks may be apart without a word.
@@ -39,6 +42,9 @@ pub(crate) struct FailingParts {
     database: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock: Option<String>,
+    /// The token that holds master keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     indexer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +60,7 @@ impl FailingParts {
         let parts = [
             ("database", &self.database),
             ("clock", &self.clock),
+            ("keys", &self.keys),
             ("indexer", &self.indexer),
             ("node", &self.node),
         ];
@@ -63,7 +70,10 @@ impl FailingParts {
 
     /// Whether requests can be served.
     pub(crate) const fn can_serve(&self) -> bool {
-        self.database.is_none() && self.clock.is_none() && self.process.is_none()
+        self.database.is_none()
+            && self.clock.is_none()
+            && self.keys.is_none()
+            && self.process.is_none()
     }
 
     /// Whether what is served comes to its end, too.
@@ -189,6 +199,7 @@ impl Health {
         let before = before.parts;
         log_change("database", before.database, parts.database);
         log_change("clock", before.clock, parts.clock);
+        log_change("keys", before.keys, parts.keys);
         log_change("indexer", before.indexer, parts.indexer);
         log_change("node", before.node, parts.node);
     }
@@ -216,6 +227,8 @@ pub(crate) struct HealthMonitor {
     pub(crate) registry: Registry,
     /// The chain's node.
     pub(crate) client: Client,
+    /// The master keys, which a token may hold.
+    pub(crate) keyring: Arc<Keyring>,
     /// The database's clock, kept here.
     pub(crate) clock: &'static Ahead,
     /// How old the newest block may be; `None` for any age.
@@ -248,8 +261,15 @@ impl HealthMonitor {
         let mut node = LastSeen(Instant::now());
         let mut was_apart = false;
         loop {
-            let (database, head) = tokio::join!(self.database(&mut conn), self.client.head());
-            let mut parts = FailingParts::default();
+            let (database, head, keys) = tokio::join!(
+                self.database(&mut conn),
+                self.client.head(),
+                self.failing_keys()
+            );
+            let mut parts = FailingParts {
+                keys,
+                ..FailingParts::default()
+            };
             match database {
                 Ok(probed) => {
                     let Probed { clock, led_ago } = probed;
@@ -296,6 +316,15 @@ impl HealthMonitor {
         let age = u64::try_from(now).unwrap_or_default().saturating_sub(made);
         let most = self.head_age?.as_secs();
         (age > most).then(|| format!("its newest block is {age} s old"))
+    }
+
+    /// Why master keys cannot be used; nothing where they are in a file, which was read.
+    async fn failing_keys(&self) -> Option<String> {
+        let answer = self.keyring.require_answer();
+        match tokio::time::timeout(KEYS_WITHIN, answer).await {
+            Ok(answer) => answer.err().map(|error| error.to_string()),
+            Err(_) => Some("the token that holds the master keys takes too long".to_owned()),
+        }
     }
 
     /// Why the database does not do what requests ask of it.

@@ -47,10 +47,12 @@ pub(crate) async fn check_master_keys(pool: &Pool, keyring: &Keyring) -> Result<
         if known.iter().any(|(id, _)| *id == check.id) {
             continue;
         }
-        if let Some(wrapped) = keys::one_wrapped_by(&mut conn, &check.id).await?
-            && let Some(Err(KeyringError::Forged(id))) = keyring.unwrap(&[&wrapped]).await.pop()
-        {
-            return Err(KeyringError::OtherKey(id).into());
+        if let Some(wrapped) = keys::one_wrapped_by(&mut conn, &check.id).await? {
+            let unwrapped = keyring.unwrap(&[&wrapped]).await;
+            let unwrapped = unwrapped.map_err(KeyringError::from)?.pop();
+            if let Some(Err(KeyringError::Forged(id))) = unwrapped {
+                return Err(KeyringError::OtherKey(id).into());
+            }
         }
         key_checks::insert(&mut conn, KeyKind::Master, &check.id, &check.value.0).await?;
     }

@@ -198,7 +198,7 @@ mod wallets;
 mod websocket;
 mod wire;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::CommandFactory as _;
 use domain::environment::{self, unknown_settings};
@@ -207,6 +207,9 @@ use mimalloc::MiMalloc;
 /// A request is thousands of small texts.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// How long what blocks a thread may go on at the end. A call of a foreign library, such as a PKCS#11 token's, may never return.
+const UNFINISHED_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let own = settings::variables_of(commands::Cli::command());
@@ -246,6 +249,7 @@ fn main() -> ExitCode {
         running.end().await;
         ran
     });
+    runtime.shutdown_timeout(UNFINISHED_WITHIN);
     match ran {
         Ok(code) => code,
         Err(error) => commands::fail(error.as_ref()),

@@ -340,20 +340,12 @@ impl Schema {
         let named = of_request::<DocumentHash>(request);
         if self.documents.are_compared(named.as_ref()) {
             // What is too long is not hashed.
+            query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
         }
         if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
             request.query = document.as_ref().to_owned();
         }
         Ok(named)
-    }
-
-    /// Parses the document of a request.
-        query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
-        request.parsed_query().map_err(|error| unparsed(&error))?;
-        if literals::repeats_a_field(&request.query) {
-            let refusal = "an input object in the document has a field twice";
-            return Err(Rejected::new(ErrorCode::GraphqlValidationFailed, refusal));
-        }
     }
 
     /// Says what is wrong with variables; where introspection is off, without what only the schema knows.

@@ -93,7 +93,7 @@ pub(super) async fn own(
     };
     audit::insert(&mut tx, &[row]).await?;
     tx.commit().await?;
-    Ok(words.open(keyring, &caller.seals).await)
+    Ok(words.open(keyring, &caller.seals).await?)
 }
 
 /// The queue of reviews, oldest first, one more than asked for where there are more. Each window that is shown has a row
@@ -135,7 +135,7 @@ pub(super) async fn queue(
     }
     audit::insert(&mut tx, &rows).await?;
     tx.commit().await?;
-    let shown = words.open(keyring, &caller.seals).await;
+    let shown = words.open(keyring, &caller.seals).await?;
     Ok(JudgedWindow::each(shown, &counted, now))
 }
 

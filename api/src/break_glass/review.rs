@@ -89,7 +89,7 @@ pub(super) async fn review(
     let shown = SealedWords::of(&mut tx, stored.into_iter().collect()).await?;
     notifications::append(&mut tx, &told(&window, &review)).await?;
     tx.commit().await?;
-    let shown = shown.open(keyring, &caller.seals).await;
+    let shown = shown.open_where_possible(keyring, &caller.seals).await;
     let mut judged = JudgedWindow::each(shown, &counted, now);
     judged.pop().ok_or(Error::Internal)
 }
@@ -115,7 +115,7 @@ async fn seal_note(
         .iter()
         .filter(|key| key.id == window.patient_key)
         .collect();
-    let unwrapped = keyring.unwrap(&of_window).await.pop();
+    let unwrapped = keyring.unwrap(&of_window).await?.pop();
     let Some(Ok(key)) = unwrapped else {
         return Err(Error::Conflict {
             field: "note",

@@ -16,7 +16,7 @@ use store::{
 use vault::{
     break_glass::{WordsBinding, WordsKind},
     envelope::PatientKey,
-    keyring::Keyring,
+    keyring::{Keyring, KeysUnavailable},
 };
 
 use crate::{facts::distinct, records::patient_keys, seals::Seals};
@@ -92,10 +92,31 @@ impl SealedWords {
     }
 
     /// Opens their words. Nothing of the database is held while keys are unwrapped.
-    pub(super) async fn open(self, keyring: &Keyring, seals: &Seals) -> Vec<ShownWindow> {
-        let keys = patient_keys::unwrapped(keyring, &self.keys).await;
+    ///
+    /// # Errors
+    /// [`KeysUnavailable`].
+    pub(super) async fn open(
+        self,
+        keyring: &Keyring,
+        seals: &Seals,
+    ) -> Result<Vec<ShownWindow>, KeysUnavailable> {
+        let keys = patient_keys::unwrapped(keyring, &self.keys).await?;
+        Ok(self.shown(&keys, seals))
+    }
+
+    /// The same after something was done: that was done, also where no word of it can be opened now.
+    pub(super) async fn open_where_possible(
+        self,
+        keyring: &Keyring,
+        seals: &Seals,
+    ) -> Vec<ShownWindow> {
+        let keys = patient_keys::unwrapped_where_possible(keyring, &self.keys).await;
+        self.shown(&keys, seals)
+    }
+
+    fn shown(self, keys: &HashMap<PatientKeyId, PatientKey>, seals: &Seals) -> Vec<ShownWindow> {
         let windows = self.windows.into_iter();
-        let shown = windows.map(|stored| shown(&keys, seals, stored, self.now));
+        let shown = windows.map(|stored| shown(keys, seals, stored, self.now));
         shown.collect()
     }
 }

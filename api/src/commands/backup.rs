@@ -9,6 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::clock::Clock;
 use serde_json::json;
+use uuid::Uuid;
 use vault::backup::{BackupIdentities, BackupRecipient};
 
 use super::output::{Failure, note, say, with_causes};
@@ -439,6 +440,7 @@ pub(super) async fn make(
             return Err(error.into());
         }
     };
+    note_in_trail(wanted, &made).await;
     let mut pruned = Pruned::default();
     for directory in directories() {
         let cleared = manifest::forget_failure(directory, wanted.tier)
@@ -454,6 +456,37 @@ pub(super) async fn make(
         pruned.bytes += more.bytes;
     }
     Ok(Some((made, pruned)))
+}
+
+/// Has the audit trail say that this backup was made. It is made, whatever comes of that: a standby takes no row.
+async fn note_in_trail(wanted: &WantedBackup, made: &[MadeBackup]) {
+    let (Some(part), Some(first)) = (wanted.parts.first(), made.first()) else {
+        return;
+    };
+    // It was made of one.
+    let Ok(id) = Uuid::parse_str(&first.manifest.id) else {
+        return;
+    };
+    let dumps = made.iter().map(|it| {
+        json!({
+            "part": it.manifest.part,
+            "file": it.manifest.file,
+            "bytes": it.manifest.bytes,
+            "sha256": it.manifest.sha256,
+            "rows": it.manifest.all_rows(),
+        })
+    });
+    let details = json!({
+        "tier": wanted.tier,
+        "takenAt": first.manifest.taken_at,
+        "encrypted": made.iter().all(|it| !it.manifest.encrypted_to.is_empty()),
+        "dumps": dumps.collect::<Vec<_>>(),
+    });
+    if let Err(error) = store::backups::note(&part.url, id, &details).await {
+        note(&format!(
+            "the backup is made, and the audit trail does not say so: {error}; a standby takes no row, nor does a schema of before"
+        ));
+    }
 }
 
 /// A backup in one line.

@@ -38,26 +38,39 @@ use super::{
     output::{Failure, say},
     token_keys::AddTokenKey,
 };
-use crate::{config::database_url, key_checks::check_master_keys};
+use crate::{
+    config::{Pkcs11Config, database_url},
+    key_checks::check_master_keys,
+};
 
 /// How many keys are re-wrapped in one transaction. They stay locked for it, which only another
 /// rotation notices: readers take no lock.
 const BATCH: i64 = 500;
+/// What `keys new` makes.
+const KEY_FILES: [&str; 5] = [
+    "master-keys.json",
+    "token-key.pem",
+    "registrar.key",
+    "checkpoint.key",
+    "index.key",
+];
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
 
 /// What can be done about keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make master-keys.json, index.key, token-key.pem, registrar.key and checkpoint.key; refuses to overwrite
-    New(NewKeys),
+    /// Make master-keys.json, index.key, token-key.pem, registrar.key and checkpoint.key; refuses to overwrite. Where a PKCS#11 token
+    /// is named, the master key is made inside it
+    New(NewKeyFiles),
     /// Make index.key alone, where the others are from before there was one; refuses to overwrite
     Index(NewKeys),
     /// Make checkpoint.key alone, where the others are from before there was one; refuses to overwrite
     Checkpoint(NewKeys),
     /// Put a new token key in front of the others; every api reads the file again by itself
     AddTokenKey(AddTokenKey),
-    /// Put a fresh master key in front of the file; programs that run see it by themselves
+    /// Put a fresh master key in front of the file; programs that run see it by themselves. Where a PKCS#11 token is named, it is inside
+    /// that
     Add(AddKey),
     /// Wrap every patient's key, and every second factor, anew under the first master key; may be stopped and run again
     Rotate(Rotation),
@@ -67,12 +80,26 @@ pub(crate) enum KeysCommand {
     Retire(RetireKey),
 }
 
-/// Settings of `keys new` and `keys index`.
+/// Settings of `keys index` and `keys checkpoint`.
 #[derive(Debug, Args)]
 pub(crate) struct NewKeys {
     /// Where to put them
     #[arg(long)]
     dir: PathBuf,
+}
+
+/// Settings of `keys new`.
+#[derive(Debug, Args)]
+pub(crate) struct NewKeyFiles {
+    #[command(flatten)]
+    files: NewKeys,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11Config,
+
+    /// The label that the master key has in the PKCS#11 token, where one is named; its id, if left out
+    #[arg(long, requires = "pkcs11_module")]
+    label: Option<String>,
 }
 
 /// Which file.
@@ -81,6 +108,9 @@ pub(crate) struct MasterKeysFile {
     /// The master keys that wrap patients' keys
     #[arg(long = "file", env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     path: PathBuf,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11Config,
 }
 
 /// Settings of `keys add`.
@@ -92,6 +122,11 @@ pub(crate) struct AddKey {
     /// Its name, at most 64 bytes, not used before; made up if left out
     #[arg(long)]
     id: Option<String>,
+
+    /// Its label in the PKCS#11 token, where one is named; its id, if left out. A key that has this label there is taken, and one is
+    /// made where there is none
+    #[arg(long, requires = "pkcs11_module")]
+    label: Option<String>,
 }
 
 /// Settings of `keys rotate` and `keys status`.
@@ -123,46 +158,69 @@ pub(crate) struct RetireKey {
 impl KeysCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::New(settings) => {
-                let master = Keyring::generate(&format!("master-{}", random::hex::<4>()));
-                make(
-                    &settings.dir,
-                    &[
-                        ("master-keys.json", master),
-                        ("token-key.pem", TokenKeys::generate()),
-                        ("registrar.key", random::hex::<32>().into()),
-                        ("checkpoint.key", random::hex::<32>().into()),
-                        ("index.key", IndexKey::generate()),
-                    ],
-                )?;
-                let registrar = chain::address_of_key_file(&settings.dir.join("registrar.key"))?;
-                say(&format!(
-                    "the registrar is {registrar}: deploy with REGISTRAR_ADDRESS={registrar}, or grant it the \
-                     registrar's role"
-                ))?;
-                say_checkpointer(&settings.dir)
-            }
+            Self::New(settings) => settings.make(),
             Self::Index(settings) => make(&settings.dir, &[("index.key", IndexKey::generate())]),
             Self::Checkpoint(settings) => {
                 make(&settings.dir, &[("checkpoint.key", random::hex::<32>())])?;
                 say_checkpointer(&settings.dir)
             }
             Self::AddTokenKey(settings) => settings.run(),
-            Self::Add(settings) => {
-                let id = settings
-                    .id
-                    .unwrap_or_else(|| format!("master-{}", random::hex::<4>()));
-                Keyring::add(&settings.file.path, &id)?;
-                say(&format!(
-                    "{id} wraps from now on; `meditrustal keys rotate` brings the older keys under it. \
-                     Back the file up"
-                ))
-            }
+            Self::Add(settings) => settings.add(),
             Self::Rotate(settings) => rotate(&settings).await,
             Self::Status(settings) => status(&settings).await,
             Self::Retire(settings) => retire(&settings).await,
         }
     }
+}
+
+impl NewKeyFiles {
+    fn make(&self) -> Result<(), Failure> {
+        let dir = &self.files.dir;
+        // Before a key is made in a token.
+        require_none(dir, &KEY_FILES)?;
+        let id = new_id();
+        let master = match self.pkcs11.settings() {
+            None => Keyring::generate(&id),
+            Some(token) => Keyring::generate_in(&token, &id, self.label.as_deref().unwrap_or(&id))?,
+        };
+        let texts = [
+            master,
+            TokenKeys::generate(),
+            random::hex::<32>().into(),
+            random::hex::<32>().into(),
+            IndexKey::generate(),
+        ];
+        let made: Vec<_> = KEY_FILES.into_iter().zip(texts).collect();
+        make(dir, &made)?;
+        let registrar = chain::address_of_key_file(&dir.join("registrar.key"))?;
+        say(&format!(
+            "the registrar is {registrar}: deploy with REGISTRAR_ADDRESS={registrar}, or grant it the \
+             registrar's role"
+        ))?;
+        say_checkpointer(dir)
+    }
+}
+
+impl AddKey {
+    fn add(self) -> Result<(), Failure> {
+        let id = self.id.unwrap_or_else(new_id);
+        let path = &self.file.path;
+        match self.file.pkcs11.settings() {
+            None => Keyring::add(path, &id)?,
+            Some(token) => {
+                let label = self.label.as_deref().unwrap_or(&id);
+                Keyring::add_in(path, &token, &id, label)?;
+            }
+        }
+        say(&format!(
+            "{id} wraps from now on; `meditrustal keys rotate` brings the older keys under it. \
+             Back the file up"
+        ))
+    }
+}
+
+fn new_id() -> String {
+    format!("master-{}", random::hex::<4>())
 }
 
 /// Says whom the registry must let pin checkpoints.
@@ -175,7 +233,7 @@ fn say_checkpointer(dir: &Path) -> Result<(), Failure> {
 
 impl Rotation {
     async fn open(&self) -> Result<(Pool, Keyring), Failure> {
-        let keyring = Keyring::load(&self.file.path)?;
+        let keyring = self.file.pkcs11.keyring(&self.file.path)?;
         let one = PoolSettings {
             min: 0,
             ..PoolSettings::default()
@@ -189,14 +247,8 @@ impl Rotation {
 
 fn make<T: AsRef<str>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
     fs::create_dir_all(dir)?;
-    if let Some((name, _)) = made.iter().find(|(name, _)| dir.join(name).exists()) {
-        let there = dir.join(name);
-        return Err(format!(
-            "{} is there already and is not overwritten",
-            there.display()
-        )
-        .into());
-    }
+    let names: Vec<&str> = made.iter().map(|(name, _)| *name).collect();
+    require_none(dir, &names)?;
     for (name, text) in made {
         write_private(&dir.join(name), text.as_ref())?;
         say(&format!("{}", dir.join(name).display()))?;
@@ -204,8 +256,21 @@ fn make<T: AsRef<str>>(dir: &Path, made: &[(&str, T)]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses a directory in which one of these is.
+fn require_none(dir: &Path, names: &[&str]) -> Result<(), Failure> {
+    let mut files = names.iter().map(|name| dir.join(name));
+    match files.find(|file| file.exists()) {
+        None => Ok(()),
+        Some(there) => Err(format!(
+            "{} is there already and is not overwritten",
+            there.display()
+        )
+        .into()),
+    }
+}
+
 /// Wraps what older master keys wrap under the first one, oldest name first, in batches that each
-/// commit: stopped anywhere, it goes on from there when run again. Two at once share the work.
+/// commit: stopped anywhere, it goes on from there when run again. Two at once do no harm.
 async fn rotate(settings: &Rotation) -> Result<(), Failure> {
     let (pool, keyring) = settings.open().await?;
     let ids = keyring.ids();
@@ -277,7 +342,8 @@ async fn rotate(settings: &Rotation) -> Result<(), Failure> {
 }
 
 /// One batch, one transaction. Gives the last id, how many were wrapped and how many would not unwrap;
-/// `None` at the end.
+/// `None` at the end. Nothing is locked while keys are wrapped: a token may be asked, which may take its time. Those that
+/// somebody changed meanwhile stay as they are now.
 async fn batch(
     pool: &Pool,
     keyring: &Keyring,
@@ -287,20 +353,28 @@ async fn batch(
 ) -> Result<Option<(PatientKeyId, usize, usize)>, Failure> {
     let mut tx = pool.begin().await?;
     let rows = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
+    tx.rollback().await?;
     let Some(last) = rows.last().map(|row| row.id) else {
         return Ok(None);
     };
+    let anew = keyring.rewrap(&rows).await?;
+    let mut tx = pool.begin().await?;
+    let now = keys::lock_wrapped_by(&mut tx, from, after, BATCH).await?;
     let mut wrapped = Vec::with_capacity(rows.len());
-    for (row, anew) in rows.iter().zip(keyring.rewrap(&rows).await?) {
+    let mut failed = 0;
+    for (row, anew) in rows.iter().zip(anew).filter(|(row, _)| now.contains(row)) {
         match anew {
             Ok(key) => wrapped.push(key),
             Err(error) => {
+                failed += 1;
                 tracing::error!(key.id = %row.id, %error, "Patient key {} is left as it is", row.id);
             }
         }
     }
+    if wrapped.is_empty() && failed == 0 {
+        return Ok(Some((last, 0, 0)));
+    }
     keys::rewrap(&mut tx, &wrapped).await?;
-    let failed = rows.len() - wrapped.len();
     let details = json!({ "from": from, "to": to, "keys": wrapped.len(), "failed": failed });
     audit::insert(&mut tx, &[entry(origin, details)]).await?;
     tx.commit().await?;

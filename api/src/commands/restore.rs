@@ -5,10 +5,17 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use chain::{Client, Deployment};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use domain::countries::Country;
+use domain::{
+    audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, Origin, ResourceType},
+    countries::Country,
+    ids::RequestId,
+    purpose::Purpose,
+    users::SCHEDULER,
+};
 use serde::Serialize;
+use serde_json::json;
 use store::{
-    Pool, PoolSettings,
+    Pool, PoolSettings, audit,
     backups::{self as target, RestoreTarget},
     migrate::{self, SchemaLock},
     restores,
@@ -25,7 +32,7 @@ use crate::{
         programs::{DatabaseAddress, Programs},
         run::BackupError,
     },
-    config::{chain_url, database_url},
+    config::{Pkcs11Config, chain_url, database_url},
     dependencies::registry_of,
     erasure_ledger::replay::{self, Replayed},
     key_checks::check_master_keys,
@@ -73,6 +80,9 @@ pub(crate) struct RestoreBackup {
     /// The file of the master keys
     #[arg(long, env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     master_keys_file: PathBuf,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11Config,
 
     /// Where the chain's node answers JSON-RPC
     #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
@@ -149,7 +159,7 @@ impl RestoreBackup {
         let client = Client::new(&self.chain_rpc_url, NODE_TIMEOUT, &deployment)?;
         // Before anything is changed: without the chain the database could not be used.
         client.check().await?;
-        let keyring = Arc::new(Keyring::load(&self.master_keys_file)?);
+        let keyring = Arc::new(self.pkcs11.keyring(&self.master_keys_file)?);
         let dumps = self.check_files(&deployment, &keyring).await?;
         let found = target::look_at_target(&self.url).await?;
         if self.go_on {
@@ -253,13 +263,8 @@ impl RestoreBackup {
         let ended_sessions = restores::end_sessions(&mut *pool.acquire().await?).await?;
         let erasures = self.erase_again(&pool, keyring).await?;
         let chain = follow::compare(&pool, client, &registry).await?;
-        let all_is_erased = erasures.as_ref().is_none_or(|it| it.failed.is_empty());
-        if all_is_erased {
-            target::finish_restore(&mut *pool.acquire().await?).await?;
-        }
-        pool.close().await;
         let manifest = &dumps.records.manifest;
-        Ok(RestoreReport {
+        let report = RestoreReport {
             backup: manifest.id.clone(),
             taken_at: manifest.taken_at,
             rows: manifest.all_rows() + dumps.keys.manifest.all_rows(),
@@ -267,7 +272,13 @@ impl RestoreBackup {
             nonces,
             erasures,
             chain,
-        })
+        };
+        let failed = report.erasures.as_ref().map_or(0, |it| it.failed.len());
+        if failed == 0 {
+            finish(&pool, &report).await?;
+        }
+        pool.close().await;
+        Ok(report)
     }
 
     async fn open(&self) -> Result<Pool, Failure> {
@@ -300,6 +311,38 @@ impl RestoreBackup {
             replay::replay(pool, &seals, ledger, self.head.as_deref(), false).await?,
         ))
     }
+}
+
+/// Lets programs start on the database again, and has the audit trail say that it was restored.
+async fn finish(pool: &Pool, report: &RestoreReport) -> Result<(), Failure> {
+    let mut tx = pool.begin().await?;
+    let origin = Origin::job(RequestId::fresh());
+    let said = json!({
+        "backup": report.backup,
+        "takenAt": report.taken_at,
+        "rows": report.rows,
+        "endedSessions": report.ended_sessions,
+        "lostRecords": report.chain.lost_records.len(),
+        "erasedAgain": report.erasures.is_some(),
+    });
+    let entry = AuditEntry {
+        resource_type: ResourceType::Backup,
+        // A backup's id is one; it is in the row in any case.
+        resource_id: report.backup.parse().unwrap_or(origin.request.0),
+        new_value: Some(said),
+        classification: Classification::Security,
+        encryption: EncryptionStatus::EncryptedAtRest,
+        ..AuditEntry::new(
+            SCHEDULER,
+            AuditAction::BackupRestore,
+            Purpose::SystemAdministration,
+            &origin,
+        )
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    target::finish_restore(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// What went wrong, with what its state means.

@@ -22,7 +22,7 @@ use vault::{keyring::Keyring, seal::Sealable};
 
 use super::output::{Failure, note, say};
 use crate::{
-    config::database_url,
+    config::{Pkcs11Config, database_url},
     key_checks::check_master_keys,
     seals::finding::{self, resource_of},
 };
@@ -99,6 +99,9 @@ pub(crate) struct MasterKeys {
     /// The file of the master keys
     #[arg(long = "master-keys-file", env = "MEDITRUSTAL_MASTER_KEYS_FILE")]
     path: PathBuf,
+
+    #[command(flatten)]
+    pkcs11: Pkcs11Config,
 }
 
 impl MasterKeys {
@@ -108,7 +111,7 @@ impl MasterKeys {
     /// What is wrong with them.
     pub(super) async fn open(&self, pool: &Pool) -> Result<Keyring, Failure> {
         migrate::require_current(pool).await?;
-        let keyring = Keyring::load(&self.path)?;
+        let keyring = self.pkcs11.keyring(&self.path)?;
         check_master_keys(pool, &keyring).await?;
         Ok(keyring)
     }

@@ -22,7 +22,11 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vault::{blind_index::IndexKey, keyring::Keyring, token::TokenKeys};
+use vault::{
+    blind_index::IndexKey,
+    keyring::{Keyring, KeyringError},
+    token::TokenKeys,
+};
 
 use super::output::{Failure, with_causes};
 use crate::{
@@ -186,7 +190,7 @@ async fn serve_metrics(config: &ServeConfig, stopping: &CancellationToken) -> Re
     Ok(())
 }
 
-/// Everything that the settings and the files that they name have wrong. Nobody is asked.
+/// Everything that the settings and the files that they name have wrong. Nobody is asked but the token of the master keys.
 pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     let mut mistakes = config.contradictions();
     let mut look = |variable: &str, found: Result<(), Failure>| {
@@ -194,11 +198,13 @@ pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
             mistakes.push(format!("{variable}: {}", with_causes(error.as_ref())));
         }
     };
-    let keys = Keyring::load(&config.master_keys_file);
-    look(
-        "MEDITRUSTAL_MASTER_KEYS_FILE",
-        keys.map(drop).map_err(Into::into),
-    );
+    let keys = config.pkcs11.keyring(&config.master_keys_file);
+    let variable = if matches!(keys, Err(KeyringError::Token(_))) {
+        "MEDITRUSTAL_PKCS11_MODULE"
+    } else {
+        "MEDITRUSTAL_MASTER_KEYS_FILE"
+    };
+    look(variable, keys.map(drop).map_err(Into::into));
     let key = IndexKey::load(&config.index_key_file);
     look(
         "MEDITRUSTAL_INDEX_KEY_FILE",
@@ -285,7 +291,7 @@ async fn open(config: &ServeConfig, safety: &SafetyConfig) -> Result<Resources, 
     let pool = store::connect(&config.database.url, "meditrustal api", settings)?;
     migrate::require_current(&pool).await?;
     require_whole_restore(&pool).await?;
-    let keyring = Arc::new(Keyring::load(&config.master_keys_file)?);
+    let keyring = Arc::new(config.pkcs11.keyring(&config.master_keys_file)?);
     require_master_keys(&pool, &keyring).await?;
     let index_key = Arc::new(IndexKey::load(&config.index_key_file)?);
     check_master_keys(&pool, &keyring).await?;
@@ -426,6 +432,7 @@ fn start_jobs(
         pool: pool.clone(),
         registry: resources.registry.clone(),
         client: client.clone(),
+        keyring: Arc::clone(&resources.keyring),
         clock: &DATABASE_CLOCK,
         head_age: config.head_age(),
         silence: config.silence(),

@@ -391,7 +391,7 @@ pub(super) async fn list(
     });
     let sealed = SealedReasons::of(&mut tx, shown.collect()).await?;
     tx.commit().await?;
-    Ok(sealed.open(seals.keyring()).await)
+    Ok(sealed.open(seals.keyring()).await?)
 }
 
 fn entry(

@@ -20,7 +20,8 @@ use store::{
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 use vault::{
-    keyring::Keyring,
+    envelope::PatientKey,
+    keyring::{Keyring, KeysUnavailable},
     reasons::{ReasonBinding, Reasoned},
 };
 
@@ -78,8 +79,24 @@ impl<T: Reasoned> SealedReasons<T> {
     }
 
     /// Opens their reasons. Nothing of the database is held while keys are unwrapped.
-    pub(crate) async fn open(self, keyring: &Keyring) -> Vec<Explained<T>> {
-        let keys = patient_keys::unwrapped(keyring, &self.keys).await;
+    ///
+    /// # Errors
+    /// [`KeysUnavailable`].
+    pub(crate) async fn open(
+        self,
+        keyring: &Keyring,
+    ) -> Result<Vec<Explained<T>>, KeysUnavailable> {
+        let keys = patient_keys::unwrapped(keyring, &self.keys).await?;
+        Ok(self.explain(&keys))
+    }
+
+    /// The same where a reason may be left out: what is shown was done, or something else of it is looked at.
+    pub(crate) async fn open_where_possible(self, keyring: &Keyring) -> Vec<Explained<T>> {
+        let keys = patient_keys::unwrapped_where_possible(keyring, &self.keys).await;
+        self.explain(&keys)
+    }
+
+    fn explain(self, keys: &HashMap<PatientKeyId, PatientKey>) -> Vec<Explained<T>> {
         let explain = |row: T| {
             let (reason, is_forged) = match row.reason() {
                 None => (None, false),
@@ -112,7 +129,8 @@ impl<T: Reasoned> SealedReasons<T> {
     /// # Errors
     /// [`Error::Internal`] where there is none.
     pub(crate) async fn open_one(self, keyring: &Keyring) -> Result<Explained<T>, Error> {
-        self.open(keyring).await.pop().ok_or(Error::Internal)
+        let mut explained = self.open_where_possible(keyring).await;
+        explained.pop().ok_or(Error::Internal)
     }
 }
 

@@ -203,7 +203,7 @@ pub(super) async fn list(
     let found = found.into_iter().map(|it| shown(seals, it)).collect();
     let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(sealed.open(seals.keyring()).await)
+    Ok(sealed.open(seals.keyring()).await?)
 }
 
 /// Everybody's requests in one state, oldest first, one more than asked for where there are more. Written down before
@@ -235,5 +235,5 @@ pub(super) async fn queue(
     let found = found.into_iter().map(|it| shown(seals, it)).collect();
     let sealed = SealedReasons::of(&mut tx, found).await?;
     tx.commit().await?;
-    Ok(sealed.open(seals.keyring()).await)
+    Ok(sealed.open(seals.keyring()).await?)
 }

@@ -30,7 +30,7 @@ use store::{
 };
 use uuid::Uuid;
 use vault::{
-    keyring::Keyring,
+    keyring::{Keyring, KeysUnavailable},
     row::{self, Opened},
 };
 
@@ -67,6 +67,26 @@ pub(crate) struct DeepCheck {
     pub(crate) rest: Duration,
 }
 
+/// Why a step came to nothing.
+enum StepError {
+    /// The database's.
+    Store(StoreError),
+    /// No key can be unwrapped now: that is no finding.
+    Keys(KeysUnavailable),
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<KeysUnavailable> for StepError {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::Keys(error)
+    }
+}
+
 impl DeepCheck {
     /// Checks until the process ends.
     pub(crate) async fn run(self) {
@@ -80,11 +100,16 @@ impl DeepCheck {
                     tracing::error!("The deep check panicked; trying again");
                     0
                 }
-                Ok(Err(error)) => {
+                Ok(Err(StepError::Store(error))) => {
                     tracing::warn!(
                         sql_state = error.sql_state(),
                         "The deep check cannot read or write; trying again"
                     );
+                    0
+                }
+                Ok(Err(StepError::Keys(error))) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(cause, "The deep check cannot open anything; trying again");
                     0
                 }
             };
@@ -100,7 +125,7 @@ impl DeepCheck {
 
     /// Checks the next rows. Gives their number: 0 at the end of a round, and while another process
     /// walks.
-    async fn step(&self, holder: RequestId) -> Result<usize, StoreError> {
+    async fn step(&self, holder: RequestId) -> Result<usize, StepError> {
         let mut conn = self.pool.acquire().await?;
         let Some(check_position) = deep_check::hold(&mut conn, holder, self.rest).await? else {
             return Ok(0);
@@ -111,29 +136,29 @@ impl DeepCheck {
                 let keys =
                     deep_check::keys_after(&mut conn, check_position.position, limit).await?;
                 let Some(last) = keys.last().map(|it| it.key.id.0) else {
-                    return begin(&mut conn, holder, CheckStage::Records).await;
+                    return Ok(begin(&mut conn, holder, CheckStage::Records).await?);
                 };
                 drop(conn);
                 let wrong = self.keys(&keys).await?;
-                self.note(holder, CheckStage::Keys, last, keys.len(), wrong)
-                    .await
+                let note = self.note(holder, CheckStage::Keys, last, keys.len(), wrong);
+                Ok(note.await?)
             }
             CheckStage::Records => {
                 let ids =
                     deep_check::records_after(&mut conn, check_position.position, limit).await?;
                 let Some(last) = ids.last().copied() else {
-                    return begin(&mut conn, holder, CheckStage::Accounts).await;
+                    return Ok(begin(&mut conn, holder, CheckStage::Accounts).await?);
                 };
                 let rows = records::sealed(&mut conn, &ids).await?;
                 let reported = findings::open_about(&mut conn, &ids).await?;
                 drop(conn);
                 let wrong = self.records(rows, &reported).await?;
-                self.note(holder, CheckStage::Records, last.0, ids.len(), wrong)
-                    .await
+                let note = self.note(holder, CheckStage::Records, last.0, ids.len(), wrong);
+                Ok(note.await?)
             }
             CheckStage::Trail => {
                 drop(conn);
-                self.trail(holder, check_position.position).await
+                Ok(self.trail(holder, check_position.position).await?)
             }
             CheckStage::Accounts
             | CheckStage::Consents
@@ -170,13 +195,13 @@ impl DeepCheck {
                         | CheckStage::Memberships
                         | CheckStage::Trail => CheckStage::Trail,
                     };
-                    return begin(&mut conn, holder, next).await;
+                    return Ok(begin(&mut conn, holder, next).await?);
                 };
                 drop(conn);
                 checked.write_down(&self.pool).await?;
                 let (count, wrong) = (checked.count, checked.wrong.len());
-                self.note(holder, check_position.stage, last, count, wrong)
-                    .await
+                let note = self.note(holder, check_position.stage, last, count, wrong);
+                Ok(note.await?)
             }
         }
     }
@@ -215,9 +240,9 @@ impl DeepCheck {
     }
 
     /// Checks keys. Gives how many are wrong.
-    async fn keys(&self, keys: &[KeyToCheck]) -> Result<usize, StoreError> {
+    async fn keys(&self, keys: &[KeyToCheck]) -> Result<usize, StepError> {
         let stored: Vec<&StoredKey> = keys.iter().map(|it| &it.key).collect();
-        let unwrapped = self.keyring.unwrap(&stored).await;
+        let unwrapped = self.keyring.unwrap(&stored).await?;
         let mut wrong = 0;
         for (it, unwrapped) in keys.iter().zip(unwrapped) {
             let right = row::key_is_right(&it.key, unwrapped.is_ok(), it.destruction_is_known);
@@ -234,9 +259,9 @@ impl DeepCheck {
         &self,
         rows: Vec<StoredRecord>,
         reported: &[RecordId],
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize, StepError> {
         let stored: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
-        let mut keys = self.keyring.unwrap(&stored).await.into_iter();
+        let mut keys = self.keyring.unwrap(&stored).await?.into_iter();
         let keys: Vec<_> = rows
             .iter()
             .map(|row| row.key.as_ref().and_then(|_| keys.next()?.ok()))

@@ -270,7 +270,7 @@ impl MyData {
             Section::DeletionRequests => {
                 let found = pages::requests(&mut tx, owner, place.after).await?;
                 tx.commit().await?;
-                let found = found.open(caller.seals.keyring()).await;
+                let found = found.open(caller.seals.keyring()).await?;
                 return Ok(pages::explained(found));
             }
             Section::Representations

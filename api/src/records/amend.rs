@@ -181,7 +181,7 @@ impl AmendmentTarget {
 
 async fn document_of(decryption: Decryption<'_>, old: &Disclosed) -> Result<Json, Error> {
     let sealed = old.sealed.as_ref().ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(decryption.keyring, sealed).await;
+    let opened = decrypt::open(decryption.keyring, sealed).await?;
     let bytes = decrypt::intact(decryption.pool, sealed, opened).await?;
     decrypt::document(&bytes).ok_or(Error::Integrity(old.record.id))
 }

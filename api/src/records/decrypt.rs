@@ -20,31 +20,41 @@ use store::{
 };
 use vault::{
     envelope::PatientKey,
-    keyring::Keyring,
+    keyring::{Keyring, KeysUnavailable},
     row::{self, Content, Opened},
 };
 
 use crate::error::Error;
 
 /// Unwraps the keys of rows, each once, and opens them.
-pub(crate) async fn open_all(keyring: &Keyring, rows: &[&StoredRecord]) -> Vec<Opened> {
+///
+/// # Errors
+/// [`KeysUnavailable`]; then nothing is known of any row.
+pub(crate) async fn open_all(
+    keyring: &Keyring,
+    rows: &[&StoredRecord],
+) -> Result<Vec<Opened>, KeysUnavailable> {
     let mut keys: Vec<&StoredKey> = rows.iter().filter_map(|row| row.key.as_ref()).collect();
     keys.sort_unstable_by_key(|key| key.id);
     keys.dedup_by_key(|key| key.id);
-    let unwrapped = keyring.unwrap(&keys).await;
+    let unwrapped = keyring.unwrap(&keys).await?;
     let ids = keys.iter().map(|key| key.id);
     let unwrapped: HashMap<PatientKeyId, PatientKey> = ids
         .zip(unwrapped)
         .filter_map(|(id, key)| Some((id, key.ok()?)))
         .collect();
     let key_of = |row: &StoredRecord| unwrapped.get(&row.key.as_ref()?.id);
-    rows.iter().map(|row| row::open(row, key_of(row))).collect()
+    let opened = rows.iter().map(|row| row::open(row, key_of(row)));
+    Ok(opened.collect())
 }
 
 /// The same of one.
-pub(crate) async fn open(keyring: &Keyring, row: &StoredRecord) -> Opened {
-    let opened = open_all(keyring, &[row]).await.pop();
-    opened.unwrap_or(Opened::Undecryptable)
+///
+/// # Errors
+/// [`KeysUnavailable`]; then nothing is known of it.
+pub(crate) async fn open(keyring: &Keyring, row: &StoredRecord) -> Result<Opened, KeysUnavailable> {
+    let opened = open_all(keyring, &[row]).await?.pop();
+    Ok(opened.unwrap_or(Opened::Undecryptable))
 }
 
 /// Reads opened bytes as a document. What was stored may be longer than what may come in: the patient

@@ -85,14 +85,15 @@ pub(crate) async fn bytes(
 /// later. What is wrong with one is told to those.
 ///
 /// # Errors
-/// [`Error::Internal`] where the transport gave the request no place for them.
+/// [`Error::Internal`] where the transport gave the request no place for them; [`Error::Unavailable`] where no key can be
+/// unwrapped now.
 pub(crate) async fn keep(
     ctx: &Context<'_>,
     disclosed_for: DisclosedFor,
     sealed: &[&StoredRecord],
 ) -> Result<(), Error> {
     let app = app(ctx)?;
-    let opened = decrypt::open_all(&app.keyring, sealed).await;
+    let opened = decrypt::open_all(&app.keyring, sealed).await?;
     for (sealed, opened) in sealed.iter().zip(opened) {
         let slot = slot(ctx, sealed.id, disclosed_for)?;
         let intact = decrypt::intact(&app.pool, sealed, opened).await;
@@ -132,7 +133,7 @@ async fn ask(
     };
     let disclosed = app.disclosure.ask(inquiry).await?;
     let sealed = disclosed.sealed.ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(&app.keyring, &sealed).await;
+    let opened = decrypt::open(&app.keyring, &sealed).await?;
     let intact = decrypt::intact(&app.pool, &sealed, opened).await?;
     Ok(Arc::new(intact))
 }

@@ -344,7 +344,7 @@ pub(crate) async fn open(
 ) -> Result<Content, Error> {
     let sealed = disclosed.sealed.as_ref();
     let sealed = sealed.ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(decryption.keyring, sealed).await;
+    let opened = decrypt::open(decryption.keyring, sealed).await?;
     decrypt::intact(decryption.pool, sealed, opened).await
 }
 

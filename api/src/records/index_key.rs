@@ -6,7 +6,11 @@ use store::{
     key_checks::{self, KeyKind},
     records,
 };
-use vault::{blind_index::IndexKey, keyring::Keyring, row::Opened};
+use vault::{
+    blind_index::IndexKey,
+    keyring::{Keyring, KeyringError, KeysUnavailable},
+    row::Opened,
+};
 
 use super::{decrypt, prepare::tokens};
 use crate::key_checks::{KeyCheckError, is_known};
@@ -33,7 +37,8 @@ pub(crate) async fn check_index_key(
         let coded = records::newest_with_codes(&mut conn, WITNESSES).await?;
         let mut told = Vec::new();
         for row in records::sealed(&mut conn, &coded).await? {
-            told.extend(made_tokens_of(key, keyring, &row).await);
+            let made = made_tokens_of(key, keyring, &row).await;
+            told.extend(made.map_err(KeyringError::from)?);
         }
         if !told.is_empty() && !told.contains(&true) {
             return Err(KeyCheckError::OtherIndexKey);
@@ -55,11 +60,16 @@ async fn made_tokens_of(
     index_key: &IndexKey,
     keyring: &Keyring,
     row: &StoredRecord,
-) -> Option<bool> {
-    let Opened::Intact(content) = decrypt::open(keyring, row).await else {
+) -> Result<Option<bool>, KeysUnavailable> {
+    let opened = decrypt::open(keyring, row).await?;
+    Ok(are_tokens_of(index_key, &opened, row))
+}
+
+fn are_tokens_of(index_key: &IndexKey, opened: &Opened, row: &StoredRecord) -> Option<bool> {
+    let Opened::Intact(content) = opened else {
         return None;
     };
-    let document = decrypt::document(&content)?;
+    let document = decrypt::document(content)?;
     let codes = fhir::searchable(&document, fhir::RecordType::parse(&row.record_type)?).codes;
     let ours = tokens(index_key, row.patient, &codes)?;
     let stored = row.code_tokens.as_ref()?;

@@ -10,7 +10,7 @@ use domain::{
 use store::{Pool, StoreError, Tx, keys, users};
 use vault::{
     envelope::PatientKey,
-    keyring::{KeyName, Keyring},
+    keyring::{KeyName, Keyring, KeysUnavailable},
 };
 
 use crate::key_checks::{KeyCheckError, check_master_keys};
@@ -38,7 +38,7 @@ impl SealingKey {
 }
 
 /// The key of each patient; made where there is none yet. One that does not unwrap is left out: its
-/// patient's drafts cannot be sealed, and the others can.
+/// patient's drafts cannot be sealed, and the others can. While a token gives no answer, all are left out.
 pub(crate) async fn prepare(
     pool: &Pool,
     keyring: &Keyring,
@@ -70,7 +70,13 @@ pub(crate) async fn prepare(
         }
     }
     let rows: Vec<&StoredKey> = stored.iter().map(|(key, _)| key).collect();
-    let unwrapped = keyring.unwrap(&rows).await;
+    let unwrapped = match keyring.unwrap(&rows).await {
+        Ok(unwrapped) => unwrapped,
+        Err(unavailable) => {
+            log_unavailable(&unavailable);
+            return Ok(HashMap::new());
+        }
+    };
     Ok(stored
         .into_iter()
         .zip(unwrapped)
@@ -93,21 +99,37 @@ pub(crate) async fn prepare(
 }
 
 /// These keys unwrapped, by their ids. One that does not unwrap is left out.
+///
+/// # Errors
+/// [`KeysUnavailable`].
 pub(crate) async fn unwrapped(
     keyring: &Keyring,
     keys: &[StoredKey],
-) -> HashMap<PatientKeyId, PatientKey> {
+) -> Result<HashMap<PatientKeyId, PatientKey>, KeysUnavailable> {
     let keys: Vec<&StoredKey> = keys.iter().collect();
     let ids = keys.iter().map(|key| key.id);
-    let unwrapped = ids.zip(keyring.unwrap(&keys).await);
-    unwrapped
-        .filter_map(|(id, key)| {
-            let key = key.inspect_err(|error| {
-                tracing::error!(key.id = %id, %error, "A patient's key does not unwrap");
-            });
-            Some((id, key.ok()?))
-        })
-        .collect()
+    let unwrapped = ids.zip(keyring.unwrap(&keys).await?);
+    let unwrapped = unwrapped.filter_map(|(id, key)| {
+        let key = key.inspect_err(|error| {
+            tracing::error!(key.id = %id, %error, "A patient's key does not unwrap");
+        });
+        Some((id, key.ok()?))
+    });
+    Ok(unwrapped.collect())
+}
+
+/// The same where what is sealed may be left out: none, while a token gives no answer.
+pub(crate) async fn unwrapped_where_possible(
+    keyring: &Keyring,
+    keys: &[StoredKey],
+) -> HashMap<PatientKeyId, PatientKey> {
+    let unwrapped = unwrapped(keyring, keys).await;
+    unwrapped.inspect_err(log_unavailable).unwrap_or_default()
+}
+
+fn log_unavailable(error: &KeysUnavailable) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(cause, "Patients' keys cannot be unwrapped: {error}");
 }
 
 /// Fresh keys, wrapped by a master key that the database knows.

@@ -163,7 +163,7 @@ pub(crate) async fn verify(
     let is_stuck = again::is_stuck(&mut conn, id).await?;
     let registrars = verifying.registrars.read(&mut conn).await?;
     drop(conn);
-    let opened = decrypt::open(verifying.decryption.keyring, &sealed).await;
+    let opened = decrypt::open(verifying.decryption.keyring, &sealed).await?;
     let computed = match &opened {
         Opened::Intact(bytes) => Some(vault::digest::of_document(bytes)),
         Opened::Mismatch { computed, .. } => Some(*computed),

@@ -26,6 +26,7 @@ use super::{LOCK, Retention, RetentionError, RetentionReport, evidence::AHEAD, r
 use crate::{
     deletion::holds,
     erasure_ledger::{self, LedgerEntry},
+    error::Error,
     records::decrypt,
 };
 
@@ -49,6 +50,9 @@ impl Measure {
         created_at.checked_add_months(Months::new(years.checked_mul(12)?))
     }
 }
+
+/// Last versions of lines, opened.
+type OpenedRecords = BTreeMap<RecordId, (StoredRecord, Opened)>;
 
 /// What came of some lines of a patient.
 enum LineBatch {
@@ -162,13 +166,15 @@ impl Retention {
         Ok(())
     }
 
-    /// Some lines, in one transaction with their audit row.
+    /// Some lines, in one transaction with their audit row. They are opened before it: a token may be asked for that, and while
+    /// it is waited for the patient is not locked.
     async fn batch(
         &self,
         patient: UserId,
         after: RecordId,
         (measure, dry_run): (&Measure, bool),
     ) -> Result<LineBatch, RetentionError> {
+        let opened = self.open_ahead(patient, after).await?;
         let mut tx = self.pool.begin().await?;
         if !dry_run {
             if !housekeeping::is_alone(&mut tx, LOCK).await? {
@@ -182,7 +188,7 @@ impl Retention {
             return Ok(LineBatch::Waits);
         }
         let due = retention::records_due(&mut tx, patient, after, LINES_AT_ONCE).await?;
-        let mut looked = self.look_at(&mut tx, &due, measure).await?;
+        let mut looked = look_at(opened, &due, measure);
         if dry_run {
             looked.erased = due;
             looked.erased.retain(|it| looked.lines.contains(&it.line));
@@ -202,42 +208,56 @@ impl Retention {
         Ok(LineBatch::Done(looked))
     }
 
-    /// Opens the last version of each line, and asks it how old it is.
-    async fn look_at(
+    /// Opens the last versions of the next lines.
+    async fn open_ahead(
         &self,
-        tx: &mut Tx<'_>,
-        due: &[DueRecord],
-        measure: &Measure,
-    ) -> Result<Looked, RetentionError> {
-        let mut looked = Looked {
-            last: due.last().map(|it| it.line),
-            ..Looked::default()
-        };
-        let last: BTreeMap<RecordId, RecordType> = due
-            .iter()
-            .filter(|it| it.id == it.line)
-            .map(|it| (it.id, it.record_type))
-            .collect();
-        let ids: Vec<RecordId> = last.keys().copied().collect();
-        let records = sealed(tx, &ids).await?;
+        patient: UserId,
+        after: RecordId,
+    ) -> Result<OpenedRecords, RetentionError> {
+        let mut tx = self.pool.begin().await?;
+        let due = retention::records_due(&mut tx, patient, after, LINES_AT_ONCE).await?;
+        let last = due.iter().filter(|it| it.id == it.line);
+        let ids: Vec<RecordId> = last.map(|it| it.id).collect();
+        let records = sealed(&mut tx, &ids).await?;
+        tx.rollback().await?;
         let rows: Vec<&StoredRecord> = records.iter().collect();
         let opened = decrypt::open_all(&self.keyring, &rows).await;
-        for (record, opened) in records.into_iter().zip(opened) {
-            if !matches!(opened, Opened::Intact(_)) {
-                let finding = decrypt::finding_of(&record, &opened);
-                looked.doubtful.push(Doubtful { record, finding });
-                continue;
-            }
-            let record_type = last.get(&record.id);
-            match record_type.and_then(|it| measure.until(*it, record.created_at)) {
-                Some(until) if until <= measure.now => looked.lines.push(record.id),
-                Some(until) if until > measure.now + AHEAD => looked.undue += 1,
-                // By another clock it is due a little later; or its rule is told of.
-                _ => {}
-            }
-        }
-        Ok(looked)
+        let opened = records.into_iter().zip(opened.map_err(Error::from)?);
+        Ok(opened
+            .map(|(record, it)| (record.id, (record, it)))
+            .collect())
     }
+}
+
+/// Asks the last version of each line that is due how old it is. One that was not opened is due since a moment ago, and waits for
+/// the next time.
+fn look_at(opened: OpenedRecords, due: &[DueRecord], measure: &Measure) -> Looked {
+    let mut looked = Looked {
+        last: due.last().map(|it| it.line),
+        ..Looked::default()
+    };
+    let last: BTreeMap<RecordId, RecordType> = due
+        .iter()
+        .filter(|it| it.id == it.line)
+        .map(|it| (it.id, it.record_type))
+        .collect();
+    for (id, (record, opened)) in opened {
+        let Some(record_type) = last.get(&id) else {
+            continue;
+        };
+        if !matches!(opened, Opened::Intact(_)) {
+            let finding = decrypt::finding_of(&record, &opened);
+            looked.doubtful.push(Doubtful { record, finding });
+            continue;
+        }
+        match measure.until(*record_type, record.created_at) {
+            Some(until) if until <= measure.now => looked.lines.push(id),
+            Some(until) if until > measure.now + AHEAD => looked.undue += 1,
+            // By another clock it is due a little later; or its rule is told of.
+            _ => {}
+        }
+    }
+    looked
 }
 
 async fn write_down(

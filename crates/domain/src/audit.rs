@@ -155,6 +155,10 @@ text_enum! {
         KeyRotate = "KEY_ROTATE",
         /// Rows that were changed by hand were sealed again by the operator.
         RowSeal = "ROW_SEAL",
+        /// Everything was copied into a backup.
+        BackupRun = "BACKUP_RUN",
+        /// The database was made again of a backup.
+        BackupRestore = "BACKUP_RESTORE",
         /// Something does not fit together.
         IntegrityFailure = "INTEGRITY_FAILURE",
     }
@@ -179,6 +183,8 @@ text_enum! {
         CountryRule = "COUNTRY_RULE",
         /// How long records are kept.
         RetentionRule = "RETENTION_RULE",
+        /// A backup of everything.
+        Backup = "BACKUP",
         /// An organisation.
         Organization = "ORGANIZATION",
         /// That a doctor belongs to an organisation.
@@ -431,6 +437,8 @@ impl AuditAction {
             | Self::KeyDestroy
             | Self::KeyRotate
             | Self::RowSeal
+            | Self::BackupRun
+            | Self::BackupRestore
             | Self::IntegrityFailure => 7,
         };
         TimeDelta::days(years * 365 + years / 4)

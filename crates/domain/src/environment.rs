@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 107] = [
+pub const SETTINGS: [&str; 111] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -262,6 +262,10 @@ pub const SETTINGS: [&str; 107] = [
     "OTLP_URL",
     "PG_BIN",
     "PG_CLIENT_BIN",
+    "PKCS11_MODULE",
+    "PKCS11_PIN_FILE",
+    "PKCS11_SLOT",
+    "PKCS11_TOKEN",
     "PLAYGROUND_DIR",
     "POLL_MS",
     "POOL_MAX_OVERFLOW",

@@ -2,7 +2,9 @@
 //! in it, and whose database it is. And what a database is restored into: whether it is empty, and whether anybody uses it.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
+use uuid::Uuid;
 
 use crate::{StoreError, session};
 
@@ -304,6 +306,20 @@ pub async fn finish_restore(conn: &mut PgConnection) -> Result<(), StoreError> {
     )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Writes into the audit trail that this backup was made, as a role that makes them.
+///
+/// # Errors
+/// [`StoreError`]; also on a standby, which takes no row, and in a schema from before there was such a row.
+pub async fn note(url: &str, backup: Uuid, details: &Value) -> Result<(), StoreError> {
+    let mut conn = open(url).await?;
+    let noted = sqlx::query!("SELECT note_backup($1, $2)", backup, details)
+        .execute(&mut conn)
+        .await;
+    conn.close().await.ok();
+    noted?;
     Ok(())
 }
 

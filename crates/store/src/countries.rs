@@ -75,7 +75,10 @@ pub async fn set(tx: &mut Tx<'_>, new: &CountryRule) -> Result<Option<CountryRul
         "INSERT INTO country_rules (country, is_adequate, has_safeguards, needs_consent)
          VALUES ($1, $2, $3, $4)
          ON CONFLICT (country) DO UPDATE
-         SET is_adequate = $2, has_safeguards = $3, needs_consent = $4, updated_at = CURRENT_TIMESTAMP",
+         SET is_adequate = EXCLUDED.is_adequate,
+             has_safeguards = EXCLUDED.has_safeguards,
+             needs_consent = EXCLUDED.needs_consent,
+             updated_at = EXCLUDED.updated_at",
         new.country.as_str(),
         new.is_adequate,
         new.has_safeguards,

@@ -84,7 +84,7 @@ pub async fn take_over(
          VALUES ($1, $2, $3, $4, $5, $6, $3, $3, 1)
          ON CONFLICT (chain_id, registry) DO UPDATE
          SET fence = chain_cursors.fence + 1,
-             updated_at = CURRENT_TIMESTAMP
+             updated_at = EXCLUDED.updated_at
          RETURNING block_number, block_hash, sequence, head, finalized_block, fence",
         registry.chain_id,
         registry.address,

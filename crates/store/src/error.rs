@@ -128,7 +128,9 @@ impl StoreError {
     /// The constraint that refused, so that the caller can give it a meaning.
     pub fn constraint(&self) -> Option<&str> {
         match self {
-            Self::Refused(sqlx::Error::Database(database)) => database.constraint(),
+            Self::Refused(sqlx::Error::Database(database)) => {
+                database.constraint().map(without_shard)
+            }
             _ => None,
         }
     }
@@ -160,6 +162,17 @@ impl StoreError {
                 .map(Into::into),
             Self::Unreadable { .. } => None,
         }
+    }
+}
+
+/// Where a table is spread over several servers by Citus, what refuses is the constraint of a shard, which has the shard's number
+/// behind its name: six digits at least. No name of ours ends so.
+fn without_shard(constraint: &str) -> &str {
+    match constraint.rsplit_once('_') {
+        Some((name, shard)) if shard.len() >= 6 && shard.bytes().all(|it| it.is_ascii_digit()) => {
+            name
+        }
+        _ => constraint,
     }
 }
 
@@ -273,6 +286,24 @@ mod tests {
         for (prefix, _) in CLASSES {
             let is_tried = cases.iter().any(|(code, _)| code.starts_with(prefix));
             assert!(is_tried, "{prefix} has no case");
+        }
+    }
+
+    #[test]
+    fn a_constraint_has_its_name_on_a_shard_as_well() {
+        for (said, name) in [
+            ("users_email_folded_key", "users_email_folded_key"),
+            ("users_email_folded_key_102008", "users_email_folded_key"),
+            ("users_email_folded_key_1020081", "users_email_folded_key"),
+            ("users_email_folded_key_2", "users_email_folded_key_2"),
+            (
+                "users_email_folded_key_10200x",
+                "users_email_folded_key_10200x",
+            ),
+            ("102008", "102008"),
+            ("", ""),
+        ] {
+            assert_eq!(without_shard(said), name, "{said}");
         }
     }
 

@@ -35,7 +35,11 @@ pub async fn start(
         "INSERT INTO second_factors (user_id, sealed_secret, master_key_id, seal, seal_key)
          VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id) DO UPDATE
-         SET sealed_secret = $2, master_key_id = $3, created_at = CURRENT_TIMESTAMP, seal = $4, seal_key = $5
+         SET sealed_secret = EXCLUDED.sealed_secret,
+             master_key_id = EXCLUDED.master_key_id,
+             created_at = EXCLUDED.created_at,
+             seal = EXCLUDED.seal,
+             seal_key = EXCLUDED.seal_key
          WHERE second_factors.confirmed_at IS NULL",
         factor.user.0,
         factor.sealed_secret,

@@ -47,11 +47,11 @@ pub async fn hold(
     // the keys, so that no two wait for each other.
     let found = sqlx::query!(
         r#"WITH held AS (
-             INSERT INTO throttle_counters AS counters (scope, subject, due_at)
-             SELECT scope, subject, clock_timestamp()
+             INSERT INTO throttle_counters AS counters (scope, subject, due_at, updated_at)
+             SELECT scope, subject, clock_timestamp(), clock_timestamp()
              FROM UNNEST($1::text[], $2::text[]) AS asked(scope, subject)
              ORDER BY scope, subject
-             ON CONFLICT (scope, subject) DO UPDATE SET updated_at = clock_timestamp()
+             ON CONFLICT (scope, subject) DO UPDATE SET updated_at = EXCLUDED.updated_at
              RETURNING counters.*
          )
          SELECT
@@ -160,13 +160,13 @@ pub async fn lease(
     let mut conn = pool.acquire().await?;
     let found = sqlx::query!(
         r#"WITH leased AS (
-             INSERT INTO throttle_counters AS counter (scope, subject, due_at)
-             VALUES ('COST', $1, clock_timestamp() + $2 * INTERVAL '1 microsecond')
+             INSERT INTO throttle_counters AS counter (scope, subject, due_at, updated_at)
+             VALUES ('COST', $1, clock_timestamp() + $2 * INTERVAL '1 microsecond', clock_timestamp())
              ON CONFLICT (scope, subject) DO UPDATE
-             SET due_at = GREATEST(counter.due_at, clock_timestamp()) + $2 * INTERVAL '1 microsecond',
-                 updated_at = clock_timestamp()
-             WHERE GREATEST(counter.due_at, clock_timestamp()) + $2 * INTERVAL '1 microsecond'
-                   <= clock_timestamp() + $3 * INTERVAL '1 microsecond'
+             SET due_at = GREATEST(counter.due_at + $2 * INTERVAL '1 microsecond', EXCLUDED.due_at),
+                 updated_at = EXCLUDED.updated_at
+             WHERE GREATEST(counter.due_at + $2 * INTERVAL '1 microsecond', EXCLUDED.due_at)
+                   <= EXCLUDED.updated_at + $3 * INTERVAL '1 microsecond'
              RETURNING due_at
          )
          SELECT

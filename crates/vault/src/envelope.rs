@@ -44,7 +44,7 @@ use crate::{digest, random};
 /// The format this version writes.
 const FORMAT: u8 = 2;
 /// Unit: bytes.
-const NONCE_LEN: usize = 12;
+pub(crate) const NONCE_LEN: usize = 12;
 /// Unit: bytes.
 const TAG_LEN: usize = 16;
 
@@ -228,11 +228,16 @@ impl PatientKey {
 
 /// The nonce and what was sealed with it.
 pub(crate) fn split(envelope: &[u8]) -> Result<([u8; NONCE_LEN], &[u8]), OpenError> {
+    split_as(FORMAT, envelope)
+}
+
+/// The same of another format with this layout.
+pub(crate) fn split_as(format: u8, envelope: &[u8]) -> Result<([u8; NONCE_LEN], &[u8]), OpenError> {
     let (head, sealed) = envelope
         .split_at_checked(1 + NONCE_LEN)
         .ok_or(OpenError::Format)?;
     let nonce = head[1..].try_into().map_err(|_| OpenError::Format)?;
-    if head[0] != FORMAT || sealed.len() < TAG_LEN {
+    if head[0] != format || sealed.len() < TAG_LEN {
         return Err(OpenError::Format);
     }
     Ok((nonce, sealed))

@@ -1,10 +1,11 @@
 //! The keyring: the master keys, which wrap one key per patient and the secrets of second factors
 //! ([`crate::second_factor`]), and nothing else.
 //!
-//! They lie in a file today, and whoever holds a [`Keyring`] cannot tell: it wraps and unwraps 32 bytes
-//! by the id of a master key, many at once, and is awaited. A KMS answers the same questions, with one
-//! round trip for a batch. A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients'
-//! keys ([`Keyring::rewrap`]), never records.
+//! They lie in a file, or in a PKCS#11 token that a file names ([`crate::pkcs11`]), and whoever holds a [`Keyring`] cannot tell: it
+//! wraps and unwraps 32 bytes by the id of a master key, many at once, and is awaited. A token that gives no answer is
+//! [`KeysUnavailable`], which says nothing of what was asked about; so is a key that the file may name, while the file cannot be used.
+//! A rotation puts a key in front ([`Keyring::add`]) and re-wraps patients' keys ([`Keyring::rewrap`]), never records:
+//! so keys move from a file into a token, and back.
 //!
 //! The file may change while programs run: before something is wrapped, and when a master key is met
 //! that is not known, it is looked at again. So a new key in front needs no restart. It wraps as soon as
@@ -15,6 +16,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -22,6 +24,7 @@ use domain::{
     ids::{PatientKeyId, UserId},
     stored::StoredKey,
 };
+use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -29,9 +32,26 @@ use crate::{
     key_check::KeyCheck,
     keyfile::{self, KeyFileError, Stamp},
     masters::{self, Masters},
+    pkcs11::{BoundedWait, Pkcs11Error, Pkcs11Settings, Pkcs11Token},
     random,
     seal::SealKey,
 };
+
+/// How many threads wait for a token at once.
+static TOKEN_CALLS: Semaphore = Semaphore::const_new(8);
+/// How long is waited for a token where nothing can be awaited, when a key of it is met for the first time.
+const NEW_KEY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why nothing can be said of a wrapped key: it is neither right nor wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysUnavailable {
+    /// The token that holds a master key gives no answer.
+    #[error("the token that holds the master keys gives no answer")]
+    Token(#[source] Pkcs11Error),
+    /// A master key is not known, and the file that may name it cannot be used now.
+    #[error("a master key is needed that is not known, and the file of them cannot be used")]
+    File(#[source] Box<KeyringError>),
+}
 
 /// Why the keyring cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +61,8 @@ pub enum KeyringError {
     File(#[from] KeyFileError),
     /// The file is not what [`Keyring::generate`] writes.
     #[error(
-        "the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}} with an id for each"
+        "the master key file is not {{\"keys\":[{{\"id\":…,\"key\":<64 hex digits>}}]}} with an id for each; one inside a PKCS#11 \
+         token has \"label\" and \"secret\" instead of \"key\""
     )]
     Malformed,
     /// A key or a secret is wrapped by a master key that is not in the file.
@@ -64,6 +85,39 @@ pub enum KeyringError {
     /// The key was destroyed, and with it what it had sealed.
     #[error("the patient key was destroyed")]
     Destroyed,
+    /// A token cannot be used.
+    #[error(transparent)]
+    Token(#[from] Pkcs11Error),
+    /// A key is inside a token, and nothing says where that is.
+    #[error(
+        "master key {0:?} is inside a PKCS#11 token: say where that is (MEDITRUSTAL_PKCS11_MODULE, MEDITRUSTAL_PKCS11_TOKEN, \
+         MEDITRUSTAL_PKCS11_PIN_FILE)"
+    )]
+    NoTokenSettings(String),
+    /// The token has not the key that the file names, or another one under its label.
+    #[error(
+        "master key {id:?} is not the key {label:?} of this PKCS#11 token: is it the right token, and the right key file?"
+    )]
+    NotOfToken {
+        /// The master key.
+        id: String,
+        /// Its label in the token.
+        label: String,
+        /// What the token said.
+        #[source]
+        source: Box<Pkcs11Error>,
+    },
+    /// Somebody else changed the file meanwhile.
+    #[error(
+        "the master key file was changed while the token was asked, and is left so: run the command again, with the same label"
+    )]
+    FileChanged,
+    /// Another master key of the file has this label in the token.
+    #[error("the key {0:?} of the token is a master key already: give the new one another label")]
+    LabelTaken(String),
+    /// Nothing can be said of what was asked about.
+    #[error(transparent)]
+    Unavailable(#[from] KeysUnavailable),
 }
 
 /// Which patient key it is: what its wrapping binds.
@@ -103,8 +157,17 @@ struct Held {
 
 /// The master keys. Wiped when dropped; prints their ids alone.
 pub struct Keyring {
+    source: Arc<KeySource>,
+    bounded_wait: BoundedWait,
+}
+
+/// The file and the token, and what was read of them.
+struct KeySource {
     path: PathBuf,
+    token: Option<Arc<Pkcs11Token>>,
     held: Mutex<Held>,
+    /// Held by whoever reads the file, and asks the token, which may take its time: what is held can be used meanwhile.
+    reading: Mutex<()>,
 }
 
 impl fmt::Debug for Keyring {
@@ -114,20 +177,39 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Reads the key file.
+    /// Reads the key file. It names no key inside a token.
     ///
     /// # Errors
     /// [`KeyringError`] where it is missing, malformed or readable by others.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        Ok(Self {
-            path: path.to_owned(),
-            held: Mutex::new(read(path)?),
-        })
+        Self::load_with(path, None)
+    }
+
+    /// Reads the key file, and finds in the token the keys that are inside it. Blocks while the token is asked.
+    ///
+    /// # Errors
+    /// As [`Keyring::load`]; and where the token, or a key inside it, cannot be used.
+    pub fn load_with(path: &Path, token: Option<&Pkcs11Settings>) -> Result<Self, KeyringError> {
+        let token = token.map(Pkcs11Token::open).transpose()?;
+        let held = read(path, token.as_ref(), None)?;
+        Ok(Self::of(path.to_owned(), token, held))
     }
 
     /// The text of a new key file with one fresh key.
     pub fn generate(id: &str) -> Zeroizing<String> {
         masters::generate(id)
+    }
+
+    /// The text of a new key file with one key inside a token: the one with this label, which is made where there is none.
+    ///
+    /// # Errors
+    /// [`KeyringError::Token`].
+    pub fn generate_in(
+        token: &Pkcs11Settings,
+        id: &str,
+        label: &str,
+    ) -> Result<Zeroizing<String>, KeyringError> {
+        masters::generate_in(&Pkcs11Token::open(token)?, id, label)
     }
 
     /// Puts a fresh key in front of a key file, in one step: whoever reads it sees the old file or the
@@ -136,7 +218,27 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`]; then the file is as it was.
     pub fn add(path: &Path, id: &str) -> Result<(), KeyringError> {
-        let text = masters::with_new_first(&keyfile::read(path)?, id)?;
+        let text = masters::with_new_first(&keyfile::read(path)?, id, None)?;
+        Ok(keyfile::replace(path, &text)?)
+    }
+
+    /// The same with a key inside a token: the one with this label, which is made where there is none.
+    ///
+    /// # Errors
+    /// [`KeyringError`]; then the file is as it was.
+    pub fn add_in(
+        path: &Path,
+        token: &Pkcs11Settings,
+        id: &str,
+        label: &str,
+    ) -> Result<(), KeyringError> {
+        let before = keyfile::read(path)?;
+        let token = Pkcs11Token::open(token)?;
+        let text = masters::with_new_first(&before, id, Some((&token, label)))?;
+        // A key that somebody else put there, while the token took its time, may wrap something already.
+        if *keyfile::read(path)? != *before {
+            return Err(KeyringError::FileChanged);
+        }
         Ok(keyfile::replace(path, &text)?)
     }
 
@@ -155,7 +257,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] where the file changed and cannot be used.
     pub fn unchecked(&self) -> Result<Option<Vec<KeyCheck>>, KeyringError> {
-        let masters = self.newest()?;
+        let masters = self.newest_soon()?;
         Ok((!masters.are_checked()).then(|| masters.checks()))
     }
 
@@ -172,6 +274,18 @@ impl Keyring {
         self.held().masters.ids().map(str::to_owned).collect()
     }
 
+    /// Asks the tokens that hold master keys whether they work. Nothing is asked where there are none.
+    ///
+    /// # Errors
+    /// [`KeysUnavailable`].
+    pub async fn require_answer(&self) -> Result<(), KeysUnavailable> {
+        let masters = Arc::clone(&self.held().masters);
+        if !masters.have_token() {
+            return Ok(());
+        }
+        wait_for_token(move || masters.require_answer()).await?
+    }
+
     /// Fresh keys for patients, wrapped under the newest master key.
     ///
     /// # Errors
@@ -180,46 +294,71 @@ impl Keyring {
         &self,
         names: &[KeyName],
     ) -> Result<Vec<StoredKey>, KeyringError> {
-        let masters = self.newest()?;
-        let wrap = |name: &KeyName| {
-            let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
-            masters.wrap(*name, &key)
+        let masters = self.newest().await?;
+        let waits = masters.wraps_in_token();
+        let names = names.to_vec();
+        let make = move || -> Result<Vec<StoredKey>, KeyringError> {
+            let wrap = |name: &KeyName| {
+                let key = PatientKey::from_bytes(Zeroizing::new(random::bytes()));
+                masters.wrap(*name, &key)
+            };
+            names.iter().map(wrap).collect()
         };
-        names.iter().map(wrap).collect()
+        if waits {
+            wait_for_token(make).await?
+        } else {
+            make()
+        }
     }
 
     /// Unwraps patients' keys, each by the master key that it names.
     ///
     /// # Errors
-    /// In each place [`KeyringError`], where the master key is missing or the row was changed.
-    pub async fn unwrap(&self, stored: &[&StoredKey]) -> Vec<Result<PatientKey, KeyringError>> {
+    /// [`KeysUnavailable`]; and in each place [`KeyringError`], where the master key is missing or the row was changed.
+    pub async fn unwrap(
+        &self,
+        stored: &[&StoredKey],
+    ) -> Result<Vec<Result<PatientKey, KeyringError>>, KeysUnavailable> {
         let mut masters = Arc::clone(&self.held().masters);
         if stored
             .iter()
             .any(|key| key.wrapped_key.is_some() && !masters.knows(&key.master_key_id))
         {
-            // A row that names nonsense costs a look at the file, and no reading of it. A file that
-            // cannot be used just now leaves us with what we have.
-            masters = self.newest().unwrap_or(masters);
+            // A row that names nonsense costs a look at the file, and no reading of it.
+            let newest = self.newest().await;
+            masters = newest.map_err(|error| KeysUnavailable::File(Box::new(error)))?;
         }
-        stored.iter().map(|key| masters.unwrap(key)).collect()
+        if !masters.must_be_asked(stored.iter().copied()) {
+            return answered(stored.iter().map(|key| masters.unwrap(key)));
+        }
+        let stored: Vec<StoredKey> = stored.iter().copied().cloned().collect();
+        wait_for_token(move || answered(stored.iter().map(|key| masters.unwrap(key)))).await?
     }
 
     /// Wraps keys anew, under the newest master key.
     ///
     /// # Errors
-    /// In each place [`KeyringError`], where it does not unwrap.
+    /// [`KeyringError`]; and in each place, where it does not unwrap.
     pub async fn rewrap(
         &self,
         stored: &[StoredKey],
     ) -> Result<Vec<Result<StoredKey, KeyringError>>, KeyringError> {
-        let masters = self.newest()?;
-        let again = |key: &StoredKey| {
-            masters
-                .unwrap(key)
-                .and_then(|plain| masters.wrap(KeyName::of(key), &plain))
+        let masters = self.newest().await?;
+        let waits = masters.wraps_in_token() || masters.must_be_asked(stored);
+        let stored = stored.to_vec();
+        let rewrap = move || {
+            answered(stored.iter().map(|key| {
+                masters
+                    .unwrap(key)
+                    .and_then(|plain| masters.wrap(KeyName::of(key), &plain))
+            }))
         };
-        Ok(stored.iter().map(again).collect())
+        let rewrapped = if waits {
+            wait_for_token(rewrap).await?
+        } else {
+            rewrap()
+        };
+        Ok(rewrapped?)
     }
 
     /// Seals a secret under the newest master key; `aad` makes the associated data of that key's id.
@@ -232,7 +371,7 @@ impl Keyring {
         secret: &[u8],
     ) -> Result<WrappedKey, KeyringError> {
         // A file that cannot be used just now leaves us with what we have.
-        let newest = self.newest();
+        let newest = self.newest_soon();
         let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
         masters.seal(aad, secret)
     }
@@ -248,7 +387,7 @@ impl Keyring {
     ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let mut masters = Arc::clone(&self.held().masters);
         if !masters.knows(&sealed.master_key_id) {
-            masters = self.newest().unwrap_or(masters);
+            masters = self.newest_soon().unwrap_or(masters);
         }
         masters.open(aad, sealed)
     }
@@ -261,7 +400,7 @@ impl Keyring {
         &self,
         work: impl FnOnce(&str, &SealKey) -> R,
     ) -> Result<R, KeyringError> {
-        let newest = self.newest();
+        let newest = self.newest_soon();
         let masters = newest.unwrap_or_else(|_| Arc::clone(&self.held().masters));
         let (id, key) = masters.sealing()?;
         Ok(work(id, key))
@@ -271,7 +410,7 @@ impl Keyring {
     pub(crate) fn seal_key_of<R>(&self, id: &str, work: impl FnOnce(&SealKey) -> R) -> Option<R> {
         let mut masters = Arc::clone(&self.held().masters);
         if !masters.knows(id) {
-            masters = self.newest().unwrap_or(masters);
+            masters = self.newest_soon().unwrap_or(masters);
         }
         masters.seal_key(id).map(work)
     }
@@ -279,14 +418,12 @@ impl Keyring {
     /// A keyring without a file.
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Self, KeyringError> {
-        let masters = Masters::parse(text)?;
-        let keyring = Self {
-            path: PathBuf::new(),
-            held: Mutex::new(Held {
-                masters: Arc::new(masters),
-                stamp: Stamp::default(),
-            }),
+        let masters = Masters::open(text, None, None)?;
+        let held = Held {
+            masters: Arc::new(masters),
+            stamp: Stamp::default(),
         };
+        let keyring = Self::of(PathBuf::new(), None, held);
         keyring.accept_all();
         Ok(keyring)
     }
@@ -298,14 +435,70 @@ impl Keyring {
         self.accept(&checks);
     }
 
-    /// The keys of the file as it is now; it is read where it is another one than before.
-    fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
-        let mut held = self.held();
-        if keyfile::stamp(&self.path)? != held.stamp {
-            let newest = read(&self.path)?;
-            newest.masters.take_over(&held.masters)?;
-            *held = newest;
+    fn of(path: PathBuf, token: Option<Arc<Pkcs11Token>>, held: Held) -> Self {
+        let source = KeySource {
+            path,
+            token,
+            held: Mutex::new(held),
+            reading: Mutex::default(),
+        };
+        Self {
+            source: Arc::new(source),
+            bounded_wait: BoundedWait::default(),
         }
+    }
+
+    /// The keys of the file as it is now; it is read where it is another one than before.
+    async fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.source.may_ask_token()? {
+            return self.source.newest();
+        }
+        let source = Arc::clone(&self.source);
+        wait_for_token(move || source.newest()).await?
+    }
+
+    /// The same where nothing can be awaited: this thread may have others to serve, and a transaction may be open.
+    fn newest_soon(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.source.may_ask_token()? {
+            return self.source.newest();
+        }
+        let source = Arc::clone(&self.source);
+        let newest = self
+            .bounded_wait
+            .wait(NEW_KEY_WITHIN, move || source.newest());
+        newest.unwrap_or_else(|| Err(KeysUnavailable::Token(Pkcs11Error::Late).into()))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.source.held()
+    }
+}
+
+impl KeySource {
+    /// Whether the file is another one than before.
+    fn has_changed(&self) -> Result<bool, KeyringError> {
+        Ok(keyfile::stamp(&self.path)? != self.held().stamp)
+    }
+
+    /// Whether a token may have to be asked for the keys of the file as it is now.
+    fn may_ask_token(&self) -> Result<bool, KeyringError> {
+        Ok(self.token.is_some() && self.has_changed()?)
+    }
+
+    /// The keys of the file as it is now. Blocks while a token is asked for those that are new.
+    fn newest(&self) -> Result<Arc<Masters>, KeyringError> {
+        if !self.has_changed()? {
+            return Ok(Arc::clone(&self.held().masters));
+        }
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_changed()? {
+            return Ok(Arc::clone(&self.held().masters));
+        }
+        let before = Arc::clone(&self.held().masters);
+        let newest = read(&self.path, self.token.as_ref(), Some(&*before))?;
+        let mut held = self.held();
+        newest.masters.take_over(&held.masters)?;
+        *held = newest;
         Ok(Arc::clone(&held.masters))
     }
 
@@ -315,12 +508,43 @@ impl Keyring {
     }
 }
 
-fn read(path: &Path) -> Result<Held, KeyringError> {
+/// What there is of each, unless a token gave no answer.
+fn answered<T>(
+    all: impl Iterator<Item = Result<T, KeyringError>>,
+) -> Result<Vec<Result<T, KeyringError>>, KeysUnavailable> {
+    all.map(|one| match one {
+        Err(KeyringError::Unavailable(why)) => Err(why),
+        other => Ok(other),
+    })
+    .collect()
+}
+
+/// Does what asks a token on a thread that may wait.
+async fn wait_for_token<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, KeysUnavailable> {
+    let interrupted = || KeysUnavailable::Token(Pkcs11Error::Interrupted);
+    let permit = TOKEN_CALLS.acquire().await.map_err(|_| interrupted())?;
+    let asked = spawn_blocking(move || {
+        let done = work();
+        // Until then, also where nobody waits for it any more.
+        drop(permit);
+        done
+    });
+    asked.await.map_err(|_| interrupted())
+}
+
+/// The file as it is, with its keys: of the token those alone that are not held already.
+fn read(
+    path: &Path,
+    token: Option<&Arc<Pkcs11Token>>,
+    held: Option<&Masters>,
+) -> Result<Held, KeyringError> {
     // The stamp first: a file that is replaced in between is read once more, not once too few.
     let stamp = keyfile::stamp(path)?;
     let text = keyfile::read(path)?;
     Ok(Held {
-        masters: Arc::new(Masters::parse(&text)?),
+        masters: Arc::new(Masters::open(&text, token, held)?),
         stamp,
     })
 }

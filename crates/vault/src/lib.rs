@@ -16,6 +16,7 @@ mod keyfile;
 pub mod keyring;
 mod masters;
 pub mod password;
+pub mod pkcs11;
 pub mod random;
 pub mod reasons;
 pub mod refresh;

@@ -139,6 +139,6 @@ async fn open(
         missing: missing.as_ref(),
     };
     let sealed: &[u8] = row.try_get("encrypted_data").ok()?;
-    let patient_key = keyring.unwrap(&[&stored]).await.pop()?.ok()?;
+    let patient_key = keyring.unwrap(&[&stored]).await.ok()?.pop()?.ok()?;
     Some(patient_key.open(&binding, sealed).ok()?.to_vec())
 }

@@ -197,6 +197,18 @@ async fn a_backup_holds_every_row_of_one_snapshot_and_no_dump_holds_records_and_
         "{day:?}"
     );
 
+    let noted = world.audit_rows("action_type = 'BACKUP_RUN'").await;
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!(noted[0]["resource_id"], records["id"]);
+    assert_eq!(noted[0]["encryption_status"], "EXPORTED_ENCRYPTED");
+    let dumps = noted[0]["new_value"]["dumps"].as_array();
+    let dumps: Vec<_> = dumps
+        .expect("a list")
+        .iter()
+        .map(|dump| &dump["sha256"])
+        .collect();
+    assert_eq!(dumps, [&records["sha256"], &keys["sha256"]]);
+
     let verify = ["backup", "verify", "--json"];
     let seen = site.runs(&world, &verify, &[]).await.json();
     assert_eq!(seen["verified"].as_array().expect("a list").len(), 2);

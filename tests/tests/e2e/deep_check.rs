@@ -41,6 +41,7 @@ async fn older_envelope(world: &World, record: &str) -> String {
     let key = keyring
         .unwrap(&[stored])
         .await
+        .expect("no token is asked")
         .pop()
         .expect("an answer")
         .expect("it unwraps");

@@ -208,7 +208,8 @@ fn edit_key(key: &mut StoredKey, column: &str, chance: &mut Chance) -> bool {
 /// Opens a row as the api does: by the same functions.
 async fn judge(keyring: &Keyring, row: &StoredRecord) -> (bool, Opened) {
     let stored = row.key.as_ref().expect("a record has a key");
-    let key = keyring.unwrap(&[stored]).await.pop().and_then(Result::ok);
+    let unwrapped = keyring.unwrap(&[stored]).await.expect("no token is asked");
+    let key = unwrapped.into_iter().next().and_then(Result::ok);
     (
         row::key_is_right(stored, key.is_some(), false),
         row::open(row, key.as_ref()),

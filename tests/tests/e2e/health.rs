@@ -19,7 +19,7 @@ async fn cuts_off(world: &World) {
 }
 
 /// Waits until a part fails, and answers what is said of it.
-async fn fails(api: &Program, part: &str) -> String {
+pub(crate) async fn fails(api: &Program, part: &str) -> String {
     eventually(&format!("the {part} fails"), async || {
         let said = api.says("/health/ready").await;
         let why = said["failing"][part].as_str()?.to_owned();
@@ -29,7 +29,7 @@ async fn fails(api: &Program, part: &str) -> String {
     .await
 }
 
-async fn is_well(program: &Program) {
+pub(crate) async fn is_well(program: &Program) {
     eventually("it is ready again", async || {
         (program.health("/health/ready").await == Some(200)).then_some(())
     })

@@ -59,6 +59,7 @@ mod nodes;
 mod notifications;
 mod organizations;
 mod other_blocks;
+mod pkcs11;
 mod plans;
 mod process;
 mod public_events;

@@ -228,7 +228,10 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
             "attempt",
             list(&["log-in", "proof", "refresh", "register", "challenge"]),
         ),
-        ("part", list(&["database", "clock", "indexer", "node"])),
+        (
+            "part",
+            list(&["database", "clock", "keys", "indexer", "node"]),
+        ),
         (
             "state",
             list(&[

@@ -135,6 +135,10 @@ async fn a_lost_database_is_restored_and_what_was_lost_is_named() {
         "{report}"
     );
     assert_eq!(report["chain"]["unanchored"], json!([]), "{report}");
+    let row = world.audit_rows("action_type = 'BACKUP_RESTORE'").await;
+    assert_eq!(row.len(), 1, "{row:?}");
+    assert_eq!(row[0]["resource_id"], report["backup"]);
+    assert_eq!(row[0]["new_value"]["rows"], report["rows"]);
     // A second restore into it is refused, and so is going on with one that has ended.
     restores(&world, &site, dumps, &full)
         .await

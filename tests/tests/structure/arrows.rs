@@ -71,6 +71,7 @@ const ONLY: [(&[&str], &[&str]); 12] = [
             "aes-gcm",
             "age",
             "argon2",
+            "cryptoki",
             "ed25519-dalek",
             "getrandom",
             "hkdf",

@@ -9,6 +9,7 @@ mod callers;
 mod cast;
 mod catalogue;
 mod circles;
+mod conflicts;
 mod contracts;
 mod deployment;
 mod event_stream;

@@ -474,7 +474,7 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
 }
 
 #[tokio::test]
-async fn the_backup_reads_everything_but_keys_and_writes_nothing() {
+async fn the_backup_reads_everything_but_keys_and_writes_no_more_than_that_it_was_made() {
     let (world, ..) = lived_in().await;
     let tables = world
         .sql("SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')")
@@ -497,10 +497,16 @@ async fn the_backup_reads_everything_but_keys_and_writes_nothing() {
         &[
             "UPDATE users SET role = 'ADMIN'",
             "INSERT INTO integrity_feed (kind) VALUES ('FINDING_OPENED')",
+            "INSERT INTO audit_logs (user_id) SELECT id FROM users LIMIT 1",
             "CREATE TABLE mine (id INTEGER)",
         ],
     )
     .await;
+    let noted = "SELECT note_backup(gen_random_uuid(), '{}')";
+    may(&world, BACKUP, &[noted]).await;
+    may(&world, KEYS, &[noted]).await;
+    may_not(&world, API, &[noted]).await;
+    may_not(&world, INDEXER, &[noted]).await;
 }
 
 #[tokio::test]

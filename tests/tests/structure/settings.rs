@@ -11,7 +11,7 @@ fn names(text: &str, before: &str) -> BTreeSet<String> {
     let pattern = format!("{before}{PREFIX}");
     let named = text.split(pattern.as_str()).skip(1);
     let name = |rest: &str| {
-        let ends = |c: char| !(c.is_ascii_uppercase() || c == '_');
+        let ends = |c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
         rest.split(ends).next().unwrap_or_default().to_owned()
     };
     named.map(name).filter(|name| !name.is_empty()).collect()

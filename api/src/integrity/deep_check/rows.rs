@@ -318,7 +318,7 @@ async fn reasoned<T: Reasoned + Clone>(
         .iter()
         .map(|(_, sealed)| sealed.clone().into_parts().0);
     let explained = SealedReasons::of(conn, rows.collect()).await?;
-    let explained = explained.open(keyring).await;
+    let explained = explained.open_where_possible(keyring).await;
     let judged = judge_all(keyring, found).into_iter().zip(explained);
     Ok(judged
         .map(|(row, explained)| JudgedRow {

@@ -7,7 +7,7 @@ use dev::{Result, repository, say};
 /// Install the pinned tools; the other commands do it by themselves.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallTools {
-    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
+    /// Also what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, SoftHSM.
     #[arg(long)]
     test: bool,
 }
@@ -30,6 +30,9 @@ impl InstallTools {
                 "PostgreSQL's clients",
                 &tools.postgres_client(postgres.major)?,
             );
+            if let Ok(softhsm) = tools.softhsm() {
+                show("SoftHSM", &softhsm.library);
+            }
         }
         if let Some(playground) = tools.playground() {
             show("playground", &playground);

@@ -3,12 +3,14 @@
 mod links;
 mod npm;
 mod postgres_client;
+mod softhsm;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use links::{heal as heal_links, links};
+pub use softhsm::SoftHsm;
 
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
@@ -21,7 +23,7 @@ const EXAMPLES: [&str; 1] = ["examples/verifier"];
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the client programs of PostgreSQL.
+    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the client programs of PostgreSQL, SoftHSM.
     Test,
 }
 
@@ -50,6 +52,7 @@ impl Tools {
                 npm::ensure(&root.join(example), scope)?;
             }
             postgres_client::ensure(root)?;
+            softhsm::ensure(root)?;
         }
         let tools = Self {
             root: root.to_owned(),
@@ -93,6 +96,15 @@ impl Tools {
     /// When there are none.
     pub fn postgres_client(&self, major: u32) -> Result<PathBuf> {
         postgres_client::find(&self.root, major)
+    }
+
+    /// SoftHSM, which stands for an HSM.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn softhsm(&self) -> Result<SoftHsm> {
+        softhsm::find(&self.root)
     }
 
     /// The playground, built for the api to serve; `None` where this clone has none.

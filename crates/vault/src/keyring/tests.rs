@@ -59,7 +59,7 @@ fn one(keyring: &Keyring) -> StoredKey {
 }
 
 fn open(keyring: &Keyring, key: &StoredKey) -> Result<PatientKey, KeyringError> {
-    now(keyring.unwrap(&[key])).pop().unwrap()
+    now(keyring.unwrap(&[key])).unwrap().pop().unwrap()
 }
 
 #[test]
@@ -231,6 +231,13 @@ fn a_malformed_or_exposed_file_is_refused_and_never_printed() {
         "{}",
         r#"{"keys":[]}"#,
         r#"{"keys":[{"id":"a","key":"12"}]}"#,
+        r#"{"keys":[{"id":"a"}]}"#,
+        r#"{"keys":[{"id":"a","label":"a"}]}"#,
+        r#"{"keys":[{"id":"a","label":"a","secret":"no digits"}]}"#,
+        &format!(
+            r#"{{"keys":[{}]}}"#,
+            line.replace('}', r#","label":"a","secret":"03"}"#)
+        ),
         &format!(r#"{{"keys":[{line},{line}]}}"#),
     ] {
         let home = Home::with(wrong);
@@ -247,4 +254,84 @@ fn a_malformed_or_exposed_file_is_refused_and_never_printed() {
         Keyring::load(&home.file()),
         Err(KeyringError::File(KeyFileError::Exposed { .. }))
     ));
+}
+
+#[test]
+fn a_key_that_the_file_may_name_is_unavailable_while_the_file_cannot_be_used() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = load(&home.file());
+    let known = one(&running);
+    let named = StoredKey {
+        master_key_id: "new".to_owned(),
+        ..known.clone()
+    };
+    assert!(matches!(
+        open(&running, &named),
+        Err(KeyringError::UnknownMaster(_))
+    ));
+
+    // A key inside a token in front, and nothing that says which token.
+    let text = fs::read_to_string(home.file()).unwrap();
+    let line = r#"{"id":"new","label":"new","secret":"0312"},"#;
+    let text = text.replacen("[", &format!("[{line}"), 1);
+    keyfile::replace(&home.file(), &text).unwrap();
+    let asked = now(running.unwrap(&[&named]));
+    assert!(matches!(asked, Err(KeysUnavailable::File(_))), "{asked:?}");
+    assert!(open(&running, &known).is_ok(), "what is known goes on");
+}
+
+#[test]
+fn what_is_held_is_used_while_the_file_is_read() {
+    let home = Home::with(&Keyring::generate("old"));
+    let running = load(&home.file());
+    let known = one(&running);
+    Keyring::add(&home.file(), "new").unwrap();
+    let source = Arc::clone(&running.source);
+    let reading = source.reading.lock().unwrap();
+    assert!(open(&running, &known).is_ok());
+    assert_eq!(running.ids(), ["old"]);
+    drop(reading);
+    running.unchecked().unwrap();
+    assert_eq!(running.ids(), ["new", "old"]);
+}
+
+#[test]
+fn a_key_inside_a_token_is_refused_where_nothing_says_which_token() {
+    let text = r#"{"keys":[{"id":"a","label":"a","secret":"0312"}]}"#;
+    let home = Home::with(text);
+    let refused = Keyring::load(&home.file()).unwrap_err();
+    assert!(matches!(&refused, KeyringError::NoTokenSettings(id) if id == "a"));
+    assert!(refused.to_string().contains("MEDITRUSTAL_PKCS11_MODULE"));
+
+    // A key may still be put in front of it, and it may be taken away: no token is asked for that.
+    Keyring::add(&home.file(), "b").unwrap();
+    Keyring::remove(&home.file(), "a").unwrap();
+    assert_eq!(load(&home.file()).ids(), ["b"]);
+}
+
+#[test]
+fn a_library_that_is_none_is_told_with_what_to_do() {
+    let home = Home::with(&Keyring::generate("m"));
+    let pin = home.0.join("pin");
+    let settings = Pkcs11Settings {
+        module: home.0.join("none.so"),
+        token: crate::pkcs11::WantedToken::Only,
+        pin_file: pin.clone(),
+    };
+    let told = |file: &Path| {
+        let refused = Keyring::load_with(file, Some(&settings)).unwrap_err();
+        refused.to_string()
+    };
+    assert!(told(&home.file()).contains("MEDITRUSTAL_PKCS11_PIN_FILE"));
+    fs::write(&pin, "\n").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(told(&home.file()).contains("is empty"));
+    fs::write(&pin, "1234").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(told(&home.file()).contains("chmod 600"));
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(told(&home.file()).contains("MEDITRUSTAL_PKCS11_MODULE"));
+    // Something else than a library.
+    fs::write(&settings.module, "none").unwrap();
+    assert!(told(&home.file()).contains("none.so"));
 }
