@@ -351,6 +351,7 @@ impl FeeConfig {
 }
 
 /// Which documents clients may name by their hash, and whether they may send others.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct DocumentConfig {
     /// The documents of a frontend's build: a JSON object that gives each by its SHA-256 in hexadecimal digits
     #[arg(long, env = "MEDITRUSTAL_TRUSTED_DOCUMENTS", value_name = "FILE")]

@@ -235,7 +235,7 @@ fn check(document: &str, limits: &QueryLimits) -> Result<(), String> {
         ..*limits
     };
     for (name, _) in parsed.operations.iter() {
-        let name = name.map(|name| name.as_str());
+        let name = name.map(async_graphql::Name::as_str);
         query_limits::check(&parsed, name, &Variables::default(), limits)
             .map_err(|error| format!("is not run: {error}"))?;
     }

@@ -160,8 +160,8 @@ impl Relay {
         // Anchors first: telling asks the node about each consent.
         let handed = self.send(self.signer.address(), &due).await?;
         let told = handed.is_reachable && self.tell_consents(signer, to_tell).await;
-        let signed = again.any || closed.any || handed.raised || told;
-        Ok(handed.is_reachable && (signed || (is_full && held.is_empty())))
+        let has_more = again.any || closed.any || handed.raised || told;
+        Ok(handed.is_reachable && (has_more || (is_full && held.is_empty())))
     }
 
     /// Puts off what the registry would not take now.

@@ -343,7 +343,7 @@ impl Schema {
             query_limits::check_text(&request.query, &self.limits).map_err(limit_error)?;
         }
         if let Some(document) = self.documents.find(named.as_ref(), &request.query)? {
-            request.query = document.as_ref().to_owned();
+            document.as_ref().clone_into(&mut request.query);
         }
         Ok(named)
     }

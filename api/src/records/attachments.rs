@@ -136,7 +136,7 @@ async fn ask(
     let disclosed = disclosure.ask(inquiry).await?;
     let sealed = disclosed.sealed.as_ref();
     let sealed = sealed.ok_or(Error::NotFound("record"))?;
-    let opened = decrypt::open(decryption.keyring, sealed).await;
+    let opened = decrypt::open(decryption.keyring, sealed).await?;
     let bytes = decrypt::intact(decryption.pool, sealed, opened).await?;
     let document = decrypt::document(&bytes).ok_or(Error::Integrity(record))?;
     Ok((disclosed, document))
@@ -153,7 +153,7 @@ fn nth<'a>(named: &'a [Attachment<'a>], place: u32) -> Result<&'a Attachment<'a>
 async fn key_of(keyring: &Keyring, sealed: Option<&StoredRecord>) -> Result<PatientKey, Error> {
     let sealed = sealed.ok_or(Error::NotFound("record"))?;
     let stored = sealed.key.as_ref().ok_or(Error::Integrity(sealed.id))?;
-    let key = keyring.unwrap(&[stored]).await.pop();
+    let key = keyring.unwrap(&[stored]).await?.pop();
     key.and_then(Result::ok).ok_or(Error::Integrity(sealed.id))
 }
 

@@ -109,10 +109,10 @@ impl Relay {
             }
         }
         drop(conn);
-        let signed = self.sign_planned(signer, &plan.now).await?;
-        let ends = signed.iter().filter(|it| it.supersedes).count();
+        let submitted = self.sign_planned(signer, &plan.now).await?;
+        let ends = submitted.iter().filter(|it| it.supersedes).count();
         Ok(AgainOutcome {
-            any: !signed.is_empty(),
+            any: !submitted.is_empty(),
             all: !plan.is_short,
             ends: i64::try_from(ends).unwrap_or(i64::MAX),
         })
@@ -255,7 +255,7 @@ impl Relay {
         let still = planned
             .iter()
             .filter(|it| locked.contains(&it.failed.record));
-        let (mut signed, mut events) = (Vec::new(), Vec::new());
+        let (mut transactions, mut events) = (Vec::new(), Vec::new());
         for (nonce, planned) in (first_nonce..).zip(still) {
             let Some(transaction) = self.sign_one(nonce, planned) else {
                 // A gap in the nonces must not arise: give all of them up.
@@ -269,7 +269,7 @@ impl Relay {
                 subject,
                 place,
             ));
-            signed.push(SignedAgain {
+            transactions.push(SignedAgain {
                 replaces: planned.failed.outbox,
                 supersedes: planned.superseded.is_some(),
                 transaction: SignedTransaction {
@@ -281,17 +281,17 @@ impl Relay {
                 },
             });
         }
-        if signed.is_empty() {
-            return Ok(signed);
+        if transactions.is_empty() {
+            return Ok(transactions);
         }
-        again::submit(&mut tx, signer, &signed).await?;
+        again::submit(&mut tx, signer, &transactions).await?;
         feed::append(&mut tx, &events).await?;
         tx.commit().await?;
         tracing::info!(
-            anchors = signed.len(),
+            anchors = transactions.len(),
             "Anchors that came to nothing are signed again"
         );
-        Ok(signed)
+        Ok(transactions)
     }
 
     fn sign_one(&self, nonce: i64, planned: &PlannedAnchor<'_>) -> Option<SignedAnchor> {

@@ -418,7 +418,7 @@ impl Keyring {
     /// A keyring without a file.
     #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Self, KeyringError> {
-        let masters = Masters::open(text, None, None)?;
+        let masters = Masters::read(text, None, None)?;
         let held = Held {
             masters: Arc::new(masters),
             stamp: Stamp::default(),
@@ -544,7 +544,7 @@ fn read(
     let stamp = keyfile::stamp(path)?;
     let text = keyfile::read(path)?;
     Ok(Held {
-        masters: Arc::new(Masters::open(&text, token, held)?),
+        masters: Arc::new(Masters::read(&text, token, held)?),
         stamp,
     })
 }

@@ -185,7 +185,7 @@ impl fmt::Debug for Masters {
 
 impl Masters {
     /// Reads the text of a key file. Keys inside a token are found in this one, but for those that are held already.
-    pub(crate) fn open(
+    pub(crate) fn read(
         text: &str,
         token: Option<&Arc<Pkcs11Token>>,
         held: Option<&Self>,

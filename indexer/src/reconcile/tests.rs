@@ -214,9 +214,8 @@ fn a_transaction_that_was_not_signed_here_is_told_and_takes_the_place_of_none() 
 
     assert_eq!(changes.confirmed[0].confirmation.tx_hash, signed);
     assert!(!changes.confirmed[0].replaced());
-    let [told] = changes.suspicions.as_slice() else {
-        panic!("{:?}", changes.suspicions);
-    };
+    let told = &changes.suspicions[0];
+    assert_eq!(changes.suspicions.len(), 1, "{:?}", changes.suspicions);
     assert_eq!(told.kind, FindingKind::HashMismatch);
     assert_eq!(told.details["anchored"], TxHash([9; 32]).to_string());
 }

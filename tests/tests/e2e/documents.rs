@@ -69,8 +69,8 @@ async fn a_document_that_was_sent_with_its_hash_is_known_by_it() {
     assert_eq!(asks(api, by_hash).await, "PERSISTED_QUERY_NOT_FOUND");
     // Nor is what may hold what somebody wrote.
     for free in [
-        r#"{ registry { chainId } # of Ana
-        }"#,
+        "{ registry { chainId } # of Ana
+        }",
         r#"{ registry { chainId @include(if: true) } __type(name: "Query") { name } }"#,
     ] {
         let sent = json!({ "query": free, "extensions": named(free) });

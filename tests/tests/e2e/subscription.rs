@@ -570,7 +570,7 @@ async fn a_stream_with_nothing_to_say_says_so() {
 
 /// How many statements were run but for those that an api runs while nobody asks.
 fn statements(tap: &Wiretap) -> usize {
-    const IDLE: [&str; 6] = [
+    const IDLE: [&str; 7] = [
         "FROM registry_feed AS feed",
         "FROM anchor_outbox",
         "FROM record_closings",

@@ -63,6 +63,10 @@ fn routes() -> BTreeSet<String> {
         .collect()
 }
 
+/// The route of the files of records, and the pattern of nginx that passes it on.
+const FILES: &str = "/records/{record}/attachments/{place}";
+const FILES_BY_PATTERN: &str = "^/records/[^/]+/attachments/[0-9]+$";
+
 /// The value that follows a name in a file of units: `User=meditrustal`.
 fn value<'a>(unit: &'a str, name: &str) -> &'a str {
     let found = lines(unit).find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -108,6 +112,15 @@ fn each_proxy_passes_every_route_on_and_no_other_one() {
         let exact =
             lines(&text).filter_map(|line| line.strip_prefix("location = ")?.strip_suffix(" {"));
         let mut passed: BTreeSet<_> = exact.map(str::to_owned).collect();
+        let by_pattern = lines(&text).filter(|line| line.starts_with("location ~ "));
+        for location in by_pattern {
+            assert_eq!(
+                location,
+                format!("location ~ {FILES_BY_PATTERN} {{"),
+                "{file}"
+            );
+            passed.insert(FILES.to_owned());
+        }
         assert!(passed.remove("/health/serving"), "{file}");
         assert_eq!(passed, outside, "{file}");
         assert!(text.contains("location / {\n        return 404;"), "{file}");
@@ -117,7 +130,7 @@ fn each_proxy_passes_every_route_on_and_no_other_one() {
     let passed: BTreeSet<_> = ours
         .expect("it passes some")
         .split(' ')
-        .map(str::to_owned)
+        .map(|path| path.replace("/records/*/attachments/*", FILES))
         .collect();
     assert_eq!(passed, outside, "{CADDY}");
 }

@@ -240,9 +240,9 @@ pub struct SignedAgain {
 pub async fn submit(
     tx: &mut Tx<'_>,
     signer: SignerAccount<'_>,
-    signed: &[SignedAgain],
+    transactions: &[SignedAgain],
 ) -> Result<(), StoreError> {
-    let replaced: Vec<i64> = signed.iter().map(|it| it.replaces).collect();
+    let replaced: Vec<i64> = transactions.iter().map(|it| it.replaces).collect();
     sqlx::query!(
         "UPDATE anchor_outbox SET state = 'REPLACED', is_replaced = TRUE WHERE id = ANY($1)",
         &replaced,
@@ -258,8 +258,8 @@ pub async fn submit(
     )
     .execute(&mut **tx)
     .await?;
-    let records: Vec<Uuid> = signed.iter().map(|it| it.transaction.of.0).collect();
-    let superseding: Vec<bool> = signed.iter().map(|it| it.supersedes).collect();
+    let records: Vec<Uuid> = transactions.iter().map(|it| it.transaction.of.0).collect();
+    let superseding: Vec<bool> = transactions.iter().map(|it| it.supersedes).collect();
     sqlx::query!(
         "UPDATE record_anchors AS anchor
          SET state = 'PENDING',
@@ -271,7 +271,7 @@ pub async fn submit(
     )
     .execute(&mut **tx)
     .await?;
-    let transactions = signed.iter().map(|it| &it.transaction);
+    let transactions = transactions.iter().map(|it| &it.transaction);
     super::insert(tx, signer, OutboxKind::Anchor, transactions).await
 }
 

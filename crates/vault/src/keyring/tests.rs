@@ -273,7 +273,7 @@ fn a_key_that_the_file_may_name_is_unavailable_while_the_file_cannot_be_used() {
     // A key inside a token in front, and nothing that says which token.
     let text = fs::read_to_string(home.file()).unwrap();
     let line = r#"{"id":"new","label":"new","secret":"0312"},"#;
-    let text = text.replacen("[", &format!("[{line}"), 1);
+    let text = text.replacen('[', &format!("[{line}"), 1);
     keyfile::replace(&home.file(), &text).unwrap();
     let asked = now(running.unwrap(&[&named]));
     assert!(matches!(asked, Err(KeysUnavailable::File(_))), "{asked:?}");

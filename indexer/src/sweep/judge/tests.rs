@@ -111,7 +111,7 @@ fn an_anchor_that_is_not_where_its_event_is_is_found_whichever_column_was_change
         ),
         (
             with(Confirmed, |it| {
-                it.anchored.account = Some(THEIRS.to_string())
+                it.anchored.account = Some(THEIRS.to_string());
             }),
             Some("registrar"),
         ),
