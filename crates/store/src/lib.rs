@@ -45,6 +45,7 @@ pub mod receipts;
 pub mod reconciliation;
 pub mod record_sources;
 pub mod records;
+pub mod replays;
 pub mod representatives;
 pub mod restores;
 pub mod retention;
