@@ -62,11 +62,12 @@ pub(crate) async fn run(arguments: &ReplayArguments) -> ExitCode {
 async fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
     let replay = Replay::new(arguments)?;
     replay.client.check().await?;
-    if arguments.rebuild && !arguments.dry_run {
+    let is_rebuild = arguments.rebuild && !arguments.verify;
+    if is_rebuild && !arguments.dry_run {
         replay.require_owner().await?;
     }
     let verified = Box::pin(replay.verify()).await?;
-    let is_to_be_replaced = arguments.rebuild && verified.repair_count() > 0;
+    let is_to_be_replaced = is_rebuild && verified.repair_count() > 0;
     let is_replaced = is_to_be_replaced && !arguments.dry_run;
     if is_replaced {
         Box::pin(replay.rebuild(&verified)).await?;

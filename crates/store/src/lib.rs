@@ -25,6 +25,7 @@ pub mod findings;
 pub mod health;
 pub mod housekeeping;
 pub mod idempotency;
+pub mod index_status;
 pub mod inspect;
 pub mod key_checks;
 pub mod keys;
