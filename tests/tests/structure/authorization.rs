@@ -79,7 +79,7 @@ pub(super) struct Case(
     pub(super) Wanted,
 );
 
-pub(super) const CASES: [Case; 88] = [
+pub(super) const CASES: [Case; 89] = [
     Case("Query.me", "{ me { id } }", EVERYBODY),
     Case(
         "Query.users",
@@ -387,6 +387,11 @@ pub(super) const CASES: [Case; 88] = [
         ],
     ),
     Case("Query.registry", "{ registry { address } }", EVERYBODY),
+    Case(
+        "Query.indexStatus",
+        "{ indexStatus { chainId indexedBlock } }",
+        EVERYBODY,
+    ),
     Case("Query.myWallets", "{ myWallets { nodes { id } } }", NONE),
     Case(
         "Query.mySecondFactor",
