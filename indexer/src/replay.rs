@@ -20,7 +20,7 @@ use chain::{Client, Deployment};
 use serde_json::{Value, json};
 use store::{Pool, PoolSettings, cursor::Registry};
 
-use self::verify::{FollowedLine, Verification};
+use self::verify::{FollowedLine, VerifiedTables};
 use crate::{
     config::ReplayArguments,
     deadline::{DATABASE_TIMEOUT, NODE_TIMEOUT},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Why a replay could not tell. Its text says what to do.
-type Failure = Box<dyn Error + Send + Sync>;
+type ReplayFailure = Box<dyn Error + Send + Sync>;
 
 /// The exit code where something differs.
 const DIFFERS: u8 = 1;
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: &ReplayArguments) -> ExitCode {
     }
 }
 
-async fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
+async fn replay(arguments: &ReplayArguments) -> Result<ExitCode, ReplayFailure> {
     let replay = Replay::new(arguments)?;
     replay.client.check().await?;
     let is_rebuild = arguments.rebuild && !arguments.verify;
@@ -88,7 +88,7 @@ async fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
 }
 
 impl Replay {
-    fn new(arguments: &ReplayArguments) -> Result<Self, Failure> {
+    fn new(arguments: &ReplayArguments) -> Result<Self, ReplayFailure> {
         let deployment = Deployment::load(&arguments.deployment_file)?;
         let settings = PoolSettings {
             min: 0,
@@ -136,7 +136,7 @@ impl ProgressTeller {
 }
 
 /// What was found, for a machine.
-fn report(verified: &Verification, is_replaced: bool) -> Value {
+fn report(verified: &VerifiedTables, is_replaced: bool) -> Value {
     json!({
         "fromBlock": verified.from_block,
         "toBlock": verified.to_block,
@@ -150,8 +150,8 @@ fn report(verified: &Verification, is_replaced: bool) -> Value {
 }
 
 /// What was found, for people.
-fn in_words(verified: &Verification, is_replaced: bool, is_to_be_replaced: bool) -> String {
-    let Verification {
+fn in_words(verified: &VerifiedTables, is_replaced: bool, is_to_be_replaced: bool) -> String {
+    let VerifiedTables {
         from_block,
         to_block,
         events,

@@ -18,7 +18,7 @@ use crate::{config::StatusArguments, error::with_causes, position::column};
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why something could not be found out.
-type Failure = Box<dyn Error + Send + Sync>;
+type StatusFailure = Box<dyn Error + Send + Sync>;
 
 /// What was found out.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl FoundStatus {
         self.unknown.push(unknown);
     }
 
-    async fn look(&mut self, url: &str, file: &Path) -> Result<(), Failure> {
+    async fn look(&mut self, url: &str, file: &Path) -> Result<(), StatusFailure> {
         let deployment = Deployment::load(file)?;
         let registry = Registry {
             chain_id: column(deployment.chain_id),

@@ -15,8 +15,8 @@ use store::{
 };
 
 use super::{
-    Failure, Replay,
-    verify::{FollowedLine, MAX_REPLACED, Verification},
+    Replay, ReplayFailure,
+    verify::{FollowedLine, MAX_REPLACED, VerifiedTables},
 };
 use crate::position::column;
 
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 1_000;
 
 impl Replay {
     /// Refuses a role that may not replace anything, before hours are spent.
-    pub(super) async fn require_owner(&self) -> Result<(), Failure> {
+    pub(super) async fn require_owner(&self) -> Result<(), ReplayFailure> {
         let mut conn = self.pool.acquire().await?;
         if replays::may_replace(&mut conn).await? {
             return Ok(());
@@ -36,7 +36,7 @@ impl Replay {
     }
 
     /// Replaces what differs.
-    pub(super) async fn rebuild(&self, verified: &Verification) -> Result<(), Failure> {
+    pub(super) async fn rebuild(&self, verified: &VerifiedTables) -> Result<(), ReplayFailure> {
         let lines = [Some(&verified.line), verified.consents.as_ref()];
         let lines: Vec<&FollowedLine> = lines.into_iter().flatten().collect();
         if lines
@@ -69,7 +69,11 @@ impl Replay {
 }
 
 /// Replaces the rows of one registry. The lock on its cursor is held from here on.
-async fn replace(tx: &mut Tx<'_>, line: &FollowedLine, chain_head: i64) -> Result<(), Failure> {
+async fn replace(
+    tx: &mut Tx<'_>,
+    line: &FollowedLine,
+    chain_head: i64,
+) -> Result<(), ReplayFailure> {
     let taken = cursor::take_over(tx, &line.registry, &line.cursor).await?;
     if taken.position != line.cursor {
         return Err(
@@ -97,7 +101,7 @@ async fn replace(tx: &mut Tx<'_>, line: &FollowedLine, chain_head: i64) -> Resul
 }
 
 /// What was replaced, by how many rows of which registry.
-fn audit_entry(verified: &Verification) -> AuditEntry {
+fn audit_entry(verified: &VerifiedTables) -> AuditEntry {
     let of = |line: &FollowedLine| {
         json!({
             "registry": line.registry.address,

@@ -13,7 +13,7 @@ use store::{
 use uuid::Uuid;
 
 use super::{
-    Failure, ProgressTeller, Replay,
+    ProgressTeller, Replay, ReplayFailure,
     difference::{Differences, RowFault, of_block, of_event, of_position},
     reader::ChainReader,
 };
@@ -59,7 +59,7 @@ pub(super) struct FollowedLine {
 }
 
 /// What came of it.
-pub(super) struct Verification {
+pub(super) struct VerifiedTables {
     pub(super) from_block: u64,
     pub(super) to_block: u64,
     /// How many events were compared.
@@ -76,7 +76,7 @@ pub(super) struct Verification {
     pub(super) anchors_differ: u64,
 }
 
-impl Verification {
+impl VerifiedTables {
     /// How many rows would be replaced.
     pub(super) fn repair_count(&self) -> usize {
         let lines = [Some(&self.line), self.consents.as_ref()];
@@ -187,7 +187,7 @@ impl RememberedBlocks {
 
 impl Replay {
     /// Compares everything up to where the cursor stands now.
-    pub(super) async fn verify(&self) -> Result<Verification, Failure> {
+    pub(super) async fn verify(&self) -> Result<VerifiedTables, ReplayFailure> {
         let mut conn = self.pool.acquire().await?;
         let cursor = replays::position(&mut conn, &self.registry).await?;
         let cursor = cursor.ok_or("the registry of the deployment file was never followed here")?;
@@ -240,7 +240,7 @@ impl Replay {
         } else {
             (None, 0)
         };
-        Ok(Verification {
+        Ok(VerifiedTables {
             from_block,
             to_block,
             events,
@@ -290,7 +290,7 @@ impl Replay {
         &self,
         conn: &mut PgConnection,
         line: &FollowedLine,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ReplayFailure> {
         let now = replays::position(conn, &self.registry).await?;
         let is_ahead = now.is_some_and(|now| now.block_number >= line.cursor.block_number);
         let block = self

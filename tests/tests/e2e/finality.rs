@@ -47,7 +47,7 @@ async fn a_block_to_go_back_to_that_the_chain_does_not_have_is_refused_and_the_r
         .env("MEDITRUSTAL_DEPLOYMENT_FILE", deployment)
         .env("MEDITRUSTAL_ENVIRONMENT", "development")
         .env("MEDITRUSTAL_HEAD_AGE", "0")
-        .env("MEDITRUSTAL_FINALITY_DEPTH", "2")
+        .env("MEDITRUSTAL_FINALITY_DEPTH", "4")
         .env("MEDITRUSTAL_INDEXER_LISTEN", "127.0.0.1:0")
         .env("MEDITRUSTAL_LOG_FILE", &log)
         .stderr(Stdio::null())
