@@ -177,8 +177,7 @@ pub(crate) struct StatusArguments {
     pub(crate) listen: SocketAddr,
 
     /// Where the database is, under the indexer's own role; without it nothing is said of leases and findings
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url,
-          requires = "deployment_file")]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub(crate) database_url: Option<String>,
 
     /// What `contracts/script/Deploy.s.sol` wrote

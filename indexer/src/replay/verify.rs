@@ -327,9 +327,9 @@ impl Replay {
                 };
                 differ += 1;
                 let found = suspicion.details["column"].as_str();
-                let column = ANCHOR_COLUMNS.iter().find(|it| Some(**it) == found);
+                let column = ANCHOR_COLUMNS.into_iter().find(|it| Some(*it) == found);
                 let row = format!("the anchor of record {}", anchor.record);
-                let fault = RowFault::Column(column.copied().unwrap_or("tx_hash"));
+                let fault = RowFault::Column(column.unwrap_or("tx_hash"));
                 differences.add("record_anchors", &row, fault);
             }
         }

@@ -80,11 +80,12 @@ async fn nothing_is_called_final_while_another_node_has_another_block_there() {
     world.indexer = world.another_indexer("disagreeing", &environment).await;
     let record = anchored(&world).await;
     world.wait_for_indexer().await;
-    let agreed = world.block_number().await;
+    let anchor = world.wait_for_anchor(&record, "CONFIRMED").await;
+    let from = anchor["block_number"].as_u64();
     node.lies(move |method, _, answer| {
         let number = answer["result"]["number"].as_str();
         let number = number.and_then(|it| u64::from_str_radix(it.strip_prefix("0x")?, 16).ok());
-        if method == "eth_getBlockByNumber" && number > Some(agreed) {
+        if method == "eth_getBlockByNumber" && number >= from {
             answer["result"]["hash"] = json!(format!("0x{}", "22".repeat(32)));
         }
     });
