@@ -141,6 +141,7 @@ fn report(verified: &VerifiedTables, is_replaced: bool) -> Value {
         "fromBlock": verified.from_block,
         "toBlock": verified.to_block,
         "events": verified.events,
+        "consentsCompared": verified.consents.is_some(),
         "differences": verified.differences.count,
         "listed": verified.differences.listed,
         "anchors": verified.anchors,

@@ -34,6 +34,9 @@ const PAGE: i64 = 1_000;
 /// The most rows that a rebuild replaces: more is no repair but a restore. Unit: rows.
 pub(super) const MAX_REPLACED: usize = 100_000;
 
+/// How many rows that the chain does not have are looked for: one more than are replaced. Unit: rows.
+const MAX_SURPLUS: i64 = 100_001;
+
 /// The columns of an anchor that are compared.
 const ANCHOR_COLUMNS: [&str; 7] = [
     "state",
@@ -144,7 +147,8 @@ impl FollowedLine {
         differences: &mut Differences,
     ) -> Result<(), StoreError> {
         let (last, block) = (reached.sequence, reached.block_number);
-        let surplus = replays::surplus_events(conn, &self.registry, last, block, PAGE).await?;
+        let surplus =
+            replays::surplus_events(conn, &self.registry, last, block, MAX_SURPLUS).await?;
         for event in surplus {
             let row = self.row(event.sequence);
             differences.add("chain_events", &row, RowFault::Surplus);
