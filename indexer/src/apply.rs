@@ -387,7 +387,8 @@ async fn open(
     Ok(opened.len() as u64)
 }
 
-fn event_rows(logs: &[RegistryLog]) -> Vec<EventRow> {
+/// Logs as rows.
+pub(crate) fn event_rows(logs: &[RegistryLog]) -> Vec<EventRow> {
     logs.iter()
         .map(|log| EventRow {
             block_number: column(log.block_number),

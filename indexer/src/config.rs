@@ -13,7 +13,9 @@ use settings::ConfigCommand;
     name = "meditrustal-indexer",
     version,
     about,
-    after_help = "`meditrustal-indexer config check` and `config show` look at the settings, and start nothing."
+    after_help = "`meditrustal-indexer config check` and `config show` look at the settings, and start nothing. \
+                  `meditrustal-indexer status` says how a running indexer does, and `replay` holds what it wrote against the \
+                  chain once more."
 )]
 pub(crate) struct Config {
     #[command(flatten)]
@@ -131,7 +133,7 @@ pub(crate) struct CommonFiles {
     pub(crate) root_certificates: Option<PathBuf>,
 }
 
-/// `meditrustal-indexer config`: looks at the settings
+/// `meditrustal-indexer config`, `status` and `replay`: look, and follow nothing
 #[derive(Debug, Parser)]
 #[command(name = "meditrustal-indexer", version)]
 pub(crate) struct Inspector {
@@ -148,6 +150,80 @@ pub(crate) enum InspectorCommand {
     /// Check and show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say how far the registry was followed, who leads and how the nodes do. Exits with 0 where all is well, with 1 where
+    /// something is not as it should be or not known, with 2 where nothing is followed
+    Status(StatusArguments),
+    /// Read the chain again from the registry's first block, and compare what the indexer wrote. Exits with 0 where it is the
+    /// same or was replaced, with 1 where it differs, with 2 where that could not be told
+    Replay(ReplayArguments),
+}
+
+/// The commands of [`InspectorCommand`], by name.
+pub(crate) const INSPECTIONS: [&str; 3] = ["config", "status", "replay"];
+
+/// Settings of `meditrustal-indexer status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArguments {
+    /// Where the indexer answers, such as <http://127.0.0.1:8001>; without it, where MEDITRUSTAL_INDEXER_LISTEN says
+    #[arg(long = "url", env = "MEDITRUSTAL_INDEXER_URL", hide_env_values = true)]
+    pub(crate) url: Option<String>,
+
+    /// Where /health/live and /health/ready answer
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_INDEXER_LISTEN",
+        default_value = "127.0.0.1:8001"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Where the database is, under the indexer's own role; without it nothing is said of leases and findings
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    pub(crate) database_url: Option<String>,
+
+    /// What `contracts/script/Deploy.s.sol` wrote
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    pub(crate) deployment_file: Option<PathBuf>,
+
+    /// Say it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Settings of `meditrustal-indexer replay`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["verify", "rebuild"]))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
+pub(crate) struct ReplayArguments {
+    /// Where the database is: under the indexer's own role to verify, under meditrustal_migrator to rebuild
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    pub(crate) database_url: String,
+
+    /// Where a node that you trust answers JSON-RPC
+    #[arg(long, env = "CHAIN_RPC_URL", hide_env_values = true, value_parser = chain_url)]
+    pub(crate) chain_rpc_url: String,
+
+    /// What `contracts/script/Deploy.s.sol` wrote
+    #[arg(long, env = "MEDITRUSTAL_DEPLOYMENT_FILE")]
+    pub(crate) deployment_file: PathBuf,
+
+    /// Say which rows differ, and change nothing
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// Replace what differs, in one transaction. Stop every indexer before
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+
+    /// With --rebuild: say what would be replaced, and change nothing
+    #[arg(long, requires = "rebuild")]
+    pub(crate) dry_run: bool,
+
+    /// Say it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How a log line looks.

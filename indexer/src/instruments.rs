@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge, Label, Labelled, Metrics, flag};
 use crate::{
     endpoints::EndpointHealth,
     error::HALTS,
-    status::{Status, StatusFigures},
+    status::{DEPTHS, Status, StatusFigures},
 };
 
 /// The metrics of this process.
@@ -30,6 +30,7 @@ struct IndexerMetrics {
     opened: Counter,
     resolved: Counter,
     reorgs: Counter,
+    reorg_depths: Labelled<Counter>,
     nodes_well: Labelled<Gauge>,
     nodes_used: Labelled<Gauge>,
     node_failures: Labelled<Counter>,
@@ -99,6 +100,11 @@ impl IndexerMetrics {
             opened: all.counter("indexer_findings_opened", "Findings that were opened"),
             resolved: all.counter("indexer_findings_resolved", "Findings that were resolved"),
             reorgs: all.counter("indexer_reorganisations", "Reorganisations of the chain"),
+            reorg_depths: all.counters(
+                "indexer_reorganisations_by_depth",
+                "Reorganisations of the chain, by how many blocks were undone at most",
+                &[Label::new("blocks", DEPTHS.map(|(_, name)| name))],
+            ),
             nodes_well: all.known_gauges(
                 "indexer_node_well",
                 "1 where the node did what it should when it was last asked",
@@ -148,6 +154,9 @@ impl IndexerMetrics {
         raise(&self.opened, figures.findings_opened);
         raise(&self.resolved, figures.findings_resolved);
         raise(&self.reorgs, figures.reorgs);
+        for ((_, name), count) in DEPTHS.into_iter().zip(figures.reorg_depths) {
+            raise(&self.reorg_depths.with(&[name]), count);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     fetch::RangeSize,
     plan::{Compared, Step, finality, plan},
     position::{BlockRef, ChainPosition, RegistryState, number},
+    progress::Progress,
     status::{LeadershipRole, Status},
 };
 
@@ -65,6 +66,8 @@ pub(crate) struct LeaderState {
     noted_at: Instant,
     /// The newest block of a node that is behind us, and since when it is that.
     behind: Option<(u64, Instant)>,
+    /// How far the catching up is; `None` where there is nothing to catch up with.
+    catching_up: Option<Progress>,
 }
 
 /// Where the chain is.
@@ -267,6 +270,7 @@ impl ChainFollower {
             noted: None,
             noted_at: Instant::now(),
             behind: None,
+            catching_up: None,
         })
     }
 

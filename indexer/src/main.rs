@@ -17,9 +17,12 @@ mod lease;
 mod notifications;
 mod plan;
 mod position;
+mod progress;
 mod reconcile;
+mod replay;
 mod run;
 mod status;
+mod status_command;
 mod sweep;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
@@ -30,7 +33,7 @@ use settings::{ConfigCommand, GivenSettings};
 use telemetry::{LogSettings, StartError, Telemetry};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Inspector, InspectorCommand, LogFormat};
+use crate::config::{Config, INSPECTIONS, Inspector, InspectorCommand, LogFormat};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -40,13 +43,17 @@ async fn main() -> ExitCode {
         secrets: environment::SECRETS.map(str::to_owned).to_vec(),
     });
     let unknown = unknown_settings(given.variables(), &own);
-    if given.is_for(&Inspector::command(), "config") {
+    let root = Inspector::command();
+    if INSPECTIONS.iter().any(|name| given.is_for(&root, name)) {
         let asked = settings::parse::<Inspector>(&given, &unknown);
         if let Err(error) = tls::trust(asked.files.root_certificates.as_deref()) {
             settings::refuse("meditrustal-indexer", &[error::with_causes(&error)]);
         }
-        let InspectorCommand::Config(command) = asked.command;
-        return inspect(&command, &given, unknown);
+        return match &asked.command {
+            InspectorCommand::Config(command) => inspect(command, &given, unknown),
+            InspectorCommand::Status(arguments) => status_command::run(arguments).await,
+            InspectorCommand::Replay(arguments) => Box::pin(replay::run(arguments)).await,
+        };
     }
     // What is missing may be what was mistyped.
     let config = settings::parse::<Config>(&given, &unknown);

@@ -2,6 +2,7 @@
 //! endpoints.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,6 +27,23 @@ const MAX_APART: i64 = 60;
 
 /// How far they may be apart without a word. Unit: seconds.
 const APART_TOLD: i64 = 5;
+
+/// The upper bounds by which the depth of a reorganisation is told: those below finality, and deeper ones. Unit: blocks.
+pub(crate) const DEPTHS: [(u64, &str); 7] = [
+    (1, "1"),
+    (2, "2"),
+    (6, "6"),
+    (12, "12"),
+    (32, "32"),
+    (64, "64"),
+    (u64::MAX, "more"),
+];
+
+/// Which of [`DEPTHS`] a reorganisation counts to.
+fn depth_class(depth: u64) -> usize {
+    let bounds = DEPTHS.iter();
+    bounds.take_while(|(bound, _)| *bound < depth).count()
+}
 
 /// What is wrong with clocks that are so far apart.
 pub(crate) fn clock_trouble(ahead: TimeDelta) -> Option<String> {
@@ -92,6 +110,8 @@ struct StatusData {
     findings_resolved: u64,
     reorgs: u64,
     deepest_reorg: u64,
+    /// How many reorganisations there were, by [`DEPTHS`].
+    reorg_depths: [u64; DEPTHS.len()],
     /// Since when events are counted, how many there were then, and the last rate.
     counted: (Instant, u64),
     events_per_second: f64,
@@ -128,6 +148,8 @@ pub(crate) struct HealthReport {
     findings_resolved: u64,
     reorgs: u64,
     deepest_reorg_blocks: u64,
+    /// How many there were, by their depth in blocks at most; none for what did not happen.
+    reorgs_by_depth: BTreeMap<&'static str, u64>,
     nodes: Vec<EndpointHealth>,
     #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<&'static str>,
@@ -160,6 +182,8 @@ pub(crate) struct StatusFigures {
     pub(crate) reorgs: u64,
     /// Unit: blocks.
     pub(crate) deepest_reorg: u64,
+    /// How many reorganisations there were, by [`DEPTHS`].
+    pub(crate) reorg_depths: [u64; DEPTHS.len()],
 }
 
 /// Shared between the loop and the health endpoints.
@@ -187,6 +211,7 @@ impl Status {
             findings_resolved: 0,
             reorgs: 0,
             deepest_reorg: 0,
+            reorg_depths: [0; DEPTHS.len()],
             counted: (now, 0),
             events_per_second: 0.0,
             halted: None,
@@ -273,6 +298,9 @@ impl Status {
         let mut known = self.known();
         known.reorgs += 1;
         known.deepest_reorg = known.deepest_reorg.max(depth);
+        if let Some(count) = known.reorg_depths.get_mut(depth_class(depth)) {
+            *count += 1;
+        }
     }
 
     /// A round of the loop that did what it should. Gives whether it is the first since trouble.
@@ -341,6 +369,7 @@ impl Status {
             findings_resolved: known.findings_resolved,
             reorgs: known.reorgs,
             deepest_reorg: known.deepest_reorg,
+            reorg_depths: known.reorg_depths,
         }
     }
 
@@ -366,6 +395,12 @@ impl Status {
             findings_resolved: known.findings_resolved,
             reorgs: known.reorgs,
             deepest_reorg_blocks: known.deepest_reorg,
+            reorgs_by_depth: DEPTHS
+                .into_iter()
+                .zip(known.reorg_depths)
+                .filter(|(_, count)| *count > 0)
+                .map(|((_, name), count)| (name, count))
+                .collect(),
             nodes: known.nodes.clone(),
             halted: known.halted,
             last_error: known.last_error.clone(),
@@ -412,6 +447,28 @@ fn stuck(known: &StatusData) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reorganisations_are_counted_by_their_depth() {
+        for (depth, class) in [
+            (0, "1"),
+            (1, "1"),
+            (2, "2"),
+            (3, "6"),
+            (6, "6"),
+            (7, "12"),
+            (64, "64"),
+            (65, "more"),
+            (u64::MAX, "more"),
+        ] {
+            assert_eq!(DEPTHS[depth_class(depth)].1, class, "{depth}");
+        }
+        let status = Status::new(None);
+        status.reorged(4);
+        status.reorged(5);
+        let wanted = BTreeMap::from([("6", 2)]);
+        assert_eq!(status.report().reorgs_by_depth, wanted);
+    }
 
     #[test]
     fn readiness_follows_what_happened() {

@@ -15,6 +15,7 @@ use store::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::judge::misplaced;
 use crate::{
     apply::{ChainWriter, ConsentSweep},
     error::IndexerError,

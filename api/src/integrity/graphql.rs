@@ -11,6 +11,8 @@ use store::{
     cursor::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
     registry_feed::RegistryFeedRow,
+    index_status::{self, IndexProgress},
+    users,
 };
 use uuid::Uuid;
 
@@ -106,6 +108,83 @@ pub(crate) struct RegistryEventSignature {
     topic: TxHash,
 }
 
+/// How far the events of the contract have been read, beside how far the chain is.
+#[derive(Debug)]
+pub(crate) struct IndexStatus {
+    chain_id: u64,
+    progress: Option<IndexProgress>,
+    /// When the last block was made whose events were read; `None` where the node does not say so.
+    indexed_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+}
+
+/// How far the events of the contract have been read, beside how far the chain is.
+#[Object]
+impl IndexStatus {
+    /// The ID of the chain that the contract is on (EIP-155).
+    async fn chain_id(&self) -> u64 {
+        self.chain_id
+    }
+
+    /// The number of the newest block of the chain, as it was last seen; null before the first one.
+    async fn head_block(&self) -> Option<i64> {
+        self.progress.map(|progress| progress.head_block)
+    }
+
+    /// The number of the last block whose events were read; null before the first one.
+    async fn indexed_block(&self) -> Option<i64> {
+        self.progress.map(|progress| progress.indexed_block)
+    }
+
+    /// The number of the last block that cannot be undone; null before the first one.
+    async fn finalized_block(&self) -> Option<i64> {
+        self.progress.map(|progress| progress.finalized_block)
+    }
+
+    /// The number of events that the contract has emitted, as far as they were read; null before the first one.
+    async fn head_sequence(&self) -> Option<i64> {
+        self.progress.map(|progress| progress.sequence)
+    }
+
+    /// How many blocks of the chain were not read yet; null before the first one.
+    async fn lag_blocks(&self) -> Option<i64> {
+        self.progress.map(lag)
+    }
+
+    /// For how many seconds what is stored has been behind the chain: 0 where every block was read, and otherwise the
+    /// age of the last one that was. Null before the first one, and where the chain does not answer.
+    async fn lag_seconds(&self) -> Option<i64> {
+        if self.progress.map(lag)? == 0 {
+            return Some(0);
+        }
+        Some((self.now - self.indexed_at?).num_seconds().max(0))
+    }
+
+    /// The time at which the last block was made whose events were read; null before the first one, and where the chain
+    /// does not answer.
+    async fn indexed_block_time(&self) -> Option<DateTime<Utc>> {
+        self.indexed_at
+    }
+
+    /// How many seconds ago this was written; more than a few mean that nothing reads the chain. Null before the first
+    /// block.
+    async fn written_seconds_ago(&self) -> Option<f64> {
+        self.progress.map(|progress| progress.written_seconds)
+    }
+}
+
+/// Blocks of the chain that were not read yet.
+fn lag(progress: IndexProgress) -> i64 {
+    (progress.head_block - progress.indexed_block).max(0)
+}
+
+/// When a block was made; `None` where the node does not say so.
+async fn made_at(client: &chain::Client, block: i64) -> Option<DateTime<Utc>> {
+    let block = u64::try_from(block).ok()?;
+    let block = client.block_by_number(block).await.ok()??;
+    DateTime::from_timestamp(i64::try_from(block.timestamp).ok()?, 0)
+}
+
 #[derive(Default)]
 pub(crate) struct IntegrityQuery;
 
@@ -129,6 +208,30 @@ impl IntegrityQuery {
         Ok(Registry {
             deployment,
             progress,
+        })
+    }
+
+    /// How far the events of the contract have been read, so that a caller knows how current the states of anchors are. Open
+    /// to every role.
+    async fn index_status(&self, ctx: &Context<'_>) -> Result<IndexStatus> {
+        let (app, caller) = request(ctx)?;
+        let followed = app.registry()?;
+        let mut tx = app.pool.begin().await.map_err(Error::from)?;
+        caller.actor(&mut tx).await?;
+        let now = users::now(&mut tx).await.map_err(Error::from)?;
+        let progress = index_status::progress(&mut tx, &followed)
+            .await
+            .map_err(Error::from)?;
+        tx.commit().await.map_err(Error::from)?;
+        let indexed_at = match progress {
+            Some(progress) => made_at(&app.chain, progress.indexed_block).await,
+            None => None,
+        };
+        Ok(IndexStatus {
+            chain_id: app.chain.deployment().chain_id,
+            progress,
+            indexed_at,
+            now,
         })
     }
 }

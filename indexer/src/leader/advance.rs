@@ -1,6 +1,8 @@
 //! Reading on. What was read is applied as far as it is confirmed; the rest is held until what is read next confirms it, and
 //! read again where nothing does.
 
+use std::{io::IsTerminal as _, time::Instant};
+
 use super::{ChainFollower, LeaderState, ObservedHead, RoundOutcome};
 use crate::{
     deadline::{in_time, until},
@@ -8,7 +10,11 @@ use crate::{
     fetch::{self, Ranges},
     follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
     plan::MAX_STEP,
+    progress::{self, Progress},
 };
+
+/// How far behind a leader is that says how far it is: no more are read at once above finality. Unit: blocks.
+const FAR_BEHIND: u64 = 64;
 
 impl ChainFollower {
     /// Reads on from a block; where logs do not follow, once more from the last position that is confirmed.
@@ -154,6 +160,28 @@ impl ChainFollower {
                 leader.at.block.number
             );
         }
+        tell_progress(leader, seen);
         Ok(())
+    }
+}
+
+/// Says how far the catching up is, where there is much to catch up with.
+fn tell_progress(leader: &mut LeaderState, seen: ObservedHead) {
+    let block = leader.at.block.number;
+    if seen.head.saturating_sub(block) < FAR_BEHIND {
+        leader.catching_up = None;
+        return;
+    }
+    let progress = leader.catching_up.get_or_insert_with(|| {
+        let is_terminal = std::io::stderr().is_terminal();
+        Progress::new(block + 1, seen.head, Instant::now(), is_terminal)
+    });
+    let Some(line) = progress.at(block, Instant::now()) else {
+        return;
+    };
+    if progress.is_rewritten() {
+        progress::show(&line, true);
+    } else {
+        tracing::info!(block, "Catching up: {line}");
     }
 }

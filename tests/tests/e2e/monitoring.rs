@@ -251,6 +251,7 @@ fn closed_lists() -> BTreeMap<&'static str, BTreeSet<String>> {
             ]),
         ),
         ("account", list(&["registrar", "checkpoint"])),
+        ("blocks", list(&["1", "2", "6", "12", "32", "64", "more"])),
         ("of", list(&["database", "chain"])),
         (
             "task",

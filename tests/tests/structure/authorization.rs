@@ -81,7 +81,7 @@ pub(super) struct Case(
     pub(super) Wanted,
 );
 
-pub(super) const CASES: [Case; 88] = [
+pub(super) const CASES: [Case; 89] = [
     Case("Query.me", "{ me { id } }", EVERYBODY),
     Case(
         "Query.users",
@@ -392,6 +392,11 @@ pub(super) const CASES: [Case; 88] = [
         "Query.registry",
         "{ registry { address version events { topic } } }",
         PUBLIC,
+    ),
+    Case(
+        "Query.indexStatus",
+        "{ indexStatus { chainId indexedBlock } }",
+        EVERYBODY,
     ),
     Case("Query.myWallets", "{ myWallets { nodes { id } } }", NONE),
     Case(
