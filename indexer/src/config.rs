@@ -164,7 +164,7 @@ pub(crate) const INSPECTIONS: [&str; 3] = ["config", "status", "replay"];
 /// Settings of `meditrustal-indexer status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArguments {
-    /// Where the indexer answers, such as <http://127.0.0.1:8001>; without it, where MEDITRUSTAL_INDEXER_LISTEN says
+    /// Where the indexer answers, such as <http://127.0.0.1:8001>; without it, where `MEDITRUSTAL_INDEXER_LISTEN` says
     #[arg(long = "url", env = "MEDITRUSTAL_INDEXER_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
 

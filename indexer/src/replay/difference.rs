@@ -63,8 +63,8 @@ impl Differences {
     }
 
     pub(crate) fn add_columns(&mut self, table: &'static str, row: &str, columns: &[&'static str]) {
-        for column in columns {
-            self.add(table, row, RowFault::Column(*column));
+        for &column in columns {
+            self.add(table, row, RowFault::Column(column));
         }
     }
 }
@@ -147,7 +147,8 @@ mod tests {
             payload: json!({ "paused": true }),
         };
         assert_eq!(of_event(&stored(), &wanted), Vec::<&str>::new());
-        let changes: [(&str, fn(&mut StoredEvent)); 9] = [
+        type Change = fn(&mut StoredEvent);
+        let changes: [(&str, Change); 9] = [
             ("block_number", |row| row.block_number = 6),
             ("block_hash", |row| row.block_hash.push('f')),
             ("tx_hash", |row| row.tx_hash.push('f')),
