@@ -10,8 +10,8 @@ use futures::{Stream, StreamExt};
 use store::{
     cursor::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
-    registry_feed::RegistryFeedRow,
     index_status::{self, IndexProgress},
+    registry_feed::RegistryFeedRow,
     users,
 };
 use uuid::Uuid;

@@ -132,6 +132,8 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut StoredEvent);
+
     #[test]
     fn each_column_of_an_event_that_is_another_is_named() {
         let wanted = EventRow {
@@ -147,7 +149,6 @@ mod tests {
             payload: json!({ "paused": true }),
         };
         assert_eq!(of_event(&stored(), &wanted), Vec::<&str>::new());
-        type Change = fn(&mut StoredEvent);
         let changes: [(&str, Change); 9] = [
             ("block_number", |row| row.block_number = 6),
             ("block_hash", |row| row.block_hash.push('f')),
