@@ -95,6 +95,7 @@
 //! - `throttle`: limits attempts to log in, by the rule of `domain::throttle`
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
+//! - `profiles`: reads the packages of profiles that documents are held against
 //! - `key_checks`: compares the keys with the database before they are used
 //! - `seals`: checks the seals of rows that decide, and seals what is written
 //! - `proxies`: the client's address behind a trusted proxy
@@ -165,6 +166,7 @@ mod organizations;
 mod page;
 mod party;
 mod playground;
+mod profiles;
 mod proxies;
 mod query_limits;
 mod readiness;

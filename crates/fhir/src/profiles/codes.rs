@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::canonical::split_canonical;
 use super::package::{Package, ValueSetSource, items, text};
-use super::split_canonical;
 use crate::json::Json;
 use crate::table;
 

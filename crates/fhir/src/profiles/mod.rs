@@ -5,6 +5,7 @@
 //! rule that cannot be evaluated here, such as a `FHIRPath` constraint, is never taken as kept: it is named as not checked.
 //! A document that declares nothing is not looked at.
 
+mod canonical;
 mod codes;
 mod package;
 mod rules;
@@ -16,7 +17,8 @@ mod walk;
 
 use std::collections::HashMap;
 
-use self::rules::ElementRules;
+use self::canonical::split_canonical;
+use self::rules::Profile;
 use crate::issue::Issue;
 use crate::json::Json;
 
@@ -28,25 +30,6 @@ pub struct Profiles {
     profiles: Vec<Profile>,
     /// The places of those of one URL, in the order of their packages.
     by_url: HashMap<String, Vec<usize>>,
-}
-
-/// One profile.
-#[derive(Debug)]
-struct Profile {
-    url: String,
-    version: Option<String>,
-    /// The resource or data type that it is of.
-    kind: String,
-    rules: ElementRules,
-    /// What it is based on, where no package has that: nothing of it is checked.
-    unknown_base: Option<String>,
-}
-
-impl Profile {
-    /// The last part of its URL, by which issues cite it.
-    fn name(&self) -> &str {
-        self.url.rsplit('/').next().unwrap_or(&self.url)
-    }
 }
 
 /// What came of holding a document against its profiles.
@@ -100,13 +83,5 @@ impl Profiles {
     /// Whether there is one of this URL, in whichever version.
     fn has_other_version(&self, canonical: &str) -> bool {
         self.by_url.contains_key(split_canonical(canonical).0)
-    }
-}
-
-/// The URL and the version of a canonical URL.
-fn split_canonical(canonical: &str) -> (&str, Option<&str>) {
-    match canonical.split_once('|') {
-        Some((url, version)) => (url, Some(version)),
-        None => (canonical, None),
     }
 }

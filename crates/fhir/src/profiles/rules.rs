@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::canonical::split_canonical;
 use super::codes::{Codes, Terminology};
 use super::package::{Package, Structure, items, text};
 use super::slicing::Slicing;
 use super::values::Wanted;
-use super::{Profile, split_canonical};
 use crate::json::Json;
 use crate::table;
 
@@ -18,6 +18,25 @@ const R4_STRUCTURE: &str = "http://hl7.org/fhir/StructureDefinition/";
 const MAX_BASES: usize = 16;
 /// How deep elements lie in each other at most.
 const MAX_DEPTH: usize = 32;
+
+/// One profile.
+#[derive(Debug)]
+pub(super) struct Profile {
+    pub(super) url: String,
+    pub(super) version: Option<String>,
+    /// The resource or data type that it is of.
+    pub(super) kind: String,
+    pub(super) rules: ElementRules,
+    /// What it is based on, where no package has that: nothing of it is checked.
+    pub(super) unknown_base: Option<String>,
+}
+
+impl Profile {
+    /// The last part of its URL, by which issues cite it.
+    pub(super) fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or(&self.url)
+    }
+}
 
 /// What is demanded of one element.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::canonical::split_canonical;
 use super::codes::{Codes, Membership};
 use super::package::{items, text};
 use super::rules::ElementRules;
@@ -186,7 +187,7 @@ fn value_of(rules: &ElementRules, path: &[String]) -> Option<Test> {
     let mut profiles = rules.types.iter().flat_map(|it| &it.profiles);
     match (name.as_str(), rest, profiles.next(), profiles.next()) {
         ("url", [], Some(only), None) => {
-            let (url, _) = super::split_canonical(only);
+            let (url, _) = split_canonical(only);
             Some(Test::Value(Wanted::Fixed(Json::String(url.to_owned()))))
         }
         _ => None,

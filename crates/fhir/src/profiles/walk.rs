@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::codes::Membership;
-use super::rules::{AllowedType, ElementRules};
+use super::rules::{AllowedType, ElementRules, Profile};
 use super::slicing::{SliceItem, Slicing, is_choice_of};
-use super::{Profile, ProfileReport, Profiles};
+use super::{ProfileReport, Profiles};
 use crate::contained::Contained;
 use crate::issue::{Issue, IssueCode, Path};
 use crate::json::{Json, member};
@@ -29,7 +29,7 @@ const MUST_SUPPORT: &str = "profile-must-support";
 
 /// Holds a document against its profiles.
 pub(super) fn check(profiles: &Profiles, document: &Json) -> ProfileReport {
-    let mut walk = Walk {
+    let mut walk = ProfileWalk {
         profiles,
         report: ProfileReport::default(),
         told: HashSet::new(),
@@ -60,7 +60,7 @@ enum Surroundings<'a> {
 
 /// What does not change while a resource is held against one profile.
 #[derive(Clone, Copy)]
-struct Context<'p, 'd> {
+struct ProfileContext<'p, 'd> {
     profile: &'p Profile,
     /// What references of the form `#id` mean.
     contained: &'d Contained<'d>,
@@ -97,14 +97,14 @@ impl Occurrence<'_> {
     }
 }
 
-struct Walk<'p> {
+struct ProfileWalk<'p> {
     profiles: &'p Profiles,
     report: ProfileReport,
     /// What was said of which place: one complaint for one fault, and one note for one rule.
     told: HashSet<(String, String)>,
 }
 
-impl<'p> Walk<'p> {
+impl<'p> ProfileWalk<'p> {
     fn resource(
         &mut self,
         json: &Json,
@@ -180,7 +180,7 @@ impl<'p> Walk<'p> {
                 continue;
             }
             self.unknown_base(profile, at);
-            let context = Context {
+            let context = ProfileContext {
                 profile,
                 contained,
                 later,
@@ -217,7 +217,7 @@ impl<'p> Walk<'p> {
         rules: &'p ElementRules,
         object: Object<'_>,
         path: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
         later: [Option<&'static str>; 2],
     ) {
         let found = occurrences(&rules.name, object);
@@ -250,9 +250,9 @@ impl<'p> Walk<'p> {
         slice: Option<&str>,
         count: usize,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
-        let Context { profile, .. } = context;
+        let ProfileContext { profile, .. } = context;
         let what = slice.map_or_else(
             || "this element".to_owned(),
             |slice| format!("the slice {slice} of this element"),
@@ -292,7 +292,7 @@ impl<'p> Walk<'p> {
         rules: &ElementRules,
         occurrence: &Occurrence<'_>,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
         let mut types = rules.types.iter();
         let is_allowed = !rules.name.ends_with("[x]")
@@ -312,7 +312,7 @@ impl<'p> Walk<'p> {
         rules: &'p ElementRules,
         occurrence: &Occurrence<'_>,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
         let Some(value) = occurrence.value else {
             return;
@@ -357,7 +357,7 @@ impl<'p> Walk<'p> {
         value: &Json,
         node: Option<&'static Node>,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
         if let Some(wanted) = &rules.wanted
             && !wanted.is_met_by(value)
@@ -396,9 +396,9 @@ impl<'p> Walk<'p> {
         allowed: &AllowedType,
         value: &Json,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
-        let Context {
+        let ProfileContext {
             profile, contained, ..
         } = context;
         let text = |name| value.get(name).and_then(Json::as_str);
@@ -429,7 +429,7 @@ impl<'p> Walk<'p> {
         occurrence: &Occurrence<'_>,
         value: &Json,
         at: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
         let Some((only, others)) = allowed.profiles.split_first() else {
             return;
@@ -444,7 +444,7 @@ impl<'p> Walk<'p> {
             return self.note(at, NOT_CHECKED, only, message);
         };
         self.unknown_base(profile, at);
-        let nested = Context {
+        let nested = ProfileContext {
             profile,
             nested: context.nested + 1,
             ..context
@@ -459,7 +459,7 @@ impl<'p> Walk<'p> {
         (element, is_missing): (&str, bool),
         found: &[Occurrence<'_>],
         path: Path<'_>,
-        context: Context<'p, '_>,
+        context: ProfileContext<'p, '_>,
     ) {
         let at = path.element(element.trim_end_matches("[x]"));
         if let Some(problem) = slicing.problem {
