@@ -55,6 +55,7 @@ mod organizations;
 mod other_blocks;
 mod plans;
 mod process;
+mod profiles;
 mod readme;
 mod records;
 mod representatives;

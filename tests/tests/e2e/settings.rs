@@ -145,6 +145,10 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
         ("MEDITRUSTAL_SOCKETS_OF_ADDRESS", "9"),
         ("MEDITRUSTAL_SITE", "nowhere"),
         ("MEDITRUSTAL_RELAY_CONSENTS", "true"),
+        (
+            "MEDITRUSTAL_PROFILES",
+            "/nowhere/guide.tgz,/proc/self/status",
+        ),
     ]);
 
     let told = refused(&world, "meditrustal", &["serve"], &settings).await;
@@ -152,7 +156,9 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 8 settings cannot be used",
+            "these 10 settings cannot be used",
+            "MEDITRUSTAL_PROFILES: /nowhere/guide.tgz is no package of profiles that can be used: it cannot be read",
+            "MEDITRUSTAL_PROFILES: /proc/self/status is no package of profiles that can be used: it is no tar archive",
             "MEDITRUSTAL_RELAY_CONSENTS: the deployment file names no registry of consents",
             "MEDITRUSTAL_POOL_MIN_SIZE is 30, and must be at most MEDITRUSTAL_POOL_MAX_SIZE, which is 20",
             "MEDITRUSTAL_FIRST_WAIT is 1000, and must be at most MEDITRUSTAL_LONGEST_WAIT, which is 900",
