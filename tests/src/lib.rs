@@ -27,6 +27,7 @@ mod pooler;
 mod program;
 mod raw;
 pub mod registry;
+pub mod synthea;
 mod template;
 pub mod transfer;
 mod wallet;
