@@ -95,6 +95,10 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let (listener, profiles) = check(&config).await?;
     let stopping = CancellationToken::new();
     let address = listener.local_addr()?;
+    if !profiles.is_empty() {
+        let count = profiles.len();
+        tracing::info!("Documents are held against {count} profiles, where they declare them");
+    }
     let (app, mut tasks) = assemble(&config, safety, profiles, address, stopping.clone()).await?;
     let playground = config
         .playground_dir
@@ -498,12 +502,6 @@ async fn assemble(
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
     let resources = open(config, safety).await?;
-    if !profiles.is_empty() {
-        tracing::info!(
-            "Documents are held against {} profiles, where they declare them",
-            profiles.len()
-        );
-    }
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
     let (fees, current_fees) = watch::channel(FIRST_FEES);

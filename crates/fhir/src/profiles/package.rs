@@ -12,6 +12,9 @@ pub const MAX_DEFINITION: usize = 32 << 20;
 /// How many elements a profile has at most; the largest of the IPS has 1,040.
 const MAX_ELEMENTS: usize = 10_000;
 
+/// How deep elements lie in each other at most.
+const MAX_ELEMENT_DEPTH: usize = 32;
+
 /// The version of FHIR that packages must be for, whatever its last number is.
 const VERSION: &str = "4.0";
 
@@ -145,11 +148,11 @@ impl Package {
     fn manifest(&mut self, json: &Json) -> Result<(), InvalidPackage> {
         self.has_manifest = true;
         // Both names are in use; old packages have a list of another name.
-        let versions = items(json, "fhirVersions")
+        let mut versions = items(json, "fhirVersions")
             .iter()
             .chain(items(json, "fhir-version-list"));
         let is_ours = |version: &Json| version.as_str().is_some_and(|it| it.starts_with(VERSION));
-        if versions.clone().any(is_ours) {
+        if versions.any(is_ours) {
             Ok(())
         } else {
             Err(InvalidPackage::OtherVersion)
@@ -189,6 +192,10 @@ impl Package {
         }
         if elements.iter().any(|it| text(it, "path").is_none()) {
             return Err("it has an element without path");
+        }
+        let is_too_deep = |element: &Json| id_of(element).split('.').count() > MAX_ELEMENT_DEPTH;
+        if elements.iter().any(is_too_deep) {
+            return Err("it has an element that lies too deep");
         }
         let elements = elements.iter().map(kept).collect();
         self.structures.push(Structure {
@@ -255,6 +262,12 @@ fn collect(json: &Json, codes: &mut BTreeSet<String>) {
         codes.extend(text(concept, "code").map(str::to_owned));
         collect(concept, codes);
     }
+}
+
+/// The `id` of an element's definition, or what it would be.
+pub(super) fn id_of(element: &Json) -> &str {
+    let path = || text(element, "path").unwrap_or_default();
+    text(element, "id").unwrap_or_else(path)
 }
 
 pub(super) fn text<'a>(json: &'a Json, key: &str) -> Option<&'a str> {

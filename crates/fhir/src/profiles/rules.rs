@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::canonical::split_canonical;
 use super::codes::{Codes, Terminology};
-use super::package::{Package, Structure, items, text};
+use super::package::{Package, Structure, id_of, items, text};
 use super::slicing::Slicing;
 use super::values::Wanted;
 use crate::json::Json;
@@ -16,8 +16,6 @@ use crate::table;
 const R4_STRUCTURE: &str = "http://hl7.org/fhir/StructureDefinition/";
 /// How long a line of profiles that are based on each other may be.
 const MAX_BASES: usize = 16;
-/// How deep elements lie in each other at most.
-const MAX_DEPTH: usize = 32;
 
 /// One profile.
 #[derive(Debug)]
@@ -135,13 +133,12 @@ impl<'a> Compiler<'a> {
         let mut merged: Vec<Json> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         for element in line.iter().rev().flat_map(|one| &one.elements) {
-            let id = id_of(element);
-            match places.get(&id).and_then(|&at| merged.get_mut(at)) {
-                Some(known) => overlay(known, element),
-                None => {
-                    places.insert(id, merged.len());
-                    merged.push(element.clone());
-                }
+            let id = id_of(element).to_owned();
+            if let Some(known) = places.get(&id).and_then(|&at| merged.get_mut(at)) {
+                overlay(known, element);
+            } else {
+                places.insert(id, merged.len());
+                merged.push(element.clone());
             }
         }
         (merged, unknown)
@@ -160,7 +157,7 @@ impl<'a> Compiler<'a> {
     fn add(&mut self, package: usize, root: &mut ElementRules, element: &Json) {
         let id = id_of(element);
         let mut at = root;
-        for segment in id.split('.').skip(1).take(MAX_DEPTH) {
+        for segment in id.split('.').skip(1) {
             let (name, slice) = match segment.split_once(':') {
                 Some((name, slice)) => (name, Some(slice)),
                 None => (segment, None),
@@ -272,12 +269,6 @@ fn tell_slices_apart(rules: &mut ElementRules) {
         }
         slicing.tell_apart(&name);
     }
-}
-
-/// The `id` of an element's definition, or what it would be.
-fn id_of(element: &Json) -> String {
-    let path = || text(element, "path").unwrap_or_default();
-    text(element, "id").unwrap_or_else(path).to_owned()
 }
 
 /// Puts what a differential says of an element over what is known of it. Constraints are joined.

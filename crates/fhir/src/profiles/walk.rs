@@ -15,8 +15,8 @@ use crate::validate::MAX_ISSUES;
 
 /// How many profiles one resource is held against.
 const MAX_PROFILES: usize = 16;
-/// How many profiles of data types may lead to each other.
-const MAX_NESTED: usize = 32;
+/// How many profiles of data types may lead to each other. An element and its slices may each name one.
+const MAX_NESTED: usize = 8;
 /// The longest URL of a profile that a message repeats. Unit: characters.
 const MAX_URL: usize = 200;
 
