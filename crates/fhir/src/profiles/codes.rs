@@ -3,6 +3,7 @@
 //! What they do not list (a filter, a system that is elsewhere) leaves a set open: a code that is not among those that are
 //! known is then neither in it nor outside of it.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -13,6 +14,12 @@ use crate::table;
 
 /// How many codes all value sets that bindings name have at most. Beyond, sets stay open.
 const MAX_CODES: usize = 2_000_000;
+
+/// How many codes are gone through at most while value sets are put together, those that others include once for each of
+/// these. Beyond, sets stay open.
+const MAX_WORK: usize = 20_000_000;
+/// How many value sets may include each other, one within another.
+const MAX_WITHIN: usize = 32;
 
 /// The folder of R4's own value sets, and its code systems.
 const R4_VALUE_SET: &str = "http://hl7.org/fhir/ValueSet/";
@@ -167,6 +174,8 @@ pub(super) struct Terminology<'a> {
     packages: &'a [Package],
     known: HashMap<(usize, String), Arc<Codes>>,
     codes: usize,
+    /// How much was gone through.
+    work: Cell<usize>,
 }
 
 impl<'a> Terminology<'a> {
@@ -175,6 +184,7 @@ impl<'a> Terminology<'a> {
             packages,
             known: HashMap::new(),
             codes: 0,
+            work: Cell::new(0),
         }
     }
 
@@ -197,7 +207,8 @@ impl<'a> Terminology<'a> {
     /// `within` are the value sets that include this one: none includes itself.
     fn expand(&self, package: usize, canonical: &str, within: &mut Vec<String>) -> Codes {
         let (url, version) = split_canonical(canonical);
-        if within.iter().any(|outer| outer == url) {
+        let is_too_much = within.len() >= MAX_WITHIN || self.work.get() > MAX_WORK;
+        if is_too_much || within.iter().any(|outer| outer == url) {
             return Codes::open();
         }
         let found = self.find(package, |it| it.value_sets.get(url));
@@ -207,6 +218,7 @@ impl<'a> Terminology<'a> {
             within.push(url.to_owned());
             let codes = self.of_source(package, set, within);
             within.pop();
+            self.count(&codes);
             return codes;
         }
         match version {
@@ -214,6 +226,11 @@ impl<'a> Terminology<'a> {
             Some(version) if version.starts_with("4.0") => of_r4(url),
             Some(_) => Codes::open(),
         }
+    }
+
+    fn count(&self, codes: &Codes) {
+        let work = self.work.get().saturating_add(codes.len());
+        self.work.set(work.saturating_add(1));
     }
 
     /// What a package itself has, or else another one: the last first.
@@ -256,7 +273,7 @@ impl<'a> Terminology<'a> {
     }
 
     fn of_system(&self, package: usize, system: &str, part: &Json) -> Codes {
-        if !items(part, "filter").is_empty() {
+        if !items(part, "filter").is_empty() || self.work.get() > MAX_WORK {
             return Codes::open();
         }
         let concepts = items(part, "concept");
@@ -270,10 +287,12 @@ impl<'a> Terminology<'a> {
             let codes = concepts.iter().filter_map(|it| text(it, "code"));
             Some(codes.map(str::to_owned).collect())
         };
-        Codes {
+        let codes = Codes {
             systems: BTreeMap::from([(system.to_owned(), listed)]),
             is_open: false,
-        }
+        };
+        self.count(&codes);
+        codes
     }
 }
 
