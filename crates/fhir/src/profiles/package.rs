@@ -12,6 +12,9 @@ pub const MAX_DEFINITION: usize = 32 << 20;
 /// How many elements a profile has at most; the largest of the IPS has 1,040.
 const MAX_ELEMENTS: usize = 10_000;
 
+/// How many profiles a package has at most; US Core has 70.
+const MAX_STRUCTURES: usize = 10_000;
+
 /// How deep elements lie in each other at most.
 const MAX_ELEMENT_DEPTH: usize = 32;
 
@@ -84,7 +87,7 @@ pub(super) struct CodeSystem {
 }
 
 /// What is kept of the definition of an element: the rest are texts for people.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 12] = [
     "id",
     "path",
     "sliceName",
@@ -95,6 +98,8 @@ const KEPT: [&str; 10] = [
     "mustSupport",
     "constraint",
     "binding",
+    "contentReference",
+    "maxLength",
 ];
 
 impl Package {
@@ -170,6 +175,9 @@ impl Package {
         let version = text(json, "version").map(str::to_owned);
         let base = text(json, "baseDefinition").ok_or("it has no baseDefinition")?;
         let base = base.to_owned();
+        if self.structures.len() >= MAX_STRUCTURES {
+            return Err("the package has too many profiles");
+        }
         if self.structures.iter().any(|known| known.url == url) {
             return Err("another file defines the same URL");
         }
@@ -250,7 +258,8 @@ fn url_of(json: &Json) -> Result<String, &'static str> {
 /// The members of an element's definition that rules are made of.
 fn kept(element: &Json) -> Json {
     let is_kept = |name: &str| {
-        KEPT.contains(&name) || name.starts_with("fixed") || name.starts_with("pattern")
+        let values = ["fixed", "pattern", "minValue", "maxValue"];
+        KEPT.contains(&name) || values.iter().any(|stem| name.starts_with(stem))
     };
     let members = element.as_object().unwrap_or_default().iter();
     Json::Object(members.filter(|(name, _)| is_kept(name)).cloned().collect())

@@ -14,6 +14,8 @@ use crate::table;
 
 /// Where R4's own definitions are.
 const R4_STRUCTURE: &str = "http://hl7.org/fhir/StructureDefinition/";
+/// The extension of a binding that names a value set from which codes must come, however weak the binding is.
+const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
 /// How long a line of profiles that are based on each other may be.
 const MAX_BASES: usize = 16;
 
@@ -50,6 +52,10 @@ pub(super) struct ElementRules {
     pub(super) types: Vec<AllowedType>,
     /// The keys of constraints in `FHIRPath` that are not R4's own.
     pub(super) constraints: Vec<String>,
+    /// What else is demanded, and not checked here, such as `maxLength`.
+    pub(super) unchecked: Vec<String>,
+    /// The id of the element that has what is demanded within this one, too.
+    pub(super) content: Option<String>,
     pub(super) children: Vec<ElementRules>,
     pub(super) slicing: Option<Slicing>,
 }
@@ -181,8 +187,7 @@ impl<'a> Compiler<'a> {
         rules.is_must_support = matches!(element.get("mustSupport"), Some(Json::Bool(true)));
         rules.wanted = Wanted::of(element);
         rules.binding = element.get("binding").and_then(|binding| {
-            let is_required = text(binding, "strength") == Some("required");
-            let canonical = text(binding, "valueSet").filter(|_| is_required)?;
+            let canonical = required_set(binding)?;
             Some(Binding {
                 url: split_canonical(canonical).0.to_owned(),
                 codes: self.terminology.codes_of(package, canonical),
@@ -195,6 +200,9 @@ impl<'a> Compiler<'a> {
         rules.constraints = own
             .filter_map(|it| text(it, "key").map(str::to_owned))
             .collect();
+        rules.unchecked = unchecked_of(element);
+        let content = text(element, "contentReference");
+        rules.content = content.map(|it| it.rsplit('#').next().unwrap_or(it).to_owned());
         if let Some(slicing) = element.get("slicing") {
             rules.slicing.get_or_insert_default().define(slicing);
         }
@@ -217,10 +225,12 @@ impl<'a> Compiler<'a> {
                 (_, targets) => *targets = None,
             }
         }
+        let code = text(json, "code").unwrap_or_default();
         AllowedType {
-            code: text(json, "code").unwrap_or_default().to_owned(),
+            code: code.to_owned(),
+            // The type itself is no profile of it; R4's own profiles, such as `SimpleQuantity`, are.
             profiles: urls("profile")
-                .filter(|url| !is_r4(url))
+                .filter(|url| r4_name(url) != Some(code))
                 .map(str::to_owned)
                 .collect(),
             targets: targets.filter(|targets| !targets.is_empty()),
@@ -243,6 +253,15 @@ impl ElementRules {
         &mut self.children[at]
     }
 
+    /// The rules of the element of this id, where no slice is on the way.
+    pub(super) fn of_id(&self, id: &str) -> Option<&Self> {
+        let mut at = self;
+        for name in id.split('.').skip(1) {
+            at = at.children.iter().find(|child| child.name == name)?;
+        }
+        Some(at)
+    }
+
     /// Whether nothing is demanded of the element, nor of what is in it.
     pub(super) fn is_empty(&self) -> bool {
         self.min == 0
@@ -250,11 +269,48 @@ impl ElementRules {
             && !self.is_must_support
             && self.wanted.is_none()
             && self.binding.is_none()
-            && self.types.iter().all(|it| it.profiles.is_empty())
+            && self.types.iter().all(AllowedType::is_empty)
+            && (self.types.is_empty() || !self.name.ends_with("[x]"))
             && self.constraints.is_empty()
+            && self.unchecked.is_empty()
+            && self.content.is_none()
             && self.slicing.is_none()
             && self.children.iter().all(Self::is_empty)
     }
+}
+
+impl AllowedType {
+    /// Whether it says no more than which type it is.
+    fn is_empty(&self) -> bool {
+        self.profiles.is_empty() && self.targets.is_none() && !self.has_target_profile
+    }
+}
+
+/// The value set that codes of a binding must come from.
+fn required_set(binding: &Json) -> Option<&str> {
+    let strictest = items(binding, "extension")
+        .iter()
+        .find(|it| text(it, "url") == Some(MAX_VALUE_SET))
+        .and_then(|it| text(it, "valueCanonical").or_else(|| text(it, "valueUri")));
+    if text(binding, "strength") == Some("required") {
+        text(binding, "valueSet").or(strictest)
+    } else {
+        strictest
+    }
+}
+
+/// The names of what an element's definition demands and nothing here checks.
+fn unchecked_of(element: &Json) -> Vec<String> {
+    let members = element.as_object().unwrap_or_default().iter();
+    let names = members.map(|(name, _)| name.as_str()).filter(|name| {
+        *name == "maxLength" || name.starts_with("minValue") || name.starts_with("maxValue")
+    });
+    let types = items(element, "type").iter();
+    let of_references = types.flat_map(|it| {
+        let names = ["aggregation", "versioning"].into_iter();
+        names.filter(move |name| it.get(name).is_some())
+    });
+    names.chain(of_references).map(str::to_owned).collect()
 }
 
 /// Finds out, of each list that is sliced, how its slices are told apart.

@@ -8,6 +8,7 @@ use super::package::{items, text};
 use super::rules::ElementRules;
 use super::values::Wanted;
 use crate::json::Json;
+use crate::table;
 
 /// The slices of an element.
 #[derive(Debug, Default)]
@@ -160,6 +161,7 @@ impl Discriminator {
                 _ => None,
             }),
             "type" => rules_at(slice, &path)
+                .filter(|rules| are_types_told(rules, &path))
                 .map(|rules| rules.types.iter().map(|it| it.code.clone()).collect())
                 .filter(|types: &Vec<String>| !types.is_empty())
                 .map(Test::Types),
@@ -168,6 +170,15 @@ impl Discriminator {
         let test = test.ok_or("what tells its slices apart is not one value or list of codes")?;
         Ok(Condition { path, test })
     }
+}
+
+/// Whether the type of an element can be told: of the choice that is sliced itself, or of resources.
+fn are_types_told(rules: &ElementRules, path: &[String]) -> bool {
+    if rules.name.ends_with("[x]") {
+        return path.is_empty();
+    }
+    let mut types = rules.types.iter();
+    types.all(|it| table::r4().resource(&it.code).is_some())
 }
 
 /// What a slice prescribes for the element that tells it apart.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::canonical::split_canonical;
 use super::codes::Membership;
 use super::rules::{AllowedType, ElementRules, Profile};
 use super::slicing::{SliceItem, Slicing, is_choice_of};
@@ -17,6 +18,9 @@ use crate::validate::MAX_ISSUES;
 const MAX_PROFILES: usize = 16;
 /// How many profiles of data types may lead to each other. An element and its slices may each name one.
 const MAX_NESTED: usize = 8;
+/// How many elements and items of a document are looked at for its profiles, each once for each rule. Some 50,000 are of a
+/// Bundle of 500 entries.
+const MAX_STEPS: usize = 500_000;
 /// The longest URL of a profile that a message repeats. Unit: characters.
 const MAX_URL: usize = 200;
 
@@ -33,6 +37,7 @@ pub(super) fn check(profiles: &Profiles, document: &Json) -> ProfileReport {
         profiles,
         report: ProfileReport::default(),
         told: HashSet::new(),
+        steps: 0,
     };
     if !profiles.is_empty()
         && let Some(node) = kind_of(document)
@@ -54,6 +59,8 @@ enum Surroundings<'a> {
     Document,
     /// It is in an entry of the document.
     Entry,
+    /// It is in an entry of a Bundle that is not the document.
+    Inner,
     /// Another one contains it, with these.
     Contained(&'a Contained<'a>),
 }
@@ -83,6 +90,8 @@ struct Occurrence<'d> {
     key: &'d str,
     /// `None` where there is an extension alone.
     value: Option<&'d Json>,
+    /// The id and the extensions of a primitive value.
+    extra: Option<&'d Json>,
     field: Option<&'static Field>,
     index: Option<usize>,
 }
@@ -102,6 +111,8 @@ struct ProfileWalk<'p> {
     report: ProfileReport,
     /// What was said of which place: one complaint for one fault, and one note for one rule.
     told: HashSet<(String, String)>,
+    /// How much was looked at.
+    steps: usize,
 }
 
 impl<'p> ProfileWalk<'p> {
@@ -116,10 +127,13 @@ impl<'p> ProfileWalk<'p> {
         let own = Contained::of(members);
         let contained = match surroundings {
             Surroundings::Contained(outer) => outer,
-            Surroundings::Document | Surroundings::Entry => &own,
+            Surroundings::Document | Surroundings::Entry | Surroundings::Inner => &own,
         };
-        let is_document = matches!(surroundings, Surroundings::Document);
-        let later = [is_document.then_some("id"), patient_element(node.name)];
+        let later = match surroundings {
+            Surroundings::Document => [Some("id"), patient_element(node.name)],
+            Surroundings::Entry => [None, patient_element(node.name)],
+            Surroundings::Inner | Surroundings::Contained(_) => [None; 2],
+        };
         self.declared(json, node, path, contained, later);
         let within = |name| json.get(name).and_then(Json::as_array).unwrap_or_default();
         if !matches!(surroundings, Surroundings::Contained(_)) {
@@ -130,12 +144,18 @@ impl<'p> ProfileWalk<'p> {
                 }
             }
         }
-        if node.name == "Bundle" && is_document {
+        if node.name == "Bundle" {
+            let surroundings = match surroundings {
+                Surroundings::Document => Surroundings::Entry,
+                Surroundings::Entry | Surroundings::Inner | Surroundings::Contained(_) => {
+                    Surroundings::Inner
+                }
+            };
             for (index, entry) in within("entry").iter().enumerate() {
                 let at = path.element("entry").at(index);
                 let inner = entry.get("resource");
                 if let Some((inner, node)) = inner.and_then(|it| Some((it, kind_of(it)?))) {
-                    self.resource(inner, node, at.element("resource"), Surroundings::Entry);
+                    self.resource(inner, node, at.element("resource"), surroundings);
                 }
             }
         }
@@ -164,14 +184,14 @@ impl<'p> ProfileWalk<'p> {
                     format!("not checked: more than {MAX_PROFILES} profiles are declared");
                 return self.note(at, NOT_CHECKED, "", message);
             }
-            if canonical.strip_prefix(R4_STRUCTURE) == Some(node.name) {
+            if is_of_r4(canonical, node) {
                 continue; // R4 itself
             }
             let Some(profile) = self.profiles.find(canonical) else {
                 self.unknown(canonical, at);
                 continue;
             };
-            if profile.kind != node.name {
+            if !is_kind_of(&profile.kind, node.name) {
                 let message = format!(
                     "the profile {} is of {}, and this is {}",
                     profile.url, profile.kind, node.name
@@ -221,6 +241,9 @@ impl<'p> ProfileWalk<'p> {
         later: [Option<&'static str>; 2],
     ) {
         let found = occurrences(&rules.name, object);
+        if !self.may_look_at(1 + found.len()) {
+            return;
+        }
         let name = rules.name.trim_end_matches("[x]");
         let is_later = later.iter().flatten().any(|it| *it == name) || is_set_later(name, path);
         let is_missing = found.len() < rules.min;
@@ -295,9 +318,8 @@ impl<'p> ProfileWalk<'p> {
         context: ProfileContext<'p, '_>,
     ) {
         let mut types = rules.types.iter();
-        let is_allowed = !rules.name.ends_with("[x]")
-            || rules.types.is_empty()
-            || types.any(|it| is_choice_of(&rules.name, occurrence.key, &it.code));
+        let is_allowed =
+            rules.types.is_empty() || types.any(|it| is_type_of(rules, occurrence, it));
         if !is_allowed {
             let message = format!(
                 "a value of this type is not allowed by the profile {}",
@@ -315,7 +337,14 @@ impl<'p> ProfileWalk<'p> {
         context: ProfileContext<'p, '_>,
     ) {
         let Some(value) = occurrence.value else {
-            return;
+            if rules.wanted.is_some() {
+                let message = format!(
+                    "this has no value, which the profile {} prescribes",
+                    context.profile.url
+                );
+                self.fail(IssueCode::Value, context.profile, at, message);
+            }
+            return self.beside(rules, occurrence, at, context);
         };
         // R4's own bindings are the base walk's.
         let is_r4 = |url: &str| {
@@ -348,6 +377,29 @@ impl<'p> ProfileWalk<'p> {
         }
         let node = node_of(occurrence.field, value);
         self.value(rules, value, node, at, context);
+        if value.as_object().is_none() {
+            self.beside(rules, occurrence, at, context);
+        }
+    }
+
+    /// What is demanded of the id and the extensions of a primitive value, which stand beside it.
+    fn beside(
+        &mut self,
+        rules: &'p ElementRules,
+        occurrence: &Occurrence<'_>,
+        at: Path<'_>,
+        context: ProfileContext<'p, '_>,
+    ) {
+        let extra = occurrence.extra.and_then(Json::as_object);
+        let object = Object {
+            members: extra.unwrap_or_default(),
+            node: Some(table::r4().element()),
+        };
+        for child in &rules.children {
+            if matches!(child.name.as_str(), "id" | "extension") {
+                self.element(child, object, at, context, [None; 2]);
+            }
+        }
     }
 
     /// What is demanded of a value itself, and of what is in it.
@@ -375,6 +427,13 @@ impl<'p> ProfileWalk<'p> {
             );
             self.note_once(at, key, message);
         }
+        for name in &rules.unchecked {
+            let message = format!(
+                "not checked: the {name} of an element of the profile {}",
+                context.profile.url
+            );
+            self.note_once(at, name, message);
+        }
         let Some(members) = value.as_object() else {
             return;
         };
@@ -385,9 +444,45 @@ impl<'p> ProfileWalk<'p> {
         } else {
             [None; 2]
         };
-        for child in &rules.children {
+        for child in self.within(rules, at, context) {
             self.element(child, Object { members, node }, at, context, later);
         }
+    }
+
+    /// The rules of what is in an element: its own, or those of the element that it is like.
+    fn within(
+        &mut self,
+        rules: &'p ElementRules,
+        at: Path<'_>,
+        context: ProfileContext<'p, '_>,
+    ) -> &'p [ElementRules] {
+        let Some(content) = rules.content.as_ref().filter(|_| rules.children.is_empty()) else {
+            return &rules.children;
+        };
+        if let Some(like) = context.profile.rules.of_id(content) {
+            return &like.children;
+        }
+        let message = format!(
+            "not checked: what the profile {} demands of {content}, which this is like",
+            context.profile.url
+        );
+        self.note_once(at, content, message);
+        &[]
+    }
+
+    /// Counts what is looked at. When it becomes too much, that is said, and nothing more is looked at.
+    fn may_look_at(&mut self, steps: usize) -> bool {
+        let was_enough = self.steps <= MAX_STEPS;
+        self.steps = self.steps.saturating_add(steps);
+        let is_enough = self.steps <= MAX_STEPS;
+        if was_enough && !is_enough {
+            let message =
+                "not checked: the rest of what the profiles demand, which would take too long";
+            let path = String::new();
+            let issue = Issue::information(IssueCode::TooCostly, path, NOT_CHECKED, message);
+            self.report.notes.push(issue);
+        }
+        is_enough
     }
 
     /// Whether a reference points to a kind of resource that the profile allows.
@@ -434,6 +529,11 @@ impl<'p> ProfileWalk<'p> {
         let Some((only, others)) = allowed.profiles.split_first() else {
             return;
         };
+        let node = node_of(occurrence.field, value);
+        // R4's own profiles are the base walk's, where R4 names them.
+        if others.is_empty() && node.is_some_and(|node| is_of_r4(only, node)) {
+            return;
+        }
         let profile = self.profiles.find(only);
         let profile = profile.filter(|_| others.is_empty() && context.nested < MAX_NESTED);
         let Some(profile) = profile else {
@@ -443,14 +543,22 @@ impl<'p> ProfileWalk<'p> {
             );
             return self.note(at, NOT_CHECKED, only, message);
         };
+        if let Some(kind) = resource_of(occurrence)
+            && !is_kind_of(&profile.kind, kind)
+        {
+            let message = format!("this is not of the kind of the profile {}", profile.url);
+            return self.fail(IssueCode::Structure, context.profile, at, message);
+        }
         self.unknown_base(profile, at);
         let nested = ProfileContext {
             profile,
             nested: context.nested + 1,
             ..context
         };
-        let node = node_of(occurrence.field, value);
         self.value(&profile.rules, value, node, at, nested);
+        if value.as_object().is_none() {
+            self.beside(&profile.rules, occurrence, at, nested);
+        }
     }
 
     fn slices(
@@ -465,13 +573,16 @@ impl<'p> ProfileWalk<'p> {
         if let Some(problem) = slicing.problem {
             let demands = slicing.slices.iter().any(|slice| !slice.rules.is_empty());
             let needs = slicing.slices.iter().any(|slice| slice.rules.min > 0);
-            if needs || demands && !found.is_empty() {
+            if needs || (demands || slicing.is_closed) && !found.is_empty() {
                 let message = format!(
                     "not checked: the slices of this element in the profile {}: {problem}",
                     context.profile.url
                 );
                 self.note(at, NOT_CHECKED, "slices", message);
             }
+            return;
+        }
+        if !self.may_look_at(found.len().saturating_mul(slicing.slices.len())) {
             return;
         }
         let mut counts = vec![0; slicing.slices.len()];
@@ -522,6 +633,9 @@ impl<'p> ProfileWalk<'p> {
         slice: Option<&str>,
         message: String,
     ) {
+        if self.report.errors.len() > MAX_ISSUES {
+            return;
+        }
         let path = at.render();
         let what = format!("{} {}", code.as_str(), slice.unwrap_or_default());
         if !self.told.insert((path.clone(), what)) {
@@ -533,6 +647,9 @@ impl<'p> ProfileWalk<'p> {
     }
 
     fn note(&mut self, at: Path<'_>, rule: &str, what: &str, message: String) {
+        if self.report.notes.len() > MAX_ISSUES {
+            return;
+        }
         let path = at.render();
         if self.told.insert((path.clone(), format!("{rule} {what}"))) {
             let code = if rule == NOT_CHECKED {
@@ -602,22 +719,25 @@ fn occurrences<'d>(name: &str, object: Object<'d>) -> Vec<Occurrence<'d>> {
         if !is_it || is_extra && member(members, key).is_some() {
             continue;
         }
-        let value_of = |value: &'d Json| (!is_extra && *value != Json::Null).then_some(value);
-        match value {
-            Json::Array(items) => {
-                found.extend(items.iter().enumerate().map(|(index, item)| Occurrence {
-                    key,
-                    value: value_of(item),
-                    field,
-                    index: Some(index),
-                }))
-            }
-            _ => found.push(Occurrence {
-                key,
-                value: value_of(value),
-                field,
-                index: None,
-            }),
+        let extra = match field.filter(|field| field.is_primitive()) {
+            Some(_) if is_extra => Some(value),
+            Some(_) => member(members, &format!("_{key}")),
+            None => None,
+        };
+        let occurrence = |item: &'d Json, extra, index| Occurrence {
+            key,
+            value: (!is_extra && *item != Json::Null).then_some(item),
+            extra,
+            field,
+            index,
+        };
+        let Json::Array(items) = value else {
+            found.push(occurrence(value, extra, None));
+            continue;
+        };
+        let extras = extra.and_then(Json::as_array).unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            found.push(occurrence(item, extras.get(index), Some(index)));
         }
     }
     found
@@ -629,11 +749,39 @@ fn allowed_type<'p>(
     occurrence: &Occurrence<'_>,
 ) -> Option<&'p AllowedType> {
     let mut types = rules.types.iter();
-    if rules.name.ends_with("[x]") {
-        types.find(|it| is_choice_of(&rules.name, occurrence.key, &it.code))
+    if rules.name.ends_with("[x]") || resource_of(occurrence).is_some() {
+        types.find(|it| is_type_of(rules, occurrence, it))
     } else {
         types.next().filter(|_| rules.types.len() == 1)
     }
+}
+
+/// Whether a value is of a type, where it can be of several: a choice, or any resource.
+fn is_type_of(rules: &ElementRules, occurrence: &Occurrence<'_>, allowed: &AllowedType) -> bool {
+    if rules.name.ends_with("[x]") {
+        return is_choice_of(&rules.name, occurrence.key, &allowed.code);
+    }
+    resource_of(occurrence).is_none_or(|kind| is_kind_of(&allowed.code, kind))
+}
+
+/// The kind of resource that stands in an element of any.
+fn resource_of<'d>(occurrence: &Occurrence<'d>) -> Option<&'d str> {
+    let is_any = occurrence.field?.kind == Kind::Resource;
+    occurrence.value.filter(|_| is_any).and_then(resource_type)
+}
+
+/// Whether a resource of this kind is of a type, which may be abstract.
+fn is_kind_of(code: &str, kind: &str) -> bool {
+    match code {
+        "Resource" => true,
+        "DomainResource" => !matches!(kind, "Bundle" | "Binary" | "Parameters"),
+        _ => code == kind,
+    }
+}
+
+/// Whether a canonical URL is that of R4's own definition.
+fn is_of_r4(canonical: &str, node: &Node) -> bool {
+    split_canonical(canonical).0.strip_prefix(R4_STRUCTURE) == Some(node.name)
 }
 
 /// Whether the server sets an element of `meta`.
