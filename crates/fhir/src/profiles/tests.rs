@@ -501,3 +501,183 @@ fn a_package_that_cannot_be_used_says_which_file_and_why() {
     }
     assert_eq!(told(&[manifest, ("a.json", whole.as_str())]), "");
 }
+
+/// What is said of a document that declares a profile of Observation with these elements: errors, then notes.
+fn told(elements: &Value, document: &Value) -> (Vec<String>, String) {
+    let definition = structure(GLUCOSE, "Observation", "snapshot", elements);
+    let report = report(&Profiles::new(&[package(&[definition])]), document);
+    let errors = report.errors.into_iter().map(|it| it.path).collect();
+    (errors, format!("{:?}", report.notes))
+}
+
+#[test]
+fn what_is_beside_a_primitive_value_is_demanded_too() {
+    let reason = json!([
+        element(
+            "Observation.effective[x]",
+            &json!({"type": [{"code": "dateTime"}]})
+        ),
+        element("Observation.effective[x].extension", &json!({"min": 1})),
+        element("Observation.status", &json!({"fixedCode": "final"})),
+    ]);
+    let (errors, _) = told(&reason, &kept());
+    assert_eq!(errors, ["Observation.effectiveDateTime.extension"]);
+    let mut with_one = kept();
+    with_one["_effectiveDateTime"] = json!({"extension": [{"url": "urn:e", "valueBoolean": true}]});
+    assert_eq!(told(&reason, &with_one).0, [""; 0]);
+    let mut without_status = with_one;
+    without_status.as_object_mut().unwrap().remove("status");
+    without_status["_status"] = json!({"extension": [{"url": "urn:e", "valueBoolean": true}]});
+    assert_eq!(told(&reason, &without_status).0, ["Observation.status"]);
+}
+
+#[test]
+fn an_element_that_is_like_another_keeps_what_is_demanded_within_that() {
+    let ranges = json!([
+        element("Observation.referenceRange", &json!({})),
+        element("Observation.referenceRange.text", &json!({"min": 1})),
+        element("Observation.component", &json!({})),
+        element(
+            "Observation.component.referenceRange",
+            &json!({"contentReference": "#Observation.referenceRange"})
+        ),
+    ]);
+    let mut document = kept();
+    document["component"] =
+        json!([{"code": {"text": "c"}, "referenceRange": [{"low": {"value": 1}}]}]);
+
+    let (errors, _) = told(&ranges, &document);
+
+    assert_eq!(errors, ["Observation.component[0].referenceRange[0].text"]);
+}
+
+#[test]
+fn what_is_demanded_and_not_known_how_to_check_is_named() {
+    let by_type = json!({"discriminator": [{"type": "type", "path": "value"}], "rules": "closed"});
+    let cases = [
+        (
+            json!([element(
+                "Observation.valueQuantity.unit",
+                &json!({"maxLength": 2})
+            )]),
+            "maxLength",
+        ),
+        (
+            json!([element(
+                "Observation.valueQuantity.value",
+                &json!({"minValueDecimal": 9})
+            )]),
+            "minValueDecimal",
+        ),
+        (
+            json!([element(
+                "Observation.subject",
+                &json!({"type": [{"code": "Reference", "aggregation": ["contained"]}]})
+            )]),
+            "aggregation",
+        ),
+        (
+            json!([element(
+                "Observation.valueQuantity",
+                &json!({"type": [{
+                    "code": "Quantity", "profile": ["http://hl7.org/fhir/StructureDefinition/SimpleQuantity"],
+                }]})
+            )]),
+            "SimpleQuantity",
+        ),
+        (
+            json!([
+                element("Observation.component", &json!({"slicing": by_type})),
+                element("Observation.component:a", &json!({"min": 0})),
+                element(
+                    "Observation.component:a.value[x]",
+                    &json!({"type": [{"code": "Quantity"}]})
+                ),
+            ]),
+            "slices",
+        ),
+    ];
+    let mut document = kept();
+    document["component"] = json!([{"code": {"text": "c"}, "valueQuantity": {"value": 1}}]);
+    for (elements, named) in cases {
+        let definition = structure(GLUCOSE, "Observation", "snapshot", &elements);
+        let report = report(&Profiles::new(&[package(&[definition])]), &document);
+        assert_eq!(report.errors, [], "{named}");
+        let is_named = |it: &Issue| it.rule == "profile-not-checked" && it.message.contains(named);
+        assert!(
+            report.notes.iter().any(is_named),
+            "{named}: {:?}",
+            report.notes
+        );
+    }
+}
+
+#[test]
+fn the_strictest_value_set_of_a_binding_that_is_weaker_is_kept() {
+    let strictest = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
+    let binding = json!({"binding": {
+        "strength": "preferred", "valueSet": "urn:any",
+        "extension": [{"url": strictest, "valueCanonical": BODY_SITE}],
+    }});
+    let hands = json!({
+        "resourceType": "ValueSet", "url": BODY_SITE,
+        "compose": {"include": [{"system": "urn:hands", "concept": [{"code": "right"}]}]},
+    });
+    let definition = structure(
+        GLUCOSE,
+        "Observation",
+        "snapshot",
+        &json!([element("Observation.bodySite", &binding)]),
+    );
+    let report = report(&Profiles::new(&[package(&[hands, definition])]), &kept());
+    assert_eq!(report.errors.len(), 1);
+    assert_eq!(report.errors[0].path, "Observation.bodySite");
+}
+
+#[test]
+fn resources_in_a_bundle_are_of_the_types_and_keep_the_profiles_of_its_profile() {
+    let bundle_profile = "https://guide.example/StructureDefinition/bundle";
+    let definition = structure(
+        bundle_profile,
+        "Bundle",
+        "snapshot",
+        &json!([
+            element("Bundle.entry", &json!({})),
+            element(
+                "Bundle.entry.resource",
+                &json!({"type": [{"code": "Condition"}]})
+            ),
+        ]),
+    );
+    let profiles = Profiles::new(&[package(&[definition])]);
+    let bundle = json!({
+        "resourceType": "Bundle", "type": "collection", "meta": {"profile": [bundle_profile]},
+        "entry": [{
+            "fullUrl": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
+            "resource": with("/meta", Value::Null),
+        }],
+    });
+    let errors = report(&profiles, &bundle).errors;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].path, "Bundle.entry[0].resource");
+}
+
+#[test]
+fn what_would_take_too_long_ends_and_is_named() {
+    // Each item is looked at once for each slice.
+    let by_code = json!({"discriminator": [{"type": "value", "path": "text"}], "rules": "open"});
+    let mut elements = vec![element("Observation.note", &json!({"slicing": by_code}))];
+    for nth in 0..800 {
+        let id = format!("Observation.note:s{nth}");
+        elements.push(element(&id, &json!({"max": "1"})));
+        let id = format!("{id}.text");
+        elements.push(element(&id, &json!({"fixedMarkdown": format!("s{nth}")})));
+    }
+    let mut document = kept();
+    document["note"] = json!(vec![json!({"text": "a"}); 800]);
+
+    let (errors, notes) = told(&json!(elements), &document);
+
+    assert_eq!(errors, [""; 0]);
+    assert!(notes.contains("would take too long"), "{notes}");
+}
