@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use chain::{Client, ConsentDomain, siwe::Site};
 use chrono::TimeDelta;
 use domain::{clock::Clock, countries::Country, second_factor::Requirement};
+use fhir::profiles::Profiles;
 use store::{Pool, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
@@ -48,6 +49,8 @@ pub(crate) struct AppParts {
     pub(crate) seals: Seals,
     /// The key of the blind index.
     pub(crate) index_key: Arc<IndexKey>,
+    /// The profiles that documents are held against, where they declare them.
+    pub(crate) profiles: Profiles,
     /// Signs and checks access tokens.
     pub(crate) tokens: Tokens,
     /// Hashes passwords, a few at a time.
@@ -184,6 +187,7 @@ impl AppParts {
         Drafting {
             clock: &self.clock,
             index_key: &self.index_key,
+            profiles: &self.profiles,
         }
     }
 

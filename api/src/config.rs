@@ -97,6 +97,16 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) documents: DocumentConfig,
 
+    /// Packages of profiles that documents are held against where they declare them, comma separated: npm tarballs of FHIR
+    /// implementation guides for R4, such as `hl7.fhir.us.core-7.0.0.tgz`; without them documents are held against R4 alone
+    #[arg(
+        long,
+        env = "MEDITRUSTAL_PROFILES",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub(crate) profiles: Vec<PathBuf>,
+
     /// Where to listen
     #[arg(long, env = "MEDITRUSTAL_LISTEN", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,

@@ -5,6 +5,7 @@ use std::num::TryFromIntError;
 
 use chain::{ChainAddress, ConsentDomain, Deployment, siwe::Site};
 use domain::clock::Clock;
+use fhir::profiles::Profiles;
 use store::{PgConnection, Pool, StoreError, cursor::Registry};
 use tokio_util::sync::CancellationToken;
 use vault::{blind_index::IndexKey, keyring::Keyring};
@@ -107,6 +108,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) clock: &'a Clock,
     /// What its codes are found by.
     pub(crate) index_key: &'a IndexKey,
+    /// What the profiles demand that it declares.
+    pub(crate) profiles: &'a Profiles,
 }
 
 /// What opens a document that was disclosed, and writes down that it is not what was stored.

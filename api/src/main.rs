@@ -97,6 +97,7 @@
 //! - `throttle`: limits attempts to log in, by the rule of `domain::throttle`
 //! - `hashing`: hashes passwords on threads of their own
 //! - `tokens`: the keys of the access tokens
+//! - `profiles`: reads the packages of profiles that documents are held against
 //! - `key_checks`: compares the keys with the database before they are used
 //! - `seals`: checks the seals of rows that decide, and seals what is written
 //! - `proxies`: the client's address behind a trusted proxy
@@ -173,6 +174,7 @@ mod page;
 mod parsed_documents;
 mod party;
 mod playground;
+mod profiles;
 mod proxies;
 mod query_limits;
 mod readiness;

@@ -32,6 +32,7 @@ mod raw;
 pub mod registry;
 pub mod rolling;
 mod standby;
+pub mod synthea;
 mod template;
 pub mod transfer;
 mod wallet;

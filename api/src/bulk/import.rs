@@ -382,6 +382,8 @@ struct Links {
     resolved: u64,
     /// How many name nothing that is stored.
     unresolved: u64,
+    /// What there is to say of its profiles.
+    notes: Vec<fhir::Issue>,
 }
 
 /// What an entry has come to.
@@ -686,7 +688,7 @@ impl ImportRun {
         reserved: Option<RecordId>,
         resolution: &Resolution,
     ) -> Result<(Draft, Links), Error> {
-        let links = Links {
+        let mut links = Links {
             names: prepared.names().to_vec(),
             source: prepared
                 .source
@@ -695,10 +697,12 @@ impl ImportRun {
             reserved,
             resolved: resolution.resolved(),
             unresolved: resolution.unresolved,
+            notes: Vec::new(),
         };
         let Transfer { app, caller, .. } = &self.transfer;
         let with = (reserved, &resolution.to);
-        let draft = self.import.draft(app.drafting(), caller, prepared, with)?;
+        let mut draft = self.import.draft(app.drafting(), caller, prepared, with)?;
+        links.notes = std::mem::take(&mut draft.notes);
         Ok((draft, links))
     }
 
@@ -768,7 +772,7 @@ impl ImportRun {
             Err(error) => Err(error),
         };
         let told = ToldEntry {
-            line: report::line(number, kind, &result, 0),
+            line: report::line(number, kind, &result, (0, &[])),
             kind: kind.map(str::to_owned),
             outcome: report::outcome_of(&result).to_owned(),
             reason: report::reason_of(&result),
@@ -1014,7 +1018,8 @@ impl ImportRun {
                 Ok(_) | Err(_) => PatientCheck::Permitted,
             });
         }
-        let line = report::line(done.number, done.kind, &result, done.links.unresolved);
+        let told = (done.links.unresolved, done.links.notes.as_slice());
+        let line = report::line(done.number, done.kind, &result, told);
         self.say(&line).await?;
         self.totals.count(done.kind, &result);
         self.link(&done.links, done.kind, &result);
@@ -1047,6 +1052,7 @@ impl ImportRun {
             self.totals.lose(self.references.lose(reserved));
         }
         if result.is_ok() {
+            self.totals.note(&links.notes);
             self.totals.resolved += links.resolved;
             self.totals.unresolved += links.unresolved;
         }

@@ -20,7 +20,7 @@ const SERVE: [&str; 1] = ["serve"];
 ///
 /// # Errors
 /// What cannot be used together, or is refused where real records are kept.
-pub(super) fn run(
+pub(super) async fn run(
     command: &ConfigCommand,
     safety: &SafetyConfig,
     given: &GivenSettings,
@@ -33,7 +33,7 @@ pub(super) fn run(
             say(&settings::show(&Cli::command(), given, *json))?;
             Ok(ExitCode::SUCCESS)
         }
-        ConfigCommand::Check => check(safety, given),
+        ConfigCommand::Check => check(safety, given).await,
     }
 }
 
@@ -44,14 +44,13 @@ fn refused(mistakes: &[String]) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn check(safety: &SafetyConfig, given: &GivenSettings) -> Result<ExitCode, Failure> {
+async fn check(safety: &SafetyConfig, given: &GivenSettings) -> Result<ExitCode, Failure> {
     let cli = match settings::check::<Cli>(given, &SERVE) {
         Ok(cli) => cli,
         Err(mistakes) => return Ok(refused(&mistakes)),
     };
     if let Command::Serve(config) = cli.command {
-        let mistakes = serve::mistakes_of(&config);
-        if !mistakes.is_empty() {
+        if let Err(mistakes) = serve::read_files(&config).await {
             return Err(settings::told(&mistakes).into());
         }
         safety.judge(config.risks())?;

@@ -134,7 +134,7 @@ impl Command {
             Self::Verify(command) => return command.run().await,
             Self::Import(command) => return command.run().await,
             Self::Export(command) => return command.run().await,
-            Self::Config(command) => return config::run(&command, safety, given),
+            Self::Config(command) => return config::run(&command, safety, given).await,
             Self::Schema => say(schema::sdl().trim_end())?,
         }
         Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use domain::{
     clock::{Ahead, Clock},
     second_factor::Requirement,
 };
+use fhir::profiles::Profiles;
 use store::{
     Pool, PoolSettings, backups,
     cursor::Registry,
@@ -50,6 +51,7 @@ use crate::{
     limits::Transfers,
     playground::Playground,
     query_limits::QueryLimits,
+    profiles,
     records::{
         disclosure::RecordDisclosure,
         index_key::check_index_key,
@@ -95,10 +97,14 @@ const MOST_NAMED: i64 = 10;
 pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<(), Failure> {
     instruments::begin(schema::root_fields(), config.slow_operation());
     store::log_statements_slower_than(config.slow_statement());
-    let listener = check(&config).await?;
+    let (listener, profiles) = check(&config).await?;
     let stopping = CancellationToken::new();
     let address = listener.local_addr()?;
-    let (app, mut tasks) = assemble(&config, safety, address, stopping.clone()).await?;
+    if !profiles.is_empty() {
+        let count = profiles.len();
+        tracing::info!("Documents are held against {count} profiles, where they declare them");
+    }
+    let (app, mut tasks) = assemble(&config, safety, profiles, address, stopping.clone()).await?;
     let playground = config
         .playground_dir
         .as_deref()
@@ -190,8 +196,27 @@ async fn serve_metrics(config: &ServeConfig, stopping: &CancellationToken) -> Re
     Ok(())
 }
 
-/// Everything that the settings and the files that they name have wrong. Nobody is asked but the token of the master keys.
-pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
+/// The profiles of the packages that the settings name, where nothing is wrong with the settings and the files that they name.
+/// Nobody is asked but the token of the master keys.
+///
+/// # Errors
+/// Everything that is.
+pub(super) async fn read_files(config: &ServeConfig) -> Result<Profiles, Vec<String>> {
+    let profiles = profiles::load(&config.profiles).await;
+    let mut mistakes = mistakes_of(config);
+    match profiles {
+        Ok(profiles) if mistakes.is_empty() => Ok(profiles),
+        Ok(_) => Err(mistakes),
+        Err(unusable) => {
+            let told = unusable.iter();
+            mistakes.extend(told.map(|package| format!("MEDITRUSTAL_PROFILES: {package}")));
+            Err(mistakes)
+        }
+    }
+}
+
+/// Everything that the settings and the other files that they name have wrong.
+fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     let mut mistakes = config.contradictions();
     let mut look = |variable: &str, found: Result<(), Failure>| {
         if let Err(error) = found {
@@ -255,14 +280,15 @@ pub(super) fn mistakes_of(config: &ServeConfig) -> Vec<String> {
     mistakes
 }
 
-/// Begins to listen, or tells everything that the settings and the files that they name have wrong.
-async fn check(config: &ServeConfig) -> Result<TcpListener, Failure> {
-    let mut mistakes = mistakes_of(config);
+/// Begins to listen, and gives the profiles; or tells everything that the settings and the files that they name have wrong.
+async fn check(config: &ServeConfig) -> Result<(TcpListener, Profiles), Failure> {
+    let files = read_files(config).await;
     let listener = TcpListener::bind(config.listen).await;
-    match listener {
-        Ok(listener) if mistakes.is_empty() => Ok(listener),
-        Ok(_) => Err(settings::told(&mistakes).into()),
-        Err(error) => {
+    match (listener, files) {
+        (Ok(listener), Ok(profiles)) => Ok((listener, profiles)),
+        (Ok(_), Err(mistakes)) => Err(settings::told(&mistakes).into()),
+        (Err(error), files) => {
+            let mut mistakes = files.err().unwrap_or_default();
             mistakes.push(format!(
                 "MEDITRUSTAL_LISTEN: cannot listen on {}: {error}; choose another with --listen",
                 config.listen
@@ -491,6 +517,7 @@ fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health)
 async fn assemble(
     config: &ServeConfig,
     safety: &SafetyConfig,
+    profiles: Profiles,
     listening: SocketAddr,
     stopping: CancellationToken,
 ) -> Result<(App, JoinSet<()>), Failure> {
@@ -557,6 +584,7 @@ async fn assemble(
         pool,
         keyring,
         index_key,
+        profiles,
         tokens,
         hashing: Hashing::new(),
         prover: Prover::new(client.clone()),

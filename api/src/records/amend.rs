@@ -34,7 +34,8 @@ pub(crate) struct Change {
     pub(crate) idempotency_key: Option<String>,
 }
 
-/// Stores a new version of a record; its anchor is PENDING and supersedes that of the one before.
+/// Stores a new version of a record; its anchor is PENDING and supersedes that of the one before. Gives what there is to say of
+/// its profiles, too.
 ///
 /// # Errors
 /// [`Error::NotFound`] where the caller may not amend it or there is none; [`Error::Conflict`] where
@@ -46,16 +47,20 @@ pub(crate) async fn amend(
     change: Change,
     document: Json,
     metadata: Option<Value>,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, Vec<fhir::Issue>), Error> {
     let (submitted, reason) = both(prepare::submitted(&document), checked(&change))?;
     // First whether they may: what is hidden is not told apart by what is wrong with the rest.
     let meant = (change, reason);
     let asked = ask(amending.disclosure, caller, meant, Wanted::Amendment).await?;
     let request = json!([asked.request(caller), metadata]);
     let request_hash = prepare::request_hash(&request, &submitted);
-    let content = prepare::check(asked.old.record.record_type, document, metadata)?;
+    let profiles = amending.drafting.profiles;
+    let record_type = asked.old.record.record_type;
+    let mut content = prepare::check(profiles, record_type, document, metadata)?;
     attachments::check(&content.document)?;
-    asked.store(amending, caller, content, request_hash).await
+    let notes = std::mem::take(&mut content.notes);
+    let stored = asked.store(amending, caller, content, request_hash).await?;
+    Ok((stored, notes))
 }
 
 /// Stores a last version of a record that says it was entered in error. The document of the version
@@ -79,6 +84,7 @@ pub(crate) async fn withdraw(
         metadata: Some(marked(old.record.metadata.clone())),
         missing: old.record.missing.clone(),
         incomplete: None,
+        notes: Vec::new(),
     };
     let request_hash = prepare::request_hash(&asked.request(caller), &[]);
     asked.store(amending, caller, content, request_hash).await

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     amend::{self, Change},
     graphql::MedicalRecord,
+    issue::{DocumentIssue, document_issues},
 };
 use crate::graphql::{document::Document, enums::PurposeOfUse, request};
 
@@ -40,6 +41,8 @@ pub(crate) struct AmendMedicalRecordInput {
 pub(crate) struct AmendMedicalRecordPayload {
     /// The new version. Its anchor begins as PENDING and may have advanced already.
     record: MedicalRecord,
+    /// What is to be said of the profiles that the document declares, as in `createMedicalRecord`.
+    notes: Vec<DocumentIssue>,
 }
 
 /// The record that should not have been stored, and why.
@@ -96,9 +99,11 @@ impl AmendmentMutation {
         };
         let document = input.document.into_json();
         let metadata = input.metadata.map(Into::into);
-        let stored = amend::amend(app.amending(), &caller, change, document, metadata).await?;
+        let amended = amend::amend(app.amending(), &caller, change, document, metadata).await?;
+        let (stored, notes) = amended;
         Ok(AmendMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
+            notes: document_issues(notes),
         })
     }
 

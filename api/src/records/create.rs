@@ -34,7 +34,8 @@ pub(crate) struct Submission {
     pub(crate) idempotency_key: Option<String>,
 }
 
-/// Stores a record; its anchor is PENDING. Returns once it is durable, and never waits for the chain.
+/// Stores a record; its anchor is PENDING. Returns once it is durable, and never waits for the chain. Gives what there is to say
+/// of its profiles, too.
 ///
 /// # Errors
 /// [`Error::Document`] with every issue, [`Error::NotFound`] where the caller may not write for this
@@ -44,7 +45,7 @@ pub(crate) async fn create(
     writer: &Writer,
     caller: &Caller,
     submission: Submission,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, Vec<fhir::Issue>), Error> {
     let Submission {
         patient,
         record_type,
@@ -59,7 +60,8 @@ pub(crate) async fn create(
         said.push(json!(represented));
     }
     let request_hash = prepare::request_hash(&request, &submitted);
-    let content = prepare::check(record_type, submission.document, submission.metadata)?;
+    let (document, metadata) = (submission.document, submission.metadata);
+    let mut content = prepare::check(drafting.profiles, record_type, document, metadata)?;
     attachments::check(&content.document)?;
     let about = About {
         caller,
@@ -71,7 +73,7 @@ pub(crate) async fn create(
         idempotency: submission.idempotency_key.map(|key| (key, request_hash)),
         id: None,
     };
-    writer
-        .store(prepare::draft(drafting, content, about)?)
-        .await
+    let notes = std::mem::take(&mut content.notes);
+    let draft = prepare::draft(drafting, content, about)?;
+    Ok((writer.store(draft).await?, notes))
 }

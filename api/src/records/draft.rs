@@ -77,6 +77,8 @@ pub(crate) struct Draft {
     pub(crate) missing: Option<Value>,
     /// The same as issues: a doctor's record must have the bold ones.
     pub(crate) incomplete: Option<Vec<fhir::Issue>>,
+    /// What there is to say of its profiles, which refuses nothing.
+    pub(crate) notes: Vec<fhir::Issue>,
     /// The SHA-256 of `canonical`.
     pub(crate) data_hash: DataHash,
     /// Exactly the bytes that are hashed and sealed.

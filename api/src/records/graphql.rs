@@ -20,7 +20,9 @@ use super::{
     disclosure::{DisclosedFor, DisclosureRequest, Wanted},
     draft::Stored,
     filter_input::{self, RecordFilterInput, RecordOrder},
-    history, list,
+    history,
+    issue::{DocumentIssue, document_issues},
+    list,
     summary::RecordSummary,
     verification::RecordVerification,
     verify::{Verifying, verify},
@@ -501,6 +503,9 @@ pub(crate) struct CreateMedicalRecordInput {
 pub(crate) struct CreateMedicalRecordPayload {
     /// The record. Its anchor begins as PENDING and may have advanced already.
     record: MedicalRecord,
+    /// What is to be said of the profiles that the document declares, although it was stored: what of them was not checked, and
+    /// which elements are not there that systems must support. Empty where the document declares none.
+    notes: Vec<DocumentIssue>,
 }
 
 #[derive(Default)]
@@ -533,9 +538,11 @@ impl RecordMutation {
             purpose: input.purpose.map(Into::into),
             idempotency_key: input.idempotency_key,
         };
-        let stored = create::create(app.drafting(), &app.writer, &caller, submission).await?;
+        let created = create::create(app.drafting(), &app.writer, &caller, submission).await?;
+        let (stored, notes) = created;
         Ok(CreateMedicalRecordPayload {
             record: MedicalRecord::stored(ctx, stored).await?,
+            notes: document_issues(notes),
         })
     }
 }

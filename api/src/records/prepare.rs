@@ -6,7 +6,7 @@ use domain::{
     purpose::Purpose,
     records::{Metadata, Reason, RecordType},
 };
-use fhir::{Completeness, Identity, Json, Searchable};
+use fhir::{Completeness, Identity, Json, Searchable, profiles::Profiles};
 use serde_json::Value;
 use vault::{blind_index::IndexKey, digest, random};
 
@@ -33,6 +33,8 @@ pub(super) struct PreparedContent {
     pub(super) missing: Option<Value>,
     /// The same as issues: a doctor's document must have the bold ones.
     pub(super) incomplete: Option<Vec<fhir::Issue>>,
+    /// What there is to say of its profiles, which refuses nothing.
+    pub(super) notes: Vec<fhir::Issue>,
 }
 
 /// Whose version it is, who writes it and why.
@@ -56,13 +58,14 @@ pub(super) struct About<'a> {
     pub(super) id: Option<RecordId>,
 }
 
-/// Checks a document against R4 and its record type, and metadata against the list of keys and what the
-/// document says.
+/// Checks a document against R4, its record type and the profiles that it declares, and metadata against the list of keys and
+/// what the document says.
 ///
 /// # Errors
 /// [`Error::Document`] with every issue; [`Error::BadInput`], also where the metadata say otherwise than
 /// the document.
 pub(super) fn check(
+    profiles: &Profiles,
     record_type: RecordType,
     document: Json,
     metadata: Option<Value>,
@@ -71,8 +74,10 @@ pub(super) fn check(
         .map(|metadata| Metadata::check(metadata, record_type))
         .transpose();
     let kind = kind(record_type)?;
-    let checked = fhir::check(&document, kind).map_err(Error::Document);
-    let (given, checked) = both(given, checked)?;
+    let checked = fhir::check(&document, kind)
+        .and_then(|checked| Ok((checked, notes_of(profiles, &document)?)))
+        .map_err(Error::Document);
+    let (given, (checked, notes)) = both(given, checked)?;
     let mut read = fhir::searchable(&document, kind);
     let metadata = Metadata::joined(given, std::mem::take(&mut read.metadata), record_type)?;
     let (missing, incomplete) = match &checked.completeness {
@@ -88,7 +93,21 @@ pub(super) fn check(
         read,
         missing,
         incomplete,
+        notes,
     })
+}
+
+/// What there is to say of the profiles that a document keeps.
+///
+/// # Errors
+/// The demands of profiles that it does not keep, first of all.
+fn notes_of(profiles: &Profiles, document: &Json) -> Result<Vec<fhir::Issue>, Vec<fhir::Issue>> {
+    let mut report = profiles.check(document);
+    if report.errors.is_empty() {
+        return Ok(report.notes);
+    }
+    report.errors.append(&mut report.notes);
+    Err(report.errors)
 }
 
 /// What a document says, byte for byte, to tell one request from another.
@@ -216,6 +235,7 @@ pub(super) fn draft_of(
         },
         missing: content.missing,
         incomplete: content.incomplete,
+        notes: content.notes,
         data_hash: digest::of_document(&version.canonical),
         canonical: version.canonical.into(),
         idempotency: about.idempotency,

@@ -5,7 +5,7 @@
 //! (`docs/decisions/0025-export-and-restore.md`).
 
 use domain::{ids::RecordId, purpose::Purpose, records::RecordType};
-use fhir::Json;
+use fhir::{Json, profiles::Profiles};
 use uuid::Uuid;
 use vault::digest;
 
@@ -35,7 +35,9 @@ pub(super) fn draft(
     }
     let (id, number) = identity(caller, &document, &canonical, exported.record_type)?;
     let follows = follows(number, &exported)?;
-    let content = prepare::check(exported.record_type, document, exported.metadata)?;
+    // What was stored is as it was, whatever profiles are known today.
+    let none = Profiles::default();
+    let content = prepare::check(&none, exported.record_type, document, exported.metadata)?;
     let about = About {
         caller,
         purpose: Some(Purpose::PatientRequest),

@@ -51,6 +51,19 @@ impl Issue {
             message,
         }
     }
+
+    /// Something to know of a document that may be stored.
+    pub(crate) fn information(
+        code: IssueCode,
+        path: impl Into<String>,
+        rule: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Information,
+            ..Self::error(code, path, rule, message)
+        }
+    }
 }
 
 impl From<ReadError> for Issue {
@@ -107,6 +120,8 @@ pub enum IssueCode {
     NotFound,
     /// There is more wrong than is worth listing.
     TooCostly,
+    /// A rule that is not checked here.
+    NotSupported,
     /// One of our own rules is broken.
     BusinessRule,
     /// The caller of this crate broke its contract.
@@ -126,6 +141,7 @@ impl IssueCode {
             Self::CodeInvalid => "code-invalid",
             Self::NotFound => "not-found",
             Self::TooCostly => "too-costly",
+            Self::NotSupported => "not-supported",
             Self::BusinessRule => "business-rule",
             Self::Exception => "exception",
             Self::Informational => "informational",

@@ -5,8 +5,8 @@
 //! and fit for its record type ([`check`]), what it says ([`summary`]), what it is
 //! found by ([`searchable()`]), which record type it is of where nobody says
 //! ([`record_type_of`]), where it comes from and what it refers to ([`origin`]), and what the
-//! server writes into it ([`stamp()`]), which files it names ([`attachments`]). Cuts
-//! uploads of many documents into single ones ([`upload`]).
+//! server writes into it ([`stamp()`]), which files it names ([`attachments`]), what the profiles that it
+//! declares demand of it ([`profiles`]). Cuts uploads of many documents into single ones ([`upload`]).
 //! Pure: no I/O, no clock, no randomness. Hashing and encryption are left to
 //! `vault`, decisions about people to `domain`.
 //!
@@ -26,6 +26,7 @@ mod markup;
 mod narrative;
 pub mod origin;
 mod primitives;
+pub mod profiles;
 pub mod reader;
 mod record_types;
 mod references;

@@ -114,6 +114,11 @@ impl Table {
         &self.nodes[at]
     }
 
+    /// The resource, data type or element of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Node> {
+        self.by_name.get(name).map(|&at| &self.nodes[at])
+    }
+
     /// The node of primitive values' ids and extensions.
     pub(crate) fn element(&self) -> &Node {
         &self.nodes[self.by_name["Element"]]
@@ -273,6 +278,12 @@ impl Node {
 }
 
 impl ValueSet {
+    /// The systems of its codes, and the codes of each; `None` is any code.
+    pub(crate) fn systems(&self) -> impl Iterator<Item = (&'static str, Option<&[&'static str]>)> {
+        let systems = self.systems.iter();
+        systems.map(|(system, codes)| (*system, codes.as_deref()))
+    }
+
     /// Every code that can be listed.
     #[cfg(test)]
     pub(crate) fn codes(&self) -> impl Iterator<Item = &'static str> {

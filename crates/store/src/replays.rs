@@ -150,8 +150,8 @@ pub async fn may_replace(conn: &mut PgConnection) -> Result<bool, StoreError> {
     )
 }
 
-/// Removes rows that are not what the chain says, and whatever stands where these events belong; the events are to be inserted
-/// next. Served by the primary key, and by the key of block and log.
+/// Removes rows that are not what the chain says, and whatever stands where these events belong, with what was told of them; the
+/// events are to be inserted next, which tells them again. Served by the primary key, and by the key of block and log.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -161,22 +161,29 @@ pub async fn make_room(
     wrong: &[i64],
     events: &[EventRow],
 ) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM chain_events WHERE id = ANY($1)", wrong)
-        .execute(&mut **tx)
-        .await?;
     let hashes: Vec<String> = events.iter().map(|it| it.block_hash.clone()).collect();
     let places: Vec<i64> = events.iter().map(|it| it.log_index).collect();
-    sqlx::query!(
-        "DELETE FROM chain_events AS event
-         USING UNNEST($2::text[], $3::bigint[]) AS wanted(block_hash, log_index)
-         WHERE event.chain_id = $1
-           AND event.block_hash = wanted.block_hash
-           AND event.log_index = wanted.log_index",
+    let in_the_way = sqlx::query_scalar!(
+        "SELECT event.id
+         FROM chain_events AS event
+         JOIN UNNEST($2::text[], $3::bigint[]) AS wanted(block_hash, log_index)
+           ON event.block_hash = wanted.block_hash AND event.log_index = wanted.log_index
+         WHERE event.chain_id = $1",
         registry.chain_id,
         &hashes,
         &places,
     )
+    .fetch_all(&mut **tx)
+    .await?;
+    let removed: Vec<i64> = wrong.iter().copied().chain(in_the_way).collect();
+    sqlx::query!(
+        "DELETE FROM registry_feed WHERE event_id = ANY($1)",
+        &removed
+    )
     .execute(&mut **tx)
     .await?;
+    sqlx::query!("DELETE FROM chain_events WHERE id = ANY($1)", &removed)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

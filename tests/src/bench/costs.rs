@@ -65,6 +65,15 @@ impl Costs {
         }
     }
 
+    /// What the api took. Unit: seconds of one processor.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody counts to 2^52 in a benchmark"
+    )]
+    pub fn of_api(&self) -> f64 {
+        self.api as f64 / 100.0
+    }
+
     /// For each of so many answers, in microseconds of one processor.
     #[expect(
         clippy::cast_precision_loss,

@@ -65,6 +65,7 @@ mod pkcs11;
 mod plans;
 mod process;
 mod public_events;
+mod profiles;
 mod readme;
 mod records;
 mod relay;

@@ -150,6 +150,10 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
         ("MEDITRUSTAL_SITE", "nowhere"),
         ("MEDITRUSTAL_RELAY_CONSENTS", "true"),
         ("MEDITRUSTAL_ONLY_TRUSTED", "true"),
+        (
+            "MEDITRUSTAL_PROFILES",
+            "/nowhere/guide.tgz,/proc/self/status",
+        ),
     ]);
 
     let told = refused(&world, "meditrustal", &["serve"], &settings).await;
@@ -157,8 +161,10 @@ async fn what_contradicts_itself_is_not_there_or_is_taken_is_told_at_once() {
     says_all(
         &told,
         &[
-            "these 9 settings cannot be used",
+            "these 11 settings cannot be used",
             "MEDITRUSTAL_ONLY_TRUSTED leaves nothing to run without MEDITRUSTAL_TRUSTED_DOCUMENTS",
+            "MEDITRUSTAL_PROFILES: /nowhere/guide.tgz is no package of profiles that can be used: it cannot be read",
+            "MEDITRUSTAL_PROFILES: /proc/self/status is no package of profiles that can be used: it is no tar archive",
             "MEDITRUSTAL_RELAY_CONSENTS: the deployment file names no registry of consents",
             "MEDITRUSTAL_POOL_MIN_SIZE is 30, and must be at most MEDITRUSTAL_POOL_MAX_SIZE, which is 20",
             "MEDITRUSTAL_FIRST_WAIT is 1000, and must be at most MEDITRUSTAL_LONGEST_WAIT, which is 900",

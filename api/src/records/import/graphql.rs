@@ -18,7 +18,11 @@ use crate::{
         enums::{PurposeOfUse, RecordType},
         request_for,
     },
-    records::{draft::SourceAnswer, graphql::MedicalRecord},
+    records::{
+        draft::SourceAnswer,
+        graphql::MedicalRecord,
+        issue::{DocumentIssue, document_issues},
+    },
 };
 
 /// How many entries one mutation takes.
@@ -86,21 +90,6 @@ pub(crate) enum ImportOutcome {
     Outdated,
 }
 
-/// One fault of a document, as in `extensions.issues` of an error.
-#[derive(Debug, Clone, SimpleObject)]
-pub(crate) struct DocumentIssue {
-    /// How severe the fault is: `fatal`, `error` or `information`.
-    severity: String,
-    /// The kind of fault: a code of FHIR's value set `issue-type`.
-    code: String,
-    /// The faulty element of the document, as a `FHIRPath`.
-    path: String,
-    /// The name of the rule that the element breaks.
-    rule: String,
-    /// The fault as a sentence for a person. It never repeats the content of the document.
-    message: String,
-}
-
 /// The result of one entry of an import.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct ImportResult {
@@ -115,7 +104,8 @@ pub(crate) struct ImportResult {
     code: Option<String>,
     /// Why the entry was refused, as a sentence for a person; null where it was not.
     message: Option<String>,
-    /// What is wrong with the document, where the code is `INVALID_DOCUMENT`; empty otherwise.
+    /// What is wrong with the document, where the code is `INVALID_DOCUMENT`. Of a document that was stored, what is to be said
+    /// of the profiles that it declares, such as what of them was not checked. Empty otherwise.
     issues: Vec<DocumentIssue>,
     /// The number of references that were left as they are, because nothing that they mean is stored.
     unresolved_references: i32,
@@ -245,6 +235,7 @@ async fn payload(
 }
 
 async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<ImportResult> {
+    let notes = document_issues(one.notes);
     let unresolved = i32::try_from(one.unresolved).unwrap_or(i32::MAX);
     let told = |outcome: ImportOutcome, record: Option<MedicalRecord>| ImportResult {
         entry,
@@ -252,7 +243,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
         record,
         code: None,
         message: None,
-        issues: Vec::new(),
+        issues: notes.clone(),
         unresolved_references: unresolved,
     };
     Ok(match one.result {
@@ -277,7 +268,7 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
             code: Some(error.public_code().as_str().to_owned()),
             message: Some(error.to_string()),
             issues: if let Error::Document(issues) = error {
-                issues.into_iter().map(Into::into).collect()
+                document_issues(issues)
             } else {
                 Vec::new()
             },
@@ -285,16 +276,4 @@ async fn result(ctx: &Context<'_>, entry: i32, one: ImportedEntry) -> Result<Imp
             ..told(ImportOutcome::Refused, None)
         },
     })
-}
-
-impl From<fhir::Issue> for DocumentIssue {
-    fn from(issue: fhir::Issue) -> Self {
-        Self {
-            severity: issue.severity.as_str().to_owned(),
-            code: issue.code.as_str().to_owned(),
-            path: issue.path,
-            rule: issue.rule,
-            message: issue.message,
-        }
-    }
 }

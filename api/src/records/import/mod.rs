@@ -161,7 +161,12 @@ impl Import {
         (id, to): (Option<RecordId>, &HashMap<String, String>),
     ) -> Result<Draft, Error> {
         let document = origin::with_references(prepared.document, to);
-        let mut content = prepare::check(prepared.record_type, document, prepared.metadata)?;
+        let mut content = prepare::check(
+            drafting.profiles,
+            prepared.record_type,
+            document,
+            prepared.metadata,
+        )?;
         attachments::check(&content.document)?;
         // What a hospital has is what it is: flagged by what it lacks, and not refused for it.
         content.incomplete = None;

@@ -53,6 +53,8 @@ pub(crate) struct Totals {
     by_kind: BTreeMap<String, BTreeMap<String, u64>>,
     /// What was refused, or skipped for a reason, by its code and the first rule that it breaks.
     reasons: BTreeMap<String, u64>,
+    /// What there was to say of profiles, by rule.
+    notes: BTreeMap<String, u64>,
     /// References that name records now.
     pub(crate) resolved: u64,
     /// References that stay as they are, because nothing is stored that they mean.
@@ -79,6 +81,13 @@ impl Totals {
             let is_known = self.reasons.len() < MAX_REASONS || self.reasons.contains_key(reason);
             let reason = if is_known { reason } else { "other" };
             *self.reasons.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts what there was to say of the profiles of an entry.
+    pub(crate) fn note(&mut self, notes: &[fhir::Issue]) {
+        for note in notes {
+            *self.notes.entry(note.rule.clone()).or_default() += 1;
         }
     }
 
@@ -112,12 +121,12 @@ pub(crate) fn reason_of(result: &Result<Imported, Error>) -> Option<String> {
     })
 }
 
-/// The line of one entry.
+/// The line of one entry, with how many of its references stay as they are, and what there is to say of its profiles.
 pub(crate) fn line(
     number: u64,
     kind: Option<&str>,
     result: &Result<Imported, Error>,
-    unresolved: u64,
+    (unresolved, notes): (u64, &[fhir::Issue]),
 ) -> Value {
     let mut line = match result {
         Ok(imported @ (Imported::Stored(written) | Imported::Amended(written))) => json!({
@@ -141,6 +150,9 @@ pub(crate) fn line(
     };
     if unresolved > 0 && result.is_ok() {
         line["unresolvedReferences"] = json!(unresolved);
+    }
+    if !notes.is_empty() && result.is_ok() {
+        line["operationOutcome"] = outcome(notes);
     }
     line
 }
@@ -194,6 +206,9 @@ pub(crate) fn end(totals: &Totals, reported: u64, interrupted: Option<(ErrorCode
     ];
     for (name, times) in seldom.into_iter().filter(|(_, times)| *times > 0) {
         line[name] = json!(times);
+    }
+    if !totals.notes.is_empty() {
+        line["notes"] = json!(totals.notes);
     }
     if let Some((code, message)) = interrupted {
         line["ended"] = json!(code.as_str());

@@ -32,6 +32,8 @@ pub(super) struct ImportedEntry {
     pub(super) kind: Option<&'static str>,
     /// What it came to.
     pub(super) result: Result<Imported, Error>,
+    /// What there is to say of its profiles, if it was not refused.
+    pub(super) notes: Vec<fhir::Issue>,
     /// How many of its references name records.
     pub(super) resolved: u64,
     /// How many name nothing that is stored.
@@ -133,6 +135,7 @@ async fn drafts_of(
         let mut entry = ImportedEntry {
             kind,
             result: Ok(Imported::Skipped),
+            notes: Vec::new(),
             resolved: 0,
             unresolved: 0,
             reserved: None,
@@ -150,7 +153,10 @@ async fn drafts_of(
                 let with = (entry.reserved, &resolution.to);
                 let (drafting, import) = (context.drafting, context.import);
                 match import.draft(drafting, context.caller, *prepared, with) {
-                    Ok(made) => draft = Some(made),
+                    Ok(mut made) => {
+                        entry.notes = std::mem::take(&mut made.notes);
+                        draft = Some(made);
+                    }
                     Err(error) => entry.result = Err(error),
                 }
             }
