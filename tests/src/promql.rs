@@ -4,7 +4,7 @@
 //! What is not used in `ops/prometheus/alerts.yml` is not known here, and panics. Where a value stands in the middle of a range
 //! Prometheus extrapolates, and so does this: a series that changes evenly has the same rate everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
@@ -130,6 +130,7 @@ pub(crate) enum Operator {
     Greater,
     Less,
     Minus,
+    Or,
     Times,
 }
 
@@ -144,6 +145,7 @@ impl Operator {
             ">" => Some(Self::Greater),
             "<" => Some(Self::Less),
             "-" => Some(Self::Minus),
+            "or" => Some(Self::Or),
             "*" => Some(Self::Times),
             _ => None,
         }
@@ -152,10 +154,11 @@ impl Operator {
     /// What binds tighter has more.
     const fn precedence(self) -> u8 {
         match self {
-            Self::And => 1,
-            Self::Equal | Self::Greater | Self::Less => 2,
-            Self::Minus => 3,
-            Self::Times => 4,
+            Self::Or => 1,
+            Self::And => 2,
+            Self::Equal | Self::Greater | Self::Less => 3,
+            Self::Minus => 4,
+            Self::Times => 5,
         }
     }
 
@@ -167,6 +170,7 @@ impl Operator {
             Self::Greater => (one > other).then_some(one),
             Self::Less => (one < other).then_some(one),
             Self::Minus => Some(one - other),
+            Self::Or => panic!("`or` stands between series"),
             Self::Times => Some(one * other),
         }
     }
@@ -195,6 +199,13 @@ pub(crate) enum Expression {
     },
     /// `rate(…[5m])`.
     Rate {
+        /// Of which series.
+        of: Box<Expression>,
+        /// Within so many minutes.
+        range: u32,
+    },
+    /// `increase(…[1h])`.
+    Increase {
         /// Of which series.
         of: Box<Expression>,
         /// Within so many minutes.
@@ -259,12 +270,12 @@ impl Expression {
                     .filter_map(|it| it.1.at(minute).map(|value| (it.0, value)));
                 Value::Vector(found.collect())
             }
-            Self::Rate { of, range } => {
-                let found = of.series(series).filter_map(|it| {
-                    let rate = it.1.rate(*range, minute)?;
-                    Some((it.0, rate))
-                });
-                Value::Vector(found.collect())
+            Self::Rate { of, range } => Value::Vector(of.rates(series, *range, minute)),
+            Self::Increase { of, range } => {
+                let seconds = 60.0 * f64::from(*range);
+                let rates = of.rates(series, *range, minute).into_iter();
+                let grown = rates.map(|(labels, rate)| (labels, rate * seconds));
+                Value::Vector(grown.collect())
             }
             Self::Absolute(of) => {
                 let found = of.vector(series, minute).into_iter();
@@ -292,6 +303,15 @@ impl Expression {
             Value::Vector(vector) => vector,
             Value::Number(number) => panic!("{self:?} comes to {number}, and series are wanted"),
         }
+    }
+
+    /// How much the series that it selects grew each second, within so many minutes before.
+    fn rates(&self, series: &[Series], range: u32, minute: u32) -> Vector {
+        let found = self.series(series).filter_map(|(labels, it)| {
+            let rate = it.rate(range, minute)?;
+            Some((labels, rate))
+        });
+        found.collect()
     }
 
     /// The series that it selects, with their labels.
@@ -382,6 +402,12 @@ fn combine(left: Value, operator: Operator, on: Option<&[String]>, right: Value)
             let kept =
                 right.filter_map(|(labels, other)| Some((labels, operator.apply(one, other)?)));
             Value::Vector(kept.collect())
+        }
+        (Value::Vector(mut left), Value::Vector(right)) if operator == Operator::Or => {
+            let known: BTreeSet<Labels> = left.iter().map(|(labels, _)| key(labels)).collect();
+            let more = right.into_iter();
+            left.extend(more.filter(|(labels, _)| !known.contains(&key(labels))));
+            Value::Vector(left)
         }
         (Value::Vector(left), Value::Vector(right)) => {
             let mut others: BTreeMap<Labels, f64> = BTreeMap::new();
@@ -500,17 +526,12 @@ impl Parser<'_> {
             }
             "abs" => Expression::Absolute(Box::new(self.inside())),
             "rate" => {
-                self.takes("(");
-                let of = Box::new(self.primary());
-                self.takes("[");
-                let (number, unit) = (self.next(), self.next());
-                let (Token::Number(number), Token::Word(unit)) = (number, unit) else {
-                    panic!("{}: a range is not understood", self.text);
-                };
-                self.takes("]");
-                self.takes(")");
-                let range = minutes(&format!("{number}{unit}"));
+                let (of, range) = self.ranged();
                 Expression::Rate { of, range }
+            }
+            "increase" => {
+                let (of, range) = self.ranged();
+                Expression::Increase { of, range }
             }
             "histogram_quantile" => {
                 self.takes("(");
@@ -524,6 +545,20 @@ impl Parser<'_> {
             }
             _ => self.selector(word),
         }
+    }
+
+    /// Series with a range behind them, in parentheses.
+    fn ranged(&mut self) -> (Box<Expression>, u32) {
+        self.takes("(");
+        let of = Box::new(self.primary());
+        self.takes("[");
+        let (number, unit) = (self.next(), self.next());
+        let (Token::Number(number), Token::Word(unit)) = (number, unit) else {
+            panic!("{}: a range is not understood", self.text);
+        };
+        self.takes("]");
+        self.takes(")");
+        (of, minutes(&format!("{number}{unit}")))
     }
 
     fn aggregate(&mut self, how: Aggregation) -> Expression {
@@ -604,5 +639,53 @@ impl Parser<'_> {
             .tokens
             .next_if(|it| matches!(it, Token::Word(found) if found == word));
         there.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Expression, Series};
+
+    #[test]
+    fn alternatives_are_all_of_the_left_and_what_only_the_right_has() {
+        let all = [
+            ("a{x=\"1\"}", "1x30"),
+            ("a{x=\"2\"}", "2x30"),
+            ("b{x=\"2\"}", "20x30"),
+            ("b{x=\"3\",y=\"4\"}", "30x30"),
+            ("b{x=\"1\",y=\"4\"}", "40x30"),
+            ("c_total", "5+2x30"),
+        ];
+        let all = all.map(|(series, values)| Series::read(series, values));
+        let cases: [(&str, &[f64]); 14] = [
+            // the expression → its values at minute 20, sorted
+            ("a or b", &[1.0, 2.0, 30.0, 40.0]),
+            ("b or a", &[1.0, 20.0, 30.0, 40.0]),
+            ("a or on (x) b", &[1.0, 2.0, 30.0]),
+            ("a or nothing", &[1.0, 2.0]),
+            ("nothing or a", &[1.0, 2.0]),
+            ("a > 1 or b > 25", &[2.0, 30.0, 40.0]),
+            // What `and` stands between belongs together more closely.
+            ("a or b and b", &[1.0, 2.0, 30.0, 40.0]),
+            ("a and b or b", &[2.0, 30.0, 40.0]),
+            ("(a or b) and b", &[2.0, 30.0, 40.0]),
+            ("max(a) > max(b) or sum(a) > 2", &[3.0]),
+            ("max(b) > max(a) or sum(a) > 2", &[40.0]),
+            ("increase(c_total[10m])", &[20.0]),
+            ("sum(increase(c_total[1h])) > 0", &[120.0]),
+            ("sum(increase(a[1h])) > 0", &[]),
+        ];
+        for (text, wanted) in cases {
+            let found = Expression::parse(text).vector(&all, 20);
+
+            let mut values: Vec<f64> = found.into_iter().map(|(_, value)| value).collect();
+            values.sort_by(f64::total_cmp);
+            let equal = values.len() == wanted.len()
+                && values
+                    .iter()
+                    .zip(wanted)
+                    .all(|(is, shall)| (is - shall).abs() < 1e-9);
+            assert!(equal, "{text}: {values:?}");
+        }
     }
 }

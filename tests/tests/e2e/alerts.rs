@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tests::monitoring::Scrape;
 use tests::prometheus::{Target, firing};
+use tests::registry::{REGISTRAR_ROLE, revoke_role, set_paused};
 use tests::{Person, Program, World, documents, eventually, id, text};
 
 use crate::backups::{Site, creates};
@@ -20,8 +21,6 @@ use crate::monitoring::{FINDING, Settings, runs, tells_metrics, tries_to_scrape}
 
 /// anvil's account 0: administrator, steward and pauser of a registry for development.
 const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
-/// `keccak256("REGISTRAR_ROLE")`
-const REGISTRAR_ROLE: &str = "edcc084d3dcd65a1f7f23c65c46722faca6953d28e43150a467cf43e5c309238";
 /// More reorganised blocks with events than are usual.
 const UNDONE: u64 = 18;
 /// Log-ins that have to wait, within a minute: more than one a second.
@@ -133,8 +132,7 @@ async fn superuser(world: &World, statements: &'static str) -> PgConnection {
 }
 
 async fn pauses(world: &World) {
-    let call = format!("0x16c38b3c{:064x}", 1);
-    world.calls_registry(ADMINISTRATOR, call).await;
+    world.calls_registry(ADMINISTRATOR, set_paused(true)).await;
 }
 
 async fn stores(person: &Person) -> Value {
@@ -143,26 +141,14 @@ async fn stores(person: &Person) -> Value {
         .await
 }
 
-/// A record that is refused, because the registrar has no role; a record that somebody else with the registrar's key supersedes;
-/// emergency access that nobody reviews; and a deep check that ends no round.
+/// A record that somebody else with the registrar's key supersedes; emergency access that nobody reviews; and a deep check that ends
+/// no round.
 async fn neglects(world: &World, ana: &Person, bo: &Person) {
-    let registrar = world.foundation.deployment.registrar.clone();
-    let of_role = |selector: &str| {
-        let account = registrar.replace("0x", "");
-        format!("0x{selector}{REGISTRAR_ROLE}{account:0>64}")
-    };
+    let registrar = &world.foundation.deployment.registrar;
     let record = stores(ana).await;
     world.wait_for_anchor(&id(&record), "CONFIRMED").await;
-    world
-        .calls_registry(ADMINISTRATOR, of_role("d547741f"))
-        .await;
-    let refused = stores(ana).await;
-    world.wait_for_anchor(&id(&refused), "FAILED").await;
-    world
-        .calls_registry(ADMINISTRATOR, of_role("2f2ff15d"))
-        .await;
     let supersede = format!("0xf13cb8cd{}{}", text(&record["dataHash"]), "ab".repeat(32));
-    world.calls_registry(&registrar, supersede).await;
+    world.calls_registry(registrar, supersede).await;
     let window = opens(bo, ana).await;
     ages(world, &window, "80 hours").await;
     world
@@ -188,12 +174,10 @@ async fn what_is_found_and_not_looked_after_is_told_by_its_alert() {
             && open("UNKNOWN_ON_CHAIN")
             && api.value("emergency_windows_escalated", &[]) == Some(1.0)
             && api.value("deep_check_age_seconds", &[]) > Some(300_000.0)
-            && api.value("outbox_transactions", &[("state", "FAILED")]) >= Some(1.0)
             && nonce(api, "chain") > nonce(api, "database")
     })
     .await;
     let alerts = [
-        "FailedAnchors",
         "FindingOpen",
         "ForeignFindingOpen",
         "ForeignNonce",
@@ -201,6 +185,20 @@ async fn what_is_found_and_not_looked_after_is_told_by_its_alert() {
         "EmergencyEscalated",
         "DeepCheckOld",
     ];
+    begin_to_fire(&before, &found, &alerts);
+
+    gets_nowhere(&world, &ana).await;
+
+    let found = sees(&world, "what gets nowhere is told", |api, _| {
+        let elsewhere = [("outcome", "nonce-elsewhere")];
+        api.value("findings_open", &[("kind", "ANCHOR_STUCK")]) == Some(1.0)
+            && api.value("outbox_transactions", &[("state", "FAILED")]) >= Some(1.0)
+            && api.value("relay_transactions_total", &elsewhere) >= Some(1.0)
+            // The relay has passed over what was foreign, which is told by what it counted alone.
+            && nonce(api, "chain").is_some_and(|chain| nonce(api, "database") >= Some(chain))
+    })
+    .await;
+    let alerts = ["FailedAnchors", "AnchorStuck", "ForeignNonce"];
     begin_to_fire(&before, &found, &alerts);
 
     let _held = stands_still(&world, &ana).await;
@@ -221,6 +219,18 @@ async fn what_is_found_and_not_looked_after_is_told_by_its_alert() {
         "TrailUnordered",
     ];
     begin_to_fire(&before, &found, &alerts);
+}
+
+/// A record whose nonce somebody else has used, which is signed again with another one; and a record that the registry does not
+/// take, because the registrar has lost its role, for good.
+async fn gets_nowhere(world: &World, ana: &Person) {
+    let failed = stores(ana).await;
+    world.wait_for_anchor(&id(&failed), "CONFIRMED").await;
+    let registrar = &world.foundation.deployment.registrar;
+    world
+        .calls_registry(ADMINISTRATOR, revoke_role(REGISTRAR_ROLE, registrar))
+        .await;
+    stores(ana).await;
 }
 
 /// A paused registry, with a record that waits and a trail that is not pinned; a registrar without funds; and a trail that gets no
