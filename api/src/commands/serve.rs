@@ -50,8 +50,8 @@ use crate::{
     key_checks::check_master_keys,
     limits::Transfers,
     playground::Playground,
-    query_limits::QueryLimits,
     profiles,
+    query_limits::QueryLimits,
     records::{
         disclosure::RecordDisclosure,
         index_key::check_index_key,
@@ -514,6 +514,18 @@ fn sampler(resources: &Resources, fees: &watch::Receiver<Fees>, health: &Health)
     }
 }
 
+/// Begins to ask the node what transactions have to offer.
+fn start_fees(
+    config: &ServeConfig,
+    resources: &Resources,
+    tasks: &mut JoinSet<()>,
+) -> watch::Receiver<Fees> {
+    let most = config.fees.most();
+    let (fees, current) = watch::channel(at_most(FIRST_FEES, most));
+    tasks.spawn(watch_fees(resources.client.clone(), fees, most));
+    current
+}
+
 async fn assemble(
     config: &ServeConfig,
     safety: &SafetyConfig,
@@ -524,9 +536,7 @@ async fn assemble(
     let resources = open(config, safety).await?;
     let mut tasks = JoinSet::new();
     let tokens = Tokens::start(&config.token_key_file, &mut tasks)?;
-    let most_fee = config.fees.most();
-    let (fees, current_fees) = watch::channel(at_most(FIRST_FEES, most_fee));
-    tasks.spawn(watch_fees(resources.client.clone(), fees, most_fee));
+    let current_fees = start_fees(config, &resources, &mut tasks);
     let wake = Arc::new(Notify::new());
     let health = start_jobs(
         config,

@@ -52,7 +52,7 @@ pub async fn keep(
          ON CONFLICT (chain_id, registry) DO UPDATE
          SET after_record = EXCLUDED.after_record,
              after_event = EXCLUDED.after_event,
-             updated_at = CURRENT_TIMESTAMP",
+             updated_at = EXCLUDED.updated_at",
         registry.chain_id,
         registry.address,
         place.after_record.0,

@@ -390,7 +390,6 @@ async fn the_api_removes_nothing_and_rewrites_no_record() {
             "UPDATE medical_records SET patient_id = patient_id",
             "UPDATE medical_records SET predecessor_id = NULL",
             "UPDATE medical_records SET withdrawn = FALSE",
-            "UPDATE record_anchors SET supersedes = TRUE",
             "UPDATE patient_keys SET wrapped_key = ''",
             "UPDATE users SET is_system = FALSE",
             "UPDATE users SET id = id",

@@ -438,7 +438,8 @@ impl<'p> ProfileWalk<'p> {
             return;
         };
         // What the server sets is of the resource itself, and of nothing in it.
-        let is_resource = std::ptr::eq(rules, &context.profile.rules) && context.nested == 0;
+        let is_resource =
+            std::ptr::eq(rules, &raw const context.profile.rules) && context.nested == 0;
         let later = if is_resource {
             context.later
         } else {
@@ -456,17 +457,17 @@ impl<'p> ProfileWalk<'p> {
         at: Path<'_>,
         context: ProfileContext<'p, '_>,
     ) -> &'p [ElementRules] {
-        let Some(content) = rules.content.as_ref().filter(|_| rules.children.is_empty()) else {
+        let Some(reference) = rules.content.as_ref().filter(|_| rules.children.is_empty()) else {
             return &rules.children;
         };
-        if let Some(like) = context.profile.rules.of_id(content) {
+        if let Some(like) = context.profile.rules.of_id(reference) {
             return &like.children;
         }
         let message = format!(
-            "not checked: what the profile {} demands of {content}, which this is like",
+            "not checked: what the profile {} demands of {reference}, which this is like",
             context.profile.url
         );
-        self.note_once(at, content, message);
+        self.note_once(at, reference, message);
         &[]
     }
 
