@@ -1,0 +1,80 @@
+// One line over time. The table beside it says the same in words: a canvas is nothing to a screen reader.
+import { useEffect, useRef } from 'react';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { language } from '../words';
+
+export interface Point {
+  /** Unit: seconds since 1970. */
+  readonly at: number;
+  readonly value: number;
+}
+
+const HEIGHT = 190;
+
+export default function Chart({ points, unit, low, high, label }: { points: readonly Point[]; unit: string; low: number | undefined; high: number | undefined; label: string }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const parent = box.current;
+    if (!parent) return undefined;
+    const style = getComputedStyle(parent);
+    const colour = (name: string) => style.getPropertyValue(name).trim();
+    const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line') }, font: '12px system-ui' };
+    const band: uPlot.Plugin = {
+      hooks: {
+        drawClear: (plot) => {
+          if (low === undefined && high === undefined) return;
+          const { left, top, width, height } = plot.bbox;
+          const y = (value: number) => Math.min(Math.max(plot.valToPos(value, 'y', true), top), top + height);
+          const from = high === undefined ? top : y(high);
+          const to = low === undefined ? top + height : y(low);
+          plot.ctx.fillStyle = colour('--band');
+          plot.ctx.fillRect(left, from, width, Math.max(to - from, 0));
+        },
+      },
+    };
+    const make = () => new uPlot(
+      {
+        width: parent.clientWidth,
+        height: HEIGHT,
+        cursor: { drag: { x: false, y: false } },
+        legend: { show: false },
+        scales: { x: { range: (_, min, max) => (min === max ? [min - 86_400, max + 86_400] : [min, max]) }, y: { range: (_, min, max) => span([min, max, low, high]) } },
+        axes: [{ ...axis, values: (_, splits) => dates(splits) }, { ...axis, size: 52 }],
+        series: [{}, { label, stroke: colour('--main'), width: 2, points: { show: true, size: 7, fill: colour('--main') } }],
+        plugins: [band],
+      },
+      [points.map((point) => point.at), points.map((point) => point.value)],
+      parent,
+    );
+    let plot = make();
+    const sizes = new ResizeObserver(() => plot.setSize({ width: parent.clientWidth, height: HEIGHT }));
+    sizes.observe(parent);
+    const scheme = matchMedia('(prefers-color-scheme: dark)');
+    const again = () => {
+      plot.destroy();
+      plot = make();
+    };
+    scheme.addEventListener('change', again);
+    return () => {
+      sizes.disconnect();
+      scheme.removeEventListener('change', again);
+      plot.destroy();
+    };
+  }, [points, low, high, label]);
+  return <div className="chart" ref={box} role="img" aria-label={`${label}${unit ? `, ${unit}` : ''}`} />;
+}
+
+function span(values: (number | null | undefined)[]): [number, number] {
+  const known = values.filter((value) => value !== undefined && value !== null);
+  const [min, max] = [Math.min(...known), Math.max(...known)];
+  const margin = (max - min || Math.abs(max) || 1) * 0.12;
+  return [min - margin, max + margin];
+}
+
+function dates(splits: number[]): string[] {
+  const days = ((splits.at(-1) ?? 0) - (splits[0] ?? 0)) / 86_400;
+  const options: Intl.DateTimeFormatOptions = days > 700 ? { year: 'numeric' } : days > 2 ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' };
+  const format = new Intl.DateTimeFormat(language.get(), options);
+  return splits.map((split) => format.format(new Date(split * 1000)));
+}

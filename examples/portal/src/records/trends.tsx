@@ -1,0 +1,126 @@
+// How vital signs and laboratory values went. What cannot be drawn without saying something else than the document
+// is not drawn: withdrawn values, values of somebody else, `< 5`, and values without a time stand in the table alone.
+import { lazy, Suspense, useMemo } from 'react';
+import { useQuery } from 'urql';
+import { Link } from 'wouter';
+import type { PurposeOfUse, TrendPartsFragment, TrendsQuery } from '../gql/graphql';
+import { Card, Empty, Loaded, Notice, Table, Tag } from '../ui';
+import { fhirDate, t } from '../words';
+import { TRENDS } from './queries';
+import { rangeText, valueOf } from './summary';
+
+const Chart = lazy(() => import('./chart'));
+
+type Measured = Omit<TrendPartsFragment, 'components'>;
+
+interface Value {
+  readonly record: string;
+  readonly of: Measured;
+  readonly at: string | null;
+  readonly isDrawn: boolean;
+}
+
+interface Trend {
+  readonly key: string;
+  readonly name: string;
+  readonly unit: string;
+  readonly values: Value[];
+}
+
+const NOT_DRAWN = new Set(['entered-in-error', 'cancelled', 'unknown']);
+
+export function Trends({ patientId, purpose }: { patientId?: string; purpose?: PurposeOfUse }) {
+  const [result] = useQuery({ query: TRENDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null } });
+  const nodes = result.data?.medicalRecords?.nodes;
+  const trends = useMemo(() => (nodes ? trendsOf(nodes) : undefined), [nodes]);
+  return (
+    <Loaded of={{ ...result, data: trends }} empty={<Empty>{t('There are no measured values yet.')}</Empty>}>
+      {(found) => (
+        <>
+          {result.data?.medicalRecords?.pageInfo.hasNextPage ? <Notice kind="warn">{t('Only the latest 50 records are drawn.')}</Notice> : null}
+          {nodes?.some((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0) ? (
+            <Notice kind="warn">{t('Some of these documents say more than a value: they are marked in the tables.')}</Notice>
+          ) : null}
+          {found.length === 0 ? <Empty>{t('There are no measured values yet.')}</Empty> : null}
+          <div className="grid">{found.map((trend) => <TrendCard key={trend.key} of={trend} marked={marked(nodes ?? [])} />)}</div>
+        </>
+      )}
+    </Loaded>
+  );
+}
+
+type Nodes = NonNullable<TrendsQuery['medicalRecords']>['nodes'];
+
+const marked = (nodes: Nodes): Set<string> => new Set(nodes.filter((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0).map((node) => node.id));
+
+function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
+  const points = useMemo(
+    () => of.values.filter((value) => value.isDrawn).map((value) => ({ at: Date.parse(value.at ?? '') / 1000, value: Number(value.of.value) })),
+    [of],
+  );
+  const last = of.values.at(-1)?.of;
+  const range = [...of.values].reverse().find((value) => value.of.referenceRanges.length > 0)?.of.referenceRanges[0];
+  const [low, high] = [range?.low?.value, range?.high?.value].map((value) => (value ? Number(value) : undefined));
+  return (
+    <Card title={of.name}>
+      <p className="latest">
+        <strong>{last ? valueOf(last) : '–'}</strong> <span className="small">{fhirDate(of.values.at(-1)?.at)}</span>
+        {range ? <span className="small"> · {t('reference')} {rangeText(range)}</span> : null}
+      </p>
+      {points.length > 0 ? (
+        <Suspense fallback={<div className="chart" />}>
+          <Chart points={points} unit={of.unit} low={low} high={high} label={of.name} />
+        </Suspense>
+      ) : null}
+      <details>
+        <summary>{t('All {0} values as a table', of.values.length)}</summary>
+        <Table
+          caption={of.name}
+          head={[t('Time'), t('Value'), t('Status'), t('Record')]}
+          rows={[...of.values].reverse().map((value, index) => ({
+            key: `${value.record}-${index}`,
+            cells: [
+              fhirDate(value.at),
+              valueOf(value.of),
+              <>
+                {value.of.status ?? '–'}
+                {value.of.interpretations.map((each, at) => <Tag key={at} kind="warn">{each.text ?? each.codings[0]?.display ?? each.codings[0]?.code}</Tag>)}
+                {value.of.focus.length > 0 ? <Tag kind="bad">{t('Of')}: {value.of.focus.map((whom) => whom.name ?? whom.reference).join(', ')}</Tag> : null}
+                {value.isDrawn ? null : <Tag>{t('not drawn')}</Tag>}
+              </>,
+              <><Link href={`/records/${value.record}`}>{t('open')}</Link> {marked.has(value.record) ? <Tag kind="bad">{t('read the document')}</Tag> : null}</>,
+            ],
+          }))}
+        />
+      </details>
+    </Card>
+  );
+}
+
+/** One trend for each code and unit: values in different units are not compared. */
+export function trendsOf(nodes: Nodes): Trend[] {
+  const trends = new Map<string, Trend>();
+  for (const node of nodes) {
+    const { summary } = node;
+    const measured =
+      summary?.__typename === 'VitalSignsSummary' ? summary.measurements : summary?.__typename === 'LabResultSummary' ? summary.results : [];
+    const all = measured.flatMap((each) => [
+      { of: each as Measured, at: each.effective, status: each.status, focus: each.focus },
+      // A component has the time, the state and the person of what it is a part of.
+      ...each.components.map((part) => ({ of: { ...part, status: each.status, focus: each.focus } as Measured, at: part.effective ?? each.effective, status: each.status, focus: each.focus })),
+    ]);
+    for (const { of, at, status, focus } of all) {
+      if (!of.value) continue;
+      const coding = of.code?.codings[0];
+      const unit = of.unitCode ?? of.unit ?? '';
+      const key = `${coding?.system ?? ''}|${coding?.code ?? of.name ?? ''}|${unit}`;
+      const when = at ?? null;
+      const isDrawn = !of.comparator && !node.isWithdrawn && !NOT_DRAWN.has(status ?? '') && focus.length === 0 && !Number.isNaN(Date.parse(when ?? '')) && summary?.unsupportedModifiers.length === 0;
+      const trend = trends.get(key) ?? { key, name: of.name ?? coding?.display ?? coding?.code ?? '–', unit: of.unit ?? unit, values: [] };
+      trend.values.push({ record: node.id, of, at: when, isDrawn });
+      trends.set(key, trend);
+    }
+  }
+  for (const trend of trends.values()) trend.values.sort((one, other) => Date.parse(one.at ?? '') - Date.parse(other.at ?? ''));
+  return [...trends.values()].sort((one, other) => one.name.localeCompare(other.name));
+}

@@ -1,0 +1,1 @@
+export const indonesian = {} as Record<string, string>;
