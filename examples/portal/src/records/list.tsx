@@ -6,7 +6,7 @@ import type { PurposeOfUse, RecordType } from '../gql/graphql';
 import { Button, Choice, Empty, Loaded, Tag } from '../ui';
 import { fhirDate, t, time } from '../words';
 import { RECORD_TYPES, anchor, recordType } from '../words/labels';
-import { RECORDS } from './queries';
+import { RECORDS, remember } from './queries';
 import { Modifiers } from './summary';
 
 interface Of {
@@ -44,6 +44,7 @@ export function Records({ patientId, purpose }: Of) {
 function RecordsPage({ patientId, purpose, type, after, more }: Of & { type: RecordType | ''; after: string | null; more?: (cursor: string) => void }) {
   const [result] = useQuery({ query: RECORDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null, types: type ? [type] : null, after } });
   const page = result.data?.medicalRecords;
+  if (page) remember(page.nodes);
   const next = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : undefined;
   const suffix = purpose ? `/as/${purpose}` : '';
   // Where a summary may not be read, the list stands all the same, beside an error that says so.

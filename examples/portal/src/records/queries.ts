@@ -1,5 +1,8 @@
 // What is asked about records. The summary is asked for whole: what is shown leaves nothing of it out.
+import type { RequestPolicy } from '@urql/core';
+import { useQuery } from 'urql';
 import { graphql } from '../gql';
+import type { MeasuredRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
 
 graphql(`
   fragment ConceptParts on Concept { text codings { system code display } }
@@ -32,18 +35,31 @@ graphql(`
     results { name reference } performers { name reference } interpreters { name reference }
   }
 `);
+// The api answers at most 1,000 fields of a query: hence two halves of the summaries, by what kind of record it is.
 graphql(`
-  fragment SummaryParts on RecordSummary {
+  fragment MeasuredSummary on RecordSummary {
+    __typename title date unsupportedModifiers
+    ... on LabResultSummary {
+      tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
+      facilities { name reference } interpreters { name reference } issued conclusions
+    }
+    ... on VitalSignsSummary { measurements { ...MeasurementParts } }
+    ... on ImagingSummary {
+      modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
+      series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
+      procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
+      reports { ...ReportParts } findings notes radiologists { name reference } performed
+    }
+  }
+`);
+graphql(`
+  fragment ToldSummary on RecordSummary {
     __typename title date unsupportedModifiers
     ... on DiagnosisSummary {
       diagnoses {
         description clinicalStatus verificationStatus severity recorded onset abatement
         code { ...ConceptParts } doctor { name reference } categories { ...ConceptParts } bodySites { ...ConceptParts }
       }
-    }
-    ... on LabResultSummary {
-      tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
-      facilities { name reference } interpreters { name reference } issued conclusions
     }
     ... on PrescriptionSummary {
       medications {
@@ -90,13 +106,6 @@ graphql(`
       observations { ...MeasurementParts }
       referred { name reference } titles
     }
-    ... on VitalSignsSummary { measurements { ...MeasurementParts } }
-    ... on ImagingSummary {
-      modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
-      series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
-      procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
-      reports { ...ReportParts } findings notes radiologists { name reference } performed
-    }
     ... on VaccinationSummary {
       vaccinations {
         vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
@@ -127,17 +136,53 @@ export const RECORDS = graphql(`
   }
 `);
 
-export const RECORD = graphql(`
-  query Record($id: UUID!, $purpose: PurposeOfUse) {
-    medicalRecord(id: $id, purpose: $purpose) {
-      id recordType version isCurrent isWithdrawn reason completeness missing effectiveAt createdAt dataHash canonical
-      patient { id username } author { id username role }
-      successor { id }
-      anchor { state txHash blockNumber registrar confirmedAt finalizedAt closing { state status reason } }
-      summary { ...SummaryParts }
-    }
+graphql(`
+  fragment RecordParts on MedicalRecord {
+    id recordType version isCurrent isWithdrawn reason completeness missing effectiveAt createdAt dataHash canonical
+    patient { id username } author { id username role }
+    successor { id }
+    anchor { state txHash blockNumber registrar confirmedAt finalizedAt closing { state status reason } }
   }
 `);
+
+const MEASURED_RECORD = graphql(`
+  query MeasuredRecord($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...MeasuredSummary } }
+  }
+`);
+
+const TOLD_RECORD = graphql(`
+  query ToldRecord($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...ToldSummary } }
+  }
+`);
+
+const RECORD_KIND = graphql(`
+  query RecordKind($id: UUID!, $purpose: PurposeOfUse) { medicalRecord(id: $id, purpose: $purpose) { id recordType } }
+`);
+
+const MEASURED: ReadonlySet<RecordType> = new Set(['VITAL_SIGNS', 'LAB_RESULT', 'IMAGING']);
+const known = new Map<string, RecordType>();
+
+/** Remembers the type of a record that was listed, so that it need not be asked for. */
+export function remember(records: readonly { id: string; recordType: RecordType }[]): void {
+  records.forEach(({ id, recordType }) => known.set(id, recordType));
+}
+
+export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | ToldRecordQuery['medicalRecord']>;
+
+/** A record with all of its summary. */
+export function useRecord(id: string, purpose: PurposeOfUse | undefined, requestPolicy: RequestPolicy = 'cache-and-network') {
+  const variables = { id, purpose: purpose ?? null };
+  const [kind] = useQuery({ query: RECORD_KIND, variables, pause: known.has(id) });
+  const type = known.get(id) ?? kind.data?.medicalRecord?.recordType;
+  const isMeasured = type !== undefined && MEASURED.has(type);
+  const [measured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !type || !isMeasured });
+  const [told] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !type || isMeasured });
+  const result = type === undefined ? kind : isMeasured ? measured : told;
+  const data: FoundRecord | undefined = (isMeasured ? measured.data : told.data)?.medicalRecord ?? undefined;
+  return { data, error: result.error, fetching: result.fetching };
+}
 
 export const HISTORY = graphql(`
   query History($id: UUID!, $purpose: PurposeOfUse) {
@@ -162,48 +207,53 @@ export const VERIFY = graphql(`
   }
 `);
 
-export const TRENDS = graphql(`
-  query Trends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+export const VITAL_TRENDS = graphql(`
+  query VitalTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
     medicalRecords(
-      patientId: $patientId, filter: { recordTypes: [VITAL_SIGNS, LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 50, after: $after
+      patientId: $patientId, filter: { recordTypes: [VITAL_SIGNS] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
     ) {
-      nodes {
-        id isWithdrawn effectiveAt
-        summary {
-          __typename unsupportedModifiers
-          ... on VitalSignsSummary { measurements { ...TrendParts } }
-          ... on LabResultSummary { results { ...TrendParts } }
-        }
-      }
+      nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on VitalSignsSummary { measurements { ...TrendParts } } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+// A field that is called `results` counts a hundred times against the limit of an answer: hence few at a time.
+export const LAB_TRENDS = graphql(`
+  query LabTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+    medicalRecords(
+      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 2, after: $after
+    ) {
+      nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on LabResultSummary { results { ...TrendParts } } } }
       pageInfo { hasNextPage endCursor }
     }
   }
 `);
 graphql(`
   fragment TrendBase on Measurement {
-    name value comparator unit unitCode text status effective
-    code { ...ConceptParts } interpretations { ...ConceptParts } focus { name reference }
-    referenceRanges { low { ...QuantityParts } high { ...QuantityParts } text }
+    name value comparator unit unitCode text code { text codings { system code display } }
+    interpretations { text codings { code display } }
+    referenceRanges { low { value comparator unit code } high { value comparator unit code } text }
   }
 `);
 graphql(`
-  fragment TrendParts on Measurement { ...TrendBase components { ...TrendBase } }
+  fragment TrendParts on Measurement { ...TrendBase status effective focus { name reference } components { ...TrendBase } }
 `);
 
 export const CREATE_RECORD = graphql(`
   mutation CreateRecord($input: CreateMedicalRecordInput!) {
-    createMedicalRecord(input: $input) { record { id } }
+    createMedicalRecord(input: $input) { record { id recordType } }
   }
 `);
 
 export const AMEND_RECORD = graphql(`
   mutation AmendRecord($input: AmendMedicalRecordInput!) {
-    amendMedicalRecord(input: $input) { record { id } }
+    amendMedicalRecord(input: $input) { record { id recordType } }
   }
 `);
 
 export const WITHDRAW_RECORD = graphql(`
   mutation WithdrawRecord($input: WithdrawMedicalRecordInput!) {
-    withdrawMedicalRecord(input: $input) { record { id } }
+    withdrawMedicalRecord(input: $input) { record { id recordType } }
   }
 `);

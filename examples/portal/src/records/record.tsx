@@ -4,22 +4,20 @@ import { useMutation, useQuery } from 'urql';
 import { Link, useLocation } from 'wouter';
 import { session } from '../api/session';
 import { prettyJson } from '../fhir/digits';
-import type { PurposeOfUse, RecordQuery } from '../gql/graphql';
+import type { PurposeOfUse } from '../gql/graphql';
 import { Button, Card, DialogTrigger, Empty, Facts, Field, Failure, Loaded, Notice, Page, Popup, Tag, save } from '../ui';
 import { fhirDate, t, time } from '../words';
 import { anchor, recordType, verdict } from '../words/labels';
-import { HISTORY, RECORD, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD } from './queries';
+import { type FoundRecord as Found, HISTORY, RECORD_ACCESS, VERIFY, WITHDRAW_RECORD, useRecord } from './queries';
 import { Folded, Summary } from './summary';
 
-type Found = NonNullable<RecordQuery['medicalRecord']>;
-
 export default function Record({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
-  const [result] = useQuery({ query: RECORD, variables: { id, purpose: purpose ?? null } });
-  const record = result.data?.medicalRecord ?? undefined;
+  const result = useRecord(id, purpose);
+  const record = result.data;
   const title = record?.summary?.title ?? (record ? recordType(record.recordType) : t('Record'));
   return (
     <Page key={id} title={title} {...(record ? { lead: lead(record), actions: <Actions of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
-      <Loaded of={{ fetching: result.fetching, error: result.error, data: record }}>
+      <Loaded of={result}>
         {(found) => (
           <>
             <States of={found} />

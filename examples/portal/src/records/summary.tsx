@@ -1,13 +1,14 @@
 // Shows a summary whole. It goes through whatever was asked for, and knows names for it: a field without a name of
 // ours is shown by its own, and nothing is left out because nobody thought of it.
 import { type ReactNode, useState } from 'react';
-import type { ConceptPartsFragment, MeasurementPartsFragment, QuantityPartsFragment, RecordQuery } from '../gql/graphql';
+import type { ConceptPartsFragment, MeasurementPartsFragment, QuantityPartsFragment } from '../gql/graphql';
 import { Notice, Tag } from '../ui';
 import { type English, fhirDate, t } from '../words';
+import type { FoundRecord } from './queries';
 
 type Json = null | undefined | string | number | boolean | object;
 
-export type AnySummary = NonNullable<NonNullable<RecordQuery['medicalRecord']>['summary']>;
+export type AnySummary = NonNullable<FoundRecord['summary']>;
 
 const names: Record<string, English> = {
   abatement: 'Ended', absentReason: 'Why there is no value', achievement: 'Achieved', activities: 'What is to be done', additionalInstructions: 'More instructions',

@@ -1,12 +1,13 @@
 // How vital signs and laboratory values went. What cannot be drawn without saying something else than the document
 // is not drawn: withdrawn values, values of somebody else, `< 5`, and values without a time stand in the table alone.
-import { lazy, Suspense, useMemo } from 'react';
-import { useQuery } from 'urql';
+import type { CombinedError, OperationResult } from '@urql/core';
+import { lazy, Suspense, useEffect, useMemo, useState } from 'react';
+import { useClient } from 'urql';
 import { Link } from 'wouter';
-import type { PurposeOfUse, TrendPartsFragment, TrendsQuery } from '../gql/graphql';
+import type { LabTrendsQuery, PurposeOfUse, TrendPartsFragment, VitalTrendsQuery, VitalTrendsQueryVariables } from '../gql/graphql';
 import { Card, Empty, Loaded, Notice, Table, Tag } from '../ui';
 import { fhirDate, t } from '../words';
-import { TRENDS } from './queries';
+import { LAB_TRENDS, VITAL_TRENDS } from './queries';
 import { rangeText, valueOf } from './summary';
 
 const Chart = lazy(() => import('./chart'));
@@ -30,26 +31,74 @@ interface Trend {
 const NOT_DRAWN = new Set(['entered-in-error', 'cancelled', 'unknown']);
 
 export function Trends({ patientId, purpose }: { patientId?: string; purpose?: PurposeOfUse }) {
-  const [result] = useQuery({ query: TRENDS, variables: { patientId: patientId ?? null, purpose: purpose ?? null } });
-  const nodes = result.data?.medicalRecords?.nodes;
-  const trends = useMemo(() => (nodes ? trendsOf(nodes) : undefined), [nodes]);
+  const { nodes, hasMore, error, fetching } = useMeasured(patientId ?? null, purpose ?? null);
+  const trends = useMemo(() => trendsOf(nodes), [nodes]);
+  const isEmpty = trends.length === 0;
   return (
-    <Loaded of={{ ...result, data: trends }} empty={<Empty>{t('There are no measured values yet.')}</Empty>}>
+    <Loaded of={{ data: isEmpty && fetching ? undefined : trends, error, fetching }}>
       {(found) => (
         <>
-          {result.data?.medicalRecords?.pageInfo.hasNextPage ? <Notice kind="warn">{t('Only the latest 50 records are drawn.')}</Notice> : null}
-          {nodes?.some((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0) ? (
+          {hasMore ? <Notice kind="warn">{t('There is more than is drawn here: see the records themselves.')}</Notice> : null}
+          {nodes.some((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0) ? (
             <Notice kind="warn">{t('Some of these documents say more than a value: they are marked in the tables.')}</Notice>
           ) : null}
-          {found.length === 0 ? <Empty>{t('There are no measured values yet.')}</Empty> : null}
-          <div className="grid">{found.map((trend) => <TrendCard key={trend.key} of={trend} marked={marked(nodes ?? [])} />)}</div>
+          {isEmpty && !error ? <Empty>{t('There are no measured values yet.')}</Empty> : null}
+          <div className="grid">{found.map((trend) => <TrendCard key={trend.key} of={trend} marked={marked(nodes)} />)}</div>
         </>
       )}
     </Loaded>
   );
 }
 
-type Nodes = NonNullable<TrendsQuery['medicalRecords']>['nodes'];
+/** How many pages are read of vital signs, and of laboratory results. */
+const READ = [
+  { query: VITAL_TRENDS, pages: 5 },
+  { query: LAB_TRENDS, pages: 25 },
+] as const;
+
+interface Measurements {
+  readonly nodes: Nodes;
+  readonly hasMore: boolean;
+  readonly fetching: boolean;
+  readonly error?: CombinedError | undefined;
+}
+
+type Answer = OperationResult<VitalTrendsQuery | LabTrendsQuery>;
+
+function useMeasured(patientId: string | null, purpose: PurposeOfUse | null): Measurements {
+  const client = useClient();
+  const [found, setFound] = useState<Measurements>({ nodes: [], hasMore: false, fetching: true });
+  useEffect(() => {
+    let isOver = false;
+    const read = async () => {
+      const nodes: Nodes = [];
+      let hasMore = false;
+      for (const { query, pages } of READ) {
+        let after: string | null = null;
+        for (let page = 0; page < pages; page += 1) {
+          const answer: Answer = await client.query<VitalTrendsQuery | LabTrendsQuery, VitalTrendsQueryVariables>(query, { patientId, purpose, after }).toPromise();
+          if (isOver) return;
+          const records: Answered | null | undefined = answer.data?.medicalRecords;
+          if (!records) return setFound({ nodes, hasMore, fetching: false, error: answer.error });
+          nodes.push(...records.nodes);
+          after = records.pageInfo.hasNextPage ? (records.pageInfo.endCursor ?? null) : null;
+          setFound({ nodes: [...nodes], hasMore, fetching: true, error: answer.error });
+          if (!after) break;
+        }
+        hasMore ||= after !== null;
+      }
+      setFound((before) => ({ ...before, hasMore, fetching: false }));
+    };
+    void read();
+    return () => {
+      isOver = true;
+    };
+  }, [client, patientId, purpose]);
+  return found;
+}
+
+type Answered = NonNullable<(VitalTrendsQuery | LabTrendsQuery)['medicalRecords']>;
+type Nodes = Answered['nodes'][number][];
 
 const marked = (nodes: Nodes): Set<string> => new Set(nodes.filter((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0).map((node) => node.id));
 
@@ -97,17 +146,22 @@ function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
   );
 }
 
+function measurementsOf(summary: Nodes[number]['summary']): readonly TrendPartsFragment[] {
+  if (!summary) return [];
+  if ('measurements' in summary) return summary.measurements as readonly TrendPartsFragment[];
+  return 'results' in summary ? (summary.results as readonly TrendPartsFragment[]) : [];
+}
+
 /** One trend for each code and unit: values in different units are not compared. */
 export function trendsOf(nodes: Nodes): Trend[] {
   const trends = new Map<string, Trend>();
   for (const node of nodes) {
     const { summary } = node;
-    const measured =
-      summary?.__typename === 'VitalSignsSummary' ? summary.measurements : summary?.__typename === 'LabResultSummary' ? summary.results : [];
+    const measured = measurementsOf(summary);
     const all = measured.flatMap((each) => [
       { of: each as Measured, at: each.effective, status: each.status, focus: each.focus },
       // A component has the time, the state and the person of what it is a part of.
-      ...each.components.map((part) => ({ of: { ...part, status: each.status, focus: each.focus } as Measured, at: part.effective ?? each.effective, status: each.status, focus: each.focus })),
+      ...each.components.map((part) => ({ of: { ...each, ...part }, at: each.effective, status: each.status, focus: each.focus })),
     ]);
     for (const { of, at, status, focus } of all) {
       if (!of.value) continue;

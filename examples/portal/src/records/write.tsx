@@ -1,7 +1,7 @@
 // Writing a record, and amending one.
 import type { CombinedError } from '@urql/core';
 import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
-import { useMutation, useQuery } from 'urql';
+import { useMutation } from 'urql';
 import { Link, useLocation } from 'wouter';
 import { session } from '../api/session';
 import { asVariable, prettyJson, toJsonText } from '../fhir/digits';
@@ -9,12 +9,12 @@ import { type Json, fhirTime, readBack } from '../fhir/document';
 import { emptyLaboratory, readLaboratory, writeLaboratory } from '../fhir/laboratory';
 import { emptyPrescription, readPrescription, writePrescription } from '../fhir/prescription';
 import { emptyVitals, readVitals, writeVitals } from '../fhir/vitals';
-import type { PurposeOfUse, RecordQuery, RecordType } from '../gql/graphql';
+import type { PurposeOfUse, RecordType } from '../gql/graphql';
 import { Button, Card, Choice, Failure, Field, Loaded, Notice, Page } from '../ui';
 import { t } from '../words';
 import { RECORD_TYPES, recordType } from '../words/labels';
 import { LaboratoryForm, PrescriptionForm, VitalsForm } from './forms';
-import { AMEND_RECORD, CREATE_RECORD, RECORD } from './queries';
+import { AMEND_RECORD, CREATE_RECORD, type FoundRecord as Found, remember, useRecord } from './queries';
 
 type Values =
   | { kind: 'VITAL_SIGNS'; values: ReturnType<typeof emptyVitals> }
@@ -103,7 +103,9 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
     if (why) return;
     const input = { patientId, recordType: draft.kind === 'JSON' ? draft.type : draft.kind, document: asVariable(textOf(draft)), idempotencyKey: key };
     const { data } = await create({ input });
-    if (data?.createMedicalRecord) go(`/records/${data.createMedicalRecord.record.id}`, { replace: true });
+    if (!data?.createMedicalRecord) return;
+    remember([data.createMedicalRecord.record]);
+    go(`/records/${data.createMedicalRecord.record.id}`, { replace: true });
   };
   return (
     <Page title={t('Write a record')} lead={<Link href={back}>← {t('back')}</Link>}>
@@ -126,15 +128,13 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
 }
 
 export function AmendRecord({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
-  const [result] = useQuery({ query: RECORD, variables: { id, purpose: purpose ?? null }, requestPolicy: 'network-only' });
+  const result = useRecord(id, purpose, 'network-only');
   return (
     <Page title={t('Amend a record')} lead={<Link href={`/records/${id}`}>← {t('back')}</Link>}>
-      <Loaded of={{ ...result, data: result.data?.medicalRecord ?? undefined }}>{(record) => <AmendForm record={record} {...(purpose ? { purpose } : {})} />}</Loaded>
+      <Loaded of={result}>{(record) => <AmendForm record={record} {...(purpose ? { purpose } : {})} />}</Loaded>
     </Page>
   );
 }
-
-type Found = NonNullable<RecordQuery['medicalRecord']>;
 
 /** The form that can say all of the document; else its text. */
 function toAmend(record: Found): Values {
@@ -171,7 +171,9 @@ function AmendForm({ record, purpose }: { record: Found; purpose?: PurposeOfUse 
     const input = { id: record.id, expectedVersion: record.version, document: asVariable(textOf(draft)), reason, purpose: purpose ?? null };
     const answer = await amend({ input });
     setError(answer.error);
-    if (answer.data?.amendMedicalRecord) go(`/records/${answer.data.amendMedicalRecord.record.id}`, { replace: true });
+    if (!answer.data?.amendMedicalRecord) return;
+    remember([answer.data.amendMedicalRecord.record]);
+    go(`/records/${answer.data.amendMedicalRecord.record.id}`, { replace: true });
   };
   return (
     <Card title={recordType(record.recordType)}>

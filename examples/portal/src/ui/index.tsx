@@ -24,8 +24,16 @@ import { explain } from '../words/errors';
 
 export { DialogTrigger };
 
-export function Button({ kind = 'plain', ...props }: ButtonProps & { kind?: 'plain' | 'main' | 'danger' | 'quiet' }) {
-  return <AriaButton {...props} className={`button ${kind}`} />;
+/** While it is pending it keeps the focus and does nothing. */
+export function Button({ kind = 'plain', isPending = false, type = 'button', onPress, ...props }: ButtonProps & { kind?: 'plain' | 'main' | 'danger' | 'quiet' }) {
+  return (
+    <AriaButton
+      {...props}
+      type={isPending ? 'button' : type}
+      onPress={(event) => (isPending ? undefined : onPress?.(event))}
+      className={`button ${kind}${isPending ? ' pending' : ''}`}
+    />
+  );
 }
 
 interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {

@@ -31,16 +31,18 @@ function initial(): Language {
   return /^(id|in)\b/i.test(navigator.language) ? 'id' : 'en';
 }
 
+const locale = (): string => (language.get() === 'id' ? 'id-ID' : 'en-GB');
+
 /** A time, such as 4 Mar 2026, 09:15. */
 export function time(at: string | null | undefined): string {
   if (!at) return '–';
-  return new Intl.DateTimeFormat(language.get(), { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
+  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 }
 
 /** A day, such as 4 Mar 2026. */
 export function day(at: string | null | undefined): string {
   if (!at) return '–';
-  return new Intl.DateTimeFormat(language.get(), { dateStyle: 'medium' }).format(new Date(at));
+  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(new Date(at));
 }
 
 /** A FHIR date as exact as it is written: `2026-03` has no day, and is shown without one. */
@@ -48,7 +50,7 @@ export function fhirDate(text: string | null | undefined): string {
   if (!text) return '–';
   if (/^\d{4}$/.test(text)) return text;
   const format = (options: Intl.DateTimeFormatOptions, of: string) =>
-    new Intl.DateTimeFormat(language.get(), { timeZone: 'UTC', ...options }).format(new Date(of));
+    new Intl.DateTimeFormat(locale(), { timeZone: 'UTC', ...options }).format(new Date(of));
   if (/^\d{4}-\d\d$/.test(text)) return format({ year: 'numeric', month: 'short' }, `${text}-01T00:00:00Z`);
   if (/^\d{4}-\d\d-\d\d$/.test(text)) return format({ dateStyle: 'medium' }, `${text}T00:00:00Z`);
   return Number.isNaN(Date.parse(text)) ? text : time(text);
