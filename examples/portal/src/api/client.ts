@@ -1,5 +1,5 @@
 // Speaks to the api: POST /graphql; subscriptions come as Server-Sent Events.
-import { Client, cacheExchange, fetchExchange } from '@urql/core';
+import { Client, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
 import { graphql } from '../gql';
 import { restoreJsonText } from '../fhir/digits';
 import { accessToken, end, refreshToken, renew, session } from './session';
@@ -27,11 +27,38 @@ const LOG_OUT = graphql(`
   mutation LogOut { logOut { endedSessions } }
 `);
 
+/**
+ * What changes a list, besides what is in it: a list that is empty names no type, and would not be read again.
+ * By the field of `Query`.
+ */
+const CHANGED_BY: Record<string, readonly string[]> = {
+  accessCodes: ['AccessCode'],
+  breakGlassReviews: ['BreakGlassReview'],
+  consents: ['Consent'],
+  dataDeletionRequests: ['DataDeletionRequest'],
+  deletionQueue: ['DataDeletionRequest'],
+  medicalRecords: ['MedicalRecord'],
+  myBreakGlassWindows: ['BreakGlassWindow'],
+  organizations: ['Organization'],
+  patients: ['Consent', 'BreakGlassWindow'],
+  roleProposals: ['RoleProposal', 'User'],
+  unreadNotifications: ['MarkNotificationsReadPayload'],
+  whoHasAccess: ['Consent', 'Representative'],
+};
+
+function withTypes(operation: Operation): Operation {
+  if (operation.kind !== 'query') return operation;
+  const [definition] = operation.query.definitions;
+  const fields = definition && 'selectionSet' in definition ? (definition.selectionSet?.selections ?? []) : [];
+  const additionalTypenames = fields.flatMap((field) => (field.kind === 'Field' ? (CHANGED_BY[field.name.value] ?? []) : []));
+  return makeOperation(operation.kind, operation, { ...operation.context, additionalTypenames });
+}
+
 /** A client of its own for each log-in: nothing that one person read is there for the next one. */
 export function makeClient(): Client {
   return new Client({
     url: new URL('graphql', apiUrl).href,
-    exchanges: [cacheExchange, fetchExchange],
+    exchanges: [mapExchange({ onOperation: withTypes }), cacheExchange, fetchExchange],
     fetch: send,
     fetchSubscriptions: true,
     preferGetMethod: false,

@@ -52,7 +52,7 @@ export function writeVitals(of: Vitals): Json {
   const systolic = quantityOf(of.systolic, 'mmHg', 'mm[Hg]');
   const diastolic = quantityOf(of.diastolic, 'mmHg', 'mm[Hg]');
   const pressure = systolic && diastolic
-    ? [observation(loinc(PRESSURE, 'Blood pressure panel with all children optional'), {
+    ? [observation({ ...loinc(PRESSURE, 'Blood pressure panel with all children optional'), text: 'Blood pressure' }, {
         component: [
           { code: loinc('8480-6', 'Systolic blood pressure'), valueQuantity: systolic },
           { code: loinc('8462-4', 'Diastolic blood pressure'), valueQuantity: diastolic },

@@ -39,7 +39,7 @@ export default function Chart({ points, unit, low, high, label }: { points: read
         height: HEIGHT,
         cursor: { drag: { x: false, y: false } },
         legend: { show: false },
-        scales: { x: { range: (_, min, max) => (min === max ? [min - 86_400, max + 86_400] : [min, max]) }, y: { range: (_, min, max) => span([min, max, low, high]) } },
+        scales: { x: { range: () => days(points) }, y: { range: (_, min, max) => span([min, max, low, high]) } },
         axes: [{ ...axis, values: (_, splits) => dates(splits) }, { ...axis, size: 52 }],
         series: [{}, { label, stroke: colour('--main'), width: 2, points: { show: true, size: 7, fill: colour('--main') } }],
         plugins: [band],
@@ -65,6 +65,13 @@ export default function Chart({ points, unit, low, high, label }: { points: read
   return <div className="chart" ref={box} role="img" aria-label={`${label}${unit ? `, ${unit}` : ''}`} />;
 }
 
+/** From the first day to the last, with some room; one value alone stands in the middle of two days. */
+function days(points: readonly Point[]): [number, number] {
+  const [first, last] = [points[0]?.at ?? 0, points.at(-1)?.at ?? 0];
+  const margin = (last - first) * 0.04 || 86_400;
+  return [first - margin, last + margin];
+}
+
 function span(values: (number | null | undefined)[]): [number, number] {
   const known = values.filter((value) => value !== undefined && value !== null);
   const [min, max] = [Math.min(...known), Math.max(...known)];
@@ -73,8 +80,8 @@ function span(values: (number | null | undefined)[]): [number, number] {
 }
 
 function dates(splits: number[]): string[] {
-  const days = ((splits.at(-1) ?? 0) - (splits[0] ?? 0)) / 86_400;
-  const options: Intl.DateTimeFormatOptions = days > 700 ? { year: 'numeric' } : days > 2 ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' };
+  const length = ((splits.at(-1) ?? 0) - (splits[0] ?? 0)) / 86_400;
+  const options: Intl.DateTimeFormatOptions = length > 400 ? { month: 'short', year: 'numeric' } : length > 1 ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' };
   const format = new Intl.DateTimeFormat(language.get(), options);
   return splits.map((split) => format.format(new Date(split * 1000)));
 }
