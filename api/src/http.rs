@@ -50,7 +50,11 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Every address of the process.
-pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>) -> Router {
+pub(crate) fn router(
+    schema: Schema,
+    playground: Option<playground::Playground>,
+    portal: Option<playground::Playground>,
+) -> Router {
     let api = Router::new()
         .route(
             "/graphql",
@@ -94,6 +98,9 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         router = router
             .route("/", get(|| async { Redirect::temporary("/playground") }))
             .merge(playground::router(playground));
+    }
+    if let Some(portal) = portal {
+        router = router.merge(playground::portal_router(portal));
     }
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -99,8 +99,13 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
         .as_deref()
         .map(Playground::load)
         .transpose()?;
+    let portal = config
+        .portal_dir
+        .as_deref()
+        .map(Playground::load)
+        .transpose()?;
     let schema = Schema::new(app.clone(), config.request_timeout());
-    let router = http::router(schema, playground);
+    let router = http::router(schema, playground, portal);
 
     serve_metrics(&config, &stopping).await?;
     let certificate = config.tls.certificate()?;

@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 102] = [
+pub const SETTINGS: [&str; 103] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -266,6 +266,7 @@ pub const SETTINGS: [&str; 102] = [
     "POOL_MIN_SIZE",
     "POOL_RECYCLE",
     "POOL_TIMEOUT",
+    "PORTAL_DIR",
     "PROMTOOL",
     "PROXY_HEADER",
     "REGISTRAR_KEY_FILE",

@@ -34,6 +34,9 @@ impl InstallTools {
         if let Some(playground) = tools.playground() {
             show("playground", &playground);
         }
+        if let Some(portal) = tools.portal() {
+            show("portal", &portal);
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The pinned tools under `node_modules`: PostgreSQL, anvil, forge, and what builds the playground.
+//! The pinned tools under `node_modules`: PostgreSQL, anvil, forge, and what builds the playground and the portal.
 
 mod links;
 mod npm;
@@ -13,12 +13,17 @@ pub(crate) use links::{heal as heal_links, links};
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
 
+/// What builds the playground.
+const PLAYGROUND: &str = "api/playground/build.mjs";
+/// Where the portal is.
+const PORTAL: &str = "examples/portal";
+
 /// How much of the lock file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL.
+    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, the portal.
     Test,
 }
 
@@ -44,6 +49,7 @@ impl Tools {
         npm::ensure(root, scope)?;
         if scope == Scope::Test {
             postgres_client::ensure(root)?;
+            Self::build_portal(root)?;
         }
         let tools = Self {
             root: root.to_owned(),
@@ -94,6 +100,33 @@ impl Tools {
         Some(self.root.join("api/playground/dist")).filter(|dist| dist.is_dir())
     }
 
+    /// The portal, built for the api to serve; `None` where it was not built.
+    pub fn portal(&self) -> Option<PathBuf> {
+        Some(self.root.join(PORTAL).join("dist"))
+            .filter(|dist| dist.join("manifest.json").is_file())
+    }
+
+    /// Installs what builds the portal, which has a lock file of its own, and builds it. What is there already
+    /// makes this cheap.
+    ///
+    /// # Errors
+    ///
+    /// When Node.js is missing or too old, or when npm or the build fails.
+    pub fn build_portal(root: &Path) -> Result<()> {
+        let _lock = exclusive(
+            root,
+            "portal",
+            "another run is building the portal: waiting",
+        )?;
+        let portal = root.join(PORTAL);
+        if !portal.join("build.mjs").is_file() {
+            say::progress("note: this clone has no portal to build");
+            return Ok(());
+        }
+        npm::ensure(&portal, Scope::Test)?;
+        build_pages(root, &format!("{PORTAL}/build.mjs"))
+    }
+
     fn foundry(&self, name: &str) -> Result<PathBuf> {
         let os = if cfg!(target_os = "macos") {
             "darwin"
@@ -121,29 +154,33 @@ impl Tools {
 
     /// Its own stamp makes this cheap when nothing changed.
     fn build_playground(&self) -> Result<()> {
-        let script = self.root.join("api/playground/build.mjs");
-        if !script.is_file() {
+        if !self.root.join(PLAYGROUND).is_file() {
             say::progress("note: this clone has no playground to build");
             return Ok(());
         }
-        let output = Command::new("node")
-            .arg(&script)
-            .current_dir(&self.root)
-            .output()
-            .map_err(Error::spawn("node"))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if output.status.success() {
-            if !said.contains("up to date") {
-                say::progress(said.trim());
-            }
-            return Ok(());
-        }
-        Err(Error::Failed {
-            program: "node api/playground/build.mjs".to_owned(),
-            status: output.status.to_string(),
-            output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
-        })
+        build_pages(&self.root, PLAYGROUND)
     }
+}
+
+/// Runs a script that builds pages, and says what it has built.
+fn build_pages(root: &Path, script: &str) -> Result<()> {
+    let output = Command::new("node")
+        .arg(script)
+        .current_dir(root)
+        .output()
+        .map_err(Error::spawn("node"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() {
+        if !said.contains("up to date") {
+            say::progress(said.trim());
+        }
+        return Ok(());
+    }
+    Err(Error::Failed {
+        program: format!("node {script}"),
+        status: output.status.to_string(),
+        output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
+    })
 }
 
 /// A lock of this clone; waits for the process that holds it, after saying so.

@@ -192,7 +192,7 @@ function TakeAway({ name, consents }: { name: string; consents: readonly string[
       kind="danger"
       label={t('Take access away')}
       title={t('Take access away from {0}?', name)}
-      text={<p>{t('It ends at once. {0} consents are withdrawn; whoever else they let in loses it, too.', consents.length)}</p>}
+      text={<p>{t('It ends at once. Consents that are withdrawn: {0}. Whoever else they let in loses it, too.', consents.length)}</p>}
       action={async () => {
         for (const id of consents) {
           const { error } = await withdraw({ input: { id } });

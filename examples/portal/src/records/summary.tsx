@@ -162,7 +162,7 @@ export function Measurements({ of }: { of: readonly MeasurementPartsFragment[] }
                 <Rest of={row} />
               </th>
               <td data-label={t('Value')}>
-                <strong>{valueOf(row) || (row.absentReason ? `${t('none')}: ${row.absentReason}` : (row.components?.length ? '' : '–'))}</strong>
+                {said(row) ? <strong>{said(row)}</strong> : null}
                 {row.status && !USUAL.has(row.status) ? <Tag kind="bad">{row.status}</Tag> : null}
                 {row.status === 'amended' || row.status === 'corrected' ? <Tag>{row.status}</Tag> : null}
                 {row.interpretations.map((each, index) => <Tag key={index} kind="warn"><Concept of={each} /></Tag>)}
@@ -176,6 +176,10 @@ export function Measurements({ of }: { of: readonly MeasurementPartsFragment[] }
     </div>
   );
 }
+
+/** The value, or why there is none; nothing where the components have the values. */
+const said = (row: MeasurementLike): string =>
+  valueOf(row) || (row.absentReason ? `${t('none')}: ${row.absentReason}` : row.components?.length || row.members?.length ? '' : '–');
 
 /** What a measurement says besides: whom it is of, where, how and by whom. */
 function Rest({ of }: { of: MeasurementLike }) {

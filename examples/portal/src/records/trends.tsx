@@ -122,7 +122,7 @@ function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
         </Suspense>
       ) : null}
       <details>
-        <summary>{t('All {0} values as a table', of.values.length)}</summary>
+        <summary>{t('All values as a table ({0})', of.values.length)}</summary>
         <Table
           caption={of.name}
           head={[t('Time'), t('Value'), t('Status'), t('Record')]}

@@ -108,7 +108,7 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
     go(`/records/${data.createMedicalRecord.record.id}`, { replace: true });
   };
   return (
-    <Page title={t('Write a record')} lead={<Link href={back}>← {t('back')}</Link>}>
+    <Page title={t('Write a record')} lead={<Link className="back" href={back}>{t('back')}</Link>}>
       <Card>
         <form onSubmit={submit}>
           <Choice<Values['kind']>
@@ -130,7 +130,7 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
 export function AmendRecord({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
   const result = useRecord(id, purpose, 'network-only');
   return (
-    <Page title={t('Amend a record')} lead={<Link href={`/records/${id}`}>← {t('back')}</Link>}>
+    <Page title={t('Amend a record')} lead={<Link className="back" href={`/records/${id}`}>{t('back')}</Link>}>
       <Loaded of={result}>{(record) => <AmendForm record={record} {...(purpose ? { purpose } : {})} />}</Loaded>
     </Page>
   );

@@ -1,0 +1,6 @@
+// What the tests look at, in one module.
+export * from '../src/fhir/digits';
+export * from '../src/fhir/document';
+export * from '../src/fhir/laboratory';
+export * from '../src/fhir/prescription';
+export * from '../src/fhir/vitals';
