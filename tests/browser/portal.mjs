@@ -153,6 +153,20 @@ async function run() {
     return 'by the form that wrote them';
   });
 
+  await step('doctor writes them again a day before', async () => {
+    await go(`#/patients/${patientId}/new`);
+    await see('h1', /Write a record/);
+    await type('Heart rate', '70');
+    await page.$eval('input[type="datetime-local"]', (input) => {
+      const before = new Date(Date.now() - 36 * 3_600_000).toISOString().slice(0, 16);
+      Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, before);
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    await press('Store the record');
+    await see('.measurements', /70 \/min/);
+    return 'for a trend';
+  });
+
   await step('doctor writes a laboratory result', async () => {
     await go(`#/patients/${patientId}/new`);
     await choose('What', 'LAB_RESULT');
@@ -229,6 +243,7 @@ async function run() {
     await see('.timeline', /version 2/);
     await look('timeline');
     await clickTab('Trends');
+    await see('.grid', /8\.10 %/);
     await page.waitForSelector('.chart canvas');
     await look('trends');
     return await textOf('.grid h2');

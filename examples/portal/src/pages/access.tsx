@@ -101,7 +101,7 @@ function Give({ terms, onTerms }: { terms: Terms; onTerms: (terms: Terms) => voi
   const found = asked ? doctors.data?.doctors?.nodes : undefined;
   return (
     <Card title={t('Let a doctor in')}>
-      <Field label={t('Name of the doctor')} value={search} isRequired hint={t('At least two letters')} onChange={setSearch} />
+      <Field type="search" label={t('Name of the doctor')} value={search} hint={t('At least two letters')} onChange={setSearch} />
       <ul className="plain pick" aria-live="polite">
         {found?.map((doctor) => (
           <li key={doctor.id}>

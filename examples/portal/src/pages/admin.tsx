@@ -60,7 +60,7 @@ function Users() {
   return (
     <Card title={t('All accounts')}>
       <div className="row">
-        <Field label={t('Search')} value={search} onChange={(next) => { setSearch(next); setAfters([]); }} />
+        <Field type="search" label={t('Search')} value={search} onChange={(next) => { setSearch(next); setAfters([]); }} />
         <Choice<Role | ''> label={t('Role')} value={of} onChange={(next) => { setOf(next); setAfters([]); }} options={[['', t('Everybody')], ['PATIENT', role('PATIENT')], ['DOCTOR', role('DOCTOR')], ['ADMIN', role('ADMIN')]]} />
       </div>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.users ?? undefined }}>

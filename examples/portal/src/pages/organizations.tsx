@@ -35,7 +35,7 @@ export default function Organizations() {
     <Page title={t('Organisations')}>
       <Create />
       <Card title={t('All organisations')}>
-        <Field label={t('Search')} value={search} onChange={setSearch} />
+        <Field type="search" label={t('Search')} value={search} onChange={setSearch} />
         <Loaded of={{ fetching: result.fetching, error: result.error, data: result.data?.organizations ?? undefined }}>
           {(found) => (found.nodes.length === 0 ? <Empty>{t('There is none.')}</Empty> : (
             <ul className="plain">
@@ -98,7 +98,7 @@ function Members({ id }: { id: string }) {
           </li>
         ))}
       </ul>
-      <Field label={t('Add a doctor')} value={search} onChange={setSearch} />
+      <Field type="search" label={t('Add a doctor')} value={search} onChange={setSearch} />
       <ul className="plain pick">
         {search.trim().length < 2 ? null : doctors.data?.doctors?.nodes.map((doctor) => (
           <li key={doctor.id}><span>{doctor.username}</span><Button aria-label={t('Add {0}', doctor.username)} onPress={async () => { await add({ input: { organizationId: id, doctorId: doctor.id } }); setSearch(''); reload(); }}>{t('Add')}</Button></li>

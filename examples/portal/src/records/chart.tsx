@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { language } from '../words';
+import { locale } from '../words';
 
 export interface Point {
   /** Unit: seconds since 1970. */
@@ -17,9 +17,11 @@ export default function Chart({ points, unit, low, high, label }: { points: read
   useEffect(() => {
     const parent = box.current;
     if (!parent) return undefined;
-    const style = getComputedStyle(parent);
-    const colour = (name: string) => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line') }, font: '12px system-ui' };
+    // A canvas knows no `light-dark()`: the browser says what it comes to.
+    const colour = (name: string) => {
+      parent.style.color = `var(${name})`;
+      return getComputedStyle(parent).color;
+    };
     const band: uPlot.Plugin = {
       hooks: {
         drawClear: (plot) => {
@@ -33,20 +35,23 @@ export default function Chart({ points, unit, low, high, label }: { points: read
         },
       },
     };
-    const make = () => new uPlot(
-      {
-        width: parent.clientWidth,
-        height: HEIGHT,
-        cursor: { drag: { x: false, y: false } },
-        legend: { show: false },
-        scales: { x: { range: () => days(points) }, y: { range: (_, min, max) => span([min, max, low, high]) } },
-        axes: [{ ...axis, values: (_, splits) => dates(splits) }, { ...axis, size: 52 }],
-        series: [{}, { label, stroke: colour('--main'), width: 2, points: { show: true, size: 7, fill: colour('--main') } }],
-        plugins: [band],
-      },
-      [points.map((point) => point.at), points.map((point) => point.value)],
-      parent,
-    );
+    const make = () => {
+      const axis = { stroke: colour('--faint'), grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line') }, font: '12px system-ui' };
+      return new uPlot(
+        {
+          width: parent.clientWidth,
+          height: HEIGHT,
+          cursor: { drag: { x: false, y: false } },
+          legend: { show: false },
+          scales: { x: { range: () => days(points) }, y: { range: (_, min, max) => span([min, max, low, high]) } },
+          axes: [{ ...axis, space: 90, values: (_, splits) => dates(splits) }, { ...axis, size: 52 }],
+          series: [{}, { label, stroke: colour('--main'), width: 2, points: { show: true, size: 7, fill: colour('--main') } }],
+          plugins: [band],
+        },
+        [points.map((point) => point.at), points.map((point) => point.value)],
+        parent,
+      );
+    };
     let plot = make();
     const sizes = new ResizeObserver(() => plot.setSize({ width: parent.clientWidth, height: HEIGHT }));
     sizes.observe(parent);
@@ -81,7 +86,7 @@ function span(values: (number | null | undefined)[]): [number, number] {
 
 function dates(splits: number[]): string[] {
   const length = ((splits.at(-1) ?? 0) - (splits[0] ?? 0)) / 86_400;
-  const options: Intl.DateTimeFormatOptions = length > 400 ? { month: 'short', year: 'numeric' } : length > 1 ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' };
-  const format = new Intl.DateTimeFormat(language.get(), options);
+  const options: Intl.DateTimeFormatOptions = length > 400 ? { month: 'short', year: 'numeric' } : length > 5 ? { day: 'numeric', month: 'short' } : { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
+  const format = new Intl.DateTimeFormat(locale(), options);
   return splits.map((split) => format.format(new Date(split * 1000)));
 }

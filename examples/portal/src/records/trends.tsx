@@ -116,7 +116,7 @@ function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
         <strong>{last ? valueOf(last) : '–'}</strong> <span className="small">{fhirDate(of.values.at(-1)?.at)}</span>
         {range ? <span className="small"> · {t('reference')} {rangeText(range)}</span> : null}
       </p>
-      {points.length > 0 ? (
+      {points.length > 1 ? (
         <Suspense fallback={<div className="chart" />}>
           <Chart points={points} unit={of.unit} low={low} high={high} label={of.name} />
         </Suspense>
@@ -176,5 +176,7 @@ export function trendsOf(nodes: Nodes): Trend[] {
     }
   }
   for (const trend of trends.values()) trend.values.sort((one, other) => Date.parse(one.at ?? '') - Date.parse(other.at ?? ''));
-  return [...trends.values()].sort((one, other) => one.name.localeCompare(other.name));
+  // What can be drawn comes first.
+  const isLine = (trend: Trend) => Number(trend.values.filter((value) => value.isDrawn).length > 1);
+  return [...trends.values()].sort((one, other) => isLine(other) - isLine(one) || one.name.localeCompare(other.name));
 }

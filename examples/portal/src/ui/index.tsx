@@ -49,7 +49,7 @@ interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
 export function Field({ label, hint, rows, unit, placeholder, list, ...props }: FieldProps) {
   return (
     <TextField {...props} className="field">
-      <Label>{label}{props.isRequired ? '' : props.isReadOnly ? '' : ` (${t('may be left out')})`}</Label>
+      <Label>{label}{props.isRequired || props.type === 'search' ? '' : ` (${t('may be left out')})`}</Label>
       <span className="input">
         {rows ? <TextArea rows={rows} placeholder={placeholder ?? ''} /> : <Input placeholder={placeholder ?? ''} {...(list ? { list } : {})} />}
         {unit ? <span className="unit">{unit}</span> : null}

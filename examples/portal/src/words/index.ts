@@ -31,7 +31,7 @@ function initial(): Language {
   return /^(id|in)\b/i.test(navigator.language) ? 'id' : 'en';
 }
 
-const locale = (): string => (language.get() === 'id' ? 'id-ID' : 'en-GB');
+export const locale = (): string => (language.get() === 'id' ? 'id-ID' : 'en-GB');
 
 /** A time, such as 4 Mar 2026, 09:15. */
 export function time(at: string | null | undefined): string {
