@@ -27,14 +27,14 @@ const BAD: ReadonlySet<IntegrityEventKind> = new Set(['ANCHOR_REORGED', 'ANCHOR_
 
 export default function Integrity() {
   const [onlyBad, setOnlyBad] = useState(false);
-  const { events, isOpen } = useFeed(INTEGRITY_FEED, { after: 'earliest' }, (data) => data.integrityEvents);
+  const { events, pinned, isOpen } = useFeed(INTEGRITY_FEED, { after: 'earliest' }, (data) => data.integrityEvents, (each) => each.finding !== null);
   const shown = onlyBad ? events.filter((each) => BAD.has(each.kind)) : events;
-  const resolved = new Set(events.flatMap((each) => (each.kind === 'FINDING_RESOLVED' && each.finding ? [each.finding.id] : [])));
-  const open = events.filter((each) => each.kind === 'FINDING_OPENED' && each.finding && !resolved.has(each.finding.id));
+  const resolved = new Set(pinned.flatMap((each) => (each.kind === 'FINDING_RESOLVED' && each.finding ? [each.finding.id] : [])));
+  const open = pinned.filter((each) => each.kind === 'FINDING_OPENED' && each.finding && !resolved.has(each.finding.id));
   return (
     <Page title={t('Integrity')} lead={t('What is on the blockchain, and what does not agree with it.')} actions={<a className="button" href="./verify.html" target="_blank" rel="noopener">{t('Verify a file')}</a>}>
       <Card title={t('Open findings')}>
-        {open.length === 0 ? <Notice kind="good">{t('Nothing that was told disagrees with the chain.')}</Notice> : (
+        {open.length === 0 ? <Notice kind="good">{t('No finding is open in what was told so far.')}</Notice> : (
           <ul className="plain">{open.map((each) => <li key={each.cursor}><Tag kind="bad">{each.finding ? finding(each.finding.kind) : ''}</Tag> {time(each.at)} <code>{each.recordId ?? each.dataHash ?? ''}</code></li>)}</ul>
         )}
       </Card>

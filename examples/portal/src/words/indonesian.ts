@@ -273,7 +273,7 @@ export const indonesian = {
   'Note': 'Catatan',
   'Notes': 'Catatan',
   'Nothing has happened yet.': 'Belum terjadi apa-apa.',
-  'Nothing that was told disagrees with the chain.': 'Tidak ada pemberitahuan yang bertentangan dengan blockchain.',
+  'No finding is open in what was told so far.': 'Tidak ada temuan terbuka dalam pemberitahuan sejauh ini.',
   'Notices': 'Pemberitahuan',
   'Number of the dose': 'Nomor dosis',
   'Observations': 'Pengamatan',
