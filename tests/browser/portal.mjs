@@ -12,6 +12,7 @@
 //
 // Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come true in time, and on any
 // console error, page error, breach of the content security policy, or request to another origin but the node.
+import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -54,6 +55,7 @@ const portal = fileURLToPath(new URL('../../examples/portal/', import.meta.url))
 const axe = await readFile(createRequire(join(portal, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
 const people = JSON.parse(await readFile(options.people, 'utf8'));
 const complaints = [];
+const visited = [];
 let looked = 0;
 let expected = [];
 let browser;
@@ -384,9 +386,49 @@ async function run() {
     await open('My records');
     await see('.timeline', /Metformin/);
     if (/Vital signs/.test(await textOf('.timeline'))) throw new Failure('the vital signs are still there');
-    await logOut();
     return 'and there is a certificate';
   });
+
+  await step('second factor', async () => {
+    await open('Account');
+    await see('main', /Set it up/);
+    await page.waitForSelector('::-p-aria([name="Set it up"][role="button"])');
+    const fields = await page.$$('form input[type="password"]');
+    await fields.at(-1).type(people.patient.password);
+    await press('Set it up');
+    await see('[data-testid="secret"]', /[A-Z2-7]{16}/);
+    await type('The six digits that it shows', totp(await textOf('[data-testid="secret"]')));
+    await press('Turn it on');
+    await see('.codes', /\S/);
+    const [recovery] = (await textOf('.codes')).split('\n');
+    await look('second-factor');
+    await logOut();
+    await logIn(people.patient);
+    await see('[data-code="SECOND_FACTOR_REQUIRED"]', /six digits/);
+    await type('Code of the second factor', recovery.trim());
+    await press('Log in');
+    await see('h1', /My records/);
+    await logOut();
+    return 'asked for at the next log-in';
+  });
+
+  await step('says nothing of a record in the history', async () => {
+    const titles = new Set(visited);
+    const told = [...titles].filter((title) => /Metformin|Heart|Hemoglobin/.test(title));
+    if (told.length > 0) throw new Failure(`titles of windows: ${told}`);
+    return [...titles].join(', ');
+  });
+}
+
+/** The code of an authenticator app for a secret in Base32 (RFC 6238), now. */
+function totp(secret) {
+  const bits = [...secret.replace(/=|\s/g, '')].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const digest = createHmac('sha1', key).update(counter).digest();
+  const offset = digest[19] & 15;
+  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0');
 }
 
 async function logIn({ login, password }) {
@@ -484,6 +526,7 @@ async function look(name) {
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     if (over > 0) throw new Failure(`${name} (${kind}): the page is ${over} pixels wider than the window`);
     looked += 1;
+    visited.push(await page.title());
     await shot(`${name}-${kind}`);
   }
   await page.setViewport(WIDE);

@@ -1,6 +1,6 @@
 // Taking out everything, and having it erased: ask, prove who you are, wait for the decision, read the certificate.
 import type { CombinedError } from '@urql/core';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useClient, useMutation, useQuery } from 'urql';
 import { download } from '../api/client';
 import { graphql } from '../gql';
@@ -112,12 +112,11 @@ function Requests() {
   const nodes = result.data?.dataDeletionRequests?.nodes;
   const isMoving = nodes?.some((each) => ['under_review', 'approved', 'scheduled', 'executing', 'partially_approved'].includes(each.status));
   // Nothing tells of a decision: while one is awaited, a page that is looked at asks again.
-  const [timer, setTimer] = useState<number>();
-  if (isMoving && !timer) setTimer(window.setInterval(() => again({ requestPolicy: 'network-only' }), 5_000));
-  if (!isMoving && timer) {
-    clearInterval(timer);
-    setTimer(undefined);
-  }
+  useEffect(() => {
+    if (!isMoving) return undefined;
+    const timer = setInterval(() => document.visibilityState === 'visible' && again({ requestPolicy: 'network-only' }), 5_000);
+    return () => clearInterval(timer);
+  }, [isMoving, again]);
   return (
     <Card title={t('Your requests')} actions={<Button onPress={() => again({ requestPolicy: 'network-only' })}>{t('Read again')}</Button>}>
       <Loaded of={{ fetching: result.fetching, error: result.error, data: nodes }}>

@@ -16,7 +16,7 @@ export default function Record({ id, purpose }: { id: string; purpose?: PurposeO
   const record = result.data;
   const title = record?.summary?.title ?? (record ? recordType(record.recordType) : t('Record'));
   return (
-    <Page key={id} title={title} {...(record ? { lead: lead(record), actions: <Actions of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
+    <Page key={id} title={title} windowTitle={t('Record')} {...(record ? { lead: lead(record), actions: <Actions of={record} {...(purpose ? { purpose } : {})} /> } : {})}>
       <Loaded of={result}>
         {(found) => (
           <>

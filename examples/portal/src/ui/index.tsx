@@ -48,7 +48,8 @@ interface FieldProps extends Omit<TextFieldProps, 'children' | 'onChange'> {
 
 export function Field({ label, hint, rows, unit, placeholder, list, ...props }: FieldProps) {
   return (
-    <TextField {...props} className="field">
+    // What is typed about a patient is nothing for the browser to suggest to the next person.
+    <TextField autoComplete="off" {...props} className="field">
       <Label>{label}{props.isRequired || props.type === 'search' ? '' : ` (${t('may be left out')})`}</Label>
       <span className="input">
         {rows ? <TextArea rows={rows} placeholder={placeholder ?? ''} /> : <Input placeholder={placeholder ?? ''} {...(list ? { list } : {})} />}
@@ -202,11 +203,18 @@ export function Tag({ kind = 'plain', children }: { kind?: 'plain' | 'good' | 'b
   return <span className={`tag ${kind}`}>{children}</span>;
 }
 
-export function Page({ title, lead, actions, children }: { title: string; lead?: ReactNode; actions?: ReactNode; children: ReactNode }) {
+/** `windowTitle` stands in the browser's history, where it outlives the log-in: never what a record says, nor of whom. */
+export function Page({ title, windowTitle = title, lead, actions, children }: {
+  title: string;
+  windowTitle?: string;
+  lead?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    document.title = `${title} – MediTrustAl`;
-  }, [title]);
+    document.title = `${windowTitle} – MediTrustAl`;
+  }, [windowTitle]);
   useEffect(() => heading.current?.focus({ preventScroll: true }), []);
   return (
     <>
