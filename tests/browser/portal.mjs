@@ -302,6 +302,8 @@ async function run() {
   });
 
   await step('nothing is left of who logged out', async () => {
+    const databases = () => page.evaluate(async () => (await indexedDB.databases()).length);
+    await eventually('the database to be removed', async () => (await databases()) === 0);
     const left = await page.evaluate(async () => ({
       session: { ...sessionStorage },
       databases: (await indexedDB.databases()).map(({ name }) => name),
@@ -389,6 +391,21 @@ async function run() {
     return 'and there is a certificate';
   });
 
+  await step('wallet', async () => {
+    const address = await giveWallet();
+    await page.reload({ waitUntil: 'load' });
+    await open('Account');
+    await press('Link a wallet');
+    await type('Password', people.patient.password, { within: '[role="dialog"] ' });
+    await press('Link a wallet', '[role="dialog"] ');
+    await see('main .plain code', new RegExp(address, 'i'));
+    await look('wallet');
+    await logOut();
+    await press('Log in with a wallet');
+    await see('h1', /My records/);
+    return 'linked, and logged in with';
+  });
+
   await step('second factor', async () => {
     await open('Account');
     await see('main', /Set it up/);
@@ -418,6 +435,21 @@ async function run() {
     if (told.length > 0) throw new Failure(`titles of windows: ${told}`);
     return [...titles].join(', ');
   });
+}
+
+/** A wallet as browsers have them (EIP-1193), whose key is here; from the next load of the page on. Answers its address. */
+async function giveWallet() {
+  const { generatePrivateKey, privateKeyToAccount } = createRequire(join(portal, 'package.json'))('viem/accounts');
+  const account = privateKeyToAccount(generatePrivateKey());
+  await page.exposeFunction('askWallet', async ({ method, params }) => {
+    if (method === 'eth_requestAccounts') return [account.address];
+    if (method === 'personal_sign') return account.signMessage({ message: { raw: params[0] } });
+    throw new Failure(`the wallet is asked for ${method}`);
+  });
+  await page.evaluateOnNewDocument(() => {
+    window.ethereum = { request: (asked) => window.askWallet(asked) };
+  });
+  return account.address;
 }
 
 /** The code of an authenticator app for a secret in Base32 (RFC 6238), now. */

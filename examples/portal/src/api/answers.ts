@@ -27,6 +27,7 @@ export class Answers {
   #database: Promise<IDBDatabase> | undefined;
   #release: (() => void) | undefined;
   #closed = false;
+  readonly #running = new Set<Promise<unknown>>();
 
   /** `secret` is 32 random bytes, as hexadecimal digits; the name of the database says nothing of it. */
   constructor(name: string, secret: string) {
@@ -42,14 +43,12 @@ export class Answers {
     const plain = new TextEncoder().encode(JSON.stringify({ text, at: Date.now() } satisfies Answer));
     const data = await crypto.subtle.encrypt({ name: 'AES-GCM', iv }, await this.#key, plain);
     const id = await digest(question);
-    if (this.#closed) return; // logged out meanwhile
     await this.#run('readwrite', (rows) => rows.put({ iv, data } satisfies Row, id));
   }
 
   async find(question: string): Promise<Answer | undefined> {
     const id = await digest(question);
-    if (this.#closed) return undefined;
-    const row = await this.#run<Row | undefined>('readonly', (rows) => rows.get(id));
+    const row = await this.#run<Row>('readonly', (rows) => rows.get(id));
     if (!row) return undefined;
     const plain = await crypto.subtle.decrypt({ name: 'AES-GCM', iv: row.iv }, await this.#key, row.data);
     return JSON.parse(new TextDecoder().decode(plain)) as Answer;
@@ -57,14 +56,19 @@ export class Answers {
 
   async drop(): Promise<void> {
     this.#closed = true;
-    (await this.#database)?.close();
+    // What was begun ends first: else it would open the database anew.
+    await Promise.allSettled(this.#running);
+    (await this.#database?.catch(() => undefined))?.close();
     await removeDatabase(this.#name);
     this.#release?.();
   }
 
-  async #run<T>(mode: IDBTransactionMode, action: (rows: IDBObjectStore) => IDBRequest): Promise<T> {
-    const database = await (this.#database ??= open(this.#name));
-    return settled<T>(action(database.transaction(STORE, mode).objectStore(STORE)));
+  /** Nothing, once the person has logged out. */
+  async #run<T>(mode: IDBTransactionMode, action: (rows: IDBObjectStore) => IDBRequest): Promise<T | undefined> {
+    if (this.#closed) return undefined;
+    const run = (this.#database ??= open(this.#name)).then((database) => settled<T>(action(database.transaction(STORE, mode).objectStore(STORE))));
+    this.#running.add(run);
+    return run.finally(() => this.#running.delete(run));
   }
 }
 
