@@ -7,7 +7,7 @@ import { store } from './store';
 
 /** Where the api is: what the page's `<meta>` says, or else where the page comes from. */
 export const apiUrl = new URL(
-  document.querySelector<HTMLMetaElement>('meta[name="meditrustal-api"]')?.content || '/',
+  (document.querySelector<HTMLMetaElement>('meta[name="meditrustal-api"]')?.content || '').replace(/\/?$/, '/'),
   location.href,
 );
 
