@@ -13,17 +13,19 @@ pub(crate) use links::{heal as heal_links, links};
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
 
-/// What builds the playground.
-const PLAYGROUND: &str = "api/playground/build.mjs";
+/// Where the playground is.
+const PLAYGROUND: &str = "api/playground";
 /// Where the portal is.
 const PORTAL: &str = "examples/portal";
+/// Programs with a lock file of their own, which the tests run as whoever copies them does.
+const EXAMPLES: [&str; 1] = [PORTAL];
 
 /// How much of the lock file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, the client programs of PostgreSQL, the portal.
+    /// That, and what only the tests need: a browser, the FHIR examples, the examples, the client programs of PostgreSQL.
     Test,
 }
 
@@ -41,15 +43,14 @@ impl Tools {
     ///
     /// When Node.js is missing or too old, or when npm or the playground's build fails.
     pub fn ensure(root: &Path, scope: Scope) -> Result<Self> {
-        let _lock = exclusive(
-            root,
-            "tools",
-            "another run is installing the tools: waiting",
-        )?;
+        let _lock = lock(root)?;
         npm::ensure(root, scope)?;
         if scope == Scope::Test {
+            for example in EXAMPLES {
+                npm::ensure(&root.join(example), scope)?;
+            }
             postgres_client::ensure(root)?;
-            Self::build_portal(root)?;
+            build_pages(root, PORTAL)?;
         }
         let tools = Self {
             root: root.to_owned(),
@@ -59,7 +60,7 @@ impl Tools {
             say::progress(format_args!("note: {error}"));
             Ok::<_, Error>(())
         })?;
-        tools.build_playground()?;
+        build_pages(root, PLAYGROUND)?;
         Ok(tools)
     }
 
@@ -97,7 +98,7 @@ impl Tools {
 
     /// The playground, built for the api to serve; `None` where this clone has none.
     pub fn playground(&self) -> Option<PathBuf> {
-        Some(self.root.join("api/playground/dist")).filter(|dist| dist.is_dir())
+        Some(self.root.join(PLAYGROUND).join("dist")).filter(|dist| dist.is_dir())
     }
 
     /// The portal, built for the api to serve; `None` where it was not built.
@@ -113,18 +114,9 @@ impl Tools {
     ///
     /// When Node.js is missing or too old, or when npm or the build fails.
     pub fn build_portal(root: &Path) -> Result<()> {
-        let _lock = exclusive(
-            root,
-            "portal",
-            "another run is building the portal: waiting",
-        )?;
-        let portal = root.join(PORTAL);
-        if !portal.join("build.mjs").is_file() {
-            say::progress("note: this clone has no portal to build");
-            return Ok(());
-        }
-        npm::ensure(&portal, Scope::Test)?;
-        build_pages(root, &format!("{PORTAL}/build.mjs"))
+        let _lock = lock(root)?;
+        npm::ensure(&root.join(PORTAL), Scope::Test)?;
+        build_pages(root, PORTAL)
     }
 
     fn foundry(&self, name: &str) -> Result<PathBuf> {
@@ -151,21 +143,17 @@ impl Tools {
                 ))
             })
     }
-
-    /// Its own stamp makes this cheap when nothing changed.
-    fn build_playground(&self) -> Result<()> {
-        if !self.root.join(PLAYGROUND).is_file() {
-            say::progress("note: this clone has no playground to build");
-            return Ok(());
-        }
-        build_pages(&self.root, PLAYGROUND)
-    }
 }
 
-/// Runs a script that builds pages, and says what it has built.
-fn build_pages(root: &Path, script: &str) -> Result<()> {
+/// Builds the pages of a folder, and says what was built. Its own stamp makes this cheap when nothing changed.
+fn build_pages(root: &Path, folder: &str) -> Result<()> {
+    let script = format!("{folder}/build.mjs");
+    if !root.join(&script).is_file() {
+        say::progress(format_args!("note: this clone has no {script} to run"));
+        return Ok(());
+    }
     let output = Command::new("node")
-        .arg(script)
+        .arg(&script)
         .current_dir(root)
         .output()
         .map_err(Error::spawn("node"))?;
@@ -181,6 +169,15 @@ fn build_pages(root: &Path, script: &str) -> Result<()> {
         status: output.status.to_string(),
         output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
     })
+}
+
+/// Held by whoever installs packages or builds pages.
+fn lock(root: &Path) -> Result<File> {
+    exclusive(
+        root,
+        "tools",
+        "another run is installing the tools: waiting",
+    )
 }
 
 /// A lock of this clone; waits for the process that holds it, after saying so.
