@@ -1,17 +1,17 @@
 // The frame around every page: who is logged in, where one can go, and what holds for all of it.
-import { Suspense, lazy, useEffect, useMemo, useState } from 'react';
+import { Component, type ReactNode, Suspense, lazy, useEffect, useMemo, useState } from 'react';
 import { I18nProvider } from 'react-aria-components';
 import { Provider, useQuery } from 'urql';
 import { Link, Redirect, Route, Router, Switch, useLocation } from 'wouter';
 import { useHashLocation } from 'wouter/use-hash-location';
 import { logOut, makeClient, offlineSince } from './api/client';
 import { useFeed } from './api/feed';
-import { IDLE, type Person, type Session, session } from './api/session';
+import { IDLE, type Person, type Session, session, touch } from './api/session';
 import { useStore } from './api/store';
 import type { PurposeOfUse } from './gql/graphql';
 import { LogIn } from './pages/log-in';
 import { NOTICE_FEED, UNREAD } from './pages/notices-queries';
-import { Button } from './ui';
+import { Button, Notice } from './ui';
 import { type English, type Language, language, loadLanguage, t, time } from './words';
 import { role } from './words/labels';
 
@@ -104,13 +104,34 @@ function Inside({ of }: { of: Session }) {
       <div className="frame">
         <Menu of={MENU[person.role ?? 'PATIENT']} isOpen={isOpen} />
         <main id="main">
-          <Suspense fallback={<p role="status" className="waiting">{t('Loading …')}</p>}>
-            <Pages person={person} />
-          </Suspense>
+          <Broken key={here}>
+            <Suspense fallback={<p role="status" className="waiting">{t('Loading …')}</p>}>
+              <Pages person={person} />
+            </Suspense>
+          </Broken>
         </main>
       </div>
     </>
   );
+}
+
+/** Stands in the place of a page that fails, such as one whose files were replaced by those of a newer version. */
+class Broken extends Component<{ children: ReactNode }, { isBroken: boolean }> {
+  override state = { isBroken: false };
+
+  static getDerivedStateFromError() {
+    return { isBroken: true };
+  }
+
+  override render() {
+    if (!this.state.isBroken) return this.props.children;
+    return (
+      <>
+        <Notice kind="bad">{t('This page cannot be shown. Load it again; if that does not help, report it.')}</Notice>
+        <Button kind="main" onPress={() => location.reload()}>{t('Load it again')}</Button>
+      </>
+    );
+  }
 }
 
 function Menu({ of, isOpen }: { of: readonly Item[]; isOpen: boolean }) {
@@ -183,12 +204,14 @@ function Pages({ person }: { person: Person }) {
 function useIdleLogOut() {
   useEffect(() => {
     let last = Date.now();
-    const touch = () => (last = Date.now());
+    const note = () => (last = Date.now());
+    touch(last);
     const kinds = ['pointerdown', 'keydown', 'scroll'] as const;
-    kinds.forEach((kind) => window.addEventListener(kind, touch, { passive: true }));
-    const timer = setInterval(() => Date.now() - last > IDLE && void logOut('idle'), 5_000);
+    kinds.forEach((kind) => window.addEventListener(kind, note, { passive: true }));
+    const look = () => (Date.now() - last > IDLE ? void logOut('idle').catch(() => {}) : touch(last));
+    const timer = setInterval(look, 5_000);
     return () => {
-      kinds.forEach((kind) => window.removeEventListener(kind, touch));
+      kinds.forEach((kind) => window.removeEventListener(kind, note));
       clearInterval(timer);
     };
   }, []);

@@ -4,3 +4,5 @@ export * from '../src/fhir/document';
 export * from '../src/fhir/laboratory';
 export * from '../src/fhir/prescription';
 export * from '../src/fhir/vitals';
+export * from '../src/records/trend-values';
+export { fhirDate } from '../src/words';

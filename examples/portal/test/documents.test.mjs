@@ -5,6 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { load, portal } from './load.mjs';
 
+// What a browser has, where the words ask for it.
+process.env.TZ = 'Asia/Jakarta';
+globalThis.navigator ??= { language: 'en-GB' };
+Object.defineProperty(globalThis, 'localStorage', { value: { getItem: () => 'en', setItem() {} }, configurable: true });
 const it = await load('test/all.ts');
 const examples = join(portal, '../../crates/fhir/examples/documents');
 const AT = '2026-03-04T09:15:00+07:00';
@@ -22,6 +26,57 @@ test('numbers keep their digits, whichever way a document goes', async () => {
     assert.deepEqual(compact.match(/-?\d+\.\d+/g), text.match(/-?\d+\.\d+/g), name);
     assert.equal(it.prettyJson(it.prettyJson(compact)), it.prettyJson(compact), name);
   }
+});
+
+test('no text is changed for the sake of its looks', () => {
+  const written = '{"text":"[ ] no, { } nor [  ]","empty":{},"none":[],"in":[[],{}],"quote":"\\"[ ]\\\\"}';
+  const pretty = it.prettyJson(written);
+  assert.deepEqual(JSON.parse(pretty), JSON.parse(written));
+  assert.equal(pretty, JSON.stringify(JSON.parse(written), null, 2));
+});
+
+test('a date is as exact as it is written, and a time says which one it was there', () => {
+  assert.equal(it.fhirDate('2026'), '2026');
+  assert.equal(it.fhirDate('2026-03'), 'Mar 2026');
+  assert.equal(it.fhirDate('2026-03-04'), '4 Mar 2026');
+  assert.equal(it.fhirDate('2026-03-04T09:15:00+07:00'), '4 Mar 2026, 09:15');
+  assert.equal(it.fhirDate('2026-03-04T02:15:00Z'), '4 Mar 2026, 09:15');
+  assert.equal(it.fhirDate('2026-03-03T21:15:30.5-05:00'), '4 Mar 2026, 09:15 (2026-03-03 21:15 -05:00)');
+  assert.equal(it.fhirDate('before the war'), 'before the war');
+});
+
+test('the latest value stands, and is of the patient', () => {
+  const measured = (value, effective, more = {}) => ({
+    name: 'Potassium', value, comparator: null, unit: 'mmol/L', unitCode: 'mmol/L', text: null, code: null, interpretations: [], components: [], focus: [], status: 'final',
+    referenceRanges: [{ low: { value: '3.5', comparator: null, unit: 'mmol/L', code: 'mmol/L' }, high: { value: '5.1', comparator: null, unit: 'mmol/L', code: 'mmol/L' }, text: null }],
+    effective, ...more,
+  });
+  const node = (id, result, more = {}) => ({ id, isWithdrawn: false, summary: { __typename: 'LabResultSummary', unsupportedModifiers: [], results: [result] }, ...more });
+  const sound = node('sound', measured('4.10', '2026-03-01T09:15:00+07:00'));
+  const others = [
+    node('withdrawn', measured('9.9', '2026-03-02'), { isWithdrawn: true }),
+    node('wrong', measured('9.9', '2026-03-03', { status: 'entered-in-error' })),
+    node('child', measured('9.9', '2026-03-04', { focus: [{ name: 'Fetus', reference: null }] })),
+    node('month', measured('9.9', '2026-03')),
+    node('never', measured('9.9', null)),
+    node('modified', measured('9.9', '2026-03-05'), { summary: { __typename: 'LabResultSummary', unsupportedModifiers: ['modifierExtension'], results: [measured('9.9', '2026-03-05')] } }),
+  ];
+  for (const nodes of [[sound, ...others], [...others, sound], [...others.slice(0, 4), sound, ...others.slice(4)]]) {
+    const [trend, ...more] = it.trendsOf(nodes);
+    assert.equal(more.length, 0);
+    assert.equal(trend.values.length, 7, 'the table has all of them');
+    assert.deepEqual(trend.values.filter((value) => value.isDrawn).map((value) => value.record), ['sound']);
+    assert.equal(it.latestOf(trend).of.value, '4.10');
+    assert.deepEqual(it.boundsOf(trend, it.latestOf(trend)), [3.5, 5.1]);
+  }
+  const [below] = it.trendsOf([sound, node('below', measured('0.5', '2026-03-06', { comparator: '<' }))]);
+  assert.equal(it.latestOf(below).record, 'below');
+  assert.equal(below.values.at(-1).isDrawn, false);
+  const range = measured('4', '2026-03-07').referenceRanges[0];
+  const [two] = it.trendsOf([node('two', measured('4', '2026-03-07', { referenceRanges: [range, range] }))]);
+  assert.deepEqual(it.boundsOf(two, it.latestOf(two)), [undefined, undefined]);
+  const [foreign] = it.trendsOf([node('foreign', measured('4', '2026-03-07', { referenceRanges: [{ ...range, low: { ...range.low, unit: 'mg/dL', code: 'mg/dL' } }] }))]);
+  assert.deepEqual(it.boundsOf(foreign, it.latestOf(foreign)), [undefined, 5.1]);
 });
 
 test('what is typed is a number, or none', () => {
@@ -45,6 +100,10 @@ test('each form reads back what it wrote', () => {
     const stored = { ...it.fromJsonText(it.toJsonText(write(values))), id: '1', meta: { versionId: '1' }, subject: { reference: 'Patient/1' } };
     assert.deepEqual(it.readBack(it.toJsonText(stored), read, write), values);
     assert.equal(it.readBack(it.toJsonText({ ...stored, note: [{ text: 'The form has no field for this.' }] }), read, write), undefined);
+    for (const time of ['effectiveDateTime', 'authoredOn']) {
+      const month = it.toJsonText(stored).replaceAll(`"${time}":"${AT}"`, `"${time}":"2026-03"`);
+      assert.ok(month === it.toJsonText(stored) || it.readBack(month, read, write) === undefined, 'a form would make up a day');
+    }
     assert.equal(it.readBack(it.toJsonText({ ...stored, modifierExtension: [{ url: 'http://example.org' }] }), read, write), undefined);
   }
 });

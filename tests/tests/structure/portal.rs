@@ -69,10 +69,12 @@ async fn people_go_through_the_portal_from_log_in_to_erasure() {
     );
 }
 
-/// How large the first load is, that numbers keep their digits, and that a form reads back what it wrote.
+/// How large the first load is, that numbers keep their digits, that a form reads back what it wrote, and that
+/// summaries are asked for whole.
 #[tokio::test]
 async fn the_portals_own_tests_hold() {
-    let files = ["built", "documents"].map(|name| format!("examples/portal/test/{name}.test.mjs"));
+    let files = ["built", "documents", "queries"]
+        .map(|name| format!("examples/portal/test/{name}.test.mjs"));
     let files = files.each_ref().map(String::as_str);
     let mut tests = Script::start("--test", &files);
     while tests.next().await.is_some() {}

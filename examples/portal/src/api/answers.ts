@@ -90,7 +90,11 @@ async function digest(text: string): Promise<string> {
 function open(name: string): Promise<IDBDatabase> {
   const request = indexedDB.open(name, 1);
   request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-  return settled<IDBDatabase>(request);
+  return settled<IDBDatabase>(request).then((database) => {
+    // A tab that was duplicated has the same database: it does not keep the other one from removing it.
+    database.onversionchange = () => database.close();
+    return database;
+  });
 }
 
 function removeDatabase(name: string): Promise<unknown> {

@@ -75,16 +75,27 @@ const bare = new Client({
 
 /** Ends the log-in at the api, too; here it ends in any case. */
 export async function logOut(why: 'idle' | null = null): Promise<void> {
-  const token = accessToken()?.token;
-  await end(why);
-  if (!token) return;
+  const [access, refresh] = [accessToken(), refreshToken()];
+  const ended = end(why);
+  // A page that was loaded again has no access token yet.
+  if (access && access.expiresAt > Date.now()) await revoke(access.token);
+  else if (refresh) {
+    const { data } = await bare.mutation(REFRESH, { input: { refreshToken: refresh } }).toPromise();
+    if (data?.refreshSession) await revoke(data.refreshSession.accessToken);
+  }
+  await ended;
+}
+
+async function revoke(token: string): Promise<void> {
   await bare.mutation(LOG_OUT, {}, { fetchOptions: { headers: { authorization: `Bearer ${token}` } } }).toPromise();
 }
 
 /** A file of the api by GET, with the person's token. */
 export async function download(path: string): Promise<Blob> {
+  const url = new URL(path.replace(/^\//, ''), apiUrl);
+  if (url.origin !== apiUrl.origin) throw new Error('the address is not of the api');
   const token = await freshToken();
-  const response = await fetch(new URL(path.replace(/^\//, ''), apiUrl), {
+  const response = await fetch(url, {
     headers: token ? { authorization: `Bearer ${token}` } : {},
     cache: 'no-store',
   });
@@ -96,14 +107,21 @@ async function send(url: RequestInfo | URL, init: RequestInit = {}): Promise<Res
   const asked = plain(init);
   const question = String(init.body);
   const isQuery = /^{[^}]*"query":"\s*(query|fragment)\b/.test(question);
-  const answers = session.get()?.answers;
+  const mine = session.get();
+  const answers = mine?.answers;
+  const tokenOfMine = async (isOver = false) => {
+    const token = await freshToken(isOver);
+    // Nobody asks in the name of whoever logged in meanwhile.
+    if (session.get() !== mine) throw new DOMException('the log-in has ended', 'AbortError');
+    return token;
+  };
   try {
-    let response = await withToken(url, asked, await freshToken());
+    let response = await withToken(url, asked, await tokenOfMine());
     if (response.status === 401 && (await codeOf(response)) === 'TOKEN_EXPIRED') {
-      response = await withToken(url, asked, await freshToken(true));
+      response = await withToken(url, asked, await tokenOfMine(true));
     }
     offlineSince.set(null);
-    if (response.status === 401) await end('over');
+    if (response.status === 401 && session.get() === mine) await end('over');
     if (isQuery && response.ok && answers) {
       const text = await response.clone().text();
       if (!text.includes('"errors":[')) answers.keep(question, text).catch(() => {});
@@ -152,7 +170,8 @@ async function exchange(): Promise<void> {
   const token = refreshToken();
   if (!token) return end('over');
   const { data, error } = await bare.mutation(REFRESH, { input: { refreshToken: token } }).toPromise();
-  if (data?.refreshSession) return renew(data.refreshSession);
+  if (data?.refreshSession) return renew(token, data.refreshSession) ? undefined : revoke(data.refreshSession.accessToken);
+  if (refreshToken() !== token) return undefined;
   if (error?.networkError) throw error.networkError;
   const code = error?.graphQLErrors[0]?.extensions['code'];
   if (code === 'SESSION_ENDED' || code === 'UNAUTHENTICATED') return end('over');

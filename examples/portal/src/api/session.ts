@@ -7,6 +7,8 @@ import { Answers, canKeep } from './answers';
 import { store } from './store';
 
 const KEY = 'meditrustal:portal';
+/** When something was last done in this tab. Unit: milliseconds since 1970. */
+const USED = 'meditrustal:portal:used';
 /** After how long without a key or a touch the portal logs out. Unit: milliseconds. */
 export const IDLE = 15 * 60_000;
 
@@ -46,18 +48,37 @@ export function resume(): void {
   session.set({ person: kept.person, answers: answersOf(kept) });
 }
 
+/** Notes that something was done. */
+export function touch(at: number): void {
+  sessionStorage.setItem(USED, String(at));
+}
+
+/**
+ * Whether nothing was done for too long, also while no page was open: a browser that opens a closed tab again gives
+ * it what was in its `sessionStorage`.
+ */
+export function isIdle(): boolean {
+  return !(Date.now() - Number(sessionStorage.getItem(USED)) <= IDLE);
+}
+
 export function begin(logIn: LogIn): void {
   access = { token: logIn.accessToken, expiresAt: Date.parse(logIn.expiresAt) };
   const secret = Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, '0')).join('');
   keep({ refreshToken: logIn.refreshToken, person: logIn.user, database: crypto.randomUUID(), secret });
+  touch(Date.now());
   ending.set(null);
   session.set({ person: logIn.user, answers: answersOf(kept) });
 }
 
-/** Takes the tokens that an exchange gave. */
-export function renew(next: { accessToken: string; expiresAt: string; refreshToken: string }): void {
+/**
+ * Takes the tokens that an exchange of `before` gave. False where that log-in has ended meanwhile: then they belong to
+ * nobody here, least of all to whoever logged in after it.
+ */
+export function renew(before: string, next: { accessToken: string; expiresAt: string; refreshToken: string }): boolean {
+  if (kept?.refreshToken !== before) return false;
   access = { token: next.accessToken, expiresAt: Date.parse(next.expiresAt) };
-  if (kept) keep({ ...kept, refreshToken: next.refreshToken });
+  keep({ ...kept, refreshToken: next.refreshToken });
+  return true;
 }
 
 export function accessToken(): Access | undefined {
@@ -74,6 +95,7 @@ export async function end(why: 'idle' | 'over' | null = null): Promise<void> {
   access = undefined;
   kept = undefined;
   sessionStorage.removeItem(KEY);
+  sessionStorage.removeItem(USED);
   ending.set(why);
   session.set(null);
   await before?.answers?.drop();

@@ -38,25 +38,30 @@ export function fromJsonText(text: string): unknown {
 /** With line breaks and indentation, and otherwise as it is: digits and order stay. */
 export function prettyJson(text: string): string {
   let depth = 0;
+  let before = '';
   const line = () => `\n${'  '.repeat(depth)}`;
   return text.replace(TOKEN, (token) => {
+    if (/^\s/.test(token)) return '';
+    const isFirst = before === '{' || before === '[';
+    before = token;
+    const begins = isFirst ? line() : '';
     switch (token) {
       case '{':
       case '[':
         depth += 1;
-        return token + line();
+        return begins + token;
       case '}':
       case ']':
         depth -= 1;
-        return line() + token;
+        return isFirst ? token : line() + token;
       case ',':
         return token + line();
       case ':':
         return ': ';
       default:
-        return /^\s/.test(token) ? '' : token;
+        return begins + token;
     }
-  }).replace(/([{[])\s+([}\]])/g, '$1$2');
+  });
 }
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|[{}[\]:,]|\s+/g;

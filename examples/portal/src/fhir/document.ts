@@ -49,6 +49,9 @@ function comparable(value: unknown, isRoot = true): unknown {
   return Object.fromEntries(entries.map(([key, member]) => [key, comparable(member, false)]));
 }
 
+/** Whether a form can show when it was: `2026-03` has no day, and a field for a time would make one up. */
+export const isMoment = (text: string): boolean => /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text));
+
 /** What stands at a path of keys and indexes. */
 export function at(value: unknown, ...path: (string | number)[]): unknown {
   return path.reduce<unknown>((here, key) => (here === null || typeof here !== 'object' ? undefined : (here as Json)[key]), value);

@@ -1,5 +1,5 @@
 // Laboratory results: a DiagnosticReport that contains an Observation for each test.
-import { type Json, category, coded, listAt, loinc, quantityOf, textAt } from './document';
+import { type Json, category, coded, isMoment, listAt, loinc, quantityOf, textAt } from './document';
 
 export interface LabTest {
   readonly code: string;
@@ -42,7 +42,8 @@ export const emptyLaboratory = (at: string): Laboratory => ({ at, status: 'final
 
 export function writeLaboratory(of: Laboratory): Json {
   const performer = of.facility.trim() ? [{ display: of.facility.trim() }] : undefined;
-  const contained = of.tests.map((test, index): Json => {
+  const tests = of.tests.map((test) => ({ ...test, code: test.code.trim(), name: test.name.trim(), unit: test.unit.trim() }));
+  const contained = tests.map((test, index): Json => {
     const low = quantityOf(test.low, test.unit, test.unit);
     const high = quantityOf(test.high, test.unit, test.unit);
     return {
@@ -60,7 +61,7 @@ export function writeLaboratory(of: Laboratory): Json {
       referenceRange: low || high ? [{ low, high }] : undefined,
     };
   });
-  const [only] = of.tests;
+  const [only] = tests;
   return {
     resourceType: 'DiagnosticReport',
     contained,
@@ -75,7 +76,7 @@ export function writeLaboratory(of: Laboratory): Json {
 }
 
 export function readLaboratory(document: Json): Laboratory | undefined {
-  if (document['resourceType'] !== 'DiagnosticReport') return undefined;
+  if (document['resourceType'] !== 'DiagnosticReport' || !isMoment(textAt(document, 'effectiveDateTime'))) return undefined;
   return {
     at: textAt(document, 'effectiveDateTime'),
     status: textAt(document, 'status'),

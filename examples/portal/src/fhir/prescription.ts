@@ -1,6 +1,6 @@
 // A prescription: a MedicationRequest with one dosage.
 import { Digits, readDigits } from './digits';
-import { type Json, textAt } from './document';
+import { type Json, isMoment, textAt } from './document';
 
 export interface Prescription {
   readonly at: string;
@@ -57,7 +57,7 @@ const MEASURES = new Set(['mg', 'g', 'ug', 'mL', 'L', '[IU]']);
 const doseOf = (value: Digits, unit: string): Json => (MEASURES.has(unit) ? { value, unit, system: UCUM, code: unit } : { value, unit });
 
 export function readPrescription(document: Json): Prescription | undefined {
-  if (document['resourceType'] !== 'MedicationRequest') return undefined;
+  if (document['resourceType'] !== 'MedicationRequest' || !isMoment(textAt(document, 'authoredOn'))) return undefined;
   const dosage = (...path: (string | number)[]) => textAt(document, 'dosageInstruction', 0, ...path);
   return {
     at: textAt(document, 'authoredOn'),

@@ -1,6 +1,6 @@
 // Vital signs: a Bundle with one Observation for each value, and blood pressure as one with two components.
 import type { English } from '../words';
-import { type Json, category, listAt, loinc, quantityOf, textAt } from './document';
+import { type Json, category, isMoment, listAt, loinc, quantityOf, textAt } from './document';
 
 export interface Vitals {
   /** A FHIR dateTime. */
@@ -69,7 +69,7 @@ export function writeVitals(of: Vitals): Json {
 export function readVitals(document: Json): Vitals | undefined {
   const observations = listAt(document, 'entry').map((entry) => (entry as Json)['resource']);
   const first = observations[0];
-  if (document['resourceType'] !== 'Bundle' || !first) return undefined;
+  if (document['resourceType'] !== 'Bundle' || !isMoment(textAt(first, 'effectiveDateTime'))) return undefined;
   const codeOf = (of: unknown) => textAt(of, 'code', 'coding', 0, 'code');
   const pressure = observations.find((each) => codeOf(each) === PRESSURE);
   const values = Object.fromEntries(

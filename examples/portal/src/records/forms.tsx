@@ -19,6 +19,8 @@ export function wrongNumber(typed: string, [least, most]: readonly [number, numb
   const digits = readDigits(typed);
   if (!digits) return t('Type a number, such as 62 or 36.6.');
   const value = Number(digits.text);
+  // A comma is a decimal one here, and so is a point: 1,200 is not 1200.
+  if (/^-?[1-9]\d{0,2}[.,]\d{3}$/.test(typed.trim())) return t('It is read as {0}, with decimals: type thousands without a sign between them.', digits.text);
   return value < least || value > most ? t('Is that right? It is usually between {0} and {1}.', least, most) : undefined;
 }
 

@@ -48,9 +48,8 @@ function RecordsPage({ patientId, purpose, type, after, more }: Of & { type: Rec
   const next = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : undefined;
   const suffix = purpose ? `/as/${purpose}` : '';
   // Where a summary may not be read, the list stands all the same, beside an error that says so.
-  const error = page ? undefined : result.error;
   return (
-    <Loaded of={{ fetching: result.fetching, error, data: page ?? undefined }}>
+    <Loaded of={{ fetching: result.fetching, error: result.error, data: page ?? undefined }}>
       {(found) => (
         <>
           {found.nodes.length === 0 && !after ? <li><Empty>{t('There is no record.')}</Empty></li> : null}

@@ -8,11 +8,14 @@ graphql(`
   fragment ConceptParts on Concept { text codings { system code display } }
 `);
 graphql(`
+  fragment CodingParts on Coding { system code display }
+`);
+graphql(`
   fragment QuantityParts on Quantity { value comparator unit code }
 `);
 graphql(`
   fragment MeasurementBase on Measurement {
-    name value comparator unit unitCode text absentReason status effective
+    name value comparator unit unitCode text valueCodings { ...CodingParts } absentReason absentReasonCodings { ...CodingParts } status effective
     code { ...ConceptParts }
     interpretations { ...ConceptParts }
     referenceRanges { low { ...QuantityParts } high { ...QuantityParts } text }
@@ -57,7 +60,7 @@ graphql(`
     __typename title date unsupportedModifiers
     ... on DiagnosisSummary {
       diagnoses {
-        description clinicalStatus verificationStatus severity recorded onset abatement
+        description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
         code { ...ConceptParts } doctor { name reference } categories { ...ConceptParts } bodySites { ...ConceptParts }
       }
     }
@@ -67,8 +70,8 @@ graphql(`
         categories { ...ConceptParts } reasons { ...ConceptParts }
         dosages {
           instructions dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
-          timing bounds route site { ...ConceptParts } method { ...ConceptParts }
-          additionalInstructions { ...ConceptParts } rate asNeeded maxDose
+          timing bounds route routeCodings { ...CodingParts } site { ...ConceptParts } method { ...ConceptParts }
+          additionalInstructions { ...ConceptParts } rate asNeeded asNeededCodings { ...CodingParts } maxDose
           maxDosePerAdministration { ...QuantityParts } maxDosePerLifetime { ...QuantityParts }
         }
         supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
@@ -78,7 +81,7 @@ graphql(`
       plans { title status intent description categories { ...ConceptParts } period { start end } }
       description period { start end }
       goals {
-        description { ...ConceptParts } status statusReason achievement start categories { ...ConceptParts }
+        description { ...ConceptParts } status statusReason achievement achievementCodings { ...CodingParts } start categories { ...ConceptParts }
         targets { measure { ...ConceptParts } detail due }
       }
       activities {
@@ -92,7 +95,7 @@ graphql(`
         categories { ...ConceptParts } bodySites { ...ConceptParts }
       }
       procedures {
-        code { ...ConceptParts } status statusReason { ...ConceptParts } performed outcome
+        code { ...ConceptParts } status statusReason { ...ConceptParts } performed outcome outcomeCodings { ...CodingParts }
         category { ...ConceptParts } bodySites { ...ConceptParts }
       }
       family {
@@ -218,11 +221,10 @@ export const VITAL_TRENDS = graphql(`
   }
 `);
 
-// A field that is called `results` counts a hundred times against the limit of an answer: hence few at a time.
 export const LAB_TRENDS = graphql(`
   query LabTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
     medicalRecords(
-      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 2, after: $after
+      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
     ) {
       nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on LabResultSummary { results { ...TrendParts } } } }
       pageInfo { hasNextPage endCursor }

@@ -20,7 +20,7 @@ export default function Record({ id, purpose }: { id: string; purpose?: PurposeO
       <Loaded of={result}>
         {(found) => (
           <>
-            <States of={found} />
+            <States of={found} {...(purpose ? { purpose } : {})} />
             <Card title={t('Summary')}>
               {found.summary ? <Summary of={found.summary} /> : <Empty>{t('There is no summary: read the document.')}</Empty>}
               {found.canonical ? <Folded label={t('The document, as it was hashed')} text={prettyJson(found.canonical)} /> : null}
@@ -42,13 +42,15 @@ const lead = (record: Found) => (
   </>
 );
 
-function States({ of }: { of: Found }) {
+const suffixOf = (purpose: PurposeOfUse | undefined): string => (purpose ? `/as/${purpose}` : '');
+
+function States({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   return (
     <>
       {of.isWithdrawn ? <Notice kind="bad"><strong>{t('Entered in error: do not rely on it.')}</strong></Notice> : null}
       {of.isCurrent ? null : (
         <Notice kind="warn">
-          {t('A newer version took its place.')} {of.successor ? <Link href={`/records/${of.successor.id}`}>{t('Open it')}</Link> : null}
+          {t('A newer version took its place.')} {of.successor ? <Link href={`/records/${of.successor.id}${suffixOf(purpose)}`}>{t('Open it')}</Link> : null}
         </Notice>
       )}
       {of.reason ? <Notice>{t('Why this version was written: {0}', of.reason)}</Notice> : null}
@@ -64,7 +66,7 @@ function Actions({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   return (
     <>
       {canonical ? <Button onPress={() => save(`record-${of.id}.json`, new Blob([canonical], { type: 'application/json' }))}>{t('Save the file')}</Button> : null}
-      {mayWrite ? <Link className="button" href={`/records/${of.id}/amend${purpose ? `/as/${purpose}` : ''}`}>{t('Amend')}</Link> : null}
+      {mayWrite ? <Link className="button" href={`/records/${of.id}/amend${suffixOf(purpose)}`}>{t('Amend')}</Link> : null}
       {mayWrite ? <Withdraw of={of} /> : null}
     </>
   );
@@ -142,7 +144,7 @@ function History({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
       <ol className="plain">
         {versions.map((version) => (
           <li key={version.id}>
-            {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : <Link href={`/records/${version.id}`}>{t('version {0}', version.version)}</Link>}
+            {version.id === id ? <strong>{t('version {0}', version.version)}</strong> : <Link href={`/records/${version.id}${suffixOf(purpose)}`}>{t('version {0}', version.version)}</Link>}
             {' '}{time(version.createdAt)} {version.author?.username ?? ''} {version.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
             {version.reason ? <span className="small"> {version.reason}</span> : null}
           </li>

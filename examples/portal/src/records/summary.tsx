@@ -1,7 +1,7 @@
 // Shows a summary whole. It goes through whatever was asked for, and knows names for it: a field without a name of
 // ours is shown by its own, and nothing is left out because nobody thought of it.
 import { type ReactNode, useState } from 'react';
-import type { ConceptPartsFragment, MeasurementPartsFragment, QuantityPartsFragment } from '../gql/graphql';
+import type { CodingPartsFragment, ConceptPartsFragment, MeasurementPartsFragment, QuantityPartsFragment } from '../gql/graphql';
 import { Notice, Tag } from '../ui';
 import { type English, fhirDate, t } from '../words';
 import type { FoundRecord } from './queries';
@@ -11,8 +11,8 @@ type Json = null | undefined | string | number | boolean | object;
 export type AnySummary = NonNullable<FoundRecord['summary']>;
 
 const names: Record<string, English> = {
-  abatement: 'Ended', absentReason: 'Why there is no value', achievement: 'Achieved', activities: 'What is to be done', additionalInstructions: 'More instructions',
-  administered: 'Given', allergies: 'Allergies', asNeeded: 'As needed', authored: 'Written', bodySite: 'Body site', bodySites: 'Body sites', bounds: 'How long',
+  abatement: 'Ended', absentReason: 'Why there is no value', achievement: 'Achieved', achievementCodings: 'Achieved, coded', activities: 'What is to be done', additionalInstructions: 'More instructions',
+  administered: 'Given', allergies: 'Allergies', asNeeded: 'As needed', asNeededCodings: 'As needed, coded', authored: 'Written', bodySite: 'Body site', bodySites: 'Body sites', bounds: 'How long',
   categories: 'Categories', category: 'Category', clinicalStatus: 'Clinical status', code: 'Code', conclusion: 'Conclusion', conclusionCodes: 'Conclusion, coded',
   conclusions: 'Conclusions', conditions: 'Conditions', contraindicated: 'Contraindicated', criticality: 'Criticality', date: 'Date', deceased: 'Deceased',
   description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', doctor: 'Doctor', doNotPerform: 'Do not do', dosages: 'Dosage', dose: 'Dose',
@@ -21,10 +21,10 @@ const names: Record<string, English> = {
   issued: 'Issued', isSubpotent: 'Subpotent', laterality: 'Side', lotNumber: 'Batch', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
   maxDosePerAdministration: 'Highest dose at a time', maxDosePerLifetime: 'Highest dose in a life', meaning: 'Meaning', measure: 'Measure', measurements: 'Measurements',
   medication: 'Medication', medications: 'Medications', method: 'Method', modalities: 'Modalities', modality: 'Modality', nextDoses: 'Next doses', notes: 'Notes',
-  observations: 'Observations', onset: 'Began', outcome: 'Outcome', outcomes: 'Outcomes', performed: 'Performed', performers: 'Performed by', period: 'Period',
+  observations: 'Observations', onset: 'Began', outcome: 'Outcome', outcomeCodings: 'Outcome, coded', outcomes: 'Outcomes', performed: 'Performed', performers: 'Performed by', period: 'Period',
   plans: 'Plans', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', radiologists: 'Radiologists', rate: 'Rate', reasons: 'Reasons',
-  recorded: 'Recorded', referred: 'Refers to', relationship: 'Relationship', reports: 'Reports', results: 'Results', route: 'Route', scheduled: 'When',
-  series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
+  recorded: 'Recorded', referred: 'Refers to', relationship: 'Relationship', reports: 'Reports', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
+  series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
   status: 'Status', statusReason: 'Reason of the status', supply: 'Supply', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
   title: 'Title', titles: 'Titles', type: 'Type', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
 };
@@ -32,6 +32,10 @@ const DATES = new Set(['abatement', 'administered', 'authored', 'date', 'due', '
 const STATES = new Set(['status', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
 /** States that a reader expects: all others are marked. */
 const USUAL = new Set(['final', 'active', 'completed', 'confirmed', 'order', 'routine', 'available', 'plan', 'amended', 'corrected']);
+/** States that turn what they stand at into its opposite. */
+const OPPOSITE = new Set(['entered-in-error', 'refuted', 'not-done', 'cancelled']);
+/** What each value of a table of measurements is, as a reader knows. */
+const EXPECTED = new Set(['vital-signs', 'laboratory']);
 const HIDDEN = new Set(['__typename', 'unsupportedModifiers']);
 
 export const nameOf = (key: string): string => {
@@ -72,6 +76,7 @@ function Value({ name, of }: { name: string; of: Json }): ReactNode {
   if (typeof of === 'string') return DATES.has(name) ? fhirDate(of) : of;
   if (typeof of === 'boolean') return of ? t('yes') : t('no');
   if (typeof of !== 'object' || of === null) return String(of);
+  if (isCoding(of)) return <Codes of={[of]} />;
   if (isConcept(of)) return <Concept of={of} />;
   if (isQuantity(of)) return quantity(of);
   if (isParty(of)) return party(of);
@@ -80,7 +85,7 @@ function Value({ name, of }: { name: string; of: Json }): ReactNode {
 
 function List({ name, of }: { name: string; of: Json[] }) {
   if (of.some(isMeasurement)) return <Measurements of={of as MeasurementPartsFragment[]} />;
-  if (of.every((item) => typeof item === 'string' || (typeof item === 'object' && item !== null && (isConcept(item) || isParty(item))))) {
+  if (of.every((item) => typeof item === 'string' || (typeof item === 'object' && item !== null && (isConcept(item) || isCoding(item) || isParty(item))))) {
     if (of.length === 1) return <Value name={name} of={of[0]} />;
     return <ul className="inline">{of.map((item, index) => <li key={index}><Value name={name} of={item} /></li>)}</ul>;
   }
@@ -104,22 +109,21 @@ function Parts({ of }: { of: object }) {
 function State({ name, of }: { name: string; of: Json }) {
   const isUsual = typeof of === 'string' && USUAL.has(of);
   if (of === true) return <Tag kind="bad">{nameOf(name)}</Tag>;
-  return <Tag kind={isUsual ? 'plain' : 'warn'}>{nameOf(name)}: <Value name={name} of={of} /></Tag>;
+  const isOpposite = typeof of === 'string' && OPPOSITE.has(of);
+  return <Tag kind={isUsual ? 'plain' : isOpposite ? 'bad' : 'warn'}>{nameOf(name)}: <Value name={name} of={of} /></Tag>;
 }
 
 function Concept({ of }: { of: ConceptPartsFragment }) {
   const text = of.text ?? of.codings.find((coding) => coding.display)?.display ?? of.codings[0]?.code ?? '–';
-  const codes = of.codings.filter((coding) => coding.code);
-  return (
-    <span>
-      {text}
-      {codes.map((coding) => (
-        <span className="code" key={`${coding.system}|${coding.code}`} title={[coding.system, coding.display].filter(Boolean).join(' · ')}>
-          {coding.display && coding.display !== text ? `${coding.display} · ` : ''}{systemName(coding.system)} {coding.code}
-        </span>
-      ))}
+  return <span>{text}<Codes of={of.codings} besides={text} /></span>;
+}
+
+function Codes({ of, besides = '' }: { of: readonly CodingPartsFragment[]; besides?: string }) {
+  return of.filter((coding) => coding.code || coding.display).map((coding, index) => (
+    <span className="code" key={index} title={[coding.system, coding.display].filter(Boolean).join(' · ')}>
+      {[coding.display === besides ? null : coding.display, coding.code ? `${systemName(coding.system)} ${coding.code}` : null].filter(Boolean).join(' · ')}
     </span>
-  );
+  ));
 }
 
 const SYSTEMS: Record<string, string> = {
@@ -163,6 +167,7 @@ export function Measurements({ of }: { of: readonly MeasurementPartsFragment[] }
               </th>
               <td data-label={t('Value')}>
                 {said(row) ? <strong>{said(row)}</strong> : null}
+                <Codes of={[...row.valueCodings, ...row.absentReasonCodings]} besides={row.text ?? row.absentReason ?? ''} />
                 {row.status && !USUAL.has(row.status) ? <Tag kind="bad">{row.status}</Tag> : null}
                 {row.status === 'amended' || row.status === 'corrected' ? <Tag>{row.status}</Tag> : null}
                 {row.interpretations.map((each, index) => <Tag key={index} kind="warn"><Concept of={each} /></Tag>)}
@@ -187,6 +192,8 @@ function Rest({ of }: { of: MeasurementLike }) {
   if (of.focus.length > 0) parts.push([t('Of'), of.focus.map(party).join(', ')]);
   if (of.bodySite) parts.push([nameOf('bodySite'), <Concept of={of.bodySite} />]);
   if (of.method) parts.push([nameOf('method'), <Concept of={of.method} />]);
+  const categories = (of.categories ?? []).filter((each) => !each.codings.some((coding) => EXPECTED.has(coding.code ?? '')));
+  if (categories.length > 0) parts.push([nameOf('categories'), categories.map((each, index) => <Concept key={index} of={each} />)]);
   if (of.performers.length > 0) parts.push([nameOf('performers'), of.performers.map(party).join(', ')]);
   if (of.members?.length) parts.push([t('Contains'), of.members.map(party).join(', ')]);
   return <>{parts.map(([name, value]) => <span className="small besides" key={name}>{name}: {value}</span>)}</>;
@@ -213,6 +220,7 @@ export function Folded({ text, label }: { text: string; label: string }) {
 const isSaid = (value: Json): boolean => value !== null && value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0);
 const has = (of: object, ...keys: string[]): boolean => keys.every((key) => key in of);
 const isConcept = (of: object): of is ConceptPartsFragment => has(of, 'codings');
+const isCoding = (of: object): of is CodingPartsFragment => has(of, 'system', 'code', 'display');
 const isMeasurement = (of: Json): boolean => typeof of === 'object' && of !== null && has(of, 'referenceRanges', 'absentReason');
 const isQuantity = (of: object): of is QuantityPartsFragment => has(of, 'value', 'comparator', 'unit') && !has(of, 'referenceRanges');
 const isParty = (of: object): of is { name: string | null; reference: string | null } => has(of, 'name', 'reference') && !has(of, 'status');

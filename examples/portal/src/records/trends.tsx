@@ -4,31 +4,14 @@ import type { CombinedError, OperationResult } from '@urql/core';
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react';
 import { useClient } from 'urql';
 import { Link } from 'wouter';
-import type { LabTrendsQuery, PurposeOfUse, TrendPartsFragment, VitalTrendsQuery, VitalTrendsQueryVariables } from '../gql/graphql';
+import type { LabTrendsQuery, PurposeOfUse, VitalTrendsQuery, VitalTrendsQueryVariables } from '../gql/graphql';
 import { Card, Empty, Loaded, Notice, Table, Tag } from '../ui';
 import { fhirDate, t } from '../words';
 import { LAB_TRENDS, VITAL_TRENDS } from './queries';
 import { rangeText, valueOf } from './summary';
+import { type Nodes, type Trend, boundsOf, latestOf, trendsOf } from './trend-values';
 
 const Chart = lazy(() => import('./chart'));
-
-type Measured = Omit<TrendPartsFragment, 'components'>;
-
-interface Value {
-  readonly record: string;
-  readonly of: Measured;
-  readonly at: string | null;
-  readonly isDrawn: boolean;
-}
-
-interface Trend {
-  readonly key: string;
-  readonly name: string;
-  readonly unit: string;
-  readonly values: Value[];
-}
-
-const NOT_DRAWN = new Set(['entered-in-error', 'cancelled', 'unknown']);
 
 export function Trends({ patientId, purpose }: { patientId?: string; purpose?: PurposeOfUse }) {
   const { nodes, hasMore, error, fetching } = useMeasured(patientId ?? null, purpose ?? null);
@@ -43,7 +26,7 @@ export function Trends({ patientId, purpose }: { patientId?: string; purpose?: P
             <Notice kind="warn">{t('Some of these documents say more than a value: they are marked in the tables.')}</Notice>
           ) : null}
           {isEmpty && !error ? <Empty>{t('There are no measured values yet.')}</Empty> : null}
-          <div className="grid">{found.map((trend) => <TrendCard key={trend.key} of={trend} marked={marked(nodes)} />)}</div>
+          <div className="grid">{found.map((trend) => <TrendCard key={trend.key} of={trend} marked={marked(nodes)} suffix={purpose ? `/as/${purpose}` : ''} />)}</div>
         </>
       )}
     </Loaded>
@@ -53,7 +36,7 @@ export function Trends({ patientId, purpose }: { patientId?: string; purpose?: P
 /** How many pages are read of vital signs, and of laboratory results. */
 const READ = [
   { query: VITAL_TRENDS, pages: 5 },
-  { query: LAB_TRENDS, pages: 25 },
+  { query: LAB_TRENDS, pages: 5 },
 ] as const;
 
 interface Measurements {
@@ -98,23 +81,22 @@ function useMeasured(patientId: string | null, purpose: PurposeOfUse | null): Me
 }
 
 type Answered = NonNullable<(VitalTrendsQuery | LabTrendsQuery)['medicalRecords']>;
-type Nodes = Answered['nodes'][number][];
 
 const marked = (nodes: Nodes): Set<string> => new Set(nodes.filter((node) => (node.summary?.unsupportedModifiers.length ?? 0) > 0).map((node) => node.id));
 
-function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
+function TrendCard({ of, marked, suffix }: { of: Trend; marked: Set<string>; suffix: string }) {
   const points = useMemo(
     () => of.values.filter((value) => value.isDrawn).map((value) => ({ at: Date.parse(value.at ?? '') / 1000, value: Number(value.of.value) })),
     [of],
   );
-  const last = of.values.at(-1)?.of;
-  const range = [...of.values].reverse().find((value) => value.of.referenceRanges.length > 0)?.of.referenceRanges[0];
-  const [low, high] = [range?.low?.value, range?.high?.value].map((value) => (value ? Number(value) : undefined));
+  const latest = latestOf(of);
+  const ranges = latest?.of.referenceRanges ?? [];
+  const [low, high] = boundsOf(of, latest);
   return (
     <Card title={of.name}>
       <p className="latest">
-        <strong>{last ? valueOf(last) : '–'}</strong> <span className="small">{fhirDate(of.values.at(-1)?.at)}</span>
-        {range ? <span className="small"> · {t('reference')} {rangeText(range)}</span> : null}
+        <strong>{latest ? valueOf(latest.of) : '–'}</strong> <span className="small">{fhirDate(latest?.at)}</span>
+        {ranges.length > 0 ? <span className="small"> · {t('reference')} {ranges.map(rangeText).join('; ')}</span> : null}
       </p>
       {points.length > 1 ? (
         <Suspense fallback={<div className="chart" />}>
@@ -132,51 +114,17 @@ function TrendCard({ of, marked }: { of: Trend; marked: Set<string> }) {
               fhirDate(value.at),
               valueOf(value.of),
               <>
+                {value.isWithdrawn ? <Tag kind="bad">{t('entered in error')}</Tag> : null}
                 {value.of.status ?? '–'}
                 {value.of.interpretations.map((each, at) => <Tag key={at} kind="warn">{each.text ?? each.codings[0]?.display ?? each.codings[0]?.code}</Tag>)}
                 {value.of.focus.length > 0 ? <Tag kind="bad">{t('Of')}: {value.of.focus.map((whom) => whom.name ?? whom.reference).join(', ')}</Tag> : null}
                 {value.isDrawn ? null : <Tag>{t('not drawn')}</Tag>}
               </>,
-              <><Link href={`/records/${value.record}`}>{t('open')}</Link> {marked.has(value.record) ? <Tag kind="bad">{t('read the document')}</Tag> : null}</>,
+              <><Link href={`/records/${value.record}${suffix}`}>{t('open')}</Link> {marked.has(value.record) ? <Tag kind="bad">{t('read the document')}</Tag> : null}</>,
             ],
           }))}
         />
       </details>
     </Card>
   );
-}
-
-function measurementsOf(summary: Nodes[number]['summary']): readonly TrendPartsFragment[] {
-  if (!summary) return [];
-  if ('measurements' in summary) return summary.measurements as readonly TrendPartsFragment[];
-  return 'results' in summary ? (summary.results as readonly TrendPartsFragment[]) : [];
-}
-
-/** One trend for each code and unit: values in different units are not compared. */
-export function trendsOf(nodes: Nodes): Trend[] {
-  const trends = new Map<string, Trend>();
-  for (const node of nodes) {
-    const { summary } = node;
-    const measured = measurementsOf(summary);
-    const all = measured.flatMap((each) => [
-      { of: each as Measured, at: each.effective, status: each.status, focus: each.focus },
-      // A component has the time, the state and the person of what it is a part of.
-      ...each.components.map((part) => ({ of: { ...each, ...part }, at: each.effective, status: each.status, focus: each.focus })),
-    ]);
-    for (const { of, at, status, focus } of all) {
-      if (!of.value) continue;
-      const coding = of.code?.codings[0];
-      const unit = of.unitCode ?? of.unit ?? '';
-      const key = `${coding?.system ?? ''}|${coding?.code ?? of.name ?? ''}|${unit}`;
-      const when = at ?? null;
-      const isDrawn = !of.comparator && !node.isWithdrawn && !NOT_DRAWN.has(status ?? '') && focus.length === 0 && !Number.isNaN(Date.parse(when ?? '')) && summary?.unsupportedModifiers.length === 0;
-      const trend = trends.get(key) ?? { key, name: of.name ?? coding?.display ?? coding?.code ?? '–', unit: of.unit ?? unit, values: [] };
-      trend.values.push({ record: node.id, of, at: when, isDrawn });
-      trends.set(key, trend);
-    }
-  }
-  for (const trend of trends.values()) trend.values.sort((one, other) => Date.parse(one.at ?? '') - Date.parse(other.at ?? ''));
-  // What can be drawn comes first.
-  const isLine = (trend: Trend) => Number(trend.values.filter((value) => value.isDrawn).length > 1);
-  return [...trends.values()].sort((one, other) => isLine(other) - isLine(one) || one.name.localeCompare(other.name));
 }

@@ -4,7 +4,7 @@ import { type FormEvent, type ReactNode, useMemo, useState } from 'react';
 import { useMutation } from 'urql';
 import { Link, useLocation } from 'wouter';
 import { session } from '../api/session';
-import { asVariable, prettyJson, toJsonText } from '../fhir/digits';
+import { asVariable, prettyJson, readDigits, toJsonText } from '../fhir/digits';
 import { type Json, fhirTime, readBack } from '../fhir/document';
 import { emptyLaboratory, readLaboratory, writeLaboratory } from '../fhir/laboratory';
 import { emptyPrescription, readPrescription, writePrescription } from '../fhir/prescription';
@@ -49,15 +49,24 @@ function missing(of: Values): string | undefined {
       return t('This is no JSON: {0}', error instanceof Error ? error.message : '');
     }
   }
+  const isNone = (typed: string) => typed.trim() !== '' && !readDigits(typed);
   if (of.kind === 'VITAL_SIGNS') {
+    if ([of.values.systolic, of.values.diastolic, ...Object.values(of.values.values)].some(isNone)) return t('Type a number, such as 62 or 36.6.');
     if (Boolean(of.values.systolic.trim()) !== Boolean(of.values.diastolic.trim())) return t('A blood pressure has two values.');
     return (writeVitals(of.values)['entry'] as unknown[]).length === 0 ? t('Type at least one value.') : undefined;
   }
-  if (of.kind === 'LAB_RESULT') return of.values.tests.every((test) => test.code && test.value.trim()) ? undefined : t('Each test needs a name and a value.');
-  return undefined;
+  if (of.kind === 'LAB_RESULT') {
+    if (of.values.tests.some((test) => [test.value, test.low, test.high].some(isNone))) return t('Type a number, such as 62 or 36.6.');
+    return of.values.tests.every((test) => test.code.trim() && test.value.trim()) ? undefined : t('Each test needs a name and a value.');
+  }
+  const { medication, instructions, prescriber, dose, timesADay, days } = of.values;
+  if (![medication, instructions, prescriber].every((text) => text.trim())) return t('Type the medication, the instructions and who prescribes.');
+  if ([dose, days].some((typed) => typed.trim() !== '' && !(Number(readDigits(typed)?.text) > 0))) return t('A dose and a number of days are more than 0.');
+  return timesADay.trim() === '' || /^[1-9]\d*$/.test(timesADay.trim()) ? undefined : t('How many times a day is a whole number, from 1.');
 }
 
-function Editor({ of, onChange }: { of: Values; onChange: (of: Values) => void }): ReactNode {
+/** The type of a record stays what it is when it is amended. */
+function Editor({ of, onChange, hasType = false }: { of: Values; onChange: (of: Values) => void; hasType?: boolean }): ReactNode {
   switch (of.kind) {
     case 'VITAL_SIGNS':
       return <VitalsForm value={of.values} onChange={(values) => onChange({ kind: 'VITAL_SIGNS', values })} />;
@@ -68,7 +77,7 @@ function Editor({ of, onChange }: { of: Values; onChange: (of: Values) => void }
     case 'JSON':
       return (
         <>
-          <Choice label={t('Type of record')} value={of.type} onChange={(type) => onChange({ ...of, type })} options={RECORD_TYPES.map((type) => [type, recordType(type)] as const)} />
+          {hasType ? <Choice label={t('Type of record')} value={of.type} onChange={(type) => onChange({ ...of, type })} options={RECORD_TYPES.map((type) => [type, recordType(type)] as const)} /> : null}
           <Field label={t('Document (FHIR R4, JSON)')} rows={16} value={of.text} isRequired onChange={(text) => onChange({ ...of, text })} />
         </>
       );
@@ -114,10 +123,10 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
           <Choice<Values['kind']>
             label={t('What')}
             value={draft.kind}
-            onChange={(kind) => setDraft(begin(kind))}
+            onChange={(kind) => { setDraft(begin(kind)); setKey(crypto.randomUUID()); }}
             options={[['VITAL_SIGNS', t('Vital signs')], ['LAB_RESULT', t('Laboratory result')], ['PRESCRIPTION', t('Prescription')], ['JSON', t('Another document (FHIR R4)')]]}
           />
-          <Editor of={draft} onChange={(next) => { setDraft(next); setKey(crypto.randomUUID()); }} />
+          <Editor of={draft} hasType onChange={(next) => { setDraft(next); setKey(crypto.randomUUID()); }} />
           {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
           <Failure error={error} />
           <div className="actions"><Button type="submit" kind="main" isPending={fetching}>{t('Store the record')}</Button></div>
@@ -130,7 +139,7 @@ export function NewRecord({ patientId, back }: { patientId: string; back: string
 export function AmendRecord({ id, purpose }: { id: string; purpose?: PurposeOfUse }) {
   const result = useRecord(id, purpose, 'network-only');
   return (
-    <Page title={t('Amend a record')} lead={<Link className="back" href={`/records/${id}`}>{t('back')}</Link>}>
+    <Page title={t('Amend a record')} lead={<Link className="back" href={`/records/${id}${purpose ? `/as/${purpose}` : ''}`}>{t('back')}</Link>}>
       <Loaded of={result}>{(record) => <AmendForm record={record} {...(purpose ? { purpose } : {})} />}</Loaded>
     </Page>
   );
@@ -173,7 +182,7 @@ function AmendForm({ record, purpose }: { record: Found; purpose?: PurposeOfUse 
     setError(answer.error);
     if (!answer.data?.amendMedicalRecord) return;
     remember([answer.data.amendMedicalRecord.record]);
-    go(`/records/${answer.data.amendMedicalRecord.record.id}`, { replace: true });
+    go(`/records/${answer.data.amendMedicalRecord.record.id}${purpose ? `/as/${purpose}` : ''}`, { replace: true });
   };
   return (
     <Card title={recordType(record.recordType)}>

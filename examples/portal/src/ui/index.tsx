@@ -69,11 +69,13 @@ export function Choice<T extends string>({ label, value, options, onChange, hint
   hint?: string;
 }) {
   const id = useId();
+  // A browser shows the first option where none has the value: `mg` for a document's `mmol`.
+  const all = options.some(([key]) => key === value) ? options : [[value, value || '–'] as const, ...options];
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
       <select id={id} value={value} aria-describedby={hint ? `${id}-hint` : undefined} onChange={(event) => onChange(event.target.value as T)}>
-        {options.map(([key, text]) => <option key={key} value={key}>{text}</option>)}
+        {all.map(([key, text]) => <option key={key} value={key}>{text}</option>)}
       </select>
       {hint ? <span id={`${id}-hint`} className="hint">{hint}</span> : null}
     </div>

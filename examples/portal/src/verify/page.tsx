@@ -101,7 +101,7 @@ function Result({ of }: { of: Outcome }) {
         [t('Ended by'), of.endedBy ? <code key="ended">{of.endedBy}</code> : null],
         [t('Its newer version'), of.successor ? <code key="successor">{of.successor}</code> : null],
         [t('Hash of the code'), <code key="code">{of.codeHash}</code>],
-        [t('Read at block'), <span key="block">{of.block} <code>{of.blockHash}</code></span>],
+        [t('Read at block'), <span key="block">{of.block}, {time(of.blockTime)} <code>{of.blockHash}</code></span>],
         [t('Second node'), of.doesWitnessAgree === undefined ? t('none was asked') : of.doesWitnessAgree ? t('agrees') : t('does not agree')],
       ]} />
     </>

@@ -15,6 +15,9 @@ export interface Asked {
   readonly registry: string;
 }
 
+/** So far may the second node be behind the first one: the older of both is asked about. Unit: blocks. */
+const BEHIND = 64n;
+
 export interface Outcome {
   readonly verdict: Verdict;
   readonly hash: Hex;
@@ -23,6 +26,8 @@ export interface Outcome {
   readonly isKnownCode: boolean;
   readonly block: string;
   readonly blockHash: Hex;
+  /** Of that block: whatever was written after it is not known. */
+  readonly blockTime: string;
   readonly anchoredAt: string | undefined;
   readonly anchorBlock: string | undefined;
   readonly registrar: string | undefined;
@@ -38,9 +43,12 @@ export interface Outcome {
 export async function verify(bytes: Uint8Array<ArrayBuffer>, asked: Asked): Promise<Outcome> {
   const hash = `0x${hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)))}` as Hex;
   const address = getAddress(asked.registry);
-  const chain = createPublicClient({ transport: http(asked.node) });
+  const chain = client(asked.node);
+  const witness = asked.witness === undefined ? undefined : client(asked.witness);
   // Everything is read at one block, so that the second node can be asked for the same.
-  const [chainId, block] = await Promise.all([chain.getChainId(), chain.getBlock({ blockTag: 'latest' })]);
+  const [chainId, newest, other = newest] = await Promise.all([chain.getChainId(), chain.getBlockNumber(), witness?.getBlockNumber()]);
+  if (newest - other > BEHIND) throw new Error(`the second node is at block ${other}, the first one at block ${newest}`);
+  const block = await chain.getBlock({ blockNumber: newest < other ? newest : other });
   const at = { blockNumber: block.number };
   const code = await chain.getCode({ address, ...at });
   if (!code) throw new Error(`there is no contract at ${address} on chain ${chainId}`);
@@ -52,7 +60,7 @@ export async function verify(bytes: Uint8Array<ArrayBuffer>, asked: Asked): Prom
   const isFinal = await chain
     .readContract({ ...contract, functionName: 'anchorOf', args: [hash], blockTag: 'finalized' })
     .then((found) => found.status !== 0, () => false);
-  const doesWitnessAgree = asked.witness === undefined ? undefined : await agrees(asked.witness, address, hash, block, record);
+  const doesWitnessAgree = witness && (await agrees(witness, address, hash, { chainId, blockHash: block.hash, code, record, successor }, block.number));
   const codeHash = keccak256(code);
   const isAnchored = record.status !== 0;
   return {
@@ -63,6 +71,7 @@ export async function verify(bytes: Uint8Array<ArrayBuffer>, asked: Asked): Prom
     isKnownCode: codeHash === KNOWN_CODE,
     block: String(block.number),
     blockHash: block.hash,
+    blockTime: moment(Number(block.timestamp)),
     anchoredAt: isAnchored ? moment(record.anchoredAt) : undefined,
     anchorBlock: isAnchored ? String(record.blockNumber) : undefined,
     registrar: isAnchored ? record.registrar : undefined,
@@ -75,14 +84,24 @@ export async function verify(bytes: Uint8Array<ArrayBuffer>, asked: Asked): Prom
   };
 }
 
-/** Whether the second node has the same block, and says the same of the record in it. */
-async function agrees(witness: string, address: Hex, hash: Hex, block: { number: bigint; hash: Hex }, record: object): Promise<boolean> {
-  const chain = createPublicClient({ transport: http(witness) });
-  const [other, same] = await Promise.all([
-    chain.getBlock({ blockNumber: block.number }),
-    chain.readContract({ address, abi: registryAbi, functionName: 'anchorOf', args: [hash], blockNumber: block.number }),
+type Node = ReturnType<typeof client>;
+
+/** A node that is asked, and that no answer can have ask anybody else (EIP-3668). */
+function client(address: string) {
+  return createPublicClient({ transport: http(address), ccipRead: false });
+}
+
+/** Whether the second node is of the same chain, and says the same of that block, of the contract in it and of the record. */
+async function agrees(witness: Node, address: Hex, hash: Hex, first: object, blockNumber: bigint): Promise<boolean> {
+  const contract = { address, abi: registryAbi, blockNumber } as const;
+  const [chainId, block, code, record, successor] = await Promise.all([
+    witness.getChainId(),
+    witness.getBlock({ blockNumber }),
+    witness.getCode({ address, blockNumber }),
+    witness.readContract({ ...contract, functionName: 'anchorOf', args: [hash] }),
+    witness.readContract({ ...contract, functionName: 'successorOf', args: [hash] }),
   ]);
-  return other.hash === block.hash && text(same) === text(record);
+  return text({ chainId, blockHash: block.hash, code, record, successor }) === text(first);
 }
 
 const text = (of: object): string => JSON.stringify(of, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));

@@ -53,5 +53,10 @@ export function fhirDate(text: string | null | undefined): string {
     new Intl.DateTimeFormat(locale(), { timeZone: 'UTC', ...options }).format(new Date(of));
   if (/^\d{4}-\d\d$/.test(text)) return format({ year: 'numeric', month: 'short' }, `${text}-01T00:00:00Z`);
   if (/^\d{4}-\d\d-\d\d$/.test(text)) return format({ dateStyle: 'medium' }, `${text}T00:00:00Z`);
-  return Number.isNaN(Date.parse(text)) ? text : time(text);
+  if (Number.isNaN(Date.parse(text))) return text;
+  // Where it was another time of day for whoever wrote it, that one is said, too.
+  const [, date, clock, sign, hours, minutes] = /^(\S+)T(\d\d:\d\d)\S*([+-])(\d\d):(\d\d)$/.exec(text) ?? [];
+  const offset = Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes));
+  const isOurs = clock === undefined || offset === -new Date(text).getTimezoneOffset();
+  return isOurs ? time(text) : `${time(text)} (${date} ${clock} ${sign}${hours}:${minutes})`;
 }
