@@ -197,14 +197,85 @@ pub(crate) fn portal_router(portal: Playground) -> Router {
             "/portal/{*file}",
             get(
                 |State(p): State<Playground>, Tail(file): Tail<String>, h: HeaderMap| async move {
-                    let policy = if file == VERIFIER {
-                        VERIFIER_POLICY
-                    } else {
-                        PORTAL_POLICY
-                    };
-                    p.serve(&file, policy, &h)
+                    p.serve(&file, portal_policy(&file), &h)
                 },
             ),
         )
         .with_state(portal)
+}
+
+/// What a file of the portal may do.
+fn portal_policy(file: &str) -> &'static str {
+    if file == VERIFIER {
+        VERIFIER_POLICY
+    } else {
+        PORTAL_POLICY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of the portal, each of which says its name.
+    fn built(names: &[&str]) -> Playground {
+        let page = |name: &str| Asset {
+            media_type: HeaderValue::from_static("text/html; charset=utf-8"),
+            etag: HeaderValue::from_static("\"1\""),
+            immutable: false,
+            plain: Bytes::copy_from_slice(name.as_bytes()),
+            brotli: None,
+            gzip: None,
+        };
+        let pages = names.iter().map(|name| ((*name).to_owned(), page(name)));
+        Playground(Arc::new(pages.collect()))
+    }
+
+    #[test]
+    fn only_what_was_built_is_served() {
+        let portal = built(&["index.html", VERIFIER]);
+        let status = |path| {
+            portal
+                .serve(path, portal_policy(path), &HeaderMap::new())
+                .status()
+        };
+
+        assert_eq!(status("index.html"), StatusCode::OK);
+        for path in [
+            "",
+            "manifest.json",
+            "../index.html",
+            "./index.html",
+            "/etc/passwd",
+            "assets/../index.html",
+            "index.html/",
+            "INDEX.HTML",
+        ] {
+            assert_eq!(status(path), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_page_that_asks_other_peoples_nodes_is_the_only_one_that_may() {
+        let portal = built(&["index.html", "sw.js", VERIFIER]);
+        for (path, reaches) in [
+            ("index.html", "connect-src 'self';"),
+            ("sw.js", "connect-src 'self';"),
+            (VERIFIER, "connect-src http: https:;"),
+        ] {
+            let answer = portal.serve(path, portal_policy(path), &HeaderMap::new());
+            let policy = answer.headers().get(header::CONTENT_SECURITY_POLICY);
+            let policy = policy
+                .and_then(|policy| policy.to_str().ok())
+                .unwrap_or_default();
+            for part in [
+                reaches,
+                "default-src 'none';",
+                "script-src 'self';",
+                "frame-ancestors 'none'",
+            ] {
+                assert!(policy.contains(part), "{path}: {policy}");
+            }
+        }
+    }
 }

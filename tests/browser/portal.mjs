@@ -314,6 +314,18 @@ async function run() {
     return `${left.caches.length} files of the portal`;
   });
 
+  await step('a tab that is opened again after a while', async () => {
+    await logIn(people.patient);
+    await see('h1', /My records/);
+    await page.evaluate(() => {
+      sessionStorage.setItem('meditrustal:portal:used', String(Date.now() - 16 * 60_000));
+      location.reload();
+    });
+    await see('.notice', /nothing was done for 15 minutes/);
+    await eventually('the database to be removed', () => page.evaluate(async () => (await indexedDB.databases()).length === 0 && sessionStorage.length === 0));
+    return 'is logged out';
+  });
+
   await step('doctor breaks the glass', async () => {
     await logIn(people.doctor);
     await see('h1', /Patients/);

@@ -44,6 +44,18 @@ test('a summary is asked for whole', () => {
   }
 });
 
+test('each part of a summary has a name', async () => {
+  const names = new Set([...(await readFile(join(portal, 'src/records/summary.tsx'), 'utf8')).matchAll(/(\w+): '/g)].map(([, name]) => name));
+  // They have ways of their own to be shown.
+  const shown = new Set(['Coding', 'Concept', 'Measurement', 'Party', 'Quantity', 'ReferenceRange']);
+  const asked = new Map();
+  for (const name of ['MeasuredSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const [type, fields] of asked) {
+    if (shown.has(type.name)) continue;
+    assert.deepEqual([...fields].filter((field) => !names.has(field) && !['__typename', 'unsupportedModifiers'].includes(field)), [], type.name);
+  }
+});
+
 test('no query has more fields than the api answers', () => {
   for (const each of definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION)) {
     const root = each.operation === 'query' ? schema.getQueryType() : schema.getMutationType();

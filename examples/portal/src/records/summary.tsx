@@ -16,19 +16,19 @@ const names: Record<string, English> = {
   categories: 'Categories', category: 'Category', clinicalStatus: 'Clinical status', code: 'Code', conclusion: 'Conclusion', conclusionCodes: 'Conclusion, coded',
   conclusions: 'Conclusions', conditions: 'Conditions', contraindicated: 'Contraindicated', criticality: 'Criticality', date: 'Date', deceased: 'Deceased',
   description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', doctor: 'Doctor', doNotPerform: 'Do not do', dosages: 'Dosage', dose: 'Dose',
-  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', effective: 'Time', examinations: 'Examinations', facilities: 'Facilities',
-  family: 'Family', findings: 'Findings', forecastStatus: 'Status', goals: 'Goals', instructions: 'Instructions', intent: 'Intent', interpreters: 'Interpreted by',
-  issued: 'Issued', isSubpotent: 'Subpotent', laterality: 'Side', lotNumber: 'Batch', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
+  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', end: 'Ends', effective: 'Time', examinations: 'Examinations', facilities: 'Facilities',
+  family: 'Family', findings: 'Findings', forecastStatus: 'Status', goals: 'Goals', high: 'To', instructions: 'Instructions', intent: 'Intent', interpreters: 'Interpreted by',
+  issued: 'Issued', isSubpotent: 'Subpotent', laterality: 'Side', lotNumber: 'Batch', low: 'From', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
   maxDosePerAdministration: 'Highest dose at a time', maxDosePerLifetime: 'Highest dose in a life', meaning: 'Meaning', measure: 'Measure', measurements: 'Measurements',
   medication: 'Medication', medications: 'Medications', method: 'Method', modalities: 'Modalities', modality: 'Modality', nextDoses: 'Next doses', notes: 'Notes',
   observations: 'Observations', onset: 'Began', outcome: 'Outcome', outcomeCodings: 'Outcome, coded', outcomes: 'Outcomes', performed: 'Performed', performers: 'Performed by', period: 'Period',
   plans: 'Plans', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', radiologists: 'Radiologists', rate: 'Rate', reasons: 'Reasons',
-  recorded: 'Recorded', referred: 'Refers to', relationship: 'Relationship', reports: 'Reports', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
+  recorded: 'Recorded', referred: 'Refers to', relationship: 'Relationship', resource: 'Part', reports: 'Reports', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
   series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
   status: 'Status', statusReason: 'Reason of the status', supply: 'Supply', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
   title: 'Title', titles: 'Titles', type: 'Type', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
 };
-const DATES = new Set(['abatement', 'administered', 'authored', 'date', 'due', 'effective', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
+const DATES = new Set(['abatement', 'administered', 'authored', 'date', 'due', 'effective', 'end', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
 const STATES = new Set(['status', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
 /** States that a reader expects: all others are marked. */
 const USUAL = new Set(['final', 'active', 'completed', 'confirmed', 'order', 'routine', 'available', 'plan', 'amended', 'corrected']);
@@ -73,6 +73,8 @@ export function Summary({ of }: { of: AnySummary }) {
 function Value({ name, of }: { name: string; of: Json }): ReactNode {
   if (!isSaid(of)) return null;
   if (Array.isArray(of)) return <List name={name} of={of as Json[]} />;
+  // What may be a text or a yes, such as `asNeeded[x]`, comes as a text.
+  if (of === 'true' || of === 'false') return of === 'true' ? t('yes') : t('no');
   if (typeof of === 'string') return DATES.has(name) ? fhirDate(of) : of;
   if (typeof of === 'boolean') return of ? t('yes') : t('no');
   if (typeof of !== 'object' || of === null) return String(of);
