@@ -12,7 +12,13 @@ export async function load(source) {
     await build({
       configFile: false,
       logLevel: 'warn',
-      build: { outDir: folder, lib: { entry: join(portal, source), formats: ['es'], fileName: () => 'module.mjs' }, minify: false },
+      build: {
+        outDir: folder,
+        lib: { entry: join(portal, source), formats: ['es'], fileName: () => 'module.mjs' },
+        minify: false,
+        // One file: what is loaded later would be gone by then.
+        rollupOptions: { output: { codeSplitting: false } },
+      },
     });
     return await import(pathToFileURL(join(folder, 'module.mjs')).href);
   } finally {

@@ -67,12 +67,12 @@ function Actions({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
     <>
       {canonical ? <Button onPress={() => save(`record-${of.id}.json`, new Blob([canonical], { type: 'application/json' }))}>{t('Save the file')}</Button> : null}
       {mayWrite ? <Link className="button" href={`/records/${of.id}/amend${suffixOf(purpose)}`}>{t('Amend')}</Link> : null}
-      {mayWrite ? <Withdraw of={of} /> : null}
+      {mayWrite ? <Withdraw of={of} {...(purpose ? { purpose } : {})} /> : null}
     </>
   );
 }
 
-function Withdraw({ of }: { of: Found }) {
+function Withdraw({ of, purpose }: { of: Found; purpose?: PurposeOfUse }) {
   const [reason, setReason] = useState('');
   const [{ fetching, error }, withdraw] = useMutation(WITHDRAW_RECORD);
   const [, go] = useLocation();
@@ -91,10 +91,10 @@ function Withdraw({ of }: { of: Found }) {
                 isPending={fetching}
                 isDisabled={reason.trim().length < 10}
                 onPress={async () => {
-                  const { data } = await withdraw({ input: { id: of.id, expectedVersion: of.version, reason } });
+                  const { data } = await withdraw({ input: { id: of.id, expectedVersion: of.version, reason, purpose: purpose ?? null } });
                   if (!data?.withdrawMedicalRecord) return;
                   close();
-                  go(`/records/${data.withdrawMedicalRecord.record.id}`);
+                  go(`/records/${data.withdrawMedicalRecord.record.id}${suffixOf(purpose)}`);
                 }}
               >
                 {t('Mark it')}

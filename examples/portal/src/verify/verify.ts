@@ -15,7 +15,7 @@ export interface Asked {
   readonly registry: string;
 }
 
-/** So far may the second node be behind the first one: the older of both is asked about. Unit: blocks. */
+/** So far may one node be behind the other one: both are asked about the block that both have. Unit: blocks. */
 const BEHIND = 64n;
 
 export interface Outcome {
@@ -47,7 +47,7 @@ export async function verify(bytes: Uint8Array<ArrayBuffer>, asked: Asked): Prom
   const witness = asked.witness === undefined ? undefined : client(asked.witness);
   // Everything is read at one block, so that the second node can be asked for the same.
   const [chainId, newest, other = newest] = await Promise.all([chain.getChainId(), chain.getBlockNumber(), witness?.getBlockNumber()]);
-  if (newest - other > BEHIND) throw new Error(`the second node is at block ${other}, the first one at block ${newest}`);
+  if (newest - other > BEHIND || other - newest > BEHIND) throw new Error(`the second node is at block ${other}, the first one at block ${newest}`);
   const block = await chain.getBlock({ blockNumber: newest < other ? newest : other });
   const at = { blockNumber: block.number };
   const code = await chain.getCode({ address, ...at });
