@@ -217,24 +217,30 @@ fn portal_policy(file: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Pages of the portal, each of which says its name.
-    fn built(names: &[&str]) -> Playground {
-        let page = |name: &str| Asset {
+    fn page(name: &str) -> Asset {
+        Asset {
             media_type: HeaderValue::from_static("text/html; charset=utf-8"),
             etag: HeaderValue::from_static("\"1\""),
             immutable: false,
             plain: Bytes::copy_from_slice(name.as_bytes()),
             brotli: None,
             gzip: None,
-        };
-        let pages = names.iter().map(|name| ((*name).to_owned(), page(name)));
-        Playground(Arc::new(pages.collect()))
+        }
+    }
+
+    /// Pages of the portal, each of which says its name.
+    fn built(names: &[&str]) -> Playground {
+        let mut pages = HashMap::new();
+        for name in names {
+            pages.insert((*name).to_owned(), page(name));
+        }
+        Playground(Arc::new(pages))
     }
 
     #[test]
     fn only_what_was_built_is_served() {
         let portal = built(&["index.html", VERIFIER]);
-        let status = |path| {
+        let status = |path: &str| {
             portal
                 .serve(path, portal_policy(path), &HeaderMap::new())
                 .status()
