@@ -119,6 +119,10 @@ pub(crate) struct ServeConfig {
     #[arg(long, env = "MEDITRUSTAL_PLAYGROUND_DIR")]
     pub(crate) playground_dir: Option<PathBuf>,
 
+    /// The built portal to serve at /portal; without it there is none
+    #[arg(long, env = "MEDITRUSTAL_PORTAL_DIR")]
+    pub(crate) portal_dir: Option<PathBuf>,
+
     /// Origins of browser frontends, comma separated, such as <https://app.example.org>
     #[arg(long, env = "MEDITRUSTAL_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub(crate) allowed_origins: Vec<HeaderValue>,
@@ -282,9 +286,10 @@ impl ServeConfig {
                 "the schema and details of mistakes are told to anybody: leave MEDITRUSTAL_INTROSPECTION out",
             ),
             (
-                self.playground_dir.is_some(),
+                self.playground_dir.is_some() || self.portal_dir.is_some(),
                 "playground",
-                "the playground is served to anybody: leave MEDITRUSTAL_PLAYGROUND_DIR out",
+                "the playground or the portal is served to anybody: leave MEDITRUSTAL_PLAYGROUND_DIR and \
+                 MEDITRUSTAL_PORTAL_DIR out",
             ),
         ]
         .into_iter()

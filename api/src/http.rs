@@ -52,7 +52,11 @@ const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 const FILE_WITHIN: Duration = Duration::from_secs(600);
 
 /// Every address of the process.
-pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>) -> Router {
+pub(crate) fn router(
+    schema: Schema,
+    playground: Option<playground::Playground>,
+    portal: Option<playground::Playground>,
+) -> Router {
     let api = Router::new()
         .route(
             "/graphql",
@@ -102,6 +106,9 @@ pub(crate) fn router(schema: Schema, playground: Option<playground::Playground>)
         router = router
             .route("/", get(|| async { Redirect::temporary("/playground") }))
             .merge(playground::router(playground));
+    }
+    if let Some(portal) = portal {
+        router = router.merge(playground::portal_router(portal));
     }
     router
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -23,7 +23,7 @@
 //! - `cors`: which web pages may call
 //! - `readiness`: answers whether the process can do its work
 //! - `jwks`: the public keys of the access tokens
-//! - `playground`: serves GraphiQL
+//! - `playground`: serves GraphiQL, and the portal
 //!
 //! Schema
 //!

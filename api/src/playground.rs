@@ -1,5 +1,5 @@
-//! GraphiQL, from our own files (`api/playground/build.mjs` makes them): nothing is fetched from
-//! anywhere else, and the content security policy would not let it.
+//! GraphiQL and the portal, from our own files (`api/playground/build.mjs` and `examples/portal/build.mjs`
+//! make them): nothing is fetched from anywhere else, and the content security policy would not let it.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use axum::{
     body::Bytes,
     extract::{Path as Tail, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use serde::Deserialize;
@@ -18,10 +18,21 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; 
      style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; \
      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Why there is no playground.
+/// The portal speaks to this process alone. Styles may stand in the page: its components write them.
+const PORTAL_POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
+     style-src 'self' 'unsafe-inline'; img-src 'self' data:; manifest-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page that verifies a file asks the nodes that its visitor names. It has no log-in that it could give away.
+const VERIFIER: &str = "verify.html";
+const VERIFIER_POLICY: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src http: https:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Why there is no playground, or no portal.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the playground in {directory} cannot be read ({what}); run `node api/playground/build.mjs`"
+    "the pages in {directory} cannot be read ({what}); run `node api/playground/build.mjs`, or for the portal \
+     `node examples/portal/build.mjs`"
 )]
 pub(crate) struct NotBuilt {
     directory: String,
@@ -64,7 +75,7 @@ struct Asset {
 pub(crate) struct Playground(Arc<HashMap<String, Asset>>);
 
 impl Playground {
-    /// Reads the files that `build.mjs` made.
+    /// Reads the files that a `build.mjs` made.
     ///
     /// # Errors
     /// [`NotBuilt`] where one is missing.
@@ -103,7 +114,7 @@ impl Playground {
         Ok(Self(Arc::new(assets)))
     }
 
-    fn serve(&self, path: &str, asked: &HeaderMap) -> Response {
+    fn serve(&self, path: &str, policy: &'static str, asked: &HeaderMap) -> Response {
         let Some(asset) = self.0.get(path) else {
             return StatusCode::NOT_FOUND.into_response();
         };
@@ -142,7 +153,7 @@ impl Playground {
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(POLICY),
+            HeaderValue::from_static(policy),
         );
         if let (false, Some(encoding)) = (is_known, encoding) {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
@@ -154,12 +165,123 @@ impl Playground {
 /// The page and its files.
 pub(crate) fn router(playground: Playground) -> Router {
     Router::new()
-        .route("/playground", get(|State(p): State<Playground>, h: HeaderMap| async move { p.serve("index.html", &h) }))
         .route(
-            "/playground/assets/{*file}",
-            get(|State(p): State<Playground>, Tail(file): Tail<String>, h: HeaderMap| async move {
-                p.serve(&format!("assets/{file}"), &h)
+            "/playground",
+            get(|State(p): State<Playground>, h: HeaderMap| async move {
+                p.serve("index.html", POLICY, &h)
             }),
         )
+        .route(
+            "/playground/assets/{*file}",
+            get(
+                |State(p): State<Playground>, Tail(file): Tail<String>, h: HeaderMap| async move {
+                    p.serve(&format!("assets/{file}"), POLICY, &h)
+                },
+            ),
+        )
         .with_state(playground)
+}
+
+/// The portal and its files. Their addresses are relative, so that any folder of any server can hold them: the page
+/// has its own below a `/`.
+pub(crate) fn portal_router(portal: Playground) -> Router {
+    Router::new()
+        .route("/portal", get(|| async { Redirect::temporary("/portal/") }))
+        .route(
+            "/portal/",
+            get(|State(p): State<Playground>, h: HeaderMap| async move {
+                p.serve("index.html", PORTAL_POLICY, &h)
+            }),
+        )
+        .route(
+            "/portal/{*file}",
+            get(
+                |State(p): State<Playground>, Tail(file): Tail<String>, h: HeaderMap| async move {
+                    p.serve(&file, portal_policy(&file), &h)
+                },
+            ),
+        )
+        .with_state(portal)
+}
+
+/// What a file of the portal may do.
+fn portal_policy(file: &str) -> &'static str {
+    if file == VERIFIER {
+        VERIFIER_POLICY
+    } else {
+        PORTAL_POLICY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(name: &str) -> Asset {
+        Asset {
+            media_type: HeaderValue::from_static("text/html; charset=utf-8"),
+            etag: HeaderValue::from_static("\"1\""),
+            immutable: false,
+            plain: Bytes::copy_from_slice(name.as_bytes()),
+            brotli: None,
+            gzip: None,
+        }
+    }
+
+    /// Pages of the portal, each of which says its name.
+    fn built(names: &[&str]) -> Playground {
+        let mut pages = HashMap::new();
+        for name in names {
+            pages.insert((*name).to_owned(), page(name));
+        }
+        Playground(Arc::new(pages))
+    }
+
+    #[test]
+    fn only_what_was_built_is_served() {
+        let portal = built(&["index.html", VERIFIER]);
+        let status = |path: &str| {
+            portal
+                .serve(path, portal_policy(path), &HeaderMap::new())
+                .status()
+        };
+
+        assert_eq!(status("index.html"), StatusCode::OK);
+        for path in [
+            "",
+            "manifest.json",
+            "../index.html",
+            "./index.html",
+            "/etc/passwd",
+            "assets/../index.html",
+            "index.html/",
+            "INDEX.HTML",
+        ] {
+            assert_eq!(status(path), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_page_that_asks_other_peoples_nodes_is_the_only_one_that_may() {
+        let portal = built(&["index.html", "sw.js", VERIFIER]);
+        for (path, reaches) in [
+            ("index.html", "connect-src 'self';"),
+            ("sw.js", "connect-src 'self';"),
+            (VERIFIER, "connect-src http: https:;"),
+        ] {
+            let answer = portal.serve(path, portal_policy(path), &HeaderMap::new());
+            let policy = answer.headers().get(header::CONTENT_SECURITY_POLICY);
+            let policy = policy
+                .and_then(|policy| policy.to_str().ok())
+                .unwrap_or_default();
+            for part in [
+                reaches,
+                "default-src 'none';",
+                "script-src 'self';",
+                "frame-ancestors 'none'",
+            ] {
+                assert!(policy.contains(part), "{path}: {policy}");
+            }
+        }
+    }
 }

@@ -21,8 +21,9 @@ use crate::{
     page::{DEFAULT_SIZE, MAX_SIZE},
 };
 
-/// The list of an import's answers, at most 100 (`crate::records::import`).
-const IMPORTED: &str = "results";
+/// The field that answers with a list of its own, of at most 100 entries (`crate::records::import`). It is counted by
+/// its own name: what the entries are called, `results`, other lists are called, too.
+const IMPORTS: &str = "importRecords";
 
 /// The fields that are pages of a list. A test holds them against the schema.
 const LISTS: [&str; 27] = [
@@ -497,7 +498,7 @@ impl CostCounter<'_> {
             // What it may be at most where it cannot be known.
             Some(first) => first.unwrap_or(MAX_SIZE.unsigned_abs().into()).max(1),
             // As many as there are entries, of which nothing is known here.
-            None if field.name.node == IMPORTED => MAX_SIZE.unsigned_abs().into(),
+            None if field.name.node == IMPORTS => MAX_SIZE.unsigned_abs().into(),
             None if LISTS.contains(&field.name.node.as_str()) => DEFAULT_SIZE.unsigned_abs().into(),
             None => 1,
         }
@@ -653,6 +654,24 @@ mod tests {
         assert_eq!(weight(documents), Ok(1 + 100 * (1 + CONTENT_WEIGHT)));
         let mutation = "mutation { a: logOut { endedSessions } b: logOut { endedSessions } }";
         assert_eq!(weight(mutation), Ok(4 + 2 * MUTATION_WEIGHT));
+    }
+
+    #[test]
+    fn an_import_has_a_hundred_answers_and_a_laboratory_result_has_what_it_has() {
+        let weight = |query| judge(query).map(|counted| counted.weight);
+
+        let imported = "mutation { a: importRecords { results { id } } }";
+        assert_eq!(weight(imported), Ok(1 + 100 * 2 + MUTATION_WEIGHT));
+        let spread = "mutation { importRecords { ...f } } fragment f on P { results { id } }";
+        assert_eq!(weight(spread), weight(imported));
+        let results = "{ medicalRecord { summary { results { value } } } }";
+        assert_eq!(weight(results), Ok(1 + CONTENT_WEIGHT + 2));
+
+        let fields = "a ".repeat(250);
+        let imported = format!("mutation {{ importRecords {{ results {{ {fields} }} }} }}");
+        assert_eq!(refused(&imported), "fields in the answer");
+        let results = format!("{{ medicalRecord {{ summary {{ results {{ {fields} }} }} }} }}");
+        assert_eq!(refused(&results), "nothing");
     }
 
     #[test]

@@ -113,8 +113,13 @@ pub(super) async fn serve(config: ServeConfig, safety: &SafetyConfig) -> Result<
     let documents = config
         .documents
         .load(&QueryLimits::new(config.introspection))?;
+    let portal = config
+        .portal_dir
+        .as_deref()
+        .map(Playground::load)
+        .transpose()?;
     let schema = Schema::new(app.clone(), documents, config.request_timeout());
-    let router = http::router(schema, playground);
+    let router = http::router(schema, playground, portal);
 
     serve_metrics(&config, &stopping).await?;
     let certificate = config.tls.certificate()?;

@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 112] = [
+pub const SETTINGS: [&str; 113] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -274,6 +274,7 @@ pub const SETTINGS: [&str; 112] = [
     "POOL_RECYCLE",
     "POOL_TIMEOUT",
     "PROFILES",
+    "PORTAL_DIR",
     "PROMTOOL",
     "PROXY_HEADER",
     "RAISE_FEE_AFTER",

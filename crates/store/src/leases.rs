@@ -39,8 +39,8 @@ pub async fn take(
          SET holder = EXCLUDED.holder,
              backend_pid = EXCLUDED.backend_pid,
              backend_started_at = EXCLUDED.backend_started_at,
-             taken_at = clock_timestamp(),
-             renewed_at = clock_timestamp()
+             taken_at = EXCLUDED.taken_at,
+             renewed_at = EXCLUDED.renewed_at
          WHERE lease.holder = EXCLUDED.holder
             OR lease.renewed_at < clock_timestamp() - make_interval(secs => $4::double precision)
             OR NOT EXISTS (

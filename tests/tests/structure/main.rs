@@ -20,6 +20,7 @@ mod migrations;
 mod names;
 mod nested;
 mod playground;
+mod portal;
 mod privileges;
 mod recipes;
 mod schema;

@@ -37,6 +37,9 @@ impl InstallTools {
         if let Some(playground) = tools.playground() {
             show("playground", &playground);
         }
+        if let Some(portal) = tools.portal() {
+            show("portal", &portal);
+        }
         Ok(())
     }
 }

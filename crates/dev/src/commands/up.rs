@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dev::process::{Echo, Supervised};
 use dev::stack::{Foundation, Options, Run, RunFile, Stack};
+use dev::tools::Tools;
 use dev::{Error, Result, repository, say};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -75,23 +76,27 @@ impl Up {
             .map(|_| file.superuser_url.as_str());
         let database = own.unwrap_or("the one of DATABASE_URL");
         let programs = file.programs.as_path();
-        welcome(
-            &file,
-            database,
-            foundation.dir(),
-            programs,
-            started.elapsed(),
-        );
+        welcome(&file, database, foundation, programs, started.elapsed());
         stay(stack, &mut interrupt).await
     }
 }
 
 async fn put_up(options: Options, root: &Path, empty: bool) -> Result<Stack> {
+    tokio::task::block_in_place(|| build_portal(root));
     let stack = Stack::start(options).await?;
     if !empty {
         seeds::plant(&stack.foundation, &stack.client(), root).await?;
     }
     Ok(stack)
+}
+
+/// Builds the portal, for the api to serve. Nothing else depends on it.
+fn build_portal(root: &Path) {
+    if let Err(error) = Tools::build_portal(root) {
+        say::progress(format_args!(
+            "note: the portal could not be built, and everything else runs without it: {error}"
+        ));
+    }
 }
 
 /// What is left to do when something that is kept does not start any more.
@@ -126,17 +131,26 @@ fn port_is_free(port: u16) -> Result<()> {
     })
 }
 
-fn welcome(file: &RunFile, database: &str, dir: &Path, programs: &Path, took: Duration) {
+fn welcome(
+    file: &RunFile,
+    database: &str,
+    foundation: &Foundation,
+    programs: &Path,
+    took: Duration,
+) {
     let url = &file.api_url;
     say::line(format_args!("\nMediTrustAl is ready after {took:.1?}.\n"));
     say::line(format_args!("  Playground   {url}/playground"));
+    if foundation.tools.portal().is_some() {
+        say::line(format_args!("  Portal       {url}/portal"));
+    }
     say::line(format_args!("  GraphQL      {url}/graphql"));
     say::line(format_args!("  Chain        {}", file.chain_rpc_url));
     say::line(format_args!("  PostgreSQL   {database}"));
     say::line(format_args!("  Programs     {}", programs.display()));
     say::line(format_args!(
         "  Logs         {}",
-        dir.join("logs").display()
+        foundation.dir().join("logs").display()
     ));
     if let Some(patient) = file.people.iter().find(|person| person.role == "patient") {
         say::line("\n  Log in as    with the password");

@@ -184,6 +184,9 @@ impl Foundation {
                 playground.display().to_string(),
             ));
         }
+        if let Some(portal) = self.tools.portal() {
+            environment.push(("MEDITRUSTAL_PORTAL_DIR", portal.display().to_string()));
+        }
         let program = self.programs.meditrustal.clone();
         self.program(name, program, &["serve"], environment, more, &listen)
             .await

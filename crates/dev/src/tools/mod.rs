@@ -1,4 +1,4 @@
-//! The pinned tools under `node_modules`: PostgreSQL, anvil, forge, and what builds the playground.
+//! The pinned tools under `node_modules`: PostgreSQL, anvil, forge, and what builds the playground and the portal.
 
 mod links;
 mod npm;
@@ -15,15 +15,19 @@ pub use softhsm::SoftHsm;
 use crate::repository::make_open_dir;
 use crate::{Error, Result, config, say};
 
+/// Where the playground is.
+const PLAYGROUND: &str = "api/playground";
+/// Where the portal is.
+const PORTAL: &str = "examples/portal";
 /// Programs with a lock file of their own, which the tests run as whoever copies them does.
-const EXAMPLES: [&str; 1] = ["examples/verifier"];
+const EXAMPLES: [&str; 2] = [PORTAL, "examples/verifier"];
 
 /// How much of the lock file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What `cargo dev` runs.
     Run,
-    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the client programs of PostgreSQL, SoftHSM.
+    /// That, and what only the tests need: a browser, the FHIR examples, what the examples need, the portal, the client programs of PostgreSQL, SoftHSM.
     Test,
 }
 
@@ -41,11 +45,7 @@ impl Tools {
     ///
     /// When Node.js is missing or too old, or when npm or the playground's build fails.
     pub fn ensure(root: &Path, scope: Scope) -> Result<Self> {
-        let _lock = exclusive(
-            root,
-            "tools",
-            "another run is installing the tools: waiting",
-        )?;
+        let _lock = lock(root)?;
         npm::ensure(root, scope)?;
         if scope == Scope::Test {
             for example in EXAMPLES {
@@ -53,6 +53,7 @@ impl Tools {
             }
             postgres_client::ensure(root)?;
             softhsm::ensure(root)?;
+            build_pages(root, PORTAL)?;
         }
         let tools = Self {
             root: root.to_owned(),
@@ -62,7 +63,7 @@ impl Tools {
             say::progress(format_args!("note: {error}"));
             Ok::<_, Error>(())
         })?;
-        tools.build_playground()?;
+        build_pages(root, PLAYGROUND)?;
         Ok(tools)
     }
 
@@ -109,7 +110,25 @@ impl Tools {
 
     /// The playground, built for the api to serve; `None` where this clone has none.
     pub fn playground(&self) -> Option<PathBuf> {
-        Some(self.root.join("api/playground/dist")).filter(|dist| dist.is_dir())
+        Some(self.root.join(PLAYGROUND).join("dist")).filter(|dist| dist.is_dir())
+    }
+
+    /// The portal, built for the api to serve; `None` where it was not built.
+    pub fn portal(&self) -> Option<PathBuf> {
+        Some(self.root.join(PORTAL).join("dist"))
+            .filter(|dist| dist.join("manifest.json").is_file())
+    }
+
+    /// Installs what builds the portal, which has a lock file of its own, and builds it. What is there already
+    /// makes this cheap.
+    ///
+    /// # Errors
+    ///
+    /// When Node.js is missing or too old, or when npm or the build fails.
+    pub fn build_portal(root: &Path) -> Result<()> {
+        let _lock = lock(root)?;
+        npm::ensure(&root.join(PORTAL), Scope::Test)?;
+        build_pages(root, PORTAL)
     }
 
     fn foundry(&self, name: &str) -> Result<PathBuf> {
@@ -136,32 +155,41 @@ impl Tools {
                 ))
             })
     }
+}
 
-    /// Its own stamp makes this cheap when nothing changed.
-    fn build_playground(&self) -> Result<()> {
-        let script = self.root.join("api/playground/build.mjs");
-        if !script.is_file() {
-            say::progress("note: this clone has no playground to build");
-            return Ok(());
-        }
-        let output = Command::new("node")
-            .arg(&script)
-            .current_dir(&self.root)
-            .output()
-            .map_err(Error::spawn("node"))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if output.status.success() {
-            if !said.contains("up to date") {
-                say::progress(said.trim());
-            }
-            return Ok(());
-        }
-        Err(Error::Failed {
-            program: "node api/playground/build.mjs".to_owned(),
-            status: output.status.to_string(),
-            output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
-        })
+/// Builds the pages of a folder, and says what was built. Its own stamp makes this cheap when nothing changed.
+fn build_pages(root: &Path, folder: &str) -> Result<()> {
+    let script = format!("{folder}/build.mjs");
+    if !root.join(&script).is_file() {
+        say::progress(format_args!("note: this clone has no {script} to run"));
+        return Ok(());
     }
+    let output = Command::new("node")
+        .arg(&script)
+        .current_dir(root)
+        .output()
+        .map_err(Error::spawn("node"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() {
+        if !said.contains("up to date") {
+            say::progress(said.trim());
+        }
+        return Ok(());
+    }
+    Err(Error::Failed {
+        program: format!("node {script}"),
+        status: output.status.to_string(),
+        output: format!("{said}{}", String::from_utf8_lossy(&output.stderr)),
+    })
+}
+
+/// Held by whoever installs packages or builds pages.
+fn lock(root: &Path) -> Result<File> {
+    exclusive(
+        root,
+        "tools",
+        "another run is installing the tools: waiting",
+    )
 }
 
 /// A lock of this clone; waits for the process that holds it, after saying so.

@@ -1,0 +1,179 @@
+// Speaks to the api: POST /graphql; subscriptions come as Server-Sent Events.
+import { Client, type Operation, cacheExchange, fetchExchange, makeOperation, mapExchange } from '@urql/core';
+import { graphql } from '../gql';
+import { restoreJsonText } from '../fhir/digits';
+import { accessToken, end, refreshToken, renew, session } from './session';
+import { store } from './store';
+
+/** Where the api is: what the page's `<meta>` says, or else where the page comes from. */
+export const apiUrl = new URL(
+  (document.querySelector<HTMLMetaElement>('meta[name="meditrustal-api"]')?.content || '').replace(/\/?$/, '/'),
+  location.href,
+);
+
+/** Since when the api does not answer: null while it does. Unit: milliseconds since 1970. */
+export const offlineSince = store<number | null>(null);
+
+/** A token is exchanged this long before it ends. Unit: milliseconds. */
+const AHEAD = 30_000;
+
+const REFRESH = graphql(`
+  mutation Refresh($input: RefreshSessionInput!) {
+    refreshSession(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt }
+  }
+`);
+
+const LOG_OUT = graphql(`
+  mutation LogOut { logOut { endedSessions } }
+`);
+
+/**
+ * What changes a list, besides what is in it: a list that is empty names no type, and would not be read again.
+ * By the field of `Query`.
+ */
+const CHANGED_BY: Record<string, readonly string[]> = {
+  accessCodes: ['AccessCode'],
+  breakGlassReviews: ['BreakGlassReview'],
+  consents: ['Consent'],
+  dataDeletionRequests: ['DataDeletionRequest'],
+  deletionQueue: ['DataDeletionRequest'],
+  medicalRecords: ['MedicalRecord'],
+  myBreakGlassWindows: ['BreakGlassWindow'],
+  organizations: ['Organization'],
+  patients: ['Consent', 'BreakGlassWindow'],
+  roleProposals: ['RoleProposal', 'User'],
+  unreadNotifications: ['MarkNotificationsReadPayload'],
+  whoHasAccess: ['Consent', 'Representative'],
+};
+
+function withTypes(operation: Operation): Operation {
+  if (operation.kind !== 'query') return operation;
+  const [definition] = operation.query.definitions;
+  const fields = definition && 'selectionSet' in definition ? (definition.selectionSet?.selections ?? []) : [];
+  const additionalTypenames = fields.flatMap((field) => (field.kind === 'Field' ? (CHANGED_BY[field.name.value] ?? []) : []));
+  return makeOperation(operation.kind, operation, { ...operation.context, additionalTypenames });
+}
+
+/** A client of its own for each log-in: nothing that one person read is there for the next one. */
+export function makeClient(): Client {
+  return new Client({
+    url: new URL('graphql', apiUrl).href,
+    exchanges: [mapExchange({ onOperation: withTypes }), cacheExchange, fetchExchange],
+    fetch: send,
+    fetchSubscriptions: true,
+    preferGetMethod: false,
+    requestPolicy: 'cache-and-network',
+  });
+}
+
+const bare = new Client({
+  url: new URL('graphql', apiUrl).href,
+  exchanges: [fetchExchange],
+  fetch: (url, init) => fetch(url, plain(init)),
+  preferGetMethod: false,
+});
+
+/** Ends the log-in at the api, too; here it ends in any case. */
+export async function logOut(why: 'idle' | null = null): Promise<void> {
+  const [access, refresh] = [accessToken(), refreshToken()];
+  const ended = end(why);
+  // A page that was loaded again has no access token yet.
+  if (access && access.expiresAt > Date.now()) await revoke(access.token);
+  else if (refresh) {
+    const { data } = await bare.mutation(REFRESH, { input: { refreshToken: refresh } }).toPromise();
+    if (data?.refreshSession) await revoke(data.refreshSession.accessToken);
+  }
+  await ended;
+}
+
+async function revoke(token: string): Promise<void> {
+  await bare.mutation(LOG_OUT, {}, { fetchOptions: { headers: { authorization: `Bearer ${token}` } } }).toPromise();
+}
+
+/** A file of the api by GET, with the person's token. */
+export async function download(path: string): Promise<Blob> {
+  const url = new URL(path.replace(/^\//, ''), apiUrl);
+  if (url.origin !== apiUrl.origin) throw new Error('the address is not of the api');
+  const token = await freshToken();
+  const response = await fetch(url, {
+    headers: token ? { authorization: `Bearer ${token}` } : {},
+    cache: 'no-store',
+  });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.blob();
+}
+
+async function send(url: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const asked = plain(init);
+  const question = String(init.body);
+  const isQuery = /^{[^}]*"query":"\s*(query|fragment)\b/.test(question);
+  const mine = session.get();
+  const answers = mine?.answers;
+  const tokenOfMine = async (isOver = false) => {
+    const token = await freshToken(isOver);
+    // Nobody asks in the name of whoever logged in meanwhile.
+    if (session.get() !== mine) throw new DOMException('the log-in has ended', 'AbortError');
+    return token;
+  };
+  try {
+    let response = await withToken(url, asked, await tokenOfMine());
+    if (response.status === 401 && (await codeOf(response)) === 'TOKEN_EXPIRED') {
+      response = await withToken(url, asked, await tokenOfMine(true));
+    }
+    offlineSince.set(null);
+    if (response.status === 401 && session.get() === mine) await end('over');
+    if (isQuery && response.ok && answers) {
+      const text = await response.clone().text();
+      if (!text.includes('"errors":[')) answers.keep(question, text).catch(() => {});
+    }
+    return response;
+  } catch (cause) {
+    const isAborted = cause instanceof DOMException && cause.name === 'AbortError';
+    const answer = isQuery && !isAborted ? await answers?.find(question).catch(() => undefined) : undefined;
+    if (!isAborted) offlineSince.set(answer?.at ?? offlineSince.get() ?? Date.now());
+    if (!answer) throw cause;
+    return new Response(answer.text, { headers: { 'content-type': 'application/graphql-response+json' } });
+  }
+}
+
+function withToken(url: RequestInfo | URL, init: RequestInit, token: string | undefined): Promise<Response> {
+  const headers = new Headers(init.headers);
+  if (token) headers.set('authorization', `Bearer ${token}`);
+  return fetch(url, { ...init, headers });
+}
+
+function plain(init: RequestInit = {}): RequestInit {
+  const headers = new Headers(init.headers);
+  const streams = headers.get('accept')?.startsWith('text/event-stream');
+  headers.set('accept', streams ? 'text/event-stream' : 'application/graphql-response+json, application/json;q=0.9');
+  const body = typeof init.body === 'string' ? restoreJsonText(init.body) : (init.body ?? null);
+  return { ...init, body, headers, credentials: 'omit', cache: 'no-store' };
+}
+
+async function codeOf(response: Response): Promise<string | undefined> {
+  const answer = (await response.clone().json().catch(() => undefined)) as { errors?: { extensions?: { code?: string } }[] } | undefined;
+  return answer?.errors?.[0]?.extensions?.code;
+}
+
+let exchanging: Promise<void> | undefined;
+
+/** The token of the person who is logged in; exchanged before, where it is about to end. */
+async function freshToken(isOver = false): Promise<string | undefined> {
+  if (!session.get()) return undefined;
+  const now = accessToken();
+  if (!isOver && now && now.expiresAt - AHEAD > Date.now()) return now.token;
+  await (exchanging ??= exchange().finally(() => (exchanging = undefined)));
+  return accessToken()?.token;
+}
+
+async function exchange(): Promise<void> {
+  const token = refreshToken();
+  if (!token) return end('over');
+  const { data, error } = await bare.mutation(REFRESH, { input: { refreshToken: token } }).toPromise();
+  if (data?.refreshSession) return renew(token, data.refreshSession) ? undefined : revoke(data.refreshSession.accessToken);
+  if (refreshToken() !== token) return undefined;
+  if (error?.networkError) throw error.networkError;
+  const code = error?.graphQLErrors[0]?.extensions['code'];
+  if (code === 'SESSION_ENDED' || code === 'UNAUTHENTICATED') return end('over');
+  throw new TypeError(error?.message ?? 'the token could not be exchanged');
+}

@@ -1,0 +1,106 @@
+import { type FormEvent, useState } from 'react';
+import { useClient, useMutation } from 'urql';
+import { useStore } from '../api/store';
+import { begin, ending } from '../api/session';
+import { graphql } from '../gql';
+import { Button, Card, Failure, Field, Notice, Page } from '../ui';
+import { t } from '../words';
+import { signText } from './wallet';
+
+const LOG_IN = graphql(`
+  mutation LogIn($input: LogInInput!) {
+    logIn(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } }
+  }
+`);
+const LOG_IN_WITH_WALLET = graphql(`
+  mutation LogInWithWallet($input: LogInWithWalletInput!) {
+    logInWithWallet(input: $input) { accessToken expiresAt refreshToken refreshExpiresAt user { id username role } }
+  }
+`);
+const REGISTER = graphql(`
+  mutation Register($input: RegisterInput!) { register(input: $input) { user { id } } }
+`);
+
+export function LogIn() {
+  const [isNew, setNew] = useState(false);
+  const why = useStore(ending);
+  return (
+    <Page title={isNew ? t('Make an account') : t('Log in')}>
+      {why ? <Notice kind="warn">{why === 'idle' ? t('You were logged out because nothing was done for 15 minutes. What you had read was removed.') : t('Your log-in is over: log in again.')}</Notice> : null}
+      <Card>{isNew ? <Register /> : <WithPassword />}</Card>
+      <p className="center">
+        <Button kind="quiet" onPress={() => setNew(!isNew)}>{isNew ? t('I have an account') : t('Make an account')}</Button>
+        {' '}<a href="./verify.html" target="_blank" rel="noopener">{t('Verify a file')}</a>
+      </p>
+    </Page>
+  );
+}
+
+function WithPassword() {
+  const [login, setLogin] = useState('');
+  const [password, setPassword] = useState('');
+  const [code, setCode] = useState('');
+  const [{ fetching, error }, logIn] = useMutation(LOG_IN);
+  const needsCode = code !== '' || error?.graphQLErrors[0]?.extensions['code'] === 'SECOND_FACTOR_REQUIRED';
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const { data } = await logIn({ input: { login, password, code: code || null } });
+    if (data?.logIn) begin(data.logIn);
+  };
+  return (
+    <form onSubmit={submit}>
+      <Field label={t('User name or e-mail address')} name="username" autoComplete="username" value={login} isRequired onChange={setLogin} />
+      <Field label={t('Password')} name="password" type="password" autoComplete="current-password" value={password} isRequired onChange={setPassword} />
+      {needsCode ? <Field label={t('Code of the second factor')} name="code" inputMode="numeric" autoComplete="one-time-code" value={code} isRequired onChange={setCode} /> : null}
+      <Failure error={error} />
+      <div className="actions">
+        <Button type="submit" kind="main" isPending={fetching}>{t('Log in')}</Button>
+        {window.ethereum ? <WithWallet /> : null}
+      </div>
+    </form>
+  );
+}
+
+function WithWallet() {
+  const client = useClient();
+  const [{ fetching, error }, logIn] = useMutation(LOG_IN_WITH_WALLET);
+  const [wrong, setWrong] = useState<string>();
+  const act = async () => {
+    setWrong(undefined);
+    const signed = await signText(client, 'LOG_IN').catch((cause: unknown) => setWrong(cause instanceof Error ? cause.message : String(cause)));
+    if (!signed) return;
+    const { data } = await logIn({ input: signed });
+    if (data?.logInWithWallet) begin(data.logInWithWallet);
+  };
+  return (
+    <>
+      <Button isPending={fetching} onPress={act}>{t('Log in with a wallet')}</Button>
+      {wrong ? <Notice kind="bad">{wrong}</Notice> : null}
+      <Failure error={error} />
+    </>
+  );
+}
+
+function Register() {
+  const [username, setUsername] = useState('');
+  const [email, setEmail] = useState('');
+  const [password, setPassword] = useState('');
+  const [{ fetching, error }, register] = useMutation(REGISTER);
+  const [loggingIn, logIn] = useMutation(LOG_IN);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const { data } = await register({ input: { username, email, password } });
+    if (!data?.register) return;
+    const answer = await logIn({ input: { login: username, password } });
+    if (answer.data?.logIn) begin(answer.data.logIn);
+  };
+  return (
+    <form onSubmit={submit}>
+      <Field label={t('User name')} name="username" autoComplete="username" value={username} isRequired onChange={setUsername} />
+      <Field label={t('E-mail address')} name="email" type="email" autoComplete="email" value={email} isRequired onChange={setEmail} />
+      <Field label={t('Password')} name="password" type="password" autoComplete="new-password" value={password} isRequired minLength={12} hint={t('At least 12 characters')} onChange={setPassword} />
+      <Failure error={error ?? loggingIn.error} />
+      <div className="actions"><Button type="submit" kind="main" isPending={fetching || loggingIn.fetching}>{t('Make an account')}</Button></div>
+    </form>
+  );
+}

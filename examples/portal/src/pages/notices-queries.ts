@@ -1,0 +1,8 @@
+import { graphql } from '../gql';
+
+export const UNREAD = graphql(`
+  query Unread { unreadNotifications }
+`);
+export const NOTICE_FEED = graphql(`
+  subscription NoticeFeed($after: Cursor) { notifications(after: $after) { id cursor kind at sentence } }
+`);

@@ -1,0 +1,261 @@
+// What is asked about records. The summary is asked for whole: what is shown leaves nothing of it out.
+import type { RequestPolicy } from '@urql/core';
+import { useQuery } from 'urql';
+import { graphql } from '../gql';
+import type { MeasuredRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
+
+graphql(`
+  fragment ConceptParts on Concept { text codings { system code display } }
+`);
+graphql(`
+  fragment CodingParts on Coding { system code display }
+`);
+graphql(`
+  fragment QuantityParts on Quantity { value comparator unit code }
+`);
+graphql(`
+  fragment MeasurementBase on Measurement {
+    name value comparator unit unitCode text valueCodings { ...CodingParts } absentReason absentReasonCodings { ...CodingParts } status effective
+    code { ...ConceptParts }
+    interpretations { ...ConceptParts }
+    referenceRanges { low { ...QuantityParts } high { ...QuantityParts } text }
+    focus { name reference } performers { name reference }
+    bodySite { ...ConceptParts } method { ...ConceptParts }
+  }
+`);
+graphql(`
+  fragment MeasurementParts on Measurement {
+    ...MeasurementBase
+    categories { ...ConceptParts }
+    members { name reference }
+    components { ...MeasurementBase }
+  }
+`);
+graphql(`
+  fragment ReportParts on DiagnosticReportSummary {
+    status conclusion effective issued
+    code { ...ConceptParts } conclusionCodes { ...ConceptParts } categories { ...ConceptParts }
+    results { name reference } performers { name reference } interpreters { name reference }
+  }
+`);
+// The api answers at most 1,000 fields of a query: hence two halves of the summaries, by what kind of record it is.
+graphql(`
+  fragment MeasuredSummary on RecordSummary {
+    __typename title date unsupportedModifiers
+    ... on LabResultSummary {
+      tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
+      facilities { name reference } interpreters { name reference } issued conclusions
+    }
+    ... on VitalSignsSummary { measurements { ...MeasurementParts } }
+    ... on ImagingSummary {
+      modalities { ...ConceptParts } examinations { ...ConceptParts } bodySites { ...ConceptParts }
+      series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
+      procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
+      reports { ...ReportParts } findings notes radiologists { name reference } performed
+    }
+  }
+`);
+graphql(`
+  fragment ToldSummary on RecordSummary {
+    __typename title date unsupportedModifiers
+    ... on DiagnosisSummary {
+      diagnoses {
+        description clinicalStatus verificationStatus severity severityCodings { ...CodingParts } recorded onset abatement
+        code { ...ConceptParts } doctor { name reference } categories { ...ConceptParts } bodySites { ...ConceptParts }
+      }
+    }
+    ... on PrescriptionSummary {
+      medications {
+        medication { ...ConceptParts } status doNotPerform statusReason { ...ConceptParts } intent priority
+        categories { ...ConceptParts } reasons { ...ConceptParts }
+        dosages {
+          instructions dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
+          timing bounds route routeCodings { ...CodingParts } site { ...ConceptParts } method { ...ConceptParts }
+          additionalInstructions { ...ConceptParts } rate asNeeded asNeededCodings { ...CodingParts } maxDose
+          maxDosePerAdministration { ...QuantityParts } maxDosePerLifetime { ...QuantityParts }
+        }
+        supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
+      }
+    }
+    ... on TreatmentPlanSummary {
+      plans { title status intent description categories { ...ConceptParts } period { start end } }
+      description period { start end }
+      goals {
+        description { ...ConceptParts } status statusReason achievement achievementCodings { ...CodingParts } start categories { ...ConceptParts }
+        targets { measure { ...ConceptParts } detail due }
+      }
+      activities {
+        code { ...ConceptParts } description status doNotPerform statusReason { ...ConceptParts } intent asNeeded
+        scheduled outcomes bodySites { ...ConceptParts } categories { ...ConceptParts }
+      }
+    }
+    ... on MedicalHistorySummary {
+      conditions {
+        code { ...ConceptParts } clinicalStatus verificationStatus severity { ...ConceptParts } onset abatement recorded
+        categories { ...ConceptParts } bodySites { ...ConceptParts }
+      }
+      procedures {
+        code { ...ConceptParts } status statusReason { ...ConceptParts } performed outcome outcomeCodings { ...CodingParts }
+        category { ...ConceptParts } bodySites { ...ConceptParts }
+      }
+      family {
+        relationship { ...ConceptParts } status absentReason { ...ConceptParts } deceased
+        conditions { code { ...ConceptParts } onset outcome { ...ConceptParts } }
+      }
+      allergies {
+        code { ...ConceptParts } clinicalStatus verificationStatus criticality type categories onset recorded severities
+        manifestations { ...ConceptParts }
+      }
+      observations { ...MeasurementParts }
+      referred { name reference } titles
+    }
+    ... on VaccinationSummary {
+      vaccinations {
+        vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
+        doseNumber seriesDoses dose { ...QuantityParts } site { ...ConceptParts } route { ...ConceptParts }
+        manufacturer { name reference }
+      }
+      nextDoses {
+        vaccine { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
+        contraindicated { ...ConceptParts } reasons { ...ConceptParts } meaning { ...ConceptParts } date doseNumber
+      }
+    }
+  }
+`);
+
+export const RECORDS = graphql(`
+  query Records($patientId: UUID, $types: [RecordType!], $purpose: PurposeOfUse, $after: Cursor) {
+    medicalRecords(
+      patientId: $patientId, filter: { recordTypes: $types }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+    ) {
+      nodes {
+        id recordType version isWithdrawn completeness effectiveAt createdAt
+        author { id username role }
+        anchor { state }
+        summary { __typename title date unsupportedModifiers }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+graphql(`
+  fragment RecordParts on MedicalRecord {
+    id recordType version isCurrent isWithdrawn reason completeness missing effectiveAt createdAt dataHash canonical
+    patient { id username } author { id username role }
+    successor { id }
+    anchor { state txHash blockNumber registrar confirmedAt finalizedAt closing { state status reason } }
+  }
+`);
+
+const MEASURED_RECORD = graphql(`
+  query MeasuredRecord($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...MeasuredSummary } }
+  }
+`);
+
+const TOLD_RECORD = graphql(`
+  query ToldRecord($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...ToldSummary } }
+  }
+`);
+
+const RECORD_KIND = graphql(`
+  query RecordKind($id: UUID!, $purpose: PurposeOfUse) { medicalRecord(id: $id, purpose: $purpose) { id recordType } }
+`);
+
+const MEASURED: ReadonlySet<RecordType> = new Set(['VITAL_SIGNS', 'LAB_RESULT', 'IMAGING']);
+const known = new Map<string, RecordType>();
+
+/** Remembers the type of a record that was listed, so that it need not be asked for. */
+export function remember(records: readonly { id: string; recordType: RecordType }[]): void {
+  records.forEach(({ id, recordType }) => known.set(id, recordType));
+}
+
+export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | ToldRecordQuery['medicalRecord']>;
+
+/** A record with all of its summary. */
+export function useRecord(id: string, purpose: PurposeOfUse | undefined, requestPolicy: RequestPolicy = 'cache-and-network') {
+  const variables = { id, purpose: purpose ?? null };
+  const [kind] = useQuery({ query: RECORD_KIND, variables, pause: known.has(id) });
+  const type = known.get(id) ?? kind.data?.medicalRecord?.recordType;
+  const isMeasured = type !== undefined && MEASURED.has(type);
+  const [measured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !type || !isMeasured });
+  const [told] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !type || isMeasured });
+  const result = type === undefined ? kind : isMeasured ? measured : told;
+  const data: FoundRecord | undefined = (isMeasured ? measured.data : told.data)?.medicalRecord ?? undefined;
+  return { data, error: result.error, fetching: result.fetching };
+}
+
+export const HISTORY = graphql(`
+  query History($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) {
+      id
+      history(first: 50) { nodes { id version isCurrent isWithdrawn reason createdAt author { id username } } }
+    }
+  }
+`);
+
+export const RECORD_ACCESS = graphql(`
+  query RecordAccess($id: UUID!) {
+    medicalRecord(id: $id) { id accessLog(first: 20) { nodes { id at sentence allowed } } }
+  }
+`);
+
+export const VERIFY = graphql(`
+  query VerifyRecord($id: UUID!, $purpose: PurposeOfUse) {
+    verifyRecord(id: $id, purpose: $purpose) {
+      verdict contentMatches onChain dataHash computedHash chainBlock chainTime chainRegistrar chainStatus checkedAt
+    }
+  }
+`);
+
+export const VITAL_TRENDS = graphql(`
+  query VitalTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+    medicalRecords(
+      patientId: $patientId, filter: { recordTypes: [VITAL_SIGNS] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+    ) {
+      nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on VitalSignsSummary { measurements { ...TrendParts } } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+
+export const LAB_TRENDS = graphql(`
+  query LabTrends($patientId: UUID, $purpose: PurposeOfUse, $after: Cursor) {
+    medicalRecords(
+      patientId: $patientId, filter: { recordTypes: [LAB_RESULT] }, orderBy: EFFECTIVE_DESC, purpose: $purpose, first: 20, after: $after
+    ) {
+      nodes { id isWithdrawn summary { __typename unsupportedModifiers ... on LabResultSummary { results { ...TrendParts } } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+`);
+graphql(`
+  fragment TrendBase on Measurement {
+    name value comparator unit unitCode text code { text codings { system code display } }
+    interpretations { text codings { code display } }
+    referenceRanges { low { value comparator unit code } high { value comparator unit code } text }
+  }
+`);
+graphql(`
+  fragment TrendParts on Measurement { ...TrendBase status effective focus { name reference } components { ...TrendBase } }
+`);
+
+export const CREATE_RECORD = graphql(`
+  mutation CreateRecord($input: CreateMedicalRecordInput!) {
+    createMedicalRecord(input: $input) { record { id recordType } }
+  }
+`);
+
+export const AMEND_RECORD = graphql(`
+  mutation AmendRecord($input: AmendMedicalRecordInput!) {
+    amendMedicalRecord(input: $input) { record { id recordType } }
+  }
+`);
+
+export const WITHDRAW_RECORD = graphql(`
+  mutation WithdrawRecord($input: WithdrawMedicalRecordInput!) {
+    withdrawMedicalRecord(input: $input) { record { id recordType } }
+  }
+`);

@@ -1,0 +1,8 @@
+// What the tests look at, in one module.
+export * from '../src/fhir/digits';
+export * from '../src/fhir/document';
+export * from '../src/fhir/laboratory';
+export * from '../src/fhir/prescription';
+export * from '../src/fhir/vitals';
+export * from '../src/records/trend-values';
+export { fhirDate } from '../src/words';

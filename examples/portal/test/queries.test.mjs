@@ -1,0 +1,65 @@
+// What is asked about records: all that their summaries say, within what the api answers.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Kind, buildSchema, getNamedType, isAbstractType, parse } from 'graphql';
+import { portal } from './load.mjs';
+
+/** How many fields of a query the api answers (`QueryLimits`). */
+const MOST = 1000;
+
+const schema = buildSchema(await readFile(join(portal, '../../schema.graphql'), 'utf8'), { assumeValid: true });
+const source = await readFile(join(portal, 'src/records/queries.ts'), 'utf8');
+const { definitions } = parse([...source.matchAll(/graphql\(`([^`]*)`\)/g)].map(([, text]) => text).join('\n'));
+const fragments = new Map(definitions.filter((each) => each.kind === Kind.FRAGMENT_DEFINITION).map((each) => [each.name.value, each]));
+
+/** Counts the fields of a selection, fragments spread, and notes what is asked of which type. */
+function walk({ selections }, type, asked = new Map()) {
+  let count = 0;
+  const of = asked.get(type) ?? new Set();
+  asked.set(type, of);
+  for (const each of selections) {
+    if (each.kind === Kind.FIELD) {
+      count += 1;
+      of.add(each.name.value);
+      if (each.selectionSet) count += walk(each.selectionSet, getNamedType(type.getFields()[each.name.value].type), asked);
+    } else {
+      const part = each.kind === Kind.FRAGMENT_SPREAD ? fragments.get(each.name.value) : each;
+      count += walk(part.selectionSet, schema.getType(part.typeCondition.name.value), asked);
+    }
+  }
+  return count;
+}
+
+test('a summary is asked for whole', () => {
+  const asked = new Map();
+  for (const name of ['MeasuredSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  const common = asked.get(schema.getType('RecordSummary'));
+  assert.ok(asked.size > 20, `${asked.size} types`);
+  for (const kind of schema.getPossibleTypes(schema.getType('RecordSummary'))) assert.ok(asked.has(kind), kind.name);
+  for (const [type, fields] of asked) {
+    const has = (name) => fields.has(name) || (isAbstractType(type) ? false : type.getInterfaces().length > 0 && common.has(name));
+    assert.deepEqual(Object.keys(type.getFields()).filter((name) => !has(name)), [], type.name);
+  }
+});
+
+test('each part of a summary has a name', async () => {
+  const names = new Set([...(await readFile(join(portal, 'src/records/summary.tsx'), 'utf8')).matchAll(/(\w+): '/g)].map(([, name]) => name));
+  // They have ways of their own to be shown.
+  const shown = new Set(['Coding', 'Concept', 'Measurement', 'Party', 'Quantity', 'ReferenceRange']);
+  const asked = new Map();
+  for (const name of ['MeasuredSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const [type, fields] of asked) {
+    if (shown.has(type.name)) continue;
+    assert.deepEqual([...fields].filter((field) => !names.has(field) && !['__typename', 'unsupportedModifiers'].includes(field)), [], type.name);
+  }
+});
+
+test('no query has more fields than the api answers', () => {
+  for (const each of definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION)) {
+    const root = each.operation === 'query' ? schema.getQueryType() : schema.getMutationType();
+    const count = walk(each.selectionSet, root);
+    assert.ok(count <= MOST, `${each.name.value}: ${count} fields`);
+  }
+});

@@ -1,0 +1,674 @@
+// Goes through the portal as its people would, in a real browser:
+//
+//   node tests/browser/portal.mjs --url http://127.0.0.1:8000 --people F --node http://127.0.0.1:8545 --registry 0x…
+//       [--screenshots DIR] [--timeout SECONDS]
+//
+// F is a JSON file: { "patient": { "login", "password" }, "doctor": …, "admin": … }. The patient has let nobody in.
+// What is approved to be erased has to be erased at once.
+//
+// A patient makes a code; a doctor uses it, writes and amends records; an auditor verifies a file by the node; the
+// patient reads all of it, also without a connection, takes the access away, is told of an emergency, and has the
+// vital signs erased. Every page is looked at by axe-core (WCAG 2.2 AA), in light and dark, wide and 360 pixels narrow.
+//
+// Prints a line per step. Fails, with exit code 1 and a sentence, when a step does not come true in time, and on any
+// console error, page error, breach of the content security policy, or request to another origin but the node.
+import { createHmac } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import puppeteer from 'puppeteer-core';
+import { chromium } from './chromium.mjs';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--no-default-browser-check',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-dev-shm-usage',
+  '--disable-domain-reliability',
+  '--disable-sync',
+  '--no-proxy-server',
+];
+const WIDE = { width: 1280, height: 900 };
+const NARROW = { width: 360, height: 740 };
+
+class Failure extends Error {}
+
+const { values: options } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    people: { type: 'string' },
+    node: { type: 'string' },
+    registry: { type: 'string' },
+    screenshots: { type: 'string' },
+    timeout: { type: 'string', default: '30' },
+  },
+});
+const origin = new URL(options.url).origin;
+const node = new URL(options.node).origin;
+const portal = fileURLToPath(new URL('../../examples/portal/', import.meta.url));
+const axe = await readFile(createRequire(join(portal, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
+const people = JSON.parse(await readFile(options.people, 'utf8'));
+const complaints = [];
+const visited = [];
+let looked = 0;
+let expected = [];
+let browser;
+let profile;
+let page;
+
+const interrupted = (signal) => () => cleanUp().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
+process.once('SIGINT', interrupted('SIGINT'));
+process.once('SIGTERM', interrupted('SIGTERM'));
+
+try {
+  await start();
+  await run();
+  console.log(`all of it: ${looked} views were looked at by axe-core`);
+} catch (error) {
+  process.exitCode = 1;
+  console.error(`portal: FAILED: ${error instanceof Failure ? error.message : error.stack}`);
+  complaints.forEach((complaint) => console.error(`  ${complaint}`));
+  if (page) console.error((await page.evaluate(() => document.body.innerText).catch(() => '')).slice(0, 1500));
+  await shot('failed').catch(() => {});
+} finally {
+  await cleanUp();
+}
+
+async function run() {
+  let code;
+  let patientId;
+  let file;
+
+  await step('page loads', async () => {
+    const answer = await page.goto(`${origin}/portal`, { waitUntil: 'load' });
+    const policy = answer.headers()['content-security-policy'] ?? '';
+    if (!/connect-src 'self';/.test(policy)) throw new Failure(`the policy lets the page reach others: ${policy}`);
+    await see('h1', /Log in/);
+    await look('log-in');
+    return page.url();
+  });
+
+  await step('wrong password', async () => {
+    await logIn({ ...people.patient, password: 'not the password at all' });
+    await see('[data-code="WRONG_CREDENTIALS"]', /wrong/i);
+    return 'is told what to do';
+  });
+
+  await step('patient makes a code', async () => {
+    await page.reload({ waitUntil: 'load' });
+    await logIn(people.patient);
+    await see('h1', /My records/);
+    await open('Account');
+    await see('dd code', /[0-9a-f-]{36}/);
+    patientId = await textOf('dd code');
+    await look('account');
+    await open('Access');
+    await press('Make a code');
+    await see('[data-testid="access-code"]', /\S/);
+    code = await textOf('[data-testid="access-code"]');
+    await look('access');
+    await logOut();
+    return 'made';
+  });
+
+  await step('doctor uses it', async () => {
+    await logIn(people.doctor);
+    await see('h1', /Patients/);
+    await look('patients');
+    await type('Code', code);
+    await press('Use the code');
+    await see('.notice.good', /let you in/);
+    return await textOf('.notice.good');
+  });
+
+  await step('doctor writes vital signs', async () => {
+    await go(`#/patients/${patientId}/new`);
+    await see('h1', /Write a record/);
+    await type('Heart rate', '62.0');
+    await type('Systolic blood pressure', '128');
+    await press('Store the record');
+    await see('.notice.bad', /two values/);
+    await type('Diastolic blood pressure', '82');
+    await look('write-vital-signs');
+    await press('Store the record');
+    await see('.measurements', /62\.0 \/min/);
+    await look('record');
+    return 'and 62.0 stays 62.0';
+  });
+
+  await step('doctor amends them', async () => {
+    await clickLink('Amend');
+    await see('h1', /Amend a record/);
+    await see('form', /Heart rate/);
+    await type('Heart rate', '64.0', { clear: true });
+    await type('Why is it amended?', 'The first reading was of the monitor beside.');
+    await look('amend');
+    await press('Store the new version');
+    await see('.measurements', /64\.0 \/min/);
+    await see('main', /Why this version was written/);
+    return 'by the form that wrote them';
+  });
+
+  await step('doctor writes them again a day before', async () => {
+    await go(`#/patients/${patientId}/new`);
+    await see('h1', /Write a record/);
+    await type('Heart rate', '70');
+    await page.$eval('input[type="datetime-local"]', (input) => {
+      const before = new Date(Date.now() - 36 * 3_600_000).toISOString().slice(0, 16);
+      Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, before);
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    await press('Store the record');
+    await see('.measurements', /70 \/min/);
+    return 'for a trend';
+  });
+
+  await step('doctor writes a laboratory result', async () => {
+    await go(`#/patients/${patientId}/new`);
+    await choose('What', 'LAB_RESULT');
+    await choose('Which test', '4548-4');
+    await type('Value', '8.10');
+    await type('Reference from', '4.0');
+    await type('Reference to', '5.6');
+    await choose('Interpretation', 'H');
+    await type('Laboratory', 'Laboratorium Klinik Sehat Sentosa');
+    await type('Conclusion', 'Above the reference range.');
+    await look('write-laboratory');
+    await press('Store the record');
+    await see('.measurements', /8\.10 %/);
+    return '8.10 stays 8.10';
+  });
+
+  await step('doctor writes a prescription', async () => {
+    await go(`#/patients/${patientId}/new`);
+    await choose('What', 'PRESCRIPTION');
+    await type('Medication', 'Metformin 500 mg film-coated tablet');
+    await type('ATC code', 'A10BA02');
+    await type('Instructions', 'One tablet twice a day with meals');
+    await type('Dose', '500');
+    await type('Times a day', '2');
+    await type('For how many days', '30');
+    await look('write-prescription');
+    await press('Store the record');
+    await see('.summary', /One tablet twice a day/);
+    await look('prescription');
+    return await textOf('h1');
+  });
+
+  await step('saves its file', async () => {
+    const downloads = join(profile, 'downloads');
+    const session = await browser.target().createCDPSession();
+    await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: downloads, eventsEnabled: true });
+    const done = new Promise((resolve) => session.on('Browser.downloadProgress', ({ state }) => state === 'completed' && resolve()));
+    await press('Save the file');
+    await done;
+    const [name] = (await readdir(downloads)).filter((each) => each.endsWith('.json'));
+    file = join(downloads, name);
+    return name;
+  });
+
+  await step('compares it with the chain', async () => {
+    await eventually('the verdict VERIFIED', async () => {
+      await press('Compare now');
+      await page.waitForSelector('[data-verdict]');
+      return (await page.$('[data-verdict="VERIFIED"]')) !== null;
+    });
+    await logOut();
+    return 'VERIFIED';
+  });
+
+  await step('an auditor verifies the file', async () => {
+    await page.goto(`${origin}/portal/verify.html`, { waitUntil: 'load' });
+    await look('verify');
+    await verify(file, { second: true });
+    await see('[data-testid="verdict"][data-verdict="ACTIVE"]', /stands/);
+    await see('main', /agrees/);
+    if (await page.$eval('main', (main) => /not the registry that this page knows/.test(main.innerText))) throw new Failure('the code of the registry is not known');
+    await look('verified');
+    const changed = join(profile, 'changed.json');
+    await writeFile(changed, (await readFile(file, 'utf8')).replace('twice', 'thrice'));
+    await verify(changed, { second: false });
+    await see('[data-testid="verdict"][data-verdict="NONE"]', /does not know/);
+    return 'it stands; the file with one word changed is not known';
+  });
+
+  await step('patient reads it', async () => {
+    await page.goto(`${origin}/portal/`, { waitUntil: 'load' });
+    await logIn(people.patient);
+    await see('.timeline', /Metformin/);
+    await see('.timeline', /version 2/);
+    await look('timeline');
+    await clickTab('Trends');
+    await see('.grid', /8\.10 %/);
+    await page.waitForSelector('.chart canvas');
+    await look('trends');
+    return await textOf('.grid h2');
+  });
+
+  await step('patient sees who saw it', async () => {
+    await open('Who saw what');
+    await see('.log', /added a record/);
+    await look('log');
+    await clickTab('By day');
+    await see('table', new RegExp(escape(people.doctor.login)));
+    await open('Integrity');
+    await see('table', /Anchor/);
+    await look('integrity');
+    await open('Notices');
+    await look('notices');
+    return 'log, days, events';
+  });
+
+  await step('without a connection', async () => {
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
+    await open('My records');
+    await see('.timeline', /Metformin/);
+    await page.setOfflineMode(true);
+    expected = [/ERR_INTERNET_DISCONNECTED/, /Failed to fetch/, /status 0/];
+    await page.reload({ waitUntil: 'load' });
+    await see('.offline', /No connection/);
+    await see('.timeline', /Metformin/);
+    await look('offline');
+    await page.setOfflineMode(false);
+    await open('Access');
+    await see('.holders', new RegExp(escape(people.doctor.login)));
+    expected = [];
+    return 'what was read can be read';
+  });
+
+  await step('patient takes the access away', async () => {
+    await press('Take access away');
+    await see('[role="alertdialog"]', /ends at once/);
+    await look('take-away');
+    await press('Take access away', '[role="alertdialog"] ');
+    await eventually('that nobody has access', async () => /Nobody but you/.test(await textOf('main')));
+    return 'in two clicks';
+  });
+
+  await step('in Indonesian', async () => {
+    await page.select('.language', 'id');
+    await see('h1', /Akses/);
+    await look('indonesian');
+    await page.select('.language', 'en');
+    await see('h1', /Access/);
+    await logOut();
+    return 'Akses';
+  });
+
+  await step('nothing is left of who logged out', async () => {
+    const databases = () => page.evaluate(async () => (await indexedDB.databases()).length);
+    await eventually('the database to be removed', async () => (await databases()) === 0);
+    const left = await page.evaluate(async () => ({
+      session: { ...sessionStorage },
+      databases: (await indexedDB.databases()).map(({ name }) => name),
+      caches: (await Promise.all((await caches.keys()).map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)))).flat(),
+    }));
+    if (Object.keys(left.session).length > 0 || left.databases.length > 0) throw new Failure(`left: ${JSON.stringify(left)}`);
+    if (left.caches.some((url) => !url.includes('/portal/'))) throw new Failure(`kept by the service worker: ${left.caches}`);
+    return `${left.caches.length} files of the portal`;
+  });
+
+  await step('a tab that is opened again after a while', async () => {
+    await logIn(people.patient);
+    await see('h1', /My records/);
+    await page.evaluate(() => {
+      sessionStorage.setItem('meditrustal:portal:used', String(Date.now() - 16 * 60_000));
+      location.reload();
+    });
+    await see('.notice', /nothing was done for 15 minutes/);
+    await eventually('the database to be removed', () => page.evaluate(async () => (await indexedDB.databases()).length === 0 && sessionStorage.length === 0));
+    return 'is logged out';
+  });
+
+  await step('doctor breaks the glass', async () => {
+    await logIn(people.doctor);
+    await see('h1', /Patients/);
+    await press('Emergency access …');
+    await type('ID of the patient', patientId, { within: '[role="dialog"] ' });
+    await type('Why it cannot wait', 'Unconscious, and nobody knows the medication.', { within: '[role="dialog"] ' });
+    await look('emergency');
+    await press('Open the records', '[role="dialog"] ');
+    await see('.timeline', /Open the record|Metformin/);
+    await look('emergency-records');
+    await clickLink('Metformin', true);
+    await see('.summary', /One tablet/);
+    await logOut();
+    return 'and reads the prescription';
+  });
+
+  await step('patient is told, and asks to be forgotten', async () => {
+    await logIn(people.patient);
+    await see('.count', /1/);
+    await open('Notices');
+    await see('.log', /emergency access/);
+    await look('notice');
+    await press('Mark all as read');
+    await open('My data');
+    await page.locator('.choices label ::-p-text(Vital signs)').click();
+    await look('my-data');
+    await press('Ask for it');
+    await press('Prove who you are');
+    await type('Password', people.patient.password, { within: '[role="dialog"] ' });
+    await press('Prove it', '[role="dialog"] ');
+    await see('[data-status="under_review"]', /administrators decide/);
+    await look('requested');
+    await logOut();
+    return 'under review';
+  });
+
+  await step('administrator decides', async () => {
+    await logIn(people.admin);
+    await see('h1', /Accounts/);
+    await see('.plain', new RegExp(escape(people.patient.login)));
+    await look('accounts');
+    await open('Organisations');
+    await type('Name', `Klinik ${patientId.slice(0, 8)}`);
+    await press('Make it');
+    await see('.plain', /Klinik/);
+    await look('organisations');
+    await open('Integrity');
+    await see('main', /ready/);
+    await look('health');
+    await open('To decide');
+    await see('.requests', new RegExp(escape(people.patient.login)));
+    await look('queue');
+    await press(`Decide about the request of ${people.patient.login}`);
+    await type('Reason', 'The patient asked for it.', { within: '[role="dialog"] ' });
+    await page.locator('[role="dialog"] label ::-p-text(Erase)').click();
+    await look('decide');
+    await press('Decide', '[role="dialog"] ');
+    await eventually('an empty queue', async () => /There is none/.test(await textOf('main')));
+    await clickTab('Emergency access');
+    await see('.requests', /Unconscious/);
+    await look('reviews');
+    await logOut();
+    return 'approved';
+  });
+
+  await step('it is erased', async () => {
+    await logIn(people.patient);
+    await open('My data');
+    await see('[data-status="completed"]', /carried out/);
+    await see('[data-status="completed"]', /Save the certificate/);
+    await look('erased');
+    await open('My records');
+    await see('.timeline', /Metformin/);
+    if (/Vital signs/.test(await textOf('.timeline'))) throw new Failure('the vital signs are still there');
+    return 'and there is a certificate';
+  });
+
+  await step('wallet', async () => {
+    const address = await giveWallet();
+    await page.reload({ waitUntil: 'load' });
+    await open('Account');
+    await press('Link a wallet');
+    await type('Password', people.patient.password, { within: '[role="dialog"] ' });
+    await press('Link a wallet', '[role="dialog"] ');
+    await see('main .plain code', new RegExp(address, 'i'));
+    await look('wallet');
+    await logOut();
+    await press('Log in with a wallet');
+    await see('h1', /My records/);
+    return 'linked, and logged in with';
+  });
+
+  await step('second factor', async () => {
+    await open('Account');
+    await see('main', /Set it up/);
+    await page.waitForSelector('::-p-aria([name="Set it up"][role="button"])');
+    const fields = await page.$$('form input[type="password"]');
+    await fields.at(-1).type(people.patient.password);
+    await press('Set it up');
+    await see('[data-testid="secret"]', /[A-Z2-7]{16}/);
+    await type('The six digits that it shows', totp(await textOf('[data-testid="secret"]')));
+    await press('Turn it on');
+    await see('.codes', /\S/);
+    const [recovery] = (await textOf('.codes')).split('\n');
+    await look('second-factor');
+    await logOut();
+    await logIn(people.patient);
+    await see('[data-code="SECOND_FACTOR_REQUIRED"]', /six digits/);
+    await type('Code of the second factor', recovery.trim());
+    await press('Log in');
+    await see('h1', /My records/);
+    await logOut();
+    return 'asked for at the next log-in';
+  });
+
+  await step('says nothing of a record in the history', async () => {
+    const titles = new Set(visited);
+    const told = [...titles].filter((title) => /Metformin|Heart|Hemoglobin/.test(title));
+    if (told.length > 0) throw new Failure(`titles of windows: ${told}`);
+    return [...titles].join(', ');
+  });
+}
+
+/** A wallet as browsers have them (EIP-1193), whose key is here; from the next load of the page on. Answers its address. */
+async function giveWallet() {
+  const { generatePrivateKey, privateKeyToAccount } = createRequire(join(portal, 'package.json'))('viem/accounts');
+  const account = privateKeyToAccount(generatePrivateKey());
+  await page.exposeFunction('askWallet', async ({ method, params }) => {
+    if (method === 'eth_requestAccounts') return [account.address];
+    if (method === 'personal_sign') return account.signMessage({ message: { raw: params[0] } });
+    throw new Failure(`the wallet is asked for ${method}`);
+  });
+  await page.evaluateOnNewDocument(() => {
+    window.ethereum = { request: (asked) => window.askWallet(asked) };
+  });
+  return account.address;
+}
+
+/** The code of an authenticator app for a secret in Base32 (RFC 6238), now. */
+function totp(secret) {
+  const bits = [...secret.replace(/=|\s/g, '')].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const digest = createHmac('sha1', key).update(counter).digest();
+  const offset = digest[19] & 15;
+  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
+
+async function logIn({ login, password }) {
+  await see('h1', /Log in/);
+  await type('User name or e-mail address', login);
+  await type('Password', password);
+  await press('Log in');
+}
+
+async function logOut() {
+  await press('Log out');
+  await see('h1', /Log in/);
+}
+
+async function verify(path, { second }) {
+  await page.reload({ waitUntil: 'load' });
+  const input = await page.waitForSelector('input[type="file"]');
+  await input.uploadFile(path);
+  await type('Address of a node (JSON-RPC)', options.node);
+  if (second) await type('Address of a second node', options.node);
+  await type('Address of the registry', options.registry);
+  await press('Verify');
+}
+
+async function go(hash) {
+  await page.evaluate((next) => (location.hash = next), hash);
+}
+
+/** Opens a page by the menu, which a narrow window folds away. */
+async function open(name) {
+  const link = await page.waitForFunction((start) => [...document.querySelectorAll('nav a')].find((each) => each.textContent.startsWith(start)), {}, name).catch(() => {
+    throw new Failure(`there is no "${name}" in the menu`);
+  });
+  await link.asElement().click();
+}
+
+async function press(name, within = '') {
+  await page.locator(`${within}::-p-aria([name="${name}"][role="button"])`).click().catch(() => {
+    throw new Failure(`waited ${options.timeout} s for a button "${name}"`);
+  });
+}
+
+async function clickTab(name) {
+  await page.locator(`::-p-aria([name="${name}"][role="tab"])`).click();
+}
+
+async function clickLink(name, isPart = false) {
+  if (isPart) await page.locator(`main a ::-p-text(${name}), main a::-p-text(${name})`).click();
+  else await page.locator(`main ::-p-aria([name="${name}"][role="link"])`).click();
+}
+
+/** Types into the field whose label begins so; what may be left out says so behind its label. */
+async function type(label, text, { within = '', clear = false } = {}) {
+  const handle = await page.waitForFunction(
+    (start, css) =>
+      [...document.querySelectorAll(`${css}label`)]
+        .filter((each) => each.textContent === start || each.textContent.startsWith(`${start} (`))
+        .map((each) => each.control ?? document.getElementById(each.htmlFor))
+        .find((control) => control && control.tagName !== 'SELECT'),
+    {},
+    label,
+    within,
+  ).catch(() => {
+    throw new Failure(`waited ${options.timeout} s for a field "${label}"`);
+  });
+  const field = handle.asElement();
+  if (clear) {
+    await field.focus();
+    await page.keyboard.down('Control');
+    await page.keyboard.press('a');
+    await page.keyboard.up('Control');
+  }
+  await field.type(text);
+}
+
+async function choose(label, value) {
+  const handle = await page.waitForFunction((text) => [...document.querySelectorAll('label')].find((each) => each.textContent === text)?.control, {}, label);
+  await handle.asElement().select(value);
+}
+
+/** Has axe-core look at the page as it is, wide and light, then narrow and dark; and keeps pictures of both. */
+async function look(name) {
+  await page.waitForFunction(() => !document.querySelector('.waiting')).catch(() => {});
+  for (const [kind, viewport, scheme] of [['light', WIDE, 'light'], ['dark', NARROW, 'dark']]) {
+    await page.setViewport(viewport);
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    await page.evaluate(`${axe};0`);
+    const found = await page.evaluate(() =>
+      globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], resultTypes: ['violations'] }).then(({ violations }) =>
+        violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary.split('\n')[1]}`).join('; ')}`),
+      ),
+    );
+    if (found.length) throw new Failure(`${name} (${kind}): axe-core found ${found.join('\n    ')}`);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (over > 0) throw new Failure(`${name} (${kind}): the page is ${over} pixels wider than the window`);
+    looked += 1;
+    visited.push(await page.title());
+    await shot(`${name}-${kind}`);
+  }
+  await page.setViewport(WIDE);
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'light' }]);
+}
+
+async function shot(name) {
+  if (!options.screenshots || !page) return;
+  await mkdir(options.screenshots, { recursive: true });
+  await page.screenshot({ path: join(options.screenshots, `${name}.png`), fullPage: true });
+}
+
+async function see(selector, pattern) {
+  await page.waitForFunction(
+    (css, source, flags) => new RegExp(source, flags).test([...document.querySelectorAll(css)].map((each) => each.innerText).join('\n')),
+    {},
+    selector,
+    pattern.source,
+    pattern.flags,
+  ).catch(async () => {
+    throw new Failure(`waited ${options.timeout} s for ${pattern} in ${selector}; there is: ${(await textOf(selector)).slice(0, 300) || 'nothing'}`);
+  });
+}
+
+/** Tries again until it is so: for what nothing tells of. */
+async function eventually(what, attempt) {
+  const until = performance.now() + Number(options.timeout) * 1000;
+  while (!(await attempt())) {
+    if (performance.now() > until) throw new Failure(`waited ${options.timeout} s for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+async function textOf(selector) {
+  return page.$eval(selector, (element) => element.innerText.trim()).catch(() => '');
+}
+
+async function step(name, action) {
+  const before = performance.now();
+  const detail = await action();
+  if (complaints.length) throw new Failure(`${name}: the browser complained`);
+  console.log(`${name}: ${detail} (${Math.round(performance.now() - before)} ms)`);
+}
+
+async function start() {
+  const { executablePath, env } = await chromium();
+  profile = await mkdtemp(join(tmpdir(), 'meditrustal-profile-'));
+  const millis = Number(options.timeout) * 1000;
+  browser = await puppeteer.launch({
+    executablePath,
+    env: { ...env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile, TZ: 'Asia/Jakarta', LANG: 'en_US.UTF-8', LC_ALL: 'en_US.UTF-8' },
+    userDataDir: profile,
+    headless: 'shell',
+    pipe: true,
+    args: [...FLAGS, '--lang=en-GB'],
+    defaultViewport: WIDE,
+    timeout: millis,
+  });
+  page = await browser.newPage();
+  page.setDefaultTimeout(millis);
+  await page.setExtraHTTPHeaders({ 'Accept-Language': 'en-GB' });
+  await page.setBypassCSP(false);
+  await watch();
+  console.log(`browser: ${await browser.version()}`);
+}
+
+/** Collects whatever must not happen. */
+async function watch() {
+  const complain = (text) => {
+    if (!expected.some((pattern) => pattern.test(text))) complaints.push(text);
+  };
+  const session = await page.createCDPSession();
+  await session.send('Log.enable');
+  await session.send('Audits.enable');
+  session.on('Log.entryAdded', ({ entry }) => {
+    if (entry.level === 'error') complain(`browser log: ${entry.text} ${entry.url ?? ''}`.trim());
+  });
+  session.on('Audits.issueAdded', ({ issue }) => {
+    const breach = issue.details.contentSecurityPolicyIssueDetails;
+    if (breach) complain(`content security policy: ${breach.violatedDirective} ${breach.blockedURL ?? ''}`.trim());
+  });
+  page.on('console', (message) => {
+    if (['error', 'assert'].includes(message.type())) complain(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => complain(`page error: ${error.message ?? error}`));
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    const isNode = url.origin === node && page.url().endsWith('/verify.html');
+    if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.origin !== origin && !isNode) complaints.push(`request to another origin: ${url.href.slice(0, 200)}`);
+  });
+}
+
+async function cleanUp() {
+  await browser?.close().catch(() => {});
+  if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 }).catch(() => {});
+  profile = browser = undefined;
+}
+
+function escape(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}

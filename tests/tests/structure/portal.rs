@@ -1,0 +1,82 @@
+//! The portal in a real browser, as patients, doctors, administrators and auditors use it.
+
+use std::fs;
+
+use dev::scratch::Scratch;
+use serde_json::{Value, json};
+use tests::{Person, World};
+
+use crate::script::Script;
+
+/// What is approved is erased at once.
+const AT_ONCE: [(&str, &str); 2] = [
+    ("MEDITRUSTAL_DELETION_GRACE", "0"),
+    ("MEDITRUSTAL_DELETION_EVERY", "1"),
+];
+
+fn log_in(person: &Person) -> Value {
+    json!({ "login": person.username, "password": person.password })
+}
+
+#[tokio::test]
+async fn people_go_through_the_portal_from_log_in_to_erasure() {
+    let settings = AT_ONCE.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let world = World::with(|options| options.api.extend(settings)).await;
+    assert!(
+        world.foundation.tools.portal().is_some(),
+        "the portal is not built: run `cargo dev tools --test`"
+    );
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let admin = world.first_admin().await;
+    let scratch = Scratch::new("portal").expect("there is room for a file");
+    let people = scratch.path().join("people.json");
+    let who = json!({ "patient": log_in(&ana), "doctor": log_in(&bo), "admin": log_in(admin) });
+    fs::write(&people, who.to_string()).expect("the people are written");
+
+    let (url, people) = (world.api.url(), people.display().to_string());
+    let mut walk = Script::start(
+        "tests/browser/portal.mjs",
+        &[
+            "--url",
+            &url,
+            "--people",
+            &people,
+            "--node",
+            world.foundation.chain_rpc_url(),
+            "--registry",
+            &world.foundation.deployment.registry,
+            "--screenshots",
+            "target/portal",
+            "--timeout",
+            "60",
+        ],
+    );
+    while walk.next().await.is_some() {}
+    let seen = walk.ends_well().await;
+
+    assert!(
+        seen.iter().any(|step| step.starts_with("all of it: ")),
+        "{seen:#?}"
+    );
+    let left = "SELECT record_type, count(*) AS versions FROM medical_records
+        WHERE octet_length(encrypted_data) > 0 GROUP BY record_type ORDER BY record_type";
+    assert_eq!(
+        world.sql(left).await,
+        [
+            json!({ "record_type": "LAB_RESULT", "versions": 1 }),
+            json!({ "record_type": "PRESCRIPTION", "versions": 1 }),
+        ]
+    );
+}
+
+/// How large the first load is, that numbers keep their digits, that a form reads back what it wrote, that
+/// summaries are asked for whole, and that a node that lies is contradicted.
+#[tokio::test]
+async fn the_portals_own_tests_hold() {
+    let files = ["built", "documents", "queries", "verify"]
+        .map(|name| format!("examples/portal/test/{name}.test.mjs"));
+    let files = files.each_ref().map(String::as_str);
+    let mut tests = Script::start("--test", &files);
+    while tests.next().await.is_some() {}
+    tests.ends_well().await;
+}
