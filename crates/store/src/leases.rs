@@ -42,7 +42,7 @@ pub async fn take(
              taken_at = EXCLUDED.taken_at,
              renewed_at = EXCLUDED.renewed_at
          WHERE lease.holder = EXCLUDED.holder
-            OR lease.renewed_at < clock_timestamp() - make_interval(secs => $4::double precision)
+            OR lease.renewed_at < EXCLUDED.renewed_at - make_interval(secs => $4::double precision)
             OR NOT EXISTS (
                 SELECT
                 FROM pg_stat_activity AS activity

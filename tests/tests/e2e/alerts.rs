@@ -25,6 +25,8 @@ const ADMINISTRATOR: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 const UNDONE: u64 = 18;
 /// Log-ins that have to wait, within a minute: more than one a second.
 const GUESSES: usize = 100;
+/// So many blocks that the first ranges of them leave more than 64.
+const BEHIND: u64 = 1_000;
 /// More lists than may wait, and fewer than the connections of an address.
 const LISTS: usize = 480;
 
@@ -347,8 +349,8 @@ async fn indexer_is_held_up(world: &World, before: &Look) {
         .await;
     // Anvil is slow to make many at once.
     world.indexer.pause();
-    for _ in 0..8 {
-        world.mine(500).await;
+    for _ in 0..BEHIND / 50 {
+        world.mine(50).await;
     }
     world.indexer.resume();
     let after = sees(world, "it is behind", |api, _| {
