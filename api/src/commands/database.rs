@@ -9,7 +9,7 @@ use crate::config::{database_url, password};
 /// What can be done to the database as a whole.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Make the five roles and the database; harmless to repeat
+    /// Make the roles and the database; harmless to repeat
     Create(CreateDatabase),
 }
 
