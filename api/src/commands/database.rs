@@ -66,6 +66,6 @@ impl DatabaseCommand {
         };
         let database = &settings.database;
         provision::create(&settings.admin_database_url, database, &tenant, &passwords).await?;
-        say(&format!("database {database} and its five roles are ready"))
+        say(&format!("database {database} and its roles are ready"))
     }
 }
