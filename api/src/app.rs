@@ -65,7 +65,7 @@ pub(crate) struct AppParts {
     pub(crate) chain: Client,
     /// Tries wallets' signatures.
     pub(crate) prover: Prover,
-    /// Where people meet us: what their wallet shows them.
+    /// The origin of the frontend: people's wallets show it.
     pub(crate) site: Site,
     /// Where data is at home.
     pub(crate) home_country: Country,

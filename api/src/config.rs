@@ -149,8 +149,8 @@ pub(crate) struct ServeConfig {
     #[command(flatten)]
     pub(crate) shares: ShareConfig,
 
-    /// Where people meet us, such as <https://app.example.org>: what their wallet shows them when they
-    /// sign; without it, where we listen. The same for every api process
+    /// The origin of the frontend, such as <https://app.example.org>: people's wallets show it when they
+    /// sign; without it, the address of `--listen`. The same for every api process
     #[arg(long, env = "MEDITRUSTAL_SITE")]
     pub(crate) site: Option<String>,
 

@@ -9,7 +9,7 @@ use crate::config::{database_url, password};
 /// What can be done to the database as a whole.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Make the five roles and the database; harmless to repeat
+    /// Make the roles and the database; harmless to repeat
     Create(CreateDatabase),
 }
 
@@ -66,6 +66,6 @@ impl DatabaseCommand {
         };
         let database = &settings.database;
         provision::create(&settings.admin_database_url, database, &tenant, &passwords).await?;
-        say(&format!("database {database} and its five roles are ready"))
+        say(&format!("database {database} and its roles are ready"))
     }
 }

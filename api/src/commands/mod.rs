@@ -75,13 +75,13 @@ pub(crate) enum Command {
     /// Make key files, and rotate the master keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Look after the accounts that sign on the chain: their nonces, and another key
+    /// Say how the accounts that sign on the chain stand, adopt their nonces, and change to another key
     #[command(subcommand)]
     Signer(signer::SignerCommand),
     /// Seal rows that were changed by hand, or are from before there were seals
     #[command(subcommand)]
     Seal(seal::SealCommand),
-    /// Pin the audit trail
+    /// Pin, compare and export the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Erase again after a restore what was erased, and write the ledger of it

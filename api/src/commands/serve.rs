@@ -695,7 +695,7 @@ async fn require_whole_restore(pool: &store::Pool) -> Result<(), Failure> {
     }
 }
 
-/// Where people meet us: as configured, or where we listen.
+/// The origin of the frontend: as configured, or the address where we listen.
 fn site(config: &ServeConfig, listening: SocketAddr) -> Result<Site, Failure> {
     let here = format!("{}://{listening}", config.tls.scheme());
     let origin = config.site.as_deref().unwrap_or(&here);

@@ -78,7 +78,7 @@ pub(crate) struct AdoptNonce {
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
 
-    /// Do it: the key is not in other hands, or nothing signs with it any more
+    /// Do it: nobody else has the key, or nothing else signs with it any more
     #[arg(long)]
     yes: bool,
 }

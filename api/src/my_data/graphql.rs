@@ -32,7 +32,7 @@ pub(crate) struct MyDataQueries;
 /// The queries about everything that is known of the caller.
 #[Object]
 impl MyDataQueries {
-    /// Everything about the caller, to be taken out and kept: documents, consents and their receipts, the access log with proofs,
+    /// Everything about the caller, to be taken out and kept: documents and their files, consents and their receipts, the access log with proofs,
     /// account, log-ins, wallets, notifications, deletion requests, representations and proposals of them, memberships, and
     /// emergency access without its reasons. Gives the path of the archive and what it will hold. What is about to be erased is
     /// in it until the days of grace are over.

@@ -82,7 +82,7 @@ impl AmendmentMutation {
     ///
     /// Error codes: `NOT_FOUND` where the record does not exist or the caller may not amend it,
     /// `CONFLICT` (`expectedVersion`: another version is current; `idempotencyKey`: used for another
-    /// request), `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `reason`,
+    /// request; `patientId`: the account is being erased), `INVALID_DOCUMENT`, `BAD_USER_INPUT` (`document`, `metadata`, `reason`,
     /// `idempotencyKey`).
     async fn amend_medical_record(
         &self,
@@ -112,7 +112,7 @@ impl AmendmentMutation {
     ///
     /// Error codes: `NOT_FOUND` where the record does not exist or the caller may not amend it,
     /// `CONFLICT` (`expectedVersion`: another version is current; `idempotencyKey`: used for another
-    /// request), `BAD_USER_INPUT` (`reason`, `idempotencyKey`), `INTEGRITY_VIOLATION` where the stored
+    /// request; `patientId`: the account is being erased), `BAD_USER_INPUT` (`reason`, `idempotencyKey`), `INTEGRITY_VIOLATION` where the stored
     /// document is not what was anchored.
     async fn withdraw_medical_record(
         &self,

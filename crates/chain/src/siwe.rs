@@ -15,7 +15,7 @@ use crate::hash::ChainAddress;
 /// The longest message that is read. Unit: bytes. Ours have about 400.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// Where people meet us: what their wallet shows them, and compares with the page they are on.
+/// The origin of the frontend: people's wallets show it, and compare it with the page they are on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     origin: String,
@@ -52,7 +52,7 @@ impl Site {
 /// What a wallet is to sign.
 #[derive(Debug, Clone, Copy)]
 pub struct Challenge<'a> {
-    /// Where people meet us.
+    /// The origin of the frontend.
     pub site: &'a Site,
     /// The chain on which a contract would be asked (EIP-155).
     pub chain_id: u64,
@@ -100,7 +100,7 @@ fn stamp(moment: DateTime<Utc>) -> TimeStamp {
 /// What a message has to say. All of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// Where people meet us.
+    /// The origin of the frontend.
     pub site: &'a Site,
     /// The chain.
     pub chain_id: u64,
