@@ -2,7 +2,7 @@
 //! and with a row of their own; who may amend it may store what it promises, and nothing else.
 
 use domain::{
-    access::{AccessRequest, Action, Decision, decide_amendment},
+    access::{AccessRequest, Action, Decision, decide_file},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     ids::RecordId,
     purpose::Purpose,
@@ -392,7 +392,7 @@ impl FileStorage {
             now: facts.now,
         };
         let consents = facts.consents_of(record.patient);
-        let decision = decide_amendment(&access_request, record.author, consents);
+        let decision = decide_file(&access_request, record.author, consents);
         if let Decision::Deny(reason) = decision {
             let entry = denied(caller, &record, purpose, (reason.as_str(), decision));
             audit::insert(&mut tx, &[entry]).await?;

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{
-    access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment},
+    access::{AccessRequest, Action, Actor, Decision, decide, decide_amendment, decide_file},
     audit::{AuditAction, AuditEntry, Classification, EncryptionStatus, ResourceType},
     countries::Country,
     ids::{RecordId, UserId},
@@ -353,9 +353,10 @@ fn decide_on<'a>(
         | Wanted::Export(_)
         | Wanted::Verification
         | Wanted::Attachment(_) => decide(&access_request, consents),
-        Wanted::Amendment | Wanted::Withdrawal | Wanted::AttachmentUpload(_) => {
+        Wanted::Amendment | Wanted::Withdrawal => {
             decide_amendment(&access_request, record.author, consents)
         }
+        Wanted::AttachmentUpload(_) => decide_file(&access_request, record.author, consents),
     };
     match decision {
         Decision::Permit(_) => Ok((record, decision)),

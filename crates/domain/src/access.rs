@@ -395,6 +395,26 @@ pub fn decide_amendment(
     decide(request, consents)
 }
 
+/// Decides whether somebody may send a file that a version of this author has promised. Whoever wrote the promise, and may
+/// still write such records, completes what they wrote; everybody else has to be let amend it.
+pub fn decide_file(
+    request: &AccessRequest<'_>,
+    author: Option<UserId>,
+    consents: &[Consent],
+) -> Decision {
+    let creation = AccessRequest {
+        action: Action::Create,
+        ..*request
+    };
+    if author == Some(request.actor.id) {
+        let decision = decide(&creation, consents);
+        if decision.is_permit() {
+            return decision;
+        }
+    }
+    decide_amendment(request, author, consents)
+}
+
 fn applies(consent: &Consent, request: &AccessRequest<'_>) -> bool {
     consent.patient == request.patient
         && consent.is_active(request.now)

@@ -7,6 +7,7 @@ use vault::attachment::{CHUNK, FileHash};
 use vault::digest::to_hex;
 
 use crate::erasures::{account, approves, at_once, is_completed, verified};
+use crate::representatives::appointed;
 
 /// What stands in a file alone.
 const WORD: &str = "praxibetelattachmentmarker";
@@ -188,6 +189,40 @@ async fn no_byte_of_a_file_leaves_that_cannot_be_written_down() {
 
     assert!(refused.status >= 500, "{}", refused.status);
     assert!(!refused.body.contains(WORD));
+}
+
+#[tokio::test]
+async fn whoever_wrote_a_document_sends_its_files_and_nobody_else_without_amending() {
+    let world = World::start().await;
+    let (ana, ibu) = (world.patient("ana").await, world.patient("ibu").await);
+    let (bo, cy) = (world.doctor("bo").await, world.doctor("cy").await);
+    for doctor in [&bo, &cy] {
+        let mut terms = doctor.terms();
+        terms["processingActivities"] = json!(["READ", "CREATE"]);
+        ana.grants(terms).await.data();
+    }
+    appointed(&ana, &ibu, &["CREATE_RECORDS"]).await;
+    let file = pdf();
+    let document = report(&[promise(&file, "application/pdf")]);
+
+    let by_bo = id(&bo.creates(&ana, "IMAGING", &document).await);
+    let input = json!({ "patientId": ana.id, "recordType": "IMAGING", "document": document });
+    let create = "mutation C($input: CreateMedicalRecordInput!, $for: UUID) {
+        createMedicalRecord(input: $input, onBehalfOf: $for) { record { id } }
+    }";
+    let made = ibu
+        .asks(create, json!({ "input": input, "for": ana.id }))
+        .await;
+    let by_ibu = id(&made.data()["createMedicalRecord"]["record"]);
+
+    assert_eq!(sends(&world, &cy, (&by_bo, 1), &file).await.status, 404);
+    assert_eq!(sends(&world, &bo, (&by_bo, 1), &file).await.status, 201);
+    assert_eq!(sends(&world, &ibu, (&by_ibu, 1), &file).await.status, 404);
+    let for_ana = format!("/records/{by_ibu}/attachments/1?onBehalfOf={}", ana.id);
+    let bearer = ibu.bearer();
+    let headers = [("authorization", bearer.as_str())];
+    let sent = world.api.takes("PUT", &for_ana, &headers, file).await;
+    assert_eq!(sent.status, 201, "{}", sent.body);
 }
 
 #[tokio::test]
