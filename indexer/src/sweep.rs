@@ -201,7 +201,7 @@ mod tests {
     fn a_round_goes_on_behind_a_full_batch_and_begins_again_behind_one_that_is_not() {
         let cases = [
             // the batch, how many it may have → where the next one begins
-            (&[][..], 3, 0),
+            (&[0_i32; 0][..], 3, 0),
             (&[1, 2][..], 3, 0),
             (&[1, 2, 3][..], 3, 3),
             // The limit follows the pace: it may have been another in the batch before.

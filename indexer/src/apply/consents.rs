@@ -169,9 +169,9 @@ impl ChainWriter {
         Ok(events)
     }
 
-    /// Looks again at the consents that did not fit, and at those that are said to be in a block, a page of each at a time, of
-    /// `receipts_due` of the latter, and at those that were signed after the registry had them. Gives how many findings were opened and resolved, and
-    /// moves the place of the pages.
+    /// Looks again at the consents that did not fit, a page at a time, at the next `receipts_due` of those that are said to be
+    /// in a block, and at those that were signed after the registry had them. Gives how many findings were opened and
+    /// resolved, and moves the places.
     pub(crate) async fn sweep_consents(
         &self,
         place: &mut ConsentSweep,
