@@ -61,6 +61,12 @@ pub(crate) struct Config {
           value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
     sweep_ms: u64,
 
+    /// How long it takes at most until each record was compared again, in seconds: the more there are, the more are compared at
+    /// once
+    #[arg(long, env = "MEDITRUSTAL_SWEEP_ROUND", default_value = "86400",
+          value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
+    sweep_round: u64,
+
     /// How old the chain's newest block may be before this process says that it is not ready, in seconds; 0
     /// for a chain that makes blocks only when there is something to put into them
     #[arg(long, env = "MEDITRUSTAL_HEAD_AGE", default_value = "120")]
@@ -301,5 +307,10 @@ impl Config {
     /// How often a batch of records is compared with the chain.
     pub(crate) const fn sweep(&self) -> Duration {
         Duration::from_millis(self.sweep_ms)
+    }
+
+    /// How long a round over all that is compared takes at most.
+    pub(crate) const fn sweep_round(&self) -> Duration {
+        Duration::from_secs(self.sweep_round)
     }
 }

@@ -58,6 +58,12 @@ impl ReadRange {
         self.blocks.last().map(BlockRef::from)
     }
 
+    /// How many events there are in it, of both registries. Unit: events.
+    pub(crate) fn event_count(&self) -> usize {
+        let of_consents = self.consents.as_ref();
+        self.logs.len() + of_consents.map_or(0, |range| range.logs.len())
+    }
+
     /// Puts what was read next behind it.
     pub(crate) fn join(&mut self, next: Self) {
         self.blocks.extend(next.blocks);
@@ -445,6 +451,31 @@ mod tests {
             follow(CHAIN, START, read_range(&[], Vec::new(), None)),
             Ok(None)
         ));
+    }
+
+    #[test]
+    fn events_of_both_registries_are_counted_also_where_they_were_joined() {
+        let with = |count, consents: Option<usize>| ReadRange {
+            consents: consents.map(|count| ConsentRange {
+                logs: logs(&vec![3_u8; count]),
+                registry: None,
+            }),
+            ..read_range(&[3], logs(&vec![3_u8; count]), None)
+        };
+        let cases = [
+            // what was held and what was read next: events of records, of consents → all of them
+            ((0, None), (0, None), 0),
+            ((2, None), (3, None), 5),
+            ((0, Some(2)), (0, Some(3)), 5),
+            ((1, Some(2)), (4, Some(8)), 15),
+            ((1, None), (4, Some(8)), 13),
+            ((1, Some(2)), (4, None), 7),
+        ];
+        for (held, next, count) in cases {
+            let mut joined = with(held.0, held.1);
+            joined.join(with(next.0, next.1));
+            assert_eq!(joined.event_count(), count, "{held:?} and {next:?}");
+        }
     }
 
     #[test]

@@ -95,10 +95,10 @@ pub(crate) async fn run(config: Config, stop: CancellationToken) -> Result<(), B
         stop.clone(),
     );
     Indexer {
+        sweep: Sweep::new(config.sweep_round()),
         config,
         follower,
         status,
-        sweep: Sweep::default(),
         swept: None,
         stop,
     }

@@ -1,9 +1,14 @@
-//! Comparing what is stored with what the chain said, a batch at a time, round and round. A table smaller than a batch is
-//! looked at whole each time, and what is new at once. Where a round stands is kept: a restart goes on there.
+//! Comparing what is stored with what the chain said, a batch at a time, round and round, as fast as it takes to be through in
+//! time. A table smaller than a batch is looked at whole each time, and what is new at once. Where a round stands is kept: a
+//! restart goes on there.
 
 mod judge;
+mod pace;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
 
 use domain::{ids::RecordId, integrity::FindingKind, records::DataHash};
 use store::{
@@ -16,22 +21,23 @@ use store::{
 use uuid::Uuid;
 
 pub(crate) use self::judge::misplaced;
+use self::pace::Pace;
 use crate::{
     apply::{ChainWriter, ConsentSweep},
     error::IndexerError,
     reconcile::{SuspectedFinding, paused},
 };
 
-/// How many records, and how many events, one tick compares. Unit: rows. With a tick each two seconds a round over forty
-/// million records takes less than a day.
-const BATCH: i64 = 1_000;
+/// How many new records one tick compares at most. Unit: rows.
+const NEW_AT_ONCE: i64 = 1_000;
 
 /// How many open findings are looked at again in each tick, so that a repair shows at once.
 const OPEN_AT_ONCE: i64 = 1_000;
 
 /// Where the sweep stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sweep {
+    pace: Pace,
     /// `None` before it was read.
     place: Option<SweepPlace>,
     /// The newest record that was compared because it was new.
@@ -49,6 +55,16 @@ const START: SweepPlace = SweepPlace {
 };
 
 impl Sweep {
+    /// One that is through with all that there is within this time.
+    pub(crate) fn new(round: Duration) -> Self {
+        Self {
+            pace: Pace::new(round),
+            place: None,
+            newest: None,
+            consents: ConsentSweep::default(),
+        }
+    }
+
     /// Where it stands, and the newest record that counts as known.
     async fn begin(
         &self,
@@ -68,21 +84,24 @@ impl Sweep {
 
     /// Compares the next batch; gives how many findings it opened and resolved.
     pub(crate) async fn tick(&mut self, writer: &ChainWriter) -> Result<(u64, u64), IndexerError> {
+        let now = Instant::now();
         let mut conn = writer.pool.acquire().await?;
         let registry = &writer.registry;
+        let due = self.pace.due(&mut conn, now).await?;
         let open = reconciliation::open_findings(&mut conn, OPEN_AT_ONCE).await?;
         let registrars = writer.registrars(&mut conn).await?;
 
         let (place, newest) = self.begin(&mut conn, registry).await?;
-        let new = reconciliation::records_after(&mut conn, newest, BATCH).await?;
+        let new = reconciliation::records_after(&mut conn, newest, NEW_AT_ONCE).await?;
         let newest = new.last().copied().unwrap_or(newest);
-        let records = reconciliation::records_after(&mut conn, place.after_record, BATCH).await?;
-        let events =
-            reconciliation::hashes_after(&mut conn, registry, place.after_event, BATCH).await?;
+        let after = place.after_record;
+        let records = reconciliation::records_after(&mut conn, after, due.records).await?;
+        let after = place.after_event;
+        let events = reconciliation::hashes_after(&mut conn, registry, after, due.events).await?;
         let ids: Vec<i64> = events.iter().map(|(id, _)| *id).collect();
         let reached = SweepPlace {
-            after_record: next(&records, FIRST),
-            after_event: next(&ids, 0),
+            after_record: next(&records, due.records, FIRST),
+            after_event: next(&ids, due.events, 0),
         };
 
         let records: BTreeSet<RecordId> = records
@@ -138,12 +157,15 @@ impl Sweep {
         } else {
             writer.apply_findings(&opened, &resolved).await?
         };
-        let of_consents = writer.sweep_consents(&mut self.consents).await?;
+        let of_consents = writer
+            .sweep_consents(&mut self.consents, due.receipts)
+            .await?;
         // Only now: what was interrupted is looked at again.
         if reached != place {
             keep(writer, reached).await?;
         }
         (self.place, self.newest) = (Some(reached), Some(newest));
+        self.pace.done(now);
         Ok((counts.0 + of_consents.0, counts.1 + of_consents.1))
     }
 }
@@ -160,13 +182,34 @@ async fn keep(writer: &ChainWriter, reached: SweepPlace) -> Result<(), IndexerEr
 }
 
 /// Where the next batch begins: after this one, or from the start when this one was the last.
-fn next<T: Copy>(batch: &[T], start: T) -> T {
+fn next<T: Copy>(batch: &[T], limit: i64, start: T) -> T {
     match batch.last() {
-        Some(last) if i64::try_from(batch.len()).is_ok_and(|rows| rows >= BATCH) => *last,
+        Some(last) if i64::try_from(batch.len()).is_ok_and(|rows| rows >= limit) => *last,
         _ => start,
     }
 }
 
 fn about_hash(finding: &OpenFinding) -> bool {
     finding.kind == FindingKind::UnknownOnChain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_goes_on_behind_a_full_batch_and_begins_again_behind_one_that_is_not() {
+        let cases = [
+            // the batch, how many it may have → where the next one begins
+            (&[0_i32; 0][..], 3, 0),
+            (&[1, 2][..], 3, 0),
+            (&[1, 2, 3][..], 3, 3),
+            // The limit follows the pace: it may have been another in the batch before.
+            (&[4, 5, 6][..], 4, 0),
+            (&[4, 5, 6][..], 2, 6),
+        ];
+        for (batch, limit, begins) in cases {
+            assert_eq!(next(batch, limit, 0), begins, "{batch:?} of {limit}");
+        }
+    }
 }

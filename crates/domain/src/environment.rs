@@ -188,7 +188,7 @@ pub fn open_metrics(address: SocketAddr) -> Option<Risk> {
 pub const PREFIX: &str = "MEDITRUSTAL_";
 
 /// The settings of all our programs and commands, without [`PREFIX`]: they are often set together.
-pub const SETTINGS: [&str; 113] = [
+pub const SETTINGS: [&str; 114] = [
     "ACCEPTED_RISKS",
     "ACCOUNT_FAILURES",
     "ACCOUNT_FAILURES_A_MINUTE",
@@ -294,6 +294,7 @@ pub const SETTINGS: [&str; 113] = [
     "SOCKETS_OF_ACCOUNT",
     "SOCKETS_OF_ADDRESS",
     "SWEEP_MS",
+    "SWEEP_ROUND",
     "TIME_ZONE",
     "TLS_CERT_FILE",
     "TLS_KEY_FILE",

@@ -1,4 +1,4 @@
-//! Where the indexer's comparison of records and events stands.
+//! Where the indexer's comparison of records and events stands, and how much there is to compare.
 
 use domain::ids::RecordId;
 use sqlx::PgConnection;
@@ -61,6 +61,44 @@ pub async fn keep(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// How many rows there are to compare, as PostgreSQL estimates them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowEstimates {
+    /// Records.
+    pub records: i64,
+    /// Events, of every kind and registry.
+    pub events: i64,
+    /// Receipts of consents.
+    pub receipts: i64,
+}
+
+/// How many there are: nothing is counted. A table that nobody has analysed yet has none, or fewer than none. By the primary key
+/// of `pg_class`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn estimates(conn: &mut PgConnection) -> Result<RowEstimates, StoreError> {
+    let found = sqlx::query_as!(
+        RowEstimates,
+        r#"SELECT
+            COALESCE(
+                (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('medical_records')),
+                0
+            ) AS "records!",
+            COALESCE(
+                (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('chain_events')),
+                0
+            ) AS "events!",
+            COALESCE(
+                (SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('consent_receipts')),
+                0
+            ) AS "receipts!""#,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(found)
 }
 
 /// The newest record, by its id; `None` where there is none.

@@ -27,7 +27,7 @@ use crate::{
     reconcile::{SuspectedFinding, consents},
 };
 
-/// How many open findings about consents, and how many receipts, are looked at in each tick.
+/// How many open findings about consents are looked at in each tick.
 const PAGE: i64 = 1_000;
 
 /// How many receipts the hashes of a tick have at most: two for each finding, and for each that was signed late or is missing.
@@ -54,9 +54,9 @@ impl Default for ConsentSweep {
     }
 }
 
-/// The last of a page that may have one after it.
-fn last_of_full<T>(page: &[T]) -> Option<&T> {
-    let is_full = i64::try_from(page.len()).is_ok_and(|rows| rows >= PAGE);
+/// The last of a page of at most `limit` that may have one after it.
+fn last_of_full<T>(page: &[T], limit: i64) -> Option<&T> {
+    let is_full = i64::try_from(page.len()).is_ok_and(|rows| rows >= limit);
     page.last().filter(|_| is_full)
 }
 
@@ -169,12 +169,13 @@ impl ChainWriter {
         Ok(events)
     }
 
-    /// Looks again at the consents that did not fit, and at those that are said to be in a block, a page of each at a time,
-    /// and at those that were signed after the registry had them. Gives how many findings were opened and resolved, and
-    /// moves the place of the pages.
+    /// Looks again at the consents that did not fit, a page at a time, at the next `receipts_due` of those that are said to be
+    /// in a block, and at those that were signed after the registry had them. Gives how many findings were opened and
+    /// resolved, and moves the places.
     pub(crate) async fn sweep_consents(
         &self,
         place: &mut ConsentSweep,
+        receipts_due: i64,
     ) -> Result<(u64, u64), IndexerError> {
         let Some(line) = &self.consents else {
             return Ok((0, 0));
@@ -182,11 +183,11 @@ impl ChainWriter {
         let mut conn = self.pool.acquire().await?;
         let open_before = receipts::open_findings(&mut conn, place.after_finding, PAGE).await?;
         let late = receipts::unconfirmed(&mut conn, &line.registry).await?;
-        let page = receipts::settled(&mut conn, place.after_receipt, None, PAGE).await?;
+        let page = receipts::settled(&mut conn, place.after_receipt, None, receipts_due).await?;
         drop(conn);
         let next = ConsentSweep {
-            after_finding: last_of_full(&open_before).map(|it| (it.opened_at, it.id)),
-            after_receipt: last_of_full(&page).map_or(FIRST, |it| it.id),
+            after_finding: last_of_full(&open_before, PAGE).map(|it| (it.opened_at, it.id)),
+            after_receipt: last_of_full(&page, receipts_due).map_or(FIRST, |it| it.id),
         };
         let missing = page.iter().filter(|it| it.is_missing);
         let missing: Vec<DataHash> = missing.map(|it| it.details_hash).collect();

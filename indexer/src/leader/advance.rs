@@ -10,11 +10,16 @@ use crate::{
     fetch::{self, Ranges},
     follow::{ConfirmedRange, Followed, LaterWord, ReadRange, confirm},
     plan::MAX_STEP,
+    position::BlockRef,
     progress::{self, Progress},
 };
 
 /// How far behind a leader is that says how far it is: no more are read at once above finality. Unit: blocks.
 const FAR_BEHIND: u64 = 64;
+
+/// How many events are held at most while nothing confirms them: some tens of megabytes. Unit: events. Beyond that nothing more
+/// is read, and another node is asked.
+const MOST_HELD: usize = 100_000;
 
 impl ChainFollower {
     /// Reads on from a block; where logs do not follow, once more from the last position that is confirmed.
@@ -87,10 +92,7 @@ impl ChainFollower {
             }
         }
         match held.as_ref().and_then(ReadRange::end) {
-            Some(end) => Err(IndexerError::Unconfirmed {
-                from: leader.at.block.number + 1,
-                to: end.number,
-            }),
+            Some(end) => Err(unconfirmed(leader, end)),
             None => Ok(RoundOutcome::Done),
         }
     }
@@ -126,7 +128,11 @@ impl ChainFollower {
         if let Some(followed) = followed {
             self.apply(leader, followed, seen).await?;
         }
-        Ok(held)
+        let too_many = held.as_ref().filter(|it| it.event_count() > MOST_HELD);
+        match too_many.and_then(ReadRange::end) {
+            Some(end) => Err(unconfirmed(leader, end)),
+            None => Ok(held),
+        }
     }
 
     async fn apply(
@@ -162,6 +168,14 @@ impl ChainFollower {
         }
         tell_progress(leader, seen);
         Ok(())
+    }
+}
+
+/// That nothing confirms what is held up to a block.
+fn unconfirmed(leader: &LeaderState, end: BlockRef) -> IndexerError {
+    IndexerError::Unconfirmed {
+        from: leader.at.block.number + 1,
+        to: end.number,
     }
 }
 

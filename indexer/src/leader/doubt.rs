@@ -122,7 +122,8 @@ impl ChainFollower {
     }
 
     /// That another node has another block where ones up to it are about to be called final; `None` where none of them
-    /// contradicts.
+    /// contradicts. After a jump by ranges the newest block that is remembered up to there can be far below, and the fork in
+    /// between: then the block itself is asked for, and compared besides.
     pub(super) async fn dispute_about(
         &self,
         leader: &LeaderState,
@@ -131,23 +132,33 @@ impl ChainFollower {
         if self.endpoints.count() == 1 || finalized_up_to <= leader.finalized_up_to {
             return Ok(None);
         }
-        let ours = within(async {
+        let remembered = within(async {
             let mut conn = self.pool.acquire().await?;
             cursor::remembered_at(&mut conn, &self.registry, column(finalized_up_to)).await
         });
-        let Some(ours) = ours.await? else {
-            return Ok(None);
+        let remembered = match remembered.await? {
+            Some(row) => Some(ChainPosition::from_block_row(&row)?.block),
+            None => None,
         };
-        let ours = ChainPosition::from_block_row(&ours)?.block;
-        let contradicting = self.endpoints.others_without(ours).await;
-        let dispute = contradicting
-            .first()
-            .map(|(place, theirs)| Halt::NodesDisagree {
-                ours,
-                theirs: *theirs,
-                node: place + 1,
-            });
-        Ok(dispute)
+        let itself = match remembered {
+            Some(block) if block.number == finalized_up_to => None,
+            Some(_) | None => {
+                let block = self.client().block_by_number(finalized_up_to).await?;
+                Some(BlockRef::from(&block.ok_or(IndexerError::BlockMoved)?))
+            }
+        };
+        // The lower one, too: the other node may not be as far as the upper one.
+        for ours in itself.into_iter().chain(remembered) {
+            let contradicting = self.endpoints.others_without(ours).await;
+            if let Some((place, theirs)) = contradicting.first() {
+                return Ok(Some(Halt::NodesDisagree {
+                    ours,
+                    theirs: *theirs,
+                    node: place + 1,
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Goes back to the newest position that the registry itself confirms, where it does not confirm the one we are at: a log

@@ -105,3 +105,46 @@ async fn nothing_is_called_final_while_another_node_has_another_block_there() {
     let undone = "SELECT id FROM chain_events WHERE undone_at IS NOT NULL";
     assert_eq!(world.sql(undone).await, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn a_block_between_two_that_are_remembered_is_not_called_final_against_another_node() {
+    let mut world = World::with(|options| options.slots_in_an_epoch = 8).await;
+    world.wait_for_indexer().await;
+    world.indexer.stop().await;
+    let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
+    let registry = world.foundation.deployment.registry.to_string();
+    let cursor = format!(
+        "SELECT block_number, finalized_block FROM chain_cursors WHERE registry = '{registry}'"
+    );
+    let at = world.sql(&cursor).await[0]["block_number"].as_u64();
+    let at = at.expect("the indexer was somewhere");
+    // Read by ranges of twenty blocks, or a multiple of twenty, up to what is final; sixteen blocks below is the first that is
+    // called final, and no range ends there.
+    let newest = at + 16 + 16 + 90;
+    world.mine(newest - world.block_number().await).await;
+    let fork = newest - 16 - 16;
+    node.lies(move |method, _, answer| {
+        let number = answer["result"]["number"].as_str();
+        let number = number.and_then(|it| u64::from_str_radix(it.strip_prefix("0x")?, 16).ok());
+        if method == "eth_getBlockByNumber" && number >= Some(fork) {
+            answer["result"]["hash"] = json!(format!("0x{}", "22".repeat(32)));
+        }
+    });
+    let environment = [("CHAIN_RPC_URLS", node.url())];
+    world.indexer = world.another_indexer("jumping", &environment).await;
+
+    eventually("it says so", async || {
+        let log = world.indexer.log();
+        log.contains("nothing more is called final until they agree")
+            .then_some(())
+    })
+    .await;
+    let finalized = world.sql(&cursor).await[0]["finalized_block"].as_u64();
+    assert!(finalized < Some(fork), "{finalized:?} before {fork}");
+    node.is_honest_again();
+    eventually("all that is deep enough is final", async || {
+        let row = world.sql(&cursor).await.pop()?;
+        (row["finalized_block"].as_u64() >= Some(newest - 16)).then_some(())
+    })
+    .await;
+}

@@ -239,6 +239,33 @@ async fn a_finding_written_beforehand_does_not_silence_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_record_behind_the_first_batch_of_a_round_is_compared_in_its_turn() {
+    let world = world().await;
+    let ana = world.patient("ana").await;
+    let mut record = String::new();
+    // One more than a batch has where there are few.
+    for _ in 0..101 {
+        let created = ana.creates(&ana, "VITAL_SIGNS", documents::vital_signs());
+        record = id(&created.await);
+    }
+    world.wait_for_anchor(&record, "CONFIRMED").await;
+    eventually("a round stands behind its first batch", async || {
+        let place =
+            "SELECT after_record FROM indexer_sweeps, medical_records WHERE after_record = medical_records.id";
+        (world.sql(place).await.len() == 1).then_some(())
+    })
+    .await;
+
+    world
+        .attacks(&format!(
+            "UPDATE medical_records SET data_hash = repeat('0', 64) WHERE id = '{record}'"
+        ))
+        .await;
+
+    waits_for_open_findings(&world, &["HASH_MISMATCH"]).await;
+}
+
+#[tokio::test]
 async fn rows_that_nobody_can_read_stop_no_other_anchor_and_are_found() {
     let world = world().await;
     let ana = world.patient("ana").await;

@@ -115,6 +115,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
         ("DATABASE_URL", secret),
         ("CHAIN_RPC_URL", "node:8545"),
         ("MEDITRUSTAL_POLL_MS", "1"),
+        ("MEDITRUSTAL_SWEEP_ROUND", "0"),
     ];
     let told = refused(&world, "meditrustal-indexer", &[], &of_indexer).await;
     says_all(
@@ -123,6 +124,7 @@ async fn every_setting_that_cannot_be_used_is_told_at_once() {
             "(DATABASE_URL) cannot be used",
             "(CHAIN_RPC_URL) cannot be used",
             "(MEDITRUSTAL_POLL_MS) cannot be \"1\": 1 is not in 10..=600000",
+            "(MEDITRUSTAL_SWEEP_ROUND) cannot be \"0\": 0 is not in 1..=2592000",
             "(MEDITRUSTAL_DEPLOYMENT_FILE) is missing",
         ],
     );

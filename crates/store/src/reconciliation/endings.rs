@@ -38,6 +38,9 @@ pub async fn endings(
     hashes: &[DataHash],
     registrars: &[String],
 ) -> Result<Vec<EndingFacts>, StoreError> {
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     let found = sqlx::query!(
         r#"SELECT DISTINCT ON (ended.hash)

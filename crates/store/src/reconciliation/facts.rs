@@ -185,6 +185,9 @@ pub async fn record_facts(
     registry: &Registry,
     records: &[RecordId],
 ) -> Result<Vec<RecordFacts>, StoreError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
     let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         RecordColumns,
@@ -344,6 +347,9 @@ pub async fn hash_facts(
     registry: &Registry,
     hashes: &[DataHash],
 ) -> Result<Vec<HashFacts>, StoreError> {
+    if hashes.is_empty() {
+        return Ok(Vec::new());
+    }
     let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
     let found = sqlx::query!(
         r#"SELECT

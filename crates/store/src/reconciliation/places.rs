@@ -116,6 +116,9 @@ pub async fn placed_anchors(
     registry: &Registry,
     records: &[RecordId],
 ) -> Result<Vec<PlacedAnchor>, StoreError> {
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
     let records: Vec<Uuid> = records.iter().map(|id| id.0).collect();
     let found = sqlx::query_as!(
         PlaceColumns,
