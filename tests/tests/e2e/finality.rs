@@ -112,7 +112,7 @@ async fn a_block_between_two_that_are_remembered_is_not_called_final_against_ano
     world.wait_for_indexer().await;
     world.indexer.stop().await;
     let node = LyingNode::before(world.foundation.chain_rpc_url()).await;
-    let registry = world.foundation.deployment.registry.to_string();
+    let registry = world.foundation.deployment.registry.clone();
     let cursor = format!(
         "SELECT block_number, finalized_block FROM chain_cursors WHERE registry = '{registry}'"
     );
