@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use domain::{ids::RecordId, throttle::Network};
 use futures::{Stream, StreamExt};
 use store::{
-    cursor::{self, IndexerProgress},
     feed::{FeedFinding, FeedRow},
     index_status::{self, IndexProgress},
     registry_feed::RegistryFeedRow,
@@ -37,7 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Registry {
     deployment: chain::Deployment,
-    progress: Option<IndexerProgress>,
+    progress: Option<IndexProgress>,
 }
 
 /// The contract that records are anchored in, and how far its events have been read.
@@ -80,22 +79,18 @@ impl Registry {
 
     /// The number of the last block whose events were read; null before the first one.
     async fn indexed_block(&self) -> Option<i64> {
-        self.progress
-            .as_ref()
-            .map(|progress| progress.indexed_block)
+        self.progress.map(|progress| progress.indexed_block)
     }
 
     /// The number of the last block that cannot be undone; null before the first one.
     async fn finalized_block(&self) -> Option<i64> {
-        self.progress
-            .as_ref()
-            .map(|progress| progress.finalized_block)
+        self.progress.map(|progress| progress.finalized_block)
     }
 
     /// The number of events that the contract has emitted, as far as they were read; null before the
     /// first one. The sequence has no gaps.
     async fn head_sequence(&self) -> Option<i64> {
-        self.progress.as_ref().map(|progress| progress.sequence)
+        self.progress.map(|progress| progress.sequence)
     }
 }
 
@@ -201,7 +196,7 @@ impl IntegrityQuery {
         if asking.token.is_some() {
             asking.caller()?.active_actor(&mut tx).await?;
         }
-        let progress = cursor::progress(&mut tx, &followed)
+        let progress = index_status::progress(&mut tx, &followed)
             .await
             .map_err(Error::from)?;
         tx.commit().await.map_err(Error::from)?;

@@ -14,7 +14,8 @@ use domain::{integrity::ClosedAs, records::DataHash};
 use serde::Serialize;
 use store::{
     Pool, StoreError,
-    cursor::{self, Registry},
+    cursor::Registry,
+    index_status,
     restores::{self, OpenAnchor},
     signers::SignerAccount,
     trail,
@@ -215,7 +216,7 @@ pub(crate) async fn compare(
 ) -> Result<ChainReport, FollowError> {
     let mut conn = pool.acquire().await?;
     let deployment = client.deployment().clone();
-    let followed = cursor::progress(&mut conn, registry).await?;
+    let followed = index_status::progress(&mut conn, registry).await?;
     let followed = followed.map(|it| u64::try_from(it.finalized_block).unwrap_or_default());
     // What was not final may have been undone since.
     let from_block = followed.map_or(deployment.block, |block| block + 1);

@@ -68,6 +68,26 @@ pub struct BlockRow {
     pub head: String,
 }
 
+/// Where a registry was followed to; `None` where it never was.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn position(
+    conn: &mut PgConnection,
+    registry: &Registry,
+) -> Result<Option<Position>, StoreError> {
+    Ok(sqlx::query_as!(
+        Position,
+        "SELECT block_number, block_hash, sequence, head
+         FROM chain_cursors
+         WHERE chain_id = $1 AND registry = $2",
+        registry.chain_id,
+        registry.address,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// Makes the caller the leader: a new fence, on a cursor that begins at `first` if there is none.
 ///
 /// # Errors
@@ -287,36 +307,5 @@ pub async fn remembered(
         registry.chain_id,
     )
     .fetch_all(conn)
-    .await?)
-}
-
-/// How far the indexer has followed the registry.
-#[derive(Debug, Clone)]
-pub struct IndexerProgress {
-    /// The last block applied.
-    pub indexed_block: i64,
-    /// The last final block.
-    pub finalized_block: i64,
-    /// The registry's sequence after the last block applied.
-    pub sequence: i64,
-}
-
-/// How far the indexer is; `None` before its first block.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn progress(
-    conn: &mut PgConnection,
-    registry: &Registry,
-) -> Result<Option<IndexerProgress>, StoreError> {
-    Ok(sqlx::query_as!(
-        IndexerProgress,
-        "SELECT block_number AS indexed_block, finalized_block, sequence
-         FROM chain_cursors
-         WHERE chain_id = $1 AND registry = $2",
-        registry.chain_id,
-        registry.address,
-    )
-    .fetch_optional(conn)
     .await?)
 }

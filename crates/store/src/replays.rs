@@ -4,11 +4,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::{
-    StoreError, Tx,
-    chain_events::EventRow,
-    cursor::{Position, Registry},
-};
+use crate::{StoreError, Tx, chain_events::EventRow, cursor::Registry};
 
 /// An event that is live, as it stands in its row: a tampered column may hold anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,26 +111,6 @@ pub async fn surplus_events(
         limit,
     )
     .fetch_all(conn)
-    .await?)
-}
-
-/// Where a registry was followed to; `None` where it never was.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn position(
-    conn: &mut PgConnection,
-    registry: &Registry,
-) -> Result<Option<Position>, StoreError> {
-    Ok(sqlx::query_as!(
-        Position,
-        "SELECT block_number, block_hash, sequence, head
-         FROM chain_cursors
-         WHERE chain_id = $1 AND registry = $2",
-        registry.chain_id,
-        registry.address,
-    )
-    .fetch_optional(conn)
     .await?)
 }
 

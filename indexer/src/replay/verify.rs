@@ -193,12 +193,12 @@ impl Replay {
     /// Compares everything up to where the cursor stands now.
     pub(super) async fn verify(&self) -> Result<VerifiedTables, ReplayFailure> {
         let mut conn = self.pool.acquire().await?;
-        let cursor = replays::position(&mut conn, &self.registry).await?;
+        let cursor = cursor::position(&mut conn, &self.registry).await?;
         let cursor = cursor.ok_or("the registry of the deployment file was never followed here")?;
         let to_block = number(cursor.block_number);
         let mut consents = None;
         if let Some(registry) = &self.consents {
-            let followed = replays::position(&mut conn, registry).await?;
+            let followed = cursor::position(&mut conn, registry).await?;
             consents = followed
                 .filter(|it| it.block_number == cursor.block_number)
                 .map(|it| FollowedLine::new(registry.clone(), it));
@@ -295,7 +295,7 @@ impl Replay {
         conn: &mut PgConnection,
         line: &FollowedLine,
     ) -> Result<(), ReplayFailure> {
-        let now = replays::position(conn, &self.registry).await?;
+        let now = cursor::position(conn, &self.registry).await?;
         let is_ahead = now.is_some_and(|now| now.block_number >= line.cursor.block_number);
         let block = self
             .client
