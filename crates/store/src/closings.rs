@@ -88,9 +88,6 @@ pub struct DueClosing {
     pub reason: ClosingReason,
 }
 
-/// When a closing is looked at again that cannot be read.
-const UNREADABLE_AGAIN_IN: Duration = Duration::from_secs(600);
-
 /// What is to be closed and can be, because its anchor is in a block. One that cannot be read is logged and put off: it
 /// must stop no other. Served by `idx_record_closings_pending`.
 ///
@@ -116,23 +113,20 @@ pub async fn due(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let (mut due, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
-    for row in found {
+    let read = found.into_iter().map(|row| {
         let record = RecordId(row.record_id);
-        let read = rows::hash(&row.record_hash).and_then(|record_hash| {
+        let closing = rows::hash(&row.record_hash).and_then(|record_hash| {
             Ok(DueClosing {
                 record,
                 record_hash,
                 reason: reason(row.reason)?,
             })
         });
-        match rows::readable(read, "closing", row.record_id) {
-            Some(closing) => due.push(closing),
-            None => unreadable.push(record),
-        }
-    }
+        (record, row.record_id, closing)
+    });
+    let (due, unreadable) = rows::readable_and_not(read, "closing");
     if !unreadable.is_empty() {
-        put_off(conn, &unreadable, UNREADABLE_AGAIN_IN).await?;
+        put_off(conn, &unreadable, rows::UNREADABLE_AGAIN_IN).await?;
     }
     Ok(due)
 }

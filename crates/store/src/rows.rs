@@ -1,11 +1,14 @@
 //! Turning columns into domain types.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use domain::records::DataHash;
 use uuid::Uuid;
 
 use crate::StoreError;
+
+/// When a row that cannot be read, and was put off, is looked at again.
+pub(crate) const UNREADABLE_AGAIN_IN: Duration = Duration::from_secs(600);
 
 /// Reads an enum column.
 pub(crate) fn text<T: FromStr>(value: &str, what: &'static str) -> Result<T, StoreError> {
@@ -24,6 +27,22 @@ pub(crate) fn readable<T>(read: Result<T, StoreError>, what: &str, record: Uuid)
         tracing::error!(record.id = %record, %error, "The {what} of record {record} cannot be read; it is passed over");
     })
     .ok()
+}
+
+/// What was read of records, each with its key and its record's id; and the keys of what cannot be read, which is logged as
+/// [`readable`] does.
+pub(crate) fn readable_and_not<K, T>(
+    read: impl Iterator<Item = (K, Uuid, Result<T, StoreError>)>,
+    what: &str,
+) -> (Vec<T>, Vec<K>) {
+    let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+    for (key, record, row) in read {
+        match readable(row, what, record) {
+            Some(row) => rows.push(row),
+            None => unreadable.push(key),
+        }
+    }
+    (rows, unreadable)
 }
 
 /// Reads a JSONB column.

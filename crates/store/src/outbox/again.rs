@@ -100,9 +100,6 @@ impl TryFrom<FailedColumns> for FailedAnchor {
     }
 }
 
-/// When one is looked at again that cannot be read.
-const UNREADABLE_AGAIN_IN: Duration = Duration::from_secs(600);
-
 /// What is to be signed again, earlier versions first, whichever of our accounts signed it. One that cannot be read is logged
 /// and put off. Served by `idx_anchor_outbox_again`.
 ///
@@ -154,16 +151,13 @@ pub async fn due(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let (mut due, mut unreadable) = (Vec::with_capacity(found.len()), Vec::new());
-    for row in found {
+    let read = found.into_iter().map(|row| {
         let (outbox, record) = (row.id, row.record_id);
-        match rows::readable(FailedAnchor::try_from(row), "anchor", record) {
-            Some(failed) => due.push(failed),
-            None => unreadable.push(outbox),
-        }
-    }
+        (outbox, record, FailedAnchor::try_from(row))
+    });
+    let (due, unreadable) = rows::readable_and_not(read, "anchor");
     if !unreadable.is_empty() {
-        put_off(conn, &unreadable, UNREADABLE_AGAIN_IN).await?;
+        put_off(conn, &unreadable, rows::UNREADABLE_AGAIN_IN).await?;
     }
     Ok(due)
 }
