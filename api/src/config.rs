@@ -1048,15 +1048,10 @@ pub(crate) struct LogConfig {
     #[arg(
         long,
         env = "MEDITRUSTAL_OTLP_URL",
-        value_parser = collector_url,
+        value_parser = telemetry::collector_url,
         global = true
     )]
     pub(crate) otlp_url: Option<String>,
-}
-
-/// The address of a collector of traces.
-fn collector_url(text: &str) -> Result<String, telemetry::InvalidCollector> {
-    telemetry::check_collector(text).map(|()| text.to_owned())
 }
 
 /// How a log line looks.

@@ -107,18 +107,13 @@ pub(crate) struct Config {
     pub(crate) log_file: Option<PathBuf>,
 
     /// What collects traces by OTLP over HTTP, such as `http://127.0.0.1:4318`; without it there are none
-    #[arg(long, env = "MEDITRUSTAL_OTLP_URL", value_parser = collector_url)]
+    #[arg(long, env = "MEDITRUSTAL_OTLP_URL", value_parser = telemetry::collector_url)]
     pub(crate) otlp_url: Option<String>,
 
     /// How long a statement may take before it is logged, by its name alone, in milliseconds
     #[arg(long, env = "MEDITRUSTAL_SLOW_STATEMENT_MS", default_value = "2000",
           value_parser = clap::value_parser!(u64).range(1..=600_000))]
     slow_statement_ms: u64,
-}
-
-/// The address of a collector of traces.
-fn collector_url(text: &str) -> Result<String, telemetry::InvalidCollector> {
-    telemetry::check_collector(text).map(|()| text.to_owned())
 }
 
 /// Files that are read before anything else.

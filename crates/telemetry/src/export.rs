@@ -24,12 +24,12 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(3);
 #[error("it is no address of a collector of traces, which looks like http://127.0.0.1:4318")]
 pub struct InvalidCollector;
 
-/// Refuses what is no address of a collector that this build can speak to. Nobody is asked.
+/// Reads the address of a collector that this build can speak to. Nobody is asked.
 ///
 /// # Errors
 /// [`InvalidCollector`].
-pub fn check_collector(url: &str) -> Result<(), InvalidCollector> {
-    endpoint(url).map(|_| ())
+pub fn collector_url(text: &str) -> Result<String, InvalidCollector> {
+    endpoint(text).map(|_| text.to_owned())
 }
 
 /// Where traces are taken: `/v1/traces` below the address.
@@ -163,7 +163,7 @@ mod tests {
             assert!(endpoint.path() == "/v1/traces", "{endpoint}");
         }
         for url in ["", "127.0.0.1:4318", "https://collector", "file:///tmp"] {
-            assert_eq!(check_collector(url), Err(InvalidCollector), "{url}");
+            assert_eq!(collector_url(url), Err(InvalidCollector), "{url}");
         }
     }
 

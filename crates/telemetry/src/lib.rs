@@ -21,7 +21,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use self::export::{InvalidCollector, check_collector};
+pub use self::export::{InvalidCollector, collector_url};
 use self::{
     export::Exporter,
     log_file::LogFile,
