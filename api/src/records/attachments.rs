@@ -10,7 +10,7 @@ use domain::{
 };
 use fhir::{
     Issue, IssueCode, Json, Severity,
-    attachments::{Attachment, ContentType, HEAD, MAX_ATTACHMENTS, of},
+    attachments::{Attachment, ContentType, HEAD, MAX_ATTACHMENTS, Promise, of},
 };
 use serde_json::json;
 use store::{
@@ -124,12 +124,14 @@ async fn ask(
     disclosure: &RecordDisclosure,
     decryption: Decryption<'_>,
     caller: &Caller,
-    (record, purpose, wanted): (RecordId, Option<Purpose>, Wanted),
+    asked: AttachmentRequest,
+    wanted: Wanted,
 ) -> Result<(Disclosed, Json), Error> {
+    let record = asked.record;
     let inquiry = DisclosureRequest {
         caller: caller.clone(),
         record,
-        purpose,
+        purpose: asked.purpose,
         wanted,
         budget: None,
     };
@@ -140,6 +142,16 @@ async fn ask(
     let bytes = decrypt::intact(decryption.pool, sealed, opened).await?;
     let document = decrypt::document(&bytes).ok_or(Error::Integrity(record))?;
     Ok((disclosed, document))
+}
+
+/// The file beside a record that the attachment of this place promises.
+fn promised_file(record: RecordId, place: u32, promise: Promise) -> SealedFile {
+    SealedFile {
+        record,
+        place,
+        size: promise.size,
+        sha256: promise.sha256,
+    }
 }
 
 /// The attachment of this place.
@@ -168,8 +180,7 @@ pub(crate) async fn open(
     asked: AttachmentRequest,
 ) -> Result<NamedFile, Error> {
     let wanted = Wanted::Attachment(asked.place);
-    let of_record = (asked.record, asked.purpose, wanted);
-    let (disclosed, document) = ask(disclosure, decryption, caller, of_record).await?;
+    let (disclosed, document) = ask(disclosure, decryption, caller, asked, wanted).await?;
     let named = of(&document);
     let attachment = nth(&named, asked.place)?;
     if let Some(content) = attachment.data().and_then(decode) {
@@ -201,12 +212,7 @@ fn apart(
     key: PatientKey,
 ) -> Option<NamedFile> {
     let promise = attachment.promise().ok()?;
-    let file = SealedFile {
-        record,
-        place,
-        size: promise.size,
-        sha256: promise.sha256,
-    };
+    let file = promised_file(record, place, promise);
     Some(NamedFile {
         place,
         content_type: promise.content_type.as_str(),
@@ -311,8 +317,7 @@ pub(crate) async fn promised(
     asked: AttachmentRequest,
 ) -> Result<PromisedFile, Error> {
     let wanted = Wanted::AttachmentUpload(asked.place);
-    let of_record = (asked.record, asked.purpose, wanted);
-    let (disclosed, document) = ask(disclosure, decryption, caller, of_record).await?;
+    let (disclosed, document) = ask(disclosure, decryption, caller, asked, wanted).await?;
     let named = of(&document);
     let named = named.get(..MAX_ATTACHMENTS).unwrap_or(&named);
     let attachment = nth(named, asked.place)?;
@@ -324,12 +329,7 @@ pub(crate) async fn promised(
     }
     let promise = attachment.promise().map_err(Error::Document)?;
     Ok(PromisedFile {
-        file: SealedFile {
-            record: asked.record,
-            place: asked.place,
-            size: promise.size,
-            sha256: promise.sha256,
-        },
+        file: promised_file(asked.record, asked.place, promise),
         content_type: promise.content_type,
         hash: attachment.hash().map(str::to_owned),
         key: key_of(decryption.keyring, disclosed.sealed.as_ref()).await?,
