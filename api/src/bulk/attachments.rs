@@ -150,10 +150,7 @@ pub(crate) async fn download(
         let app = &transfer.app;
         let (disclosure, caller) = (&app.disclosure, &transfer.caller);
         let file = attachments::open(disclosure, app.decryption(), caller, asked).await;
-        if let Err(Error::NotFound(_)) = &file {
-            transfer.charge_refusal().await;
-        }
-        let file = file?;
+        let file = transfer.charged(file).await?;
         let part = FilePart::of(&headers, file.size, &tag(&file));
         let first = match &part {
             FilePart::Bytes(_, range) => Some(file.chunk(&app.pool, chunk_at(range.start)?).await?),
@@ -303,10 +300,7 @@ pub(crate) async fn upload(
         let app = &transfer.app;
         let (disclosure, caller) = (&app.disclosure, &transfer.caller);
         let file = attachments::promised(disclosure, app.decryption(), caller, asked).await;
-        if let Err(Error::NotFound(_)) = &file {
-            transfer.charge_refusal().await;
-        }
-        let file = file?;
+        let file = transfer.charged(file).await?;
         check_headers(&parts.headers, &file)?;
         Ok::<_, TransferRefused>((transfer, asked, file))
     };

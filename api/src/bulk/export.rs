@@ -213,10 +213,7 @@ pub(crate) async fn answer(
         let cursors = export.cursors(&transfer.app.index_key, &transfer.caller);
         let after = cursors.read(after.as_ref())?;
         let begun = export.begin(&transfer.app.pool, &transfer.caller).await;
-        if let Err(Error::NotFound(_)) = &begun {
-            transfer.charge_refusal().await;
-        }
-        let begun = begun?;
+        let begun = transfer.charged(begun).await?;
         Ok::<_, TransferRefused>((transfer, begun, cursors, form, after))
     };
     match finished(&schema, begun).await {

@@ -275,6 +275,14 @@ impl Transfer {
         costs.charge_afterwards(self.party, REFUSAL_COST).await;
     }
 
+    /// What came of the asking; where it is not there for the caller, that refusal is charged.
+    async fn charged<T>(&self, found: Result<T, Error>) -> Result<T, Error> {
+        if matches!(found, Err(Error::NotFound(_))) {
+            self.charge_refusal().await;
+        }
+        found
+    }
+
     /// Waits until it must end, whatever it is doing.
     async fn over(&self) -> Ending {
         self.lease.over().await.into()
