@@ -1,7 +1,7 @@
 //! `GET /audit/export`: the audit trail as FHIR `AuditEvent`s, one in a line: what is about the caller, or, to an administrator,
 //! everything.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, str::FromStr};
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
@@ -13,21 +13,18 @@ use fhir::Severity;
 use tracing::Instrument as _;
 
 use super::{
-    Disconnected, Ending, ResponseBody, Transfer, TransferRefused,
+    Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused,
     export::{LAST_WORD, outcome},
     finished,
     query::QueryParameters,
+    wait_where_busy,
 };
 use crate::{
     audit::events::{EventExport, Period},
     authenticate::context,
-    error::Error,
     schema::Schema,
     wire::UNBUFFERED,
 };
-
-/// How often lines are asked for again where something is busy.
-const TRIES: u32 = 5;
 
 /// Whose rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,19 +132,15 @@ impl EventRun {
             let lines = match lines {
                 Ok(Some(lines)) => lines,
                 Ok(None) => return Ok(()),
-                Err(Error::Busy {
-                    retry_after_seconds,
-                }) if left > 0 => {
-                    left -= 1;
-                    let wait = Duration::from_secs(retry_after_seconds.into());
-                    tokio::select! {
+                Err(error) => {
+                    left = tokio::select! {
                         biased;
                         over = transfer.over() => return Err(Some(over)),
                         () = output.disconnected() => return Err(None),
-                        () = tokio::time::sleep(wait) => continue,
-                    }
+                        again = wait_where_busy(error, left) => again?,
+                    };
+                    continue;
                 }
-                Err(error) => return Err(Some((&error).into())),
             };
             left = TRIES;
             let room = tokio::select! {

@@ -28,7 +28,8 @@ use store::records::{
 };
 
 use super::{
-    Disconnected, Ending, ResponseBody, Transfer, TransferRefused, finished, query::QueryParameters,
+    Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused, finished,
+    query::QueryParameters, wait_where_busy,
 };
 use tracing::Instrument as _;
 
@@ -47,8 +48,6 @@ use crate::{
     wire::UNBUFFERED,
 };
 
-/// How often a group is asked for where something is busy.
-const TRIES: u32 = 5;
 /// How long a last word has to leave before the connection breaks off. Lost, it is still told that the
 /// export is not whole.
 pub(super) const LAST_WORD: Duration = Duration::from_millis(100);
@@ -411,13 +410,10 @@ impl ExportRun {
                     self.after = Some(page_key);
                     return Ok(Some(group));
                 }
-                Err(Error::Busy {
-                    retry_after_seconds,
-                }) if left > 0 => {
-                    left -= 1;
-                    tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
+                Err(error) => {
+                    let again = wait_where_busy(error, left).await;
+                    left = again.map_err(ExportStop::Over)?;
                 }
-                Err(error) => return Err(ExportStop::Over((&error).into())),
             }
         }
     }

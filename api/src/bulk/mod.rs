@@ -52,6 +52,8 @@ const TRY_AGAIN: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much the other side takes or sends at least. Unit: bytes in a second.
 const PER_SECOND: u64 = 1024;
+/// How often something is asked for again where it is busy.
+const TRIES: u32 = 5;
 /// How many pieces wait for the other side.
 const WAITING: usize = 4;
 /// How much of a body that is refused is read, and for how long: whoever is still sending would
@@ -286,6 +288,19 @@ impl Transfer {
     /// Waits until it must end, whatever it is doing.
     async fn over(&self) -> Ending {
         self.lease.over().await.into()
+    }
+}
+
+/// Waits where something is busy; gives how often it may be asked for yet. Else the transfer is over.
+async fn wait_where_busy(error: Error, left: u32) -> Result<u32, Ending> {
+    match error {
+        Error::Busy {
+            retry_after_seconds,
+        } if left > 0 => {
+            tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
+            Ok(left - 1)
+        }
+        error => Err((&error).into()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! with `complete.json`, which names every file with its SHA-256. What ends earlier is not whole, and the connection breaks off. The
 //! last line of a file says how to go on after it (`after`): then an archive with the rest comes, which says that it is no more.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
@@ -21,11 +21,11 @@ use uuid::Uuid;
 use vault::digest;
 
 use super::{
-    Disconnected, Ending, ResponseBody, Transfer, TransferRefused,
+    Disconnected, Ending, ResponseBody, TRIES, Transfer, TransferRefused,
     export::{ExportFormat, LAST_WORD},
     finished,
     query::QueryParameters,
-    tar,
+    tar, wait_where_busy,
 };
 use crate::{
     authenticate::context,
@@ -40,9 +40,6 @@ use crate::{
     schema::Schema,
     wire::UNBUFFERED,
 };
-
-/// How often a page is asked for again where something is busy.
-const TRIES: u32 = 5;
 
 /// Answers with the archive.
 pub(crate) async fn answer(
@@ -217,7 +214,7 @@ impl MyDataRun {
                     let bytes = lines.iter().flat_map(line).collect();
                     return Ok((bytes, next));
                 }
-                Err(error) => left = self.try_again(error, left).await?,
+                Err(error) => left = wait_where_busy(error, left).await?,
             }
         }
     }
@@ -240,7 +237,7 @@ impl MyDataRun {
             match group {
                 Ok(None) => return Ok((Vec::new(), None)),
                 Ok(Some(group)) => break group,
-                Err(error) => left = self.try_again(error, left).await?,
+                Err(error) => left = wait_where_busy(error, left).await?,
             }
         };
         let (disclosed, key) = group;
@@ -300,7 +297,7 @@ impl MyDataRun {
                     let name = format!("{name}.withheld.json");
                     return self.send(&name, line(&told)).await;
                 }
-                Err(error) => left = self.try_again(error, left).await?,
+                Err(error) => left = wait_where_busy(error, left).await?,
             }
         }
         let sent = self.chunks(&name, file).await;
@@ -322,7 +319,7 @@ impl MyDataRun {
             let chunk = loop {
                 match file.chunk(&self.transfer.app.pool, number).await {
                     Ok(chunk) => break chunk,
-                    Err(error) => left = self.try_again(error, left).await?,
+                    Err(error) => left = wait_where_busy(error, left).await?,
                 }
             };
             self.write(chunk.to_vec()).await?;
@@ -340,21 +337,6 @@ impl MyDataRun {
             over = self.transfer.over() => Err(Some(over)),
             sent = self.output.write(piece) => sent.map_err(|Disconnected| None),
         }
-    }
-
-    /// Waits where something is busy; else it is over.
-    async fn try_again(&self, error: Error, left: u32) -> Result<u32, Stop> {
-        let Error::Busy {
-            retry_after_seconds,
-        } = error
-        else {
-            return Err(Some((&error).into()));
-        };
-        if left == 0 {
-            return Err(Some((&error).into()));
-        }
-        tokio::time::sleep(Duration::from_secs(retry_after_seconds.into())).await;
-        Ok(left - 1)
     }
 
     /// Sends a file when there is room for it.
