@@ -48,6 +48,17 @@ async fn all_is_anchored(world: &World) -> Vec<String> {
     records.iter().map(id).collect()
 }
 
+/// Answers every record that is stored, where those that were acknowledged are among them.
+async fn none_is_lost(world: &World, acknowledged: &BTreeSet<String>) -> BTreeSet<String> {
+    let stored: BTreeSet<_> = all_is_anchored(world).await.into_iter().collect();
+    assert!(
+        acknowledged.is_subset(&stored),
+        "{:?} are lost",
+        acknowledged.difference(&stored)
+    );
+    stored
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill_of_the_api() {
     let mut world = World::start().await;
@@ -62,12 +73,7 @@ async fn what_was_acknowledged_survives_a_kill_of_the_api() {
     writers.reach(48).await;
     let acknowledged = writers.end().await;
 
-    let stored: BTreeSet<_> = all_is_anchored(&world).await.into_iter().collect();
-    assert!(
-        acknowledged.is_subset(&stored),
-        "{:?} are lost",
-        acknowledged.difference(&stored)
-    );
+    let stored = none_is_lost(&world, &acknowledged).await;
     for record in &stored {
         let opened = ana.reads(record).await;
         assert_eq!(
@@ -174,12 +180,7 @@ async fn what_was_acknowledged_survives_restarts_of_the_database_under_load() {
     writers.reach(so_far + 12).await;
     let acknowledged = writers.end().await;
 
-    let stored: BTreeSet<_> = all_is_anchored(&world).await.into_iter().collect();
-    assert!(
-        acknowledged.is_subset(&stored),
-        "{:?} are lost",
-        acknowledged.difference(&stored)
-    );
+    none_is_lost(&world, &acknowledged).await;
     for record in &acknowledged {
         let verified = ana.verifies(record).await;
         assert_eq!(verified.data()["verifyRecord"]["verdict"], "VERIFIED");

@@ -465,14 +465,20 @@ async fn nonces_that_others_used_while_no_api_ran_are_adopted_by_an_operator_who
     assert!(stuck(&world).await.is_empty());
 }
 
+/// The file with the next registrar's key.
+fn next_key(world: &World) -> String {
+    let file = world.file("next-registrar.key");
+    fs::write(&file, NEXT_KEY).expect("the key is written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours alone");
+    file
+}
+
 #[tokio::test]
 async fn after_a_rotation_old_transactions_come_to_their_end_and_new_ones_are_the_next_keys() {
     let mut world = world().await;
     let ana = world.patient("ana").await;
     let old = world.foundation.deployment.registrar.clone();
-    let file = world.file("next-registrar.key");
-    fs::write(&file, NEXT_KEY).expect("the key is written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours alone");
+    let file = next_key(&world);
     let refused = signer(&world, &["rotate", "--to", &file, "--yes"]).expect_err("it has no role");
     assert!(refused.contains("grantRole"), "{refused}");
     world
@@ -513,9 +519,7 @@ async fn a_key_that_lost_its_role_and_has_it_again_leaves_no_nonce_out() {
     let mut world = world().await;
     let ana = world.patient("ana").await;
     let old = world.foundation.deployment.registrar.clone();
-    let file = world.file("next-registrar.key");
-    fs::write(&file, NEXT_KEY).expect("the key is written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours alone");
+    let file = next_key(&world);
     world
         .calls_registry(ADMINISTRATOR, grant_role(REGISTRAR_ROLE, NEXT))
         .await;
