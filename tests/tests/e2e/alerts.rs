@@ -14,7 +14,7 @@ use tests::registry::{REGISTRAR_ROLE, revoke_role, set_paused};
 use tests::{Person, Program, World, documents, eventually, id, text};
 
 use crate::backups::{Site, creates};
-use crate::break_glass::{ages, opens};
+use crate::break_glass::{ages, cannot_be_written_down, opens};
 use crate::checkpoints::{pinned, pins_another_trail};
 use crate::health::{puts_the_clock_ahead, puts_the_clock_of};
 use crate::monitoring::{FINDING, Settings, runs, tells_metrics, tries_to_scrape};
@@ -403,15 +403,7 @@ async fn guesses(world: &World, person: &Person) {
 
 /// Emergency access that cannot be written down.
 async fn asks_for_what_is_broken(world: &World, bo: &Person, ana: &Person) {
-    world.is_broken_on_purpose();
-    world
-        .executes(
-            "CREATE FUNCTION no_start() RETURNS trigger LANGUAGE plpgsql AS
-                 $$ BEGIN RAISE EXCEPTION 'no start'; END $$;
-             CREATE TRIGGER no_start BEFORE INSERT ON audit_logs FOR EACH ROW
-                 WHEN (NEW.action_type = 'BREAK_GLASS_START') EXECUTE FUNCTION no_start()",
-        )
-        .await;
+    cannot_be_written_down(world).await;
     let input = json!({ "patientId": ana.id, "reason": "She is unconscious after an accident." });
     let answer = bo.asks(BREAK_GLASS, json!({ "input": input })).await;
     answer.fails_with("INTERNAL");

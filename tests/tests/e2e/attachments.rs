@@ -290,14 +290,19 @@ async fn what_a_document_does_not_promise_is_refused_with_its_path() {
     assert_eq!((refused.status, refused.code().as_str()), (409, "CONFLICT"));
 }
 
+/// Creates a record whose document promises this file as its first attachment and as its second one.
+async fn promises_twice(patient: &Person, file: &[u8]) -> String {
+    let said = promise(file, "application/pdf");
+    let document = report(&[said.clone(), said]);
+    id(&patient.creates(patient, "IMAGING", &document).await)
+}
+
 #[tokio::test]
 async fn a_file_that_was_cut_or_put_in_another_order_is_not_shown() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let file = pdf();
-    let said = promise(&file, "application/pdf");
-    let document = report(&[said.clone(), said]);
-    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    let record = promises_twice(&ana, &file).await;
     for place in [1, 2] {
         let stored = sends(&world, &ana, (&record, place), &file).await;
         assert_eq!(stored.status, 201, "{}", stored.body);
@@ -346,9 +351,7 @@ async fn a_file_of_which_nothing_is_left_is_told_from_one_that_never_came() {
     let world = World::start().await;
     let ana = world.patient("ana").await;
     let file = pdf();
-    let said = promise(&file, "application/pdf");
-    let document = report(&[said.clone(), said]);
-    let record = id(&ana.creates(&ana, "IMAGING", &document).await);
+    let record = promises_twice(&ana, &file).await;
     let stored = sends(&world, &ana, (&record, 1), &file).await;
     assert_eq!(stored.status, 201, "{}", stored.body);
     world

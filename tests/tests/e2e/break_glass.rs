@@ -1018,10 +1018,8 @@ async fn an_emergency_needs_a_second_factor_where_the_operator_says_so() {
     refused.fails_with("NOT_FOUND");
 }
 
-#[tokio::test]
-async fn no_window_opens_and_nobody_is_told_where_no_audit_row_can_be_written() {
-    let world = World::start().await;
-    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+/// From now on no audit row of emergency access can be written.
+pub(crate) async fn cannot_be_written_down(world: &World) {
     world.is_broken_on_purpose();
     world
         .executes(
@@ -1031,6 +1029,13 @@ async fn no_window_opens_and_nobody_is_told_where_no_audit_row_can_be_written() 
                  WHEN (NEW.action_type = 'BREAK_GLASS_START') EXECUTE FUNCTION no_start()",
         )
         .await;
+}
+
+#[tokio::test]
+async fn no_window_opens_and_nobody_is_told_where_no_audit_row_can_be_written() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    cannot_be_written_down(&world).await;
 
     let failed = opens_for(&bo, &ana.id, Value::Null, REASON).await;
 

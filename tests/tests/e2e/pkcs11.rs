@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tests::{Person, Program, World, documents, eventually, id, text};
 
 use crate::health::{fails, is_well};
+use crate::rotation::{database, keys_with, masters};
 
 /// The label of the token.
 const LABEL: &str = "meditrustal";
@@ -91,40 +92,14 @@ fn with(environment: &[(String, String)], other: &[(&str, &str)]) -> Vec<(String
     environment.iter().cloned().chain(other).collect()
 }
 
-/// Runs `meditrustal keys …`; answers what it printed, or why it failed.
+/// Runs `meditrustal keys …` on the database; answers what it printed, or why it failed.
 async fn keys(
     world: &World,
     arguments: &[&str],
     environment: &[(String, String)],
 ) -> Result<String, String> {
-    let file = masters(world).display().to_string();
-    let url = world.foundation.url_of("meditrustal_keys");
-    let url = url.expect("there is such a role");
-    let own = [
-        ("MEDITRUSTAL_MASTER_KEYS_FILE", file.as_str()),
-        ("DATABASE_URL", &url),
-    ];
-    let environment = with(environment, &own);
-    let programs = world.foundation.programs.clone();
-    let arguments: Vec<String> = ["keys"]
-        .iter()
-        .chain(arguments)
-        .map(|it| (*it).to_owned())
-        .collect();
-    let done = tokio::task::spawn_blocking(move || {
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let environment: Vec<(&str, &str)> = environment
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        programs.operate(&arguments, &environment, "")
-    });
-    let done = done.await.expect("a command does not panic");
-    done.map_err(|error| error.to_string())
-}
-
-fn masters(world: &World) -> PathBuf {
-    world.foundation.dir().join("keys/master-keys.json")
+    let environment = [environment, &[database(world)]].concat();
+    keys_with(world, arguments, environment).await
 }
 
 /// An api that is told of the token, in the place of the one before.
@@ -138,6 +113,17 @@ async fn api_with(world: &World, token: &Token) -> Program {
     // It knows of no token, and of no key inside one.
     world.api.stop().await;
     api
+}
+
+/// An api whose next keys are wrapped inside the token, and two patients at it.
+async fn with_a_key_inside(world: &World, token: &Token) -> (Program, Person, Person) {
+    let (ana, joe) = (world.patient("ana").await, world.patient("joe").await);
+    let api = api_with(world, token).await;
+    let (ana, joe) = (ana.at(&api), joe.at(&api));
+    keys(world, &["add", "--id", "inside"], &token.environment())
+        .await
+        .expect("a key inside the token");
+    (api, ana, joe)
 }
 
 /// By which master key each patient's key is wrapped, and where: 2 is here, 3 is inside the token.
@@ -243,12 +229,7 @@ async fn master_keys_move_into_a_token_and_out_of_it_while_the_api_goes_on() {
 async fn a_token_that_is_gone_makes_records_unavailable_and_none_of_them_corrupt() {
     let world = World::start().await;
     let token = Token::new(&world);
-    let (ana, joe) = (world.patient("ana").await, world.patient("joe").await);
-    let api = api_with(&world, &token).await;
-    let (ana, joe) = (ana.at(&api), joe.at(&api));
-    keys(&world, &["add", "--id", "inside"], &token.environment())
-        .await
-        .expect("a key inside the token");
+    let (api, ana, joe) = with_a_key_inside(&world, &token).await;
     let record = stores(&ana).await;
     ana.reads(&record).await.data();
 
@@ -280,12 +261,7 @@ async fn a_token_that_is_gone_makes_records_unavailable_and_none_of_them_corrupt
 async fn what_the_token_did_not_wrap_is_corrupt_although_the_token_says_nothing_of_why() {
     let world = World::start().await;
     let token = Token::new(&world);
-    let (ana, joe) = (world.patient("ana").await, world.patient("joe").await);
-    let api = api_with(&world, &token).await;
-    let (ana, joe) = (ana.at(&api), joe.at(&api));
-    keys(&world, &["add", "--id", "inside"], &token.environment())
-        .await
-        .expect("a key inside the token");
+    let (_api, ana, joe) = with_a_key_inside(&world, &token).await;
     let (hers, his) = (stores(&ana).await, stores(&joe).await);
     let of = |person: &Person| format!("WHERE patient_id = '{}'", person.id);
 

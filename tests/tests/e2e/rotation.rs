@@ -1,5 +1,6 @@
 //! Rotating the master keys by the operator's commands, while the api goes on.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use chrono::DateTime;
@@ -8,16 +9,42 @@ use serde_json::json;
 use tests::{World, documents, eventually, id, text};
 use vault::keyring::{KeyName, Keyring};
 
+/// The file of the master keys.
+pub(crate) fn masters(world: &World) -> PathBuf {
+    world.foundation.dir().join("keys/master-keys.json")
+}
+
 /// Runs `meditrustal keys …`; answers what it printed, or why it failed.
 pub(crate) async fn keys(
     world: &World,
     arguments: &[&str],
     with_database: bool,
 ) -> Result<String, String> {
-    let file = world.foundation.dir().join("keys/master-keys.json");
-    let file = file.display().to_string();
+    let environment = if with_database {
+        vec![database(world)]
+    } else {
+        Vec::new()
+    };
+    keys_with(world, arguments, environment).await
+}
+
+/// Where the database is, under the role of those who handle keys.
+pub(crate) fn database(world: &World) -> (String, String) {
     let url = world.foundation.url_of("meditrustal_keys");
-    let url = url.expect("there is such a role");
+    (
+        "DATABASE_URL".to_owned(),
+        url.expect("there is such a role"),
+    )
+}
+
+/// The same as [`keys`], with this environment.
+pub(crate) async fn keys_with(
+    world: &World,
+    arguments: &[&str],
+    mut environment: Vec<(String, String)>,
+) -> Result<String, String> {
+    let file = masters(world).display().to_string();
+    environment.push(("MEDITRUSTAL_MASTER_KEYS_FILE".to_owned(), file));
     let programs = world.foundation.programs.clone();
     let arguments: Vec<String> = ["keys"]
         .iter()
@@ -26,10 +53,10 @@ pub(crate) async fn keys(
         .collect();
     let done = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut environment = vec![("MEDITRUSTAL_MASTER_KEYS_FILE", file.as_str())];
-        if with_database {
-            environment.push(("DATABASE_URL", &url));
-        }
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         programs.operate(&arguments, &environment, "")
     });
     let done = done.await.expect("a command does not panic");
