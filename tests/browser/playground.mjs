@@ -12,38 +12,14 @@
 // With --session-file it takes over a log-in whose access token expires soon, and follows a
 // subscription past that moment: it prints "token has expired", waits for a line on its standard
 // input before the token is exchanged: how many events it has to be told of, those meanwhile included.
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import puppeteer from 'puppeteer-core';
-import { chromium } from './chromium.mjs';
-
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--no-first-run',
-  '--no-default-browser-check',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-dev-shm-usage',
-  '--disable-domain-reliability',
-  '--disable-sync',
-  '--no-proxy-server',
-];
-
-class Failure extends Error {}
+import { Failure, cleanUp, complaints, escape, start, step, watchErrors } from './browser.mjs';
 
 const options = readOptions();
 const origin = new URL(options.url).origin;
-const complaints = [];
-let browser;
-let profile;
 let page;
-
-const interrupted = (signal) => () => cleanUp().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
-process.once('SIGINT', interrupted('SIGINT'));
-process.once('SIGTERM', interrupted('SIGTERM'));
 
 try {
   await run();
@@ -59,7 +35,7 @@ try {
 async function run() {
   if (options['session-file']) return outliveToken();
   const password = await readPassword();
-  await start();
+  await begin();
   await loadPage();
 
   await step('schema is known', async () => {
@@ -150,7 +126,7 @@ async function loadPage() {
 /** A subscription whose access token expires goes on with the next one, after the last event that it has. */
 async function outliveToken() {
   const session = await readFile(options['session-file'], 'utf8');
-  await start();
+  await begin();
   await loadPage();
 
   await step('takes over a log-in', async () => {
@@ -220,43 +196,17 @@ async function readPassword() {
   return text.replace(/\r?\n$/, '');
 }
 
-async function start() {
-  const { executablePath, env } = await chromium();
-  profile = await mkdtemp(join(tmpdir(), 'meditrustal-profile-'));
-  browser = await puppeteer.launch({
-    executablePath,
-    env: { ...env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
-    userDataDir: profile,
-    headless: 'shell', // the packaged Chromium is the headless shell, which knows no other way
-    pipe: true, // no debugging port, and the browser ends with us even if we are killed
-    args: FLAGS,
-    defaultViewport: { width: 1440, height: 900 },
-    timeout: options.timeoutMillis,
-  });
-  page = await browser.newPage();
-  page.setDefaultTimeout(options.timeoutMillis);
+async function begin() {
+  const started = await start({ timeoutMillis: options.timeoutMillis, viewport: { width: 1440, height: 900 } });
+  page = started.page;
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: options.dark ? 'dark' : 'light' }]);
   await watch(page);
-  console.log(`browser: ${await browser.version()}`);
+  console.log(`browser: ${await started.browser.version()}`);
 }
 
 /** Collects whatever must not happen, in the page and in its workers. */
 async function watch(watched) {
-  const session = await watched.createCDPSession();
-  await session.send('Log.enable');
-  await session.send('Audits.enable');
-  // Log.entryAdded has what no script logs: refused by the policy, failed to load.
-  session.on('Log.entryAdded', ({ entry }) => {
-    if (entry.level === 'error') complaints.push(`browser log: ${entry.text} ${entry.url ?? ''}`.trim());
-  });
-  session.on('Audits.issueAdded', ({ issue }) => {
-    const breach = issue.details.contentSecurityPolicyIssueDetails;
-    if (breach) complaints.push(`content security policy: ${breach.violatedDirective} ${breach.blockedURL ?? ''}`.trim());
-  });
-  watched.on('console', (message) => {
-    if (['error', 'assert'].includes(message.type())) complaints.push(`console: ${message.text()}`);
-  });
-  watched.on('pageerror', (error) => complaints.push(`page error: ${error.message ?? error}`));
+  const session = await watchErrors(watched, (text) => complaints.push(text));
   watched.on('requestfailed', (request) => complaints.push(`request failed: ${request.url()} ${request.failure()?.errorText}`));
   watched.on('response', (response) => {
     if (response.status() >= 400) complaints.push(`status ${response.status()}: ${response.url()}`);
@@ -275,13 +225,6 @@ function foreign(url) {
   const parsed = new URL(url);
   if (parsed.protocol === 'data:') return; // stays inside the page
   if (parsed.origin !== origin || parsed.protocol === 'blob:') complaints.push(`request to another origin: ${url.slice(0, 200)}`);
-}
-
-async function step(name, action) {
-  const before = performance.now();
-  const detail = await action();
-  if (complaints.length) throw new Failure(`${name}: the browser complained`);
-  console.log(`${name}: ${detail} (${Math.round(performance.now() - before)} ms)`);
 }
 
 /** Opens a tab; with `run` also runs it, at once. */
@@ -358,18 +301,8 @@ async function screenshot() {
   await page.screenshot({ path: options.screenshot });
 }
 
-async function cleanUp() {
-  await browser?.close().catch(() => {});
-  if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 }).catch(() => {});
-  profile = browser = undefined;
-}
-
 function expectEqual(got, wanted, what) {
   if (got !== wanted) throw new Failure(`${what} is ${JSON.stringify(got)}, not ${JSON.stringify(wanted)}`);
-}
-
-function escape(text) {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
 function readOptions() {

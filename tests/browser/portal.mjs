@@ -14,30 +14,14 @@
 // console error, page error, breach of the content security policy, or request to another origin but the node.
 import { createHmac } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import puppeteer from 'puppeteer-core';
-import { chromium } from './chromium.mjs';
+import { Failure, cleanUp, complaints, escape, start, step, watchErrors } from './browser.mjs';
 
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--no-first-run',
-  '--no-default-browser-check',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-dev-shm-usage',
-  '--disable-domain-reliability',
-  '--disable-sync',
-  '--no-proxy-server',
-];
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 360, height: 740 };
-
-class Failure extends Error {}
 
 const { values: options } = parseArgs({
   options: {
@@ -54,7 +38,6 @@ const node = new URL(options.node).origin;
 const portal = fileURLToPath(new URL('../../examples/portal/', import.meta.url));
 const axe = await readFile(createRequire(join(portal, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
 const people = JSON.parse(await readFile(options.people, 'utf8'));
-const complaints = [];
 const visited = [];
 let looked = 0;
 let expected = [];
@@ -62,12 +45,8 @@ let browser;
 let profile;
 let page;
 
-const interrupted = (signal) => () => cleanUp().finally(() => process.exit(signal === 'SIGINT' ? 130 : 143));
-process.once('SIGINT', interrupted('SIGINT'));
-process.once('SIGTERM', interrupted('SIGTERM'));
-
 try {
-  await start();
+  await begin();
   await run();
   console.log(`all of it: ${looked} views were looked at by axe-core`);
 } catch (error) {
@@ -608,29 +587,13 @@ async function textOf(selector) {
   return page.$eval(selector, (element) => element.innerText.trim()).catch(() => '');
 }
 
-async function step(name, action) {
-  const before = performance.now();
-  const detail = await action();
-  if (complaints.length) throw new Failure(`${name}: the browser complained`);
-  console.log(`${name}: ${detail} (${Math.round(performance.now() - before)} ms)`);
-}
-
-async function start() {
-  const { executablePath, env } = await chromium();
-  profile = await mkdtemp(join(tmpdir(), 'meditrustal-profile-'));
-  const millis = Number(options.timeout) * 1000;
-  browser = await puppeteer.launch({
-    executablePath,
-    env: { ...env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile, TZ: 'Asia/Jakarta', LANG: 'en_US.UTF-8', LC_ALL: 'en_US.UTF-8' },
-    userDataDir: profile,
-    headless: 'shell',
-    pipe: true,
-    args: [...FLAGS, '--lang=en-GB'],
-    defaultViewport: WIDE,
-    timeout: millis,
-  });
-  page = await browser.newPage();
-  page.setDefaultTimeout(millis);
+async function begin() {
+  ({ browser, page, profile } = await start({
+    timeoutMillis: Number(options.timeout) * 1000,
+    viewport: WIDE,
+    flags: ['--lang=en-GB'],
+    environment: { TZ: 'Asia/Jakarta', LANG: 'en_US.UTF-8', LC_ALL: 'en_US.UTF-8' },
+  }));
   await page.setExtraHTTPHeaders({ 'Accept-Language': 'en-GB' });
   await page.setBypassCSP(false);
   await watch();
@@ -639,36 +602,12 @@ async function start() {
 
 /** Collects whatever must not happen. */
 async function watch() {
-  const complain = (text) => {
+  await watchErrors(page, (text) => {
     if (!expected.some((pattern) => pattern.test(text))) complaints.push(text);
-  };
-  const session = await page.createCDPSession();
-  await session.send('Log.enable');
-  await session.send('Audits.enable');
-  session.on('Log.entryAdded', ({ entry }) => {
-    if (entry.level === 'error') complain(`browser log: ${entry.text} ${entry.url ?? ''}`.trim());
   });
-  session.on('Audits.issueAdded', ({ issue }) => {
-    const breach = issue.details.contentSecurityPolicyIssueDetails;
-    if (breach) complain(`content security policy: ${breach.violatedDirective} ${breach.blockedURL ?? ''}`.trim());
-  });
-  page.on('console', (message) => {
-    if (['error', 'assert'].includes(message.type())) complain(`console: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => complain(`page error: ${error.message ?? error}`));
   page.on('request', (request) => {
     const url = new URL(request.url());
     const isNode = url.origin === node && page.url().endsWith('/verify.html');
     if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.origin !== origin && !isNode) complaints.push(`request to another origin: ${url.href.slice(0, 200)}`);
   });
-}
-
-async function cleanUp() {
-  await browser?.close().catch(() => {});
-  if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 }).catch(() => {});
-  profile = browser = undefined;
-}
-
-function escape(text) {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
