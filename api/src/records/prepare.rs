@@ -127,6 +127,37 @@ pub(super) fn request_hash(request: &Value, document: &[u8]) -> String {
     digest::hex_of(&[request.to_string().as_bytes(), document].concat())
 }
 
+/// Which version a document becomes.
+struct DocumentVersion<'a> {
+    id: RecordId,
+    patient: UserId,
+    record_type: RecordType,
+    /// From 1.
+    number: i32,
+    /// Why it takes the place of the one before.
+    reason: Option<&'a Reason>,
+}
+
+/// The bytes of a document with id, version, time, patient, salt and reason in it.
+fn stamped(
+    drafting: Drafting<'_>,
+    document: Json,
+    version: &DocumentVersion<'_>,
+) -> Result<Vec<u8>, Error> {
+    let now = drafting.clock.now();
+    let identity = Identity {
+        record_id: &version.id.to_string(),
+        patient_id: &version.patient.to_string(),
+        version: u32::try_from(version.number).map_err(|_| Error::Internal)?,
+        last_updated: &now.to_rfc3339_opts(SecondsFormat::Millis, true),
+        salt_hex: &random::hex::<32>(),
+        reason: version.reason.map(Reason::as_str),
+    };
+    let kind = kind(version.record_type)?;
+    let stamped = fhir::stamp(document, kind, &identity).map_err(Error::Document)?;
+    Ok(fhir::canonical::to_bytes(&stamped))
+}
+
 /// Puts id, version, time, patient, salt and reason into the document, and hashes it.
 ///
 /// # Errors
@@ -138,24 +169,18 @@ pub(super) fn draft(
 ) -> Result<Draft, Error> {
     let id = about.id.unwrap_or_else(RecordId::fresh);
     let number = about.follows.map_or(1, |old| old.version.saturating_add(1));
-    let identity = Identity {
-        record_id: &id.to_string(),
-        patient_id: &about.patient.to_string(),
-        version: u32::try_from(number).map_err(|_| Error::Internal)?,
-        last_updated: &drafting
-            .clock
-            .now()
-            .to_rfc3339_opts(SecondsFormat::Millis, true),
-        salt_hex: &random::hex::<32>(),
-        reason: about.reason.as_ref().map(Reason::as_str),
-    };
-    let kind = kind(about.record_type)?;
     let document = std::mem::replace(&mut content.document, Json::Null);
-    let stamped = fhir::stamp(document, kind, &identity).map_err(Error::Document)?;
+    let as_version = DocumentVersion {
+        id,
+        patient: about.patient,
+        record_type: about.record_type,
+        number,
+        reason: about.reason.as_ref(),
+    };
     let version = StampedVersion {
         id,
         number,
-        canonical: fhir::canonical::to_bytes(&stamped),
+        canonical: stamped(drafting, document, &as_version)?,
         is_restored: false,
     };
     Ok(draft_of(drafting, content, about, version))
@@ -172,21 +197,15 @@ pub(super) fn following(
     reason: &Reason,
 ) -> Result<Draft, Error> {
     let number = old.version.saturating_add(1);
-    let identity = Identity {
-        record_id: &draft.id.to_string(),
-        patient_id: &draft.patient.to_string(),
-        version: u32::try_from(number).map_err(|_| Error::Internal)?,
-        last_updated: &drafting
-            .clock
-            .now()
-            .to_rfc3339_opts(SecondsFormat::Millis, true),
-        salt_hex: &random::hex::<32>(),
-        reason: Some(reason.as_str()),
-    };
     let document = decrypt::document(&draft.canonical).ok_or(Error::Internal)?;
-    let stamped =
-        fhir::stamp(document, kind(draft.record_type)?, &identity).map_err(Error::Document)?;
-    let canonical = fhir::canonical::to_bytes(&stamped);
+    let as_version = DocumentVersion {
+        id: draft.id,
+        patient: draft.patient,
+        record_type: draft.record_type,
+        number,
+        reason: Some(reason),
+    };
+    let canonical = stamped(drafting, document, &as_version)?;
     Ok(Draft {
         version: number,
         follows: Some(old),
