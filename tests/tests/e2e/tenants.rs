@@ -11,6 +11,18 @@ use tests::{World, documents, eventually, id};
 /// The schema of the second tenant, how its roles' names begin, and what they log in with.
 const NORTH: &str = "north";
 
+/// What `database create` is told of the server, and of what the second tenant's roles log in with.
+fn creating_environment(admin: &str) -> [(&str, &str); 6] {
+    [
+        ("ADMIN_DATABASE_URL", admin),
+        ("MEDITRUSTAL_MIGRATOR_PASSWORD", NORTH),
+        ("MEDITRUSTAL_API_PASSWORD", NORTH),
+        ("MEDITRUSTAL_INDEXER_PASSWORD", NORTH),
+        ("MEDITRUSTAL_KEYS_PASSWORD", NORTH),
+        ("MEDITRUSTAL_BACKUP_PASSWORD", NORTH),
+    ]
+}
+
 /// Makes the second tenant in the database of the first, by the operator's commands.
 async fn settles(world: &World) {
     let programs = world.foundation.programs.clone();
@@ -28,15 +40,7 @@ async fn settles(world: &World) {
             "--database",
             &database,
         ];
-        let environment = [
-            ("ADMIN_DATABASE_URL", admin.as_str()),
-            ("MEDITRUSTAL_MIGRATOR_PASSWORD", NORTH),
-            ("MEDITRUSTAL_API_PASSWORD", NORTH),
-            ("MEDITRUSTAL_INDEXER_PASSWORD", NORTH),
-            ("MEDITRUSTAL_KEYS_PASSWORD", NORTH),
-            ("MEDITRUSTAL_BACKUP_PASSWORD", NORTH),
-        ];
-        programs.operate(&create, &environment, "")?;
+        programs.operate(&create, &creating_environment(&admin), "")?;
         let up = ["migrate", "up", "--no-backup"];
         programs.operate(&up, &[("DATABASE_URL", &owner)], "")
     });
@@ -185,15 +189,10 @@ async fn a_backup_of_a_tenant_among_several_and_a_name_that_needs_quotes_are_ref
         ];
         let backup = programs.operate(&run, &environment, "");
         let create = ["database", "create", "--schema", "No\"rth"];
-        let environment = [
-            ("ADMIN_DATABASE_URL", admin.as_str()),
-            ("MEDITRUSTAL_MIGRATOR_PASSWORD", NORTH),
-            ("MEDITRUSTAL_API_PASSWORD", NORTH),
-            ("MEDITRUSTAL_INDEXER_PASSWORD", NORTH),
-            ("MEDITRUSTAL_KEYS_PASSWORD", NORTH),
-            ("MEDITRUSTAL_BACKUP_PASSWORD", NORTH),
-        ];
-        [backup, programs.operate(&create, &environment, "")]
+        [
+            backup,
+            programs.operate(&create, &creating_environment(&admin), ""),
+        ]
     });
     let [backup, create] = refused.await.expect("a command does not panic");
     let backup = backup.expect_err("it would be no whole backup").to_string();

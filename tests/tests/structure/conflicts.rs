@@ -2,7 +2,8 @@
 //! time that is read in there is one of another moment than the row's, and Citus refuses it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::tenants::sources;
 
 /// What tells another time each time, or in each transaction.
 const CLOCKS: [&str; 4] = [
@@ -13,17 +14,6 @@ const CLOCKS: [&str; 4] = [
 ];
 /// Where a statement that has such a part goes on, or ends: the parts that come after it, and the end of the text in Rust.
 const ENDS: [&str; 5] = ["RETURNING", "\",", "\"#", "\"\n", ";"];
-
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a directory").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|it| it == "rs" || it == "sql") {
-            found.push(path);
-        }
-    }
-}
 
 /// What each `DO UPDATE` of a text says, in capitals.
 fn updates(text: &str) -> Vec<String> {

@@ -16,7 +16,8 @@ const OF_ONE_SCHEMA: [&str; 6] = [
     "crates/store/src/tenant.rs",
 ];
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+/// Finds the files in Rust and SQL of a directory and of those in it.
+pub(crate) fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         let path = entry.path();
         if path.is_dir() {
