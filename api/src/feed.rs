@@ -42,7 +42,7 @@ pub(crate) struct Feed {
     entries: Live<FeedRow>,
     registry_events: Live<RegistryFeedRow>,
     notifications: Live<Notification>,
-    accesses: Live<access_feed::Stretch>,
+    accesses: Live<access_feed::AccessStretch>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
@@ -93,7 +93,7 @@ impl Feed {
     }
 
     /// Whose data was accessed from now on.
-    pub(crate) fn listen_to_accesses(&self) -> Listener<access_feed::Stretch> {
+    pub(crate) fn listen_to_accesses(&self) -> Listener<access_feed::AccessStretch> {
         self.accesses.listen()
     }
 }
@@ -221,7 +221,7 @@ struct FeedReader {
     entries: LogReader<FeedRow>,
     registry_events: LogReader<RegistryFeedRow>,
     notifications: LogReader<Notification>,
-    accesses: LogReader<access_feed::Stretch>,
+    accesses: LogReader<access_feed::AccessStretch>,
 }
 
 /// Reads one log.

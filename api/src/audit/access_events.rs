@@ -11,7 +11,7 @@ use futures::{Stream, stream};
 use serde_json::json;
 use store::{
     Pool, Tx,
-    access_feed::{self, BEGINNING, Stretch},
+    access_feed::{self, AccessStretch, BEGINNING},
     audit::{self, AuditFilter, AuditRow},
     trail,
 };
@@ -27,13 +27,13 @@ use crate::{
 
 /// Where a row was told: after which place and up to which one rows were being read, by their numbers, and its own number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ToldAccess {
     after: i64,
     to: i64,
     id: i64,
 }
 
-impl Told {
+impl ToldAccess {
     /// What its cursor holds.
     pub(super) const fn key(self) -> [i64; 3] {
         [self.after, self.to, self.id]
@@ -48,7 +48,7 @@ pub(super) enum StartOfAccesses {
     /// With the next one that is written.
     Latest,
     /// After this one.
-    After(Told),
+    After(ToldAccess),
 }
 
 impl StartOfAccesses {
@@ -62,14 +62,14 @@ impl StartOfAccesses {
             Some("earliest") => Ok(Self::Earliest),
             Some(_) => {
                 let key = cursors.read(after)?;
-                let told = key.map(|[after, to, id]| Told { after, to, id });
+                let told = key.map(|[after, to, id]| ToldAccess { after, to, id });
                 Ok(told.map_or(Self::Latest, Self::After))
             }
         }
     }
 
     /// The place after which rows are read, and what was being read of those after it.
-    async fn place(self, tx: &mut Tx<'_>) -> Result<(i64, Option<Told>), Error> {
+    async fn place(self, tx: &mut Tx<'_>) -> Result<(i64, Option<ToldAccess>), Error> {
         match self {
             Self::Earliest => Ok((BEGINNING, None)),
             Self::Latest => Ok((access_feed::last_position(tx).await?, None)),
@@ -97,7 +97,7 @@ pub(super) fn cursors(index_key: &Arc<IndexKey>, caller: &Caller) -> ListCursors
 struct AccessSubscriber {
     pool: Pool,
     caller: Caller,
-    log: Listener<Stretch>,
+    log: Listener<AccessStretch>,
     /// What has a place up to this one was found.
     after: i64,
     /// Up to which place rows are being read by their numbers; `None` where they come as they are written.
@@ -107,7 +107,7 @@ struct AccessSubscriber {
     /// The last number that was read of them.
     id: i64,
     /// Found, and not told.
-    found: std::vec::IntoIter<Told>,
+    found: std::vec::IntoIter<ToldAccess>,
 }
 
 /// Begins a stream, with its audit row. A stream ends with the log-in it was begun with (`crate::lease`).
@@ -119,7 +119,7 @@ pub(super) async fn follow(
     feed: &Feed,
     caller: Caller,
     start: StartOfAccesses,
-) -> Result<impl Stream<Item = Result<(Told, AuditRow), Error>>, Error> {
+) -> Result<impl Stream<Item = Result<(ToldAccess, AuditRow), Error>>, Error> {
     // Listening begins before the trail is read, so nothing falls between the two.
     let log = feed.listen_to_accesses();
     let mut tx = pool.begin().await?;
@@ -152,14 +152,15 @@ pub(super) async fn follow(
 }
 
 impl AccessSubscriber {
-    async fn next(&mut self) -> Result<(Told, AuditRow), Error> {
+    async fn next(&mut self) -> Result<(ToldAccess, AuditRow), Error> {
         loop {
-            while let Some(told) = self.found.next() {
-                if let Some(row) = self.row(told.id).await? {
-                    return Ok((told, row));
-                }
+            let Some(told) = self.found.next() else {
+                self.find().await?;
+                continue;
+            };
+            if let Some(row) = self.row(told.id).await? {
+                return Ok((told, row));
             }
-            self.find().await?;
         }
     }
 
@@ -182,7 +183,7 @@ impl AccessSubscriber {
         if let Some(stretch) = self.log.next().await? {
             let own = stretch.rows.iter();
             let own = own.filter(|row| row.patient == user && row.position > self.after);
-            let told = own.map(|row| Told {
+            let told = own.map(|row| ToldAccess {
                 after: row.position - 1,
                 to: row.position,
                 id: row.id,
@@ -204,7 +205,7 @@ impl AccessSubscriber {
         };
         if let Some(last) = found.last() {
             (self.to, self.id) = (Some(to), last.id);
-            let told = found.iter().map(|row| Told {
+            let told = found.iter().map(|row| ToldAccess {
                 after,
                 to,
                 id: row.id,

@@ -12,7 +12,7 @@ pub const BEGINNING: i64 = -1;
 
 /// A row of the trail that is about somebody's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
+pub struct FollowedAccess {
     /// Its place in the tree.
     pub position: i64,
     /// Its number.
@@ -23,9 +23,9 @@ pub struct Access {
 
 /// What stands at places that follow one another.
 #[derive(Debug, Clone)]
-pub struct Stretch {
+pub struct AccessStretch {
     /// The rows about somebody's data that are there.
-    pub rows: Vec<Access>,
+    pub rows: Vec<FollowedAccess>,
     /// The last place.
     pub last: i64,
 }
@@ -49,7 +49,7 @@ pub async fn after(
     conn: &mut PgConnection,
     position: i64,
     limit: i64,
-) -> Result<Option<Stretch>, StoreError> {
+) -> Result<Option<AccessStretch>, StoreError> {
     let found = sqlx::query!(
         r#"SELECT leaf.position, leaf.audit_id, log.patient_id AS "patient_id?"
          FROM audit_leaves AS leaf
@@ -66,13 +66,13 @@ pub async fn after(
         return Ok(None);
     };
     let rows = found.into_iter().filter_map(|row| {
-        Some(Access {
+        Some(FollowedAccess {
             position: row.position,
             id: row.audit_id,
             patient: UserId(row.patient_id?),
         })
     });
-    Ok(Some(Stretch {
+    Ok(Some(AccessStretch {
         rows: rows.collect(),
         last,
     }))
@@ -90,7 +90,7 @@ pub async fn own_between(
     (after, to): (i64, i64),
     id: i64,
     limit: i64,
-) -> Result<Vec<Access>, StoreError> {
+) -> Result<Vec<FollowedAccess>, StoreError> {
     let found = sqlx::query!(
         r#"SELECT own.id AS "id!", leaf.position AS "position!"
          FROM audit_logs AS own
@@ -114,7 +114,7 @@ pub async fn own_between(
     )
     .fetch_all(conn)
     .await?;
-    let found = found.into_iter().map(|row| Access {
+    let found = found.into_iter().map(|row| FollowedAccess {
         position: row.position,
         id: row.id,
         patient: user,
