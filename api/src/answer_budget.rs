@@ -182,18 +182,18 @@ impl Drop for Reservation {
     }
 }
 
-/// A text that is being sent, and its budget, which is given back afterwards.
+/// An answer that is being sent, compressed or not, and its budget, which is given back afterwards.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    text: String,
+    bytes: Vec<u8>,
     _budget: AnswerBudget,
 }
 
 impl Sending {
-    /// This text, paid for by this budget.
-    pub(crate) fn new(text: String, budget: AnswerBudget) -> Self {
+    /// These bytes, paid for by this budget.
+    pub(crate) fn new(bytes: Vec<u8>, budget: AnswerBudget) -> Self {
         Self {
-            text,
+            bytes,
             _budget: budget,
         }
     }
@@ -201,7 +201,7 @@ impl Sending {
 
 impl AsRef<[u8]> for Sending {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.bytes
     }
 }
 

@@ -34,8 +34,9 @@ pub(crate) async fn answer(State(schema): State<Schema>, request: Request, next:
     let named = origin.filter(|origin| schema.app().allowed_origins.contains(origin));
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // Of who asks, and in what they want to be answered.
-    headers.append(header::VARY, HeaderValue::from_static("Origin, Accept"));
+    // Of who asks, in what they want to be answered, and how that may be compressed.
+    let vary = HeaderValue::from_static("Origin, Accept, Accept-Encoding");
+    headers.append(header::VARY, vary);
     if let Some(origin) = named {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(

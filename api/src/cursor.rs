@@ -97,6 +97,22 @@ impl CursorKey for (i64, DateTime<Utc>) {
     }
 }
 
+/// Two places of the audit tree, and the number of a row between them.
+impl CursorKey for [i64; 3] {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.iter().flat_map(CursorKey::to_bytes).collect()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let [after, to, id] = numbers else {
+            return None;
+        };
+        let read = [after, to, id].map(|number| i64::from_be_bytes(*number));
+        rest.is_empty().then_some(read)
+    }
+}
+
 /// A time, and an id that tells those of the same time apart.
 impl CursorKey for (DateTime<Utc>, Uuid) {
     fn to_bytes(&self) -> Vec<u8> {
@@ -238,6 +254,7 @@ mod tests {
         let at = DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap();
         reads_back(42_i64);
         reads_back((42_i64, at));
+        reads_back([-1_i64, 42, i64::MAX]);
         reads_back((at, Uuid::from_u128(7)));
         reads_back(Uuid::from_u128(7));
         reads_back((at, RecordId(Uuid::from_u128(7))));

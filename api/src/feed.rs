@@ -8,7 +8,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use store::{
-    PgConnection, Pool, StoreError,
+    PgConnection, Pool, StoreError, access_feed,
     cursor::Registry,
     feed::{self, FeedRow, Part},
     notices::Notices,
@@ -35,12 +35,14 @@ pub(crate) const BATCH: i64 = 500;
 /// How many entries a listener may fall behind before it reads the log itself.
 const BUFFER: usize = 4096;
 
-/// The entries of the log, what happens to the registry's events, and what people are told, as they are written.
+/// The entries of the log, what happens to the registry's events, what people are told, and whose data was accessed, as they are
+/// written.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     entries: Live<FeedRow>,
     registry_events: Live<RegistryFeedRow>,
     notifications: Live<Notification>,
+    accesses: Live<access_feed::AccessStretch>,
     /// Decides who may see them.
     pub(crate) decisions: EventVisibility,
 }
@@ -57,17 +59,20 @@ impl Feed {
         let (entries, entries_read) = Live::new();
         let (registry_events, registry_events_read) = Live::new();
         let (notifications, notifications_read) = Live::new();
+        let (accesses, accesses_read) = Live::new();
         let reader = FeedReader {
             registry,
             entries: entries_read,
             registry_events: registry_events_read,
             notifications: notifications_read,
+            accesses: accesses_read,
         };
         tasks.spawn(follow(pool, url, reader));
         Self {
             entries,
             registry_events,
             notifications,
+            accesses,
             decisions,
         }
     }
@@ -85,6 +90,11 @@ impl Feed {
     /// What anybody is told from now on.
     pub(crate) fn listen_to_notifications(&self) -> Listener<Notification> {
         self.notifications.listen()
+    }
+
+    /// Whose data was accessed from now on.
+    pub(crate) fn listen_to_accesses(&self) -> Listener<access_feed::AccessStretch> {
+        self.accesses.listen()
     }
 }
 
@@ -211,6 +221,7 @@ struct FeedReader {
     entries: LogReader<FeedRow>,
     registry_events: LogReader<RegistryFeedRow>,
     notifications: LogReader<Notification>,
+    accesses: LogReader<access_feed::AccessStretch>,
 }
 
 /// Reads one log.
@@ -247,7 +258,8 @@ impl FeedReader {
         let entries = self.forward_entries(&mut conn).await;
         let events = self.forward_registry_events(&mut conn).await;
         let told = self.forward_notifications(&mut conn).await;
-        entries.and(events).and(told)
+        let accesses = self.forward_accesses(&mut conn).await;
+        entries.and(events).and(told).and(accesses)
     }
 
     async fn forward_entries(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
@@ -296,5 +308,28 @@ impl FeedReader {
             from = last;
             log.pass_on(found, last);
         }
+    }
+
+    /// The trail grows by each request: it is read for those who listen, and passed on by stretches.
+    async fn forward_accesses(&mut self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let log = &mut self.accesses;
+        let last = access_feed::last_position(conn).await?;
+        let Some(mut from) = log.position else {
+            log.begin(last);
+            return Ok(());
+        };
+        // Who begins to listen after this reads the trail up to here, and further, without us.
+        if log.written.receiver_count() == 0 {
+            log.position = Some(last);
+            return Ok(());
+        }
+        while from < last {
+            let Some(stretch) = access_feed::after(conn, from, BATCH).await? else {
+                return Ok(());
+            };
+            from = stretch.last;
+            log.pass_on(vec![stretch], from);
+        }
+        Ok(())
     }
 }

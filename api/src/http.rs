@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_graphql::{Request, Response as Answer, Value};
+use async_graphql::{Request, Response as Answer, Value, parser::types::OperationType};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Router,
@@ -30,6 +30,7 @@ use crate::{
     bulk,
     caller::RequestContext,
     codes::ErrorCode,
+    content_coding::{self, Coding, OF_ANSWERS},
     cors,
     cursor::Cursor,
     graphql::event::LastEventId,
@@ -254,7 +255,8 @@ async fn post(
     match request::from_body(&body) {
         Ok(request) => {
             let request = resuming(request, &headers);
-            run(&schema, request, Via::Post, &context, media).await
+            let coding = Coding::wanted(&headers, &OF_ANSWERS);
+            run(&schema, request, Via::Post, &context, (media, coding)).await
         }
         Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
@@ -292,7 +294,8 @@ async fn websocket_or_query(
     match request::from_query(query.as_deref().unwrap_or_default()) {
         Ok(request) => {
             let request = resuming(request, &headers);
-            run(&schema, request, Via::Get, &context, media).await
+            let coding = Coding::wanted(&headers, &OF_ANSWERS);
+            run(&schema, request, Via::Get, &context, (media, coding)).await
         }
         Err(refusal) => refuse(&schema, &refusal, &context, StatusCode::BAD_REQUEST, media),
     }
@@ -315,7 +318,7 @@ async fn run(
     request: Request,
     via: Via,
     context: &RequestContext,
-    media: MediaType,
+    (media, coding): (MediaType, Option<Coding>),
 ) -> Response {
     if let Some(Err(error)) = context.token {
         // A token that is no good is told at once: a client would otherwise act as nobody unawares.
@@ -352,7 +355,7 @@ async fn run(
             response
         }
         Err(refusal) => refuse(schema, &refusal, context, media.refused(), media),
-        Ok((_, request)) => {
+        Ok((kind, request)) => {
             let (response, budget) = schema.execute(request, context).await;
             let later = retry_after(&response);
             let status = if has_run(&response) {
@@ -364,17 +367,23 @@ async fn run(
             };
             let text = to_json(&response);
             drop(response);
+            // Tokens and other secrets of log-ins come of mutations alone, whose answers say nothing by their lengths.
+            let coding = coding.filter(|_| kind == OperationType::Query);
+            let (bytes, coding) = content_coding::encode(text, coding).await;
             let body = match budget {
                 // Given back when the last byte was sent.
-                Some(budget) => Bytes::from_owner(Sending::new(text, budget)),
-                None => text.into(),
+                Some(budget) => Bytes::from_owner(Sending::new(bytes, budget)),
+                None => bytes.into(),
             };
-            let kind = [(header::CONTENT_TYPE, media.as_str())];
-            let mut answer = (status, kind, Body::from(body)).into_response();
+            let media = [(header::CONTENT_TYPE, media.as_str())];
+            let mut answer = (status, media, Body::from(body)).into_response();
+            let headers = answer.headers_mut();
+            if let Some(coding) = coding {
+                let coding = HeaderValue::from_static(coding.as_str());
+                headers.insert(header::CONTENT_ENCODING, coding);
+            }
             if let Some(seconds) = later {
-                answer
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, seconds.into());
+                headers.insert(header::RETRY_AFTER, seconds.into());
             }
             answer
         }

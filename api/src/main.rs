@@ -20,6 +20,7 @@
 //! - `authenticate`: who sends a request
 //! - `request`: reads a GraphQL request from a body, a URL or a message
 //! - `wire`: answers as they are sent
+//! - `content_coding`: how answers are compressed
 //! - `cors`: which web pages may call
 //! - `readiness`: answers whether the process can do its work
 //! - `jwks`: the public keys of the access tokens
@@ -139,6 +140,7 @@ mod config;
 mod connection_limiter;
 mod connections;
 mod consents;
+mod content_coding;
 mod core_dumps;
 mod cors;
 mod cost_limit;

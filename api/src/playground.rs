@@ -13,6 +13,8 @@ use axum::{
 };
 use serde::Deserialize;
 
+use crate::content_coding::Coding;
+
 /// Scripts, styles and workers from this origin alone. Styles may stand in the page: Monaco writes them.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; \
      style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; \
@@ -118,23 +120,18 @@ impl Playground {
         let Some(asset) = self.0.get(path) else {
             return StatusCode::NOT_FOUND.into_response();
         };
-        let accepts = |coding: &str| {
-            asked
-                .get(header::ACCEPT_ENCODING)
-                .and_then(|v| v.to_str().ok())
-                .is_some_and(|list| {
-                    list.split(',').any(|part| {
-                        part.split(';')
-                            .next()
-                            .is_some_and(|name| name.trim() == coding)
-                    })
-                })
-        };
-        let (body, encoding) = match (&asset.brotli, &asset.gzip) {
-            (Some(brotli), _) if accepts("br") => (brotli, Some("br")),
-            (_, Some(gzip)) if accepts("gzip") => (gzip, Some("gzip")),
-            _ => (&asset.plain, None),
-        };
+        let built = [(Coding::Brotli, &asset.brotli), (Coding::Gzip, &asset.gzip)];
+        let offered: Vec<Coding> = built
+            .iter()
+            .filter(|(_, file)| file.is_some())
+            .map(|(coding, _)| *coding)
+            .collect();
+        let coding = Coding::wanted(asked, &offered);
+        let file = built
+            .iter()
+            .find(|(built, _)| Some(*built) == coding)
+            .and_then(|(_, file)| file.as_ref());
+        let body = file.unwrap_or(&asset.plain);
         let caching = if asset.immutable {
             "public, max-age=31536000, immutable"
         } else {
@@ -155,8 +152,9 @@ impl Playground {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(policy),
         );
-        if let (false, Some(encoding)) = (is_known, encoding) {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        if let (false, Some(coding)) = (is_known, coding) {
+            let coding = HeaderValue::from_static(coding.as_str());
+            headers.insert(header::CONTENT_ENCODING, coding);
         }
         response
     }
@@ -258,6 +256,32 @@ mod tests {
             "INDEX.HTML",
         ] {
             assert_eq!(status(path), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_sent_as_it_is_accepted_and_was_built() {
+        let mut both = page("plain");
+        both.brotli = Some(Bytes::from_static(b"by brotli"));
+        both.gzip = Some(Bytes::from_static(b"by gzip"));
+        let pages = HashMap::from([("a".to_owned(), both), ("b".to_owned(), page("plain"))]);
+        let pages = Playground(Arc::new(pages));
+        for (path, accepted, coding) in [
+            ("a", "gzip, deflate, br, zstd", Some("br")),
+            ("a", "gzip;q=0.9, br;q=0.1", Some("gzip")),
+            ("a", "gzip, br;q=0", Some("gzip")),
+            ("a", "br;q=0, gzip;q=0", None),
+            ("a", "zstd", None),
+            ("b", "gzip, br", None),
+        ] {
+            let mut asked = HeaderMap::new();
+            asked.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+            let answer = pages.serve(path, POLICY, &asked);
+            let given = answer.headers().get(header::CONTENT_ENCODING);
+            let given = given.and_then(|coding| coding.to_str().ok());
+            assert_eq!(given, coding, "{path} {accepted}");
+            let vary = answer.headers().get(header::VARY);
+            assert_eq!(vary, Some(&HeaderValue::from_static("Accept-Encoding")));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     audit::{
         access_logs::AccessLogs,
         days::AccessDayQuery,
-        graphql::AuditQuery,
+        graphql::{AuditQuery, AuditSubscription},
         promise::graphql::{AuditPromiseQuery, PromisedRows},
     },
     break_glass::graphql::{BreakGlassMutation, BreakGlassQuery},
@@ -141,7 +141,11 @@ pub(crate) struct Mutation(
 /// What can be followed, over a WebSocket (`graphql-transport-ws`) or as Server-Sent Events. A stream
 /// ends with the access token or the session it was begun with.
 #[derive(MergedSubscription, Default)]
-pub(crate) struct Subscription(IntegritySubscription, NotificationSubscription);
+pub(crate) struct Subscription(
+    IntegritySubscription,
+    NotificationSubscription,
+    AuditSubscription,
+);
 
 type Inner = GraphQlSchema<NullableFields<Query>, NullableFields<Mutation>, Subscription>;
 

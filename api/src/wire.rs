@@ -45,12 +45,24 @@ pub(crate) enum MediaType {
     Events,
 }
 
-/// A part of the header `Accept`.
+/// A part of a header that says what is wanted, such as `Accept`.
 #[derive(Debug, Clone, Copy)]
-struct Range<'a> {
-    kind: &'a str,
+pub(crate) struct Range<'a> {
+    /// What it names.
+    pub(crate) kind: &'a str,
     /// From 0, which means never, to 1.
-    weight: f64,
+    pub(crate) weight: f64,
+}
+
+/// The parts of such a header, of all its lines.
+pub(crate) fn ranges(headers: &HeaderMap, name: HeaderName) -> Vec<Range<'_>> {
+    let lines = headers.get_all(name).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let parts = lines.flat_map(|line| line.split(',')).map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(Range::read)
+        .collect()
 }
 
 impl<'a> Range<'a> {
@@ -73,13 +85,7 @@ impl MediaType {
     /// What the header `Accept` wants most of these: by its weights (`q`), and of what it wants alike what it names first.
     /// `None` where it takes none of them.
     pub(crate) fn wanted(headers: &HeaderMap) -> Option<Self> {
-        let lines = headers.get_all(header::ACCEPT).iter();
-        let lines = lines.filter_map(|line| line.to_str().ok());
-        let parts = lines.flat_map(|line| line.split(',')).map(str::trim);
-        let ranges: Vec<Range<'_>> = parts
-            .filter(|part| !part.is_empty())
-            .map(Range::read)
-            .collect();
+        let ranges = ranges(headers, header::ACCEPT);
         if ranges.is_empty() {
             return Some(Self::Json);
         }

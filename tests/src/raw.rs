@@ -15,6 +15,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body.
     pub body: String,
+    /// The body as it came: compressed, where it was.
+    pub bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -69,10 +71,13 @@ impl Program {
         }
         let answer = request.body(body).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("{path} got no answer: {error}"));
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let bytes = answer.bytes().await.expect("the body arrives").to_vec();
         Reply {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.text().await.expect("the body arrives"),
+            status,
+            headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
         }
     }
 

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, Result};
+use async_graphql::{Context, ID, Object, Result, Subscription};
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{RecordId, UserId},
     purpose::Purpose,
 };
+use futures::{Stream, StreamExt as _};
 use serde_json::json;
 use store::audit::{AuditFilter, AuditPage, AuditRow, RecordPage};
 use uuid::Uuid;
 
 use super::{
+    access_events::{self, StartOfAccesses},
     access_logs::AccessLogs,
     filter_input::{self, AuditLogFilterInput},
     proof::{self, graphql::AuditProof},
@@ -21,7 +23,12 @@ use super::{
 use crate::{
     cursor::{Cursor, ListCursors},
     error::{Error, all, both, check_time},
-    graphql::{asks_nodes_for, document::Document, loaders, request, request_for},
+    graphql::{
+        asks_nodes_for,
+        document::Document,
+        event::{EventCursor, LastEventId},
+        loaders, request, request_for,
+    },
     page::{self, Connection, Node},
     users::graphql::User,
 };
@@ -383,6 +390,41 @@ impl AuditQuery {
         let registry = app.registry()?;
         let proof = proof::prove(&app.pool, &registry, &caller, id, known_size).await?;
         Ok(AuditProof::new(proof, registry))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct AuditSubscription;
+
+#[Subscription]
+impl AuditSubscription {
+    /// Who accesses the caller's data, or tries to, as it happens: the entries of `myAccessLog`, one for each row of the audit
+    /// trail, a second or two after it was written. Each entry is delivered at least once; those from before the stream began by
+    /// their numbers, then all others as they are written. Open to every role; beginning a stream is recorded in the audit
+    /// trail. The cursor of an entry is `cursor` in the `extensions` of its answer, and the `id` of its event in an event
+    /// stream. A cursor of anything but an access to the caller's data is refused with `BAD_USER_INPUT`.
+    async fn access_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "The cursor of an earlier entry: the stream begins with the one after it. `earliest` begins with the first \
+                    one there is; `latest`, like null, with the next one."
+        )]
+        after: Option<Cursor>,
+    ) -> Result<impl Stream<Item = Result<AccessLogEntry>>> {
+        let (app, caller) = request(ctx)?;
+        let reader = caller.user;
+        let cursors = access_events::cursors(&app.index_key, &caller);
+        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
+        let start = StartOfAccesses::read(&cursors, resumed.or(after).as_ref())?;
+        let told = access_events::follow(app.pool.clone(), &app.feed, caller, start).await?;
+        let position = ctx.data::<EventCursor>()?.clone();
+        Ok(told.map(move |told| {
+            let (place, row) = told?;
+            position.set(cursors.at(&place.key()));
+            let row = Arc::new(row);
+            Ok::<_, async_graphql::Error>(AccessLogEntry { row, reader })
+        }))
     }
 }
 

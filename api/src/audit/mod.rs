@@ -1,6 +1,7 @@
 //! The audit trail: for administrators whole, for patients what concerns them. The sequencer puts its rows in order, and
 //! checkpoints pin them in the registry.
 
+mod access_events;
 pub(crate) mod access_logs;
 pub(crate) mod check;
 pub(crate) mod checkpoints;

@@ -5,6 +5,7 @@
 //! case begins and commits. Nothing here decides anything: who may do what is `domain::access`.
 
 pub mod access_codes;
+pub mod access_feed;
 pub mod anchors;
 pub mod attachment_chunks;
 pub mod audit;

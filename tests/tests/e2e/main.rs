@@ -4,6 +4,7 @@
 mod aborted;
 mod access;
 mod access_codes;
+mod access_events;
 mod access_log;
 mod accounts;
 mod alerts;

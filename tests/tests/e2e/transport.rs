@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::fs;
 
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use serde_json::{Value, json};
 use tests::{Person, Program, World, documents, id, text};
+use tokio::io::AsyncReadExt as _;
 
 const NO_RECORD: &str = "018f0000-0000-7000-8000-000000000000";
 const NAME: &str = r#"{"query":"{ __typename }"}"#;
@@ -713,6 +715,82 @@ async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_medi
                 .contains("default-src 'none'")
         );
     }
+}
+
+/// What a body says that was compressed so.
+async fn decoded(bytes: &[u8], coding: &str) -> String {
+    let mut text = String::new();
+    let read = match coding {
+        "" => return String::from_utf8_lossy(bytes).into_owned(),
+        "gzip" => GzipDecoder::new(bytes).read_to_string(&mut text).await,
+        "zstd" => ZstdDecoder::new(bytes).read_to_string(&mut text).await,
+        other => panic!("nobody compresses by {other:?}"),
+    };
+    read.expect("it is compressed as its header says");
+    text
+}
+
+#[tokio::test]
+async fn an_answer_is_compressed_as_its_client_wants_and_one_with_tokens_never() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let bearer = ana.bearer();
+    let user = "{ id username email role isActive }";
+    let mut long = String::from("{ ");
+    for n in 0..15 {
+        write!(long, "user{n}: me {user} ").expect("text");
+    }
+    let long = json!({ "query": format!("{long}}}") }).to_string();
+    let asks = async |body: &str, accept: &str, encoding: &str| {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("accept", accept),
+            ("accept-encoding", encoding),
+        ];
+        world.api.posts(&headers, body).await
+    };
+
+    let plain = asks(&long, "*/*", "identity").await;
+    assert_eq!(plain.header("content-encoding"), "");
+    assert!(plain.body.len() > 1024 && plain.json()["errors"].is_null());
+    for (accepted, coding) in [
+        ("gzip", "gzip"),
+        ("zstd", "zstd"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip;q=1.0, zstd;q=0.5", "gzip"),
+        ("gzip;q=0, zstd;q=0", ""),
+        ("br", ""),
+        ("*;q=0", ""),
+    ] {
+        for accept in ["application/json", "application/graphql-response+json"] {
+            let reply = asks(&long, accept, accepted).await;
+            assert_eq!(reply.header("content-encoding"), coding, "{accepted}");
+            assert_eq!(reply.header("vary"), "Origin, Accept, Accept-Encoding");
+            assert_eq!(decoded(&reply.bytes, coding).await, plain.body);
+            let is_shorter = reply.bytes.len() < plain.bytes.len();
+            assert_eq!(is_shorter, !coding.is_empty(), "{accepted}");
+        }
+    }
+
+    let short = asks(NAME, "*/*", "gzip, zstd").await;
+    assert_eq!(short.header("content-encoding"), "");
+    let stream = asks(&long, "text/event-stream", "gzip, zstd").await;
+    assert_eq!(stream.header("content-encoding"), "");
+    assert!(stream.body.contains("user14"), "{}", stream.body);
+    // An answer long enough, and full of tokens.
+    let mut tokens = String::new();
+    for n in 0..14 {
+        write!(tokens, "token{n}: accessToken ").expect("text");
+    }
+    let log_in = json!({
+        "query": format!("mutation($input: LogInInput!) {{ logIn(input: $input) {{ {tokens} }} }}"),
+        "variables": { "input": { "login": "ana", "password": ana.password } },
+    });
+    let headers = [("accept-encoding", "gzip, zstd")];
+    let reply = world.api.posts(&headers, &log_in.to_string()).await;
+    assert_eq!(reply.header("content-encoding"), "");
+    assert!(reply.json()["data"]["logIn"]["token13"].is_string());
+    assert!(reply.body.len() > 1024);
 }
 
 #[tokio::test]

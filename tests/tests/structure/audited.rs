@@ -62,10 +62,11 @@ async fn last_row(cast: &Cast) -> i64 {
     last[0]["last"].as_i64().expect("there are some")
 }
 
-/// The subscriptions, what they tell of, and some to whom there is something to be told.
-const SUBSCRIPTIONS: [(&str, &str, &[&str]); 2] = [
-    ("integrityEvents", "an event", &["ana", "kim"]),
-    ("notifications", "a notification", &["budi"]),
+/// The subscriptions, a field of what they tell, what they tell of, and some to whom there is something to be told.
+const SUBSCRIPTIONS: [(&str, &str, &str, &[&str]); 3] = [
+    ("integrityEvents", "kind", "an event", &["ana", "kim"]),
+    ("notifications", "kind", "a notification", &["budi"]),
+    ("accessEvents", "id", "an access", &["ana"]),
 ];
 
 /// What a field writes, by what is written: whom it is written of.
@@ -87,8 +88,8 @@ fn in_words(field: &str, written: &Written) -> String {
 /// What each subscription writes when it begins, and besides when something is told by it.
 async fn of_subscriptions(cast: &Cast, callers: &[Person]) -> Vec<String> {
     let mut paragraphs = Vec::new();
-    for (field, of, told_to) in SUBSCRIPTIONS {
-        let asked = format!("subscription {{ {field}(after: \"earliest\") {{ kind }} }}");
+    for (field, shown, of, told_to) in SUBSCRIPTIONS {
+        let asked = format!("subscription {{ {field}(after: \"earliest\") {{ {shown} }} }}");
         let (mut begun, mut told) = (Written::new(), Written::new());
         for (nth, caller) in callers.iter().enumerate() {
             let before = last_row(cast).await;
@@ -173,8 +174,8 @@ async fn every_field_writes_the_audit_rows_of_the_table_or_discloses_nothing() {
         }
     }
     assert!(disclosed.is_empty(), "{disclosed:#?}");
-    for (field, ..) in SUBSCRIPTIONS {
-        let asked = format!("subscription {{ {field} {{ kind }} }}");
+    for (field, shown, ..) in SUBSCRIPTIONS {
+        let asked = format!("subscription {{ {field} {{ {shown} }} }}");
         let followed = cast.ana.client.subscribe(&asked, &json!({})).await;
         let begun = match followed {
             Ok(mut stream) => stream

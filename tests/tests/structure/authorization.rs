@@ -806,11 +806,13 @@ pub(super) const CASES: [Case; 89] = [
 ];
 
 /// Fields that are asked for in a test of their own below.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "Mutation.deactivateAccount",
     "Mutation.logOut",
     "Mutation.logOutEverywhere",
     "Subscription.integrityEvents",
+    // `accesses_are_told_as_they_are_written_over_all_processes_and_again_after_a_cursor` of the tests over the real programs.
+    "Subscription.accessEvents",
     // `what_happens_is_told_at_once_in_order_and_again_after_a_cursor` of the tests over the real programs.
     "Subscription.notifications",
     // `public_events` of the same tests: it tells everybody the same.

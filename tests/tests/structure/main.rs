@@ -9,6 +9,7 @@ mod callers;
 mod cast;
 mod catalogue;
 mod circles;
+mod client_libraries;
 mod conflicts;
 mod contracts;
 mod deployment;

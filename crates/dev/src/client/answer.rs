@@ -17,6 +17,8 @@ pub struct Answer {
     pub data: Value,
     /// `errors`, or none.
     pub errors: Vec<Problem>,
+    /// `extensions`, or null.
+    pub extensions: Value,
 }
 
 /// One of an answer's errors.
@@ -59,11 +61,13 @@ impl Answer {
             None | Some(Value::Null) => Vec::new(),
             Some(errors) => serde_json::from_value(errors).ok()?,
         };
-        let data = value.get_mut("data").map(Value::take).unwrap_or_default();
+        let mut part = |name: &str| value.get_mut(name).map(Value::take).unwrap_or_default();
+        let (data, extensions) = (part("data"), part("extensions"));
         Some(Self {
             status,
             data,
             errors,
+            extensions,
         })
     }
 

@@ -1,0 +1,222 @@
+//! Accesses to the caller's own data as they are written: from a cursor or from now, each once.
+//!
+//! A row has its place in the tree of the trail once all transactions before its own have ended, so whoever goes by places
+//! misses none. What was written before the stream began is read by the numbers of the rows, which an index serves for each
+//! patient, and only what lies between two places of it; from then on rows come in the order of their places.
+
+use std::sync::Arc;
+
+use domain::audit::AuditEntry;
+use futures::{Stream, stream};
+use serde_json::json;
+use store::{
+    Pool, Tx,
+    access_feed::{self, AccessStretch, BEGINNING},
+    audit::{self, AuditFilter, AuditRow},
+    trail,
+};
+use vault::blind_index::IndexKey;
+
+use super::read;
+use crate::{
+    caller::Caller,
+    cursor::{Cursor, ListCursors, bad_cursor},
+    error::Error,
+    feed::{BATCH, Feed, Listener},
+};
+
+/// Where a row was told: after which place and up to which one rows were being read, by their numbers, and its own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ToldAccess {
+    after: i64,
+    to: i64,
+    id: i64,
+}
+
+impl ToldAccess {
+    /// What its cursor holds.
+    pub(super) const fn key(self) -> [i64; 3] {
+        [self.after, self.to, self.id]
+    }
+}
+
+/// Where a stream of accesses begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartOfAccesses {
+    /// With the first.
+    Earliest,
+    /// With the next one that is written.
+    Latest,
+    /// After this one.
+    After(ToldAccess),
+}
+
+impl StartOfAccesses {
+    /// Reads what a client hands back.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of the caller's accesses.
+    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
+        match after.map(Cursor::as_str) {
+            None | Some("latest") => Ok(Self::Latest),
+            Some("earliest") => Ok(Self::Earliest),
+            Some(_) => {
+                let key = cursors.read(after)?;
+                let told = key.map(|[after, to, id]| ToldAccess { after, to, id });
+                Ok(told.map_or(Self::Latest, Self::After))
+            }
+        }
+    }
+
+    /// The place after which rows are read, and what was being read of those after it.
+    async fn place(self, tx: &mut Tx<'_>) -> Result<(i64, Option<ToldAccess>), Error> {
+        match self {
+            Self::Earliest => Ok((BEGINNING, None)),
+            Self::Latest => Ok((access_feed::last_position(tx).await?, None)),
+            Self::After(told) => {
+                // A trail that was restored to an earlier state gives its places to other rows.
+                let position = trail::position_of(tx, told.id).await?;
+                let position = position.and_then(|position| i64::try_from(position).ok());
+                let is_there = position.is_some_and(|it| told.after < it && it <= told.to);
+                if is_there {
+                    Ok((told.after, Some(told)))
+                } else {
+                    Err(bad_cursor())
+                }
+            }
+        }
+    }
+}
+
+/// The cursors of accesses to an account's data as they are followed.
+pub(super) fn cursors(index_key: &Arc<IndexKey>, caller: &Caller) -> ListCursors {
+    ListCursors::of(index_key, "accessEvents", caller.user, &json!("followed"))
+}
+
+/// Where a subscriber stands.
+struct AccessSubscriber {
+    pool: Pool,
+    caller: Caller,
+    log: Listener<AccessStretch>,
+    /// What has a place up to this one was found.
+    after: i64,
+    /// Up to which place rows are being read by their numbers; `None` where they come as they are written.
+    to: Option<i64>,
+    /// Whether that place is from a cursor: what was written since is still to be read.
+    is_resumed: bool,
+    /// The last number that was read of them.
+    id: i64,
+    /// Found, and not told.
+    found: std::vec::IntoIter<ToldAccess>,
+}
+
+/// Begins a stream, with its audit row. A stream ends with the log-in it was begun with (`crate::lease`).
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where the session is over; [`Error::BadInput`] where the caller was told no such thing.
+pub(super) async fn follow(
+    pool: Pool,
+    feed: &Feed,
+    caller: Caller,
+    start: StartOfAccesses,
+) -> Result<impl Stream<Item = Result<(ToldAccess, AuditRow), Error>>, Error> {
+    // Listening begins before the trail is read, so nothing falls between the two.
+    let log = feed.listen_to_accesses();
+    let mut tx = pool.begin().await?;
+    caller.actor(&mut tx).await?;
+    let (after, resumed) = start.place(&mut tx).await?;
+    let entry = AuditEntry {
+        new_value: Some(json!({ "subscription": "accessEvents" })),
+        ..read::of_reading(&caller, false)
+    };
+    audit::insert(&mut tx, &[entry]).await?;
+    tx.commit().await?;
+    let subscriber = AccessSubscriber {
+        pool,
+        caller,
+        log,
+        after,
+        to: resumed.map(|told| told.to),
+        is_resumed: resumed.is_some(),
+        id: resumed.map_or(0, |told| told.id),
+        found: Vec::new().into_iter(),
+    };
+    Ok(stream::unfold(Some(subscriber), |subscriber| async {
+        let mut subscriber = subscriber?;
+        match subscriber.next().await {
+            Ok(told) => Some((Ok(told), Some(subscriber))),
+            // Told once; then the stream is over.
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+impl AccessSubscriber {
+    async fn next(&mut self) -> Result<(ToldAccess, AuditRow), Error> {
+        loop {
+            let Some(told) = self.found.next() else {
+                self.find().await?;
+                continue;
+            };
+            if let Some(row) = self.row(told.id).await? {
+                return Ok((told, row));
+            }
+        }
+    }
+
+    /// The row, where the caller may be told anything now: an account that was deactivated and a log-in that was ended are
+    /// not. `None` where the row is not kept any more.
+    async fn row(&self, id: i64) -> Result<Option<AuditRow>, Error> {
+        let mut tx = self.pool.begin().await?;
+        let actor = self.caller.actor(&mut tx).await?;
+        let filter = AuditFilter {
+            patient: Some(actor.id),
+            ..AuditFilter::default()
+        };
+        let page = audit::page(&mut tx, &filter, id.saturating_add(1), 1).await?;
+        Ok(page.rows.into_iter().find(|row| row.id == id))
+    }
+
+    /// Finds more: as it is written, or what was written before.
+    async fn find(&mut self) -> Result<(), Error> {
+        let user = self.caller.user;
+        if let Some(stretch) = self.log.next().await? {
+            let own = stretch.rows.iter();
+            let own = own.filter(|row| row.patient == user && row.position > self.after);
+            let told = own.map(|row| ToldAccess {
+                after: row.position - 1,
+                to: row.position,
+                id: row.id,
+            });
+            self.found = told.collect::<Vec<_>>().into_iter();
+            self.after = self.after.max(stretch.last);
+            return Ok(());
+        }
+        let mut conn = self.pool.acquire().await?;
+        let to = match self.to {
+            Some(to) => to,
+            None => access_feed::last_position(&mut conn).await?,
+        };
+        let after = self.after;
+        let found = if after < to {
+            access_feed::own_between(&mut conn, user, (after, to), self.id, BATCH).await?
+        } else {
+            Vec::new()
+        };
+        if let Some(last) = found.last() {
+            (self.to, self.id) = (Some(to), last.id);
+            let told = found.iter().map(|row| ToldAccess {
+                after,
+                to,
+                id: row.id,
+            });
+            self.found = told.collect::<Vec<_>>().into_iter();
+            return Ok(());
+        }
+        // All of it was found. What was written since a cursor's place is next; else what is written from now on.
+        self.log.take(Vec::new(), !self.is_resumed);
+        self.after = after.max(to);
+        (self.to, self.id, self.is_resumed) = (None, 0, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! The GraphQL server, as Apollo Client and urql ask it and follow it.
+
+use std::fs;
+
+use dev::scratch::Scratch;
+use tests::{World, documents, id};
+
+use crate::script::Script;
+
+#[tokio::test]
+async fn apollo_client_and_urql_ask_by_hashes_are_refused_and_follow() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await;
+    world.wait_for_anchor(&id(&record), "CONFIRMED").await;
+    let scratch = Scratch::new("client-libraries").expect("there is room for a file");
+    let token = scratch.path().join("token");
+    fs::write(&token, ana.client.token().expect("logged in")).expect("the token is written");
+
+    let url = world.api.url();
+    let token = token.display().to_string();
+    let arguments = ["--url", &url, "--token-file", &token];
+    let mut client = Script::start("tests/browser/clients.mjs", &arguments);
+    while client.next().await.is_some() {}
+    let heard = client.ends_well().await;
+
+    let of_one = |who: &str| {
+        [
+            // The hash is unknown at first, and then it is enough.
+            format!("{who} sends a hash and no document"),
+            format!("{who} sends a hash and a document"),
+            format!("{who}: me ana"),
+            format!("{who} sends a hash and no document"),
+            format!("{who}: me ana"),
+            // Each library writes a document in its own way, which has its own hash.
+            format!("{who} sends a hash and no document"),
+            format!("{who} sends a hash and a document"),
+            format!("{who}: FORBIDDEN"),
+            format!("{who}: event ANCHOR_PENDING"),
+        ]
+    };
+    assert_eq!(heard, [of_one("apollo"), of_one("urql")].concat());
+}
