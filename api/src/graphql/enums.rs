@@ -26,13 +26,15 @@ pub(crate) enum RecordType {
     Diagnosis,
     /// A result of a laboratory: `Observation` and `DiagnosticReport` resources.
     LabResult,
-    /// A prescription of medicines: `MedicationRequest` resources.
+    /// A prescription of medicines: `MedicationRequest`, and where it is asked for `MedicationStatement` and
+    /// `MedicationAdministration` resources.
     Prescription,
     /// A plan of the treatment, with goals and activities: `CarePlan`, `Goal`, `ServiceRequest` and
     /// `CareTeam` resources.
     TreatmentPlan,
     /// The patient's medical history: `Condition`, `Procedure`, `FamilyMemberHistory`,
-    /// `AllergyIntolerance`, `List` and `Composition` resources.
+    /// `AllergyIntolerance`, `MedicationStatement`, `MedicationAdministration`, `Observation`, `List` and
+    /// `Composition` resources.
     MedicalHistory,
     /// Vital signs, such as blood pressure, pulse or temperature: `Observation` resources.
     VitalSigns,

@@ -8,6 +8,7 @@
 //! that its kind cannot state: a report has no body part.
 
 mod elements;
+mod medications;
 
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
@@ -195,18 +196,6 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
 }
 
 fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    // A bare reference says of no drug which it is.
-    let medication = |r: &Json| {
-        is_described(r, "medicationCodeableConcept")
-            || r.get("medicationReference").is_some_and(|reference| {
-                has(reference, "display")
-                    || (is_fragment(reference)
-                        && parts
-                            .every("Medication", "code", |m| is_described(m, "code"))
-                            .is_ok())
-            })
-    };
-    let dosage = |d: &Json| has(d, "text") || (has(d, "doseAndRate") && has(d, "timing"));
     let bounded = |d: &Json| at(d, &["timing", "repeat"]).is_some_and(|r| has_choice(r, "bounds"));
     let duration = |r: &Json| {
         at(r, &["dispenseRequest", "expectedSupplyDuration"]).is_some()
@@ -217,14 +206,23 @@ fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
     vec![
         bold(
             "medication details",
-            parts.every(kind, "medication", medication),
+            parts
+                .every_within(kind, "medication", medications::is_stated)
+                .and_then(|()| {
+                    medications::every_root(parts, "medication", |it| {
+                        medications::is_stated(it, it)
+                    })
+                }),
         ),
         bold(
             "dosage instructions",
-            parts.every(kind, "dosageInstruction", |r| {
-                // What is not to be given has no dose.
-                says(r, "doNotPerform") || items(r, "dosageInstruction").iter().any(dosage)
-            }),
+            parts
+                .every(kind, "dosageInstruction", |r| {
+                    // What is not to be given has no dose.
+                    let mut instructions = items(r, "dosageInstruction").iter();
+                    says(r, "doNotPerform") || instructions.any(medications::is_instruction)
+                })
+                .and_then(|()| medications::every_root(parts, "dosage", medications::has_dosage)),
         ),
         plain(
             "duration",
@@ -345,6 +343,7 @@ fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
     let named = |part: &HistoryPart| parts.any(part.kind, "code", part.names).is_ok();
     // What a list refers to outside of the document is named there.
     let is_named = HISTORY_PARTS.iter().any(named)
+        || medications::is_any_stated(parts)
         || parts.any("List", "entry", |it| has(it, "entry")).is_ok()
         || parts
             .any("Composition", "section", |it| has(it, "section"))
@@ -365,7 +364,13 @@ fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
             }),
         }
     };
-    let bullets: Vec<Bullet> = HISTORY_PARTS.iter().map(bullet).collect();
+    let taken = Bullet {
+        name: "medications",
+        bold: !is_named,
+        stated: medications::in_history(parts),
+    };
+    let bullets = HISTORY_PARTS.iter().map(bullet);
+    let bullets: Vec<Bullet> = bullets.chain([taken]).collect();
     if is_named || bullets.iter().any(|bullet| bullet.stated.is_err()) {
         return bullets;
     }
@@ -601,6 +606,13 @@ impl<'a> RecordParts<'a> {
     ) -> Stated {
         let open = self.all(kind).find(|it| !holds(it.json));
         open.map_or(Ok(()), |it| Err(it.path(element(it.json))))
+    }
+
+    /// Every root of this kind, and nothing that is contained.
+    fn every_root_of(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
+        let mut roots = self.all(kind).filter(|it| it.inner.is_none());
+        let open = roots.find(|it| !holds(it.json));
+        open.map_or(Ok(()), |it| Err(it.path(element)))
     }
 
     /// Every root, whatever kind it is of.

@@ -29,7 +29,10 @@ pub fn record_type_of(
         [(only, _)] => Ok(*only),
         [(_, roots), ..] => preferred
             .filter(|wanted| is_one(*wanted))
-            .or_else(|| of_conditions(roots).filter(|wanted| is_one(*wanted)))
+            .or_else(|| {
+                let said = of_conditions(roots).or_else(|| of_medications(roots));
+                said.filter(|wanted| is_one(*wanted))
+            })
             .ok_or_else(|| {
                 let names: Vec<_> = candidates.iter().map(|(one, _)| one.as_str()).collect();
                 let names = names.join(" or ");
@@ -56,6 +59,17 @@ fn of_conditions(roots: &[&Json]) -> Option<RecordType> {
         (false, true) => Some(RecordType::MedicalHistory),
         _ => None,
     }
+}
+
+/// What was taken or given is a history, unless somebody says that it is a prescription.
+fn of_medications(roots: &[&Json]) -> Option<RecordType> {
+    let is_recorded = |root: &&Json| {
+        matches!(
+            resource_type(root),
+            Some("MedicationStatement" | "MedicationAdministration")
+        )
+    };
+    (!roots.is_empty() && roots.iter().all(is_recorded)).then_some(RecordType::MedicalHistory)
 }
 
 /// Why no record type takes a document: what the only one that takes its kind says, if there is one.
@@ -121,6 +135,8 @@ mod tests {
             (bare("CarePlan"), Some(TreatmentPlan)),
             (bare("AllergyIntolerance"), Some(MedicalHistory)),
             (bare("ImagingStudy"), Some(Imaging)),
+            (bare("MedicationStatement"), Some(MedicalHistory)),
+            (bare("MedicationAdministration"), Some(MedicalHistory)),
             (bare("Immunization"), Some(Vaccination)),
             (
                 with_category("Observation", "observation-category", "laboratory"),
@@ -201,6 +217,13 @@ mod tests {
             None,
             "that does not take it"
         );
+        for kind in ["MedicationStatement", "MedicationAdministration"] {
+            let bare = format!(r#"{{"resourceType":"{kind}"}}"#);
+            let prescription = RecordType::Prescription;
+            assert_eq!(filed(&bare, prescription), Some(prescription), "{kind}");
+            let history = Some(RecordType::MedicalHistory);
+            assert_eq!(filed(&bare, RecordType::Imaging), history, "{kind}");
+        }
         let lab = with_category("Observation", "observation-category", "laboratory");
         assert_eq!(
             filed(&lab, RecordType::VitalSigns),

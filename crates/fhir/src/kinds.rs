@@ -47,6 +47,8 @@ const HISTORY: &[&str] = &[
     "Procedure",
     "FamilyMemberHistory",
     "AllergyIntolerance",
+    "MedicationStatement",
+    "MedicationAdministration",
     "Observation",
 ];
 

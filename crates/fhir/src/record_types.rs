@@ -9,12 +9,12 @@ pub enum RecordType {
     Diagnosis,
     /// A laboratory result: `Observation`, `DiagnosticReport`.
     LabResult,
-    /// A prescription: `MedicationRequest`.
+    /// A prescription: `MedicationRequest`, `MedicationStatement`, `MedicationAdministration`.
     Prescription,
     /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
     /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
-    /// `Observation`.
+    /// `MedicationStatement`, `MedicationAdministration`, `Observation`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
@@ -68,13 +68,19 @@ impl RecordType {
         match self {
             Self::Diagnosis => &["Condition"],
             Self::LabResult => &["Observation", "DiagnosticReport"],
-            Self::Prescription => &["MedicationRequest"],
+            Self::Prescription => &[
+                "MedicationRequest",
+                "MedicationStatement",
+                "MedicationAdministration",
+            ],
             Self::TreatmentPlan => &["CarePlan", "Goal", "ServiceRequest", "CareTeam"],
             Self::MedicalHistory => &[
                 "Condition",
                 "Procedure",
                 "FamilyMemberHistory",
                 "AllergyIntolerance",
+                "MedicationStatement",
+                "MedicationAdministration",
                 "Observation",
                 "List",
                 "Composition",
@@ -102,9 +108,21 @@ impl RecordType {
 /// The element that says whom a resource is about, for the kinds that may be roots.
 pub(crate) fn patient_element(resource_type: &str) -> Option<&'static str> {
     match resource_type {
-        "Condition" | "Observation" | "DiagnosticReport" | "MedicationRequest" | "CarePlan"
-        | "Goal" | "ServiceRequest" | "CareTeam" | "Procedure" | "List" | "Composition"
-        | "ImagingStudy" | "Media" => Some("subject"),
+        "Condition"
+        | "Observation"
+        | "DiagnosticReport"
+        | "MedicationRequest"
+        | "MedicationStatement"
+        | "MedicationAdministration"
+        | "CarePlan"
+        | "Goal"
+        | "ServiceRequest"
+        | "CareTeam"
+        | "Procedure"
+        | "List"
+        | "Composition"
+        | "ImagingStudy"
+        | "Media" => Some("subject"),
         "FamilyMemberHistory"
         | "AllergyIntolerance"
         | "Immunization"

@@ -124,6 +124,8 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         ],
         "DiagnosticReport" => &["effectiveDateTime", "effectivePeriod.start", "issued"],
         "MedicationRequest" | "ServiceRequest" => &["authoredOn", "occurrenceDateTime"],
+        "MedicationStatement" => &["effectiveDateTime", "effectivePeriod.start", "dateAsserted"],
+        "MedicationAdministration" => &["effectiveDateTime", "effectivePeriod.start"],
         "CarePlan" => &["created", "period.start"],
         "CareTeam" => &["period.start"],
         "Goal" => &["startDate"],
@@ -223,7 +225,9 @@ fn coded_elements(resource: &Json) -> &'static [&'static str] {
     match resource_type(resource) {
         Some("Observation") => &["code", "component.code"],
         Some("DiagnosticReport") => &["code", "conclusionCode"],
-        Some("MedicationRequest") => &["medicationCodeableConcept"],
+        Some("MedicationRequest" | "MedicationStatement" | "MedicationAdministration") => {
+            &["medicationCodeableConcept"]
+        }
         Some("CarePlan") => &["activity.detail.code"],
         Some("FamilyMemberHistory") => &["condition.code"],
         Some("AllergyIntolerance") => &["code", "reaction.substance"],

@@ -41,6 +41,8 @@ fn mark(resource_type: &str) -> Mark {
         "Observation"
         | "DiagnosticReport"
         | "MedicationRequest"
+        | "MedicationStatement"
+        | "MedicationAdministration"
         | "CarePlan"
         | "ServiceRequest"
         | "CareTeam"

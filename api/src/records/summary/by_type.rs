@@ -114,6 +114,10 @@ mirrors! {
         date: Option<String>,
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
+        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`, which orders nothing.
+        medication_statements: Vec<MedicationStatementSummary>,
+        /// Medicines that were given: one for each `MedicationAdministration`, which orders nothing.
+        medication_administrations: Vec<MedicationAdministrationSummary>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.
@@ -149,6 +153,54 @@ mirrors! {
         prescriber: Option<Party>,
         /// When the medicine was prescribed: `authoredOn`, a FHIR date.
         authored: Option<String>,
+    }
+
+    /// One medicine that somebody says is taken, read from a `MedicationStatement`.
+    MedicationStatementSummary of MedicationTaken {
+        /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
+        medication: Option<Concept>,
+        /// The `status` of the statement: active, completed, not-taken, entered-in-error, …
+        status: Option<String>,
+        /// Why the statement is in that state: each `statusReason`.
+        status_reasons: Vec<Concept>,
+        /// Where the medicine is taken, such as inpatient: `category`.
+        category: Option<Concept>,
+        /// When the medicine is or was taken: `effective[x]` as text.
+        effective: Option<String>,
+        /// When the statement was made: `dateAsserted`, a FHIR date.
+        asserted: Option<String>,
+        /// Who says that the medicine is taken: `informationSource`.
+        information_source: Option<Party>,
+        /// What the medicine is taken for: `reasonCode`.
+        reasons: Vec<Concept>,
+        /// How the medicine is or was taken: each `dosage`.
+        dosages: Vec<Dosage>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
+    }
+
+    /// One medicine that was given, read from a `MedicationAdministration`.
+    MedicationAdministrationSummary of MedicationGiven {
+        /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
+        medication: Option<Concept>,
+        /// The `status` of the administration: completed, not-done, stopped, entered-in-error, …
+        status: Option<String>,
+        /// Why the administration is in that state, such as not done: each `statusReason`.
+        status_reasons: Vec<Concept>,
+        /// Where the medicine was given, such as inpatient: `category`.
+        category: Option<Concept>,
+        /// When the medicine was given: `effective[x]` as text.
+        effective: Option<String>,
+        /// Who gave the medicine: `performer.actor`.
+        performers: Vec<Party>,
+        /// The order that was followed: `request`.
+        request: Option<Party>,
+        /// What the medicine was given for: `reasonCode`.
+        reasons: Vec<Concept>,
+        /// How much was given, and how: `dosage`.
+        dosage: Option<Dosage>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// One instruction on how a medicine is to be taken.
@@ -300,6 +352,10 @@ mirrors! {
         family: Vec<RelativeHistory>,
         /// Allergies and intolerances: one for each `AllergyIntolerance`.
         allergies: Vec<Allergy>,
+        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`.
+        medication_statements: Vec<MedicationStatementSummary>,
+        /// Medicines that were given: one for each `MedicationAdministration`.
+        medication_administrations: Vec<MedicationAdministrationSummary>,
         /// What was observed, such as of social history: one for each `Observation`.
         observations: Vec<Measurement>,
         /// What a `List` or a `Composition` refers to outside of the document.

@@ -3,6 +3,7 @@
 use super::diagnosis::first_code;
 use super::elements::{Coding, Concept, Party};
 use super::measurement::{Measurement, measurement};
+use super::medication::{MedicationGiven, MedicationTaken, given, taken};
 use super::parts::{Part, Parts, distinct};
 use super::silent::silent;
 use super::text;
@@ -22,6 +23,10 @@ pub struct MedicalHistorySummary {
     pub family: Vec<Relative>,
     /// Each `AllergyIntolerance`.
     pub allergies: Vec<Allergy>,
+    /// Each `MedicationStatement`: what somebody says is taken.
+    pub medication_statements: Vec<MedicationTaken>,
+    /// Each `MedicationAdministration`: what was given.
+    pub medication_administrations: Vec<MedicationGiven>,
     /// Each `Observation`: of social history, of a survey, of an examination.
     pub observations: Vec<Measurement>,
     /// What a `List` or a `Composition` refers to outside of the document.
@@ -161,6 +166,8 @@ impl MedicalHistorySummary {
             procedures: parts.all("Procedure").map(procedure).collect(),
             family: parts.all("FamilyMemberHistory").map(relative).collect(),
             allergies: parts.all("AllergyIntolerance").map(allergy).collect(),
+            medication_statements: parts.all("MedicationStatement").map(taken).collect(),
+            medication_administrations: parts.all("MedicationAdministration").map(given).collect(),
             observations: parts.all("Observation").map(measurement).collect(),
             referred: distinct(listed.chain(composed).filter(outside).filter_map(Party::of)),
             titles: titled.filter_map(|it| it.written("title")).collect(),

@@ -12,6 +12,7 @@ mod imaging;
 mod lab_result;
 mod measurement;
 mod medical_history;
+mod medication;
 mod modifiers;
 mod parts;
 mod prescription;
@@ -31,6 +32,7 @@ pub use measurement::{Measurement, ReferenceRange};
 pub use medical_history::{
     Allergy, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure, Relative,
 };
+pub use medication::{MedicationGiven, MedicationTaken};
 pub use prescription::{Dosage, PrescribedMedication, PrescriptionSummary};
 pub use report::Report;
 pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSummary};

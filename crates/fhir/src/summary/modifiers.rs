@@ -22,6 +22,8 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "MedicationRequest.status",
             "MedicationRequest.intent",
             "MedicationRequest.doNotPerform",
+            "MedicationStatement.status",
+            "MedicationAdministration.status",
         ],
         RecordType::TreatmentPlan => &[
             "CarePlan.status",
@@ -40,6 +42,8 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "AllergyIntolerance.verificationStatus",
             "Procedure.status",
             "FamilyMemberHistory.status",
+            "MedicationStatement.status",
+            "MedicationAdministration.status",
             "Observation.status",
         ],
         RecordType::VitalSigns => &["Observation.status"],
@@ -61,8 +65,10 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
 /// is in force.
 pub(super) fn is_plain(kind: &str, element: &str, value: &str) -> bool {
     let plain: &[&str] = match (element, kind) {
-        // What was to be done, and is over, is not in force.
-        ("status", "MedicationRequest" | "CarePlan" | "ServiceRequest") => &["active"],
+        // What was to be done or taken, and is over, is not in force.
+        ("status", "MedicationRequest" | "MedicationStatement" | "CarePlan" | "ServiceRequest") => {
+            &["active"]
+        }
         ("intent", "MedicationRequest" | "ServiceRequest") => &["order", "original-order"],
         _ => plain_of(element),
     };
