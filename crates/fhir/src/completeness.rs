@@ -7,6 +7,7 @@
 //! each resource only if every one of its resources does. Nothing is asked of a kind
 //! that its kind cannot state: a report has no body part.
 
+mod documents;
 mod elements;
 mod medications;
 
@@ -167,7 +168,7 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
         let mut results = items(r, "result").iter();
         results.any(|it| is_here || is_fragment(it) || is_named(it))
     };
-    vec![
+    let mut bullets = vec![
         plain(
             "laboratory category",
             parts.every_root("category", |r| {
@@ -176,23 +177,36 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
         ),
         bold(
             "test type (LOINC)",
-            parts.every_root("code", |r| is_coded(r, "code", is_loinc)),
+            parts
+                .every_root("code", |r| {
+                    documents::is_one(r) || is_coded(r, "code", is_loinc)
+                })
+                .and_then(|()| {
+                    documents::every_root(parts, "type", |it| is_coded(it, "type", is_loinc))
+                }),
         ),
         bold(
             "test results",
             parts
                 .every("DiagnosticReport", "result", result)
-                .and_then(|()| parts.every("Observation", "value", has_result)),
+                .and_then(|()| parts.every("Observation", "value", has_result))
+                .and_then(|()| documents::every_root(parts, "content", documents::has_content)),
         ),
-        plain(
+    ];
+    // A document alone cannot say them.
+    if !documents::is_all(parts) {
+        bullets.push(plain(
             "reference ranges",
             parts.any("Observation", "referenceRange", has_range),
-        ),
-        plain(
-            "laboratory facility",
-            parts.every_root("performer", facility),
-        ),
-    ]
+        ));
+    }
+    bullets.push(plain(
+        "laboratory facility",
+        parts
+            .every_root("performer", |r| documents::is_one(r) || facility(r))
+            .and_then(|()| documents::every_root(parts, "custodian", documents::has_origin)),
+    ));
+    bullets
 }
 
 fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
@@ -293,16 +307,19 @@ fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
 struct HistoryPart {
     bullet: &'static str,
     kind: &'static str,
+    /// The element that names it, and whether it does.
+    naming: &'static str,
     names: fn(&Json) -> bool,
     /// The element that fills it in, and whether it does.
     filling: &'static str,
     fills: fn(&Json) -> bool,
 }
 
-const HISTORY_PARTS: [HistoryPart; 5] = [
+const HISTORY_PARTS: [HistoryPart; 6] = [
     HistoryPart {
         bullet: "past conditions",
         kind: "Condition",
+        naming: "code",
         names: |c| is_described(c, "code"),
         filling: "code",
         fills: |_| true,
@@ -310,6 +327,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "surgeries",
         kind: "Procedure",
+        naming: "code",
         names: |p| is_described(p, "code"),
         filling: "performed",
         fills: |p| has_choice(p, "performed"),
@@ -317,6 +335,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "family history",
         kind: "FamilyMemberHistory",
+        naming: "relationship",
         names: |f| is_described(f, "relationship"),
         filling: "condition",
         fills: |f| has(f, "condition"),
@@ -324,6 +343,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "allergies",
         kind: "AllergyIntolerance",
+        naming: "code",
         names: |a| is_described(a, "code"),
         filling: "reaction",
         fills: |a| has(a, "reaction") || is_coded(a, "code", is_no_known_allergy),
@@ -331,16 +351,25 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "observations",
         kind: "Observation",
+        naming: "code",
         names: |o| is_described(o, "code"),
         filling: "value",
         fills: has_result,
+    },
+    HistoryPart {
+        bullet: "documents",
+        kind: "DocumentReference",
+        naming: "type",
+        names: |d| is_described(d, "type") || has(d, "description"),
+        filling: "content",
+        fills: documents::has_content,
     },
 ];
 
 /// A history states a bullet if every resource for it is filled in. One without any resource for a
 /// bullet is about something else. Something must be named: only then is nothing bold.
 fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let named = |part: &HistoryPart| parts.any(part.kind, "code", part.names).is_ok();
+    let named = |part: &HistoryPart| parts.any(part.kind, part.naming, part.names).is_ok();
     // What a list refers to outside of the document is named there.
     let is_named = HISTORY_PARTS.iter().any(named)
         || medications::is_any_stated(parts)
@@ -353,7 +382,7 @@ fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
             if (part.names)(json) {
                 part.filling
             } else {
-                "code"
+                part.naming
             }
         };
         Bullet {
@@ -420,6 +449,9 @@ fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
 }
 
 fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
+    if documents::is_all(parts) {
+        return documents::of_imaging(parts);
+    }
     let series = |study: &Json, key: &str| items(study, "series").iter().any(|it| has(it, key));
     let either = |elsewhere: Stated, then: Stated| elsewhere.or(then);
     let mut bullets = vec![bold(

@@ -30,7 +30,9 @@ pub fn record_type_of(
         [(_, roots), ..] => preferred
             .filter(|wanted| is_one(*wanted))
             .or_else(|| {
-                let said = of_conditions(roots).or_else(|| of_medications(roots));
+                let said = of_conditions(roots)
+                    .or_else(|| of_medications(roots))
+                    .or_else(|| of_documents(roots));
                 said.filter(|wanted| is_one(*wanted))
             })
             .ok_or_else(|| {
@@ -70,6 +72,22 @@ fn of_medications(roots: &[&Json]) -> Option<RecordType> {
         )
     };
     (!roots.is_empty() && roots.iter().all(is_recorded)).then_some(RecordType::MedicalHistory)
+}
+
+/// A document is where its type says, and a history where that says nothing of a laboratory or of imaging.
+fn of_documents(roots: &[&Json]) -> Option<RecordType> {
+    let is_document = |root: &&Json| resource_type(root) == Some("DocumentReference");
+    if roots.is_empty() || !roots.iter().all(is_document) {
+        return None;
+    }
+    let is_laboratory = roots.iter().all(|root| kinds::is_of_laboratory(root));
+    let is_imaging = roots.iter().all(|root| kinds::is_of_imaging(root));
+    match (is_laboratory, is_imaging) {
+        (true, false) => Some(RecordType::LabResult),
+        (false, true) => Some(RecordType::Imaging),
+        (false, false) => Some(RecordType::MedicalHistory),
+        (true, true) => None,
+    }
 }
 
 /// Why no record type takes a document: what the only one that takes its kind says, if there is one.
@@ -136,6 +154,7 @@ mod tests {
             (bare("AllergyIntolerance"), Some(MedicalHistory)),
             (bare("ImagingStudy"), Some(Imaging)),
             (bare("MedicationStatement"), Some(MedicalHistory)),
+            (bare("DocumentReference"), Some(MedicalHistory)),
             (bare("MedicationAdministration"), Some(MedicalHistory)),
             (bare("Immunization"), Some(Vaccination)),
             (

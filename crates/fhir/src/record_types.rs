@@ -7,18 +7,18 @@ use crate::json::Json;
 pub enum RecordType {
     /// A diagnosis: `Condition`.
     Diagnosis,
-    /// A laboratory result: `Observation`, `DiagnosticReport`.
+    /// A laboratory result: `Observation`, `DiagnosticReport`, `DocumentReference`.
     LabResult,
     /// A prescription: `MedicationRequest`, `MedicationStatement`, `MedicationAdministration`.
     Prescription,
     /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
     /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
-    /// `MedicationStatement`, `MedicationAdministration`, `Observation`.
+    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DocumentReference`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
-    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation`.
+    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation`, `DocumentReference`.
     Imaging,
     /// A vaccination: `Immunization`, `ImmunizationRecommendation`.
     Vaccination,
@@ -67,7 +67,7 @@ impl RecordType {
     pub fn roots(self) -> &'static [&'static str] {
         match self {
             Self::Diagnosis => &["Condition"],
-            Self::LabResult => &["Observation", "DiagnosticReport"],
+            Self::LabResult => &["Observation", "DiagnosticReport", "DocumentReference"],
             Self::Prescription => &[
                 "MedicationRequest",
                 "MedicationStatement",
@@ -82,11 +82,18 @@ impl RecordType {
                 "MedicationStatement",
                 "MedicationAdministration",
                 "Observation",
+                "DocumentReference",
                 "List",
                 "Composition",
             ],
             Self::VitalSigns => &["Observation"],
-            Self::Imaging => &["ImagingStudy", "DiagnosticReport", "Media", "Observation"],
+            Self::Imaging => &[
+                "ImagingStudy",
+                "DiagnosticReport",
+                "Media",
+                "Observation",
+                "DocumentReference",
+            ],
             Self::Vaccination => &["Immunization", "ImmunizationRecommendation"],
         }
     }
@@ -121,6 +128,7 @@ pub(crate) fn patient_element(resource_type: &str) -> Option<&'static str> {
         | "Procedure"
         | "List"
         | "Composition"
+        | "DocumentReference"
         | "ImagingStudy"
         | "Media" => Some("subject"),
         "FamilyMemberHistory"

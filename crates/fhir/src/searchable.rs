@@ -132,6 +132,11 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         "Procedure" => &["performedDateTime", "performedPeriod.start"],
         "AllergyIntolerance" => &["recordedDate", "onsetDateTime"],
         "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
+        "DocumentReference" => &[
+            "context.period.start",
+            "content.attachment.creation",
+            "date",
+        ],
         "ImagingStudy" => &["started"],
         "Media" => &["createdDateTime", "createdPeriod.start", "issued"],
         "Immunization" => &["occurrenceDateTime", "recorded"],
@@ -228,6 +233,7 @@ fn coded_elements(resource: &Json) -> &'static [&'static str] {
         Some("MedicationRequest" | "MedicationStatement" | "MedicationAdministration") => {
             &["medicationCodeableConcept"]
         }
+        Some("DocumentReference") => &["type", "context.event"],
         Some("CarePlan") => &["activity.detail.code"],
         Some("FamilyMemberHistory") => &["condition.code"],
         Some("AllergyIntolerance") => &["code", "reaction.substance"],

@@ -50,6 +50,7 @@ fn mark(resource_type: &str) -> Mark {
         | "FamilyMemberHistory"
         | "List"
         | "Composition"
+        | "DocumentReference"
         | "ImagingStudy"
         | "Media"
         | "Immunization" => Mark::Code("status"),

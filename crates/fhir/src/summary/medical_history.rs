@@ -1,6 +1,7 @@
 //! `MEDICAL_HISTORY`: conditions, surgeries, family, allergies, what was observed.
 
 use super::diagnosis::first_code;
+use super::document::{ReferredDocument, document};
 use super::elements::{Coding, Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::medication::{MedicationGiven, MedicationTaken, given, taken};
@@ -29,6 +30,8 @@ pub struct MedicalHistorySummary {
     pub medication_administrations: Vec<MedicationGiven>,
     /// Each `Observation`: of social history, of a survey, of an examination.
     pub observations: Vec<Measurement>,
+    /// Each `DocumentReference`.
+    pub document_references: Vec<ReferredDocument>,
     /// What a `List` or a `Composition` refers to outside of the document.
     pub referred: Vec<Party>,
     /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
@@ -161,6 +164,7 @@ impl MedicalHistorySummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             conditions: parts.all("Condition").map(condition).collect(),
             procedures: parts.all("Procedure").map(procedure).collect(),

@@ -7,6 +7,7 @@
 //! its type's name.
 
 mod diagnosis;
+mod document;
 mod elements;
 mod imaging;
 mod lab_result;
@@ -25,6 +26,7 @@ mod vaccination;
 mod vital_signs;
 
 pub use diagnosis::{Diagnosis, DiagnosisSummary};
+pub use document::{DocumentContent, DocumentRelation, ReferredDocument};
 pub use elements::{Coding, Concept, Party, Period, Quantity, Range};
 pub use imaging::{ImagingSeries, ImagingState, ImagingSummary};
 pub use lab_result::LabResultSummary;

@@ -13,11 +13,17 @@ use crate::table::{self, Field, Kind, Node};
 /// How many modifiers of a document are named; after them stands `…`.
 const MAX_TOLD: usize = 100;
 
-/// The modifiers that the summary of a record type shows in fields of their own.
+/// The modifiers that the summary of a record type shows in fields of their own, and what a title says as if it were
+/// one: `docStatus`.
 pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
     match record_type {
         RecordType::Diagnosis => &["Condition.clinicalStatus", "Condition.verificationStatus"],
-        RecordType::LabResult => &["Observation.status", "DiagnosticReport.status"],
+        RecordType::LabResult => &[
+            "Observation.status",
+            "DiagnosticReport.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
+        ],
         RecordType::Prescription => &[
             "MedicationRequest.status",
             "MedicationRequest.intent",
@@ -45,6 +51,8 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "MedicationStatement.status",
             "MedicationAdministration.status",
             "Observation.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
         ],
         RecordType::VitalSigns => &["Observation.status"],
         RecordType::Imaging => &[
@@ -52,6 +60,8 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "Media.status",
             "DiagnosticReport.status",
             "Observation.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
         ],
         RecordType::Vaccination => &[
             "Immunization.status",
@@ -91,6 +101,7 @@ fn plain_of(element: &str) -> &'static [&'static str] {
         ],
         "lifecycleStatus" | "clinicalStatus" => &["active"],
         "verificationStatus" => &["confirmed"],
+        "docStatus" => &["amended", "final"],
         "intent" => &["order", "plan"],
         "mode" => &["snapshot", "working"],
         "active" => &["true"],

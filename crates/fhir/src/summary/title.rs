@@ -181,6 +181,7 @@ fn name(part: Part<'_>, kind: &str) -> Option<String> {
         "Composition" => part
             .written("title")
             .or_else(|| words(part.concept("type"))),
+        "DocumentReference" => referred(part),
         "ImagingStudy" => part
             .written("description")
             .or_else(|| first("procedureCode"))
@@ -227,6 +228,22 @@ fn relative(part: Part<'_>) -> Option<String> {
     } else {
         format!("{relationship}: {}", conditions.join(", "))
     })
+}
+
+/// What a document is, and what somebody says of it.
+fn referred(document: Part<'_>) -> Option<String> {
+    let mut files = document
+        .items("content")
+        .filter_map(|it| it.get("attachment"));
+    let said = document
+        .written("description")
+        .or_else(|| files.find_map(|it| it.written("title")));
+    match (words(document.concept("type")), said) {
+        (Some(kind), Some(said)) if kind != said => {
+            Some(format!("{}: {}", shortened(&kind), shortened(&said)))
+        }
+        (kind, said) => kind.or(said),
+    }
 }
 
 /// How and of what, where nobody says it in words.

@@ -45,6 +45,7 @@ graphql(`
     ... on LabResultSummary {
       tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
       facilities { name reference } interpreters { name reference } issued conclusions
+      documentReferences { ...ReferredParts }
     }
     ... on VitalSignsSummary { measurements { ...MeasurementParts } }
     ... on ImagingSummary {
@@ -52,7 +53,16 @@ graphql(`
       series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
       procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
       reports { ...ReportParts } findings notes radiologists { name reference } performed
+      documentReferences { ...ReferredParts }
     }
+  }
+`);
+graphql(`
+  fragment ReferredParts on DocumentReferenceSummary {
+    type { ...ConceptParts } status docStatus description categories { ...ConceptParts } date authors { name reference }
+    authenticator { name reference } custodian { name reference } relations { code target { name reference } }
+    securityLabels { ...ConceptParts } events { ...ConceptParts } period { start end } facilityType { ...ConceptParts }
+    practiceSetting { ...ConceptParts } contents { title contentType language creation url format { ...ConceptParts } }
   }
 `);
 graphql(`
@@ -140,7 +150,7 @@ graphql(`
         manifestations { ...ConceptParts }
       }
       medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
-      observations { ...MeasurementParts }
+      observations { ...MeasurementParts } documentReferences { ...ReferredParts }
       referred { name reference } titles
     }
   }
