@@ -27,7 +27,7 @@ const names: Record<string, English> = {
   recorded: 'Recorded', referred: 'Refers to', relations: 'Relation to other documents', relationship: 'Relationship', resource: 'Part', reports: 'Reports', request: 'Order', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
   securityLabels: 'Confidentiality', series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
   status: 'Status', statusReason: 'Reason of the status', statusReasons: 'Reason of the status', supply: 'Supply', target: 'Document', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
-  title: 'Title', titles: 'Titles', type: 'Type', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
+  title: 'Title', titles: 'Titles', type: 'Type', url: 'Address', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
 };
 const DATES = new Set(['abatement', 'administered', 'asserted', 'authored', 'creation', 'date', 'due', 'effective', 'end', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
 const STATES = new Set(['status', 'docStatus', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
