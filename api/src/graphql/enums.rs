@@ -24,20 +24,22 @@ pub(crate) enum Role {
 pub(crate) enum RecordType {
     /// A diagnosis: `Condition` resources.
     Diagnosis,
-    /// A result of a laboratory: `Observation` and `DiagnosticReport` resources.
+    /// A result of a laboratory: `Observation`, `DiagnosticReport` and `DocumentReference` resources.
     LabResult,
-    /// A prescription of medicines: `MedicationRequest` resources.
+    /// A prescription of medicines: `MedicationRequest`, and where it is asked for `MedicationStatement` and
+    /// `MedicationAdministration` resources.
     Prescription,
     /// A plan of the treatment, with goals and activities: `CarePlan`, `Goal`, `ServiceRequest` and
     /// `CareTeam` resources.
     TreatmentPlan,
     /// The patient's medical history: `Condition`, `Procedure`, `FamilyMemberHistory`,
-    /// `AllergyIntolerance`, `List` and `Composition` resources.
+    /// `AllergyIntolerance`, `MedicationStatement`, `MedicationAdministration`, `Observation`,
+    /// `DocumentReference`, `List` and `Composition` resources.
     MedicalHistory,
     /// Vital signs, such as blood pressure, pulse or temperature: `Observation` resources.
     VitalSigns,
-    /// An examination by imaging and its report: `ImagingStudy`, `DiagnosticReport` and `Media`
-    /// resources.
+    /// An examination by imaging and its report: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation` and
+    /// `DocumentReference` resources.
     Imaging,
     /// A vaccination, given or recommended: `Immunization` and `ImmunizationRecommendation` resources.
     Vaccination,

@@ -7,7 +7,9 @@
 //! each resource only if every one of its resources does. Nothing is asked of a kind
 //! that its kind cannot state: a report has no body part.
 
+mod documents;
 mod elements;
+mod medications;
 
 use self::elements::{
     at, has, has_choice, has_range, has_result, is_coded, is_described, is_fragment, is_icd_10,
@@ -166,7 +168,7 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
         let mut results = items(r, "result").iter();
         results.any(|it| is_here || is_fragment(it) || is_named(it))
     };
-    vec![
+    let mut bullets = vec![
         plain(
             "laboratory category",
             parts.every_root("category", |r| {
@@ -175,38 +177,39 @@ fn lab_result(parts: &RecordParts<'_>) -> Vec<Bullet> {
         ),
         bold(
             "test type (LOINC)",
-            parts.every_root("code", |r| is_coded(r, "code", is_loinc)),
+            parts
+                .every_root("code", |r| {
+                    documents::is_one(r) || is_coded(r, "code", is_loinc)
+                })
+                .and_then(|()| {
+                    documents::every_root(parts, "type", |it| is_coded(it, "type", is_loinc))
+                }),
         ),
         bold(
             "test results",
             parts
                 .every("DiagnosticReport", "result", result)
-                .and_then(|()| parts.every("Observation", "value", has_result)),
+                .and_then(|()| parts.every("Observation", "value", has_result))
+                .and_then(|()| documents::every_root(parts, "content", documents::has_content)),
         ),
-        plain(
+    ];
+    // A document alone cannot say them.
+    if !documents::is_all(parts) {
+        bullets.push(plain(
             "reference ranges",
             parts.any("Observation", "referenceRange", has_range),
-        ),
-        plain(
-            "laboratory facility",
-            parts.every_root("performer", facility),
-        ),
-    ]
+        ));
+    }
+    bullets.push(plain(
+        "laboratory facility",
+        parts
+            .every_root("performer", |r| documents::is_one(r) || facility(r))
+            .and_then(|()| documents::every_root(parts, "custodian", documents::has_origin)),
+    ));
+    bullets
 }
 
 fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    // A bare reference says of no drug which it is.
-    let medication = |r: &Json| {
-        is_described(r, "medicationCodeableConcept")
-            || r.get("medicationReference").is_some_and(|reference| {
-                has(reference, "display")
-                    || (is_fragment(reference)
-                        && parts
-                            .every("Medication", "code", |m| is_described(m, "code"))
-                            .is_ok())
-            })
-    };
-    let dosage = |d: &Json| has(d, "text") || (has(d, "doseAndRate") && has(d, "timing"));
     let bounded = |d: &Json| at(d, &["timing", "repeat"]).is_some_and(|r| has_choice(r, "bounds"));
     let duration = |r: &Json| {
         at(r, &["dispenseRequest", "expectedSupplyDuration"]).is_some()
@@ -217,14 +220,23 @@ fn prescription(parts: &RecordParts<'_>) -> Vec<Bullet> {
     vec![
         bold(
             "medication details",
-            parts.every(kind, "medication", medication),
+            parts
+                .every_within(kind, "medication", medications::is_stated)
+                .and_then(|()| {
+                    medications::every_root(parts, "medication", |it| {
+                        medications::is_stated(it, it)
+                    })
+                }),
         ),
         bold(
             "dosage instructions",
-            parts.every(kind, "dosageInstruction", |r| {
-                // What is not to be given has no dose.
-                says(r, "doNotPerform") || items(r, "dosageInstruction").iter().any(dosage)
-            }),
+            parts
+                .every(kind, "dosageInstruction", |r| {
+                    // What is not to be given has no dose.
+                    let mut instructions = items(r, "dosageInstruction").iter();
+                    says(r, "doNotPerform") || instructions.any(medications::is_instruction)
+                })
+                .and_then(|()| medications::every_root(parts, "dosage", medications::has_dosage)),
         ),
         plain(
             "duration",
@@ -295,16 +307,19 @@ fn treatment_plan(parts: &RecordParts<'_>) -> Vec<Bullet> {
 struct HistoryPart {
     bullet: &'static str,
     kind: &'static str,
+    /// The element that names it, and whether it does.
+    naming: &'static str,
     names: fn(&Json) -> bool,
     /// The element that fills it in, and whether it does.
     filling: &'static str,
     fills: fn(&Json) -> bool,
 }
 
-const HISTORY_PARTS: [HistoryPart; 5] = [
+const HISTORY_PARTS: [HistoryPart; 6] = [
     HistoryPart {
         bullet: "past conditions",
         kind: "Condition",
+        naming: "code",
         names: |c| is_described(c, "code"),
         filling: "code",
         fills: |_| true,
@@ -312,6 +327,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "surgeries",
         kind: "Procedure",
+        naming: "code",
         names: |p| is_described(p, "code"),
         filling: "performed",
         fills: |p| has_choice(p, "performed"),
@@ -319,6 +335,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "family history",
         kind: "FamilyMemberHistory",
+        naming: "relationship",
         names: |f| is_described(f, "relationship"),
         filling: "condition",
         fills: |f| has(f, "condition"),
@@ -326,6 +343,7 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "allergies",
         kind: "AllergyIntolerance",
+        naming: "code",
         names: |a| is_described(a, "code"),
         filling: "reaction",
         fills: |a| has(a, "reaction") || is_coded(a, "code", is_no_known_allergy),
@@ -333,18 +351,28 @@ const HISTORY_PARTS: [HistoryPart; 5] = [
     HistoryPart {
         bullet: "observations",
         kind: "Observation",
+        naming: "code",
         names: |o| is_described(o, "code"),
         filling: "value",
         fills: has_result,
+    },
+    HistoryPart {
+        bullet: "documents",
+        kind: "DocumentReference",
+        naming: "type",
+        names: |d| is_described(d, "type") || has(d, "description"),
+        filling: "content",
+        fills: documents::has_content,
     },
 ];
 
 /// A history states a bullet if every resource for it is filled in. One without any resource for a
 /// bullet is about something else. Something must be named: only then is nothing bold.
 fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
-    let named = |part: &HistoryPart| parts.any(part.kind, "code", part.names).is_ok();
+    let named = |part: &HistoryPart| parts.any(part.kind, part.naming, part.names).is_ok();
     // What a list refers to outside of the document is named there.
     let is_named = HISTORY_PARTS.iter().any(named)
+        || medications::is_any_stated(parts)
         || parts.any("List", "entry", |it| has(it, "entry")).is_ok()
         || parts
             .any("Composition", "section", |it| has(it, "section"))
@@ -354,7 +382,7 @@ fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
             if (part.names)(json) {
                 part.filling
             } else {
-                "code"
+                part.naming
             }
         };
         Bullet {
@@ -365,7 +393,13 @@ fn medical_history(parts: &RecordParts<'_>) -> Vec<Bullet> {
             }),
         }
     };
-    let bullets: Vec<Bullet> = HISTORY_PARTS.iter().map(bullet).collect();
+    let taken = Bullet {
+        name: "medications",
+        bold: !is_named,
+        stated: medications::in_history(parts),
+    };
+    let bullets = HISTORY_PARTS.iter().map(bullet);
+    let bullets: Vec<Bullet> = bullets.chain([taken]).collect();
     if is_named || bullets.iter().any(|bullet| bullet.stated.is_err()) {
         return bullets;
     }
@@ -415,6 +449,9 @@ fn vital_signs(parts: &RecordParts<'_>) -> Vec<Bullet> {
 }
 
 fn imaging(parts: &RecordParts<'_>) -> Vec<Bullet> {
+    if documents::is_all(parts) {
+        return documents::of_imaging(parts);
+    }
     let series = |study: &Json, key: &str| items(study, "series").iter().any(|it| has(it, key));
     let either = |elsewhere: Stated, then: Stated| elsewhere.or(then);
     let mut bullets = vec![bold(
@@ -601,6 +638,13 @@ impl<'a> RecordParts<'a> {
     ) -> Stated {
         let open = self.all(kind).find(|it| !holds(it.json));
         open.map_or(Ok(()), |it| Err(it.path(element(it.json))))
+    }
+
+    /// Every root of this kind, and nothing that is contained.
+    fn every_root_of(&self, kind: &str, element: &str, holds: impl Fn(&Json) -> bool) -> Stated {
+        let mut roots = self.all(kind).filter(|it| it.inner.is_none());
+        let open = roots.find(|it| !holds(it.json));
+        open.map_or(Ok(()), |it| Err(it.path(element)))
     }
 
     /// Every root, whatever kind it is of.

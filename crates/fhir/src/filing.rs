@@ -29,7 +29,12 @@ pub fn record_type_of(
         [(only, _)] => Ok(*only),
         [(_, roots), ..] => preferred
             .filter(|wanted| is_one(*wanted))
-            .or_else(|| of_conditions(roots).filter(|wanted| is_one(*wanted)))
+            .or_else(|| {
+                let said = of_conditions(roots)
+                    .or_else(|| of_medications(roots))
+                    .or_else(|| of_documents(roots));
+                said.filter(|wanted| is_one(*wanted))
+            })
             .ok_or_else(|| {
                 let names: Vec<_> = candidates.iter().map(|(one, _)| one.as_str()).collect();
                 let names = names.join(" or ");
@@ -55,6 +60,33 @@ fn of_conditions(roots: &[&Json]) -> Option<RecordType> {
         (true, false) => Some(RecordType::Diagnosis),
         (false, true) => Some(RecordType::MedicalHistory),
         _ => None,
+    }
+}
+
+/// What was taken or given is a history, unless somebody says that it is a prescription.
+fn of_medications(roots: &[&Json]) -> Option<RecordType> {
+    let is_recorded = |root: &&Json| {
+        matches!(
+            resource_type(root),
+            Some("MedicationStatement" | "MedicationAdministration")
+        )
+    };
+    (!roots.is_empty() && roots.iter().all(is_recorded)).then_some(RecordType::MedicalHistory)
+}
+
+/// A document is where its type says, and a history where that says nothing of a laboratory or of imaging.
+fn of_documents(roots: &[&Json]) -> Option<RecordType> {
+    let is_document = |root: &&Json| resource_type(root) == Some("DocumentReference");
+    if roots.is_empty() || !roots.iter().all(is_document) {
+        return None;
+    }
+    let is_laboratory = roots.iter().all(|root| kinds::is_of_laboratory(root));
+    let is_imaging = roots.iter().all(|root| kinds::is_of_imaging(root));
+    match (is_laboratory, is_imaging) {
+        (true, false) => Some(RecordType::LabResult),
+        (false, true) => Some(RecordType::Imaging),
+        (false, false) => Some(RecordType::MedicalHistory),
+        (true, true) => None,
     }
 }
 
@@ -121,6 +153,9 @@ mod tests {
             (bare("CarePlan"), Some(TreatmentPlan)),
             (bare("AllergyIntolerance"), Some(MedicalHistory)),
             (bare("ImagingStudy"), Some(Imaging)),
+            (bare("MedicationStatement"), Some(MedicalHistory)),
+            (bare("DocumentReference"), Some(MedicalHistory)),
+            (bare("MedicationAdministration"), Some(MedicalHistory)),
             (bare("Immunization"), Some(Vaccination)),
             (
                 with_category("Observation", "observation-category", "laboratory"),
@@ -201,6 +236,13 @@ mod tests {
             None,
             "that does not take it"
         );
+        for kind in ["MedicationStatement", "MedicationAdministration"] {
+            let bare = format!(r#"{{"resourceType":"{kind}"}}"#);
+            let prescription = RecordType::Prescription;
+            assert_eq!(filed(&bare, prescription), Some(prescription), "{kind}");
+            let history = Some(RecordType::MedicalHistory);
+            assert_eq!(filed(&bare, RecordType::Imaging), history, "{kind}");
+        }
         let lab = with_category("Observation", "observation-category", "laboratory");
         assert_eq!(
             filed(&lab, RecordType::VitalSigns),

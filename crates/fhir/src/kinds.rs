@@ -31,6 +31,12 @@ const IMAGING_REPORTS: &[&str] = &["LP29684-5"];
 /// The laboratory among them: Laboratory, Pathology.
 const LABORATORY_REPORTS: &[&str] = &["LP29693-6", "LP7839-6"];
 
+/// Imaging among the types of documents in LOINC: a study, a note on one, studies.
+const IMAGING_DOCUMENTS: &[&str] = &["18748-4", "68604-8", "18726-0"];
+
+/// The laboratory among them: a report, studies, a pathology study.
+const LABORATORY_DOCUMENTS: &[&str] = &["11502-2", "26436-6", "11526-1"];
+
 /// The categories of observations that are part of a history.
 const HISTORY_OBSERVATIONS: &[&str] = &[
     "social-history",
@@ -47,7 +53,10 @@ const HISTORY: &[&str] = &[
     "Procedure",
     "FamilyMemberHistory",
     "AllergyIntolerance",
+    "MedicationStatement",
+    "MedicationAdministration",
     "Observation",
+    "DocumentReference",
 ];
 
 /// The roots of a document of this type: itself, or what its `Bundle` holds.
@@ -179,10 +188,7 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
     let category = |system: &str, codes: &[&str]| has_category(resource, system, codes);
     // A category of a hospital's own says nothing here.
     let uncategorised = !has_category_of(resource, OBSERVATION_CATEGORY);
-    let is_of_imaging =
-        category(DIAGNOSTIC_SERVICE, IMAGING_SERVICES) || category(LOINC, IMAGING_REPORTS);
-    let is_of_laboratory =
-        category(DIAGNOSTIC_SERVICE, LABORATORY_SERVICES) || category(LOINC, LABORATORY_REPORTS);
+    let (is_of_imaging, is_of_laboratory) = (is_of_imaging(resource), is_of_laboratory(resource));
     let fits = match (record_type, kind) {
         (RecordType::LabResult, "Observation") => {
             uncategorised || category(OBSERVATION_CATEGORY, &["laboratory"])
@@ -197,17 +203,22 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
             uncategorised || category(OBSERVATION_CATEGORY, &["imaging"])
         }
         // One that is of both is where whoever stores it says.
-        (RecordType::LabResult, "DiagnosticReport") => is_of_laboratory || !is_of_imaging,
-        (RecordType::Imaging, "DiagnosticReport") => is_of_imaging || !is_of_laboratory,
+        (RecordType::LabResult, "DiagnosticReport" | "DocumentReference") => {
+            is_of_laboratory || !is_of_imaging
+        }
+        (RecordType::Imaging, "DiagnosticReport" | "DocumentReference") => {
+            is_of_imaging || !is_of_laboratory
+        }
         _ => true,
     };
     if !fits {
-        let message = format!("this category is not of {}", record_type.as_str());
-        issues.push(refuse(
-            path.element("category").render(),
-            record_type,
-            message,
-        ));
+        // What a document is of, its type says.
+        let element = match kind {
+            "DocumentReference" => "type",
+            _ => "category",
+        };
+        let message = format!("this {element} is not of {}", record_type.as_str());
+        issues.push(refuse(path.element(element).render(), record_type, message));
     }
     if matches!(kind, "List" | "Composition") {
         let contained = Contained::of(resource.as_object().unwrap_or_default());
@@ -222,6 +233,30 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         }
     }
     issues
+}
+
+/// Whether a report or a document comes from imaging, as its categories or the type of a document say.
+pub(crate) fn is_of_imaging(resource: &Json) -> bool {
+    has_category(resource, DIAGNOSTIC_SERVICE, IMAGING_SERVICES)
+        || has_category(resource, LOINC, IMAGING_REPORTS)
+        || has_type(resource, IMAGING_DOCUMENTS)
+}
+
+/// Whether it comes from a laboratory.
+pub(crate) fn is_of_laboratory(resource: &Json) -> bool {
+    has_category(resource, DIAGNOSTIC_SERVICE, LABORATORY_SERVICES)
+        || has_category(resource, LOINC, LABORATORY_REPORTS)
+        || has_type(resource, LABORATORY_DOCUMENTS)
+}
+
+/// Whether the type of a document is one of these in LOINC.
+fn has_type(resource: &Json, codes: &[&str]) -> bool {
+    let concept = resource.get("type");
+    let codings = concept.and_then(|it| it.get("coding")?.as_array());
+    codings.unwrap_or_default().iter().any(|coding| {
+        let text = |key| coding.get(key).and_then(Json::as_str);
+        text("system") == Some(LOINC) && text("code").is_some_and(|code| codes.contains(&code))
+    })
 }
 
 pub(crate) fn has_category(resource: &Json, system: &str, codes: &[&str]) -> bool {

@@ -7,18 +7,18 @@ use crate::json::Json;
 pub enum RecordType {
     /// A diagnosis: `Condition`.
     Diagnosis,
-    /// A laboratory result: `Observation`, `DiagnosticReport`.
+    /// A laboratory result: `Observation`, `DiagnosticReport`, `DocumentReference`.
     LabResult,
-    /// A prescription: `MedicationRequest`.
+    /// A prescription: `MedicationRequest`, `MedicationStatement`, `MedicationAdministration`.
     Prescription,
     /// A treatment plan: `CarePlan`, `Goal`, `ServiceRequest`, `CareTeam`.
     TreatmentPlan,
     /// A medical history: `Condition`, `Procedure`, `FamilyMemberHistory`, `AllergyIntolerance`,
-    /// `Observation`.
+    /// `MedicationStatement`, `MedicationAdministration`, `Observation`, `DocumentReference`.
     MedicalHistory,
     /// Vital signs: `Observation`.
     VitalSigns,
-    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation`.
+    /// Imaging: `ImagingStudy`, `DiagnosticReport`, `Media`, `Observation`, `DocumentReference`.
     Imaging,
     /// A vaccination: `Immunization`, `ImmunizationRecommendation`.
     Vaccination,
@@ -67,20 +67,33 @@ impl RecordType {
     pub fn roots(self) -> &'static [&'static str] {
         match self {
             Self::Diagnosis => &["Condition"],
-            Self::LabResult => &["Observation", "DiagnosticReport"],
-            Self::Prescription => &["MedicationRequest"],
+            Self::LabResult => &["Observation", "DiagnosticReport", "DocumentReference"],
+            Self::Prescription => &[
+                "MedicationRequest",
+                "MedicationStatement",
+                "MedicationAdministration",
+            ],
             Self::TreatmentPlan => &["CarePlan", "Goal", "ServiceRequest", "CareTeam"],
             Self::MedicalHistory => &[
                 "Condition",
                 "Procedure",
                 "FamilyMemberHistory",
                 "AllergyIntolerance",
+                "MedicationStatement",
+                "MedicationAdministration",
                 "Observation",
+                "DocumentReference",
                 "List",
                 "Composition",
             ],
             Self::VitalSigns => &["Observation"],
-            Self::Imaging => &["ImagingStudy", "DiagnosticReport", "Media", "Observation"],
+            Self::Imaging => &[
+                "ImagingStudy",
+                "DiagnosticReport",
+                "Media",
+                "Observation",
+                "DocumentReference",
+            ],
             Self::Vaccination => &["Immunization", "ImmunizationRecommendation"],
         }
     }
@@ -102,9 +115,22 @@ impl RecordType {
 /// The element that says whom a resource is about, for the kinds that may be roots.
 pub(crate) fn patient_element(resource_type: &str) -> Option<&'static str> {
     match resource_type {
-        "Condition" | "Observation" | "DiagnosticReport" | "MedicationRequest" | "CarePlan"
-        | "Goal" | "ServiceRequest" | "CareTeam" | "Procedure" | "List" | "Composition"
-        | "ImagingStudy" | "Media" => Some("subject"),
+        "Condition"
+        | "Observation"
+        | "DiagnosticReport"
+        | "MedicationRequest"
+        | "MedicationStatement"
+        | "MedicationAdministration"
+        | "CarePlan"
+        | "Goal"
+        | "ServiceRequest"
+        | "CareTeam"
+        | "Procedure"
+        | "List"
+        | "Composition"
+        | "DocumentReference"
+        | "ImagingStudy"
+        | "Media" => Some("subject"),
         "FamilyMemberHistory"
         | "AllergyIntolerance"
         | "Immunization"

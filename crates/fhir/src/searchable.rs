@@ -124,12 +124,19 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         ],
         "DiagnosticReport" => &["effectiveDateTime", "effectivePeriod.start", "issued"],
         "MedicationRequest" | "ServiceRequest" => &["authoredOn", "occurrenceDateTime"],
+        "MedicationStatement" => &["effectiveDateTime", "effectivePeriod.start", "dateAsserted"],
+        "MedicationAdministration" => &["effectiveDateTime", "effectivePeriod.start"],
         "CarePlan" => &["created", "period.start"],
         "CareTeam" => &["period.start"],
         "Goal" => &["startDate"],
         "Procedure" => &["performedDateTime", "performedPeriod.start"],
         "AllergyIntolerance" => &["recordedDate", "onsetDateTime"],
         "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
+        "DocumentReference" => &[
+            "context.period.start",
+            "content.attachment.creation",
+            "date",
+        ],
         "ImagingStudy" => &["started"],
         "Media" => &["createdDateTime", "createdPeriod.start", "issued"],
         "Immunization" => &["occurrenceDateTime", "recorded"],
@@ -218,20 +225,40 @@ fn service(report: &Json) -> Option<String> {
     services.find_map(|coding| Some(coding.get("code")?.as_str()?.to_owned()))
 }
 
-/// Where a resource says what was found, done, measured or given.
+/// Where a resource says what was found, done, measured or given, and where in the body.
 fn coded_elements(resource: &Json) -> &'static [&'static str] {
     match resource_type(resource) {
-        Some("Observation") => &["code", "component.code"],
+        Some("Observation") => &[
+            "code",
+            "component.code",
+            "valueCodeableConcept",
+            "component.valueCodeableConcept",
+            "bodySite",
+        ],
         Some("DiagnosticReport") => &["code", "conclusionCode"],
-        Some("MedicationRequest") => &["medicationCodeableConcept"],
+        Some("MedicationRequest" | "MedicationStatement" | "MedicationAdministration") => {
+            &["medicationCodeableConcept"]
+        }
+        Some("DocumentReference") => &["type", "context.event"],
         Some("CarePlan") => &["activity.detail.code"],
         Some("FamilyMemberHistory") => &["condition.code"],
-        Some("AllergyIntolerance") => &["code", "reaction.substance"],
-        Some("ImagingStudy") => &["procedureCode"],
+        Some("AllergyIntolerance") => &["code", "reaction.substance", "reaction.manifestation"],
+        Some("ImagingStudy") => &["procedureCode", "series.bodySite"],
+        Some("Media") => &["bodySite"],
         Some("Immunization") => &["vaccineCode"],
         Some("ImmunizationRecommendation") => &["recommendation.vaccineCode"],
-        Some("Condition" | "Medication" | "Procedure" | "ServiceRequest" | "List") => &["code"],
+        Some("Condition" | "Procedure" | "ServiceRequest") => &["code", "bodySite"],
+        Some("Medication" | "List") => &["code"],
         _ => &[],
+    }
+}
+
+/// The codes of a concept. Imaging names parts of the body by a bare code.
+fn codings(concept: &Json) -> Vec<&Json> {
+    if concept.get("coding").is_some() {
+        each(concept, "coding")
+    } else {
+        vec![concept]
     }
 }
 
@@ -240,7 +267,7 @@ fn codes(resources: &[&Json]) -> Vec<(String, String)> {
     for resource in resources {
         for path in coded_elements(resource) {
             let concepts = each(resource, path);
-            for coding in concepts.iter().flat_map(|concept| each(concept, "coding")) {
+            for coding in concepts.into_iter().flat_map(codings) {
                 let text = |key| coding.get(key).and_then(Json::as_str);
                 // A code without a system says nothing.
                 let (Some(system), Some(code)) = (text("system"), text("code")) else {

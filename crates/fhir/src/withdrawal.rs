@@ -41,6 +41,8 @@ fn mark(resource_type: &str) -> Mark {
         "Observation"
         | "DiagnosticReport"
         | "MedicationRequest"
+        | "MedicationStatement"
+        | "MedicationAdministration"
         | "CarePlan"
         | "ServiceRequest"
         | "CareTeam"
@@ -48,6 +50,7 @@ fn mark(resource_type: &str) -> Mark {
         | "FamilyMemberHistory"
         | "List"
         | "Composition"
+        | "DocumentReference"
         | "ImagingStudy"
         | "Media"
         | "Immunization" => Mark::Code("status"),

@@ -69,6 +69,8 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
                 (SNOMED, "80146002"),
                 (ICD_10, "E11.9"),
                 (SNOMED, "91936005"),
+                // Of the reaction.
+                (SNOMED, "126485001"),
             ],
         ),
         (
@@ -79,6 +81,8 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
                 (LOINC, "85354-9"),
                 (LOINC, "8480-6"),
                 (LOINC, "8462-4"),
+                // On which arm.
+                (SNOMED, "368208006"),
                 (LOINC, "8867-4"),
                 (LOINC, "8310-5"),
                 (LOINC, "9279-1"),
@@ -88,7 +92,11 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
             RecordType::Imaging,
             1_773_104_700_000_000,
             "date 2026-03-10, status final, modality DX",
-            &[(LOINC, "36643-5"), (SNOMED, "17621005")],
+            &[
+                (LOINC, "36643-5"),
+                (SNOMED, "17621005"),
+                (SNOMED, "51185008"),
+            ],
         ),
         (
             RecordType::Vaccination,
@@ -146,6 +154,44 @@ fn what_is_not_said_is_left_out_and_what_is_said_in_part_stays_so() {
         assert_eq!(found.effective_micros, micros, "{document}");
         assert_eq!(in_words(&found), metadata, "{document}");
         assert_eq!(found.codes, []);
+    }
+}
+
+#[test]
+fn a_document_is_found_by_what_was_answered_and_where_in_the_body() {
+    let coded = |code: &str| json!({ "coding": [{ "system": SNOMED, "code": code }] });
+    let table = [
+        (
+            RecordType::MedicalHistory,
+            json!({
+                "resourceType": "Observation", "code": coded("1"), "valueCodeableConcept": coded("2"),
+                "component": [{ "code": coded("3"), "valueCodeableConcept": coded("4") }],
+                "bodySite": coded("5"),
+            }),
+            vec!["1", "3", "2", "4", "5"],
+        ),
+        (
+            RecordType::MedicalHistory,
+            json!({
+                "resourceType": "Procedure", "code": coded("1"), "bodySite": [coded("2"), coded("3")],
+            }),
+            vec!["1", "2", "3"],
+        ),
+        (
+            RecordType::Imaging,
+            json!({
+                "resourceType": "ImagingStudy", "procedureCode": [{ "text": "a scan" }],
+                "series": [{ "bodySite": { "system": SNOMED, "code": "1" } }],
+            }),
+            vec!["1"],
+        ),
+    ];
+
+    for (record_type, document, codes) in table {
+        let found = found(record_type, &document).codes;
+        let found: Vec<&str> = found.iter().map(|(_, code)| code.as_str()).collect();
+
+        assert_eq!(found, codes, "{document}");
     }
 }
 

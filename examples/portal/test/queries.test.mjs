@@ -34,7 +34,7 @@ function walk({ selections }, type, asked = new Map()) {
 
 test('a summary is asked for whole', () => {
   const asked = new Map();
-  for (const name of ['MeasuredSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const name of ['MeasuredSummary', 'PastSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
   const common = asked.get(schema.getType('RecordSummary'));
   assert.ok(asked.size > 20, `${asked.size} types`);
   for (const kind of schema.getPossibleTypes(schema.getType('RecordSummary'))) assert.ok(asked.has(kind), kind.name);
@@ -49,7 +49,7 @@ test('each part of a summary has a name', async () => {
   // They have ways of their own to be shown.
   const shown = new Set(['Coding', 'Concept', 'Measurement', 'Party', 'Quantity', 'ReferenceRange']);
   const asked = new Map();
-  for (const name of ['MeasuredSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
+  for (const name of ['MeasuredSummary', 'PastSummary', 'ToldSummary']) walk(fragments.get(name).selectionSet, schema.getType('RecordSummary'), asked);
   for (const [type, fields] of asked) {
     if (shown.has(type.name)) continue;
     assert.deepEqual([...fields].filter((field) => !names.has(field) && !['__typename', 'unsupportedModifiers'].includes(field)), [], type.name);

@@ -79,6 +79,25 @@ async fn gets(
 }
 
 #[tokio::test]
+async fn a_file_of_a_reference_to_a_document_is_a_file_of_its_record() {
+    let world = World::start().await;
+    let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);
+    ana.lets(&dr_bo, &["READ", "CREATE", "AMEND"]).await;
+    let file = pdf();
+    let letter = json!({
+        "resourceType": "DocumentReference", "status": "current", "description": "Discharge letter",
+        "content": [{ "attachment": promise(&file, "application/pdf") }],
+    });
+    let record = id(&dr_bo.creates(&ana, "MEDICAL_HISTORY", &letter).await);
+
+    let stored = sends(&world, &dr_bo, (&record, 1), &file).await;
+    let read = gets(&world, &ana, (&record, 1), &[]).await;
+
+    assert_eq!((stored.status, read.status), (201, 200), "{}", stored.body);
+    assert!(read.body.as_bytes() == file, "byte for byte");
+}
+
+#[tokio::test]
 async fn a_file_that_was_promised_is_stored_and_read_in_parts_by_whoever_may_read_the_record() {
     let world = World::start().await;
     let (ana, dr_bo) = (world.patient("ana").await, world.doctor("bo").await);

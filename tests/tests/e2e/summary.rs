@@ -407,6 +407,30 @@ async fn a_list_of_any_types_is_shown_by_the_fields_that_all_summaries_have() {
             json!({ "title": "Pregnant: false", "date": "2025", "unsupportedModifiers": [] }),
         ),
         (
+            "PRESCRIPTION",
+            json!({
+                "resourceType": "MedicationStatement", "status": "not-taken",
+                "medicationCodeableConcept": { "text": "Warfarin 3 mg" },
+                "effectiveDateTime": "2026-01-02",
+            }),
+            json!({
+                "title": "Warfarin 3 mg (MedicationStatement, not-taken)", "date": "2026-01-02",
+                "unsupportedModifiers": [],
+            }),
+        ),
+        (
+            "MEDICAL_HISTORY",
+            json!({
+                "resourceType": "DocumentReference", "status": "superseded",
+                "description": "Discharge letter", "date": "2026-01-03T10:00:00Z",
+                "content": [{ "attachment": { "title": "letter.pdf" } }],
+            }),
+            json!({
+                "title": "Discharge letter (superseded)", "date": "2026-01-03T10:00:00Z",
+                "unsupportedModifiers": [],
+            }),
+        ),
+        (
             "LAB_RESULT",
             json!({
                 "resourceType": "Observation", "status": "preliminary", "code": { "text": "Sodium" },

@@ -75,6 +75,8 @@ mirrors! {
         /// The conclusions in words: `conclusion` of the reports that were neither cancelled nor entered in
         /// error; those of all stand in `reports`.
         conclusions: Vec<String>,
+        /// Documents that are kept as files: one for each `DocumentReference`.
+        document_references: Vec<DocumentReferenceSummary>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.
@@ -105,6 +107,66 @@ mirrors! {
         interpreters: Vec<Party>,
     }
 
+    /// One document that is kept as a file, read from a `DocumentReference`.
+    DocumentReferenceSummary of ReferredDocument {
+        /// The kind of document, such as a discharge summary: `type`.
+        r#type: Option<Concept>,
+        /// The `status` of the reference: current, superseded or entered-in-error.
+        status: Option<String>,
+        /// The state of the document itself: `docStatus`, preliminary, final, amended or entered-in-error.
+        doc_status: Option<String>,
+        /// What the document is, in words: `description`.
+        description: Option<String>,
+        /// The categories of the document: `category`.
+        categories: Vec<Concept>,
+        /// When the reference was made: `date`, a FHIR instant.
+        date: Option<String>,
+        /// Who wrote the document: each `author`.
+        authors: Vec<Party>,
+        /// Who vouches for the document: `authenticator`.
+        authenticator: Option<Party>,
+        /// Which organisation keeps the document: `custodian`.
+        custodian: Option<Party>,
+        /// Which other documents it replaces, adds to, signs or transforms: each `relatesTo`.
+        relations: Vec<DocumentRelation>,
+        /// How confidential the document is: `securityLabel`.
+        security_labels: Vec<Concept>,
+        /// What was done, as far as the document is about it: `context.event`.
+        events: Vec<Concept>,
+        /// The time that the document is about: `context.period`.
+        period: Option<Period>,
+        /// The kind of facility in which the patient was seen: `context.facilityType`.
+        facility_type: Option<Concept>,
+        /// The field of medicine that the document comes from: `context.practiceSetting`.
+        practice_setting: Option<Concept>,
+        /// The files of the document, without their bytes: each `content`.
+        contents: Vec<DocumentContent>,
+    }
+
+    /// One relation of a document to another, read from a `relatesTo`.
+    DocumentRelation of DocumentRelation {
+        /// The `code` of the relation: replaces, transforms, signs or appends.
+        code: Option<String>,
+        /// The other document: the `target` of the relation.
+        target: Option<Party>,
+    }
+
+    /// One file of a document, without its bytes: those are read at the record's attachments.
+    DocumentContent of DocumentContent {
+        /// The `title` of the file, in words.
+        title: Option<String>,
+        /// The media type of the file: `contentType`.
+        content_type: Option<String>,
+        /// The `language` of the file: a BCP 47 code.
+        language: Option<String>,
+        /// When the file was made: `creation`, a FHIR date.
+        creation: Option<String>,
+        /// The address of a file that is elsewhere: `url`.
+        url: Option<String>,
+        /// The rules that the file keeps, beyond its media type: `format`.
+        format: Option<Concept>,
+    }
+
     /// The main statements of a document of the type PRESCRIPTION.
     PrescriptionSummary of PrescriptionSummary {
         /// What the document is about in one line, with each state that is not the usual one, such as
@@ -114,6 +176,10 @@ mirrors! {
         date: Option<String>,
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
+        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`, which orders nothing.
+        medication_statements: Vec<MedicationStatementSummary>,
+        /// Medicines that were given: one for each `MedicationAdministration`, which orders nothing.
+        medication_administrations: Vec<MedicationAdministrationSummary>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.
@@ -149,6 +215,54 @@ mirrors! {
         prescriber: Option<Party>,
         /// When the medicine was prescribed: `authoredOn`, a FHIR date.
         authored: Option<String>,
+    }
+
+    /// One medicine that somebody says is taken, read from a `MedicationStatement`.
+    MedicationStatementSummary of MedicationTaken {
+        /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
+        medication: Option<Concept>,
+        /// The `status` of the statement: active, completed, not-taken, entered-in-error, …
+        status: Option<String>,
+        /// Why the statement is in that state: each `statusReason`.
+        status_reasons: Vec<Concept>,
+        /// Where the medicine is taken, such as inpatient: `category`.
+        category: Option<Concept>,
+        /// When the medicine is or was taken: `effective[x]` as text.
+        effective: Option<String>,
+        /// When the statement was made: `dateAsserted`, a FHIR date.
+        asserted: Option<String>,
+        /// Who says that the medicine is taken: `informationSource`.
+        information_source: Option<Party>,
+        /// What the medicine is taken for: `reasonCode`.
+        reasons: Vec<Concept>,
+        /// How the medicine is or was taken: each `dosage`.
+        dosages: Vec<Dosage>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
+    }
+
+    /// One medicine that was given, read from a `MedicationAdministration`.
+    MedicationAdministrationSummary of MedicationGiven {
+        /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
+        medication: Option<Concept>,
+        /// The `status` of the administration: completed, not-done, stopped, entered-in-error, …
+        status: Option<String>,
+        /// Why the administration is in that state, such as not done: each `statusReason`.
+        status_reasons: Vec<Concept>,
+        /// Where the medicine was given, such as inpatient: `category`.
+        category: Option<Concept>,
+        /// When the medicine was given: `effective[x]` as text.
+        effective: Option<String>,
+        /// Who gave the medicine: `performer.actor`.
+        performers: Vec<Party>,
+        /// The order that was followed: `request`.
+        request: Option<Party>,
+        /// What the medicine was given for: `reasonCode`.
+        reasons: Vec<Concept>,
+        /// How much was given, and how: `dosage`.
+        dosage: Option<Dosage>,
+        /// The notes in words: the text of each `note`.
+        notes: Vec<String>,
     }
 
     /// One instruction on how a medicine is to be taken.
@@ -300,8 +414,14 @@ mirrors! {
         family: Vec<RelativeHistory>,
         /// Allergies and intolerances: one for each `AllergyIntolerance`.
         allergies: Vec<Allergy>,
+        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`.
+        medication_statements: Vec<MedicationStatementSummary>,
+        /// Medicines that were given: one for each `MedicationAdministration`.
+        medication_administrations: Vec<MedicationAdministrationSummary>,
         /// What was observed, such as of social history: one for each `Observation`.
         observations: Vec<Measurement>,
+        /// Documents that are kept as files: one for each `DocumentReference`.
+        document_references: Vec<DocumentReferenceSummary>,
         /// What a `List` or a `Composition` refers to outside of the document.
         referred: Vec<Party>,
         /// The `title` of a `List`, of a `Composition` and of its sections, which may be all that the
@@ -453,6 +573,8 @@ mirrors! {
         /// When the examination took place: `started` of a study, `effective[x]` of a report or
         /// `created[x]` of a media, the first that is stated.
         performed: Option<String>,
+        /// Documents that are kept as files: one for each `DocumentReference`.
+        document_references: Vec<DocumentReferenceSummary>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
         /// `List.mode=changes`. Where the list is not empty, read the document before you act.

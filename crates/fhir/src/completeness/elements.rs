@@ -27,7 +27,7 @@ pub(super) fn items<'a>(json: &'a Json, key: &str) -> &'a [Json] {
     json.get(key).and_then(Json::as_array).unwrap_or_default()
 }
 
-fn text<'a>(json: &'a Json, key: &str) -> &'a str {
+pub(super) fn text<'a>(json: &'a Json, key: &str) -> &'a str {
     json.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 

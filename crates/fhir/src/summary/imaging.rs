@@ -1,5 +1,6 @@
 //! `IMAGING`: how, of what, what was seen, and by whom.
 
+use super::document::{ReferredDocument, document};
 use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Part, Parts, distinct};
@@ -37,6 +38,8 @@ pub struct ImagingSummary {
     pub radiologists: Vec<Party>,
     /// `started` of a study, `effective[x]` of a report, `created[x]` of a media: the first that says.
     pub performed: Option<String>,
+    /// Each `DocumentReference`.
+    pub document_references: Vec<ReferredDocument>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
     pub unsupported_modifiers: Vec<String>,
@@ -87,6 +90,7 @@ impl ImagingSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             modalities: distinct(
                 of_study

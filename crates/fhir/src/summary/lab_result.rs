@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::document::{ReferredDocument, document};
 use super::elements::{Concept, Party};
 use super::measurement::{Measurement, measurement};
 use super::parts::{Parts, distinct};
@@ -29,6 +30,8 @@ pub struct LabResultSummary {
     pub issued: Option<String>,
     /// `conclusion` of reports that were neither cancelled nor entered in error.
     pub conclusions: Vec<String>,
+    /// Each `DocumentReference`.
+    pub document_references: Vec<ReferredDocument>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
     pub unsupported_modifiers: Vec<String>,
@@ -51,6 +54,7 @@ impl LabResultSummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             tests,
             reports: reports().map(report).collect(),

@@ -1,8 +1,10 @@
 //! `MEDICAL_HISTORY`: conditions, surgeries, family, allergies, what was observed.
 
 use super::diagnosis::first_code;
+use super::document::{ReferredDocument, document};
 use super::elements::{Coding, Concept, Party};
 use super::measurement::{Measurement, measurement};
+use super::medication::{MedicationGiven, MedicationTaken, given, taken};
 use super::parts::{Part, Parts, distinct};
 use super::silent::silent;
 use super::text;
@@ -22,8 +24,14 @@ pub struct MedicalHistorySummary {
     pub family: Vec<Relative>,
     /// Each `AllergyIntolerance`.
     pub allergies: Vec<Allergy>,
+    /// Each `MedicationStatement`: what somebody says is taken.
+    pub medication_statements: Vec<MedicationTaken>,
+    /// Each `MedicationAdministration`: what was given.
+    pub medication_administrations: Vec<MedicationGiven>,
     /// Each `Observation`: of social history, of a survey, of an examination.
     pub observations: Vec<Measurement>,
+    /// Each `DocumentReference`.
+    pub document_references: Vec<ReferredDocument>,
     /// What a `List` or a `Composition` refers to outside of the document.
     pub referred: Vec<Party>,
     /// `title` of a `List`, of a `Composition` and of its sections, which may be all there is beside
@@ -156,11 +164,14 @@ impl MedicalHistorySummary {
             // `summarise` knows the whole document.
             title: None,
             date: None,
+            document_references: parts.all("DocumentReference").map(document).collect(),
             unsupported_modifiers: Vec::new(),
             conditions: parts.all("Condition").map(condition).collect(),
             procedures: parts.all("Procedure").map(procedure).collect(),
             family: parts.all("FamilyMemberHistory").map(relative).collect(),
             allergies: parts.all("AllergyIntolerance").map(allergy).collect(),
+            medication_statements: parts.all("MedicationStatement").map(taken).collect(),
+            medication_administrations: parts.all("MedicationAdministration").map(given).collect(),
             observations: parts.all("Observation").map(measurement).collect(),
             referred: distinct(listed.chain(composed).filter(outside).filter_map(Party::of)),
             titles: titled.filter_map(|it| it.written("title")).collect(),

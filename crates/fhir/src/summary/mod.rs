@@ -7,11 +7,13 @@
 //! its type's name.
 
 mod diagnosis;
+mod document;
 mod elements;
 mod imaging;
 mod lab_result;
 mod measurement;
 mod medical_history;
+mod medication;
 mod modifiers;
 mod parts;
 mod prescription;
@@ -24,6 +26,7 @@ mod vaccination;
 mod vital_signs;
 
 pub use diagnosis::{Diagnosis, DiagnosisSummary};
+pub use document::{DocumentContent, DocumentRelation, ReferredDocument};
 pub use elements::{Coding, Concept, Party, Period, Quantity, Range};
 pub use imaging::{ImagingSeries, ImagingState, ImagingSummary};
 pub use lab_result::LabResultSummary;
@@ -31,6 +34,7 @@ pub use measurement::{Measurement, ReferenceRange};
 pub use medical_history::{
     Allergy, FamilyCondition, MedicalHistorySummary, PastCondition, PastProcedure, Relative,
 };
+pub use medication::{MedicationGiven, MedicationTaken};
 pub use prescription::{Dosage, PrescribedMedication, PrescriptionSummary};
 pub use report::Report;
 pub use treatment_plan::{Activity, Goal, GoalTarget, PlanState, TreatmentPlanSummary};

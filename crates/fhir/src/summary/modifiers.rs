@@ -13,15 +13,23 @@ use crate::table::{self, Field, Kind, Node};
 /// How many modifiers of a document are named; after them stands `…`.
 const MAX_TOLD: usize = 100;
 
-/// The modifiers that the summary of a record type shows in fields of their own.
+/// The modifiers that the summary of a record type shows in fields of their own, and what a title says as if it were
+/// one: `docStatus`.
 pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
     match record_type {
         RecordType::Diagnosis => &["Condition.clinicalStatus", "Condition.verificationStatus"],
-        RecordType::LabResult => &["Observation.status", "DiagnosticReport.status"],
+        RecordType::LabResult => &[
+            "Observation.status",
+            "DiagnosticReport.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
+        ],
         RecordType::Prescription => &[
             "MedicationRequest.status",
             "MedicationRequest.intent",
             "MedicationRequest.doNotPerform",
+            "MedicationStatement.status",
+            "MedicationAdministration.status",
         ],
         RecordType::TreatmentPlan => &[
             "CarePlan.status",
@@ -40,7 +48,11 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "AllergyIntolerance.verificationStatus",
             "Procedure.status",
             "FamilyMemberHistory.status",
+            "MedicationStatement.status",
+            "MedicationAdministration.status",
             "Observation.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
         ],
         RecordType::VitalSigns => &["Observation.status"],
         RecordType::Imaging => &[
@@ -48,6 +60,8 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
             "Media.status",
             "DiagnosticReport.status",
             "Observation.status",
+            "DocumentReference.status",
+            "DocumentReference.docStatus",
         ],
         RecordType::Vaccination => &[
             "Immunization.status",
@@ -61,8 +75,10 @@ pub(super) fn shown(record_type: RecordType) -> &'static [&'static str] {
 /// is in force.
 pub(super) fn is_plain(kind: &str, element: &str, value: &str) -> bool {
     let plain: &[&str] = match (element, kind) {
-        // What was to be done, and is over, is not in force.
-        ("status", "MedicationRequest" | "CarePlan" | "ServiceRequest") => &["active"],
+        // What was to be done or taken, and is over, is not in force.
+        ("status", "MedicationRequest" | "MedicationStatement" | "CarePlan" | "ServiceRequest") => {
+            &["active"]
+        }
         ("intent", "MedicationRequest" | "ServiceRequest") => &["order", "original-order"],
         _ => plain_of(element),
     };
@@ -85,6 +101,7 @@ fn plain_of(element: &str) -> &'static [&'static str] {
         ],
         "lifecycleStatus" | "clinicalStatus" => &["active"],
         "verificationStatus" => &["confirmed"],
+        "docStatus" => &["amended", "final"],
         "intent" => &["order", "plan"],
         "mode" => &["snapshot", "working"],
         "active" => &["true"],

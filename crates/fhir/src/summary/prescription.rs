@@ -1,6 +1,7 @@
 //! `PRESCRIPTION`: what, how much, how often, for how long, by whom.
 
 use super::elements::{Coding, Concept, Party, Period, Quantity, Range};
+use super::medication::{MedicationGiven, MedicationTaken, given, taken};
 use super::parts::{Part, Parts, items};
 use super::silent::silent;
 use super::text;
@@ -14,6 +15,10 @@ pub struct PrescriptionSummary {
     pub date: Option<String>,
     /// Each `MedicationRequest`.
     pub medications: Vec<PrescribedMedication>,
+    /// Each `MedicationStatement`: what somebody says is taken. It orders nothing.
+    pub medication_statements: Vec<MedicationTaken>,
+    /// Each `MedicationAdministration`: what was given. It orders nothing.
+    pub medication_administrations: Vec<MedicationGiven>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
     pub unsupported_modifiers: Vec<String>,
@@ -97,6 +102,8 @@ impl PrescriptionSummary {
             date: None,
             unsupported_modifiers: Vec::new(),
             medications: parts.all("MedicationRequest").map(prescribed).collect(),
+            medication_statements: parts.all("MedicationStatement").map(taken).collect(),
+            medication_administrations: parts.all("MedicationAdministration").map(given).collect(),
         }
     }
 }
@@ -137,7 +144,7 @@ pub(super) fn medication(request: Part<'_>) -> Option<Concept> {
     })
 }
 
-fn dosage(instruction: Part<'_>) -> Dosage {
+pub(super) fn dosage(instruction: Part<'_>) -> Dosage {
     let rates = items(instruction.json, "doseAndRate");
     let timing = instruction.get("timing");
     let quantity = |key| instruction.json.get(key).and_then(Quantity::of);

@@ -66,7 +66,11 @@ fn leading<'a>(parts: &Parts<'a>, record_type: RecordType) -> Vec<Part<'a>> {
 /// What a resource is about: a line, or one for each vaccine that is recommended.
 fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
     let kind = resource_type(part.json).unwrap_or_default();
-    let states = states(part, kind, record_type);
+    let states = said_kind(kind)
+        .map(str::to_owned)
+        .into_iter()
+        .chain(states(part, kind, record_type))
+        .collect::<Vec<_>>();
     let recommended: Vec<String> = match kind {
         "ImmunizationRecommendation" => part.items("recommendation").map(recommended).collect(),
         _ => Vec::new(),
@@ -76,6 +80,11 @@ fn lines(part: Part<'_>, record_type: RecordType) -> Vec<String> {
     }
     let name = name(part, kind).map_or_else(|| kind.to_owned(), |name| shortened(&name));
     vec![with_states(name + &focus(part, kind), &states)]
+}
+
+/// What the name of a drug alone would not say: that it is no order, and no allergy.
+fn said_kind(kind: &str) -> Option<&str> {
+    matches!(kind, "MedicationStatement" | "MedicationAdministration").then_some(kind)
 }
 
 /// Of whom or what an observation is, where that is not the patient.
@@ -154,7 +163,9 @@ fn words(concept: Option<Concept>) -> Option<String> {
 fn name(part: Part<'_>, kind: &str) -> Option<String> {
     let first = |key: &str| words(part.concepts(key).next());
     match kind {
-        "MedicationRequest" => words(medication(part)),
+        "MedicationRequest" | "MedicationStatement" | "MedicationAdministration" => {
+            words(medication(part))
+        }
         "Immunization" => words(part.concept("vaccineCode")),
         "Observation" => observed(&measurement(part)),
         "CarePlan" => part
@@ -170,6 +181,7 @@ fn name(part: Part<'_>, kind: &str) -> Option<String> {
         "Composition" => part
             .written("title")
             .or_else(|| words(part.concept("type"))),
+        "DocumentReference" => referred(part),
         "ImagingStudy" => part
             .written("description")
             .or_else(|| first("procedureCode"))
@@ -216,6 +228,22 @@ fn relative(part: Part<'_>) -> Option<String> {
     } else {
         format!("{relationship}: {}", conditions.join(", "))
     })
+}
+
+/// What a document is, and what somebody says of it.
+fn referred(document: Part<'_>) -> Option<String> {
+    let mut files = document
+        .items("content")
+        .filter_map(|it| it.get("attachment"));
+    let said = document
+        .written("description")
+        .or_else(|| files.find_map(|it| it.written("title")));
+    match (words(document.concept("type")), said) {
+        (Some(kind), Some(said)) if kind != said => {
+            Some(format!("{}: {}", shortened(&kind), shortened(&said)))
+        }
+        (kind, said) => kind.or(said),
+    }
 }
 
 /// How and of what, where nobody says it in words.

@@ -2,7 +2,7 @@
 import type { RequestPolicy } from '@urql/core';
 import { useQuery } from 'urql';
 import { graphql } from '../gql';
-import type { MeasuredRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
+import type { MeasuredRecordQuery, PastRecordQuery, PurposeOfUse, RecordType, ToldRecordQuery } from '../gql/graphql';
 
 graphql(`
   fragment ConceptParts on Concept { text codings { system code display } }
@@ -38,13 +38,14 @@ graphql(`
     results { name reference } performers { name reference } interpreters { name reference }
   }
 `);
-// The api answers at most 1,000 fields of a query: hence two halves of the summaries, by what kind of record it is.
+// The api answers at most 1,000 fields of a query: hence three parts of the summaries, by what kind of record it is.
 graphql(`
   fragment MeasuredSummary on RecordSummary {
     __typename title date unsupportedModifiers
     ... on LabResultSummary {
       tests { ...ConceptParts } reports { ...ReportParts } results { ...MeasurementParts }
       facilities { name reference } interpreters { name reference } issued conclusions
+      documentReferences { ...ReferredParts }
     }
     ... on VitalSignsSummary { measurements { ...MeasurementParts } }
     ... on ImagingSummary {
@@ -52,7 +53,36 @@ graphql(`
       series { modality { ...ConceptParts } bodySite { ...ConceptParts } laterality { ...ConceptParts } description started }
       procedures { ...ConceptParts } observations { ...MeasurementParts } states { resource status }
       reports { ...ReportParts } findings notes radiologists { name reference } performed
+      documentReferences { ...ReferredParts }
     }
+  }
+`);
+graphql(`
+  fragment ReferredParts on DocumentReferenceSummary {
+    type { ...ConceptParts } status docStatus description categories { ...ConceptParts } date authors { name reference }
+    authenticator { name reference } custodian { name reference } relations { code target { name reference } }
+    securityLabels { ...ConceptParts } events { ...ConceptParts } period { start end } facilityType { ...ConceptParts }
+    practiceSetting { ...ConceptParts } contents { title contentType language creation url format { ...ConceptParts } }
+  }
+`);
+graphql(`
+  fragment DosageParts on Dosage {
+    instructions dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
+    timing bounds route routeCodings { ...CodingParts } site { ...ConceptParts } method { ...ConceptParts }
+    additionalInstructions { ...ConceptParts } rate asNeeded asNeededCodings { ...CodingParts } maxDose
+    maxDosePerAdministration { ...QuantityParts } maxDosePerLifetime { ...QuantityParts }
+  }
+`);
+graphql(`
+  fragment StatementParts on MedicationStatementSummary {
+    medication { ...ConceptParts } status statusReasons { ...ConceptParts } category { ...ConceptParts } effective asserted
+    informationSource { name reference } reasons { ...ConceptParts } dosages { ...DosageParts } notes
+  }
+`);
+graphql(`
+  fragment AdministrationParts on MedicationAdministrationSummary {
+    medication { ...ConceptParts } status statusReasons { ...ConceptParts } category { ...ConceptParts } effective
+    performers { name reference } request { name reference } reasons { ...ConceptParts } dosage { ...DosageParts } notes
   }
 `);
 graphql(`
@@ -68,14 +98,10 @@ graphql(`
       medications {
         medication { ...ConceptParts } status doNotPerform statusReason { ...ConceptParts } intent priority
         categories { ...ConceptParts } reasons { ...ConceptParts }
-        dosages {
-          instructions dose { ...QuantityParts } doseRange { low { ...QuantityParts } high { ...QuantityParts } }
-          timing bounds route routeCodings { ...CodingParts } site { ...ConceptParts } method { ...ConceptParts }
-          additionalInstructions { ...ConceptParts } rate asNeeded asNeededCodings { ...CodingParts } maxDose
-          maxDosePerAdministration { ...QuantityParts } maxDosePerLifetime { ...QuantityParts }
-        }
+        dosages { ...DosageParts }
         supply { ...QuantityParts } validity { start end } prescriber { name reference } authored
       }
+      medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
     }
     ... on TreatmentPlanSummary {
       plans { title status intent description categories { ...ConceptParts } period { start end } }
@@ -89,6 +115,23 @@ graphql(`
         scheduled outcomes bodySites { ...ConceptParts } categories { ...ConceptParts }
       }
     }
+    ... on VaccinationSummary {
+      vaccinations {
+        vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
+        doseNumber seriesDoses dose { ...QuantityParts } site { ...ConceptParts } route { ...ConceptParts }
+        manufacturer { name reference }
+      }
+      nextDoses {
+        vaccine { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
+        contraindicated { ...ConceptParts } reasons { ...ConceptParts } meaning { ...ConceptParts } date doseNumber
+      }
+    }
+  }
+`);
+
+graphql(`
+  fragment PastSummary on RecordSummary {
+    __typename title date unsupportedModifiers
     ... on MedicalHistorySummary {
       conditions {
         code { ...ConceptParts } clinicalStatus verificationStatus severity { ...ConceptParts } onset abatement recorded
@@ -106,19 +149,9 @@ graphql(`
         code { ...ConceptParts } clinicalStatus verificationStatus criticality type categories onset recorded severities
         manifestations { ...ConceptParts }
       }
-      observations { ...MeasurementParts }
+      medicationStatements { ...StatementParts } medicationAdministrations { ...AdministrationParts }
+      observations { ...MeasurementParts } documentReferences { ...ReferredParts }
       referred { name reference } titles
-    }
-    ... on VaccinationSummary {
-      vaccinations {
-        vaccine { ...ConceptParts } status statusReason { ...ConceptParts } isSubpotent administered lotNumber
-        doseNumber seriesDoses dose { ...QuantityParts } site { ...ConceptParts } route { ...ConceptParts }
-        manufacturer { name reference }
-      }
-      nextDoses {
-        vaccine { ...ConceptParts } targetDisease { ...ConceptParts } forecastStatus { ...ConceptParts }
-        contraindicated { ...ConceptParts } reasons { ...ConceptParts } meaning { ...ConceptParts } date doseNumber
-      }
     }
   }
 `);
@@ -160,6 +193,12 @@ const TOLD_RECORD = graphql(`
   }
 `);
 
+const PAST_RECORD = graphql(`
+  query PastRecord($id: UUID!, $purpose: PurposeOfUse) {
+    medicalRecord(id: $id, purpose: $purpose) { ...RecordParts summary { ...PastSummary } }
+  }
+`);
+
 const RECORD_KIND = graphql(`
   query RecordKind($id: UUID!, $purpose: PurposeOfUse) { medicalRecord(id: $id, purpose: $purpose) { id recordType } }
 `);
@@ -172,7 +211,7 @@ export function remember(records: readonly { id: string; recordType: RecordType 
   records.forEach(({ id, recordType }) => known.set(id, recordType));
 }
 
-export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | ToldRecordQuery['medicalRecord']>;
+export type FoundRecord = NonNullable<MeasuredRecordQuery['medicalRecord'] | ToldRecordQuery['medicalRecord'] | PastRecordQuery['medicalRecord']>;
 
 /** A record with all of its summary. */
 export function useRecord(id: string, purpose: PurposeOfUse | undefined, requestPolicy: RequestPolicy = 'cache-and-network') {
@@ -180,10 +219,14 @@ export function useRecord(id: string, purpose: PurposeOfUse | undefined, request
   const [kind] = useQuery({ query: RECORD_KIND, variables, pause: known.has(id) });
   const type = known.get(id) ?? kind.data?.medicalRecord?.recordType;
   const isMeasured = type !== undefined && MEASURED.has(type);
-  const [measured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !type || !isMeasured });
-  const [told] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !type || isMeasured });
-  const result = type === undefined ? kind : isMeasured ? measured : told;
-  const data: FoundRecord | undefined = (isMeasured ? measured.data : told.data)?.medicalRecord ?? undefined;
+  const isPast = type === 'MEDICAL_HISTORY';
+  const isTold = type !== undefined && !isMeasured && !isPast;
+  const [measured] = useQuery({ query: MEASURED_RECORD, variables, requestPolicy, pause: !isMeasured });
+  const [past] = useQuery({ query: PAST_RECORD, variables, requestPolicy, pause: !isPast });
+  const [told] = useQuery({ query: TOLD_RECORD, variables, requestPolicy, pause: !isTold });
+  const result = type === undefined ? kind : isMeasured ? measured : isPast ? past : told;
+  const found = isMeasured ? measured.data : isPast ? past.data : told.data;
+  const data: FoundRecord | undefined = found?.medicalRecord ?? undefined;
   return { data, error: result.error, fetching: result.fetching };
 }
 

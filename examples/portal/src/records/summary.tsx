@@ -12,28 +12,29 @@ export type AnySummary = NonNullable<FoundRecord['summary']>;
 
 const names: Record<string, English> = {
   abatement: 'Ended', absentReason: 'Why there is no value', achievement: 'Achieved', achievementCodings: 'Achieved, coded', activities: 'What is to be done', additionalInstructions: 'More instructions',
-  administered: 'Given', allergies: 'Allergies', asNeeded: 'As needed', asNeededCodings: 'As needed, coded', authored: 'Written', bodySite: 'Body site', bodySites: 'Body sites', bounds: 'How long',
+  administered: 'Given', allergies: 'Allergies', asNeeded: 'As needed', asNeededCodings: 'As needed, coded', asserted: 'Recorded', authenticator: 'Vouched for by', authored: 'Written', authors: 'Written by', bodySite: 'Body site', bodySites: 'Body sites', bounds: 'How long',
   categories: 'Categories', category: 'Category', clinicalStatus: 'Clinical status', code: 'Code', conclusion: 'Conclusion', conclusionCodes: 'Conclusion, coded',
-  conclusions: 'Conclusions', conditions: 'Conditions', contraindicated: 'Contraindicated', criticality: 'Criticality', date: 'Date', deceased: 'Deceased',
-  description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', doctor: 'Doctor', doNotPerform: 'Do not do', dosages: 'Dosage', dose: 'Dose',
-  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', end: 'Ends', effective: 'Time', examinations: 'Examinations', facilities: 'Facilities',
-  family: 'Family', findings: 'Findings', forecastStatus: 'Status', goals: 'Goals', high: 'To', instructions: 'Instructions', intent: 'Intent', interpreters: 'Interpreted by',
-  issued: 'Issued', isSubpotent: 'Subpotent', laterality: 'Side', lotNumber: 'Batch', low: 'From', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
+  conclusions: 'Conclusions', conditions: 'Conditions', contents: 'Files', contentType: 'Type', contraindicated: 'Contraindicated', creation: 'Made', criticality: 'Criticality', custodian: 'Kept by', date: 'Date', deceased: 'Deceased',
+  description: 'Description', detail: 'Target', diagnoses: 'Diagnoses', docStatus: 'Status of the document', doctor: 'Doctor', documentReferences: 'Documents', doNotPerform: 'Do not do', dosage: 'Dosage', dosages: 'Dosage', dose: 'Dose',
+  doseNumber: 'Number of the dose', doseRange: 'Dose, from and to', due: 'Until', end: 'Ends', effective: 'Time', events: 'What was done', examinations: 'Examinations', facilities: 'Facilities',
+  facilityType: 'Facility',
+  family: 'Family', findings: 'Findings', forecastStatus: 'Status', format: 'Format', goals: 'Goals', high: 'To', informationSource: 'Said by', instructions: 'Instructions', intent: 'Intent', interpreters: 'Interpreted by',
+  issued: 'Issued', isSubpotent: 'Subpotent', language: 'Language', laterality: 'Side', lotNumber: 'Batch', low: 'From', manifestations: 'Symptoms', manufacturer: 'Manufacturer', maxDose: 'Highest dose',
   maxDosePerAdministration: 'Highest dose at a time', maxDosePerLifetime: 'Highest dose in a life', meaning: 'Meaning', measure: 'Measure', measurements: 'Measurements',
-  medication: 'Medication', medications: 'Medications', method: 'Method', modalities: 'Modalities', modality: 'Modality', nextDoses: 'Next doses', notes: 'Notes',
+  medication: 'Medication', medicationAdministrations: 'Medications given', medications: 'Medications', medicationStatements: 'Medications taken', method: 'Method', modalities: 'Modalities', modality: 'Modality', nextDoses: 'Next doses', notes: 'Notes',
   observations: 'Observations', onset: 'Began', outcome: 'Outcome', outcomeCodings: 'Outcome, coded', outcomes: 'Outcomes', performed: 'Performed', performers: 'Performed by', period: 'Period',
-  plans: 'Plans', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', radiologists: 'Radiologists', rate: 'Rate', reasons: 'Reasons',
-  recorded: 'Recorded', referred: 'Refers to', relationship: 'Relationship', resource: 'Part', reports: 'Reports', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
-  series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
-  status: 'Status', statusReason: 'Reason of the status', supply: 'Supply', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
-  title: 'Title', titles: 'Titles', type: 'Type', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
+  plans: 'Plans', practiceSetting: 'Field of medicine', prescriber: 'Prescriber', priority: 'Priority', procedures: 'Procedures', radiologists: 'Radiologists', rate: 'Rate', reasons: 'Reasons',
+  recorded: 'Recorded', referred: 'Refers to', relations: 'Relation to other documents', relationship: 'Relationship', resource: 'Part', reports: 'Reports', request: 'Order', results: 'Results', route: 'Route', routeCodings: 'Route, coded', scheduled: 'When',
+  securityLabels: 'Confidentiality', series: 'Series', seriesDoses: 'Doses of the series', severities: 'Severities', severity: 'Severity', severityCodings: 'Severity, coded', site: 'Site', start: 'Begins', started: 'Begun', states: 'States',
+  status: 'Status', statusReason: 'Reason of the status', statusReasons: 'Reason of the status', supply: 'Supply', target: 'Document', targetDisease: 'Against', targets: 'Targets', tests: 'Tests', timing: 'How often',
+  title: 'Title', titles: 'Titles', type: 'Type', url: 'Address', vaccinations: 'Vaccinations', vaccine: 'Vaccine', validity: 'Valid', verificationStatus: 'Verification',
 };
-const DATES = new Set(['abatement', 'administered', 'authored', 'date', 'due', 'effective', 'end', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
-const STATES = new Set(['status', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
+const DATES = new Set(['abatement', 'administered', 'asserted', 'authored', 'creation', 'date', 'due', 'effective', 'end', 'issued', 'onset', 'performed', 'recorded', 'start', 'started']);
+const STATES = new Set(['status', 'docStatus', 'verificationStatus', 'clinicalStatus', 'intent', 'doNotPerform', 'isSubpotent', 'forecastStatus', 'criticality', 'priority']);
 /** States that a reader expects: all others are marked. */
-const USUAL = new Set(['final', 'active', 'completed', 'confirmed', 'order', 'routine', 'available', 'plan', 'amended', 'corrected']);
+const USUAL = new Set(['final', 'active', 'completed', 'confirmed', 'order', 'routine', 'available', 'plan', 'amended', 'corrected', 'current']);
 /** States that turn what they stand at into its opposite. */
-const OPPOSITE = new Set(['entered-in-error', 'refuted', 'not-done', 'cancelled']);
+const OPPOSITE = new Set(['entered-in-error', 'refuted', 'not-done', 'not-taken', 'cancelled']);
 /** What each value of a table of measurements is, as a reader knows. */
 const EXPECTED = new Set(['vital-signs', 'laboratory']);
 const HIDDEN = new Set(['__typename', 'unsupportedModifiers']);
