@@ -4,7 +4,11 @@
 //! misses none. What was written before the stream began is read by the numbers of the rows, which an index serves for each
 //! patient, and only what lies between two places of it; from then on rows come in the order of their places.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::audit::AuditEntry;
 use futures::{Stream, stream};
@@ -15,6 +19,7 @@ use store::{
     audit::{self, AuditFilter, AuditRow},
     trail,
 };
+use tokio::time::Instant;
 use vault::blind_index::IndexKey;
 
 use super::read;
@@ -24,6 +29,11 @@ use crate::{
     error::Error,
     feed::{BATCH, Feed, Listener},
 };
+
+/// How many rows are read together.
+const TOGETHER: usize = 32;
+/// How long a decision holds. What could not be handed out by then, because the client is slow, is decided on again.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// Where a row was told: after which place and up to which one rows were being read, by their numbers, and its own number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +71,7 @@ impl StartOfAccesses {
             None | Some("latest") => Ok(Self::Latest),
             Some("earliest") => Ok(Self::Earliest),
             Some(_) => {
-                let key = cursors.read(after)?;
+                let key = cursors.read::<[i64; 3]>(after)?;
                 let told = key.map(|[after, to, id]| ToldAccess { after, to, id });
                 Ok(told.map_or(Self::Latest, Self::After))
             }
@@ -106,8 +116,12 @@ struct AccessSubscriber {
     is_resumed: bool,
     /// The last number that was read of them.
     id: i64,
-    /// Found, and not told.
+    /// Found, and not read.
     found: std::vec::IntoIter<ToldAccess>,
+    /// Read, and not told.
+    read: VecDeque<(ToldAccess, AuditRow)>,
+    /// When it was last decided that they may be told.
+    decided_at: Instant,
 }
 
 /// Begins a stream, with its audit row. A stream ends with the log-in it was begun with (`crate::lease`).
@@ -140,6 +154,8 @@ pub(super) async fn follow(
         is_resumed: resumed.is_some(),
         id: resumed.map_or(0, |told| told.id),
         found: Vec::new().into_iter(),
+        read: VecDeque::new(),
+        decided_at: Instant::now(),
     };
     Ok(stream::unfold(Some(subscriber), |subscriber| async {
         let mut subscriber = subscriber?;
@@ -154,27 +170,51 @@ pub(super) async fn follow(
 impl AccessSubscriber {
     async fn next(&mut self) -> Result<(ToldAccess, AuditRow), Error> {
         loop {
-            let Some(told) = self.found.next() else {
+            if let Some(told) = self.read.pop_front() {
+                if self.decided_at.elapsed() >= FRESH {
+                    self.decide().await?;
+                }
+                return Ok(told);
+            }
+            let wanted: Vec<ToldAccess> = self.found.by_ref().take(TOGETHER).collect();
+            if wanted.is_empty() {
                 self.find().await?;
-                continue;
-            };
-            if let Some(row) = self.row(told.id).await? {
-                return Ok((told, row));
+            } else {
+                self.read = self.rows(wanted).await?;
             }
         }
     }
 
-    /// The row, where the caller may be told anything now: an account that was deactivated and a log-in that was ended are
-    /// not. `None` where the row is not kept any more.
-    async fn row(&self, id: i64) -> Result<Option<AuditRow>, Error> {
+    /// Whether the caller may be told anything now: an account that was deactivated and a log-in that was ended are not.
+    async fn decide(&mut self) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        self.caller.actor(&mut tx).await?;
+        self.decided_at = Instant::now();
+        Ok(())
+    }
+
+    /// The rows, in the transaction that decides whether the caller may be told anything. What is not kept any more is left
+    /// out.
+    async fn rows(
+        &mut self,
+        wanted: Vec<ToldAccess>,
+    ) -> Result<VecDeque<(ToldAccess, AuditRow)>, Error> {
         let mut tx = self.pool.begin().await?;
         let actor = self.caller.actor(&mut tx).await?;
         let filter = AuditFilter {
+            rows: wanted.iter().map(|told| told.id).collect(),
             patient: Some(actor.id),
             ..AuditFilter::default()
         };
-        let page = audit::page(&mut tx, &filter, id.saturating_add(1), 1).await?;
-        Ok(page.rows.into_iter().find(|row| row.id == id))
+        let size = i64::try_from(wanted.len()).unwrap_or(i64::MAX - 1);
+        let page = audit::page(&mut tx, &filter, i64::MAX, size).await?;
+        self.decided_at = Instant::now();
+        let rows = page.rows.into_iter().map(|row| (row.id, row));
+        let mut rows: HashMap<i64, AuditRow> = rows.collect();
+        let read = wanted
+            .into_iter()
+            .filter_map(|told| Some((told, rows.remove(&told.id)?)));
+        Ok(read.collect())
     }
 
     /// Finds more: as it is written, or what was written before.

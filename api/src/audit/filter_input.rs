@@ -87,6 +87,7 @@ pub(super) fn read(
     let ((types, (resource_type, classification)), ()) = both(words, times)?;
     let types = types.map(|types| types.iter().map(ToString::to_string).collect::<Vec<_>>());
     Ok(AuditFilter {
+        rows: Vec::new(),
         user: user.map(UserId),
         resource,
         resource_type,

@@ -236,6 +236,8 @@ pub const MAX_GROUPED: i64 = 5000;
 /// Which rows to read. What is left out matches everything; what is given must all be met.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
+    /// One of these numbers; any where there is none.
+    pub rows: Vec<i64>,
     /// Done by.
     pub user: Option<UserId>,
     /// About this thing, or naming it among records.
@@ -366,6 +368,11 @@ impl AuditFilter {
         let read = if self.grouped { MAX_GROUPED } else { size };
         read + 1
     }
+
+    /// The numbers, where there are some.
+    fn numbers(&self) -> Option<&[i64]> {
+        (!self.rows.is_empty()).then_some(&self.rows[..])
+    }
 }
 
 fn emergencies() -> [String; 2] {
@@ -399,6 +406,7 @@ async fn about_anything(
         filter.from,
         filter.to,
         filter.emergency,
+        filter.numbers() as Option<&[i64]>,
     );
     Ok(rows.fetch_all(&mut **tx).await?)
 }
@@ -432,6 +440,7 @@ async fn about(
         filter.to,
         filter.emergency,
         &emergencies(),
+        filter.numbers() as Option<&[i64]>,
     );
     Ok(rows.fetch_all(&mut **tx).await?)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dev::client::Subscription;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tests::{Person, World, documents, eventually, id, text};
 
 const FOLLOW: &str = "subscription Follow($after: Cursor) {
@@ -175,4 +176,66 @@ async fn accesses_are_told_as_they_are_written_over_all_processes_and_again_afte
     let refused = world.nobody().client.subscribe(FOLLOW, &json!({})).await;
     let refused = refused.map(|_| ()).expect_err("nobody is told anything");
     assert!(refused.to_string().contains("4401"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_committed_late_is_told_whatever_its_number_and_nothing_after_the_log_in() {
+    let world = World::start().await;
+    let (ana, bo) = (world.patient("ana").await, world.doctor("bo").await);
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    eventually("the record is confirmed", async || {
+        let rows = world.audit_rows("action_type = 'RECORD_ANCHOR'").await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+    ordered(&world).await;
+    let mut stream = follows(&world, &ana, Value::Null).await;
+
+    // The first transaction writes last: its row has the higher number and the earlier place.
+    let mut late = world.connects_as("meditrustal_api").await;
+    let begun = sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()");
+    begun.execute(&mut late).await.expect("it begins");
+    bo.reads(&record).await.fails_with("NOT_FOUND");
+    let system = "'00000000-0000-7000-8000-000000000003'";
+    let write = format!(
+        "INSERT INTO audit_logs (user_id, action_type, resource_type, resource_id, ip_address, request_id, purpose,
+             retention_period, data_classification, encryption_status, patient_id)
+         SELECT {system}, 'USER_READ', 'USER', {system}, '::1', {system}, 'HSYSADMIN', interval '1 day',
+             'INTERNAL', 'NOT_APPLICABLE', '{}' FROM generate_series(1, 80);
+         COMMIT",
+        ana.id
+    );
+    let written = sqlx::raw_sql(AssertSqlSafe(write));
+    written.execute(&mut late).await.expect("it is written");
+    late.close().await.expect("it closes");
+
+    // More than are read together, in their order.
+    let (mut told, mut cursors) = (Vec::new(), Vec::new());
+    for nth in 0..81 {
+        let (entry, cursor) = next(&mut stream).await;
+        let action = if nth < 80 {
+            "USER_READ"
+        } else {
+            "ACCESS_DENIED"
+        };
+        assert_eq!(entry["action"], action, "{nth}");
+        told.push(text(&entry["id"]).parse::<i64>().expect("a number"));
+        cursors.push(cursor);
+    }
+    assert!(told[..80].is_sorted() && told[80] < told[0], "{told:?}");
+    for after in [0, 40, 79] {
+        let mut resumed = follows(&world, &ana, cursors[after].clone()).await;
+        let rest = told[after + 1..].iter().map(ToString::to_string);
+        let rest: BTreeSet<String> = rest.collect();
+        assert_eq!(numbers(&mut resumed, 80 - after).await, rest, "{after}");
+    }
+
+    let log_out = "mutation { logOut { endedSessions } }";
+    ana.asks(log_out, json!({})).await.data();
+    bo.reads(&record).await.fails_with("NOT_FOUND");
+    let over = stream.next_within(SOON).await;
+    let over = over.map_or_else(|error| error.to_string(), |answer| format!("{answer:?}"));
+    assert!(over.contains("4401"), "{over}");
 }

@@ -36,6 +36,7 @@ WITH read AS (
           AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
                AND new_value ->> 'list' IS NULL) IS NOT TRUE
       ) = $18)
+      AND ($19::bigint[] IS NULL OR id = ANY ($19))
     ORDER BY id DESC
     LIMIT $7
 ),

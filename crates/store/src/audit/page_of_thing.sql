@@ -42,6 +42,7 @@ read AS (
           AND (action_type = 'RECORD_SEARCH' AND record_ids IS NULL AND new_value ->> 'count' = '0'
                AND new_value ->> 'list' IS NULL) IS NOT TRUE
       ) = $18)
+      AND ($20::bigint[] IS NULL OR named.id = ANY ($20))
     ORDER BY named.id DESC
     LIMIT $7
 ),
