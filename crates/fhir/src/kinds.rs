@@ -212,10 +212,13 @@ fn misfiled(resource: &Json, record_type: RecordType, path: Path<'_>) -> Vec<Iss
         _ => true,
     };
     if !fits {
-        // What a document is of, its type says.
-        let element = match kind {
-            "DocumentReference" => "type",
-            _ => "category",
+        // What a document is of, its type says, or its category.
+        let is_typed =
+            has_type(resource, IMAGING_DOCUMENTS) || has_type(resource, LABORATORY_DOCUMENTS);
+        let element = if kind == "DocumentReference" && is_typed {
+            "type"
+        } else {
+            "category"
         };
         let message = format!("this {element} is not of {}", record_type.as_str());
         issues.push(refuse(path.element(element).render(), record_type, message));

@@ -26,7 +26,8 @@ pub struct Searchable {
     /// What may be read off it in clear: dates, states, kinds. A date is its day (`2026-11-23`), or
     /// less where the document says less.
     pub metadata: Vec<(&'static str, String)>,
-    /// Its codes with their systems, each once, in the order of the document.
+    /// Its codes with their systems, each once, in the order of the document: first those that say what it is
+    /// about, then those of answers, reactions and parts of the body.
     pub codes: Vec<(String, String)>,
 }
 
@@ -124,8 +125,17 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         ],
         "DiagnosticReport" => &["effectiveDateTime", "effectivePeriod.start", "issued"],
         "MedicationRequest" | "ServiceRequest" => &["authoredOn", "occurrenceDateTime"],
-        "MedicationStatement" => &["effectiveDateTime", "effectivePeriod.start", "dateAsserted"],
-        "MedicationAdministration" => &["effectiveDateTime", "effectivePeriod.start"],
+        "MedicationStatement" => &[
+            "effectiveDateTime",
+            "effectivePeriod.start",
+            "effectivePeriod.end",
+            "dateAsserted",
+        ],
+        "MedicationAdministration" => &[
+            "effectiveDateTime",
+            "effectivePeriod.start",
+            "effectivePeriod.end",
+        ],
         "CarePlan" => &["created", "period.start"],
         "CareTeam" => &["period.start"],
         "Goal" => &["startDate"],
@@ -134,6 +144,7 @@ fn date_of(resource: &Json) -> Option<Dated<'_>> {
         "FamilyMemberHistory" | "List" | "Composition" | "ImmunizationRecommendation" => &["date"],
         "DocumentReference" => &[
             "context.period.start",
+            "context.period.end",
             "content.attachment.creation",
             "date",
         ],
@@ -225,30 +236,38 @@ fn service(report: &Json) -> Option<String> {
     services.find_map(|coding| Some(coding.get("code")?.as_str()?.to_owned()))
 }
 
-/// Where a resource says what was found, done, measured or given, and where in the body.
+/// Where a resource says what was found, done, measured or given.
 fn coded_elements(resource: &Json) -> &'static [&'static str] {
     match resource_type(resource) {
-        Some("Observation") => &[
-            "code",
-            "component.code",
-            "valueCodeableConcept",
-            "component.valueCodeableConcept",
-            "bodySite",
-        ],
+        Some("Observation") => &["code", "component.code"],
         Some("DiagnosticReport") => &["code", "conclusionCode"],
         Some("MedicationRequest" | "MedicationStatement" | "MedicationAdministration") => {
             &["medicationCodeableConcept"]
         }
-        Some("DocumentReference") => &["type", "context.event"],
+        Some("DocumentReference") => &["type"],
         Some("CarePlan") => &["activity.detail.code"],
         Some("FamilyMemberHistory") => &["condition.code"],
-        Some("AllergyIntolerance") => &["code", "reaction.substance", "reaction.manifestation"],
-        Some("ImagingStudy") => &["procedureCode", "series.bodySite"],
-        Some("Media") => &["bodySite"],
+        Some("AllergyIntolerance") => &["code", "reaction.substance"],
+        Some("ImagingStudy") => &["procedureCode"],
         Some("Immunization") => &["vaccineCode"],
         Some("ImmunizationRecommendation") => &["recommendation.vaccineCode"],
-        Some("Condition" | "Procedure" | "ServiceRequest") => &["code", "bodySite"],
-        Some("Medication" | "List") => &["code"],
+        Some("Condition" | "Medication" | "Procedure" | "ServiceRequest" | "List") => &["code"],
+        _ => &[],
+    }
+}
+
+/// Where a resource says more of that: what was answered, how somebody reacted, where in the body.
+fn detailing_elements(resource: &Json) -> &'static [&'static str] {
+    match resource_type(resource) {
+        Some("Observation") => &[
+            "valueCodeableConcept",
+            "component.valueCodeableConcept",
+            "bodySite",
+        ],
+        Some("DocumentReference") => &["context.event"],
+        Some("AllergyIntolerance") => &["reaction.manifestation"],
+        Some("ImagingStudy") => &["series.bodySite"],
+        Some("Condition" | "Media" | "Procedure" | "ServiceRequest") => &["bodySite"],
         _ => &[],
     }
 }
@@ -262,10 +281,14 @@ fn codings(concept: &Json) -> Vec<&Json> {
     }
 }
 
+/// What every resource is about, and then what they say of it: where there are too many codes, no detail of one
+/// resource takes the place of what another one is about.
 fn codes(resources: &[&Json]) -> Vec<(String, String)> {
     let mut codes: Vec<(String, String)> = Vec::new();
-    for resource in resources {
-        for path in coded_elements(resource) {
+    let about = resources.iter().map(|it| (it, coded_elements(it)));
+    let details = resources.iter().map(|it| (it, detailing_elements(it)));
+    for (resource, paths) in about.chain(details) {
+        for path in paths {
             let concepts = each(resource, path);
             for coding in concepts.into_iter().flat_map(codings) {
                 let text = |key| coding.get(key).and_then(Json::as_str);

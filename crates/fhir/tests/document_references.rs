@@ -66,6 +66,8 @@ fn a_document_is_filed_by_its_type() {
     categorised["category"] = json!([{"coding": [{"system": LOINC, "code": "LP29684-5"}]}]);
     let filed = record_type_of(&tree(&categorised), None);
     assert_eq!(filed, Ok(RecordType::Imaging));
+    let issues = check(&tree(&categorised), RecordType::LabResult).unwrap_err();
+    assert_eq!(issues[0].path, "DocumentReference.category");
     let asked = record_type_of(&tree(&document("18842-5")), Some(RecordType::LabResult));
     assert_eq!(asked, Ok(RecordType::LabResult));
 }
@@ -96,6 +98,14 @@ fn what_a_document_leaves_open_is_named() {
         ["DocumentReference.type!"]
     );
     bare["description"] = json!("a letter");
+    assert_eq!(
+        open(RecordType::MedicalHistory, &bare),
+        ["DocumentReference.content"]
+    );
+    // An extension that says why there is no file is none.
+    let reason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
+    bare["content"][0]["attachment"]["extension"] =
+        json!([{"url": reason, "valueCode": "unknown"}]);
     assert_eq!(
         open(RecordType::MedicalHistory, &bare),
         ["DocumentReference.content"]
@@ -155,6 +165,28 @@ fn a_summary_says_what_it_is_of_when_by_whom_and_whether_it_still_holds() {
         let told = summarise(&tree(&superseded), record_type);
         let title = format!("{title} (superseded, preliminary)");
         assert_eq!(told.title(), Some(title.as_str()));
+    }
+}
+
+#[test]
+fn a_title_names_the_documents_beside_a_report_and_an_end_is_a_date() {
+    let mut letter = document("11502-2");
+    letter["status"] = json!("entered-in-error");
+    letter["context"] = json!({"period": {"end": "2026-04"}});
+    let report = json!({
+        "resourceType": "DiagnosticReport", "status": "final", "code": {"text": "Blood count"},
+    });
+    let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        {"resource": report}, {"resource": letter},
+    ]});
+
+    for record_type in [RecordType::LabResult, RecordType::Imaging] {
+        let told = summarise(&tree(&bundle), record_type);
+        assert_eq!(
+            told.title(),
+            Some("Blood count, Letter: after the operation on the left knee (entered-in-error)")
+        );
+        assert_eq!(told.date(), Some("2026-04"));
     }
 }
 

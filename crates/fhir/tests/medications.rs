@@ -202,6 +202,49 @@ fn a_summary_says_which_how_much_when_and_whether_at_all() {
 }
 
 #[test]
+fn a_reason_by_reference_is_told_and_an_end_alone_is_a_date() {
+    let referred = json!([{"reference": "#c"}, {"reference": "Condition/7", "display": "fever"}]);
+    let condition = json!({
+        "resourceType": "Condition", "id": "c", "code": {"text": "migraine"},
+        "subject": {"reference": "Patient/1"},
+    });
+    let ended = json!({"end": "2025-02"});
+    let mut statement = statement();
+    statement["contained"] = json!([condition.clone()]);
+    statement["reasonReference"] = referred.clone();
+    statement["effectivePeriod"] = ended.clone();
+    let mut administration = administration();
+    administration["contained"]
+        .as_array_mut()
+        .unwrap()
+        .push(condition);
+    administration["reasonReference"] = referred;
+    let members = administration.as_object_mut().unwrap();
+    members.remove("effectiveDateTime");
+    members.insert("effectivePeriod".to_owned(), ended);
+
+    for document in [statement, administration] {
+        assert!(check(&tree(&document), RecordType::MedicalHistory).is_ok());
+        let told = summarise(&tree(&document), RecordType::MedicalHistory);
+        assert_eq!(told.date(), Some("2025-02"));
+        let (statements, administrations) = recorded(told);
+        let statements = statements.into_iter().map(|it| (it.reasons, it.effective));
+        let administrations = administrations.into_iter();
+        let administrations = administrations.map(|it| (it.reasons, it.effective));
+        for (reasons, effective) in statements.chain(administrations) {
+            let words: Vec<_> = reasons.iter().filter_map(|it| it.text.as_deref()).collect();
+            assert!(words.ends_with(&["migraine", "fever"]), "{words:?}");
+            assert_eq!(effective.as_deref(), Some("– 2025-02"));
+        }
+    }
+    // R4 has no administration with neither a dose nor a rate (mad-1).
+    let mut undosed = self::administration();
+    undosed["dosage"] = json!({"text": "by drip"});
+    let issues = check(&tree(&undosed), RecordType::MedicalHistory).unwrap_err();
+    assert!(issues.iter().any(|it| it.rule == "mad-1"));
+}
+
+#[test]
 fn they_are_found_by_their_drug_stamped_and_withdrawn() {
     let salt = "7".repeat(64);
     let identity = Identity {

@@ -81,11 +81,11 @@ fn every_type_says_when_it_was_its_state_and_its_codes() {
                 (LOINC, "85354-9"),
                 (LOINC, "8480-6"),
                 (LOINC, "8462-4"),
-                // On which arm.
-                (SNOMED, "368208006"),
                 (LOINC, "8867-4"),
                 (LOINC, "8310-5"),
                 (LOINC, "9279-1"),
+                // On which arm.
+                (SNOMED, "368208006"),
             ],
         ),
         (
@@ -213,6 +213,21 @@ fn a_code_needs_a_system_counts_once_and_there_is_an_end_to_them() {
 
     assert_eq!(few, [(ICD_10.to_owned(), "J45.9".to_owned())]);
     assert_eq!(many.len(), MAX_CODES);
+
+    // No answer takes the place of a question.
+    let coded = |code: String| json!({ "coding": [coding(LOINC, &code)] });
+    let entries: Vec<Value> = (0..MAX_CODES)
+        .map(|nth| {
+            json!({ "resource": {
+                "resourceType": "Observation", "code": coded(nth.to_string()),
+                "valueCodeableConcept": coded(format!("answer-{nth}")),
+            } })
+        })
+        .collect();
+    let bundle = json!({ "resourceType": "Bundle", "type": "collection", "entry": entries });
+    let codes = found(RecordType::LabResult, &bundle).codes;
+    assert_eq!(codes.len(), MAX_CODES);
+    assert!(codes.iter().all(|(_, code)| !code.starts_with("answer")));
 }
 
 #[test]

@@ -43,6 +43,12 @@ test('a date is as exact as it is written, and a time says which one it was ther
   assert.equal(it.fhirDate('2026-03-04T02:15:00Z'), '4 Mar 2026, 09:15');
   assert.equal(it.fhirDate('2026-03-03T21:15:30.5-05:00'), '4 Mar 2026, 09:15 (2026-03-03 21:15 -05:00)');
   assert.equal(it.fhirDate('before the war'), 'before the war');
+  assert.equal(it.fhirDate('2024-03-01 – 2025-02'), '1 Mar 2024 – Feb 2025');
+  assert.equal(it.fhirDate('2024 –'), '2024 –');
+  assert.equal(it.fhirDate('– 2025-02-01'), '– 1 Feb 2025');
+  assert.equal(it.fhirDate('– 2026-03-04T02:15:00Z'), '– 4 Mar 2026, 09:15');
+  assert.equal(it.fhirDate('40 years – 50 years'), '40 years – 50 years');
+  assert.equal(it.fhirDate('2 times per 1 d'), '2 times per 1 d');
 });
 
 test('the latest value stands, and is of the patient', () => {

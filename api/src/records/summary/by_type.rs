@@ -176,9 +176,9 @@ mirrors! {
         date: Option<String>,
         /// The medicines: one for each `MedicationRequest` of the document.
         medications: Vec<PrescribedMedication>,
-        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`, which orders nothing.
+        /// What somebody says of medicines, taken or not: one for each `MedicationStatement`, which orders nothing.
         medication_statements: Vec<MedicationStatementSummary>,
-        /// Medicines that were given: one for each `MedicationAdministration`, which orders nothing.
+        /// What is said of giving medicines, done or not: one for each `MedicationAdministration`, which orders nothing.
         medication_administrations: Vec<MedicationAdministrationSummary>,
         /// The elements of the document that can turn the rest into its opposite and that this summary
         /// does not show in a field of its own, such as `Observation.modifierExtension(http://…)` or
@@ -203,7 +203,7 @@ mirrors! {
         categories: Vec<Concept>,
         /// The `priority` of the prescription: routine, urgent, asap or stat.
         priority: Option<String>,
-        /// What the medicine is prescribed for: `reasonCode`.
+        /// What the medicine is prescribed for: each `reasonCode`, then each `reasonReference` in words.
         reasons: Vec<Concept>,
         /// How the medicine is to be taken: each `dosageInstruction`.
         dosages: Vec<Dosage>,
@@ -217,7 +217,7 @@ mirrors! {
         authored: Option<String>,
     }
 
-    /// One medicine that somebody says is taken, read from a `MedicationStatement`.
+    /// One medicine and whether somebody says that it is taken, read from a `MedicationStatement`.
     MedicationStatementSummary of MedicationTaken {
         /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
         medication: Option<Concept>,
@@ -233,7 +233,7 @@ mirrors! {
         asserted: Option<String>,
         /// Who says that the medicine is taken: `informationSource`.
         information_source: Option<Party>,
-        /// What the medicine is taken for: `reasonCode`.
+        /// What the medicine is taken for: each `reasonCode`, then each `reasonReference` in words.
         reasons: Vec<Concept>,
         /// How the medicine is or was taken: each `dosage`.
         dosages: Vec<Dosage>,
@@ -241,7 +241,7 @@ mirrors! {
         notes: Vec<String>,
     }
 
-    /// One medicine that was given, read from a `MedicationAdministration`.
+    /// One medicine and whether it was given, read from a `MedicationAdministration`.
     MedicationAdministrationSummary of MedicationGiven {
         /// The medicine: `medication[x]`, or the `code` of the contained `Medication` it refers to.
         medication: Option<Concept>,
@@ -257,7 +257,7 @@ mirrors! {
         performers: Vec<Party>,
         /// The order that was followed: `request`.
         request: Option<Party>,
-        /// What the medicine was given for: `reasonCode`.
+        /// What the medicine was given for: each `reasonCode`, then each `reasonReference` in words.
         reasons: Vec<Concept>,
         /// How much was given, and how: `dosage`.
         dosage: Option<Dosage>,
@@ -414,9 +414,9 @@ mirrors! {
         family: Vec<RelativeHistory>,
         /// Allergies and intolerances: one for each `AllergyIntolerance`.
         allergies: Vec<Allergy>,
-        /// Medicines that somebody says are or were taken: one for each `MedicationStatement`.
+        /// What somebody says of medicines, taken or not: one for each `MedicationStatement`.
         medication_statements: Vec<MedicationStatementSummary>,
-        /// Medicines that were given: one for each `MedicationAdministration`.
+        /// What is said of giving medicines, done or not: one for each `MedicationAdministration`.
         medication_administrations: Vec<MedicationAdministrationSummary>,
         /// What was observed, such as of social history: one for each `Observation`.
         observations: Vec<Measurement>,

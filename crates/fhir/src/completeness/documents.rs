@@ -1,7 +1,8 @@
 //! What is asked of a `DocumentReference`: what it is, where it is, and where it comes from.
 
-use super::elements::{has, is_described, items};
+use super::elements::{has, is_described, items, text};
 use super::{Bullet, RecordParts, Stated, bold, plain};
+use crate::attachments::SHA256_URL;
 use crate::json::Json;
 use crate::record_types::resource_type;
 
@@ -26,11 +27,14 @@ pub(super) fn is_all(parts: &RecordParts<'_>) -> bool {
     documents.any(|it| it.inner.is_none()) && parts.every_root("", is_one).is_ok()
 }
 
-/// Whether there is a file: in its element, elsewhere, or promised beside the record by an extension.
+/// Whether there is a file: in its element, elsewhere, or promised beside the record by its SHA-256. Another
+/// extension promises none.
 pub(super) fn has_content(document: &Json) -> bool {
     let is_file = |attachment: &Json| {
-        let keys = ["data", "url", "extension"];
-        keys.iter().any(|key| has(attachment, key))
+        let mut extensions = items(attachment, "extension").iter();
+        has(attachment, "data")
+            || has(attachment, "url")
+            || extensions.any(|it| text(it, "url") == SHA256_URL)
     };
     let contents = items(document, "content").iter();
     contents

@@ -28,6 +28,7 @@ pub(super) fn of(node: &str) -> &'static [Rule] {
         "Immunization.education" => EDUCATION,
         "ImmunizationRecommendation.recommendation" => RECOMMENDATION,
         "List" => LIST,
+        "MedicationAdministration.dosage" => ADMINISTERED_DOSAGE,
         "Observation" => OBSERVATION,
         "Observation.referenceRange" => REFERENCE_RANGE,
         "Organization" => ORGANIZATION,
@@ -348,6 +349,12 @@ const LIST: &[Rule] = &[
         holds: |s| s.text("mode") == Some("working") || !s.objects("entry").any(|e| e.has("date")),
     },
 ];
+
+const ADMINISTERED_DOSAGE: &[Rule] = &[Rule {
+    key: "mad-1",
+    human: "what was given has a dose or a rate",
+    holds: |s| s.has("dose") || s.has_choice("rate"),
+}];
 
 const OBSERVATION: &[Rule] = &[
     Rule {

@@ -44,6 +44,9 @@ fn resource(kind: &str, more: &str) -> String {
         ),
         "ImmunizationRecommendation" => format!(r#""date":"2024","patient":{patient}"#),
         "List" => r#""status":"current""#.to_owned(), // each case has its mode
+        "MedicationAdministration" => format!(
+            r#""status":"completed","medicationCodeableConcept":{{"text":"a"}},"subject":{patient},"effectiveDateTime":"2024""#
+        ),
         "Observation" => r#""status":"final","code":{"coding":[{"system":"urn:s","code":"a"}]}"#.to_owned(),
         "ServiceRequest" => format!(r#""status":"active","intent":"order","subject":{patient}"#),
         _ => r#""language":"en""#.to_owned(),
@@ -321,6 +324,12 @@ fn clinical() -> Vec<Case> {
             "ImmunizationRecommendation",
             r#""recommendation":[{"forecastStatus":{"text":"a"},"targetDisease":{"text":"a"}}]"#,
             r#""recommendation":[{"forecastStatus":{"text":"a"}}]"#,
+        ),
+        case(
+            "mad-1",
+            "MedicationAdministration",
+            r#""dosage":{"rateRatio":{"numerator":{"value":1},"denominator":{"value":1}}}"#,
+            r#""dosage":{"text":"a"}"#,
         ),
         case(
             "obs-3",

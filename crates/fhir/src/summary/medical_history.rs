@@ -24,9 +24,9 @@ pub struct MedicalHistorySummary {
     pub family: Vec<Relative>,
     /// Each `AllergyIntolerance`.
     pub allergies: Vec<Allergy>,
-    /// Each `MedicationStatement`: what somebody says is taken.
+    /// Each `MedicationStatement`: what somebody says is taken, or is not.
     pub medication_statements: Vec<MedicationTaken>,
-    /// Each `MedicationAdministration`: what was given.
+    /// Each `MedicationAdministration`: what was given, or was not.
     pub medication_administrations: Vec<MedicationGiven>,
     /// Each `Observation`: of social history, of a survey, of an examination.
     pub observations: Vec<Measurement>,

@@ -2,7 +2,7 @@
 
 use super::elements::{Concept, Party, Quantity};
 use super::parts::Part;
-use super::prescription::{Dosage, dosage, medication};
+use super::prescription::{Dosage, dosage, medication, reasons};
 use super::silent::silent;
 
 /// A `MedicationStatement`.
@@ -22,7 +22,7 @@ pub struct MedicationTaken {
     pub asserted: Option<String>,
     /// `informationSource`: who says so.
     pub information_source: Option<Party>,
-    /// `reasonCode`: what it is taken for.
+    /// `reasonCode`, then `reasonReference` in words: what it is taken for.
     pub reasons: Vec<Concept>,
     /// `dosage`.
     pub dosages: Vec<Dosage>,
@@ -47,7 +47,7 @@ pub struct MedicationGiven {
     pub performers: Vec<Party>,
     /// `request`: the order.
     pub request: Option<Party>,
-    /// `reasonCode`: what it was given for.
+    /// `reasonCode`, then `reasonReference` in words: what it was given for.
     pub reasons: Vec<Concept>,
     /// `dosage`.
     pub dosage: Option<Dosage>,
@@ -66,7 +66,7 @@ pub(super) fn taken(statement: Part<'_>) -> MedicationTaken {
         effective: statement.choice("effective"),
         asserted: statement.written("dateAsserted"),
         information_source: statement.party("informationSource"),
-        reasons: statement.concepts("reasonCode").collect(),
+        reasons: reasons(statement),
         dosages: statement.items("dosage").map(dosage).collect(),
         notes: notes(statement),
     }
@@ -82,7 +82,7 @@ pub(super) fn given(administration: Part<'_>) -> MedicationGiven {
         effective: administration.choice("effective"),
         performers: performers.filter_map(|it| it.party("actor")).collect(),
         request: administration.party("request"),
-        reasons: administration.concepts("reasonCode").collect(),
+        reasons: reasons(administration),
         dosage: administration.get("dosage").map(dose),
         notes: notes(administration),
     }

@@ -15,9 +15,9 @@ pub struct PrescriptionSummary {
     pub date: Option<String>,
     /// Each `MedicationRequest`.
     pub medications: Vec<PrescribedMedication>,
-    /// Each `MedicationStatement`: what somebody says is taken. It orders nothing.
+    /// Each `MedicationStatement`: what somebody says is taken, or is not. It orders nothing.
     pub medication_statements: Vec<MedicationTaken>,
-    /// Each `MedicationAdministration`: what was given. It orders nothing.
+    /// Each `MedicationAdministration`: what was given, or was not. It orders nothing.
     pub medication_administrations: Vec<MedicationGiven>,
     /// What can turn the rest into its opposite and has no field of its own here, such as
     /// `Observation.modifierExtension(http://…)`: who cannot read it reads the document.
@@ -41,7 +41,7 @@ pub struct PrescribedMedication {
     pub categories: Vec<Concept>,
     /// `priority`: routine, urgent, …
     pub priority: Option<String>,
-    /// `reasonCode`: what it is for.
+    /// `reasonCode`, then `reasonReference` in words: what it is for.
     pub reasons: Vec<Concept>,
     /// `dosageInstruction`.
     pub dosages: Vec<Dosage>,
@@ -118,7 +118,7 @@ fn prescribed(request: Part<'_>) -> PrescribedMedication {
         intent: request.written("intent"),
         categories: request.concepts("category").collect(),
         priority: request.written("priority"),
-        reasons: request.concepts("reasonCode").collect(),
+        reasons: reasons(request),
         dosages: request.items("dosageInstruction").map(dosage).collect(),
         supply: dispense
             .and_then(|it| it.json.get("expectedSupplyDuration"))
@@ -142,6 +142,14 @@ pub(super) fn medication(request: Part<'_>) -> Option<Concept> {
         let party = Party::of(reference)?;
         party.name.or(party.reference).map(Concept::in_words)
     })
+}
+
+/// `reasonCode`, then what each `reasonReference` means.
+pub(super) fn reasons(part: Part<'_>) -> Vec<Concept> {
+    let referred = part.parties("reasonReference");
+    let referred = referred.filter_map(|it| it.name.or(it.reference));
+    let coded = part.concepts("reasonCode");
+    coded.chain(referred.map(Concept::in_words)).collect()
 }
 
 pub(super) fn dosage(instruction: Part<'_>) -> Dosage {

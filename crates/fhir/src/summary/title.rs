@@ -41,7 +41,7 @@ pub(super) fn title(
     Some(title).filter(|title| !title.is_empty())
 }
 
-/// What the others belong to, if there is such a thing, else all of them.
+/// What the others belong to and the documents beside it, if there is such a thing, else all of them.
 fn leading<'a>(parts: &Parts<'a>, record_type: RecordType) -> Vec<Part<'a>> {
     let kind = match record_type {
         RecordType::LabResult | RecordType::Imaging => "DiagnosticReport",
@@ -52,15 +52,16 @@ fn leading<'a>(parts: &Parts<'a>, record_type: RecordType) -> Vec<Part<'a>> {
         | RecordType::VitalSigns
         | RecordType::Vaccination => "",
     };
-    let roots = parts.roots().iter().copied();
-    let leading: Vec<_> = roots
-        .filter(|part| resource_type(part.json) == Some(kind))
-        .collect();
-    if leading.is_empty() {
-        parts.roots().to_vec()
-    } else {
-        leading
+    let is_one = |part: &Part<'_>, kind: &str| resource_type(part.json) == Some(kind);
+    let roots = parts.roots();
+    if !roots.iter().any(|part| is_one(part, kind)) {
+        return roots.to_vec();
     }
+    // No report says what a document beside it is.
+    let leading = roots.iter().copied();
+    leading
+        .filter(|part| is_one(part, kind) || is_one(part, "DocumentReference"))
+        .collect()
 }
 
 /// What a resource is about: a line, or one for each vaccine that is recommended.

@@ -53,7 +53,10 @@ export function fhirDate(text: string | null | undefined): string {
     new Intl.DateTimeFormat(locale(), { timeZone: 'UTC', ...options }).format(new Date(of));
   if (/^\d{4}-\d\d$/.test(text)) return format({ year: 'numeric', month: 'short' }, `${text}-01T00:00:00Z`);
   if (/^\d{4}-\d\d-\d\d$/.test(text)) return format({ dateStyle: 'medium' }, `${text}T00:00:00Z`);
-  if (Number.isNaN(Date.parse(text))) return text;
+  // From when to when: a side that is not said stays open, and what is no moment stays as it is written.
+  const [, start, end] = /^(\d{4}[-\d]*(?:T\S+)?)? ?– ?(\d{4}[-\d]*(?:T\S+)?)?$/.exec(text) ?? [];
+  if (start || end) return [start ? fhirDate(start) : '', '–', end ? fhirDate(end) : ''].join(' ').trim();
+  if (!/^\d{4}-\d\d-\d\dT/.test(text) || Number.isNaN(Date.parse(text))) return text;
   // Where it was another time of day for whoever wrote it, that one is said, too.
   const [, date, clock, sign, hours, minutes] = /^(\S+)T(\d\d:\d\d)\S*([+-])(\d\d):(\d\d)$/.exec(text) ?? [];
   const offset = Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes));
