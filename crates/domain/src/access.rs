@@ -395,8 +395,8 @@ pub fn decide_amendment(
     decide(request, consents)
 }
 
-/// Decides whether somebody may send a file that a version of this author has promised. Whoever wrote the promise, and may
-/// still write such records, completes what they wrote; everybody else has to be let amend it.
+/// Decides whether somebody may send a file that a version of this author has promised. Whoever wrote the promise, or the
+/// patient in whose name somebody did, completes it while they may still write such records; everybody else has to be let amend it.
 pub fn decide_file(
     request: &AccessRequest<'_>,
     author: Option<UserId>,
@@ -406,7 +406,7 @@ pub fn decide_file(
         action: Action::Create,
         ..*request
     };
-    if author == Some(request.actor.id) {
+    if author == Some(request.actor.subject()) {
         let decision = decide(&creation, consents);
         if decision.is_permit() {
             return decision;

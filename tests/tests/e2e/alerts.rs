@@ -26,7 +26,7 @@ const UNDONE: u64 = 18;
 /// Log-ins that have to wait, within a minute: more than one a second.
 const GUESSES: usize = 100;
 /// So many blocks that the first ranges of them leave more than 64.
-const BEHIND: u64 = 1_000;
+const BEHIND: u64 = 300;
 /// More lists than may wait, and fewer than the connections of an address.
 const LISTS: usize = 480;
 

@@ -130,18 +130,23 @@ async fn a_block_between_two_that_are_remembered_is_not_called_final_against_ano
             answer["result"]["hash"] = json!(format!("0x{}", "22".repeat(32)));
         }
     });
+    // It is not ready before the nodes agree.
     let environment = [("CHAIN_RPC_URLS", node.url())];
-    world.indexer = world.another_indexer("jumping", &environment).await;
-
-    eventually("it says so", async || {
-        let log = world.indexer.log();
-        log.contains("nothing more is called final until they agree")
-            .then_some(())
-    })
-    .await;
-    let finalized = world.sql(&cursor).await[0]["finalized_block"].as_u64();
-    assert!(finalized < Some(fork), "{finalized:?} before {fork}");
-    node.is_honest_again();
+    let log = world.foundation.dir().join("logs/jumping.log");
+    let disagreement = async {
+        eventually("it says so", async || {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            log.contains("nothing more is called final until they agree")
+                .then_some(())
+        })
+        .await;
+        let finalized = world.sql(&cursor).await[0]["finalized_block"].as_u64();
+        assert!(finalized < Some(fork), "{finalized:?} before {fork}");
+        node.is_honest_again();
+    };
+    let started = world.another_indexer("jumping", &environment);
+    let (started, ()) = tokio::join!(started, disagreement);
+    world.indexer = started;
     eventually("all that is deep enough is final", async || {
         let row = world.sql(&cursor).await.pop()?;
         (row["finalized_block"].as_u64() >= Some(newest - 16)).then_some(())
