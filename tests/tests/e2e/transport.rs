@@ -572,7 +572,7 @@ async fn what_the_operator_did_not_switch_on_is_off() {
 
     let from = async |api: &Program, origin: &str| {
         let reply = api.posts(&[("origin", origin)], NAME).await;
-        assert_eq!(reply.header("vary"), "Origin, Accept");
+        assert_eq!(reply.header("vary"), "Origin, Accept, Accept-Encoding");
         reply.header("access-control-allow-origin").to_owned()
     };
     for origin in ["https://app.example.org", "https://b.example.org"] {
