@@ -130,14 +130,11 @@ impl Sweep {
         let pause = reconciliation::pause(&mut conn, registry).await?;
         drop(conn);
 
+        let known = &registrars;
         let wrong: Vec<SuspectedFinding> = about_records
             .iter()
-            .flat_map(|facts| judge::record(facts, registry.chain_id, &registrars))
-            .chain(
-                placed
-                    .iter()
-                    .filter_map(|anchor| judge::misplaced(anchor, &registrars)),
-            )
+            .flat_map(|facts| judge::record(facts, registry.chain_id, known))
+            .chain(placed.iter().filter_map(|it| judge::misplaced(it, known)))
             .chain(about_hashes.iter().filter_map(judge::hash))
             .chain(
                 about_records

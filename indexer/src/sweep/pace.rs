@@ -17,7 +17,7 @@ const ESTIMATES_AGE: Duration = Duration::from_mins(1);
 
 /// How many rows are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DueRows {
+pub(super) struct TickRows {
     pub(super) records: i64,
     pub(super) events: i64,
     pub(super) receipts: i64,
@@ -47,7 +47,7 @@ impl Pace {
         &mut self,
         conn: &mut PgConnection,
         now: Instant,
-    ) -> Result<DueRows, StoreError> {
+    ) -> Result<TickRows, StoreError> {
         let rows = match self.estimates {
             Some((rows, at)) if now.saturating_duration_since(at) < ESTIMATES_AGE => rows,
             Some(_) | None => {
@@ -59,7 +59,7 @@ impl Pace {
         let elapsed = self
             .last
             .map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-        Ok(DueRows {
+        Ok(TickRows {
             records: share(rows.records, elapsed, self.round),
             events: share(rows.events, elapsed, self.round),
             receipts: share(rows.receipts, elapsed, self.round),
