@@ -329,6 +329,8 @@ async function run() {
     await look('notice');
     await press('Mark all as read');
     await open('My data');
+    // What is loaded above them moves the choices: a click before would meet something else.
+    await see('main', /Save the archive/);
     await page.locator('.choices label ::-p-text(Vital signs)').click();
     await look('my-data');
     await press('Ask for it');
