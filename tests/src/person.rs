@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use dev::client::{Client, ClientError};
+use dev::client::{Client, ClientError, Subscription};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -223,6 +223,22 @@ impl Person {
             () = events.looks_ahead() => {}
         }
         events
+    }
+
+    /// Follows a subscription from a cursor, or from now; answers once it has begun.
+    pub async fn follows(&self, document: &str, after: Value) -> Subscription {
+        let before = self.subscriptions().await;
+        let subscribed = self
+            .client
+            .subscribe(document, &json!({ "after": after }))
+            .await;
+        let subscribed =
+            subscribed.unwrap_or_else(|error| panic!("{} may not follow: {error}", self.username));
+        eventually("the stream has begun", async || {
+            (self.subscriptions().await > before).then_some(())
+        })
+        .await;
+        subscribed
     }
 
     /// How often this account has subscribed, says the audit trail.

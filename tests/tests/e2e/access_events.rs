@@ -13,28 +13,6 @@ const FOLLOW: &str = "subscription Follow($after: Cursor) {
 }";
 const SOON: Duration = Duration::from_secs(60);
 
-async fn follows(world: &World, person: &Person, after: Value) -> Subscription {
-    let begun = async || {
-        let rows = format!(
-            "user_id = '{}' AND new_value ->> 'subscription' = 'accessEvents'",
-            person.id
-        );
-        world.audit_rows(&rows).await.len()
-    };
-    let before = begun().await;
-    let subscribed = person
-        .client
-        .subscribe(FOLLOW, &json!({ "after": after }))
-        .await;
-    let subscribed =
-        subscribed.unwrap_or_else(|error| panic!("{} may not follow: {error}", person.username));
-    eventually("the stream has begun", async || {
-        (begun().await > before).then_some(())
-    })
-    .await;
-    subscribed
-}
-
 /// The next entry, and its cursor.
 async fn next(stream: &mut Subscription) -> (Value, Value) {
     let answer = stream.next_within(SOON).await;
@@ -104,9 +82,9 @@ async fn accesses_are_told_as_they_are_written_over_all_processes_and_again_afte
     .await;
     let began = ordered(&world).await;
     let second = world.second_api().await;
-    let mut here = follows(&world, &ana, Value::Null).await;
-    let mut there = follows(&world, &ana.at(&second), json!("latest")).await;
-    let mut of_eve = follows(&world, &eve, Value::Null).await;
+    let mut here = ana.follows(FOLLOW, Value::Null).await;
+    let mut there = ana.at(&second).follows(FOLLOW, json!("latest")).await;
+    let mut of_eve = eve.follows(FOLLOW, Value::Null).await;
 
     ana.lets(&bo, &["READ"]).await;
     bo.reads(&record).await.data();
@@ -138,19 +116,19 @@ async fn accesses_are_told_as_they_are_written_over_all_processes_and_again_afte
     // Whoever comes back goes on where they were, or begins with the first.
     ordered(&world).await;
     let written: BTreeSet<String> = rows_after(&world, &ana, began).await.into_iter().collect();
-    let mut resumed = follows(&world, &ana, cursors[0].clone()).await;
+    let mut resumed = ana.follows(FOLLOW, cursors[0].clone()).await;
     let mut rest = written.clone();
     rest.remove(&live[0]);
     assert_eq!(numbers(&mut resumed, rest.len()).await, rest);
     let all: BTreeSet<String> = rows_after(&world, &ana, -1).await.into_iter().collect();
     assert!(all.len() > written.len());
-    let mut earliest = follows(&world, &ana, json!("earliest")).await;
+    let mut earliest = ana.follows(FOLLOW, json!("earliest")).await;
     assert_eq!(numbers(&mut earliest, all.len()).await, all);
-    let mut begun_anew = follows(&world, &ana, json!("earliest")).await;
+    let mut begun_anew = ana.follows(FOLLOW, json!("earliest")).await;
     let (first, cursor) = next(&mut begun_anew).await;
     let mut rest = all.clone();
     rest.remove(&text(&first["id"]));
-    let mut from_history = follows(&world, &ana.at(&second), cursor).await;
+    let mut from_history = ana.at(&second).follows(FOLLOW, cursor).await;
     assert_eq!(numbers(&mut from_history, rest.len()).await, rest);
     // From there on as it is written.
     bo.reads(&record).await.data();
@@ -191,7 +169,7 @@ async fn what_is_committed_late_is_told_whatever_its_number_and_nothing_after_th
     })
     .await;
     ordered(&world).await;
-    let mut stream = follows(&world, &ana, Value::Null).await;
+    let mut stream = ana.follows(FOLLOW, Value::Null).await;
 
     // The first transaction writes last: its row has the higher number and the earlier place.
     let mut late = world.connects_as("meditrustal_api").await;
@@ -226,7 +204,7 @@ async fn what_is_committed_late_is_told_whatever_its_number_and_nothing_after_th
     }
     assert!(told[..80].is_sorted() && told[80] < told[0], "{told:?}");
     for after in [0, 40, 79] {
-        let mut resumed = follows(&world, &ana, cursors[after].clone()).await;
+        let mut resumed = ana.follows(FOLLOW, cursors[after].clone()).await;
         let rest = told[after + 1..].iter().map(ToString::to_string);
         let rest: BTreeSet<String> = rest.collect();
         assert_eq!(numbers(&mut resumed, 80 - after).await, rest, "{after}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dev::client::Subscription;
 use serde_json::{Value, json};
-use tests::{Person, World, eventually, id};
+use tests::{Person, World, id};
 
 const OPEN: &str = "mutation Open($input: BreakGlassInput!) {
   breakGlass(input: $input) { window { id } }
@@ -38,28 +38,6 @@ async fn list(person: &Person, variables: Value) -> Value {
 async fn unread(person: &Person) -> Value {
     let answer = person.asks("{ unreadNotifications }", json!({})).await;
     answer.data()["unreadNotifications"].clone()
-}
-
-async fn follows(world: &World, person: &Person, after: Value) -> Subscription {
-    let begun = async || {
-        let rows = format!(
-            "user_id = '{}' AND new_value ->> 'subscription' = 'notifications'",
-            person.id
-        );
-        world.audit_rows(&rows).await.len()
-    };
-    let before = begun().await;
-    let subscribed = person
-        .client
-        .subscribe(FOLLOW, &json!({ "after": after }))
-        .await;
-    let subscribed =
-        subscribed.unwrap_or_else(|error| panic!("{} may not follow: {error}", person.username));
-    eventually("the stream has begun", async || {
-        (begun().await > before).then_some(())
-    })
-    .await;
-    subscribed
 }
 
 async fn next(stream: &mut Subscription) -> Value {
@@ -174,9 +152,9 @@ async fn what_happens_is_told_at_once_in_order_and_again_after_a_cursor() {
     let (ana, eve) = (world.patient("ana").await, world.patient("eve").await);
     let (bo, cy) = (world.doctor("bo").await, world.doctor("cy").await);
     let second = world.second_api().await;
-    let mut here = follows(&world, &ana, Value::Null).await;
-    let mut there = follows(&world, &ana.at(&second), Value::Null).await;
-    let mut of_eve = follows(&world, &eve, Value::Null).await;
+    let mut here = ana.follows(FOLLOW, Value::Null).await;
+    let mut there = ana.at(&second).follows(FOLLOW, Value::Null).await;
+    let mut of_eve = eve.follows(FOLLOW, Value::Null).await;
 
     let windows = [
         opens(&bo, &ana, "BTG").await,
@@ -195,11 +173,11 @@ async fn what_happens_is_told_at_once_in_order_and_again_after_a_cursor() {
     }
     assert_eq!(next(&mut of_eve).await["windowId"], hers.as_str());
     // Whoever comes back goes on where they were, or begins with the first.
-    let mut resumed = follows(&world, &ana, cursors[0].clone()).await;
+    let mut resumed = ana.follows(FOLLOW, cursors[0].clone()).await;
     for window in &windows[1..] {
         assert_eq!(next(&mut resumed).await["windowId"], window.as_str());
     }
-    let mut earliest = follows(&world, &ana, json!("earliest")).await;
+    let mut earliest = ana.follows(FOLLOW, json!("earliest")).await;
     for window in &windows {
         assert_eq!(next(&mut earliest).await["windowId"], window.as_str());
     }
@@ -241,7 +219,7 @@ async fn what_is_written_before_a_process_first_looks_is_told_however_much_it_is
         .expect("nobody else has it");
     let api = world.another_api("late", &[]).await;
     let ana = ana.at(&api);
-    let mut stream = follows(&world, &ana, Value::Null).await;
+    let mut stream = ana.follows(FOLLOW, Value::Null).await;
 
     world
         .executes(&format!(
