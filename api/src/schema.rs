@@ -239,13 +239,14 @@ impl Schema {
             builder = builder.disable_introspection();
         }
         let limits = QueryLimits::new(app.introspection);
+        let sdl = sdl();
         Self {
             inner: builder.finish(),
             app,
             limits,
             documents,
-            inputs: Arc::new(InputLimits::of(&sdl())),
-            input_types: Arc::new(InputTypes::of(&sdl())),
+            inputs: Arc::new(InputLimits::of(&sdl)),
+            input_types: Arc::new(InputTypes::of(&sdl)),
             parsed: ParsedDocuments::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             timeout,
