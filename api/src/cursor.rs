@@ -205,6 +205,31 @@ impl ListCursors {
     }
 }
 
+/// Where a stream of a log begins. `K` is what its cursors hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamStart<K> {
+    /// With the first entry.
+    Earliest,
+    /// With the next one that is written.
+    Latest,
+    /// After this one.
+    After(K),
+}
+
+impl<K: CursorKey> StreamStart<K> {
+    /// Reads what a client hands back.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] for what is no cursor of this log.
+    pub(crate) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
+        match after.map(Cursor::as_str) {
+            None | Some("latest") => Ok(Self::Latest),
+            Some("earliest") => Ok(Self::Earliest),
+            Some(_) => Ok(cursors.read(after)?.map_or(Self::Latest, Self::After)),
+        }
+    }
+}
+
 /// What is told of a cursor that cannot be used.
 pub(crate) fn bad_cursor() -> Error {
     Error::bad(

@@ -6,7 +6,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, Stream, stream};
 use store::{
     PgConnection, Pool, StoreError, access_feed,
     cursor::Registry,
@@ -135,6 +135,29 @@ impl<T> Live<T> {
             is_live: false,
         }
     }
+}
+
+/// Whoever follows a log.
+pub(crate) trait Follower: Send {
+    /// What it is told.
+    type Told;
+
+    /// What is told next, once there is something.
+    ///
+    /// # Errors
+    /// Why nothing is told any more.
+    fn next(&mut self) -> impl Future<Output = Result<Self::Told, Error>> + Send;
+}
+
+/// What a follower is told. An error is told once, and ends it.
+pub(crate) fn told<F: Follower>(follower: F) -> impl Stream<Item = Result<F::Told, Error>> {
+    stream::unfold(Some(follower), |follower| async {
+        let mut follower = follower?;
+        match follower.next().await {
+            Ok(told) => Some((Ok(told), Some(follower))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
 /// Where a subscriber hears of one log: first of what it reads of it itself, to its end, then of what is written.

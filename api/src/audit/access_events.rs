@@ -11,7 +11,7 @@ use std::{
 };
 
 use domain::audit::AuditEntry;
-use futures::{Stream, stream};
+use futures::Stream;
 use serde_json::json;
 use store::{
     Pool, Tx,
@@ -25,9 +25,9 @@ use vault::blind_index::IndexKey;
 use super::read;
 use crate::{
     caller::Caller,
-    cursor::{Cursor, ListCursors, bad_cursor},
+    cursor::{CursorKey, ListCursors, StreamStart, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Listener},
+    feed::{BATCH, Feed, Follower, Listener, told},
 };
 
 /// How many rows are read together.
@@ -43,56 +43,34 @@ pub(super) struct ToldAccess {
     id: i64,
 }
 
-impl ToldAccess {
-    /// What its cursor holds.
-    pub(super) const fn key(self) -> [i64; 3] {
-        [self.after, self.to, self.id]
+impl CursorKey for ToldAccess {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.after, self.to, self.id].to_bytes()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let [after, to, id] = CursorKey::from_bytes(bytes)?;
+        Some(Self { after, to, id })
     }
 }
 
-/// Where a stream of accesses begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StartOfAccesses {
-    /// With the first.
-    Earliest,
-    /// With the next one that is written.
-    Latest,
-    /// After this one.
-    After(ToldAccess),
-}
-
-impl StartOfAccesses {
-    /// Reads what a client hands back.
-    ///
-    /// # Errors
-    /// [`Error::BadInput`] for what is no cursor of the caller's accesses.
-    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
-        match after.map(Cursor::as_str) {
-            None | Some("latest") => Ok(Self::Latest),
-            Some("earliest") => Ok(Self::Earliest),
-            Some(_) => {
-                let key = cursors.read::<[i64; 3]>(after)?;
-                let told = key.map(|[after, to, id]| ToldAccess { after, to, id });
-                Ok(told.map_or(Self::Latest, Self::After))
-            }
-        }
-    }
-
-    /// The place after which rows are read, and what was being read of those after it.
-    async fn place(self, tx: &mut Tx<'_>) -> Result<(i64, Option<ToldAccess>), Error> {
-        match self {
-            Self::Earliest => Ok((BEGINNING, None)),
-            Self::Latest => Ok((access_feed::last_position(tx).await?, None)),
-            Self::After(told) => {
-                // A trail that was restored to an earlier state gives its places to other rows.
-                let position = trail::position_of(tx, told.id).await?;
-                let position = position.and_then(|position| i64::try_from(position).ok());
-                let is_there = position.is_some_and(|it| told.after < it && it <= told.to);
-                if is_there {
-                    Ok((told.after, Some(told)))
-                } else {
-                    Err(bad_cursor())
-                }
+/// The place after which rows are read, and what was being read of those after it.
+async fn place(
+    start: StreamStart<ToldAccess>,
+    tx: &mut Tx<'_>,
+) -> Result<(i64, Option<ToldAccess>), Error> {
+    match start {
+        StreamStart::Earliest => Ok((BEGINNING, None)),
+        StreamStart::Latest => Ok((access_feed::last_position(tx).await?, None)),
+        StreamStart::After(told) => {
+            // A trail that was restored to an earlier state gives its places to other rows.
+            let position = trail::position_of(tx, told.id).await?;
+            let position = position.and_then(|position| i64::try_from(position).ok());
+            let is_there = position.is_some_and(|it| told.after < it && it <= told.to);
+            if is_there {
+                Ok((told.after, Some(told)))
+            } else {
+                Err(bad_cursor())
             }
         }
     }
@@ -132,13 +110,13 @@ pub(super) async fn follow(
     pool: Pool,
     feed: &Feed,
     caller: Caller,
-    start: StartOfAccesses,
+    start: StreamStart<ToldAccess>,
 ) -> Result<impl Stream<Item = Result<(ToldAccess, AuditRow), Error>>, Error> {
     // Listening begins before the trail is read, so nothing falls between the two.
     let log = feed.listen_to_accesses();
     let mut tx = pool.begin().await?;
     caller.actor(&mut tx).await?;
-    let (after, resumed) = start.place(&mut tx).await?;
+    let (after, resumed) = place(start, &mut tx).await?;
     let entry = AuditEntry {
         new_value: Some(json!({ "subscription": "accessEvents" })),
         ..read::of_reading(&caller, false)
@@ -157,17 +135,12 @@ pub(super) async fn follow(
         read: VecDeque::new(),
         decided_at: Instant::now(),
     };
-    Ok(stream::unfold(Some(subscriber), |subscriber| async {
-        let mut subscriber = subscriber?;
-        match subscriber.next().await {
-            Ok(told) => Some((Ok(told), Some(subscriber))),
-            // Told once; then the stream is over.
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(told(subscriber))
 }
 
-impl AccessSubscriber {
+impl Follower for AccessSubscriber {
+    type Told = (ToldAccess, AuditRow);
+
     async fn next(&mut self) -> Result<(ToldAccess, AuditRow), Error> {
         loop {
             if let Some(told) = self.read.pop_front() {
@@ -184,7 +157,9 @@ impl AccessSubscriber {
             }
         }
     }
+}
 
+impl AccessSubscriber {
     /// Whether the caller may be told anything now: an account that was deactivated and a log-in that was ended are not.
     async fn decide(&mut self) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;

@@ -14,7 +14,7 @@ use store::audit::{AuditFilter, AuditPage, AuditRow, RecordPage};
 use uuid::Uuid;
 
 use super::{
-    access_events::{self, StartOfAccesses},
+    access_events,
     access_logs::AccessLogs,
     filter_input::{self, AuditLogFilterInput},
     proof::{self, graphql::AuditProof},
@@ -26,7 +26,7 @@ use crate::{
     graphql::{
         asks_nodes_for,
         document::Document,
-        event::{EventCursor, LastEventId},
+        event::{EventCursor, stream_start},
         loaders, request, request_for,
     },
     page::{self, Connection, Node},
@@ -415,13 +415,12 @@ impl AuditSubscription {
         let (app, caller) = request(ctx)?;
         let reader = caller.user;
         let cursors = access_events::cursors(&app.index_key, &caller);
-        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
-        let start = StartOfAccesses::read(&cursors, resumed.or(after).as_ref())?;
+        let start = stream_start(ctx, &cursors, after.as_ref())?;
         let told = access_events::follow(app.pool.clone(), &app.feed, caller, start).await?;
         let position = ctx.data::<EventCursor>()?.clone();
         Ok(told.map(move |told| {
             let (place, row) = told?;
-            position.set(cursors.at(&place.key()));
+            position.set(cursors.at(&place));
             let row = Arc::new(row);
             Ok::<_, async_graphql::Error>(AccessLogEntry { row, reader })
         }))

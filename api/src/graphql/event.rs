@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::{Response, Value};
+use async_graphql::{Context, Response, Value};
 
-use crate::cursor::Cursor;
+use crate::{
+    cursor::{Cursor, CursorKey, ListCursors, StreamStart},
+    error::Error,
+};
 
 /// The name under which an answer's `extensions` hold the cursor of its event.
 const CURSOR: &str = "cursor";
@@ -41,3 +44,16 @@ impl EventCursor {
 /// What the client's `Last-Event-ID` says: the stream goes on after it, whatever `after` says.
 #[derive(Debug, Clone)]
 pub(crate) struct LastEventId(pub(crate) Cursor);
+
+/// Where a client's stream begins.
+///
+/// # Errors
+/// [`Error::BadInput`] for what is no cursor of this log.
+pub(crate) fn stream_start<K: CursorKey>(
+    ctx: &Context<'_>,
+    cursors: &ListCursors,
+    after: Option<&Cursor>,
+) -> Result<StreamStart<K>, Error> {
+    let resumed = ctx.data_opt::<LastEventId>().map(|LastEventId(id)| id);
+    StreamStart::read(cursors, resumed.or(after))
+}

@@ -15,10 +15,7 @@ use store::{
 };
 use uuid::Uuid;
 
-use super::{
-    public_events,
-    subscription::{self, Start},
-};
+use super::{public_events, subscription};
 use crate::{
     cursor::Cursor,
     error::Error,
@@ -26,7 +23,7 @@ use crate::{
         app, context,
         document::Document,
         enums::{AnchorState, FindingKind, IntegrityEventKind, RegistryEventKind},
-        event::{EventCursor, LastEventId},
+        event::{EventCursor, stream_start},
         request,
         scalars::{Address, Hash, TxHash},
     },
@@ -427,9 +424,8 @@ impl IntegritySubscription {
         #[graphql(desc = "Only events of the record with this ID.")] record_id: Option<Uuid>,
     ) -> Result<impl Stream<Item = Result<IntegrityEvent>>> {
         let (app, caller) = request(ctx)?;
-        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
         let cursors = subscription::cursors(&app.index_key);
-        let start = Start::read(&cursors, resumed.or(after).as_ref())?;
+        let start = stream_start(ctx, &cursors, after.as_ref())?;
         let events = subscription::follow(
             app.pool.clone(),
             app.feed.clone(),
@@ -461,9 +457,8 @@ impl IntegritySubscription {
         after: Option<Cursor>,
     ) -> Result<impl Stream<Item = Result<PublicIntegrityEvent>>> {
         let (app, asking) = (app(ctx)?, context(ctx)?);
-        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
         let cursors = public_events::cursors(&app.index_key);
-        let start = Start::read(&cursors, resumed.or(after).as_ref())?;
+        let start = stream_start(ctx, &cursors, after.as_ref())?;
         let network = Network::of(asking.origin.address);
         let events = public_events::follow(
             app.pool.clone(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use domain::throttle::Network;
-use futures::{Stream, stream};
+use futures::Stream;
 use store::{
     Pool, Tx,
     cursor::Registry,
@@ -12,11 +12,11 @@ use store::{
 };
 use vault::blind_index::IndexKey;
 
-use super::subscription::Start;
+use super::subscription::LogStart;
 use crate::{
     cursor::{ListCursors, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Listener},
+    feed::{BATCH, Feed, Follower, Listener, told},
     limits::{PublicStreamPermit, PublicStreams},
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn follow(
     feed: &Feed,
     registry: Registry,
     (places, network): (&PublicStreams, Network),
-    start: Start,
+    start: LogStart,
 ) -> Result<impl Stream<Item = Result<Arc<RegistryFeedRow>, Error>>, Error> {
     let permit = places.take(network).ok_or(Error::Busy {
         retry_after_seconds: RETRY_AFTER,
@@ -67,23 +67,16 @@ pub(super) async fn follow(
         places: places.clone(),
         _permit: permit,
     };
-    Ok(stream::unfold(Some(subscriber), |subscriber| async {
-        let mut subscriber = subscriber?;
-        match subscriber.next().await {
-            Ok(row) => Some((Ok(row), Some(subscriber))),
-            // Told once; then the stream is over.
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(told(subscriber))
 }
 
 /// The position after which the stream goes on.
-async fn position_of(start: Start, tx: &mut Tx<'_>, registry: &Registry) -> Result<i64, Error> {
+async fn position_of(start: LogStart, tx: &mut Tx<'_>, registry: &Registry) -> Result<i64, Error> {
     match start {
-        Start::Earliest => Ok(0),
-        Start::Latest => Ok(registry_feed::last_position(tx, registry).await?),
+        LogStart::Earliest => Ok(0),
+        LogStart::Latest => Ok(registry_feed::last_position(tx, registry).await?),
         // A log that was restored to an earlier state gives its positions to other events.
-        Start::After(position, at) => {
+        LogStart::After((position, at)) => {
             if registry_feed::holds(tx, registry, position, at).await? {
                 Ok(position)
             } else {
@@ -93,7 +86,9 @@ async fn position_of(start: Start, tx: &mut Tx<'_>, registry: &Registry) -> Resu
     }
 }
 
-impl PublicSubscriber {
+impl Follower for PublicSubscriber {
+    type Told = Arc<RegistryFeedRow>;
+
     async fn next(&mut self) -> Result<Arc<RegistryFeedRow>, Error> {
         loop {
             let row = self.entry().await?;
@@ -103,7 +98,9 @@ impl PublicSubscriber {
             }
         }
     }
+}
 
+impl PublicSubscriber {
     /// The next entry, from the log or as it is written.
     async fn entry(&mut self) -> Result<Arc<RegistryFeedRow>, Error> {
         loop {

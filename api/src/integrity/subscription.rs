@@ -10,7 +10,7 @@ use domain::{
     purpose::Purpose,
     users::Role,
 };
-use futures::{Stream, stream};
+use futures::Stream;
 use serde_json::json;
 use store::{
     Pool, Tx, audit,
@@ -21,9 +21,9 @@ use vault::blind_index::IndexKey;
 
 use crate::{
     caller::Caller,
-    cursor::{Cursor, ListCursors, bad_cursor},
+    cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Listener},
+    feed::{BATCH, Feed, Follower, Listener, told},
     visibility::{VisibilityRequest, concerns},
 };
 
@@ -49,42 +49,17 @@ struct Subscriber {
     decided_at: Instant,
 }
 
-/// Where a stream begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
-    /// With the first event of the log.
-    Earliest,
-    /// With the next one that is written.
-    Latest,
-    /// After the event of this position that was written at this time.
-    After(i64, DateTime<Utc>),
-}
+/// Where a stream of the log begins: at a position, with the time of its entry.
+pub(super) type LogStart = StreamStart<(i64, DateTime<Utc>)>;
 
-impl Start {
-    /// Reads what a client hands back.
-    ///
-    /// # Errors
-    /// [`Error::BadInput`] for what is no cursor of this log.
-    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
-        match after.map(Cursor::as_str) {
-            None | Some("latest") => Ok(Self::Latest),
-            Some("earliest") => Ok(Self::Earliest),
-            Some(_) => {
-                let key = cursors.read(after)?;
-                Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
-            }
-        }
-    }
-
-    /// The position after which the stream goes on.
-    async fn position(self, tx: &mut Tx<'_>) -> Result<i64, Error> {
-        match self {
-            Self::Earliest => Ok(0),
-            Self::Latest => Ok(feed::last_position(tx).await?),
-            // A log that was restored to an earlier state gives its positions to other events.
-            Self::After(position, at) if feed::holds(tx, position, at).await? => Ok(position),
-            Self::After(..) => Err(bad_cursor()),
-        }
+/// The position after which the stream goes on.
+async fn position_of(start: LogStart, tx: &mut Tx<'_>) -> Result<i64, Error> {
+    match start {
+        LogStart::Earliest => Ok(0),
+        LogStart::Latest => Ok(feed::last_position(tx).await?),
+        // A log that was restored to an earlier state gives its positions to other events.
+        LogStart::After((position, at)) if feed::holds(tx, position, at).await? => Ok(position),
+        LogStart::After(_) => Err(bad_cursor()),
     }
 }
 
@@ -102,14 +77,14 @@ pub(super) async fn follow(
     pool: Pool,
     feed: Feed,
     caller: Caller,
-    start: Start,
+    start: LogStart,
     record: Option<RecordId>,
 ) -> Result<impl Stream<Item = Result<Arc<FeedRow>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
     let log = feed.listen();
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let position = start.position(&mut tx).await?;
+    let position = position_of(start, &mut tx).await?;
     let entry = AuditEntry {
         resource_type: ResourceType::AuditLog,
         new_value: Some(json!({ "subscription": "integrityEvents", "record": record })),
@@ -130,17 +105,12 @@ pub(super) async fn follow(
         visible: VecDeque::new(),
         decided_at: Instant::now(),
     };
-    Ok(stream::unfold(Some(subscriber), |subscriber| async {
-        let mut subscriber = subscriber?;
-        match subscriber.next().await {
-            Ok(row) => Some((Ok(row), Some(subscriber))),
-            // Told once; then the stream is over.
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(told(subscriber))
 }
 
-impl Subscriber {
+impl Follower for Subscriber {
+    type Told = Arc<FeedRow>;
+
     async fn next(&mut self) -> Result<Arc<FeedRow>, Error> {
         loop {
             if self.decided_at.elapsed() < FRESH
@@ -160,7 +130,9 @@ impl Subscriber {
             self.visible = decided.visible.into();
         }
     }
+}
 
+impl Subscriber {
     /// What has to be decided on: at least one event, and as many as are there without waiting.
     async fn gather(&mut self) -> Result<Vec<Arc<FeedRow>>, Error> {
         let mut events: Vec<_> = self.visible.drain(..).collect();

@@ -10,15 +10,12 @@ use serde_json::json;
 use store::notifications;
 use uuid::Uuid;
 
-use super::{
-    list,
-    subscription::{self, StartOfNotifications},
-};
+use super::{list, subscription};
 use crate::{
     cursor::{Cursor, ListCursors},
     graphql::{
         app, context,
-        event::{EventCursor, LastEventId},
+        event::{EventCursor, stream_start},
         loaders, request,
     },
     page::{self, Connection, Node},
@@ -232,8 +229,7 @@ impl NotificationSubscription {
     ) -> Result<impl Stream<Item = Result<Notification>>> {
         let (app, caller) = request(ctx)?;
         let cursors = subscription::cursors(&app.index_key, &caller);
-        let resumed = ctx.data_opt::<LastEventId>().map(|id| id.0.clone());
-        let start = StartOfNotifications::read(&cursors, resumed.or(after).as_ref())?;
+        let start = stream_start(ctx, &cursors, after.as_ref())?;
         let told = subscription::follow(app.pool.clone(), &app.feed, caller, start).await?;
         let position = ctx.data::<EventCursor>()?.clone();
         Ok(told.map(move |told| {

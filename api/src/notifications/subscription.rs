@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::{Stream, stream};
+use futures::Stream;
 use serde_json::json;
 use store::{
     Pool, Tx,
@@ -14,50 +14,27 @@ use vault::blind_index::IndexKey;
 use super::list::write_down;
 use crate::{
     caller::Caller,
-    cursor::{Cursor, ListCursors, bad_cursor},
+    cursor::{ListCursors, StreamStart, bad_cursor},
     error::Error,
-    feed::{BATCH, Feed, Listener},
+    feed::{BATCH, Feed, Follower, Listener, told},
 };
 
-/// Where a stream of notifications begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StartOfNotifications {
-    /// With the first.
-    Earliest,
-    /// With the next one that is written.
-    Latest,
-    /// After the one of this position that tells of this time.
-    After(i64, DateTime<Utc>),
-}
-
-impl StartOfNotifications {
-    /// Reads what a client hands back.
-    ///
-    /// # Errors
-    /// [`Error::BadInput`] for what is no cursor of the caller's notifications.
-    pub(super) fn read(cursors: &ListCursors, after: Option<&Cursor>) -> Result<Self, Error> {
-        match after.map(Cursor::as_str) {
-            None | Some("latest") => Ok(Self::Latest),
-            Some("earliest") => Ok(Self::Earliest),
-            Some(_) => {
-                let key = cursors.read(after)?;
-                Ok(key.map_or(Self::Latest, |(position, at)| Self::After(position, at)))
-            }
+/// The position after which the stream goes on.
+async fn position_of(
+    start: StreamStart<(i64, DateTime<Utc>)>,
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+) -> Result<i64, Error> {
+    match start {
+        StreamStart::Earliest => Ok(0),
+        StreamStart::Latest => Ok(notifications::last_position(tx).await?),
+        // A log that was restored to an earlier state gives its positions to others.
+        StreamStart::After((position, at))
+            if notifications::holds(tx, caller.user, position, at).await? =>
+        {
+            Ok(position)
         }
-    }
-
-    async fn position(self, tx: &mut Tx<'_>, caller: &Caller) -> Result<i64, Error> {
-        match self {
-            Self::Earliest => Ok(0),
-            Self::Latest => Ok(notifications::last_position(tx).await?),
-            // A log that was restored to an earlier state gives its positions to others.
-            Self::After(position, at)
-                if notifications::holds(tx, caller.user, position, at).await? =>
-            {
-                Ok(position)
-            }
-            Self::After(..) => Err(bad_cursor()),
-        }
+        StreamStart::After(_) => Err(bad_cursor()),
     }
 }
 
@@ -84,13 +61,13 @@ pub(super) async fn follow(
     pool: Pool,
     feed: &Feed,
     caller: Caller,
-    start: StartOfNotifications,
+    start: StreamStart<(i64, DateTime<Utc>)>,
 ) -> Result<impl Stream<Item = Result<Arc<Notification>, Error>>, Error> {
     // Listening begins before the log is read, so nothing falls between the two.
     let log = feed.listen_to_notifications();
     let mut tx = pool.begin().await?;
     let actor = caller.actor(&mut tx).await?;
-    let position = start.position(&mut tx, &caller).await?;
+    let position = position_of(start, &mut tx, &caller).await?;
     let said = json!({ "subscription": "notifications" });
     write_down(&mut tx, &caller, actor, said).await?;
     tx.commit().await?;
@@ -100,17 +77,12 @@ pub(super) async fn follow(
         position,
         log,
     };
-    Ok(stream::unfold(Some(subscriber), |subscriber| async {
-        let mut subscriber = subscriber?;
-        match subscriber.next().await {
-            Ok(told) => Some((Ok(told), Some(subscriber))),
-            // Told once; then the stream is over.
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(told(subscriber))
 }
 
-impl NotificationSubscriber {
+impl Follower for NotificationSubscriber {
+    type Told = Arc<Notification>;
+
     async fn next(&mut self) -> Result<Arc<Notification>, Error> {
         loop {
             let told = self.entry().await?;
@@ -122,7 +94,9 @@ impl NotificationSubscriber {
             return Ok(told);
         }
     }
+}
 
+impl NotificationSubscriber {
     /// Whether the caller may be told anything now: an account that was deactivated and a log-in that was ended are not.
     async fn check(&self) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
