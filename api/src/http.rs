@@ -15,10 +15,11 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, DefaultBodyLimit, RawQuery, State},
+    handler::Handler,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
-    routing::{self, get},
+    routing::{self, MethodRouter, get},
 };
 use domain::ids::RequestId;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -69,19 +70,19 @@ pub(crate) fn router(
         )
         .route(
             "/export",
-            get(bulk::export::answer).options(cors::preflight),
+            get_alone(bulk::export::answer).options(cors::preflight),
         )
         .route(
             "/audit/export",
-            get(bulk::audit_export::answer).options(cors::preflight),
+            get_alone(bulk::audit_export::answer).options(cors::preflight),
         )
         .route(
             "/my-data",
-            get(bulk::my_data::answer).options(cors::preflight),
+            get_alone(bulk::my_data::answer).options(cors::preflight),
         )
         .route(
             "/records/{record}/attachments/{place}",
-            get(bulk::attachments::download)
+            get_alone(bulk::attachments::download)
                 .put(bulk::attachments::upload)
                 .options(cors::preflight),
         )
@@ -126,6 +127,16 @@ pub(crate) fn router(
         .layer(middleware::from_fn(deadline))
         .layer(middleware::from_fn(identify))
         .layer(middleware::from_fn(measure))
+}
+
+/// A GET that writes down what it hands out: no HEAD, for which that would be untrue.
+fn get_alone<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    get(handler).head(|| async { StatusCode::METHOD_NOT_ALLOWED })
 }
 
 /// Counts each request by its address, and how long its answer took to begin.

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, ops::Range, time::Duration};
 use axum::{
     body::{Body, BodyDataStream, Bytes},
     extract::{ConnectInfo, Path, RawQuery, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domain::ids::{RecordId, RequestId};
@@ -135,13 +135,9 @@ pub(crate) async fn download(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     axum::Extension(id): axum::Extension<RequestId>,
     Path(address): Path<(String, String)>,
-    method: Method,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    if method == Method::HEAD {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
-    }
     let context = context(&schema, id, peer, &headers);
     let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr};
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use domain::ids::RequestId;
@@ -51,13 +51,9 @@ pub(crate) async fn answer(
     State(schema): State<Schema>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     axum::Extension(id): axum::Extension<RequestId>,
-    method: Method,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    if method == Method::HEAD {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
-    }
     let context = context(&schema, id, peer, &headers);
     let (with, asking) = (schema.clone(), context.clone());
     let begun = async move {

@@ -612,6 +612,31 @@ async fn what_the_operator_did_not_switch_on_is_off() {
 }
 
 #[tokio::test]
+async fn what_is_written_down_as_handed_out_is_not_asked_for_by_head() {
+    let world = World::start().await;
+    let ana = world.patient("ana").await;
+    let record = id(&ana
+        .creates(&ana, "VITAL_SIGNS", documents::vital_signs())
+        .await);
+    let of_ana = format!("user_id = '{}'", ana.id);
+    let before = world.audit_rows(&of_ana).await.len();
+    let bearer = ana.bearer();
+    let headers = [("authorization", bearer.as_str())];
+
+    for path in [
+        "/export",
+        "/audit/export",
+        "/my-data",
+        &format!("/records/{record}/attachments/1"),
+    ] {
+        let reply = world.api.takes("HEAD", path, &headers, "").await;
+        assert_eq!(reply.status, 405, "{path}");
+    }
+
+    assert_eq!(world.audit_rows(&of_ana).await.len(), before);
+}
+
+#[tokio::test]
 async fn every_answer_has_an_id_the_headers_of_safety_and_the_status_of_its_media_type() {
     let world = World::start().await;
     let bad = r#"{"query":"{ nothing }"}"#;
